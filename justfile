@@ -1,0 +1,82 @@
+# The project's commands. `just` itself comes from PyPI (rust-just) into .venv; see README.md.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+export PATH := justfile_directory() / ".venv/bin:" + justfile_directory() / "tests/interop/node/node_modules/.bin:" + env("PATH")
+protos := "$(cd proto && find . -name '*.proto' | sed 's|^[.]/||' | sort)"
+
+# List the commands.
+default:
+    @just --list
+
+# Install the pinned dependencies and echo itself into .venv (does nothing when they are there already).
+install:
+    @[ -x .venv/bin/python ] || python3 -m venv .venv
+    @if ! cmp -s requirements.txt .venv/installed.txt; then \
+        echo "installing the pinned dependencies into .venv (once; about a minute)"; \
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt; \
+        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .; \
+        cp requirements.txt .venv/installed.txt; \
+    fi
+
+# Server and gateway in one process: what to start first.
+up *flags: install
+    @python -m echo up {{flags}}
+
+# The gRPC server alone.
+serve *flags: install
+    @python -m echo serve {{flags}}
+
+# The WebSocket gateway alone, under Hypercorn's trio worker.
+gateway *flags: install
+    @python -m echo gateway {{flags}}
+
+# Everything that must hold: style, types, import contracts, generated code, tests.
+check: install tools style types contracts proto-check test
+
+# Run the tests; further arguments go to pytest.
+test *args: install tools
+    python -m pytest {{args}}
+
+# Formatting and lint.
+style: install
+    ruff format --check --quiet
+    ruff check --quiet
+
+# mypy --strict.
+types: install
+    mypy
+
+# Who may import whom; see [tool.importlinter] in pyproject.toml.
+contracts: install
+    lint-imports --no-cache
+
+# Format the code and mend what can be mended mechanically.
+fmt: install
+    ruff check --fix --quiet
+    ruff format --quiet
+
+# Regenerate echo/pb from proto/.
+proto: install
+    @just generate echo/pb
+
+# Regenerating must change nothing.
+proto-check: install
+    @scratch=$(mktemp -d); trap 'rm -rf "$scratch"' EXIT; just generate "$scratch"; \
+        diff -r -x __pycache__ "$scratch" echo/pb || { echo "echo/pb is stale: run 'just proto'" >&2; exit 1; }
+
+[private]
+generate into:
+    @python -m grpc_tools.protoc -Iproto --python_betterproto_out={{into}} \
+        --descriptor_set_out={{into}}/descriptors.binpb --include_imports {{protos}} 2>&1 | { grep -v '^Writing' || true; }
+
+# The clients of other makes that interop tests use (wscat), where Node.js is there to run them.
+tools:
+    @if command -v npm >/dev/null && ! [ -d tests/interop/node/node_modules ]; then \
+        npm ci --prefix tests/interop/node --silent --no-audit --no-fund; \
+    fi
+
+# Pin every dependency anew, with hashes and without addresses.
+lock: install
+    uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-emit-index-url \
+        --no-header --upgrade pyproject.toml -o requirements.txt
