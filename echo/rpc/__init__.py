@@ -1,0 +1,38 @@
+"""gRPC on anyio: what a user of the runtime imports.
+
+`Server` and `serve` run grpclib-style services; `open_channel` gives a `Channel` for betterproto's stubs and for
+``async with channel.request(...) as stream``. `Health` and `reflection` are services to add to one's own.
+"""
+
+from grpclib.const import Cardinality, Status
+from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
+
+from echo.rpc.channel import Channel, open_channel, open_channel_over
+from echo.rpc.client_stream import ClientStream
+from echo.rpc.deadline import Deadline
+from echo.rpc.dispatch import Servable
+from echo.rpc.server import Server, serve
+from echo.rpc.server_stream import ServerStream
+from echo.transport.keepalive import Keepalive
+from echo.transport.listener import open_tcp_listener
+from echo.wire.limits import Limits
+
+__all__ = [
+    "Cardinality",
+    "Channel",
+    "ClientStream",
+    "Deadline",
+    "GRPCError",
+    "Keepalive",
+    "Limits",
+    "ProtocolError",
+    "Servable",
+    "Server",
+    "ServerStream",
+    "Status",
+    "StreamTerminatedError",
+    "open_channel",
+    "open_channel_over",
+    "open_tcp_listener",
+    "serve",
+]

@@ -1,0 +1,284 @@
+"""What a caller gets: the surface of ``grpclib.client.Stream`` over a call of our transport.
+
+Two things differ from grpclib on purpose. A call that fails raises `GRPCError` wherever its caller waits at that
+moment, also where grpclib has ``StreamTerminatedError`` (a reset, a lost connection) or ``asyncio.TimeoutError`` (the
+deadline). And leaving the block early is no error: it cancels the call.
+"""
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from anyio.lowlevel import checkpoint
+from grpclib.const import Cardinality
+from grpclib.encoding.base import CodecBase
+from grpclib.exceptions import ProtocolError, StreamTerminatedError
+from multidict import MultiDict
+
+from echo.rpc.codec import decode
+from echo.rpc.deadline import Deadline
+from echo.transport.call import ClientCall
+from echo.transport.peer import Peer
+from echo.wire.head import Request, Trailers
+from echo.wire.metadata import Metadata
+from echo.wire.status import GRPCError, Status
+
+if TYPE_CHECKING:
+    from echo.rpc.channel import Channel
+
+SendT = TypeVar("SendT")
+RecvT = TypeVar("RecvT")
+
+
+class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
+    """One call, from the caller's side; made by `Channel.request` and used as ``async with ... as stream``.
+
+    One task may send while another receives. Leaving the block ends the call: normally, once the server's status is
+    there (`GRPCError` unless it is OK); with RST_STREAM CANCEL when it is left early, by an exception or cancelled.
+
+    Attributes:
+        initial_metadata: From the response's head, once received.
+        trailing_metadata: From the trailers, once received.
+        peer: The other end of the connection, once the request was sent.
+    """
+
+    initial_metadata: Metadata | None = None
+    trailing_metadata: Metadata | None = None
+    peer: Peer | None = None
+
+    def __init__(
+        self,
+        channel: "Channel",
+        path: str,
+        metadata: Metadata,
+        cardinality: Cardinality,
+        send_type: type[SendT],
+        recv_type: type[RecvT],
+        codec: CodecBase,
+        deadline: float,
+    ) -> None:
+        self._channel = channel
+        self._path = path
+        self._metadata = metadata
+        self._cardinality = cardinality
+        self._send_type = send_type
+        self._recv_type = recv_type
+        self._codec = codec
+        self._deadline = deadline
+        self._events = channel.__dispatch__
+        self._call: ClientCall | None = None
+        self._message_sent = False
+        self._half_closed = False
+        self._only_received = False
+        self._head_received = False
+        self._reported = False  # The caller has been told how the call ended.
+
+    async def __aenter__(self) -> "ClientStream[SendT, RecvT]":
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        call = self._call
+        if call is None:
+            return
+        try:
+            if exc is None:
+                if self._half_closed and not self._cardinality.server_streaming:
+                    await call.receive_trailers()
+                if call.trailers is not None and not self._reported:
+                    await self._report(call.trailers)
+            elif isinstance(exc, StreamTerminatedError) and call.trailers is not None and not self._reported:
+                # The server ended the call while we were sending; how it did so says more.
+                await self._report(call.trailers)
+        finally:
+            call.reset()
+
+    # Sending
+
+    async def send_request(self, *, end: bool = False) -> None:
+        """Open the call: connects if need be, and waits while the server allows no more calls.
+
+        The first `send_message` does so by itself.
+
+        Args:
+            end: The call sends no messages at all.
+
+        Raises:
+            GRPCError: UNAVAILABLE if the server cannot be reached; DEADLINE_EXCEEDED.
+            ProtocolError: It was already sent, or this method needs a message.
+            ValueError, TypeError: The metadata cannot be sent.
+        """
+        if self._call is not None:
+            raise ProtocolError("the request was already sent")
+        if end and not self._cardinality.client_streaming:
+            raise ProtocolError("this method takes one message, which was not sent")
+        deadline = None if self._deadline == float("inf") else Deadline.at(self._deadline)
+        (metadata,) = await self._events.send_request(
+            self._metadata, method_name=self._path, deadline=deadline, content_type="application/grpc"
+        )
+        request = Request(self._path, self._channel.scheme, self._channel.authority, metadata=metadata)
+        self._call = await self._channel.open_call(request, self._deadline, end=end)
+        self._half_closed = end
+        self.peer = self._call.peer
+
+    async def send_message(self, message: SendT, *, end: bool = False) -> None:
+        """Send one message; waits while the server takes fewer than we send.
+
+        Args:
+            message: Of the type the call was made with.
+            end: It is the last one. Always so for methods that take one message.
+
+        Raises:
+            GRPCError: The call has failed.
+            StreamTerminatedError: The server has ended the call with OK before we did.
+            ProtocolError: The call was half-closed before.
+        """
+        if self._half_closed:
+            raise ProtocolError("the call was already half-closed")
+        if self._call is None:
+            await self.send_request()
+            assert self._call is not None
+        (message,) = await self._events.send_message(message)
+        data = self._codec.encode(message, self._send_type)
+        try:
+            await self._call.send_message(data)
+            self._message_sent = True
+            if end or not self._cardinality.client_streaming:
+                self._half_closed = True
+                self._call.half_close()
+        except StreamTerminatedError:
+            await self._raise_if_failed()
+            raise
+
+    async def end(self) -> None:
+        """Half-close the call: no more messages follow.
+
+        Raises:
+            GRPCError: The call has failed.
+            ProtocolError: The request was not sent, or this method takes one message, which was not sent.
+        """
+        if self._call is None:
+            raise ProtocolError("the request was not sent yet")
+        if self._half_closed:
+            if not self._cardinality.client_streaming:
+                return  # The one message took the end along.
+            raise ProtocolError("the call was already half-closed")
+        if not self._cardinality.client_streaming:
+            raise ProtocolError("this method takes one message, which was not sent")
+        self._half_closed = True
+        try:
+            self._call.half_close()
+        except StreamTerminatedError:
+            await self._raise_if_failed()  # If it ended with OK, it is half-closed as wanted.
+        await checkpoint()
+
+    async def cancel(self) -> None:
+        """Reset the call: the server's handler is cancelled.
+
+        Raises:
+            ProtocolError: The request was not sent.
+        """
+        if self._call is None:
+            raise ProtocolError("the request was not sent yet")
+        self._call.conclude(Trailers(Status.CANCELLED, "the call was cancelled by its caller"))
+        self._reported = True
+        self._call.reset()
+        await checkpoint()
+
+    # Receiving
+
+    async def recv_initial_metadata(self) -> None:
+        """Wait for the head of the response; afterwards `initial_metadata` is set.
+
+        Raises:
+            GRPCError: The call failed before.
+            ProtocolError: The request was not sent.
+        """
+        call = self._sent()
+        if self._head_received:
+            return
+        await call.receive_response()
+        self._head_received = True
+        received: Metadata = MultiDict() if call.response is None else call.response.metadata
+        (self.initial_metadata,) = await self._events.recv_initial_metadata(received)
+        if call.response is None:
+            await self._raise_if_failed()
+
+    async def recv_message(self) -> RecvT | None:
+        """The next message of the server; None once it has ended the call with OK.
+
+        Methods that answer with one message have ended when it is returned, so what is returned is valid.
+
+        Raises:
+            GRPCError: The call failed, by the server's word, the connection's or the deadline's.
+            ProtocolError: The request was not sent.
+        """
+        call = self._sent()
+        if not self._head_received:
+            await self.recv_initial_metadata()
+        if self._cardinality.server_streaming:
+            data = await call.receive_message()
+        else:
+            data = await self._receive_only(call)
+        if data is None:
+            await self._raise_if_failed()
+            return None
+        message: RecvT
+        (message,) = await self._events.recv_message(decode(self._codec, data, self._recv_type))
+        return message
+
+    async def _receive_only(self, call: ClientCall) -> bytes | None:
+        if self._only_received:
+            await checkpoint()
+            return None
+        data = await call.receive_message()
+        if data is not None and await call.receive_message() is not None:
+            raise GRPCError(Status.UNIMPLEMENTED, "this method answers with one message, more came")
+        await self._raise_if_failed()
+        if data is None:
+            raise GRPCError(Status.UNIMPLEMENTED, "this method answers with one message, none came")
+        self._only_received = True
+        return data
+
+    async def recv_trailing_metadata(self) -> None:
+        """Wait for the end of the call; afterwards `trailing_metadata` is set.
+
+        Raises:
+            GRPCError: It ended in another status than OK.
+            ProtocolError: The request was not sent.
+        """
+        await self._report(await self._sent().receive_trailers())
+
+    def __aiter__(self) -> "ClientStream[SendT, RecvT]":
+        return self
+
+    async def __anext__(self) -> RecvT:
+        message = await self.recv_message()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    def _sent(self) -> ClientCall:
+        if self._call is None:
+            raise ProtocolError("the request was not sent yet")
+        return self._call
+
+    async def _raise_if_failed(self) -> None:
+        """The peer sends nothing more: report how the call ended, if that is known already."""
+        if self._call is not None and self._call.trailers is not None:
+            await self._report(self._call.trailers)
+
+    async def _report(self, trailers: Trailers) -> None:
+        """Set the trailing metadata and raise unless the call ended with OK."""
+        details = self._channel.decode_details(trailers)
+        if not self._reported:
+            self._reported = True
+            (self.trailing_metadata,) = await self._events.recv_trailing_metadata(
+                trailers.metadata,
+                status=trailers.status,
+                status_message=trailers.message,
+                status_details=details,
+            )
+        if trailers.status is not Status.OK:
+            raise GRPCError(trailers.status, trailers.message, details)

@@ -1,0 +1,152 @@
+"""The server: accepts connections, serves their calls, and drains."""
+
+import logging
+import ssl
+from collections.abc import Iterable
+
+import anyio
+from anyio.abc import ByteStream, Listener, SocketAttribute, TaskStatus
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
+from grpclib.events import _DispatchServerEvents
+
+from echo.rpc.codec import DEFAULT_CODEC
+from echo.rpc.dispatch import Dispatcher, Servable
+from echo.transport.keepalive import Keepalive
+from echo.transport.listener import open_tcp_listener
+from echo.transport.server import ServerSession
+from echo.transport.signal import Signal
+from echo.wire.head import Trailers
+from echo.wire.limits import Limits
+from echo.wire.status import Status
+
+log = logging.getLogger(__name__)
+
+UNWIND = 1.0  # Seconds that cancelled handlers have for their own clean-up before the connection is closed on them.
+
+
+class Server:
+    """Serves grpclib-style services on any number of listeners and connections.
+
+    ``grpclib.events.listen(server, RecvRequest, callback)`` and its siblings work on it.
+
+    Args:
+        services: What to serve.
+        codec: Messages to bytes and back; by default whatever has ``SerializeToString`` and ``FromString``.
+        status_details_codec: For `GRPCError.details` other than bytes.
+        limits: What one connection may occupy.
+        keepalive: When to ask a silent client whether it is still there; None for never.
+    """
+
+    def __init__(
+        self,
+        services: Iterable[Servable],
+        *,
+        codec: CodecBase | None = None,
+        status_details_codec: StatusDetailsCodecBase | None = None,
+        limits: Limits = Limits(),
+        keepalive: Keepalive | None = None,
+    ) -> None:
+        self.__dispatch__ = _DispatchServerEvents()
+        self._dispatcher = Dispatcher(services, codec or DEFAULT_CODEC, status_details_codec, self.__dispatch__)
+        self._limits = limits
+        self._keepalive = keepalive
+        self._sessions: dict[ServerSession, anyio.CancelScope] = {}
+        self._accepting: set[anyio.CancelScope] = set()
+        self._draining = False
+        self._session_ended = Signal()
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open."""
+        return len(self._sessions)
+
+    @property
+    def calls(self) -> int:
+        """Handlers that are running."""
+        return sum(session.calls for session in self._sessions)
+
+    async def serve(
+        self, listener: Listener[ByteStream], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Accept and serve connections until drained, then return; closes the listener.
+
+        Cancelling it cancels every handler and closes every connection at once. Ready, ``task_status.started()``,
+        as soon as it accepts. Errors of one connection never reach the others, nor the caller.
+        """
+        async with anyio.create_task_group() as connections:
+            accepting = anyio.CancelScope()
+            async with listener:
+                with accepting:
+                    if not self._draining:
+                        self._accepting.add(accepting)
+                        task_status.started()
+                        try:
+                            await listener.serve(self.serve_connection, connections)
+                        finally:
+                            self._accepting.discard(accepting)
+
+    async def serve_connection(self, stream: ByteStream) -> None:
+        """Serve one connection until it ends; closes the stream. Cancelling it cancels its handlers."""
+        session = ServerSession(stream, self._dispatcher, self._limits, self._keepalive)
+        with anyio.CancelScope() as scope:
+            self._sessions[session] = scope
+            if self._draining:
+                session.drain()
+            try:
+                await session.run()
+            except Exception:
+                # A fault of ours in one connection must not take the others down.
+                log.exception("connection of %s failed", session.peer)
+            finally:
+                del self._sessions[session]
+                self._session_ended.set()
+
+    async def drain(self, grace: float) -> None:
+        """Stop in good order: accept nothing new, wait for running calls, return when no connection is left.
+
+        Args:
+            grace: Seconds that running calls have. Then they are cancelled, and end with UNAVAILABLE.
+
+        Cancelling the drain leaves off where it is; cancel `serve` for an end at once.
+        """
+        self._draining = True
+        for accepting in self._accepting:
+            accepting.cancel()
+        for session in self._sessions:
+            session.drain()
+        with anyio.move_on_after(grace):
+            await self._empty()
+        for session in list(self._sessions):
+            session.cancel_calls(Trailers(Status.UNAVAILABLE, "the server is shutting down"))
+        with anyio.move_on_after(UNWIND):
+            await self._empty()
+        for scope in self._sessions.values():
+            scope.cancel()
+        await self._empty()
+
+    async def _empty(self) -> None:
+        while self._sessions:
+            await self._session_ended.wait()
+
+
+async def serve(
+    services: Iterable[Servable],
+    host: str,
+    port: int,
+    *,
+    tls: ssl.SSLContext | None = None,
+    codec: CodecBase | None = None,
+    limits: Limits = Limits(),
+    keepalive: Keepalive | None = None,
+    task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
+) -> None:
+    """Serve until cancelled, the short way: `open_tcp_listener` and `Server.serve` in one.
+
+    ``task_status.started`` gives the port, for port 0.
+
+    Raises:
+        OSError: The address cannot be had.
+    """
+    listener = await open_tcp_listener(host, port, tls=tls)
+    task_status.started(listener.extra(SocketAttribute.local_port))
+    await Server(services, codec=codec, limits=limits, keepalive=keepalive).serve(listener)

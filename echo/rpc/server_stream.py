@@ -1,0 +1,186 @@
+"""What a handler gets: the surface of ``grpclib.server.Stream`` over a call of our transport."""
+
+import math
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+from anyio.lowlevel import checkpoint
+from grpclib.const import Cardinality, Handler
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
+from grpclib.events import _DispatchServerEvents
+from grpclib.exceptions import ProtocolError
+from multidict import MultiDict
+
+from echo.rpc.codec import decode
+from echo.rpc.deadline import Deadline
+from echo.transport.call import ServerCall
+from echo.transport.peer import Peer
+from echo.wire.head import Response, Trailers
+from echo.wire.metadata import Metadata, MetadataLike
+from echo.wire.status import GRPCError, Status
+
+RecvT = TypeVar("RecvT")
+SendT = TypeVar("SendT")
+
+
+class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
+    """One call, from the handler's side.
+
+    A handler may receive in one task and send in another of its own nursery. When the client resets the call or
+    vanishes, or the deadline passes, the handler is cancelled wherever it waits. The call ends with status OK when the
+    handler returns, and with the status of a `GRPCError` it raises.
+
+    Attributes:
+        metadata: What the client sent along.
+        deadline: When the client will no longer wait, or None.
+        user_agent: Who calls, or None.
+        peer: The other end of the connection.
+    """
+
+    def __init__(
+        self,
+        call: ServerCall,
+        handler: Handler,
+        codec: CodecBase,
+        details_codec: StatusDetailsCodecBase | None,
+        events: _DispatchServerEvents,
+    ) -> None:
+        self._call = call
+        self._cardinality: Cardinality = handler.cardinality
+        self._request_type: type[RecvT] = handler.request_type
+        self._reply_type: type[SendT] = handler.reply_type
+        self._codec = codec
+        self._details_codec = details_codec
+        self._events = events
+        self._head_sent = False
+        self._request_received = False
+        self.message_sent = False
+        self.ended = False
+        self.metadata: Metadata | None = call.request.metadata
+        self.deadline = None if call.deadline == math.inf else Deadline.at(call.deadline)
+        self.user_agent = call.request.user_agent
+        self.peer: Peer = call.peer
+
+    async def recv_message(self) -> RecvT | None:
+        """The next message of the client; None after the last one.
+
+        Raises:
+            GRPCError: What came is no sound message (INTERNAL), too large (RESOURCE_EXHAUSTED), or not the one message
+                that this method takes (UNIMPLEMENTED). Let it pass: the call ends with that status.
+        """
+        if self._cardinality.client_streaming:
+            data = await self._call.receive_message()
+        else:
+            data = await self._receive_only()
+        if data is None:
+            return None
+        message: RecvT
+        (message,) = await self._events.recv_message(decode(self._codec, data, self._request_type))
+        return message
+
+    async def _receive_only(self) -> bytes | None:
+        if self._request_received:
+            await checkpoint()
+            return None
+        data = await self._call.receive_message()
+        if data is None:
+            raise GRPCError(Status.UNIMPLEMENTED, "this method takes one message, none came")
+        if await self._call.receive_message() is not None:
+            raise GRPCError(Status.UNIMPLEMENTED, "this method takes one message, more came")
+        self._request_received = True
+        return data
+
+    def __aiter__(self) -> "ServerStream[RecvT, SendT]":
+        return self
+
+    async def __anext__(self) -> RecvT:
+        message = await self.recv_message()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
+        """Send the response's head; the first `send_message` does so by itself.
+
+        Raises:
+            ProtocolError: It was already sent.
+            ValueError, TypeError: The metadata cannot be sent.
+        """
+        if self._head_sent:
+            raise ProtocolError("initial metadata was already sent")
+        (sent,) = await self._events.send_initial_metadata(_multidict(metadata))
+        self._call.send_response(Response(sent))
+        self._head_sent = True
+
+    async def send_message(self, message: SendT) -> None:
+        """Send one message; waits while the client takes fewer than we send.
+
+        Raises:
+            ProtocolError: This method answers with one message, which was already sent, or the call was ended.
+            StreamTerminatedError: The client is gone.
+        """
+        if self.ended:
+            raise ProtocolError("the call was already ended")
+        if self.message_sent and not self._cardinality.server_streaming:
+            raise ProtocolError("this method answers with one message, which was already sent")
+        if not self._head_sent:
+            await self.send_initial_metadata()
+        (message,) = await self._events.send_message(message)
+        data = self._codec.encode(message, self._reply_type)
+        self.message_sent = True
+        await self._call.send_message(data)
+
+    async def send_trailing_metadata(
+        self,
+        *,
+        status: Status = Status.OK,
+        status_message: str | None = None,
+        status_details: object = None,
+        metadata: MetadataLike | None = None,
+    ) -> None:
+        """End the call; returning from the handler does so by itself.
+
+        Args:
+            status: How it ended.
+            status_message: For people; any Unicode.
+            status_details: The bytes of a ``google.rpc.Status``, or what the server's ``status_details_codec`` takes.
+            metadata: To send along.
+
+        Raises:
+            ProtocolError: The call was already ended, or is to end with OK without the one message it answers with.
+            ValueError, TypeError: The metadata or the details cannot be sent.
+        """
+        if self.ended:
+            raise ProtocolError("the call was already ended")
+        if status is Status.OK and not self.message_sent and not self._cardinality.server_streaming:
+            raise ProtocolError("this method answers with one message, which was not sent")
+        (sent,) = await self._events.send_trailing_metadata(
+            _multidict(metadata), status=status, status_message=status_message, status_details=status_details
+        )
+        details = self._encode_details(status, status_message, status_details)
+        trailers = Trailers(status, status_message, details, sent)
+        self.ended = True
+        await self._call.finish(trailers)
+
+    def _encode_details(self, status: Status, message: str | None, details: object) -> bytes | None:
+        if details is None or isinstance(details, bytes):
+            return details
+        if self._details_codec is None:
+            raise TypeError("status details are bytes, unless the server has a status_details_codec")
+        return self._details_codec.encode(status, message, details)
+
+    async def cancel(self) -> None:
+        """Reset the call: the client sees CANCELLED.
+
+        Raises:
+            ProtocolError: The call was already ended.
+        """
+        if self.ended:
+            raise ProtocolError("the call was already ended")
+        self.ended = True
+        self._call.reset()
+        await checkpoint()
+
+
+def _multidict(metadata: MetadataLike | None) -> Metadata:
+    return MultiDict(metadata or ())

@@ -1,0 +1,37 @@
+"""Services and a client in one process without sockets, for tests: the same code as over TCP but for the kernel."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+
+from anyio.abc import ByteStream
+from grpclib.encoding.base import CodecBase
+
+from echo.rpc.channel import Channel, open_channel_over
+from echo.rpc.dispatch import Servable
+from echo.rpc.server import Server
+from echo.transport.background import open_background
+from echo.transport.memory import memory_stream_pair
+from echo.wire.limits import Limits
+
+
+@asynccontextmanager
+async def memory_channel_to(server: Server, *, limits: Limits = Limits()) -> AsyncIterator[Channel]:
+    """A channel to a server of yours; each connection it makes is served in a task of the block's own nursery."""
+    async with open_background() as connections:
+
+        async def dial() -> ByteStream:
+            ours, theirs = memory_stream_pair()
+            connections.start_soon(server.serve_connection, theirs)
+            return ours
+
+        async with open_channel_over(dial, "memory", limits=limits) as channel:
+            yield channel
+
+
+@asynccontextmanager
+async def memory_channel(
+    services: Iterable[Servable], *, limits: Limits = Limits(), codec: CodecBase | None = None
+) -> AsyncIterator[Channel]:
+    """A channel to these services. Leaving the block ends both sides."""
+    async with memory_channel_to(Server(services, limits=limits, codec=codec), limits=limits) as channel:
+        yield channel

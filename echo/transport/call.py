@@ -1,0 +1,258 @@
+"""One call as the layers above see it: whole messages, to be awaited, and its end.
+
+A call belongs to the task (or the few tasks of one nursery) that works on it; one may send while another receives.
+The session's reader puts in what comes and never waits for it: what a call holds is bounded by its stream's window
+until the application asks for a message, and by the message's own size, checked first, from then on.
+"""
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import anyio
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+from grpclib.exceptions import StreamTerminatedError
+from h2.errors import ErrorCodes
+
+from echo.transport.signal import Signal
+from echo.wire.head import Request, Response, Trailers
+from echo.wire.message import MessageDecoder, encode_message
+from echo.wire.status import GRPCError, Status
+
+if TYPE_CHECKING:
+    from echo.transport.client import ClientSession
+    from echo.transport.server import ServerSession
+    from echo.transport.session import Session
+
+# A message that is ready costs no trip through the scheduler, but one in so many does, or a busy stream would starve
+# the others.
+MESSAGES_PER_YIELD: Final = 32
+
+
+class Call:
+    """What both sides of a call have in common: messages in, messages out, reset."""
+
+    def __init__(self, session: "Session", stream_id: int, encoding: str) -> None:
+        self.id = stream_id
+        self._session = session
+        self._connection = session.connection
+        self._decoder = MessageDecoder(session.limits.max_message_size, encoding)
+        self._fed = 0  # Bytes received,
+        self._acknowledged = 0  # and of those, the ones the peer may replace by new ones.
+        self._ended = False  # The peer sends no more messages.
+        self._received = Signal()
+        self._relieved = Signal()
+        self._until_yield = MESSAGES_PER_YIELD
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream can still be used or reset."""
+        return self._connection.is_open(self.id)
+
+    async def receive_message(self) -> bytes | None:
+        """The next message, decompressed; None after the last.
+
+        Raises:
+            GRPCError: The peer's bytes are no sound message (INTERNAL), or too large a one (RESOURCE_EXHAUSTED).
+        """
+        decoder = self._decoder
+        waited = False
+        while True:
+            message = decoder.next_message()
+            if message is not None:
+                self._acknowledge(decoder.consumed)
+                if not waited:
+                    await self._pace()
+                return message
+            if self._ended:
+                if not waited:
+                    await checkpoint()
+                return None
+            # What lies there is the beginning of the very message that is asked for: let the rest of it come.
+            self._acknowledge(self._fed)
+            await self._wait(self._received)
+            waited = True
+
+    async def send_message(self, message: bytes) -> None:
+        """Send one message; waits while the stream has more than ``max_unsent`` bytes to send already.
+
+        Returning means that the message is on its way, not that it has arrived. A send that is cancelled has not
+        sent anything.
+
+        Raises:
+            StreamTerminatedError: The stream is over.
+        """
+        waited = False
+        while self._connection.unsent(self.id) > self._session.limits.max_unsent:
+            await self._wait(self._relieved)
+            waited = True
+        self._check_open()
+        self._connection.send_message(self.id, encode_message(message))
+        self._session.wake_writer()
+        if not waited:
+            await self._pace()
+
+    def reset(self, error_code: int = ErrorCodes.CANCEL) -> None:
+        """End the stream at once with RST_STREAM; does nothing to a call that is over. Never waits."""
+        self._connection.reset(self.id, error_code)
+        self._session.wake_writer()
+        self._session.release(self)
+
+    # For the session
+
+    def feed(self, data: bytes) -> None:
+        """Bytes of messages came."""
+        self._fed += len(data)
+        self._decoder.feed(data)
+        self._received.set()
+
+    def end(self) -> None:
+        """The peer's last message came before this."""
+        if not self._ended:
+            self._ended = True
+            self._decoder.close()
+            self._received.set()
+
+    def relieve(self) -> None:
+        """The stream's buffer has room again, or the stream is over."""
+        self._relieved.set()
+
+    # For the two sides
+
+    def _check_open(self) -> None:
+        if not self.is_open:
+            raise StreamTerminatedError("the call is over")
+
+    async def _wait(self, signal: Signal) -> None:
+        await signal.wait()
+
+    async def _pace(self) -> None:
+        self._until_yield -= 1
+        if self._until_yield:
+            await checkpoint_if_cancelled()
+        else:
+            self._until_yield = MESSAGES_PER_YIELD
+            await checkpoint()
+
+    def _acknowledge(self, total: int) -> None:
+        if total > self._acknowledged:
+            self._connection.acknowledge(self.id, total - self._acknowledged)
+            self._acknowledged = total
+            self._session.wake_writer()
+
+
+class ServerCall(Call):
+    """A call to be served.
+
+    Attributes:
+        request: Its head.
+        scope: Covers the handler. It is cancelled when the client resets the call or vanishes, when the deadline
+            passes, and when the server gives the call up.
+        verdict: What the client is told if the scope is cancelled.
+    """
+
+    def __init__(self, session: "ServerSession", stream_id: int, request: Request) -> None:
+        super().__init__(session, stream_id, request.encoding)
+        self.request = request
+        self.peer = session.peer
+        self._server_connection = session.connection
+        self.deadline = math.inf if request.timeout is None else anyio.current_time() + request.timeout
+        self.scope = anyio.CancelScope(deadline=self.deadline)
+        self.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
+
+    def send_response(self, response: Response) -> None:
+        """Send the response's head. Never waits.
+
+        Raises:
+            StreamTerminatedError: The stream is over.
+            LocalProtocolError: The head was already sent.
+            ValueError, TypeError: The metadata cannot be sent.
+        """
+        self._check_open()
+        self._server_connection.send_response(self.id, response)
+        self._session.wake_writer()
+
+    async def finish(self, trailers: Trailers) -> None:
+        """End the call with its status after the messages sent so far; waits until they could be sent.
+
+        Raises:
+            StreamTerminatedError: The stream is over.
+            ValueError, TypeError: The metadata cannot be sent.
+        """
+        self._check_open()
+        done = self._server_connection.send_trailers(self.id, trailers)
+        self._session.wake_writer()
+        while not done and self.is_open:
+            await self._wait(self._relieved)
+
+    def abort(self, trailers: Trailers, error_code: int = ErrorCodes.CANCEL) -> None:
+        """End the call now, leaving out messages not sent yet. Never waits; does nothing to a call that is over."""
+        self._server_connection.abort(self.id, trailers, error_code)
+        self._session.wake_writer()
+
+    def give_up(self, verdict: Trailers) -> None:
+        """Cancel the handler; the client is told the verdict."""
+        self.verdict = verdict
+        self.scope.cancel()
+
+
+class ClientCall(Call):
+    """A call we made.
+
+    Attributes:
+        response: The head of the response, once it has come.
+        trailers: How the call ended, once it has.
+    """
+
+    def __init__(self, session: "ClientSession", stream_id: int, deadline: float) -> None:
+        super().__init__(session, stream_id, "identity")
+        self.peer = session.peer
+        self._client_connection = session.connection
+        self._deadline = deadline
+        self.response: Response | None = None
+        self.trailers: Trailers | None = None
+
+    def half_close(self) -> None:
+        """Send no more messages. Never waits.
+
+        Raises:
+            StreamTerminatedError: The stream is over.
+        """
+        self._check_open()
+        self._client_connection.half_close(self.id)
+        self._session.wake_writer()
+
+    async def receive_response(self) -> None:
+        """Wait until `response` or `trailers` is there."""
+        while self.response is None and self.trailers is None:
+            await self._wait(self._received)
+
+    async def receive_trailers(self) -> Trailers:
+        """Wait until the call has ended."""
+        while self.trailers is None:
+            await self._wait(self._received)
+        return self.trailers
+
+    def start_response(self, response: Response) -> None:
+        """For the session: the response's head came."""
+        self.response = response
+        self._decoder.encoding = response.encoding
+        self._received.set()
+
+    def conclude(self, trailers: Trailers) -> None:
+        """For the session: the call ended so. Only the first word counts."""
+        if self.trailers is None:
+            self.trailers = trailers
+            self.end()
+            self._received.set()
+            self._relieved.set()
+
+    async def _wait(self, signal: Signal) -> None:
+        if self._deadline == math.inf:
+            await signal.wait()
+            return
+        with anyio.CancelScope(deadline=self._deadline) as scope:
+            await signal.wait()
+        if scope.cancelled_caught:
+            self.conclude(Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed"))
+            self.reset()
+            raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed")

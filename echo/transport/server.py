@@ -1,0 +1,125 @@
+"""The server's end of a connection: a task for each call, and the drain that ends it in good order.
+
+Draining follows what gRPC servers do (RFC 9113 §6.8): a GOAWAY that names the highest possible stream asks the client
+for no new calls, a PING tells when the client must have read it, and only then does a second GOAWAY name the last
+stream that was taken. So no call that the client had already sent is lost.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import anyio
+from anyio.abc import ByteStream, TaskGroup
+from h2.errors import ErrorCodes
+
+from echo.transport.call import Call, ServerCall
+from echo.transport.keepalive import Keepalive
+from echo.transport.session import Session
+from echo.wire.connection import LAST_STREAM_ID, ServerConnection
+from echo.wire.events import Event, HalfClosed, PingAcknowledged, RequestStarted, StreamReset
+from echo.wire.head import Trailers
+from echo.wire.limits import Limits
+from echo.wire.status import Status
+
+log = logging.getLogger(__name__)
+
+DRAIN_PING: Final = b"echo-bye"
+
+Handle = Callable[[ServerCall], Awaitable[None]]
+
+
+class ServerSession(Session):
+    """One client's connection. ``handle`` serves a call; it is run in a task of its own, inside the call's scope.
+
+    Attributes:
+        calls: How many handlers are running, those included whose call is over but which have not returned yet.
+    """
+
+    connection: ServerConnection
+
+    def __init__(self, stream: ByteStream, handle: Handle, limits: Limits, keepalive: Keepalive | None) -> None:
+        super().__init__(stream, limits, keepalive)
+        self.connection = ServerConnection(limits)
+        self.calls = 0
+        self._handle = handle
+        self._handlers: TaskGroup | None = None
+        self._table: dict[int, ServerCall] = {}
+        self._draining = False
+        self._refusing = False
+
+    async def _exchange(self) -> None:
+        async with anyio.create_task_group() as self._handlers:
+            await super()._exchange()
+
+    async def _serve(self, call: ServerCall) -> None:
+        try:
+            with call.scope:
+                await self._handle(call)
+            # Whatever cut the handler short, its client is told; after a complete call this does nothing.
+            call.abort(call.verdict)
+        except Exception:
+            # The handler answers for its own errors. Should it fail at that, the other calls do not suffer for it.
+            log.exception("%s could not be answered", call.request.path)
+            call.abort(Trailers(Status.INTERNAL, "internal server error"), ErrorCodes.INTERNAL_ERROR)
+        finally:
+            self.calls -= 1
+            self.release(call)
+
+    def release(self, call: Call) -> None:  # noqa: D102 - as in Session
+        self._table.pop(call.id, None)
+        if self._refusing and not self.calls:
+            self.stop("the server is shutting down")
+
+    def drain(self) -> None:
+        """Take no new calls, let those go on that run, end when the last has ended. Never waits; may be repeated."""
+        if not self._draining:
+            self._draining = True
+            self.connection.goaway(last_stream_id=LAST_STREAM_ID)
+            self.connection.ping(DRAIN_PING)
+            self.wake_writer()
+
+    def cancel_calls(self, verdict: Trailers) -> None:
+        """Cancel every handler; the clients are told the verdict. Never waits."""
+        self._refusing = True
+        for call in list(self._table.values()):
+            call.give_up(verdict)
+        if not self.calls:
+            self.stop("the server is shutting down")
+
+    def _call(self, stream_id: int) -> Call | None:
+        return self._table.get(stream_id)
+
+    def _end_calls(self) -> None:
+        for call in list(self._table.values()):
+            call.end()
+            call.relieve()
+            call.give_up(Trailers(Status.UNAVAILABLE, self.ending))
+
+    def _on_event(self, event: Event) -> None:
+        if isinstance(event, RequestStarted):
+            self._accept(event)
+        elif isinstance(event, HalfClosed):
+            call = self._table.get(event.stream_id)
+            if call is not None:
+                call.end()
+        elif isinstance(event, StreamReset):
+            call = self._table.pop(event.stream_id, None)
+            if call is not None:
+                call.give_up(Trailers(Status.CANCELLED))
+                call.relieve()
+        elif isinstance(event, PingAcknowledged) and event.data == DRAIN_PING and self._draining:
+            self._refusing = True
+            self.connection.goaway()
+            if not self.calls:
+                self.stop("the server is shutting down")
+
+    def _accept(self, event: RequestStarted) -> None:
+        if self._refusing or self.calls >= self.limits.max_concurrent_streams:
+            # Told so in SETTINGS or GOAWAY; the client may try the call again (RFC 9113 §8.7).
+            self.connection.reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
+            return
+        assert self._handlers is not None  # Events come from within _exchange.
+        call = self._table[event.stream_id] = ServerCall(self, event.stream_id, event.request)
+        self.calls += 1
+        self._handlers.start_soon(self._serve, call)

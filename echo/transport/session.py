@@ -1,0 +1,164 @@
+"""One connection: a reader, a writer, and the table of its calls.
+
+The reader takes bytes from the stream, has `echo.wire` make events of them and hands each to its call; it never waits
+for a call. The writer is the only one to write: everybody else changes the state of the connection, which needs no
+waiting, and rings for it. It is never cancelled while bytes are on their way, or the peer's HPACK table and ours would
+part; when a connection ends, it is asked to finish and given a moment to.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Final, TypeVar
+
+import anyio
+from anyio.abc import ByteStream
+
+from echo.transport.call import Call
+from echo.transport.keepalive import PING_DATA, Keepalive
+from echo.transport.peer import Peer
+from echo.transport.signal import Doorbell, Signal
+from echo.wire.connection import Connection
+from echo.wire.events import (
+    ConnectionFailed,
+    DataReceived,
+    Event,
+    PingAcknowledged,
+)
+from echo.wire.limits import Limits
+
+CallT = TypeVar("CallT", bound=Call)
+
+READ_SIZE: Final = 64 * 1024
+LINGER: Final = 1.0  # Seconds the last bytes of a connection may take.
+
+
+class Session(ABC):
+    """What both roles share. `run` owns the stream and closes it.
+
+    Attributes:
+        limits: What the connection may occupy.
+        peer: Who is at the other end.
+        ending: Why the connection ended, for people; empty while it lives.
+    """
+
+    connection: Connection
+
+    def __init__(self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None) -> None:
+        self.limits = limits
+        self.peer = Peer(stream)
+        self.ending = ""
+        self._stream = stream
+        self._keepalive = keepalive
+        self._bell = Doorbell()
+        self._pong = Signal()
+        self._reading = anyio.CancelScope()
+        self._last_received = anyio.current_time()
+
+    async def run(self) -> None:
+        """Serve the connection until it ends, from either side, and close the stream.
+
+        Ends normally however the connection ends; open calls are told. Cancelling it closes the connection at once.
+        """
+        async with self._stream:
+            self.connection.start()
+            async with anyio.create_task_group() as io:
+                io.start_soon(self._write)
+                try:
+                    await self._exchange()
+                finally:
+                    self._bell.close()
+                io.cancel_scope.deadline = anyio.current_time() + LINGER
+
+    async def _exchange(self) -> None:
+        """Read until the connection ends, then end its calls."""
+        try:
+            async with anyio.create_task_group() as tasks:
+                if self._keepalive is not None:
+                    tasks.start_soon(self._keep_alive, self._keepalive)
+                with self._reading:
+                    await self._read()
+                tasks.cancel_scope.cancel()
+        finally:
+            self.stop("the connection was closed")
+            self._end_calls()
+
+    def stop(self, reason: str) -> None:
+        """End the connection: what is queued is still sent, open calls end. Only the first reason counts."""
+        self.ending = self.ending or reason
+        self._reading.cancel()
+
+    def wake_writer(self) -> None:
+        """There may be something to send."""
+        self._bell.ring()
+
+    @abstractmethod
+    def release(self, call: Call) -> None:
+        """The call is over: take it off the table."""
+
+    @abstractmethod
+    def _call(self, stream_id: int) -> Call | None:
+        """The call on this stream, if it is still on the table."""
+
+    @abstractmethod
+    def _end_calls(self) -> None:
+        """Tell every call that the connection is gone."""
+
+    @abstractmethod
+    def _on_event(self, event: Event) -> None:
+        """React to an event that only one of the roles knows."""
+
+    async def _read(self) -> None:
+        connection = self.connection
+        stream = self._stream
+        while not self.ending:
+            try:
+                data = await stream.receive(READ_SIZE)
+            except anyio.EndOfStream:
+                self.stop("the peer closed the connection")
+                return
+            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+                self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
+                return
+            self._last_received = anyio.current_time()
+            for event in connection.receive(data):
+                if type(event) is DataReceived:
+                    call = self._call(event.stream_id)
+                    if call is not None:
+                        call.feed(event.data)
+                elif type(event) is PingAcknowledged and event.data == PING_DATA:
+                    self._pong.set()
+                elif type(event) is ConnectionFailed:
+                    self.stop(f"the peer broke the protocol: {event.reason}")
+                else:
+                    self._on_event(event)
+            if connection.has_output:
+                self._bell.ring()
+
+    async def _write(self) -> None:
+        connection = self.connection
+        try:
+            while True:
+                data = connection.take_output()
+                for stream_id in connection.take_relieved():
+                    call = self._call(stream_id)
+                    if call is not None:
+                        call.relieve()
+                if data:
+                    await self._stream.send(data)
+                elif not await self._bell.answer():
+                    return
+        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
+            self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
+
+    async def _keep_alive(self, keepalive: Keepalive) -> None:
+        while True:
+            silent = anyio.current_time() - self._last_received
+            if silent < keepalive.time:
+                await anyio.sleep(keepalive.time - silent)
+                continue
+            self.connection.ping(PING_DATA)
+            self._bell.ring()
+            with anyio.move_on_after(keepalive.timeout) as waiting:
+                await self._pong.wait()
+            if waiting.cancelled_caught and anyio.current_time() - self._last_received >= keepalive.timeout:
+                self.stop(f"the peer did not answer a PING within {keepalive.timeout:g} s")
+                return

@@ -1,0 +1,54 @@
+"""Two ways for one task to wake another, free of lost wake-ups: nothing is awaited between check and wait."""
+
+import anyio
+
+
+class Signal:
+    """Wakes whoever waits now. The waiter looks at the state it waits for, and waits again if need be."""
+
+    __slots__ = ("_event",)
+
+    def __init__(self) -> None:
+        self._event: anyio.Event | None = None
+
+    def set(self) -> None:
+        """Wake all who wait."""
+        if self._event is not None:
+            self._event.set()
+            self._event = None
+
+    async def wait(self) -> None:
+        """Wait for the next `set`."""
+        if self._event is None:
+            self._event = anyio.Event()
+        await self._event.wait()
+
+
+class Doorbell:
+    """Calls one worker to its work until it is closed; rings while it works are kept."""
+
+    __slots__ = ("_closed", "_rung", "_signal")
+
+    def __init__(self) -> None:
+        self._signal = Signal()
+        self._rung = False
+        self._closed = False
+
+    def ring(self) -> None:
+        """There is work."""
+        self._rung = True
+        self._signal.set()
+
+    def close(self) -> None:
+        """There will be no more work; what was rung for before is still answered."""
+        self._closed = True
+        self._signal.set()
+
+    async def answer(self) -> bool:
+        """Wait for work; False when there is none and will be none."""
+        while not self._rung:
+            if self._closed:
+                return False
+            await self._signal.wait()
+        self._rung = False
+        return True

@@ -1,0 +1,140 @@
+"""`h2.connection.H2Connection`, adjusted where gRPC needs it to be more lenient, flatter or stricter.
+
+This is the only module that knows the inside of h2; each override says which fault of the stock class it mends.
+The release of h2 is pinned to one minor version in pyproject.toml for that reason. Above it stands
+`echo.wire.connection`, which speaks gRPC.
+"""
+
+from collections.abc import Iterator
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, Event
+from h2.exceptions import FrameTooLargeError, ProtocolError
+from h2.settings import SettingCodes, Settings
+from hyperframe.exceptions import HyperframeError
+from hyperframe.frame import Frame, GoAwayFrame, SettingsFrame
+
+from echo.wire.limits import Limits
+
+FRAME_HEADER_SIZE = 9  # RFC 9113 §4.1
+DEFAULT_WINDOW = 65_535  # RFC 9113 §6.9.2
+MAX_HPACK_TABLE = 4_096  # The default of RFC 9113 §6.5.2; larger tables cost memory and save nothing for gRPC.
+KNOWN_SETTINGS = frozenset(SettingCodes)
+
+
+class FrameError(Exception):
+    """The peer broke HTTP/2's rules for the whole connection; a GOAWAY with ``error_code`` has been queued."""
+
+    def __init__(self, error_code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.error_code = error_code
+        self.reason = reason
+
+
+class HTTP2(H2Connection):
+    """One HTTP/2 connection, either role: bytes in, h2 events out, and bytes out."""
+
+    # Closed streams are remembered so that late frames on them are no connection errors. 65,536 of them, h2's choice,
+    # would be several megabytes a connection; late frames belong to the last few.
+    MAX_CLOSED_STREAMS = 1_024
+
+    def __init__(self, *, client: bool, limits: Limits) -> None:
+        super().__init__(
+            H2Configuration(
+                client_side=client,
+                # Any byte is a character in latin-1: decoding cannot fail, and nothing is lost before gRPC's own rules.
+                header_encoding="latin-1",
+                # Our own header fields come from `echo.wire.head`, which validates what users put into them.
+                validate_outbound_headers=False,
+                normalize_outbound_headers=False,
+            )
+        )
+        values = {
+            SettingCodes.INITIAL_WINDOW_SIZE: limits.stream_window,
+            SettingCodes.MAX_HEADER_LIST_SIZE: limits.max_header_list_size,
+            SettingCodes.MAX_CONCURRENT_STREAMS: limits.max_concurrent_streams,
+            SettingCodes.ENABLE_PUSH: 0,
+        }
+        if client:
+            del values[SettingCodes.MAX_CONCURRENT_STREAMS]  # It would limit pushes, and those are off.
+        self.local_settings = Settings(client=client, initial_values=values)
+        self.decoder.max_header_list_size = limits.max_header_list_size
+        self._connection_window = limits.connection_window
+
+    def start(self) -> None:
+        """Queue the preface, our SETTINGS and the opening of the connection's window (RFC 9113 §3.4)."""
+        self.initiate_connection()
+        if self._connection_window > DEFAULT_WINDOW:
+            self.increment_flow_control_window(self._connection_window - DEFAULT_WINDOW)
+
+    def receive(self, data: bytes) -> Iterator[Event]:
+        """Report what the bytes mean, one event at a time, as far as they are sound.
+
+        h2's own ``receive_data`` drops the events of good frames when a bad one follows in the same read, so that the
+        outcome would depend on how the network cut the bytes.
+
+        Raises:
+            FrameError: The connection is broken; a GOAWAY lies in the output.
+        """
+        buffer = self.incoming_buffer
+        buffer.max_frame_size = self.max_inbound_frame_size
+        try:
+            buffer.add_data(data)
+            for frame in buffer:
+                yield from self._receive_frame(frame)
+            self._refuse_overlong_frame()
+        except ProtocolError as error:
+            raise self._fail(error.error_code, str(error)) from error
+        except HyperframeError as error:
+            raise self._fail(ErrorCodes.PROTOCOL_ERROR, str(error)) from error
+
+    def _fail(self, error_code: int, reason: str) -> FrameError:
+        self.send_goaway(self.highest_inbound_stream_id, error_code, reason.encode()[:256])
+        return FrameError(error_code, reason)
+
+    def _refuse_overlong_frame(self) -> None:
+        # h2 checks the length once the whole frame is there, and would gather 16 MiB for that.
+        head = self.incoming_buffer._data[:3]
+        if len(head) == 3 and int.from_bytes(head, "big") > self.max_inbound_frame_size:
+            raise FrameTooLargeError(f"frame of {int.from_bytes(head, 'big')} bytes announced")
+
+    def _open_streams(self, remainder: int) -> int:  # noqa: ARG002 - h2's signature
+        # h2 counts every stream for each new one, and ends the whole connection at the limit. The session counts its
+        # calls itself and refuses the surplus one by one with REFUSED_STREAM; see `forget_if_closed` for the rest.
+        return 0
+
+    def forget_if_closed(self, stream_id: int) -> None:
+        """Release a stream that is over. h2 does so while it counts, at a cost that grows with the open streams."""
+        stream = self.streams.get(stream_id)
+        if stream is not None and stream.closed:
+            del self.streams[stream_id]
+            self._closed_streams[stream_id] = stream.closed_by
+
+    def send_goaway(self, last_stream_id: int, error_code: int, debug_data: bytes = b"") -> None:
+        """Queue a GOAWAY and go on (RFC 9113 §6.8). h2's ``close_connection`` allows nothing after it."""
+        frame = GoAwayFrame(0, last_stream_id=last_stream_id, error_code=error_code, additional_data=debug_data)
+        self._prepare_for_sending([frame])
+
+    def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
+        # h2 drops what is waiting to be sent and closes; but the streams up to last_stream_id are to be completed.
+        event = ConnectionTerminated()
+        event.error_code = frame.error_code
+        event.last_stream_id = frame.last_stream_id
+        event.additional_data = frame.additional_data or None
+        return [], [event]
+
+    def _receive_settings_frame(self, frame: SettingsFrame) -> tuple[list[Frame], list[Event]]:
+        # h2 keeps whatever identifiers a peer invents, and sizes the encoder's table as the peer asks.
+        settings = frame.settings
+        for code in [code for code in settings if code not in KNOWN_SETTINGS]:
+            del settings[code]
+        if settings.get(SettingCodes.HEADER_TABLE_SIZE, 0) > MAX_HPACK_TABLE:
+            settings[SettingCodes.HEADER_TABLE_SIZE] = MAX_HPACK_TABLE
+        return super()._receive_settings_frame(frame)
+
+    @property
+    def output_size(self) -> int:
+        """Bytes that wait in the output."""
+        return len(self._data_to_send)

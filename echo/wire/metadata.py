@@ -1,0 +1,115 @@
+"""Metadata <-> header fields (gRPC over HTTP/2, "Requests": Custom-Metadata).
+
+Values are text, or octets under names that end in ``-bin``, which travel in base64. Names that gRPC and HTTP/2 keep
+for themselves can neither be sent nor seen, so what `decode_metadata` gives of a well-behaved peer `encode_metadata`
+takes.
+"""
+
+import re
+from base64 import b64encode
+from binascii import a2b_base64
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final, TypeAlias
+
+from multidict import MultiDict
+
+MetadataLike: TypeAlias = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
+Metadata: TypeAlias = MultiDict[str | bytes]
+
+_KEY: Final = re.compile(r"[0-9a-z_.\-]+")
+_TEXT: Final = re.compile(r"[ -~]*")
+
+_RESERVED: Final = frozenset(
+    {
+        # Set by gRPC itself.
+        "te",
+        "content-type",
+        "user-agent",
+        # They speak of the connection, not of the call, and make a message malformed (RFC 9113 §8.2.2).
+        "connection",
+        "proxy-connection",
+        "keep-alive",
+        "transfer-encoding",
+        "upgrade",
+        # Valid in HTTP/2, but only when they agree with :authority and the DATA frames (RFC 9113 §8.3.1, §8.1.1).
+        "host",
+        "content-length",
+    }
+)
+
+
+def encode_metadata(metadata: MetadataLike) -> list[tuple[str, str]]:
+    """Make header fields of an application's metadata, in its order; a repeated key gives repeated fields.
+
+    Args:
+        metadata: Keys of ``0-9 a-z _ . -``. Under a key that ends in ``-bin`` any octets, under others printable
+            ASCII. Spaces around text are left out, as the spec permits: HTTP/2 does not carry them (RFC 9113 §8.2.1).
+
+    Raises:
+        ValueError: A key is malformed or reserved, or text has characters that cannot be sent.
+        TypeError: A key is no `str`, or a value is not of the type its key asks for.
+    """
+    fields = []
+    for key, value in metadata.items() if isinstance(metadata, Mapping) else metadata:
+        if not isinstance(key, str):
+            raise TypeError(f"metadata key {key!r} is not a str")
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"metadata key {key!r} has characters other than 0-9 a-z _ . -")
+        if _is_reserved(key):
+            raise ValueError(f"metadata key {key!r} is reserved")
+        # The values stay out of the messages: they may be secrets, and messages end up in logs.
+        if key.endswith("-bin"):
+            if not isinstance(value, bytes):
+                raise TypeError(f"metadata value of {key!r} must be bytes, not {type(value).__name__}")
+            fields.append((key, encode_bin(value)))
+        else:
+            if not isinstance(value, str):
+                raise TypeError(f"metadata value of {key!r} must be str, not {type(value).__name__}")
+            if not _TEXT.fullmatch(value):
+                raise ValueError(f"metadata value of {key!r} has characters other than printable ASCII")
+            fields.append((key, value.strip(" ")))
+    return fields
+
+
+def decode_metadata(headers: Iterable[tuple[str, str]]) -> Metadata:
+    """Read an application's metadata off a header list, leaving out pseudo-headers and reserved names.
+
+    A ``-bin`` field may hold several values with commas between them (gRPC over HTTP/2, "Requests"); they come apart.
+
+    Raises:
+        ValueError: A ``-bin`` field is not base64.
+    """
+    metadata: Metadata = MultiDict()
+    for key, value in headers:
+        if key[:1] == ":" or _is_reserved(key):
+            continue
+        if not key.endswith("-bin"):
+            metadata.add(key, value)
+            continue
+        for item in value.split(","):
+            try:
+                metadata.add(key, decode_bin(item.strip(" \t")))
+            except ValueError as error:
+                raise ValueError(f"metadata value of {key!r} is not base64") from error
+    return metadata
+
+
+def encode_bin(value: bytes) -> str:
+    """Octets in base64 without padding, the form senders should use (gRPC over HTTP/2, "Requests")."""
+    return b64encode(value).rstrip(b"=").decode("ascii")
+
+
+def decode_bin(value: str) -> bytes:
+    """Octets from a single base64 value, padded or not.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    missing = -len(value) % 4
+    if missing and "=" in value:
+        raise ValueError("base64 with wrong padding")
+    return a2b_base64(value + "=" * missing, strict_mode=True)
+
+
+def _is_reserved(key: str) -> bool:
+    return key in _RESERVED or key.startswith("grpc-")

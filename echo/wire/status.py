@@ -1,0 +1,99 @@
+"""Status codes and messages as they stand in trailers, and what other endings of a stream mean as a status.
+
+The codes themselves are grpclib's (`Status`, `GRPCError`), which echo's users raise and catch. Header values are
+strings in latin-1: one character for each octet on the wire.
+"""
+
+import re
+from typing import Final
+
+from grpclib.const import Status
+from grpclib.exceptions import GRPCError
+from h2.errors import ErrorCodes
+
+__all__ = [
+    "GRPCError",
+    "Status",
+    "decode_status_message",
+    "encode_status_message",
+    "parse_status",
+    "status_from_http",
+    "status_from_reset",
+]
+
+# What does not stand for itself in grpc-message. The spec lets spaces be, but HTTP/2 forbids a field value to begin
+# or end with one (RFC 9113 §8.2.1), and libraries strip them; the outermost ones are therefore encoded too.
+_ENCODED: Final = re.compile(rb"[^ -$&-~]|^ | \Z")
+_ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
+
+_BY_NUMBER: Final = {str(status.value): status for status in Status}
+
+_BY_HTTP: Final = {
+    400: Status.INTERNAL,
+    401: Status.UNAUTHENTICATED,
+    403: Status.PERMISSION_DENIED,
+    404: Status.UNIMPLEMENTED,
+    429: Status.UNAVAILABLE,
+    431: Status.INTERNAL,
+    502: Status.UNAVAILABLE,
+    503: Status.UNAVAILABLE,
+    504: Status.UNAVAILABLE,
+}
+
+_BY_ERROR_CODE: Final[dict[int, Status]] = {
+    ErrorCodes.REFUSED_STREAM: Status.UNAVAILABLE,
+    ErrorCodes.CANCEL: Status.CANCELLED,
+    ErrorCodes.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
+    ErrorCodes.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
+}
+
+
+def encode_status_message(text: str) -> str:
+    """Percent-encode a message for ``grpc-message`` (gRPC over HTTP/2, "Responses": Status-Message).
+
+    Takes any text and never raises: a lone surrogate, which has no UTF-8, goes out as U+FFFD. The result is printable
+    ASCII that neither begins nor ends with a space.
+    """
+    try:
+        octets = text.encode()
+    except UnicodeEncodeError:
+        # UTF-16 joins surrogates that are a pair, and leaves the lone ones to be replaced.
+        octets = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+    return _ENCODED.sub(lambda found: b"%%%02X" % found[0][0], octets).decode("ascii")
+
+
+def decode_status_message(value: str) -> str:
+    """Read a ``grpc-message``, as a latin-1 string, back into text.
+
+    Nothing is dropped and nothing raises (gRPC over HTTP/2, "Responses": a decoder must not fail on invalid values).
+    What is no percent sequence is passed on as it is, and so is UTF-8 that was not encoded at all; octets that are no
+    UTF-8 become U+FFFD.
+    """
+    try:
+        octets = value.encode("latin-1")
+    except UnicodeEncodeError:  # No octets: somebody has decoded them already.
+        octets = value.encode("utf-8", "surrogatepass")
+    if b"%" in octets:
+        octets = _ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), octets)
+    return octets.decode("utf-8", "replace")
+
+
+def parse_status(value: str) -> Status:
+    """Read a ``grpc-status``; UNKNOWN for a code this version does not know, and for what is no number at all."""
+    status = _BY_NUMBER.get(value)
+    if status is None and value.isascii() and value.isdigit():
+        status = _BY_NUMBER.get(value.lstrip("0") or "0")
+    return status or Status.UNKNOWN
+
+
+def status_from_http(http_status: int) -> Status:
+    """The status of a response that has no ``grpc-status``, from its HTTP status."""
+    return _BY_HTTP.get(http_status, Status.UNKNOWN)
+
+
+def status_from_reset(error_code: int) -> Status:
+    """The status of a call the server reset, from RST_STREAM's error code (RFC 9113 §7; gRPC over HTTP/2, "Errors").
+
+    INTERNAL where the table has nothing better, NO_ERROR and codes nobody knows included: the call got no status.
+    """
+    return _BY_ERROR_CODE.get(error_code, Status.INTERNAL)

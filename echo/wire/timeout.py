@@ -1,0 +1,61 @@
+"""``grpc-timeout``: at most eight digits and a unit (gRPC over HTTP/2, "Requests": Timeout)."""
+
+import math
+import re
+from decimal import Decimal
+from typing import Final
+
+_LARGEST: Final = 99_999_999
+
+# From the finest to the coarsest, in nanoseconds.
+_UNITS: Final = {
+    "n": 1,
+    "u": 10**3,
+    "m": 10**6,
+    "S": 10**9,
+    "M": 60 * 10**9,
+    "H": 3600 * 10**9,
+}
+_SECOND: Final = 10**9
+_TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
+
+
+def encode_timeout(seconds: float) -> str:
+    """Write a time in the finest unit that holds it in eight digits.
+
+    The result is never longer than what was asked, with two exceptions that keep the meaning: less than a nanosecond
+    is ``1n``, not the ``0n`` of a time that has run out. What no unit holds (about 11,400 years, infinity included)
+    is the longest expressible.
+
+    Args:
+        seconds: How long the call may take from now on; zero or less means that its time has run out.
+
+    Raises:
+        ValueError: It is not a number (NaN).
+    """
+    if math.isnan(seconds):
+        raise ValueError("a timeout must be a number")
+    if seconds <= 0:
+        return "0n"
+    if seconds < _LARGEST * 3600:
+        # By way of the shortest decimal, so that 0.3 becomes 300000u though the nearest float lies just below it.
+        nanoseconds = int(Decimal(repr(float(seconds))).scaleb(9)) or 1
+        for unit, size in _UNITS.items():
+            count = nanoseconds // size
+            if count <= _LARGEST:
+                return f"{count}{unit}"
+    return f"{_LARGEST}H"
+
+
+def decode_timeout(value: str) -> float:
+    """Read a timeout, in seconds.
+
+    Raises:
+        ValueError: It is not one to eight digits and one of ``H M S m u n``.
+    """
+    found = _TIMEOUT.fullmatch(value)
+    if found is None:
+        raise ValueError(f"malformed grpc-timeout {value[:32]!r}")
+    count, unit = found.groups()
+    # A division rounds once, so that decoding never gives more than was encoded.
+    return int(count) * _UNITS[unit] / _SECOND
