@@ -194,9 +194,11 @@ class Connection:
         """Add one framed message (`echo.wire.message.encode_message`) to the stream's buffer.
 
         Raises:
-            LocalProtocolError: The stream is over, or its end was already sent.
+            LocalProtocolError: The stream is over, its end was already sent, or its head was not.
         """
         stream = self._sending(stream_id)
+        if not stream.head_sent:
+            raise LocalProtocolError(f"stream {stream_id} has no head yet")
         stream.outbound.push(message)
         self._enqueue(stream)
 
@@ -396,6 +398,7 @@ class ClientConnection(Connection):
             raise LocalProtocolError(str(error)) from error
         self._h2.send_headers(stream_id, fields, end_stream=end)
         stream = self._streams[stream_id] = _Stream(stream_id)
+        stream.head_sent = True
         if end:
             stream.end = _END_STREAM
         return stream_id

@@ -116,8 +116,8 @@ class MessageDecoder:
     def _take_body(self) -> bytes:
         buffer = self._buffer
         compressed = buffer[0] == _COMPRESSED
-        with memoryview(buffer) as whole, whole[PREFIX_SIZE : self._needed] as body:
-            message = bytes(body)
+        # One copy, and the views are gone by the next line, where they would keep the buffer from shrinking.
+        message = bytes(memoryview(buffer)[PREFIX_SIZE : self._needed])
         del buffer[: self._needed]
         self.consumed += self._needed
         self._state = _State.PREFIX

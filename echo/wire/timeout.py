@@ -1,8 +1,7 @@
 """``grpc-timeout``: at most eight digits and a unit (gRPC over HTTP/2, "Requests": Timeout)."""
 
-import math
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
 _LARGEST: Final = 99_999_999
@@ -17,6 +16,7 @@ _UNITS: Final = {
     "H": 3600 * 10**9,
 }
 _SECOND: Final = 10**9
+_EXACT: Final = Context(prec=40)  # Whatever precision the application sets for its own decimals.
 _TIMEOUT: Final = re.compile(r"([0-9]{1,8})([HMSmun])")
 
 
@@ -33,13 +33,13 @@ def encode_timeout(seconds: float) -> str:
     Raises:
         ValueError: It is not a number (NaN).
     """
-    if math.isnan(seconds):
+    if seconds != seconds:  # Only NaN is so; math.isnan would fail on an int too large for a float.
         raise ValueError("a timeout must be a number")
     if seconds <= 0:
         return "0n"
     if seconds < _LARGEST * 3600:
         # By way of the shortest decimal, so that 0.3 becomes 300000u though the nearest float lies just below it.
-        nanoseconds = int(Decimal(repr(float(seconds))).scaleb(9)) or 1
+        nanoseconds = int(Decimal(repr(float(seconds))).scaleb(9, _EXACT)) or 1
         for unit, size in _UNITS.items():
             count = nanoseconds // size
             if count <= _LARGEST:

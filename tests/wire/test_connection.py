@@ -1,0 +1,329 @@
+"""The wire, tested by a real client and a real server that exchange bytes."""
+
+import pytest
+from h2.errors import ErrorCodes
+from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, RstStreamFrame, WindowUpdateFrame
+from multidict import MultiDict
+
+from echo.wire.connection import LAST_STREAM_ID
+from echo.wire.errors import LocalProtocolError
+from echo.wire.events import (
+    CallEnded,
+    DataReceived,
+    GoAwayReceived,
+    HalfClosed,
+    PingAcknowledged,
+    RequestStarted,
+    ResponseStarted,
+    StreamReset,
+)
+from echo.wire.head import Request, Response, Trailers
+from echo.wire.limits import Limits
+from echo.wire.message import encode_message
+from echo.wire.status import Status
+from tests.support.pair import ConnectionPair, frames, kinds, of_type
+
+
+def test_a_call_is_reported_on_both_sides() -> None:
+    pair = ConnectionPair()
+    stream_id = pair.client.open(Request("/s/m", authority="here", timeout=2.5, metadata=MultiDict({"a": "b"})))
+    pair.client.send_message(stream_id, b"ping")
+    pair.client.half_close(stream_id)
+    request, data, ended = pair.to_server()
+    assert isinstance(request, RequestStarted)
+    assert (request.request.path, request.request.authority, request.request.timeout) == ("/s/m", "here", 2.5)
+    assert request.request.metadata == MultiDict({"a": "b"})
+    assert data == DataReceived(stream_id, b"ping")
+    assert ended == HalfClosed(stream_id)
+
+    pair.server.send_response(stream_id, Response(MultiDict({"c-bin": b"\0"})))
+    pair.server.send_message(stream_id, b"pong")
+    assert pair.server.send_trailers(stream_id, Trailers(Status.ABORTED, "why ✓", b"details", MultiDict({"d": "e"})))
+    response, data, end = pair.to_client()
+    assert isinstance(response, ResponseStarted)
+    assert response.response.metadata == MultiDict({"c-bin": b"\0"})
+    assert data == DataReceived(stream_id, b"pong")
+    assert end == CallEnded(stream_id, Trailers(Status.ABORTED, "why ✓", b"details", MultiDict({"d": "e"})))
+    assert not pair.client.is_open(stream_id)
+    assert not pair.server.is_open(stream_id)
+
+
+def test_trailers_without_a_response_are_one_header_list() -> None:
+    pair = ConnectionPair()
+    stream_id = pair.open(end=True)
+    pair.server.send_trailers(stream_id, Trailers(Status.NOT_FOUND, "no"))
+    output = pair.server.take_output()
+    assert kinds(output) == ["Headers"]
+    (event,) = pair.client.receive(output)
+    assert isinstance(event, CallEnded)
+    assert (event.trailers.status, event.trailers.head_only) == (Status.NOT_FOUND, True)
+
+
+def test_messages_sent_together_leave_in_one_frame() -> None:
+    pair = ConnectionPair()
+    stream_id = pair.open()
+    for number in range(100):
+        pair.client.send_message(stream_id, encode_message(b"%d" % number))
+    pair.client.half_close(stream_id)
+    (frame,) = frames(pair.client.take_output())
+    assert isinstance(frame, DataFrame)
+    assert "END_STREAM" in frame.flags
+
+
+def test_nothing_is_sent_beyond_the_window_and_all_of_it_once_it_opens() -> None:
+    pair = ConnectionPair(Limits(stream_window=70_000))
+    stream_id = pair.open()
+    pair.client.send_message(stream_id, b"x" * 100_000)
+    received = sum(len(event.data) for event in of_type(pair.to_server(), DataReceived))
+    assert received == 70_000
+    assert pair.client.unsent(stream_id) == 30_000
+    assert not pair.client.has_output
+    assert pair.to_server() == []
+
+    pair.server.acknowledge(stream_id, 40_000)
+    pair.to_client()
+    assert sum(len(event.data) for event in of_type(pair.to_server(), DataReceived)) == 30_000
+
+
+def test_trailers_wait_behind_the_messages_of_their_stream() -> None:
+    pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
+    stream_id = pair.open(end=True)
+    pair.server.send_response(stream_id, Response())
+    pair.server.send_message(stream_id, b"x" * 65_536)
+    assert not pair.server.send_trailers(stream_id, Trailers())
+    events = pair.to_client()
+    assert not of_type(events, CallEnded)
+    assert pair.server.is_open(stream_id)
+    pair.client.acknowledge(stream_id, 65_535)
+    pair.to_server()
+    assert [type(event) for event in pair.to_client()] == [DataReceived, CallEnded]
+    assert not pair.server.is_open(stream_id)
+    assert stream_id in pair.server.take_relieved()
+
+
+def test_a_stream_nobody_reads_does_not_stop_the_others() -> None:
+    pair = ConnectionPair(Limits(connection_window=65_535, stream_window=65_535))
+    for _ in range(5):
+        stream_id = pair.open()
+        pair.client.send_message(stream_id, b"x" * 65_535)
+        pair.settle()  # The connection's window is reopened although nobody acknowledged anything.
+    stream_id = pair.open()
+    pair.client.send_message(stream_id, b"hello")
+    assert pair.settle() == [DataReceived(stream_id, b"hello")]
+
+
+def test_streams_that_are_reset_give_their_bytes_back_to_the_connection() -> None:
+    pair = ConnectionPair(Limits(connection_window=65_535))
+    for _ in range(50):
+        stream_id = pair.open()
+        pair.client.send_message(stream_id, b"x" * 16_384)
+        pair.to_server()
+        pair.server.reset(stream_id, ErrorCodes.CANCEL)
+        pair.client.send_message(stream_id, b"x" * 16_384)  # On its way when the reset comes.
+        late = pair.client.take_output()
+        pair.to_client()
+        assert list(pair.server.receive(late)) == []
+        pair.to_client()
+    stream_id = pair.open()
+    pair.client.send_message(stream_id, b"x" * 30_000)
+    assert sum(len(event.data) for event in of_type(pair.to_server(), DataReceived)) == 30_000
+
+
+def test_a_busy_stream_does_not_keep_another_waiting() -> None:
+    pair = ConnectionPair(Limits(stream_window=2**20, connection_window=2**20, max_output=20_000))
+    busy, other = pair.open(), pair.open()
+    pair.client.send_message(busy, b"x" * 500_000)
+    pair.client.send_message(other, b"y")
+    assert [frame.stream_id for frame in frames(pair.client.take_output())][:2] == [busy, other]
+
+
+def test_output_is_taken_in_portions_of_its_limit() -> None:
+    pair = ConnectionPair(Limits(stream_window=2**20, connection_window=2**20, max_output=50_000))
+    stream_id = pair.open()
+    pair.client.send_message(stream_id, b"x" * 500_000)
+    assert 50_000 <= len(pair.client.take_output()) < 50_000 + 16_384 + 9
+    assert pair.client.has_output
+
+
+def test_who_waits_for_the_buffer_is_told_when_it_has_room() -> None:
+    pair = ConnectionPair(Limits(stream_window=65_535, max_unsent=1_000))
+    stream_id = pair.open()
+    pair.client.send_message(stream_id, b"x" * 67_000)
+    pair.to_server()
+    assert pair.client.take_relieved() == []
+    pair.server.acknowledge(stream_id, 65_535)
+    pair.to_client()
+    pair.to_server()
+    assert pair.client.take_relieved() == [stream_id]
+
+
+def test_a_response_that_is_complete_before_the_request_tells_the_client_to_stop() -> None:
+    pair = ConnectionPair()
+    stream_id = pair.open()
+    pair.server.send_trailers(stream_id, Trailers())
+    *_, headers, reset = frames(pair.server.take_output())
+    assert isinstance(headers, HeadersFrame)
+    assert isinstance(reset, RstStreamFrame)
+    assert reset.error_code == ErrorCodes.NO_ERROR
+
+
+def test_aborting_between_messages_leaves_the_rest_out_and_ends_with_trailers() -> None:
+    pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
+    stream_id = pair.open(end=True)
+    pair.server.send_response(stream_id, Response())
+    pair.server.send_message(stream_id, b"x" * 65_535)
+    pair.to_client()
+    pair.server.send_message(stream_id, b"y" * 10)
+    pair.server.abort(stream_id, Trailers(Status.UNAVAILABLE, "bye"), ErrorCodes.CANCEL)
+    (event,) = pair.to_client()
+    assert isinstance(event, CallEnded)
+    assert event.trailers.status is Status.UNAVAILABLE
+
+
+def test_aborting_in_the_middle_of_a_message_resets() -> None:
+    pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
+    stream_id = pair.open(end=True)
+    pair.server.send_response(stream_id, Response())
+    pair.server.send_message(stream_id, b"x" * 65_536)
+    pair.to_client()
+    pair.server.abort(stream_id, Trailers(Status.UNAVAILABLE, "bye"), ErrorCodes.CANCEL)
+    assert pair.to_client() == [StreamReset(stream_id, ErrorCodes.CANCEL)]
+
+
+def test_aborting_overrules_trailers_that_wait() -> None:
+    pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
+    stream_id = pair.open(end=True)
+    pair.server.send_response(stream_id, Response())
+    pair.server.send_message(stream_id, b"x" * 65_535)
+    pair.server.send_message(stream_id, b"y")
+    assert not pair.server.send_trailers(stream_id, Trailers())
+    pair.to_client()
+    pair.server.abort(stream_id, Trailers(Status.DEADLINE_EXCEEDED), ErrorCodes.CANCEL)
+    (event,) = pair.to_client()
+    assert isinstance(event, CallEnded)
+    assert event.trailers.status is Status.DEADLINE_EXCEEDED
+
+
+def test_half_closing_needs_no_window() -> None:
+    pair = ConnectionPair(Limits(stream_window=65_535))
+    blocked, done = pair.open(), pair.open()
+    pair.client.send_message(blocked, b"x" * 70_000)
+    pair.to_server()
+    pair.client.half_close(done)
+    assert pair.to_server() == [HalfClosed(done)]
+
+
+def test_sending_after_the_end_is_our_own_error() -> None:
+    pair = ConnectionPair()
+    stream_id = pair.open()
+    pair.client.half_close(stream_id)
+    with pytest.raises(LocalProtocolError):
+        pair.client.send_message(stream_id, b"more")
+    with pytest.raises(LocalProtocolError):
+        pair.client.half_close(stream_id)
+    with pytest.raises(LocalProtocolError):
+        pair.server.send_message(stream_id, b"before the head")
+    pair.server.send_response(stream_id, Response())
+    with pytest.raises(LocalProtocolError):
+        pair.server.send_response(stream_id, Response())
+
+
+def test_metadata_that_cannot_be_sent_leaves_the_connection_sound() -> None:
+    pair = ConnectionPair()
+    with pytest.raises(ValueError, match="Upper"):
+        pair.client.open(Request("/s/m", metadata=MultiDict({"Upper": "x"})))
+    stream_id = pair.client.open(Request("/s/m"), end=True)
+    assert [type(event) for event in pair.to_server()] == [RequestStarted, HalfClosed]
+    pair.server.send_trailers(stream_id, Trailers())
+    assert [type(event) for event in pair.to_client()] == [CallEnded]
+
+
+def test_resetting_twice_or_after_the_end_does_nothing() -> None:
+    pair = ConnectionPair()
+    stream_id = pair.open()
+    pair.client.reset(stream_id, ErrorCodes.CANCEL)
+    pair.client.reset(stream_id, ErrorCodes.CANCEL)
+    assert kinds(pair.client.take_output()) == ["RstStream"]
+
+
+def test_calls_go_on_after_a_goaway_in_either_direction() -> None:
+    pair = ConnectionPair()
+    stream_id = pair.open()
+    pair.server.goaway(last_stream_id=LAST_STREAM_ID)
+    pair.client.goaway(debug=b"soon")
+    assert pair.to_client() == [GoAwayReceived(LAST_STREAM_ID, 0, b"")]
+    assert pair.to_server() == [GoAwayReceived(0, 0, b"soon")]
+    pair.client.send_message(stream_id, b"still here")
+    assert pair.to_server() == [DataReceived(stream_id, b"still here")]
+    pair.server.send_trailers(stream_id, Trailers())
+    assert of_type(pair.to_client(), CallEnded)
+    pair.server.goaway()
+    assert pair.to_client() == [GoAwayReceived(stream_id, 0, b"")]
+
+
+def test_a_ping_is_answered_and_its_answer_reported() -> None:
+    pair = ConnectionPair()
+    pair.client.ping(b"12345678")
+    assert pair.to_server() == []
+    assert pair.to_client() == [PingAcknowledged(b"12345678")]
+
+
+def test_a_larger_initial_window_sets_waiting_streams_going() -> None:
+    pair = ConnectionPair(Limits(stream_window=65_535))
+    stream_id = pair.open()
+    pair.client.send_message(stream_id, b"x" * 100_000)
+    pair.to_server()
+    pair.server._h2.update_settings({4: 200_000})  # SETTINGS_INITIAL_WINDOW_SIZE
+    pair.to_client()
+    assert sum(len(event.data) for event in of_type(pair.to_server(), DataReceived)) == 100_000 - 65_535
+
+
+def test_window_updates_are_batched() -> None:
+    pair = ConnectionPair()
+    stream_id = pair.open()
+    updates = 0
+    for _ in range(1_000):
+        pair.client.send_message(stream_id, b"x" * 100)
+        pair.to_server()
+        pair.server.acknowledge(stream_id, 100)
+        output = pair.server.take_output()
+        updates += sum(isinstance(frame, WindowUpdateFrame) for frame in frames(output))
+        list(pair.client.receive(output))
+    assert updates <= 4
+
+
+def test_padding_is_acknowledged_though_no_application_takes_it() -> None:
+    pair = ConnectionPair(Limits(stream_window=65_535))
+    stream_id = pair.open()
+    for _ in range(1_000):
+        pair.client._h2.send_data(stream_id, b"x", pad_length=255)
+        events = pair.to_server()
+        assert events == [DataReceived(stream_id, b"x")]
+        pair.server.acknowledge(stream_id, 1)
+        pair.to_client()
+
+
+def test_streams_that_are_over_leave_nothing_behind() -> None:
+    pair = ConnectionPair()
+    for number in range(3_000):
+        stream_id = pair.open(end=True)
+        if number % 2:
+            pair.server.send_trailers(stream_id, Trailers())
+        else:
+            pair.server.reset(stream_id, ErrorCodes.CANCEL)
+        pair.to_client()
+        pair.server.take_relieved()
+        pair.client.take_relieved()
+    for connection in (pair.client, pair.server):
+        assert connection._streams == {}
+        assert connection._h2.streams == {}
+        assert len(connection._h2._closed_streams) <= connection._h2.MAX_CLOSED_STREAMS
+        assert not connection._ring
+
+
+def test_a_goaway_of_ours_says_why() -> None:
+    pair = ConnectionPair()
+    pair.server.goaway(ErrorCodes.ENHANCE_YOUR_CALM, debug=b"too_many_pings")
+    (frame,) = frames(pair.server.take_output())
+    assert isinstance(frame, GoAwayFrame)
+    assert (frame.error_code, frame.additional_data) == (ErrorCodes.ENHANCE_YOUR_CALM, b"too_many_pings")

@@ -1,0 +1,143 @@
+"""What is a gRPC request, what is a response, and what is told to those who send something else."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import MultiDict
+
+from echo.wire.head import (
+    Rejected,
+    Request,
+    Response,
+    Trailers,
+    parse_request,
+    parse_response,
+    parse_trailers,
+)
+from echo.wire.status import Status
+
+GOOD = Request("/pkg.Service/Method", "https", "host:1", 1.5, MultiDict({"key": "value", "raw-bin": b"\xff"})).fields()
+
+texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20).map(str.strip)
+keys = st.from_regex(r"x-[a-z0-9_.-]{0,10}[a-z0-9]", fullmatch=True).filter(lambda key: not key.endswith("-bin"))
+metadata = st.lists(
+    st.one_of(st.tuples(keys, texts), st.tuples(keys.map(lambda key: key + "-bin"), st.binary(max_size=20)))
+).map(MultiDict)
+
+
+def replaced(name: str, value: str | None) -> list[tuple[str, str]]:
+    fields = [field for field in GOOD if field[0] != name]
+    return fields if value is None else [*fields, (name, value)]
+
+
+@given(metadata)
+def test_a_request_arrives_as_it_was_sent(sent: MultiDict[str | bytes]) -> None:
+    request = parse_request(Request("/a/b", metadata=sent, timeout=0.25).fields())
+    assert (request.path, request.timeout, request.scheme) == ("/a/b", 0.25, "http")
+    assert list(request.metadata.items()) == list(sent.items())
+
+
+def test_the_spec_s_order_of_fields_is_kept() -> None:
+    names = [name for name, _ in GOOD]
+    assert names[:8] == [
+        ":method",
+        ":scheme",
+        ":path",
+        ":authority",
+        "grpc-timeout",
+        "te",
+        "content-type",
+        "user-agent",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "http_status", "grpc_status"),
+    [
+        (replaced(":method", "GET"), "405", Status.INTERNAL),
+        (replaced(":method", None), "405", Status.INTERNAL),
+        (replaced("content-type", None), "415", Status.UNKNOWN),
+        (replaced("content-type", "text/html"), "415", Status.UNKNOWN),
+        (replaced("content-type", "application/grpcfoo"), "415", Status.UNKNOWN),
+        (replaced("content-type", "application/grpc+json"), "415", Status.UNKNOWN),
+        (replaced("grpc-encoding", "br"), "200", Status.UNIMPLEMENTED),
+        (replaced("grpc-timeout", "soon"), "200", Status.INTERNAL),
+        (replaced("grpc-timeout", "123456789S"), "200", Status.INTERNAL),
+        (replaced("broken-bin", "!!!"), "200", Status.INTERNAL),
+    ],
+)
+def test_what_is_no_call_is_answered_with_why(
+    fields: list[tuple[str, str]], http_status: str, grpc_status: Status
+) -> None:
+    with pytest.raises(Rejected) as rejected:
+        parse_request(fields)
+    answer = dict(rejected.value.fields)
+    assert answer[":status"] == http_status
+    assert answer["grpc-status"] == str(grpc_status.value)
+    assert answer["grpc-message"]
+    assert answer["grpc-accept-encoding"] == "identity,gzip"
+
+
+@pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto", "application/grpc; a=b"])
+def test_content_types_of_grpc_are_taken(content_type: str) -> None:
+    assert parse_request(replaced("content-type", content_type)).content_type == content_type
+
+
+def test_a_proxy_that_drops_te_does_no_harm() -> None:
+    assert parse_request(replaced("te", None)).path == "/pkg.Service/Method"
+
+
+@given(metadata, st.text(), st.sampled_from(Status), st.none() | st.binary(max_size=30))
+def test_trailers_arrive_as_they_were_sent(
+    sent: MultiDict[str | bytes], message: str, status: Status, details: bytes | None
+) -> None:
+    trailers = Trailers(status, message or None, details, sent)
+    received = parse_trailers(trailers.fields(with_head=False))
+    assert received.status is status
+    assert received.message == (message.encode("utf-8", "replace").decode() or None)
+    assert received.details == details
+    assert list(received.metadata.items()) == list(sent.items())
+
+
+def test_a_response_s_head_is_told_from_trailers_alone() -> None:
+    assert isinstance(parse_response(Response().fields(), ended=False), Response)
+    alone = parse_response(Trailers(Status.ABORTED).fields(with_head=True), ended=True)
+    assert isinstance(alone, Trailers)
+    assert (alone.status, alone.head_only) == (Status.ABORTED, True)
+
+
+@pytest.mark.parametrize(
+    ("fields", "ended", "status"),
+    [
+        ([(":status", "503"), ("content-type", "text/html")], False, Status.UNAVAILABLE),
+        ([(":status", "404")], True, Status.UNIMPLEMENTED),
+        ([(":status", "401")], True, Status.UNAUTHENTICATED),
+        ([(":status", "200"), ("content-type", "text/html")], False, Status.UNKNOWN),
+        ([(":status", "200"), ("content-type", "application/grpc")], True, Status.UNKNOWN),
+        ([(":status", "abc")], True, Status.UNKNOWN),
+        ([], True, Status.UNKNOWN),
+        ([(":status", "503"), ("grpc-status", "5")], True, Status.NOT_FOUND),
+        ([(":status", "200"), ("content-type", "application/grpc"), ("grpc-encoding", "br")], False, Status.INTERNAL),
+        ([(":status", "200"), ("content-type", "application/grpc"), ("x-bin", "!")], False, Status.INTERNAL),
+    ],
+)
+def test_a_response_that_is_none_ends_the_call(fields: list[tuple[str, str]], ended: bool, status: Status) -> None:
+    trailers = parse_response(fields, ended=ended)
+    assert isinstance(trailers, Trailers)
+    assert trailers.status is status
+
+
+def test_trailers_with_broken_metadata_never_count_as_ok() -> None:
+    assert parse_trailers([("grpc-status", "0"), ("x-bin", "!")]).status is Status.INTERNAL
+    assert parse_trailers([("grpc-status", "5"), ("x-bin", "!")]).status is Status.NOT_FOUND
+    assert parse_trailers([("x", "y")]).status is Status.UNKNOWN
+
+
+@given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12))), st.booleans())
+def test_no_header_list_raises_anything_else(fields: list[tuple[str, str]], ended: bool) -> None:
+    try:
+        parse_request([(":method", "POST"), ("content-type", "application/grpc"), *fields])
+    except Rejected as rejected:
+        assert dict(rejected.fields)[":status"] in ("200", "405", "415")  # noqa: PT017 - or none is raised
+    parse_response([(":status", "200"), ("content-type", "application/grpc"), *fields], ended=ended)
+    parse_trailers([("grpc-status", "0"), *fields])

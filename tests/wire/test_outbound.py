@@ -1,0 +1,52 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echo.wire.outbound import OutboundBuffer
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), min_size=1), st.data())
+def test_what_is_pushed_comes_out_in_order_however_it_is_taken(messages: list[bytes], data: st.DataObject) -> None:
+    buffer = OutboundBuffer()
+    for message in messages:
+        buffer.push(message)
+    boundaries = {sum(map(len, messages[:count])) for count in range(len(messages) + 1)}
+    taken = b""
+    while buffer:
+        size = data.draw(st.integers(1, len(buffer)))
+        piece = buffer.take(size)
+        assert len(piece) == size
+        taken += piece
+        assert buffer.mid_message == (len(taken) not in boundaries)
+    assert taken == b"".join(messages)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), min_size=1), st.integers(1, 2000))
+def test_take_gives_no_more_than_there_is(messages: list[bytes], size: int) -> None:
+    buffer = OutboundBuffer()
+    for message in messages:
+        buffer.push(message)
+    total = len(buffer)
+    assert len(buffer.take(size)) == min(size, total)
+    assert len(buffer) == max(0, total - size)
+
+
+def test_clear_drops_the_rest() -> None:
+    buffer = OutboundBuffer()
+    buffer.push(b"abc")
+    buffer.take(1)
+    buffer.clear()
+    assert len(buffer) == 0
+    assert not buffer.mid_message
+
+
+def test_a_lone_small_message_is_not_copied() -> None:
+    buffer = OutboundBuffer()
+    message = b"x" * 100
+    buffer.push(message)
+    assert buffer.take(16_384) is message
+
+
+def test_taking_from_an_empty_buffer_is_a_bug_of_the_caller() -> None:
+    with pytest.raises(IndexError):
+        OutboundBuffer().take(1)
