@@ -1,5 +1,6 @@
 """The client: a channel to one target that connects when a call needs it, and again when the connection is gone."""
 
+import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -192,12 +193,14 @@ class Channel:
 
 
 def _reason(error: OSError) -> str:
-    """The words of the system; anyio's "All connection attempts failed" has them in its cause."""
+    """The system's own words; anyio's "All connection attempts failed" has their number in its cause."""
     cause: BaseException | None = error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
     if isinstance(cause, OSError):
         error = cause
+    if error.errno is not None and error.errno > 0:  # Failed name look-ups count downwards, with words of their own.
+        return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__
 
 

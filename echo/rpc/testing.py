@@ -15,7 +15,9 @@ from echo.wire.limits import Limits
 
 
 @asynccontextmanager
-async def memory_channel_to(server: Server, *, limits: Limits = Limits()) -> AsyncIterator[Channel]:
+async def memory_channel_to(
+    server: Server, *, limits: Limits = Limits(), codec: CodecBase | None = None
+) -> AsyncIterator[Channel]:
     """A channel to a server of yours; each connection it makes is served in a task of the block's own nursery."""
     async with open_background() as connections:
 
@@ -24,7 +26,7 @@ async def memory_channel_to(server: Server, *, limits: Limits = Limits()) -> Asy
             connections.start_soon(server.serve_connection, theirs)
             return ours
 
-        async with open_channel_over(dial, "memory", limits=limits) as channel:
+        async with open_channel_over(dial, "memory", limits=limits, codec=codec) as channel:
             yield channel
 
 
@@ -33,5 +35,6 @@ async def memory_channel(
     services: Iterable[Servable], *, limits: Limits = Limits(), codec: CodecBase | None = None
 ) -> AsyncIterator[Channel]:
     """A channel to these services. Leaving the block ends both sides."""
-    async with memory_channel_to(Server(services, limits=limits, codec=codec), limits=limits) as channel:
+    server = Server(services, limits=limits, codec=codec)
+    async with memory_channel_to(server, limits=limits, codec=codec) as channel:
         yield channel

@@ -1,6 +1,7 @@
 """Bytes that no sound peer sends: told as events, answered with a GOAWAY, never an exception, however they are cut."""
 
 import contextlib
+from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from hyperframe.frame import Frame, GoAwayFrame, HeadersFrame, RstStreamFrame, S
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echo.wire.connection import ClientConnection, ServerConnection
+from echo.wire.connection import ClientConnection, Connection, ServerConnection
 from echo.wire.events import ConnectionFailed, DataReceived, Event, RequestStarted
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
@@ -72,7 +73,7 @@ def fresh_client() -> ClientConnection:
     return client
 
 
-def fed(connection: ServerConnection | ClientConnection, data: bytes, cuts: list[int]) -> list[Event]:
+def fed(connection: Connection, data: bytes, cuts: list[int]) -> list[Event]:
     """The events of feeding the data in pieces, up to the first failure."""
     events: list[Event] = []
     edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
@@ -93,7 +94,8 @@ def test_events_do_not_depend_on_where_the_bytes_are_cut(cuts: list[int]) -> Non
 @settings(suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_damaged_bytes_end_in_events_not_in_exceptions(data: st.DataObject) -> None:
-    sound, fresh = data.draw(st.sampled_from([(SAID, fresh_server), (ANSWERED, fresh_client)]))
+    conversations: list[tuple[bytes, Callable[[], Connection]]] = [(SAID, fresh_server), (ANSWERED, fresh_client)]
+    sound, fresh = data.draw(st.sampled_from(conversations))
     damaged = bytearray(sound)
     for _ in range(data.draw(st.integers(1, 5))):
         position = data.draw(st.integers(0, len(damaged) - 1))

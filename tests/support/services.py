@@ -1,0 +1,101 @@
+"""Services written for tests: with grpclib's contract and messages that are plain bytes, so that nothing else shows."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import TypeAlias
+
+from grpclib.const import Cardinality, Handler
+from grpclib.encoding.base import CodecBase
+
+from echo.rpc import Channel, ClientStream, ServerStream
+
+
+class BytesCodec(CodecBase):
+    """Messages that are their own encoding."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: bytes, message_type: type[bytes]) -> bytes:
+        assert message_type is bytes
+        return message
+
+    def decode(self, data: bytes, message_type: type[bytes]) -> bytes:
+        assert message_type is bytes
+        if data == b"undecodable":
+            raise ValueError("no such message")
+        return data
+
+
+BytesStream: TypeAlias = ServerStream[bytes, bytes]
+Method: TypeAlias = Callable[[BytesStream], Awaitable[None]]
+
+UNARY = Cardinality.UNARY_UNARY
+CLIENT_STREAM = Cardinality.STREAM_UNARY
+SERVER_STREAM = Cardinality.UNARY_STREAM
+BIDI = Cardinality.STREAM_STREAM
+
+
+class Service:
+    """One service, ``test.Service``, made of functions: ``Service(Echo=(BIDI, echo))``."""
+
+    def __init__(self, **methods: tuple[Cardinality, Method]) -> None:
+        self._methods = methods
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        return {path(name): Handler(method, kind, bytes, bytes) for name, (kind, method) in self._methods.items()}
+
+
+def path(name: str) -> str:
+    """Where a method of `Service` is found."""
+    return f"/test.Service/{name}"
+
+
+def call(
+    channel: Channel,
+    name: str,
+    cardinality: Cardinality,
+    *,
+    timeout: float | None = None,
+    metadata: Mapping[str, str | bytes] | None = None,
+) -> ClientStream[bytes, bytes]:
+    """A call of one of `Service`'s methods."""
+    return channel.request(path(name), cardinality, bytes, bytes, timeout=timeout, metadata=metadata)
+
+
+async def unary(channel: Channel, name: str, message: bytes = b"", *, timeout: float | None = None) -> bytes:
+    """Call a unary method and give its reply."""
+    async with call(channel, name, UNARY, timeout=timeout) as stream:
+        await stream.send_message(message)
+        reply = await stream.recv_message()
+        assert reply is not None
+        return reply
+
+
+async def echo_one(stream: BytesStream) -> None:
+    """Answers a message with itself."""
+    message = await stream.recv_message()
+    assert message is not None
+    await stream.send_message(message)
+
+
+async def echo_all(stream: BytesStream) -> None:
+    """Answers each message with itself."""
+    async for message in stream:
+        await stream.send_message(message)
+
+
+async def count(stream: BytesStream) -> None:
+    """Answers with the number of messages."""
+    await stream.send_message(b"%d" % len([message async for message in stream]))
+
+
+async def repeat(stream: BytesStream) -> None:
+    """Answers ``b"N"`` with N messages."""
+    message = await stream.recv_message()
+    assert message is not None
+    for number in range(int(message)):
+        await stream.send_message(b"%d" % number)
+
+
+ECHO = Service(
+    One=(UNARY, echo_one), All=(BIDI, echo_all), Count=(CLIENT_STREAM, count), Repeat=(SERVER_STREAM, repeat)
+)
