@@ -73,7 +73,9 @@ class ServerSession(Session):
 
     def drain(self) -> None:
         """Take no new calls, let those go on that run, end when the last has ended. Never waits; may be repeated."""
-        if not self._draining:
+        if not self._greeted:
+            self.stop("the server is shutting down")  # Nobody there yet to be told.
+        elif not self._draining:
             self._draining = True
             self.connection.goaway(last_stream_id=LAST_STREAM_ID)
             self.connection.ping(DRAIN_PING)

@@ -6,6 +6,7 @@ waiting, and rings for it. It is never cancelled while bytes are on their way, o
 part; when a connection ends, it is asked to finish and given a moment to.
 """
 
+import math
 from abc import ABC, abstractmethod
 from typing import Final, TypeVar
 
@@ -22,6 +23,7 @@ from echo.wire.events import (
     DataReceived,
     Event,
     PingAcknowledged,
+    SettingsReceived,
 )
 from echo.wire.limits import Limits
 
@@ -50,8 +52,12 @@ class Session(ABC):
         self._keepalive = keepalive
         self._bell = Doorbell()
         self._pong = Signal()
-        self._reading = anyio.CancelScope()
         self._last_received = anyio.current_time()
+        # Cancelled when the connection is to end. Its deadline is what the peer has to complete: first its SETTINGS,
+        # later a header block.
+        self._reading = anyio.CancelScope(deadline=self._last_received + limits.handshake_timeout)
+        self._greeted = False
+        self._writing = anyio.CancelScope()
 
     async def run(self) -> None:
         """Serve the connection until it ends, from either side, and close the stream.
@@ -76,6 +82,8 @@ class Session(ABC):
                     tasks.start_soon(self._keep_alive, self._keepalive)
                 with self._reading:
                     await self._read()
+                if self._reading.cancelled_caught:
+                    self.stop(f"the peer completed nothing within {self.limits.handshake_timeout:g} s")
                 tasks.cancel_scope.cancel()
         finally:
             self.stop("the connection was closed")
@@ -129,11 +137,28 @@ class Session(ABC):
                 elif type(event) is ConnectionFailed:
                     self.stop(f"the peer broke the protocol: {event.reason}")
                 else:
+                    if type(event) is SettingsReceived:
+                        self._greeted = True
                     self._on_event(event)
+            self._watch_progress()
             if connection.has_output:
                 self._bell.ring()
 
+    def _watch_progress(self) -> None:
+        """Give the peer a deadline while it owes us its SETTINGS or the rest of a header block, and none otherwise."""
+        if self._greeted and not self.connection.mid_headers:
+            if self._reading.deadline != math.inf:
+                self._reading.deadline = math.inf
+        elif self._reading.deadline == math.inf:
+            self._reading.deadline = anyio.current_time() + self.limits.handshake_timeout
+
     async def _write(self) -> None:
+        with self._writing:
+            await self._write_output()
+        if self._writing.cancelled_caught:
+            self.stop(f"the peer took nothing for {self.limits.write_timeout:g} s")
+
+    async def _write_output(self) -> None:
         connection = self.connection
         try:
             while True:
@@ -143,7 +168,9 @@ class Session(ABC):
                     if call is not None:
                         call.relieve()
                 if data:
+                    self._writing.deadline = anyio.current_time() + self.limits.write_timeout
                     await self._stream.send(data)
+                    self._writing.deadline = math.inf
                 elif not await self._bell.answer():
                     return
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:

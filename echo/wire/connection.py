@@ -118,6 +118,11 @@ class Connection:
         except FrameError as error:
             yield ConnectionFailed(error.error_code, error.reason)
 
+    @property
+    def mid_headers(self) -> bool:
+        """Whether the peer has begun a header block and not ended it."""
+        return self._h2.mid_headers
+
     # Bytes out
 
     @property

@@ -135,6 +135,11 @@ class HTTP2(H2Connection):
         return super()._receive_settings_frame(frame)
 
     @property
+    def mid_headers(self) -> bool:
+        """Whether a header block has begun and not ended: no other frame may come before it does (RFC 9113 §6.10)."""
+        return bool(self.incoming_buffer._headers_buffer)
+
+    @property
     def output_size(self) -> int:
         """Bytes that wait in the output."""
         return len(self._data_to_send)

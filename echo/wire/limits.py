@@ -1,8 +1,8 @@
 """The bounds of one connection, each chosen and each reached by a test.
 
-Every queue, buffer and table of `echo.wire` and `echo.transport` takes its size from here, so that the memory one
-peer can occupy is the sum of a few numbers: about ``max_concurrent_streams * (stream_window + max_unsent)`` in the
-worst case, and next to nothing on an idle connection.
+Every queue, buffer, table and wait of `echo.wire` and `echo.transport` takes its size from here, so that what one peer
+can occupy is the sum of a few numbers: about ``max_concurrent_streams * (stream_window + max_unsent)`` bytes at the
+worst, besides one message of ``max_message_size`` for each call that is just receiving one.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,18 @@ MIB = 1024 * KIB
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one HTTP/2 connection may occupy. All sizes are in bytes.
+    """What one HTTP/2 connection may occupy. Sizes are in bytes, times in seconds.
 
     Attributes:
-        max_message_size: Largest gRPC message taken or sent, before compression (gRPC's usual default, 4 MiB).
-        max_concurrent_streams: Calls that run at once on one connection; announced in SETTINGS (RFC 9113 §6.5.2).
-        max_header_list_size: Largest list of header fields taken, uncompressed (RFC 9113 §6.5.2).
+        max_message_size: Largest gRPC message taken, compressed and inflated (4 MiB is gRPC's usual default).
+        max_concurrent_streams: Calls that run at once on one connection; told in SETTINGS (RFC 9113 §6.5.2).
+        max_header_list_size: Largest list of header fields taken, as RFC 9113 §6.5.2 counts it.
         stream_window: What a peer may send on one stream before the application reads (RFC 9113 §6.9).
         connection_window: What a peer may have on its way to us, over all streams.
         max_unsent: What one stream may have waiting to be sent before its sender waits.
         max_output: What a connection may have waiting for the socket before streams stop adding to it.
+        handshake_timeout: How long a peer may take to begin to speak HTTP/2, and to complete a header block.
+        write_timeout: How long a peer may take no bytes at all while there are some for it.
     """
 
     max_message_size: int = 4 * MIB
@@ -32,3 +34,5 @@ class Limits:
     connection_window: int = 1 * MIB
     max_unsent: int = 64 * KIB
     max_output: int = 256 * KIB
+    handshake_timeout: float = 20.0
+    write_timeout: float = 20.0
