@@ -242,7 +242,11 @@ class ClientCall(Call):
         """For the session: the call ended so. Only the first word counts."""
         if self.trailers is None:
             self.trailers = trailers
-            self.end()
+            if trailers.status is Status.OK:
+                self.end()
+            else:
+                # A message that is cut short now is so because of the failure; the failure is what the caller hears.
+                self._ended = True
             self._received.set()
             self._relieved.set()
 

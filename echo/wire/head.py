@@ -26,6 +26,8 @@ from echo.wire.timeout import decode_timeout, encode_timeout
 Fields = Sequence[tuple[str, str]]
 
 CONTENT_TYPE: Final = "application/grpc"
+# Peers refuse header lists above 8 or 16 KiB. A character is at most twelve of those bytes, but in most texts one.
+MAX_STATUS_MESSAGE: Final = 1_024
 USER_AGENT: Final = f"grpc-python-echo/0.1.0 ({python_implementation().lower()}/{python_version()})"
 IDENTITY: Final = "identity"
 
@@ -181,7 +183,7 @@ class Trailers:
         fields = Response().fields() if with_head else []
         fields.append(("grpc-status", str(self.status.value)))
         if self.message:
-            fields.append(("grpc-message", encode_status_message(self.message)))
+            fields.append(("grpc-message", encode_status_message(self.message[:MAX_STATUS_MESSAGE])))
         if self.details is not None:
             fields.append(("grpc-status-details-bin", encode_bin(self.details)))
         if self.metadata:
@@ -196,8 +198,9 @@ def parse_response(fields: Fields, *, ended: bool) -> Response | Trailers:
     if "grpc-status" in names and ended:
         return _trailers(fields, names, head_only=True)
     if http_status != "200":
-        status = status_from_http(int(http_status)) if http_status.isdecimal() else Status.UNKNOWN
-        return Trailers(status, f"the server answered HTTP {http_status}", head_only=True)
+        known = len(http_status) == 3 and http_status.isascii() and http_status.isdigit()  # RFC 9110 §15
+        status = status_from_http(int(http_status)) if known else Status.UNKNOWN
+        return Trailers(status, f"the server answered HTTP {http_status[:20]}", head_only=True)
     content_type = names.get("content-type", "")
     if not _is_grpc(content_type):
         return Trailers(Status.UNKNOWN, f"the server answered with content-type {content_type!r}", head_only=True)

@@ -173,6 +173,26 @@ def test_messages_sent_before_a_failure_arrive_before_it(run: Run) -> None:
     run(main)
 
 
+def test_a_call_that_fails_in_the_middle_of_a_message_tells_why(run: Run) -> None:
+    async def endless(stream: BytesStream) -> None:
+        await stream.send_message(b"x" * 3_000_000)
+
+    async def main() -> None:
+        async with (
+            memory_channel([Service(Endless=(BIDI, endless))], codec=CODEC) as channel,
+            call(channel, "Endless", BIDI) as stream,
+        ):
+            await stream.send_request()
+            await stream.recv_initial_metadata()
+            assert stream._call is not None
+            stream._call._session.stop("the cable was cut")
+            with pytest.raises(GRPCError, match="the cable was cut") as raised:
+                await stream.recv_message()
+            assert raised.value.status is Status.UNAVAILABLE
+
+    run(main)
+
+
 def test_a_bug_is_internal_and_says_nothing_of_itself(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def crash(stream: BytesStream) -> None:
         raise RuntimeError("secret")

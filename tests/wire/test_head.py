@@ -117,6 +117,8 @@ def test_a_response_s_head_is_told_from_trailers_alone() -> None:
         ([(":status", "200"), ("content-type", "text/html")], False, Status.UNKNOWN),
         ([(":status", "200"), ("content-type", "application/grpc")], True, Status.UNKNOWN),
         ([(":status", "abc")], True, Status.UNKNOWN),
+        ([(":status", "5" * 5_000)], True, Status.UNKNOWN),
+        ([(":status", "٥٠٣")], True, Status.UNKNOWN),
         ([], True, Status.UNKNOWN),
         ([(":status", "503"), ("grpc-status", "5")], True, Status.NOT_FOUND),
         ([(":status", "200"), ("content-type", "application/grpc"), ("grpc-encoding", "br")], False, Status.INTERNAL),
@@ -127,6 +129,12 @@ def test_a_response_that_is_none_ends_the_call(fields: list[tuple[str, str]], en
     trailers = parse_response(fields, ended=ended)
     assert isinstance(trailers, Trailers)
     assert trailers.status is status
+
+
+def test_a_status_message_without_measure_is_cut_before_peers_refuse_the_trailers() -> None:
+    fields = dict(Trailers(Status.ABORTED, "é" * 100_000).fields(with_head=False))
+    assert len(fields["grpc-message"]) < 8_000
+    assert parse_trailers(list(fields.items())).message == "é" * 1_024
 
 
 def test_trailers_with_broken_metadata_never_count_as_ok() -> None:

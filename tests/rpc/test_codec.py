@@ -1,0 +1,242 @@
+"""The codec: what it makes faster is the same as before, and what it cannot make faster it leaves alone."""
+
+# ruff: noqa: RUF009 - betterproto's fields are calls in dataclass defaults, here as in what its compiler writes.
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import betterproto
+import pytest
+from grpclib.reflection.v1.reflection_pb2 import ServerReflectionRequest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echo.pb.com.gopay.echo import Message, Response
+from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
+from echo.pb.grpc.health.v1 import HealthCheckResponse, HealthListResponse
+from echo.rpc.codec import DEFAULT_CODEC, ProtoCodec
+from echo.rpc.specialise import Specialised, specialise
+
+INT32 = st.integers(-(2**31), 2**31 - 1)
+INT64 = st.integers(-(2**63), 2**63 - 1)
+UINT32 = st.integers(0, 2**32 - 1)
+UINT64 = st.integers(0, 2**64 - 1)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+
+
+class Colour(betterproto.Enum):
+    NONE = 0
+    RED = 1
+    BLUE = 7
+
+
+def make_class() -> Any:
+    """Every scalar type, as betterproto's compiler writes them; each time a class of its own."""
+
+    @dataclasses.dataclass(eq=False, repr=False)
+    class Everything(betterproto.Message):
+        a: bool = betterproto.bool_field(1)
+        b: bytes = betterproto.bytes_field(2)
+        c: float = betterproto.double_field(3)
+        d: Colour = betterproto.enum_field(4)
+        e: int = betterproto.fixed32_field(5)
+        f: int = betterproto.fixed64_field(6)
+        g: int = betterproto.int32_field(7)
+        h: int = betterproto.int64_field(8)
+        i: int = betterproto.sfixed32_field(9)
+        j: int = betterproto.sfixed64_field(10)
+        k: int = betterproto.sint32_field(11)
+        l: int = betterproto.sint64_field(12)  # noqa: E741
+        m: str = betterproto.string_field(13)
+        n: int = betterproto.uint32_field(14)
+        o: int = betterproto.uint64_field(1_000)
+
+    return Everything
+
+
+Plain = make_class()
+Fast = make_class()
+
+
+def specialised(message_type: type) -> Specialised:
+    made = specialise(message_type)
+    assert made is not None
+    return made
+
+
+FAST = specialised(Fast)
+
+values = st.fixed_dictionaries(
+    {},
+    optional={
+        "a": st.booleans(),
+        "b": st.binary(max_size=20),
+        "c": st.floats(),
+        "d": st.sampled_from(list(Colour)),
+        "e": UINT32,
+        "f": UINT64,
+        "g": INT32,
+        "h": INT64,
+        "i": INT32,
+        "j": INT64,
+        "k": INT32,
+        "l": INT64,
+        "m": TEXT,
+        "n": UINT32,
+        "o": UINT64,
+    },
+)
+
+
+def state(message: betterproto.Message) -> list[tuple[str, str]]:
+    """All that a betterproto message consists of. As text, in which a NaN equals another."""
+    return sorted((name, repr(value)) for name, value in vars(message).items())
+
+
+@given(values)
+def test_building_leaves_a_message_in_the_same_state(given_values: dict[str, Any]) -> None:
+    assert state(Fast(**given_values)) == state(Plain(**given_values))
+
+
+@given(values)
+def test_encoding_gives_the_same_bytes(given_values: dict[str, Any]) -> None:
+    assert FAST.encode(Fast(**given_values)) == bytes(Plain(**given_values))
+
+
+@given(values, st.booleans())
+def test_decoding_gives_the_same_message(given_values: dict[str, Any], unknown: bool) -> None:
+    data = bytes(Plain(**given_values)) + (b"\xfa\x3f\x03abc\xf8\x3f\x05" if unknown else b"")
+    ours, theirs = FAST.decode(data), Plain().parse(data)
+    assert state(ours) == state(theirs)
+    assert repr(ours) == repr(theirs)
+    assert ours.to_dict() == theirs.to_dict()
+    assert FAST.encode(ours) == bytes(theirs)
+    for name in given_values:
+        assert repr(getattr(ours, name)) == repr(getattr(theirs, name))
+    for field in dataclasses.fields(Fast):
+        assert repr(getattr(ours, field.name)) == repr(getattr(theirs, field.name))
+
+
+@given(values, values)
+def test_equality_is_the_same(one: dict[str, Any], other: dict[str, Any]) -> None:
+    assert (Fast(**one) == Fast(**other)) == (Plain(**one) == Plain(**other))
+    assert FAST.decode(bytes(Plain(**one))) == Fast(**one)
+
+
+@given(values)
+def test_setting_a_field_later_counts(given_values: dict[str, Any]) -> None:
+    ours, theirs = Fast(), Plain()
+    for name, value in given_values.items():
+        setattr(ours, name, value)
+        setattr(theirs, name, value)
+    assert state(ours) == state(theirs)
+    assert FAST.encode(ours) == bytes(theirs)
+
+
+@given(st.binary(max_size=60))
+def test_arbitrary_bytes_are_a_message_or_a_value_error(data: bytes) -> None:
+    try:
+        ours = FAST.decode(data)
+    except ValueError:
+        return
+    assert FAST.decode(FAST.encode(ours)) == ours
+
+
+@pytest.mark.parametrize("data", [b"\x6a\x05abc", b"\x0a", b"\xff\xff\xff", b"\x6a\x01\xff"])
+def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        FAST.decode(data)
+
+
+def test_defaults_that_came_over_the_wire_are_told_from_those_that_did_not() -> None:
+    explicit = b"\x08\x00\x6a\x00"
+    assert repr(FAST.decode(explicit)) == repr(Plain().parse(explicit)) == "Everything(a=False, m='')"
+    assert FAST.encode(FAST.decode(explicit)) == b""
+
+
+def test_an_enumeration_s_unknown_numbers_survive() -> None:
+    assert repr(FAST.decode(b"\x20\x63").d) == repr(Plain().parse(b"\x20\x63").d)
+    assert FAST.encode(FAST.decode(b"\x20\x63")) == b"\x20\x63"
+
+
+@pytest.mark.parametrize("wrong", [{"m": 5}, {"h": "x"}, {"m": "\ud800"}, {"h": 1.5}])
+def test_a_value_of_the_wrong_type_fails_as_betterproto_has_it(wrong: dict[str, Any]) -> None:
+    def failure(encode: Callable[[], bytes]) -> type[BaseException]:
+        with pytest.raises((TypeError, ValueError, AttributeError)) as raised:
+            encode()
+        return raised.type
+
+    assert failure(lambda: FAST.encode(Fast(**wrong))) is failure(lambda: bytes(Plain(**wrong)))
+
+
+def test_constructors_refuse_names_that_are_no_fields() -> None:
+    with pytest.raises(TypeError):
+        Fast(nothing=1)
+
+
+@pytest.mark.parametrize("message_type", [Message, Response, StreamMessage, StreamResponse, HealthCheckResponse])
+def test_our_own_messages_are_specialised(message_type: type) -> None:
+    DEFAULT_CODEC.decode(b"", message_type)
+    assert message_type.__getattribute__.__module__ == specialise.__module__
+
+
+def test_other_classes_are_left_alone_and_work() -> None:
+    assert specialise(HealthListResponse) is None
+    assert specialise(ServerReflectionRequest) is None
+    assert specialise(int) is None
+    codec = ProtoCodec()
+    listing = HealthListResponse(statuses={"a": HealthCheckResponse(status=1)})  # type: ignore[arg-type]
+    assert codec.decode(codec.encode(listing, HealthListResponse), HealthListResponse) == listing
+    request = ServerReflectionRequest(list_services="x")
+    assert codec.decode(codec.encode(request, ServerReflectionRequest), ServerReflectionRequest) == request
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Repeated(betterproto.Message):
+    items: list[int] = betterproto.int64_field(1)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Optional(betterproto.Message):
+    item: int | None = betterproto.int64_field(1, optional=True)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class OneOf(betterproto.Message):
+    one: int = betterproto.int64_field(1, group="either")
+    other: str = betterproto.string_field(2, group="either")
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Nested(betterproto.Message):
+    inner: OneOf = betterproto.message_field(1)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Disordered(betterproto.Message):
+    second: int = betterproto.int64_field(2)
+    first: int = betterproto.int64_field(1)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Single(betterproto.Message):
+    value: float = betterproto.float_field(1)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Empty(betterproto.Message):
+    pass
+
+
+@pytest.mark.parametrize("message_type", [Repeated, Optional, OneOf, Nested, Disordered, Single, Empty])
+def test_classes_that_do_not_allow_it_are_not_touched(message_type: type) -> None:
+    before = dict(vars(message_type))
+    assert specialise(message_type) is None
+    after = {name: value for name, value in vars(message_type).items() if name != "_betterproto_meta"}
+    assert after == {name: value for name, value in before.items() if name != "_betterproto_meta"}
+
+
+def test_the_wrong_class_is_told() -> None:
+    with pytest.raises(TypeError, match="must be a Message, not a Response"):
+        ProtoCodec().encode(Response(), Message)

@@ -1,0 +1,135 @@
+import gzip
+import time
+import tracemalloc
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echo.wire.compression import ACCEPT_ENCODING, SUPPORTED, compress, decompress
+from echo.wire.status import GRPCError, Status
+
+MIB = 1024 * 1024
+
+
+def refusal(encoding: str, data: bytes, limit: int) -> GRPCError:
+    """How the data is refused."""
+    with pytest.raises(GRPCError) as caught:
+        decompress(encoding, data, limit)
+    return caught.value
+
+
+def test_what_is_announced_is_what_is_supported() -> None:
+    assert ACCEPT_ENCODING == "identity,gzip"
+    assert SUPPORTED == ("identity", "gzip")
+
+
+@given(st.sampled_from(SUPPORTED), st.binary())
+def test_a_message_survives_the_way_there_and_back_at_exactly_its_size(encoding: str, data: bytes) -> None:
+    assert decompress(encoding, compress(encoding, data), len(data)) == data
+
+
+def test_gzip_is_what_other_implementations_read_and_write() -> None:
+    data = b"hello " * 1000
+    assert gzip.decompress(compress("gzip", data)) == data
+    assert len(compress("gzip", data)) < 100
+    assert decompress("gzip", gzip.compress(data), len(data)) == data
+
+
+def test_a_message_as_large_as_the_limit_passes_and_one_byte_more_does_not() -> None:
+    data = bytes(range(256)) * 1000
+    for encoding in SUPPORTED:
+        assert decompress(encoding, compress(encoding, data), 256_000) == data
+        assert refusal(encoding, compress(encoding, data), 255_999).status is Status.RESOURCE_EXHAUSTED
+
+
+def test_a_plain_message_too_large_is_refused_with_both_sizes() -> None:
+    assert refusal("identity", bytes(11), 10).message == "message of 11 bytes exceeds the limit of 10"
+
+
+def test_nothing_fits_a_limit_of_zero_but_nothing() -> None:
+    assert decompress("gzip", compress("gzip", b""), 0) == b""
+    assert refusal("gzip", compress("gzip", b"x"), 0).status is Status.RESOURCE_EXHAUSTED
+
+
+def test_a_bomb_is_refused_without_inflating_it() -> None:
+    deflater = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(deflater.compress(bytes(MIB)) for _ in range(256)) + deflater.flush()
+    assert len(bomb) < MIB  # 256 MiB in there.
+    tracemalloc.start()
+    error = refusal("gzip", bomb, 2 * MIB)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert error.status is Status.RESOURCE_EXHAUSTED
+    assert error.message == "decompressed message exceeds the limit of 2097152"
+    assert peak < 8 * MIB
+
+
+def test_members_in_a_row_are_one_message_within_one_limit() -> None:
+    data = compress("gzip", b"a" * 600) + compress("gzip", b"") + compress("gzip", b"b" * 400)
+    assert decompress("gzip", data, 1000) == b"a" * 600 + b"b" * 400
+    assert refusal("gzip", data, 999).status is Status.RESOURCE_EXHAUSTED
+
+
+def test_many_bombs_in_a_row_share_one_limit() -> None:
+    bombs = compress("gzip", bytes(MIB)) * 100
+    tracemalloc.start()
+    error = refusal("gzip", bombs, 2 * MIB)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert error.status is Status.RESOURCE_EXHAUSTED
+    assert peak < 8 * MIB
+
+
+def test_members_of_nothing_cost_no_more_each_however_many_there_are() -> None:
+    def seconds(members: int) -> float:
+        data = compress("gzip", b"") * members
+        start = time.process_time()
+        assert decompress("gzip", data, 10) == b""
+        return time.process_time() - start
+
+    few = min(seconds(4_000) for _ in range(3))
+    assert seconds(64_000) < 16 * few * 4  # Quadratic would be sixteen times as much.
+
+
+@given(st.binary(min_size=1), st.data())
+def test_a_message_cut_anywhere_is_refused(payload: bytes, data: st.DataObject) -> None:
+    whole = compress("gzip", payload)
+    cut = whole[: data.draw(st.integers(0, len(whole) - 1))]
+    error = refusal("gzip", cut, 1000 + len(payload))
+    assert (error.status, error.message) == (Status.INTERNAL, "compressed message is cut short")
+
+
+@given(st.binary(), st.binary(min_size=1).filter(lambda tail: not tail.startswith(b"\x1f")))
+def test_something_behind_the_message_is_refused(payload: bytes, tail: bytes) -> None:
+    assert refusal("gzip", compress("gzip", payload) + tail, len(payload)).status is Status.INTERNAL
+
+
+@given(st.binary())
+def test_garbage_is_refused_whatever_it_is(garbage: bytes) -> None:
+    assert refusal("gzip", garbage, 1000).status is Status.INTERNAL
+
+
+@given(st.binary(min_size=1, max_size=100), st.data())
+def test_a_flipped_bit_is_never_another_message(payload: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(compress("gzip", payload))
+    bit = data.draw(st.integers(0, len(damaged) * 8 - 1))
+    damaged[bit // 8] ^= 1 << bit % 8
+    outcome: bytes | Status
+    try:
+        outcome = decompress("gzip", bytes(damaged), 1000)
+    except GRPCError as error:
+        outcome = error.status
+    # Some bits of the header mean nothing to the content.
+    assert outcome in (payload, Status.INTERNAL, Status.RESOURCE_EXHAUSTED)
+
+
+def test_zlib_and_raw_deflate_are_no_gzip() -> None:
+    assert refusal("gzip", zlib.compress(b"hello"), 100).status is Status.INTERNAL
+
+
+def test_an_encoding_nobody_announced_is_refused() -> None:
+    assert refusal("br", b"", 100).status is Status.UNIMPLEMENTED
+    with pytest.raises(ValueError, match="'br' is not supported"):
+        compress("br", b"")

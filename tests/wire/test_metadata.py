@@ -1,0 +1,171 @@
+import base64
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import MultiDict
+
+from echo.wire.metadata import MetadataLike, decode_bin, decode_metadata, encode_bin, encode_metadata
+
+RESERVED = [
+    "grpc-status",
+    "grpc-timeout",
+    "grpc-anything",
+    "grpc-status-details-bin",
+    "te",
+    "content-type",
+    "user-agent",
+    "connection",
+    "proxy-connection",
+    "keep-alive",
+    "transfer-encoding",
+    "upgrade",
+    "host",
+    "content-length",
+]
+
+# With a letter in front that no reserved name begins with.
+keys = st.from_regex(r"x[0-9a-z_.\-]{0,8}", fullmatch=True)
+texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
+text_pairs = st.tuples(keys.filter(lambda key: not key.endswith("-bin")), texts.map(lambda text: text.strip(" ")))
+bin_pairs = st.tuples(keys.map(lambda key: key + "-bin"), st.binary())
+pairs = st.lists(st.one_of(text_pairs, bin_pairs))
+
+
+@given(pairs)
+def test_metadata_survives_the_way_there_and_back(metadata: list[tuple[str, str | bytes]]) -> None:
+    assert list(decode_metadata(encode_metadata(metadata)).items()) == metadata
+
+
+@given(pairs)
+def test_every_encoded_field_is_one_that_http2_carries_unchanged(metadata: list[tuple[str, str | bytes]]) -> None:
+    for key, value in encode_metadata(metadata):
+        assert key == key.lower()
+        assert re.fullmatch(r"(?:[!-~](?:[ -~]*[!-~])?)?", value)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {"a": "1", "b-bin": b"\x00\xff"},
+        [("a", "1"), ("b-bin", b"\x00\xff")],
+        (("a", "1"), ("b-bin", b"\x00\xff")),
+        MultiDict[str | bytes]([("a", "1"), ("b-bin", b"\x00\xff")]),
+    ],
+)
+def test_mappings_and_pairs_are_taken_alike(metadata: MetadataLike) -> None:
+    assert encode_metadata(metadata) == [("a", "1"), ("b-bin", "AP8")]
+
+
+def test_repeated_keys_stay_repeated_and_in_order() -> None:
+    metadata = MultiDict([("a", "2"), ("b", "x"), ("a", "1")])
+    assert encode_metadata(metadata) == [("a", "2"), ("b", "x"), ("a", "1")]
+    assert decode_metadata([("a", "2"), ("b", "x"), ("a", "1")]).getall("a") == ["2", "1"]
+
+
+def test_spaces_around_text_are_left_out_and_those_within_stay() -> None:
+    assert encode_metadata({"a": "  b  c ", "d": "   ", "e": ""}) == [("a", "b  c"), ("d", ""), ("e", "")]
+
+
+@pytest.mark.parametrize("key", [*RESERVED, ":path", "", "A", "X-Id", "a b", "a\n", "é", "a:b", "a/b"])
+def test_a_key_that_cannot_be_sent_is_refused_by_name(key: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(repr(key))):
+        encode_metadata([(key, b"x" if key.endswith("-bin") else "x")])
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\r", "\x00", "\t", "é", "\x7f", "世", "\ud800"])
+def test_text_that_cannot_be_sent_is_refused_without_repeating_it(value: str) -> None:
+    with pytest.raises(ValueError, match="'secret' has characters other than printable ASCII") as caught:
+        encode_metadata({"secret": value})
+    assert value not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "complaint"),
+    [
+        ({"a": b"octets"}, "'a' must be str, not bytes"),
+        ({"a": 1}, "'a' must be str, not int"),
+        ({"a": None}, "'a' must be str, not NoneType"),
+        ({"a-bin": "text"}, "'a-bin' must be bytes, not str"),
+        ({b"a": "b"}, "key b'a' is not a str"),
+    ],
+)
+def test_a_value_or_key_of_the_wrong_type_is_a_type_error(metadata: MetadataLike, complaint: str) -> None:
+    with pytest.raises(TypeError, match=re.escape(complaint)):
+        encode_metadata(metadata)
+
+
+def test_pseudo_headers_and_reserved_names_are_not_metadata() -> None:
+    headers = [(":status", "200"), (":path", "/a"), *((name, "!") for name in RESERVED), ("mine", "1")]
+    assert list(decode_metadata(headers).items()) == [("mine", "1")]
+
+
+def test_an_empty_header_list_is_empty_metadata() -> None:
+    assert len(decode_metadata([])) == 0
+    assert encode_metadata({}) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "values"),
+    [
+        ("AAEC,/w,Zg==", [b"\x00\x01\x02", b"\xff", b"f"]),
+        ("AAEC, /w ,\tZg==", [b"\x00\x01\x02", b"\xff", b"f"]),
+        ("", [b""]),
+        ("AAEC,", [b"\x00\x01\x02", b""]),
+    ],
+)
+def test_binary_values_joined_by_commas_come_apart(value: str, values: list[bytes]) -> None:
+    assert decode_metadata([("a-bin", value)]).getall("a-bin") == values
+
+
+def test_text_values_with_commas_stay_whole() -> None:
+    assert decode_metadata([("a", "1,2")]).getall("a") == ["1,2"]
+
+
+@given(st.lists(st.tuples(st.binary(), st.booleans()), min_size=1))
+def test_padded_and_unpadded_lists_decode_alike(values: list[tuple[bytes, bool]]) -> None:
+    joined = ",".join(base64.b64encode(value).decode() if padded else encode_bin(value) for value, padded in values)
+    assert decode_metadata([("a-bin", joined)]).getall("a-bin") == [value for value, _ in values]
+
+
+BAD_BASE64 = [
+    "A",
+    "A===",
+    "AA=",
+    "AAA==",
+    "AA==AA==",
+    "====",
+    "=",
+    "A A",
+    "_w",
+    "-w",
+    "é",
+    "AA\n",
+    "\xff\xff\xff\xff",
+    "!!",
+]
+
+
+@pytest.mark.parametrize("value", BAD_BASE64)
+def test_bad_base64_is_a_value_error(value: str) -> None:
+    with pytest.raises(ValueError, match=r"base64|Base64|ASCII|[Pp]adding|data"):
+        decode_bin(value)
+    with pytest.raises(ValueError, match=r"metadata value of 'token-bin' is not base64"):
+        decode_metadata([("ok", "1"), ("token-bin", "AAEC," + value)])
+
+
+@given(st.text(st.characters(max_codepoint=0xFF)))
+def test_whatever_stands_in_a_binary_header_it_decodes_or_is_a_value_error(value: str) -> None:
+    try:
+        decoded = decode_metadata([("a-bin", value)]).getall("a-bin")
+    except ValueError:
+        return
+    assert all(isinstance(item, bytes) for item in decoded)
+
+
+@given(st.binary())
+def test_binary_values_go_out_unpadded_and_come_back(value: bytes) -> None:
+    encoded = encode_bin(value)
+    assert "=" not in encoded
+    assert decode_bin(encoded) == decode_bin(base64.b64encode(value).decode()) == value
