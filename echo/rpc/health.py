@@ -1,0 +1,92 @@
+"""``grpc.health.v1.Health``: who serves, told to those who ask and to those who watch.
+
+After gRPC's health checking protocol. The service named "" is the server as a whole.
+"""
+
+from collections.abc import AsyncIterator, Iterable
+from typing import Final, TypeAlias, cast
+
+from echo.pb.grpc.health.v1 import (
+    HealthBase,
+    HealthCheckRequest,
+    HealthCheckResponse,
+    HealthCheckResponseServingStatus,
+    HealthListRequest,
+    HealthListResponse,
+)
+from echo.rpc.dispatch import Servable
+from echo.transport.signal import Signal
+from echo.wire.status import GRPCError, Status
+
+ServingStatus: TypeAlias = HealthCheckResponseServingStatus
+
+WHOLE_SERVER: Final = ""
+
+# betterproto's enumerations look like plain numbers to a type checker.
+SERVING: Final = cast("ServingStatus", ServingStatus.SERVING)
+NOT_SERVING: Final = cast("ServingStatus", ServingStatus.NOT_SERVING)
+SERVICE_UNKNOWN: Final = cast("ServingStatus", ServingStatus.SERVICE_UNKNOWN)
+
+
+class Health(HealthBase):
+    """The health service; a service among others to the server that serves it.
+
+    Args:
+        services: Those it knows, all SERVING from the start.
+    """
+
+    def __init__(self, services: Iterable[Servable]) -> None:
+        self._statuses: dict[str, ServingStatus] = {WHOLE_SERVER: SERVING}
+        for service in services:
+            for path in service.__mapping__():
+                self._statuses[path.split("/")[1]] = SERVING
+        self._draining = False
+        self._changed = Signal()
+
+    def set(self, service: str, status: ServingStatus) -> None:
+        """Set a service's status, and tell those who watch it. Does nothing once draining."""
+        if not self._draining:
+            self._statuses[service] = status
+            self._changed.set()
+
+    def drain(self) -> None:
+        """All are NOT_SERVING from now on, for good; every watch is told so and ends."""
+        for service in self._statuses:
+            self.set(service, NOT_SERVING)
+        self._draining = True
+        self._changed.set()
+
+    async def check(self, health_check_request: HealthCheckRequest) -> HealthCheckResponse:
+        """The service's status now.
+
+        Raises:
+            GRPCError: NOT_FOUND for one that is unknown.
+        """
+        status = self._statuses.get(health_check_request.service)
+        if status is None:
+            raise GRPCError(Status.NOT_FOUND, f"unknown service {health_check_request.service}")
+        return HealthCheckResponse(status=status)
+
+    async def watch(self, health_check_request: HealthCheckRequest) -> AsyncIterator[HealthCheckResponse]:
+        """The service's status at once and at every change; SERVICE_UNKNOWN while it is unknown.
+
+        A watcher that is slow is told the latest status, not each one in between. The watch ends with OK when the
+        server drains, after NOT_SERVING: it must not hold the drain up.
+        """
+        told: ServingStatus | None = None
+        while True:
+            status = self._statuses.get(health_check_request.service, SERVICE_UNKNOWN)
+            if status != told:
+                told = status
+                yield HealthCheckResponse(status=status)
+            elif self._draining:
+                return
+            else:
+                # Nothing was awaited since the look at the status, so no change can be missed.
+                await self._changed.wait()
+
+    async def list(self, health_list_request: HealthListRequest) -> HealthListResponse:  # noqa: ARG002 - it is empty
+        """The status of every service."""
+        return HealthListResponse(
+            statuses={name: HealthCheckResponse(status=status) for name, status in self._statuses.items()}
+        )
