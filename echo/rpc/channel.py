@@ -4,6 +4,7 @@ import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv6Address
 from typing import TypeVar
 
@@ -184,6 +185,9 @@ class Channel:
             await session.run()
         finally:
             self._sessions.discard(session)
+            if session.pinged_too_often and self._keepalive is not None:
+                # The server's policy is not known otherwise; gRPC clients find it by doubling.
+                self._keepalive = replace(self._keepalive, time=self._keepalive.time * 2)
 
     def close(self) -> None:
         """End every connection; open calls end with UNAVAILABLE. Never waits; what opened the channel does."""

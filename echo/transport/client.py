@@ -35,6 +35,7 @@ class ClientSession(Session):
     Attributes:
         ready: Set when the server's SETTINGS have come, or the connection has ended before.
         retiring: The server (or we) want no new calls on this connection; those that run go on.
+        pinged_too_often: The server ended the connection for that.
     """
 
     connection: ClientConnection
@@ -44,6 +45,7 @@ class ClientSession(Session):
         self.connection = ClientConnection(limits)
         self.ready = anyio.Event()
         self.retiring = False
+        self.pinged_too_often = False
         self._table: dict[int, ClientCall] = {}
         self._queue: deque[_Turn] = deque()  # Calls that wait for a stream, oldest first.
         self._handed_on = 0  # Streams given to queued calls whose tasks have not run yet.
@@ -161,6 +163,7 @@ class ClientSession(Session):
             self.ready.set()
             self._hand_on()
         elif isinstance(event, GoAwayReceived):
+            self.pinged_too_often = event.debug_data == b"too_many_pings"
             self._conclude_above(event.last_stream_id, Trailers(Status.UNAVAILABLE, _describe(event)))
             self.retire()
 

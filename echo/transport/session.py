@@ -127,7 +127,7 @@ class Session(ABC):
                 self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
                 return
             self._last_received = anyio.current_time()
-            for event in connection.receive(data):
+            for event in connection.receive(data, self._last_received):
                 if type(event) is DataReceived:
                     call = self._call(event.stream_id)
                     if call is not None:

@@ -18,6 +18,7 @@ streams' windows already, and a stream nobody reads must not stop the others. A 
 as the application takes messages (RFC 9113 §6.9). Updates are sent when half a window has gathered.
 """
 
+import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, cast
@@ -51,12 +52,13 @@ from echo.wire.head import (
     parse_response,
     parse_trailers,
 )
-from echo.wire.http2 import HTTP2, FrameError
+from echo.wire.http2 import HTTP2, FloodError, FrameError
 from echo.wire.limits import Limits
 from echo.wire.outbound import OutboundBuffer
 from echo.wire.status import Status
 
 LAST_STREAM_ID: Final = 2**31 - 1
+MAX_PING_STRIKES: Final = 2
 
 _END_STREAM: Final[list[tuple[str, str]]] = []  # As an "end": nothing follows the messages but the flag.
 
@@ -90,6 +92,8 @@ class Connection:
         self._ring: deque[_Stream] = deque()
         self._credit = 0
         self._relieved: list[int] = []
+        self._now = 0.0
+        self._spoke = False  # A message or the head of a response went out since the last PING came.
         self._translate: dict[type[h2_events.Event], Callable[..., Event | None]] = {
             h2_events.DataReceived: self._on_data,
             h2_events.StreamReset: self._on_reset,
@@ -99,17 +103,25 @@ class Connection:
             h2_events.ConnectionTerminated: self._on_goaway,
         }
 
+    _resets_cost = False  # To a client a reset is no more than an answer.
+
     # Bytes in, events out
 
     def start(self) -> None:
         """Queue what opens the connection from our side (RFC 9113 §3.4). Call once, before anything else."""
         self._h2.start()
 
-    def receive(self, data: bytes) -> Iterator[Event]:
-        """Yield what the bytes mean. Run it to its end; after `ConnectionFailed` nothing more is to be fed."""
+    def receive(self, data: bytes, now: float = 0.0) -> Iterator[Event]:
+        """Yield what the bytes mean. Run it to its end; after `ConnectionFailed` nothing more is to be fed.
+
+        Args:
+            data: What came, cut anywhere.
+            now: When it came, in seconds on a clock that does not go back; budgets refill by it.
+        """
         translate = self._translate
+        self._now = now
         try:
-            for event in self._h2.receive(data):
+            for event in self._h2.receive(data, now):
                 handler = translate.get(type(event))
                 if handler is not None:
                     translated = handler(event)
@@ -117,6 +129,9 @@ class Connection:
                         yield translated
         except FrameError as error:
             yield ConnectionFailed(error.error_code, error.reason)
+        except FloodError as error:
+            self.goaway(error.error_code, debug=str(error).encode())
+            yield ConnectionFailed(error.error_code, str(error))
 
     @property
     def mid_headers(self) -> bool:
@@ -159,6 +174,7 @@ class Connection:
                 return False  # A window is spent: its update puts the stream back into the ring.
             ends = size == unsent and stream.end is _END_STREAM
             http2.send_data(stream.id, stream.outbound.take(size), end_stream=ends)
+            self._spoke = True
             left = unsent - size
             if unsent > self._limits.max_unsent >= left or not left:
                 self._relieved.append(stream.id)
@@ -271,6 +287,9 @@ class Connection:
         if stream is None:
             return None
         self._forget(stream)
+        if self._resets_cost and not stream.head_sent:
+            # To open streams only to reset them makes a server work for nothing ("rapid reset", CVE-2023-44487).
+            self._h2.charge("a reset of a call that was not answered yet")
         return StreamReset(event.stream_id, int(event.error_code))
 
     def _on_window(self, event: h2_events.WindowUpdated) -> None:
@@ -295,8 +314,13 @@ class Connection:
 class ServerConnection(Connection):
     """The server's role: requests come in, responses go out."""
 
+    _resets_cost = True
+
     def __init__(self, limits: Limits) -> None:
         super().__init__(limits, client=False)
+        self._ping_strikes = 0
+        self._last_ping = -math.inf
+        self._translate[h2_events.PingReceived] = self._on_ping
         self._translate[h2_events.RequestReceived] = self._on_request
         self._translate[h2_events.StreamEnded] = self._on_stream_ended
 
@@ -312,6 +336,7 @@ class ServerConnection(Connection):
             raise LocalProtocolError(f"the head of stream {stream_id} was already sent")
         self._h2.send_headers(stream_id, response.fields())
         stream.head_sent = True
+        self._spoke = True
 
     def send_trailers(self, stream_id: int, trailers: Trailers) -> bool:
         """End the call once its messages are sent; tell whether that could be done on the spot.
@@ -353,6 +378,18 @@ class ServerConnection(Connection):
             # The response is complete before the request: tell the client to stop sending (RFC 9113 §8.1).
             self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
         self._h2.forget_if_closed(stream.id)
+
+    def _on_ping(self, event: h2_events.PingReceived) -> None:  # noqa: ARG002 - h2 has answered it
+        # Like other gRPC servers: who pings for no other reason than to ask whether we are there shall not do it too
+        # often. PINGs that measure the bandwidth come with messages of ours, and do not count.
+        if self._spoke:
+            self._ping_strikes = 0
+        elif self._now - self._last_ping < self._limits.min_ping_interval:
+            self._ping_strikes += 1
+            if self._ping_strikes > MAX_PING_STRIKES:
+                raise FloodError("too_many_pings")
+        self._spoke = False
+        self._last_ping = self._now
 
     def _on_request(self, event: h2_events.RequestReceived) -> Event | None:
         stream_id = event.stream_id

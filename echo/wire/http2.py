@@ -14,8 +14,17 @@ from h2.events import ConnectionTerminated, Event
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes, Settings
 from hyperframe.exceptions import HyperframeError
-from hyperframe.frame import Frame, GoAwayFrame, SettingsFrame
+from hyperframe.frame import (
+    DataFrame,
+    ExtensionFrame,
+    Frame,
+    GoAwayFrame,
+    PingFrame,
+    PriorityFrame,
+    SettingsFrame,
+)
 
+from echo.wire.budget import Budget
 from echo.wire.limits import Limits
 
 FRAME_HEADER_SIZE = 9  # RFC 9113 §4.1
@@ -31,6 +40,12 @@ class FrameError(Exception):
         super().__init__(reason)
         self.error_code = error_code
         self.reason = reason
+
+
+class FloodError(ProtocolError):
+    """The peer sends more frames of little use than it may (RFC 9113 §10.5)."""
+
+    error_code = ErrorCodes.ENHANCE_YOUR_CALM
 
 
 class HTTP2(H2Connection):
@@ -63,14 +78,17 @@ class HTTP2(H2Connection):
         self.decoder.max_header_list_size = limits.max_header_list_size
         self._connection_window = limits.connection_window
 
+        self._budget = Budget(limits.flood_burst, limits.flood_rate)
+        self._now = 0.0
+
     def start(self) -> None:
         """Queue the preface, our SETTINGS and the opening of the connection's window (RFC 9113 §3.4)."""
         self.initiate_connection()
         if self._connection_window > DEFAULT_WINDOW:
             self.increment_flow_control_window(self._connection_window - DEFAULT_WINDOW)
 
-    def receive(self, data: bytes) -> Iterator[Event]:
-        """Report what the bytes mean, one event at a time, as far as they are sound.
+    def receive(self, data: bytes, now: float) -> Iterator[Event]:
+        """Report what the bytes mean, one event at a time, as far as they are sound; they came at the time ``now``.
 
         h2's own ``receive_data`` drops the events of good frames when a bad one follows in the same read, so that the
         outcome would depend on how the network cut the bytes.
@@ -78,6 +96,7 @@ class HTTP2(H2Connection):
         Raises:
             FrameError: The connection is broken; a GOAWAY lies in the output.
         """
+        self._now = now
         buffer = self.incoming_buffer
         buffer.max_frame_size = self.max_inbound_frame_size
         try:
@@ -89,6 +108,28 @@ class HTTP2(H2Connection):
             raise self._fail(error.error_code, str(error)) from error
         except HyperframeError as error:
             raise self._fail(ErrorCodes.PROTOCOL_ERROR, str(error)) from error
+
+    def charge(self, what: str) -> None:
+        """Take the costs of something that floods are made of from the peer's budget.
+
+        Raises:
+            FloodError: It is used up.
+        """
+        if not self._budget.spend(self._now):
+            raise FloodError(f"too many frames of little use, the last one {what}")
+
+    def _receive_frame(self, frame: Frame) -> list[Event]:
+        # h2 takes any number of frames that cost us something and bring nothing, and answers many of them.
+        kind = type(frame)
+        if kind is DataFrame:
+            if frame.stream_id not in self.streams or not (frame.body_len or "END_STREAM" in frame.flags):
+                self.charge("DATA that is empty or of no stream")
+        elif kind is PingFrame or kind is SettingsFrame:
+            if "ACK" not in frame.flags:
+                self.charge(f"a {kind.__name__}")
+        elif kind is PriorityFrame or kind is ExtensionFrame:
+            self.charge(f"a {kind.__name__}")
+        return super()._receive_frame(frame)
 
     def _fail(self, error_code: int, reason: str) -> FrameError:
         self.send_goaway(self.highest_inbound_stream_id, error_code, reason.encode()[:256])

@@ -11,7 +11,17 @@ import trio
 import trio.testing
 from anyio.abc import ByteStream, SocketAttribute
 
-from echo.rpc import Channel, GRPCError, Keepalive, Server, Status, open_channel, open_channel_over, open_tcp_listener
+from echo.rpc import (
+    Channel,
+    GRPCError,
+    Keepalive,
+    Limits,
+    Server,
+    Status,
+    open_channel,
+    open_channel_over,
+    open_tcp_listener,
+)
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.transport.memory import memory_stream_pair
 from tests.support.services import BIDI, ECHO, UNARY, BytesCodec, BytesStream, Service, call, unary
@@ -249,7 +259,10 @@ async def test_keepalive_finds_a_peer_that_is_gone(who: str, autojump_clock: tri
     handler = Handler()
     keepalive = Keepalive(time=10, timeout=5)
     server = Server(
-        [Service(Wait=(UNARY, handler)), ECHO], codec=CODEC, keepalive=keepalive if who == "server" else None
+        [Service(Wait=(UNARY, handler)), ECHO],
+        codec=CODEC,
+        keepalive=keepalive if who == "server" else None,
+        limits=Limits(min_ping_interval=5),
     )
     async with trio.open_nursery() as network:
         hole = trio.CancelScope()
@@ -289,6 +302,33 @@ async def test_keepalive_finds_a_peer_that_is_gone(who: str, autojump_clock: tri
                 assert trio.current_time() - before <= 15
                 assert outcomes == [Status.UNAVAILABLE]
         network.cancel_scope.cancel()
+
+
+async def test_a_client_that_pings_too_often_does_so_less_from_then_on(autojump_clock: trio.abc.Clock) -> None:
+    release = trio.Event()
+
+    async def wait(stream: BytesStream) -> None:
+        await release.wait()
+        await stream.send_message(b"done")
+
+    server = Server([Service(Wait=(UNARY, wait))], codec=CODEC, limits=Limits(min_ping_interval=50))
+    async with trio.open_nursery() as connections:
+
+        async def dial() -> ByteStream:
+            ours, theirs = memory_stream_pair()
+            connections.start_soon(server.serve_connection, theirs)
+            return ours
+
+        async with open_channel_over(dial, "memory", codec=CODEC, keepalive=Keepalive(time=10)) as channel:
+            outcomes: list[Status | bytes] = []
+            for _ in range(3):
+                await outcome(channel, "Wait", outcomes)  # Intervals of 10, 20 and 40 seconds.
+            assert outcomes == [Status.UNAVAILABLE] * 3
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(outcome, channel, "Wait", outcomes)
+                await trio.sleep(1_000)  # At 80 seconds the server does not mind.
+                release.set()
+            assert outcomes[-1] == b"done"
 
 
 def test_leaving_the_channel_s_block_ends_what_is_open(run: Run) -> None:
