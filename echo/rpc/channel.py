@@ -164,6 +164,10 @@ class Channel:
     async def _connect(self) -> ClientSession:
         if self._closed:
             raise OSError("the channel is closed")
+        last, self._current = self._current, None
+        if last is not None and last.pinged_too_often and self._keepalive is not None:
+            # The server's policy cannot be known otherwise; gRPC clients find it by doubling.
+            self._keepalive = replace(self._keepalive, time=self._keepalive.time * 2)
         try:
             with anyio.fail_after(self._connect_timeout):
                 session = ClientSession(await self._dial(), self._limits, self._keepalive)
@@ -185,9 +189,6 @@ class Channel:
             await session.run()
         finally:
             self._sessions.discard(session)
-            if session.pinged_too_often and self._keepalive is not None:
-                # The server's policy is not known otherwise; gRPC clients find it by doubling.
-                self._keepalive = replace(self._keepalive, time=self._keepalive.time * 2)
 
     def close(self) -> None:
         """End every connection; open calls end with UNAVAILABLE. Never waits; what opened the channel does."""

@@ -49,28 +49,23 @@ class Call:
         return self._connection.is_open(self.id)
 
     async def receive_message(self) -> bytes | None:
-        """The next message, decompressed; None after the last.
+        """The next message, decompressed; None after the last. A receive that is cancelled has taken nothing.
 
         Raises:
             GRPCError: The peer's bytes are no sound message (INTERNAL), or too large a one (RESOURCE_EXHAUSTED).
         """
         decoder = self._decoder
-        waited = False
+        await self._pace()  # First, so that nothing is taken by a receive that is cancelled.
         while True:
             message = decoder.next_message()
             if message is not None:
                 self._acknowledge(decoder.consumed)
-                if not waited:
-                    await self._pace()
                 return message
             if self._ended:
-                if not waited:
-                    await checkpoint()
                 return None
             # What lies there is the beginning of the very message that is asked for: let the rest of it come.
             self._acknowledge(self._fed)
             await self._wait(self._received)
-            waited = True
 
     async def send_message(self, message: bytes) -> None:
         """Send one message; waits while the stream has more than ``max_unsent`` bytes to send already.

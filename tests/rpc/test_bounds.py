@@ -213,3 +213,18 @@ def test_the_default_limits_bound_a_connection_s_memory() -> None:
     limits = Limits()
     assert limits.max_concurrent_streams * (limits.stream_window + limits.max_unsent) < 16 * 2**20
     assert all(0 < getattr(limits, name) < math.inf for name in limits.__slots__)
+
+
+async def test_a_receive_that_is_cancelled_loses_no_message() -> None:
+    async with memory_channel([ECHO], codec=CODEC) as channel, call(channel, "Repeat", SERVER_STREAM) as stream:
+        await stream.send_message(b"50")
+        received = []
+        while len(received) < 50:
+            with trio.CancelScope() as scope:
+                if len(received) % 2:
+                    scope.cancel()
+                received.append(await stream.recv_message())
+            if scope.cancelled_caught:
+                with trio.CancelScope() as scope:
+                    received.append(await stream.recv_message())
+        assert received == [b"%d" % number for number in range(50)]
