@@ -85,7 +85,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         try:
             if exc is None:
                 if self._half_closed and not self._cardinality.server_streaming:
-                    await call.receive_trailers()
+                    # The status is of interest even where the message was not; but only who receives hears of it.
+                    while await call.receive_message() is not None:
+                        pass
                 if call.trailers is not None and not self._reported:
                     await self._report(call.trailers)
             elif isinstance(exc, StreamTerminatedError) and call.trailers is not None and not self._reported:

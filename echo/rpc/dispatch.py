@@ -67,11 +67,11 @@ class Dispatcher:
             # The nursery of a handler wraps what its tasks raised, being cancelled included.
             cancelled, errors = group.split(anyio.get_cancelled_exc_class())
             if errors is not None:
-                await self._fail(path, stream, errors)
+                await self._fail(call, stream, errors)
             if cancelled is not None:
                 raise cancelled from None
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the call's outcome
-            await self._fail(path, stream, error)
+            await self._fail(call, stream, error)
 
     async def _run(self, handler: Handler, stream: ServerStream[object, object], call: ServerCall) -> None:
         request = call.request
@@ -88,17 +88,20 @@ class Dispatcher:
         if not stream.ended:
             await stream.send_trailing_metadata()
 
-    async def _fail(self, path: str, stream: ServerStream[object, object], error: BaseException) -> None:
+    async def _fail(self, call: ServerCall, stream: ServerStream[object, object], error: BaseException) -> None:
+        path = call.request.path
         leaves = list(_leaves(error))
         bugs = [leaf for leaf in leaves if not isinstance(leaf, GRPCError | StreamTerminatedError)]
         if bugs:
             log.error("%s failed", path, exc_info=error)
-        if stream.ended:
-            return
         # The client is told what the handler says of itself, and nothing of a bug.
         said = next((leaf for leaf in leaves if isinstance(leaf, GRPCError)), None)
         if bugs or said is None:
             said = GRPCError(Status.INTERNAL, "internal server error")
+        if stream.ended:
+            # The handler had ended the call already. If that has not reached the client yet, it is overruled.
+            call.abort(Trailers(said.status, said.message))
+            return
         try:
             await stream.send_trailing_metadata(
                 status=said.status, status_message=said.message, status_details=said.details

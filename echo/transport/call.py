@@ -38,21 +38,23 @@ class Call:
         self._decoder = MessageDecoder(session.limits.max_message_size, encoding)
         self._fed = 0  # Bytes received,
         self._acknowledged = 0  # and of those, the ones the peer may replace by new ones.
-        self._ended = False  # The peer sends no more messages.
+        self._ended = False  # The peer has said that it sends no more messages.
+        self._terminated = False  # The stream broke off.
         self._received = Signal()
         self._relieved = Signal()
         self._until_yield = MESSAGES_PER_YIELD
 
     @property
     def is_open(self) -> bool:
-        """Whether the stream can still be used or reset."""
-        return self._connection.is_open(self.id)
+        """Whether messages can still be sent, or the call be ended."""
+        return not self._terminated and self._connection.is_open(self.id)
 
     async def receive_message(self) -> bytes | None:
         """The next message, decompressed; None after the last. A receive that is cancelled has taken nothing.
 
         Raises:
             GRPCError: The peer's bytes are no sound message (INTERNAL), or too large a one (RESOURCE_EXHAUSTED).
+            StreamTerminatedError: The stream is over, and its end did not come.
         """
         decoder = self._decoder
         await self._pace()  # First, so that nothing is taken by a receive that is cancelled.
@@ -63,6 +65,8 @@ class Call:
                 return message
             if self._ended:
                 return None
+            if self._terminated:
+                raise StreamTerminatedError("the call is over")
             # What lies there is the beginning of the very message that is asked for: let the rest of it come.
             self._acknowledge(self._fed)
             await self._wait(self._received)
@@ -77,7 +81,7 @@ class Call:
             StreamTerminatedError: The stream is over.
         """
         waited = False
-        while self._connection.unsent(self.id) > self._session.limits.max_unsent:
+        while self.is_open and self._connection.unsent(self.id) > self._session.limits.max_unsent:
             await self._wait(self._relieved)
             waited = True
         self._check_open()
@@ -106,6 +110,12 @@ class Call:
             self._ended = True
             self._decoder.close()
             self._received.set()
+
+    def terminate(self) -> None:
+        """The stream broke off. Whoever still waits for something of it is woken, and told."""
+        self._terminated = True
+        self._received.set()
+        self._relieved.set()
 
     def relieve(self) -> None:
         """The stream's buffer has room again, or the stream is over."""
@@ -142,7 +152,7 @@ class ServerCall(Call):
         request: Its head.
         scope: Covers the handler. It is cancelled when the client resets the call or vanishes, when the deadline
             passes, and when the server gives the call up.
-        verdict: What the client is told if the scope is cancelled.
+        verdict: What the client is told if the scope is cancelled by something else than the deadline.
     """
 
     def __init__(self, session: "ServerSession", stream_id: int, request: Request) -> None:
@@ -152,7 +162,7 @@ class ServerCall(Call):
         self._server_connection = session.connection
         self.deadline = math.inf if request.timeout is None else anyio.current_time() + request.timeout
         self.scope = anyio.CancelScope(deadline=self.deadline)
-        self.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
+        self.verdict: Trailers | None = None
 
     def send_response(self, response: Response) -> None:
         """Send the response's head. Never waits.
@@ -179,15 +189,22 @@ class ServerCall(Call):
         while not done and self.is_open:
             await self._wait(self._relieved)
 
-    def abort(self, trailers: Trailers, error_code: int = ErrorCodes.CANCEL) -> None:
+    def abort(self, trailers: Trailers) -> None:
         """End the call now, leaving out messages not sent yet. Never waits; does nothing to a call that is over."""
-        self._server_connection.abort(self.id, trailers, error_code)
+        self._server_connection.abort(self.id, trailers)
         self._session.wake_writer()
 
     def give_up(self, verdict: Trailers) -> None:
-        """Cancel the handler; the client is told the verdict."""
+        """Cancel the handler; the client, if there is one, is told the verdict."""
         self.verdict = verdict
         self.scope.cancel()
+
+    def break_off(self, verdict: Trailers) -> None:
+        """The client is gone: cancel the handler."""
+        # In this order: a handler that waits shall be cancelled, and not be told of an end that never came. Only what
+        # has shielded itself hears of it by the error of its own next step.
+        self.give_up(verdict)
+        self.terminate()
 
 
 class ClientCall(Call):
@@ -242,8 +259,7 @@ class ClientCall(Call):
             else:
                 # A message that is cut short now is so because of the failure; the failure is what the caller hears.
                 self._ended = True
-            self._received.set()
-            self._relieved.set()
+            self.terminate()
 
     async def _wait(self, signal: Signal) -> None:
         if self._deadline == math.inf:

@@ -56,12 +56,12 @@ class ServerSession(Session):
         try:
             with call.scope:
                 await self._handle(call)
-            # Whatever cut the handler short, its client is told; after a complete call this does nothing.
-            call.abort(call.verdict)
+            if call.is_open:  # Something cut the handler short.
+                call.abort(call.verdict or Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed"))
         except Exception:
             # The handler answers for its own errors. Should it fail at that, the other calls do not suffer for it.
             log.exception("%s could not be answered", call.request.path)
-            call.abort(Trailers(Status.INTERNAL, "internal server error"), ErrorCodes.INTERNAL_ERROR)
+            call.abort(Trailers(Status.INTERNAL, "internal server error"))
         finally:
             self.calls -= 1
             self.release(call)
@@ -94,9 +94,7 @@ class ServerSession(Session):
 
     def _end_calls(self) -> None:
         for call in list(self._table.values()):
-            call.end()
-            call.relieve()
-            call.give_up(Trailers(Status.UNAVAILABLE, self.ending))
+            call.break_off(Trailers(Status.UNAVAILABLE, self.ending))
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, RequestStarted):
@@ -108,8 +106,7 @@ class ServerSession(Session):
         elif isinstance(event, StreamReset):
             call = self._table.pop(event.stream_id, None)
             if call is not None:
-                call.give_up(Trailers(Status.CANCELLED))
-                call.relieve()
+                call.break_off(Trailers(Status.CANCELLED))
         elif isinstance(event, PingAcknowledged) and event.data == DRAIN_PING and self._draining:
             self._refusing = True
             self.connection.goaway()

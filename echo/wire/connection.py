@@ -357,20 +357,16 @@ class ServerConnection(Connection):
             return False
         return True
 
-    def abort(self, stream_id: int, trailers: Trailers, error_code: int) -> None:
-        """End the call now, leaving out messages that have not started.
+    def abort(self, stream_id: int, trailers: Trailers) -> None:
+        """End the call now, leaving out what has not been sent; does nothing to a stream that is over.
 
-        In the middle of a message only RST_STREAM with ``error_code`` is left. Does nothing to a stream that is over.
+        A message may be cut short by it. The client hears why, which a reset could not tell it.
         """
         stream = self._streams.get(stream_id)
-        if stream is None:
-            return
-        if stream.outbound.mid_message:
-            self.reset(stream_id, error_code)
-            return
-        stream.outbound.clear()
-        stream.end = None
-        self.send_trailers(stream_id, trailers)
+        if stream is not None:
+            stream.outbound.clear()
+            stream.end = None
+            self.send_trailers(stream_id, trailers)
 
     def _ended_locally(self, stream: _Stream) -> None:
         self._forget(stream)

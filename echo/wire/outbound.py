@@ -1,9 +1,4 @@
-"""What one stream still has to send: framed messages, taken off in pieces that fit a DATA frame and the window.
-
-Messages are kept apart rather than melted into one buffer for a single reason: a call that is cut short may leave
-out messages that have not started, and end with trailers, but must never end in the middle of one. `mid_message`
-tells the two cases apart.
-"""
+"""What one stream still has to send: framed messages, taken off in pieces that fit a DATA frame and the window."""
 
 from collections import deque
 
@@ -21,11 +16,6 @@ class OutboundBuffer:
     def __len__(self) -> int:
         """Bytes not yet taken."""
         return self._size
-
-    @property
-    def mid_message(self) -> bool:
-        """Whether a message has been taken in part."""
-        return self._offset > 0
 
     def push(self, message: bytes) -> None:
         """Add one framed message at the end."""

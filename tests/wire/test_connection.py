@@ -15,7 +15,6 @@ from echo.wire.events import (
     PingAcknowledged,
     RequestStarted,
     ResponseStarted,
-    StreamReset,
 )
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
@@ -167,27 +166,29 @@ def test_a_response_that_is_complete_before_the_request_tells_the_client_to_stop
     assert reset.error_code == ErrorCodes.NO_ERROR
 
 
-def test_aborting_between_messages_leaves_the_rest_out_and_ends_with_trailers() -> None:
+def test_aborting_leaves_out_what_was_not_sent_and_ends_with_trailers() -> None:
     pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
     stream_id = pair.open(end=True)
     pair.server.send_response(stream_id, Response())
     pair.server.send_message(stream_id, b"x" * 65_535)
     pair.to_client()
     pair.server.send_message(stream_id, b"y" * 10)
-    pair.server.abort(stream_id, Trailers(Status.UNAVAILABLE, "bye"), ErrorCodes.CANCEL)
+    pair.server.abort(stream_id, Trailers(Status.UNAVAILABLE, "bye"))
     (event,) = pair.to_client()
     assert isinstance(event, CallEnded)
     assert event.trailers.status is Status.UNAVAILABLE
 
 
-def test_aborting_in_the_middle_of_a_message_resets() -> None:
+def test_aborting_in_the_middle_of_a_message_tells_why_too() -> None:
     pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
     stream_id = pair.open(end=True)
     pair.server.send_response(stream_id, Response())
     pair.server.send_message(stream_id, b"x" * 65_536)
     pair.to_client()
-    pair.server.abort(stream_id, Trailers(Status.UNAVAILABLE, "bye"), ErrorCodes.CANCEL)
-    assert pair.to_client() == [StreamReset(stream_id, ErrorCodes.CANCEL)]
+    pair.server.abort(stream_id, Trailers(Status.UNAVAILABLE, "bye"))
+    (event,) = pair.to_client()
+    assert isinstance(event, CallEnded)
+    assert event.trailers.status is Status.UNAVAILABLE
 
 
 def test_aborting_overrules_trailers_that_wait() -> None:
@@ -198,7 +199,7 @@ def test_aborting_overrules_trailers_that_wait() -> None:
     pair.server.send_message(stream_id, b"y")
     assert not pair.server.send_trailers(stream_id, Trailers())
     pair.to_client()
-    pair.server.abort(stream_id, Trailers(Status.DEADLINE_EXCEEDED), ErrorCodes.CANCEL)
+    pair.server.abort(stream_id, Trailers(Status.DEADLINE_EXCEEDED))
     (event,) = pair.to_client()
     assert isinstance(event, CallEnded)
     assert event.trailers.status is Status.DEADLINE_EXCEEDED
