@@ -8,8 +8,8 @@ from quart_trio.asgi import TrioASGILifespan, TrioASGIWebsocketConnection
 from werkzeug.routing import BaseConverter
 from werkzeug.wrappers import Response as WerkzeugResponse
 
-from echo.gateway.containment import contain_connections
 from echo.gateway.http import add_http_routes
+from echo.gateway.mending import mend_hypercorn
 from echo.gateway.socket import Socket
 from echo.gateway.sockets import SOCKET, add_websocket_routes
 from echo.gateway.status import FAILED, GOING_AWAY
@@ -116,7 +116,7 @@ def create_app(settings: Settings) -> Gateway:
     Raises:
         SettingsError: A certificate or key cannot be used.
     """
-    contain_connections()
+    mend_hypercorn()
     app = Gateway(settings)
     add_http_routes(app)
     add_websocket_routes(app)

@@ -1,26 +1,37 @@
-"""Keeps one connection's fault from ending the process.
+"""What we mend in Hypercorn 0.18, by replacing methods of its inside; which is why its version is pinned.
 
-Hypercorn 0.18 runs every connection in one nursery and lets exceptions out of a connection's task; inputs that anybody
-can send then end the whole server: bytes that follow a WebSocket upgrade in the same segment, some HTTP/2 frames in
-clear text. Until that is mended there, the task of a connection ends with a line in the log. This touches a name of
-Hypercorn's inside, which is why its version is pinned; tests send it each of those inputs.
+- All connections run in one nursery, and an exception in one ends the whole server. Anybody can provoke some: bytes
+  that follow a WebSocket upgrade in the same segment, by some HTTP/2 frames in clear text. Tests send each of them.
+- The task that sends PINGs on a WebSocket sleeps on after the socket is closed, up to a whole interval. It keeps the
+  connection's nursery open for that long, and a shutdown waiting.
 """
 
 import logging
 from functools import wraps
 
+import trio
+from hypercorn.protocol.events import Event, StreamClosed
+from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.trio.tcp_server import TCPServer
+from wsproto.events import Ping
 
 log = logging.getLogger(__name__)
 
-_MARK = "_echo_contained"
+_MARK = "_mended_by_echo"
+_ENDED = "_ended_for_echo"
 
 
-def contain_connections() -> None:
-    """Have every `TCPServer` of Hypercorn's trio worker keep its errors to itself; may be called again."""
-    run = TCPServer.run
-    if hasattr(run, _MARK):
+def mend_hypercorn() -> None:
+    """Replace the methods in question; may be called again."""
+    if hasattr(TCPServer, _MARK):
         return
+    setattr(TCPServer, _MARK, True)
+    _contain_connections()
+    _end_pings_with_their_socket()
+
+
+def _contain_connections() -> None:
+    run = TCPServer.run
 
     @wraps(run)
     async def contained(self: TCPServer) -> None:
@@ -29,5 +40,27 @@ def contain_connections() -> None:
         except Exception:  # Not being cancelled, which is no `Exception`.
             log.warning("a connection failed and was closed", exc_info=True)
 
-    setattr(contained, _MARK, True)
     TCPServer.run = contained  # type: ignore[method-assign]
+
+
+def _end_pings_with_their_socket() -> None:
+    handle = WSStream.handle
+
+    @wraps(handle)
+    async def telling(self: WSStream, event: Event) -> None:
+        if isinstance(event, StreamClosed) and (ended := getattr(self, _ENDED, None)) is not None:
+            ended.set()
+        await handle(self, event)
+
+    async def send_pings(self: WSStream) -> None:
+        ended = trio.Event()
+        setattr(self, _ENDED, ended)
+        interval = self.config.websocket_ping_interval
+        assert interval is not None  # Or Hypercorn would not have started this task.
+        while not self.closed and not ended.is_set():
+            await self._send_wsproto_event(Ping())
+            with trio.move_on_after(interval):
+                await ended.wait()
+
+    WSStream.handle = telling  # type: ignore[method-assign]
+    WSStream._send_pings = send_pings  # type: ignore[method-assign]

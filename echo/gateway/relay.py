@@ -126,15 +126,19 @@ class _Relay:
             assert first.message is not None
             await self._stream.send_message(first.message, end=True)
         failure: GRPCError | None = None
+        ended = False
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._read, nursery.cancel_scope, first is not None)
             try:
                 await self._pump()
+                ended = True
             except GRPCError as error:
                 failure = error  # Out of the nursery first: it would come out of it in a group.
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
+        if not ended:
+            await self._stream.cancel()
 
     async def _pump(self) -> None:
         """Write every response to the socket, and the reader's complaints in between."""

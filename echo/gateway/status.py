@@ -44,7 +44,7 @@ def error_body(error: GRPCError) -> bytes:
 
 def close_reason(error: GRPCError) -> str:
     """The reason for a close frame, ``STATUS_NAME: message``, cut to what one can carry."""
-    return cut(f"{error.status.name}: {error.message or ''}".removesuffix(": "))
+    return cut(f"{error.status.name}: {error.message}" if error.message else error.status.name)
 
 
 def cut(text: str, size: int = MAX_REASON) -> str:

@@ -12,6 +12,7 @@ from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, Event
 from h2.exceptions import FrameTooLargeError, ProtocolError
+from h2.frame_buffer import FrameBuffer
 from h2.settings import SettingCodes, Settings
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import (
@@ -27,7 +28,6 @@ from hyperframe.frame import (
 from echo.wire.budget import Budget
 from echo.wire.limits import Limits
 
-FRAME_HEADER_SIZE = 9  # RFC 9113 §4.1
 DEFAULT_WINDOW = 65_535  # RFC 9113 §6.9.2
 MAX_HPACK_TABLE = 4_096  # The default of RFC 9113 §6.5.2; larger tables cost memory and save nothing for gRPC.
 KNOWN_SETTINGS = frozenset(SettingCodes)
@@ -46,6 +46,20 @@ class FloodError(ProtocolError):
     """The peer sends more frames of little use than it may (RFC 9113 §10.5)."""
 
     error_code = ErrorCodes.ENHANCE_YOUR_CALM
+
+
+class _FrameBuffer(FrameBuffer):
+    """h2's buffer, which looks at a frame's length first.
+
+    h2 looks at it when the whole frame is there, and gathers up to 16 MiB for that; and after other checks, so that the
+    outcome depends on how the bytes are cut.
+    """
+
+    def __next__(self) -> Frame:
+        length = int.from_bytes(self._data[:3], "big") if len(self._data) >= 3 else 0
+        if length > self.max_frame_size:
+            raise FrameTooLargeError(f"a frame of {length} bytes is announced")
+        return super().__next__()
 
 
 class HTTP2(H2Connection):
@@ -76,6 +90,7 @@ class HTTP2(H2Connection):
             del values[SettingCodes.MAX_CONCURRENT_STREAMS]  # It would limit pushes, and those are off.
         self.local_settings = Settings(client=client, initial_values=values)
         self.decoder.max_header_list_size = limits.max_header_list_size
+        self.incoming_buffer = _FrameBuffer(server=not client)
         self._connection_window = limits.connection_window
 
         self._budget = Budget(limits.flood_burst, limits.flood_rate)
@@ -103,7 +118,6 @@ class HTTP2(H2Connection):
             buffer.add_data(data)
             for frame in buffer:
                 yield from self._receive_frame(frame)
-            self._refuse_overlong_frame()
         except ProtocolError as error:
             raise self._fail(error.error_code, str(error)) from error
         except HyperframeError as error:
@@ -134,12 +148,6 @@ class HTTP2(H2Connection):
     def _fail(self, error_code: int, reason: str) -> FrameError:
         self.send_goaway(self.highest_inbound_stream_id, error_code, reason.encode()[:256])
         return FrameError(error_code, reason)
-
-    def _refuse_overlong_frame(self) -> None:
-        # h2 checks the length once the whole frame is there, and would gather 16 MiB for that.
-        head = self.incoming_buffer._data[:3]
-        if len(head) == 3 and int.from_bytes(head, "big") > self.max_inbound_frame_size:
-            raise FrameTooLargeError(f"frame of {int.from_bytes(head, 'big')} bytes announced")
 
     def _open_streams(self, remainder: int) -> int:  # noqa: ARG002 - h2's signature
         # h2 counts every stream for each new one, and ends the whole connection at the limit. The session counts its
