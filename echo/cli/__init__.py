@@ -1,0 +1,111 @@
+"""The command line: ``echo-grpc serve | gateway | up``, or ``python -m echo``.
+
+Every setting is a flag of the commands that use it, made from `echo.settings.SETTINGS`; a flag wins over its variable.
+Exit status: 0 after stopping in good order, 2 with one line on standard error when the command line, a setting or an
+address can't be used, 1 with the traceback in the log for a bug, 130 or 143 when a second signal ended it at once.
+"""
+
+import os
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import click
+import structlog
+import trio
+
+from echo.cli.errors import StartError, first
+from echo.cli.lifecycle import Stop, run_until_signalled
+from echo.cli.programs import gateway, serve, up
+from echo.logs import configure_logging
+from echo.settings import SETTINGS, Setting, Settings, SettingsError, User, load_settings
+
+__all__ = ["main"]
+
+log = structlog.get_logger(__name__)
+
+Program = Callable[[Settings, Stop], Awaitable[None]]
+
+OK, CRASHED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says.
+
+    Args:
+        arguments: The command line without the program's name, by default that of the process.
+
+    Returns:
+        The exit status; never raises.
+    """
+    try:
+        status = _commands().main(arguments, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return REFUSED
+    except click.ClickException as error:
+        return _refuse(error.format_message())
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    return int(status or OK)
+
+
+def _commands() -> click.Group:
+    group = click.Group(
+        "echo-grpc",
+        help="gRPC echo services on trio, and a WebSocket gateway in front of them.",
+        epilog="Each flag is an environment variable too, named in brackets. `up` is what to start first.",
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+    group.add_command(_command("serve", serve, User.SERVER, "Run the gRPC server."))
+    group.add_command(_command("gateway", gateway, User.GATEWAY, "Run the gateway, which calls a gRPC server."))
+    group.add_command(_command("up", up, User.BOTH, "Run the gRPC server and the gateway in one process."))
+    return click.version_option(package_name="echo")(group)
+
+
+def _command(name: str, program: Program, user: User, help_text: str) -> click.Command:
+    settings = [setting for setting in SETTINGS if setting.used_by & user]
+    return click.Command(
+        name,
+        help=help_text,
+        params=[_option(setting) for setting in settings],
+        callback=partial(_run, program, [setting.variable for setting in settings]),
+    )
+
+
+def _option(setting: Setting) -> click.Option:
+    """A flag that takes its value as text: `echo.settings` parses it, as it does the variable's."""
+    default = f", default {setting.default}" if setting.default else ""
+    text = f"{setting.help}  [{setting.variable}{default}]"
+    if setting.switch:  # May stand alone, which means true.
+        return click.Option([setting.flag], help=text, metavar="[true|false]", is_flag=False, flag_value="true")
+    return click.Option([setting.flag], help=text, metavar="VALUE")
+
+
+def _run(program: Program, variables: list[str], /, **flags: str | None) -> int:
+    """Run a program with those variables of the environment that it uses, and the flags given; returns the status."""
+    try:
+        settings = load_settings(
+            {name: os.environ[name] for name in variables if name in os.environ},
+            **{field: value for field, value in flags.items() if value is not None},
+        )
+        configure_logging(settings.log_level, settings.log_format)
+        return trio.run(run_until_signalled, partial(program, settings))
+    except BaseException as error:  # noqa: BLE001 - Whatever it is, it ends in a status and a line.
+        return _outcome(error)
+
+
+def _outcome(error: BaseException) -> int:
+    """Tell the person what ended the program, and return the status for it."""
+    refusal = first((SettingsError, StartError), error)
+    if refusal is not None:
+        return _refuse(str(refusal))
+    if first(KeyboardInterrupt, error) is not None:
+        return INTERRUPTED
+    log.critical("crashed", exc_info=error)
+    return CRASHED
+
+
+def _refuse(reason: str) -> int:
+    print("echo:", " ".join(reason.split()), file=sys.stderr)  # noqa: T201 - The one line that the user gets.
+    return REFUSED

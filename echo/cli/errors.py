@@ -1,0 +1,18 @@
+"""What keeps a program from starting, and how to find it in the groups that nurseries wrap around it."""
+
+from typing import TypeVar
+
+__all__ = ["StartError", "first"]
+
+E = TypeVar("E", bound=BaseException)
+
+
+class StartError(Exception):
+    """The program can't start. Its text is one line that names the address at fault."""
+
+
+def first(kind: type[E] | tuple[type[E], ...], error: BaseException) -> E | None:
+    """The error itself if it is of this kind, else the first such one inside, however deep; None if there is none."""
+    if isinstance(error, BaseExceptionGroup):
+        return next((found for inner in error.exceptions if (found := first(kind, inner))), None)
+    return error if isinstance(error, kind) else None

@@ -1,0 +1,80 @@
+"""Logging: everything any part of the process says goes to one stream, in one form.
+
+structlog and the standard library's loggers (those of Hypercorn, Quart, h2) end in the same handler: a line
+of JSON for each event, or coloured text on a terminal. Modules of echo take
+``structlog.get_logger(__name__)`` and log events with fields; only the command line calls
+`configure_logging`. Nobody else needs this module.
+"""
+
+import logging
+import sys
+from typing import Literal, TextIO
+
+import structlog
+
+__all__ = ["configure_logging"]
+
+LogFormat = Literal["auto", "console", "json"]
+
+# Loggers that at DEBUG write several lines for every frame, which helps nobody and slows everything.
+_CHATTY = ("hpack", "h2", "hypercorn.access")
+
+
+def configure_logging(level: str = "info", log_format: LogFormat = "auto", stream: TextIO | None = None) -> None:
+    """Send the events of structlog and of the standard library's loggers to one stream.
+
+    Takes the place of every handler of the root logger, so it is for whoever owns the process. May be called
+    again.
+
+    Args:
+        level: The least serious level that is written: debug, info, warning, error or critical.
+        log_format: ``json`` writes one line an event, with an exception's traceback inside as a field;
+            ``console`` writes text for a person, in colour if the stream is a terminal; ``auto`` is console
+            on a terminal, else JSON. Times are UTC in ISO 8601.
+        stream: Where to, by default standard error.
+    """
+    stream = sys.stderr if stream is None else stream
+    terminal = stream.isatty()
+    shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_logger_name,
+        structlog.stdlib.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.StackInfoRenderer(),
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *shared,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,  # Loggers made before this call follow it too.
+    )
+    renderer: list[structlog.typing.Processor]
+    if log_format == "json" or (log_format == "auto" and not terminal):
+        renderer = [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer()]
+    else:
+        traceback = structlog.dev.plain_traceback
+        renderer = [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=traceback)]
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(max(root.level, logging.INFO))
+    logging.captureWarnings(capture=True)
+
+
+def _in_order(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Put first what a person looks for first; the other fields follow as they came."""
+    leading = {key: event.pop(key) for key in ("timestamp", "level", "logger", "event") if key in event}
+    return leading | dict(event)

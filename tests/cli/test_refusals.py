@@ -1,0 +1,192 @@
+"""What can't be started is refused with one line on standard error and exit status 2, and never a traceback."""
+
+import json
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+import trustme
+
+from echo.cli import main
+from tests.support.process import ROOT, command, environment
+
+HERE = ["--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port somebody else listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield int(listener.getsockname()[1])
+
+
+def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What is said instead of starting."""
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("echo: ")
+    assert err.count("\n") == 1
+    return err.removeprefix("echo: ").rstrip("\n")
+
+
+def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The same as a process of its own."""
+    return subprocess.run(
+        command(*arguments),
+        env=environment(**variables),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ("serve --grpc-server-port abc", "--grpc-server-port: 'abc' is not a port (0 to 65535)"),
+        ("serve --grpc-server-keepalive=perhaps", "--grpc-server-keepalive: 'perhaps' is neither true nor false"),
+        ("up --http-port=-1", "--http-port: '-1' is not a port (0 to 65535)"),
+        ("serve --grpc-server-key k.pem", "--grpc-server-key: needs GRPC_SERVER_CERT beside it"),
+        ("gateway --grpc-server-port 0", "--grpc-server-port: 0 is no port that the gateway can call"),
+        ("serve --http-port 1", "No such option '--http-port'."),
+        ("serve now", "Got unexpected extra argument (now)"),
+        ("sreve", "No such command 'sreve'. Did you mean 'serve'?"),
+        ("serve --log-level", "Option '--log-level' requires an argument."),
+        (
+            "serve --grpc-server-cert /no/cert.pem --grpc-server-key /no/key.pem",
+            "--grpc-server-cert: '/no/cert.pem' cannot be read: No such file or directory",
+        ),
+        (
+            "gateway --grpc-server-tls --grpc-client-ca /no/ca.pem",
+            "--grpc-client-ca: '/no/ca.pem' cannot be read: No such file or directory",
+        ),
+        (
+            "serve --grpc-server-bind nowhere.invalid",
+            "cannot listen on nowhere.invalid:8081 (--grpc-server-bind, GRPC_SERVER_PORT): Name or service not known",
+        ),
+        (
+            "serve --grpc-server-bind 192.0.2.1 --grpc-server-port 0",
+            "cannot listen on 192.0.2.1:0 (--grpc-server-bind, --grpc-server-port): Cannot assign requested address",
+        ),
+        ("up --grpc-server-tls", "--grpc-server-tls: needs GRPC_SERVER_CERT and its key in this process"),
+        (
+            "up --grpc-server-cert c --grpc-server-key k",
+            "GRPC_SERVER_TLS: must be true, as --grpc-server-cert turns TLS on",
+        ),
+        (
+            "up --grpc-server-tls --grpc-server-cert c --grpc-server-key k --grpc-server-client-ca a",
+            "--grpc-server-client-ca: the gateway needs GRPC_CLIENT_CERT to pass it",
+        ),
+    ],
+)
+def test_what_cannot_be_started_is_refused_in_one_line(
+    arguments: str, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert refusal(capsys, *arguments.split()) == line
+
+
+def test_a_taken_port_is_named_for_the_server(taken: int, capsys: pytest.CaptureFixture[str]) -> None:
+    flags = ["--grpc-server-bind", "127.0.0.1", "--grpc-server-port", str(taken)]
+    assert refusal(capsys, "serve", *flags) == (
+        f"cannot listen on 127.0.0.1:{taken} (--grpc-server-bind, --grpc-server-port): Address already in use"
+    )
+
+
+@pytest.mark.parametrize("program", [["gateway"], ["up", *HERE]])
+def test_a_taken_port_is_named_for_the_gateway(program: list[str], taken: int) -> None:
+    done = run(*program, "--http-bind", "127.0.0.1", HTTP_PORT=str(taken))
+    line = f"echo: cannot listen on 127.0.0.1:{taken} (--http-bind, HTTP_PORT): Address already in use\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_a_key_of_another_certificate_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    authority = trustme.CA()
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+    authority.issue_cert("localhost").cert_chain_pems[0].write_to_path(cert)
+    authority.issue_cert("localhost").private_key_pem.write_to_path(key)
+    flags = ["--grpc-server-cert", str(cert), "--grpc-server-key", str(key)]
+    assert refusal(capsys, "serve", *flags) == (
+        f"--grpc-server-key: {str(key)!r} is not the key of the certificate in {str(cert)!r}"
+    )
+
+
+def test_a_variable_of_the_gateway_does_not_keep_the_server_from_starting(
+    taken: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HTTP_PORT", "tcp://10.0.0.1:80")  # As Kubernetes sets it beside a service named "http".
+    flags = ["--grpc-server-bind", "127.0.0.1", "--grpc-server-port", str(taken)]
+    assert "Address already in use" in refusal(capsys, "serve", *flags)
+    assert refusal(capsys, "up") == "HTTP_PORT: 'tcp://10.0.0.1:80' is not a port (0 to 65535)"
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({"GRPC_SERVER_PORT": "abc"}, "echo: GRPC_SERVER_PORT: 'abc' is not a port (0 to 65535)\n"),
+        ({"SHUTDOWN_GRACE": "soon"}, "echo: SHUTDOWN_GRACE: 'soon' is not a duration (such as 10s, 1h30m or 500ms)\n"),
+        (
+            {"GRPC_SERVER_CERT": "/no/cert.pem", "GRPC_SERVER_KEY": "/no/key.pem"},
+            "echo: GRPC_SERVER_CERT: '/no/cert.pem' cannot be read: No such file or directory\n",
+        ),
+    ],
+)
+def test_the_process_exits_2_with_nothing_but_the_line(variables: dict[str, str], line: str) -> None:
+    done = run("serve", **variables)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
+
+
+def test_a_bug_is_one_event_in_the_log_with_its_traceback_and_exits_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> NoReturn:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("echo.cli.programs.echo_services", broken)
+    assert main(["serve", *HERE, "--log-format", "json"]) == 1
+    event = json.loads(capsys.readouterr().err)
+    assert event["event"] == "crashed"
+    assert event["level"] == "critical"
+    assert "LookupError: a bug" in event["exception"]
+
+
+def test_ctrl_c_before_anything_listens_to_signals_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("echo.cli.programs.echo_services", interrupted)
+    assert main(["serve", *HERE]) == 130
+
+
+def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    shown = capsys.readouterr().err
+    for name in ("serve", "gateway", "up"):
+        assert f"\n  {name} " in shown
+
+
+@pytest.mark.parametrize(
+    ("program", "flags", "others"),
+    [
+        (
+            "serve",
+            ["--grpc-server-bind", "--grpc-server-cert", "--shutdown-grace"],
+            ["--http-port", "--grpc-client-ca"],
+        ),
+        ("gateway", ["--http-port", "--grpc-client-ca", "--shutdown-grace"], ["--grpc-server-bind"]),
+        ("up", ["--http-port", "--grpc-client-ca", "--shutdown-grace", "--grpc-server-bind"], []),
+    ],
+)
+def test_help_shows_the_flags_that_a_program_uses_and_no_others(
+    program: str, flags: list[str], others: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([program, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{flag} " in shown for flag in flags)
+    assert not any(f"{flag} " in shown for flag in others)
+    assert "SHUTDOWN_GRACE, default 10s" in " ".join(shown.split())

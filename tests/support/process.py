@@ -1,0 +1,108 @@
+"""``python -m echo`` as a process of its own: its lines as they come, its signals, its exit status."""
+
+import os
+import re
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import PIPE
+
+import trio
+
+ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 30.0  # Seconds until a wait is given up as failed; nothing takes that long.
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "echo", *arguments]
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """This process's environment without any setting of echo, and with these variables."""
+    ours = re.compile(r"(GRPC|HTTP)_(SERVER|CLIENT|MAX|PORT|BIND|ALLOWED).*|SHUTDOWN_GRACE|LOG_(LEVEL|FORMAT)")
+    return {name: value for name, value in os.environ.items() if not ours.fullmatch(name)} | variables
+
+
+class Echo:
+    """A running echo. Whatever waits gives up after a while, and shows what was said instead.
+
+    Attributes:
+        stdout: What has been printed so far.
+        stderr: What has been logged so far.
+    """
+
+    def __init__(self, process: trio.Process) -> None:
+        self._process = process
+        self._news = trio.Condition()
+        self._silent: set[str] = set()
+        self.stdout = ""
+        self.stderr = ""
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def printed(self, pattern: str) -> re.Match[str]:
+        """Wait until a line of standard output matches."""
+        return await self._said("stdout", pattern)
+
+    async def logged(self, pattern: str) -> re.Match[str]:
+        """Wait until a line of standard error matches."""
+        return await self._said("stderr", pattern)
+
+    async def status(self) -> int:
+        """Wait for the end; the exit status, negative if a signal's default action ended it."""
+        with trio.fail_after(PATIENCE):
+            return await self._process.wait()
+
+    async def grpc_port(self) -> int:
+        return int((await self.printed(r"^gRPC server on \S+:(\d+) "))[1])
+
+    async def http_port(self) -> int:
+        return int((await self.printed(r"^gateway on http://\S+:(\d+) "))[1])
+
+    async def _said(self, stream: str, pattern: str) -> re.Match[str]:
+        expression = re.compile(pattern, re.MULTILINE)
+        with trio.move_on_after(PATIENCE):
+            async with self._news:
+                while not (match := expression.search(getattr(self, stream))) and stream not in self._silent:
+                    await self._news.wait()
+                if match:
+                    return match
+        raise AssertionError(f"{pattern!r} never came; stdout: {self.stdout!r}, stderr: {self.stderr!r}")
+
+    async def pump(self, name: str, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Collect what comes on one of the streams, until it ends."""
+        stream = self._process.stdout if name == "stdout" else self._process.stderr
+        assert stream is not None
+        task_status.started()
+        async with stream:
+            async for data in stream:
+                async with self._news:
+                    setattr(self, name, getattr(self, name) + data.decode())
+                    self._news.notify_all()
+            async with self._news:
+                self._silent.add(name)
+                self._news.notify_all()
+
+
+@asynccontextmanager
+async def running(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
+    """Run ``python -m echo`` while the block runs; it is killed if it has not ended by then."""
+    process = await trio.lowlevel.open_process(
+        command(*arguments), stdout=PIPE, stderr=PIPE, cwd=str(ROOT), env=environment(**variables)
+    )
+    echo = Echo(process)
+    try:
+        async with trio.open_nursery() as nursery:
+            await nursery.start(echo.pump, "stdout")
+            await nursery.start(echo.pump, "stderr")
+            try:
+                yield echo
+            finally:
+                if process.poll() is None:
+                    process.kill()
+    finally:
+        with trio.CancelScope(shield=True):
+            await process.wait()

@@ -1,0 +1,417 @@
+"""Settings: what each variable takes, what it refuses and in which words, and what contradicts what."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from echo.settings import SETTINGS, Settings, SettingsError, User, load_settings
+from echo.settings.values import format_duration, format_size, to_duration, to_size
+
+VARIABLES = [setting.variable for setting in SETTINGS]
+NO_DURATION = "is not a duration (such as 10s, 1h30m or 500ms)"
+NO_SIZE = "is not a size (such as 4MiB, 64KiB, 1MB or a number of bytes)"
+NO_ORIGIN = "which is not an origin (such as https://example.com, or * for any)"
+NO_MESSAGE_SIZE = "is not a size that a message can have (1 to 4294967295 bytes)"
+
+
+def refusal(environ: dict[str, str], **overrides: object) -> str:
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ, **overrides)
+    return str(caught.value)
+
+
+def refusal_or_none(environ: dict[str, str], **overrides: object) -> str | None:
+    try:
+        load_settings(environ, **overrides)
+    except SettingsError as error:
+        return str(error)
+    return None
+
+
+def test_defaults_are_those_of_the_contract() -> None:
+    assert load_settings({}).model_dump() == {
+        "grpc_server_port": 8081,
+        "grpc_server_host": "localhost",
+        "grpc_server_bind": "0.0.0.0",
+        "grpc_server_keepalive": False,
+        "grpc_server_keepalive_time": 7200.0,
+        "grpc_server_keepalive_timeout": 20.0,
+        "grpc_server_cert": None,
+        "grpc_server_key": None,
+        "grpc_server_client_ca": None,
+        "grpc_server_tls": False,
+        "grpc_client_ca": None,
+        "grpc_client_cert": None,
+        "grpc_client_key": None,
+        "grpc_client_server_name": None,
+        "grpc_client_insecure": False,
+        "grpc_client_keepalive": False,
+        "grpc_client_keepalive_time": 10.0,
+        "grpc_client_keepalive_timeout": 20.0,
+        "grpc_client_timeout": 15.0,
+        "grpc_max_message_size": 4194304,
+        "http_port": 8080,
+        "http_bind": "0.0.0.0",
+        "http_allowed_origins": (),
+        "shutdown_grace": 10.0,
+        "log_level": "info",
+        "log_format": "auto",
+    }
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "value"),
+    [
+        ("GRPC_SERVER_PORT", "0", 0),
+        ("GRPC_SERVER_PORT", "65535", 65535),
+        ("GRPC_SERVER_HOST", "echo.example.com", "echo.example.com"),
+        ("GRPC_SERVER_HOST", "echo_server", "echo_server"),
+        ("GRPC_SERVER_HOST", "bücher.example.", "bücher.example."),
+        ("GRPC_SERVER_BIND", "::1", "::1"),
+        ("GRPC_SERVER_KEEPALIVE", "TRUE", True),
+        ("GRPC_SERVER_KEEPALIVE", "1", True),
+        ("GRPC_SERVER_KEEPALIVE", "False", False),
+        ("GRPC_SERVER_KEEPALIVE", "0", False),
+        ("GRPC_SERVER_KEEPALIVE_TIME", "1h30m", 5400.0),
+        ("GRPC_CLIENT_KEEPALIVE_TIME", "500ms", 0.5),
+        ("GRPC_CLIENT_KEEPALIVE_TIMEOUT", "1.5s", 1.5),
+        ("GRPC_CLIENT_TIMEOUT", ".5m", 30.0),
+        ("GRPC_CLIENT_TIMEOUT", "1m1s1ms1us1ns", 61.001001001),
+        ("GRPC_CLIENT_TIMEOUT", "3\u00b5s", 0.000003),
+        ("GRPC_CLIENT_TIMEOUT", "3\u03bcs", 0.000003),
+        ("SHUTDOWN_GRACE", "0s", 0.0),
+        ("SHUTDOWN_GRACE", "0", 0.0),
+        ("GRPC_MAX_MESSAGE_SIZE", "4MiB", 4 * 1024 * 1024),
+        ("GRPC_MAX_MESSAGE_SIZE", "64KiB", 65536),
+        ("GRPC_MAX_MESSAGE_SIZE", "1.5kib", 1536),
+        ("GRPC_MAX_MESSAGE_SIZE", "1MB", 1_000_000),
+        ("GRPC_MAX_MESSAGE_SIZE", "1 GB", 1_000_000_000),
+        ("GRPC_MAX_MESSAGE_SIZE", "12345", 12345),
+        ("GRPC_MAX_MESSAGE_SIZE", "7B", 7),
+        ("GRPC_MAX_MESSAGE_SIZE", "4294967295", 4294967295),
+        ("HTTP_ALLOWED_ORIGINS", "https://example.com", ("https://example.com",)),
+        ("HTTP_ALLOWED_ORIGINS", "https://a.example, http://b:81 ,", ("https://a.example", "http://b:81")),
+        ("HTTP_ALLOWED_ORIGINS", "HTTPS://A.Example:443", ("https://a.example",)),
+        ("HTTP_ALLOWED_ORIGINS", "http://[::1]:3000", ("http://[::1]:3000",)),
+        (
+            "HTTP_ALLOWED_ORIGINS",
+            "chrome-extension://abcdef,null,*",
+            ("chrome-extension://abcdef", "null", "*"),
+        ),
+        ("LOG_LEVEL", "DEBUG", "debug"),
+        ("LOG_LEVEL", "warn", "warning"),
+        ("LOG_FORMAT", "JSON", "json"),
+    ],
+)
+def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: str, value: object) -> None:
+    field = variable.lower()
+    assert getattr(load_settings({variable: text}), field) == value
+    assert getattr(load_settings({}, **{field: text}), field) == value
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "line"),
+    [
+        ("GRPC_SERVER_PORT", "abc", "GRPC_SERVER_PORT: 'abc' is not a port (0 to 65535)"),
+        ("GRPC_SERVER_PORT", "65536", "GRPC_SERVER_PORT: '65536' is not a port (0 to 65535)"),
+        ("GRPC_SERVER_PORT", "-1", "GRPC_SERVER_PORT: '-1' is not a port (0 to 65535)"),
+        ("HTTP_PORT", "80 80", "HTTP_PORT: '80 80' is not a port (0 to 65535)"),
+        ("HTTP_PORT", "\u0663", "HTTP_PORT: '\u0663' is not a port (0 to 65535)"),
+        ("HTTP_PORT", "tcp://10.0.0.1:80", "HTTP_PORT: 'tcp://10.0.0.1:80' is not a port (0 to 65535)"),
+        ("GRPC_SERVER_HOST", "http://a", "GRPC_SERVER_HOST: 'http://a' is not a host name or an IP address"),
+        ("GRPC_SERVER_HOST", "a:8081", "GRPC_SERVER_HOST: 'a:8081' is not a host name or an IP address"),
+        ("HTTP_BIND", "[::1]", "HTTP_BIND: '[::1]' is not a host name or an IP address"),
+        ("HTTP_BIND", "x" * 64, f"HTTP_BIND: '{'x' * 64}' is not a host name or an IP address"),
+        ("GRPC_SERVER_TLS", "yes", "GRPC_SERVER_TLS: 'yes' is neither true nor false"),
+        ("GRPC_CLIENT_TIMEOUT", "0s", "GRPC_CLIENT_TIMEOUT: '0s' is no time at all: must be more than 0s"),
+        ("GRPC_CLIENT_TIMEOUT", "10", f"GRPC_CLIENT_TIMEOUT: '10' {NO_DURATION}"),
+        ("SHUTDOWN_GRACE", "-5s", f"SHUTDOWN_GRACE: '-5s' {NO_DURATION}"),
+        ("SHUTDOWN_GRACE", "5s\n", rf"SHUTDOWN_GRACE: '5s\n' {NO_DURATION}"),
+        ("SHUTDOWN_GRACE", ".s", f"SHUTDOWN_GRACE: '.s' {NO_DURATION}"),
+        ("SHUTDOWN_GRACE", "9999999h", "SHUTDOWN_GRACE: '9999999h' is too long (at most 292 years)"),
+        ("GRPC_MAX_MESSAGE_SIZE", "4 MiBs", f"GRPC_MAX_MESSAGE_SIZE: '4 MiBs' {NO_SIZE}"),
+        ("GRPC_MAX_MESSAGE_SIZE", "0.3KiB", f"GRPC_MAX_MESSAGE_SIZE: '0.3KiB' {NO_SIZE}"),
+        ("GRPC_MAX_MESSAGE_SIZE", "0", f"GRPC_MAX_MESSAGE_SIZE: '0' {NO_MESSAGE_SIZE}"),
+        ("GRPC_MAX_MESSAGE_SIZE", "4GiB", f"GRPC_MAX_MESSAGE_SIZE: '4GiB' {NO_MESSAGE_SIZE}"),
+        (
+            "HTTP_ALLOWED_ORIGINS",
+            "*,https://a/",
+            f"HTTP_ALLOWED_ORIGINS: '*,https://a/' holds 'https://a/', {NO_ORIGIN}",
+        ),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL: 'loud' is not a log level (debug, info, warning, error, critical)"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT: 'xml' is not a log format (auto, console, json)"),
+        ("GRPC_CLIENT_CA", "a\0b", r"GRPC_CLIENT_CA: 'a\x00b' is not the path of a file"),
+    ],
+)
+def test_a_value_that_does_not_parse_gives_one_line_with_name_value_and_what_is_expected(
+    variable: str, text: str, line: str
+) -> None:
+    assert refusal({variable: text}) == line
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "example.com",
+        "https://",
+        "https://a/path",
+        "https://a b",
+        "https://u@a",
+        "https://a:x",
+        "https://[a",
+        "//a",
+    ],
+)
+def test_what_no_browser_sends_as_origin_is_refused(text: str) -> None:
+    assert "which is not an origin" in refusal({"HTTP_ALLOWED_ORIGINS": text})
+
+
+@pytest.mark.parametrize(
+    ("environ", "line"),
+    [
+        ({"GRPC_SERVER_CERT": "c"}, "GRPC_SERVER_CERT: needs GRPC_SERVER_KEY beside it"),
+        ({"GRPC_SERVER_KEY": "k"}, "GRPC_SERVER_KEY: needs GRPC_SERVER_CERT beside it"),
+        ({"GRPC_SERVER_CLIENT_CA": "a"}, "GRPC_SERVER_CLIENT_CA: needs GRPC_SERVER_CERT beside it"),
+        (
+            {"GRPC_SERVER_TLS": "true", "GRPC_CLIENT_CERT": "c"},
+            "GRPC_CLIENT_CERT: needs GRPC_CLIENT_KEY beside it",
+        ),
+        (
+            {"GRPC_SERVER_TLS": "true", "GRPC_CLIENT_KEY": "k"},
+            "GRPC_CLIENT_KEY: needs GRPC_CLIENT_CERT beside it",
+        ),
+        ({"GRPC_CLIENT_CA": "a"}, "GRPC_CLIENT_CA: has a meaning only when GRPC_SERVER_TLS is true"),
+        (
+            {"GRPC_CLIENT_CERT": "c", "GRPC_CLIENT_KEY": "k"},
+            "GRPC_CLIENT_CERT: has a meaning only when GRPC_SERVER_TLS is true",
+        ),
+        (
+            {"GRPC_CLIENT_SERVER_NAME": "a"},
+            "GRPC_CLIENT_SERVER_NAME: has a meaning only when GRPC_SERVER_TLS is true",
+        ),
+        (
+            {"GRPC_CLIENT_INSECURE": "true"},
+            "GRPC_CLIENT_INSECURE: has a meaning only when GRPC_SERVER_TLS is true",
+        ),
+        (
+            {"GRPC_SERVER_TLS": "1", "GRPC_CLIENT_INSECURE": "1", "GRPC_CLIENT_CA": "a"},
+            "GRPC_CLIENT_INSECURE: contradicts GRPC_CLIENT_CA: verify by it, or not at all",
+        ),
+    ],
+)
+def test_settings_that_contradict_one_another_are_refused(environ: dict[str, str], line: str) -> None:
+    assert refusal(environ) == line
+
+
+def test_settings_that_belong_together_are_taken_together() -> None:
+    settings = load_settings(
+        {
+            "GRPC_SERVER_CERT": "/tls/cert.pem",
+            "GRPC_SERVER_KEY": "/tls/key.pem",
+            "GRPC_SERVER_CLIENT_CA": "/tls/ca.pem",
+            "GRPC_SERVER_TLS": "true",
+            "GRPC_CLIENT_CA": "/tls/ca.pem",
+            "GRPC_CLIENT_CERT": "/tls/me.pem",
+            "GRPC_CLIENT_KEY": "/tls/me.key",
+            "GRPC_CLIENT_SERVER_NAME": "echo",
+        }
+    )
+    assert settings.grpc_server_cert == Path("/tls/cert.pem")
+    assert settings.grpc_client_key == Path("/tls/me.key")
+    assert settings.grpc_client_server_name == "echo"
+
+
+def test_a_flag_wins_over_the_environment_and_errors_name_the_flag() -> None:
+    assert load_settings({"HTTP_PORT": "1"}, http_port="2").http_port == 2
+    assert load_settings({"HTTP_PORT": "rubbish"}, http_port="2").http_port == 2
+    assert refusal({"HTTP_PORT": "1"}, http_port="x") == "--http-port: 'x' is not a port (0 to 65535)"
+    assert refusal({"GRPC_SERVER_KEY": "k"}, grpc_server_client_ca="a") == (
+        "GRPC_SERVER_KEY: needs GRPC_SERVER_CERT beside it"
+    )
+    line = refusal({}, grpc_client_ca="a")
+    assert line == "--grpc-client-ca: has a meaning only when GRPC_SERVER_TLS is true"
+
+
+def test_a_setting_goes_by_the_name_it_was_given_by() -> None:
+    settings = load_settings({"HTTP_PORT": "1"}, grpc_server_port="2")
+    assert settings.name_of("http_port") == "HTTP_PORT"
+    assert settings.name_of("grpc_server_port") == "--grpc-server-port"
+
+
+def test_values_of_python_are_taken_as_they_are() -> None:
+    settings = load_settings(
+        {},
+        grpc_server_port=0,
+        grpc_server_cert=Path("c"),
+        grpc_server_key=Path("k"),
+        grpc_client_timeout=0.25,
+        shutdown_grace=3,
+        grpc_max_message_size=10,
+        http_allowed_origins=("https://a",),
+        grpc_server_keepalive=True,
+    )
+    assert settings.grpc_server_port == 0
+    assert settings.grpc_server_cert == Path("c")
+    assert settings.grpc_client_timeout == 0.25
+    assert settings.shutdown_grace == 3.0
+    assert settings.grpc_max_message_size == 10
+    assert settings.http_allowed_origins == ("https://a",)
+    assert settings.grpc_server_keepalive is True
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("grpc_server_port", True),
+        ("grpc_server_port", 1.5),
+        ("grpc_client_timeout", float("nan")),
+        ("grpc_client_timeout", float("inf")),
+        ("shutdown_grace", -1),
+        ("shutdown_grace", True),
+        ("grpc_max_message_size", False),
+        ("grpc_server_tls", 1),
+        ("grpc_server_host", None),
+        ("http_allowed_origins", 5),
+        ("http_allowed_origins", [5]),
+        ("log_level", 20),
+    ],
+)
+def test_values_of_python_that_make_no_sense_are_refused(field: str, value: object) -> None:
+    assert refusal({}, **{field: value}).startswith(f"--{field.replace('_', '-')}: {value!r} ")
+
+
+def test_an_empty_variable_counts_as_not_set() -> None:
+    assert load_settings(dict.fromkeys(VARIABLES, "")) == load_settings({})
+
+
+def test_a_variable_is_found_only_by_its_exact_name() -> None:
+    assert load_settings({"http_port": "1", "Http_Port": "2"}).http_port == 8080
+
+
+def test_the_environment_of_the_process_is_read_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_SERVER_HOST", "echo.example")
+    assert load_settings().grpc_server_host == "echo.example"
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load_settings({})
+    with pytest.raises(ValidationError):
+        settings.http_port = 1
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "fault"),
+    [
+        ("SHUTDOWN_GRACE", "9" * 5000 + "s", NO_DURATION),
+        ("SHUTDOWN_GRACE", "0." + "0" * 5000 + "s", NO_DURATION),
+        ("GRPC_MAX_MESSAGE_SIZE", "9" * 5000 + "MiB", NO_SIZE),
+        ("HTTP_PORT", "0" * 5000, "is not a port (0 to 65535)"),
+        ("HTTP_BIND", "a." * 127 + "a", "is not a host name or an IP address"),
+        ("HTTP_BIND", "fe80::1%\0", "is not a host name or an IP address"),
+    ],
+)
+def test_an_outlandish_value_is_refused_like_any_other(variable: str, text: str, fault: str) -> None:
+    assert refusal({variable: text}).endswith(f" {fault}")
+
+
+def test_a_long_value_is_cut_in_the_error() -> None:
+    line = refusal({"SHUTDOWN_GRACE": "x" * 10_000})
+    assert line.startswith("SHUTDOWN_GRACE: 'xxxx")
+    assert len(line) < 200
+
+
+def test_every_setting_is_described_with_its_variable_flag_default_and_user() -> None:
+    described = {setting.field: setting for setting in SETTINGS}
+    assert list(described) == list(Settings.model_fields)
+    assert all(setting.help for setting in SETTINGS)
+    for setting in SETTINGS:
+        assert setting.variable == setting.field.upper()
+        assert setting.flag == "--" + setting.field.replace("_", "-")
+    assert described["grpc_server_keepalive_time"].default == "2h"
+    assert described["grpc_max_message_size"].default == "4MiB"
+    assert described["grpc_server_tls"].default == "false"
+    assert described["grpc_server_tls"].switch
+    assert described["grpc_client_ca"].default == ""
+    assert described["grpc_server_bind"].used_by is User.SERVER
+    assert described["http_port"].used_by is User.GATEWAY
+    assert described["shutdown_grace"].used_by is User.BOTH
+
+
+def test_the_defaults_as_described_are_the_defaults() -> None:
+    written = {setting.variable: setting.default for setting in SETTINGS if setting.default}
+    assert len(written) > 15
+    assert load_settings(written) == load_settings({})
+
+
+@given(st.integers(min_value=0, max_value=292 * 365 * 86400 * 10**9))
+@example(0)
+@example(1)
+@example(292 * 365 * 86400 * 10**9)
+def test_a_duration_written_out_reads_as_the_same_duration(nanoseconds: int) -> None:
+    seconds = nanoseconds / 10**9
+    assert to_duration(format_duration(seconds)) == seconds
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0s"),
+        (0.5, "500ms"),
+        (5400, "1h30m"),
+        (90.25, "1m30s250ms"),
+        (3e-9, "3ns"),
+        (2e-6, "2us"),
+        (7200, "2h"),
+    ],
+)
+def test_a_duration_is_written_as_go_would_without_empty_parts(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 10**6), st.sampled_from([("h", 3600), ("m", 60), ("s", 1), ("ms", 0.001)])),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_the_parts_of_a_duration_add_up(parts: list[tuple[int, tuple[str, float]]]) -> None:
+    text = "".join(f"{count}{unit}" for count, (unit, _) in parts)
+    expected = sum(count * seconds for count, (_, seconds) in parts)
+    if expected <= 292 * 365 * 86400:
+        assert to_duration(text) == pytest.approx(expected)
+
+
+@given(st.integers(min_value=1, max_value=2**32 - 1))
+@example(1000)
+@example(1024)
+@example(4 * 2**20)
+def test_a_size_written_out_reads_as_the_same_size(size: int) -> None:
+    assert to_size(format_size(size)) == size
+    assert to_size(str(size)) == size
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(VARIABLES),
+        st.text() | st.from_regex(re.compile(r"[-+0-9.]{0,6000}(h|m|s|ms|MiB|)|[a-z]+://[^\s]*"), fullmatch=True),
+        min_size=1,
+        max_size=3,
+    )
+)
+def test_no_text_whatever_raises_anything_but_one_line(environ: dict[str, str]) -> None:
+    fault = refusal_or_none(environ)
+    assert fault is None or (fault.isprintable() and fault.partition(": ")[0] in environ)
+
+
+@given(
+    st.sampled_from([setting.field for setting in SETTINGS]),
+    st.none() | st.booleans() | st.integers() | st.floats() | st.binary() | st.text() | st.lists(st.text()),
+)
+def test_no_python_value_whatever_raises_anything_but_one_line(field: str, value: object) -> None:
+    fault = refusal_or_none({}, **{field: value})
+    assert fault is None or fault.startswith(f"--{field.replace('_', '-')}: ")
