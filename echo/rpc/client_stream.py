@@ -148,7 +148,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             self._message_sent = True
             if end or not self._cardinality.client_streaming:
                 self._half_closed = True
-                self._call.half_close()
+                await self._call.half_close()
         except StreamTerminatedError:
             await self._raise_if_failed()
             raise
@@ -170,7 +170,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise ProtocolError("this method takes one message, which was not sent")
         self._half_closed = True
         try:
-            self._call.half_close()
+            await self._call.half_close()
         except StreamTerminatedError:
             await self._raise_if_failed()  # If it ended with OK, it is half-closed as wanted.
         await checkpoint()

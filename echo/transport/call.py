@@ -6,7 +6,7 @@ until the application asks for a message, and by the message's own size, checked
 """
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
@@ -66,7 +66,7 @@ class Call:
             if self._ended:
                 return None
             if self._terminated:
-                raise StreamTerminatedError("the call is over")
+                await self._over()
             # What lies there is the beginning of the very message that is asked for: let the rest of it come.
             self._acknowledge(self._fed)
             await self._wait(self._received)
@@ -84,7 +84,8 @@ class Call:
         while self.is_open and self._connection.unsent(self.id) > self._session.limits.max_unsent:
             await self._wait(self._relieved)
             waited = True
-        self._check_open()
+        if not self.is_open:
+            await self._over()
         self._connection.send_message(self.id, encode_message(message))
         self._session.wake_writer()
         if not waited:
@@ -123,9 +124,10 @@ class Call:
 
     # For the two sides
 
-    def _check_open(self) -> None:
-        if not self.is_open:
-            raise StreamTerminatedError("the call is over")
+    async def _over(self) -> NoReturn:
+        """The call is over before its time. A handler is cancelled for that; whoever is not is told by an error."""
+        await checkpoint()
+        raise StreamTerminatedError("the call is over")
 
     async def _wait(self, signal: Signal) -> None:
         await signal.wait()
@@ -164,15 +166,16 @@ class ServerCall(Call):
         self.scope = anyio.CancelScope(deadline=self.deadline)
         self.verdict: Trailers | None = None
 
-    def send_response(self, response: Response) -> None:
-        """Send the response's head. Never waits.
+    async def send_response(self, response: Response) -> None:
+        """Send the response's head.
 
         Raises:
             StreamTerminatedError: The stream is over.
             LocalProtocolError: The head was already sent.
             ValueError, TypeError: The metadata cannot be sent.
         """
-        self._check_open()
+        if not self.is_open:
+            await self._over()
         self._server_connection.send_response(self.id, response)
         self._session.wake_writer()
 
@@ -183,7 +186,8 @@ class ServerCall(Call):
             StreamTerminatedError: The stream is over.
             ValueError, TypeError: The metadata cannot be sent.
         """
-        self._check_open()
+        if not self.is_open:
+            await self._over()
         done = self._server_connection.send_trailers(self.id, trailers)
         self._session.wake_writer()
         while not done and self.is_open:
@@ -223,13 +227,14 @@ class ClientCall(Call):
         self.response: Response | None = None
         self.trailers: Trailers | None = None
 
-    def half_close(self) -> None:
-        """Send no more messages. Never waits.
+    async def half_close(self) -> None:
+        """Send no more messages.
 
         Raises:
             StreamTerminatedError: The stream is over.
         """
-        self._check_open()
+        if not self.is_open:
+            await self._over()
         self._client_connection.half_close(self.id)
         self._session.wake_writer()
 

@@ -218,7 +218,7 @@ def test_the_default_limits_bound_a_connection_s_memory() -> None:
 async def test_a_receive_that_is_cancelled_loses_no_message() -> None:
     async with memory_channel([ECHO], codec=CODEC) as channel, call(channel, "Repeat", SERVER_STREAM) as stream:
         await stream.send_message(b"50")
-        received = []
+        received: list[bytes | None] = []
         while len(received) < 50:
             with trio.CancelScope() as scope:
                 if len(received) % 2:

@@ -1,0 +1,417 @@
+"""From each cause of a call's early end to each of its effects: client, server and a line between them, over real TCP.
+
+Each cause meets a handler that waits to receive, to send (its client takes nothing), or for something else (its client
+may then be one that waits to send), in each of the four call types. What counts is that the handler was cancelled where
+it waited, what the client was told, that both sides go on serving, and that nothing is left over.
+
+The clock runs as always, but tests may turn it forward: nobody waits for a deadline.
+"""
+
+import math
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from itertools import product
+
+import anyio
+import pytest
+import trio
+import trio.testing
+from anyio.abc import SocketAttribute
+from multidict import MultiDict
+
+from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
+from echo.rpc import (
+    Cardinality,
+    Channel,
+    ClientStream,
+    GRPCError,
+    Keepalive,
+    Limits,
+    Server,
+    Status,
+    open_channel,
+    open_tcp_listener,
+)
+from echo.transport.client import ClientSession
+from echo.wire.head import Request
+from tests.support.leaks import Leaks, no_leaks, settles
+from tests.support.recording import BUG, CRASH, PATHS, RECEIVING, SENDING, SLEEPING, TOO_MUCH, WAIT, Recorder, Seen
+from tests.support.relay import Relay, relaying
+from tests.support.serving import LOOPBACK
+
+UNARY = Cardinality.UNARY_UNARY
+CLIENT_STREAM = Cardinality.STREAM_UNARY
+SERVER_STREAM = Cardinality.UNARY_STREAM
+BIDI = Cardinality.STREAM_STREAM
+
+TIMEOUT = 600.0  # Seconds of the deadlines, which only turning the clock forward makes pass.
+GRACE = 60.0
+KEEPALIVE = Keepalive(time=30.0, timeout=20.0)
+
+POURED_ON = "poured on"  # Where a handler waits: it sleeps, while its client sends more than there is room for.
+
+LEFT = "left"  # The caller left the block by itself,
+CANCELLED = "cancelled"  # or was cancelled,
+FAILED = "failed"  # or failed for a reason of its own.
+Outcome = Status | str
+
+
+@pytest.fixture
+def clock(mock_clock: trio.testing.MockClock) -> trio.testing.MockClock:
+    """The test's clock: it runs by itself, and jumps when told to."""
+    mock_clock.rate = 1.0
+    return mock_clock
+
+
+class Caller:
+    """A client's task with one call, that takes no messages and waits for its end, or to send, until told otherwise.
+
+    Attributes:
+        scope: Around the call.
+        stream: The call.
+        outcome: How the block ended.
+        done: It has.
+    """
+
+    scope: trio.CancelScope
+    stream: ClientStream[StreamMessage, StreamResponse]
+
+    def __init__(self) -> None:
+        self.outcome: Outcome | None = None
+        self.done = trio.Event()
+        self._waiting = trio.CancelScope()
+        self._then: Outcome | None = None
+
+    def leave(self) -> None:
+        """Leave the block."""
+        self._then = LEFT
+        self._waiting.cancel()
+
+    def fail(self) -> None:
+        """Raise something in the block."""
+        self._then = FAILED
+        self._waiting.cancel()
+
+    def read(self) -> None:
+        """Take the messages that are there, to the call's end."""
+        self._waiting.cancel()
+
+    async def run(self, channel: Channel, kind: Cardinality, where: str, crash: str | None) -> None:
+        metadata = {WAIT: SLEEPING if where == POURED_ON else where} | ({} if crash is None else {CRASH: crash})
+        self.stream = channel.request(
+            PATHS[kind], kind, StreamMessage, StreamResponse, timeout=TIMEOUT, metadata=metadata
+        )
+        try:
+            with trio.CancelScope() as self.scope:
+                self.outcome = await self._call(kind, where)
+            if self.scope.cancelled_caught:
+                self.outcome = CANCELLED
+        except GRPCError as error:
+            self.outcome = error.status
+        except LookupError:
+            self.outcome = FAILED
+        finally:
+            self.done.set()
+
+    async def _call(self, kind: Cardinality, where: str) -> Outcome:
+        async with self.stream as stream:
+            await stream.send_request()
+            if where != RECEIVING or kind.client_streaming:
+                await stream.send_message(StreamMessage(stream_id="a"))
+            with self._waiting:
+                while where == POURED_ON:
+                    await stream.send_message(StreamMessage(message=TOO_MUCH))
+                await stream.recv_trailing_metadata()
+            if self._then == FAILED:
+                raise LookupError("a bug of the caller's")
+            if self._then != LEFT:
+                async for _ in stream:
+                    pass
+            return LEFT
+
+
+class World:
+    """A server, a client, and a line between them.
+
+    Attributes:
+        recorder: What the server serves.
+        server: The server.
+        serving: Around all of the server's tasks.
+        channel: The client's channel, over the line.
+        close_channel: Set it to have the channel's block left.
+        drained: A drain has returned.
+        relay: The line.
+        nursery: For tasks of the test.
+        leaks: Counts what runs and is open.
+    """
+
+    channel: Channel
+    relay: Relay
+    nursery: trio.Nursery
+    leaks: Leaks
+
+    def __init__(self, keepalive: Keepalive | None = None) -> None:
+        self.recorder = Recorder()
+        self.server = Server([self.recorder], keepalive=keepalive)
+        self.serving = trio.CancelScope()
+        self.close_channel = trio.Event()
+        self.drained = trio.Event()
+
+    async def call(self, kind: Cardinality, where: str, crash: str | None = None) -> tuple[Caller, Seen]:
+        """Make a call whose handler waits; both wait when it returns."""
+        caller = Caller()
+        self.nursery.start_soon(caller.run, self.channel, kind, where, crash)
+        seen = await self.recorder.calls.next()
+        with trio.fail_after(5):
+            await seen.waiting.wait()
+        await trio.testing.wait_all_tasks_blocked(0.001)
+        return caller, seen
+
+    async def echo(self, text: str) -> str:
+        """A call that is answered."""
+        with trio.fail_after(5):
+            async with self.channel.request(PATHS[UNARY], UNARY, StreamMessage, StreamResponse) as stream:
+                await stream.send_message(StreamMessage(message=text))
+                reply = await stream.recv_message()
+        assert reply is not None
+        return reply.response
+
+    async def drain(self) -> None:
+        """Drain the server with `GRACE`."""
+        await self.server.drain(GRACE)
+        self.drained.set()
+
+    async def serve(self, *, task_status: trio.TaskStatus[int]) -> None:
+        listener = await open_tcp_listener(LOOPBACK, 0)
+        with self.serving:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self.server.serve, listener)
+                task_status.started(listener.extra(SocketAttribute.local_port))
+
+    async def open_channel(self, *, task_status: trio.TaskStatus[Channel]) -> None:
+        async with open_channel(LOOPBACK, self.relay.port) as channel:
+            task_status.started(channel)
+            await self.close_channel.wait()
+
+
+@asynccontextmanager
+async def a_world(keepalive: Keepalive | None = None) -> AsyncIterator[World]:
+    """Everything, up and running; afterwards nothing must be left of it."""
+    world = World(keepalive)
+    async with no_leaks() as world.leaks, trio.open_nursery() as world.nursery:
+        port = await world.nursery.start(world.serve)
+        async with relaying(port) as world.relay:
+            world.channel = await world.nursery.start(world.open_channel)
+            world.leaks.watch(world.server, world.channel)
+            yield world
+            world.close_channel.set()
+            await world.leaks.no_connections()
+        world.serving.cancel()
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why calls end early, and what their callers are told.
+
+    Attributes:
+        name: In the tests' names.
+        act: Brings it about.
+        outcome: What the caller sees.
+        crash: What to ask of the handler beforehand.
+        serves_on: Whether the channel can be used for another call afterwards.
+    """
+
+    name: str
+    act: Callable[[World, Caller, Seen, trio.testing.MockClock], Awaitable[None]]
+    outcome: Outcome
+    crash: str | None = None
+    serves_on: bool = True
+
+
+async def cancel_the_call(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    await caller.stream.cancel()
+
+
+async def leave_the_block(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    caller.leave()
+
+
+async def fail_in_the_block(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    caller.fail()
+
+
+async def cancel_the_scope(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    caller.scope.cancel()
+
+
+async def close_the_channel(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    world.close_channel.set()
+
+
+async def pass_the_deadline(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    clock.jump(TIMEOUT)
+
+
+async def pass_the_deadline_unheard(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    world.relay.hold()
+    clock.jump(TIMEOUT)
+    with trio.fail_after(5):
+        await seen.ended.wait()  # With no word of the client's.
+    world.relay.release()
+
+
+async def reset_the_connection(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    world.relay.reset()
+
+
+async def finish_the_connection(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    world.relay.finish()
+
+
+async def drain_beyond_the_grace(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    world.nursery.start_soon(world.drain)
+    await trio.testing.wait_all_tasks_blocked(0.001)
+    assert not seen.ended.is_set()
+    clock.rate = 0.0  # All that follows takes no time; least of all does it wait for handlers that ignore it.
+    clock.jump(GRACE)
+    await settles(world.drained.is_set, True, "drained")
+    clock.rate = 1.0
+
+
+async def cancel_the_server(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    world.serving.cancel()
+
+
+async def crash_the_handler(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
+    seen.crash.set()
+    with trio.fail_after(5):
+        await seen.ended.wait()
+    caller.read()
+
+
+CAUSES = [
+    Cause("the client cancels the call", cancel_the_call, Status.CANCELLED),
+    Cause("the client leaves the block", leave_the_block, LEFT),
+    Cause("the client fails in the block", fail_in_the_block, FAILED),
+    Cause("the client's scope is cancelled", cancel_the_scope, CANCELLED),
+    Cause("the client closes its channel", close_the_channel, Status.UNAVAILABLE, serves_on=False),
+    Cause("the deadline passes", pass_the_deadline, Status.DEADLINE_EXCEEDED),
+    Cause("the deadline passes unheard", pass_the_deadline_unheard, Status.DEADLINE_EXCEEDED),
+    Cause("the connection is reset", reset_the_connection, Status.UNAVAILABLE),
+    Cause("the connection is finished", finish_the_connection, Status.UNAVAILABLE),
+    Cause("the server drains beyond the grace", drain_beyond_the_grace, Status.UNAVAILABLE, serves_on=False),
+    Cause("the server is cancelled", cancel_the_server, Status.UNAVAILABLE, serves_on=False),
+    Cause("a task of the handler's has a bug", crash_the_handler, Status.INTERNAL, crash=BUG),
+    Cause("a task of the handler's gives a status", crash_the_handler, Status.ABORTED, crash="ABORTED"),
+]
+
+
+def makes_sense(cause: Cause, where: str, kind: Cardinality) -> bool:
+    if where == POURED_ON:
+        return bool(kind.client_streaming)
+    if cause.act is leave_the_block and kind is UNARY:
+        return where == RECEIVING  # Who has sent its one message and leaves waits for the status, as with grpclib.
+    return True
+
+
+CASES = [case for case in product(CAUSES, (RECEIVING, SENDING, SLEEPING, POURED_ON), Cardinality) if makes_sense(*case)]
+
+
+@pytest.mark.parametrize(
+    ("cause", "where", "kind"),
+    CASES,
+    ids=[f"{cause.name}-{where}-{kind.name.lower()}".replace(" ", "_") for cause, where, kind in CASES],
+)
+async def test_the_handler_is_cancelled_where_it_waits(
+    cause: Cause, where: str, kind: Cardinality, clock: trio.testing.MockClock
+) -> None:
+    async with a_world() as world:
+        caller, seen = await world.call(kind, where, cause.crash)
+        assert (world.server.calls, world.channel.calls) == (1, 1)
+        assert not seen.ended.is_set()
+        await cause.act(world, caller, seen, clock)
+        with trio.fail_after(5):
+            await seen.ended.wait()
+            await caller.done.wait()
+        assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"
+        assert caller.outcome == cause.outcome
+        await world.leaks.no_calls()
+        if cause.serves_on:
+            assert await world.echo("still there?") == "still there?"
+
+
+@pytest.mark.parametrize("kind", list(Cardinality), ids=lambda kind: kind.name.lower())
+@pytest.mark.parametrize("where", [RECEIVING, SENDING, SLEEPING])
+async def test_a_client_that_minds_no_deadline_is_told_by_the_server(
+    where: str, kind: Cardinality, clock: trio.testing.MockClock
+) -> None:
+    async with a_world() as world:
+        session = ClientSession(await anyio.connect_tcp(LOOPBACK, world.relay.port), Limits(), None)
+        world.nursery.start_soon(session.run)
+        await session.ready.wait()
+        request = Request(PATHS[kind], timeout=TIMEOUT, metadata=MultiDict({WAIT: where}))
+        call = await session.open(request, math.inf)
+        assert call is not None
+        if where != RECEIVING or kind.client_streaming:
+            await call.send_message(b"")
+        if where != RECEIVING and not kind.client_streaming:
+            await call.half_close()
+        seen = await world.recorder.calls.next()
+        with trio.fail_after(5):
+            await seen.waiting.wait()
+        assert TIMEOUT - 5 < seen.time_remaining <= TIMEOUT
+        clock.jump(TIMEOUT)
+        with trio.fail_after(5):
+            trailers = await call.receive_trailers()
+            await seen.ended.wait()
+        assert trailers.status is Status.DEADLINE_EXCEEDED
+        assert seen.cancelled.is_set()
+        await world.leaks.no_calls()
+        session.stop("the test is over")
+
+
+@pytest.mark.parametrize("where", [RECEIVING, SENDING, SLEEPING, POURED_ON])
+async def test_a_client_that_vanishes_is_missed_within_keepalive_time_and_timeout(
+    where: str, clock: trio.testing.MockClock
+) -> None:
+    async with a_world(KEEPALIVE) as world:
+        caller, seen = await world.call(BIDI, where)
+        world.relay.hold()
+        clock.jump(KEEPALIVE.time + 1)
+        await trio.testing.wait_all_tasks_blocked(0.001)
+        assert not seen.ended.is_set()
+        clock.jump(KEEPALIVE.timeout + 1)
+        with trio.fail_after(5):
+            await seen.cancelled.wait()
+        await settles(lambda: world.server.connections, 0, "connections of the server")
+        world.relay.release()  # The client hears of it, late.
+        with trio.fail_after(5):
+            await caller.done.wait()
+        assert caller.outcome is Status.UNAVAILABLE
+        await world.leaks.no_connections()
+        assert await world.echo("still there?") == "still there?"
+
+
+async def test_leaving_without_taking_a_large_reply_does_not_wait_for_ever() -> None:
+    async with a_world() as world:
+        with trio.fail_after(5):
+            async with world.channel.request(PATHS[UNARY], UNARY, StreamMessage, StreamResponse) as stream:
+                await stream.send_message(StreamMessage(message=TOO_MUCH))
+        await world.leaks.no_calls()
+
+
+async def test_calls_that_are_cancelled_before_the_server_hears_of_them_leave_nothing() -> None:
+    async with a_world() as world:
+        await world.echo("connected")
+        world.relay.hold()
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                for kind in Cardinality:
+                    nursery.start_soon(Caller().run, world.channel, kind, SLEEPING, None)
+                await settles(lambda: world.channel.calls, len(Cardinality), "calls of the client")
+                scope.cancel()
+        assert world.channel.calls == 0
+        world.relay.release()
+        assert await world.echo("still there?") == "still there?"
+        await world.leaks.no_calls()

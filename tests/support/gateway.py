@@ -1,0 +1,93 @@
+"""A gateway under real Hypercorn, on free ports of the loopback, in front of a server of the test's choice."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from http.client import HTTPConnection, HTTPResponse
+
+import trio
+
+from echo.gateway import serve_gateway
+from echo.rpc import Limits, Servable, Server
+from echo.services import echo_services
+from echo.settings import load_settings
+from tests.support.serving import LOOPBACK, serving
+
+
+@dataclass
+class Answer:
+    """What came back for an HTTP request."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+@dataclass
+class RunningGateway:
+    """A gateway that runs.
+
+    Attributes:
+        port: Where it listens.
+        server: The gRPC server behind it.
+        stop: Set it to have the gateway drain and end.
+        stopped: Set once it has ended.
+    """
+
+    port: int
+    server: Server
+    stop: trio.Event
+    stopped: trio.Event
+
+    async def get(self, target: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answer:
+        return await http_get(self.port, target, headers, method)
+
+
+async def http_get(port: int, target: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answer:
+    """One HTTP/1.1 request, its target sent as it is."""
+
+    def request() -> Answer:
+        connection = HTTPConnection(LOOPBACK, port, timeout=20)
+        try:
+            connection.request(method, target, headers=dict(headers or {}))
+            response: HTTPResponse = connection.getresponse()
+            body = response.read()
+            return Answer(response.status, body, {name.lower(): value for name, value in response.getheaders()})
+        finally:
+            connection.close()
+
+    return await trio.to_thread.run_sync(request)
+
+
+@asynccontextmanager
+async def running_gateway(
+    services: Iterable[Servable] | None = None, *, limits: Limits | None = None, **variables: str
+) -> AsyncIterator[RunningGateway]:
+    """A server and a gateway in front of it, for the block; ``variables`` are the gateway's environment."""
+    server = Server(echo_services().services if services is None else services, limits=limits or Limits())
+    async with serving(server) as port, gateway_to(port, server, **variables) as gateway:
+        yield gateway
+
+
+@asynccontextmanager
+async def gateway_to(port: int, server: Server | None = None, **variables: str) -> AsyncIterator[RunningGateway]:
+    """A gateway that calls the server on this port of the loopback."""
+    environment = {
+        "GRPC_SERVER_HOST": LOOPBACK,
+        "GRPC_SERVER_PORT": str(port),
+        "HTTP_BIND": LOOPBACK,
+        "HTTP_PORT": "0",
+        "SHUTDOWN_GRACE": "0s",
+        **variables,
+    }
+    stop, stopped = trio.Event(), trio.Event()
+    async with trio.open_nursery() as nursery:
+
+        async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
+            await serve_gateway(load_settings(environment), shutdown=stop.wait, task_status=task_status)
+            stopped.set()
+
+        addresses = await nursery.start(partial(run))
+        yield RunningGateway(int(addresses[0].rpartition(":")[2]), server or Server([]), stop, stopped)
+        stop.set()

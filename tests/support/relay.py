@@ -1,0 +1,80 @@
+"""A line between a client and a server that can be broken: real TCP on both sides, a relay in the middle."""
+
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+
+from tests.support.serving import LOOPBACK
+
+_NO_LINGER = struct.pack("ii", 1, 0)  # Closing sends RST instead of FIN.
+
+
+class Relay:
+    """Carries bytes both ways between whoever connects to ``port`` and a target on the loopback, until told otherwise.
+
+    Who connects again after `reset` or `finish` gets a sound line.
+    """
+
+    def __init__(self, port: int, target: int) -> None:
+        self.port = port
+        self._target = target
+        self._lines: dict[trio.CancelScope, tuple[trio.SocketStream, trio.SocketStream]] = {}
+        self._flowing = trio.Event()
+        self._flowing.set()
+
+    def reset(self) -> None:
+        """Break the lines with a TCP reset to both ends."""
+        for scope, ends in self._lines.items():
+            for end in ends:
+                end.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            scope.cancel()
+
+    def finish(self) -> None:
+        """End the lines with a FIN to both ends, as if each heard that the other is done."""
+        for ends in self._lines.values():
+            for end in ends:
+                end.socket.shutdown(socket.SHUT_WR)
+
+    def hold(self) -> None:
+        """Carry nothing until `release`: both ends are connected still, and hear nothing of each other."""
+        self._flowing = trio.Event()
+
+    def release(self) -> None:
+        """Carry on, with what was held first."""
+        self._flowing.set()
+
+    async def carry(self, client: trio.SocketStream) -> None:
+        """Serve one connection."""
+        server = await trio.open_tcp_stream(LOOPBACK, self._target)
+        async with client, server:
+            with trio.CancelScope() as line:
+                self._lines[line] = client, server
+                try:
+                    async with trio.open_nursery() as pumps:
+                        pumps.start_soon(self._pump, client, server, line)
+                        pumps.start_soon(self._pump, server, client, line)
+                finally:
+                    del self._lines[line]
+
+    async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream, line: trio.CancelScope) -> None:
+        try:
+            async for data in source:
+                await self._flowing.wait()
+                await sink.send_all(data)
+            await sink.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            line.cancel()
+
+
+@asynccontextmanager
+async def relaying(target: int) -> AsyncIterator[Relay]:
+    """A relay to this port while the block runs."""
+    (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+    relay = Relay(listener.socket.getsockname()[1], target)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trio.serve_listeners, relay.carry, [listener])
+        yield relay
+        nursery.cancel_scope.cancel()

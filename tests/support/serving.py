@@ -1,0 +1,21 @@
+"""A server on a free port of the loopback, over real TCP."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+from anyio.abc import SocketAttribute
+
+from echo.rpc import Server, open_tcp_listener
+
+LOOPBACK = "127.0.0.1"
+
+
+@asynccontextmanager
+async def serving(server: Server) -> AsyncIterator[int]:
+    """Serve while the block runs; gives the port. Leaving it ends every connection at once."""
+    async with trio.open_nursery() as nursery:
+        listener = await open_tcp_listener(LOOPBACK, 0)
+        await nursery.start(server.serve, listener)
+        yield listener.extra(SocketAttribute.local_port)
+        nursery.cancel_scope.cancel()

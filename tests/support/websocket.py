@@ -1,0 +1,128 @@
+"""A WebSocket client on trio that shows frames as they are: wsproto over a socket."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import trio
+import wsproto
+from wsproto.connection import ConnectionState
+from wsproto.events import (
+    AcceptConnection,
+    BytesMessage,
+    CloseConnection,
+    Event,
+    Ping,
+    RejectConnection,
+    RejectData,
+    Request,
+    TextMessage,
+)
+
+Headers = Sequence[tuple[str, str]]
+
+
+@dataclass(frozen=True)
+class Closed:
+    """The server closed, with this; a code of None without a close frame."""
+
+    code: int | None
+    reason: str = ""
+
+
+@dataclass
+class Rejected(Exception):
+    """The handshake was answered with something else than 101."""
+
+    status: int
+    body: bytes
+    headers: dict[str, str]
+
+
+class WebSocket:
+    """A connected client."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
+        self.headers: dict[str, str] = {}
+        self.pings = 0
+        self._connection = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
+        self._text = ""
+
+    async def handshake(self, target: str, headers: Headers) -> None:
+        extra = [(name.encode(), value.encode()) for name, value in headers]
+        await self._send(Request(host="gateway.test", target=target, extra_headers=extra))
+        rejection: Rejected | None = None
+        while True:
+            for event in self._connection.events():
+                match event:
+                    case AcceptConnection():
+                        self.headers = _decoded(event.extra_headers)
+                        return
+                    case RejectConnection():
+                        rejection = Rejected(event.status_code, b"", _decoded(event.headers))
+                        if not event.has_body:
+                            raise rejection
+                    case RejectData():
+                        assert rejection is not None
+                        rejection.body += event.data
+                        if event.body_finished:
+                            raise rejection
+            data = await self.stream.receive_some(65_536)
+            if not data:
+                raise rejection or EOFError
+            self._connection.receive_data(data)
+
+    async def send(self, message: str | bytes) -> None:
+        await self._send(TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message))
+
+    async def receive(self) -> str | Closed:
+        """The next text message, or how the server closed."""
+        while True:
+            for event in self._connection.events():
+                match event:
+                    case TextMessage():
+                        self._text += event.data
+                        if event.message_finished:
+                            text, self._text = self._text, ""
+                            return text
+                    case BytesMessage():
+                        raise AssertionError("the gateway sends text frames only")
+                    case Ping():
+                        self.pings += 1
+                        if self._connection.state is ConnectionState.OPEN:
+                            await self._send(event.response())
+                    case CloseConnection():
+                        if self._connection.state is ConnectionState.REMOTE_CLOSING:
+                            await self._send(event.response())
+                        return Closed(event.code, event.reason or "")
+            try:
+                data = await self.stream.receive_some(65_536)
+            except trio.BrokenResourceError:
+                data = b""
+            if not data:
+                return Closed(None)
+            self._connection.receive_data(data)
+
+    async def close(self) -> None:
+        """Close as a client does, and wait for the answer."""
+        await self._send(CloseConnection(code=1000))
+        while not isinstance(await self.receive(), Closed):
+            pass
+
+    async def _send(self, event: Event) -> None:
+        await self.stream.send_all(self._connection.send(event))
+
+
+def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode().lower(): value.decode() for name, value in headers}
+
+
+@asynccontextmanager
+async def open_websocket(port: int, target: str, headers: Headers = ()) -> AsyncIterator[WebSocket]:
+    """A client connected to the loopback. Leaving the block drops the connection without a word."""
+    stream = await trio.open_tcp_stream("127.0.0.1", port)
+    async with stream:
+        socket = WebSocket(stream)
+        await socket.handshake(target, headers)
+        yield socket
