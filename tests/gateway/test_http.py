@@ -1,0 +1,186 @@
+"""The HTTP routes over real sockets: every row of the contract's table, and every status."""
+
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+import trio
+from grpclib.const import Cardinality, Handler
+
+from echo.gateway.status import HTTP_STATUS
+from echo.pb.com.gopay.echo import Message, Response, ServerBase
+from echo.rpc import GRPCError, ServerStream, Status
+from echo.services import echo_services
+from tests.support.gateway import gateway_to, running_gateway
+from tests.support.leaks import no_leaks
+
+UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
+
+
+class Scripted(ServerBase):
+    """``GetReply`` as the test wants it."""
+
+    def __init__(self) -> None:
+        self.metadata: dict[str, str | bytes] = {}
+        self.started = trio.Event()
+        self.cancelled = trio.Event()
+
+    def __mapping__(self) -> dict[str, Handler]:
+        path = "/com.gopay.echo.Server/GetReply"
+        return {path: Handler(self.serve, Cardinality.UNARY_UNARY, Message, Response)}
+
+    async def serve(self, stream: ServerStream[Message, Response]) -> None:
+        assert stream.metadata is not None
+        self.metadata = dict(stream.metadata)
+        request = await stream.recv_message()
+        assert request is not None
+        if request.message == "hang":
+            try:
+                self.started.set()
+                await trio.sleep_forever()
+            finally:
+                self.cancelled.set()
+        if request.message in Status.__members__:
+            raise GRPCError(Status[request.message], 'said "so"')
+        await stream.send_message(Response(success=request.message != "no", response=f"said {request.message}"))
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left() -> AsyncIterator[None]:
+    async with no_leaks():
+        yield
+
+
+@pytest.mark.parametrize(
+    ("target", "key"),
+    [
+        ("hi", "hi"),
+        ("a/b/c", "a/b/c"),
+        ("a%2Fb", "a/b"),
+        ("a%252Fb", "a%2Fb"),
+        ("%E2%9C%93", "✓"),
+        ("a//b/", "a//b/"),
+        ("/a", "/a"),
+        ("a%0Ab%00c", "a\nb\0c"),
+        ("a+b%20c", "a+b c"),
+        ("..%2f../x", "../../x"),
+        ("a?query=x", "a"),
+        ("a%3Fb%23c", "a?b#c"),
+    ],
+)
+async def test_the_unary_call_takes_any_key(target: str, key: str) -> None:
+    async with running_gateway() as gateway:
+        answer = await gateway.get(f"/grpc/{target}")
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    assert re.fullmatch(f"{UUID4}:from server:{re.escape(key)}:success:true", answer.body.decode())
+
+
+async def test_a_key_that_is_no_utf_8_is_refused() -> None:
+    async with running_gateway() as gateway:
+        answer = await gateway.get("/grpc/%ff")
+    assert answer.status == 400
+    assert answer.body.startswith(b'{"code":3,"status":"INVALID_ARGUMENT","message":"')
+
+
+async def test_an_answer_without_success_says_so() -> None:
+    async with running_gateway([Scripted()]) as gateway:
+        assert (await gateway.get("/grpc/no")).body.endswith(b":said no:success:false")
+
+
+async def test_every_status_has_its_code_and_body() -> None:
+    async with running_gateway([Scripted()]) as gateway:
+        for status in Status:
+            if status is not Status.OK:
+                answer = await gateway.get(f"/grpc/{status.name}")
+                assert answer.status == HTTP_STATUS[status]
+                assert answer.headers["content-type"] == "application/json"
+                expected = f'{{"code":{status.value},"status":"{status.name}","message":"said \\"so\\""}}'
+                assert answer.body.decode() == expected
+
+
+async def test_health_needs_no_backend_and_readiness_does() -> None:
+    async with gateway_to(1) as gateway:
+        healthy = await gateway.get("/healthz")
+        assert (healthy.status, healthy.body) == (200, b"Hello!")
+        ready = await gateway.get("/readyz")
+        assert ready.status == 503
+        assert b"UNAVAILABLE: cannot connect to 127.0.0.1:1: Connection refused" in ready.body
+        call = await gateway.get("/grpc/hi")
+        assert call.status == 503
+        assert call.body.startswith(b'{"code":14,"status":"UNAVAILABLE","message":"cannot connect to 127.0.0.1:1')
+
+
+async def test_readiness_follows_the_backend_s_health() -> None:
+    services = echo_services()
+    async with running_gateway(services.services) as gateway:
+        answer = await gateway.get("/readyz")
+        assert (answer.status, answer.body) == (200, b"Hello!")
+        services.health.drain()
+        answer = await gateway.get("/readyz")
+        assert answer.status == 503
+        assert answer.body == b"the backend is NOT_SERVING"
+
+
+async def test_the_deadline_of_the_settings_and_that_of_the_request() -> None:
+    service = Scripted()
+    async with running_gateway([service], GRPC_CLIENT_TIMEOUT="100ms") as gateway:
+        answer = await gateway.get("/grpc/hang")
+        assert answer.status == 504
+        assert answer.body.startswith(b'{"code":4,"status":"DEADLINE_EXCEEDED"')
+        with trio.fail_after(5):
+            await service.cancelled.wait()
+    async with running_gateway([Scripted()]) as gateway:
+        assert (await gateway.get("/grpc/hang", {"Grpc-Timeout": "50m"})).status == 504
+        for malformed in ("soon", "-1S", "1.5S", ""):
+            answer = await gateway.get("/grpc/hi", {"Grpc-Timeout": malformed})
+            assert answer.status == 400
+            assert b"Grpc-Timeout" in answer.body
+
+
+async def test_a_client_that_leaves_cancels_the_call() -> None:
+    service = Scripted()
+    async with running_gateway([service]) as gateway:
+        async with await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
+            await stream.send_all(b"GET /grpc/hang HTTP/1.1\r\nHost: x\r\n\r\n")
+            with trio.fail_after(5):
+                await service.started.wait()
+        with trio.fail_after(5):
+            await service.cancelled.wait()
+
+
+async def test_metadata_passes_and_the_request_id_comes_back() -> None:
+    service = Scripted()
+    async with running_gateway([service]) as gateway:
+        answer = await gateway.get(
+            "/grpc/hi",
+            {
+                "Authorization": "Bearer x",
+                "X-Request-Id": "mine",
+                "Grpc-Metadata-Tenant": "t",
+                "Grpc-Metadata-Raw-Bin": "AP8=",
+                "X-Forwarded-For": "1.1.1.1",
+                "Cookie": "secret",
+            },
+        )
+        assert answer.headers["x-request-id"] == "mine"
+        assert service.metadata == {
+            "authorization": "Bearer x",
+            "x-request-id": "mine",
+            "tenant": "t",
+            "raw-bin": b"\x00\xff",
+            "x-forwarded-for": "1.1.1.1, 127.0.0.1",
+        }
+        answer = await gateway.get("/grpc/ABORTED")
+        assert answer.headers["x-request-id"] == service.metadata["x-request-id"]
+
+
+@pytest.mark.parametrize(("target", "status"), [("/", 404), ("/grpc", 404), ("/grpc/", 404), ("/nothing", 404)])
+async def test_other_targets_are_not_found(target: str, status: int) -> None:
+    async with running_gateway() as gateway:
+        assert (await gateway.get(target)).status == status
+
+
+async def test_other_methods_are_not_allowed() -> None:
+    async with running_gateway() as gateway:
+        assert (await gateway.get("/grpc/hi", method="POST")).status == 405
