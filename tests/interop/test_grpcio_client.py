@@ -319,6 +319,21 @@ async def test_a_drain_lets_a_stock_client_finish_what_runs() -> None:
         await settles(lambda: ours.server.connections, 0, "connections of the server")
 
 
+@pytest.mark.parametrize("where", [SENDING, SLEEPING])
+async def test_a_drain_beyond_its_grace_is_told_as_unavailable_even_in_the_middle_of_a_message(where: str) -> None:
+    async with our_server() as ours, grpcio_client(ours.port) as client:
+        requests = Requests(StreamMessage())
+        call = start(client, BIDI, requests, want_wait=where)
+        seen = await ours.recorder.calls.next()
+        with trio.fail_after(5):
+            await seen.waiting.wait()
+            await ours.server.drain(0)
+        assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"
+        error = await in_thread(failure, BIDI, call)
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        requests.end()
+
+
 # Volume
 
 
