@@ -232,6 +232,26 @@ def test_a_status_raised_in_a_handler_s_nursery_is_the_call_s(run: Run) -> None:
     run(main)
 
 
+def test_trailers_that_cannot_be_sent_are_a_bug_too(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def wrong_metadata(stream: BytesStream) -> None:
+        await stream.send_message(b"")
+        await stream.send_trailing_metadata(metadata={"Not Allowed": "x"})
+
+    async def wrong_details(stream: BytesStream) -> None:
+        raise GRPCError(Status.ABORTED, "no", object())
+
+    async def main() -> None:
+        service = Service(Metadata=(UNARY, wrong_metadata), Details=(UNARY, wrong_details))
+        async with memory_channel([service, ECHO], codec=CODEC) as channel:
+            for name in ("Metadata", "Details"):
+                assert (await failure(channel, name)).status is Status.INTERNAL
+                assert caplog.text
+                caplog.clear()
+            assert await unary(channel, "One", b"others go on") == b"others go on"
+
+    run(main)
+
+
 def test_unknown_methods_are_unimplemented(run: Run) -> None:
     async def main() -> None:
         async with memory_channel([ECHO], codec=CODEC) as channel:
