@@ -1,12 +1,14 @@
 """The client: a channel to one target that connects when a call needs it, and again when the connection is gone."""
 
+import math
 import os
+import random
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import AddressValueError, IPv6Address
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
@@ -31,6 +33,12 @@ from echo.wire.status import GRPCError, Status
 
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
+
+# Seconds between attempts to connect: growing, lest a server that comes back is overrun; varied, lest all its clients
+# come at once; and never long, since calls fail meanwhile.
+MIN_BACKOFF: Final = 0.05
+MAX_BACKOFF: Final = 2.0
+BACKOFF_FACTOR: Final = 1.6
 
 Dial = Callable[[], Awaitable[ByteStream]]
 """Opens a stream to the target. Raises OSError if that cannot be done."""
@@ -75,6 +83,8 @@ class Channel:
         self._connecting = anyio.Lock()
         self._failures = 0
         self._failure = ""
+        self._backoff = MIN_BACKOFF
+        self._not_before = -math.inf  # Until then calls fail by the last failure, without another attempt.
         self._current: ClientSession | None = None
         self._sessions: set[ClientSession] = set()
         self._closed = False
@@ -151,14 +161,17 @@ class Channel:
         async with self._connecting:
             if self._current is not None and self._current.usable:
                 return self._current
-            if self._failures != failures:
+            if self._failures != failures or anyio.current_time() < self._not_before:
                 raise GRPCError(Status.UNAVAILABLE, self._failure)
             try:
                 self._current = await self._connect()
             except OSError as error:
                 self._failures += 1
                 self._failure = f"cannot connect to {self.target}: {_reason(error)}"
+                self._not_before = anyio.current_time() + self._backoff * random.uniform(0.8, 1.2)  # noqa: S311
+                self._backoff = min(self._backoff * BACKOFF_FACTOR, MAX_BACKOFF)
                 raise GRPCError(Status.UNAVAILABLE, self._failure) from error
+            self._backoff = MIN_BACKOFF
             return self._current
 
     async def _connect(self) -> ClientSession:

@@ -7,7 +7,7 @@ deadline). And leaving the block early is no error: it cancels the call.
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from anyio.lowlevel import checkpoint
 from grpclib.const import Cardinality
@@ -25,6 +25,9 @@ from echo.wire.status import GRPCError, Status
 
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
+
+MAX_ATTEMPTS: Final = 4  # How often a call is made at most that servers refuse unseen.
+MAX_REPLAY: Final = 64 * 1024  # Bytes of messages that are kept to make a call anew.
 
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
@@ -66,8 +69,12 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self._codec = codec
         self._deadline = deadline
         self._events = channel.__dispatch__
+        self._request: Request | None = None
         self._call: ClientCall | None = None
-        self._message_sent = False
+        self._attempts = 1
+        self._sent_messages: list[bytes] = []
+        self._sent_size = 0
+        self._replayable = True
         self._half_closed = False
         self._only_received = False
         self._head_received = False
@@ -119,8 +126,8 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         (metadata,) = await self._events.send_request(
             self._metadata, method_name=self._path, deadline=deadline, content_type="application/grpc"
         )
-        request = Request(self._path, self._channel.scheme, self._channel.authority, metadata=metadata)
-        self._call = await self._channel.open_call(request, self._deadline, end=end)
+        self._request = Request(self._path, self._channel.scheme, self._channel.authority, metadata=metadata)
+        self._call = await self._channel.open_call(self._request, self._deadline, end=end)
         self._half_closed = end
         self.peer = self._call.peer
 
@@ -145,7 +152,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         data = self._codec.encode(message, self._send_type)
         try:
             await self._call.send_message(data)
-            self._message_sent = True
+            self._remember(data)
             if end or not self._cardinality.client_streaming:
                 self._half_closed = True
                 await self._call.half_close()
@@ -188,6 +195,35 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self._call.reset()
         await checkpoint()
 
+    def _remember(self, data: bytes) -> None:
+        """Keep what was sent until the server answers, as long as it is little."""
+        self._sent_size += len(data)
+        if self._sent_size > MAX_REPLAY or self._head_received:
+            self._replayable = False
+            self._sent_messages.clear()
+        else:
+            self._sent_messages.append(data)
+
+    async def _make_anew(self) -> ClientCall:
+        """The server has surely not seen the call, and all of it was sent: make it once more, on another connection.
+
+        Nobody is to know, but that it took longer; the deadline is still the same.
+        """
+        assert self._request is not None
+        self._attempts += 1
+        self._replayable = self._attempts < MAX_ATTEMPTS
+        empty = not self._sent_messages
+        call = self._call = await self._channel.open_call(self._request, self._deadline, end=empty)
+        try:
+            for data in self._sent_messages:
+                await call.send_message(data)
+            if not empty:
+                await call.half_close()
+        except StreamTerminatedError:
+            pass  # It has ended already; its trailers say how.
+        self.peer = call.peer
+        return call
+
     # Receiving
 
     async def recv_initial_metadata(self) -> None:
@@ -201,6 +237,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if self._head_received:
             return
         await call.receive_response()
+        while call.unprocessed and self._replayable and self._half_closed:
+            call = await self._make_anew()
+            await call.receive_response()
         self._head_received = True
         received: Metadata = MultiDict() if call.response is None else call.response.metadata
         (self.initial_metadata,) = await self._events.recv_initial_metadata(received)
@@ -216,9 +255,10 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             GRPCError: The call failed, by the server's word, the connection's or the deadline's.
             ProtocolError: The request was not sent.
         """
-        call = self._sent()
+        self._sent()
         if not self._head_received:
             await self.recv_initial_metadata()
+        call = self._sent()  # Perhaps another one than before.
         if self._cardinality.server_streaming:
             data = await call.receive_message()
         else:

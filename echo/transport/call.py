@@ -217,6 +217,7 @@ class ClientCall(Call):
     Attributes:
         response: The head of the response, once it has come.
         trailers: How the call ended, once it has.
+        unprocessed: It ended before the server has done anything about it: it may be made anew.
     """
 
     def __init__(self, session: "ClientSession", stream_id: int, deadline: float) -> None:
@@ -226,6 +227,7 @@ class ClientCall(Call):
         self._deadline = deadline
         self.response: Response | None = None
         self.trailers: Trailers | None = None
+        self.unprocessed = False
 
     async def half_close(self) -> None:
         """Send no more messages.
@@ -255,10 +257,11 @@ class ClientCall(Call):
         self._decoder.encoding = response.encoding
         self._received.set()
 
-    def conclude(self, trailers: Trailers) -> None:
+    def conclude(self, trailers: Trailers, *, unprocessed: bool = False) -> None:
         """For the session: the call ended so. Only the first word counts."""
         if self.trailers is None:
             self.trailers = trailers
+            self.unprocessed = unprocessed
             if trailers.status is Status.OK:
                 self.end()
             else:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import anyio
 from anyio.abc import ByteStream
+from h2.errors import ErrorCodes
 
 from echo.transport.call import Call, ClientCall
 from echo.transport.keepalive import Keepalive
@@ -146,9 +147,9 @@ class ClientSession(Session):
             self._queue.popleft().set()
         self._conclude_above(0, Trailers(Status.UNAVAILABLE, f"connection to {self.peer}: {self.ending}"))
 
-    def _conclude_above(self, last_stream_id: int, trailers: Trailers) -> None:
+    def _conclude_above(self, last_stream_id: int, trailers: Trailers, *, unprocessed: bool = False) -> None:
         for call in [call for stream_id, call in self._table.items() if stream_id > last_stream_id]:
-            call.conclude(trailers)
+            call.conclude(trailers, unprocessed=unprocessed)
             self.release(call)
 
     def _on_event(self, event: Event) -> None:
@@ -157,20 +158,24 @@ class ClientSession(Session):
         elif isinstance(event, CallEnded):
             self._conclude(event.stream_id, event.trailers)
         elif isinstance(event, StreamReset):
-            status = status_from_reset(event.error_code)
-            self._conclude(event.stream_id, Trailers(status, f"the server reset the call (code {event.error_code})"))
+            trailers = Trailers(
+                status_from_reset(event.error_code), f"the server reset the call (code {event.error_code})"
+            )
+            # RFC 9113 §8.7: a stream that is refused was not processed in any way.
+            self._conclude(event.stream_id, trailers, unprocessed=event.error_code == ErrorCodes.REFUSED_STREAM)
         elif isinstance(event, SettingsReceived):
             self.ready.set()
             self._hand_on()
         elif isinstance(event, GoAwayReceived):
             self.pinged_too_often = event.debug_data == b"too_many_pings"
-            self._conclude_above(event.last_stream_id, Trailers(Status.UNAVAILABLE, _describe(event)))
+            # RFC 9113 §6.8: nor were those above the last one that is named.
+            self._conclude_above(event.last_stream_id, Trailers(Status.UNAVAILABLE, _describe(event)), unprocessed=True)
             self.retire()
 
-    def _conclude(self, stream_id: int, trailers: Trailers) -> None:
+    def _conclude(self, stream_id: int, trailers: Trailers, *, unprocessed: bool = False) -> None:
         call = self._table.get(stream_id)
         if call is not None:
-            call.conclude(trailers)
+            call.conclude(trailers, unprocessed=unprocessed)
             self.release(call)
 
 

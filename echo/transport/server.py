@@ -6,6 +6,8 @@ stream that was taken. So no call that the client had already sent is lost.
 """
 
 import logging
+import math
+import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -45,12 +47,33 @@ class ServerSession(Session):
         self._handle = handle
         self._handlers: TaskGroup | None = None
         self._table: dict[int, ServerCall] = {}
+        self._idle_since = anyio.current_time()
         self._draining = False
         self._refusing = False
 
     async def _exchange(self) -> None:
-        async with anyio.create_task_group() as self._handlers:
+        async with anyio.create_task_group() as self._handlers, anyio.create_task_group() as watchers:
+            if self.limits.max_connection_idle != math.inf:
+                watchers.start_soon(self._watch_idleness, self.limits.max_connection_idle)
+            if self.limits.max_connection_age != math.inf:
+                watchers.start_soon(self._watch_age, self.limits.max_connection_age)
             await super()._exchange()
+            watchers.cancel_scope.cancel()
+
+    async def _watch_idleness(self, idle: float) -> None:
+        while True:
+            left = math.inf if self.calls else self._idle_since + idle - anyio.current_time()
+            if left <= 0:
+                self.drain()
+                return
+            # Looked at again when a call may have ended meanwhile, or when the time would be up if none came.
+            await anyio.sleep(min(left, idle))
+
+    async def _watch_age(self, age: float) -> None:
+        await anyio.sleep(age * random.uniform(0.9, 1.1))  # noqa: S311 - not for secrets
+        self.drain()
+        await anyio.sleep(self.limits.max_connection_age_grace)
+        self.cancel_calls(Trailers(Status.UNAVAILABLE, "the connection has reached its age"))
 
     async def _serve(self, call: ServerCall) -> None:
         try:
@@ -64,6 +87,7 @@ class ServerSession(Session):
             call.abort(Trailers(Status.INTERNAL, "internal server error"))
         finally:
             self.calls -= 1
+            self._idle_since = anyio.current_time()
             self.release(call)
 
     def release(self, call: Call) -> None:  # noqa: D102 - as in Session

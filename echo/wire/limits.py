@@ -5,6 +5,7 @@ can occupy is the sum of a few numbers: about ``max_concurrent_streams * (stream
 worst, besides one message of ``max_message_size`` for each call that is just receiving one.
 """
 
+import math
 from dataclasses import dataclass
 
 KIB = 1024
@@ -28,6 +29,10 @@ class Limits:
         flood_burst: How many frames of the kinds that floods are made of may come at once: resets of calls that have
             not been answered, PING, SETTINGS, PRIORITY, unknown frames, empty DATA, DATA on streams that are over.
         flood_rate: How many of them a second may come for ever.
+        max_connection_idle: How long a server keeps a connection without calls.
+        max_connection_age: How long a server keeps a connection at all; then it is drained, so that clients connect
+            anew and find out about other servers. Varied by a tenth, lest all that began together end together.
+        max_connection_age_grace: How long its calls have then.
         min_ping_interval: How often a client may ask whether we are there when nothing else goes on.
     """
 
@@ -43,3 +48,6 @@ class Limits:
     flood_burst: int = 1_000
     flood_rate: float = 100.0
     min_ping_interval: float = 300.0
+    max_connection_idle: float = math.inf
+    max_connection_age: float = math.inf
+    max_connection_age_grace: float = math.inf

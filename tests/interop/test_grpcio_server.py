@@ -405,7 +405,18 @@ async def test_a_server_that_stops_ends_the_call_and_is_found_again_on_the_same_
             assert error.status is Status.UNAVAILABLE
             async with grpcio_server(port) as again:
                 assert again.port == port
+                with trio.fail_after(10):  # The channel lets a moment pass between attempts to connect.
+                    while (await outcome_of(channel)) is Status.UNAVAILABLE:
+                        await trio.testing.wait_all_tasks_blocked(0.01)
                 assert (await converse(channel, UNARY, "there you are"))[0] == ["from server:there you are"]
+
+
+async def outcome_of(channel: Channel) -> Status:
+    try:
+        await converse(channel, UNARY, "are you there?")
+    except GRPCError as error:
+        return error.status
+    return Status.OK
 
 
 async def test_a_server_that_stops_with_grace_lets_the_call_finish() -> None:
