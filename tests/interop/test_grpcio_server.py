@@ -432,9 +432,13 @@ async def test_a_server_that_stops_with_grace_lets_the_call_finish() -> None:
         late = Status.OK
         while late is Status.OK:  # Until the server has said so.
             try:
-                await converse(channel, UNARY, "too late?")
+                with trio.move_on_after(2) as patience:
+                    await converse(channel, UNARY, "too late?")
             except GRPCError as error:
                 late = error.status
+            if patience.cancelled_caught:
+                # Now and then grpcio accepts a connection in the moment it closes its port, and never says a word on it.
+                late = Status.UNAVAILABLE
         assert late in (Status.UNAVAILABLE, Status.CANCELLED)  # The latter while it is about to say so.
         await stream.send_message(StreamMessage(stream_id="a", message="last"), end=True)
         assert [reply.response async for reply in stream] == ["from server: last"]
