@@ -31,8 +31,11 @@ SERVICE_UNKNOWN: Final = cast("ServingStatus", ServingStatus.SERVICE_UNKNOWN)
 class Health(HealthBase):
     """The health service; a service among others to the server that serves it.
 
+    A watcher occupies what its stream does and the status it was last told: nothing is queued for it. Nothing here
+    waits but `watch`, so statuses can be set from any task of the event loop, also while it is being cancelled.
+
     Args:
-        services: Those it knows, all SERVING from the start.
+        services: Those it knows, all SERVING from the start; so is the server as a whole.
     """
 
     def __init__(self, services: Iterable[Servable]) -> None:
@@ -44,15 +47,17 @@ class Health(HealthBase):
         self._changed = Signal()
 
     def set(self, service: str, status: ServingStatus) -> None:
-        """Set a service's status, and tell those who watch it. Does nothing once draining."""
+        """Set a service's status, and tell those who watch it; the service is known from then on.
+
+        Does nothing once draining: what fails or recovers during a drain must not call clients back.
+        """
         if not self._draining:
             self._statuses[service] = status
             self._changed.set()
 
     def drain(self) -> None:
-        """All are NOT_SERVING from now on, for good; every watch is told so and ends."""
-        for service in self._statuses:
-            self.set(service, NOT_SERVING)
+        """All are NOT_SERVING from now on, for good; every watch is told so and ends. A second time changes nothing."""
+        self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
         self._draining = True
         self._changed.set()
 
@@ -70,8 +75,9 @@ class Health(HealthBase):
     async def watch(self, health_check_request: HealthCheckRequest) -> AsyncIterator[HealthCheckResponse]:
         """The service's status at once and at every change; SERVICE_UNKNOWN while it is unknown.
 
-        A watcher that is slow is told the latest status, not each one in between. The watch ends with OK when the
-        server drains, after NOT_SERVING: it must not hold the drain up.
+        A watcher that is slow is told the latest status, not each one in between, and never the same one twice in a
+        row. The watch ends with OK when the server drains, after NOT_SERVING (SERVICE_UNKNOWN, if that is what it
+        was): it must not hold the drain up. One that begins during the drain is told the same and ends at once.
         """
         told: ServingStatus | None = None
         while True:
@@ -82,7 +88,8 @@ class Health(HealthBase):
             elif self._draining:
                 return
             else:
-                # Nothing was awaited since the look at the status, so no change can be missed.
+                # Nothing was awaited since the look at the status, not even a reply's sending, which comes before it:
+                # so no change can be missed.
                 await self._changed.wait()
 
     async def list(self, health_list_request: HealthListRequest) -> HealthListResponse:  # noqa: ARG002 - it is empty

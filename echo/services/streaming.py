@@ -14,7 +14,12 @@ INTERVAL: Final = 1.0  # Seconds from one echo of a message to the next.
 
 
 class StreamingEchoService(StreamingServerBase):
-    """``com.gopay.echo.streaming.StreamingServer``. Every message must name its stream."""
+    """``com.gopay.echo.streaming.StreamingServer``.
+
+    Every message must name its stream: one with an empty ``stream_id`` ends the call with `GRPCError`
+    INVALID_ARGUMENT, in all three methods. Every response is a success and carries the time of its making; it bears
+    the ``stream_id`` of the message it answers, which may differ from one message of a call to the next.
+    """
 
     async def client_stream(self, stream_message_iterator: AsyncIterator[StreamMessage]) -> StreamResponse:
         """Count the messages; the answer carries the first one's ``stream_id``."""
