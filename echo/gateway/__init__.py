@@ -1,29 +1,17 @@
-"""The gateway: HTTP and WebSockets in front, one gRPC channel behind. The only room that knows Quart.
+"""The gateway: HTTP and WebSockets in front, gRPC behind.
 
-``app`` is the application for ``hypercorn --worker-class trio echo.gateway:app``, with settings from the environment.
+``hypercorn --worker-class trio echo.gateway:app`` serves `app`, made from the environment; `serve_gateway` serves in
+the caller's own nursery and drains in good order; `create_app` is for whoever wants neither.
+
+Where to look: `routes` what a request asks for, `relay` how a WebSocket and a call are tied together, `messages`,
+`metadata`, `origin` and `status` what goes over from the one side to the other, `websocket` the socket as the relay
+sees it, `drain` the end in good order, `connection` and `frames` what is mended of Hypercorn.
 """
 
-import sys
-from typing import TYPE_CHECKING
-
-from echo.gateway.app import Gateway, create_app
+from echo.gateway.application import create_app
+from echo.gateway.environment import EnvironmentApp
 from echo.gateway.server import serve_gateway
-from echo.settings import SettingsError, load_settings
 
-if TYPE_CHECKING:
-    app: Gateway
+__all__ = ["app", "create_app", "serve_gateway"]
 
-__all__ = ["Gateway", "app", "create_app", "serve_gateway"]
-
-
-def __getattr__(name: str) -> Gateway:
-    """Make ``app`` when it is asked for, and only then: importing the package reads no environment."""
-    if name != "app":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        made = create_app(load_settings())
-    except SettingsError as error:
-        print(f"echo: {error}", file=sys.stderr)  # noqa: T201 - the one line a person gets
-        raise SystemExit(2) from None
-    globals()["app"] = made
-    return made
+app = EnvironmentApp()

@@ -1,89 +1,140 @@
-"""What a request brings along for the gRPC call: metadata and deadline, from HTTP and from the WebSocket handshake."""
+"""HTTP headers <-> gRPC metadata and deadline: what a call takes along from the request, and what it brings back.
 
-import binascii
+Passed on by themselves are the headers of identity and tracing; ``Grpc-Metadata-NAME`` goes as ``NAME``. What gRPC
+can't carry (names and values must be printable ASCII, some names are reserved; gRPC over HTTP/2, "Requests") is treated
+by who asked for it: a header that would be passed on by itself is left out, a ``Grpc-Metadata-`` header, by which the
+client asks for nothing else, makes the request a bad one.
+"""
+
 import re
-from base64 import b64decode
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 from uuid import uuid4
 
-from multidict import MultiDict
-
-from echo.rpc import GRPCError, Status
-from echo.wire.metadata import Metadata, encode_metadata
+from echo.wire.metadata import decode_bin, encode_bin, encode_metadata
 from echo.wire.timeout import decode_timeout
+
+Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
+"""As in an ASGI scope: names in lower case."""
+
+MetadataList: TypeAlias = list[tuple[str, str | bytes]]
+
+PREFIX: Final = "grpc-metadata-"
+TRAILER_PREFIX: Final = "grpc-trailer-"
+MAX_SIZE: Final = 8 * 1024
+"""Bytes of metadata of one call, counted as RFC 9113 §6.5.2 does: what servers take without complaint. More could cost
+the connection, which other clients' calls share."""
 
 REQUEST_ID: Final = "x-request-id"
 FORWARDED_FOR: Final = "x-forwarded-for"
-PREFIX: Final = "grpc-metadata-"
 
-_PASSED_ON: Final = frozenset({"authorization", "traceparent", "tracestate", "baggage", "b3", REQUEST_ID})
-_PRINTABLE: Final = re.compile(r"[\x20-\x7e]*", re.ASCII)
+_PASSED_ON: Final = frozenset({"authorization", "traceparent", "tracestate", "baggage", "b3"})
+_PASSED_ON_PREFIX: Final = "x-b3-"
+_TEXT: Final = re.compile(r"[ -~]*", re.ASCII)
+_LONGEST_REQUEST_ID: Final = 256
 
 
-@dataclass(frozen=True)
+class BadHeaderError(Exception):
+    """A header of the request that can't be honoured. Its text is for the client, and holds no header's value."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallContext:
-    """What a call is to be made with.
+    """What a call takes along.
 
     Attributes:
-        metadata: For the call.
-        timeout: Seconds that the client gives it, or None.
-        request_id: The client's own or a new one; the response is to carry it.
+        metadata: To be sent.
+        timeout: Seconds the client gives the call; None if it does not say.
     """
 
-    metadata: Metadata
+    metadata: MetadataList
     timeout: float | None
-    request_id: str
 
 
-def call_context(headers: Iterable[tuple[bytes, bytes]], client: str | None) -> CallContext:
-    """Read what concerns the call from a request's headers.
+def request_id_of(headers: Headers) -> str:
+    """The request's ``x-request-id``, or a new one if it has none that could be passed on and returned."""
+    for name, value in headers:
+        if name == b"x-request-id":
+            text = value.decode("latin-1").strip()
+            if text and len(text) <= _LONGEST_REQUEST_ID and _TEXT.fullmatch(text):
+                return text
+    return str(uuid4())
 
-    Headers that only pass through are left out where gRPC cannot carry their value. What the client addresses to gRPC,
-    ``Grpc-Timeout`` and ``Grpc-Metadata-*``, must be right.
+
+def call_context(headers: Headers, request_id: str, client: str | None) -> CallContext:
+    """What a call shall take along of the request it is made for.
 
     Args:
-        headers: As ASGI gives them, names in lower case.
-        client: The address the request came from.
+        headers: Of the request.
+        request_id: As from `request_id_of`.
+        client: Address of the peer, to be appended to ``x-forwarded-for``.
 
     Raises:
-        GRPCError: INVALID_ARGUMENT.
+        BadHeaderError: A malformed ``Grpc-Timeout``, a ``Grpc-Metadata-`` header that can't be passed on, or too much.
     """
-    metadata: Metadata = MultiDict()
+    metadata: MetadataList = [(REQUEST_ID, request_id)]
+    forwarded_for: list[str] = []
     timeout: float | None = None
-    forwarded = []
-    for raw_name, raw_value in headers:
-        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1").strip()
-        if name == "grpc-timeout":
-            timeout = _timeout(value)
+    for octets, value in headers:
+        name, text = octets.decode("latin-1").lower(), value.decode("latin-1").strip()
+        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIX):
+            if _can_be_sent(name, text):
+                metadata.append((name, text))
         elif name.startswith(PREFIX):
-            _add_custom(metadata, name.removeprefix(PREFIX), value)
+            metadata += _asked_for(name.removeprefix(PREFIX), text)
         elif name == FORWARDED_FOR:
-            forwarded.append(value)
-        elif (name in _PASSED_ON or name.startswith("x-b3-")) and _PRINTABLE.fullmatch(value):
-            metadata.add(name, value)
+            if _TEXT.fullmatch(text):
+                forwarded_for.append(text)
+        elif name == "grpc-timeout":
+            if timeout is not None:
+                raise BadHeaderError("Grpc-Timeout: there is more than one")
+            try:
+                timeout = decode_timeout(text)
+            except ValueError:
+                raise BadHeaderError("Grpc-Timeout: must be up to eight digits and one of H M S m u n") from None
     if client is not None:
-        forwarded.append(client)
-    chain = ", ".join(forwarded)
-    if chain and _PRINTABLE.fullmatch(chain):
-        metadata[FORWARDED_FOR] = chain
-    request_id = str(metadata.get(REQUEST_ID) or uuid4())
-    metadata[REQUEST_ID] = request_id
-    return CallContext(metadata, timeout, request_id)
+        forwarded_for.append(client)
+    if forwarded_for:
+        metadata.append((FORWARDED_FOR, ", ".join(forwarded_for)))
+    size = sum(len(key) + len(text) + 32 for key, text in encode_metadata(metadata))
+    if size > MAX_SIZE:
+        raise BadHeaderError(f"too much metadata: {size} bytes of at most {MAX_SIZE}")
+    return CallContext(metadata, timeout)
 
 
-def _timeout(value: str) -> float:
+def response_headers(
+    initial: Mapping[str, str | bytes] | None, trailing: Mapping[str, str | bytes] | None
+) -> list[tuple[str, str]]:
+    """Headers that tell the client what metadata came back: ``grpc-metadata-NAME``, ``grpc-trailer-NAME``.
+
+    Binary values are in base64. Values that an HTTP header can't carry are left out.
+    """
+    return [
+        (prefix + name, text)
+        for prefix, metadata in ((PREFIX, initial), (TRAILER_PREFIX, trailing))
+        for name, value in (metadata or {}).items()
+        if _TEXT.fullmatch(text := encode_bin(value) if isinstance(value, bytes) else value)
+    ]
+
+
+def _can_be_sent(name: str, text: str) -> bool:
     try:
-        return decode_timeout(value)
+        encode_metadata([(name, text)])
+    except (ValueError, TypeError):  # A -bin name, such as x-b3-bin, wants bytes.
+        return False
+    return True
+
+
+def _asked_for(name: str, text: str) -> MetadataList:
+    """The metadata that ``Grpc-Metadata-NAME: text`` asks for; a binary one may hold several values."""
+    try:
+        found: MetadataList
+        if name.endswith("-bin"):
+            found = [(name, decode_bin(item.strip(" \t"))) for item in text.split(",")]
+        else:
+            found = [(name, text)]
+        encode_metadata(found)
     except ValueError as error:
-        raise GRPCError(Status.INVALID_ARGUMENT, f"Grpc-Timeout: {error}") from error
-
-
-def _add_custom(metadata: Metadata, name: str, value: str) -> None:
-    try:
-        decoded = b64decode(value + "=" * (-len(value) % 4), validate=True) if name.endswith("-bin") else value
-        encode_metadata([(name, decoded)])
-    except (binascii.Error, ValueError, TypeError) as error:
-        raise GRPCError(Status.INVALID_ARGUMENT, f"Grpc-Metadata-{name}: {error}") from error
-    metadata.add(name, decoded)
+        raise BadHeaderError(f"Grpc-Metadata-{name}: {error}") from None
+    return found

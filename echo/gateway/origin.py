@@ -1,44 +1,57 @@
-"""Which web pages may open WebSockets (RFC 6455 §10.2): a browser opens them for any page, with its cookies."""
+"""Which pages may open WebSockets here: the Origin check, the only thing that keeps foreign pages out (RFC 6455 §10.2).
 
-from collections.abc import Collection
+Browsers send ``Origin`` with every WebSocket handshake and let no page forge it; other clients need not send it.
+"""
+
+from collections.abc import Collection, Iterable
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+ANY: Final = "*"
+
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
+_HTTP_SCHEME: Final = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 
-def allowed(origin: str | None, host: str | None, others: Collection[str]) -> bool:
-    """Whether a page of this origin may connect.
+def is_allowed(headers: Iterable[tuple[bytes, bytes]], scheme: str, allowed: Collection[str]) -> bool:
+    """Whether a handshake's origin is none, the gateway's own, or a listed one.
+
+    The gateway's own origin is what the client sees of it: the ``Host`` it asked for, and the scheme that a proxy in
+    front reports in ``X-Forwarded-Proto``, else that of the connection. No page can set either header.
 
     Args:
-        origin: The ``Origin`` header; None from clients that are no browsers, which may.
-        host: The ``Host`` header: pages of the gateway's own host and port may. The schemes need not agree, since TLS
-            may end in front of the gateway.
-        others: Further origins that may, like ``https://app.example``; ``*`` for all.
+        headers: Of the handshake, names in lower case.
+        scheme: Of the connection, as ASGI has it: ``ws`` or ``wss``.
+        allowed: Further origins in their normal form (lower case, no default port); ``*`` allows any.
     """
-    if origin is None or "*" in others:
+    found: dict[bytes, list[str]] = {b"origin": [], b"host": [], b"x-forwarded-proto": []}
+    for name, value in headers:
+        if name in found:
+            found[name].append(value.decode("latin-1").strip())
+    origins, hosts, protocols = found.values()
+    if not origins or ANY in allowed:
         return True
-    parsed = _split(origin)
-    if parsed is None:
+    if len(origins) > 1:
         return False
-    if host is not None:
-        own = _split(f"{parsed.scheme}://{host}")
-        if own is not None and _place(own) == _place(parsed):
-            return True
-    return any(
-        (other := _split(entry)) is not None and (other.scheme, *_place(other)) == (parsed.scheme, *_place(parsed))
-        for entry in others
-    )
+    if origins[0] in allowed:  # Also "null", which is no URL.
+        return True
+    origin = normal_form(origins[0])
+    if origin is None:
+        return False
+    if protocols:
+        scheme = protocols[0].split(",")[0].strip().lower()  # The first proxy is the one that the client talks to.
+    own = normal_form(f"{_HTTP_SCHEME.get(scheme, '')}://{hosts[0]}") if hosts else None
+    return origin in allowed or origin == own
 
 
-def _split(origin: str) -> SplitResult | None:
+def normal_form(origin: str) -> str | None:
+    """An origin as RFC 6454 §6.2 writes it: lower case, without the scheme's default port; None if it is none."""
     try:
-        parts = urlsplit(origin.strip().rstrip("/"))
-        parts.port  # noqa: B018 - reading it checks it
+        parts = urlsplit(origin)
+        scheme, host, port = parts.scheme, parts.hostname, parts.port
     except ValueError:
         return None
-    return parts if parts.scheme and parts.hostname else None
-
-
-def _place(parts: SplitResult) -> tuple[str | None, int | None]:
-    return parts.hostname, parts.port or _DEFAULT_PORTS.get(parts.scheme)
+    if not scheme or not host or "@" in parts.netloc or parts.path or parts.query or parts.fragment:
+        return None
+    host = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{scheme}://{host}:{port}"

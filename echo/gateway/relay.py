@@ -1,206 +1,217 @@
-"""WebSockets to gRPC streams: one nursery for each WebSocket ties two tasks together.
+"""The relay: one WebSocket tied to one gRPC call, for each of the three kinds of streams.
 
-The *pump* takes responses from the gRPC stream and writes them to the socket; it is the only one to write. The *reader*
-takes messages from the socket and sends them on the stream. Whichever ends or fails first decides how both end: the
-nursery is cancelled, the block of the gRPC stream is left, and the socket is closed with what the outcome calls for.
+    socket --(reader)--> call --(receiver)--> outbox --(writer)--> socket
+                |                               ^
+                +---- "invalid message format" -+
 
-Nothing is queued in between. A client that does not read stops the pump, which stops receiving from the stream, whose
-flow-control window closes; a server that does not read stops the reader, whose socket is then not read.
+Three tasks, one nursery. The *reader* takes messages from the socket to the call, and sees when the client leaves. The
+*receiver* takes responses from the call, and learns how it ends: that decides how the socket is closed, after
+everything that came before. The *writer*, the handler's own task, is the only one that writes to the socket. Each of
+them waits when the next one does, so a client that does not read holds up the server's handler, and a server that does
+not read holds up the client, at a bounded number of bytes in between.
 """
 
+import logging
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
-import structlog
 import trio
 
-from echo.gateway.messages import INVALID_MESSAGE, Incoming, InvalidMessageError, decode, encode
-from echo.gateway.metadata import CallContext
-from echo.gateway.socket import Disconnected, Socket
-from echo.gateway.status import FAILED, INVALID_DATA, NORMAL, close_reason
+from echo.gateway.messages import INVALID_MESSAGE, InvalidMessageError, decode_message, encode_response
+from echo.gateway.status import BAD_MESSAGE, CALL_OK, MESSAGE_TOO_BIG, UNREACHABLE, Close, close_of_failed_call
+from echo.gateway.websocket import End, Socket
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
-from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, StreamTerminatedError
+from echo.rpc import Cardinality, ClientStream, GRPCError, Status, StreamTerminatedError
 
-log = structlog.get_logger(__name__)
+log = logging.getLogger(__name__)
 
-SERVICE = "/com.gopay.echo.streaming.StreamingServer"
+Call: TypeAlias = ClientStream[StreamMessage, StreamResponse]
 
-EchoStream: TypeAlias = ClientStream[StreamMessage, StreamResponse]
+OUTBOX_SIZE: Final = 64 * 1024  # Characters that may wait for the writer; one message more for each who puts.
 
 
-@dataclass(frozen=True)
-class Method:
-    """A streaming method and what its relay does.
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One of the streams.
 
     Attributes:
         path: The gRPC method.
-        cardinality: Which side sends more than one message.
-        completes: A client that leaves ends its side of the stream, and the call goes on to its end on the server,
-            instead of being cancelled.
+        cardinality: Its call type.
+        outlives_client: A client that leaves only half-closes the call.
     """
 
     path: str
     cardinality: Cardinality
-    completes: bool = False
+    outlives_client: bool = False
 
 
-BIDIRECTIONAL = Method(f"{SERVICE}/BidirectionalStream", Cardinality.STREAM_STREAM)
-SERVER = Method(f"{SERVICE}/ServerStream", Cardinality.UNARY_STREAM)
-CLIENT = Method(f"{SERVICE}/ClientStream", Cardinality.STREAM_UNARY, completes=True)
+_SERVICE: Final = "/com.gopay.echo.streaming.StreamingServer"
+BIDIRECTIONAL: Final = Kind(f"{_SERVICE}/BidirectionalStream", Cardinality.STREAM_STREAM)
+SERVER_STREAM: Final = Kind(f"{_SERVICE}/ServerStream", Cardinality.UNARY_STREAM)
+CLIENT_STREAM: Final = Kind(f"{_SERVICE}/ClientStream", Cardinality.STREAM_UNARY, outlives_client=True)
 
 
-async def relay(socket: Socket, channel: Channel, method: Method, context: CallContext, linger: float) -> None:
-    """Relay an accepted socket to a call of ``method`` until either ends; closes the socket.
+class Outbox:
+    """Texts on their way to the socket: bounded, in order, taken in one go by one writer."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+        self._size = 0
+        self._closed = False
+        self._putting = trio.lowlevel.ParkingLot()
+        self._taking = trio.lowlevel.ParkingLot()
+
+    async def put(self, text: str) -> None:
+        """Add a text; waits while there is no room."""
+        while self._size >= OUTBOX_SIZE:
+            await self._putting.park()
+        self._texts.append(text)
+        self._size += len(text)
+        self._taking.unpark()
+
+    async def take(self) -> list[str]:
+        """Everything that is there; waits for something, and gives nothing once it is closed and empty."""
+        while not self._texts:
+            if self._closed:
+                return []
+            await self._taking.park()
+        texts, self._texts, self._size = self._texts, [], 0
+        self._putting.unpark_all()
+        return texts
+
+    def close(self) -> None:
+        """Nothing more will be put."""
+        self._closed = True
+        self._taking.unpark()
+
+
+async def relay(socket: Socket, kind: Kind, open_call: Callable[[], Call], unattended: float) -> Close:
+    """Relay between a socket and a call until either ends; the socket is then to be closed as is returned.
 
     Args:
-        socket: Where the client is.
-        channel: Where the server is.
-        method: What to call.
-        context: Metadata and deadline of the call.
-        linger: Seconds that a call has to complete whose client has left.
+        socket: Accepted.
+        kind: Which stream it is.
+        open_call: Prepares the call.
+        unattended: Seconds that a call may go on whose client has left (only if it outlives its client).
 
-    Cancelling it cancels the call, and leaves closing the socket to the caller.
+    Cancelling it cancels the call at once. Never raises what a client, or a server, can bring about.
     """
-    first: Incoming | None = None
-    if not method.cardinality.client_streaming:
-        first = await _receive_only(socket)
-        if first is None:
-            return
+    first: StreamMessage | None = None
+    if not kind.cardinality.client_streaming:
+        found = await _only_message(socket)
+        if isinstance(found, Close):
+            return found
+        first = found
     try:
-        async with channel.request(
-            method.path,
-            method.cardinality,
-            StreamMessage,
-            StreamResponse,
-            timeout=context.timeout,
-            metadata=context.metadata,
-        ) as stream:
-            try:
-                await stream.send_request()
-            except GRPCError as error:
-                log.warning("call cannot be opened", method=method.path, reason=error.message)
-                await socket.close(FAILED, "gRPC connection failed")
-                return
-            await _Relay(socket, stream, method, linger).run(first)
-    except GRPCError as error:
-        await socket.close(FAILED, close_reason(error))
-    else:
-        await socket.close(NORMAL)
+        async with open_call() as call:
+            return await _Relay(socket, kind, call, unattended).run(first)
+    except GRPCError as error:  # The call failed as it was being left.
+        return close_of_failed_call(error.status, error.message)
 
 
-async def _receive_only(socket: Socket) -> Incoming | None:
-    """The one message that a method takes; None if there was none, and the socket is closed."""
+async def _only_message(socket: Socket) -> StreamMessage | Close:
+    """The message that a call with a single one begins with."""
     data = await socket.receive()
-    if isinstance(data, Disconnected):
-        return None
+    if isinstance(data, End):
+        return CALL_OK if data is End.GONE else MESSAGE_TOO_BIG
     try:
-        incoming = decode(data)
-        if incoming.message is not None:
-            return incoming
-    except InvalidMessageError as error:
-        log.debug("invalid message", reason=str(error))
-    await socket.send(INVALID_MESSAGE)
-    await socket.close(INVALID_DATA, "invalid message format")
-    return None
+        message = decode_message(data).message
+    except InvalidMessageError:
+        message = None
+    if message is None:  # Also for a half-close: there is nothing to call the server with.
+        await socket.send([INVALID_MESSAGE])
+        return BAD_MESSAGE
+    return message
 
 
 class _Relay:
-    """The state that pump and reader of one socket share."""
+    """The state that the three tasks share."""
 
-    def __init__(self, socket: Socket, stream: EchoStream, method: Method, linger: float) -> None:
+    def __init__(self, socket: Socket, kind: Kind, call: Call, unattended: float) -> None:
         self._socket = socket
-        self._stream = stream
-        self._method = method
-        self._linger = linger
-        self._complaint = False  # The reader asks the pump to tell the client that its message was none.
-        self._told = trio.Event()
-        self._waiting: trio.CancelScope | None = None
+        self._kind = kind
+        self._call = call
+        self._unattended = unattended
+        self._outbox = Outbox()
+        self._end: Close | None = None  # How the socket is to be closed; the first word counts.
+        self._half_closed = False  # We have sent all that there will be,
+        self._over = False  # or the call takes no more.
 
-    async def run(self, first: Incoming | None) -> None:
-        """Relay until the call has ended or the client has left.
+    async def run(self, first: StreamMessage | None) -> Close:
+        call = self._call
+        try:
+            await call.send_request()
+        except GRPCError as error:
+            if error.status is Status.UNAVAILABLE:
+                log.warning("the call can't be opened: %s", error.message)
+                return UNREACHABLE
+            return close_of_failed_call(error.status, error.message)
+        async with trio.open_nursery() as tasks:
+            tasks.start_soon(self._read, first, tasks.cancel_scope)
+            tasks.start_soon(self._receive)
+            while texts := await self._outbox.take():
+                await self._socket.send(texts)
+            tasks.cancel_scope.cancel()
+        if call.trailing_metadata is None:
+            # Left before its end. To leave the block without an exception would wait for the end of some calls.
+            await call.cancel()
+        return self._end or CALL_OK
 
-        Raises:
-            GRPCError: The call failed.
-        """
+    async def _read(self, first: StreamMessage | None, scope: trio.CancelScope) -> None:
+        """From the socket to the call; then only watches the client, whose leaving ends it all."""
         if first is not None:
-            assert first.message is not None
-            await self._stream.send_message(first.message, end=True)
-        failure: GRPCError | None = None
-        ended = False
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._read, nursery.cancel_scope, first is not None)
-            try:
-                await self._pump()
-                ended = True
-            except GRPCError as error:
-                failure = error  # Out of the nursery first: it would come out of it in a group.
-            nursery.cancel_scope.cancel()
-        if failure is not None:
-            raise failure
-        if not ended:
-            await self._stream.cancel()
-
-    async def _pump(self) -> None:
-        """Write every response to the socket, and the reader's complaints in between."""
-        stream, socket = self._stream, self._socket
-        while True:
-            response = None
-            with trio.CancelScope() as self._waiting:
-                if self._complaint:
-                    self._waiting.cancel()
-                response = await stream.recv_message()
-            interrupted = self._waiting.cancelled_caught
-            self._waiting = None
-            if response is not None:
-                await socket.send(encode(response))
-            elif interrupted:
-                self._complaint = False
-                await socket.send(INVALID_MESSAGE)
-                self._told.set()
-            else:
-                return
-
-    async def _complain(self) -> None:
-        """Have the pump tell the client that its message was none; returns when that is done."""
-        self._told = trio.Event()
-        self._complaint = True
-        if self._waiting is not None:
-            self._waiting.cancel()  # A receive that is cancelled takes nothing.
-        await self._told.wait()
-
-    async def _read(self, both: trio.CancelScope, half_closed: bool) -> None:
-        """Send what the client sends, until it leaves."""
+            await self._pass_on(first, half_close=True)
         while True:
             data = await self._socket.receive()
-            if isinstance(data, Disconnected):
+            if isinstance(data, End):
                 break
-            if half_closed and not self._method.cardinality.client_streaming:
-                continue  # The one message was taken; what else comes is of no interest.
+            if self._over or first is not None:
+                continue  # There is nothing that the call would do with it.
             try:
-                incoming = decode(data)
-            except InvalidMessageError as error:
-                log.debug("invalid message", reason=str(error))
-                await self._complain()
+                incoming = decode_message(data)
+            except InvalidMessageError:
+                await self._outbox.put(INVALID_MESSAGE)
                 continue
-            if half_closed:
-                if incoming.message is not None:
-                    await self._complain()
-                continue
-            half_closed = incoming.half_close
-            await self._pass_on(incoming)
-        if self._method.completes:
-            if not half_closed:
-                await self._pass_on(Incoming(None, True))
-            both.deadline = trio.current_time() + self._linger
-        else:
-            both.cancel()
-
-    async def _pass_on(self, incoming: Incoming) -> None:
-        try:
-            if incoming.message is not None:
-                await self._stream.send_message(incoming.message, end=incoming.half_close)
-            else:
-                await self._stream.end()
-        except (GRPCError, StreamTerminatedError):
-            # The call has ended, and the pump is about to hear how. What the client still sends is of no use to it.
+            if not self._half_closed:
+                await self._pass_on(incoming.message, incoming.half_close)
+            elif incoming.message is not None:
+                await self._outbox.put(INVALID_MESSAGE)  # A message after the last one is none.
+        if data is End.TOO_BIG:
+            self._end = self._end or MESSAGE_TOO_BIG
+        elif self._kind.outlives_client:
+            if not self._half_closed:
+                await self._pass_on(None, half_close=True)
+            scope.deadline = trio.current_time() + self._unattended
             return
+        # The call goes first: the writer may be stuck in a send to a client that takes nothing.
+        await self._call.cancel()
+        scope.cancel()
+
+    async def _pass_on(self, message: StreamMessage | None, half_close: bool) -> None:
+        self._half_closed = half_close
+        try:
+            if message is not None:
+                await self._call.send_message(message, end=half_close)
+            elif half_close:
+                await self._call.end()
+        except (GRPCError, StreamTerminatedError):
+            # How it ended, the receiver is to say, after the responses that came before.
+            self._over = True
+
+    async def _receive(self) -> None:
+        """From the call to the outbox; its end decides how the socket is closed."""
+        call, put = self._call, self._outbox.put
+        try:
+            if self._kind.cardinality.server_streaming:
+                async for response in call:
+                    await put(encode_response(response))
+            else:
+                only = await call.recv_message()
+                assert only is not None
+                await put(encode_response(only))
+        except GRPCError as error:
+            self._end = self._end or close_of_failed_call(error.status, error.message)
+            if self._socket.closed:
+                log.info("the call of a client that has left ended with %s: %s", error.status.name, error.message)
+        self._outbox.close()

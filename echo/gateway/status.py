@@ -1,12 +1,16 @@
-"""How a gRPC status looks to HTTP and to WebSockets: the tables of the wire contract."""
+"""How a gRPC call ended, told over HTTP and over a WebSocket: HTTP status, JSON body, close code and reason.
 
+Pure tables and formatting; `echo.gateway.routes` and `echo.gateway.relay` say when each is used.
+"""
+
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from echo.rpc import GRPCError, Status
+from echo.rpc import Status
 
-HTTP_STATUS: Final = {
+HTTP_STATUS: Final[dict[Status, int]] = {
     Status.OK: 200,
     Status.CANCELLED: 499,
     Status.UNKNOWN: 500,
@@ -25,28 +29,68 @@ HTTP_STATUS: Final = {
     Status.DATA_LOSS: 500,
     Status.UNAUTHENTICATED: 401,
 }
+"""The HTTP status of a response that reports a gRPC status."""
+
+_FROM_HTTP: Final[dict[int, Status]] = {
+    400: Status.INVALID_ARGUMENT,
+    401: Status.UNAUTHENTICATED,
+    403: Status.PERMISSION_DENIED,
+    404: Status.NOT_FOUND,
+    405: Status.UNIMPLEMENTED,
+    413: Status.RESOURCE_EXHAUSTED,
+    426: Status.FAILED_PRECONDITION,
+    503: Status.UNAVAILABLE,
+}
 
 # Close codes of RFC 6455 §7.4.1.
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
 INVALID_DATA: Final = 1007
-FAILED: Final = 1011
+TOO_BIG: Final = 1009
+INTERNAL_ERROR: Final = 1011
 
-MAX_REASON: Final = 123  # Bytes: a control frame takes 125, and the code is two of them (RFC 6455 §5.5).
-
-
-def error_body(error: GRPCError) -> bytes:
-    """The JSON body for a call that failed: ``{"code":14,"status":"UNAVAILABLE","message":"..."}``."""
-    return msgspec.json.encode(
-        {"code": error.status.value, "status": error.status.name, "message": error.message or ""}
-    )
+MAX_REASON: Final = 123  # Bytes: a control frame holds 125, the code takes two (RFC 6455 §5.5, §5.5.1).
 
 
-def close_reason(error: GRPCError) -> str:
-    """The reason for a close frame, ``STATUS_NAME: message``, cut to what one can carry."""
-    return cut(f"{error.status.name}: {error.message}" if error.message else error.status.name)
+@dataclass(frozen=True, slots=True)
+class Close:
+    """How the gateway ends a WebSocket.
+
+    Attributes:
+        code: The close code (RFC 6455 §7.4).
+        reason: Text for people, at most `MAX_REASON` bytes of UTF-8.
+    """
+
+    code: int
+    reason: str = ""
 
 
-def cut(text: str, size: int = MAX_REASON) -> str:
-    """The text, or as many of its first characters as ``size`` bytes of UTF-8 can hold."""
-    return text.encode("utf-8", "replace")[:size].decode("utf-8", "ignore")
+CALL_OK: Final = Close(NORMAL)
+DRAINING: Final = Close(GOING_AWAY, "going away")
+UNREACHABLE: Final = Close(INTERNAL_ERROR, "gRPC connection failed")
+BAD_MESSAGE: Final = Close(INVALID_DATA, "invalid message format")
+MESSAGE_TOO_BIG: Final = Close(TOO_BIG, "message too big")
+
+
+def close_of_failed_call(status: Status, message: str | None) -> Close:
+    """The close for a call that ended in an error: 1011, ``STATUS_NAME: message``, cut to fit a close frame."""
+    return Close(INTERNAL_ERROR, cut_reason(f"{status.name}: {message}" if message else status.name))
+
+
+def cut_reason(text: str) -> str:
+    """The longest beginning of the text that takes at most `MAX_REASON` bytes, no character cut in two."""
+    return text.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
+
+
+def error_body(status: Status, message: str | None) -> bytes:
+    """The JSON body of an HTTP response that reports an error."""
+    text = (message or "").encode("utf-8", "replace").decode()
+    return msgspec.json.encode({"code": status.value, "status": status.name, "message": text})
+
+
+def status_of_http_error(http_status: int) -> Status:
+    """The gRPC status to name in the body of an error that arose before any call, from its HTTP status."""
+    found = _FROM_HTTP.get(http_status)
+    if found is None:
+        found = Status.INVALID_ARGUMENT if 400 <= http_status < 500 else Status.INTERNAL
+    return found

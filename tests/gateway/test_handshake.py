@@ -1,125 +1,171 @@
 """What is read off a request before it becomes a call, and how the call's status looks afterwards."""
 
+import json
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import MultiDict
+from werkzeug.exceptions import NotFound
 
-from echo.gateway.metadata import call_context
-from echo.gateway.origin import allowed
-from echo.gateway.status import HTTP_STATUS, close_reason, cut, error_body
-from echo.rpc import GRPCError, Status
+from echo.gateway.metadata import BadHeaderError, CallContext, call_context, request_id_of, response_headers
+from echo.gateway.origin import is_allowed
+from echo.gateway.routes import key_of
+from echo.gateway.status import HTTP_STATUS, MAX_REASON, close_of_failed_call, error_body, status_of_http_error
+from echo.rpc import Status
+from echo.settings import load_settings
 from echo.wire.metadata import encode_metadata
+from tests.support.gateway import encoded
 
 HOST = "echo.example:8080"
 
 
 @pytest.mark.parametrize(
-    ("origin", "host", "others", "expected"),
+    ("origin", "host", "scheme", "others", "expected"),
     [
-        (None, HOST, [], True),
-        ("http://echo.example:8080", HOST, [], True),
-        ("https://echo.example:8080", HOST, [], True),
-        ("http://ECHO.example:8080", HOST, [], True),
-        ("http://echo.example", "echo.example", [], True),
-        ("http://echo.example:80", "echo.example", [], True),
-        ("https://echo.example", "echo.example:443", [], True),
-        ("http://[::1]:8080", "[::1]:8080", [], True),
-        ("http://echo.example", HOST, [], False),
-        ("http://evil.example:8080", HOST, [], False),
-        ("http://echo.example.evil:8080", HOST, [], False),
-        ("null", HOST, [], False),
-        ("", HOST, [], False),
-        ("http://", HOST, [], False),
-        ("http://echo.example:99999", HOST, [], False),
-        ("http://echo.example:8080", None, [], False),
-        ("https://app.example", HOST, ["https://app.example"], True),
-        ("https://app.example", HOST, ["https://app.example/"], True),
-        ("https://app.example:443", HOST, ["https://app.example"], True),
-        ("http://app.example", HOST, ["https://app.example"], False),
-        ("https://sub.app.example", HOST, ["https://app.example"], False),
-        ("null", HOST, ["*"], True),
-        ("http://evil.example", HOST, ["*"], True),
+        (None, HOST, "ws", "", True),
+        ("http://echo.example:8080", HOST, "ws", "", True),
+        ("https://echo.example:8080", HOST, "wss", "", True),
+        ("http://ECHO.example:8080", HOST, "ws", "", True),
+        ("http://echo.example", "echo.example", "ws", "", True),
+        ("http://echo.example:80", "echo.example", "ws", "", True),
+        ("http://echo.example", "echo.example:80", "ws", "", True),
+        ("https://echo.example", "echo.example:443", "wss", "", True),
+        ("http://[::1]:8080", "[::1]:8080", "ws", "", True),
+        ("https://echo.example:8080", HOST, "ws", "", False),
+        ("http://echo.example", HOST, "ws", "", False),
+        ("http://evil.example:8080", HOST, "ws", "", False),
+        ("http://echo.example.evil:8080", HOST, "ws", "", False),
+        ("http://evil@echo.example:8080", HOST, "ws", "", False),
+        ("http://echo.example:8080/path", HOST, "ws", "", False),
+        ("null", HOST, "ws", "", False),
+        ("", HOST, "ws", "", False),
+        ("http://", HOST, "ws", "", False),
+        ("http://echo.example:99999", HOST, "ws", "", False),
+        ("http://[echo.example", HOST, "ws", "", False),
+        ("http://echo.example:8080", None, "ws", "", False),
+        ("https://app.example", HOST, "ws", "https://app.example", True),
+        ("https://app.example:443", HOST, "ws", "https://app.example", True),
+        ("https://app.example", HOST, "ws", "https://APP.example:443", True),
+        ("https://app.example", HOST, "ws", "https://other.example, https://app.example", True),
+        ("http://app.example", HOST, "ws", "https://app.example", False),
+        ("https://sub.app.example", HOST, "ws", "https://app.example", False),
+        ("null", HOST, "ws", "null", True),
+        ("null", HOST, "ws", "*", True),
+        ("http://evil.example", HOST, "ws", "*", True),
     ],
 )
-def test_origins(origin: str | None, host: str | None, others: list[str], expected: bool) -> None:
-    assert allowed(origin, host, others) is expected
+def test_origins(origin: str | None, host: str | None, scheme: str, others: str, expected: bool) -> None:
+    allowed = load_settings({"HTTP_ALLOWED_ORIGINS": others}).http_allowed_origins
+    headers = {"host": host, "origin": origin}
+    given_headers = encoded(*((name, value) for name, value in headers.items() if value is not None))
+    assert is_allowed(given_headers, scheme, allowed) is expected
 
 
-@given(st.text(max_size=30), st.text(max_size=30), st.lists(st.text(max_size=30), max_size=2))
-def test_no_origin_is_an_error(origin: str, host: str, others: list[str]) -> None:
-    allowed(origin, host, others)
+def test_the_own_scheme_is_the_one_that_a_proxy_in_front_speaks() -> None:
+    headers = encoded(("host", "echo.example"), ("origin", "https://echo.example"), ("x-forwarded-proto", "https"))
+    assert is_allowed(headers, "ws", ())
+    assert not is_allowed(headers[:2], "ws", ())
 
 
-def context_of(*headers: tuple[str, str], client: str | None = None) -> dict[str, list[str | bytes]]:
-    metadata = call_context([(name.encode(), value.encode("latin-1")) for name, value in headers], client).metadata
-    return {name: metadata.getall(name) for name in metadata}
+def test_two_origins_are_none() -> None:
+    assert not is_allowed(encoded(("host", HOST), ("origin", f"http://{HOST}"), ("origin", f"http://{HOST}")), "ws", ())
 
 
-@pytest.mark.parametrize(
-    "name", ["authorization", "traceparent", "tracestate", "baggage", "x-request-id", "b3", "x-b3-traceid"]
-)
+@given(st.lists(st.tuples(st.sampled_from(["origin", "host", "x-forwarded-proto"]), st.text(max_size=30))))
+def test_no_origin_is_an_error(headers: list[tuple[str, str]]) -> None:
+    is_allowed([(name.encode(), value.encode()) for name, value in headers], "ws", ())
+
+
+def context(*headers: tuple[str, str], client: str | None = None) -> CallContext:
+    return call_context(encoded(*headers), "the-id", client)
+
+
+def metadata(*headers: tuple[str, str], client: str | None = None) -> dict[str, list[str | bytes]]:
+    found = MultiDict(context(*headers, client=client).metadata)
+    return {name: found.getall(name) for name in found}
+
+
+@pytest.mark.parametrize("name", ["authorization", "traceparent", "tracestate", "baggage", "b3", "x-b3-traceid"])
 def test_headers_that_pass_through(name: str) -> None:
-    assert context_of((name, "value"))[name] == ["value"]
+    assert metadata((name, "value"))[name] == ["value"]
 
 
 def test_other_headers_stay_behind() -> None:
-    assert set(context_of(("cookie", "x"), ("host", "x"), ("te", "trailers"), ("x-other", "x"))) == {"x-request-id"}
+    assert set(metadata(("cookie", "x"), ("host", "x"), ("te", "trailers"), ("x-other", "x"))) == {"x-request-id"}
 
 
-def test_a_request_id_is_made_where_there_is_none() -> None:
-    one, other = call_context([], None), call_context([], None)
-    assert len(one.request_id) == 36
-    assert one.request_id != other.request_id
-    assert one.metadata["x-request-id"] == one.request_id
-    assert call_context([(b"x-request-id", b"mine")], None).request_id == "mine"
+def test_the_request_id_is_the_request_s_own_or_a_new_one() -> None:
+    assert request_id_of(encoded(("x-request-id", "mine"))) == "mine"
+    made = [request_id_of([]), request_id_of([])]
+    assert all(len(one) == 36 for one in made)
+    assert made[0] != made[1]
+    assert metadata(("x-request-id", "other"))["x-request-id"] == ["the-id"]
+
+
+@pytest.mark.parametrize("unusable", ["", " ", "caf\xe9", "a\tb", "x" * 1000])
+def test_a_request_id_that_can_t_be_passed_on_is_replaced(unusable: str) -> None:
+    assert len(request_id_of(encoded(("x-request-id", unusable)))) == 36
 
 
 def test_the_client_s_address_is_appended_to_those_before_it() -> None:
-    assert context_of(("x-forwarded-for", "1.1.1.1, 2.2.2.2"), client="3.3.3.3")["x-forwarded-for"] == [
-        "1.1.1.1, 2.2.2.2, 3.3.3.3"
-    ]
-    assert context_of(client="3.3.3.3")["x-forwarded-for"] == ["3.3.3.3"]
-    assert "x-forwarded-for" not in context_of()
+    before = [("x-forwarded-for", "1.1.1.1, 2.2.2.2"), ("x-forwarded-for", "3.3.3.3")]
+    assert metadata(*before, client="4.4.4.4")["x-forwarded-for"] == ["1.1.1.1, 2.2.2.2, 3.3.3.3, 4.4.4.4"]
+    assert metadata(client="4.4.4.4")["x-forwarded-for"] == ["4.4.4.4"]
+    assert "x-forwarded-for" not in metadata()
 
 
 def test_custom_metadata_by_prefix() -> None:
-    got = context_of(
+    got = metadata(
         ("grpc-metadata-tenant", "a"),
         ("Grpc-Metadata-Tenant", "b"),
         ("grpc-metadata-raw-bin", "AP8="),
+        ("grpc-metadata-raw-bin", "AA, AQ=="),
         ("grpc-metadata-bare-bin", "AP8"),
     )
     assert got["tenant"] == ["a", "b"]
-    assert got["raw-bin"] == got["bare-bin"] == [b"\x00\xff"]
+    assert got["raw-bin"] == [b"\x00\xff", b"\x00", b"\x01"]
+    assert got["bare-bin"] == [b"\x00\xff"]
 
 
 @pytest.mark.parametrize(
-    "header",
+    ("header", "named"),
     [
-        ("grpc-metadata-x-bin", "!!"),
-        ("grpc-metadata-grpc-status", "0"),
-        ("grpc-metadata-te", "x"),
-        ("grpc-metadata-", "x"),
-        ("grpc-metadata-x", "caf\xe9"),
-        ("grpc-timeout", "soon"),
-        ("grpc-timeout", "1"),
-        ("grpc-timeout", "123456789S"),
+        (("grpc-metadata-x-bin", "!!"), "Grpc-Metadata-x-bin"),
+        (("grpc-metadata-x-bin", "AA="), "Grpc-Metadata-x-bin"),
+        (("grpc-metadata-grpc-status", "0"), "Grpc-Metadata-grpc-status"),
+        (("grpc-metadata-te", "x"), "Grpc-Metadata-te"),
+        (("grpc-metadata-", "x"), "Grpc-Metadata-"),
+        (("grpc-metadata-x", "caf\xe9"), "Grpc-Metadata-x"),
+        (("grpc-metadata-x", "y" * 9_000), "too much metadata"),
+        (("authorization", "y" * 9_000), "too much metadata"),
+        (("grpc-timeout", "soon"), "Grpc-Timeout"),
+        (("grpc-timeout", ""), "Grpc-Timeout"),
+        (("grpc-timeout", "1"), "Grpc-Timeout"),
+        (("grpc-timeout", "-1S"), "Grpc-Timeout"),
+        (("grpc-timeout", "123456789S"), "Grpc-Timeout"),
     ],
 )
-def test_what_is_addressed_to_grpc_must_be_right(header: tuple[str, str]) -> None:
-    with pytest.raises(GRPCError) as raised:
-        context_of(header)
-    assert raised.value.status is Status.INVALID_ARGUMENT
+def test_what_is_addressed_to_grpc_must_be_right(header: tuple[str, str], named: str) -> None:
+    with pytest.raises(BadHeaderError, match=named):
+        context(header)
+
+
+def test_there_is_one_deadline() -> None:
+    with pytest.raises(BadHeaderError, match="Grpc-Timeout"):
+        context(("grpc-timeout", "1S"), ("grpc-timeout", "2S"))
 
 
 def test_headers_whose_value_grpc_cannot_carry_are_left_out() -> None:
-    assert "authorization" not in context_of(("authorization", "caf\xe9"))
-    assert "x-forwarded-for" not in context_of(("x-forwarded-for", "caf\xe9"), client="1.1.1.1")
+    assert "authorization" not in metadata(("authorization", "caf\xe9"))
+    assert metadata(("x-forwarded-for", "caf\xe9"), client="1.1.1.1")["x-forwarded-for"] == ["1.1.1.1"]
+    assert "x-b3-bin" not in metadata(("x-b3-bin", "text"))
 
 
-@pytest.mark.parametrize(("value", "seconds"), [("500m", 0.5), ("2S", 2), ("1H", 3600)])
+@pytest.mark.parametrize(("value", "seconds"), [("500m", 0.5), ("2S", 2), ("1H", 3600), ("0S", 0)])
 def test_deadlines(value: str, seconds: float) -> None:
-    assert call_context([(b"grpc-timeout", value.encode())], None).timeout == seconds
+    assert context(("grpc-timeout", value)).timeout == seconds
+    assert context().timeout is None
 
 
 header_names = st.sampled_from(
@@ -130,11 +176,43 @@ header_names = st.sampled_from(
 @given(st.lists(st.tuples(header_names, st.text(st.characters(max_codepoint=255), max_size=10))))
 def test_whatever_headers_come_give_metadata_that_can_be_sent_or_an_error(headers: list[tuple[str, str]]) -> None:
     try:
-        context = call_context([(name.encode(), value.encode("latin-1")) for name, value in headers], "1.1.1.1")
-    except GRPCError as error:
-        assert error.status is Status.INVALID_ARGUMENT
-    else:
-        encode_metadata(context.metadata)
+        found = call_context(encoded(*headers), request_id_of(encoded(*headers)), "1.1.1.1")
+    except BadHeaderError:
+        return
+    encode_metadata(found.metadata)
+
+
+def test_metadata_of_the_answer_becomes_headers() -> None:
+    initial = MultiDict[str | bytes]([("one", "1"), ("one", "2"), ("raw-bin", b"\x00\xff")])
+    assert response_headers(initial, MultiDict[str | bytes](end="x", broken="caf\xe9")) == [
+        ("grpc-metadata-one", "1"),
+        ("grpc-metadata-one", "2"),
+        ("grpc-metadata-raw-bin", "AP8"),
+        ("grpc-trailer-end", "x"),
+    ]
+    assert response_headers(None, None) == []
+
+
+@pytest.mark.parametrize(
+    ("raw", "root_path", "key"),
+    [
+        (b"/grpc/a", "", "a"),
+        (b"/grpc//a//", "", "/a//"),
+        (b"/%67rpc/a%2fb%25", "", "a/b%"),
+        (b"/grpc/%", "", "%"),
+        (b"/grpc/%zz+", "", "%zz+"),
+        (b"http://echo.example/grpc/a", "", "a"),
+        (b"/mounted/grpc/a", "/mounted", "a"),
+    ],
+)
+def test_keys(raw: bytes, root_path: str, key: str) -> None:
+    assert key_of(raw, root_path) == key
+
+
+@pytest.mark.parametrize("raw", [b"/grpc/", b"/grpc", b"/grpc%2fa", b"/"])
+def test_targets_without_a_key(raw: bytes) -> None:
+    with pytest.raises(NotFound):
+        key_of(raw)
 
 
 def test_every_status_has_its_http_status() -> None:
@@ -160,20 +238,33 @@ def test_every_status_has_its_http_status() -> None:
 
 
 def test_an_error_s_body() -> None:
-    assert error_body(GRPCError(Status.UNAVAILABLE, 'a "quote"')) == (
+    assert error_body(Status.UNAVAILABLE, 'a "quote"') == (
         b'{"code":14,"status":"UNAVAILABLE","message":"a \\"quote\\""}'
     )
+    assert error_body(Status.INTERNAL, None) == b'{"code":13,"status":"INTERNAL","message":""}'
+
+
+@given(st.sampled_from(list(Status)), st.text())
+def test_an_error_s_body_is_json_whatever_the_message(status: Status, message: str) -> None:
+    body = json.loads(error_body(status, message))
+    assert body == {"code": status.value, "status": status.name, "message": message.encode("utf-8", "replace").decode()}
+
+
+@pytest.mark.parametrize("http_status", range(400, 600))
+def test_errors_of_http_itself_have_a_status_that_fits(http_status: int) -> None:
+    status = status_of_http_error(http_status)
+    assert HTTP_STATUS[status] // 100 == http_status // 100 or status is Status.UNIMPLEMENTED
 
 
 @given(st.text(min_size=1))
 def test_a_close_reason_fits_a_close_frame_and_ends_on_a_character(message: str) -> None:
-    reason = close_reason(GRPCError(Status.ABORTED, message))
-    assert len(reason.encode()) <= 123
+    reason = close_of_failed_call(Status.ABORTED, message).reason
     whole = f"ABORTED: {message}".encode("utf-8", "replace").decode()
+    assert len(reason.encode()) <= MAX_REASON
     assert whole.startswith(reason)
-    assert len(whole.encode()) - len(reason.encode()) == 0 or len(reason.encode()) > 119
+    assert reason == whole or len(reason.encode()) > MAX_REASON - 4
 
 
 def test_a_close_reason_without_a_message_is_the_name() -> None:
-    assert close_reason(GRPCError(Status.ABORTED)) == "ABORTED"
-    assert cut("é" * 100, 5) == "éé"
+    assert close_of_failed_call(Status.ABORTED, None).reason == "ABORTED"
+    assert close_of_failed_call(Status.ABORTED, "").reason == "ABORTED"

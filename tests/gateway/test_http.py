@@ -1,7 +1,6 @@
 """The HTTP routes over real sockets: every row of the contract's table, and every status."""
 
 import re
-from collections.abc import AsyncIterator
 
 import pytest
 import trio
@@ -12,7 +11,6 @@ from echo.pb.com.gopay.echo import Message, Response, ServerBase
 from echo.rpc import GRPCError, ServerStream, Status
 from echo.services import echo_services
 from tests.support.gateway import gateway_to, running_gateway
-from tests.support.leaks import no_leaks
 
 UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
@@ -45,10 +43,7 @@ class Scripted(ServerBase):
         await stream.send_message(Response(success=request.message != "no", response=f"said {request.message}"))
 
 
-@pytest.fixture(autouse=True)
-async def nothing_left() -> AsyncIterator[None]:
-    async with no_leaks():
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from echo.gateway.messages import HALF_CLOSE, INVALID_MESSAGE, Incoming, InvalidMessageError, decode, encode
+from echo.gateway.messages import (
+    HALF_CLOSE,
+    INVALID_MESSAGE,
+    Incoming,
+    InvalidMessageError,
+    decode_message,
+    encode_response,
+)
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 
 INT64 = st.integers(-(2**63), 2**63 - 1)
@@ -38,7 +45,7 @@ def message(stream_id: str = "", number: int = 0, timestamp: int = 0, text: str 
     ],
 )
 def test_what_is_understood(data: str | bytes, expected: Incoming) -> None:
-    assert decode(data) == expected
+    assert decode_message(data) == expected
 
 
 @pytest.mark.parametrize(
@@ -76,14 +83,14 @@ def test_what_is_understood(data: str | bytes, expected: Incoming) -> None:
 )
 def test_what_is_not(data: str | bytes) -> None:
     with pytest.raises(InvalidMessageError):
-        decode(data)
+        decode_message(data)
 
 
 @given(st.one_of(st.binary(), st.text()))
 @example("\ud800")
 def test_whatever_comes_is_a_message_or_the_one_error(data: str | bytes) -> None:
     try:
-        incoming = decode(data)
+        incoming = decode_message(data)
     except InvalidMessageError:
         return
     if incoming.message is not None:
@@ -103,7 +110,7 @@ names = st.sampled_from(
 @given(st.dictionaries(names, json_values))
 def test_whatever_types_come_give_a_message_or_the_one_error(value: dict[str, object]) -> None:
     try:
-        incoming = decode(json.dumps(value))
+        incoming = decode_message(json.dumps(value))
     except InvalidMessageError:
         return
     if incoming.message is not None:
@@ -112,7 +119,7 @@ def test_whatever_types_come_give_a_message_or_the_one_error(value: dict[str, ob
 
 @given(TEXT, INT64, INT64, TEXT, st.booleans())
 def test_json_goes_out_byte_for_byte(stream_id: str, number: int, timestamp: int, text: str, success: bool) -> None:
-    sent = encode(StreamResponse(stream_id, number, timestamp, text, success))
+    sent = encode_response(StreamResponse(stream_id, number, timestamp, text, success))
     expected = {
         "stream_id": stream_id,
         "sequence_number": number,
@@ -127,11 +134,11 @@ def test_json_goes_out_byte_for_byte(stream_id: str, number: int, timestamp: int
 
 def test_the_contract_s_own_examples() -> None:
     response = StreamResponse("a", 1, 1_700_000_000_000_000_000, "from server: hi", True)
-    assert encode(response) == (
+    assert encode_response(response) == (
         '{"stream_id":"a","sequence_number":1,"timestamp":1700000000000000000,'
         '"response":"from server: hi","success":true}'
     )
-    assert encode(StreamResponse(response="<é✓>")) == (
+    assert encode_response(StreamResponse(response="<é✓>")) == (
         '{"stream_id":"","sequence_number":0,"timestamp":0,"response":"<é✓>","success":false}'
     )
     assert INVALID_MESSAGE == (

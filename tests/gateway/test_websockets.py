@@ -12,7 +12,7 @@ import trio.testing
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
 from echo.rpc import GRPCError, Status
 from tests.support.gateway import gateway_to, running_gateway
-from tests.support.leaks import no_leaks, settles
+from tests.support.leaks import settles
 from tests.support.websocket import Closed, Rejected, open_websocket
 
 BIDIRECTIONAL = "/ws/stream/bidirectional"
@@ -97,10 +97,7 @@ class Recorder(StreamingServerBase):
                 yield StreamResponse(response=message.message)
 
 
-@pytest.fixture(autouse=True)
-async def nothing_left() -> AsyncIterator[None]:
-    async with no_leaks():
-        yield
+pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 # The three routes

@@ -1,5 +1,7 @@
 """A WebSocket client on trio that shows frames as they are: wsproto over a socket."""
 
+import socket
+import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,6 +48,7 @@ class WebSocket:
         self.stream = stream
         self.headers: dict[str, str] = {}
         self.pings = 0
+        self._sending = trio.Lock()
         self._connection = wsproto.WSConnection(wsproto.ConnectionType.CLIENT)
         self._text = ""
 
@@ -110,8 +113,14 @@ class WebSocket:
         while not isinstance(await self.receive(), Closed):
             pass
 
+    async def reset(self) -> None:
+        """Vanish: the server gets a TCP reset instead of an end."""
+        self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await self.stream.aclose()
+
     async def _send(self, event: Event) -> None:
-        await self.stream.send_all(self._connection.send(event))
+        async with self._sending:
+            await self.stream.send_all(self._connection.send(event))
 
 
 def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
@@ -119,10 +128,23 @@ def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def open_websocket(port: int, target: str, headers: Headers = ()) -> AsyncIterator[WebSocket]:
-    """A client connected to the loopback. Leaving the block drops the connection without a word."""
-    stream = await trio.open_tcp_stream("127.0.0.1", port)
+async def open_websocket(
+    port: int, target: str, headers: Headers = (), *, buffer: int | None = None
+) -> AsyncIterator[WebSocket]:
+    """A client connected to the loopback. Leaving the block drops the connection without a word.
+
+    Args:
+        port: Where to.
+        target: Path of the handshake.
+        headers: Further ones of the handshake.
+        buffer: Bytes that the kernel may keep for the client before the server has to wait; else megabytes.
+    """
+    plain = trio.socket.socket()
+    if buffer is not None:
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
+    stream = trio.SocketStream(plain)
+    await plain.connect(("127.0.0.1", port))
     async with stream:
-        socket = WebSocket(stream)
-        await socket.handshake(target, headers)
-        yield socket
+        client = WebSocket(stream)
+        await client.handshake(target, headers)
+        yield client

@@ -1,0 +1,75 @@
+"""The gateway as an application: Quart-Trio, with one channel to the gRPC server that all requests share."""
+
+import ssl
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from quart_trio import QuartTrio
+from quart_trio.asgi import TrioASGILifespan
+
+from echo.gateway.connection import install
+from echo.gateway.drain import Drain
+from echo.gateway.routes import add_routes
+from echo.gateway.websocket import GatewayWebsocket, SocketConnection
+from echo.rpc import Channel, Keepalive, Limits, open_channel
+from echo.settings import Settings
+from echo.tls import client_context
+
+__all__ = ["Gateway", "create_app"]
+
+MAX_BODY = 64 * 1024  # Bytes of a request's body that are taken; no route reads any.
+
+
+class Lifespan(TrioASGILifespan):
+    """The channel lives as long as the application is served: opened before its start, closed after its shutdown."""
+
+    app: "Gateway"
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Open the channel, which connects when it is first needed, and go through ASGI's lifespan."""
+        settings = self.app.settings
+        keepalive = Keepalive(settings.grpc_client_keepalive_time, settings.grpc_client_keepalive_timeout)
+        async with open_channel(
+            settings.grpc_server_host,
+            settings.grpc_server_port,
+            tls=self.app.tls,
+            server_hostname=settings.grpc_client_server_name,
+            limits=Limits(max_message_size=settings.grpc_max_message_size),
+            keepalive=keepalive if settings.grpc_client_keepalive else None,
+        ) as channel:
+            self.app.channel = channel
+            await super().__call__(receive, send)
+
+
+class Gateway(QuartTrio):
+    """The application.
+
+    Attributes:
+        settings: What it was made with.
+        tls: How it calls the gRPC server; None for plain text.
+        channel: To the gRPC server; there while the application is served.
+        drain: What it is working on, and whether it is going down.
+    """
+
+    asgi_lifespan_class = Lifespan
+    asgi_websocket_class = SocketConnection  # type: ignore[assignment]  # Alike in what Quart makes use of.
+    websocket_class = GatewayWebsocket
+    channel: Channel
+
+    def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
+        super().__init__("echo.gateway", static_folder=None)
+        self.settings = settings
+        self.tls = tls
+        self.drain = Drain()
+        self.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+
+
+def create_app(settings: Settings) -> Gateway:
+    """Make the application; nothing is opened until it is served. Mends Hypercorn in this process (`install`).
+
+    Raises:
+        SettingsError: A certificate or key for calling the gRPC server can't be used.
+    """
+    install()
+    app = Gateway(settings, client_context(settings))
+    add_routes(app)
+    return app

@@ -1,0 +1,38 @@
+"""The application for an ASGI server's command line: ``hypercorn --worker-class trio echo.gateway:app``."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from functools import cached_property
+
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+
+from echo.gateway.application import Gateway, create_app
+from echo.settings import SettingsError, load_settings
+
+REFUSED = 2  # The exit status for settings that can't be used.
+
+
+class EnvironmentApp:
+    """The gateway with the settings of the environment, made when a server first looks for it, not when imported.
+
+    Hypercorn evaluates ``app`` in the module's dictionary, where a module's ``__getattr__`` has no say; but before it
+    starts anything, it looks at the application's ``__call__``, to tell ASGI from WSGI. So that is the occasion.
+    """
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The application itself.
+
+        Raises:
+            SystemExit: A setting can't be used; one line on standard error has said which.
+        """
+        try:
+            return create_app(load_settings())
+        except SettingsError as error:
+            print("echo:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - The one line that the user gets.
+            raise SystemExit(REFUSED) from None
+
+    @property
+    def __call__(self) -> Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]:
+        """The application as ASGI has it."""
+        return self.gateway.__call__

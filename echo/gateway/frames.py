@@ -1,0 +1,150 @@
+"""Hypercorn's side of one WebSocket, mended: frames <-> ASGI messages.
+
+`WebSocketStream` takes the place of Hypercorn 0.18's ``WSStream``; see `echo.gateway.connection`. What differs:
+
+- Bytes that a client sends before the upgrade is answered wait for it, instead of failing the connection.
+- A message over the limit is counted in bytes, not kept, and left to the application to close for; Hypercorn would
+  close by itself and go on to collect it.
+- A client that breaks the protocol is told so, with 1002 or 1007 (RFC 6455 §7.1.7), instead of cut off.
+- The application hears that the client has left before the answer to its close frame is sent, which may have to wait.
+- Nothing waits for an application that has ended.
+- No compression: a window costs some 300 KiB a connection, and a few bytes inflate to megabytes before any limit.
+- Several texts can go out in one write.
+"""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from types import MethodType
+from typing import Any, Final, cast
+
+import trio
+from hypercorn.protocol.events import Body, Data, Event, Request, StreamClosed
+from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
+from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, ConnectionState
+from wsproto.connection import ConnectionState as FrameState
+from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
+from wsproto.frame_protocol import CloseReason
+from wsproto.utilities import LocalProtocolError
+
+from echo.gateway.status import cut_reason
+from echo.gateway.websocket import SEND_TEXTS
+
+_TOO_BIG: Final = cast("ASGIReceiveEvent", {"type": "websocket.receive", "text": None, "bytes": None})
+
+
+class WebSocketStream(WSStream):
+    """One WebSocket: a connection of HTTP/1.1, or one stream of a connection of HTTP/2 (RFC 8441)."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._parts: list[Any] = []  # Of a message that is not complete yet,
+        self._size = 0  # and how many bytes they have.
+        self._too_big = False
+        self._left = False  # The application has been told that the client left.
+        self._decided = trio.Event()  # The application has accepted or refused.
+
+    @property
+    def is_open(self) -> bool:
+        """Whether frames go to and fro."""
+        return self.state is ASGIWebsocketState.CONNECTED and not self.closed
+
+    async def ping(self) -> None:
+        """Ask the client for a sign of life."""
+        if self.is_open:
+            await self._send_wsproto_event(Ping())
+
+    async def handle(self, event: Event) -> None:
+        """Take in what happened on the connection."""
+        if self.closed:
+            return
+        if isinstance(event, (Body, Data)):
+            if not self.handshake.accepted:
+                await self._decided.wait()
+            if self.is_open:
+                self.connection.receive_data(event.data)
+                await self._handle_events()
+        elif isinstance(event, Request):
+            headers = [header for header in event.headers if header[0].lower() != b"sec-websocket-extensions"]
+            state = ConnectionState({**event.state, SEND_TEXTS: True})
+            await super().handle(replace(event, headers=headers, state=state))
+        elif isinstance(event, StreamClosed):
+            self.closed = True
+            self._decided.set()
+            over = self.state in {ASGIWebsocketState.HTTPCLOSED, ASGIWebsocketState.CLOSED}
+            await self._leave(CloseReason.NORMAL_CLOSURE if over else CloseReason.ABNORMAL_CLOSURE)
+
+    async def app_send(self, message: ASGISendEvent | None) -> None:
+        """Take in what the application sends; None when it has ended."""
+        if message is None:
+            self._forget_application()
+        elif (texts := message.get("texts")) is not None:
+            await self._send_texts(cast("Sequence[str]", texts))
+            return
+        await super().app_send(message)
+        if self.state is not ASGIWebsocketState.HANDSHAKE:
+            self._decided.set()
+
+    async def _handle_events(self) -> None:
+        for event in self.connection.events():
+            if isinstance(event, (TextMessage, BytesMessage)):
+                await self._take(event)
+            elif isinstance(event, Ping):
+                await self._send_wsproto_event(event.response())
+            elif isinstance(event, CloseConnection):
+                await self._end(event)
+
+    async def _take(self, event: TextMessage | BytesMessage) -> None:
+        """Add to the message that is coming in, and hand it on once it is complete."""
+        if self._too_big or self.connection.state is not FrameState.OPEN:
+            return  # It is for nobody: the connection is being closed.
+        data = event.data if isinstance(event.data, str) else bytes(event.data)
+        self._size += len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
+        if self._size > self.config.websocket_max_message_size:
+            self._too_big = True
+            self._parts = []
+            await self._put(_TOO_BIG)
+            return
+        self._parts.append(data)
+        if event.message_finished:
+            whole = self._parts[0] if len(self._parts) == 1 else type(data)().join(self._parts)
+            self._parts = []
+            self._size = 0
+            text, octets = (whole, None) if isinstance(whole, str) else (None, whole)
+            await self._put({"type": "websocket.receive", "text": text, "bytes": octets})
+
+    async def _end(self, event: CloseConnection) -> None:
+        """The client has sent a close frame, or something that is no frame."""
+        state = self.connection.state
+        await self._leave(CloseReason.NORMAL_CLOSURE if state is FrameState.CLOSED else event.code)
+        if state is FrameState.REMOTE_CLOSING:
+            await self._send_wsproto_event(event.response())
+        elif state is FrameState.OPEN:  # wsproto could not parse what came; code and reason are its own.
+            await self._send_wsproto_event(CloseConnection(event.code, cut_reason(event.reason or "")))
+        await self.send(StreamClosed(stream_id=self.stream_id))
+
+    async def _leave(self, code: int) -> None:
+        if not self._left and self.app_put is not None:
+            self._left = True
+            await self._put({"type": "websocket.disconnect", "code": int(code)})
+
+    async def _put(self, event: ASGIReceiveEvent) -> None:
+        assert self.app_put is not None
+        with suppress(trio.ClosedResourceError):  # The application has ended: nobody is interested.
+            await self.app_put(event)
+
+    def _forget_application(self) -> None:
+        """Nobody receives any more: let go whoever waits for room in the application's queue, now and later."""
+        if self.app_put is not None:
+            queue = cast("MethodType", self.app_put).__self__
+            assert isinstance(queue, trio.MemorySendChannel)
+            queue.close()
+
+    async def _send_texts(self, texts: Sequence[str]) -> None:
+        if not self.is_open:
+            return
+        try:
+            data = b"".join([self.connection.send(TextMessage(data=text)) for text in texts])
+        except LocalProtocolError:
+            return  # The client has sent a close frame.
+        await self.send(Data(stream_id=self.stream_id, data=data))

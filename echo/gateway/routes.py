@@ -1,0 +1,211 @@
+"""The routes: what a request asks for, and how its answer looks.
+
+A WebSocket is handled here up to the upgrade and from the close on; in between it is the relay's.
+"""
+
+from functools import partial
+from typing import TYPE_CHECKING
+from urllib.parse import unquote_to_bytes, urlsplit
+from uuid import uuid4
+
+from hypercorn.typing import HTTPScope, WebsocketScope
+from quart import Response, g, has_request_context, request, websocket
+from werkzeug.exceptions import HTTPException, NotFound
+from werkzeug.routing import BaseConverter, WebsocketMismatch
+
+from echo.gateway.metadata import REQUEST_ID, BadHeaderError, CallContext, call_context, request_id_of, response_headers
+from echo.gateway.origin import is_allowed
+from echo.gateway.relay import BIDIRECTIONAL, CLIENT_STREAM, SERVER_STREAM, Call, Kind, relay
+from echo.gateway.status import DRAINING, HTTP_STATUS, error_body, status_of_http_error
+from echo.gateway.websocket import current_socket
+from echo.pb.com.gopay.echo import Message
+from echo.pb.com.gopay.echo import Response as Reply
+from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
+from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, HealthCheckResponseServingStatus
+from echo.rpc import Cardinality, GRPCError, Status
+
+if TYPE_CHECKING:
+    from echo.gateway.application import Gateway
+
+READINESS_TIMEOUT = 2.0  # Seconds; whoever probes waits hardly longer.
+
+TEXT = "text/plain; charset=utf-8"
+HELLO = "Hello!"
+
+
+class _Anything(BaseConverter):
+    """The rest of a path, whatever it holds, but not nothing."""
+
+    regex = "(?s:.+)"
+    part_isolating = False
+
+
+def add_routes(app: "Gateway") -> None:
+    """Give the application its routes, and its errors their form."""
+    # Keys may hold slashes, also several in a row, and are not to be tidied up by a redirect.
+    app.url_map.merge_slashes = False
+    app.url_map.converters["anything"] = _Anything
+    app.add_url_rule("/grpc/<anything:key>", "reply", partial(_reply, app))
+    app.add_url_rule("/healthz", "alive", _alive)
+    app.add_url_rule("/readyz", "ready", partial(_ready, app))
+    for name, kind in (("bidirectional", BIDIRECTIONAL), ("server", SERVER_STREAM), ("client", CLIENT_STREAM)):
+        app.add_websocket(f"/ws/stream/{name}", name, partial(_stream, app, kind))
+    app.before_request(_name_request)
+    app.before_websocket(_name_websocket)
+    app.after_request(partial(_finish, app))
+    app.after_websocket(_finish_rejection)  # type: ignore[type-var]  # Quart passes None after an upgrade.
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(BadHeaderError, _bad_header)
+
+
+async def _reply(app: "Gateway", key: str) -> Response:  # noqa: ARG001 - Decoded by Quart; not as exactly as by `key_of`.
+    """Call ``GetReply`` with the key."""
+    context = _context(request.scope)
+    try:
+        message = Message(message=key_of(request.scope["raw_path"], request.scope["root_path"]))
+    except UnicodeDecodeError:
+        return _error(Status.INVALID_ARGUMENT, "the key is not UTF-8")
+    call = app.channel.request(
+        "/com.gopay.echo.Server/GetReply",
+        Cardinality.UNARY_UNARY,
+        Message,
+        Reply,
+        timeout=app.settings.grpc_client_timeout if context.timeout is None else context.timeout,
+        metadata=context.metadata,
+    )
+    response = _error(Status.UNAVAILABLE, DRAINING.reason)  # Unless there is another: the call was cut off.
+    with app.drain.work():
+        try:
+            async with call:
+                await call.send_message(message, end=True)
+                reply = await call.recv_message()
+                assert reply is not None
+            success = "true" if reply.success else "false"
+            response = Response(f"{uuid4()}:{reply.response}:success:{success}", content_type=TEXT)
+        except GRPCError as error:
+            response = _error(error.status, error.message)
+    response.headers.extend(response_headers(call.initial_metadata, call.trailing_metadata))
+    return response
+
+
+async def _alive() -> Response:
+    return Response(HELLO, content_type=TEXT)
+
+
+async def _ready(app: "Gateway") -> Response:
+    """Whether requests should be sent here: the server can be reached and serves, and the gateway is not going down."""
+    if app.drain.started:
+        return Response("the gateway is going away", 503, content_type=TEXT)
+    call = app.channel.request(
+        "/grpc.health.v1.Health/Check",
+        Cardinality.UNARY_UNARY,
+        HealthCheckRequest,
+        HealthCheckResponse,
+        timeout=READINESS_TIMEOUT,
+    )
+    try:
+        async with call:
+            await call.send_message(HealthCheckRequest(), end=True)
+            answer = await call.recv_message()
+    except GRPCError as error:
+        return Response(f"{error.status.name}: {error.message or ''}", 503, content_type=TEXT)
+    assert answer is not None
+    if answer.status != HealthCheckResponseServingStatus.SERVING:
+        name = HealthCheckResponseServingStatus.try_value(answer.status).name
+        return Response(f"the backend is {name or answer.status}", 503, content_type=TEXT)
+    return Response(HELLO, content_type=TEXT)
+
+
+async def _stream(app: "Gateway", kind: Kind) -> Response | None:
+    """Relay a WebSocket to a stream."""
+    scope = websocket.scope
+    if not is_allowed(scope["headers"], scope["scheme"], app.settings.http_allowed_origins):
+        return _error(Status.PERMISSION_DENIED, "the origin is not allowed")
+    context = _context(scope)
+    socket = current_socket(websocket)
+    close = DRAINING
+    with app.drain.work():
+        await socket.accept([(REQUEST_ID, g.request_id)])
+        close = await relay(socket, kind, partial(_open, app, kind, context), app.settings.grpc_client_timeout)
+    await socket.close(close)
+    return None
+
+
+def _open(app: "Gateway", kind: Kind, context: CallContext) -> Call:
+    return app.channel.request(
+        kind.path,
+        kind.cardinality,
+        StreamMessage,
+        StreamResponse,
+        timeout=context.timeout,
+        metadata=context.metadata,
+    )
+
+
+def key_of(raw: bytes, root_path: str = "") -> str:
+    """The key of ``/grpc/{key}``: what stands in the request line after it, percent-decoded once.
+
+    Args:
+        raw: The target of the request, without the query.
+        root_path: Where the application is mounted.
+
+    Raises:
+        UnicodeDecodeError: It is not UTF-8.
+        NotFound: The slash before it is an encoded one.
+    """
+    if not raw.startswith(b"/"):  # RFC 9112 §3.2.2: the whole URL may stand there.
+        raw = urlsplit(raw).path
+    parts = raw.removeprefix(root_path.encode()).split(b"/", 2)
+    if len(parts) < 3 or not parts[2]:
+        raise NotFound
+    return unquote_to_bytes(parts[2]).decode()
+
+
+def _context(scope: HTTPScope | WebsocketScope) -> CallContext:
+    client = scope["client"]
+    return call_context(scope["headers"], g.request_id, client[0] if client else None)
+
+
+async def _name_request() -> None:
+    g.request_id = request_id_of(request.scope["headers"])
+
+
+async def _name_websocket() -> None:
+    g.request_id = request_id_of(websocket.scope["headers"])
+
+
+async def _finish(app: "Gateway", response: Response) -> Response:
+    response.headers[REQUEST_ID] = g.request_id
+    if app.drain.started and request.http_version.startswith("1"):
+        response.headers["connection"] = "close"  # The client's next request is better sent elsewhere.
+    return response
+
+
+async def _finish_rejection(response: Response | None) -> Response | None:
+    if response is not None:
+        response.headers[REQUEST_ID] = g.request_id
+    return response
+
+
+async def _http_error(error: HTTPException) -> Response:
+    """Errors of Quart's own: no such route, no such method, our own faults."""
+    if isinstance(error, WebsocketMismatch) and has_request_context():
+        response = _error(Status.FAILED_PRECONDITION, "this route takes WebSockets", 426)
+        response.headers["upgrade"] = "websocket"
+        return response
+    http_status = error.code or 500
+    text = "the gateway failed" if http_status >= 500 else error.name
+    response = _error(status_of_http_error(http_status), text, http_status)
+    for name, value in error.get_headers():
+        if name.lower() not in {"content-type", "content-length"}:
+            response.headers[name] = value
+    return response
+
+
+async def _bad_header(error: BadHeaderError) -> Response:
+    return _error(Status.INVALID_ARGUMENT, str(error))
+
+
+def _error(status: Status, message: str | None, http_status: int | None = None) -> Response:
+    body = error_body(status, message)
+    return Response(body, http_status or HTTP_STATUS[status], content_type="application/json")

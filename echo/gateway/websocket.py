@@ -1,0 +1,201 @@
+"""One WebSocket as the relay sees it, straight on ASGI, and its place in Quart.
+
+Quart routes the handshake and gives it a request context; from then on nothing of Quart or Quart-Trio stands between
+the relay and the server. Their own WebSocket class would cancel the handler when the client leaves (so that a call
+could not be ended in good order), fail on an empty binary message, close with 1000 when the handler fails, and queue
+every message twice.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Literal, cast
+
+import trio
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, WebsocketScope
+from quart.wrappers import Response, Websocket
+from quart_trio.wrappers import TrioWebsocket
+from werkzeug.datastructures import Headers
+
+from echo.gateway.status import DRAINING, Close, close_of_failed_call
+from echo.rpc import Status
+
+if TYPE_CHECKING:
+    from echo.gateway.application import Gateway
+
+log = logging.getLogger(__name__)
+
+CLOSE_TIMEOUT: Final = 5.0  # Seconds the client has to answer our close frame, or to have sent what it was sending.
+LAST_WORDS: Final = 1.0  # Seconds for a close frame once the server ends the connection.
+
+SEND_TEXTS: Final = "echo.websocket.send_texts"
+"""A message that `echo.gateway.frames` takes in addition to ASGI's own: several texts that go out in one write. It says
+so by a key of this name in the scope's state."""
+
+FAULT: Final = close_of_failed_call(Status.INTERNAL, "the gateway failed")
+
+
+class End(Enum):
+    """What `Socket.receive` gives once there are no more messages."""
+
+    GONE = "the client has left, with a close frame or without"
+    TOO_BIG = "the client sent a message over the limit; it is still there"
+
+
+class Socket:
+    """An accepted (or not yet accepted) WebSocket. One task receives, one sends; `close` is for the one that sends.
+
+    Attributes:
+        accepted: The upgrade has been made.
+        closed: There is nothing more to send: we have closed it, or the client is gone.
+    """
+
+    def __init__(
+        self, scope: WebsocketScope, receive: ASGIReceiveCallable, send: ASGISendCallable, max_message_size: int
+    ) -> None:
+        self.accepted = False
+        self.closed = False
+        self._receive = receive
+        self._send = send
+        self._max_message_size = max_message_size
+        self._takes_texts = SEND_TEXTS in scope["state"]
+
+    async def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Make the upgrade, with these headers in the response."""
+        self.accepted = True
+        encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+        await self._send({"type": "websocket.accept", "subprotocol": None, "headers": encoded})
+
+    async def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Answer the handshake with an HTTP response instead of the upgrade."""
+        self.closed = True
+        encoded = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+        await self._send({"type": "websocket.http.response.start", "status": status, "headers": encoded})
+        await self._send({"type": "websocket.http.response.body", "body": body, "more_body": False})
+
+    async def receive(self) -> str | bytes | Literal[End.GONE, End.TOO_BIG]:
+        """The next message, or that there will be none. Not to be called again after `End`."""
+        event = await self._receive()
+        if event["type"] != "websocket.receive":
+            self.closed = True
+            return End.GONE
+        text, octets = event.get("text"), event.get("bytes")
+        if text is not None:
+            # UTF-8 takes up to four bytes for a character: mostly there is no need to count.
+            size = len(text) if 4 * len(text) <= self._max_message_size or text.isascii() else len(text.encode())
+            return text if size <= self._max_message_size else End.TOO_BIG
+        if octets is not None and len(octets) <= self._max_message_size:
+            return octets
+        return End.TOO_BIG  # Without either: `echo.gateway.frames` has not kept it.
+
+    async def send(self, texts: Sequence[str]) -> None:
+        """Send text messages. Waits while the client takes none; does nothing once it is gone."""
+        if self._takes_texts and len(texts) > 1:
+            await self._send(cast("ASGISendEvent", {"type": SEND_TEXTS, "texts": texts}))
+            return
+        for text in texts:
+            await self._send({"type": "websocket.send", "bytes": None, "text": text})
+
+    async def close(self, close: Close) -> None:
+        """Send a close frame and wait, a bounded time, for the client's; does nothing if the socket is closed.
+
+        What the client sends meanwhile is read and dropped: if it lay unread when the connection is closed, TCP would
+        reset the connection, and the client might never see our close frame (RFC 6455 §7.1.1).
+        """
+        if self.closed:
+            return
+        await self.say_close(close)
+        with trio.move_on_after(CLOSE_TIMEOUT):
+            while (await self._receive())["type"] == "websocket.receive":
+                pass
+
+    async def say_close(self, close: Close) -> None:
+        """Send a close frame and leave it at that."""
+        self.closed = True
+        await self._send({"type": "websocket.close", "code": close.code, "reason": close.reason})
+
+
+class GatewayWebsocket(TrioWebsocket):
+    """Quart's view of the handshake, and beside it the socket to use."""
+
+    socket: Socket
+
+
+class SocketConnection:
+    """Runs the handler of one WebSocket; Quart's ``asgi_websocket_class``.
+
+    However the handler ends, the client hears how: with the code that the handler closed with; with 1011 if it failed;
+    with 1001 if the server cancelled it. A response instead of an upgrade goes out as such.
+    """
+
+    def __init__(self, app: "Gateway", scope: WebsocketScope) -> None:
+        self._app = app
+        self._scope = scope
+
+    async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve the WebSocket until it is closed."""
+        socket = Socket(self._scope, receive, send, self._app.settings.grpc_max_message_size)
+        if (await receive())["type"] != "websocket.connect":
+            return
+        websocket = self._websocket(socket)
+        try:
+            response = await self._app.handle_websocket(websocket)
+        except trio.Cancelled:
+            await _say_goodbye(socket)
+            raise
+        except BaseExceptionGroup as group:
+            if group.subgroup(trio.Cancelled) is not None:
+                await _say_goodbye(socket)
+            raise
+        if not socket.accepted:
+            await _reject(socket, response)
+        elif not socket.closed:  # A handler that ends in good order has closed it. Quart has logged the other.
+            await socket.close(FAULT)
+
+    def _websocket(self, socket: Socket) -> GatewayWebsocket:
+        """What Quart routes by; whatever it would receive or send by goes past it."""
+        scope = self._scope
+        headers = Headers((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in scope["headers"])
+        websocket = GatewayWebsocket(
+            scope["path"].removeprefix(scope["root_path"]) or " ",  # A path that no route has.
+            scope["query_string"],
+            scope["scheme"],
+            headers,
+            scope["root_path"],
+            scope["http_version"],
+            list(scope["subprotocols"]),
+            _unused,
+            _unused,
+            _unused,
+            _unused,
+            scope,
+        )
+        websocket.socket = socket
+        return websocket
+
+
+async def _say_goodbye(socket: Socket) -> None:
+    """Tell the client that the server goes away, though we are cancelled: it is a few bytes, and we wait for nothing.
+
+    Under plain Hypercorn, cancelling is the only word that a handler gets of a shutdown.
+    """
+    if socket.accepted and not socket.closed:
+        with trio.move_on_after(LAST_WORDS, shield=True):
+            await socket.say_close(DRAINING)
+
+
+async def _reject(socket: Socket, response: object) -> None:
+    if isinstance(response, Response):
+        body = await response.get_data(as_text=False)
+        await socket.reject(response.status_code, dict(response.headers), body)
+    else:
+        await socket.reject(500, {}, b"")
+
+
+async def _unused(*_: object) -> None:
+    raise NotImplementedError("use GatewayWebsocket.socket")
+
+
+def current_socket(websocket: Websocket) -> Socket:
+    """The socket of the WebSocket that is being handled, from Quart's ``websocket``."""
+    return cast("GatewayWebsocket", websocket).socket

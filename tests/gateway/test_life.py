@@ -1,0 +1,215 @@
+"""Alive or gone: pings, silent peers, peers that take nothing, long calls, and ends that nobody waits for."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import suppress
+
+import pytest
+import trio
+import trio.testing
+from wsproto.utilities import LocalProtocolError
+
+from echo.gateway.connection import PATIENCE, PING_INTERVAL
+from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
+from echo.pb.com.gopay.echo import Message, Response, ServerBase
+from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
+from tests.support.gateway import http_get_on, running_gateway
+from tests.support.websocket import Closed, WebSocket, open_websocket
+
+HELLO = '{"stream_id":"a","message":"hi"}'
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+BIDIRECTIONAL = "/ws/stream/bidirectional"
+SERVER = "/ws/stream/server"
+
+
+class Unhurried(ServerBase):
+    """A unary call that takes its time."""
+
+    async def get_reply(self, message: Message) -> Response:
+        await trio.sleep(float(message.message))
+        return Response(success=True, response="at last")
+
+
+class Patient(StreamingServerBase):
+    """Streams that last."""
+
+    def __init__(self) -> None:
+        self.started = trio.Event()
+        self.ended = trio.Event()
+        self.ended_at = 0.0
+        self.sent = 0
+
+    async def bidirectional_stream(
+        self, stream_message_iterator: AsyncIterator[StreamMessage]
+    ) -> AsyncIterator[StreamResponse]:
+        self.started.set()
+        try:
+            async for message in stream_message_iterator:
+                if message.message == "deaf":
+                    await trio.sleep_forever()
+                yield StreamResponse(response=message.message)
+        finally:
+            self.ended_at = trio.current_time()
+            self.ended.set()
+
+    async def server_stream(self, stream_message: StreamMessage) -> AsyncIterator[StreamResponse]:
+        assert stream_message.stream_id
+        self.started.set()
+        try:
+            while True:
+                self.sent += 1
+                yield StreamResponse(sequence_number=self.sent, response="x" * 10_000)
+        finally:
+            self.ended_at = trio.current_time()
+            self.ended.set()
+
+
+async def stands_still(service: Patient) -> int:
+    """Wait until the service can send no more; how many messages that took."""
+    before = -1
+    while before != service.sent:
+        before = service.sent
+        await trio.testing.wait_all_tasks_blocked(0.2)
+    return before
+
+
+async def everything(socket: WebSocket) -> bytes:
+    """What comes until the end of the connection."""
+    return b"".join([data async for data in socket.stream])
+
+
+async def answer_pings(socket: WebSocket) -> None:
+    await socket.receive()
+
+
+async def test_an_idle_but_live_socket_stays_open_for_hours(clock: trio.testing.MockClock) -> None:
+    async with running_gateway() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer_pings, socket)
+            began = trio.current_time()
+            await trio.sleep(3 * 3600 + 1)
+            assert socket.pings == (trio.current_time() - began) // PING_INTERVAL > 300
+            nursery.cancel_scope.cancel()
+        await socket.send(HELLO)
+        assert '"response":"from server: hi"' in str(await socket.receive())
+
+
+async def test_a_peer_without_a_sign_of_life_is_dropped_and_its_call_cancelled(clock: trio.testing.MockClock) -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        await socket.send(HELLO)
+        await socket.receive()
+        silent_since = trio.current_time()
+        await service.ended.wait()  # The client is there, but answers no ping.
+        assert PATIENCE <= service.ended_at - silent_since < PATIENCE + 1
+        assert await everything(socket) == 2 * b"\x89\x00"  # Pings it did get.
+
+
+async def test_any_byte_is_a_sign_of_life(clock: trio.testing.MockClock) -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        for byte in b"\x81\xa0\x00\x00\x00\x00" + HELLO.encode():
+            await trio.sleep(PATIENCE - 1)
+            await socket.stream.send_all(bytes([byte]))
+        assert '"response":"hi"' in str(await socket.receive())
+
+
+async def test_a_peer_that_takes_nothing_is_dropped_though_a_send_to_it_is_stuck(
+    clock: trio.testing.MockClock,
+) -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway, open_websocket(gateway.port, SERVER) as socket:
+        await socket.send(HELLO)
+        await service.started.wait()
+        await service.ended.wait()
+        assert service.ended_at < 2 * PATIENCE
+
+
+async def test_a_peer_that_reads_slowly_is_alive(clock: trio.testing.MockClock) -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway, open_websocket(gateway.port, SERVER) as socket:
+        await socket.send(HELLO)
+        await stands_still(service)
+        for _ in range(20):  # Ever behind by megabytes: what pings there are among them it gets far too late.
+            await trio.sleep(PATIENCE / 3)
+            taken = 0
+            while taken < 1_000_000:
+                data = await socket.stream.receive_some(1_000_000 - taken)
+                assert data
+                taken += len(data)
+        assert not service.ended.is_set()
+        stopped_at = trio.current_time()
+        await service.ended.wait()
+        assert service.ended_at - stopped_at < 2 * PATIENCE
+
+
+async def test_a_peer_that_vanishes_while_the_server_takes_nothing_from_it_is_missed(
+    clock: trio.testing.MockClock,
+) -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        await socket.send('{"stream_id":"a","message":"deaf"}')
+        await send_until_stuck(socket, HELLO + " " * 100_000)
+        await socket.reset()
+        left_at = trio.current_time()
+        await service.ended.wait()  # Nobody reads from the socket; that it can't be written to has to do.
+        assert service.ended_at - left_at <= PATIENCE
+
+
+async def test_a_long_call_over_http_is_not_cut_off(clock: trio.testing.MockClock) -> None:
+    async with running_gateway([Unhurried()]) as gateway:
+        answer = await http_get_on(gateway.port, f"/grpc/{3 * PATIENCE}", {"Grpc-Timeout": "1H"})
+        assert answer.status == 200
+        assert answer.body.endswith(b":at last:success:true")
+
+
+async def test_a_client_that_does_not_answer_the_close_frame_is_not_waited_for(clock: trio.testing.MockClock) -> None:
+    async with running_gateway() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        began = trio.current_time()
+        await socket.send("")
+        assert await everything(socket) == b"\x88\x02\x03\xe8"
+        assert CLOSE_TIMEOUT <= trio.current_time() - began < CLOSE_TIMEOUT + LAST_WORDS
+
+
+async def test_a_client_that_keeps_sending_hears_why_its_call_ended() -> None:
+    async with running_gateway() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        await socket.send('{"message":"no stream id"}')
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(send_much, socket)
+            assert await socket.receive() == Closed(1011, "INVALID_ARGUMENT: stream_id is required")
+            nursery.cancel_scope.cancel()
+
+
+async def send_much(socket: WebSocket) -> None:
+    with suppress(LocalProtocolError, trio.BrokenResourceError):  # As soon as the other task has answered the close.
+        for _ in range(20_000):
+            await socket.send(HELLO)
+
+
+async def test_everything_that_was_sent_before_a_pause_arrives_after_it() -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway, open_websocket(gateway.port, SERVER) as socket:
+        await socket.send(HELLO)
+        sent = await stands_still(service)
+        assert sent * 10_000 < 16_000_000  # What the windows and the kernel's buffers hold.
+        numbers = [json.loads(str(await socket.receive()))["sequence_number"] for _ in range(sent + 500)]
+        assert numbers == list(range(1, sent + 501))
+
+
+async def send_until_stuck(socket: WebSocket, text: str, most: int = 1_000_000) -> int:
+    """Send the message until nobody takes it any more, in virtual time; gives how often it went out."""
+    for sent in range(most):
+        with trio.move_on_after(1) as waiting:
+            await socket.send(text)
+        if waiting.cancelled_caught:
+            return sent
+    raise AssertionError("it is all taken")
+
+
+@pytest.mark.parametrize("target", [BIDIRECTIONAL, "/ws/stream/client"])
+async def test_who_does_not_read_the_answers_to_invalid_messages_is_not_read_any_more(
+    target: str, clock: trio.testing.MockClock
+) -> None:
+    async with running_gateway() as gateway, open_websocket(gateway.port, target, buffer=4096) as socket:
+        await send_until_stuck(socket, "nonsense", most=100_000)
