@@ -437,7 +437,7 @@ async def test_a_server_that_stops_with_grace_lets_the_call_finish() -> None:
             except GRPCError as error:
                 late = error.status
             if patience.cancelled_caught:
-                # Now and then grpcio accepts a connection in the moment it closes its port, and never says a word on it.
+                # Now and then grpcio accepts a connection in the moment it closes its port, and never speaks on it.
                 late = Status.UNAVAILABLE
         assert late in (Status.UNAVAILABLE, Status.CANCELLED)  # The latter while it is about to say so.
         await stream.send_message(StreamMessage(stream_id="a", message="last"), end=True)
