@@ -93,4 +93,6 @@ def _config(settings: Settings) -> Config:
     config.errorlog = logging.getLogger("hypercorn.error")
     if settings.log_level == "debug":
         config.accesslog = logging.getLogger("hypercorn.access")
+    else:
+        config.errorlog.setLevel(logging.WARNING)  # Below it, Hypercorn says what our caller announces.
     return config
