@@ -12,7 +12,7 @@ from echo.transport.call import Call, ClientCall
 from echo.transport.keepalive import Keepalive
 from echo.transport.session import Session
 from echo.transport.signal import Signal
-from echo.wire.connection import ClientConnection
+from echo.wire.client import ClientConnection
 from echo.wire.errors import LocalProtocolError
 from echo.wire.events import CallEnded, Event, GoAwayReceived, ResponseStarted, SettingsReceived, StreamReset
 from echo.wire.head import Request, Trailers

@@ -18,10 +18,11 @@ from h2.errors import ErrorCodes
 from echo.transport.call import Call, ServerCall
 from echo.transport.keepalive import Keepalive
 from echo.transport.session import Session
-from echo.wire.connection import LAST_STREAM_ID, ServerConnection
+from echo.wire.connection import LAST_STREAM_ID
 from echo.wire.events import Event, HalfClosed, PingAcknowledged, RequestStarted, StreamReset
 from echo.wire.head import Trailers
 from echo.wire.limits import Limits
+from echo.wire.server import ServerConnection
 from echo.wire.status import Status
 
 log = logging.getLogger(__name__)

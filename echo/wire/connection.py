@@ -3,9 +3,9 @@
 Theory of operation
 -------------------
 Bytes from the peer go into `Connection.receive`, which yields events; what the application does goes into the methods
-of `ServerConnection` and `ClientConnection`; bytes for the peer come out of `Connection.take_output`. Nothing here
-waits, so between two awaits of the caller the state of the connection is whole: header lists enter HPACK's table in
-the order they leave, and a reset needs nobody's turn.
+here and in the two roles, `echo.wire.server` and `echo.wire.client`; bytes for the peer come out of
+`Connection.take_output`. Nothing here waits, so between two awaits of the caller the state of the connection is whole:
+header lists enter HPACK's table in the order they leave, and a reset needs nobody's turn.
 
 Outgoing messages do not become DATA frames when they are sent but when output is taken. Each stream has a buffer; the
 streams with something to send stand in a ring and put one frame each into the output, until it is full or the windows
@@ -18,52 +18,37 @@ streams' windows already, and a stream nobody reads must not stop the others. A 
 as the application takes messages (RFC 9113 §6.9). Updates are sent when half a window has gathered.
 """
 
-import math
 from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Final, cast
 
 import h2.events as h2_events
 from h2.errors import ErrorCodes
-from h2.exceptions import NoAvailableStreamIDError
 from h2.settings import SettingCodes
 
 from echo.wire.errors import LocalProtocolError
 from echo.wire.events import (
-    CallEnded,
     ConnectionFailed,
     DataReceived,
     Event,
     GoAwayReceived,
-    HalfClosed,
     PingAcknowledged,
-    RequestStarted,
-    ResponseStarted,
     SettingsReceived,
     StreamReset,
 )
 from echo.wire.head import (
     Fields,
-    Rejected,
-    Request,
-    Response,
-    Trailers,
-    parse_request,
-    parse_response,
-    parse_trailers,
 )
 from echo.wire.http2 import HTTP2, FloodError, FrameError
 from echo.wire.limits import Limits
 from echo.wire.outbound import OutboundBuffer
-from echo.wire.status import Status
 
 LAST_STREAM_ID: Final = 2**31 - 1
-MAX_PING_STRIKES: Final = 2
 
-_END_STREAM: Final[list[tuple[str, str]]] = []  # As an "end": nothing follows the messages but the flag.
+END_STREAM: Final[list[tuple[str, str]]] = []  # As an "end": nothing follows the messages but the flag.
 
 
-class _Stream:
+class Stream:
     """The wire's own record of an open stream."""
 
     __slots__ = ("credit", "end", "head_sent", "id", "outbound", "peer_ended", "queued")
@@ -78,8 +63,9 @@ class _Stream:
         self.credit = 0  # Bytes taken by the application since the last WINDOW_UPDATE.
 
 
-def _fields(event: h2_events.RequestReceived | h2_events.ResponseReceived | h2_events.TrailersReceived) -> Fields:
-    return cast("Fields", event.headers or ())  # Strings, since `HTTP2` has a header_encoding.
+def fields_of(event: h2_events.RequestReceived | h2_events.ResponseReceived | h2_events.TrailersReceived) -> Fields:
+    """An event's header list: strings, since `HTTP2` has a header_encoding."""
+    return cast("Fields", event.headers or ())
 
 
 class Connection:
@@ -88,8 +74,8 @@ class Connection:
     def __init__(self, limits: Limits, *, client: bool) -> None:
         self._h2 = HTTP2(client=client, limits=limits)
         self._limits = limits
-        self._streams: dict[int, _Stream] = {}
-        self._ring: deque[_Stream] = deque()
+        self._streams: dict[int, Stream] = {}
+        self._ring: deque[Stream] = deque()
         self._credit = 0
         self._relieved: list[int] = []
         self._now = 0.0
@@ -164,7 +150,7 @@ class Connection:
         relieved, self._relieved = self._relieved, []
         return relieved
 
-    def _send_frame(self, stream: _Stream) -> bool:
+    def _send_frame(self, stream: Stream) -> bool:
         """Move one DATA frame of the stream, and its end, to the output; tell whether there is more to move now."""
         http2 = self._h2
         unsent = len(stream.outbound)
@@ -172,7 +158,7 @@ class Connection:
             size = min(unsent, http2.local_flow_control_window(stream.id), http2.max_outbound_frame_size)
             if size <= 0:
                 return False  # A window is spent: its update puts the stream back into the ring.
-            ends = size == unsent and stream.end is _END_STREAM
+            ends = size == unsent and stream.end is END_STREAM
             http2.send_data(stream.id, stream.outbound.take(size), end_stream=ends)
             self._spoke = True
             left = unsent - size
@@ -184,7 +170,7 @@ class Connection:
                 self._ended_locally(stream)
                 return False
         if stream.end is not None:
-            if stream.end is _END_STREAM:
+            if stream.end is END_STREAM:
                 http2.end_stream(stream.id)
             else:
                 http2.send_headers(stream.id, stream.end, end_stream=True)
@@ -192,12 +178,12 @@ class Connection:
             self._ended_locally(stream)
         return False
 
-    def _enqueue(self, stream: _Stream) -> None:
+    def _enqueue(self, stream: Stream) -> None:
         if not stream.queued:
             stream.queued = True
             self._ring.append(stream)
 
-    def _ended_locally(self, stream: _Stream) -> None:
+    def _ended_locally(self, stream: Stream) -> None:
         """Our side of the stream is complete and in the output."""
 
     # Streams
@@ -240,13 +226,13 @@ class Connection:
                 self._h2.increment_flow_control_window(stream.credit, stream_id)
                 stream.credit = 0
 
-    def _sending(self, stream_id: int) -> _Stream:
+    def _sending(self, stream_id: int) -> Stream:
         stream = self._streams.get(stream_id)
         if stream is None or stream.end is not None:
             raise LocalProtocolError(f"stream {stream_id} takes no more messages")
         return stream
 
-    def _forget(self, stream: _Stream) -> None:
+    def _forget(self, stream: Stream) -> None:
         """Release the record of a stream that is over; whoever waits for its buffer is told."""
         del self._streams[stream.id]
         stream.outbound.clear()
@@ -309,174 +295,3 @@ class Connection:
 
     def _on_goaway(self, event: h2_events.ConnectionTerminated) -> Event:
         return GoAwayReceived(event.last_stream_id or 0, int(event.error_code or 0), event.additional_data or b"")
-
-
-class ServerConnection(Connection):
-    """The server's role: requests come in, responses go out."""
-
-    _resets_cost = True
-
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits, client=False)
-        self._ping_strikes = 0
-        self._last_ping = -math.inf
-        self._translate[h2_events.PingReceived] = self._on_ping
-        self._translate[h2_events.RequestReceived] = self._on_request
-        self._translate[h2_events.StreamEnded] = self._on_stream_ended
-
-    def send_response(self, stream_id: int, response: Response) -> None:
-        """Queue the response's head.
-
-        Raises:
-            LocalProtocolError: It was already sent, or the stream is over.
-            ValueError, TypeError: The metadata cannot be sent.
-        """
-        stream = self._sending(stream_id)
-        if stream.head_sent:
-            raise LocalProtocolError(f"the head of stream {stream_id} was already sent")
-        self._h2.send_headers(stream_id, response.fields())
-        stream.head_sent = True
-        self._spoke = True
-
-    def send_trailers(self, stream_id: int, trailers: Trailers) -> bool:
-        """End the call once its messages are sent; tell whether that could be done on the spot.
-
-        If not, the stream is over when `take_relieved` names it and `is_open` denies it.
-
-        Raises:
-            LocalProtocolError: The call was already ended, or the stream is over.
-            ValueError, TypeError: The metadata cannot be sent.
-        """
-        stream = self._sending(stream_id)
-        stream.end = trailers.fields(with_head=not stream.head_sent)
-        while self._send_frame(stream) and self._h2.output_size < self._limits.max_output:
-            pass
-        if stream_id in self._streams:
-            if stream.outbound and self._h2.local_flow_control_window(stream_id) > 0:
-                self._enqueue(stream)
-            return False
-        return True
-
-    def abort(self, stream_id: int, trailers: Trailers) -> None:
-        """End the call now, leaving out what has not been sent; does nothing to a stream that is over.
-
-        A message may be cut short by it. The client hears why, which a reset could not tell it.
-        """
-        stream = self._streams.get(stream_id)
-        if stream is not None:
-            stream.outbound.clear()
-            stream.end = None
-            self.send_trailers(stream_id, trailers)
-
-    def _ended_locally(self, stream: _Stream) -> None:
-        self._forget(stream)
-        if not stream.peer_ended:
-            # The response is complete before the request: tell the client to stop sending (RFC 9113 §8.1).
-            self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
-        self._h2.forget_if_closed(stream.id)
-
-    def _on_ping(self, event: h2_events.PingReceived) -> None:  # noqa: ARG002 - h2 has answered it
-        # Like other gRPC servers: who pings for no other reason than to ask whether we are there shall not do it too
-        # often. PINGs that measure the bandwidth come with messages of ours, and do not count.
-        if self._spoke:
-            self._ping_strikes = 0
-        elif self._now - self._last_ping < self._limits.min_ping_interval:
-            self._ping_strikes += 1
-            if self._ping_strikes > MAX_PING_STRIKES:
-                raise FloodError("too_many_pings")
-        self._spoke = False
-        self._last_ping = self._now
-
-    def _on_request(self, event: h2_events.RequestReceived) -> Event | None:
-        stream_id = event.stream_id
-        try:
-            request = parse_request(_fields(event))
-        except Rejected as rejected:
-            self._h2.send_headers(stream_id, rejected.fields, end_stream=True)
-            if event.stream_ended is None:
-                self._h2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
-            self._h2.forget_if_closed(stream_id)
-            return None
-        self._streams[stream_id] = _Stream(stream_id)
-        return RequestStarted(stream_id, request)
-
-    def _on_stream_ended(self, event: h2_events.StreamEnded) -> Event | None:
-        stream = self._streams.get(event.stream_id)
-        if stream is None:
-            return None
-        stream.peer_ended = True
-        return HalfClosed(event.stream_id)
-
-
-class ClientConnection(Connection):
-    """The client's role: requests go out, responses come in."""
-
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits, client=True)
-        self._translate[h2_events.ResponseReceived] = self._on_response
-        self._translate[h2_events.TrailersReceived] = self._on_trailers
-        self._translate[h2_events.StreamEnded] = self._on_stream_ended
-
-    @property
-    def max_streams(self) -> int:
-        """How many streams the server allows at once (RFC 9113 §5.1.2)."""
-        return self._h2.remote_settings.max_concurrent_streams
-
-    def open(self, request: Request, *, end: bool = False) -> int:
-        """Queue a request's head, with ``end`` as all there is to send; returns the new stream's id.
-
-        Raises:
-            LocalProtocolError: The connection has no stream ids left.
-            ValueError, TypeError: The metadata cannot be sent.
-        """
-        fields = request.fields()
-        try:
-            stream_id = self._h2.get_next_available_stream_id()
-        except NoAvailableStreamIDError as error:
-            raise LocalProtocolError(str(error)) from error
-        self._h2.send_headers(stream_id, fields, end_stream=end)
-        stream = self._streams[stream_id] = _Stream(stream_id)
-        stream.head_sent = True
-        if end:
-            stream.end = _END_STREAM
-        return stream_id
-
-    def half_close(self, stream_id: int) -> None:
-        """Send nothing more on the stream once its messages are sent.
-
-        Raises:
-            LocalProtocolError: The stream was already half-closed, or is over.
-        """
-        stream = self._sending(stream_id)
-        stream.end = _END_STREAM
-        if stream.outbound:
-            self._enqueue(stream)
-        else:
-            self._send_frame(stream)  # The flag needs no window, so it must not stand in the ring behind those who do.
-
-    def _end(self, stream_id: int, trailers: Trailers) -> Event:
-        """The call has its status: release the stream, resetting what is still open of it."""
-        self._forget(self._streams[stream_id])
-        if not self._h2.streams[stream_id].closed:
-            self._h2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
-        self._h2.forget_if_closed(stream_id)
-        return CallEnded(stream_id, trailers)
-
-    def _on_response(self, event: h2_events.ResponseReceived) -> Event | None:
-        if event.stream_id not in self._streams:
-            return None
-        parsed = parse_response(_fields(event), ended=event.stream_ended is not None)
-        if isinstance(parsed, Trailers):
-            return self._end(event.stream_id, parsed)
-        return ResponseStarted(event.stream_id, parsed)
-
-    def _on_trailers(self, event: h2_events.TrailersReceived) -> Event | None:
-        if event.stream_id not in self._streams:
-            return None
-        return self._end(event.stream_id, parse_trailers(_fields(event)))
-
-    def _on_stream_ended(self, event: h2_events.StreamEnded) -> Event | None:
-        if event.stream_id not in self._streams:
-            self._h2.forget_if_closed(event.stream_id)
-            return None
-        return self._end(event.stream_id, Trailers(Status.UNKNOWN, "the server ended the call without a status"))

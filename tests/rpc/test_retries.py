@@ -15,8 +15,8 @@ from echo.rpc import Channel, GRPCError, Limits, Server, Status, open_channel_ov
 from echo.rpc.channel import MAX_BACKOFF, MIN_BACKOFF
 from echo.rpc.client_stream import MAX_ATTEMPTS, MAX_REPLAY
 from echo.transport.memory import MemoryStream, memory_stream_pair
-from echo.wire.connection import ServerConnection
 from echo.wire.events import HalfClosed, RequestStarted
+from echo.wire.server import ServerConnection
 from tests.support.services import (
     BIDI,
     CLIENT_STREAM,

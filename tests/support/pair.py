@@ -5,10 +5,11 @@ from typing import TypeVar
 
 from hyperframe.frame import Frame
 
-from echo.wire.connection import ClientConnection, ServerConnection
+from echo.wire.client import ClientConnection
 from echo.wire.events import Event
 from echo.wire.head import Request
 from echo.wire.limits import Limits
+from echo.wire.server import ServerConnection
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from hyperframe.frame import ContinuationFrame, GoAwayFrame, HeadersFrame, Setti
 
 from echo.rpc import Limits, Server
 from echo.transport.memory import memory_stream_pair
-from echo.wire.connection import ClientConnection
+from echo.wire.client import ClientConnection
 from echo.wire.head import Request
 from tests.support.pair import PREFACE, frames
 from tests.support.services import BIDI, ECHO, BytesCodec, BytesStream, Service

@@ -19,11 +19,13 @@ from hyperframe.frame import (
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echo.wire.connection import ClientConnection, Connection, ServerConnection
+from echo.wire.client import ClientConnection
+from echo.wire.connection import Connection
 from echo.wire.events import ConnectionFailed, DataReceived, Event, RequestStarted
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.message import encode_message
+from echo.wire.server import ServerConnection
 from tests.support.pair import PREFACE, ConnectionPair, frames, of_type
 
 SETTINGS = SettingsFrame(0).serialize()
