@@ -38,6 +38,10 @@ check: install tools style types contracts proto-check test
 test *args: install tools
     python -m pytest {{args}}
 
+# What a message costs, side by side with other servers; --quick takes half a minute. Close to nothing else should run.
+bench *flags: install
+    @python -m tests.bench {{flags}}
+
 # Formatting and lint.
 style: install
     ruff format --check --quiet
