@@ -94,5 +94,7 @@ def _config(settings: Settings) -> Config:
     if settings.log_level == "debug":
         config.accesslog = logging.getLogger("hypercorn.access")
     else:
-        config.errorlog.setLevel(logging.WARNING)  # Below it, Hypercorn says what our caller announces.
+        # Below a warning, Hypercorn says what our caller announces.
+        config.errorlog = config.errorlog.getChild("gateway")
+        config.errorlog.setLevel(logging.WARNING)
     return config
