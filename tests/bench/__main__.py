@@ -82,10 +82,10 @@ async def unary(channel: Channel, calls: int) -> None:
 
 async def measure(quick: bool) -> dict[str, dict[str, list[float]]]:
     """Microseconds of the server's CPU, by what is done, by peer, for each round."""
-    rounds = 3 if quick else 7
+    rounds = 3 if quick else 5
     loads = {
-        "streamed message": (stream, 10_000 if quick else 30_000),
-        "unary call": (unary, 1_000 if quick else 4_000),
+        "streamed message": (stream, 10_000 if quick else 20_000),
+        "unary call": (unary, 1_000 if quick else 3_000),
     }
     results: dict[str, dict[str, list[float]]] = {what: {name: [] for name in PEERS} for what in loads}
     with ExitStack() as stack:
