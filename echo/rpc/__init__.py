@@ -13,6 +13,7 @@ from echo.rpc.deadline import Deadline
 from echo.rpc.dispatch import Servable
 from echo.rpc.server import Server, serve
 from echo.rpc.server_stream import ServerStream
+from echo.rpc.stubs import bind
 from echo.transport.keepalive import Keepalive
 from echo.transport.listener import open_tcp_listener
 from echo.wire.limits import Limits
@@ -31,6 +32,7 @@ __all__ = [
     "ServerStream",
     "Status",
     "StreamTerminatedError",
+    "bind",
     "open_channel",
     "open_channel_over",
     "open_tcp_listener",

@@ -215,7 +215,7 @@ def _reason(error: OSError) -> str:
     cause: BaseException | None = error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    if isinstance(cause, OSError):
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):  # Its number is none of the system's.
         error = cause
     if error.errno is not None and error.errno > 0:  # Failed name look-ups count downwards, with words of their own.
         return os.strerror(error.errno)
@@ -290,8 +290,13 @@ async def open_channel(
             return await TLSStream.wrap(
                 stream, hostname=server_hostname or host, ssl_context=tls, standard_compatible=False
             )
-        except (anyio.BrokenResourceError, anyio.EndOfStream) as error:
-            raise OSError(f"TLS handshake failed: {error.__cause__ or 'the connection was closed'}") from error
+        except BaseException as error:
+            await anyio.aclose_forcefully(stream)
+            if isinstance(error, ssl.SSLError | ssl.CertificateError):
+                raise OSError(f"TLS handshake failed: {error}") from error
+            if isinstance(error, anyio.BrokenResourceError | anyio.EndOfStream):
+                raise OSError(f"TLS handshake failed: {error.__cause__ or 'the connection was closed'}") from error
+            raise
 
     async with open_channel_over(
         dial,

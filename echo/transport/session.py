@@ -7,6 +7,7 @@ part; when a connection ends, it is asked to finish and given a moment to.
 """
 
 import math
+import ssl
 from abc import ABC, abstractmethod
 from typing import Final, TypeVar
 
@@ -126,6 +127,9 @@ class Session(ABC):
             except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
                 self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
                 return
+            except ssl.SSLError as error:  # A record that is none, an alert of the peer's.
+                self.stop(f"the connection was lost (TLS: {error.reason or error})")
+                return
             self._last_received = anyio.current_time()
             for event in connection.receive(data, self._last_received):
                 if type(event) is DataReceived:
@@ -175,6 +179,8 @@ class Session(ABC):
                     return
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
+        except ssl.SSLError as error:
+            self.stop(f"the connection was lost (TLS: {error.reason or error})")
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
         while True:

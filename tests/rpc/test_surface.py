@@ -65,6 +65,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "ServerStream",
         "Status",
         "StreamTerminatedError",
+        "bind",
         "open_channel",
         "open_channel_over",
         "open_tcp_listener",
