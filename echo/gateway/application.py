@@ -1,16 +1,18 @@
-"""The gateway as an application: Quart-Trio, with one channel to the gRPC server that all requests share."""
+"""The gateway as an application: Quart-Trio, with a gRPC server behind it."""
 
 import ssl
+from functools import partial
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
 
+from echo.gateway.backend import Backend, open_backend
 from echo.gateway.connection import install
 from echo.gateway.drain import Drain
 from echo.gateway.routes import add_routes
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
-from echo.rpc import Channel, Keepalive, Limits, open_channel
+from echo.rpc import Keepalive, Limits, open_channel
 from echo.settings import Settings
 from echo.tls import client_context
 
@@ -20,23 +22,27 @@ MAX_BODY = 64 * 1024  # Bytes of a request's body that are taken; no route reads
 
 
 class Lifespan(TrioASGILifespan):
-    """The channel lives as long as the application is served: opened before its start, closed after its shutdown."""
+    """The way to the server is there as long as the application is served: before its start, until after its shutdown.
+
+    Not by Quart's ``while_serving``: that is a generator, and a nursery must not stand open across its ``yield``.
+    """
 
     app: "Gateway"
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Open the channel, which connects when it is first needed, and go through ASGI's lifespan."""
+        """Go through ASGI's lifespan."""
         settings = self.app.settings
         keepalive = Keepalive(settings.grpc_client_keepalive_time, settings.grpc_client_keepalive_timeout)
-        async with open_channel(
+        open_one = partial(
+            open_channel,  # Which connects when the first call needs it.
             settings.grpc_server_host,
             settings.grpc_server_port,
             tls=self.app.tls,
             server_hostname=settings.grpc_client_server_name,
             limits=Limits(max_message_size=settings.grpc_max_message_size),
             keepalive=keepalive if settings.grpc_client_keepalive else None,
-        ) as channel:
-            self.app.channel = channel
+        )
+        async with open_backend(open_one) as self.app.backend:
             await super().__call__(receive, send)
 
 
@@ -46,14 +52,14 @@ class Gateway(QuartTrio):
     Attributes:
         settings: What it was made with.
         tls: How it calls the gRPC server; None for plain text.
-        channel: To the gRPC server; there while the application is served.
+        backend: The gRPC server; there while the application is served.
         drain: What it is working on, and whether it is going down.
     """
 
     asgi_lifespan_class = Lifespan
     asgi_websocket_class = SocketConnection  # type: ignore[assignment]  # Alike in what Quart makes use of.
     websocket_class = GatewayWebsocket
-    channel: Channel
+    backend: Backend
 
     def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
         super().__init__("echo.gateway", static_folder=None)

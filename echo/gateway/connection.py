@@ -13,8 +13,10 @@ differs in this one, and why:
 - **A peer that takes nothing.** A send is shielded from cancellation, rightly, as half a frame would be the end of
   the connection. But then nothing could ever end a send to a peer that does not read, a shutdown neither. Here the
   connection is closed under it.
-- **Closed means closed.** The end of a response to ``Connection: close`` cancels the handler, in whose task Hypercorn
-  is about to close the connection; which then stays open.
+- **Closed means closed, and idle, idle.** The end of a response cancels the handler (Quart-Trio does so), in whose task
+  Hypercorn is about to close the connection, or to give it a few seconds for the next request; which then never ends.
+- **A last chance to be heard.** When Hypercorn stops, it closes connections that are idle, also those that it has just
+  accepted. Here a request that is under way may still arrive.
 - **A last chance to talk.** When Hypercorn gives connections up (after its ``graceful_timeout``), it cancels all their
   tasks; here a connection goes on to be read, for a moment, so that a close frame finds its answer.
 """
@@ -79,12 +81,13 @@ class Connection(TCPServer):
     async def protocol_send(self, event: Event) -> None:
         """Send bytes, or close the connection; for Hypercorn's protocols."""
         if isinstance(event, Closed):
-            with trio.CancelScope(shield=True):  # Neither of its two steps waits.
+            with trio.CancelScope(shield=True):  # Nothing here waits, nor below.
                 await self._close()
             await self.protocol.handle(event)
             return
         if not isinstance(event, RawData):
-            await super().protocol_send(event)
+            with trio.CancelScope(shield=True):
+                await super().protocol_send(event)
             return
         async with self.send_lock:
             try:
@@ -128,7 +131,16 @@ class Connection(TCPServer):
             await self.protocol.handle(RawData(data))
         self._reader = Reader.HANDLING
         self._gone = min(self._gone, trio.current_time())
+        await self.idle_task.stop()  # Or it would keep the connection's tasks together until it times out.
         await self.protocol.handle(Closed())
+
+    async def _idle_timeout(self) -> None:
+        with trio.move_on_after(self.config.keep_alive_timeout):
+            await self.context.terminated.wait()
+            # A request may be under way (on a new connection it surely is), which would end this wait.
+            await trio.sleep(LAST_WORDS)
+        with trio.CancelScope(shield=True):
+            await self._initiate_server_close()
 
     async def _watch(self, nursery: trio.Nursery) -> None:
         """Look after the connection while it is served."""

@@ -11,17 +11,18 @@ import trio
 
 
 class Drain:
-    """The drain of one application, and the work it is about.
-
-    Attributes:
-        started: The gateway is going down; it still takes what comes.
-    """
+    """The drain of one application, and the work it is about."""
 
     def __init__(self) -> None:
-        self.started = False
+        self._begun = trio.Event()
         self._cut = False
         self._scopes: set[trio.CancelScope] = set()
         self._waiting = trio.lowlevel.ParkingLot()
+
+    @property
+    def started(self) -> bool:
+        """The gateway is going down; it still takes what comes."""
+        return self._begun.is_set()
 
     @property
     def working(self) -> int:
@@ -44,7 +45,11 @@ class Drain:
 
     def start(self) -> None:
         """Say that the gateway is going down."""
-        self.started = True
+        self._begun.set()
+
+    async def begun(self) -> None:
+        """Wait until the gateway goes down."""
+        await self._begun.wait()
 
     async def finished(self) -> None:
         """Wait until nothing is being worked on."""

@@ -61,7 +61,7 @@ class WebSocketStream(WSStream):
         if isinstance(event, (Body, Data)):
             if not self.handshake.accepted:
                 await self._decided.wait()
-            if self.is_open:
+            if self.handshake.accepted and not self.closed:
                 self.connection.receive_data(event.data)
                 await self._handle_events()
         elif isinstance(event, Request):
@@ -120,18 +120,19 @@ class WebSocketStream(WSStream):
         if state is FrameState.REMOTE_CLOSING:
             await self._send_wsproto_event(event.response())
         elif state is FrameState.OPEN:  # wsproto could not parse what came; code and reason are its own.
-            await self._send_wsproto_event(CloseConnection(event.code, cut_reason(event.reason or "")))
+            code = CloseReason.MESSAGE_TOO_BIG if self._too_big else event.code
+            await self._send_wsproto_event(CloseConnection(code, cut_reason(event.reason or "")))
         await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def _leave(self, code: int) -> None:
-        if not self._left and self.app_put is not None:
+        if not self._left:
             self._left = True
             await self._put({"type": "websocket.disconnect", "code": int(code)})
 
     async def _put(self, event: ASGIReceiveEvent) -> None:
-        assert self.app_put is not None
-        with suppress(trio.ClosedResourceError):  # The application has ended: nobody is interested.
-            await self.app_put(event)
+        if self.app_put is not None:
+            with suppress(trio.ClosedResourceError):  # The application has ended meanwhile.
+                await self.app_put(event)
 
     def _forget_application(self) -> None:
         """Nobody receives any more: let go whoever waits for room in the application's queue, now and later."""
@@ -139,6 +140,7 @@ class WebSocketStream(WSStream):
             queue = cast("MethodType", self.app_put).__self__
             assert isinstance(queue, trio.MemorySendChannel)
             queue.close()
+            self.app_put = None
 
     async def _send_texts(self, texts: Sequence[str]) -> None:
         if not self.is_open:

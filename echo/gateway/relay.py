@@ -13,6 +13,7 @@ not read holds up the client, at a bounded number of bytes in between.
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -86,13 +87,15 @@ class Outbox:
         self._taking.unpark()
 
 
-async def relay(socket: Socket, kind: Kind, open_call: Callable[[], Call], unattended: float) -> Close:
+async def relay(
+    socket: Socket, kind: Kind, open_call: Callable[[], AbstractAsyncContextManager[Call]], unattended: float
+) -> Close:
     """Relay between a socket and a call until either ends; the socket is then to be closed as is returned.
 
     Args:
         socket: Accepted.
         kind: Which stream it is.
-        open_call: Prepares the call.
+        open_call: Prepares the call, for the length of a block.
         unattended: Seconds that a call may go on whose client has left (only if it outlives its client).
 
     Cancelling it cancels the call at once. Never raises what a client, or a server, can bring about.

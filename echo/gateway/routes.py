@@ -3,6 +3,8 @@
 A WebSocket is handled here up to the upgrade and from the close on; in between it is the relay's.
 """
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -27,6 +29,8 @@ from echo.rpc import Cardinality, GRPCError, Status
 if TYPE_CHECKING:
     from echo.gateway.application import Gateway
 
+GET_REPLY = "/com.gopay.echo.Server/GetReply"
+CHECK = "/grpc.health.v1.Health/Check"
 READINESS_TIMEOUT = 2.0  # Seconds; whoever probes waits hardly longer.
 
 TEXT = "text/plain; charset=utf-8"
@@ -65,26 +69,23 @@ async def _reply(app: "Gateway", key: str) -> Response:  # noqa: ARG001 - Decode
         message = Message(message=key_of(request.scope["raw_path"], request.scope["root_path"]))
     except UnicodeDecodeError:
         return _error(Status.INVALID_ARGUMENT, "the key is not UTF-8")
-    call = app.channel.request(
-        "/com.gopay.echo.Server/GetReply",
-        Cardinality.UNARY_UNARY,
-        Message,
-        Reply,
-        timeout=app.settings.grpc_client_timeout if context.timeout is None else context.timeout,
-        metadata=context.metadata,
-    )
+    timeout = app.settings.grpc_client_timeout if context.timeout is None else context.timeout
     response = _error(Status.UNAVAILABLE, DRAINING.reason)  # Unless there is another: the call was cut off.
     with app.drain.work():
-        try:
-            async with call:
-                await call.send_message(message, end=True)
-                reply = await call.recv_message()
-                assert reply is not None
-            success = "true" if reply.success else "false"
-            response = Response(f"{uuid4()}:{reply.response}:success:{success}", content_type=TEXT)
-        except GRPCError as error:
-            response = _error(error.status, error.message)
-    response.headers.extend(response_headers(call.initial_metadata, call.trailing_metadata))
+        async with app.backend.channel() as channel:
+            call = channel.request(
+                GET_REPLY, Cardinality.UNARY_UNARY, Message, Reply, timeout=timeout, metadata=context.metadata
+            )
+            try:
+                async with call:
+                    await call.send_message(message, end=True)
+                    reply = await call.recv_message()
+                    assert reply is not None
+                success = "true" if reply.success else "false"
+                response = Response(f"{uuid4()}:{reply.response}:success:{success}", content_type=TEXT)
+            except GRPCError as error:
+                response = _error(error.status, error.message)
+            response.headers.extend(response_headers(call.initial_metadata, call.trailing_metadata))
     return response
 
 
@@ -96,15 +97,17 @@ async def _ready(app: "Gateway") -> Response:
     """Whether requests should be sent here: the server can be reached and serves, and the gateway is not going down."""
     if app.drain.started:
         return Response("the gateway is going away", 503, content_type=TEXT)
-    call = app.channel.request(
-        "/grpc.health.v1.Health/Check",
-        Cardinality.UNARY_UNARY,
-        HealthCheckRequest,
-        HealthCheckResponse,
-        timeout=READINESS_TIMEOUT,
-    )
     try:
-        async with call:
+        async with (
+            app.backend.channel() as channel,
+            channel.request(
+                CHECK,
+                Cardinality.UNARY_UNARY,
+                HealthCheckRequest,
+                HealthCheckResponse,
+                timeout=READINESS_TIMEOUT,
+            ) as call,
+        ):
             await call.send_message(HealthCheckRequest(), end=True)
             answer = await call.recv_message()
     except GRPCError as error:
@@ -131,15 +134,20 @@ async def _stream(app: "Gateway", kind: Kind) -> Response | None:
     return None
 
 
-def _open(app: "Gateway", kind: Kind, context: CallContext) -> Call:
-    return app.channel.request(
-        kind.path,
-        kind.cardinality,
-        StreamMessage,
-        StreamResponse,
-        timeout=context.timeout,
-        metadata=context.metadata,
-    )
+@asynccontextmanager
+async def _open(app: "Gateway", kind: Kind, context: CallContext) -> AsyncIterator[Call]:
+    async with (
+        app.backend.channel() as channel,
+        channel.request(
+            kind.path,
+            kind.cardinality,
+            StreamMessage,
+            StreamResponse,
+            timeout=context.timeout,
+            metadata=context.metadata,
+        ) as call,
+    ):
+        yield call
 
 
 def key_of(raw: bytes, root_path: str = "") -> str:

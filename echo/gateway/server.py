@@ -1,6 +1,7 @@
 """Serving the gateway with Hypercorn's trio worker, in the caller's own event loop, and draining it in good order."""
 
 import logging
+import select
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
@@ -27,9 +28,9 @@ async def serve_gateway(
 ) -> None:
     """Serve the gateway until ``shutdown()`` returns and it has drained.
 
-    The drain: ``/readyz`` says 503 at once, everything else goes on as before, for at most ``shutdown_grace`` seconds.
-    It ends sooner if nothing is being worked on. Then WebSockets that are left are closed with 1001, calls over HTTP
-    answered with 503, and nothing more is accepted.
+    The drain: ``/readyz`` says 503 at once, everything else goes on as before, new connections included, until nothing
+    is being worked on, or for ``shutdown_grace`` seconds at most. Then nothing more is accepted. What is left when the
+    grace period ends is cut off: WebSockets are closed with 1001, calls over HTTP answered with 503.
 
     Args:
         settings: Where to listen, whom to call.
@@ -43,35 +44,57 @@ async def serve_gateway(
 
     Cancelling it closes everything at once; clients of WebSockets are still told, if they take it.
     """
-    app = create_app(settings)
+    app, config, grace = create_app(settings), _config(settings), settings.shutdown_grace
     with ExitStack() as stack:
         sockets = [stack.enter_context(found) for found in await _listen(settings.http_bind, settings.http_port)]
         async with trio.open_nursery() as nursery:
-            addresses: list[str] = await nursery.start(
-                partial(
-                    worker_serve,
-                    wrap_app(app, 0, "asgi"),
-                    _config(settings),
-                    sockets=Sockets([], sockets, []),
-                    shutdown_trigger=partial(_drained, app.drain, shutdown, settings.shutdown_grace),
-                )
+            nursery.start_soon(_cut_off, app.drain, grace)
+            await worker_serve(
+                wrap_app(app, 0, "asgi"),
+                config,
+                sockets=Sockets([], sockets, []),
+                shutdown_trigger=partial(_stop_accepting, app.drain, shutdown, grace, sockets, config),
+                task_status=task_status,
             )
-            task_status.started(addresses)
+            nursery.cancel_scope.cancel()
 
 
-async def _drained(drain: Drain, shutdown: Callable[[], Awaitable[None]], grace: float) -> None:
-    """Wait for the shutdown, then until the application has drained. Hypercorn accepts until this returns."""
+async def _stop_accepting(
+    drain: Drain,
+    shutdown: Callable[[], Awaitable[None]],
+    grace: float,
+    sockets: list[socket.socket],
+    config: Config,
+) -> None:
+    """Return when Hypercorn shall accept nothing more; it then waits for the connections that are open."""
     await shutdown()
+    deadline = trio.current_time() + grace
     drain.start()
-    with trio.move_on_after(grace):
+    with trio.CancelScope(deadline=deadline):
         await drain.finished()
+        await _taken(sockets)
+    left = max(0.0, deadline - trio.current_time())
+    config.graceful_timeout = left + CLOSE_TIMEOUT + LAST_WORDS  # Read by Hypercorn next.
+
+
+async def _cut_off(drain: Drain, grace: float) -> None:
+    """End what is still going on when the grace period is over."""
+    await drain.begun()
+    await trio.sleep(grace)
     drain.cut()
-    with trio.move_on_after(CLOSE_TIMEOUT):
-        await drain.finished()
+
+
+async def _taken(sockets: list[socket.socket]) -> None:
+    """Wait until every connection that the kernel has made for us is accepted: closing the socket would reset them."""
+    waiting = select.poll()
+    for listener in sockets:
+        waiting.register(listener, select.POLLIN)
+    while waiting.poll(0):
+        await trio.lowlevel.checkpoint()
 
 
 async def _listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on every address of ``host``, on the same port."""
+    """Sockets that listen on every address of ``host``; port 0 is another free one for each."""
     listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
     return [_plain(listener) for listener in listeners]
 
@@ -86,7 +109,6 @@ def _plain(listener: trio.SocketListener) -> socket.socket:
 def _config(settings: Settings) -> Config:
     """Hypercorn's configuration. Pings and dead peers are `echo.gateway.connection`'s, so its own are off."""
     config = Config()
-    config.graceful_timeout = LAST_WORDS  # The grace period has passed before.
     config.websocket_max_message_size = settings.grpc_max_message_size
     config.include_server_header = False
     # Loggers, not names, so that Hypercorn adds no handlers of its own. A line for each request costs more than it.

@@ -104,15 +104,11 @@ class Socket:
         """
         if self.closed:
             return
-        await self.say_close(close)
+        self.closed = True
+        await self._send({"type": "websocket.close", "code": close.code, "reason": close.reason})
         with trio.move_on_after(CLOSE_TIMEOUT):
             while (await self._receive())["type"] == "websocket.receive":
                 pass
-
-    async def say_close(self, close: Close) -> None:
-        """Send a close frame and leave it at that."""
-        self.closed = True
-        await self._send({"type": "websocket.close", "code": close.code, "reason": close.reason})
 
 
 class GatewayWebsocket(TrioWebsocket):
@@ -175,13 +171,13 @@ class SocketConnection:
 
 
 async def _say_goodbye(socket: Socket) -> None:
-    """Tell the client that the server goes away, though we are cancelled: it is a few bytes, and we wait for nothing.
+    """Tell the client that the server goes away, though we are cancelled: there is no later moment to do so.
 
-    Under plain Hypercorn, cancelling is the only word that a handler gets of a shutdown.
+    Under plain Hypercorn, being cancelled is the only word that a handler gets of a shutdown.
     """
     if socket.accepted and not socket.closed:
         with trio.move_on_after(LAST_WORDS, shield=True):
-            await socket.say_close(DRAINING)
+            await socket.close(DRAINING)
 
 
 async def _reject(socket: Socket, response: object) -> None:

@@ -4,13 +4,14 @@ import re
 
 import pytest
 import trio
+import trio.testing
 from grpclib.const import Cardinality, Handler
 
 from echo.gateway.status import HTTP_STATUS
 from echo.pb.com.gopay.echo import Message, Response, ServerBase
 from echo.rpc import GRPCError, ServerStream, Status
 from echo.services import echo_services
-from tests.support.gateway import gateway_to, running_gateway
+from tests.support.gateway import gateway_to, http_get_on, running_gateway
 
 UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
@@ -38,6 +39,14 @@ class Scripted(ServerBase):
                 await trio.sleep_forever()
             finally:
                 self.cancelled.set()
+        if request.message.startswith("metadata"):
+            initial: list[tuple[str, str | bytes]] = [("first", "1"), ("raw-bin", b"\x00\xff")]
+            await stream.send_initial_metadata(metadata=initial)
+            if request.message == "metadata":
+                await stream.send_message(Response(success=True))
+            status = Status.OK if request.message == "metadata" else Status.ABORTED
+            await stream.send_trailing_metadata(status=status, metadata={"last": "2"})
+            return
         if request.message in Status.__members__:
             raise GRPCError(Status[request.message], 'said "so"')
         await stream.send_message(Response(success=request.message != "no", response=f"said {request.message}"))
@@ -117,20 +126,24 @@ async def test_readiness_follows_the_backend_s_health() -> None:
         assert answer.body == b"the backend is NOT_SERVING"
 
 
-async def test_the_deadline_of_the_settings_and_that_of_the_request() -> None:
+async def test_the_deadline_of_the_settings_and_that_of_the_request(clock: trio.testing.MockClock) -> None:
     service = Scripted()
-    async with running_gateway([service], GRPC_CLIENT_TIMEOUT="100ms") as gateway:
-        answer = await gateway.get("/grpc/hang")
-        assert answer.status == 504
-        assert answer.body.startswith(b'{"code":4,"status":"DEADLINE_EXCEEDED"')
-        with trio.fail_after(5):
+    async with running_gateway([service], GRPC_CLIENT_TIMEOUT="7s") as gateway:
+        for headers, seconds in (({}, 7), ({"Grpc-Timeout": "500m"}, 0.5), ({"Grpc-Timeout": "2M"}, 120)):
+            called_at = trio.current_time()
+            answer = await http_get_on(gateway.port, "/grpc/hang", headers)
+            assert answer.status == 504
+            assert answer.body == b'{"code":4,"status":"DEADLINE_EXCEEDED","message":"the deadline passed"}'
+            assert seconds <= trio.current_time() - called_at < seconds + 0.5
             await service.cancelled.wait()
+
+
+@pytest.mark.parametrize("malformed", ["soon", "-1S", "1.5S", "", "1", "123456789S"])
+async def test_a_malformed_deadline_is_refused(malformed: str) -> None:
     async with running_gateway([Scripted()]) as gateway:
-        assert (await gateway.get("/grpc/hang", {"Grpc-Timeout": "50m"})).status == 504
-        for malformed in ("soon", "-1S", "1.5S", ""):
-            answer = await gateway.get("/grpc/hi", {"Grpc-Timeout": malformed})
-            assert answer.status == 400
-            assert b"Grpc-Timeout" in answer.body
+        answer = await gateway.get("/grpc/hi", {"Grpc-Timeout": malformed})
+        assert answer.status == 400
+        assert answer.body.startswith(b'{"code":3,"status":"INVALID_ARGUMENT","message":"Grpc-Timeout: ')
 
 
 async def test_a_client_that_leaves_cancels_the_call() -> None:
@@ -170,12 +183,49 @@ async def test_metadata_passes_and_the_request_id_comes_back() -> None:
         assert answer.headers["x-request-id"] == service.metadata["x-request-id"]
 
 
-@pytest.mark.parametrize(("target", "status"), [("/", 404), ("/grpc", 404), ("/grpc/", 404), ("/nothing", 404)])
-async def test_other_targets_are_not_found(target: str, status: int) -> None:
+async def test_metadata_of_the_answer_comes_back_also_with_an_error() -> None:
+    async with running_gateway([Scripted()]) as gateway:
+        for key, status in (("metadata", 200), ("metadata-and-abort", 409)):
+            answer = await gateway.get(f"/grpc/{key}")
+            assert answer.status == status
+            assert answer.headers["grpc-metadata-first"] == "1"
+            assert answer.headers["grpc-metadata-raw-bin"] == "AP8"
+            assert answer.headers["grpc-trailer-last"] == "2"
+
+
+@pytest.mark.parametrize("target", ["/grpc", "/grpc/", "/grpc%2Fa", "/nothing", "/ws/stream/nothing"])
+async def test_other_targets_are_not_found(target: str) -> None:
     async with running_gateway() as gateway:
-        assert (await gateway.get(target)).status == status
+        answer = await gateway.get(target)
+    assert answer.status == 404
+    assert answer.headers["content-type"] == "application/json"
+    assert answer.body == b'{"code":5,"status":"NOT_FOUND","message":"Not Found"}'
+    assert len(answer.headers["x-request-id"]) == 36
 
 
 async def test_other_methods_are_not_allowed() -> None:
     async with running_gateway() as gateway:
-        assert (await gateway.get("/grpc/hi", method="POST")).status == 405
+        answer = await gateway.get("/grpc/hi", method="POST")
+    assert answer.status == 405
+    assert answer.body == b'{"code":12,"status":"UNIMPLEMENTED","message":"Method Not Allowed"}'
+    assert set(answer.headers["allow"].split(", ")) == {"GET", "HEAD", "OPTIONS"}
+
+
+async def test_a_websocket_s_route_asked_for_without_an_upgrade_says_what_it_wants() -> None:
+    async with running_gateway() as gateway:
+        answer = await gateway.get("/ws/stream/client")
+    assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
+    assert answer.body == b'{"code":9,"status":"FAILED_PRECONDITION","message":"this route takes WebSockets"}'
+
+
+async def test_a_fault_of_the_gateway_s_own_says_nothing_of_it(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("secret")
+
+    monkeypatch.setattr("echo.gateway.routes.key_of", fail)
+    async with running_gateway() as gateway:
+        answer = await gateway.get("/grpc/hi")
+    assert (answer.status, answer.body) == (500, b'{"code":13,"status":"INTERNAL","message":"the gateway failed"}')
+    assert "secret" in caplog.text

@@ -1,7 +1,6 @@
 """Alive or gone: pings, silent peers, peers that take nothing, long calls, and ends that nobody waits for."""
 
 import json
-from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
@@ -11,67 +10,14 @@ from wsproto.utilities import LocalProtocolError
 
 from echo.gateway.connection import PATIENCE, PING_INTERVAL
 from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
-from echo.pb.com.gopay.echo import Message, Response, ServerBase
-from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
 from tests.support.gateway import http_get_on, running_gateway
+from tests.support.streams import HELLO, MUCH, Patient, Unhurried, send_until_stuck
 from tests.support.websocket import Closed, WebSocket, open_websocket
 
-HELLO = '{"stream_id":"a","message":"hi"}'
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 BIDIRECTIONAL = "/ws/stream/bidirectional"
 SERVER = "/ws/stream/server"
-
-
-class Unhurried(ServerBase):
-    """A unary call that takes its time."""
-
-    async def get_reply(self, message: Message) -> Response:
-        await trio.sleep(float(message.message))
-        return Response(success=True, response="at last")
-
-
-class Patient(StreamingServerBase):
-    """Streams that last."""
-
-    def __init__(self) -> None:
-        self.started = trio.Event()
-        self.ended = trio.Event()
-        self.ended_at = 0.0
-        self.sent = 0
-
-    async def bidirectional_stream(
-        self, stream_message_iterator: AsyncIterator[StreamMessage]
-    ) -> AsyncIterator[StreamResponse]:
-        self.started.set()
-        try:
-            async for message in stream_message_iterator:
-                if message.message == "deaf":
-                    await trio.sleep_forever()
-                yield StreamResponse(response=message.message)
-        finally:
-            self.ended_at = trio.current_time()
-            self.ended.set()
-
-    async def server_stream(self, stream_message: StreamMessage) -> AsyncIterator[StreamResponse]:
-        assert stream_message.stream_id
-        self.started.set()
-        try:
-            while True:
-                self.sent += 1
-                yield StreamResponse(sequence_number=self.sent, response="x" * 10_000)
-        finally:
-            self.ended_at = trio.current_time()
-            self.ended.set()
-
-
-async def stands_still(service: Patient) -> int:
-    """Wait until the service can send no more; how many messages that took."""
-    before = -1
-    while before != service.sent:
-        before = service.sent
-        await trio.testing.wait_all_tasks_blocked(0.2)
-    return before
 
 
 async def everything(socket: WebSocket) -> bytes:
@@ -130,7 +76,7 @@ async def test_a_peer_that_reads_slowly_is_alive(clock: trio.testing.MockClock) 
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, SERVER) as socket:
         await socket.send(HELLO)
-        await stands_still(service)
+        await service.stands_still()
         for _ in range(20):  # Ever behind by megabytes: what pings there are among them it gets far too late.
             await trio.sleep(PATIENCE / 3)
             taken = 0
@@ -150,7 +96,7 @@ async def test_a_peer_that_vanishes_while_the_server_takes_nothing_from_it_is_mi
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
         await socket.send('{"stream_id":"a","message":"deaf"}')
-        await send_until_stuck(socket, HELLO + " " * 100_000)
+        await send_until_stuck(socket, MUCH)
         await socket.reset()
         left_at = trio.current_time()
         await service.ended.wait()  # Nobody reads from the socket; that it can't be written to has to do.
@@ -162,6 +108,26 @@ async def test_a_long_call_over_http_is_not_cut_off(clock: trio.testing.MockCloc
         answer = await http_get_on(gateway.port, f"/grpc/{3 * PATIENCE}", {"Grpc-Timeout": "1H"})
         assert answer.status == 200
         assert answer.body.endswith(b":at last:success:true")
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_a_connection_without_keep_alive_is_closed_after_the_response(
+    version: str, clock: trio.testing.MockClock
+) -> None:
+    async with running_gateway() as gateway, await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
+        await stream.send_all(f"GET /healthz HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        assert b"".join([data async for data in stream]).endswith(b"Hello!")
+        assert trio.current_time() < 1
+
+
+@pytest.mark.parametrize("requests", [0, 1, 2])
+async def test_an_idle_connection_over_http_is_closed(requests: int, clock: trio.testing.MockClock) -> None:
+    async with running_gateway() as gateway, await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
+        for _ in range(requests):
+            await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        data = b"".join([data async for data in stream])
+        assert data.count(b"Hello!") == requests
+        assert trio.current_time() < PING_INTERVAL
 
 
 async def test_a_client_that_does_not_answer_the_close_frame_is_not_waited_for(clock: trio.testing.MockClock) -> None:
@@ -191,20 +157,10 @@ async def test_everything_that_was_sent_before_a_pause_arrives_after_it() -> Non
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, SERVER) as socket:
         await socket.send(HELLO)
-        sent = await stands_still(service)
+        sent = await service.stands_still()
         assert sent * 10_000 < 16_000_000  # What the windows and the kernel's buffers hold.
         numbers = [json.loads(str(await socket.receive()))["sequence_number"] for _ in range(sent + 500)]
         assert numbers == list(range(1, sent + 501))
-
-
-async def send_until_stuck(socket: WebSocket, text: str, most: int = 1_000_000) -> int:
-    """Send the message until nobody takes it any more, in virtual time; gives how often it went out."""
-    for sent in range(most):
-        with trio.move_on_after(1) as waiting:
-            await socket.send(text)
-        if waiting.cancelled_caught:
-            return sent
-    raise AssertionError("it is all taken")
 
 
 @pytest.mark.parametrize("target", [BIDIRECTIONAL, "/ws/stream/client"])

@@ -33,12 +33,14 @@ class RunningGateway:
         server: The gRPC server behind it.
         stop: Set it to have the gateway drain and end.
         stopped: Set once it has ended.
+        scope: Cancel it to have the gateway end at once.
     """
 
     port: int
     server: Server
     stop: trio.Event
     stopped: trio.Event
+    scope: trio.CancelScope
 
     async def get(self, target: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answer:
         return await http_get(self.port, target, headers, method)
@@ -98,13 +100,14 @@ async def gateway_to(port: int, server: Server | None = None, **variables: str) 
         "SHUTDOWN_GRACE": "0s",
         **variables,
     }
-    stop, stopped = trio.Event(), trio.Event()
+    stop, stopped, scope = trio.Event(), trio.Event(), trio.CancelScope()
     async with trio.open_nursery() as nursery:
 
         async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
-            await serve_gateway(load_settings(environment), shutdown=stop.wait, task_status=task_status)
+            with scope:
+                await serve_gateway(load_settings(environment), shutdown=stop.wait, task_status=task_status)
             stopped.set()
 
         addresses = await nursery.start(partial(run))
-        yield RunningGateway(int(addresses[0].rpartition(":")[2]), server or Server([]), stop, stopped)
+        yield RunningGateway(int(addresses[0].rpartition(":")[2]), server or Server([]), stop, stopped, scope)
         stop.set()

@@ -1,0 +1,112 @@
+"""The gRPC server as the gateway calls it: over one channel that all requests share, and over further ones when needed.
+
+A server limits the calls that run on one connection (ours to 100, which RFC 9113 §6.5.2 recommends as the least), and
+what comes on top waits for its turn. That is right for calls that end soon. WebSockets don't: a hundred idle ones
+would keep everybody else from the server, the readiness probe included. So when the first channel has its hundred
+calls, a second one is opened beside it, and closed again when it is not needed any more.
+"""
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from echo.rpc import Channel
+
+log = logging.getLogger(__name__)
+
+CALLS_PER_CHANNEL: Final = 100
+SPARE: Final = CALLS_PER_CHANNEL // 2  # Calls there must be room for elsewhere before an idle channel is closed.
+
+
+@dataclass(eq=False, slots=True)
+class _Member:
+    """A channel of the backend's; whoever uses it is counted from before the call is opened."""
+
+    channel: Channel
+    scope: trio.CancelScope
+    users: int = 0
+
+
+class Backend:
+    """The channels to one server; made by `open_backend`."""
+
+    def __init__(self, open_one: Callable[[], AbstractAsyncContextManager[Channel]], nursery: trio.Nursery) -> None:
+        self._open_one = open_one
+        self._nursery = nursery
+        self._members: list[_Member] = []
+        self._growing = trio.Lock()
+
+    @property
+    def channels(self) -> int:
+        """Channels that are open."""
+        return len(self._members)
+
+    @asynccontextmanager
+    async def channel(self) -> AsyncIterator[Channel]:
+        """A channel with room for the one call that is to be made in the block."""
+        member = self._with_room() or await self._grow()
+        try:
+            yield member.channel
+        finally:
+            member.users -= 1
+            if len(self._members) > 1:
+                self._shrink()
+
+    def _with_room(self) -> _Member | None:
+        for member in self._members:
+            if member.users < CALLS_PER_CHANNEL:
+                member.users += 1
+                return member
+        return None
+
+    async def _grow(self) -> _Member:
+        async with self._growing:
+            found = self._with_room()  # Another may have grown it, or somebody left, while we waited.
+            if found is None:
+                found = await self._nursery.start(self._hold)
+                assert isinstance(found, _Member)
+            return found
+
+    def _shrink(self) -> None:
+        """Close a channel that nobody uses, unless it would be missed at once. The first one stays."""
+        room = sum(CALLS_PER_CHANNEL - member.users for member in self._members)
+        for member in self._members[1:]:
+            if member.users == 0 and room - CALLS_PER_CHANNEL >= SPARE:
+                self._members.remove(member)
+                member.scope.cancel()
+                return
+
+    async def _hold(self, task_status: trio.TaskStatus[_Member]) -> None:
+        """Keep one channel open until it is to be closed; its first user is who asked for it."""
+        member: _Member | None = None
+        try:
+            with trio.CancelScope() as scope:
+                async with self._open_one() as channel:
+                    member = _Member(channel, scope, users=1)
+                    self._members.append(member)
+                    task_status.started(member)
+                    await trio.sleep_forever()
+        except Exception:
+            if member is None:
+                raise
+            # A fault in the channel. Its calls have failed; the next one opens another, and the gateway lives.
+            log.exception("a channel failed")
+        finally:
+            if member in self._members:
+                self._members.remove(member)
+
+
+@asynccontextmanager
+async def open_backend(open_one: Callable[[], AbstractAsyncContextManager[Channel]]) -> AsyncIterator[Backend]:
+    """Channels to a server for the length of the block; leaving it ends the calls that are still open.
+
+    Args:
+        open_one: Opens a channel.
+    """
+    async with trio.open_nursery() as nursery:
+        yield Backend(open_one, nursery)
+        nursery.cancel_scope.cancel()

@@ -1,0 +1,105 @@
+"""The same over HTTP/2: requests, and WebSockets by extended CONNECT (RFC 8441)."""
+
+import pytest
+import trio
+import trio.testing
+
+from echo.gateway.connection import PATIENCE
+from tests.support.gateway import running_gateway
+from tests.support.http2 import open_http2, websocket_over
+from tests.support.streams import HELLO, Patient
+from tests.support.websocket import Closed
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+BIDIRECTIONAL = "/ws/stream/bidirectional"
+
+
+async def test_requests_over_http2() -> None:
+    async with running_gateway() as gateway, open_http2(gateway.port) as http2:
+        status, body = await http2.get("/grpc/a%2Fb")
+        assert status == 200
+        assert body.endswith(b":from server:a/b:success:true")
+        assert await http2.get("/readyz") == (200, b"Hello!")
+        assert (await http2.get("/grpc/x", [("grpc-timeout", "soon")]))[0] == 400
+
+
+async def test_websockets_over_http2_beside_each_other() -> None:
+    async with running_gateway() as gateway, open_http2(gateway.port) as http2:
+        sockets = [await websocket_over(http2, BIDIRECTIONAL) for _ in range(3)]
+        for number in (1, 2):
+            for socket in sockets:
+                assert socket.status == 200
+                await socket.send(HELLO)
+                assert f'"sequence_number":{number}' in str(await socket.receive())
+        for socket in sockets:
+            await socket.send("")
+            assert await socket.receive() == Closed(1000)
+        assert (await http2.get("/healthz"))[0] == 200
+
+
+async def test_the_summary_and_the_errors_over_http2() -> None:
+    async with running_gateway(GRPC_MAX_MESSAGE_SIZE="20KiB") as gateway, open_http2(gateway.port) as http2:
+        socket = await websocket_over(http2, "/ws/stream/client")
+        await socket.send(HELLO)
+        await socket.send("")
+        assert '"response":"from server: received 1 messages"' in str(await socket.receive())
+        assert await socket.receive() == Closed(1000)
+        socket = await websocket_over(http2, BIDIRECTIONAL)
+        await socket.send("{}")
+        assert await socket.receive() == Closed(1011, "INVALID_ARGUMENT: stream_id is required")
+        socket = await websocket_over(http2, BIDIRECTIONAL)
+        await socket.send("x" * 40_000)
+        assert await socket.receive() == Closed(1009, "message too big")
+
+
+@pytest.mark.parametrize(
+    ("target", "headers", "status"),
+    [
+        (BIDIRECTIONAL, [("origin", "http://evil.test")], 403),
+        (BIDIRECTIONAL, [("origin", "http://gateway.test")], 200),
+        (BIDIRECTIONAL, [("grpc-timeout", "soon")], 400),
+        ("/ws/nothing", [], 404),
+    ],
+)
+async def test_handshakes_over_http2(target: str, headers: list[tuple[str, str]], status: int) -> None:
+    async with running_gateway() as gateway, open_http2(gateway.port) as http2:
+        assert (await websocket_over(http2, target, headers)).status == status
+        assert (await http2.get("/healthz"))[0] == 200
+
+
+@pytest.mark.parametrize("how", ["stream", "connection"])
+async def test_a_reset_of_stream_or_connection_cancels_the_call(how: str) -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway:
+        async with open_http2(gateway.port) as http2:
+            socket = await websocket_over(http2, BIDIRECTIONAL)
+            await socket.send(HELLO)
+            await socket.receive()
+            if how == "stream":
+                await http2.reset(socket.stream_id)
+                await service.ended.wait()
+                assert (await http2.get("/healthz"))[0] == 200
+        await service.ended.wait()
+        assert service.cancelled == 1
+
+
+async def test_a_silent_peer_is_dropped_with_all_its_websockets(clock: trio.testing.MockClock) -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway, open_http2(gateway.port) as http2:
+        for _ in range(3):
+            await websocket_over(http2, BIDIRECTIONAL)
+        silent_since = trio.current_time()
+        await service.ended.wait()
+        assert PATIENCE <= service.ended_at - silent_since < PATIENCE + 1
+        await trio.sleep(1)
+        assert service.cancelled == 3
+
+
+async def test_an_idle_connection_without_websockets_is_closed_in_good_order(clock: trio.testing.MockClock) -> None:
+    async with running_gateway() as gateway, open_http2(gateway.port) as http2:
+        assert (await http2.get("/healthz"))[0] == 200
+        with pytest.raises(EOFError):
+            while True:
+                await http2.receive()
+        assert trio.current_time() < PATIENCE

@@ -1,0 +1,137 @@
+"""An HTTP/2 client on trio, as low as h2 itself, for requests and for WebSockets over it (RFC 8441)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import h2.config
+import h2.connection
+import h2.errors
+import h2.events
+import trio
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
+
+from tests.support.serving import LOOPBACK
+from tests.support.websocket import Closed
+
+Headers = list[tuple[str, str]]
+
+
+class HTTP2:
+    """A connection; one task at a time may use it."""
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
+        self._connection = h2.connection.H2Connection(config)
+        self._connection.initiate_connection()
+        self.heads: dict[int, dict[str, str]] = {}
+        self.data: dict[int, bytearray] = {}
+        self.over: set[int] = set()
+
+    async def request(self, headers: Headers, *, end: bool = True) -> int:
+        """Send a request's head; gives its stream."""
+        stream_id = self._connection.get_next_available_stream_id()
+        self._connection.send_headers(stream_id, headers, end_stream=end)
+        self.data[stream_id] = bytearray()
+        await self.flush()
+        return stream_id
+
+    async def send(self, stream_id: int, data: bytes) -> None:
+        for start in range(0, len(data), 16_384):
+            self._connection.send_data(stream_id, data[start : start + 16_384])
+            await self.flush()
+
+    async def reset(self, stream_id: int) -> None:
+        self._connection.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
+        await self.flush()
+
+    async def get(self, path: str, headers: Headers | None = None) -> tuple[int, bytes]:
+        head = [(":method", "GET"), (":scheme", "http"), (":authority", "gateway.test"), (":path", path)]
+        stream_id = await self.request([*head, *(headers or [])])
+        while stream_id not in self.over:
+            await self.receive()
+        return int(self.heads[stream_id][":status"]), bytes(self.data[stream_id])
+
+    async def receive(self) -> None:
+        """Take in what comes next."""
+        data = await self._stream.receive_some(65_536)
+        if not data:
+            raise EOFError
+        for event in self._connection.receive_data(data):
+            if isinstance(event, h2.events.ResponseReceived):
+                self.heads[event.stream_id] = {str(name): str(value) for name, value in event.headers}
+            elif isinstance(event, h2.events.DataReceived):
+                self.data[event.stream_id] += event.data
+                self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
+                self.over.add(event.stream_id)
+        await self.flush()
+
+    async def flush(self) -> None:
+        await self._stream.send_all(self._connection.data_to_send())
+
+
+class WebSocketOverHTTP2:
+    """A WebSocket in a stream of such a connection.
+
+    Attributes:
+        stream_id: The stream.
+        status: What the handshake was answered with.
+    """
+
+    def __init__(self, http2: HTTP2, stream_id: int, status: int) -> None:
+        self.stream_id = stream_id
+        self.status = status
+        self._http2 = http2
+        self._frames = Connection(ConnectionType.CLIENT)
+
+    async def send(self, message: str | bytes) -> None:
+        await self._send(TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message))
+
+    async def receive(self) -> str | Closed:
+        """The next text message, or how the server closed."""
+        while True:
+            for event in self._frames.events():
+                if isinstance(event, TextMessage):
+                    return str(event.data)
+                if isinstance(event, CloseConnection):
+                    await self._send(event.response())
+                    return Closed(event.code, event.reason or "")
+            data = self._http2.data[self.stream_id]
+            if not data:
+                if self.stream_id in self._http2.over:
+                    return Closed(None)
+                await self._http2.receive()
+                continue
+            self._frames.receive_data(bytes(data))
+            data.clear()
+
+    async def _send(self, event: Event) -> None:
+        await self._http2.send(self.stream_id, self._frames.send(event))
+
+
+async def websocket_over(http2: HTTP2, target: str, headers: Headers | None = None) -> WebSocketOverHTTP2:
+    """Open a WebSocket by an extended CONNECT (RFC 8441 §4)."""
+    head = [
+        (":method", "CONNECT"),
+        (":protocol", "websocket"),
+        (":scheme", "http"),
+        (":path", target),
+        (":authority", "gateway.test"),
+        ("sec-websocket-version", "13"),
+    ]
+    stream_id = await http2.request([*head, *(headers or [])], end=False)
+    while stream_id not in http2.heads:
+        await http2.receive()
+    return WebSocketOverHTTP2(http2, stream_id, int(http2.heads[stream_id][":status"]))
+
+
+@asynccontextmanager
+async def open_http2(port: int) -> AsyncIterator[HTTP2]:
+    """A connection to the loopback in plain text, with prior knowledge (RFC 9113 §3.3)."""
+    async with await trio.open_tcp_stream(LOOPBACK, port) as stream:
+        connection = HTTP2(stream)
+        await connection.flush()
+        await connection.receive()  # The server's SETTINGS, which permit an extended CONNECT.
+        yield connection

@@ -1,0 +1,431 @@
+"""A client and a server of the wire do whatever their users may, in any order, over a line that cuts bytes anywhere.
+
+A model beside them knows what each side has sent, been told and ended. What must hold at every step stands in the
+methods that hypothesis calls invariants, and in how the model takes events; what must hold in the end, in `teardown`.
+"""
+
+from collections.abc import Callable
+from itertools import chain
+from typing import Final
+
+from h2.errors import ErrorCodes
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from echo.wire.connection import Connection
+from echo.wire.events import (
+    CallEnded,
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    HalfClosed,
+    PingAcknowledged,
+    RequestStarted,
+    ResponseStarted,
+    SettingsReceived,
+    StreamReset,
+)
+from echo.wire.head import Request, Response, Trailers
+from echo.wire.limits import Limits
+from echo.wire.status import Status
+from tests.support.pair import ConnectionPair
+
+MAX_CALLS: Final = 8  # At once.
+MAX_SIZE: Final = 40_000  # Of one message.
+FRAME: Final = 9 + 16_384  # The largest one that is sent.
+CONTROL: Final = 400  # More than the frames come to that one act of a user's, or one event, puts out besides messages.
+
+PICK = st.integers(0, 1_000)
+SIZE = st.one_of(st.integers(0, 100), st.integers(0, MAX_SIZE))
+
+
+class Flow:
+    """One direction of one call, as the model has it.
+
+    Attributes:
+        sent: Bytes that were given to the sending side,
+        received: of those, the ones that came,
+        acknowledged: and of those, how many the receiving application has taken.
+        closed: The sending side sends no more.
+        blocked: The sender waits for room in its buffer.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.sent = bytearray()
+        self.received = bytearray()
+        self.acknowledged = 0
+        self.closed = False
+        self.blocked = False
+        self._seed = seed
+
+    def next_message(self, size: int) -> bytes:
+        """Bytes that are found nowhere else."""
+        start = len(self.sent)
+        words = b"".join(b"%d.%d " % (self._seed, number) for number in range(start // 4, (start + size) // 4 + 2))
+        message = words[:size]
+        self.sent += message
+        return message
+
+    def receive(self, data: bytes, window: int) -> None:
+        start = len(self.received)
+        assert data == self.sent[start : start + len(data)], "other bytes came than were sent"
+        self.received += data
+        assert len(self.received) - self.acknowledged <= window, "more came than the window allows"
+
+
+class End:
+    """One side of one call.
+
+    Attributes:
+        known: The side knows of the call.
+        over: The call has ended here, and nothing more may be heard of it.
+        ending: Its end was asked for, and waits behind its messages (server).
+        headed: The head of the response was sent, or came.
+        peer_closed: It was told that the client has half-closed (server).
+    """
+
+    def __init__(self) -> None:
+        self.known = self.over = self.ending = self.headed = self.peer_closed = False
+
+    @property
+    def live(self) -> bool:
+        return self.known and not self.over
+
+
+class Call:
+    """A call and both its ends."""
+
+    def __init__(self, stream_id: int) -> None:
+        self.id = stream_id
+        self.client, self.server = End(), End()
+        self.up, self.down = Flow(stream_id), Flow(stream_id + 1)
+        self.verdict: Trailers | None = None  # What the server has last said the call ends with.
+        self.aborted = False
+
+
+class TwoConnections(RuleBasedStateMachine):
+    """The machine whose rules hypothesis applies in any order."""
+
+    @initialize(
+        stream_window=st.sampled_from([1_000, 20_000, 65_536]),
+        connection_window=st.sampled_from([65_535, 150_000]),
+        max_output=st.sampled_from([1_000, 50_000]),
+        max_unsent=st.sampled_from([0, 10_000]),
+    )
+    def connect(self, stream_window: int, connection_window: int, max_output: int, max_unsent: int) -> None:
+        self.limits = Limits(
+            stream_window=stream_window,
+            connection_window=connection_window,
+            max_output=max_output,
+            max_unsent=max_unsent,
+            min_ping_interval=0,
+        )
+        pair = ConnectionPair(self.limits)
+        self.client, self.server = pair.client, pair.server
+        self.line = {True: bytearray(), False: bytearray()}  # On their way: to the server, to the client.
+        self.acts = {True: 0, False: 0}  # Of each side since its output was last taken.
+        self.pings: dict[bool, list[bytes]] = {True: [], False: []}
+        self.calls: dict[int, Call] = {}
+
+    # What the client's user does
+
+    @precondition(lambda self: sum(call.client.live for call in self.calls.values()) < MAX_CALLS)
+    @rule(end=st.booleans())
+    def open(self, end: bool) -> None:
+        stream_id = self.client.open(Request("/s/m"), end=end)
+        assert stream_id not in self.calls
+        call = self.calls[stream_id] = Call(stream_id)
+        call.client.known = True
+        call.up.closed = end
+        self.acts[True] += 1
+
+    @rule(pick=PICK, size=SIZE)
+    def send_up(self, pick: int, size: int) -> None:
+        for call in self._pick(pick, lambda call: call.client.live and not call.up.closed):
+            self._send(self.client, call.id, call.up, size)
+
+    @rule(pick=PICK)
+    def half_close(self, pick: int) -> None:
+        for call in self._pick(pick, lambda call: call.client.live and not call.up.closed):
+            self.client.half_close(call.id)
+            call.up.closed = True
+            self.acts[True] += 1
+
+    @rule(pick=PICK)
+    def cancel(self, pick: int) -> None:
+        for call in self._pick(pick, lambda call: call.client.live):
+            self.client.reset(call.id, ErrorCodes.CANCEL)
+            call.client.over = True
+            self.acts[True] += 1
+
+    # What the server's user does
+
+    @rule(pick=PICK)
+    def respond(self, pick: int) -> None:
+        for call in self._pick(pick, lambda call: call.server.live and not (call.server.headed or call.down.closed)):
+            self._respond(call)
+
+    @rule(pick=PICK, size=SIZE)
+    def send_down(self, pick: int, size: int) -> None:
+        for call in self._pick(pick, lambda call: call.server.live and not call.down.closed):
+            if not call.server.headed:
+                self._respond(call)
+            self._send(self.server, call.id, call.down, size)
+
+    @rule(pick=PICK, status=st.sampled_from(Status))
+    def finish(self, pick: int, status: Status) -> None:
+        for call in self._pick(pick, lambda call: call.server.live and not call.down.closed):
+            self._finish(call, Trailers(status, f"call {call.id}"))
+
+    @rule(pick=PICK)
+    def abort(self, pick: int) -> None:
+        for call in self._pick(pick, lambda call: call.server.live):
+            call.verdict = Trailers(Status.UNAVAILABLE, f"call {call.id} given up")
+            call.aborted = True
+            self.server.abort(call.id, call.verdict)
+            call.down.closed = call.server.over = True
+            self.acts[False] += 1
+
+    @rule(pick=PICK)
+    def refuse(self, pick: int) -> None:
+        for call in self._pick(pick, lambda call: call.server.live):
+            self.server.reset(call.id, ErrorCodes.REFUSED_STREAM)
+            call.down.closed = call.server.over = True
+            self.acts[False] += 1
+
+    # What either does
+
+    @rule(pick=PICK, part=st.sampled_from([1, 2, 3]), upwards=st.booleans())
+    def acknowledge(self, pick: int, part: int, upwards: bool) -> None:
+        def unread(call: Call) -> int:
+            flow = call.up if upwards else call.down
+            return len(flow.received) - flow.acknowledged
+
+        for call in self._pick(pick, lambda call: unread(call) > 0):
+            self._acknowledge(call, -(-unread(call) // part), upwards=upwards)
+
+    @rule(by_client=st.booleans())
+    def ping(self, by_client: bool) -> None:
+        data = b"%8d" % len(self.pings[by_client])
+        self.pings[by_client].append(data)
+        self._side(by_client).ping(data)
+        self.acts[by_client] += 1
+
+    @rule(by_client=st.booleans())
+    def goaway(self, by_client: bool) -> None:
+        self._side(by_client).goaway(debug=b"soon")
+        self.acts[by_client] += 1
+
+    # What the line does
+
+    @rule(to_server=st.booleans())
+    def take(self, to_server: bool) -> None:
+        sender = self._side(to_server)
+        data = sender.take_output()
+        assert len(data) <= self.limits.max_output + FRAME + self.acts[to_server] * CONTROL
+        self.acts[to_server] = 0
+        self.line[to_server] += data
+        self._relieve(to_server)
+
+    @rule(to_server=st.booleans(), size=st.one_of(st.integers(1, 30), st.integers(1, 3 * MAX_SIZE)))
+    def carry(self, to_server: bool, size: int) -> None:
+        line = self.line[to_server]
+        data = bytes(line[:size])
+        del line[:size]
+        for event in self._side(not to_server).receive(data):
+            self.acts[not to_server] += 1
+            (self._on_server_event if to_server else self._on_client_event)(event)
+        self.acts[not to_server] += len(data) // 9  # Whatever was answered without an event.
+        self._relieve(not to_server)
+
+    @rule()
+    def carry_everything(self) -> None:
+        self._exchange()
+
+    # What must hold
+
+    @invariant()
+    def each_side_knows_what_is_open(self) -> None:
+        for call in self.calls.values():
+            assert self.client.is_open(call.id) == call.client.live
+            if not call.server.ending:
+                assert self.server.is_open(call.id) == call.server.live
+
+    @invariant()
+    def what_waits_to_be_sent_is_bounded(self) -> None:
+        for call in self.calls.values():
+            for side in (self.client, self.server):
+                assert side.unsent(call.id) <= self.limits.max_unsent + MAX_SIZE
+
+    def teardown(self) -> None:
+        if not self.calls:
+            return
+        self._exchange()
+        for call in self.calls.values():
+            if call.server.live and not call.server.ending:
+                self._finish(call, Trailers(Status.OK))
+        self._exchange()
+        for call in self.calls.values():
+            assert call.client.over, "the client was never told of the call's end"
+            assert call.server.over or not call.server.known
+            assert not call.up.blocked
+            assert not call.down.blocked
+        for side in (self.client, self.server):
+            assert side._streams == {}
+            assert side._h2.streams == {}
+            assert not side.has_output
+        assert self.pings == {True: [], False: []}
+        self._windows_are_whole()
+
+    def _windows_are_whole(self) -> None:
+        """Every byte was acknowledged, also of streams that were reset: more than a window goes through, both ways."""
+        call_id = self.client.open(Request("/s/m"))
+        call = self.calls[call_id] = Call(call_id)
+        call.client.known = True
+        self._exchange()
+        self._respond(call)
+        total = 2 * self.limits.connection_window
+        self.client.send_message(call_id, call.up.next_message(total))
+        self.server.send_message(call_id, call.down.next_message(total))
+        self.client.half_close(call_id)
+        call.up.closed = True
+        self._exchange()
+        assert len(call.up.received) == len(call.down.received) == total
+        self._finish(call, Trailers(Status.OK))
+        self._exchange()
+        assert call.client.over
+        assert call.server.over
+
+    # The model
+
+    def _side(self, client: bool) -> Connection:
+        return self.client if client else self.server
+
+    def _pick(self, pick: int, wanted: Callable[[Call], bool]) -> list[Call]:
+        """One of the calls that are so, if there is any."""
+        found = [call for call in self.calls.values() if wanted(call)]
+        return [found[pick % len(found)]] if found else []
+
+    def _send(self, side: Connection, stream_id: int, flow: Flow, size: int) -> None:
+        if side.unsent(stream_id) > self.limits.max_unsent:
+            flow.blocked = True  # Who waits sends nothing.
+        else:
+            side.send_message(stream_id, flow.next_message(size))
+            self.acts[side is self.client] += 1
+
+    def _respond(self, call: Call) -> None:
+        self.server.send_response(call.id, Response())
+        call.server.headed = True
+        self.acts[False] += 1
+
+    def _finish(self, call: Call, verdict: Trailers) -> None:
+        call.verdict = verdict
+        call.down.closed = True
+        call.server.over = self.server.send_trailers(call.id, verdict)
+        call.server.ending = not call.server.over
+        self.acts[False] += 1
+
+    def _acknowledge(self, call: Call, size: int, *, upwards: bool) -> None:
+        flow = call.up if upwards else call.down
+        flow.acknowledged += size
+        self._side(not upwards).acknowledge(call.id, size)
+        self.acts[not upwards] += 1
+
+    def _relieve(self, by_client: bool) -> None:
+        """Wake who was told that there is room again; nobody may be left waiting for room that is there."""
+        side = self._side(by_client)
+        relieved = set(side.take_relieved())
+        for call in self.calls.values():
+            end, flow = (call.client, call.up) if by_client else (call.server, call.down)
+            if end.ending and not side.is_open(call.id):
+                assert call.id in relieved, "nobody was told that the trailers are sent"
+                end.ending, end.over = False, True
+            if call.id in relieved:
+                flow.blocked = False
+            assert not flow.blocked or (side.is_open(call.id) and side.unsent(call.id) > self.limits.max_unsent)
+
+    def _exchange(self) -> None:
+        """Carry everything both ways, and take what comes, until nothing moves any more."""
+        moved = True
+        while moved:
+            moved = False
+            for to_server in (True, False):
+                self.take(to_server)
+                if self.line[to_server]:
+                    moved = True
+                    self.carry(to_server, len(self.line[to_server]))
+            for call, upwards in chain.from_iterable(((call, True), (call, False)) for call in self.calls.values()):
+                flow = call.up if upwards else call.down
+                if len(flow.received) > flow.acknowledged:
+                    self._acknowledge(call, len(flow.received) - flow.acknowledged, upwards=upwards)
+
+    def _on_server_event(self, event: Event) -> None:
+        match event:
+            case RequestStarted(stream_id):
+                end = self.calls[stream_id].server
+                assert not end.known
+                end.known = True
+            case DataReceived(stream_id, data):
+                assert self.calls[stream_id].server.live
+                assert not self.calls[stream_id].server.peer_closed
+                self.calls[stream_id].up.receive(data, self.limits.stream_window)
+            case HalfClosed(stream_id):
+                call = self.calls[stream_id]
+                assert call.server.live
+                assert not call.server.peer_closed
+                assert call.up.closed
+                assert call.up.received == call.up.sent
+                call.server.peer_closed = True
+            case StreamReset(stream_id, error_code):
+                call = self.calls[stream_id]
+                assert call.server.live
+                assert call.client.over
+                assert error_code == ErrorCodes.CANCEL
+                call.server.over, call.server.ending = True, False
+            case _:
+                self._on_connection_event(event, at_client=False)
+
+    def _on_client_event(self, event: Event) -> None:
+        match event:
+            case ResponseStarted(stream_id):
+                end = self.calls[stream_id].client
+                assert end.live
+                assert not end.headed
+                end.headed = True
+            case DataReceived(stream_id, data):
+                assert self.calls[stream_id].client.live
+                assert self.calls[stream_id].client.headed
+                self.calls[stream_id].down.receive(data, self.limits.stream_window)
+            case CallEnded(stream_id, trailers):
+                call = self.calls[stream_id]
+                assert call.client.live
+                assert call.verdict is not None
+                assert (trailers.status, trailers.message) == (call.verdict.status, call.verdict.message)
+                assert call.aborted or call.down.received == call.down.sent
+                call.client.over = True
+            case StreamReset(stream_id, error_code):
+                call = self.calls[stream_id]
+                assert call.client.live
+                assert call.server.over
+                assert error_code == ErrorCodes.REFUSED_STREAM
+                call.client.over = True
+            case _:
+                self._on_connection_event(event, at_client=True)
+
+    def _on_connection_event(self, event: Event, *, at_client: bool) -> None:
+        match event:
+            case PingAcknowledged(data):
+                assert data == self.pings[at_client].pop(0)
+            case GoAwayReceived(_, error_code, debug):
+                assert (error_code, debug) == (ErrorCodes.NO_ERROR, b"soon")
+            case SettingsReceived():
+                pass
+            case _:
+                raise AssertionError(f"{event} came of nothing that a user did")
+
+
+TestTwoConnections = TwoConnections.TestCase
+TestTwoConnections.settings = settings(
+    max_examples=100, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
