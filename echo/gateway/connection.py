@@ -1,12 +1,12 @@
 """Hypercorn's server of one connection, mended: a fault of one can't end the others, a dead one is noticed and let go.
 
 Hypercorn 0.18 on trio (pinned: this touches what is not its public interface) runs each connection in a nursery that
-all connections share. `install` makes it use the classes here and in `echo.gateway.frames` instead of its own. What
-differs in this one, and why:
+all connections share. `install` makes it use the classes here, in `echo.gateway.frames` and in `echo.gateway.http2`
+instead of its own. What differs in this one, and why:
 
 - **Faults stay inside.** An exception that a client provokes would cancel every connection and end the process. Known
-  to do so: bytes behind a WebSocket upgrade, a sound frame or not; over HTTP/2 in plain text, DATA after the response,
-  PRIORITY on a thousand idle streams, a CONNECT without a path.
+  to do so: bytes behind a WebSocket upgrade, a sound frame or not; over HTTP/2, DATA after the response, PRIORITY on a
+  thousand idle streams, a CONNECT without a path.
 - **Signs of life.** Hypercorn's pings are a task for each WebSocket that sleeps on after its end, and its read timeout
   is for every connection, so that it would also cut off a long call over HTTP. Here one task for each connection pings
   its WebSockets and drops a silent peer, if there are WebSockets.
@@ -26,6 +26,7 @@ import math
 from enum import Enum
 from typing import Final
 
+import hypercorn.protocol
 import hypercorn.protocol.h2
 import hypercorn.protocol.h11
 import hypercorn.trio.run
@@ -36,6 +37,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 
 from echo.gateway.frames import WebSocketStream
+from echo.gateway.http2 import HTTP2Protocol
 from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
 
 log = logging.getLogger(__name__)
@@ -89,15 +91,19 @@ class Connection(TCPServer):
             with trio.CancelScope(shield=True):
                 await super().protocol_send(event)
             return
-        async with self.send_lock:
-            try:
-                with trio.CancelScope(shield=True):
-                    for start in range(0, len(event.data), CHUNK):
-                        await self._send_chunk(event.data[start : start + CHUNK])
-            except (trio.BrokenResourceError, trio.ClosedResourceError):
-                self._gone = min(self._gone, trio.current_time())
-            finally:
-                self._sending = math.inf
+        if self.send_lock.locked():
+            await self.send_lock.acquire()
+        else:
+            self.send_lock.acquire_nowait()  # Without the trip through the scheduler that `acquire` always makes.
+        try:
+            with trio.CancelScope(shield=True):
+                for start in range(0, len(event.data), CHUNK):
+                    await self._send_chunk(event.data[start : start + CHUNK])
+        except (trio.BrokenResourceError, trio.ClosedResourceError):
+            self._gone = min(self._gone, trio.current_time())
+        finally:
+            self._sending = math.inf
+            self.send_lock.release()
         if self._gone != math.inf:
             await self.protocol.handle(Closed())
 
@@ -198,5 +204,6 @@ def install() -> None:
     """Make Hypercorn's trio worker use what is here, for every server that starts in this process from now on."""
     # By the modules' dictionaries: the names are imported there, not exported, which a type checker minds.
     vars(hypercorn.trio.run)["TCPServer"] = Connection
+    vars(hypercorn.protocol)["H2Protocol"] = HTTP2Protocol
     vars(hypercorn.protocol.h11)["WSStream"] = WebSocketStream
     vars(hypercorn.protocol.h2)["WSStream"] = WebSocketStream

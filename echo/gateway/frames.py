@@ -7,7 +7,8 @@
   close by itself and go on to collect it.
 - A client that breaks the protocol is told so, with 1002 or 1007 (RFC 6455 §7.1.7), instead of cut off.
 - The application hears that the client has left before the answer to its close frame is sent, which may have to wait.
-- Nothing waits for an application that has ended.
+- Nothing waits for an application that has ended, nor for ever for a client of HTTP/2 that opens no window for answers.
+- A stream of HTTP/2 ends when its WebSocket does; Hypercorn would leave it open, until there were too many.
 - No compression: a window costs some 300 KiB a connection, and a few bytes inflate to megabytes before any limit.
 - Several texts can go out in one write.
 """
@@ -19,7 +20,7 @@ from types import MethodType
 from typing import Any, Final, cast
 
 import trio
-from hypercorn.protocol.events import Body, Data, Event, Request, StreamClosed
+from hypercorn.protocol.events import Body, Data, EndBody, EndData, Event, Request, StreamClosed
 from hypercorn.protocol.ws_stream import ASGIWebsocketState, WSStream
 from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, ConnectionState
 from wsproto.connection import ConnectionState as FrameState
@@ -29,6 +30,8 @@ from wsproto.utilities import LocalProtocolError
 
 from echo.gateway.status import cut_reason
 from echo.gateway.websocket import SEND_TEXTS
+
+ANSWER_TIMEOUT: Final = 60.0  # Seconds a client may let us wait to answer its ping or close frame.
 
 _TOO_BIG: Final = cast("ASGIReceiveEvent", {"type": "websocket.receive", "text": None, "bytes": None})
 
@@ -43,6 +46,11 @@ class WebSocketStream(WSStream):
         self._too_big = False
         self._left = False  # The application has been told that the client left.
         self._decided = trio.Event()  # The application has accepted or refused.
+
+    @property
+    def _queue(self) -> "trio.MemorySendChannel[ASGIReceiveEvent] | None":
+        """To the application, while that runs. Hypercorn keeps its `send` alone; the queue can also be closed."""
+        return None if self.app_put is None else cast("MethodType", self.app_put).__self__  # type: ignore[return-value]
 
     @property
     def is_open(self) -> bool:
@@ -68,6 +76,8 @@ class WebSocketStream(WSStream):
             headers = [header for header in event.headers if header[0].lower() != b"sec-websocket-extensions"]
             state = ConnectionState({**event.state, SEND_TEXTS: True})
             await super().handle(replace(event, headers=headers, state=state))
+        elif isinstance(event, EndBody):  # Of HTTP/2: it has ended its side without a close frame.
+            await self.send(StreamClosed(stream_id=self.stream_id))
         elif isinstance(event, StreamClosed):
             self.closed = True
             self._decided.set()
@@ -90,7 +100,8 @@ class WebSocketStream(WSStream):
             if isinstance(event, (TextMessage, BytesMessage)):
                 await self._take(event)
             elif isinstance(event, Ping):
-                await self._send_wsproto_event(event.response())
+                with trio.fail_after(ANSWER_TIMEOUT):
+                    await self._send_wsproto_event(event.response())
             elif isinstance(event, CloseConnection):
                 await self._end(event)
 
@@ -117,11 +128,13 @@ class WebSocketStream(WSStream):
         """The client has sent a close frame, or something that is no frame."""
         state = self.connection.state
         await self._leave(CloseReason.NORMAL_CLOSURE if state is FrameState.CLOSED else event.code)
-        if state is FrameState.REMOTE_CLOSING:
-            await self._send_wsproto_event(event.response())
-        elif state is FrameState.OPEN:  # wsproto could not parse what came; code and reason are its own.
-            code = CloseReason.MESSAGE_TOO_BIG if self._too_big else event.code
-            await self._send_wsproto_event(CloseConnection(code, cut_reason(event.reason or "")))
+        with trio.fail_after(ANSWER_TIMEOUT):
+            if state is FrameState.REMOTE_CLOSING:
+                await self._send_wsproto_event(event.response())
+            elif state is FrameState.OPEN:  # wsproto could not parse what came; code and reason are its own.
+                code = CloseReason.MESSAGE_TOO_BIG if self._too_big else event.code
+                await self._send_wsproto_event(CloseConnection(code, cut_reason(event.reason or "")))
+            await self.send(EndData(stream_id=self.stream_id))
         await self.send(StreamClosed(stream_id=self.stream_id))
 
     async def _leave(self, code: int) -> None:
@@ -130,16 +143,19 @@ class WebSocketStream(WSStream):
             await self._put({"type": "websocket.disconnect", "code": int(code)})
 
     async def _put(self, event: ASGIReceiveEvent) -> None:
-        if self.app_put is not None:
+        queue = self._queue
+        if queue is None:
+            return
+        try:
+            queue.send_nowait(event)  # A message that there is room for costs no trip through the scheduler.
+        except trio.WouldBlock:
             with suppress(trio.ClosedResourceError):  # The application has ended meanwhile.
-                await self.app_put(event)
+                await queue.send(event)
 
     def _forget_application(self) -> None:
         """Nobody receives any more: let go whoever waits for room in the application's queue, now and later."""
-        if self.app_put is not None:
-            queue = cast("MethodType", self.app_put).__self__
-            assert isinstance(queue, trio.MemorySendChannel)
-            queue.close()
+        if self._queue is not None:
+            self._queue.close()
             self.app_put = None
 
     async def _send_texts(self, texts: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, cast
+from urllib.parse import urlsplit
 
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, WebsocketScope
@@ -151,9 +152,10 @@ class SocketConnection:
     def _websocket(self, socket: Socket) -> GatewayWebsocket:
         """What Quart routes by; whatever it would receive or send by goes past it."""
         scope = self._scope
+        path = scope["path"] if scope["path"].startswith("/") else urlsplit(scope["path"]).path
         headers = Headers((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in scope["headers"])
         websocket = GatewayWebsocket(
-            scope["path"].removeprefix(scope["root_path"]) or " ",  # A path that no route has.
+            path.removeprefix(scope["root_path"]) or " ",  # A path that no route has.
             scope["query_string"],
             scope["scheme"],
             headers,

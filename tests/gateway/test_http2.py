@@ -5,6 +5,7 @@ import trio
 import trio.testing
 
 from echo.gateway.connection import PATIENCE
+from tests.support.frames import PING, frame
 from tests.support.gateway import running_gateway
 from tests.support.http2 import open_http2, websocket_over
 from tests.support.streams import HELLO, Patient
@@ -68,7 +69,42 @@ async def test_handshakes_over_http2(target: str, headers: list[tuple[str, str]]
         assert (await http2.get("/healthz"))[0] == 200
 
 
-@pytest.mark.parametrize("how", ["stream", "connection"])
+async def test_closed_websockets_leave_no_stream_open() -> None:
+    async with running_gateway() as gateway, open_http2(gateway.port) as http2:
+        for _ in range(150):  # More than may be open at once.
+            socket = await websocket_over(http2, BIDIRECTIONAL)
+            assert socket.status == 200
+            await socket.close()
+        assert (await http2.get("/healthz"))[0] == 200
+
+
+async def test_what_comes_after_the_response_does_not_reach_the_connection_s_other_streams() -> None:
+    async with running_gateway() as gateway, open_http2(gateway.port) as http2:
+        socket = await websocket_over(http2, BIDIRECTIONAL)
+        for number in range(1, 11):
+            head = [(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/healthz")]
+            stream_id = await http2.request(head, end=False)
+            while stream_id not in http2.over:
+                await http2.receive()
+            await http2.send(stream_id, b"x" * 10_000)  # More in all than the connection's window.
+            await socket.send(HELLO)
+            assert f'"sequence_number":{number}' in str(await socket.receive())
+
+
+async def test_a_client_without_a_window_for_answers_is_dropped(clock: trio.testing.MockClock) -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway, open_http2(gateway.port) as http2:
+        http2.starve()
+        socket = await websocket_over(http2, BIDIRECTIONAL)
+        await http2.send(socket.stream_id, 400 * frame(PING, b"x" * 125))
+        with pytest.raises(EOFError):
+            while True:
+                await http2.receive()
+        await service.ended.wait()
+        assert trio.current_time() < 2 * PATIENCE
+
+
+@pytest.mark.parametrize("how", ["stream", "end", "connection"])
 async def test_a_reset_of_stream_or_connection_cancels_the_call(how: str) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway:
@@ -76,8 +112,8 @@ async def test_a_reset_of_stream_or_connection_cancels_the_call(how: str) -> Non
             socket = await websocket_over(http2, BIDIRECTIONAL)
             await socket.send(HELLO)
             await socket.receive()
-            if how == "stream":
-                await http2.reset(socket.stream_id)
+            if how != "connection":
+                await (http2.reset if how == "stream" else http2.end)(socket.stream_id)
                 await service.ended.wait()
                 assert (await http2.get("/healthz"))[0] == 200
         await service.ended.wait()

@@ -7,6 +7,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.settings
 import trio
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
@@ -42,6 +43,11 @@ class HTTP2:
             self._connection.send_data(stream_id, data[start : start + 16_384])
             await self.flush()
 
+    async def end(self, stream_id: int) -> None:
+        """End our side of the stream."""
+        self._connection.end_stream(stream_id)
+        await self.flush()
+
     async def reset(self, stream_id: int) -> None:
         self._connection.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
         await self.flush()
@@ -67,6 +73,10 @@ class HTTP2:
             elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
                 self.over.add(event.stream_id)
         await self.flush()
+
+    def starve(self) -> None:
+        """From now on, whatever streams are opened have no window: the server can send no data on them."""
+        self._connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
 
     async def flush(self) -> None:
         await self._stream.send_all(self._connection.data_to_send())
@@ -106,6 +116,13 @@ class WebSocketOverHTTP2:
                 continue
             self._frames.receive_data(bytes(data))
             data.clear()
+
+    async def close(self) -> None:
+        """Close as a client does, and wait for the answer."""
+        await self._send(CloseConnection(code=1000))
+        while self.stream_id not in self._http2.over:
+            await self._http2.receive()
+        await self._http2.end(self.stream_id)
 
     async def _send(self, event: Event) -> None:
         await self._http2.send(self.stream_id, self._frames.send(event))
