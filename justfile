@@ -3,6 +3,7 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export PATH := justfile_directory() / ".venv/bin:" + justfile_directory() / "tests/interop/node/node_modules/.bin:" + env("PATH")
+debian := "nginx-light haproxy nghttp2-client chromium ruby-grpc"
 protos := "$(cd proto && find . -name '*.proto' | sed 's|^[.]/||' | sort)"
 
 # List the commands.
@@ -74,8 +75,19 @@ generate into:
     @python -m grpc_tools.protoc -Iproto --python_betterproto_out={{into}} \
         --descriptor_set_out={{into}}/descriptors.binpb --include_imports {{protos}} 2>&1 | { grep -v '^Writing' || true; }
 
-# The clients of other makes that interop tests use (wscat), where Node.js is there to run them.
+# The programs of other makes that tests use: clients from npm where Node.js is there to run them, and proxies, a
+# browser and the like from Debian where we may install them. A test whose program is missing is skipped and says so.
 tools:
+    @if command -v apt-get >/dev/null && ! dpkg --status {{debian}} >/dev/null 2>&1; then \
+        if [ "$(id -u)" = 0 ]; then \
+            echo "installing {{debian}} (once)"; \
+            export DEBIAN_FRONTEND=noninteractive; \
+            apt-get -qq update; \
+            apt-get -qq install --no-install-recommends {{debian}} >/dev/null; \
+        else \
+            echo "tests with these are skipped until you install them: sudo apt-get install {{debian}}" >&2; \
+        fi; \
+    fi
     @if command -v npm >/dev/null && ! [ -d tests/interop/node/node_modules ]; then \
         npm ci --prefix tests/interop/node --silent --no-audit --no-fund; \
     fi
