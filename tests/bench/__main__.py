@@ -11,7 +11,7 @@ import platform
 import sys
 from importlib.metadata import version
 
-from tests.bench import h2load, report, servers
+from tests.bench import h2load, relays, report, servers
 from tests.bench.figures import Plan
 from tests.bench.processes import LOAD_CORES
 
@@ -29,10 +29,12 @@ def main() -> None:
     plan = QUICK if arguments.quick else FULL
     if not h2load.AVAILABLE:
         print("h2load is not there (Debian: nghttp2-client): no unary calls", file=sys.stderr)
-    figures = servers.measure(plan)
-    print(report.ratios(figures, "echo"))
-    print()
-    print(report.details(figures))
+    for measure in (servers.measure, relays.measure):
+        figures = measure(plan)
+        print(report.ratios(figures, "echo"))
+        print()
+        print(report.details(figures))
+        print()
     print(f"\nPython {platform.python_version()}, {os.cpu_count()} cores;", end=" ")
     print(", ".join(f"{name} {version(name)}" for name in PACKAGES))
 

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.processes import LOAD_CORES, pinned
-from tests.bench.raw_http2 import RunFailed, grpc_message
+from tests.bench.raw_http2 import grpc_message
+from tests.bench.raw_socket import RunFailed
 
 AVAILABLE = shutil.which("h2load") is not None
 TIMEOUT = 120.0  # Seconds a run may take.

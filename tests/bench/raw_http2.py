@@ -10,13 +10,14 @@ and PINGs are answered, and at the end every stream is half-closed and its trail
 did not end with ``grpc-status`` 0 is an error. Its own windows are as large as can be, so it has nothing to update.
 """
 
-import socket
 import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import Self
 
 from hpack import Decoder
+
+from tests.bench.raw_socket import RawSocket, RunFailed
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = 0, 1, 3, 4, 6, 7, 8, 9
 END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
@@ -27,8 +28,6 @@ MAX_WINDOW = 2**31 - 1
 INITIAL_WINDOW_SIZE = 4
 
 IN_FLIGHT = 256  # Messages on the way at once: some ten kilobytes, less than any server's first window.
-TIMEOUT = 20.0  # Seconds without a byte from the server after which a run fails.
-READ_SIZE = 256 * 1024
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
@@ -57,10 +56,6 @@ def _string(text: str) -> bytes:
     encoded = text.encode()
     assert len(encoded) < 127
     return bytes([len(encoded)]) + encoded
-
-
-class RunFailed(Exception):
-    """The server ended a stream or the connection, or a call did not end well."""
 
 
 class Replies:
@@ -136,13 +131,7 @@ class RawConnection:
         self._windows = dict.fromkeys(self.streams, DEFAULT_WINDOW)
         self._replies = Replies(self._control)
         self._blocks: list[tuple[int, bytes]] = []  # Header blocks as they came: decoded when all is over.
-        self._socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # A time-out by the kernel: Python's own costs a poll() for every read and write.
-        self._socket.settimeout(None)
-        limit = struct.pack("ll", int(TIMEOUT), 0)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, limit)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
+        self._socket = RawSocket(port)
         block = header_block(path, f"127.0.0.1:{port}")
         hello = [
             PREFACE,
@@ -150,7 +139,7 @@ class RawConnection:
             frame(WINDOW_UPDATE, 0, 0, struct.pack("!L", MAX_WINDOW - DEFAULT_WINDOW)),
         ]
         heads = [frame(HEADERS, END_HEADERS, stream_id, block) for stream_id in self.streams]
-        self._socket.sendall(b"".join(hello + heads))
+        self._socket.send(b"".join(hello + heads))
 
     def __enter__(self) -> Self:
         return self
@@ -174,7 +163,7 @@ class RawConnection:
             if room >= least or room == messages - sent:
                 room = min(room, self._window // cost, self._windows[stream_id] // cost)
                 if room > 0:
-                    self._socket.sendall(block[: room * size])
+                    self._socket.send(block[: room * size])
                     sent += room
                     self._window -= room * cost
                     self._windows[stream_id] -= room * cost
@@ -208,7 +197,7 @@ class RawConnection:
         for stream_id in streams:
             self._windows[stream_id] -= self._cost
         frames = self._frames
-        self._socket.sendall(b"".join([frames[stream_id] for stream_id in streams]))
+        self._socket.send(b"".join([frames[stream_id] for stream_id in streams]))
         received = 0
         while received < len(streams):
             received += self._receive()
@@ -220,7 +209,7 @@ class RawConnection:
         Raises:
             RunFailed: A call ended otherwise than with ``grpc-status`` 0, or sent a message nobody waited for.
         """
-        self._socket.sendall(b"".join(frame(DATA, END_STREAM, stream_id) for stream_id in self.streams))
+        self._socket.send(b"".join(frame(DATA, END_STREAM, stream_id) for stream_id in self.streams))
         while len(self._replies.ended) < len(self.streams):
             _expect(self._receive(), 0)
         if self._replies.parts:
@@ -237,13 +226,7 @@ class RawConnection:
 
     def _receive(self) -> int:
         """Read once, and count the messages that were completed."""
-        try:
-            data = self._socket.recv(READ_SIZE)
-        except BlockingIOError:
-            raise RunFailed(f"the server sent nothing for {TIMEOUT} seconds") from None
-        if not data:
-            raise RunFailed("the server closed the connection")
-        return self._replies.count(data)
+        return self._replies.count(self._socket.receive())
 
     def _control(self, whole: bytes) -> None:
         """Everything but DATA."""
@@ -256,14 +239,14 @@ class RawConnection:
             else:
                 self._window += increment
         elif kind == PING and not flags & ACK:
-            self._socket.sendall(frame(PING, ACK, 0, payload))
+            self._socket.send(frame(PING, ACK, 0, payload))
         elif kind == SETTINGS and not flags & ACK:
             for code, value in struct.iter_unpack("!HL", payload):
                 if code == INITIAL_WINDOW_SIZE:
                     for known in self._windows:
                         self._windows[known] += value - self._initial
                     self._initial = value
-            self._socket.sendall(frame(SETTINGS, ACK, 0))
+            self._socket.send(frame(SETTINGS, ACK, 0))
         elif kind == HEADERS:
             if flags & PADDED or not flags & END_HEADERS:
                 raise RunFailed("a header block in a form that is not understood here")

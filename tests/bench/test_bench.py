@@ -1,13 +1,17 @@
 """The benchmark: its peers do what they are compared in, its generators agree about it, and its tables say it."""
 
+from collections.abc import Iterator
+
 import pytest
 import trio
 
-from tests.bench import h2load, report
+from tests.bench import h2load, relays, report
 from tests.bench.figures import Sample, percentile
+from tests.bench.gateways import BACKEND, GATEWAYS, ROUTE
 from tests.bench.peers import BIDIRECTIONAL, PEERS
 from tests.bench.processes import child
 from tests.bench.raw_http2 import RawConnection
+from tests.bench.raw_websocket import RawWebSocket
 from tests.bench.servers import STREAM_MESSAGE, check, unary
 
 
@@ -23,6 +27,25 @@ def test_every_peer_answers_alike(name: str) -> None:
         if h2load.AVAILABLE:
             assert len(unary(server.port, 4, 20).latencies) == 20
         assert server.cpu_ns() > 0
+
+
+@pytest.fixture(scope="module")
+def backend() -> Iterator[int]:
+    with child("tests.bench.gateways", BACKEND) as process:
+        yield process.port
+
+
+@pytest.mark.parametrize("name", GATEWAYS)
+def test_every_gateway_answers_alike(backend: int, name: str) -> None:
+    with (
+        child("tests.bench.gateways", name, str(backend)) as gateway,
+        RawWebSocket(gateway.port, ROUTE, relays.MESSAGE) as websocket,
+    ):
+        relays.check(websocket)
+        websocket.pour(300)
+        assert len(websocket.ping_pong(3)) == 3
+        websocket.finish()
+        assert gateway.cpu_ns() > 0
 
 
 def test_a_process_that_announces_no_port_is_an_error() -> None:

@@ -2,10 +2,6 @@
 
 import socket
 import struct
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from itertools import pairwise
 
 import pytest
 from hpack import Decoder
@@ -29,19 +25,15 @@ from tests.bench.raw_http2 import (
     WINDOW_UPDATE,
     RawConnection,
     Replies,
-    RunFailed,
     frame,
     grpc_message,
     header_block,
 )
+from tests.bench.raw_socket import RunFailed
+from tests.support.tcp import pieces, tcp_server
 
 OK = frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x00\x0bgrpc-status\x010")
 BROKEN = frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x00\x0bgrpc-status\x0213")
-
-
-def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
-    marks = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:stop] for start, stop in pairwise(marks)]
 
 
 @given(
@@ -69,22 +61,6 @@ def test_pieces_of_messages_on_several_streams_are_not_mixed_up(sent: list[tuple
     replies = Replies(lambda _: None)
     assert replies.count(first) == 0
     assert replies.count(second) == len(sent)
-
-
-@contextmanager
-def server(behave: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server of one connection that does as it likes, in a thread."""
-
-    def run() -> None:
-        with listening.accept()[0] as accepted:
-            accepted.settimeout(20)
-            behave(accepted)
-
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        thread = threading.Thread(target=run)
-        thread.start()
-        yield listening.getsockname()[1]
-        thread.join(20)
 
 
 class Reader:
@@ -119,7 +95,7 @@ def test_a_run_is_counted_from_first_to_last_message() -> None:
             sent.append(payload)
             accepted.sendall(frame(DATA, 0, 1, payload))
 
-    with server(behave) as port, RawConnection(port, "/a.B/C", b"hello") as connection:
+    with tcp_server(behave) as port, RawConnection(port, "/a.B/C", b"hello") as connection:
         connection.pour(700, in_flight=16)
         assert len(connection.ping_pong(3)) == 3
         connection.finish()
@@ -144,7 +120,7 @@ def test_no_more_is_sent_than_the_servers_windows_allow() -> None:
         kinds.extend(reader.next()[0] for _ in range(2))
 
     with (
-        server(behave) as port,
+        tcp_server(behave) as port,
         RawConnection(port, "/a.B/C", message[5:]) as connection,
         pytest.raises(RunFailed, match="closed"),
     ):
@@ -161,7 +137,7 @@ def test_pings_are_answered() -> None:
         answers.append(reader.until(PING))
         accepted.sendall(OK)
 
-    with server(behave) as port, RawConnection(port, "/a.B/C", b"") as connection:
+    with tcp_server(behave) as port, RawConnection(port, "/a.B/C", b"") as connection:
         connection.finish()
     assert answers == [(ACK, b"12345678")]
 
@@ -184,7 +160,7 @@ def test_a_run_whose_calls_fail_is_an_error(answer: bytes, complaint: str) -> No
         accepted.sendall(answer)
 
     with (
-        server(behave) as port,
+        tcp_server(behave) as port,
         RawConnection(port, "/a.B/C", b"") as connection,
         pytest.raises(RunFailed, match=complaint),
     ):
@@ -214,5 +190,5 @@ def test_h2load_does_not_count_what_was_refused() -> None:
         while accepted.recv(1_000):
             pass
 
-    with server(behave) as port, pytest.raises(RunFailed, match="not every one of 1 calls"):
+    with tcp_server(behave) as port, pytest.raises(RunFailed, match="not every one of 1 calls"):
         h2load.h2load(port, "/a.B/C", b"", calls=1, concurrent=1)
