@@ -37,6 +37,8 @@ class _Table(HeaderTable):
 
     def __setattr__(self, name: str, value: object) -> None:
         if name == "maxsize":
+            if value == self._maxsize:
+                return  # hpack would forget that a change before it has not been told to the peer yet.
             self.altered += 1
         super().__setattr__(name, value)
 
