@@ -91,10 +91,12 @@ class RoundRobin(Policy):
 
     def choose(self, subchannels: Sequence[Subchannel], refused: ClientSession | None) -> Subchannel | None:  # noqa: D102
         ready = [subchannel for subchannel in subchannels if subchannel.ready]
-        if refused is not None:
-            ready = [subchannel for subchannel in ready if subchannel.session is not refused] or ready
         if not ready:
             return None
+        if refused is not None:
+            # By chance: the next in turn would be the same one each time, and have the double share.
+            others = [subchannel for subchannel in ready if subchannel.session is not refused]
+            return random.choice(others or ready)  # noqa: S311 - not for secrets
         self._turn += 1
         return ready[self._turn % len(ready)]
 
