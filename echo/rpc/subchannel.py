@@ -74,6 +74,7 @@ class Subchannel:
         self._keepalive = common.keepalive
         self._attempt: anyio.CancelScope | None = None
         self._serving: bool | None = None  # None while it is not known.
+        self._attended: ClientSession | None = None  # The connection, until its loss has been taken note of.
 
     @property
     def ready(self) -> bool:
@@ -112,10 +113,11 @@ class Subchannel:
                 self.session = session = await self._establish()
                 if attempt.cancel_called:
                     session.retire()  # It came at the very moment at which it was no longer wanted.
+                self._attended = session
                 self.failure = ""
-                self.backoff.succeed()
                 if self._common.health_service is None:
                     self._serving = True
+                    self.backoff.succeed()
                 else:
                     self._serving = None
                     self._common.nursery.start_soon(self._watch, session, self._common.health_service)
@@ -160,6 +162,8 @@ class Subchannel:
             if session is self.session:
                 self._serving = serving
                 self.failure = "" if serving else "the server is not serving"
+                if serving:
+                    self.backoff.succeed()
                 self._common.changed.set()
 
         try:
@@ -170,9 +174,10 @@ class Subchannel:
 
     def _over(self, session: ClientSession) -> None:
         """The connection takes no more calls."""
-        if session is self.session and self._serving is None:
-            self._serving = False
-            self._fail("the connection was lost before the server's health was known")
+        if self._attended is session:
+            self._attended = None
+            if self._serving is not True:  # Or those who wait would connect as often as it is lost.
+                self._fail(self.failure or "the connection was lost before the server's health was known")
         self._common.changed.set()
 
     def _fail(self, failure: str) -> None:

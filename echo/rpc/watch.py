@@ -58,7 +58,7 @@ class HealthWatch:
         while True:
             begun = anyio.current_time()
             status = await self._watch_once()
-            if status is None:
+            if status is None or not self._session.usable:
                 return
             if status is Status.UNIMPLEMENTED:
                 self._tell(True)
