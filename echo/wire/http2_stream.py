@@ -14,6 +14,20 @@ from echo.wire.hpack import HeaderBlock
 _RECEIVING: Final = frozenset({StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL})
 
 
+class Headers(list[Header]):
+    """A header list as h2 reports it: the very same object each time the same block comes.
+
+    Attributes:
+        parsed: What the layer above has made of it, or None; for that layer alone.
+    """
+
+    __slots__ = ("parsed",)
+
+    def __init__(self, fields: Iterable[Header]) -> None:
+        super().__init__(fields)
+        self.parsed: object = None
+
+
 class Stream(H2Stream):
     """One HTTP/2 stream. A header block that has passed h2's checks once is not checked again."""
 
@@ -54,8 +68,10 @@ class Stream(H2Stream):
         sound = headers.sound[first]
         if sound is None:
             frames, events = super().receive_headers(headers, end_stream, header_encoding)
-            if type(events[0]) is not InformationalResponseReceived:
-                headers.sound[first] = (events[0].headers, self._expected_content_length)  # type: ignore[attr-defined]
+            event = events[0]
+            event.headers = Headers(event.headers)  # type: ignore[attr-defined]
+            if type(event) is not InformationalResponseReceived:
+                headers.sound[first] = (event.headers, self._expected_content_length)  # type: ignore[attr-defined]
             return frames, events
         events = machine.process_input(StreamInputs.RECV_HEADERS)
         event = events[0]
