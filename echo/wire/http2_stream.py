@@ -36,16 +36,15 @@ class Stream(H2Stream):
         """Whether the peer may send on it."""
         return self.state_machine.state in _RECEIVING
 
-    def can_take(self, size: int) -> bool:
-        """Whether ``size`` bytes of DATA need no more than counting: if not, h2 is to judge them."""
-        return (
-            0 < size <= self._inbound_window_manager.current_window_size
-            and self.state_machine.state in _RECEIVING
-            and self.state_machine.headers_received is True
-        )
+    @property
+    def room(self) -> int:
+        """Bytes of DATA that need no more than counting, by the state and the window: more is for h2 to judge."""
+        if self.state_machine.headers_received and self.state_machine.state in _RECEIVING:
+            return self._inbound_window_manager.current_window_size
+        return 0
 
     def take(self, payload: bytes, *, end_stream: bool) -> list[Event]:
-        """Take DATA that `can_take` has permitted.
+        """Take DATA within `room`.
 
         Raises:
             InvalidBodyLengthError: It is not as long as the header list said (RFC 9113 §8.1.1).
