@@ -159,7 +159,7 @@ class Connection:
             if size <= 0:
                 return False  # A window is spent: its update puts the stream back into the ring.
             ends = size == unsent and stream.end is END_STREAM
-            http2.send_data(stream.id, stream.outbound.take(size), end_stream=ends)
+            http2.send_body(stream.id, stream.outbound.take(size), end=ends)
             self._spoke = True
             left = unsent - size
             if unsent > self._limits.max_unsent >= left or not left:
@@ -173,7 +173,7 @@ class Connection:
             if stream.end is END_STREAM:
                 http2.end_stream(stream.id)
             else:
-                http2.send_headers(stream.id, stream.end, end_stream=True)
+                http2.send_fields(stream.id, stream.end, end=True)
             self._relieved.append(stream.id)
             self._ended_locally(stream)
         return False

@@ -39,7 +39,7 @@ class ServerConnection(Connection):
         stream = self._sending(stream_id)
         if stream.head_sent:
             raise LocalProtocolError(f"the head of stream {stream_id} was already sent")
-        self._h2.send_headers(stream_id, response.fields())
+        self._h2.send_fields(stream_id, response.fields())
         stream.head_sent = True
         self._spoke = True
 
@@ -97,7 +97,7 @@ class ServerConnection(Connection):
         try:
             request = parse_request(fields_of(event))
         except Rejected as rejected:
-            self._h2.send_headers(stream_id, rejected.fields, end_stream=True)
+            self._h2.send_fields(stream_id, rejected.fields, end=True)
             if event.stream_ended is None:
                 self._h2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
             self._h2.forget_if_closed(stream_id)
