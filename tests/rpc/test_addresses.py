@@ -174,6 +174,9 @@ async def test_a_server_whose_certificate_has_another_name_has_no_share(tmp_path
             hosts[1], tls=certificates.calling(), server_hostname="localhost", codec=CODEC
         ) as channel:
             await unary(channel, "One")
+        async with open_channel(hosts, tls=certificates.calling(), server_hostname=".no.name") as channel:
+            with pytest.raises(GRPCError, match="TLS handshake failed: server_hostname"):
+                await unary(channel, "One")
         tasks.cancel_scope.cancel()
 
 
