@@ -46,8 +46,8 @@ def test_these_are_hosts(text: str | list[str], targets: list[Target]) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "", ",", "a,", " ", "a b", ":1", "a:", "a:0", "a:65536", "a:000001", "a:http", "a:-1", "a:+1", "a:²", "a:1:2", "fe80::1:65000",
-        "[::1", "::1]", "[a]", "[a]:1", "[]:1", "[::1]1", "[::1]:", "http://a", "a/b", "user@a",
+        "", ",", "a,", " ", "a b", ":1", "a:", "a:0", "a:65536", "a:000001", "a:http", "a:-1", "a:+1", "a:²", "a:1:2",
+        "fe80::1:65000", "[::1", "::1]", "[a]", "[a]:1", "[]:1", "[::1]1", "[::1]:", "http://a", "a/b", "user@a",
         "unix:", "unix://host/path", "unix:\0x", [],
     ],
 )  # fmt: skip
