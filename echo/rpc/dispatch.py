@@ -81,7 +81,7 @@ class Dispatcher:
     async def _run(self, handler: Handler, stream: ServerStream[object, object], call: ServerCall) -> None:
         request = call.request
         stream.metadata, method = await self._events.recv_request(
-            request.metadata,
+            stream.metadata,
             handler.func,
             method_name=request.path,
             deadline=stream.deadline,

@@ -56,7 +56,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self._request_received = False
         self.message_sent = False
         self.ended = False
-        self.metadata: Metadata | None = call.request.metadata
+        self.metadata: Metadata | None = call.request.metadata.copy()  # The request may stand for many calls.
         self.deadline = None if call.deadline == math.inf else Deadline.at(call.deadline)
         self.user_agent = call.request.user_agent
         self.peer: Peer = call.peer
