@@ -32,7 +32,7 @@ class Stock:
         self.port: int = self._server.add_insecure_port(f"{LOOPBACK}:{port}")
         self._server.start()
 
-    def _name(self, request: bytes, context: object) -> bytes:
+    def _name(self, request: bytes, context: object) -> bytes:  # noqa: ARG002 - as grpcio calls it
         return b"%d" % self.port
 
     async def stop(self, grace: float | None = None) -> None:
