@@ -42,7 +42,8 @@ class Host:
 
     def __init__(self, name: str, tasks: TaskGroup, services: Sequence[Servable]) -> None:
         self.name = name
-        self.server = Server([Service(Name=(UNARY, self._name)), *services], codec=CODEC)
+        self._services = [Service(Name=(UNARY, self._name)), *services]
+        self.server = Server(self._services, codec=CODEC)
         self.attempts: list[float] = []
         self.given_up = 0
         self.down = False
@@ -83,6 +84,11 @@ class Host:
 
     def come_back(self) -> None:
         self.down = False
+
+    async def roll_over(self) -> None:
+        """Drain the server; another takes its place."""
+        old, self.server = self.server, Server(self._services, codec=CODEC)
+        await old.drain(60)
 
     async def _serve(self, stream: MemoryStream) -> None:
         with anyio.CancelScope() as scope:
