@@ -16,12 +16,13 @@ from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection, _dec
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event
 from h2.exceptions import FrameTooLargeError, ProtocolError, StreamClosedError, StreamIDTooLowError
-from h2.frame_buffer import FrameBuffer
+from h2.frame_buffer import CONTINUATION_BACKLOG, FrameBuffer
 from h2.settings import SettingCodes, Settings
 from h2.stream import StreamClosedBy, StreamInputs
 from h2.utilities import SizeLimitDict
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import (
+    ContinuationFrame,
     DataFrame,
     ExtensionFrame,
     Frame,
@@ -66,12 +67,31 @@ class FloodError(ProtocolError):
     error_code = ErrorCodes.ENHANCE_YOUR_CALM
 
 
-class _FrameBuffer(FrameBuffer):
-    """h2's buffer, which looks at a frame's length first.
+class HeaderBlockError(ProtocolError):
+    """A header block that cannot be one of a list within the limits (CVE-2024-27316)."""
 
-    h2 looks at it when the whole frame is there, and gathers up to 16 MiB for that; and after other checks, so that the
-    outcome depends on how the bytes are cut.
+    error_code = ErrorCodes.ENHANCE_YOUR_CALM
+
+
+class _FrameBuffer(FrameBuffer):
+    """h2's buffer, which looks at a frame's length first, and at what a header block in many frames comes to.
+
+    h2 looks at the length when the whole frame is there, and gathers up to 16 MiB for that; and after other checks, so
+    that the outcome depends on how the bytes are cut. Of a header block it gathers a megabyte.
     """
+
+    def __init__(self, *, server: bool, max_header_list_size: int) -> None:
+        super().__init__(server)
+        # A character is at most 30 bits (RFC 7541, Appendix B), and was one byte of the list.
+        self._max_block = 4 * max_header_list_size
+
+    def _update_header_buffer(self, f: Frame | None) -> Frame | None:
+        parts = self._headers_buffer
+        if parts and isinstance(f, ContinuationFrame):
+            size = sum(len(part.data) for part in parts) + len(f.data)
+            if size > self._max_block or len(parts) >= CONTINUATION_BACKLOG:
+                raise HeaderBlockError(f"a header block of {len(parts) + 1} frames and {size} bytes")
+        return super()._update_header_buffer(f)
 
     def __next__(self) -> Frame:
         length = int.from_bytes(self._data[:3], "big") if len(self._data) >= 3 else 0
@@ -110,7 +130,7 @@ class HTTP2(H2Connection):
         self.encoder = self._encoder = RememberingEncoder()
         self.decoder = RememberingDecoder()
         self.decoder.max_header_list_size = limits.max_header_list_size
-        self.incoming_buffer = _FrameBuffer(server=not client)
+        self.incoming_buffer = _FrameBuffer(server=not client, max_header_list_size=limits.max_header_list_size)
         self._connection_window = limits.connection_window
         # Of the streams that we have reset: how much DATA the peer may have sent before it heard of that.
         self._late: SizeLimitDict = SizeLimitDict(size_limit=self.MAX_CLOSED_STREAMS)
