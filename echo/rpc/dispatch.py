@@ -17,6 +17,7 @@ from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.server_stream import ServerStream
 from echo.transport.call import ServerCall
+from echo.wire.compression import IDENTITY
 from echo.wire.head import Trailers
 from echo.wire.status import GRPCError, Status
 
@@ -42,7 +43,9 @@ class Dispatcher:
         codec: CodecBase,
         details_codec: StatusDetailsCodecBase | None,
         events: _DispatchServerEvents,
+        compression: str = IDENTITY,
     ) -> None:
+        self._compression = compression
         self._handlers: dict[str, Handler] = {}
         self._codec = codec
         self._details_codec = details_codec
@@ -58,6 +61,8 @@ class Dispatcher:
         if handler is None:
             await call.finish(Trailers(Status.UNIMPLEMENTED, f"unknown method {path}"))
             return
+        if self._compression != IDENTITY:
+            call.compress(self._compression)
         stream: ServerStream[object, object] = ServerStream(
             call, handler, self._codec, self._details_codec, self._events
         )

@@ -109,7 +109,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if self._head_sent:
             raise ProtocolError("initial metadata was already sent")
         (sent,) = await self._events.send_initial_metadata(_multidict(metadata))
-        await self._call.send_response(Response(sent))
+        await self._call.send_response(Response(sent, self._call.encoding))
         self._head_sent = True
 
     async def send_message(self, message: SendT) -> None:

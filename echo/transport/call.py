@@ -6,6 +6,7 @@ until the application asks for a message, and by the message's own size, checked
 """
 
 import math
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
@@ -14,8 +15,9 @@ from grpclib.exceptions import StreamTerminatedError
 from h2.errors import ErrorCodes
 
 from echo.transport.signal import Signal
+from echo.wire.compression import IDENTITY, accepts
 from echo.wire.head import Request, Response, Trailers
-from echo.wire.message import MessageDecoder, encode_message
+from echo.wire.message import MessageDecoder, encode_compressed, encode_message
 from echo.wire.status import GRPCError, Status
 
 if TYPE_CHECKING:
@@ -29,12 +31,17 @@ MESSAGES_PER_YIELD: Final = 32
 
 
 class Call:
-    """What both sides of a call have in common: messages in, messages out, reset."""
+    """What both sides of a call have in common: messages in, messages out, reset.
+
+    Attributes:
+        encoder: Makes of a message what goes onto the stream: its prefix and itself, compressed or not.
+    """
 
     def __init__(self, session: "Session", stream_id: int, encoding: str) -> None:
         self.id = stream_id
         self._session = session
         self._connection = session.connection
+        self.encoder = encode_message
         self._decoder = MessageDecoder(session.limits.max_message_size, encoding)
         self._fed = 0  # Bytes received,
         self._acknowledged = 0  # and of those, the ones the peer may replace by new ones.
@@ -86,7 +93,7 @@ class Call:
             waited = True
         if not self.is_open:
             await self._over()
-        self._connection.send_message(self.id, encode_message(message))
+        self._connection.send_message(self.id, self.encoder(message))
         self._session.wake_writer()
         if not waited:
             await self._pace()
@@ -155,6 +162,7 @@ class ServerCall(Call):
         scope: Covers the handler. It is cancelled when the client resets the call or vanishes, when the deadline
             passes, and when the server gives the call up.
         verdict: What the client is told if the scope is cancelled by something else than the deadline.
+        encoding: How messages that are sent may be compressed, for the response's head to say.
     """
 
     def __init__(self, session: "ServerSession", stream_id: int, request: Request) -> None:
@@ -165,6 +173,13 @@ class ServerCall(Call):
         self.deadline = math.inf if request.timeout is None else anyio.current_time() + request.timeout
         self.scope = anyio.CancelScope(deadline=self.deadline)
         self.verdict: Trailers | None = None
+        self.encoding = IDENTITY
+
+    def compress(self, encoding: str) -> None:
+        """Send messages in this encoding, if the client reads it; to be said before the response's head is sent."""
+        if accepts(self.request.accept_encoding, encoding):
+            self.encoding = encoding
+            self.encoder = partial(encode_compressed, encoding)
 
     async def send_response(self, response: Response) -> None:
         """Send the response's head.
@@ -218,10 +233,14 @@ class ClientCall(Call):
         response: The head of the response, once it has come.
         trailers: How the call ended, once it has.
         unprocessed: It ended before the server has done anything about it: it may be made anew.
+        session: The connection it was made on.
     """
 
-    def __init__(self, session: "ClientSession", stream_id: int, deadline: float) -> None:
-        super().__init__(session, stream_id, "identity")
+    def __init__(self, session: "ClientSession", stream_id: int, encoding: str, deadline: float) -> None:
+        super().__init__(session, stream_id, IDENTITY)
+        self.session = session
+        if encoding != IDENTITY:
+            self.encoder = partial(encode_compressed, encoding)
         self.peer = session.peer
         self._client_connection = session.connection
         self._deadline = deadline

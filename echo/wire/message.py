@@ -20,10 +20,12 @@ import enum
 import struct
 from typing import Final
 
-from echo.wire.compression import decompress
+from echo.wire.compression import compress, decompress
 from echo.wire.status import GRPCError, Status
 
 PREFIX_SIZE: Final = 5
+# Bytes below which a message is sent as it is: gzip's own frame takes 18, and little repeats itself in so few.
+MIN_COMPRESSED: Final = 256
 
 _PREFIX: Final = struct.Struct(">BI")
 _PLAIN: Final = 0
@@ -38,6 +40,20 @@ def encode_message(payload: bytes, *, compressed: bool = False) -> bytes:
         compressed: Whether it is compressed as the call's ``grpc-encoding`` says.
     """
     return _PREFIX.pack(_COMPRESSED if compressed else _PLAIN, len(payload)) + payload
+
+
+def encode_compressed(encoding: str, payload: bytes) -> bytes:
+    """Compress a message and put the prefix before it; a small one, or one that would not shrink, goes as it is.
+
+    Args:
+        encoding: What the call's head announced as ``grpc-encoding``.
+        payload: The message, of less than 4 GiB.
+    """
+    if len(payload) >= MIN_COMPRESSED:
+        compressed = compress(encoding, payload)
+        if len(compressed) < len(payload):
+            return encode_message(compressed, compressed=True)
+    return encode_message(payload)
 
 
 class _State(enum.Enum):
