@@ -9,7 +9,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from echo.rpc.resolve import parse_targets
 from echo.settings import SETTINGS, Settings, SettingsError, User, load_settings
+from echo.settings.addresses import split_servers, to_servers
 from echo.settings.values import format_duration, format_size, to_duration, to_size
 
 VARIABLES = [setting.variable for setting in SETTINGS]
@@ -512,3 +514,20 @@ def test_no_text_whatever_raises_anything_but_one_line(environ: dict[str, str]) 
 def test_no_python_value_whatever_raises_anything_but_one_line(field: str, value: object) -> None:
     fault = refusal_or_none({}, **{field: value})
     assert fault is None or fault.startswith(f"--{field.replace('_', '-')}: ")
+
+
+PART = st.from_regex(r"[a-z0-9:.%\[\]_-]{0,12}|unix:/{0,3}[a-z/]{0,3}|\[[0-9a-f:]{0,9}\](:[0-9]{0,6})?", fullmatch=True)
+
+
+@given(st.lists(PART | st.text(max_size=5), max_size=3).map(",".join))
+def test_the_servers_that_a_setting_takes_are_those_that_a_channel_takes(text: str) -> None:
+    try:
+        taken = to_servers(text)
+    except ValueError:
+        return
+    targets = parse_targets(taken, 1)
+    assert parse_targets(text, 1) == targets
+    named = dict.fromkeys((server.host.removeprefix("unix:"), server.port) for server in split_servers(taken))
+    ported = [(host, port if port is not None or "/" in host else 1) for host, port in named]
+    assert {(target.host, target.port) for target in targets} <= {*ported, *named}
+    assert [target.name for target in targets][:1] == [split_servers(taken)[0].name]
