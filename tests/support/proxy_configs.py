@@ -252,9 +252,7 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
     }
     config = folder / "envoy.json"
     config.write_text(json.dumps({"static_resources": {"listeners": [listener], "clusters": [cluster]}}, indent=1))
-    return _command(
-        "envoy", "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"
-    )
+    return _command("envoy", "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
 
 
 def _address(port: int) -> Json:
