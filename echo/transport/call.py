@@ -6,6 +6,7 @@ until the application asks for a message, and by the message's own size, checked
 """
 
 import math
+from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
@@ -36,6 +37,22 @@ class Call:
     Attributes:
         encoder: Makes of a message what goes onto the stream: its prefix and itself, compressed or not.
     """
+
+    __slots__ = (
+        "_acknowledged",
+        "_connection",
+        "_decoder",
+        "_ended",
+        "_fed",
+        "_max_unsent",
+        "_received",
+        "_relieved",
+        "_session",
+        "_terminated",
+        "_until_yield",
+        "encoder",
+        "id",
+    )
 
     def __init__(self, session: "Session", stream_id: int, encoding: str) -> None:
         self.id = stream_id
@@ -143,8 +160,8 @@ class Call:
         await checkpoint()
         raise StreamTerminatedError("the call is over")
 
-    async def _wait(self, signal: Signal) -> None:
-        await signal.wait()
+    def _wait(self, signal: Signal) -> Awaitable[None]:
+        return signal.wait()
 
     def _acknowledge(self, total: int) -> None:
         if total > self._acknowledged:
@@ -163,6 +180,16 @@ class ServerCall(Call):
         verdict: What the client is told if the handler is cut short.
         encoding: How messages that are sent may be compressed, for the response's head to say.
     """
+
+    __slots__ = (
+        "_server_connection",
+        "deadline",
+        "encoding",
+        "peer",
+        "request",
+        "task",
+        "verdict",
+    )
 
     def __init__(self, session: "ServerSession", stream_id: int, request: Request) -> None:
         super().__init__(session, stream_id, request.encoding)
@@ -235,6 +262,17 @@ class ClientCall(Call):
         unprocessed: It ended before the server has done anything about it: it may be made anew.
         session: The connection it was made on.
     """
+
+    __slots__ = (
+        "_client_connection",
+        "_deadline",
+        "encoder",
+        "peer",
+        "response",
+        "session",
+        "trailers",
+        "unprocessed",
+    )
 
     def __init__(self, session: "ClientSession", stream_id: int, encoding: str, deadline: float) -> None:
         super().__init__(session, stream_id, IDENTITY)
