@@ -73,7 +73,7 @@ class Host:
                 self.given_up += 1
                 raise
         ours, theirs = memory_stream_pair(100)
-        self._tasks.start_soon(self._turn_away if self.refuses else self._serve, theirs)
+        self._tasks.start_soon(self._serve, theirs)
         return ours
 
     def die(self) -> None:
@@ -93,7 +93,10 @@ class Host:
     async def _serve(self, stream: MemoryStream) -> None:
         with anyio.CancelScope() as scope:
             self._connections.add(scope)
-            await self.server.serve_connection(stream)
+            if self.refuses:
+                await self._turn_away(stream)
+            else:
+                await self.server.serve_connection(stream)
         self._connections.discard(scope)
 
     async def _name(self, stream: BytesStream) -> None:
