@@ -56,7 +56,9 @@ class RawConnection:
         kinds: How many frames came, by the names of their kinds.
         settings: What the peer has announced.
         goaways: The GOAWAY frames that came.
-        closed: The peer has closed the connection.
+        closed: The peer has closed the connection;
+        broken: not in good order, but by a reset.
+        deaf: From now on, nothing is read until that is taken back.
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:
@@ -64,11 +66,24 @@ class RawConnection:
         self.kinds: Counter[str] = Counter()
         self.settings: dict[int, int] = {}
         self.goaways: list[GoAwayFrame] = []
-        self.closed = False
+        self.closed = self.broken = False
+        self._listening = trio.Event()
+        self._listening.set()
         self._stream = stream
         self._encoder = hpack.Encoder()
         self._decoder = hpack.Decoder()
         self._came = trio.Event()
+
+    @property
+    def deaf(self) -> bool:
+        return not self._listening.is_set()
+
+    @deaf.setter
+    def deaf(self, deaf: bool) -> None:
+        if deaf:
+            self._listening = trio.Event()
+        else:
+            self._listening.set()
 
     def head(self, stream_id: int, fields: Fields, *, end: bool = False) -> bytes:
         """HEADERS, with CONTINUATION as needed."""
@@ -113,10 +128,11 @@ class RawConnection:
         """Note what comes until the peer closes; ``preface`` comes first from a client."""
         buffer = bytearray()
         while True:
+            await self._listening.wait()
             try:
                 data = await self._stream.receive_some(65_536)
             except trio.BrokenResourceError:
-                data = b""
+                data, self.broken = b"", True
             if not data:
                 break
             buffer += data
