@@ -217,14 +217,19 @@ class Connection:
             self._h2.reset_stream(stream_id, error_code)
             self._h2.forget_if_closed(stream_id)
 
-    def acknowledge(self, stream_id: int, size: int) -> None:
-        """The application has taken ``size`` received bytes; the peer may send as many more (RFC 9113 §6.9)."""
+    def acknowledge(self, stream_id: int, size: int) -> bool:
+        """The application has taken ``size`` received bytes; the peer may send as many more (RFC 9113 §6.9).
+
+        Tells whether the peer is to hear of it now.
+        """
         stream = self._streams.get(stream_id)
         if stream is not None and not stream.peer_ended:
             stream.credit += size
             if stream.credit * 2 >= self._limits.stream_window:
                 self._h2.increment_flow_control_window(stream.credit, stream_id)
                 stream.credit = 0
+                return True
+        return False
 
     def _sending(self, stream_id: int) -> Stream:
         stream = self._streams.get(stream_id)

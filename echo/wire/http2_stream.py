@@ -14,6 +14,20 @@ from echo.wire.hpack import HeaderBlock
 _RECEIVING: Final = frozenset({StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL})
 
 
+class Headers(list[Header]):
+    """A header list as h2 reports it: the very same object each time the same block comes.
+
+    Attributes:
+        parsed: What the layer above has made of it, or None; for that layer alone.
+    """
+
+    __slots__ = ("parsed",)
+
+    def __init__(self, fields: Iterable[Header]) -> None:
+        super().__init__(fields)
+        self.parsed: object = None
+
+
 class Stream(H2Stream):
     """One HTTP/2 stream. A header block that has passed h2's checks once is not checked again."""
 
@@ -22,16 +36,15 @@ class Stream(H2Stream):
         """Whether the peer may send on it."""
         return self.state_machine.state in _RECEIVING
 
-    def can_take(self, size: int) -> bool:
-        """Whether ``size`` bytes of DATA need no more than counting: if not, h2 is to judge them."""
-        return (
-            0 < size <= self._inbound_window_manager.current_window_size
-            and self.state_machine.state in _RECEIVING
-            and self.state_machine.headers_received is True
-        )
+    @property
+    def room(self) -> int:
+        """Bytes of DATA that need no more than counting, by the state and the window: more is for h2 to judge."""
+        if self.state_machine.headers_received and self.state_machine.state in _RECEIVING:
+            return self._inbound_window_manager.current_window_size
+        return 0
 
     def take(self, payload: bytes, *, end_stream: bool) -> list[Event]:
-        """Take DATA that `can_take` has permitted.
+        """Take DATA within `room`.
 
         Raises:
             InvalidBodyLengthError: It is not as long as the header list said (RFC 9113 §8.1.1).
@@ -54,8 +67,10 @@ class Stream(H2Stream):
         sound = headers.sound[first]
         if sound is None:
             frames, events = super().receive_headers(headers, end_stream, header_encoding)
-            if type(events[0]) is not InformationalResponseReceived:
-                headers.sound[first] = (events[0].headers, self._expected_content_length)  # type: ignore[attr-defined]
+            event = events[0]
+            event.headers = Headers(event.headers)  # type: ignore[attr-defined]
+            if type(event) is not InformationalResponseReceived:
+                headers.sound[first] = (event.headers, self._expected_content_length)  # type: ignore[attr-defined]
             return frames, events
         events = machine.process_input(StreamInputs.RECV_HEADERS)
         event = events[0]
