@@ -1,9 +1,10 @@
 """HTTP/2 by hand, over real TCP: a peer that sends whatever frames a test likes, and notes what it gets."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import hpack
 import trio
@@ -101,6 +102,21 @@ class RawConnection:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._stream.send_all(data)
 
+    async def close(self) -> None:
+        """Close the connection without a word."""
+        await self._stream.aclose()
+
+    @property
+    def complete(self) -> int:
+        """How many streams are over from the peer's side."""
+        return sum(heard.over for heard in self.streams.values())
+
+    async def came(self, happened: Callable[[], object]) -> bool:
+        """Wait until it has, or until the peer has closed, however long that takes; tell which."""
+        while not (self.closed or happened()):
+            await self._came.wait()
+        return not self.closed
+
     async def until(self, happened: Callable[[], object]) -> None:
         """Wait until it has; it is looked at whenever something came."""
         with trio.fail_after(PATIENCE):
@@ -131,7 +147,7 @@ class RawConnection:
             await self._listening.wait()
             try:
                 data = await self._stream.receive_some(65_536)
-            except trio.BrokenResourceError:
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
                 data, self.broken = b"", True
             if not data:
                 break
@@ -180,4 +196,31 @@ async def raw_client(port: int, *, begin: bytes = PREFACE + SETTINGS + SETTINGS_
         nursery.start_soon(connection.listen)
         await connection.send(begin)
         yield connection
+        nursery.cancel_scope.cancel()
+
+
+Behave = Callable[[RawConnection, int], Awaitable[None]]
+
+
+@asynccontextmanager
+async def raw_server(behave: Behave, *, begin: bytes = SETTINGS + SETTINGS_ACK) -> AsyncIterator[int]:
+    """A server that does as it likes with each stream, one after the other, once the client has half-closed it.
+
+    Leaving the block closes everything.
+    """
+
+    async def serve(stream: trio.SocketStream) -> None:
+        connection = RawConnection(stream)
+        served: list[int] = []
+        async with stream, trio.open_nursery() as nursery:
+            nursery.start_soon(partial(connection.listen, preface=True))
+            await connection.send(begin)
+            while await connection.came(lambda: connection.complete > len(served)):
+                served.append(sorted(connection.streams)[len(served)])
+                await behave(connection, served[-1])
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        nursery.start_soon(trio.serve_listeners, serve, listeners)
+        yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()
