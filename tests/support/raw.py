@@ -57,6 +57,7 @@ class RawConnection:
         kinds: How many frames came, by the names of their kinds.
         settings: What the peer has announced.
         goaways: The GOAWAY frames that came.
+        pings: What the peer's PINGs hold.
         closed: The peer has closed the connection;
         broken: not in good order, but by a reset.
         deaf: From now on, nothing is read until that is taken back.
@@ -67,6 +68,7 @@ class RawConnection:
         self.kinds: Counter[str] = Counter()
         self.settings: dict[int, int] = {}
         self.goaways: list[GoAwayFrame] = []
+        self.pings: list[bytes] = []
         self.closed = self.broken = False
         self._listening = trio.Event()
         self._listening.set()
@@ -131,8 +133,12 @@ class RawConnection:
 
     async def goaway(self) -> GoAwayFrame:
         """The last GOAWAY before the peer closed, as it must have done."""
-        await self.until(lambda: self.closed)
+        await self.until_closed()
         return self.goaways[-1]
+
+    async def until_closed(self) -> None:
+        """Wait until the peer closes the connection."""
+        await self.until(lambda: self.closed)
 
     async def pause(self) -> None:
         """Give the peer an answered PING's time to take notice of what was sent."""
@@ -184,6 +190,8 @@ class RawConnection:
             self.settings |= frame.settings
         elif isinstance(frame, GoAwayFrame):
             self.goaways.append(frame)
+        elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
+            self.pings.append(frame.opaque_data)
         if isinstance(frame, (HeadersFrame, DataFrame)) and "END_STREAM" in frame.flags:
             stream.ended = True
 
