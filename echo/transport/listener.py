@@ -9,7 +9,8 @@ from typing import Any, Final
 import anyio
 from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
-from anyio.streams.tls import TLSStream
+
+from echo.transport.handshake import accept_tls
 
 log = logging.getLogger(__name__)
 
@@ -64,9 +65,7 @@ class TCPListener(Listener[ByteStream]):
             return
         try:
             with anyio.fail_after(HANDSHAKE_TIMEOUT):
-                secure = await TLSStream.wrap(
-                    stream, server_side=True, ssl_context=self._tls, standard_compatible=False
-                )
+                secure = await accept_tls(stream, self._tls)
         except (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream, TimeoutError, OSError) as error:
             log.info("TLS handshake failed: %s", str(error) or type(error).__name__)
             await anyio.aclose_forcefully(stream)

@@ -182,6 +182,8 @@ class Session(ABC):
                     self._writing.deadline = math.inf
                 elif not await self._bell.answer():
                     return
+        except anyio.EndOfStream:  # TLS tells a writer so, when the reader has found the connection unsound.
+            self.stop("the peer closed the connection")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
         except ssl.SSLError as error:
