@@ -13,6 +13,7 @@ it to. Its attempt, its connection and the watch over the server's health are ta
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -26,6 +27,9 @@ from echo.transport.client import ClientSession
 from echo.transport.keepalive import Keepalive
 from echo.transport.signal import Signal
 from echo.wire.limits import Limits
+
+# With TLS 1.3 a server judges our certificate after the handshake is over for us, and not every one says what it found.
+HINT: Final = " right after the TLS handshake: it may want a certificate of ours, or another one"
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ class Subchannel:
         except TimeoutError:
             raise OSError(f"no answer within {common.timeout:g} s") from None
         if session.ending:
-            raise OSError(session.ending)
+            raise OSError(session.ending + (HINT if common.scheme == "https" and "TLS" not in session.ending else ""))
         return session
 
     async def _run(self, session: ClientSession) -> None:

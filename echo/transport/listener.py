@@ -11,8 +11,8 @@ import anyio
 import anyio.to_thread
 from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
-from anyio.streams.tls import TLSStream
 
+from echo.transport.handshake import accept_tls
 from echo.transport.unix import UnixPath
 
 log = logging.getLogger(__name__)
@@ -80,9 +80,7 @@ class StreamListener(Listener[ByteStream]):
             return
         try:
             with anyio.fail_after(self._handshake_timeout):
-                secure = await TLSStream.wrap(
-                    stream, server_side=True, ssl_context=self._tls, standard_compatible=False
-                )
+                secure = await accept_tls(stream, self._tls)
         except (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream, TimeoutError, OSError) as error:
             log.info("TLS handshake failed: %s", str(error) or type(error).__name__)
             await anyio.aclose_forcefully(stream)

@@ -135,6 +135,8 @@ class HTTP2(H2Connection):
         # Of the streams that we have reset: how much DATA the peer may have sent before it heard of that.
         self._late: SizeLimitDict = SizeLimitDict(size_limit=self.MAX_CLOSED_STREAMS)
 
+        # More answers than this come of no sound peer's requests: two header lists for each call that may be open.
+        self._max_answers = limits.max_output + 2 * limits.max_concurrent_streams * limits.max_header_list_size
         self._budget = Budget(limits.flood_burst, limits.flood_rate)
         self._now = 0.0
 
@@ -166,6 +168,8 @@ class HTTP2(H2Connection):
                         return
                     events = self._receive_frame(frame)
                 yield from events
+                if len(self._data_to_send) > self._max_answers:
+                    raise FloodError("answers pile up that are not taken")
         except ProtocolError as error:
             raise self._fail(error.error_code, str(error)) from error
         except HyperframeError as error:

@@ -1,9 +1,10 @@
 """HTTP/2 by hand, over real TCP: a peer that sends whatever frames a test likes, and notes what it gets."""
 
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import hpack
 import trio
@@ -56,7 +57,10 @@ class RawConnection:
         kinds: How many frames came, by the names of their kinds.
         settings: What the peer has announced.
         goaways: The GOAWAY frames that came.
-        closed: The peer has closed the connection.
+        pings: What the peer's PINGs hold.
+        closed: The peer has closed the connection;
+        broken: not in good order, but by a reset.
+        deaf: From now on, nothing is read until that is taken back.
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:
@@ -64,11 +68,25 @@ class RawConnection:
         self.kinds: Counter[str] = Counter()
         self.settings: dict[int, int] = {}
         self.goaways: list[GoAwayFrame] = []
-        self.closed = False
+        self.pings: list[bytes] = []
+        self.closed = self.broken = False
+        self._listening = trio.Event()
+        self._listening.set()
         self._stream = stream
         self._encoder = hpack.Encoder()
         self._decoder = hpack.Decoder()
         self._came = trio.Event()
+
+    @property
+    def deaf(self) -> bool:
+        return not self._listening.is_set()
+
+    @deaf.setter
+    def deaf(self, deaf: bool) -> None:
+        if deaf:
+            self._listening = trio.Event()
+        else:
+            self._listening.set()
 
     def head(self, stream_id: int, fields: Fields, *, end: bool = False) -> bytes:
         """HEADERS, with CONTINUATION as needed."""
@@ -86,6 +104,21 @@ class RawConnection:
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._stream.send_all(data)
 
+    async def close(self) -> None:
+        """Close the connection without a word."""
+        await self._stream.aclose()
+
+    @property
+    def complete(self) -> int:
+        """How many streams are over from the peer's side."""
+        return sum(heard.over for heard in self.streams.values())
+
+    async def came(self, happened: Callable[[], object]) -> bool:
+        """Wait until it has, or until the peer has closed, however long that takes; tell which."""
+        while not (self.closed or happened()):
+            await self._came.wait()
+        return not self.closed
+
     async def until(self, happened: Callable[[], object]) -> None:
         """Wait until it has; it is looked at whenever something came."""
         with trio.fail_after(PATIENCE):
@@ -100,8 +133,12 @@ class RawConnection:
 
     async def goaway(self) -> GoAwayFrame:
         """The last GOAWAY before the peer closed, as it must have done."""
-        await self.until(lambda: self.closed)
+        await self.until_closed()
         return self.goaways[-1]
+
+    async def until_closed(self) -> None:
+        """Wait until the peer closes the connection."""
+        await self.until(lambda: self.closed)
 
     async def pause(self) -> None:
         """Give the peer an answered PING's time to take notice of what was sent."""
@@ -113,10 +150,11 @@ class RawConnection:
         """Note what comes until the peer closes; ``preface`` comes first from a client."""
         buffer = bytearray()
         while True:
+            await self._listening.wait()
             try:
                 data = await self._stream.receive_some(65_536)
-            except trio.BrokenResourceError:
-                data = b""
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                data, self.broken = b"", True
             if not data:
                 break
             buffer += data
@@ -152,6 +190,8 @@ class RawConnection:
             self.settings |= frame.settings
         elif isinstance(frame, GoAwayFrame):
             self.goaways.append(frame)
+        elif isinstance(frame, PingFrame) and "ACK" not in frame.flags:
+            self.pings.append(frame.opaque_data)
         if isinstance(frame, (HeadersFrame, DataFrame)) and "END_STREAM" in frame.flags:
             stream.ended = True
 
@@ -164,4 +204,31 @@ async def raw_client(port: int, *, begin: bytes = PREFACE + SETTINGS + SETTINGS_
         nursery.start_soon(connection.listen)
         await connection.send(begin)
         yield connection
+        nursery.cancel_scope.cancel()
+
+
+Behave = Callable[[RawConnection, int], Awaitable[None]]
+
+
+@asynccontextmanager
+async def raw_server(behave: Behave, *, begin: bytes = SETTINGS + SETTINGS_ACK) -> AsyncIterator[int]:
+    """A server that does as it likes with each stream, one after the other, once the client has half-closed it.
+
+    Leaving the block closes everything.
+    """
+
+    async def serve(stream: trio.SocketStream) -> None:
+        connection = RawConnection(stream)
+        served: list[int] = []
+        async with stream, trio.open_nursery() as nursery:
+            nursery.start_soon(partial(connection.listen, preface=True))
+            await connection.send(begin)
+            while await connection.came(lambda: connection.complete > len(served)):
+                served.append(sorted(connection.streams)[len(served)])
+                await behave(connection, served[-1])
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        nursery.start_soon(trio.serve_listeners, serve, listeners)
+        yield listeners[0].socket.getsockname()[1]
         nursery.cancel_scope.cancel()

@@ -125,3 +125,14 @@ async def target(limits: Limits = SAFE) -> AsyncIterator[Target]:
             await leaks.no_calls()
             await settles(lambda: server.connections, 1, "connections besides the neighbour's")
             await victim.serves()
+
+
+@asynccontextmanager
+async def drained_target() -> AsyncIterator[Target]:
+    """A server that the block is to drain, without a neighbour; nothing of it is left when the block has ended."""
+    odd = Odd()
+    server = Server([EchoService(), StreamingEchoService(), odd])
+    async with no_leaks() as leaks:
+        leaks.watch(server)
+        async with serving(server) as port, open_channel(LOOPBACK, port) as channel:
+            yield Target(port, server, odd, ServerStub(channel))  # type: ignore[arg-type]  # As above.
