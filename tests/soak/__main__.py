@@ -17,7 +17,7 @@ from functools import partial
 
 import trio
 
-from tests.soak import breaks, load, silence
+from tests.soak import breaks, load, restarts, silence
 from tests.soak.report import Report
 from tests.soak.scale import DEFAULT, LONG, SHORT, Scale
 
@@ -27,6 +27,7 @@ SCENARIOS: dict[str, Scenario] = {
     "load": load.run,
     "breaks": breaks.run,
     "silence": silence.run,
+    "restarts": restarts.run,
 }
 
 

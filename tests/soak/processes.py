@@ -116,6 +116,10 @@ class Program:
         with trio.fail_after(PATIENCE):
             return await self._process.wait()
 
+    async def ended(self) -> None:
+        """Wait for its end, however long it runs."""
+        await self._process.wait()
+
     async def leaves(self, *names: str) -> None:
         """Wait until the handlers of these names have ended; the notary's lines may be on their way."""
         with trio.move_on_after(PATIENCE):
