@@ -17,7 +17,7 @@ from functools import partial
 
 import trio
 
-from tests.soak import breaks, load, restarts, silence
+from tests.soak import breaks, churn, load, restarts, silence, slow_reader
 from tests.soak.report import Report
 from tests.soak.scale import DEFAULT, LONG, SHORT, Scale
 
@@ -28,6 +28,8 @@ SCENARIOS: dict[str, Scenario] = {
     "breaks": breaks.run,
     "silence": silence.run,
     "restarts": restarts.run,
+    "slow-reader": slow_reader.run,
+    "churn": churn.run,
 }
 
 

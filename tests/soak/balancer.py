@@ -26,10 +26,11 @@ class Balancer:
                     pumps.start_soon(_pump, server, client, pumps.cancel_scope)
 
     async def _dial(self) -> trio.SocketStream | None:
-        for _ in self._targets:
-            self._next = (self._next + 1) % len(self._targets)
+        self._next += 1
+        first = self._next % len(self._targets)
+        for target in (*self._targets[first:], *self._targets[:first]):
             try:
-                return await trio.open_tcp_stream(LOOPBACK, self._targets[self._next])
+                return await trio.open_tcp_stream(LOOPBACK, target)
             except OSError:
                 continue
         return None

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from echo.rpc import Channel, GRPCError, Status, open_channel
-from echo.rpc.channel import MAX_BACKOFF
+from echo.rpc.backoff import JITTER, MAX_BACKOFF
 from tests.soak.balancer import balancing
 from tests.soak.callers import Outcomes, beside, call_on, chat, exchange
 from tests.soak.processes import GATEWAY, SERVE, Program, running
@@ -24,7 +24,7 @@ from tests.support.websocket import Closed
 CLIENTS: Final = 10
 DOWN: Final = 0.3  # Seconds a killed server stays away, besides what it takes to start.
 BUSY: Final = 0.5  # Seconds of load between two things that happen.
-BACK_WITHIN: Final = MAX_BACKOFF * 1.2 + 0.5  # The longest pause between attempts, varied upwards, and the attempt.
+BACK_WITHIN: Final = MAX_BACKOFF * (1 + JITTER) + 0.5  # The longest pause between attempts, varied upwards, and the attempt.
 GRACE: Final = 1.0
 OPEN: Final = 90  # Streams and WebSockets when SIGTERM comes: within what one connection takes.
 UNWINDING: Final = 2.0  # Seconds beyond the grace period: to unwind handlers, to hear the answers to close frames.
@@ -58,8 +58,8 @@ async def kills(scale: Scale, report: Report) -> None:
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(open_channel(LOOPBACK, port)) for _ in range(CLIENTS)]
         async with trio.open_nursery() as nursery:
-            for number in range(scale.rounds):
-                report.progress(f"restarts: kill {number + 1} of {scale.rounds}")
+            for number in range(scale.rounds + 1):  # The last one is not killed for its clients' sake.
+                report.progress(f"restarts: kill {number} of {scale.rounds}")
                 async with running(*SERVE, "--grpc-server-port", str(port)) as server:
                     await server.port()
                     listening = time.monotonic()
@@ -171,8 +171,9 @@ async def stops(scale: Scale, report: Report) -> None:
                 async with (
                     running(*SERVE, "--grpc-server-port", "0") as server,
                     running(*GATEWAY, "--grpc-server-port", str(await server.port()), *grace) as gateway,
-                    beside(await server.port(), report, "SIGTERM to a gateway"),
+                    beside(await server.port(), report, "SIGTERM to a gateway") as second,
                 ):
+                    await second.begun()
                     before = await server.holdings()
                     statuses[str(await _stop_websockets(gateway, endings, seconds))] += 1
                     left = {name: n for name, n in (await server.leftovers(before)).items() if "Call" in name}
