@@ -17,7 +17,7 @@ from functools import partial
 
 import trio
 
-from tests.soak import breaks, churn, load, restarts, silence, slow_reader
+from tests.soak import breaks, churn, load, pairs, restarts, silence, slow_reader
 from tests.soak.report import Report
 from tests.soak.scale import DEFAULT, LONG, SHORT, Scale
 
@@ -25,11 +25,15 @@ Scenario = Callable[[Scale, Report], Awaitable[None]]
 
 SCENARIOS: dict[str, Scenario] = {
     "load": load.run,
+    "memory": load.memory,
     "breaks": breaks.run,
     "silence": silence.run,
-    "restarts": restarts.run,
+    "kills": restarts.kills,
+    "drains": restarts.drains,
+    "stops": restarts.stops,
     "slow-reader": slow_reader.run,
     "churn": churn.run,
+    "pairs": pairs.run,
 }
 
 
@@ -56,7 +60,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--short", action="store_const", const=SHORT, dest="scale", help="within a minute")
-    size.add_argument("--long", action="store_const", const=LONG, dest="scale", help="a million calls, sockets held 10 min")
+    size.add_argument(
+        "--long", action="store_const", const=LONG, dest="scale", help="a million calls, sockets held 10 min"
+    )
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="only this one; may be repeated")
     arguments = parser.parse_args()
     raise_file_limit()

@@ -157,9 +157,7 @@ async def _break_many(phase: Phase, scale: Scale, report: Report, server: Progra
     return [phase.name, times, len(unended), *noticed, second.lately, counts(left)]
 
 
-async def _break_one(
-    port: int, phase: Phase, how: str, name: str, broken: dict[str, float], server: Program
-) -> None:
+async def _break_one(port: int, phase: Phase, how: str, name: str, broken: dict[str, float], server: Program) -> None:
     async with await trio.open_tcp_stream(LOOPBACK, port) as stream:
         client = Client(stream, phase, name)
         await stream.send_all(client.up_to(phase))
@@ -204,4 +202,11 @@ async def _dribble(scale: Scale, report: Report, server: Program, second: Outcom
     failed = scale.repeats - answered
     report.promise(not failed, f"breaks, one byte at a time: every call ends well ({failed} did not)")
     report.promise(not left, f"breaks, one byte at a time: nothing left over ({counts(left)})")
-    return ["one byte at a time, which is no break", scale.repeats, failed, *("-" for _ in ENDS), second.lately, counts(left)]
+    return [
+        "one byte at a time, which is no break",
+        scale.repeats,
+        failed,
+        *("-" for _ in ENDS),
+        second.lately,
+        counts(left),
+    ]

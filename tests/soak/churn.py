@@ -17,7 +17,7 @@ from wsproto.events import CloseConnection
 
 from tests.soak.breaks import NO_LINGER
 from tests.soak.callers import Outcomes
-from tests.soak.processes import GATEWAY, Holdings, Program, running
+from tests.soak.processes import ANYWHERE, GATEWAY, Holdings, Program, running
 from tests.soak.program import NAME
 from tests.soak.report import Report, counts, milliseconds
 from tests.soak.scale import Scale
@@ -119,7 +119,7 @@ async def run(scale: Scale, report: Report) -> None:
     outcomes = Outcomes()
     async with (
         running("notary") as server,
-        running(*GATEWAY, "--grpc-server-port", str(await server.port())) as gateway,
+        running(*GATEWAY, *ANYWHERE, "--grpc-server-port", str(await server.port())) as gateway,
     ):
         port = await gateway.port()
         async with WebClient(port) as client:
@@ -197,7 +197,9 @@ async def _hold(crowd: Crowd, gateway: Program, server: Program, scale: Scale, r
     while (left := deadline - trio.current_time()) > 0:
         report.progress(f"churn: held for another {left:.0f} s, {len(crowd.alive)} sockets, {crowd.echoes:,} echoes")
         await trio.sleep(min(left, 1.0))
-    table = report.table("WebSockets held", "sockets", "seconds", "alive at the end", "echoes", "gateway RSS", "server RSS")
+    table = report.table(
+        "WebSockets held", "sockets", "seconds", "alive at the end", "echoes", "gateway RSS", "server RSS"
+    )
     rss = [f"{(now / before - 1):+.1%}" for now, before in zip((gateway.rss, server.rss), memory, strict=True)]
     table.rows.append([alive, f"{scale.hold:g}", len(crowd.alive), f"{crowd.echoes - echoes:,}", *rss])
     report.promise(alive == scale.websockets == len(crowd.alive), f"hold: all {alive} stay alive ({len(crowd.alive)})")

@@ -46,7 +46,6 @@ async def run(scale: Scale, report: Report) -> None:
             report.promise(not outcomes.failed, f"load, {what.__name__}: no errors ({counts(outcomes.failures)})")
             report.promise(not left, f"load, {what.__name__}: nothing left over ({counts(left)})")
         report.promise(not server.complaints, f"load: the server logs no errors ({server.complaints[:3]})")
-    await memory(scale, report)
 
 
 async def unary(scale: Scale, port: int, outcomes: Outcomes, _server: Program, _report: Report) -> str:
@@ -142,7 +141,9 @@ async def memory(scale: Scale, report: Report) -> None:
             report.promise(not outcomes.failed, f"memory, {what}: no errors ({counts(outcomes.failures)})")
             report.promise(not left, f"memory, {what}: nothing left over ({counts(left)})")
         growth = f"{megabytes(before)} MB to {megabytes(server.rss)} MB"
-        report.promise(server.rss <= before * (1 + scale.growth), f"memory: grows by {scale.growth:.0%} at most ({growth})")
+        report.promise(
+            server.rss <= before * (1 + scale.growth), f"memory: grows by {scale.growth:.0%} at most ({growth})"
+        )
 
 
 async def _many(calls: int, cancelled: int, port: int, outcomes: Outcomes, report: Report) -> None:

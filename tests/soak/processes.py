@@ -24,7 +24,8 @@ PATIENCE: Final = 60.0  # Seconds after which whatever is waited for counts as n
 SETTLING: Final = 15.0  # Seconds that a program may take to come to rest: its longest wait for a close frame, thrice.
 
 SERVE: Final = ["serve", "--grpc-server-bind", LOOPBACK]
-GATEWAY: Final = ["gateway", "--http-bind", LOOPBACK, "--http-port", "0", "--grpc-server-host", LOOPBACK]
+GATEWAY: Final = ["gateway", "--http-bind", LOOPBACK, "--grpc-server-host", LOOPBACK]
+ANYWHERE: Final = ["--http-port", "0"]
 
 
 @dataclass(frozen=True)
@@ -161,7 +162,10 @@ class Program:
         """Pick the complaints out of what it logs."""
         assert self._process.stderr is not None
         async for line in _lines(self._process.stderr):
-            if any(sign in line for sign in ("Traceback", '"error"', '"critical"', "Error")) and len(self.complaints) < 100:
+            if (
+                any(sign in line for sign in ("Traceback", '"error"', '"critical"', "Error"))
+                and len(self.complaints) < 100
+            ):
                 self.complaints.append(line)
 
 

@@ -13,7 +13,7 @@ from echo.rpc import Channel, GRPCError, Status, open_channel
 from echo.rpc.backoff import JITTER, MAX_BACKOFF
 from tests.soak.balancer import balancing
 from tests.soak.callers import Outcomes, beside, call_on, chat, exchange
-from tests.soak.processes import GATEWAY, SERVE, Program, running
+from tests.soak.processes import ANYWHERE, GATEWAY, SERVE, Program, running
 from tests.soak.program import LOOPBACK
 from tests.soak.report import Report, counts, milliseconds
 from tests.soak.rotation import rotating
@@ -24,17 +24,12 @@ from tests.support.websocket import Closed
 CLIENTS: Final = 10
 DOWN: Final = 0.3  # Seconds a killed server stays away, besides what it takes to start.
 BUSY: Final = 0.5  # Seconds of load between two things that happen.
-BACK_WITHIN: Final = MAX_BACKOFF * (1 + JITTER) + 0.5  # The longest pause between attempts, varied upwards, and the attempt.
+BACK_WITHIN: Final = (
+    MAX_BACKOFF * (1 + JITTER) + 0.5
+)  # The longest pause between attempts, varied upwards, and the attempt.
 GRACE: Final = 1.0
 OPEN: Final = 90  # Streams and WebSockets when SIGTERM comes: within what one connection takes.
 UNWINDING: Final = 2.0  # Seconds beyond the grace period: to unwind handlers, to hear the answers to close frames.
-
-
-async def run(scale: Scale, report: Report) -> None:
-    """Kill, drain, and stop."""
-    await kills(scale, report)
-    await drains(scale, report)
-    await stops(scale, report)
 
 
 def free_port() -> int:
@@ -82,7 +77,9 @@ async def kills(scale: Scale, report: Report) -> None:
         [CLIENTS, scale.rounds, f"{ok:,}", f"{failures.total():,}", sum(others.values()), milliseconds(back), missing]
     )
     report.promise(not others, f"kills: calls fail with nothing but UNAVAILABLE ({counts(others)})")
-    report.promise(not missing, f"kills: all are back {BACK_WITHIN + scale.slack:.1f} s after the restart ({missing} were not)")
+    report.promise(
+        not missing, f"kills: all are back {BACK_WITHIN + scale.slack:.1f} s after the restart ({missing} were not)"
+    )
 
 
 async def _successes(outcomes: list[Outcomes], patience: float) -> list[float]:
@@ -170,7 +167,7 @@ async def stops(scale: Scale, report: Report) -> None:
             else:
                 async with (
                     running(*SERVE, "--grpc-server-port", "0") as server,
-                    running(*GATEWAY, "--grpc-server-port", str(await server.port()), *grace) as gateway,
+                    running(*GATEWAY, *ANYWHERE, "--grpc-server-port", str(await server.port()), *grace) as gateway,
                     beside(await server.port(), report, "SIGTERM to a gateway") as second,
                 ):
                     await second.begun()
@@ -178,9 +175,7 @@ async def stops(scale: Scale, report: Report) -> None:
                     statuses[str(await _stop_websockets(gateway, endings, seconds))] += 1
                     left = {name: n for name, n in (await server.leftovers(before)).items() if "Call" in name}
                     report.promise(not left, f"SIGTERM to a gateway: its server has no calls left ({counts(left)})")
-        table.rows.append(
-            [what, scale.rounds, OPEN, counts(endings), f"{max(seconds):.1f} at most", counts(statuses)]
-        )
+        table.rows.append([what, scale.rounds, OPEN, counts(endings), f"{max(seconds):.1f} at most", counts(statuses)])
         good = "UNAVAILABLE: the server is shutting down" if "server" in what else "1001 going away"
         report.promise(set(endings) == {good}, f"SIGTERM, {what}: all are told {good!r} ({counts(endings)})")
         report.promise(set(statuses) == {"0"}, f"SIGTERM, {what}: exit status 0 ({counts(statuses)})")

@@ -18,6 +18,7 @@ class Scale:
         repeats: How often each fault is repeated.
         rounds: How often faults are repeated that take seconds each.
         processes: Client processes that are stopped at a time, of each kind.
+        keepalive: Silence after which a peer is asked, and what it has to answer.
         stuck: How long a reader of a WebSocket does not read.
         flat: Bytes that memory may grow by meanwhile.
         websockets: WebSockets that are open at once.
@@ -38,6 +39,7 @@ class Scale:
     repeats: int
     rounds: int
     processes: int
+    keepalive: float
     stuck: float
     flat: int
     websockets: int
@@ -59,6 +61,7 @@ SHORT = Scale(
     repeats=2,
     rounds=1,
     processes=1,
+    keepalive=0.5,
     stuck=2,
     flat=16 * 2**20,
     websockets=40,
@@ -79,6 +82,7 @@ DEFAULT = Scale(
     repeats=40,
     rounds=10,
     processes=3,
+    keepalive=1.0,
     stuck=30,
     flat=8 * 2**20,
     websockets=500,
@@ -99,6 +103,7 @@ LONG = Scale(
     repeats=200,
     rounds=20,
     processes=5,
+    keepalive=1.0,
     stuck=45,
     flat=8 * 2**20,
     websockets=500,

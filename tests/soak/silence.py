@@ -9,7 +9,7 @@ import trio
 
 from echo.rpc import open_channel
 from tests.soak.callers import Outcomes, beside, chat, exchange
-from tests.soak.processes import GATEWAY, PATIENCE, Program, running
+from tests.soak.processes import ANYWHERE, GATEWAY, PATIENCE, Program, running
 from tests.soak.program import BIDIRECTIONAL, LOOPBACK, SERVER_STREAM
 from tests.soak.report import Cells, Report, counts, milliseconds
 from tests.soak.scale import Scale
@@ -17,21 +17,25 @@ from tests.soak.web import WebClient, opened
 from tests.support.relay import Relay, relaying
 from tests.support.websocket import Closed
 
-KEEPALIVE: Final = 1.0  # Seconds of silence until the question, and as many for the answer.
-FOUND_WITHIN: Final = 2 * KEEPALIVE
 STOPPED: Final = {
     SERVER_STREAM: "client stopped (SIGSTOP), a fast stream coming",
     BIDIRECTIONAL: "client stopped (SIGSTOP), its stream idle",
 }
-SHORT_STOP: Final = 0.5  # Seconds: less than keepalive minds.
+FORGIVEN: Final = 0.5  # What part of the keepalive time a process may be stopped without anybody's minding.
 
 
 async def run(scale: Scale, report: Report) -> None:
     """Silence peers in each of the ways."""
     table = report.table(
-        "Peers that fall silent", "what", "times", "not found", "found after: median / max ms", "beside it", "left over"
+        f"Peers that fall silent, keepalive {scale.keepalive:g} s + {scale.keepalive:g} s",
+        "what",
+        "times",
+        "not found",
+        "found after: median / max ms",
+        "beside it",
+        "left over",
     )
-    async with running("notary", str(KEEPALIVE)) as server:
+    async with running("notary", str(scale.keepalive)) as server:
         empty = await server.holdings()
         async with beside(await server.port(), report, "silence") as second:
             await second.begun()
@@ -49,7 +53,7 @@ def _row(
 ) -> Cells:  # fmt: skip
     found = [ended[name] - began[name] for name in began if name in ended]
     missing = len(began) - len(found)
-    within = FOUND_WITHIN + scale.slack
+    within = 2 * scale.keepalive + scale.slack
     late = f"{max(found, default=0):.1f} s at worst"
     report.promise(not missing, f"silence, {what}: every one is found ({missing} were not)")
     report.promise(max(found, default=0) <= within, f"silence, {what}: found within {within:g} s ({late})")
@@ -74,12 +78,12 @@ async def _stop_clients(scale: Scale, report: Report, server: Program, second: O
                 await program.said("ready")
             for program in clients.values():
                 program.send(signal.SIGSTOP)
-            await trio.sleep(SHORT_STOP)
+            await trio.sleep(FORGIVEN * scale.keepalive)
             for program in clients.values():
                 program.send(signal.SIGCONT)
-            await trio.sleep(SHORT_STOP)
+            await trio.sleep(FORGIVEN * scale.keepalive)
             early = [name for _, name in clients if name in server.left]
-            report.promise(not early, f"silence: {SHORT_STOP:g} s of it are forgiven ({len(early)} were not)")
+            report.promise(not early, f"silence: a short one is forgiven ({len(early)} were not)")
             for (method, name), program in clients.items():
                 stopped[method][name] = time.monotonic()
                 program.send(signal.SIGSTOP)
@@ -112,13 +116,14 @@ async def _lose_clients(scale: Scale, report: Report, server: Program, second: O
 async def _lose_server(scale: Scale, report: Report, server: Program, second: Outcomes) -> Cells:
     """A black hole between gateway and server, as the gateway finds it, and its WebSockets; then the line is back."""
     what = "black hole, found by the gateway"
-    flags = ["--grpc-client-keepalive", f"--grpc-client-keepalive-time={KEEPALIVE}s"]
-    flags += [f"--grpc-client-keepalive-timeout={KEEPALIVE}s"]
+    seconds = f"{scale.keepalive:g}s"
+    flags = ["--grpc-client-keepalive", f"--grpc-client-keepalive-time={seconds}"]
+    flags += [f"--grpc-client-keepalive-timeout={seconds}"]
     lost, found = dict[str, float](), dict[str, float]()
     before = await server.holdings()
     async with (
         relaying(await server.port()) as relay,
-        running(*GATEWAY, "--grpc-server-port", str(relay.port), *flags) as gateway,
+        running(*GATEWAY, *ANYWHERE, "--grpc-server-port", str(relay.port), *flags) as gateway,
     ):
         port = await gateway.port()
         async with WebClient(port) as client:
@@ -135,7 +140,9 @@ async def _lose_server(scale: Scale, report: Report, server: Program, second: Ou
                 with trio.move_on_after(PATIENCE):
                     closed = await socket.receive()
                     found[name] = time.monotonic()
-                    told = isinstance(closed, Closed) and closed.code == 1011 and closed.reason.startswith("UNAVAILABLE")
+                    told = (
+                        isinstance(closed, Closed) and closed.code == 1011 and closed.reason.startswith("UNAVAILABLE")
+                    )
                     report.promise(told, f"silence, {what}: the WebSocket is told ({closed})")
             relay.reset()
             relay.release()

@@ -9,7 +9,7 @@ from typing import Final
 import trio
 
 from tests.soak.callers import beside
-from tests.soak.processes import GATEWAY, Holdings, Program, running
+from tests.soak.processes import ANYWHERE, GATEWAY, Holdings, Program, running
 from tests.soak.report import Report, counts, megabytes
 from tests.soak.scale import Scale
 from tests.soak.web import WebClient, opened
@@ -31,7 +31,7 @@ async def run(scale: Scale, report: Report) -> None:
     report.progress("slow reader")
     async with (
         running("notary") as server,
-        running(*GATEWAY, "--grpc-server-port", str(await server.port())) as gateway,
+        running(*GATEWAY, *ANYWHERE, "--grpc-server-port", str(await server.port())) as gateway,
     ):
         port = await gateway.port()
         async with WebClient(port) as client:

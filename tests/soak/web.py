@@ -26,7 +26,7 @@ class WebClient:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._close()
+        await self.aclose()
 
     async def get_reply(self, key: str) -> int:
         """One unary call; gives the HTTP status."""
@@ -47,11 +47,11 @@ class WebClient:
             # request, if no byte of a response came. Every HTTP client does so for requests that may be repeated.
             if not reused or self._http.their_state is not h11.SEND_RESPONSE:
                 raise
-            await self._close()
+            await self.aclose()
             return await self._exchange(path)
         finally:
             if self._http.our_state is not h11.IDLE:
-                await self._close()
+                await self.aclose()
 
     async def _exchange(self, path: str) -> int:
         if self._stream is None:
@@ -60,8 +60,8 @@ class WebClient:
         try:
             await self._stream.send_all(self._http.send(request) + self._http.send(h11.EndOfMessage()))
             return await self._response()
-        except trio.BrokenResourceError as error:
-            raise EOFError from error
+        except (trio.BrokenResourceError, h11.RemoteProtocolError) as error:
+            raise EOFError(str(error)) from error
 
     async def _response(self) -> int:
         assert self._stream is not None
@@ -82,7 +82,8 @@ class WebClient:
                     self._http.start_next_cycle()
                 return status
 
-    async def _close(self) -> None:
+    async def aclose(self) -> None:
+        """Close the connection; the next request opens another."""
         if self._stream is not None:
             await trio.aclose_forcefully(self._stream)
         self._stream, self._http = None, h11.Connection(h11.CLIENT)
