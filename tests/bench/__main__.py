@@ -33,7 +33,7 @@ class Scale:
 
 
 QUICK: Final = Scale(Plan(rounds=3, seconds=0.25), growth.LEVELS, memory.QUICK)
-FULL: Final = Scale(Plan(rounds=5, seconds=1.0), growth.FULL_LEVELS, memory.FULL)
+FULL: Final = Scale(Plan(rounds=5, seconds=0.8), growth.FULL_LEVELS, memory.FULL)
 
 PARTS: Final[dict[str, Callable[[Results, Scale], None]]] = {
     "servers": lambda results, scale: results.servers.update(servers.measure(scale.plan)),

@@ -10,7 +10,7 @@ import json
 import sys
 import time
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, Final
 
@@ -66,7 +66,7 @@ class Ours(Client):
                 await stream.end()
 
             nursery.start_soon(pour)
-            await _count(stream, messages)
+            await count(stream, messages)
 
     async def ping_pong(self, messages: int) -> list[int]:
         times = []
@@ -103,7 +103,7 @@ class Grpclib(Client):
                 await stream.end()
 
             sender = asyncio.create_task(pour())
-            await _count(stream, messages)
+            await count(stream, messages)
             await sender
 
     async def ping_pong(self, messages: int) -> list[int]:
@@ -151,7 +151,7 @@ class GrpcioAio(Client):
             for _ in range(messages):
                 yield protobuf.StreamMessage(stream_id="bench", message=TEXT)
 
-        await _count(self._method(requests()), messages)
+        await count(self._method(requests()), messages)
 
     async def ping_pong(self, messages: int) -> list[int]:
         times = []
@@ -166,7 +166,8 @@ class GrpcioAio(Client):
         return times
 
 
-async def _count(responses: Any, wanted: int) -> None:
+async def count(responses: AsyncIterable[Any], wanted: int) -> None:
+    """Take all responses; AssertionError when they are not as many as wanted."""
     received = 0
     async for _ in responses:
         received += 1

@@ -4,14 +4,14 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import trio
 
 from tests.bench import h2load, relays
-from tests.bench.clients import CLIENTS
+from tests.bench.clients import CLIENTS, count
 from tests.bench.figures import Contender, Load, Plan, Work, contest, percentile, take
 from tests.bench.fleet import Fleet
 from tests.bench.gateways import BACKEND, GATEWAYS, ROUTE
@@ -76,6 +76,16 @@ def test_every_client_does_what_it_is_told(backend: int, name: str) -> None:
         assert len(json.loads(client.order("ping-pong 3"))) == 3
         with pytest.raises(RuntimeError, match="no answer to 'dance 1'"):
             client.order("dance 1")
+
+
+async def test_a_client_whose_messages_do_not_all_come_back_fails() -> None:
+    async def two() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    await count(two(), 2)
+    with pytest.raises(AssertionError):
+        await count(two(), 3)
 
 
 def test_a_fleet_grows_over_connections_and_uses_all_its_streams() -> None:
