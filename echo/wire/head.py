@@ -47,7 +47,7 @@ def _rejected(http_status: int, status: Status, message: str) -> Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a call.
+    """The head of a call. One that came may stand for many calls with the same head: do not change its metadata.
 
     Attributes:
         path: ``/package.Service/Method``.

@@ -111,14 +111,21 @@ class MessageDecoder:
         """
         buffer = self._buffer
         if self._state is _State.PREFIX and len(buffer) >= PREFIX_SIZE:
-            self._read_prefix()
+            flag, size = _PREFIX.unpack_from(buffer)
+            end = PREFIX_SIZE + size
+            if flag == _PLAIN and size <= self._limit and len(buffer) >= end:
+                # The most frequent case at once: both steps, without the state between.
+                message = bytes(memoryview(buffer)[PREFIX_SIZE:end])
+                del buffer[:end]
+                self.consumed += end
+                return message
+            self._read_prefix(flag, size)
         if len(buffer) >= self._needed:
             return self._take_body()
         self._check_end()
         return None
 
-    def _read_prefix(self) -> None:
-        flag, size = _PREFIX.unpack_from(self._buffer)
+    def _read_prefix(self, flag: int, size: int) -> None:
         if flag != _PLAIN:
             if flag != _COMPRESSED:
                 raise self._fail(Status.INTERNAL, f"message with the unknown flag {flag}")
