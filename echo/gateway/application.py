@@ -39,10 +39,12 @@ class Lifespan(TrioASGILifespan):
             settings.grpc_server_port,
             tls=self.app.tls,
             server_hostname=settings.grpc_client_server_name,
+            balance=settings.grpc_client_balance,
+            health_service="" if settings.grpc_client_balance == "round_robin" else None,
             limits=client_limits(settings),
             keepalive=client_keepalive(settings),
         )
-        async with open_backend(open_one) as self.app.backend:
+        async with open_backend(open_one, settings.grpc_max_concurrent_streams) as self.app.backend:
             await super().__call__(receive, send)
 
 

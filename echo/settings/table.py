@@ -39,6 +39,7 @@ Streams = Annotated[int, BeforeValidator(_STREAMS)]
 Frames = Annotated[int, BeforeValidator(_FRAMES)]
 File = Annotated[Path, BeforeValidator(addresses.to_path)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(addresses.to_origins)]
+Balance = Annotated[Literal["pick_first", "round_robin"], BeforeValidator(values.to_balance)]
 LogLevel = Annotated[Literal["debug", "info", "warning", "error", "critical"], BeforeValidator(values.to_log_level)]
 LogFormat = Annotated[Literal["auto", "console", "json"], BeforeValidator(values.to_log_format)]
 
@@ -148,6 +149,12 @@ class Settings(BaseModel):
         None, _G, "name the server's certificate must have; else the host called"
     )
     grpc_client_insecure: Switch = _setting(False, _G, "call over TLS without verifying the server")
+    grpc_client_balance: Balance = _setting(
+        "pick_first",
+        _G,
+        "which of several servers, or addresses of one, to call: pick_first, the first that answers; round_robin, "
+        "all in turn that say they serve",
+    )
     grpc_client_keepalive: Switch = _setting(False, _G, "let the gateway ping the gRPC server")
     grpc_client_keepalive_time: PositiveSeconds = _setting(10.0, _G, "silence after which the gateway pings")
     grpc_client_keepalive_timeout: PositiveSeconds = _setting(

@@ -40,6 +40,7 @@ _LARGEST = 2**32 - 1  # The length of a gRPC message is announced in four bytes.
 
 _MOST_DIGITS = 30  # More than any of these values needs; int() refuses thousands with an error of its own.
 
+BALANCES = ("pick_first", "round_robin")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS = ("auto", "console", "json")
 
@@ -177,6 +178,13 @@ def to_bool(value: object) -> bool:
     if isinstance(value, str) and value.lower() in {"false", "0"}:
         return False
     raise ValueError("is neither true nor false")
+
+
+def to_balance(value: object) -> str:
+    """Read the name of a way to choose among servers."""
+    if isinstance(value, str) and value in BALANCES:
+        return value
+    raise ValueError(f"is neither {' nor '.join(BALANCES)}")
 
 
 def to_log_level(value: object) -> str:
