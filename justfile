@@ -39,9 +39,14 @@ check: install tools style types contracts proto-check test
 test *args: install tools
     python -m pytest {{args}}
 
-# What a message costs, side by side with other servers; --quick takes half a minute. Close to nothing else should run.
+# What a message costs, side by side with other servers, clients and gateways; --quick takes two minutes, all of it ten.
+# Nothing else should run.
 bench *flags: install
     @python -m tests.bench {{flags}}
+
+# What must be held under load and through faults, with real processes: a quarter of an hour; --short takes a minute.
+soak *flags: install tools
+    @python -m tests.soak {{flags}}
 
 # Formatting and lint.
 style: install
