@@ -184,6 +184,18 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
             "GRPC_SERVER_MAX_CONNECTION_AGE: '0s' is no time at all: must be more than 0s, or off",
         ),
         (
+            "GRPC_SERVER_MAX_CONNECTION_IDLE",
+            "1ms",
+            "GRPC_SERVER_MAX_CONNECTION_IDLE: '1ms' is too short (at least 1s), or off",
+        ),
+        (
+            "GRPC_SERVER_HANDSHAKE_TIMEOUT",
+            "999ms",
+            "GRPC_SERVER_HANDSHAKE_TIMEOUT: '999ms' is too short (at least 1s)",
+        ),
+        ("GRPC_SERVER_WRITE_TIMEOUT", "1ns", "GRPC_SERVER_WRITE_TIMEOUT: '1ns' is too short (at least 1s)"),
+        ("GRPC_SERVER_FLOOD_BURST", "99", "GRPC_SERVER_FLOOD_BURST: '99' is not a whole number from 100 to 1000000000"),
+        (
             "GRPC_MAX_CONCURRENT_STREAMS",
             "0",
             "GRPC_MAX_CONCURRENT_STREAMS: '0' is not a whole number from 1 to 1000000",

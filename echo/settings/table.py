@@ -21,7 +21,12 @@ _WINDOW = partial(values.to_size, least=64 * KIB, most=2**31 - 1, of="a window")
 # A call of gRPC has a few hundred bytes of headers, and a token in them can have a few thousand.
 _HEADERS = partial(values.to_size, least=4 * KIB, most=16 * MIB, of="a list of headers")
 _STREAMS = partial(values.to_count, least=1, most=1_000_000)
-_FRAMES = partial(values.to_count, least=10, most=1_000_000_000)
+# Other gRPC clients ping with data, to measure the bandwidth; they must not be taken for attackers.
+_BURST = partial(values.to_count, least=100, most=1_000_000_000)
+_RATE = partial(values.to_count, least=10, most=1_000_000_000)
+# Less than a round trip of the line would keep everybody out.
+_PATIENCE = partial(values.to_positive_duration, least=1.0)
+_AGE = partial(values.to_duration_or_off, least=1.0)
 
 Port = Annotated[int, BeforeValidator(addresses.to_port)]
 Host = Annotated[str, BeforeValidator(addresses.to_host)]
@@ -32,11 +37,14 @@ Switch = Annotated[bool, BeforeValidator(values.to_bool)]
 Seconds = Annotated[float, BeforeValidator(values.to_duration)]
 PositiveSeconds = Annotated[float, BeforeValidator(values.to_positive_duration)]
 SecondsOrOff = Annotated[float, BeforeValidator(values.to_duration_or_off)]
+Patience = Annotated[float, BeforeValidator(_PATIENCE)]
+Age = Annotated[float, BeforeValidator(_AGE)]
 Size = Annotated[int, BeforeValidator(values.to_size)]
 Window = Annotated[int, BeforeValidator(_WINDOW)]
 HeaderSize = Annotated[int, BeforeValidator(_HEADERS)]
 Streams = Annotated[int, BeforeValidator(_STREAMS)]
-Frames = Annotated[int, BeforeValidator(_FRAMES)]
+Burst = Annotated[int, BeforeValidator(_BURST)]
+Rate = Annotated[int, BeforeValidator(_RATE)]
 File = Annotated[Path, BeforeValidator(addresses.to_path)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(addresses.to_origins)]
 Balance = Annotated[Literal["pick_first", "round_robin"], BeforeValidator(values.to_balance)]
@@ -117,25 +125,23 @@ class Settings(BaseModel):
         "how often clients may ping a server that has nothing to tell them, else it says too_many_pings; "
         "5m if not set, 5s with GRPC_SERVER_KEEPALIVE",
     )
-    grpc_server_max_connection_idle: SecondsOrOff = _setting(
-        math.inf, _S, "how long a connection without calls is kept, or off"
-    )
-    grpc_server_max_connection_age: SecondsOrOff = _setting(
+    grpc_server_max_connection_idle: Age = _setting(math.inf, _S, "how long a connection without calls is kept, or off")
+    grpc_server_max_connection_age: Age = _setting(
         math.inf, _S, "how long a connection is kept at all, give or take a tenth, or off; clients then connect anew"
     )
     grpc_server_max_connection_age_grace: SecondsOrOff = _setting(
         math.inf, _S, "how long its calls may go on then, or off for as long as they like"
     )
-    grpc_server_handshake_timeout: PositiveSeconds = _setting(
+    grpc_server_handshake_timeout: Patience = _setting(
         20.0, _S, "how long a client may take to begin to speak HTTP/2, by TLS or plain"
     )
-    grpc_server_write_timeout: PositiveSeconds = _setting(
+    grpc_server_write_timeout: Patience = _setting(
         20.0, _S, "how long a client may take no bytes while there are some for it; then it is disconnected"
     )
-    grpc_server_flood_burst: Frames = _setting(
+    grpc_server_flood_burst: Burst = _setting(
         1_000, _S, "how many frames of the kinds that floods are made of (resets, pings, ...) may come at once"
     )
-    grpc_server_flood_rate: Frames = _setting(100, _S, "how many of them a second may come for ever")
+    grpc_server_flood_rate: Rate = _setting(100, _S, "how many of them a second may come for ever")
     grpc_server_cert: File | None = _setting(None, _S, "the server's certificate chain (PEM); turns TLS on")
     grpc_server_key: File | None = _setting(None, _S, "private key of the server's certificate (PEM)")
     grpc_server_client_ca: File | None = _setting(

@@ -66,11 +66,13 @@ def to_duration(value: object) -> float:
     raise ValueError("is not a duration (such as 10s, 1h30m or 500ms)")
 
 
-def to_positive_duration(value: object) -> float:
-    """Read a duration above zero, in seconds; like `to_duration` else."""
+def to_positive_duration(value: object, *, least: float = 0.0) -> float:
+    """Read a duration above zero, and of ``least`` seconds; like `to_duration` else."""
     seconds = to_duration(value)
     if seconds == 0:
         raise ValueError("is no time at all: must be more than 0s")
+    if seconds < least:
+        raise ValueError(f"is too short (at least {format_duration(least)})")
     return seconds
 
 
@@ -93,19 +95,16 @@ def format_duration(seconds: float) -> str:
     return text
 
 
-def to_duration_or_off(value: object) -> float:
-    """Read a duration above zero, or ``off``: it never ends then. ``infinite`` says the same, and is infinity."""
+def to_duration_or_off(value: object, *, least: float = 0.0) -> float:
+    """Read what `to_positive_duration` does, or ``off``: it never ends then. ``infinite`` says the same; infinity."""
     if isinstance(value, str) and value.lower() in {"off", "infinite"}:
         return math.inf
     if isinstance(value, float) and value == math.inf:
         return value
     try:
-        seconds = to_duration(value)
+        return to_positive_duration(value, least=least)
     except ValueError as error:
         raise ValueError(f"{error}, or off") from None
-    if seconds == 0:
-        raise ValueError("is no time at all: must be more than 0s, or off")
-    return seconds
 
 
 def to_size(value: object, *, least: int = 1, most: int = _LARGEST, of: str = "a message") -> int:

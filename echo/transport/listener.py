@@ -5,7 +5,7 @@ import logging
 import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
@@ -13,7 +13,9 @@ from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGr
 from anyio.streams.stapled import MultiListener
 
 from echo.transport.handshake import accept_tls
-from echo.transport.unix import UnixPath
+
+if TYPE_CHECKING:
+    from echo.transport.unix import UnixPath
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +35,7 @@ class StreamListener(Listener[ByteStream]):
         listeners: MultiListener[SocketStream],
         tls: ssl.SSLContext | None,
         handshake_timeout: float,
-        path: UnixPath | None = None,
+        path: "UnixPath | None" = None,
     ) -> None:
         self._listeners = listeners
         self._tls = tls
@@ -127,6 +129,8 @@ async def open_unix_listener(
         OSError: It cannot be had: EADDRINUSE when another process listens there, EEXIST when something else than a
             socket is there, which is left alone.
     """
+    from echo.transport.unix import UnixPath  # noqa: PLC0415 - Not every system has what it needs.
+
     # In a thread: it may wait for another process that is just doing the same, and for the disk.
     owned, bound = await anyio.to_thread.run_sync(UnixPath.bind, os.fspath(path), mode, BACKLOG)
     try:

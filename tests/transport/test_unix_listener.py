@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 import trio
 import trio.testing
@@ -212,3 +213,15 @@ async def test_a_path_relative_to_the_folder_is_taken_as_it_is(tmp_path: Path, m
     assert (tmp_path / "echo.sock").is_socket()
     await listener.aclose()
     assert not (tmp_path / "echo.sock").exists()
+
+
+async def test_a_stock_client_calls_over_it(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+
+    def ask() -> bytes:
+        with grpc.insecure_channel(f"unix:{path}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            reply: bytes = channel.unary_unary("/test.Service/One")(b"hi", timeout=PATIENCE)
+            return reply
+
+    async with serving_at(path):
+        assert await trio.to_thread.run_sync(ask) == b"hi"
