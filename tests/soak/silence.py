@@ -1,4 +1,4 @@
-"""Peers that say nothing any more: stopped processes, and lines that carry nothing, found by keepalive on either side."""
+"""Peers that say nothing any more: stopped processes, and lines that carry nothing, found by keepalive."""
 
 import signal
 import time
@@ -151,5 +151,5 @@ async def _lose_server(scale: Scale, report: Report, server: Program, second: Ou
             report.promise(answer == 200, f"silence, {what}: it is well again by itself ({answer})")
         left = await gateway.leftovers(resting)
         report.promise(not gateway.complaints, f"silence: the gateway logs no errors ({gateway.complaints[:3]})")
-    left |= await server.leftovers(before)
+    left = {f"{what} of the gateway": count for what, count in left.items()} | await server.leftovers(before)
     return _row(what, lost, found, second, left, scale, report)

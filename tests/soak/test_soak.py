@@ -1,4 +1,4 @@
-"""The short form of ``just soak``: everything is held, on a small scale; a machine that is busy otherwise may be slow."""
+"""The short form of ``just soak``: everything is held, on a small scale, and on a machine that may be busy."""
 
 import pytest
 
