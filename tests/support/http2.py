@@ -45,9 +45,18 @@ class HTTP2:
         return stream_id
 
     async def send(self, stream_id: int, data: bytes) -> None:
-        for start in range(0, len(data), 16_384):
-            self._connection.send_data(stream_id, data[start : start + 16_384])
-            await self.flush()
+        """Send data as there is room for it in the window. Raises trio.BrokenResourceError once the stream is over."""
+        at = 0
+        while at < len(data):
+            if stream_id in self.over:
+                raise trio.BrokenResourceError
+            size = min(16_384, self._connection.local_flow_control_window(stream_id), len(data) - at)
+            if size > 0:
+                self._connection.send_data(stream_id, data[at : at + size])
+                at += size
+                await self.flush()
+            else:
+                await self.receive()
 
     async def end(self, stream_id: int) -> None:
         """End our side of the stream."""
@@ -122,6 +131,19 @@ class WebSocketOverHTTP2:
                 continue
             self._frames.receive_data(bytes(data))
             data.clear()
+
+    async def send_all(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        await self._http2.send(self.stream_id, data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Bytes as they come; none once the stream is over."""
+        data = self._http2.data[self.stream_id]
+        while not data and self.stream_id not in self._http2.over:
+            await self._http2.receive()
+        taken = bytes(data[:max_bytes])
+        del data[:max_bytes]
+        return taken
 
     async def close(self) -> None:
         """Close as a client does, and wait for the answer."""
