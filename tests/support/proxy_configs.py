@@ -163,6 +163,9 @@ def _typed(name: str, **fields: object) -> Json:
 
 # Envoy's own windows are of megabytes, so that a slow reader is noticed late.
 _HTTP2: Final = {"initial_stream_window_size": 65_536, "initial_connection_window_size": 1_048_576}
+# What a new connection takes before the server's SETTINGS have come. Without it envoy begins whatever it has, and gives
+# up a call that is refused four times.
+_STREAMS: Final = {"max_concurrent_streams": 100}
 _BUFFER: Final = 65_536
 _FOREVER: Final = "0s"
 _RETRY: Final = {
@@ -231,7 +234,7 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
     if h2:
         options = _typed(
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            explicit_http_config={"http2_protocol_options": _HTTP2},
+            explicit_http_config={"http2_protocol_options": _HTTP2 | _STREAMS},
         )["typed_config"]
         cluster["typed_extension_protocol_options"] = {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options
