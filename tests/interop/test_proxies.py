@@ -1,4 +1,4 @@
-"""Our server behind nginx, haproxy and envoy: what goes through a proxy of each make, for our client and a stock one."""
+"""Our server behind nginx, haproxy and envoy: what goes through each, for our client and a stock one."""
 
 from pathlib import Path
 

@@ -111,7 +111,12 @@ def nginx_config(front: Front, port: int, folder: Path) -> list[str]:
 
 
 def haproxy_config(front: Front, port: int, folder: Path) -> list[str]:
-    """For haproxy: ``proto h2`` on both sides, or plain HTTP, which upgrades by itself."""
+    """For haproxy: ``proto h2`` on both sides, or plain HTTP, which upgrades by itself.
+
+    Before version 3 it offers windows larger than its buffers. A stream that is full both ways then stands still for
+    good: each side's WINDOW_UPDATE waits in haproxy behind the same side's DATA, and that for the other's
+    WINDOW_UPDATE (RFC 9113 §5.2.2 warns of it). A window of one buffer, 16 KiB, never has haproxy hold DATA back.
+    """
     h2 = not front.websockets
     bind = "proto h2" if h2 else ""
     if front.shows:
@@ -128,6 +133,7 @@ def haproxy_config(front: Front, port: int, folder: Path) -> list[str]:
     config.write_text(f"""
 global
     nbthread 1
+    tune.h2.initial-window-size 16384
     maxconn 500
     log stderr format raw local0 warning
 
@@ -255,9 +261,7 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
     }
     config = folder / "envoy.json"
     config.write_text(json.dumps({"static_resources": {"listeners": [listener], "clusters": [cluster]}}, indent=1))
-    return _command(
-        "envoy", "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"
-    )
+    return _command("envoy", "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
 
 
 def _address(port: int) -> Json:
