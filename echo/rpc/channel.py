@@ -1,31 +1,29 @@
-"""The client: a channel to one target that connects when a call needs it, and again when the connection is gone."""
+"""The client: a channel to a server, or to several that are alike, which connects when a call needs it."""
 
-import math
-import os
-import random
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from ipaddress import AddressValueError, IPv6Address
-from typing import Final, TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 import anyio
-from anyio.abc import ByteStream, TaskGroup
-from anyio.streams.tls import TLSStream
 from grpclib.const import Cardinality
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.events import _DispatchChannelEvents
 from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
+from echo.rpc.balancer import POLICIES, Balance, Balancer
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.deadline import earliest
+from echo.rpc.dial import Dial
+from echo.rpc.resolve import Endpoint, Resolve, Resolver, parse_targets
+from echo.rpc.subchannel import Connecting
 from echo.transport.background import open_background
 from echo.transport.call import ClientCall
-from echo.transport.client import ClientSession
 from echo.transport.keepalive import Keepalive
+from echo.wire.compression import known_encoding
 from echo.wire.head import Request, Trailers
 from echo.wire.limits import Limits
 from echo.wire.metadata import MetadataLike
@@ -34,18 +32,39 @@ from echo.wire.status import GRPCError, Status
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
-# Seconds between attempts to connect: growing, lest a server that comes back is overrun; varied, lest all its clients
-# come at once; and never long, since calls fail meanwhile.
-MIN_BACKOFF: Final = 0.05
-MAX_BACKOFF: Final = 2.0
-BACKOFF_FACTOR: Final = 1.6
 
-Dial = Callable[[], Awaitable[ByteStream]]
-"""Opens a stream to the target. Raises OSError if that cannot be done."""
+class ChannelOptions(TypedDict, total=False):
+    """What every way to open a channel takes.
+
+    Attributes:
+        balance: ``pick_first``, the default: all calls go to the first address that answers. ``round_robin``: they go
+            to all that can be reached, in turn.
+        wait_for_ready: Whether calls wait for a connection, as long as their deadline allows, rather than fail when
+            there is none to be had; for calls that do not say so themselves.
+        health_service: Watch the health of this service ("" for the server as a whole) on each connection, and send no
+            calls to a server that says it does not serve; a server without health service does. None, the default,
+            for not watching. Only with ``round_robin``.
+        compression: How to compress messages, ``gzip`` or None; for calls that do not say so themselves.
+        codec: Messages to bytes and back; by default whatever has ``SerializeToString`` and ``FromString``.
+        status_details_codec: For `GRPCError.details`, which are bytes otherwise.
+        limits: What a connection may occupy.
+        keepalive: When to ask a silent server whether it is still there; None for never.
+        connect_timeout: Seconds a connection may take to be ready for calls, 20 by default; so may a name's look-up.
+    """
+
+    balance: Balance
+    wait_for_ready: bool
+    health_service: str | None
+    compression: str | None
+    codec: CodecBase | None
+    status_details_codec: StatusDetailsCodecBase | None
+    limits: Limits
+    keepalive: Keepalive | None
+    connect_timeout: float
 
 
 class Channel:
-    """Calls to one target, over one connection at a time; made by `open_channel` or `open_channel_over`.
+    """Calls to a server, or to several that are alike; made by `open_channel` and its siblings.
 
     ``grpclib.events.listen(channel, SendRequest, callback)`` and its siblings work on it, and betterproto's stubs take
     it as theirs.
@@ -53,50 +72,32 @@ class Channel:
     Attributes:
         target: What it calls, for people.
         scheme: ``http`` or ``https``.
-        authority: What it takes the server's name to be.
+        authority: What it takes the server's name to be, where its address does not say so.
     """
 
     def __init__(
-        self,
-        dial: Dial,
-        nursery: TaskGroup,
-        *,
-        target: str,
-        scheme: str,
-        codec: CodecBase | None,
-        status_details_codec: StatusDetailsCodecBase | None,
-        limits: Limits,
-        keepalive: Keepalive | None,
-        connect_timeout: float,
+        self, target: str, authority: str, balancer: Balancer, common: Connecting, options: ChannelOptions
     ) -> None:
         self.__dispatch__ = _DispatchChannelEvents()
         self.target = target
-        self.scheme = scheme
-        self.authority = target
-        self._dial = dial
-        self._nursery = nursery
-        self._codec = codec or DEFAULT_CODEC
-        self._details_codec = status_details_codec
-        self._limits = limits
-        self._keepalive = keepalive
-        self._connect_timeout = connect_timeout
-        self._connecting = anyio.Lock()
-        self._failures = 0
-        self._failure = ""
-        self._backoff = MIN_BACKOFF
-        self._not_before = -math.inf  # Until then calls fail by the last failure, without another attempt.
-        self._current: ClientSession | None = None
-        self._sessions: set[ClientSession] = set()
-        self._closed = False
+        self.scheme = common.scheme
+        self.authority = authority
+        self._balancer = balancer
+        self._sessions = common.sessions
+        self._watches = common.watches
+        self._codec = options.get("codec") or DEFAULT_CODEC
+        self._details_codec = options.get("status_details_codec")
+        self._compression = known_encoding(options.get("compression"))
+        self._wait_for_ready = options.get("wait_for_ready", False)
 
     @property
     def calls(self) -> int:
         """Calls that are open."""
-        return sum(session.calls for session in self._sessions)
+        return sum(session.calls for session in self._sessions) - len(self._watches)
 
     @property
     def connections(self) -> int:
-        """Connections that are open: at most one that takes new calls, and others that are being finished."""
+        """Connections that are open: those that take new calls, and others that are being finished."""
         return len(self._sessions)
 
     def request(
@@ -109,6 +110,8 @@ class Channel:
         timeout: float | None = None,
         deadline: GrpclibDeadline | None = None,
         metadata: MetadataLike | None = None,
+        wait_for_ready: bool | None = None,
+        compression: str | None = None,
     ) -> ClientStream[SendT, RecvT]:
         """Prepare a call: ``async with channel.request(...) as stream``. Nothing is sent yet.
 
@@ -120,6 +123,13 @@ class Channel:
             timeout: Seconds the whole call may take, counted from now.
             deadline: The same as a point in time; the earlier one counts.
             metadata: To send along.
+            wait_for_ready: Whether to wait for a connection, until the deadline, rather than to fail when there is none
+                to be had; None for what the channel was opened with.
+            compression: How to compress the messages that are sent, ``gzip`` or ``identity``; None for what the channel
+                was opened with.
+
+        Raises:
+            ValueError: The compression is unknown.
         """
         return ClientStream(
             self,
@@ -130,19 +140,45 @@ class Channel:
             reply_type,
             self._codec,
             earliest(timeout, deadline),
+            compression=self._compression if compression is None else known_encoding(compression),
+            wait_for_ready=self._wait_for_ready if wait_for_ready is None else wait_for_ready,
         )
 
-    async def open_call(self, request: Request, deadline: float, *, end: bool = False) -> ClientCall:
+    async def open_call(
+        self,
+        request: Request,
+        deadline: float,
+        *,
+        end: bool = False,
+        wait_for_ready: bool = False,
+        refused: ClientCall | None = None,
+    ) -> ClientCall:
         """For `ClientStream`: open a call on a connection that takes it.
+
+        Args:
+            request: Its head.
+            deadline: On the event loop's clock.
+            end: Whether the head is all there is to send.
+            wait_for_ready: Whether to wait for a connection rather than to fail.
+            refused: The same call, made before, which a server has refused: another server is preferred.
 
         Raises:
             GRPCError: UNAVAILABLE or DEADLINE_EXCEEDED.
         """
+        avoided = None if refused is None else refused.session
+        balancer = self._balancer
         while True:
-            with anyio.CancelScope(deadline=deadline) as scope:
-                session = await self._connected()
-            if scope.cancelled_caught:
-                raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed")
+            chosen = balancer.choose(avoided)
+            if chosen is None:
+                with anyio.CancelScope(deadline=deadline) as scope:
+                    chosen = await balancer.wait(for_ready=wait_for_ready, refused=avoided)
+                if chosen is None or scope.cancelled_caught:
+                    why = f" ({balancer.failure})" if balancer.failure else ""
+                    raise GRPCError(Status.DEADLINE_EXCEEDED, f"the deadline passed{why}")
+            session = chosen.session
+            assert session is not None  # Or it would not have been ready.
+            if chosen.endpoint.authority != request.authority:
+                request = replace(request, authority=chosen.endpoint.authority)
             call = await session.open(request, deadline, end=end)
             if call is not None:
                 return call
@@ -153,100 +189,51 @@ class Channel:
             return trailers.details
         return self._details_codec.decode(trailers.status, trailers.message, trailers.details)
 
-    async def _connected(self) -> ClientSession:
-        """A connection that takes calls. Who waits while another connects shares in the outcome."""
-        if self._current is not None and self._current.usable:
-            return self._current
-        failures = self._failures
-        async with self._connecting:
-            if self._current is not None and self._current.usable:
-                return self._current
-            if self._failures != failures or anyio.current_time() < self._not_before:
-                raise GRPCError(Status.UNAVAILABLE, self._failure)
-            try:
-                self._current = await self._connect()
-            except OSError as error:
-                self._failures += 1
-                self._failure = f"cannot connect to {self.target}: {_reason(error)}"
-                self._not_before = anyio.current_time() + self._backoff * random.uniform(0.8, 1.2)  # noqa: S311
-                self._backoff = min(self._backoff * BACKOFF_FACTOR, MAX_BACKOFF)
-                raise GRPCError(Status.UNAVAILABLE, self._failure) from error
-            self._backoff = MIN_BACKOFF
-            return self._current
-
-    async def _connect(self) -> ClientSession:
-        if self._closed:
-            raise OSError("the channel is closed")
-        last, self._current = self._current, None
-        if last is not None and last.pinged_too_often and self._keepalive is not None:
-            # The server's policy cannot be known otherwise; gRPC clients find it by doubling.
-            self._keepalive = replace(self._keepalive, time=self._keepalive.time * 2)
-        try:
-            with anyio.fail_after(self._connect_timeout):
-                session = ClientSession(await self._dial(), self._limits, self._keepalive)
-                self._sessions.add(session)
-                self._nursery.start_soon(self._run, session)
-                try:
-                    await session.ready.wait()
-                except BaseException:
-                    session.stop("connecting was given up")
-                    raise
-        except TimeoutError:
-            raise OSError(f"no answer within {self._connect_timeout:g} s") from None
-        if session.ending:
-            raise OSError(session.ending)
-        return session
-
-    async def _run(self, session: ClientSession) -> None:
-        try:
-            await session.run()
-        finally:
-            self._sessions.discard(session)
-
     def close(self) -> None:
         """End every connection; open calls end with UNAVAILABLE. Never waits; what opened the channel does."""
-        self._closed = True
+        self._balancer.close()
         for session in self._sessions:
             session.stop("the channel was closed")
 
 
-def _reason(error: OSError) -> str:
-    """The system's own words; anyio's "All connection attempts failed" has their number in its cause."""
-    cause: BaseException | None = error.__cause__
-    while isinstance(cause, BaseExceptionGroup):
-        cause = cause.exceptions[0]
-    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):  # Its number is none of the system's.
-        error = cause
-    if error.errno is not None and error.errno > 0:  # Failed name look-ups count downwards, with words of their own.
-        return os.strerror(error.errno)
-    return error.strerror or str(error) or type(error).__name__
-
-
 @asynccontextmanager
-async def open_channel_over(
-    dial: Dial,
+async def open_channel_to(
+    resolve: Resolve,
     target: str,
     *,
     scheme: str = "http",
-    codec: CodecBase | None = None,
-    status_details_codec: StatusDetailsCodecBase | None = None,
-    limits: Limits = Limits(),
-    keepalive: Keepalive | None = None,
-    connect_timeout: float = 20.0,
+    authority: str | None = None,
+    **options: Unpack[ChannelOptions],
 ) -> AsyncIterator[Channel]:
-    """`open_channel` over any byte stream; ``dial`` opens one whenever a connection is needed."""
+    """`open_channel` to addresses found in a way of one's own.
+
+    Args:
+        resolve: Finds them when the first call needs a connection, and again when one is to be replaced.
+        target: What the channel calls, for people.
+        scheme: ``http`` or ``https``.
+        authority: What the servers' name is taken to be, if not ``target``.
+        options: `ChannelOptions`.
+
+    Raises:
+        ValueError: An option has a value that there is not.
+    """
+    balance = options.get("balance", "pick_first")
+    if balance not in POLICIES:
+        raise ValueError(f"balance is {balance!r}, not one of {', '.join(POLICIES)}")
+    policy = POLICIES[balance]()
+    health_service = options.get("health_service")
+    if health_service is not None and not policy.spreads:
+        raise ValueError("health is watched only with round_robin")
     async with open_background() as nursery:
-        channel = Channel(
-            dial,
+        common = Connecting(
             nursery,
-            target=target,
-            scheme=scheme,
-            codec=codec,
-            status_details_codec=status_details_codec,
-            limits=limits,
-            keepalive=keepalive,
-            connect_timeout=connect_timeout,
+            scheme,
+            options.get("limits", Limits()),
+            options.get("keepalive"),
+            options.get("connect_timeout", 20.0),
+            health_service,
         )
+        channel = Channel(target, authority or target, Balancer(target, resolve, policy, common), common, options)
         try:
             yield channel
         finally:
@@ -254,65 +241,53 @@ async def open_channel_over(
 
 
 @asynccontextmanager
+async def open_channel_over(
+    dial: Dial, target: str, *, scheme: str = "http", **options: Unpack[ChannelOptions]
+) -> AsyncIterator[Channel]:
+    """`open_channel` over any byte stream; ``dial`` opens one whenever a connection is needed."""
+    endpoints = [Endpoint(target, target, dial)]
+
+    async def resolve() -> Sequence[Endpoint]:
+        return endpoints
+
+    async with open_channel_to(resolve, target, scheme=scheme, **options) as channel:
+        yield channel
+
+
+@asynccontextmanager
 async def open_channel(
-    host: str = "localhost",
+    host: str | Sequence[str] = "localhost",
     port: int = 8081,
     *,
     tls: ssl.SSLContext | None = None,
     server_hostname: str | None = None,
-    codec: CodecBase | None = None,
-    status_details_codec: StatusDetailsCodecBase | None = None,
-    limits: Limits = Limits(),
-    keepalive: Keepalive | None = None,
-    connect_timeout: float = 20.0,
+    **options: Unpack[ChannelOptions],
 ) -> AsyncIterator[Channel]:
     """A channel to ``host:port`` for the length of the block. It connects when the first call needs it.
 
     Args:
-        host: Name or address of the server.
-        port: Its port.
+        host: Name or address of the server, or ``unix:`` and the path of its socket. Several of them, as a sequence or
+            in one string by commas, are servers that are alike, each with ``:PORT`` behind it if need be.
+        port: The port of those without one of their own.
         tls: Calls over TLS; its ALPN protocols should be ``["h2"]``.
-        server_hostname: The name the server's certificate must have, if not ``host``.
-        codec: Messages to bytes and back; by default whatever has ``SerializeToString`` and ``FromString``.
-        status_details_codec: For `GRPCError.details`, which are bytes otherwise.
-        limits: What the connection may occupy.
-        keepalive: When to ask a silent server whether it is still there; None for never.
-        connect_timeout: Seconds a connection may take to be ready for calls.
+        server_hostname: The name the server's certificate must have, if not its host's.
+        options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
+            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``.
 
-    Leaving the block, also by an exception or cancelled, ends the calls that are still open and closes the connection.
+    Raises:
+        ValueError: A host is none, or an option has a value that there is not.
+
+    A name may stand for several addresses. It is looked up when the channel connects, and again when a connection is
+    to be replaced. Each address that fails is left alone for a while, from 0.05 s after the first failure up to 2 s.
+
+    Leaving the block, also by an exception or cancelled, ends the calls that are still open and closes the connections.
     """
-
-    async def dial() -> ByteStream:
-        stream = await anyio.connect_tcp(host, port)
-        if tls is None:
-            return stream
-        try:
-            return await TLSStream.wrap(
-                stream, hostname=server_hostname or host, ssl_context=tls, standard_compatible=False
-            )
-        except BaseException as error:
-            await anyio.aclose_forcefully(stream)
-            if isinstance(error, ssl.SSLError | ssl.CertificateError):
-                raise OSError(f"TLS handshake failed: {error}") from error
-            if isinstance(error, anyio.BrokenResourceError | anyio.EndOfStream):
-                raise OSError(f"TLS handshake failed: {error.__cause__ or 'the connection was closed'}") from error
-            raise
-
-    async with open_channel_over(
-        dial,
-        _target(host, port),
+    targets = parse_targets(host, port)
+    async with open_channel_to(
+        Resolver(targets, tls, server_hostname),
+        ",".join(map(str, targets)),
         scheme="http" if tls is None else "https",
-        codec=codec,
-        status_details_codec=status_details_codec,
-        limits=limits,
-        keepalive=keepalive,
-        connect_timeout=connect_timeout,
+        authority=targets[0].authority,
+        **options,
     ) as channel:
         yield channel
-
-
-def _target(host: str, port: int) -> str:
-    try:
-        return f"[{IPv6Address(host)}]:{port}"
-    except AddressValueError:
-        return f"{host}:{port}"

@@ -19,6 +19,7 @@ from echo.rpc.codec import decode
 from echo.rpc.deadline import Deadline
 from echo.transport.call import ClientCall
 from echo.transport.peer import Peer
+from echo.wire.compression import IDENTITY
 from echo.wire.head import Request, Trailers
 from echo.wire.metadata import Metadata
 from echo.wire.status import GRPCError, Status
@@ -59,6 +60,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         recv_type: type[RecvT],
         codec: CodecBase,
         deadline: float,
+        *,
+        compression: str = IDENTITY,
+        wait_for_ready: bool = False,
     ) -> None:
         self._channel = channel
         self._path = path
@@ -68,6 +72,8 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self._recv_type = recv_type
         self._codec = codec
         self._deadline = deadline
+        self._compression = compression
+        self._wait_for_ready = wait_for_ready
         self._events = channel.__dispatch__
         self._request: Request | None = None
         self._call: ClientCall | None = None
@@ -126,8 +132,13 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         (metadata,) = await self._events.send_request(
             self._metadata, method_name=self._path, deadline=deadline, content_type="application/grpc"
         )
-        self._request = Request(self._path, self._channel.scheme, self._channel.authority, metadata=metadata)
-        self._call = await self._channel.open_call(self._request, self._deadline, end=end)
+        channel = self._channel
+        self._request = Request(
+            self._path, channel.scheme, channel.authority, metadata=metadata, encoding=self._compression
+        )
+        self._call = await channel.open_call(
+            self._request, self._deadline, end=end, wait_for_ready=self._wait_for_ready
+        )
         self._half_closed = end
         self.peer = self._call.peer
 
@@ -205,7 +216,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             self._sent_messages.append(data)
 
     async def _make_anew(self) -> ClientCall:
-        """The server has surely not seen the call, and all of it was sent: make it once more, on another connection.
+        """The server has surely not seen the call, and all of it was sent: make it once more, elsewhere if possible.
 
         Nobody is to know, but that it took longer; the deadline is still the same.
         """
@@ -213,7 +224,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self._attempts += 1
         self._replayable = self._attempts < MAX_ATTEMPTS
         empty = not self._sent_messages
-        call = self._call = await self._channel.open_call(self._request, self._deadline, end=empty)
+        call = self._call = await self._channel.open_call(
+            self._request, self._deadline, end=empty, wait_for_ready=self._wait_for_ready, refused=self._call
+        )
         try:
             for data in self._sent_messages:
                 await call.send_message(data)

@@ -6,7 +6,6 @@ the client why.
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from contextlib import aclosing
 from typing import Protocol, TypeVar
 
 import anyio
@@ -17,6 +16,7 @@ from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.server_stream import ServerStream
 from echo.transport.call import ServerCall
+from echo.wire.compression import IDENTITY
 from echo.wire.head import Trailers
 from echo.wire.status import GRPCError, Status
 
@@ -42,7 +42,9 @@ class Dispatcher:
         codec: CodecBase,
         details_codec: StatusDetailsCodecBase | None,
         events: _DispatchServerEvents,
+        compression: str = IDENTITY,
     ) -> None:
+        self._compression = compression
         self._handlers: dict[str, Handler] = {}
         self._codec = codec
         self._details_codec = details_codec
@@ -58,11 +60,25 @@ class Dispatcher:
         if handler is None:
             await call.finish(Trailers(Status.UNIMPLEMENTED, f"unknown method {path}"))
             return
+        if self._compression != IDENTITY:
+            call.compress(self._compression)
         stream: ServerStream[object, object] = ServerStream(
             call, handler, self._codec, self._details_codec, self._events
         )
+        request = call.request
         try:
-            await self._run(handler, stream, call)
+            stream.metadata, method = await self._events.recv_request(
+                stream.metadata,
+                handler.func,
+                method_name=path,
+                deadline=stream.deadline,
+                content_type=request.content_type,
+                user_agent=request.user_agent,
+                peer=call.peer,
+            )
+            await method(stream)
+            if not stream.ended:
+                await stream.send_trailing_metadata()
         except BaseExceptionGroup as group:
             # The nursery of a handler wraps what its tasks raised, being cancelled included.
             cancelled, errors = group.split(anyio.get_cancelled_exc_class())
@@ -72,21 +88,6 @@ class Dispatcher:
                 raise cancelled from None
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the call's outcome
             await self._fail(call, stream, error)
-
-    async def _run(self, handler: Handler, stream: ServerStream[object, object], call: ServerCall) -> None:
-        request = call.request
-        stream.metadata, method = await self._events.recv_request(
-            request.metadata,
-            handler.func,
-            method_name=request.path,
-            deadline=stream.deadline,
-            content_type=request.content_type,
-            user_agent=request.user_agent,
-            peer=call.peer,
-        )
-        await method(stream)
-        if not stream.ended:
-            await stream.send_trailing_metadata()
 
     async def _fail(self, call: ServerCall, stream: ServerStream[object, object], error: BaseException) -> None:
         path = call.request.path
@@ -135,9 +136,11 @@ async def _send_replies(
 ) -> None:
     replies = handler(request)
     if isinstance(replies, AsyncGenerator):
-        async with aclosing(replies):
+        try:  # As ``aclosing`` does, without its object in every idle stream.
             async for reply in replies:
                 await stream.send_message(reply)
+        finally:
+            await replies.aclose()
     elif isinstance(replies, AsyncIterable):
         async for reply in replies:
             await stream.send_message(reply)

@@ -15,6 +15,7 @@ from echo.transport.keepalive import Keepalive
 from echo.transport.listener import open_tcp_listener
 from echo.transport.server import ServerSession
 from echo.transport.signal import Signal
+from echo.wire.compression import known_encoding
 from echo.wire.head import Trailers
 from echo.wire.limits import Limits
 from echo.wire.status import Status
@@ -35,6 +36,10 @@ class Server:
         status_details_codec: For `GRPCError.details` other than bytes.
         limits: What one connection may occupy.
         keepalive: When to ask a silent client whether it is still there; None for never.
+        compression: How to compress replies to clients that read it: ``gzip``, or None for not at all.
+
+    Raises:
+        ValueError: The compression is unknown.
     """
 
     def __init__(
@@ -45,9 +50,12 @@ class Server:
         status_details_codec: StatusDetailsCodecBase | None = None,
         limits: Limits = Limits(),
         keepalive: Keepalive | None = None,
+        compression: str | None = None,
     ) -> None:
         self.__dispatch__ = _DispatchServerEvents()
-        self._dispatcher = Dispatcher(services, codec or DEFAULT_CODEC, status_details_codec, self.__dispatch__)
+        self._dispatcher = Dispatcher(
+            services, codec or DEFAULT_CODEC, status_details_codec, self.__dispatch__, known_encoding(compression)
+        )
         self._limits = limits
         self._keepalive = keepalive
         self._sessions: dict[ServerSession, anyio.CancelScope] = {}

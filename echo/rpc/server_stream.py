@@ -37,6 +37,24 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         peer: The other end of the connection.
     """
 
+    __slots__ = (
+        "_call",
+        "_cardinality",
+        "_codec",
+        "_details_codec",
+        "_events",
+        "_head_sent",
+        "_reply_type",
+        "_request_received",
+        "_request_type",
+        "deadline",
+        "ended",
+        "message_sent",
+        "metadata",
+        "peer",
+        "user_agent",
+    )
+
     def __init__(
         self,
         call: ServerCall,
@@ -56,7 +74,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self._request_received = False
         self.message_sent = False
         self.ended = False
-        self.metadata: Metadata | None = call.request.metadata
+        self.metadata: Metadata | None = call.request.metadata.copy()  # The request may stand for many calls.
         self.deadline = None if call.deadline == math.inf else Deadline.at(call.deadline)
         self.user_agent = call.request.user_agent
         self.peer: Peer = call.peer
@@ -94,9 +112,15 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         return self
 
     async def __anext__(self) -> RecvT:
-        message = await self.recv_message()
-        if message is None:
+        # Not by way of `recv_message`: an idle stream waits here, and every coroutine that waits occupies memory.
+        if self._cardinality.client_streaming:
+            data = await self._call.receive_message()
+        else:
+            data = await self._receive_only()
+        if data is None:
             raise StopAsyncIteration
+        message: RecvT
+        (message,) = await self._events.recv_message(decode(self._codec, data, self._request_type))
         return message
 
     async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
@@ -109,7 +133,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if self._head_sent:
             raise ProtocolError("initial metadata was already sent")
         (sent,) = await self._events.send_initial_metadata(_multidict(metadata))
-        await self._call.send_response(Response(sent))
+        await self._call.send_response(Response(sent, self._call.encoding))
         self._head_sent = True
 
     async def send_message(self, message: SendT) -> None:

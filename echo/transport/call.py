@@ -6,16 +6,19 @@ until the application asks for a message, and by the message's own size, checked
 """
 
 import math
+from collections.abc import Awaitable
+from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
-from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
+from anyio.lowlevel import checkpoint
 from grpclib.exceptions import StreamTerminatedError
 from h2.errors import ErrorCodes
 
 from echo.transport.signal import Signal
+from echo.wire.compression import IDENTITY, accepts
 from echo.wire.head import Request, Response, Trailers
-from echo.wire.message import MessageDecoder, encode_message
+from echo.wire.message import MessageDecoder, encode_compressed, encode_message
 from echo.wire.status import GRPCError, Status
 
 if TYPE_CHECKING:
@@ -24,18 +27,40 @@ if TYPE_CHECKING:
     from echo.transport.session import Session
 
 # A message that is ready costs no trip through the scheduler, but one in so many does, or a busy stream would starve
-# the others.
+# the others, and never notice that it is cancelled.
 MESSAGES_PER_YIELD: Final = 32
 
 
 class Call:
-    """What both sides of a call have in common: messages in, messages out, reset."""
+    """What both sides of a call have in common: messages in, messages out, reset.
+
+    Attributes:
+        encoder: Makes of a message what goes onto the stream: its prefix and itself, compressed or not.
+    """
+
+    __slots__ = (
+        "_acknowledged",
+        "_connection",
+        "_decoder",
+        "_ended",
+        "_fed",
+        "_max_unsent",
+        "_received",
+        "_relieved",
+        "_session",
+        "_terminated",
+        "_until_yield",
+        "encoder",
+        "id",
+    )
 
     def __init__(self, session: "Session", stream_id: int, encoding: str) -> None:
         self.id = stream_id
         self._session = session
         self._connection = session.connection
+        self.encoder = encode_message
         self._decoder = MessageDecoder(session.limits.max_message_size, encoding)
+        self._max_unsent = session.limits.max_unsent
         self._fed = 0  # Bytes received,
         self._acknowledged = 0  # and of those, the ones the peer may replace by new ones.
         self._ended = False  # The peer has said that it sends no more messages.
@@ -57,7 +82,10 @@ class Call:
             StreamTerminatedError: The stream is over, and its end did not come.
         """
         decoder = self._decoder
-        await self._pace()  # First, so that nothing is taken by a receive that is cancelled.
+        self._until_yield -= 1
+        if not self._until_yield:  # First, so that nothing is taken by a receive that is cancelled.
+            self._until_yield = MESSAGES_PER_YIELD
+            await checkpoint()
         while True:
             message = decoder.next_message()
             if message is not None:
@@ -85,15 +113,18 @@ class Call:
             StreamTerminatedError: The stream is over.
         """
         waited = False
-        while self.is_open and self._connection.unsent(self.id) > self._session.limits.max_unsent:
+        while self._connection.unsent(self.id) > self._max_unsent and not self._terminated:
             await self._wait(self._relieved)
             waited = True
         if not self.is_open:
             await self._over()
-        self._connection.send_message(self.id, encode_message(message))
+        self._connection.send_message(self.id, self.encoder(message))
         self._session.wake_writer()
-        if not waited:
-            await self._pace()
+        self._until_yield -= 1
+        if not self._until_yield:
+            self._until_yield = MESSAGES_PER_YIELD
+            if not waited:
+                await checkpoint()
 
     def reset(self, error_code: int = ErrorCodes.CANCEL) -> None:
         """End the stream at once with RST_STREAM; does nothing to a call that is over. Never waits."""
@@ -133,22 +164,14 @@ class Call:
         await checkpoint()
         raise StreamTerminatedError("the call is over")
 
-    async def _wait(self, signal: Signal) -> None:
-        await signal.wait()
-
-    async def _pace(self) -> None:
-        self._until_yield -= 1
-        if self._until_yield:
-            await checkpoint_if_cancelled()
-        else:
-            self._until_yield = MESSAGES_PER_YIELD
-            await checkpoint()
+    def _wait(self, signal: Signal) -> Awaitable[None]:
+        return signal.wait()
 
     def _acknowledge(self, total: int) -> None:
         if total > self._acknowledged:
-            self._connection.acknowledge(self.id, total - self._acknowledged)
+            if self._connection.acknowledge(self.id, total - self._acknowledged):
+                self._session.wake_writer()
             self._acknowledged = total
-            self._session.wake_writer()
 
 
 class ServerCall(Call):
@@ -156,10 +179,21 @@ class ServerCall(Call):
 
     Attributes:
         request: Its head.
-        scope: Covers the handler. It is cancelled when the client resets the call or vanishes, when the deadline
-            passes, and when the server gives the call up.
-        verdict: What the client is told if the scope is cancelled by something else than the deadline.
+        task: The handler's. It is cancelled when the client resets the call or vanishes, and when the server gives the
+            call up.
+        verdict: What the client is told if the handler is cut short.
+        encoding: How messages that are sent may be compressed, for the response's head to say.
     """
+
+    __slots__ = (
+        "_server_connection",
+        "deadline",
+        "encoding",
+        "peer",
+        "request",
+        "task",
+        "verdict",
+    )
 
     def __init__(self, session: "ServerSession", stream_id: int, request: Request) -> None:
         super().__init__(session, stream_id, request.encoding)
@@ -167,8 +201,15 @@ class ServerCall(Call):
         self.peer = session.peer
         self._server_connection = session.connection
         self.deadline = math.inf if request.timeout is None else anyio.current_time() + request.timeout
-        self.scope = anyio.CancelScope(deadline=self.deadline)
+        self.task: anyio.TaskHandle[None] | None = None
         self.verdict: Trailers | None = None
+        self.encoding = IDENTITY
+
+    def compress(self, encoding: str) -> None:
+        """Send messages in this encoding, if the client reads it; to be said before the response's head is sent."""
+        if accepts(self.request.accept_encoding, encoding):
+            self.encoding = encoding
+            self.encoder = partial(encode_compressed, encoding)
 
     async def send_response(self, response: Response) -> None:
         """Send the response's head.
@@ -205,7 +246,8 @@ class ServerCall(Call):
     def give_up(self, verdict: Trailers) -> None:
         """Cancel the handler; the client, if there is one, is told the verdict."""
         self.verdict = verdict
-        self.scope.cancel()
+        if self.task is not None:
+            self.task.cancel()
 
     def break_off(self, verdict: Trailers) -> None:
         """The client is gone: cancel the handler."""
@@ -222,10 +264,25 @@ class ClientCall(Call):
         response: The head of the response, once it has come.
         trailers: How the call ended, once it has.
         unprocessed: It ended before the server has done anything about it: it may be made anew.
+        session: The connection it was made on.
     """
 
-    def __init__(self, session: "ClientSession", stream_id: int, deadline: float) -> None:
-        super().__init__(session, stream_id, "identity")
+    __slots__ = (
+        "_client_connection",
+        "_deadline",
+        "encoder",
+        "peer",
+        "response",
+        "session",
+        "trailers",
+        "unprocessed",
+    )
+
+    def __init__(self, session: "ClientSession", stream_id: int, encoding: str, deadline: float) -> None:
+        super().__init__(session, stream_id, IDENTITY)
+        self.session = session
+        if encoding != IDENTITY:
+            self.encoder = partial(encode_compressed, encoding)
         self.peer = session.peer
         self._client_connection = session.connection
         self._deadline = deadline

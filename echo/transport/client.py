@@ -36,6 +36,7 @@ class ClientSession(Session):
     Attributes:
         ready: Set when the server's SETTINGS have come, or the connection has ended before.
         retiring: The server (or we) want no new calls on this connection; those that run go on.
+        retired: Set when that is so, or the connection has ended.
         pinged_too_often: The server ended the connection for that.
     """
 
@@ -46,6 +47,7 @@ class ClientSession(Session):
         self.connection = ClientConnection(limits)
         self.ready = anyio.Event()
         self.retiring = False
+        self.retired = anyio.Event()
         self.pinged_too_often = False
         self._table: dict[int, ClientCall] = {}
         self._queue: deque[_Turn] = deque()  # Calls that wait for a stream, oldest first.
@@ -89,12 +91,13 @@ class ClientSession(Session):
             self.retire()
             return None
         self.wake_writer()
-        call = self._table[stream_id] = ClientCall(self, stream_id, deadline)
+        call = self._table[stream_id] = ClientCall(self, stream_id, request.encoding, deadline)
         return call
 
     def retire(self) -> None:
         """Take no new calls and end once the last has ended. Never waits."""
         self.retiring = True
+        self.retired.set()
         while self._queue:
             self._queue.popleft().set()
         if not self._table:
@@ -143,6 +146,7 @@ class ClientSession(Session):
 
     def _end_calls(self) -> None:
         self.ready.set()
+        self.retired.set()
         while self._queue:
             self._queue.popleft().set()
         self._conclude_above(0, Trailers(Status.UNAVAILABLE, f"connection to {self.peer}: {self.ending}"))

@@ -33,7 +33,7 @@ Handle = Callable[[ServerCall], Awaitable[None]]
 
 
 class ServerSession(Session):
-    """One client's connection. ``handle`` serves a call; it is run in a task of its own, inside the call's scope.
+    """One client's connection. ``handle`` serves a call; it is run in a task of its own.
 
     Attributes:
         calls: How many handlers are running, those included whose call is over but which have not returned yet.
@@ -78,15 +78,20 @@ class ServerSession(Session):
 
     async def _serve(self, call: ServerCall) -> None:
         try:
-            with call.scope:
+            if call.deadline == math.inf:
                 await self._handle(call)
-            if call.is_open:  # Something cut the handler short.
-                call.abort(call.verdict or Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed"))
+            else:
+                with anyio.CancelScope(deadline=call.deadline) as scope:
+                    await self._handle(call)
+                if scope.cancelled_caught:
+                    call.verdict = call.verdict or Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
         except Exception:
             # The handler answers for its own errors. Should it fail at that, the other calls do not suffer for it.
             log.exception("%s could not be answered", call.request.path)
             call.abort(Trailers(Status.INTERNAL, "internal server error"))
         finally:
+            if call.verdict is not None:
+                call.abort(call.verdict)  # Does nothing to a call that was ended in spite of it.
             self.calls -= 1
             self._idle_since = anyio.current_time()
             self.release(call)
@@ -146,4 +151,4 @@ class ServerSession(Session):
         assert self._handlers is not None  # Events come from within _exchange.
         call = self._table[event.stream_id] = ServerCall(self, event.stream_id, event.request)
         self.calls += 1
-        self._handlers.start_soon(self._serve, call)
+        call.task = self._handlers.start_soon(self._serve, call)

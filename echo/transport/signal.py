@@ -1,5 +1,7 @@
 """Two ways for one task to wake another, free of lost wake-ups: nothing is awaited between check and wait."""
 
+from collections.abc import Awaitable
+
 import anyio
 
 
@@ -17,11 +19,11 @@ class Signal:
             self._event.set()
             self._event = None
 
-    async def wait(self) -> None:
-        """Wait for the next `set`."""
+    def wait(self) -> Awaitable[None]:
+        """What to await for the next `set`; a plain function, for a coroutine less in every call that waits."""
         if self._event is None:
             self._event = anyio.Event()
-        await self._event.wait()
+        return self._event.wait()
 
 
 class Doorbell:

@@ -38,7 +38,7 @@ class ClientConnection(Connection):
             stream_id = self._h2.get_next_available_stream_id()
         except NoAvailableStreamIDError as error:
             raise LocalProtocolError(str(error)) from error
-        self._h2.send_headers(stream_id, fields, end_stream=end)
+        self._h2.send_fields(stream_id, fields, end=end)
         stream = self._streams[stream_id] = Stream(stream_id)
         stream.head_sent = True
         if end:

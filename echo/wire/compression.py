@@ -9,7 +9,8 @@ from typing import Final
 
 from echo.wire.status import GRPCError, Status
 
-SUPPORTED: Final[tuple[str, ...]] = ("identity", "gzip")
+IDENTITY: Final = "identity"
+SUPPORTED: Final[tuple[str, ...]] = (IDENTITY, "gzip")
 ACCEPT_ENCODING: Final = ",".join(SUPPORTED)
 
 _GZIP_WBITS: Final = 16 + zlib.MAX_WBITS  # zlib's way to say: with gzip's header and checksum (RFC 1952).
@@ -18,6 +19,24 @@ _LEVEL: Final = 6
 # zlib hands back, as a copy, what lies behind the end of a gzip member. Fed in pieces, a message made of thousands
 # of tiny members costs a piece each time and not the whole rest of the message.
 _PIECE: Final = 4096
+
+
+def accepts(accept_encoding: str, encoding: str) -> bool:
+    """Whether a peer that sent this ``grpc-accept-encoding`` can read messages in the encoding."""
+    return encoding == IDENTITY or encoding in (name.strip() for name in accept_encoding.split(","))
+
+
+def known_encoding(encoding: str | None) -> str:
+    """The encoding for messages to be sent, for what a user asked for; None means uncompressed.
+
+    Raises:
+        ValueError: It is none of `SUPPORTED`.
+    """
+    if encoding is None:
+        return IDENTITY
+    if encoding not in SUPPORTED:
+        raise ValueError(f"message encoding {encoding!r} is not one of {', '.join(SUPPORTED)}")
+    return encoding
 
 
 def compress(encoding: str, data: bytes) -> bytes:

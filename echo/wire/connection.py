@@ -159,7 +159,7 @@ class Connection:
             if size <= 0:
                 return False  # A window is spent: its update puts the stream back into the ring.
             ends = size == unsent and stream.end is END_STREAM
-            http2.send_data(stream.id, stream.outbound.take(size), end_stream=ends)
+            http2.send_body(stream.id, stream.outbound.take(size), end=ends)
             self._spoke = True
             left = unsent - size
             if unsent > self._limits.max_unsent >= left or not left:
@@ -173,7 +173,7 @@ class Connection:
             if stream.end is END_STREAM:
                 http2.end_stream(stream.id)
             else:
-                http2.send_headers(stream.id, stream.end, end_stream=True)
+                http2.send_fields(stream.id, stream.end, end=True)
             self._relieved.append(stream.id)
             self._ended_locally(stream)
         return False
@@ -217,14 +217,19 @@ class Connection:
             self._h2.reset_stream(stream_id, error_code)
             self._h2.forget_if_closed(stream_id)
 
-    def acknowledge(self, stream_id: int, size: int) -> None:
-        """The application has taken ``size`` received bytes; the peer may send as many more (RFC 9113 §6.9)."""
+    def acknowledge(self, stream_id: int, size: int) -> bool:
+        """The application has taken ``size`` received bytes; the peer may send as many more (RFC 9113 §6.9).
+
+        Tells whether the peer is to hear of it now.
+        """
         stream = self._streams.get(stream_id)
         if stream is not None and not stream.peer_ended:
             stream.credit += size
             if stream.credit * 2 >= self._limits.stream_window:
                 self._h2.increment_flow_control_window(stream.credit, stream_id)
                 stream.credit = 0
+                return True
+        return False
 
     def _sending(self, stream_id: int) -> Stream:
         stream = self._streams.get(stream_id)

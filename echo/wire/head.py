@@ -12,7 +12,7 @@ from typing import Final
 
 from multidict import MultiDict
 
-from echo.wire.compression import ACCEPT_ENCODING, SUPPORTED
+from echo.wire.compression import ACCEPT_ENCODING, IDENTITY, SUPPORTED
 from echo.wire.metadata import Metadata, decode_bin, decode_metadata, encode_bin, encode_metadata
 from echo.wire.status import (
     Status,
@@ -29,7 +29,6 @@ CONTENT_TYPE: Final = "application/grpc"
 # Peers refuse header lists above 8 or 16 KiB. A character is at most twelve of those bytes, but in most texts one.
 MAX_STATUS_MESSAGE: Final = 1_024
 USER_AGENT: Final = f"grpc-python-echo/0.1.0 ({python_implementation().lower()}/{python_version()})"
-IDENTITY: Final = "identity"
 
 
 class Rejected(Exception):
@@ -48,7 +47,7 @@ def _rejected(http_status: int, status: Status, message: str) -> Rejected:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """The head of a call.
+    """The head of a call. One that came may stand for many calls with the same head: do not change its metadata.
 
     Attributes:
         path: ``/package.Service/Method``.
@@ -59,6 +58,7 @@ class Request:
         encoding: How messages marked as compressed are compressed.
         user_agent: Who calls.
         content_type: As received.
+        accept_encoding: As received: the encodings the client can read, by commas. Empty for none but ``identity``.
     """
 
     path: str
@@ -69,6 +69,7 @@ class Request:
     encoding: str = IDENTITY
     user_agent: str | None = USER_AGENT
     content_type: str = CONTENT_TYPE
+    accept_encoding: str = ""
 
     def fields(self) -> list[tuple[str, str]]:
         """The header list, pseudo-header fields first, ``grpc-timeout`` straight after them as the spec orders it.
@@ -90,6 +91,8 @@ class Request:
             ("user-agent", self.user_agent or USER_AGENT),
             ("grpc-accept-encoding", ACCEPT_ENCODING),
         ]
+        if self.encoding != IDENTITY:
+            fields.append(("grpc-encoding", self.encoding))
         if self.metadata:
             fields += encode_metadata(self.metadata)
         return fields
@@ -125,6 +128,7 @@ def parse_request(fields: Fields) -> Request:
         encoding=encoding,
         user_agent=names.get("user-agent"),
         content_type=content_type,
+        accept_encoding=names.get("grpc-accept-encoding", ""),
     )
 
 
@@ -151,6 +155,8 @@ class Response:
             ("content-type", CONTENT_TYPE),
             ("grpc-accept-encoding", ACCEPT_ENCODING),
         ]
+        if self.encoding != IDENTITY:
+            fields.append(("grpc-encoding", self.encoding))
         if self.metadata:
             fields += encode_metadata(self.metadata)
         return fields

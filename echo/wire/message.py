@@ -20,10 +20,12 @@ import enum
 import struct
 from typing import Final
 
-from echo.wire.compression import decompress
+from echo.wire.compression import compress, decompress
 from echo.wire.status import GRPCError, Status
 
 PREFIX_SIZE: Final = 5
+# Bytes below which a message is sent as it is: gzip's own frame takes 18, and little repeats itself in so few.
+MIN_COMPRESSED: Final = 256
 
 _PREFIX: Final = struct.Struct(">BI")
 _PLAIN: Final = 0
@@ -38,6 +40,20 @@ def encode_message(payload: bytes, *, compressed: bool = False) -> bytes:
         compressed: Whether it is compressed as the call's ``grpc-encoding`` says.
     """
     return _PREFIX.pack(_COMPRESSED if compressed else _PLAIN, len(payload)) + payload
+
+
+def encode_compressed(encoding: str, payload: bytes) -> bytes:
+    """Compress a message and put the prefix before it; a small one, or one that would not shrink, goes as it is.
+
+    Args:
+        encoding: What the call's head announced as ``grpc-encoding``.
+        payload: The message, of less than 4 GiB.
+    """
+    if len(payload) >= MIN_COMPRESSED:
+        compressed = compress(encoding, payload)
+        if len(compressed) < len(payload):
+            return encode_message(compressed, compressed=True)
+    return encode_message(payload)
 
 
 class _State(enum.Enum):
@@ -95,14 +111,21 @@ class MessageDecoder:
         """
         buffer = self._buffer
         if self._state is _State.PREFIX and len(buffer) >= PREFIX_SIZE:
-            self._read_prefix()
+            flag, size = _PREFIX.unpack_from(buffer)
+            end = PREFIX_SIZE + size
+            if flag == _PLAIN and size <= self._limit and len(buffer) >= end:
+                # The most frequent case at once: both steps, without the state between.
+                message = bytes(memoryview(buffer)[PREFIX_SIZE:end])
+                del buffer[:end]
+                self.consumed += end
+                return message
+            self._read_prefix(flag, size)
         if len(buffer) >= self._needed:
             return self._take_body()
         self._check_end()
         return None
 
-    def _read_prefix(self) -> None:
-        flag, size = _PREFIX.unpack_from(self._buffer)
+    def _read_prefix(self, flag: int, size: int) -> None:
         if flag != _PLAIN:
             if flag != _COMPRESSED:
                 raise self._fail(Status.INTERNAL, f"message with the unknown flag {flag}")

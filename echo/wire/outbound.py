@@ -1,7 +1,5 @@
 """What one stream still has to send: framed messages, taken off in pieces that fit a DATA frame and the window."""
 
-from collections import deque
-
 
 class OutboundBuffer:
     """A queue of framed messages, read as one run of bytes."""
@@ -9,7 +7,9 @@ class OutboundBuffer:
     __slots__ = ("_messages", "_offset", "_size")
 
     def __init__(self) -> None:
-        self._messages: deque[bytes] = deque()
+        # A list, since an empty deque occupies twelve times as much, and most streams are idle; `take` cuts off all
+        # that it takes at once, so that this costs no more than the copying of what is left.
+        self._messages: list[bytes] = []
         self._offset = 0  # Bytes of the first message that are already taken.
         self._size = 0
 
@@ -31,24 +31,26 @@ class OutboundBuffer:
         """Take at most ``limit`` bytes off the front, of as many messages as fit."""
         messages = self._messages
         first = messages[0]
-        if not self._offset and len(messages) == 1 and len(first) <= limit:
-            # The common case, one small message: no copy.
-            messages.clear()
-            self._size = 0
-            return first
+        if not self._offset and self._size <= limit:
+            # The common case, all there is: no copy if it is one message.
+            taken = first if len(messages) == 1 else b"".join(messages)
+            self.clear()
+            return taken
         pieces: list[bytes | memoryview] = []
         room = limit
-        while messages and room:
-            first = messages[0]
-            left = len(first) - self._offset
-            if left <= room:
-                pieces.append(memoryview(first)[self._offset :] if self._offset else first)
-                messages.popleft()
-                self._offset = 0
-                room -= left
-            else:
-                pieces.append(memoryview(first)[self._offset : self._offset + room])
-                self._offset += room
-                room = 0
+        whole = 0
+        for message in messages:
+            left = len(message) - self._offset
+            if left > room:
+                if room:
+                    pieces.append(memoryview(message)[self._offset : self._offset + room])
+                    self._offset += room
+                    room = 0
+                break
+            pieces.append(memoryview(message)[self._offset :] if self._offset else message)
+            self._offset = 0
+            room -= left
+            whole += 1
+        del messages[:whole]
         self._size -= limit - room
         return b"".join(pieces)

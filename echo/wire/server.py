@@ -9,8 +9,9 @@ from h2.errors import ErrorCodes
 from echo.wire.connection import Connection, Stream, fields_of
 from echo.wire.errors import LocalProtocolError
 from echo.wire.events import Event, HalfClosed, RequestStarted
-from echo.wire.head import Rejected, Response, Trailers, parse_request
+from echo.wire.head import Rejected, Request, Response, Trailers, parse_request
 from echo.wire.http2 import FloodError
+from echo.wire.http2_stream import Headers
 from echo.wire.limits import Limits
 
 MAX_PING_STRIKES: Final = 2
@@ -39,7 +40,7 @@ class ServerConnection(Connection):
         stream = self._sending(stream_id)
         if stream.head_sent:
             raise LocalProtocolError(f"the head of stream {stream_id} was already sent")
-        self._h2.send_headers(stream_id, response.fields())
+        self._h2.send_fields(stream_id, response.fields())
         stream.head_sent = True
         self._spoke = True
 
@@ -94,10 +95,16 @@ class ServerConnection(Connection):
 
     def _on_request(self, event: h2_events.RequestReceived) -> Event | None:
         stream_id = event.stream_id
+        headers = event.headers
         try:
-            request = parse_request(fields_of(event))
+            if isinstance(headers, Headers) and isinstance(headers.parsed, Request):
+                request = headers.parsed
+            else:
+                request = parse_request(fields_of(event))
+                if isinstance(headers, Headers):
+                    headers.parsed = request
         except Rejected as rejected:
-            self._h2.send_headers(stream_id, rejected.fields, end_stream=True)
+            self._h2.send_fields(stream_id, rejected.fields, end=True)
             if event.stream_ended is None:
                 self._h2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
             self._h2.forget_if_closed(stream_id)

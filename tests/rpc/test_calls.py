@@ -149,6 +149,25 @@ def test_metadata_goes_both_ways(run: Run) -> None:
     run(main)
 
 
+def test_calls_with_the_same_metadata_do_not_share_it(run: Run) -> None:
+    seen: list[MultiDict[str | bytes]] = []
+
+    async def scribble(stream: BytesStream) -> None:
+        assert stream.metadata is not None
+        seen.append(stream.metadata.copy())
+        stream.metadata["scribbled"] = "yes"
+        await stream.recv_message()
+        await stream.send_message(b"")
+
+    async def main() -> None:
+        async with memory_channel([Service(Talk=(UNARY, scribble))], codec=CODEC) as channel:
+            for _ in range(4):  # From the third on, HPACK makes the very same bytes of it.
+                await unary(channel, "Talk", metadata={"ask": "what"})
+        assert seen == 4 * [MultiDict({"ask": "what"})]
+
+    run(main)
+
+
 def test_a_handler_s_status_reaches_the_client_whole(run: Run) -> None:
     async def refuse(stream: BytesStream) -> None:
         await stream.recv_message()

@@ -12,7 +12,7 @@ from anyio.abc import ByteStream
 from h2.errors import ErrorCodes
 
 from echo.rpc import Channel, GRPCError, Limits, Server, Status, open_channel_over
-from echo.rpc.channel import MAX_BACKOFF, MIN_BACKOFF
+from echo.rpc.backoff import MAX_BACKOFF, MIN_BACKOFF
 from echo.rpc.client_stream import MAX_ATTEMPTS, MAX_REPLAY
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.wire.events import HalfClosed, RequestStarted

@@ -1,7 +1,7 @@
 """Services written for tests: with grpclib's contract and messages that are plain bytes, so that nothing else shows."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias
+from typing import TypeAlias, TypedDict, Unpack
 
 from grpclib.const import Cardinality, Handler
 from grpclib.encoding.base import CodecBase
@@ -24,6 +24,9 @@ class BytesCodec(CodecBase):
             raise ValueError("no such message")
         return data
 
+
+Run: TypeAlias = Callable[[Callable[[], Awaitable[None]]], None]
+"""The fixture that runs a function on both event loops."""
 
 BytesStream: TypeAlias = ServerStream[bytes, bytes]
 Method: TypeAlias = Callable[[BytesStream], Awaitable[None]]
@@ -49,21 +52,25 @@ def path(name: str) -> str:
     return f"/test.Service/{name}"
 
 
+class CallOptions(TypedDict, total=False):
+    """What `Channel.request` takes besides messages."""
+
+    timeout: float | None
+    metadata: Mapping[str, str | bytes] | None
+    wait_for_ready: bool | None
+    compression: str | None
+
+
 def call(
-    channel: Channel,
-    name: str,
-    cardinality: Cardinality,
-    *,
-    timeout: float | None = None,
-    metadata: Mapping[str, str | bytes] | None = None,
+    channel: Channel, name: str, cardinality: Cardinality, **options: Unpack[CallOptions]
 ) -> ClientStream[bytes, bytes]:
     """A call of one of `Service`'s methods."""
-    return channel.request(path(name), cardinality, bytes, bytes, timeout=timeout, metadata=metadata)
+    return channel.request(path(name), cardinality, bytes, bytes, **options)
 
 
-async def unary(channel: Channel, name: str, message: bytes = b"", *, timeout: float | None = None) -> bytes:
+async def unary(channel: Channel, name: str, message: bytes = b"", **options: Unpack[CallOptions]) -> bytes:
     """Call a unary method and give its reply."""
-    async with call(channel, name, UNARY, timeout=timeout) as stream:
+    async with call(channel, name, UNARY, **options) as stream:
         await stream.send_message(message)
         reply = await stream.recv_message()
         assert reply is not None

@@ -1,0 +1,274 @@
+"""Which connection a call goes by: the addresses of a channel, found anew when need be, and the choice among them.
+
+A balancer has no task that waits for something to do. A call that finds no connection moves it: has names looked up,
+has subchannels connect, waits until something has changed, and looks again. Whoever else waits shares in what comes of
+it. Attempts and look-ups are tasks of the channel's, so they go on when the call that wanted them is cancelled.
+
+A call that does not wait for the server to be ready fails once every address has failed since it began to wait, or is
+left alone for a while because it failed before.
+"""
+
+import math
+import random
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final, Literal, TypeAlias
+
+import anyio
+
+from echo.rpc.backoff import MAX_BACKOFF, Backoff
+from echo.rpc.dial import reason
+from echo.rpc.resolve import MAX_ENDPOINTS, Endpoint, Resolve
+from echo.rpc.subchannel import Connecting, Subchannel
+from echo.transport.client import ClientSession
+from echo.wire.status import GRPCError, Status
+
+# Seconds after which the next address is tried besides the one that has not answered yet (RFC 8305 §5).
+STAGGER: Final = 0.25
+# Seconds for which the addresses of a name are taken to be as they were found.
+LOOKUP_INTERVAL: Final = MAX_BACKOFF
+MAX_REASONS: Final = 3  # How many addresses' failures are told.
+
+Balance: TypeAlias = Literal["pick_first", "round_robin"]
+
+
+class Policy(ABC):
+    """How calls are distributed among subchannels.
+
+    Attributes:
+        spreads: It wants all of them connected, not one.
+    """
+
+    spreads: bool
+
+    @abstractmethod
+    def choose(self, subchannels: Sequence[Subchannel], refused: ClientSession | None) -> Subchannel | None:
+        """One that is ready; None if none is. Not that whose connection has refused the call, if there is another."""
+
+    @abstractmethod
+    def connect(self, subchannels: Sequence[Subchannel], eligible: Sequence[Subchannel], now: float) -> float:
+        """Have some of the eligible ones connect; gives the time at which to be asked for more."""
+
+
+class PickFirst(Policy):
+    """All calls go to the first address that answers, until it does so no more.
+
+    The addresses are tried in their order, each when the one before has failed, or has not answered for a moment.
+    """
+
+    spreads = False
+
+    def __init__(self) -> None:
+        self._chosen: Subchannel | None = None
+        self._next = -math.inf
+
+    def choose(self, subchannels: Sequence[Subchannel], refused: ClientSession | None) -> Subchannel | None:  # noqa: ARG002, D102
+        if self._chosen is not None and self._chosen.ready:
+            return self._chosen
+        self._chosen = next((subchannel for subchannel in subchannels if subchannel.ready), None)
+        if self._chosen is not None:
+            for other in subchannels:
+                if other is not self._chosen:
+                    other.disconnect()  # It was tried too, and came second.
+        return self._chosen
+
+    def connect(self, subchannels: Sequence[Subchannel], eligible: Sequence[Subchannel], now: float) -> float:  # noqa: D102
+        if not eligible:
+            return math.inf
+        if now >= self._next or not any(subchannel.pending for subchannel in subchannels):
+            eligible[0].connect()
+            self._next = now + STAGGER
+        return self._next
+
+
+class RoundRobin(Policy):
+    """Calls go to all addresses that can be reached, in turn."""
+
+    spreads = True
+
+    def __init__(self) -> None:
+        self._turn = random.randrange(MAX_ENDPOINTS)  # noqa: S311 - so that not all clients begin with the same server
+
+    def choose(self, subchannels: Sequence[Subchannel], refused: ClientSession | None) -> Subchannel | None:  # noqa: D102
+        ready = [subchannel for subchannel in subchannels if subchannel.ready]
+        if not ready:
+            return None
+        if refused is not None:
+            # By chance: the next in turn would be the same one each time, and have the double share.
+            others = [subchannel for subchannel in ready if subchannel.session is not refused]
+            return random.choice(others or ready)  # noqa: S311 - not for secrets
+        self._turn += 1
+        return ready[self._turn % len(ready)]
+
+    def connect(self, subchannels: Sequence[Subchannel], eligible: Sequence[Subchannel], now: float) -> float:  # noqa: ARG002, D102
+        for subchannel in eligible:
+            subchannel.connect()
+        return math.inf
+
+
+POLICIES: Final[dict[str, type[Policy]]] = {"pick_first": PickFirst, "round_robin": RoundRobin}
+
+
+class _Seen:
+    """What had failed already when a call began to wait."""
+
+    def __init__(self, lookups: Backoff) -> None:
+        self._lookups = lookups
+        self._failed_lookups = lookups.failures
+        self._failures: dict[Subchannel, int] = {}
+
+    def failed_since(self, subchannel: Subchannel) -> bool:
+        """Whether it failed since; one that was not there then is taken note of now."""
+        failures = subchannel.backoff.failures
+        return self._failures.setdefault(subchannel, failures) != failures
+
+    def lookup_failed_since(self) -> bool:
+        """Whether names could not be looked up."""
+        return self._lookups.failures != self._failed_lookups
+
+
+class Balancer:
+    """The subchannels of a channel.
+
+    Args:
+        target: What the channel calls, for people.
+        resolve: Finds the addresses.
+        policy: Chooses among them.
+        common: What their connections have in common.
+    """
+
+    def __init__(self, target: str, resolve: Resolve, policy: Policy, common: Connecting) -> None:
+        self._target = target
+        self._resolve = resolve
+        self._policy = policy
+        self._common = common
+        self._subchannels: list[Subchannel] = []
+        self._lookup: anyio.CancelScope | None = None
+        self._lookups = Backoff()
+        self._lookup_failure = ""
+        self._looked_up = -math.inf
+        self._closed = False
+
+    def choose(self, refused: ClientSession | None = None) -> Subchannel | None:
+        """A subchannel that is ready, or None. Never waits.
+
+        Args:
+            refused: A connection that has refused the call; another one is preferred.
+        """
+        chosen = self._policy.choose(self._subchannels, refused)
+        if chosen is not None and self._policy.spreads:
+            for subchannel in self._subchannels:
+                if not subchannel.ready:
+                    self._move(None, anyio.current_time())  # So that the others have their share again.
+                    break
+        return chosen
+
+    async def wait(self, *, for_ready: bool, refused: ClientSession | None = None) -> Subchannel:
+        """A subchannel that is ready, as soon as there is one.
+
+        Args:
+            for_ready: Wait for it however long it takes, not only until every address has failed.
+            refused: As in `choose`.
+
+        Raises:
+            GRPCError: UNAVAILABLE: there is none.
+        """
+        seen = None if for_ready else _Seen(self._lookups)
+        while True:
+            if self._closed:
+                raise GRPCError(Status.UNAVAILABLE, f"cannot connect to {self._target}: the channel is closed")
+            chosen = self.choose(refused)
+            if chosen is not None:
+                return chosen
+            now = anyio.current_time()
+            again = self._move(seen, now)
+            if for_ready:
+                again = min(again, self._next_attempt(now))
+            elif self._lookup is None and not any(subchannel.pending for subchannel in self._subchannels):
+                raise GRPCError(Status.UNAVAILABLE, self.failure or f"cannot connect to {self._target}")
+            with anyio.CancelScope(deadline=again):
+                await self._common.changed.wait()
+
+    @property
+    def failure(self) -> str:
+        """Why there is no connection, for people; empty if nothing went wrong."""
+        reasons: dict[str, str] = {}
+        for subchannel in self._subchannels:
+            if subchannel.failure:
+                reasons.setdefault(subchannel.failure, subchannel.endpoint.address)
+        if not self._subchannels and self._lookup_failure:
+            reasons[self._lookup_failure] = ""
+        if not reasons:
+            return ""
+        if len(reasons) == 1:
+            text = next(iter(reasons))
+        else:
+            told = [f"{text} ({address})" for text, address in list(reasons.items())[:MAX_REASONS]]
+            text = "; ".join(told)
+        return f"cannot connect to {self._target}: {text}"
+
+    def close(self) -> None:
+        """Connect no more. Never waits; the connections are for whoever opened the channel to end."""
+        self._closed = True
+        if self._lookup is not None:
+            self._lookup.cancel()
+        for subchannel in self._subchannels:
+            subchannel.disconnect()
+        self._common.changed.set()
+
+    def _move(self, seen: _Seen | None, now: float) -> float:
+        """Begin whatever may bring a connection; gives the time at which more could be begun."""
+        hopeful = self._subchannels
+        if seen is not None:
+            hopeful = [subchannel for subchannel in hopeful if not seen.failed_since(subchannel)]
+        due = [subchannel for subchannel in hopeful if subchannel.may_connect(now)]
+        self._look_up_if_due(due, seen, now)
+        return self._policy.connect(self._subchannels, due, now)
+
+    def _next_attempt(self, now: float) -> float:
+        """When the next pause is over."""
+        pauses = [self._lookups, *(subchannel.backoff for subchannel in self._subchannels)]
+        return min((pause.not_before for pause in pauses if pause.not_before > now), default=math.inf)
+
+    # Addresses
+
+    def _look_up_if_due(self, due: Sequence[Subchannel], seen: _Seen | None, now: float) -> None:
+        """Find the addresses if there are none, or beside an attempt to replace a connection that was there before."""
+        if self._subchannels:
+            wanted = now >= self._looked_up + LOOKUP_INTERVAL and any(subchannel.tried for subchannel in due)
+        else:
+            wanted = seen is None or not seen.lookup_failed_since()
+        if wanted and self._lookup is None and now >= self._lookups.not_before:
+            self._lookup = anyio.CancelScope()
+            self._common.nursery.start_soon(self._look_up, self._lookup)
+
+    async def _look_up(self, scope: anyio.CancelScope) -> None:
+        timeout = self._common.timeout
+        try:
+            with scope:
+                try:
+                    with anyio.fail_after(timeout):
+                        endpoints = await self._resolve()
+                except TimeoutError:
+                    raise OSError(f"no address within {timeout:g} s") from None
+                if not endpoints:
+                    raise OSError("it has no address")
+                self._take(endpoints)
+                self._lookups.succeed()
+                self._looked_up = anyio.current_time()
+        except OSError as error:
+            self._lookups.fail(anyio.current_time())
+            self._lookup_failure = reason(error)
+        finally:
+            self._lookup = None
+            self._common.changed.set()
+
+    def _take(self, endpoints: Sequence[Endpoint]) -> None:
+        """Keep the subchannels whose addresses are still there, let go of the others."""
+        known = {subchannel.endpoint: subchannel for subchannel in self._subchannels}
+        self._subchannels = [
+            known.pop(endpoint) if endpoint in known else Subchannel(endpoint, self._common)
+            for endpoint in list(dict.fromkeys(endpoints))[:MAX_ENDPOINTS]
+        ]
+        for gone in known.values():
+            gone.disconnect()

@@ -1,0 +1,56 @@
+"""A byte stream to one address: TCP or a Unix socket, plain or with TLS; and in plain words why there is none."""
+
+import os
+import ssl
+from collections.abc import Awaitable, Callable
+
+import anyio
+from anyio.abc import ByteStream
+from anyio.streams.tls import TLSStream
+
+Dial = Callable[[], Awaitable[ByteStream]]
+"""Opens a stream to a server. Raises OSError if that cannot be done."""
+
+
+async def dial_tcp(host: str, port: int, tls: ssl.SSLContext | None, name: str) -> ByteStream:
+    """Connect to an address; with TLS, to a server whose certificate has the name.
+
+    Raises:
+        OSError: It cannot be done.
+    """
+    return await _secure(await anyio.connect_tcp(host, port), tls, name)
+
+
+async def dial_unix(path: str, tls: ssl.SSLContext | None, name: str) -> ByteStream:
+    """Connect to a Unix socket, as `dial_tcp` does to an address.
+
+    Raises:
+        OSError: It cannot be done.
+    """
+    return await _secure(await anyio.connect_unix(path), tls, name)
+
+
+async def _secure(stream: ByteStream, tls: ssl.SSLContext | None, name: str) -> ByteStream:
+    if tls is None:
+        return stream
+    try:
+        return await TLSStream.wrap(stream, hostname=name, ssl_context=tls, standard_compatible=False)
+    except BaseException as error:
+        await anyio.aclose_forcefully(stream)
+        if isinstance(error, ssl.SSLError | ssl.CertificateError):
+            raise OSError(f"TLS handshake failed: {error}") from error
+        if isinstance(error, anyio.BrokenResourceError | anyio.EndOfStream):
+            raise OSError(f"TLS handshake failed: {error.__cause__ or 'the connection was closed'}") from error
+        raise
+
+
+def reason(error: OSError) -> str:
+    """The system's own words; anyio's "All connection attempts failed" has their number in its cause."""
+    cause: BaseException | None = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):  # Its number is none of the system's.
+        error = cause
+    if error.errno is not None and error.errno > 0:  # Failed name look-ups count downwards, with words of their own.
+        return os.strerror(error.errno)
+    return error.strerror or str(error) or type(error).__name__

@@ -1,0 +1,87 @@
+"""Processes that are measured: each started on a core of its own, known by its id, and ended by it.
+
+On a machine of two cores the server has the first and the load the second; with more, the load may use all the others.
+The CPU time of another process comes from its CPU clock, which counts nanoseconds and the threads that have ended too;
+``/proc/PID/stat`` counts ticks of ten milliseconds, too coarse for the short runs here.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+ROOT = Path(__file__).parents[2]
+START_TIMEOUT = 30.0  # Seconds a process has to say where it listens; grpcio and uvicorn take a second to import.
+
+_CORES = sorted(os.sched_getaffinity(0))
+SERVER_CORES = {_CORES[0]}
+LOAD_CORES = set(_CORES[1:]) or SERVER_CORES
+
+
+@dataclass(frozen=True)
+class Child:
+    """A running process.
+
+    Attributes:
+        pid: Its process id.
+        port: What it announced on its first line: where it listens.
+        stdin, stdout: Its pipes, for a process that takes orders line by line.
+    """
+
+    pid: int
+    port: int
+    stdin: IO[str]
+    stdout: IO[str]
+
+    def cpu_ns(self) -> int:
+        """CPU time so far, user and system, of all its threads, in nanoseconds."""
+        return cpu_ns(self.pid)
+
+
+def cpu_ns(pid: int) -> int:
+    """CPU time of a process so far, in nanoseconds. Raises OSError when there is no such process."""
+    return time.clock_gettime_ns((~pid << 3) | 2)  # How Linux names the CPU clock of a process: clock_getcpuclockid(3).
+
+
+@contextmanager
+def pinned(cores: set[int]) -> Iterator[None]:
+    """Keep this thread, and all that it starts meanwhile, to these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+@contextmanager
+def child(module: str, *arguments: str, cores: set[int] | None = None) -> Iterator[Child]:
+    """Run ``python -m module arguments`` for the block, on the server's core unless told otherwise; then kill it.
+
+    Raises:
+        RuntimeError: It ended, or said nothing for half a minute, instead of announcing its port.
+    """
+    command = [sys.executable, "-m", module, *arguments]
+    with pinned(cores or SERVER_CORES):  # A child begins where its parent is, all its threads included.
+        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    watchdog = threading.Timer(START_TIMEOUT, process.kill)
+    with process:
+        try:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            watchdog.start()
+            line = process.stdout.readline()
+            watchdog.cancel()
+            if not line.strip().isdigit():
+                raise RuntimeError(f"{' '.join(command)} announced no port but {line!r}")
+            yield Child(process.pid, int(line), process.stdin, process.stdout)
+        finally:
+            watchdog.cancel()
+            process.send_signal(signal.SIGKILL)

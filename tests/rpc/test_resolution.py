@@ -1,0 +1,278 @@
+"""Names that stand for several addresses, and for other ones later: looked up when a connection is to be replaced."""
+
+import errno
+import socket
+from typing import Any
+
+import anyio
+import pytest
+import trio
+import trio.testing
+
+from echo.rpc import Channel, GRPCError, Status, open_channel
+from echo.rpc.backoff import MAX_BACKOFF, MIN_BACKOFF
+from echo.rpc.balancer import LOOKUP_INTERVAL
+from echo.rpc.resolve import MAX_ENDPOINTS, Resolver, parse_targets
+from tests.support.fleet import a_fleet, shares, who
+from tests.support.services import Run, unary
+
+WHILE = MAX_BACKOFF * 1.2 + 0.01  # Seconds after which anything is tried again.
+BALANCES = pytest.mark.parametrize("balance", ["pick_first", "round_robin"])
+
+
+@BALANCES
+async def test_a_name_is_looked_up_for_the_first_call_and_not_for_others(
+    balance: Any, autojump_clock: trio.abc.Clock
+) -> None:
+    async with a_fleet("a", balance=balance) as (fleet, channel):
+        assert not fleet.lookups
+        for _ in range(10):
+            await who(channel)
+            await trio.sleep(10)
+        assert len(fleet.lookups) == 1
+
+
+@BALANCES
+async def test_a_server_that_has_moved_is_found(balance: Any, autojump_clock: trio.abc.Clock) -> None:
+    async with a_fleet("a", balance=balance) as (fleet, channel):
+        await who(channel)
+        await trio.sleep(10)
+        fleet["a"].die()
+        fleet.addresses.clear()
+        fleet.add("b")
+        await trio.testing.wait_all_tasks_blocked()
+        assert await shares(channel, 10) == {"b": 10}
+        await trio.testing.wait_all_tasks_blocked()
+        assert channel.connections == 1
+
+
+@BALANCES
+async def test_so_it_is_when_nothing_answers_any_more_where_it_was(
+    balance: Any, autojump_clock: trio.abc.Clock
+) -> None:
+    async with a_fleet("a", balance=balance) as (fleet, channel):
+        await who(channel)
+        await trio.sleep(10)
+        fleet["a"].die()
+        fleet["a"].come_back()
+        fleet["a"].silent = True
+        fleet.addresses.clear()
+        fleet.add("b")
+        await trio.testing.wait_all_tasks_blocked()
+        before = trio.current_time()
+        assert await who(channel) == "b"
+        assert trio.current_time() - before < 1
+        await trio.testing.wait_all_tasks_blocked()
+        assert fleet["a"].given_up == 1
+
+
+async def test_addresses_that_stay_keep_their_connections_and_new_ones_have_their_share(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with a_fleet("a", "b", balance="round_robin") as (fleet, channel):
+        await shares(channel, 2)
+        await trio.sleep(10)
+        fleet["b"].die()
+        fleet.addresses.remove("b")
+        fleet.add("c")
+        await trio.testing.wait_all_tasks_blocked()
+        await shares(channel, 1)
+        await trio.testing.wait_all_tasks_blocked()
+        await shares(channel, 1)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await shares(channel, 20) == {"a": 10, "c": 10}
+        assert len(fleet["a"].attempts) == 1
+
+
+async def test_calls_to_an_address_that_goes_finish_there(autojump_clock: trio.abc.Clock) -> None:
+    async with a_fleet("a", "b", balance="round_robin") as (fleet, channel), trio.open_nursery() as nursery:
+        answers: list[str] = []
+
+        async def one() -> None:
+            answers.append(await who(channel))
+
+        await shares(channel, 2)
+        await trio.sleep(10)
+        hold = fleet["a"].hold = anyio.Event()
+        nursery.start_soon(one)
+        nursery.start_soon(one)
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == ["b"]
+        fleet["a"].hold = None  # For those that come.
+        fleet.addresses.remove("a")
+        fleet["b"].die()
+        fleet["b"].come_back()
+        await trio.testing.wait_all_tasks_blocked()
+        await who(channel)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await shares(channel, 10) == {"b": 10}
+        assert channel.connections == 2
+        hold.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert answers == ["b", "a"]
+        assert channel.connections == 1
+
+
+async def test_a_name_that_is_not_known_is_unavailable_and_left_alone_for_a_while(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with a_fleet("a") as (fleet, channel):
+        fleet.unknown = True
+        for _ in range(5):
+            with pytest.raises(GRPCError) as raised:
+                await who(channel)
+            assert raised.value.status is Status.UNAVAILABLE
+            assert raised.value.message == "cannot connect to fleet: name is not known"
+        assert len(fleet.lookups) == 1
+        end = trio.current_time() + 20
+        while trio.current_time() < end:
+            with pytest.raises(GRPCError):
+                await who(channel)
+            await trio.sleep(0.01)
+        gaps = [later - earlier for earlier, later in zip(fleet.lookups, fleet.lookups[1:], strict=False)]
+        assert MIN_BACKOFF * 0.8 <= gaps[0] <= MIN_BACKOFF * 1.2 + 0.02
+        assert all(MAX_BACKOFF * 0.8 <= gap <= MAX_BACKOFF * 1.2 + 0.02 for gap in gaps[10:])
+        fleet.unknown = False
+        await trio.sleep(WHILE)
+        assert await who(channel) == "a"
+
+
+async def test_a_name_without_any_address_is_told() -> None:
+    async with a_fleet() as (_, channel):
+        with pytest.raises(GRPCError, match="cannot connect to fleet: it has no address"):
+            await who(channel)
+
+
+async def test_a_look_up_without_end_is_given_up(autojump_clock: trio.abc.Clock) -> None:
+    async with a_fleet("a", connect_timeout=7) as (fleet, channel):
+        fleet.slow = True
+        began = trio.current_time()
+        with pytest.raises(GRPCError, match="cannot connect to fleet: no address within 7 s"):
+            await who(channel)
+        assert trio.current_time() - began == pytest.approx(7)
+
+
+@pytest.mark.parametrize("trouble", ["unknown", "slow"])
+async def test_the_addresses_that_are_known_serve_while_the_name_cannot_be_looked_up(
+    trouble: str, autojump_clock: trio.abc.Clock
+) -> None:
+    async with a_fleet("a") as (fleet, channel):
+        await who(channel)
+        await trio.sleep(10)
+        fleet["a"].die()
+        fleet["a"].come_back()
+        setattr(fleet, trouble, True)
+        await trio.testing.wait_all_tasks_blocked()
+        before = trio.current_time()
+        assert await shares(channel, 10) == {"a": 10}
+        assert trio.current_time() == before
+        assert len(fleet.lookups) == 2
+
+
+async def test_a_name_is_not_looked_up_for_each_of_many_failures(autojump_clock: trio.abc.Clock) -> None:
+    names = [f"host{number}" for number in range(10)]
+    async with a_fleet(*names, balance="round_robin") as (fleet, channel):
+        for name in names[1:]:
+            fleet[name].down = True
+        end = trio.current_time() + 60
+        while trio.current_time() < end:
+            assert await who(channel) == "host0"
+            await trio.sleep(0.05)
+        gaps = [later - earlier for earlier, later in zip(fleet.lookups, fleet.lookups[1:], strict=False)]
+        assert min(gaps) >= LOOKUP_INTERVAL
+        assert len(gaps) > 10
+
+
+async def test_a_name_with_very_many_addresses_costs_no_more_than_so_many_connections() -> None:
+    names = [f"host{number}" for number in range(MAX_ENDPOINTS + 10)]
+    async with a_fleet(*names, balance="round_robin") as (_, channel):
+        await who(channel)
+        await trio.testing.wait_all_tasks_blocked()
+        assert channel.connections == MAX_ENDPOINTS
+
+
+# What the system is asked
+
+
+class Names:
+    """A system's look-up of names."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **names: list[str]) -> None:
+        self.asked: list[str] = []
+        self._names = names
+        monkeypatch.setattr(anyio, "getaddrinfo", self._getaddrinfo)
+
+    async def _getaddrinfo(self, host: str, port: int, **options: object) -> list[tuple[Any, ...]]:
+        assert options == {"type": socket.SOCK_STREAM}
+        self.asked.append(host)
+        await anyio.lowlevel.checkpoint()
+        if host not in self._names:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(2, 1, 6, "", (address, port)) for address in self._names[host]]
+
+
+async def addresses_of(hosts: str) -> list[tuple[str, str]]:
+    resolver = Resolver(parse_targets(hosts, 8081), None, None)
+    return [(endpoint.address, endpoint.authority) for endpoint in await resolver()]
+
+
+def test_every_address_of_every_name_is_found_in_its_order(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        Names(monkeypatch, one=["10.0.0.1", "fd00::1"], two=["10.0.0.2"])
+        assert await addresses_of("two,one:1") == [
+            ("10.0.0.2:8081", "two:8081"),
+            ("10.0.0.1:1", "one:1"),
+            ("[fd00::1]:1", "one:1"),
+        ]
+
+    run(main)
+
+
+async def test_addresses_and_paths_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = Names(monkeypatch)
+    assert await addresses_of("10.0.0.1,::1,unix:/run/echo.sock") == [
+        ("10.0.0.1:8081", "10.0.0.1:8081"),
+        ("[::1]:8081", "[::1]:8081"),
+        ("unix:/run/echo.sock", "localhost"),
+    ]
+    assert not names.asked
+
+
+async def test_a_name_that_is_not_found_does_not_matter_beside_one_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    Names(monkeypatch, one=["10.0.0.1"])
+    assert await addresses_of("none,one") == [("10.0.0.1:8081", "one:8081")]
+    with pytest.raises(OSError, match="Name or service not known"):
+        await addresses_of("none")
+
+
+@pytest.mark.parametrize("host", ["é..b", "é" * 64 + ".test"])
+async def test_what_cannot_be_a_name_is_unavailable_too(host: str) -> None:
+    async with open_channel(host) as channel:
+        with pytest.raises(GRPCError) as raised:
+            await unary(channel, "One")
+    assert raised.value.status is Status.UNAVAILABLE
+    assert raised.value.message == f"cannot connect to {host}:8081: {host!r} is no name of a host"
+
+
+async def refused_by(channel: Channel) -> str | None:
+    with pytest.raises(GRPCError) as raised:
+        await unary(channel, "One")
+    return raised.value.message
+
+
+async def test_what_a_name_stood_for_is_told_only_where_it_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ``localhost``, two addresses that refuse alike need no mention."""
+
+    async def connect(host: str, port: int) -> None:
+        raise OSError(errno.ECONNREFUSED if host == "127.0.0.1" else refusals[0], "no")
+
+    Names(monkeypatch, localhost=["::1", "127.0.0.1"])
+    monkeypatch.setattr(anyio, "connect_tcp", connect)
+    refusals = [errno.ECONNREFUSED]
+    async with open_channel("localhost", 1) as channel:
+        assert await refused_by(channel) == "cannot connect to localhost:1: Connection refused"
+    refusals = [errno.EADDRNOTAVAIL]
+    async with open_channel("localhost", 1) as channel:
+        assert await refused_by(channel) == (
+            "cannot connect to localhost:1: Cannot assign requested address ([::1]:1); Connection refused (127.0.0.1:1)"
+        )

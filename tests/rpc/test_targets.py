@@ -1,0 +1,83 @@
+"""What a user may give as hosts: names, addresses, ports, sockets, several of them."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echo.rpc.resolve import Target, parse_targets
+
+NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?(\.[a-z]{1,5}){0,3}", fullmatch=True)
+PORTS = st.integers(1, 65_535)
+IPV4 = st.ip_addresses(v=4).map(str)
+IPV6 = st.ip_addresses(v=6).map(str)
+PATHS = st.from_regex(r"/[a-zA-Z0-9_./-]{1,20}", fullmatch=True)
+TARGETS = st.one_of(
+    st.builds(Target, NAMES | IPV4 | IPV6, PORTS), st.builds(Target, PATHS.filter(lambda p: p[:2] != "//"), st.none())
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "targets"),
+    [
+        ("localhost", [Target("localhost", 8081)]),
+        ("localhost:1", [Target("localhost", 1)]),
+        ("10.0.0.1", [Target("10.0.0.1", 8081)]),
+        ("10.0.0.1:1", [Target("10.0.0.1", 1)]),
+        ("::1", [Target("::1", 8081)]),
+        ("fe80::1%eth0", [Target("fe80::1%eth0", 8081)]),
+        ("[::1]", [Target("::1", 8081)]),
+        ("[::1]:1", [Target("::1", 1)]),
+        ("a:8081,b:8082", [Target("a", 8081), Target("b", 8082)]),
+        ("a, b:1 ,::1", [Target("a", 8081), Target("b", 1), Target("::1", 8081)]),
+        ("a,a:8081", [Target("a", 8081)]),
+        ("unix:/run/echo.sock", [Target("/run/echo.sock", None)]),
+        ("unix:///run/echo.sock", [Target("/run/echo.sock", None)]),
+        ("unix:echo.sock", [Target("echo.sock", None)]),
+        (["a:1", "b"], [Target("a", 1), Target("b", 8081)]),
+        (["unix:/with,comma"], [Target("/with,comma", None)]),
+    ],
+)
+def test_these_are_hosts(text: str | list[str], targets: list[Target]) -> None:
+    assert parse_targets(text, 8081) == targets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", ",", "a,", " ", "a b", ":1", "a:", "a:0", "a:65536", "a:000001", "a:http", "a:-1", "a:+1", "a:²", "a:1:2",
+        "[::1", "::1]", "[a]", "[a]:1", "[]:1", "[::1]1", "[::1]:", "http://a", "a/b", "user@a",
+        "unix:", "unix://host/path", "unix:\0x", [],
+    ],
+)  # fmt: skip
+def test_these_are_none_and_that_is_told(text: str | list[str]) -> None:
+    with pytest.raises(ValueError, match=r"HOST|no port|brackets|Unix socket|absolute path|no host"):
+        parse_targets(text, 8081)
+
+
+@given(st.lists(TARGETS, min_size=1, max_size=5, unique=True), PORTS)
+def test_targets_are_read_as_they_are_written(targets: list[Target], port: int) -> None:
+    assert parse_targets(",".join(map(str, targets)), port) == targets
+    assert parse_targets([str(target) for target in targets], port) == targets
+
+
+@given(st.text(), PORTS)
+def test_any_text_is_a_list_of_targets_or_refused(text: str, port: int) -> None:
+    try:
+        targets = parse_targets(text, port)
+    except ValueError:
+        return
+    assert targets
+    for target in targets:
+        assert target.host
+        assert target.port is None or 0 < target.port < 65_536
+    assert parse_targets([str(target) for target in targets], port) == targets
+
+
+@given(IPV6, PORTS)
+def test_an_ipv6_address_without_brackets_is_one_whatever_it_ends_in(address: str, port: int) -> None:
+    (target,) = parse_targets(address, port)
+    assert ipaddress.ip_address(target.host) == ipaddress.ip_address(address)
+    assert target.port == port
+    assert target.authority == f"[{address}]:{port}"

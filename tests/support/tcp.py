@@ -1,0 +1,31 @@
+"""Plain TCP: a server that does to its one client what a test wants, and bytes cut as a network may cut them."""
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+
+PATIENCE = 20.0  # Seconds that any wait may take; none should come near.
+
+
+def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    """The data in pieces, cut at these places, taken modulo its length."""
+    marks = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[start:stop] for start, stop in pairwise(marks)]
+
+
+@contextmanager
+def tcp_server(behave: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A server of one connection that does as it likes, in a thread."""
+
+    def run() -> None:
+        with listening.accept()[0] as accepted:
+            accepted.settimeout(PATIENCE)
+            behave(accepted)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=run)
+        thread.start()
+        yield listening.getsockname()[1]
+        thread.join(PATIENCE)
