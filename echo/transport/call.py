@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from grpclib.exceptions import StreamTerminatedError
 from h2.errors import ErrorCodes
 
