@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
-from anyio.lowlevel import checkpoint
+from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from grpclib.exceptions import StreamTerminatedError
 from h2.errors import ErrorCodes
 
@@ -92,6 +92,10 @@ class Call:
                 self._acknowledge(decoder.consumed)
                 return message
             if self._ended:
+                if self._terminated:
+                    # Some clients, and haproxy for all of its own, half-close a stream before they reset it. Where both
+                    # have come, the handler has been cancelled, and shall not take a call given up for a complete one.
+                    await checkpoint_if_cancelled()
                 return None
             if self._terminated:
                 await self._over()
