@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 import trio
 
+from echo.settings import Settings
 from tests.support.process import running
 
 ROOT = Path(__file__).parents[1]
@@ -114,3 +115,9 @@ def test_the_tour_names_rooms_and_files_that_exist() -> None:
     for name in names:
         found = ROOT / name if not name.startswith("interop") else ROOT / "tests" / name
         assert found.exists(), name
+
+
+def test_the_settings_it_names_exist() -> None:
+    named = set(re.findall(r"`((?:GRPC|HTTP|SHUTDOWN|LOG)_[A-Z_]+)`", README))
+    assert len(named) > 20
+    assert named <= {name.upper() for name in Settings.model_fields}
