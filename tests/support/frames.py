@@ -41,7 +41,7 @@ def close(code: int, reason: bytes = b"") -> bytes:
 
 
 class RawStream(Protocol):
-    """Bytes to and fro, as a socket has them, or one stream of an HTTP/2 connection. Broken: trio.BrokenResourceError."""
+    """Bytes to and fro, as a socket has them, or a stream of HTTP/2; fails with trio.BrokenResourceError."""
 
     async def send_all(self, data: bytes) -> None: ...
 

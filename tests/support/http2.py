@@ -8,6 +8,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import h2.settings
 import trio
 from wsproto.connection import Connection, ConnectionType
@@ -45,17 +46,20 @@ class HTTP2:
         return stream_id
 
     async def send(self, stream_id: int, data: bytes) -> None:
-        """Send data as there is room for it in the window. Raises trio.BrokenResourceError once the stream is over."""
+        """Send data as there is room for it in the window. Raises trio.BrokenResourceError once the stream is reset."""
         at = 0
         while at < len(data):
-            if stream_id in self.over:
-                raise trio.BrokenResourceError
-            size = min(16_384, self._connection.local_flow_control_window(stream_id), len(data) - at)
-            if size > 0:
-                self._connection.send_data(stream_id, data[at : at + size])
-                at += size
-                await self.flush()
-            else:
+            try:
+                size = min(16_384, self._connection.local_flow_control_window(stream_id), len(data) - at)
+                if size:
+                    self._connection.send_data(stream_id, data[at : at + size])
+            except h2.exceptions.StreamClosedError:
+                raise trio.BrokenResourceError from None
+            at += size
+            await self.flush()
+            if not size:
+                if stream_id in self.over:
+                    raise trio.BrokenResourceError
                 await self.receive()
 
     async def end(self, stream_id: int) -> None:
@@ -110,6 +114,7 @@ class WebSocketOverHTTP2:
         self.status = status
         self._http2 = http2
         self._frames = Connection(ConnectionType.CLIENT)
+        self._text = ""
 
     async def send(self, message: str | bytes) -> None:
         await self._send(TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message))
@@ -119,7 +124,10 @@ class WebSocketOverHTTP2:
         while True:
             for event in self._frames.events():
                 if isinstance(event, TextMessage):
-                    return str(event.data)
+                    self._text += event.data
+                    if event.message_finished:
+                        text, self._text = self._text, ""
+                        return text
                 if isinstance(event, CloseConnection):
                     await self._send(event.response())
                     return Closed(event.code, event.reason or "")
