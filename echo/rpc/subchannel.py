@@ -1,10 +1,12 @@
 """The way to one address: a connection when somebody wants one, and a pause after it could not be had.
 
-    idle --connect()--> connecting --(the server's SETTINGS)--> [health unknown] --> ready --(GOAWAY, lost)--> idle
-                            |                                         |                ^
-                            +--(it fails)--> backing off --(time)--> idle         (Watch says so)
-                                                                      v                v
-                                                                       not serving
+    idle        --connect()-->                   connecting
+    connecting  --it failed-->                   backing off     --the pause is over-->  idle
+    connecting  --the server's SETTINGS came-->  ready
+    ready       --GOAWAY, or it was lost-->      idle
+
+Where health is watched, ``ready`` has two more states before and beside it: not known yet, and not serving. A
+connection that is lost in one of these leads to ``backing off``.
 
 Nothing happens by itself: an idle subchannel, or one whose pause is over, connects when a call makes the balancer ask
 it to. Its attempt, its connection and the watch over the server's health are tasks of the channel's nursery.
