@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
@@ -56,7 +56,8 @@ async def soak(names: list[str], scale: Scale, report: Report) -> None:
         report.progress(f"{name}: done in {time.monotonic() - began:.0f} s", "\n")
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--short", action="store_const", const=SHORT, dest="scale", help="within a minute")
@@ -64,11 +65,11 @@ def main() -> int:
         "--long", action="store_const", const=LONG, dest="scale", help="a million calls, sockets held 10 min"
     )
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="only this one; may be repeated")
-    arguments = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     raise_file_limit()
     report = Report()
     began = time.monotonic()
-    trio.run(partial(soak, arguments.only or list(SCENARIOS), arguments.scale or DEFAULT, report))
+    trio.run(partial(soak, chosen.only or list(SCENARIOS), chosen.scale or DEFAULT, report))
     print(report)
     print(f"\n{time.monotonic() - began:.0f} s, Python {platform.python_version()}, {os.cpu_count()} cores")
     return 1 if report.broken else 0
