@@ -9,10 +9,11 @@ import argparse
 import os
 import platform
 import resource
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
@@ -56,6 +57,21 @@ async def soak(names: list[str], scale: Scale, report: Report) -> None:
         report.progress(f"{name}: done in {time.monotonic() - began:.0f} s", "\n")
 
 
+async def until_interrupted(names: list[str], scale: Scale, report: Report) -> None:
+    """Run the scenarios; the first SIGINT or SIGTERM ends that, and what was found so far is told."""
+
+    async def watch(signals: AsyncIterator[int]) -> None:
+        number = await anext(signals)
+        report.promise(False, f"all scenarios are run: {signal.Signals(number).name} came")
+        nursery.cancel_scope.cancel()
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, signals)
+            await soak(names, scale, report)
+            nursery.cancel_scope.cancel()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Do what the command line says; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
@@ -69,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     raise_file_limit()
     report = Report()
     began = time.monotonic()
-    trio.run(partial(soak, chosen.only or list(SCENARIOS), chosen.scale or DEFAULT, report))
+    trio.run(partial(until_interrupted, chosen.only or list(SCENARIOS), chosen.scale or DEFAULT, report))
     print(report)
     print(f"\n{time.monotonic() - began:.0f} s, Python {platform.python_version()}, {os.cpu_count()} cores")
     return 1 if report.broken else 0
