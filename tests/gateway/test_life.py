@@ -87,7 +87,8 @@ async def test_a_peer_that_reads_slowly_is_alive(clock: trio.testing.MockClock) 
         assert not service.ended.is_set()
         stopped_at = trio.current_time()
         await service.ended.wait()
-        assert service.ended_at - stopped_at < 2 * PATIENCE
+        # The kernel may wait for a while of real time before it offers more to a window that opens, and time jumps.
+        assert service.ended_at - stopped_at < 6 * PATIENCE
 
 
 async def test_a_peer_that_vanishes_while_the_server_takes_nothing_from_it_is_missed(

@@ -27,6 +27,7 @@ from echo.wire.limits import Limits
 from echo.wire.message import encode_message
 from echo.wire.server import ServerConnection
 from tests.support.pair import PREFACE, ConnectionPair, frames, of_type
+from tests.support.pair import settings as settings_frame
 
 SETTINGS = SettingsFrame(0).serialize()
 
@@ -163,8 +164,8 @@ def test_an_overlong_frame_is_refused_from_its_header() -> None:
 
 def test_invented_settings_are_not_kept_and_the_hpack_table_stays_small() -> None:
     server = fresh_server()
-    invented = SettingsFrame(0, settings={1: 2**31, **dict.fromkeys(range(1000, 3000), 7)})
-    list(server.receive(PREFACE + invented.serialize()))
+    invented = settings_frame({1: 2**31, **dict.fromkeys(range(1000, 3000), 7)})
+    assert not of_type(server.receive(PREFACE + invented), ConnectionFailed)
     assert len(dict(server._h2.remote_settings)) < 20
     assert server._h2.encoder.header_table_size == 4096
 
@@ -211,7 +212,7 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
     "PRIORITY": lambda number: PriorityFrame(2 * number + 1).serialize(),
     "unknown frames": lambda _: b"\x00\x00\x00\xee\x00\x00\x00\x00\x00",
     "empty DATA": lambda _: DataFrame(1, data=b"").serialize(),
-    "DATA on a stream that is over": lambda _: DataFrame(3, data=b"x").serialize(),
+    "DATA on a stream that is over": lambda _: DataFrame(3, data=b"x" * 50).serialize(),
 }
 
 
@@ -240,6 +241,21 @@ def test_what_makes_floods_is_fine_in_measure(kind: str) -> None:
         events = list(pair.server.receive(FLOODS[kind](number), number / 90))
         assert not of_type(events, ConnectionFailed)
         pair.server.take_output()
+
+
+def test_what_was_under_way_on_a_stream_when_we_reset_it_is_ignored() -> None:
+    limits = Limits(flood_burst=10, flood_rate=0)
+    pair = ConnectionPair(limits)
+    stream_id = pair.open()
+    pair.server.reset(stream_id, ErrorCodes.CANCEL)
+    pair.server.take_output()
+    late = DataFrame(stream_id, data=b"x" * 8).serialize() * (limits.stream_window // 8)
+    assert list(pair.server.receive(late)) == []
+    assert pair.server.take_output() == b""
+    # A window's worth is what a sound peer may have sent before it heard of the reset; more is a flood.
+    *_, failure = pair.server.receive(DataFrame(stream_id, data=b"x").serialize() * 11)
+    assert isinstance(failure, ConnectionFailed)
+    assert failure.error_code == ErrorCodes.ENHANCE_YOUR_CALM
 
 
 def test_opening_streams_only_to_reset_them_is_a_flood() -> None:
