@@ -123,12 +123,13 @@ class Program:
         """Wait for its end, however long it runs."""
         await self._process.wait()
 
-    async def leaves(self, *names: str) -> None:
-        """Wait until the handlers of these names have ended; the notary's lines may be on their way."""
-        with trio.move_on_after(PATIENCE):
+    async def leaves(self, *names: str) -> bool:
+        """Wait until the handlers of these names have ended; tells whether they did within a fair time."""
+        with trio.move_on_after(SETTLING):
             async with self.news:
                 while not self.left.keys() >= set(names) and not self._ended:
                     await self.news.wait()
+        return self.left.keys() >= set(names)
 
     async def enters(self, name: str) -> None:
         """Wait until the handler of this name has begun."""
