@@ -37,25 +37,16 @@ FILES: Final[dict[str, tuple[str, str]]] = {
 """Where each file of the page is found: the URL's path, the name in ``console_page``, the content type."""
 
 # 'self' for connect-src covers WebSockets to the same host and port too (CSP Level 3 §6.7.2.8).
-POLICY: Final = "; ".join(
-    (
-        "default-src 'none'",
-        "script-src 'self'",
-        "style-src 'self'",
-        "connect-src 'self'",
-        "img-src 'self' data:",
-        "base-uri 'none'",
-        "form-action 'none'",
-        "frame-ancestors 'none'",
-        "require-trusted-types-for 'script'",
-    )
+POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' data:; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 )
 
 HEADERS: Final = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # Kept, but asked for again each time: a new release shows at once, at the cost of a 304.
+    "cache-control": "no-cache",  # Kept, but asked for again each time (a 304), so that a new release shows at once.
 }
 
 

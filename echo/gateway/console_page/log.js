@@ -63,7 +63,7 @@ function row({ kind, text, details, at }) {
   arrow.setAttribute("role", "img");
   arrow.setAttribute("aria-label", WORDS[kind]);
   const cut = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
-  item.append(part("time", timeOfDay(at)), arrow, part("text", cut || "(empty message)"));
+  item.append(part("time", timeOfDay(at)), arrow, content(kind, cut, text));
   const facts = [];
   if (details.verdict) facts.push(details.verdict);
   if (Number.isFinite(details.rtt)) facts.push(duration(details.rtt));
@@ -71,6 +71,31 @@ function row({ kind, text, details, at }) {
   if (details.size !== undefined) facts.push(size(details.size));
   item.append(part("facts", facts.join(" · ")));
   return item;
+}
+
+/** What was said twice over, of which the list's class shows one: in short, and as it went over the wire. */
+function content(kind, cut, text) {
+  const node = part("text", "");
+  const wire = part("wire", cut || "(empty message)");
+  const short = kind === "event" ? null : inShort(text);
+  node.append(...(short ? [short, wire] : [wire]));
+  if (short) node.classList.add("both");
+  return node;
+}
+
+function inShort(text) {
+  let said;
+  try {
+    said = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  const words = said?.response ?? said?.message;
+  if (typeof words !== "string") return null;
+  const short = part("short", "");
+  const id = said.stream_id ?? said.streamId;
+  short.append(part("number", `${said.sequence_number ?? ""}`), part("id", id ? `${id} ` : ""), words.slice(0, SHOWN));
+  return short;
 }
 
 function part(name, text) {

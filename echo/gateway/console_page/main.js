@@ -29,6 +29,10 @@ const HINTS = {
   client: "Nothing is answered until you half-close; then one summary says how many messages came.",
 };
 
+const IDLE_HINT =
+  "To find an idle timeout, send nothing and leave this open: the clocks count on. " +
+  "(The gateway pings every 27 s, which a proxy may take for life.)";
+
 const log = new Log(at("log"), at("log-more"));
 const plot = new Plot(at("plot"));
 
@@ -72,7 +76,7 @@ function withSocket(action) {
 
 const heard = {
   open() {
-    say("good", "Connected", HINTS[session.stream]);
+    say("good", "Connected", IDLE_HINT);
     log.add("event", `open after ${duration(session.openedAt - session.startedAt)}`, { tone: "good" });
     const action = queued;
     queued = null;
@@ -146,13 +150,14 @@ function drawState() {
 }
 
 function drawClocks() {
+  at("t-idle").textContent = session?.closed ? "Idle at the end" : "Idle for";
   if (!session || Number.isNaN(session.openedAt)) {
     for (const id of ["n-connected", "n-last", "n-idle"]) at(id).textContent = "–";
   } else {
     const until = session.closed ? session.closedAt : performance.now();
     const long = session.closed ? duration : clock;
     at("n-connected").textContent = long(until - session.openedAt);
-    at("n-last").textContent = session.closed ? `${duration(session.idle)} before the end` : `${clock(session.idle)} ago`;
+    at("n-last").textContent = long(session.idle);
     at("n-idle").textContent = duration(Math.max(session.longestIdle, session.idle)).replace(/^\d.* ms$/, "under 1 s");
   }
   at("n-reconnects").textContent = count(reconnects);
@@ -281,7 +286,8 @@ at("raw-text").addEventListener("keydown", (event) => {
 
 on("message-form", "submit", () => {
   const raw = at("raw").checked ? at("raw-text").value : null;
-  const [streamId, message] = [at("stream-id").value, at("message").value];
+  const streamId = at("stream-id").value;
+  const message = at("message").value;
   withSocket(() => (raw === null ? session.say(streamId, message) : session.sendRaw(raw)));
 });
 
@@ -347,6 +353,7 @@ function described({ status, statusText, body, ms, requestId }) {
 }
 
 on("clear", "click", () => log.clear());
+on("wire", "change", () => at("log").classList.toggle("as-on-the-wire", at("wire").checked));
 
 // Beginning
 

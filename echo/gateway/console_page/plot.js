@@ -23,8 +23,14 @@ export class Plot {
     if (width === 0) return;
     this.#svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
     const times = trips.last(DOTS);
-    const low = 10 ** Math.floor(Math.log10(Math.max(0.1, Math.min(...times, 1))));
-    const high = Math.max(...times, 10) * 1.15;
+    if (times.length === 0) {
+      this.#dots.setAttribute("d", "");
+      this.#lines.replaceChildren();
+      this.#ticks.replaceChildren(label("No round trips yet", width / 2, height / 2, "middle"));
+      return;
+    }
+    const low = 10 ** Math.floor(Math.log10(Math.max(0.1, Math.min(...times))));
+    const high = Math.max(...times, p50, p99, low * 10) * 1.1;
     const inner = { width: width - MARGIN.left - MARGIN.right, height: height - MARGIN.top - MARGIN.bottom };
     const y = (ms) => {
       const part = Math.log(Math.max(ms, low) / low) / Math.log(high / low);
