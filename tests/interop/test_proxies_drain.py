@@ -1,4 +1,4 @@
-"""Behind nginx, haproxy and envoy: a drain loses no call, a proxy that dies is known, a slow reader slows its sender."""
+"""Behind nginx, haproxy and envoy: a drain loses no call, a dead proxy is known, a slow reader slows its sender."""
 
 from pathlib import Path
 
