@@ -57,6 +57,8 @@ ASKED: dict[str, str | bytes] = {
     STATUS_DETAILS: b"\x08\x09\x12\x02no",
 }
 
+NO_HEAD = -1  # What Ruby has for the status of a server's stream that ended before its head came: an error of its own.
+
 KINDS = pytest.mark.parametrize("kind", list(Cardinality), ids=lambda kind: kind.name.lower())
 
 
@@ -164,7 +166,8 @@ async def test_a_ruby_client_s_deadline_cancels_the_handler(kind: Cardinality) -
         number = await client.start(PATHS[kind], kind, [{}], {WAIT: SLEEPING}.items(), timeout=1)
         seen = await ours.recorder.calls.next()
         assert 0 < seen.time_remaining < 1.1
-        assert (await client.outcome(number)).code == Status.DEADLINE_EXCEEDED.value
+        code = (await client.outcome(number)).code
+        assert code == (NO_HEAD if kind is SERVER_STREAM else Status.DEADLINE_EXCEEDED.value)
         with trio.fail_after(30):
             await seen.ended.wait()
         assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"
@@ -183,7 +186,8 @@ async def test_a_ruby_client_that_cancels_is_seen_by_the_handler(kind: Cardinali
             await client.cancel(number)
             await seen.ended.wait()
         assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"
-        assert (await client.outcome(number)).code == Status.CANCELLED.value
+        code = (await client.outcome(number)).code
+        assert code == (NO_HEAD if (kind, where) == (SERVER_STREAM, SLEEPING) else Status.CANCELLED.value)
         assert (await client.record(UNARY)).texts == ["hi"]
         assert ours.server.connections == 1
 

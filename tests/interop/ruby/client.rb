@@ -59,7 +59,7 @@ def start(order)
     queue << :end unless order["open"]
   end
   op = operation(order, streams ? requests_from(queue) : messages.first || type.new, reply_type)
-  RUNNING[order["id"]] = op
+  RUNNING[order["id"]] = [op, queue]
   Thread.new { follow(order, op, messages, queue) }
 end
 
@@ -73,6 +73,9 @@ def follow(order, operation, messages, queue)
     end
   rescue GRPC::BadStatus => e
     outcome.merge!(code: e.code, details: e.details.dup.force_encoding("UTF-8"))
+  rescue GRPC::Core::CallError => e
+    # Ruby asks twice for the head of a server's stream that failed before its head came, and is told that no status.
+    outcome.merge!(code: -1, details: e.message)
   end
   queue << :end
   outcome.merge!(initial: as_pairs(operation.metadata), trailing: as_pairs(operation.trailing_metadata))
@@ -82,7 +85,9 @@ end
 $stdin.each_line do |line|
   order = JSON.parse(line)
   if order.key?("cancel")
-    RUNNING[order["cancel"]]&.cancel
+    operation, queue = RUNNING.fetch(order["cancel"])
+    operation.cancel
+    queue << :end # A call that sends only hears of its end when it sends again.
   else
     start(order)
   end
