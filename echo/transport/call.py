@@ -19,7 +19,7 @@ from echo.transport.signal import Signal
 from echo.wire.compression import IDENTITY, accepts
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.message import MessageDecoder, encode_compressed, encode_message
-from echo.wire.status import GRPCError, Status
+from echo.wire.status import Status
 
 if TYPE_CHECKING:
     from echo.transport.client import ClientSession
@@ -336,7 +336,6 @@ class ClientCall(Call):
             return
         with anyio.CancelScope(deadline=self._deadline) as scope:
             await signal.wait()
-        if scope.cancelled_caught:
+        if scope.cancelled_caught:  # Whoever waited finds the call ended, and how.
             self.conclude(Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed"))
             self.reset()
-            raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed")

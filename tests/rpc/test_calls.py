@@ -355,6 +355,24 @@ def test_the_deadline_cancels_the_handler_and_fails_the_call(run: Run) -> None:
     run(main)
 
 
+def test_a_deadline_that_passed_is_told_once(run: Run) -> None:
+    async def wait(stream: BytesStream) -> None:
+        await anyio.sleep_forever()
+
+    async def main() -> None:
+        async with memory_channel([Service(Wait=(BIDI, wait))], codec=CODEC) as channel:
+            async with call(channel, "Wait", BIDI, timeout=0.05) as stream:
+                await stream.send_message(b"")
+                with pytest.raises(GRPCError, match="DEADLINE_EXCEEDED"):
+                    await stream.recv_message()
+            async with call(channel, "Wait", BIDI, timeout=0.05) as stream:
+                with pytest.raises(GRPCError, match="DEADLINE_EXCEEDED"):
+                    for _ in range(100):  # More than the windows hold.
+                        await stream.send_message(bytes(10_000))
+
+    run(main)
+
+
 def test_leaving_the_block_early_cancels_the_handler(run: Run) -> None:
     async def main() -> None:
         cancelled = anyio.Event()
