@@ -405,7 +405,10 @@ async def test_a_ruby_server_that_drains_lets_our_call_finish() -> None:
                         await converse(channel, UNARY, "too late?")
                     except GRPCError as error:
                         late = error.status
-            assert late is Status.UNAVAILABLE
+            assert late in {
+                Status.UNAVAILABLE,
+                Status.CANCELLED,
+            }  # By the latter its core puts off who comes meanwhile.
             await stream.send_message(StreamMessage(stream_id="a", message="last"), end=True)
             assert [reply.response async for reply in stream] == ["from server: last"]
         with trio.fail_after(60):

@@ -1,7 +1,7 @@
 """Ruby's gRPC, client and server, as Debian packages it: processes that are driven as those of grpc-js are.
 
-Their scripts lie in ``tests/interop/ruby`` and speak the lines of JSON that `tests.support.grpc_js` knows. Ruby's C core
-is grpcio's, years older; what is above it, from metadata to threads, is of Ruby's own make.
+Their scripts lie in ``tests/interop/ruby`` and speak the lines of JSON that `tests.support.grpc_js` knows. The core of
+Ruby's gRPC is grpcio's, years older; what is above it, from metadata to threads, is of Ruby's own make.
 """
 
 import os

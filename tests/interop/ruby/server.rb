@@ -8,7 +8,13 @@
 
 require_relative "common"
 
-CALLS = Enumerator.produce(1, &:succ)
+CALLS = Queue.new # Their numbers.
+(1..100_000).each { |number| CALLS << number }
+
+# Seconds that the call still has; nil for any number. Ruby has a moment before 1970 for a deadline that never comes.
+def time_remaining(call)
+  call.deadline.to_i.negative? ? nil : call.deadline - Time.now
+end
 
 def with_prefix(metadata, prefix)
   metadata.select { |key, _| key.start_with?(prefix) }
@@ -16,10 +22,9 @@ end
 
 # Around each handler: tell what it sees, and do what every handler may be asked for. Gives what the block gives.
 def serve(call)
-  number = OUTPUT.synchronize { CALLS.next }
+  number = CALLS.pop
   metadata = call.metadata
-  timeout = call.deadline.to_time - Time.now
-  say(call: number, saw: "started", metadata: as_pairs(metadata), timeout: timeout > 1_000_000 ? nil : timeout)
+  say(call: number, saw: "started", metadata: as_pairs(metadata), timeout: time_remaining(call))
   call.send_initial_metadata(with_prefix(metadata, "initial-"))
   trailing = with_prefix(metadata, "trailing-")
   call.output_metadata.update(trailing)
