@@ -122,6 +122,8 @@ async def test_a_burst_keeps_its_pace_and_can_be_stopped() -> None:
         await page.check("#wire")
         sizes = await page.evaluate("JSON.parse(log.querySelector('.sent .wire').textContent).message.length")
         assert sizes == 300
+        # The newest stays in sight, also when the rows grow.
+        assert await page.evaluate("log.scrollHeight - log.scrollTop - log.clientHeight < 2")
 
 
 class Garbling(StreamingServerBase):
