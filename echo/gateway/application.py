@@ -13,7 +13,8 @@ from echo.gateway.console import add_console
 from echo.gateway.drain import Drain
 from echo.gateway.routes import add_routes
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
-from echo.rpc import Keepalive, Limits, open_channel
+from echo.limits import client_keepalive, client_limits
+from echo.rpc import open_channel
 from echo.settings import Settings
 from echo.tls import client_context
 
@@ -33,17 +34,18 @@ class Lifespan(TrioASGILifespan):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Go through ASGI's lifespan."""
         settings = self.app.settings
-        keepalive = Keepalive(settings.grpc_client_keepalive_time, settings.grpc_client_keepalive_timeout)
         open_one = partial(
             open_channel,  # Which connects when the first call needs it.
             settings.grpc_server_host,
             settings.grpc_server_port,
             tls=self.app.tls,
             server_hostname=settings.grpc_client_server_name,
-            limits=Limits(max_message_size=settings.grpc_max_message_size),
-            keepalive=keepalive if settings.grpc_client_keepalive else None,
+            balance=settings.grpc_client_balance,
+            health_service="" if settings.grpc_client_balance == "round_robin" else None,
+            limits=client_limits(settings),
+            keepalive=client_keepalive(settings),
         )
-        async with open_backend(open_one) as self.app.backend:
+        async with open_backend(open_one, settings.grpc_max_concurrent_streams) as self.app.backend:
             await super().__call__(receive, send)
 
 

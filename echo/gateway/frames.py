@@ -10,7 +10,7 @@
 - Nothing waits for an application that has ended, nor for ever for a client of HTTP/2 that opens no window for answers.
 - A stream of HTTP/2 ends when its WebSocket does; Hypercorn would leave it open, until there were too many.
 - No compression: a window costs some 300 KiB a connection, and a few bytes inflate to megabytes before any limit.
-- Several texts can go out in one write.
+- Several texts can go out in one write, and messages that came in one read reach the application in one step.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from wsproto.frame_protocol import CloseReason
 from wsproto.utilities import LocalProtocolError
 
 from echo.gateway.status import cut_reason
-from echo.gateway.websocket import SEND_TEXTS
+from echo.gateway.websocket import SEND_TEXTS, TAKES_SEVERAL
 
 ANSWER_TIMEOUT: Final = 60.0  # Seconds a client may let us wait to answer its ping or close frame.
 
@@ -44,6 +44,9 @@ class WebSocketStream(WSStream):
         self._parts: list[Any] = []  # Of a message that is not complete yet,
         self._size = 0  # and how many bytes they have.
         self._too_big = False
+        self._whole: list[str | bytes] = []  # Messages that came together, for the application.
+        self._takes_several = False  # The application wants them together.
+        self._pinging = False  # A ping waits to be sent.
         self._left = False  # The application has been told that the client left.
         self._decided = trio.Event()  # The application has accepted or refused.
 
@@ -58,9 +61,11 @@ class WebSocketStream(WSStream):
         return self.state is ASGIWebsocketState.CONNECTED and not self.closed
 
     async def ping(self) -> None:
-        """Ask the client for a sign of life."""
-        if self.is_open:
+        """Ask the client for a sign of life, unless it still has to take the last such question."""
+        if self.is_open and not self._pinging:
+            self._pinging = True
             await self._send_wsproto_event(Ping())
+            self._pinging = False
 
     async def handle(self, event: Event) -> None:
         """Take in what happened on the connection."""
@@ -91,6 +96,8 @@ class WebSocketStream(WSStream):
         elif (texts := message.get("texts")) is not None:
             await self._send_texts(cast("Sequence[str]", texts))
             return
+        elif TAKES_SEVERAL in message:
+            self._takes_several = True
         await super().app_send(message)
         if self.state is not ASGIWebsocketState.HANDSHAKE:
             self._decided.set()
@@ -99,14 +106,17 @@ class WebSocketStream(WSStream):
         for event in self.connection.events():
             if isinstance(event, (TextMessage, BytesMessage)):
                 await self._take(event)
-            elif isinstance(event, Ping):
+                continue
+            await self._hand_on()  # In order.
+            if isinstance(event, Ping):
                 with trio.fail_after(ANSWER_TIMEOUT):
                     await self._send_wsproto_event(event.response())
             elif isinstance(event, CloseConnection):
                 await self._end(event)
+        await self._hand_on()
 
     async def _take(self, event: TextMessage | BytesMessage) -> None:
-        """Add to the message that is coming in, and hand it on once it is complete."""
+        """Add to the message that is coming in, and lay it ready once it is complete."""
         if self._too_big or self.connection.state is not FrameState.OPEN:
             return  # It is for nobody: the connection is being closed.
         data = event.data if isinstance(event.data, str) else bytes(event.data)
@@ -114,6 +124,7 @@ class WebSocketStream(WSStream):
         if self._size > self.config.websocket_max_message_size:
             self._too_big = True
             self._parts = []
+            await self._hand_on()
             await self._put(_TOO_BIG)
             return
         self._parts.append(data)
@@ -121,7 +132,18 @@ class WebSocketStream(WSStream):
             whole = self._parts[0] if len(self._parts) == 1 else type(data)().join(self._parts)
             self._parts = []
             self._size = 0
-            text, octets = (whole, None) if isinstance(whole, str) else (None, whole)
+            self._whole.append(whole)
+
+    async def _hand_on(self) -> None:
+        """Give the application the messages that lie ready: of one read at most, so that its queue is bounded."""
+        if not self._whole:
+            return
+        messages, self._whole = self._whole, []
+        if self._takes_several and len(messages) > 1:
+            await self._put(cast("ASGIReceiveEvent", {"type": "websocket.receive", "messages": messages}))
+            return
+        for message in messages:
+            text, octets = (message, None) if isinstance(message, str) else (None, message)
             await self._put({"type": "websocket.receive", "text": text, "bytes": octets})
 
     async def _end(self, event: CloseConnection) -> None:

@@ -7,6 +7,7 @@ every message twice.
 """
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, cast
@@ -32,6 +33,9 @@ LAST_WORDS: Final = 1.0  # Seconds for a close frame once the server ends the co
 SEND_TEXTS: Final = "echo.websocket.send_texts"
 """A message that `echo.gateway.frames` takes in addition to ASGI's own: several texts that go out in one write. It says
 so by a key of this name in the scope's state."""
+
+TAKES_SEVERAL: Final = "echo.websocket.takes_several"
+"""A key of the message that accepts: messages that came together may be received together, as a list ``messages``."""
 
 FAULT: Final = close_of_failed_call(Status.INTERNAL, "the gateway failed")
 
@@ -60,12 +64,14 @@ class Socket:
         self._send = send
         self._max_message_size = max_message_size
         self._takes_texts = SEND_TEXTS in scope["state"]
+        self._received: deque[str | bytes] = deque()  # What came together with the last message: of one read at most.
 
     async def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Make the upgrade, with these headers in the response."""
         self.accepted = True
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
-        await self._send({"type": "websocket.accept", "subprotocol": None, "headers": encoded})
+        accept = {"type": "websocket.accept", "subprotocol": None, "headers": encoded, TAKES_SEVERAL: True}
+        await self._send(cast("ASGISendEvent", accept))
 
     async def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Answer the handshake with an HTTP response instead of the upgrade."""
@@ -76,11 +82,19 @@ class Socket:
 
     async def receive(self) -> str | bytes | Literal[End.GONE, End.TOO_BIG]:
         """The next message, or that there will be none. Not to be called again after `End`."""
-        event = await self._receive()
-        if event["type"] != "websocket.receive":
-            self.closed = True
-            return End.GONE
-        text, octets = event.get("text"), event.get("bytes")
+        if not self._received:
+            event = await self._receive()
+            if event["type"] != "websocket.receive":
+                self.closed = True
+                return End.GONE
+            several = cast("list[str | bytes] | None", event.get("messages"))
+            if several is None:
+                return self._checked(event.get("text"), event.get("bytes"))
+            self._received.extend(several)
+        message = self._received.popleft()
+        return self._checked(message, None) if isinstance(message, str) else self._checked(None, message)
+
+    def _checked(self, text: str | None, octets: bytes | None) -> str | bytes | Literal[End.TOO_BIG]:
         if text is not None:
             # UTF-8 takes up to four bytes for a character: mostly there is no need to count.
             size = len(text) if 4 * len(text) <= self._max_message_size or text.isascii() else len(text.encode())

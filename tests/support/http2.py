@@ -1,5 +1,6 @@
 """An HTTP/2 client on trio, as low as h2 itself, for requests and for WebSockets over it (RFC 8441)."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -7,6 +8,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import h2.settings
 import trio
 from wsproto.connection import Connection, ConnectionType
@@ -19,9 +21,14 @@ Headers = list[tuple[str, str]]
 
 
 class HTTP2:
-    """A connection; one task at a time may use it."""
+    """A connection; one task at a time may use it.
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    Attributes:
+        scheme: ``http`` or ``https``.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, scheme: str = "http") -> None:
+        self.scheme = scheme
         self._stream = stream
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self._connection = h2.connection.H2Connection(config)
@@ -39,9 +46,21 @@ class HTTP2:
         return stream_id
 
     async def send(self, stream_id: int, data: bytes) -> None:
-        for start in range(0, len(data), 16_384):
-            self._connection.send_data(stream_id, data[start : start + 16_384])
+        """Send data as there is room for it in the window. Raises trio.BrokenResourceError once the stream is reset."""
+        at = 0
+        while at < len(data):
+            try:
+                size = min(16_384, self._connection.local_flow_control_window(stream_id), len(data) - at)
+                if size:
+                    self._connection.send_data(stream_id, data[at : at + size])
+            except h2.exceptions.StreamClosedError:
+                raise trio.BrokenResourceError from None
+            at += size
             await self.flush()
+            if not size:
+                if stream_id in self.over:
+                    raise trio.BrokenResourceError
+                await self.receive()
 
     async def end(self, stream_id: int) -> None:
         """End our side of the stream."""
@@ -53,7 +72,7 @@ class HTTP2:
         await self.flush()
 
     async def get(self, path: str, headers: Headers | None = None) -> tuple[int, bytes]:
-        head = [(":method", "GET"), (":scheme", "http"), (":authority", "gateway.test"), (":path", path)]
+        head = [(":method", "GET"), (":scheme", self.scheme), (":authority", "gateway.test"), (":path", path)]
         stream_id = await self.request([*head, *(headers or [])])
         while stream_id not in self.over:
             await self.receive()
@@ -95,6 +114,7 @@ class WebSocketOverHTTP2:
         self.status = status
         self._http2 = http2
         self._frames = Connection(ConnectionType.CLIENT)
+        self._text = ""
 
     async def send(self, message: str | bytes) -> None:
         await self._send(TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message))
@@ -104,7 +124,10 @@ class WebSocketOverHTTP2:
         while True:
             for event in self._frames.events():
                 if isinstance(event, TextMessage):
-                    return str(event.data)
+                    self._text += event.data
+                    if event.message_finished:
+                        text, self._text = self._text, ""
+                        return text
                 if isinstance(event, CloseConnection):
                     await self._send(event.response())
                     return Closed(event.code, event.reason or "")
@@ -116,6 +139,19 @@ class WebSocketOverHTTP2:
                 continue
             self._frames.receive_data(bytes(data))
             data.clear()
+
+    async def send_all(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        await self._http2.send(self.stream_id, data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Bytes as they come; none once the stream is over."""
+        data = self._http2.data[self.stream_id]
+        while not data and self.stream_id not in self._http2.over:
+            await self._http2.receive()
+        taken = bytes(data[:max_bytes])
+        del data[:max_bytes]
+        return taken
 
     async def close(self) -> None:
         """Close as a client does, and wait for the answer."""
@@ -133,7 +169,7 @@ async def websocket_over(http2: HTTP2, target: str, headers: Headers | None = No
     head = [
         (":method", "CONNECT"),
         (":protocol", "websocket"),
-        (":scheme", "http"),
+        (":scheme", http2.scheme),
         (":path", target),
         (":authority", "gateway.test"),
         ("sec-websocket-version", "13"),
@@ -145,10 +181,16 @@ async def websocket_over(http2: HTTP2, target: str, headers: Headers | None = No
 
 
 @asynccontextmanager
-async def open_http2(port: int) -> AsyncIterator[HTTP2]:
-    """A connection to the loopback in plain text, with prior knowledge (RFC 9113 §3.3)."""
-    async with await trio.open_tcp_stream(LOOPBACK, port) as stream:
-        connection = HTTP2(stream)
+async def open_http2(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[HTTP2]:
+    """A connection to the loopback: in plain text with prior knowledge (RFC 9113 §3.3), or as TLS negotiates it."""
+    stream: trio.abc.Stream = await trio.open_tcp_stream(LOOPBACK, port)
+    if tls is not None:
+        tls.set_alpn_protocols(["h2", "http/1.1"])
+        stream = secure = trio.SSLStream(stream, tls, server_hostname=LOOPBACK, https_compatible=True)
+        await secure.do_handshake()
+        assert secure.selected_alpn_protocol() == "h2"
+    async with stream:
+        connection = HTTP2(stream, "http" if tls is None else "https")
         await connection.flush()
         await connection.receive()  # The server's SETTINGS, which permit an extended CONNECT.
         yield connection
