@@ -152,4 +152,4 @@ class ServerSession(Session):
         assert self._handlers is not None  # Events come from within _exchange.
         call = self._table[event.stream_id] = ServerCall(self, event.stream_id, event.request)
         self.calls += 1
-        call.task = self._handlers.start_soon(self._serve, call)
+        call.task = self._handlers.start_soon(self._serve, call, name=event.request.path)
