@@ -120,6 +120,12 @@ async def proxied(make: str, front: Front, folder: Path) -> AsyncIterator[Proxy]
         sys.stderr.write(proxy.log)  # pytest shows it where a test failed.
 
 
+def kernel_buffers() -> int:
+    """Bytes that the kernel may keep of what one end of a connection sends the other: it lets buffers grow so far."""
+    limits = (Path(f"/proc/sys/net/ipv4/tcp_{kind}").read_text() for kind in ("rmem", "wmem"))
+    return sum(int(limit.split()[2]) for limit in limits)
+
+
 class Behind:
     """Servers of ours behind a proxy, each with a recorder.
 
