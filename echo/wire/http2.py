@@ -220,7 +220,8 @@ class HTTP2(H2Connection):
         if not 0 < size <= room:
             return None
         payload = bytes(memoryview(data)[_FRAME_HEADER_SIZE:end])
-        if not flags and len(data) >= end + _FRAME_HEADER_SIZE:
+        # Of a stream of announced length the frames that are within it count, though one behind them is not.
+        if not flags and len(data) >= end + _FRAME_HEADER_SIZE and not stream.is_measured:
             payloads = [payload]
             limit, stream_id, total = self.max_inbound_frame_size, stream.stream_id, size
             while len(data) >= end + _FRAME_HEADER_SIZE:
@@ -245,6 +246,9 @@ class HTTP2(H2Connection):
     def _begin_new_stream(self, stream_id: int, allowed_ids: AllowedStreamIDs) -> Stream:
         # As h2 does it, with our class of streams.
         outbound = self._stream_id_is_outbound(stream_id)
+        if self.config.client_side and not outbound:
+            # Only pushes would, and those are off (RFC 9113 §8.4). h2 takes any number of them for requests.
+            raise ProtocolError(f"the server opens a stream, {stream_id}")
         highest = self.highest_outbound_stream_id if outbound else self.highest_inbound_stream_id
         if stream_id <= highest:
             raise StreamIDTooLowError(stream_id, highest)

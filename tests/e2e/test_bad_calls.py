@@ -48,6 +48,7 @@ ROWS = {
     "compressed flag without grpc-encoding": Row(INTERNAL, encode_message(gzip.compress(HELLO), compressed=True)),
     "gzip garbage": Row(INTERNAL, encode_message(b"no gzip", compressed=True), request(grpc_encoding="gzip")),
     "flag byte 2": Row(INTERNAL, b"\x02" + HI[1:]),
+    "flag byte 2 with grpc-encoding": Row(INTERNAL, b"\x02" + HI[1:], request(grpc_encoding="gzip")),
     "a message cut short by END_STREAM": Row(INTERNAL, HI[:-1]),
     "a prefix cut short by END_STREAM": Row(INTERNAL, HI[:3]),
     "bytes that are no protobuf": Row(INTERNAL, encode_message(b"\xff\xff\xff")),

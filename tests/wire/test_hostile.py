@@ -150,6 +150,17 @@ def test_good_frames_before_a_bad_one_count() -> None:
     assert [type(event) for event in events] == [RequestStarted, ConnectionFailed]
 
 
+def test_good_data_before_data_beyond_the_announced_length_counts() -> None:
+    fields = [*Request("/s/m").fields(), ("content-length", "9")]
+    good, bad = DataFrame(1, data=b"x" * 9), DataFrame(1, data=b"y")
+    pair = ConnectionPair()
+    pair.client._h2.send_headers(1, fields)
+    pair.to_server()
+    data, failure = pair.server.receive(good.serialize() + bad.serialize())
+    assert data == DataReceived(1, b"x" * 9)
+    assert isinstance(failure, ConnectionFailed)
+
+
 def test_an_overlong_frame_is_refused_from_its_header() -> None:
     server = fresh_server()
     server.take_output()
@@ -241,6 +252,16 @@ def test_what_makes_floods_is_fine_in_measure(kind: str) -> None:
         events = list(pair.server.receive(FLOODS[kind](number), number / 90))
         assert not of_type(events, ConnectionFailed)
         pair.server.take_output()
+
+
+def test_a_server_that_opens_streams_breaks_the_connection() -> None:
+    pair = ConnectionPair()
+    pair.open()
+    headers = HeadersFrame(2, data=b"\x88", flags=["END_HEADERS"])  # ":status: 200"
+    (failure,) = pair.client.receive(headers.serialize())
+    assert isinstance(failure, ConnectionFailed)
+    assert failure.error_code == ErrorCodes.PROTOCOL_ERROR
+    assert set(pair.client._h2.streams) == {1}
 
 
 def test_what_was_under_way_on_a_stream_when_we_reset_it_is_ignored() -> None:
