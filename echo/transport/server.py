@@ -49,6 +49,7 @@ class ServerSession(Session):
         self._handle = handle
         self._handlers: TaskGroup | None = None
         self._table: dict[int, ServerCall] = {}
+        self._waiting: dict[int, ServerCall] = {}  # Those of the table whose handlers have not started, oldest first.
         self._idle_since = anyio.current_time()
         self._draining = False
         self._refusing = False
@@ -94,6 +95,7 @@ class ServerSession(Session):
             if call.verdict is not None:
                 call.abort(call.verdict)  # Does nothing to a call that was ended in spite of it.
             self.calls -= 1
+            self._start_waiting()
             self._idle_since = anyio.current_time()
             self.release(call)
 
@@ -126,6 +128,7 @@ class ServerSession(Session):
     def _end_calls(self) -> None:
         for call in list(self._table.values()):
             call.break_off(Trailers(Status.UNAVAILABLE, self.ending))
+        self._waiting.clear()
 
     def _on_event(self, event: Event) -> None:
         if isinstance(event, RequestStarted):
@@ -136,6 +139,7 @@ class ServerSession(Session):
                 call.end()
         elif isinstance(event, StreamReset):
             call = self._table.pop(event.stream_id, None)
+            self._waiting.pop(event.stream_id, None)
             if call is not None:
                 call.break_off(Trailers(Status.CANCELLED))
         elif isinstance(event, PingAcknowledged) and event.data == DRAIN_PING and self._draining:
@@ -145,11 +149,30 @@ class ServerSession(Session):
                 self.stop("the server is shutting down")
 
     def _accept(self, event: RequestStarted) -> None:
-        if self._refusing or self.calls >= self.limits.max_concurrent_streams:
+        limit = self.limits.max_concurrent_streams
+        if self._refusing or len(self._table) >= limit:
             # Told so in SETTINGS or GOAWAY; the client may try the call again (RFC 9113 §8.7).
             self.connection.reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
             return
-        assert self._handlers is not None  # Events come from within _exchange.
         call = self._table[event.stream_id] = ServerCall(self, event.stream_id, event.request)
+        if self.calls < limit:
+            self._start(call)
+        else:
+            # Handlers of calls that were reset have yet to return. The client is within its right: a stream that is
+            # reset does not count any more (RFC 9113 §5.1.2). But never do more handlers run than streams are allowed.
+            self._waiting[event.stream_id] = call
+
+    def _start(self, call: ServerCall) -> None:
+        assert self._handlers is not None  # Events come from within _exchange.
         self.calls += 1
         call.task = self._handlers.start_soon(self._serve, call, name=event.request.path)
+
+    def _start_waiting(self) -> None:
+        while self._waiting and self.calls < self.limits.max_concurrent_streams:
+            stream_id = next(iter(self._waiting))
+            call = self._waiting.pop(stream_id)
+            if call.verdict is None:
+                self._start(call)
+            else:
+                call.abort(call.verdict)
+                self._table.pop(stream_id, None)

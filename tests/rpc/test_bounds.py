@@ -209,6 +209,70 @@ async def test_streams_beyond_the_server_s_limit_are_refused_one_by_one() -> Non
         nursery.cancel_scope.cancel()
 
 
+class Lingering:
+    """A method whose handlers return only when they are let go, also when cancelled."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.most = 0
+        self.started = 0
+        self.let_go = trio.Event()
+
+    async def __call__(self, stream: BytesStream) -> None:
+        self.started += 1
+        self.running += 1
+        self.most = max(self.most, self.running)
+        try:
+            await stream.recv_message()
+            await stream.send_message(b"done")
+            await trio.sleep_forever()
+        finally:
+            with trio.CancelScope(shield=True):
+                await self.let_go.wait()
+            self.running -= 1
+
+
+async def test_a_call_in_place_of_one_that_was_reset_waits_for_its_handler_and_is_not_refused() -> None:
+    lingering = Lingering()
+    server = Server([Service(Linger=(BIDI, lingering))], codec=CODEC, limits=Limits(max_concurrent_streams=2))
+    async with memory_channel_to(server, codec=CODEC) as channel:
+        for _ in range(2):
+            async with call(channel, "Linger", BIDI) as stream:
+                await stream.send_message(b"")
+                assert await stream.recv_message() == b"done"
+        async with call(channel, "Linger", BIDI) as given_up:
+            await given_up.send_message(b"")
+            await trio.testing.wait_all_tasks_blocked()
+        async with call(channel, "Linger", BIDI) as stream:
+            await stream.send_message(b"")
+            await trio.testing.wait_all_tasks_blocked()
+            assert (lingering.started, server.calls) == (2, 2)
+            lingering.let_go.set()
+            with trio.fail_after(5):
+                assert await stream.recv_message() == b"done"
+    await trio.testing.wait_all_tasks_blocked()
+    assert (lingering.started, lingering.most, lingering.running) == (3, 2, 0), "what was given up never began"
+
+
+async def test_a_call_that_waits_for_another_s_handler_hears_of_the_drain(autojump_clock: trio.abc.Clock) -> None:
+    lingering = Lingering()
+    server = Server([Service(Linger=(BIDI, lingering))], codec=CODEC, limits=Limits(max_concurrent_streams=1))
+    async with memory_channel_to(server, codec=CODEC) as channel, trio.open_nursery() as nursery:
+        async with call(channel, "Linger", BIDI) as stream:
+            await stream.send_message(b"")
+            assert await stream.recv_message() == b"done"
+        async with call(channel, "Linger", BIDI) as stream:
+            await stream.send_message(b"")
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(server.drain, 1)
+            await trio.sleep(1.5)
+            lingering.let_go.set()
+            with pytest.raises(GRPCError, match="shutting down"), trio.fail_after(5):
+                await stream.recv_message()
+    assert lingering.started == 1
+    assert server.connections == 0
+
+
 def test_the_default_limits_bound_a_connection_s_memory() -> None:
     limits = Limits()
     assert limits.max_concurrent_streams * (limits.stream_window + limits.max_unsent) < 16 * 2**20

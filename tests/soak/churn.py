@@ -61,10 +61,12 @@ class Crowd:
             how = ENDS[self._count % len(ENDS)]
             self._nursery.start_soon(self._client, f"{how.replace(' ', '-')}/{self._count}", how)
 
-    def drop(self, count: int) -> None:
-        """Have so many leave, picked at random."""
-        for name in self._chance.sample(sorted(self.alive), min(count, len(self.alive))):
+    def drop(self, count: int) -> int:
+        """Have so many leave, picked at random; fewer if not so many are there. Tells how many."""
+        chosen = self._chance.sample(sorted(self.alive), min(count, len(self.alive)))
+        for name in chosen:
             self.alive.pop(name).cancel()
+        return len(chosen)
 
     async def complete(self) -> None:
         """Wait until all who wanted to are connected, or have failed."""
@@ -163,8 +165,7 @@ async def _churn(crowd: Crowd, scale: Scale, report: Report) -> None:
     for second in range(round(scale.churn)):
         report.progress(f"churn: {second} of {scale.churn:g} s, {len(crowd.alive)} sockets, {crowd.echoes:,} echoes")
         for number in range(each):  # Spread over the second.
-            crowd.drop(1)
-            crowd.join(1)
+            crowd.join(crowd.drop(1))
             await trio.sleep_until(began + second + (number + 1) / each)
 
 
