@@ -62,7 +62,6 @@ export class Log {
   }
 }
 
-const WORDS = { sent: "sent", received: "received", event: "event" };
 const ARROWS = { sent: "↑", received: "↓", event: "•" };
 
 function row({ kind, text, details, at }) {
@@ -70,7 +69,7 @@ function row({ kind, text, details, at }) {
   item.className = `row ${kind} ${details.tone ?? ""}`;
   const arrow = part("arrow", ARROWS[kind]);
   arrow.setAttribute("role", "img");
-  arrow.setAttribute("aria-label", WORDS[kind]);
+  arrow.setAttribute("aria-label", kind);
   const cut = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
   item.append(part("time", timeOfDay(at)), arrow, content(kind, cut, text));
   const facts = [];
