@@ -3,6 +3,8 @@
 import { duration, size, timeOfDay } from "./format.js";
 
 const KEPT = 500;
+const MANY = 50; // Entries that cost so much to draw
+const BREATH = 250; // that they are, in milliseconds, not drawn more often.
 const SHOWN = 400; // Characters of a message; more of them are only counted.
 
 export class Log {
@@ -11,6 +13,7 @@ export class Log {
   #due = []; // Not drawn yet, at most KEPT.
   #total = 0;
   #frame = 0;
+  #drawnAt = -BREATH;
   #following = true; // The newest is in sight, and is to stay so.
 
   /** @param {HTMLElement} list Takes the entries. @param {HTMLElement} more Says how many are gone. */
@@ -50,6 +53,12 @@ export class Log {
   }
 
   #draw() {
+    const now = performance.now();
+    if (this.#due.length > MANY && now - this.#drawnAt < BREATH) {
+      this.#frame = requestAnimationFrame(() => this.#draw());
+      return;
+    }
+    this.#drawnAt = now;
     this.#frame = 0;
     const list = this.#list;
     const rows = this.#due.splice(0).slice(-KEPT).map(row);
@@ -62,7 +71,6 @@ export class Log {
   }
 }
 
-const WORDS = { sent: "sent", received: "received", event: "event" };
 const ARROWS = { sent: "↑", received: "↓", event: "•" };
 
 function row({ kind, text, details, at }) {
@@ -70,7 +78,7 @@ function row({ kind, text, details, at }) {
   item.className = `row ${kind} ${details.tone ?? ""}`;
   const arrow = part("arrow", ARROWS[kind]);
   arrow.setAttribute("role", "img");
-  arrow.setAttribute("aria-label", WORDS[kind]);
+  arrow.setAttribute("aria-label", kind);
   const cut = text.length > SHOWN ? `${text.slice(0, SHOWN)}…` : text;
   item.append(part("time", timeOfDay(at)), arrow, content(kind, cut, text));
   const facts = [];
