@@ -534,6 +534,7 @@ def test_no_python_value_whatever_raises_anything_but_one_line(field: str, value
 PART = st.from_regex(r"[a-z0-9:.%\[\]_-]{0,12}|unix:/{0,3}[a-z/]{0,3}|\[[0-9a-f:]{0,9}\](:[0-9]{0,6})?", fullmatch=True)
 
 
+@example("0,unix:////")
 @given(st.lists(PART | st.text(max_size=5), max_size=3).map(",".join))
 def test_the_servers_that_a_setting_takes_are_those_that_a_channel_takes(text: str) -> None:
     try:

@@ -9,6 +9,7 @@ from quart_trio.asgi import TrioASGILifespan
 
 from echo.gateway.backend import Backend, open_backend
 from echo.gateway.connection import install
+from echo.gateway.console import add_console
 from echo.gateway.drain import Drain
 from echo.gateway.routes import add_routes
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
@@ -80,4 +81,5 @@ def create_app(settings: Settings) -> Gateway:
     install()
     app = Gateway(settings, client_context(settings))
     add_routes(app)
+    add_console(app)
     return app

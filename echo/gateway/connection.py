@@ -37,7 +37,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.trio.tcp_server import MAX_RECV, TCPServer
 
 from echo.gateway.frames import WebSocketStream
-from echo.gateway.http2 import HTTP2Protocol
+from echo.gateway.http2 import HTTP2Protocol, SendBuffer
 from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,6 @@ class Connection(TCPServer):
     _alive = math.inf  # When the peer last showed life, or we last began to look.
     _sending = math.inf  # Since when a send has got nowhere.
     _gone = math.inf  # Since when we know that the peer has gone.
-    _pinging = False  # Pings wait to be sent.
 
     async def run(self) -> None:
         """Serve the connection and close it."""
@@ -173,14 +172,8 @@ class Connection(TCPServer):
                 return
             if now >= ping_due:
                 ping_due = now + PING_INTERVAL
-                if not self._pinging:
-                    nursery.start_soon(self._ping)
-
-    async def _ping(self) -> None:
-        self._pinging = True
-        for websocket in self._websockets():
-            await websocket.ping()
-        self._pinging = False
+                for websocket in self._websockets():
+                    nursery.start_soon(websocket.ping)  # Each by itself: one may wait for room in its stream.
 
     def _gone_at(self) -> float:
         """The time at which the peer counts as gone, if nothing happens until then."""
@@ -207,3 +200,4 @@ def install() -> None:
     vars(hypercorn.protocol)["H2Protocol"] = HTTP2Protocol
     vars(hypercorn.protocol.h11)["WSStream"] = WebSocketStream
     vars(hypercorn.protocol.h2)["WSStream"] = WebSocketStream
+    vars(hypercorn.protocol.h2)["StreamBuffer"] = SendBuffer

@@ -46,6 +46,7 @@ class WebSocketStream(WSStream):
         self._too_big = False
         self._whole: list[str | bytes] = []  # Messages that came together, for the application.
         self._takes_several = False  # The application wants them together.
+        self._pinging = False  # A ping waits to be sent.
         self._left = False  # The application has been told that the client left.
         self._decided = trio.Event()  # The application has accepted or refused.
 
@@ -60,9 +61,11 @@ class WebSocketStream(WSStream):
         return self.state is ASGIWebsocketState.CONNECTED and not self.closed
 
     async def ping(self) -> None:
-        """Ask the client for a sign of life."""
-        if self.is_open:
+        """Ask the client for a sign of life, unless it still has to take the last such question."""
+        if self.is_open and not self._pinging:
+            self._pinging = True
             await self._send_wsproto_event(Ping())
+            self._pinging = False
 
     async def handle(self, event: Event) -> None:
         """Take in what happened on the connection."""

@@ -101,6 +101,7 @@ def _parse(text: str, default_port: int) -> Target:
             path = path[2:]
             if not path.startswith("/"):
                 raise ValueError(f"{text!r}: {UNIX}// must be followed by an absolute path")
+            path = "/" + path.lstrip("/")
         if not path or "\0" in path:
             raise ValueError(f"{text!r} names no Unix socket")
         return Target(path, None)

@@ -141,6 +141,7 @@ def _unix(text: str) -> str:
         path = path[2:]
         if not path.startswith("/"):
             raise ValueError("has no absolute path after unix://")
+        path = "/" + path.lstrip("/")  # Or what is returned would be of the form with the two slashes again.
     try:
         size = len(os.fsencode(path))
     except UnicodeEncodeError:

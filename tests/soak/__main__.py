@@ -9,10 +9,11 @@ import argparse
 import os
 import platform
 import resource
+import signal
 import sys
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
@@ -56,7 +57,23 @@ async def soak(names: list[str], scale: Scale, report: Report) -> None:
         report.progress(f"{name}: done in {time.monotonic() - began:.0f} s", "\n")
 
 
-def main() -> int:
+async def until_interrupted(names: list[str], scale: Scale, report: Report) -> None:
+    """Run the scenarios; the first SIGINT or SIGTERM ends that, and what was found so far is told."""
+
+    async def watch(signals: AsyncIterator[int]) -> None:
+        number = await anext(signals)
+        report.promise(False, f"all scenarios are run: {signal.Signals(number).name} came")
+        nursery.cancel_scope.cancel()
+
+    with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(watch, signals)
+            await soak(names, scale, report)
+            nursery.cancel_scope.cancel()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Do what the command line says; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     size = parser.add_mutually_exclusive_group()
     size.add_argument("--short", action="store_const", const=SHORT, dest="scale", help="within a minute")
@@ -64,11 +81,11 @@ def main() -> int:
         "--long", action="store_const", const=LONG, dest="scale", help="a million calls, sockets held 10 min"
     )
     parser.add_argument("--only", action="append", choices=SCENARIOS, help="only this one; may be repeated")
-    arguments = parser.parse_args()
+    chosen = parser.parse_args(arguments)
     raise_file_limit()
     report = Report()
     began = time.monotonic()
-    trio.run(partial(soak, arguments.only or list(SCENARIOS), arguments.scale or DEFAULT, report))
+    trio.run(partial(until_interrupted, chosen.only or list(SCENARIOS), chosen.scale or DEFAULT, report))
     print(report)
     print(f"\n{time.monotonic() - began:.0f} s, Python {platform.python_version()}, {os.cpu_count()} cores")
     return 1 if report.broken else 0

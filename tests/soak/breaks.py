@@ -20,7 +20,7 @@ from echo.pb.com.gopay.echo import Message, Response
 from echo.pb.com.gopay.echo.streaming import StreamMessage
 from echo.wire.message import encode_message
 from tests.soak.callers import GET_REPLY, Outcomes, beside
-from tests.soak.processes import PATIENCE, Program, running
+from tests.soak.processes import SETTLING, Program, running
 from tests.soak.program import BIDIRECTIONAL, LOOPBACK, NAME, SERVER_STREAM
 from tests.soak.report import Cells, Report, counts, milliseconds
 from tests.soak.scale import Scale
@@ -122,6 +122,8 @@ async def run(scale: Scale, report: Report) -> None:
             await second.begun()
             for phase in PHASES:
                 table.rows.append(await _break_many(phase, scale, report, server, second))
+                if report.broken:
+                    return  # It will hardly be better in the other phases, and each would be waited for.
             table.rows.append(await _dribble(scale, report, server, second))
         left = await server.leftovers(empty)
         report.promise(not left, f"breaks: nothing left over at the end ({counts(left)})")
@@ -136,7 +138,7 @@ async def _break_many(phase: Phase, scale: Scale, report: Report, server: Progra
 
     async def one(how: str, name: str, broken: dict[str, float]) -> None:
         async with at_once:
-            with trio.move_on_after(PATIENCE) as waiting:
+            with trio.move_on_after(SETTLING) as waiting:
                 await _break_one(port, phase, how, name, broken, server)
             if waiting.cancelled_caught:
                 unended.append(name)

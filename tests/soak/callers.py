@@ -13,6 +13,7 @@ from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Keepalive, open_channel
 from tests.soak.program import BIDIRECTIONAL, LOOPBACK, NAME
 from tests.soak.report import Report, counts
+from tests.soak.waiting import until
 
 GET_REPLY = "/com.gopay.echo.Server/GetReply"
 PAUSE = 0.002  # Seconds between the calls of a caller who is to be there, not to be a load.
@@ -52,8 +53,7 @@ class Outcomes:
     async def begun(self) -> None:
         """Wait until the first call has ended."""
         with trio.fail_after(PATIENCE):
-            while not self.ok + self.failed:
-                await trio.sleep(PAUSE)
+            await until(lambda: self.ok + self.failed > 0)
 
     async def call(self, channel: Channel, text: str = "hello") -> bool:
         """Make a unary call and note what comes of it; tells whether it succeeded."""

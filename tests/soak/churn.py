@@ -21,6 +21,7 @@ from tests.soak.processes import ANYWHERE, GATEWAY, Holdings, Program, running
 from tests.soak.program import NAME
 from tests.soak.report import Report, counts, milliseconds
 from tests.soak.scale import Scale
+from tests.soak.waiting import until
 from tests.soak.web import WebClient, opened
 from tests.support.websocket import WebSocket
 
@@ -67,8 +68,7 @@ class Crowd:
 
     async def complete(self) -> None:
         """Wait until all who wanted to are connected, or have failed."""
-        while self._connecting:
-            await trio.sleep(0.01)
+        await until(lambda: not self._connecting)
 
     async def _client(self, name: str, how: str) -> None:
         try:

@@ -133,11 +133,8 @@ async def memory(scale: Scale, report: Report) -> None:
             outcomes = Outcomes()
             await _many(calls, cancelled, port, outcomes, report)
             left = await server.leftovers(empty)
-            growth = f"{server.rss / began - 1:+.1%}"
-            table.rows.append(
-                [what, f"{calls + cancelled:,}", outcomes.failed, megabytes(began), megabytes(server.rss), growth]
-                + [counts(left)]
-            )
+            rss = [megabytes(began), megabytes(server.rss), f"{server.rss / began - 1:+.1%}"]
+            table.rows.append([what, f"{calls + cancelled:,}", outcomes.failed, *rss, counts(left)])
             report.promise(not outcomes.failed, f"memory, {what}: no errors ({counts(outcomes.failures)})")
             report.promise(not left, f"memory, {what}: nothing left over ({counts(left)})")
         growth = f"{megabytes(before)} MB to {megabytes(server.rss)} MB"

@@ -7,6 +7,7 @@ gateways reach the servers through a balancer of connections.
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,17 +20,18 @@ from tests.soak.report import Report, counts
 from tests.soak.restarts import free_port
 from tests.soak.rotation import Rotation, rotating
 from tests.soak.scale import Scale
+from tests.soak.waiting import until
 from tests.soak.web import WebClient, opened
 from tests.support.websocket import Closed, Rejected, WebSocket
 
 GRACE: Final = 2.0  # Seconds; longer than a short WebSocket lasts, shorter than a long one would.
 BUSY: Final = 0.5  # Seconds of load between two stops.
 POLL: Final = 0.1  # Seconds between two looks at who is ready.
-CALLERS: Final = 5
-SHORT: Final = 5  # Clients with WebSockets that last about half a second,
-LONG: Final = 5  # and with such as last until they are closed.
+CALLERS: Final = 4
+SHORT: Final = 4  # Clients with WebSockets that last about half a second,
+LONG: Final = 4  # and with such as last until they are closed.
 MESSAGES: Final = 5
-PAUSE: Final = 0.05
+PAUSE: Final = 0.1  # Seconds between the messages of a client, or its calls.
 
 DONE: Final = Closed(1000)
 AWAY: Final = Closed(1001, "going away")
@@ -80,8 +82,7 @@ class Choice:
     async def ready(self) -> None:
         """Wait until all are."""
         with trio.fail_after(30):
-            while len(self._ready) < len(self._ports):
-                await trio.sleep(POLL)
+            await until(lambda: len(self._ready) == len(self._ports), POLL)
 
     def order(self) -> list[int]:
         """All of them: those that are ready first, and of these, another one each time."""
@@ -203,22 +204,23 @@ async def _talk(socket: WebSocket, found: Sockets) -> None:
             return
         await trio.sleep(PAUSE)
     await socket.send("")
-    closed = await socket.receive()
-    found.end(closed if isinstance(closed, Closed) else Closed(None, f"a message after the end: {closed}"), DONE, AWAY)
+    end = await socket.receive()
+    found.end(end if isinstance(end, Closed) else Closed(None, f"a message after the end: {end}"), DONE, AWAY)
 
 
 async def _stay(socket: WebSocket, found: Sockets) -> None:
-    while (closed := await _exchange(socket, found)) is None:
+    while True:
+        closed = await _exchange(socket, found)
+        if closed is not None:
+            found.end(closed, AWAY, CUT_OFF)
+            return
         await trio.sleep(PAUSE)
-    found.end(closed, AWAY, CUT_OFF)
 
 
 async def _exchange(socket: WebSocket, found: Sockets) -> Closed | None:
     """Send a message and have it answered; how the socket was closed, if it was instead."""
-    try:
+    with suppress(trio.BrokenResourceError):  # It has been closed meanwhile; what came before that is still to be read.
         await socket.send('{"stream_id":"a","message":"hi"}')
-    except trio.BrokenResourceError:
-        pass  # It has been closed meanwhile; what came before that is still to be read.
     answer = await socket.receive()
     if isinstance(answer, Closed):
         return answer

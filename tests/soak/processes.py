@@ -1,4 +1,4 @@
-"""Processes of `tests.soak.program` from outside: started, asked, ended by their ids, and what the system says of them."""
+"""Processes of `tests.soak.program` from outside: started, asked, ended by id, and what the system says of them."""
 
 import json
 import os
@@ -91,9 +91,11 @@ class Program:
     async def leftovers(self, before: Holdings) -> dict[str, int]:
         """Wait until it holds no more than before; what it still holds beyond that when it has had time enough."""
         deadline = trio.current_time() + SETTLING
-        while (found := (await self.holdings()).beyond(before)) and trio.current_time() < deadline:
+        while True:
+            found = (await self.holdings()).beyond(before)
+            if not found or trio.current_time() > deadline:
+                return found
             await trio.sleep(0.1)
-        return found
 
     @property
     def sockets(self) -> int:
@@ -121,12 +123,13 @@ class Program:
         """Wait for its end, however long it runs."""
         await self._process.wait()
 
-    async def leaves(self, *names: str) -> None:
-        """Wait until the handlers of these names have ended; the notary's lines may be on their way."""
-        with trio.move_on_after(PATIENCE):
+    async def leaves(self, *names: str) -> bool:
+        """Wait until the handlers of these names have ended; tells whether they did within a fair time."""
+        with trio.move_on_after(SETTLING):
             async with self.news:
                 while not self.left.keys() >= set(names) and not self._ended:
                     await self.news.wait()
+        return self.left.keys() >= set(names)
 
     async def enters(self, name: str) -> None:
         """Wait until the handler of this name has begun."""
@@ -206,23 +209,36 @@ def cpu_seconds(pid: int) -> float:
 
 @dataclass
 class Shares:
-    """What part of a core each of two processes used."""
+    """What part of a core each of two processes used, and of all cores the whole machine."""
 
     load: float = 0.0
     server: float = 0.0
+    machine: float = 0.0
     seconds: float = 0.0
 
     def __str__(self) -> str:
         busier, share = max(("load", self.load), ("server", self.server), key=lambda side: side[1])
         verdict = f"{busier} saturated" if share > 0.9 else "neither saturated"
-        return f"server {self.server:.0%}, load {self.load:.0%}: {verdict}"
+        if share <= 0.9 and self.machine > 0.9:
+            verdict = "the machine saturated, by others too"
+        return f"server {self.server:.0%}, load {self.load:.0%}, machine {self.machine:.0%}: {verdict}"
 
 
 @contextmanager
 def shares(server: Program) -> Iterator[Shares]:
     """Measure the CPU time that this process and a server use during the block; filled in when it is left."""
-    found, began, ours, theirs = Shares(), time.monotonic(), cpu_seconds(os.getpid()), server.cpu
+    found, began, ours, theirs, (all_idle, all_time) = (
+        Shares(), time.monotonic(), cpu_seconds(os.getpid()), server.cpu, _machine()
+    )  # fmt: skip
     yield found
     found.seconds = time.monotonic() - began
     found.load = (cpu_seconds(os.getpid()) - ours) / found.seconds
     found.server = (server.cpu - theirs) / found.seconds
+    idle, total = _machine()
+    found.machine = 1 - (idle - all_idle) / max(total - all_time, 1)
+
+
+def _machine() -> tuple[int, int]:
+    """Ticks that all cores have been idle, and ticks altogether."""
+    fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return fields[3] + fields[4], sum(fields)

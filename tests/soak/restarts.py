@@ -18,6 +18,7 @@ from tests.soak.program import LOOPBACK
 from tests.soak.report import Report, counts, milliseconds
 from tests.soak.rotation import rotating
 from tests.soak.scale import Scale
+from tests.soak.waiting import until
 from tests.soak.web import opened
 from tests.support.websocket import Closed
 
@@ -88,8 +89,7 @@ async def _successes(outcomes: list[Outcomes], patience: float) -> list[float]:
     moments: list[float] = []
 
     async def watch(outcome: Outcomes, ok: int) -> None:
-        while outcome.ok == ok:
-            await trio.sleep(0.005)
+        await until(lambda: outcome.ok > ok)
         moments.append(time.monotonic())
 
     with trio.move_on_after(patience):
@@ -102,8 +102,8 @@ async def _successes(outcomes: list[Outcomes], patience: float) -> list[float]:
 async def drains(scale: Scale, report: Report) -> None:
     """SIGTERM to one of two servers under load, in turn: not a call is lost, unary or streaming."""
     table = report.table(
-        "Server drained (SIGTERM) under load, another beside it", "calls", "times", "succeeded", "failed", "slowest, ms",
-        "exit status",
+        "Server drained (SIGTERM) under load, another beside it", "calls", "times", "succeeded", "failed",
+        "slowest, ms", "exit status",
     )  # fmt: skip
     ports = [free_port(), free_port()]
     unary, streaming = Outcomes(), Outcomes()

@@ -19,7 +19,8 @@ class Scale:
         rounds: How often faults are repeated that take seconds each.
         processes: Client processes that are stopped at a time, of each kind.
         keepalive: Silence after which a peer is asked, and what it has to answer.
-        stuck: How long a reader of a WebSocket does not read.
+        readers: WebSockets that are not read for a time.
+        stuck: How long each of them does not read.
         flat: Bytes that memory may grow by meanwhile.
         websockets: WebSockets that are open at once.
         churn: How long a tenth of them is dropped each second.
@@ -40,6 +41,7 @@ class Scale:
     rounds: int
     processes: int
     keepalive: float
+    readers: int
     stuck: float
     flat: int
     websockets: int
@@ -51,7 +53,7 @@ class Scale:
 
 
 SHORT = Scale(
-    unary=2,
+    unary=1,
     connections=50,
     streams=300,
     large=40,
@@ -62,8 +64,9 @@ SHORT = Scale(
     rounds=1,
     processes=1,
     keepalive=0.5,
-    stuck=2,
-    flat=16 * 2**20,
+    readers=2,
+    stuck=1,
+    flat=4 * 2**20,
     websockets=40,
     churn=3,
     hold=0,
@@ -83,8 +86,9 @@ DEFAULT = Scale(
     rounds=10,
     processes=3,
     keepalive=1.0,
+    readers=5,
     stuck=30,
-    flat=8 * 2**20,
+    flat=4 * 2**20,
     websockets=500,
     churn=60,
     hold=60,
@@ -104,8 +108,9 @@ LONG = Scale(
     rounds=20,
     processes=5,
     keepalive=1.0,
+    readers=5,
     stuck=45,
-    flat=8 * 2**20,
+    flat=4 * 2**20,
     websockets=500,
     churn=60,
     hold=600,

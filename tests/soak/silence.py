@@ -1,4 +1,4 @@
-"""Peers that say nothing any more: stopped processes, and lines that carry nothing, found by keepalive on either side."""
+"""Peers that say nothing any more: stopped processes, and lines that carry nothing, found by keepalive."""
 
 import signal
 import time
@@ -9,7 +9,7 @@ import trio
 
 from echo.rpc import open_channel
 from tests.soak.callers import Outcomes, beside, chat, exchange
-from tests.soak.processes import ANYWHERE, GATEWAY, PATIENCE, Program, running
+from tests.soak.processes import ANYWHERE, GATEWAY, SETTLING, Program, running
 from tests.soak.program import BIDIRECTIONAL, LOOPBACK, SERVER_STREAM
 from tests.soak.report import Cells, Report, counts, milliseconds
 from tests.soak.scale import Scale
@@ -87,7 +87,8 @@ async def _stop_clients(scale: Scale, report: Report, server: Program, second: O
             for (method, name), program in clients.items():
                 stopped[method][name] = time.monotonic()
                 program.send(signal.SIGSTOP)
-            await server.leaves(*(name for _, name in clients))
+            if not await server.leaves(*(name for _, name in clients)):
+                break  # They have been waited for once.
     left = await server.leftovers(before)
     return [_row(what, stopped[method], server.left, second, left, scale, report) for method, what in STOPPED.items()]
 
@@ -137,7 +138,7 @@ async def _lose_server(scale: Scale, report: Report, server: Program, second: Ou
                 await socket.receive()
                 lost[name] = time.monotonic()
                 relay.hold()
-                with trio.move_on_after(PATIENCE):
+                with trio.move_on_after(SETTLING):
                     closed = await socket.receive()
                     found[name] = time.monotonic()
                     told = (
@@ -151,5 +152,5 @@ async def _lose_server(scale: Scale, report: Report, server: Program, second: Ou
             report.promise(answer == 200, f"silence, {what}: it is well again by itself ({answer})")
         left = await gateway.leftovers(resting)
         report.promise(not gateway.complaints, f"silence: the gateway logs no errors ({gateway.complaints[:3]})")
-    left |= await server.leftovers(before)
+    left = {f"{what} of the gateway": count for what, count in left.items()} | await server.leftovers(before)
     return _row(what, lost, found, second, left, scale, report)

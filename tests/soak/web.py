@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
+from typing import Self
 
 import h11
 import trio
@@ -20,7 +21,7 @@ class WebClient:
         self._http = h11.Connection(h11.CLIENT)
         self.body = b""
 
-    async def __aenter__(self) -> "WebClient":
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(

@@ -91,24 +91,24 @@ class Ours:
         timeout: float | None = None,
     ) -> Outcome:
         outcome = Outcome()
-        request = self.channel.request(
+        stream = self.channel.request(
             PATHS[kind], kind, StreamMessage, StreamResponse, metadata=metadata, timeout=timeout
         )
-        async with request as stream:
-            try:
+        try:
+            async with stream:
+                await stream.send_request()
                 async with trio.open_nursery() as nursery:
-                    await stream.send_request()
                     nursery.start_soon(_receive, stream, outcome)
                     for number in range(1, (count if kind.client_streaming else 1) + 1):
                         await stream.send_message(StreamMessage("a", number, 0, text), end=not kind.client_streaming)
                     if kind.client_streaming and half_close:
                         await stream.end()
-            except* GRPCError as group:
-                error = group.exceptions[0]  # Sending and receiving fail by the same one.
-                assert isinstance(error, GRPCError)
-                outcome.status, outcome.message, outcome.details = error.status, error.message, error.details
-            outcome.initial = dict(stream.initial_metadata or {})
-            outcome.trailing = dict(stream.trailing_metadata or {})
+        except* GRPCError as group:
+            error = group.exceptions[0]  # Sending and receiving fail by the same one.
+            assert isinstance(error, GRPCError)
+            outcome.status, outcome.message, outcome.details = error.status, error.message, error.details
+        outcome.initial = dict(stream.initial_metadata or {})
+        outcome.trailing = dict(stream.trailing_metadata or {})
         return outcome
 
 

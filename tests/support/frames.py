@@ -4,6 +4,7 @@ import json
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Protocol
 
 import trio
 
@@ -39,6 +40,14 @@ def close(code: int, reason: bytes = b"") -> bytes:
     return frame(CLOSE, struct.pack("!H", code) + reason)
 
 
+class RawStream(Protocol):
+    """Bytes to and fro, as a socket has them, or a stream of HTTP/2; fails with trio.BrokenResourceError."""
+
+    async def send_all(self, data: bytes) -> None: ...
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray: ...
+
+
 @dataclass
 class Heard:
     """What the client got until the end: texts of the echo, pongs, and the payload of the close frame."""
@@ -52,7 +61,7 @@ class Heard:
         return None if self.close is None or len(self.close) < 2 else int.from_bytes(self.close[:2])
 
 
-async def hear(stream: trio.SocketStream) -> Heard:
+async def hear(stream: RawStream) -> Heard:
     """Read frames of the server until it closes; answers its close frame."""
     heard, data = Heard([], [], None), b""
     with trio.fail_after(CLOSE_TIMEOUT - 1):  # The gateway is not to wait for what has come.
@@ -76,7 +85,7 @@ async def hear(stream: trio.SocketStream) -> Heard:
             data += received
 
 
-async def send(stream: trio.SocketStream, data: bytes) -> None:
+async def send(stream: RawStream, data: bytes) -> None:
     with suppress(trio.BrokenResourceError):  # The server has closed; what it said is still to be read.
         await stream.send_all(data)
 

@@ -8,6 +8,7 @@ import h2.config
 import h2.connection
 import h2.errors
 import h2.events
+import h2.exceptions
 import h2.settings
 import trio
 from wsproto.connection import Connection, ConnectionType
@@ -45,9 +46,21 @@ class HTTP2:
         return stream_id
 
     async def send(self, stream_id: int, data: bytes) -> None:
-        for start in range(0, len(data), 16_384):
-            self._connection.send_data(stream_id, data[start : start + 16_384])
+        """Send data as there is room for it in the window. Raises trio.BrokenResourceError once the stream is reset."""
+        at = 0
+        while at < len(data):
+            try:
+                size = min(16_384, self._connection.local_flow_control_window(stream_id), len(data) - at)
+                if size:
+                    self._connection.send_data(stream_id, data[at : at + size])
+            except h2.exceptions.StreamClosedError:
+                raise trio.BrokenResourceError from None
+            at += size
             await self.flush()
+            if not size:
+                if stream_id in self.over:
+                    raise trio.BrokenResourceError
+                await self.receive()
 
     async def end(self, stream_id: int) -> None:
         """End our side of the stream."""
@@ -101,6 +114,7 @@ class WebSocketOverHTTP2:
         self.status = status
         self._http2 = http2
         self._frames = Connection(ConnectionType.CLIENT)
+        self._text = ""
 
     async def send(self, message: str | bytes) -> None:
         await self._send(TextMessage(data=message) if isinstance(message, str) else BytesMessage(data=message))
@@ -110,7 +124,10 @@ class WebSocketOverHTTP2:
         while True:
             for event in self._frames.events():
                 if isinstance(event, TextMessage):
-                    return str(event.data)
+                    self._text += event.data
+                    if event.message_finished:
+                        text, self._text = self._text, ""
+                        return text
                 if isinstance(event, CloseConnection):
                     await self._send(event.response())
                     return Closed(event.code, event.reason or "")
@@ -122,6 +139,19 @@ class WebSocketOverHTTP2:
                 continue
             self._frames.receive_data(bytes(data))
             data.clear()
+
+    async def send_all(self, data: bytes) -> None:
+        """Send bytes as they are."""
+        await self._http2.send(self.stream_id, data)
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        """Bytes as they come; none once the stream is over."""
+        data = self._http2.data[self.stream_id]
+        while not data and self.stream_id not in self._http2.over:
+            await self._http2.receive()
+        taken = bytes(data[:max_bytes])
+        del data[:max_bytes]
+        return taken
 
     async def close(self) -> None:
         """Close as a client does, and wait for the answer."""

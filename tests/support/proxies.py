@@ -17,7 +17,7 @@ import pytest
 import trio
 import trio.testing
 
-from echo.rpc import Limits, Server
+from echo.rpc import Server
 from tests.support.leaks import no_leaks
 from tests.support.proxy_configs import Front, Write, envoy_config, haproxy_config, nginx_config, program
 from tests.support.recording import Recorder
@@ -131,9 +131,9 @@ class Behind:
 
     proxy: Proxy
 
-    def __init__(self, servers: int, limits: Limits) -> None:
+    def __init__(self, servers: int) -> None:
         self.recorders = [Recorder() for _ in range(servers)]
-        self.servers = [Server([recorder], limits=limits) for recorder in self.recorders]
+        self.servers = [Server([recorder]) for recorder in self.recorders]
 
     @property
     def port(self) -> int:
@@ -157,7 +157,6 @@ async def behind(
     folder: Path,
     *,
     servers: int = 1,
-    limits: Limits = Limits(),
     certificates: Certificates | None = None,
 ) -> AsyncIterator[Behind]:
     """Servers and a proxy of this make in front of them, for the block; they leave nothing.
@@ -166,10 +165,9 @@ async def behind(
         make: Which proxy.
         folder: Where its files go.
         servers: How many servers.
-        limits: What they take of a connection.
         certificates: With them all is TLS, on both sides of the proxy.
     """
-    everything = Behind(servers, limits)
+    everything = Behind(servers)
     async with no_leaks(descriptors=False) as leaks, AsyncExitStack() as stack:
         leaks.watch(*everything.servers)
         ports = []

@@ -111,7 +111,12 @@ def nginx_config(front: Front, port: int, folder: Path) -> list[str]:
 
 
 def haproxy_config(front: Front, port: int, folder: Path) -> list[str]:
-    """For haproxy: ``proto h2`` on both sides, or plain HTTP, which upgrades by itself."""
+    """For haproxy: ``proto h2`` on both sides, or plain HTTP, which upgrades by itself.
+
+    Before version 3 it offers windows larger than its buffers. A stream that is full both ways then stands still for
+    good: each side's WINDOW_UPDATE waits in haproxy behind the same side's DATA, and that for the other's
+    WINDOW_UPDATE (RFC 9113 §5.2.2 warns of it). A window of one buffer, 16 KiB, never has haproxy hold DATA back.
+    """
     h2 = not front.websockets
     bind = "proto h2" if h2 else ""
     if front.shows:
@@ -128,6 +133,7 @@ def haproxy_config(front: Front, port: int, folder: Path) -> list[str]:
     config.write_text(f"""
 global
     nbthread 1
+    tune.h2.initial-window-size 16384
     maxconn 500
     log stderr format raw local0 warning
 
@@ -163,6 +169,9 @@ def _typed(name: str, **fields: object) -> Json:
 
 # Envoy's own windows are of megabytes, so that a slow reader is noticed late.
 _HTTP2: Final = {"initial_stream_window_size": 65_536, "initial_connection_window_size": 1_048_576}
+# What a new connection takes before the server's SETTINGS have come. Without it envoy begins whatever it has, and gives
+# up a call that is refused four times.
+_STREAMS: Final = {"max_concurrent_streams": 100}
 _BUFFER: Final = 65_536
 _FOREVER: Final = "0s"
 _RETRY: Final = {
@@ -221,6 +230,8 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
         "type": "STATIC",
         "connect_timeout": "10s",
         "per_connection_buffer_limit_bytes": _BUFFER,
+        # By itself it makes no more than three calls anew at once, too few when a backend goes.
+        "circuit_breakers": {"thresholds": [{"max_retries": 1_000}]},
         "load_assignment": {
             "cluster_name": "backends",
             "endpoints": [
@@ -231,7 +242,7 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
     if h2:
         options = _typed(
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
-            explicit_http_config={"http2_protocol_options": _HTTP2},
+            explicit_http_config={"http2_protocol_options": _HTTP2 | _STREAMS},
         )["typed_config"]
         cluster["typed_extension_protocol_options"] = {
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options

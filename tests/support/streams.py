@@ -1,6 +1,6 @@
 """Services whose handlers last as long as a test wants, and clients that wear them out."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 
 import trio
@@ -78,11 +78,16 @@ class Patient(StreamingServerBase):
 
     async def stands_still(self) -> int:
         """Wait until the server stream can send no more; how many messages that took."""
-        before = -1
-        while before != self.sent:
-            before = self.sent
-            await trio.testing.wait_all_tasks_blocked(0.2)
-        return before
+        return await standing_still(lambda: self.sent)
+
+
+async def standing_still(count: Callable[[], int]) -> int:
+    """Wait until a number does not change any more; gives it."""
+    before = -1
+    while before != count():
+        before = count()
+        await trio.testing.wait_all_tasks_blocked(0.2)
+    return before
 
 
 async def send_until_stuck(socket: WebSocket, text: str, most: int = 1_000_000) -> int:

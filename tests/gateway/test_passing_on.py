@@ -1,0 +1,171 @@
+"""What a request takes along to the gRPC server, asked in every way there is: metadata and deadline.
+
+The ways are a request over HTTP/1.1 (the standard library's client) and over HTTP/2 (h2), and a handshake by wsproto,
+by the `websockets` library and over HTTP/2.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import pytest
+import trio
+from grpclib.const import Cardinality, Handler
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from echo.pb.com.gopay.echo import Message, Response
+from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
+from echo.rpc import ServerStream
+from tests.support.gateway import http_get, running_gateway
+from tests.support.http2 import open_http2, websocket_over
+from tests.support.websocket import Rejected, open_websocket
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+STREAM: Final = "/com.gopay.echo.streaming.StreamingServer/BidirectionalStream"
+ROUTE: Final = "/ws/stream/bidirectional"
+PATIENCE: Final = 20.0
+
+
+class Witness:
+    """Keeps the metadata and the deadline of its last call, and answers at once."""
+
+    def __init__(self) -> None:
+        self.metadata: list[tuple[str, str | bytes]] = []
+        self.left: float | None = None
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {
+            "/com.gopay.echo.Server/GetReply": Handler(self._unary, Cardinality.UNARY_UNARY, Message, Response),
+            STREAM: Handler(self._stream, Cardinality.STREAM_STREAM, StreamMessage, StreamResponse),
+        }
+
+    def _note(self, stream: ServerStream[Any, Any]) -> None:
+        assert stream.metadata is not None
+        self.metadata = list(stream.metadata.items())
+        self.left = stream.deadline.time_remaining() if stream.deadline else None
+
+    async def _unary(self, stream: ServerStream[Message, Response]) -> None:
+        self._note(stream)
+        await stream.recv_message()
+        await stream.send_message(Response(success=True))
+
+    async def _stream(self, stream: ServerStream[StreamMessage, StreamResponse]) -> None:
+        self._note(stream)
+        await stream.send_message(StreamResponse(success=True))
+
+
+Way = Callable[[int, dict[str, str]], Awaitable[int]]
+"""Asks with these headers, as it is done; gives the HTTP status, 101 for WebSockets over either version."""
+
+
+async def http1(port: int, headers: dict[str, str]) -> int:
+    return 101 if (answer := await http_get(port, "/grpc/x", headers)).status == 200 else answer.status
+
+
+async def http2(port: int, headers: dict[str, str]) -> int:
+    async with open_http2(port) as connection:
+        status, _ = await connection.get("/grpc/x", [(name.lower(), value) for name, value in headers.items()])
+        return 101 if status == 200 else status
+
+
+async def wsproto(port: int, headers: dict[str, str]) -> int:
+    try:
+        async with open_websocket(port, ROUTE, list(headers.items())) as socket:
+            await socket.receive()
+    except Rejected as rejected:
+        return rejected.status
+    return 101
+
+
+async def websockets(port: int, headers: dict[str, str]) -> int:
+    def talk() -> int:
+        try:
+            with connect(f"ws://127.0.0.1:{port}{ROUTE}", additional_headers=headers) as client:
+                client.recv(timeout=PATIENCE)
+        except InvalidStatus as refused:
+            return refused.response.status_code
+        return 101
+
+    return await trio.to_thread.run_sync(talk)
+
+
+async def websocket_over_http2(port: int, headers: dict[str, str]) -> int:
+    async with open_http2(port) as connection:
+        socket = await websocket_over(connection, ROUTE, [(name.lower(), value) for name, value in headers.items()])
+        if socket.status == 200:
+            await socket.receive()
+        return 101 if socket.status == 200 else socket.status
+
+
+every_way = pytest.mark.parametrize("way", [http1, http2, wsproto, websockets, websocket_over_http2])
+
+TRACE: Final = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+PASSED_ON: Final[dict[str, tuple[str, tuple[str, str | bytes]]]] = {
+    "Authorization": ("Bearer x", ("authorization", "Bearer x")),
+    "traceparent": (TRACE, ("traceparent", TRACE)),
+    "tracestate": ("a=1,b=2", ("tracestate", "a=1,b=2")),
+    "baggage": ("user=1", ("baggage", "user=1")),
+    "X-Request-Id": ("mine", ("x-request-id", "mine")),
+    "b3": ("80f198ee56343ba8-1", ("b3", "80f198ee56343ba8-1")),
+    "X-B3-TraceId": ("80f198ee56343ba8", ("x-b3-traceid", "80f198ee56343ba8")),
+    "X-B3-SpanId": ("e457b5a2e4d86bd1", ("x-b3-spanid", "e457b5a2e4d86bd1")),
+    "X-B3-ParentSpanId": ("05e3ac9a4f6e3b90", ("x-b3-parentspanid", "05e3ac9a4f6e3b90")),
+    "X-B3-Sampled": ("1", ("x-b3-sampled", "1")),
+    "X-B3-Flags": ("0", ("x-b3-flags", "0")),
+    "X-Forwarded-For": ("1.1.1.1, 2.2.2.2", ("x-forwarded-for", "1.1.1.1, 2.2.2.2, 127.0.0.1")),
+    "Grpc-Metadata-Tenant": ("t", ("tenant", "t")),
+    "Grpc-Metadata-Raw-Bin": ("AP8=", ("raw-bin", b"\x00\xff")),
+}
+
+
+@every_way
+async def test_each_name_of_the_contract_is_passed_on_and_others_are_not(way: Way) -> None:
+    witness = Witness()
+    async with running_gateway([witness]) as gateway:
+        given = {name: value for name, (value, _) in PASSED_ON.items()}
+        assert await way(gateway.port, {**given, "Cookie": "secret", "X-Other": "other"}) == 101
+        names = {name for name, _ in witness.metadata}
+        assert sorted(pair for pair in witness.metadata if pair[0] != "user-agent") == sorted(
+            pair for _, pair in PASSED_ON.values()
+        )
+        assert not names & {"cookie", "x-other", "grpc-metadata-tenant"}
+
+
+@every_way
+async def test_a_request_without_an_id_gets_one(way: Way) -> None:
+    witness = Witness()
+    async with running_gateway([witness]) as gateway:
+        ids = set()
+        for _ in range(2):
+            assert await way(gateway.port, {}) == 101
+            ids.add(dict(witness.metadata)["x-request-id"])
+        assert [len(found) for found in ids] == [36, 36]
+
+
+@every_way
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("60000m", 60), ("60S", 60), ("1M", 60), ("2H", 7200), ("90000000u", 90)]
+)
+async def test_the_deadline_is_passed_on(way: Way, text: str, seconds: float) -> None:
+    witness = Witness()
+    async with running_gateway([witness]) as gateway:
+        assert await way(gateway.port, {"Grpc-Timeout": text}) == 101
+    assert witness.left is not None
+    assert seconds - 20 < witness.left <= seconds
+
+
+@every_way
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *({"Grpc-Timeout": text} for text in ("soon", "1", "S", "-1S", "1.5S", "123456789S", "1s", "1 S")),
+        {"Grpc-Metadata-Raw-Bin": "!"},
+        {"Grpc-Metadata-Grpc-Status": "0"},
+        {"Grpc-Metadata-Much": "x" * 9_000},
+    ],
+    ids=lambda headers: next(f"{name}: {value[:12]}" for name, value in headers.items()),
+)
+async def test_what_is_addressed_to_grpc_and_malformed_is_refused(way: Way, headers: dict[str, str]) -> None:
+    async with running_gateway([Witness()]) as gateway:
+        assert await way(gateway.port, headers) == 400
