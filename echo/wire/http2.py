@@ -7,6 +7,7 @@ The release of h2 is pinned to one minor version in pyproject.toml for that reas
 `echo.wire.connection`, which speaks gRPC.
 """
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from typing import Final, cast
@@ -135,8 +136,10 @@ class HTTP2(H2Connection):
         # Of the streams that we have reset: how much DATA the peer may have sent before it heard of that.
         self._late: SizeLimitDict = SizeLimitDict(size_limit=self.MAX_CLOSED_STREAMS)
 
-        # More answers than this come of no sound peer's requests: two header lists for each call that may be open.
-        self._max_answers = limits.max_output + 2 * limits.max_concurrent_streams * limits.max_header_list_size
+        # More answers than this come of no sound client's requests: two header lists for each call that may be open.
+        # What a client has to send is its own calls; the answers that a server can have of it come out of the budget.
+        answers = limits.max_output + 2 * limits.max_concurrent_streams * limits.max_header_list_size
+        self._max_answers = math.inf if client else answers
         self._budget = Budget(limits.flood_burst, limits.flood_rate)
         self._now = 0.0
 

@@ -128,6 +128,16 @@ def test_streams_that_are_reset_give_their_bytes_back_to_the_connection() -> Non
     assert sum(len(event.data) for event in of_type(pair.to_server(), DataReceived)) == 30_000
 
 
+def test_a_client_may_have_any_number_of_calls_to_send_when_something_comes() -> None:
+    small = Limits(max_output=10_000, max_header_list_size=1_000, max_concurrent_streams=10)
+    pair = ConnectionPair(client_limits=small)
+    heads = [Request("/s/m", metadata=MultiDict({"x": f"{number:y>500}"})) for number in range(100)]
+    calls = [pair.client.open(head) for head in heads]
+    pair.server.ping(b"12345678")
+    assert pair.to_client() == []
+    assert [event.stream_id for event in of_type(pair.to_server(), RequestStarted)] == calls
+
+
 def test_bytes_of_streams_that_are_over_and_of_those_that_live_share_one_account() -> None:
     limits = Limits(connection_window=65_535)
     pair = ConnectionPair(limits)
