@@ -10,7 +10,7 @@
 - Nothing waits for an application that has ended, nor for ever for a client of HTTP/2 that opens no window for answers.
 - A stream of HTTP/2 ends when its WebSocket does; Hypercorn would leave it open, until there were too many.
 - No compression: a window costs some 300 KiB a connection, and a few bytes inflate to megabytes before any limit.
-- Several texts can go out in one write.
+- Several texts can go out in one write, and several messages reach the application in one event.
 """
 
 from collections.abc import Sequence
@@ -26,10 +26,9 @@ from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, ConnectionState
 from wsproto.connection import ConnectionState as FrameState
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import LocalProtocolError
 
 from echo.gateway.status import cut_reason
-from echo.gateway.websocket import SEND_TEXTS
+from echo.gateway.websocket import MANY
 
 ANSWER_TIMEOUT: Final = 60.0  # Seconds a client may let us wait to answer its ping or close frame.
 
@@ -44,6 +43,8 @@ class WebSocketStream(WSStream):
         self._parts: list[Any] = []  # Of a message that is not complete yet,
         self._size = 0  # and how many bytes they have.
         self._too_big = False
+        self._whole: list[str | bytes] = []  # Messages that are to be handed on,
+        self._many = False  # which the application takes several of at once.
         self._pinging = False  # A ping waits to be sent.
         self._left = False  # The application has been told that the client left.
         self._decided = trio.Event()  # The application has accepted or refused.
@@ -77,7 +78,7 @@ class WebSocketStream(WSStream):
                 await self._handle_events()
         elif isinstance(event, Request):
             headers = [header for header in event.headers if header[0].lower() != b"sec-websocket-extensions"]
-            state = ConnectionState({**event.state, SEND_TEXTS: True})
+            state = ConnectionState({**event.state, MANY: True})
             await super().handle(replace(event, headers=headers, state=state))
         elif isinstance(event, EndBody):  # Of HTTP/2: it has ended its side without a close frame.
             await self.send(StreamClosed(stream_id=self.stream_id))
@@ -91,6 +92,8 @@ class WebSocketStream(WSStream):
         """Take in what the application sends; None when it has ended."""
         if message is None:
             self._forget_application()
+        elif MANY in message:
+            self._many = True
         elif (texts := message.get("texts")) is not None:
             await self._send_texts(cast("Sequence[str]", texts))
             return
@@ -103,13 +106,16 @@ class WebSocketStream(WSStream):
             if isinstance(event, (TextMessage, BytesMessage)):
                 await self._take(event)
             elif isinstance(event, Ping):
+                await self._hand_on()
                 with trio.fail_after(ANSWER_TIMEOUT):
                     await self._send_wsproto_event(event.response())
             elif isinstance(event, CloseConnection):
+                await self._hand_on()
                 await self._end(event)
+        await self._hand_on()
 
     async def _take(self, event: TextMessage | BytesMessage) -> None:
-        """Add to the message that is coming in, and hand it on once it is complete."""
+        """Add to the message that is coming in; once it is complete, it is to be handed on."""
         if self._too_big or self.connection.state is not FrameState.OPEN:
             return  # It is for nobody: the connection is being closed.
         data = event.data if isinstance(event.data, str) else bytes(event.data)
@@ -117,6 +123,7 @@ class WebSocketStream(WSStream):
         if self._size > self.config.websocket_max_message_size:
             self._too_big = True
             self._parts = []
+            await self._hand_on()
             await self._put(_TOO_BIG)
             return
         self._parts.append(data)
@@ -124,6 +131,16 @@ class WebSocketStream(WSStream):
             whole = self._parts[0] if len(self._parts) == 1 else type(data)().join(self._parts)
             self._parts = []
             self._size = 0
+            self._whole.append(whole)
+
+    async def _hand_on(self) -> None:
+        """Give the application the messages that are complete: what came together, if it takes that, together."""
+        messages, self._whole = self._whole, []
+        if self._many and messages:
+            event = {"type": "websocket.receive", "text": None, "bytes": None, "messages": messages}
+            await self._put(cast("ASGIReceiveEvent", event))
+            return
+        for whole in messages:
             text, octets = (whole, None) if isinstance(whole, str) else (None, whole)
             await self._put({"type": "websocket.receive", "text": text, "bytes": octets})
 
@@ -162,10 +179,17 @@ class WebSocketStream(WSStream):
             self.app_put = None
 
     async def _send_texts(self, texts: Sequence[str]) -> None:
-        if not self.is_open:
-            return
-        try:
-            data = b"".join([self.connection.send(TextMessage(data=text)) for text in texts])
-        except LocalProtocolError:
-            return  # The client has sent a close frame.
-        await self.send(Data(stream_id=self.stream_id, data=data))
+        """Send text messages in one write, each in a frame of its own; nothing if either side has closed."""
+        if self.is_open and self.connection.state is FrameState.OPEN:
+            await self.send(Data(stream_id=self.stream_id, data=b"".join([text_frame(text) for text in texts])))
+
+
+def text_frame(text: str) -> bytes:
+    """A text message as a server sends it: one frame, not masked (RFC 6455 §5.2)."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 0x10000:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
