@@ -39,9 +39,15 @@ check: install tools style types contracts proto-check test
 test *args: install tools
     python -m pytest {{args}}
 
-# What a message costs, side by side with other servers; --quick takes half a minute. Close to nothing else should run.
+# Nothing else should run beside it; --quick takes two minutes, all of it ten.
+# What a message costs, side by side with other servers, clients and gateways.
 bench *flags: install
     @python -m tests.bench {{flags}}
+
+# A quarter of an hour; --short takes a minute.
+# What must be held under load and through faults, with real processes.
+soak *flags: install tools
+    @python -m tests.soak {{flags}}
 
 # Formatting and lint.
 style: install
@@ -75,8 +81,9 @@ generate into:
     @python -m grpc_tools.protoc -Iproto --python_betterproto_out={{into}} \
         --descriptor_set_out={{into}}/descriptors.binpb --include_imports {{protos}} 2>&1 | { grep -v '^Writing' || true; }
 
-# The programs of other makes that tests use: clients from npm where Node.js is there to run them, and proxies, a
-# browser and the like from Debian where we may install them. A test whose program is missing is skipped and says so.
+# Clients from npm where Node.js is there to run them; proxies, a browser and the like from Debian where we may install
+# them. A test whose program is missing is skipped and says so.
+# Install the programs of other makes that tests use.
 tools:
     @if command -v apt-get >/dev/null && ! dpkg --status {{debian}} >/dev/null 2>&1; then \
         if [ "$(id -u)" = 0 ]; then \

@@ -1,6 +1,6 @@
-"""TLS contexts from the settings: one for the gRPC server, one for the gateway that calls it.
+"""TLS contexts from the settings: one for the gRPC server, one for the gateway that calls it, one for its own clients.
 
-Both speak HTTP/2 by ALPN (RFC 9113 §3.2) over TLS 1.2 or later with the ciphers that RFC 9113 §9.2 leaves.
+All speak HTTP/2 by ALPN (RFC 9113 §3.2) over TLS 1.2 or later with the ciphers that RFC 9113 §9.2 leaves.
 Peers are verified: the server always, unless the settings ask in so many words not to; clients when the
 settings name authorities for them (mTLS). Files are read here and now, so that a wrong one is told before
 anything listens.
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from echo.settings import Settings, SettingsError
 
-__all__ = ["client_context", "server_context"]
+__all__ = ["client_context", "server_context", "web_context"]
 
 # What RFC 9113 §9.2.2 allows for TLS 1.2: ephemeral keys and authenticated encryption. TLS 1.3 has no others.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -61,12 +61,28 @@ def client_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def _context(protocol: int) -> ssl.SSLContext:
+def web_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS context of the gateway for https and wss, or None when it speaks plain text.
+
+    TLS is on when ``http_cert`` is set. Clients that do not speak HTTP/2 get HTTP/1.1.
+
+    Raises:
+        SettingsError: A file can't be read or holds no certificate or key; one line with setting and file.
+    """
+    if settings.http_cert is None:
+        return None
+    context = _context(ssl.PROTOCOL_TLS_SERVER, "http/1.1")
+    _load_certificate(context, settings, "http_cert", "http_key")
+    return context
+
+
+def _context(protocol: int, *besides: str) -> ssl.SSLContext:
+    """A context for HTTP/2, and for other protocols besides if the peer prefers none of that."""
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION  # RFC 9113 §9.2.1.
     context.set_ciphers(_CIPHERS)
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(["h2", *besides])
     return context
 
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import pytest
 import trio
 
+from echo.settings import Settings
 from tests.support.process import running
 
 ROOT = Path(__file__).parents[1]
@@ -112,5 +113,11 @@ def test_the_tour_names_rooms_and_files_that_exist() -> None:
     names = [name for name in re.findall(r"`([a-z_/]+(?:/|\.py))`", tour) if "/" in name]
     assert len(names) > 10
     for name in names:
-        found = ROOT / name if not name.startswith("interop") else ROOT / "tests" / name
+        found = ROOT / name if not name.startswith(("interop", "bench", "soak")) else ROOT / "tests" / name
         assert found.exists(), name
+
+
+def test_the_settings_it_names_exist() -> None:
+    named = set(re.findall(r"`((?:GRPC|HTTP|SHUTDOWN|LOG)_[A-Z_]+)`", README))
+    assert len(named) > 20
+    assert named <= {name.upper() for name in Settings.model_fields}

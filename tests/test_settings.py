@@ -1,5 +1,6 @@
 """Settings: what each variable takes, what it refuses and in which words, and what contradicts what."""
 
+import math
 import re
 from pathlib import Path
 
@@ -8,13 +9,18 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from echo.rpc.resolve import parse_targets
 from echo.settings import SETTINGS, Settings, SettingsError, User, load_settings
+from echo.settings.addresses import split_servers, to_servers
 from echo.settings.values import format_duration, format_size, to_duration, to_size
 
 VARIABLES = [setting.variable for setting in SETTINGS]
 NO_DURATION = "is not a duration (such as 10s, 1h30m or 500ms)"
 NO_SIZE = "is not a size (such as 4MiB, 64KiB, 1MB or a number of bytes)"
 NO_ORIGIN = "which is not an origin (such as https://example.com, or * for any)"
+NO_MODE = "are no permissions (three octal digits, such as 660)"
+NO_WINDOW = "is not a size that a window can have (65536 to 2147483647 bytes)"
+A_SERVER = "a server (HOST, HOST:PORT or unix:PATH; several by commas)"
 NO_MESSAGE_SIZE = "is not a size that a message can have (1 to 4294967295 bytes)"
 
 
@@ -35,11 +41,21 @@ def refusal_or_none(environ: dict[str, str], **overrides: object) -> str | None:
 def test_defaults_are_those_of_the_contract() -> None:
     assert load_settings({}).model_dump() == {
         "grpc_server_port": 8081,
-        "grpc_server_host": "localhost",
         "grpc_server_bind": "0.0.0.0",
+        "grpc_server_socket_mode": None,
+        "grpc_health_port": None,
+        "grpc_server_host": "localhost",
         "grpc_server_keepalive": False,
         "grpc_server_keepalive_time": 7200.0,
         "grpc_server_keepalive_timeout": 20.0,
+        "grpc_server_min_ping_interval": None,
+        "grpc_server_max_connection_idle": math.inf,
+        "grpc_server_max_connection_age": math.inf,
+        "grpc_server_max_connection_age_grace": math.inf,
+        "grpc_server_handshake_timeout": 20.0,
+        "grpc_server_write_timeout": 20.0,
+        "grpc_server_flood_burst": 1000,
+        "grpc_server_flood_rate": 100,
         "grpc_server_cert": None,
         "grpc_server_key": None,
         "grpc_server_client_ca": None,
@@ -49,13 +65,20 @@ def test_defaults_are_those_of_the_contract() -> None:
         "grpc_client_key": None,
         "grpc_client_server_name": None,
         "grpc_client_insecure": False,
+        "grpc_client_balance": "pick_first",
         "grpc_client_keepalive": False,
         "grpc_client_keepalive_time": 10.0,
         "grpc_client_keepalive_timeout": 20.0,
         "grpc_client_timeout": 15.0,
         "grpc_max_message_size": 4194304,
+        "grpc_max_concurrent_streams": 100,
+        "grpc_max_header_list_size": 16384,
+        "grpc_stream_window": 65536,
+        "grpc_connection_window": 1048576,
         "http_port": 8080,
         "http_bind": "0.0.0.0",
+        "http_cert": None,
+        "http_key": None,
         "http_allowed_origins": (),
         "shutdown_grace": 10.0,
         "log_level": "info",
@@ -71,7 +94,22 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("GRPC_SERVER_HOST", "echo.example.com", "echo.example.com"),
         ("GRPC_SERVER_HOST", "echo_server", "echo_server"),
         ("GRPC_SERVER_HOST", "bücher.example.", "bücher.example."),
+        ("GRPC_SERVER_HOST", "a:8081, b , [::1]:5,[::1]", "a:8081,b,[::1]:5,::1"),
+        ("GRPC_SERVER_HOST", "::1", "::1"),
+        ("GRPC_SERVER_HOST", "unix:///run/echo.sock,unix:e.sock", "unix:/run/echo.sock,unix:e.sock"),
         ("GRPC_SERVER_BIND", "::1", "::1"),
+        ("GRPC_SERVER_BIND", "unix:/run/echo.sock", "unix:/run/echo.sock"),
+        ("GRPC_SERVER_BIND", "unix:///run/echo.sock", "unix:/run/echo.sock"),
+        ("GRPC_HEALTH_PORT", "0", 0),
+        ("GRPC_SERVER_MIN_PING_INTERVAL", "0s", 0.0),
+        ("GRPC_SERVER_MAX_CONNECTION_IDLE", "5m", 300.0),
+        ("GRPC_SERVER_MAX_CONNECTION_IDLE", "Off", math.inf),
+        ("GRPC_SERVER_MAX_CONNECTION_AGE", "infinite", math.inf),
+        ("GRPC_SERVER_FLOOD_RATE", "10", 10),
+        ("GRPC_MAX_CONCURRENT_STREAMS", "1", 1),
+        ("GRPC_MAX_HEADER_LIST_SIZE", "4KiB", 4096),
+        ("GRPC_STREAM_WINDOW", "1MiB", 1048576),
+        ("GRPC_CONNECTION_WINDOW", "2147483647", 2147483647),
         ("GRPC_SERVER_KEEPALIVE", "TRUE", True),
         ("GRPC_SERVER_KEEPALIVE", "1", True),
         ("GRPC_SERVER_KEEPALIVE", "False", False),
@@ -102,6 +140,7 @@ def test_defaults_are_those_of_the_contract() -> None:
             "chrome-extension://abcdef,null,*",
             ("chrome-extension://abcdef", "null", "*"),
         ),
+        ("GRPC_CLIENT_BALANCE", "round_robin", "round_robin"),
         ("LOG_LEVEL", "DEBUG", "debug"),
         ("LOG_LEVEL", "warn", "warning"),
         ("LOG_FORMAT", "JSON", "json"),
@@ -122,11 +161,61 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         ("HTTP_PORT", "80 80", "HTTP_PORT: '80 80' is not a port (0 to 65535)"),
         ("HTTP_PORT", "\u0663", "HTTP_PORT: '\u0663' is not a port (0 to 65535)"),
         ("HTTP_PORT", "tcp://10.0.0.1:80", "HTTP_PORT: 'tcp://10.0.0.1:80' is not a port (0 to 65535)"),
-        ("GRPC_SERVER_HOST", "http://a", "GRPC_SERVER_HOST: 'http://a' is not a host name or an IP address"),
-        ("GRPC_SERVER_HOST", "a:8081", "GRPC_SERVER_HOST: 'a:8081' is not a host name or an IP address"),
+        ("GRPC_SERVER_HOST", "http://a", f"GRPC_SERVER_HOST: 'http://a' is not {A_SERVER}"),
+        ("GRPC_SERVER_HOST", "a:0", f"GRPC_SERVER_HOST: 'a:0' is not {A_SERVER}"),
+        ("GRPC_SERVER_HOST", "a:65536", f"GRPC_SERVER_HOST: 'a:65536' is not {A_SERVER}"),
+        ("GRPC_SERVER_HOST", "[a]:1", f"GRPC_SERVER_HOST: '[a]:1' is not {A_SERVER}"),
+        ("GRPC_SERVER_HOST", "a,", f"GRPC_SERVER_HOST: 'a,' holds '', which is not {A_SERVER}"),
+        ("GRPC_SERVER_HOST", "a,b:x", f"GRPC_SERVER_HOST: 'a,b:x' holds 'b:x', which is not {A_SERVER}"),
+        ("GRPC_SERVER_HOST", "unix:", "GRPC_SERVER_HOST: 'unix:' does not name a Unix socket (unix:PATH)"),
+        ("GRPC_SERVER_BIND", "a:1", "GRPC_SERVER_BIND: 'a:1' is not a host name, an IP address or unix:PATH"),
+        ("GRPC_SERVER_BIND", "unix://run", "GRPC_SERVER_BIND: 'unix://run' has no absolute path after unix://"),
+        (
+            "GRPC_SERVER_BIND",
+            f"unix:/{'x' * 107}",
+            f"GRPC_SERVER_BIND: 'unix:/{'x' * 69}...' has too long a path for a Unix socket (at most 107 bytes)",
+        ),
+        ("GRPC_SERVER_SOCKET_MODE", "999", f"GRPC_SERVER_SOCKET_MODE: '999' {NO_MODE}"),
+        ("GRPC_HEALTH_PORT", "x", "GRPC_HEALTH_PORT: 'x' is not a port (0 to 65535)"),
+        ("GRPC_SERVER_MAX_CONNECTION_AGE", "1", f"GRPC_SERVER_MAX_CONNECTION_AGE: '1' {NO_DURATION}, or off"),
+        (
+            "GRPC_SERVER_MAX_CONNECTION_AGE",
+            "0s",
+            "GRPC_SERVER_MAX_CONNECTION_AGE: '0s' is no time at all: must be more than 0s, or off",
+        ),
+        (
+            "GRPC_SERVER_MAX_CONNECTION_IDLE",
+            "1ms",
+            "GRPC_SERVER_MAX_CONNECTION_IDLE: '1ms' is too short (at least 1s), or off",
+        ),
+        (
+            "GRPC_SERVER_HANDSHAKE_TIMEOUT",
+            "999ms",
+            "GRPC_SERVER_HANDSHAKE_TIMEOUT: '999ms' is too short (at least 1s)",
+        ),
+        ("GRPC_SERVER_WRITE_TIMEOUT", "1ns", "GRPC_SERVER_WRITE_TIMEOUT: '1ns' is too short (at least 1s)"),
+        ("GRPC_SERVER_FLOOD_BURST", "99", "GRPC_SERVER_FLOOD_BURST: '99' is not a whole number from 100 to 1000000000"),
+        (
+            "GRPC_MAX_CONCURRENT_STREAMS",
+            "0",
+            "GRPC_MAX_CONCURRENT_STREAMS: '0' is not a whole number from 1 to 1000000",
+        ),
+        ("GRPC_STREAM_WINDOW", "63KiB", f"GRPC_STREAM_WINDOW: '63KiB' {NO_WINDOW}"),
+        ("GRPC_CONNECTION_WINDOW", "2GiB", f"GRPC_CONNECTION_WINDOW: '2GiB' {NO_WINDOW}"),
+        (
+            "GRPC_MAX_HEADER_LIST_SIZE",
+            "1KiB",
+            "GRPC_MAX_HEADER_LIST_SIZE: '1KiB' is not a size that a list of headers can have (4096 to 16777216 bytes)",
+        ),
+        (
+            "GRPC_SERVER_FLOOD_RATE",
+            "0.5",
+            "GRPC_SERVER_FLOOD_RATE: '0.5' is not a whole number from 10 to 1000000000",
+        ),
         ("HTTP_BIND", "[::1]", "HTTP_BIND: '[::1]' is not a host name or an IP address"),
         ("HTTP_BIND", "x" * 64, f"HTTP_BIND: '{'x' * 64}' is not a host name or an IP address"),
         ("GRPC_SERVER_TLS", "yes", "GRPC_SERVER_TLS: 'yes' is neither true nor false"),
+        ("GRPC_CLIENT_BALANCE", "random", "GRPC_CLIENT_BALANCE: 'random' is neither pick_first nor round_robin"),
         ("GRPC_CLIENT_TIMEOUT", "0s", "GRPC_CLIENT_TIMEOUT: '0s' is no time at all: must be more than 0s"),
         ("GRPC_CLIENT_TIMEOUT", "10", f"GRPC_CLIENT_TIMEOUT: '10' {NO_DURATION}"),
         ("SHUTDOWN_GRACE", "-5s", f"SHUTDOWN_GRACE: '-5s' {NO_DURATION}"),
@@ -184,6 +273,17 @@ def test_what_no_browser_sends_as_origin_is_refused(text: str) -> None:
             {"GRPC_SERVER_TLS": "true", "GRPC_CLIENT_KEY": "k"},
             "GRPC_CLIENT_KEY: needs GRPC_CLIENT_CERT beside it",
         ),
+        ({"HTTP_CERT": "c"}, "HTTP_CERT: needs HTTP_KEY beside it"),
+        ({"HTTP_KEY": "k"}, "HTTP_KEY: needs HTTP_CERT beside it"),
+        ({"GRPC_STREAM_WINDOW": "2MiB"}, "GRPC_STREAM_WINDOW: can't be more than GRPC_CONNECTION_WINDOW"),
+        (
+            {"GRPC_SERVER_MAX_CONNECTION_AGE_GRACE": "1m"},
+            "GRPC_SERVER_MAX_CONNECTION_AGE_GRACE: needs GRPC_SERVER_MAX_CONNECTION_AGE beside it",
+        ),
+        (
+            {"GRPC_SERVER_SOCKET_MODE": "660"},
+            "GRPC_SERVER_SOCKET_MODE: has a meaning only when GRPC_SERVER_BIND is unix:PATH",
+        ),
         ({"GRPC_CLIENT_CA": "a"}, "GRPC_CLIENT_CA: has a meaning only when GRPC_SERVER_TLS is true"),
         (
             {"GRPC_CLIENT_CERT": "c", "GRPC_CLIENT_KEY": "k"},
@@ -210,6 +310,8 @@ def test_settings_that_contradict_one_another_are_refused(environ: dict[str, str
 def test_settings_that_belong_together_are_taken_together() -> None:
     settings = load_settings(
         {
+            "GRPC_SERVER_BIND": "unix:/run/echo.sock",
+            "GRPC_SERVER_SOCKET_MODE": "0660",
             "GRPC_SERVER_CERT": "/tls/cert.pem",
             "GRPC_SERVER_KEY": "/tls/key.pem",
             "GRPC_SERVER_CLIENT_CA": "/tls/ca.pem",
@@ -221,6 +323,7 @@ def test_settings_that_belong_together_are_taken_together() -> None:
         }
     )
     assert settings.grpc_server_cert == Path("/tls/cert.pem")
+    assert settings.grpc_server_socket_mode == 0o660
     assert settings.grpc_client_key == Path("/tls/me.key")
     assert settings.grpc_client_server_name == "echo"
 
@@ -270,6 +373,12 @@ def test_values_of_python_are_taken_as_they_are() -> None:
         ("grpc_server_port", 1.5),
         ("grpc_client_timeout", float("nan")),
         ("grpc_client_timeout", float("inf")),
+        ("grpc_server_max_connection_age", float("nan")),
+        ("grpc_server_bind", 5),
+        ("grpc_server_host", "a\0b"),
+        ("grpc_max_concurrent_streams", True),
+        ("grpc_max_concurrent_streams", 1.5),
+        ("grpc_server_socket_mode", 0o1000),
         ("shutdown_grace", -1),
         ("shutdown_grace", True),
         ("grpc_max_message_size", False),
@@ -310,6 +419,9 @@ def test_settings_cannot_be_changed() -> None:
         ("SHUTDOWN_GRACE", "0." + "0" * 5000 + "s", NO_DURATION),
         ("GRPC_MAX_MESSAGE_SIZE", "9" * 5000 + "MiB", NO_SIZE),
         ("HTTP_PORT", "0" * 5000, "is not a port (0 to 65535)"),
+        ("GRPC_SERVER_HOST", "a" + ",a" * 64, "are too many servers (at most 64)"),
+        ("GRPC_SERVER_HOST", "[::1]:" + "1" * 5000, f"is not {A_SERVER}"),
+        ("GRPC_MAX_CONCURRENT_STREAMS", "9" * 5000, "is not a whole number from 1 to 1000000"),
         ("HTTP_BIND", "a." * 127 + "a", "is not a host name or an IP address"),
         ("HTTP_BIND", "fe80::1%\0", "is not a host name or an IP address"),
     ],
@@ -336,6 +448,8 @@ def test_every_setting_is_described_with_its_variable_flag_default_and_user() ->
     assert described["grpc_server_tls"].default == "false"
     assert described["grpc_server_tls"].switch
     assert described["grpc_client_ca"].default == ""
+    assert described["grpc_server_max_connection_age"].default == "off"
+    assert described["grpc_stream_window"].default == "64KiB"
     assert described["grpc_server_bind"].used_by is User.SERVER
     assert described["http_port"].used_by is User.GATEWAY
     assert described["shutdown_grace"].used_by is User.BOTH
@@ -415,3 +529,21 @@ def test_no_text_whatever_raises_anything_but_one_line(environ: dict[str, str]) 
 def test_no_python_value_whatever_raises_anything_but_one_line(field: str, value: object) -> None:
     fault = refusal_or_none({}, **{field: value})
     assert fault is None or fault.startswith(f"--{field.replace('_', '-')}: ")
+
+
+PART = st.from_regex(r"[a-z0-9:.%\[\]_-]{0,12}|unix:/{0,3}[a-z/]{0,3}|\[[0-9a-f:]{0,9}\](:[0-9]{0,6})?", fullmatch=True)
+
+
+@example("0,unix:////")
+@given(st.lists(PART | st.text(max_size=5), max_size=3).map(",".join))
+def test_the_servers_that_a_setting_takes_are_those_that_a_channel_takes(text: str) -> None:
+    try:
+        taken = to_servers(text)
+    except ValueError:
+        return
+    targets = parse_targets(taken, 1)
+    assert parse_targets(text, 1) == targets
+    named = dict.fromkeys((server.host.removeprefix("unix:"), server.port) for server in split_servers(taken))
+    ported = [(host, port if port is not None or "/" in host else 1) for host, port in named]
+    assert {(target.host, target.port) for target in targets} <= {*ported, *named}
+    assert [target.name for target in targets][:1] == [split_servers(taken)[0].name]

@@ -9,7 +9,7 @@ import trustme
 from cryptography.hazmat.primitives import serialization
 
 from echo.settings import SettingsError, load_settings
-from echo.tls import client_context, server_context
+from echo.tls import client_context, server_context, web_context
 
 
 class Files:
@@ -74,6 +74,7 @@ def handshake(
 def test_without_certificate_or_wish_there_is_no_tls() -> None:
     assert server_context(load_settings({})) is None
     assert client_context(load_settings({})) is None
+    assert web_context(load_settings({})) is None
 
 
 def test_server_and_client_agree_on_http2_and_a_modern_tls(files: Files) -> None:
@@ -239,3 +240,44 @@ def test_a_wrong_file_of_the_client_names_its_variable(files: Files) -> None:
     with pytest.raises(SettingsError) as caught:
         client_context(settings)
     assert str(caught.value) == f"GRPC_CLIENT_KEY: {cert!r} holds no private key in PEM form"
+
+
+def web(files: Files) -> ssl.SSLContext:
+    cert, key = files.server
+    context = web_context(load_settings({}, http_cert=cert, http_key=key))
+    assert context is not None
+    return context
+
+
+@pytest.mark.parametrize(
+    ("offered", "chosen"),
+    [(["h2", "http/1.1"], "h2"), (["http/1.1", "h2"], "h2"), (["http/1.1"], "http/1.1"), (["h3"], None), ([], None)],
+)
+def test_the_gateway_speaks_http_2_with_who_can_and_http_1_with_the_others(
+    files: Files, offered: list[str], chosen: str | None
+) -> None:
+    browser = ssl.create_default_context(cafile=files.ca)
+    browser.set_alpn_protocols(offered)
+    far, near = handshake(web(files), browser)
+    assert far.selected_alpn_protocol() == near.selected_alpn_protocol() == chosen
+
+
+def test_the_gateway_does_not_go_below_tls_1_2(files: Files) -> None:
+    assert web(files).minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_files_of_the_gateway_s_that_are_wrong_are_named(files: Files) -> None:
+    cert, key = files.server
+    other_key = files.client[1]
+    for given, line in (
+        ({"HTTP_CERT": "/no/cert", "HTTP_KEY": key}, "HTTP_CERT: '/no/cert' cannot be read: No such file or directory"),
+        ({"HTTP_CERT": key, "HTTP_KEY": key}, f"HTTP_CERT: {key!r} holds no certificate in PEM form"),
+        ({"HTTP_CERT": cert, "HTTP_KEY": cert}, f"HTTP_KEY: {cert!r} holds no private key in PEM form"),
+        (
+            {"HTTP_CERT": cert, "HTTP_KEY": other_key},
+            f"HTTP_KEY: {other_key!r} is not the key of the certificate in {cert!r}",
+        ),
+    ):
+        with pytest.raises(SettingsError) as raised:
+            web_context(load_settings(given))
+        assert str(raised.value) == line

@@ -6,11 +6,13 @@ So programs may wait for these lines and read the address from them.
 """
 
 import ipaddress
+import shlex
 
 import click
 import structlog
 
 from echo.settings import Settings
+from echo.settings.addresses import UNIX, split_servers
 
 __all__ = ["announce_gateway", "announce_server", "authority"]
 
@@ -22,30 +24,45 @@ def authority(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def announce_server(settings: Settings, port: int) -> None:
-    """Say that the gRPC server listens on ``port``."""
+def announce_server(settings: Settings, port: int | None, health_port: int | None = None) -> None:
+    """Say that the gRPC server listens on ``port``, or on its Unix socket, and where else for questions of health."""
     if settings.grpc_server_client_ca:
         security, flags = "mTLS", "-insecure -cert client.pem -key client.key"
     elif settings.grpc_server_cert:
         security, flags = "TLS", "-insecure"
     else:
         security, flags = "plain text", "-plaintext"
-    bound = authority(settings.grpc_server_bind, port)
-    target = authority(_reachable(settings.grpc_server_bind), port)
+    if port is None:
+        bound = settings.grpc_server_bind
+        target = f"-unix {shlex.quote(bound.removeprefix(UNIX))}"
+    else:
+        bound = authority(settings.grpc_server_bind, port)
+        target = authority(_reachable(settings.grpc_server_bind), port)
     log.info("listening", service="grpc", address=bound, security=security)
     click.echo(f"gRPC server on {bound} ({security})")
     click.echo(f"""  try: grpcurl {flags} -d '{{"message":"hi"}}' {target} com.gopay.echo.Server/GetReply""")
+    if health_port is not None:
+        log.info("listening", service="health", port=health_port)
+        click.echo(f"health of the gRPC server on port {health_port} (plain text)")
 
 
 def announce_gateway(settings: Settings, port: int) -> None:
     """Say that the gateway listens on ``port``, and which server it calls."""
     bound = authority(settings.http_bind, port)
     target = authority(_reachable(settings.http_bind), port)
-    server = authority(settings.grpc_server_host, settings.grpc_server_port)
-    log.info("listening", service="gateway", address=bound, server=server, tls=settings.grpc_server_tls)
-    click.echo(f"gateway on http://{bound} (calls {server}{' over TLS' if settings.grpc_server_tls else ''})")
-    click.echo(f"  try: curl http://{target}/grpc/hi")
-    click.echo(f'  try: wscat -c ws://{target}/ws/stream/bidirectional -x \'{{"stream_id":"a","message":"hi"}}\' -w 1')
+    servers = ", ".join(
+        host if host.startswith(UNIX) else authority(host, settings.grpc_server_port if own is None else own)
+        for host, own in split_servers(settings.grpc_server_host)
+    )
+    secure = settings.http_cert is not None
+    log.info("listening", service="gateway", address=bound, server=servers, tls=settings.grpc_server_tls, https=secure)
+    s, unverified, unchecked = ("s", "-k ", "--no-check ") if secure else ("", "", "")
+    click.echo(f"gateway on http{s}://{bound} (calls {servers}{' over TLS' if settings.grpc_server_tls else ''})")
+    click.echo(f"  try: curl {unverified}http{s}://{target}/grpc/hi")
+    click.echo(
+        f"  try: wscat {unchecked}-c ws{s}://{target}/ws/stream/bidirectional"
+        """ -x '{"stream_id":"a","message":"hi"}' -w 1"""
+    )
 
 
 def _reachable(host: str) -> str:

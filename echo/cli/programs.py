@@ -5,22 +5,26 @@ in nurseries it opens itself, so cancelling it closes everything. What goes wron
 `StartError` or `SettingsError`, whose text is for the person who started it.
 """
 
+import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import trio
-from anyio.abc import SocketAttribute
+from anyio.abc import ByteStream, Listener, SocketAttribute
 
 from echo.cli.announce import announce_gateway, announce_server, authority
 from echo.cli.calls import log_calls
 from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop
-from echo.rpc import Keepalive, Limits, Server, open_tcp_listener
+from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
+from echo.rpc import Server, open_tcp_listener, open_unix_listener
 from echo.rpc.health import Health
 from echo.services import echo_services
 from echo.settings import Settings, SettingsError
+from echo.settings.addresses import UNIX, split_servers
+from echo.settings.values import format_duration
 from echo.tls import server_context
 
 __all__ = ["gateway", "serve", "up"]
@@ -32,17 +36,24 @@ class Backend:
 
     Attributes:
         health: What it says of itself.
-        port: The port it listens on.
+        port: The port it listens on; None for a Unix socket.
+        health_port: The port where it says so in plain text, and nothing else; None if there is none.
     """
 
     server: Server
     health: Health
-    port: int
+    health_server: Server
+    port: int | None
+    health_port: int | None
 
     async def drain(self, grace: float) -> None:
-        """Say NOT_SERVING, take nothing new, and give running calls ``grace`` seconds; returns when all is closed."""
+        """Say NOT_SERVING, take nothing new, and give running calls ``grace`` seconds; returns when all is closed.
+
+        The health port answers until then.
+        """
         self.health.drain()
         await self.server.drain(grace)
+        await self.health_server.drain(0)
 
 
 @asynccontextmanager
@@ -52,40 +63,72 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
     The block drains it before it ends; ending by an exception or cancelled closes everything at once.
 
     Raises:
-        StartError: The address can't be had.
+        StartError: An address can't be had.
         SettingsError: A certificate or key can't be used.
     """
     echo = echo_services()
-    keepalive = Keepalive(settings.grpc_server_keepalive_time, settings.grpc_server_keepalive_timeout)
-    server = Server(
-        echo.services,
-        limits=Limits(max_message_size=settings.grpc_max_message_size),
-        keepalive=keepalive if settings.grpc_server_keepalive else None,
-    )
+    server = Server(echo.services, limits=server_limits(settings), keepalive=server_keepalive(settings))
     if settings.log_level == "debug":  # Nothing is paid for it otherwise.
         log_calls(server)
-    host, port = settings.grpc_server_bind, settings.grpc_server_port
     tls = server_context(settings)
+    health_server = Server([echo.health], limits=server_limits(settings))
+    async with AsyncExitStack() as opened:
+        listener = await opened.enter_async_context(await _listen(settings, tls))
+        health_listener = None
+        if settings.grpc_health_port is not None:
+            health_listener = await opened.enter_async_context(await _listen_for_health(settings))
+        async with trio.open_nursery() as nursery:
+            if health_listener is not None:
+                await nursery.start(health_server.serve, health_listener)
+            await nursery.start(server.serve, listener)
+            yield Backend(server, echo.health, health_server, _port(listener), _port(health_listener))
+
+
+def _port(listener: Listener[ByteStream] | None) -> int | None:
+    return None if listener is None else listener.extra(SocketAttribute.local_port, None)
+
+
+async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> Listener[ByteStream]:
+    """Where the gRPC server is to listen."""
+    bind, timeout = settings.grpc_server_bind, settings.grpc_server_handshake_timeout
+    if bind.startswith(UNIX):
+        try:
+            return await open_unix_listener(
+                bind.removeprefix(UNIX), tls=tls, mode=settings.grpc_server_socket_mode, handshake_timeout=timeout
+            )
+        except OSError as error:
+            raise _unavailable(settings, bind, "grpc_server_bind", error=error) from error
     try:
-        listener = await open_tcp_listener(host, port, tls=tls)
+        return await open_tcp_listener(bind, settings.grpc_server_port, tls=tls, handshake_timeout=timeout)
     except OSError as error:
-        raise _unavailable(settings, "grpc_server_bind", "grpc_server_port", error) from error
-    async with trio.open_nursery() as nursery:
-        await nursery.start(server.serve, listener)
-        yield Backend(server, echo.health, listener.extra(SocketAttribute.local_port))
+        address = authority(bind, settings.grpc_server_port)
+        raise _unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
+
+
+async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
+    """Beside the gRPC server; on every address if that has none, as an orchestrator's probes come from outside."""
+    bind, port = settings.grpc_server_bind, settings.grpc_health_port
+    assert port is not None
+    host = "0.0.0.0" if bind.startswith(UNIX) else bind  # noqa: S104 - As the documentation of the setting says.
+    try:
+        return await open_tcp_listener(host, port)
+    except OSError as error:
+        raise _unavailable(
+            settings, authority(host, port), "grpc_server_bind", "grpc_health_port", error=error
+        ) from error
 
 
 async def serve(settings: Settings, stop: Stop) -> None:
     """Run the gRPC server until ``stop()`` returns, then drain it within the grace period."""
     async with open_backend(settings) as backend:
-        announce_server(settings, backend.port)
+        announce_server(settings, backend.port, backend.health_port)
         await stop()
         await backend.drain(settings.shutdown_grace)
 
 
 async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
-    if settings.grpc_server_port == 0:
+    if settings.grpc_server_port == 0 and any(server.needs_port for server in split_servers(settings.grpc_server_host)):
         raise SettingsError(f"{settings.name_of('grpc_server_port')}: 0 is no port that the gateway can call")
     async with trio.open_nursery() as nursery:
         announce_gateway(settings, await _start_gateway(nursery, settings, stop))
@@ -99,11 +142,11 @@ async def up(settings: Settings, stop: Stop) -> None:
     ``grpc_server_host`` is not called here, but stays the name that the server's certificate must have.
     """
     _agree_on_tls(settings)
-    async with open_backend(settings) as backend:
+    async with open_backend(permitting_pings(settings)) as backend:
         calling = calling_beside(settings, backend.port)
         async with trio.open_nursery() as nursery:
             port = await _start_gateway(nursery, calling, stop)
-            announce_server(settings, backend.port)
+            announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)
             await stop()
             deadline = trio.current_time() + settings.shutdown_grace
@@ -122,7 +165,8 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) 
         fault = first(OSError, error)
         if fault is None:
             raise
-        raise _unavailable(settings, "http_bind", "http_port", fault) from error
+        address = authority(settings.http_bind, settings.http_port)
+        raise _unavailable(settings, address, "http_bind", "http_port", error=fault) from error
     return int(bound[0].rpartition(":")[2])
 
 
@@ -137,22 +181,45 @@ def _agree_on_tls(settings: Settings) -> None:
         raise SettingsError(f"{name('grpc_server_client_ca')}: the gateway needs {name('grpc_client_cert')} to pass it")
 
 
-def calling_beside(settings: Settings, port: int) -> Settings:
-    """Settings of a gateway that calls the server in the same process, which listens on ``port``.
+def permitting_pings(settings: Settings) -> Settings:
+    """Settings of a server that permits what keepalive the gateway in the same process has.
+
+    Raises:
+        SettingsError: It is told not to.
+    """
+    permitted, pings = settings.grpc_server_min_ping_interval, settings.grpc_client_keepalive_time
+    if not settings.grpc_client_keepalive:
+        return settings
+    if permitted is None:
+        # Half of it: what leaves at even intervals does not arrive so.
+        return settings.model_copy(update={"grpc_server_min_ping_interval": min(PERMITTED_PINGS, pings / 2)})
+    if permitted > pings:
+        name = settings.name_of
+        raise SettingsError(
+            f"{name('grpc_client_keepalive_time')}: {format_duration(pings)} is more often than"
+            f" {name('grpc_server_min_ping_interval')} permits, {format_duration(permitted)}"
+        )
+    return settings
+
+
+def calling_beside(settings: Settings, port: int | None) -> Settings:
+    """Settings of a gateway that calls the server in the same process, which listens on ``port`` or on a Unix socket.
 
     It calls over loopback if the server listens there; a certificate is still verified by the name it is known by.
     """
     bind = settings.grpc_server_bind
     changes: dict[str, object] = {
         "grpc_server_host": {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind),  # noqa: S104 - Compared, not bound.
-        "grpc_server_port": port,
     }
+    if port is not None:
+        changes["grpc_server_port"] = port
     if settings.grpc_server_tls and not settings.grpc_client_insecure:
-        changes["grpc_client_server_name"] = settings.grpc_client_server_name or settings.grpc_server_host
+        known_by = split_servers(settings.grpc_server_host)[0].name
+        changes["grpc_client_server_name"] = settings.grpc_client_server_name or known_by
     return settings.model_copy(update=changes)
 
 
-def _unavailable(settings: Settings, bind: str, port: str, error: OSError) -> StartError:
-    address = authority(getattr(settings, bind), getattr(settings, port))
-    names = f"{settings.name_of(bind)}, {settings.name_of(port)}"
+def _unavailable(settings: Settings, address: str, *fields: str, error: OSError) -> StartError:
+    """What to say when an address can't be had that these settings name."""
+    names = ", ".join(settings.name_of(field) for field in fields)
     return StartError(f"cannot listen on {address} ({names}): {error.strerror or error}")

@@ -9,10 +9,12 @@ from quart_trio.asgi import TrioASGILifespan
 
 from echo.gateway.backend import Backend, open_backend
 from echo.gateway.connection import install
+from echo.gateway.console import add_console
 from echo.gateway.drain import Drain
 from echo.gateway.routes import add_routes
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
-from echo.rpc import Keepalive, Limits, open_channel
+from echo.limits import client_keepalive, client_limits
+from echo.rpc import open_channel
 from echo.settings import Settings
 from echo.tls import client_context
 
@@ -32,17 +34,18 @@ class Lifespan(TrioASGILifespan):
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Go through ASGI's lifespan."""
         settings = self.app.settings
-        keepalive = Keepalive(settings.grpc_client_keepalive_time, settings.grpc_client_keepalive_timeout)
         open_one = partial(
             open_channel,  # Which connects when the first call needs it.
             settings.grpc_server_host,
             settings.grpc_server_port,
             tls=self.app.tls,
             server_hostname=settings.grpc_client_server_name,
-            limits=Limits(max_message_size=settings.grpc_max_message_size),
-            keepalive=keepalive if settings.grpc_client_keepalive else None,
+            balance=settings.grpc_client_balance,
+            health_service="" if settings.grpc_client_balance == "round_robin" else None,
+            limits=client_limits(settings),
+            keepalive=client_keepalive(settings),
         )
-        async with open_backend(open_one) as self.app.backend:
+        async with open_backend(open_one, settings.grpc_max_concurrent_streams) as self.app.backend:
             await super().__call__(receive, send)
 
 
@@ -78,4 +81,5 @@ def create_app(settings: Settings) -> Gateway:
     install()
     app = Gateway(settings, client_context(settings))
     add_routes(app)
+    add_console(app)
     return app

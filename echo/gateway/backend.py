@@ -4,6 +4,8 @@ A server limits the calls that run on one connection (ours to 100, which RFC 911
 what comes on top waits for its turn. That is right for calls that end soon. WebSockets don't: a hundred idle ones
 would keep everybody else from the server, the readiness probe included. So when the first channel has its hundred
 calls, a second one is opened beside it, and closed again when it is not needed any more.
+
+``GRPC_MAX_CONCURRENT_STREAMS`` is for both ends: where the server is told another number, the gateway is too.
 """
 
 import logging
@@ -19,7 +21,6 @@ from echo.rpc import Channel
 log = logging.getLogger(__name__)
 
 CALLS_PER_CHANNEL: Final = 100
-SPARE: Final = CALLS_PER_CHANNEL // 2  # Calls there must be room for elsewhere before an idle channel is closed.
 
 
 @dataclass(eq=False, slots=True)
@@ -34,8 +35,11 @@ class _Member:
 class Backend:
     """The channels to one server; made by `open_backend`."""
 
-    def __init__(self, open_one: Callable[[], AbstractAsyncContextManager[Channel]], nursery: trio.Nursery) -> None:
+    def __init__(
+        self, open_one: Callable[[], AbstractAsyncContextManager[Channel]], nursery: trio.Nursery, most: int
+    ) -> None:
         self._open_one = open_one
+        self._most = most
         self._nursery = nursery
         self._members: list[_Member] = []
         self._growing = trio.Lock()
@@ -58,7 +62,7 @@ class Backend:
 
     def _with_room(self) -> _Member | None:
         for member in self._members:
-            if member.users < CALLS_PER_CHANNEL:
+            if member.users < self._most:
                 member.users += 1
                 return member
         return None
@@ -73,9 +77,9 @@ class Backend:
 
     def _shrink(self) -> None:
         """Close a channel that nobody uses, unless it would be missed at once. The first one stays."""
-        room = sum(CALLS_PER_CHANNEL - member.users for member in self._members)
+        room = sum(self._most - member.users for member in self._members)
         for member in self._members[1:]:
-            if member.users == 0 and room - CALLS_PER_CHANNEL >= SPARE:
+            if member.users == 0 and room - self._most >= self._most / 2:
                 self._members.remove(member)
                 member.scope.cancel()
                 return
@@ -101,12 +105,15 @@ class Backend:
 
 
 @asynccontextmanager
-async def open_backend(open_one: Callable[[], AbstractAsyncContextManager[Channel]]) -> AsyncIterator[Backend]:
+async def open_backend(
+    open_one: Callable[[], AbstractAsyncContextManager[Channel]], calls_per_channel: int = CALLS_PER_CHANNEL
+) -> AsyncIterator[Backend]:
     """Channels to a server for the length of the block; leaving it ends the calls that are still open.
 
     Args:
         open_one: Opens a channel.
+        calls_per_channel: How many calls the server lets run on one connection.
     """
     async with trio.open_nursery() as nursery:
-        yield Backend(open_one, nursery)
+        yield Backend(open_one, nursery, calls_per_channel)
         nursery.cancel_scope.cancel()

@@ -10,7 +10,7 @@
 - Nothing waits for an application that has ended, nor for ever for a client of HTTP/2 that opens no window for answers.
 - A stream of HTTP/2 ends when its WebSocket does; Hypercorn would leave it open, until there were too many.
 - No compression: a window costs some 300 KiB a connection, and a few bytes inflate to megabytes before any limit.
-- Several texts can go out in one write, and several messages reach the application in one event.
+- Several texts can go out in one write, and messages that came in one read reach the application in one step.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
 
 from echo.gateway.status import cut_reason
-from echo.gateway.websocket import MANY
+from echo.gateway.websocket import SEND_TEXTS, TAKES_SEVERAL
 
 ANSWER_TIMEOUT: Final = 60.0  # Seconds a client may let us wait to answer its ping or close frame.
 
@@ -43,8 +43,8 @@ class WebSocketStream(WSStream):
         self._parts: list[Any] = []  # Of a message that is not complete yet,
         self._size = 0  # and how many bytes they have.
         self._too_big = False
-        self._whole: list[str | bytes] = []  # Messages that are to be handed on,
-        self._many = False  # which the application takes several of at once.
+        self._whole: list[str | bytes] = []  # Messages that came together, for the application.
+        self._takes_several = False  # The application wants them together.
         self._pinging = False  # A ping waits to be sent.
         self._left = False  # The application has been told that the client left.
         self._decided = trio.Event()  # The application has accepted or refused.
@@ -78,7 +78,7 @@ class WebSocketStream(WSStream):
                 await self._handle_events()
         elif isinstance(event, Request):
             headers = [header for header in event.headers if header[0].lower() != b"sec-websocket-extensions"]
-            state = ConnectionState({**event.state, MANY: True})
+            state = ConnectionState({**event.state, SEND_TEXTS: True})
             await super().handle(replace(event, headers=headers, state=state))
         elif isinstance(event, EndBody):  # Of HTTP/2: it has ended its side without a close frame.
             await self.send(StreamClosed(stream_id=self.stream_id))
@@ -92,11 +92,11 @@ class WebSocketStream(WSStream):
         """Take in what the application sends; None when it has ended."""
         if message is None:
             self._forget_application()
-        elif MANY in message:
-            self._many = True
         elif (texts := message.get("texts")) is not None:
             await self._send_texts(cast("Sequence[str]", texts))
             return
+        elif TAKES_SEVERAL in message:
+            self._takes_several = True
         await super().app_send(message)
         if self.state is not ASGIWebsocketState.HANDSHAKE:
             self._decided.set()
@@ -105,17 +105,17 @@ class WebSocketStream(WSStream):
         for event in self.connection.events():
             if isinstance(event, (TextMessage, BytesMessage)):
                 await self._take(event)
-            elif isinstance(event, Ping):
-                await self._hand_on()
+                continue
+            await self._hand_on()  # In order.
+            if isinstance(event, Ping):
                 with trio.fail_after(ANSWER_TIMEOUT):
                     await self._send_wsproto_event(event.response())
             elif isinstance(event, CloseConnection):
-                await self._hand_on()
                 await self._end(event)
         await self._hand_on()
 
     async def _take(self, event: TextMessage | BytesMessage) -> None:
-        """Add to the message that is coming in; once it is complete, it is to be handed on."""
+        """Add to the message that is coming in, and lay it ready once it is complete."""
         if self._too_big or self.connection.state is not FrameState.OPEN:
             return  # It is for nobody: the connection is being closed.
         data = event.data if isinstance(event.data, str) else bytes(event.data)
@@ -134,14 +134,15 @@ class WebSocketStream(WSStream):
             self._whole.append(whole)
 
     async def _hand_on(self) -> None:
-        """Give the application the messages that are complete: what came together, if it takes that, together."""
-        messages, self._whole = self._whole, []
-        if self._many and messages:
-            event = {"type": "websocket.receive", "text": None, "bytes": None, "messages": messages}
-            await self._put(cast("ASGIReceiveEvent", event))
+        """Give the application the messages that lie ready: of one read at most, so that its queue is bounded."""
+        if not self._whole:
             return
-        for whole in messages:
-            text, octets = (whole, None) if isinstance(whole, str) else (None, whole)
+        messages, self._whole = self._whole, []
+        if self._takes_several and len(messages) > 1:
+            await self._put(cast("ASGIReceiveEvent", {"type": "websocket.receive", "messages": messages}))
+            return
+        for message in messages:
+            text, octets = (message, None) if isinstance(message, str) else (None, message)
             await self._put({"type": "websocket.receive", "text": text, "bytes": octets})
 
     async def _end(self, event: CloseConnection) -> None:

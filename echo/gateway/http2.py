@@ -5,12 +5,18 @@
   all that goes on in the other streams of the connection.
 - **Who sends waits for who reads.** Hypercorn lets a stream's sender go on whenever little was taken from its buffer,
   also if the client's window was closed and nothing could be taken: the buffer then grows without end.
+- **What streams say last is sent.** When Hypercorn ends, it cancels its connections, and what sends for the streams of
+  one along with the streams, to which that is the sign to close their WebSockets.
 """
 
 from contextlib import suppress
 
 import h2.events
+import trio
 from h2.exceptions import ProtocolError
+from hypercorn.events import Updated
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import StreamClosed
 from hypercorn.protocol.h2 import (
     BUFFER_HIGH_WATER,
     BUFFER_LOW_WATER,
@@ -19,9 +25,29 @@ from hypercorn.protocol.h2 import (
     StreamBuffer,
 )
 
+from echo.gateway.websocket import LAST_WORDS
+
 
 class HTTP2Protocol(H2Protocol):
     """Takes the place of Hypercorn's ``H2Protocol``; see `echo.gateway.connection`."""
+
+    async def send_task(self) -> None:
+        """Send what the streams have to send; cancelled, for a moment more, as the connection's reader reads."""
+        try:
+            await super().send_task()
+        except trio.Cancelled:
+            with trio.move_on_after(LAST_WORDS, shield=True):
+                await super().send_task()
+            raise
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Take in what a stream has to send, or that it is over."""
+        if isinstance(event, StreamClosed) and self.streams.keys() - {event.stream_id}:
+            # Hypercorn takes a WebSocket for idle that has closed, and ends the connection before that is sent.
+            await self._close_stream(event.stream_id)
+            await self.send(Updated(idle=False))
+        else:
+            await super().stream_send(event)
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         for event in events:

@@ -3,6 +3,7 @@
 import logging
 import select
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
@@ -16,6 +17,7 @@ from echo.gateway.application import create_app
 from echo.gateway.drain import Drain
 from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
 from echo.settings import Settings
+from echo.tls import web_context
 
 BACKLOG = 1024
 
@@ -35,12 +37,12 @@ async def serve_gateway(
     Args:
         settings: Where to listen, whom to call.
         shutdown: Returns when the gateway shall stop.
-        task_status: ``started`` gives the addresses it listens on, such as ``http://127.0.0.1:8080``, once connections
+        task_status: ``started`` gives the addresses it listens on, such as ``https://127.0.0.1:8080``, once connections
             are accepted.
 
     Raises:
         OSError: The address can't be had; nothing has been started.
-        SettingsError: A certificate or key for calling the gRPC server can't be used.
+        SettingsError: A certificate or key can't be used, its own or that for calling the gRPC server.
 
     Cancelling it closes everything at once; clients of WebSockets are still told, if they take it.
     """
@@ -52,7 +54,7 @@ async def serve_gateway(
             await worker_serve(
                 wrap_app(app, 0, "asgi"),
                 config,
-                sockets=Sockets([], sockets, []),
+                sockets=Sockets(sockets, [], []) if config.ssl_enabled else Sockets([], sockets, []),
                 shutdown_trigger=partial(_stop_accepting, app.drain, shutdown, grace, sockets, config),
                 task_status=task_status,
             )
@@ -106,9 +108,25 @@ def _plain(listener: trio.SocketListener) -> socket.socket:
     return plain
 
 
+class _Config(Config):
+    """Hypercorn's configuration, with a TLS context of ours instead of files."""
+
+    tls: ssl.SSLContext | None = None
+
+    @property
+    def ssl_enabled(self) -> bool:
+        """Whether the gateway speaks TLS."""
+        return self.tls is not None
+
+    def create_ssl_context(self) -> ssl.SSLContext | None:
+        """What it speaks TLS with."""
+        return self.tls
+
+
 def _config(settings: Settings) -> Config:
     """Hypercorn's configuration. Pings and dead peers are `echo.gateway.connection`'s, so its own are off."""
-    config = Config()
+    config = _Config()
+    config.tls = web_context(settings)
     config.websocket_max_message_size = settings.grpc_max_message_size
     config.include_server_header = False
     # Loggers, not names, so that Hypercorn adds no handlers of its own. A line for each request costs more than it.

@@ -7,6 +7,7 @@ every message twice.
 """
 
 import logging
+from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Literal, cast
@@ -29,11 +30,12 @@ log = logging.getLogger(__name__)
 CLOSE_TIMEOUT: Final = 5.0  # Seconds the client has to answer our close frame, or to have sent what it was sending.
 LAST_WORDS: Final = 1.0  # Seconds for a close frame once the server ends the connection.
 
-MANY: Final = "echo.websocket.many"
-"""What `echo.gateway.frames` and `Socket` add to ASGI, since each event and each write costs more than a message: both
-may carry several. A key of this name in the scope's state says that there is an event of this type to send, with
-``texts`` that go out in one write; and in the event that accepts, that messages may come in one event as ``messages``.
-"""
+SEND_TEXTS: Final = "echo.websocket.send_texts"
+"""A message that `echo.gateway.frames` takes in addition to ASGI's own: several texts that go out in one write. It says
+so by a key of this name in the scope's state."""
+
+TAKES_SEVERAL: Final = "echo.websocket.takes_several"
+"""A key of the message that accepts: messages that came together may be received together, as a list ``messages``."""
 
 FAULT: Final = close_of_failed_call(Status.INTERNAL, "the gateway failed")
 
@@ -61,15 +63,15 @@ class Socket:
         self._receive = receive
         self._send = send
         self._max_message_size = max_message_size
-        self._many = MANY in scope["state"]
-        self._came: list[str | bytes] = []  # Together with the last message; the next one is the last of them.
+        self._takes_texts = SEND_TEXTS in scope["state"]
+        self._received: deque[str | bytes] = deque()  # What came together with the last message: of one read at most.
 
     async def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Make the upgrade, with these headers in the response."""
         self.accepted = True
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
-        event: ASGISendEvent = {"type": "websocket.accept", "subprotocol": None, "headers": encoded}
-        await self._send(cast("ASGISendEvent", {**event, MANY: True}) if self._many else event)
+        accept = {"type": "websocket.accept", "subprotocol": None, "headers": encoded, TAKES_SEVERAL: True}
+        await self._send(cast("ASGISendEvent", accept))
 
     async def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Answer the handshake with an HTTP response instead of the upgrade."""
@@ -80,28 +82,31 @@ class Socket:
 
     async def receive(self) -> str | bytes | Literal[End.GONE, End.TOO_BIG]:
         """The next message, or that there will be none. Not to be called again after `End`."""
-        if not self._came:
+        if not self._received:
             event = await self._receive()
             if event["type"] != "websocket.receive":
                 self.closed = True
                 return End.GONE
             several = cast("list[str | bytes] | None", event.get("messages"))
             if several is None:
-                several = [only for only in (event.get("text"), event.get("bytes")) if only is not None]
-            if not several:
-                return End.TOO_BIG  # `echo.gateway.frames` has not kept it.
-            self._came = several[::-1]
-        message = self._came.pop()
-        # UTF-8 takes up to four bytes for a character: mostly there is no need to count.
-        if 4 * len(message) <= self._max_message_size:
-            return message
-        size = len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
-        return message if size <= self._max_message_size else End.TOO_BIG
+                return self._checked(event.get("text"), event.get("bytes"))
+            self._received.extend(several)
+        message = self._received.popleft()
+        return self._checked(message, None) if isinstance(message, str) else self._checked(None, message)
+
+    def _checked(self, text: str | None, octets: bytes | None) -> str | bytes | Literal[End.TOO_BIG]:
+        if text is not None:
+            # UTF-8 takes up to four bytes for a character: mostly there is no need to count.
+            size = len(text) if 4 * len(text) <= self._max_message_size or text.isascii() else len(text.encode())
+            return text if size <= self._max_message_size else End.TOO_BIG
+        if octets is not None and len(octets) <= self._max_message_size:
+            return octets
+        return End.TOO_BIG  # Without either: `echo.gateway.frames` has not kept it.
 
     async def send(self, texts: Sequence[str]) -> None:
         """Send text messages. Waits while the client takes none; does nothing once it is gone."""
-        if self._many:
-            await self._send(cast("ASGISendEvent", {"type": MANY, "texts": texts}))
+        if self._takes_texts:  # Also for one: it costs less than ASGI's own event, which wsproto writes.
+            await self._send(cast("ASGISendEvent", {"type": SEND_TEXTS, "texts": texts}))
             return
         for text in texts:
             await self._send({"type": "websocket.send", "bytes": None, "text": text})

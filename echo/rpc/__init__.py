@@ -15,7 +15,7 @@ from echo.rpc.server import Server, serve
 from echo.rpc.server_stream import ServerStream
 from echo.rpc.stubs import bind
 from echo.transport.keepalive import Keepalive
-from echo.transport.listener import open_tcp_listener
+from echo.transport.listener import open_tcp_listener, open_unix_listener
 from echo.wire.limits import Limits
 
 __all__ = [
@@ -36,5 +36,6 @@ __all__ = [
     "open_channel",
     "open_channel_over",
     "open_tcp_listener",
+    "open_unix_listener",
     "serve",
 ]

@@ -44,7 +44,8 @@ class ChannelOptions(TypedDict, total=False):
         health_service: Watch the health of this service ("" for the server as a whole) on each connection, and send no
             calls to a server that says it does not serve; a server without health service does. None, the default,
             for not watching. Only with ``round_robin``.
-        compression: How to compress messages, ``gzip`` or None; for calls that do not say so themselves.
+        compression: How to compress messages, ``gzip`` or None; for calls that do not say so themselves. It is done in
+            the event loop's own thread, and takes some 25 ms for a megabyte.
         codec: Messages to bytes and back; by default whatever has ``SerializeToString`` and ``FromString``.
         status_details_codec: For `GRPCError.details`, which are bytes otherwise.
         limits: What a connection may occupy.

@@ -37,7 +37,8 @@ async def _secure(stream: ByteStream, tls: ssl.SSLContext | None, name: str) -> 
         return await TLSStream.wrap(stream, hostname=name, ssl_context=tls, standard_compatible=False)
     except BaseException as error:
         await anyio.aclose_forcefully(stream)
-        if isinstance(error, ssl.SSLError | ssl.CertificateError):
+        # The last: the name is none that a certificate could have.
+        if isinstance(error, ssl.SSLError | ssl.CertificateError | ValueError):
             raise OSError(f"TLS handshake failed: {error}") from error
         if isinstance(error, anyio.BrokenResourceError | anyio.EndOfStream):
             raise OSError(f"TLS handshake failed: {error.__cause__ or 'the connection was closed'}") from error

@@ -139,6 +139,7 @@ async def _send_replies(
         try:  # As ``aclosing`` does, without its object in every idle stream.
             async for reply in replies:
                 await stream.send_message(reply)
+                del reply  # Not to be kept by every idle stream.
         finally:
             await replies.aclose()
     elif isinstance(replies, AsyncIterable):

@@ -32,7 +32,8 @@ class Health(HealthBase):
     """The health service; a service among others to the server that serves it.
 
     A watcher occupies what its stream does and the status it was last told: nothing is queued for it. Nothing here
-    waits but `watch`, so statuses can be set from any task of the event loop, also while it is being cancelled.
+    waits but `watch` and `drained`, so statuses can be set from any task of the event loop, also while it is being
+    cancelled.
 
     Args:
         services: Those it knows, all SERVING from the start; so is the server as a whole.
@@ -60,6 +61,11 @@ class Health(HealthBase):
         self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
         self._draining = True
         self._changed.set()
+
+    async def drained(self) -> None:
+        """Wait until it drains; for streams of others that would go on for ever."""
+        while not self._draining:
+            await self._changed.wait()
 
     async def check(self, health_check_request: HealthCheckRequest) -> HealthCheckResponse:
         """The service's status now.

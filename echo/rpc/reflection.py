@@ -1,10 +1,13 @@
 """``grpc.reflection`` v1 and v1alpha: grpclib's own services, over descriptors of ours.
 
-grpcurl, buf curl and the like ask these what a server offers and how its messages look.
+grpcurl, buf curl and the like ask these what a server offers and how its messages look. They may keep their stream open
+for as long as they like, to ask again; a drain must not wait for that.
 """
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final
 
+import anyio
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
@@ -14,6 +17,10 @@ from grpclib.reflection.v1 import reflection_pb2 as v1
 from grpclib.reflection.v1alpha import reflection_pb2 as v1alpha
 
 from echo.rpc.dispatch import Servable
+
+Until = Callable[[], Awaitable[None]]
+
+LAST_QUESTION: Final = 1.0  # Seconds a stream has for its next question when the server drains.
 
 _SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
@@ -39,7 +46,53 @@ class _Pool:
         return getattr(self._pool, name)
 
 
-def reflection(services: Iterable[Servable], descriptors: bytes) -> list[Servable]:
+class _Questions:
+    """The stream of a reflection call, as grpclib's handler uses it: its questions end when the server drains.
+
+    Not at once, as one may be on its way that the client sent before it could know of the drain.
+    """
+
+    def __init__(self, stream: Any, until: Until) -> None:
+        self._stream = stream
+        self._until = until
+        self.send_message = stream.send_message
+
+    def __aiter__(self) -> "_Questions":
+        return self
+
+    async def __anext__(self) -> object:
+        question = None
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._give_up, tasks.cancel_scope)
+            question = await self._stream.recv_message()
+            tasks.cancel_scope.cancel()
+        if question is None:
+            raise StopAsyncIteration
+        return question
+
+    async def _give_up(self, waiting: anyio.CancelScope) -> None:
+        await self._until()
+        await anyio.sleep(LAST_QUESTION)
+        waiting.cancel()
+
+
+class _V1(ReflectionV1):
+    until: Until
+
+    async def ServerReflectionInfo(self, stream: Any) -> None:  # noqa: N802 - grpclib's name
+        await super().ServerReflectionInfo(_Questions(stream, self.until))  # type: ignore[arg-type]
+
+
+class _V1Alpha(ReflectionV1Alpha):
+    until: Until
+
+    async def ServerReflectionInfo(self, stream: Any) -> None:  # noqa: N802 - grpclib's name
+        await super().ServerReflectionInfo(_Questions(stream, self.until))  # type: ignore[arg-type]
+
+
+def reflection(
+    services: Iterable[Servable], descriptors: bytes, *, until: Until = anyio.sleep_forever
+) -> list[Servable]:
     """The reflection services for these services and for themselves.
 
     Args:
@@ -47,6 +100,8 @@ def reflection(services: Iterable[Servable], descriptors: bytes) -> list[Servabl
         descriptors: A serialised ``FileDescriptorSet`` with the files of all of them, imports included, as
             ``protoc --descriptor_set_out --include_imports`` writes it. A service that is in none of them is listed,
             and found by nobody who asks what it looks like.
+        until: Returns when the server drains, such as `Health.drained`; then calls end, with OK, whose client has asked
+            nothing for a moment. By default they go on until the client or the drain's grace period ends them.
 
     Raises:
         google.protobuf.message.DecodeError: The descriptors are none.
@@ -61,4 +116,7 @@ def reflection(services: Iterable[Servable], descriptors: bytes) -> list[Servabl
         pool.AddSerializedFile(proto.SerializeToString())
     names = sorted({path.split("/")[1] for service in services for path in service.__mapping__()} | set(_SERVICES))
     finder = _Pool(pool)
-    return [ReflectionV1(_service_names=names, _pool=finder), ReflectionV1Alpha(_service_names=names, _pool=finder)]
+    found = _V1(_service_names=names, _pool=finder), _V1Alpha(_service_names=names, _pool=finder)
+    for service in found:
+        service.until = until
+    return list(found)

@@ -101,19 +101,21 @@ def _parse(text: str, default_port: int) -> Target:
             path = path[2:]
             if not path.startswith("/"):
                 raise ValueError(f"{text!r}: {UNIX}// must be followed by an absolute path")
+            path = "/" + path.lstrip("/")
         if not path or "\0" in path:
             raise ValueError(f"{text!r} names no Unix socket")
         return Target(path, None)
-    if _is_ipv6(text):
-        return Target(text, default_port)
+    bare = _is_ipv6(text)
     host, colon, port = text.rpartition(":")
-    if not colon or port.endswith("]"):
+    if not colon or port.endswith("]") or bare:
         host, port = text, str(default_port)
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
         if not _is_ipv6(host):
             raise ValueError(f"{text!r}: what stands in brackets is no IPv6 address")
-    elif not host or any(character in ":[]/@" or character.isspace() or character == "\0" for character in host):
+    elif not bare and (
+        not host or any(character in ":[]/@" or character.isspace() or character == "\0" for character in host)
+    ):
         raise ValueError(f"{text!r} is neither HOST, HOST:PORT, [IPV6]:PORT nor unix:PATH")
     if not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65_536):
         raise ValueError(f"{text!r}: {port!r} is no port")

@@ -1,16 +1,19 @@
 """The way to one address: a connection when somebody wants one, and a pause after it could not be had.
 
-    idle --connect()--> connecting --(the server's SETTINGS)--> [health unknown] --> ready --(GOAWAY, lost)--> idle
-                            |                                         |                ^
-                            +--(it fails)--> backing off --(time)--> idle         (Watch says so)
-                                                                      v                v
-                                                                       not serving
+    idle        --connect()-->                   connecting
+    connecting  --it failed-->                   backing off     --the pause is over-->  idle
+    connecting  --the server's SETTINGS came-->  ready
+    ready       --GOAWAY, or it was lost-->      idle
+
+Where health is watched, ``ready`` has two more states before and beside it: not known yet, and not serving. A
+connection that is lost in one of these leads to ``backing off``.
 
 Nothing happens by itself: an idle subchannel, or one whose pause is over, connects when a call makes the balancer ask
 it to. Its attempt, its connection and the watch over the server's health are tasks of the channel's nursery.
 """
 
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -24,6 +27,9 @@ from echo.transport.client import ClientSession
 from echo.transport.keepalive import Keepalive
 from echo.transport.signal import Signal
 from echo.wire.limits import Limits
+
+# With TLS 1.3 a server judges our certificate after the handshake is over for us, and not every one says what it found.
+HINT: Final = " right after the TLS handshake: it may want a certificate of ours, or another one"
 
 
 @dataclass(frozen=True)
@@ -147,7 +153,7 @@ class Subchannel:
         except TimeoutError:
             raise OSError(f"no answer within {common.timeout:g} s") from None
         if session.ending:
-            raise OSError(session.ending)
+            raise OSError(session.ending + (HINT if common.scheme == "https" and "TLS" not in session.ending else ""))
         return session
 
     async def _run(self, session: ClientSession) -> None:

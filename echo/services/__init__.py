@@ -30,4 +30,4 @@ def echo_services() -> EchoServices:
     echoes: list[Servable] = [EchoService(), StreamingEchoService()]
     health = Health(echoes)
     descriptors = files("echo.pb").joinpath("descriptors.binpb").read_bytes()
-    return EchoServices([*echoes, health, *reflection([*echoes, health], descriptors)], health)
+    return EchoServices([*echoes, health, *reflection([*echoes, health], descriptors, until=health.drained)], health)

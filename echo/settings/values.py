@@ -1,16 +1,14 @@
 """Text to value and back: the forms in which settings are written.
 
-Durations are Go's (``1h30m``), sizes take decimal and binary units (``4MiB``), switches and names are strict.
-Every ``to_...`` function takes what a person wrote, or a value of the right type from Python, and raises
-`ValueError` with the rest of a sentence that begins with the value: ``is not a port (0 to 65535)``.
-`echo.settings` puts the name and the value before it.
+Durations are Go's (``1h30m``), sizes take decimal and binary units (``4MiB``), switches and names are strict. Hosts,
+files and the like are in `echo.settings.addresses`. Every ``to_...`` function takes what a person wrote, or a value of
+the right type from Python, and raises `ValueError` with the rest of a sentence that begins with the value: ``is not a
+port (0 to 65535)``. `echo.settings` puts the name and the value before it.
 """
 
-import ipaddress
+import math
 import re
 from fractions import Fraction
-from pathlib import Path
-from urllib.parse import urlsplit
 
 NANOSECONDS = 10**9
 
@@ -42,10 +40,7 @@ _LARGEST = 2**32 - 1  # The length of a gRPC message is announced in four bytes.
 
 _MOST_DIGITS = 30  # More than any of these values needs; int() refuses thousands with an error of its own.
 
-_HOST_LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
-_ORIGIN_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-
+BALANCES = ("pick_first", "round_robin")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 LOG_FORMATS = ("auto", "console", "json")
 
@@ -71,19 +66,24 @@ def to_duration(value: object) -> float:
     raise ValueError("is not a duration (such as 10s, 1h30m or 500ms)")
 
 
-def to_positive_duration(value: object) -> float:
-    """Read a duration above zero, in seconds; like `to_duration` else."""
+def to_positive_duration(value: object, *, least: float = 0.0) -> float:
+    """Read a duration above zero, and of ``least`` seconds; like `to_duration` else."""
     seconds = to_duration(value)
     if seconds == 0:
         raise ValueError("is no time at all: must be more than 0s")
+    if seconds < least:
+        raise ValueError(f"is too short (at least {format_duration(least)})")
     return seconds
 
 
 def format_duration(seconds: float) -> str:
     """Write a duration in seconds as `to_duration` reads it: ``5400`` is ``1h30m``, ``0.5`` is ``500ms``.
 
-    Exact to the nanosecond; reading it again gives the same number for whatever `to_duration` returned.
+    Exact to the nanosecond; reading it again gives the same number for whatever `to_duration` returned, and
+    `to_duration_or_off`: infinity is ``off``.
     """
+    if seconds == math.inf:
+        return "off"
     rest = round(Fraction(seconds) * NANOSECONDS)
     if rest == 0:
         return "0s"
@@ -95,14 +95,32 @@ def format_duration(seconds: float) -> str:
     return text
 
 
-def to_size(value: object) -> int:
-    """Read the size of a message: ``4MiB``, ``1.5KiB``, ``1MB``, or a plain number of bytes.
+def to_duration_or_off(value: object, *, least: float = 0.0) -> float:
+    """Read what `to_positive_duration` does, or ``off``: it never ends then. ``infinite`` says the same; infinity."""
+    if isinstance(value, str) and value.lower() in {"off", "infinite"}:
+        return math.inf
+    if isinstance(value, float) and value == math.inf:
+        return value
+    try:
+        return to_positive_duration(value, least=least)
+    except ValueError as error:
+        raise ValueError(f"{error}, or off") from None
+
+
+def to_size(value: object, *, least: int = 1, most: int = _LARGEST, of: str = "a message") -> int:
+    """Read a size: ``4MiB``, ``1.5KiB``, ``1MB``, or a plain number of bytes.
+
+    Args:
+        value: What was written.
+        least: The smallest size taken, in bytes.
+        most: The largest, by default that of a gRPC message.
+        of: What it is the size of, for the error.
 
     Returns:
-        Bytes, at least 1.
+        Bytes.
 
     Raises:
-        ValueError: It is none, is no whole number of bytes, or is more than a gRPC message can have.
+        ValueError: It is none, is no whole number of bytes, or is out of bounds.
     """
     size: Fraction | int | None = None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -112,9 +130,27 @@ def to_size(value: object) -> int:
         size = Fraction(f"{whole}.{decimals or 0}") * _SIZE_UNITS[(unit or "b").lower()]
     if size is None or size != int(size):
         raise ValueError("is not a size (such as 4MiB, 64KiB, 1MB or a number of bytes)")
-    if not 1 <= size <= _LARGEST:
-        raise ValueError(f"is not a size that a message can have (1 to {_LARGEST} bytes)")
+    if not least <= size <= most:
+        raise ValueError(f"is not a size that {of} can have ({least} to {most} bytes)")
     return int(size)
+
+
+def to_count(value: object, *, least: int, most: int) -> int:
+    """Read a whole number from ``least`` to ``most``."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value, re.ASCII):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
+        return value
+    raise ValueError(f"is not a whole number from {least} to {most}")
+
+
+def to_mode(value: object) -> int:
+    """Read the permissions of a file as chmod takes them in digits: ``660``."""
+    if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value, re.ASCII):
+        value = int(value, 8)
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:
+        return value
+    raise ValueError("are no permissions (three octal digits, such as 660)")
 
 
 def format_size(size: int) -> str:
@@ -143,40 +179,11 @@ def to_bool(value: object) -> bool:
     raise ValueError("is neither true nor false")
 
 
-def to_port(value: object) -> int:
-    """Read a TCP port. Port 0 asks the operating system for a free one."""
-    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value, re.ASCII):
-        value = int(value)
-    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535:
+def to_balance(value: object) -> str:
+    """Read the name of a way to choose among servers."""
+    if isinstance(value, str) and value in BALANCES:
         return value
-    raise ValueError("is not a port (0 to 65535)")
-
-
-def to_host(value: object) -> str:
-    """Read a host name or an IP address, without scheme, brackets or port."""
-    if isinstance(value, str) and (_is_address(value) or _is_host_name(value)):
-        return value
-    raise ValueError("is not a host name or an IP address")
-
-
-def to_path(value: object) -> Path:
-    """Read the path of a file. Whether it is there shows when it is used."""
-    if isinstance(value, (str, Path)) and str(value) and "\0" not in str(value):
-        return Path(value)
-    raise ValueError("is not the path of a file")
-
-
-def to_origins(value: object) -> tuple[str, ...]:
-    """Read comma-separated origins (``https://example.com``), ``*`` for any, or ``null``.
-
-    Returns:
-        Each as browsers write it in ``Origin`` (RFC 6454 §6.2): lower case, without the default port.
-    """
-    if isinstance(value, str):
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    if isinstance(value, (list, tuple)):
-        return tuple(dict.fromkeys(_origin(part) for part in value))
-    raise ValueError("is not a list of origins")
+    raise ValueError(f"is neither {' nor '.join(BALANCES)}")
 
 
 def to_log_level(value: object) -> str:
@@ -206,37 +213,3 @@ def _nanoseconds(text: str) -> int | None:
         total += Fraction(f"{whole or 0}.{decimals or 0}") * _DURATION_UNITS[unit]
         position = match.end()
     return int(total) if position == len(text) > 0 else None
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ipaddress.ip_address(text)
-    except ValueError:
-        return False
-    return "\0" not in text  # Python takes anything as the zone of an IPv6 address.
-
-
-def _is_host_name(text: str) -> bool:
-    try:
-        encoded = text.encode("idna")  # As the resolver will do it; refuses what is too long.
-    except UnicodeError:
-        return False
-    return len(encoded) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in text.removesuffix(".").split("."))
-
-
-def _origin(value: object) -> str:
-    """One origin as a browser would write it."""
-    text = value.lower() if isinstance(value, str) else ""
-    if text in {"*", "null"}:
-        return text
-    try:
-        parts = urlsplit(text)
-        scheme, host, port = parts.scheme, parts.hostname or "", parts.port
-    except ValueError:  # Brackets that don't match, a port that is none.
-        scheme, host, port = "", "", None
-    if _ORIGIN_SCHEME.fullmatch(scheme) and (_is_host_name(host) or _is_address(host)):
-        bare = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
-        spelled = bare if port is None else f"{bare}:{port}"
-        if spelled == text:  # Nothing else was in it, such as a path or a user.
-            return bare if port == _DEFAULT_PORTS.get(scheme) else spelled
-    raise ValueError(f"holds {value!r}, which is not an origin (such as https://example.com, or * for any)")

@@ -49,6 +49,7 @@ class ClientSession(Session):
         self.retiring = False
         self.retired = anyio.Event()
         self.pinged_too_often = False
+        self._accusation = ""  # What the server ends the connection for, if it is more than a wish to.
         self._table: dict[int, ClientCall] = {}
         self._queue: deque[_Turn] = deque()  # Calls that wait for a stream, oldest first.
         self._handed_on = 0  # Streams given to queued calls whose tasks have not run yet.
@@ -149,7 +150,9 @@ class ClientSession(Session):
         self.retired.set()
         while self._queue:
             self._queue.popleft().set()
-        self._conclude_above(0, Trailers(Status.UNAVAILABLE, f"connection to {self.peer}: {self.ending}"))
+        self._conclude_above(
+            0, Trailers(Status.UNAVAILABLE, f"connection to {self.peer}: {self._accusation or self.ending}")
+        )
 
     def _conclude_above(self, last_stream_id: int, trailers: Trailers, *, unprocessed: bool = False) -> None:
         for call in [call for stream_id, call in self._table.items() if stream_id > last_stream_id]:
@@ -172,6 +175,8 @@ class ClientSession(Session):
             self._hand_on()
         elif isinstance(event, GoAwayReceived):
             self.pinged_too_often = event.debug_data == b"too_many_pings"
+            if event.error_code:
+                self._accusation = _describe(event)
             # RFC 9113 §6.8: nor were those above the last one that is named.
             self._conclude_above(event.last_stream_id, Trailers(Status.UNAVAILABLE, _describe(event)), unprocessed=True)
             self.retire()

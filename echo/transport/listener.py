@@ -1,31 +1,46 @@
-"""Listening sockets, plain or with TLS, that outlive a shortage of file descriptors."""
+"""Listening sockets, TCP or Unix, plain or with TLS, that outlive a shortage of file descriptors."""
 
 import errno
 import logging
+import os
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
+import anyio.to_thread
 from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
-from anyio.streams.tls import TLSStream
+
+from echo.transport.handshake import accept_tls
+
+if TYPE_CHECKING:
+    from echo.transport.unix import UnixPath
 
 log = logging.getLogger(__name__)
 
 HANDSHAKE_TIMEOUT: Final = 20.0  # Seconds a TLS handshake may take.
 RETRY_DELAY: Final = 0.1  # Seconds until accept is tried again after the process ran out of descriptors.
+BACKLOG: Final = 1024
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _GONE: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
 
 
-class TCPListener(Listener[ByteStream]):
+class StreamListener(Listener[ByteStream]):
     """Bound and listening; hands each accepted connection to a task of its own."""
 
-    def __init__(self, listeners: MultiListener[SocketStream], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self,
+        listeners: MultiListener[SocketStream],
+        tls: ssl.SSLContext | None,
+        handshake_timeout: float,
+        path: "UnixPath | None" = None,
+    ) -> None:
         self._listeners = listeners
         self._tls = tls
+        self._handshake_timeout = handshake_timeout
+        self._path = path
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
@@ -40,7 +55,10 @@ class TCPListener(Listener[ByteStream]):
                 accepting.start_soon(self._accept, listener, handler, task_group or accepting)
 
     async def aclose(self) -> None:
-        """Close the sockets."""
+        """Close the sockets; a Unix socket's path is gone then, unless somebody has put something else in its place."""
+        path, self._path = self._path, None  # Once: the file of another may have the same inode later.
+        if path is not None:
+            path.remove()
         await self._listeners.aclose()
 
     async def _accept(
@@ -63,10 +81,8 @@ class TCPListener(Listener[ByteStream]):
             await handler(stream)
             return
         try:
-            with anyio.fail_after(HANDSHAKE_TIMEOUT):
-                secure = await TLSStream.wrap(
-                    stream, server_side=True, ssl_context=self._tls, standard_compatible=False
-                )
+            with anyio.fail_after(self._handshake_timeout):
+                secure = await accept_tls(stream, self._tls)
         except (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream, TimeoutError, OSError) as error:
             log.info("TLS handshake failed: %s", str(error) or type(error).__name__)
             await anyio.aclose_forcefully(stream)
@@ -74,15 +90,53 @@ class TCPListener(Listener[ByteStream]):
             await handler(secure)
 
 
-async def open_tcp_listener(host: str, port: int, *, tls: ssl.SSLContext | None = None) -> TCPListener:
+async def open_tcp_listener(
+    host: str, port: int, *, tls: ssl.SSLContext | None = None, handshake_timeout: float = HANDSHAKE_TIMEOUT
+) -> StreamListener:
     """Bind and listen on every address of ``host``; port 0 picks a free one.
 
     Args:
         host: An address, a name, or "" for all interfaces.
         port: The port; ``listener.extra(anyio.abc.SocketAttribute.local_port)`` tells the real one.
         tls: Makes every connection TLS. Its ALPN protocols should be ``["h2"]``.
+        handshake_timeout: Seconds a TLS handshake may take.
 
     Raises:
         OSError: The address cannot be had.
     """
-    return TCPListener(await anyio.create_tcp_listener(local_host=host or None, local_port=port, backlog=1024), tls)
+    listeners = await anyio.create_tcp_listener(local_host=host or None, local_port=port, backlog=BACKLOG)
+    return StreamListener(listeners, tls, handshake_timeout)
+
+
+async def open_unix_listener(
+    path: str | os.PathLike[str],
+    *,
+    tls: ssl.SSLContext | None = None,
+    mode: int | None = None,
+    handshake_timeout: float = HANDSHAKE_TIMEOUT,
+) -> StreamListener:
+    """Bind and listen on a Unix socket at ``path``, which is there until the listener is closed.
+
+    A socket that nobody listens on any more, left behind by a process that was killed, is replaced.
+
+    Args:
+        path: Where; at most 107 bytes, in a folder that is there.
+        tls: Makes every connection TLS.
+        mode: The socket's permissions, before anybody can connect; by default what the umask leaves.
+        handshake_timeout: Seconds a TLS handshake may take.
+
+    Raises:
+        OSError: It cannot be had: EADDRINUSE when another process listens there, EEXIST when something else than a
+            socket is there, which is left alone.
+    """
+    from echo.transport.unix import UnixPath  # noqa: PLC0415 - Not every system has what it needs.
+
+    # In a thread: it may wait for another process that is just doing the same, and for the disk.
+    owned, bound = await anyio.to_thread.run_sync(UnixPath.bind, os.fspath(path), mode, BACKLOG)
+    try:
+        listener = await SocketListener.from_socket(bound)
+    except BaseException:
+        owned.remove()
+        bound.close()
+        raise
+    return StreamListener(MultiListener([listener]), tls, handshake_timeout, owned)

@@ -14,7 +14,7 @@ class Peer:
         self._cert = stream.extra(TLSAttribute.peer_certificate, None)
 
     def addr(self) -> tuple[str, int] | str | None:
-        """Host and port, a path for a Unix socket, None in memory."""
+        """Host and port; the path of a Unix socket, which is empty for a client's; None in memory."""
         return self._addr
 
     def cert(self) -> dict[str, Any] | None:
@@ -25,4 +25,4 @@ class Peer:
         if isinstance(self._addr, tuple):
             host, port = self._addr[:2]
             return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return self._addr or "memory"
+        return "memory" if self._addr is None else self._addr or "unix"

@@ -13,6 +13,7 @@ from typing import Final, TypeVar
 
 import anyio
 from anyio.abc import ByteStream
+from h2.errors import ErrorCodes
 
 from echo.transport.call import Call
 from echo.transport.keepalive import PING_DATA, Keepalive
@@ -83,7 +84,11 @@ class Session(ABC):
                     tasks.start_soon(self._keep_alive, self._keepalive)
                 with self._reading:
                     await self._read()
-                if self._reading.cancelled_caught:
+                if self._reading.cancelled_caught and not self.ending:
+                    self.connection.goaway(
+                        ErrorCodes.ENHANCE_YOUR_CALM if self._greeted else ErrorCodes.SETTINGS_TIMEOUT
+                    )
+                    self._bell.ring()
                     self.stop(f"the peer completed nothing within {self.limits.handshake_timeout:g} s")
                 tasks.cancel_scope.cancel()
         finally:
@@ -177,6 +182,8 @@ class Session(ABC):
                     self._writing.deadline = math.inf
                 elif not await self._bell.answer():
                     return
+        except anyio.EndOfStream:  # TLS tells a writer so, when the reader has found the connection unsound.
+            self.stop("the peer closed the connection")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
         except ssl.SSLError as error:

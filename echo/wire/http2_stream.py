@@ -43,6 +43,11 @@ class Stream(H2Stream):
             return self._inbound_window_manager.current_window_size
         return 0
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether its header list says how much DATA there will be (RFC 9113 §8.1.1)."""
+        return self._expected_content_length is not None
+
     def take(self, payload: bytes, *, end_stream: bool) -> list[Event]:
         """Take DATA within `room`.
 

@@ -19,6 +19,7 @@ from typing import IO
 
 ROOT = Path(__file__).parents[2]
 START_TIMEOUT = 30.0  # Seconds a process has to say where it listens; grpcio and uvicorn take a second to import.
+ORDER_TIMEOUT = 60.0  # Seconds an order may take; samples take one or two.
 
 _CORES = sorted(os.sched_getaffinity(0))
 SERVER_CORES = {_CORES[0]}
@@ -44,10 +45,36 @@ class Child:
         """CPU time so far, user and system, of all its threads, in nanoseconds."""
         return cpu_ns(self.pid)
 
+    def order(self, line: str) -> str:
+        """Write a line to it and wait for the one that it answers.
+
+        Raises:
+            RuntimeError: It ended, or was ended since it took longer than a minute.
+        """
+        with killed_after(ORDER_TIMEOUT, self.pid):
+            self.stdin.write(line + "\n")
+            self.stdin.flush()
+            answer = self.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"no answer to {line!r}")
+        return answer
+
 
 def cpu_ns(pid: int) -> int:
     """CPU time of a process so far, in nanoseconds. Raises OSError when there is no such process."""
     return time.clock_gettime_ns((~pid << 3) | 2)  # How Linux names the CPU clock of a process: clock_getcpuclockid(3).
+
+
+@contextmanager
+def killed_after(seconds: float, pid: int) -> Iterator[None]:
+    """Kill a child, whose end has not been waited for, if the block takes longer than that."""
+    watchdog = threading.Timer(seconds, os.kill, (pid, signal.SIGKILL))
+    watchdog.start()
+    try:
+        yield
+    finally:
+        watchdog.cancel()
+        watchdog.join()
 
 
 @contextmanager
@@ -71,17 +98,14 @@ def child(module: str, *arguments: str, cores: set[int] | None = None) -> Iterat
     command = [sys.executable, "-m", module, *arguments]
     with pinned(cores or SERVER_CORES):  # A child begins where its parent is, all its threads included.
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
-    watchdog = threading.Timer(START_TIMEOUT, process.kill)
     with process:
         try:
             assert process.stdin is not None
             assert process.stdout is not None
-            watchdog.start()
-            line = process.stdout.readline()
-            watchdog.cancel()
+            with killed_after(START_TIMEOUT, process.pid):
+                line = process.stdout.readline()
             if not line.strip().isdigit():
                 raise RuntimeError(f"{' '.join(command)} announced no port but {line!r}")
             yield Child(process.pid, int(line), process.stdin, process.stdout)
         finally:
-            watchdog.cancel()
             process.send_signal(signal.SIGKILL)

@@ -16,6 +16,7 @@ from tests.bench.processes import Child, child
 from tests.bench.raw_http2 import RawConnection
 
 STREAMED: Final = "streamed message"
+FEW: Final = "streamed message, sixteen on the way"
 PING_PONG: Final = "ping-pong on a stream"
 UNARY: Final = "unary call"
 UNARY_ALONE: Final = "unary call, one at a time"
@@ -41,7 +42,11 @@ def loads(server: Child, stack: ExitStack) -> dict[str, Load]:
     """The loads for one server; their connections end with the stack, and calls that failed are found then."""
     connection = stack.enter_context(RawConnection(server.port, BIDIRECTIONAL, STREAM_MESSAGE))
     stack.callback(connection.finish)
-    found: dict[str, Load] = {STREAMED: timed(connection.pour), PING_PONG: timed(connection.ping_pong)}
+    found: dict[str, Load] = {
+        STREAMED: timed(connection.pour),
+        FEW: timed(partial(connection.pour, in_flight=16)),
+        PING_PONG: timed(connection.ping_pong),
+    }
     if h2load.AVAILABLE:
         found[UNARY] = partial(unary, server.port, CONCURRENT)
         found[UNARY_ALONE] = partial(unary, server.port, 1)

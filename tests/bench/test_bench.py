@@ -1,15 +1,23 @@
-"""The benchmark: its peers do what they are compared in, its generators agree about it, and its tables say it."""
+"""The benchmark: what it compares does the same, its loads do what they count, and its samples mean what they say."""
 
-from collections.abc import Iterator
+import json
+import os
+import signal
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import trio
 
-from tests.bench import h2load, relays, report
-from tests.bench.figures import Sample, percentile
+from tests.bench import h2load, relays
+from tests.bench.clients import CLIENTS, count
+from tests.bench.figures import Contender, Load, Plan, Work, contest, percentile, take
+from tests.bench.fleet import Fleet
 from tests.bench.gateways import BACKEND, GATEWAYS, ROUTE
+from tests.bench.memory import resident
 from tests.bench.peers import BIDIRECTIONAL, PEERS
-from tests.bench.processes import child
+from tests.bench.processes import SERVER_CORES, child, killed_after
 from tests.bench.raw_http2 import RawConnection
 from tests.bench.raw_websocket import RawWebSocket
 from tests.bench.servers import STREAM_MESSAGE, check, unary
@@ -60,25 +68,74 @@ def test_percentiles_are_values_that_were_seen() -> None:
     assert percentile([], 0.5) == 0
 
 
-def sample(cost: float, p50: float = 0.0) -> Sample:
-    return Sample(cost, rate=1e6 / cost, busy=0.99, load=0.2, p50=p50, p99=p50 * 2)
+@pytest.mark.parametrize("name", CLIENTS)
+def test_every_client_does_what_it_is_told(backend: int, name: str) -> None:
+    with child("tests.bench.clients", name, str(backend)) as client:
+        assert json.loads(client.order("stream 50")) == []
+        assert json.loads(client.order("unary 25")) == []
+        assert len(json.loads(client.order("ping-pong 3"))) == 3
+        with pytest.raises(RuntimeError, match="no answer to 'dance 1'"):
+            client.order("dance 1")
 
 
-FIGURES = {
-    "call": {"echo": [sample(10), sample(30), sample(20)], "other": [sample(30, 7), sample(30, 8), sample(30, 9)]}
-}
+async def test_a_client_whose_messages_do_not_all_come_back_fails() -> None:
+    async def two() -> AsyncIterator[int]:
+        yield 1
+        yield 2
+
+    await count(two(), 2)
+    with pytest.raises(AssertionError):
+        await count(two(), 3)
 
 
-def test_ratios_are_of_medians_to_ours() -> None:
-    assert report.ratios(FIGURES, "echo").splitlines() == [
-        "| CPU for each | echo | other |",
-        "| --- | --- | --- |",
-        "| call | 1.00 | 1.50 |",
+def test_a_fleet_grows_over_connections_and_uses_all_its_streams() -> None:
+    with child("tests.bench.peers", "echo") as server, Fleet(server.port) as fleet:
+        before = resident(server.pid)
+        fleet.grow(3)
+        fleet.grow(250)
+        assert fleet.streams == 250
+        assert len(fleet.ping_pong(251)) == 251
+        fleet.bursts(110)
+        fleet.pour(300)
+        fleet.finish()
+        assert resident(server.pid) > before
+
+
+def test_a_process_is_on_the_core_it_was_given() -> None:
+    with child("tests.bench.peers", "grpcio.aio", cores=SERVER_CORES) as server:
+        threads = Path(f"/proc/{server.pid}/task").iterdir()
+        assert {frozenset(os.sched_getaffinity(int(thread.name))) for thread in threads} == {frozenset(SERVER_CORES)}
+
+
+def test_a_process_that_is_too_slow_is_ended() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process, killed_after(0.01, process.pid):
+        assert process.wait(20) == -signal.SIGKILL
+
+
+def test_samples_tell_cost_rate_latency_and_load() -> None:
+    clock = iter([1_000, 41_000])
+    taken = take(lambda items: Work(500, [1_000 * item for item in range(items)]), 10, lambda: next(clock))
+    assert taken.cost == 4.0
+    assert (taken.p50, taken.p99) == (5.0, 9.0)
+    assert taken.busy / taken.load == pytest.approx(80)
+
+
+def test_contenders_take_turns_and_are_measured_alike() -> None:
+    runs: list[tuple[str, str, int]] = []
+
+    def load(peer: str, what: str) -> Load:
+        def run(items: int) -> Work:
+            runs.append((peer, what, items))
+            return Work(1)
+
+        return run
+
+    contenders = [
+        Contender(peer, lambda: 0, {what: load(peer, what) for what in ("stream", "unary")}) for peer in ("a", "b")
     ]
-
-
-def test_details_give_range_rate_latency_and_who_was_busy() -> None:
-    assert report.details(FIGURES).splitlines()[2:] == [
-        "| call | echo | 20.0 (10.0-30.0) | 50,000 |  |  | 99% | 20% |",
-        "| call | other | 30.0 (30.0-30.0) | 33,333 | 8 | 16 | 99% | 20% |",
-    ]
+    figures = contest(contenders, Plan(rounds=2, seconds=0.0))
+    assert {what: {peer: len(samples) for peer, samples in by.items()} for what, by in figures.items()} == {
+        what: {"a": 2, "b": 2} for what in ("stream", "unary")
+    }
+    measured = [(what, peer) for peer, what, _ in runs[-8:]]
+    assert measured == [("stream", "a"), ("stream", "b"), ("unary", "a"), ("unary", "b")] * 2

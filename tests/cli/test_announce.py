@@ -44,6 +44,34 @@ def test_the_gateway_is_announced_with_the_server_it_calls(capsys: pytest.Captur
     ]
 
 
+def test_a_server_on_a_unix_socket_is_announced_by_its_path(capsys: pytest.CaptureFixture[str]) -> None:
+    settings = load_settings({}, grpc_server_bind="unix:/run/my echo.sock")
+    with structlog.testing.capture_logs() as events:
+        announce_server(settings, None, 5)
+    assert [event.get("address", event.get("port")) for event in events] == ["unix:/run/my echo.sock", 5]
+    assert capsys.readouterr().out.splitlines() == [
+        "gRPC server on unix:/run/my echo.sock (plain text)",
+        """  try: grpcurl -plaintext -d '{"message":"hi"}' -unix '/run/my echo.sock' com.gopay.echo.Server/GetReply""",
+        "health of the gRPC server on port 5 (plain text)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("host", "servers"),
+    [
+        ("a,b:1", "a:8081, b:1"),
+        ("[::1]:1,[::1]", "[::1]:1, [::1]:8081"),
+        ("unix:/run/echo.sock", "unix:/run/echo.sock"),
+    ],
+)
+def test_the_gateway_is_announced_with_every_server_it_may_call(
+    host: str, servers: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with structlog.testing.capture_logs():
+        announce_gateway(load_settings({}, grpc_server_host=host), 5)
+    assert capsys.readouterr().out.splitlines()[0] == f"gateway on http://0.0.0.0:5 (calls {servers})"
+
+
 @pytest.mark.parametrize(
     ("host", "text"), [("localhost", "localhost:1"), ("127.0.0.1", "127.0.0.1:1"), ("::1", "[::1]:1")]
 )
@@ -61,11 +89,18 @@ def test_a_gateway_calls_the_server_beside_it_where_that_listens(bind: str, host
     assert settings.grpc_client_server_name is None
 
 
+def test_a_gateway_calls_the_server_beside_it_on_its_unix_socket() -> None:
+    settings = calling_beside(load_settings({}, grpc_server_bind="unix:/run/echo.sock"), None)
+    assert settings.grpc_server_host == "unix:/run/echo.sock"
+
+
 @pytest.mark.parametrize(
     ("given", "name"),
     [
         ({}, "localhost"),
         ({"grpc_server_host": "echo.example"}, "echo.example"),
+        ({"grpc_server_host": "echo.example:5,other.example"}, "echo.example"),
+        ({"grpc_server_host": "unix:/run/echo.sock"}, "localhost"),
         ({"grpc_client_server_name": "other.example"}, "other.example"),
         ({"grpc_client_insecure": "true"}, None),
     ],

@@ -74,6 +74,35 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
             "serve --grpc-server-bind 192.0.2.1 --grpc-server-port 0",
             "cannot listen on 192.0.2.1:0 (--grpc-server-bind, --grpc-server-port): Cannot assign requested address",
         ),
+        (
+            "gateway --http-cert /no/cert.pem --http-key /no/key.pem",
+            "--http-cert: '/no/cert.pem' cannot be read: No such file or directory",
+        ),
+        ("up --http-key k.pem", "--http-key: needs HTTP_CERT beside it"),
+        (
+            "serve --grpc-server-bind unix:/no/echo.sock",
+            "cannot listen on unix:/no/echo.sock (--grpc-server-bind): No such file or directory",
+        ),
+        (
+            "serve --grpc-server-bind unix:/",
+            "cannot listen on unix:/ (--grpc-server-bind): Something that is no socket is in its place",
+        ),
+        (
+            "gateway --grpc-server-host a:1,b --grpc-server-port 0",
+            "--grpc-server-port: 0 is no port that the gateway can call",
+        ),
+        (
+            "serve --grpc-max-concurrent-streams 0",
+            "--grpc-max-concurrent-streams: '0' is not a whole number from 1 to 1000000",
+        ),
+        (
+            "serve --grpc-stream-window 2MiB --grpc-connection-window 1MiB",
+            "--grpc-stream-window: can't be more than --grpc-connection-window",
+        ),
+        (
+            "up --grpc-client-keepalive --grpc-server-min-ping-interval 5m",
+            "GRPC_CLIENT_KEEPALIVE_TIME: 10s is more often than --grpc-server-min-ping-interval permits, 5m",
+        ),
         ("up --grpc-server-tls", "--grpc-server-tls: needs GRPC_SERVER_CERT and its key in this process"),
         (
             "up --grpc-server-cert c --grpc-server-key k",

@@ -73,6 +73,7 @@ async def test_a_peer_that_takes_nothing_is_dropped_though_a_send_to_it_is_stuck
 
 
 async def test_a_peer_that_reads_slowly_is_alive(clock: trio.testing.MockClock) -> None:
+    clock.autojump_threshold = 0.25  # Real time in which the kernel looks again at a window that was shut.
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, SERVER) as socket:
         await socket.send(HELLO)

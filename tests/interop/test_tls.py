@@ -1,9 +1,6 @@
-"""TLS on real sockets: our server with grpcio's client and our client with grpcio's server, and what goes wrong."""
+"""TLS on real sockets: our server with grpcio's client and our client with grpcio's server."""
 
-import math
-import ssl
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from functools import partial
 
 import grpc
@@ -11,25 +8,27 @@ import pytest
 import trio
 import trio.testing
 
-from echo.pb.com.gopay.echo import Message, Response
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
-from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Server, Status, open_channel
+from echo.rpc import Cardinality, Channel, ClientStream, Server, open_channel
 from echo.services import echo_services
-from echo.transport.listener import HANDSHAKE_TIMEOUT
 from tests.support import grpcio
 from tests.support.gateway import gateway_to, http_get
-from tests.support.grpcio import PATIENCE, Client, Dynamic, grpcio_client, grpcio_server, in_thread
-from tests.support.leaks import no_leaks, settles
-from tests.support.recording import REPLIES, SENDING, SLEEPING, WAIT, Recorder
+from tests.support.grpcio import PATIENCE, Client, Dynamic, in_thread
+from tests.support.leaks import settles
+from tests.support.recording import REPLIES, SENDING, SLEEPING, WAIT
 from tests.support.services import UNARY, BytesCodec, BytesStream, Service, path, unary
-from tests.support.serving import LOOPBACK, serving
+from tests.support.serving import LOOPBACK
 from tests.support.tls import (
     CLIENT_NAME,
     OTHER_NAME,
     Certificates,
+    channel_to,
+    get_reply,
     grpcio_tls_client,
     grpcio_tls_server,
+    our_server,
     serving_tls,
+    stock_refusal,
 )
 
 BIDI = Cardinality.STREAM_STREAM
@@ -49,77 +48,11 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
-class Ours:
-    """Our server with everything these tests call.
-
-    Attributes:
-        server: The server.
-        recorder: What its test methods saw.
-        port: Where it listens.
-    """
-
-    port: int
-
-    def __init__(self) -> None:
-        self.recorder = Recorder()
-        self.server = Server([*echo_services().services, self.recorder])
-
-
-@asynccontextmanager
-async def our_server(context: ssl.SSLContext) -> AsyncIterator[Ours]:
-    """It runs while the block does, and leaves nothing."""
-    ours = Ours()
-    async with no_leaks(descriptors=False) as leaks, serving_tls(ours.server, context) as ours.port:
-        leaks.watch(ours.server)
-        yield ours
-
-
-@asynccontextmanager
-async def channel_to(
-    port: int, context: ssl.SSLContext | None, *, server_hostname: str | None = None
-) -> AsyncIterator[Channel]:
-    """Our client; it runs while the block does, and leaves nothing."""
-    async with (
-        no_leaks(descriptors=False) as leaks,
-        open_channel(LOOPBACK, port, tls=context, server_hostname=server_hostname) as channel,
-    ):
-        leaks.watch(channel)
-        yield channel
-
-
-async def get_reply(channel: Channel, text: str) -> str:
-    """The unary echo, by our client."""
-    async with channel.request("/com.gopay.echo.Server/GetReply", UNARY, Message, Response, timeout=PATIENCE) as stream:
-        await stream.send_message(Message(text))
-        reply = await stream.recv_message()
-        assert reply is not None
-        return reply.response
-
-
 def request(
     channel: Channel, kind: Cardinality, metadata: Mapping[str, str] | None = None
 ) -> ClientStream[StreamMessage, StreamResponse]:
     """A call of a streaming echo, by our client."""
     return channel.request(ECHO_PATHS[kind], kind, StreamMessage, StreamResponse, metadata=metadata, timeout=PATIENCE)
-
-
-async def refusal(port: int, context: ssl.SSLContext | None, *, server_hostname: str | None = None) -> str:
-    """Why our client cannot call; that it says so as UNAVAILABLE is taken for granted."""
-    async with channel_to(port, context, server_hostname=server_hostname) as channel:
-        with trio.fail_after(10), pytest.raises(GRPCError) as raised:
-            await get_reply(channel, "anybody?")
-    assert raised.value.status is Status.UNAVAILABLE
-    assert raised.value.message is not None
-    assert f"{LOOPBACK}:{port}" in raised.value.message
-    return raised.value.message
-
-
-async def stock_refusal(client: Client) -> None:
-    """See to it that a stock client cannot call."""
-    call = client.get_reply.future(grpcio.Message(message="anybody?"), timeout=10)
-    with pytest.raises(grpc.RpcError) as raised:
-        await in_thread(call.result)
-    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def stock_reply(client: Client, text: str = "hi") -> None:
@@ -365,95 +298,3 @@ async def test_the_gateway_calls_by_its_settings(
         answer = await http_get(gateway.port, "/grpc/hello")
     assert answer.status == status, answer.body
     assert (b"from server:hello" in answer.body) == (status == 200)
-
-
-# What goes wrong
-
-
-async def test_our_client_says_what_is_wrong_with_the_server_s_certificate(certificates: Certificates) -> None:
-    async with our_server(certificates.serving()) as ours:
-        port = ours.port
-        assert "certificate" in await refusal(port, certificates.calling(ca=certificates.strange_ca))
-        assert "mismatch" in await refusal(port, certificates.calling(), server_hostname=OTHER_NAME)
-        assert ours.server.connections == 0
-    async with our_server(certificates.serving(certificates.misnamed)) as ours:
-        assert "mismatch" in await refusal(ours.port, certificates.calling())
-        async with channel_to(ours.port, certificates.calling(), server_hostname=OTHER_NAME) as channel:
-            assert await get_reply(channel, "found") == "from server:found"
-
-
-@pytest.mark.parametrize("name", [OTHER_NAME, "no..name"])
-async def test_a_handshake_that_fails_leaves_no_socket_open(certificates: Certificates, name: str) -> None:
-    server = Server(echo_services().services)
-    async with no_leaks() as leaks, serving_tls(server, certificates.serving()) as port:
-        leaks.watch(server)
-        async with open_channel(LOOPBACK, port, tls=certificates.calling(), server_hostname=name) as channel:
-            with pytest.raises(GRPCError) as raised:
-                await get_reply(channel, "anybody?")
-            assert raised.value.status is Status.UNAVAILABLE
-            await leaks.no_connections()
-
-
-async def test_plain_text_on_a_tls_port_is_refused_and_the_server_lives_on(certificates: Certificates) -> None:
-    async with our_server(certificates.serving()) as ours:
-        assert "closed the connection" in await refusal(ours.port, None)
-        async with grpcio_client(ours.port) as plain:
-            await stock_refusal(plain)
-        async with channel_to(ours.port, certificates.calling()) as channel:
-            assert await get_reply(channel, "still there?") == "from server:still there?"
-    async with grpcio_tls_server(certificates.grpcio_serving()) as server:
-        await refusal(server.port, None)
-
-
-async def test_tls_on_a_plain_text_port_is_refused_and_the_server_lives_on(certificates: Certificates) -> None:
-    server = Server(echo_services().services)
-    async with serving(server) as port:
-        assert "TLS handshake failed" in await refusal(port, certificates.calling())
-        async with grpcio_tls_client(port, certificates.grpcio_calling()) as client:
-            await stock_refusal(client)
-        async with channel_to(port, None) as channel:
-            assert await get_reply(channel, "still there?") == "from server:still there?"
-    async with grpcio_server() as stock:
-        assert "TLS handshake failed" in await refusal(stock.port, certificates.calling())
-
-
-@pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01\x00"], ids=["nothing", "half a ClientHello"])
-async def test_a_handshake_that_never_completes_is_given_up(
-    certificates: Certificates, said: bytes, mock_clock: trio.testing.MockClock
-) -> None:
-    async with our_server(certificates.serving()) as ours:
-        async with await trio.open_tcp_stream(LOOPBACK, ours.port) as stalled:
-            if said:
-                await stalled.send_all(said)
-            async with channel_to(ours.port, certificates.calling()) as channel:
-                assert await get_reply(channel, "meanwhile") == "from server:meanwhile"
-            started = trio.current_time()
-            mock_clock.autojump_threshold = 0.01
-            try:
-                assert await stalled.receive_some(1) == b""
-            except trio.BrokenResourceError:  # Closed with bytes unread, which TCP tells by a reset.
-                assert said
-            assert trio.current_time() - started == pytest.approx(HANDSHAKE_TIMEOUT, abs=0.1)
-            mock_clock.autojump_threshold = math.inf
-        async with channel_to(ours.port, certificates.calling()) as channel:
-            assert await get_reply(channel, "still there?") == "from server:still there?"
-
-
-async def test_a_server_that_never_completes_the_handshake_is_given_up(
-    certificates: Certificates, autojump_clock: trio.testing.MockClock
-) -> None:
-    async def silence(stream: trio.SocketStream) -> None:
-        async for _ in stream:
-            pass
-
-    (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, silence, [listener])
-        port = listener.socket.getsockname()[1]
-        async with open_channel(LOOPBACK, port, tls=certificates.calling(), connect_timeout=7) as channel:
-            with pytest.raises(GRPCError) as raised:
-                await get_reply(channel, "anybody?")
-        assert raised.value.status is Status.UNAVAILABLE
-        assert raised.value.message == f"cannot connect to {LOOPBACK}:{port}: no answer within 7 s"
-        assert trio.current_time() == pytest.approx(7, abs=0.5)
-        nursery.cancel_scope.cancel()

@@ -11,6 +11,9 @@ import trio.testing
 from echo.rpc import GRPCError, Status
 from echo.rpc.backoff import MAX_BACKOFF, MIN_BACKOFF
 from echo.rpc.balancer import STAGGER
+from echo.rpc.subchannel import Connecting, Subchannel
+from echo.transport.client import ClientSession
+from echo.wire.limits import Limits
 from tests.support.fleet import a_fleet, shares, who
 from tests.support.services import Run
 
@@ -216,8 +219,10 @@ def test_a_call_that_a_server_refuses_goes_to_another(run: Run) -> None:
         async with a_fleet("a", "b", "c", balance="round_robin") as (fleet, channel):
             fleet["a"].refuses = True
             await who(channel)
+            await anyio.wait_all_tasks_blocked()
+            fleet["a"].refused = 0
             answers = await shares(channel, 30)
-            assert fleet["a"].refused >= 10  # Its share, each time to no avail,
+            assert fleet["a"].refused == 10  # Its share, each once and not again,
             assert answers.keys() == {"b", "c"}
             assert min(answers.values()) >= 10  # which the others have besides theirs.
 
@@ -246,6 +251,25 @@ async def test_nobody_connects_while_nobody_calls(autojump_clock: trio.abc.Clock
         fleet["b"].die()
         await trio.sleep(100)
         assert len(fleet["b"].attempts) == 1
+
+
+async def test_a_connection_that_comes_about_just_as_it_is_given_up_is_closed() -> None:
+    async with a_fleet("a") as (fleet, _), anyio.create_task_group() as tasks:
+        common = Connecting(tasks, "http", Limits(), None, 20)
+
+        async def give_up(subchannel: Subchannel, session: ClientSession) -> None:
+            await session.ready.wait()
+            subchannel.disconnect()
+
+        for _ in range(20):  # Of the two who wait for it, now one runs first and now the other.
+            subchannel = Subchannel(fleet["a"].endpoint(), common)
+            subchannel.connect()
+            while not common.sessions:
+                await trio.lowlevel.checkpoint()
+            (session,) = common.sessions
+            tasks.start_soon(give_up, subchannel, session)
+            await trio.testing.wait_all_tasks_blocked()
+            assert not common.sessions
 
 
 async def test_leaving_the_block_gives_up_every_attempt() -> None:

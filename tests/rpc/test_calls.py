@@ -16,10 +16,14 @@ from grpclib.events import (
     SendTrailingMetadata,
     listen,
 )
+from h2.errors import ErrorCodes
 from multidict import MultiDict
 
-from echo.rpc import Channel, GRPCError, ProtocolError, Server, Status, StreamTerminatedError
+from echo.rpc import Channel, GRPCError, Limits, ProtocolError, Server, Status, StreamTerminatedError
 from echo.rpc.testing import memory_channel, memory_channel_to
+from echo.transport.memory import memory_stream_pair
+from echo.wire.client import ClientConnection
+from echo.wire.head import Request
 from tests.support.services import (
     BIDI,
     CLIENT_STREAM,
@@ -30,6 +34,7 @@ from tests.support.services import (
     BytesStream,
     Service,
     call,
+    path,
     unary,
 )
 
@@ -350,6 +355,24 @@ def test_the_deadline_cancels_the_handler_and_fails_the_call(run: Run) -> None:
     run(main)
 
 
+def test_a_deadline_that_passed_is_told_once(run: Run) -> None:
+    async def wait(stream: BytesStream) -> None:
+        await anyio.sleep_forever()
+
+    async def main() -> None:
+        async with memory_channel([Service(Wait=(BIDI, wait))], codec=CODEC) as channel:
+            async with call(channel, "Wait", BIDI, timeout=0.05) as stream:
+                await stream.send_message(b"")
+                with pytest.raises(GRPCError, match="DEADLINE_EXCEEDED"):
+                    await stream.recv_message()
+            async with call(channel, "Wait", BIDI, timeout=0.05) as stream:
+                with pytest.raises(GRPCError, match="DEADLINE_EXCEEDED"):
+                    for _ in range(100):  # More than the windows hold.
+                        await stream.send_message(bytes(10_000))
+
+    run(main)
+
+
 def test_leaving_the_block_early_cancels_the_handler(run: Run) -> None:
     async def main() -> None:
         cancelled = anyio.Event()
@@ -390,6 +413,41 @@ def test_a_server_that_ends_early_with_ok_refuses_further_messages_only(run: Run
                 with pytest.raises(StreamTerminatedError):
                     await stream.send_message(b"b")
             assert channel.calls == 0
+
+    run(main)
+
+
+def test_a_half_close_with_a_reset_right_behind_is_no_end_to_the_handler(run: Run) -> None:
+    async def main() -> None:
+        waiting, over = anyio.Event(), anyio.Event()
+        told: list[str] = []
+
+        async def wait(stream: BytesStream) -> None:
+            waiting.set()
+            try:
+                await stream.recv_message()
+                told.append("the end")
+            except anyio.get_cancelled_exc_class():
+                told.append("cancelled")
+                raise
+            finally:
+                over.set()
+
+        ours, theirs = memory_stream_pair()
+        client = ClientConnection(Limits())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(Server([Service(Wait=(BIDI, wait))], codec=CODEC).serve_connection, theirs)
+            client.start()
+            stream_id = client.open(Request(path("Wait")))
+            await ours.send(client.take_output())
+            await waiting.wait()
+            client.half_close(stream_id)
+            end = client.take_output()
+            client.reset(stream_id, ErrorCodes.CANCEL)
+            await ours.send(end + client.take_output())  # As haproxy does when its client has reset a call.
+            await over.wait()
+            await ours.aclose()
+        assert told == ["cancelled"]
 
     run(main)
 

@@ -269,3 +269,13 @@ async def test_a_server_that_dies_before_it_said_anything_is_left_alone_for_a_wh
         with pytest.raises(GRPCError, match="DEADLINE_EXCEEDED"):
             await who(channel, wait_for_ready=True, timeout=60)
         assert 20 < len(fleet["a"].attempts) < 60
+        healths.say(0, SERVES)
+        healths.when_asked = lambda: None
+        assert await who(channel, wait_for_ready=True) == "a"
+        fleet["a"].die()
+        fleet["a"].attempts.clear()
+        for _ in range(20):  # It has served, so all is forgiven, and it is tried again soon.
+            with pytest.raises(GRPCError):
+                await who(channel)
+            await trio.sleep(0.01)
+        assert len(fleet["a"].attempts) > 1

@@ -70,6 +70,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "open_channel",
         "open_channel_over",
         "open_tcp_listener",
+        "open_unix_listener",
         "serve",
     }
     for name in echo.rpc.__all__:

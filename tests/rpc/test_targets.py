@@ -47,13 +47,20 @@ def test_these_are_hosts(text: str | list[str], targets: list[Target]) -> None:
     "text",
     [
         "", ",", "a,", " ", "a b", ":1", "a:", "a:0", "a:65536", "a:000001", "a:http", "a:-1", "a:+1", "a:²", "a:1:2",
-        "[::1", "::1]", "[a]", "[a]:1", "[]:1", "[::1]1", "[::1]:", "http://a", "a/b", "user@a",
+        "fe80::1:65000", "[::1", "::1]", "[a]", "[a]:1", "[]:1", "[::1]1", "[::1]:", "http://a", "a/b", "user@a",
         "unix:", "unix://host/path", "unix:\0x", [],
     ],
 )  # fmt: skip
 def test_these_are_none_and_that_is_told(text: str | list[str]) -> None:
     with pytest.raises(ValueError, match=r"HOST|no port|brackets|Unix socket|absolute path|no host"):
         parse_targets(text, 8081)
+
+
+@pytest.mark.parametrize("port", [-1, 0, 65_536])
+@pytest.mark.parametrize("host", ["localhost", "::1", "[::1]"])
+def test_neither_is_a_port_that_there_is_not(host: str, port: int) -> None:
+    with pytest.raises(ValueError, match=f"'{port}' is no port"):
+        parse_targets(host, port)
 
 
 @given(st.lists(TARGETS, min_size=1, max_size=5, unique=True), PORTS)

@@ -42,7 +42,8 @@ class Host:
 
     def __init__(self, name: str, tasks: TaskGroup, services: Sequence[Servable]) -> None:
         self.name = name
-        self.server = Server([Service(Name=(UNARY, self._name)), *services], codec=CODEC)
+        self._services = [Service(Name=(UNARY, self._name)), *services]
+        self.server = Server(self._services, codec=CODEC)
         self.attempts: list[float] = []
         self.given_up = 0
         self.down = False
@@ -72,7 +73,7 @@ class Host:
                 self.given_up += 1
                 raise
         ours, theirs = memory_stream_pair(100)
-        self._tasks.start_soon(self._turn_away if self.refuses else self._serve, theirs)
+        self._tasks.start_soon(self._serve, theirs)
         return ours
 
     def die(self) -> None:
@@ -84,10 +85,18 @@ class Host:
     def come_back(self) -> None:
         self.down = False
 
+    async def roll_over(self) -> None:
+        """Drain the server; another takes its place."""
+        old, self.server = self.server, Server(self._services, codec=CODEC)
+        await old.drain(60)
+
     async def _serve(self, stream: MemoryStream) -> None:
         with anyio.CancelScope() as scope:
             self._connections.add(scope)
-            await self.server.serve_connection(stream)
+            if self.refuses:
+                await self._turn_away(stream)
+            else:
+                await self.server.serve_connection(stream)
         self._connections.discard(scope)
 
     async def _name(self, stream: BytesStream) -> None:

@@ -124,12 +124,14 @@ class GrpcioServer:
         gate: What unary handlers wait for before they reply; open unless closed by a test.
     """
 
-    def __init__(self, port: int, workers: int) -> None:
+    def __init__(self, port: int, workers: int, compression: grpc.Compression | None = None) -> None:
         self.calls = Calls()
         self.gate = threading.Event()
         self.gate.set()
         self._token = trio.lowlevel.current_trio_token()
-        self._server = grpc.server(ThreadPoolExecutor(workers), options=[("grpc.so_reuseport", 0)])
+        self._server = grpc.server(
+            ThreadPoolExecutor(workers), options=[("grpc.so_reuseport", 0)], compression=compression
+        )
         self._server.add_generic_rpc_handlers(
             [
                 grpc.method_handlers_generic_handler(
@@ -244,9 +246,11 @@ def _response(stream_id: str, number: int, text: str) -> Dynamic:
 
 
 @asynccontextmanager
-async def grpcio_server(port: int = 0, *, workers: int = 16) -> AsyncIterator[GrpcioServer]:
+async def grpcio_server(
+    port: int = 0, *, workers: int = 16, compression: grpc.Compression | None = None
+) -> AsyncIterator[GrpcioServer]:
     """A stock server while the block runs; its running calls end with it."""
-    server = GrpcioServer(port, workers)
+    server = GrpcioServer(port, workers, compression)
     try:
         yield server
     finally:

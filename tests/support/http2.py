@@ -1,5 +1,6 @@
 """An HTTP/2 client on trio, as low as h2 itself, for requests and for WebSockets over it (RFC 8441)."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -20,9 +21,14 @@ Headers = list[tuple[str, str]]
 
 
 class HTTP2:
-    """A connection; one task at a time may use it."""
+    """A connection; one task at a time may use it.
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    Attributes:
+        scheme: ``http`` or ``https``.
+    """
+
+    def __init__(self, stream: trio.abc.Stream, scheme: str = "http") -> None:
+        self.scheme = scheme
         self._stream = stream
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
         self._connection = h2.connection.H2Connection(config)
@@ -66,7 +72,7 @@ class HTTP2:
         await self.flush()
 
     async def get(self, path: str, headers: Headers | None = None) -> tuple[int, bytes]:
-        head = [(":method", "GET"), (":scheme", "http"), (":authority", "gateway.test"), (":path", path)]
+        head = [(":method", "GET"), (":scheme", self.scheme), (":authority", "gateway.test"), (":path", path)]
         stream_id = await self.request([*head, *(headers or [])])
         while stream_id not in self.over:
             await self.receive()
@@ -163,7 +169,7 @@ async def websocket_over(http2: HTTP2, target: str, headers: Headers | None = No
     head = [
         (":method", "CONNECT"),
         (":protocol", "websocket"),
-        (":scheme", "http"),
+        (":scheme", http2.scheme),
         (":path", target),
         (":authority", "gateway.test"),
         ("sec-websocket-version", "13"),
@@ -175,10 +181,16 @@ async def websocket_over(http2: HTTP2, target: str, headers: Headers | None = No
 
 
 @asynccontextmanager
-async def open_http2(port: int) -> AsyncIterator[HTTP2]:
-    """A connection to the loopback in plain text, with prior knowledge (RFC 9113 §3.3)."""
-    async with await trio.open_tcp_stream(LOOPBACK, port) as stream:
-        connection = HTTP2(stream)
+async def open_http2(port: int, tls: ssl.SSLContext | None = None) -> AsyncIterator[HTTP2]:
+    """A connection to the loopback: in plain text with prior knowledge (RFC 9113 §3.3), or as TLS negotiates it."""
+    stream: trio.abc.Stream = await trio.open_tcp_stream(LOOPBACK, port)
+    if tls is not None:
+        tls.set_alpn_protocols(["h2", "http/1.1"])
+        stream = secure = trio.SSLStream(stream, tls, server_hostname=LOOPBACK, https_compatible=True)
+        await secure.do_handshake()
+        assert secure.selected_alpn_protocol() == "h2"
+    async with stream:
+        connection = HTTP2(stream, "http" if tls is None else "https")
         await connection.flush()
         await connection.receive()  # The server's SETTINGS, which permit an extended CONNECT.
         yield connection

@@ -1,6 +1,7 @@
 """Two real connections of the wire, client and server, that hand each other their bytes: no sockets, no event loop."""
 
-from collections.abc import Iterable, Iterator
+import struct
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeVar
 
 from hyperframe.frame import Frame
@@ -56,6 +57,12 @@ def frames(data: bytes) -> Iterator[Frame]:
         frame.parse_body(memoryview(data[9 : 9 + size]))
         yield frame
         data = data[9 + size :]
+
+
+def settings(values: Mapping[int, int]) -> bytes:
+    """A SETTINGS frame, whose names may be of 16 bits (RFC 9113 §6.5.1); hyperframe cuts them to 8."""
+    body = b"".join(struct.pack(">HL", name, value) for name, value in values.items())
+    return len(body).to_bytes(3, "big") + b"\x04\x00" + bytes(4) + body
 
 
 def kinds(data: bytes) -> list[str]:

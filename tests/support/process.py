@@ -11,6 +11,8 @@ from subprocess import PIPE
 
 import trio
 
+from echo.settings import SETTINGS
+
 ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 30.0  # Seconds until a wait is given up as failed; nothing takes that long.
 
@@ -21,8 +23,8 @@ def command(*arguments: str) -> list[str]:
 
 def environment(**variables: str) -> dict[str, str]:
     """This process's environment without any setting of echo, and with these variables."""
-    ours = re.compile(r"(GRPC|HTTP)_(SERVER|CLIENT|MAX|PORT|BIND|ALLOWED).*|SHUTDOWN_GRACE|LOG_(LEVEL|FORMAT)")
-    return {name: value for name, value in os.environ.items() if not ours.fullmatch(name)} | variables
+    ours = {setting.variable for setting in SETTINGS}
+    return {name: value for name, value in os.environ.items() if name not in ours} | variables
 
 
 class Echo:
@@ -60,7 +62,10 @@ class Echo:
         return int((await self.printed(r"^gRPC server on \S+:(\d+) "))[1])
 
     async def http_port(self) -> int:
-        return int((await self.printed(r"^gateway on http://\S+:(\d+) "))[1])
+        return int((await self.printed(r"^gateway on https?://\S+:(\d+) "))[1])
+
+    async def health_port(self) -> int:
+        return int((await self.printed(r"^health of the gRPC server on port (\d+) "))[1])
 
     async def _said(self, stream: str, pattern: str) -> re.Match[str]:
         expression = re.compile(pattern, re.MULTILINE)

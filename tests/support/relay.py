@@ -2,7 +2,7 @@
 
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 import trio
@@ -16,10 +16,16 @@ class Relay:
     """Carries bytes both ways between whoever connects to ``port`` and a target on the loopback, until told otherwise.
 
     Who connects again after `reset` or `finish` gets a sound line.
+
+    Attributes:
+        port: Where it listens.
+        to_server, to_client: Bytes carried each way, over all lines.
     """
 
     def __init__(self, port: int, target: int) -> None:
         self.port = port
+        self.to_server = 0
+        self.to_client = 0
         self._target = target
         self._lines: dict[trio.CancelScope, tuple[trio.SocketStream, trio.SocketStream]] = {}
         self._flowing = trio.Event()
@@ -54,15 +60,28 @@ class Relay:
                 self._lines[line] = client, server
                 try:
                     async with trio.open_nursery() as pumps:
-                        pumps.start_soon(self._pump, client, server, line)
-                        pumps.start_soon(self._pump, server, client, line)
+                        pumps.start_soon(self._pump, client, server, line, self._count_to_server)
+                        pumps.start_soon(self._pump, server, client, line, self._count_to_client)
                 finally:
                     del self._lines[line]
 
-    async def _pump(self, source: trio.SocketStream, sink: trio.SocketStream, line: trio.CancelScope) -> None:
+    def _count_to_server(self, size: int) -> None:
+        self.to_server += size
+
+    def _count_to_client(self, size: int) -> None:
+        self.to_client += size
+
+    async def _pump(
+        self,
+        source: trio.SocketStream,
+        sink: trio.SocketStream,
+        line: trio.CancelScope,
+        count: Callable[[int], None],
+    ) -> None:
         try:
             async for data in source:
                 await self._flowing.wait()
+                count(len(data))
                 await sink.send_all(data)
             await sink.send_eof()
         except (trio.BrokenResourceError, trio.ClosedResourceError):

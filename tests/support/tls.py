@@ -9,14 +9,21 @@ from typing import Any, NamedTuple
 from unittest.mock import patch
 
 import grpc
+import pytest
 import trio
 import trustme
 from anyio.abc import SocketAttribute
 
-from echo.rpc import Server, open_tcp_listener
+from echo.pb.com.gopay.echo import Message, Response
+from echo.rpc import Channel, GRPCError, Server, Status, open_channel, open_tcp_listener
+from echo.services import echo_services
 from echo.settings import load_settings
 from echo.tls import client_context, server_context
-from tests.support.grpcio import Client, GrpcioServer, in_thread
+from tests.support import grpcio
+from tests.support.grpcio import PATIENCE, Client, GrpcioServer, in_thread
+from tests.support.leaks import no_leaks
+from tests.support.recording import Recorder
+from tests.support.services import UNARY
 from tests.support.serving import LOOPBACK
 
 CLIENT_NAME = "gateway@example.com"
@@ -148,3 +155,69 @@ async def grpcio_tls_server(credentials: grpc.ServerCredentials) -> AsyncIterato
         server.gate.set()
         with trio.CancelScope(shield=True):
             await in_thread(server.stop)
+
+
+class Ours:
+    """Our server with everything these tests call.
+
+    Attributes:
+        server: The server.
+        recorder: What its test methods saw.
+        port: Where it listens.
+    """
+
+    port: int
+
+    def __init__(self) -> None:
+        self.recorder = Recorder()
+        self.server = Server([*echo_services().services, self.recorder])
+
+
+@asynccontextmanager
+async def our_server(context: ssl.SSLContext) -> AsyncIterator[Ours]:
+    """It runs while the block does, and leaves nothing."""
+    ours = Ours()
+    async with no_leaks(descriptors=False) as leaks, serving_tls(ours.server, context) as ours.port:
+        leaks.watch(ours.server)
+        yield ours
+
+
+@asynccontextmanager
+async def channel_to(
+    port: int, context: ssl.SSLContext | None, *, server_hostname: str | None = None
+) -> AsyncIterator[Channel]:
+    """Our client; it runs while the block does, and leaves nothing."""
+    async with (
+        no_leaks(descriptors=False) as leaks,
+        open_channel(LOOPBACK, port, tls=context, server_hostname=server_hostname) as channel,
+    ):
+        leaks.watch(channel)
+        yield channel
+
+
+async def get_reply(channel: Channel, text: str) -> str:
+    """The unary echo, by our client."""
+    async with channel.request("/com.gopay.echo.Server/GetReply", UNARY, Message, Response, timeout=PATIENCE) as stream:
+        await stream.send_message(Message(text))
+        reply = await stream.recv_message()
+        assert reply is not None
+        return reply.response
+
+
+async def refusal(port: int, context: ssl.SSLContext | None, *, server_hostname: str | None = None) -> str:
+    """Why our client cannot call; that it says so as UNAVAILABLE is taken for granted."""
+    async with channel_to(port, context, server_hostname=server_hostname) as channel:
+        with trio.fail_after(10), pytest.raises(GRPCError) as raised:
+            await get_reply(channel, "anybody?")
+    assert raised.value.status is Status.UNAVAILABLE
+    assert raised.value.message is not None
+    assert f"{LOOPBACK}:{port}" in raised.value.message
+    return raised.value.message
+
+
+async def stock_refusal(client: Client) -> None:
+    """See to it that a stock client cannot call."""
+    call = client.get_reply.future(grpcio.Message(message="anybody?"), timeout=10)
+    with pytest.raises(grpc.RpcError) as raised:
+        await in_thread(call.result)
+    assert raised.value.code() is grpc.StatusCode.UNAVAILABLE

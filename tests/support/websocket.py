@@ -113,6 +113,10 @@ class WebSocket:
         while not isinstance(await self.receive(), Closed):
             pass
 
+    def frame(self, event: Event) -> bytes:
+        """The bytes to send for an event, to be sent by the caller."""
+        return self._connection.send(event)
+
     async def reset(self) -> None:
         """Vanish: the server gets a TCP reset instead of an end."""
         self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo.wire.compression import ACCEPT_ENCODING, SUPPORTED, compress, decompress
+from echo.wire.compression import ACCEPT_ENCODING, SUPPORTED, accepts, compress, decompress, known_encoding
 from echo.wire.status import GRPCError, Status
 
 MIB = 1024 * 1024
@@ -133,3 +133,26 @@ def test_an_encoding_nobody_announced_is_refused() -> None:
     assert refusal("br", b"", 100).status is Status.UNIMPLEMENTED
     with pytest.raises(ValueError, match="'br' is not supported"):
         compress("br", b"")
+
+
+@pytest.mark.parametrize(
+    ("accepted", "reads_gzip"),
+    [
+        ("gzip", True),
+        ("identity,gzip", True),
+        ("identity, deflate, gzip", True),
+        ("", False),
+        ("identity", False),
+        ("deflate,x-gzip", False),
+        ("GZIP", False),
+    ],
+)
+def test_a_peer_reads_what_it_says_it_does(accepted: str, reads_gzip: bool) -> None:
+    assert accepts(accepted, "gzip") is reads_gzip
+    assert accepts(accepted, "identity")
+
+
+def test_an_encoding_to_send_by_is_a_known_one() -> None:
+    assert [known_encoding(name) for name in (None, "identity", "gzip")] == ["identity", "identity", "gzip"]
+    with pytest.raises(ValueError, match="'deflate' is not one of identity, gzip"):
+        known_encoding("deflate")

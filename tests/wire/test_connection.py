@@ -128,6 +128,21 @@ def test_streams_that_are_reset_give_their_bytes_back_to_the_connection() -> Non
     assert sum(len(event.data) for event in of_type(pair.to_server(), DataReceived)) == 30_000
 
 
+def test_bytes_of_streams_that_are_over_and_of_those_that_live_share_one_account() -> None:
+    limits = Limits(connection_window=65_535)
+    pair = ConnectionPair(limits)
+    for late in (True, False):
+        stream_id = pair.open()
+        pair.client.send_message(stream_id, b"x" * 30_000)  # Less than the half at which an update is sent.
+        sent = pair.client.take_output()
+        if late:
+            pair.server.reset(stream_id, ErrorCodes.CANCEL)
+        list(pair.server.receive(sent))
+    pair.to_client()
+    assert pair.client._h2.outbound_flow_control_window + pair.server._credit == limits.connection_window
+    assert pair.server._credit < limits.connection_window / 2
+
+
 def test_a_busy_stream_does_not_keep_another_waiting() -> None:
     pair = ConnectionPair(Limits(stream_window=2**20, connection_window=2**20, max_output=20_000))
     busy, other = pair.open(), pair.open()

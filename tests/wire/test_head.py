@@ -39,6 +39,21 @@ def test_a_request_arrives_as_it_was_sent(sent: MultiDict[str | bytes]) -> None:
     assert list(request.metadata.items()) == list(sent.items())
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_how_messages_are_compressed_arrives_with_both_heads(encoding: str) -> None:
+    request = Request("/a/b", encoding=encoding).fields()
+    assert parse_request(request).encoding == encoding
+    assert parse_request(request).accept_encoding == "identity,gzip"
+    response = Response(encoding=encoding).fields()
+    assert parse_response(response, ended=False) == Response(encoding=encoding)
+    for fields in (request, response):
+        assert ("grpc-encoding" in dict(fields)) is (encoding != "identity")  # Nothing is said of what goes without.
+
+
+def test_a_client_that_does_not_say_what_it_reads_is_taken_to_read_nothing_compressed() -> None:
+    assert parse_request(replaced("grpc-accept-encoding", None)).accept_encoding == ""
+
+
 def test_the_spec_s_order_of_fields_is_kept() -> None:
     names = [name for name, _ in GOOD]
     assert names[:8] == [

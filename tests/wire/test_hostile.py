@@ -27,6 +27,7 @@ from echo.wire.limits import Limits
 from echo.wire.message import encode_message
 from echo.wire.server import ServerConnection
 from tests.support.pair import PREFACE, ConnectionPair, frames, of_type
+from tests.support.pair import settings as settings_frame
 
 SETTINGS = SettingsFrame(0).serialize()
 
@@ -149,6 +150,17 @@ def test_good_frames_before_a_bad_one_count() -> None:
     assert [type(event) for event in events] == [RequestStarted, ConnectionFailed]
 
 
+def test_good_data_before_data_beyond_the_announced_length_counts() -> None:
+    fields = [*Request("/s/m").fields(), ("content-length", "9")]
+    good, bad = DataFrame(1, data=b"x" * 9), DataFrame(1, data=b"y")
+    pair = ConnectionPair()
+    pair.client._h2.send_headers(1, fields)
+    pair.to_server()
+    data, failure = pair.server.receive(good.serialize() + bad.serialize())
+    assert data == DataReceived(1, b"x" * 9)
+    assert isinstance(failure, ConnectionFailed)
+
+
 def test_an_overlong_frame_is_refused_from_its_header() -> None:
     server = fresh_server()
     server.take_output()
@@ -163,8 +175,8 @@ def test_an_overlong_frame_is_refused_from_its_header() -> None:
 
 def test_invented_settings_are_not_kept_and_the_hpack_table_stays_small() -> None:
     server = fresh_server()
-    invented = SettingsFrame(0, settings={1: 2**31, **dict.fromkeys(range(1000, 3000), 7)})
-    list(server.receive(PREFACE + invented.serialize()))
+    invented = settings_frame({1: 2**31, **dict.fromkeys(range(1000, 3000), 7)})
+    assert not of_type(server.receive(PREFACE + invented), ConnectionFailed)
     assert len(dict(server._h2.remote_settings)) < 20
     assert server._h2.encoder.header_table_size == 4096
 
@@ -211,7 +223,7 @@ FLOODS: dict[str, Callable[[int], bytes]] = {
     "PRIORITY": lambda number: PriorityFrame(2 * number + 1).serialize(),
     "unknown frames": lambda _: b"\x00\x00\x00\xee\x00\x00\x00\x00\x00",
     "empty DATA": lambda _: DataFrame(1, data=b"").serialize(),
-    "DATA on a stream that is over": lambda _: DataFrame(3, data=b"x").serialize(),
+    "DATA on a stream that is over": lambda _: DataFrame(3, data=b"x" * 50).serialize(),
 }
 
 
@@ -240,6 +252,31 @@ def test_what_makes_floods_is_fine_in_measure(kind: str) -> None:
         events = list(pair.server.receive(FLOODS[kind](number), number / 90))
         assert not of_type(events, ConnectionFailed)
         pair.server.take_output()
+
+
+def test_a_server_that_opens_streams_breaks_the_connection() -> None:
+    pair = ConnectionPair()
+    pair.open()
+    headers = HeadersFrame(2, data=b"\x88", flags=["END_HEADERS"])  # ":status: 200"
+    (failure,) = pair.client.receive(headers.serialize())
+    assert isinstance(failure, ConnectionFailed)
+    assert failure.error_code == ErrorCodes.PROTOCOL_ERROR
+    assert set(pair.client._h2.streams) == {1}
+
+
+def test_what_was_under_way_on_a_stream_when_we_reset_it_is_ignored() -> None:
+    limits = Limits(flood_burst=10, flood_rate=0)
+    pair = ConnectionPair(limits)
+    stream_id = pair.open()
+    pair.server.reset(stream_id, ErrorCodes.CANCEL)
+    pair.server.take_output()
+    late = DataFrame(stream_id, data=b"x" * 8).serialize() * (limits.stream_window // 8)
+    assert list(pair.server.receive(late)) == []
+    assert pair.server.take_output() == b""
+    # A window's worth is what a sound peer may have sent before it heard of the reset; more is a flood.
+    *_, failure = pair.server.receive(DataFrame(stream_id, data=b"x").serialize() * 11)
+    assert isinstance(failure, ConnectionFailed)
+    assert failure.error_code == ErrorCodes.ENHANCE_YOUR_CALM
 
 
 def test_opening_streams_only_to_reset_them_is_a_flood() -> None:

@@ -1,3 +1,4 @@
+import random
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo.wire.compression import compress
-from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_message
+from echo.wire.message import MIN_COMPRESSED, PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message
 from echo.wire.status import GRPCError, Status
 
 KIB = 1024
@@ -288,3 +289,33 @@ def test_a_large_message_byte_by_byte_costs_no_more_for_each() -> None:
         assert received == bytes(size)
 
     assert cpu_seconds(lambda: work(1024 * KIB)) < 64 * cpu_seconds(lambda: work(64 * KIB))
+
+
+# Compressing
+
+
+@given(st.binary(max_size=2_000) | st.builds(bytes.__mul__, st.binary(max_size=10), st.integers(0, 500)))
+def test_a_message_that_was_compressed_is_the_same_and_never_longer(payload: bytes) -> None:
+    encoded = encode_compressed("gzip", payload)
+    assert len(encoded) <= len(encode_message(payload))
+    decoder = MessageDecoder(LIMIT, "gzip")
+    decoder.feed(encoded)
+    assert decoder.next_message() == payload
+
+
+@pytest.mark.parametrize(
+    ("payload", "flag"),
+    [
+        (b"", 0),
+        (b"x" * (MIN_COMPRESSED - 1), 0),
+        (b"x" * MIN_COMPRESSED, 1),
+        (bytes(range(256)) * 2, 1),
+        (random.Random(0).randbytes(1_000), 0),
+    ],
+)
+def test_only_what_shrinks_is_marked_as_compressed(payload: bytes, flag: int) -> None:
+    encoded = encode_compressed("gzip", payload)
+    assert encoded[0] == flag
+    assert len(encoded) - PREFIX_SIZE == int.from_bytes(encoded[1:PREFIX_SIZE], "big")
+    if not flag:
+        assert encoded == encode_message(payload)

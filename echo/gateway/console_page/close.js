@@ -1,0 +1,94 @@
+// What the end of a WebSocket means, in words (RFC 6455 §7.4.1, and this gateway's own use of it). No page.
+
+import { duration } from "./format.js";
+
+const CODES = {
+  1000: ["normal closure", "The call ended OK: every response came before this."],
+  1001: ["going away", "The gateway is shutting down and has told everybody so. Connect again: another one may answer."],
+  1002: ["protocol error", "The other side saw a frame that RFC 6455 does not allow. A proxy may have tampered with it."],
+  1003: ["unsupported data", "The other side does not take this kind of message."],
+  1005: ["no status", "A close frame without a code. This gateway sends one only in answer to such a frame."],
+  1006: ["abnormal closure", "The connection broke without a close frame."],
+  1007: ["invalid data", "The message was not what the stream takes: it must be JSON, in UTF-8."],
+  1008: ["policy violation", "The other side refuses on principle; this gateway never does, so something between did."],
+  1009: ["message too big", "A message was over the limit, of the gateway (GRPC_MAX_MESSAGE_SIZE) or of a proxy."],
+  1010: ["extension missing", "The browser asked for an extension that it did not get."],
+  1011: ["the call failed", "The gRPC call ended in an error."],
+  1012: ["service restart", "A proxy says that its service restarts; this gateway does not send this."],
+  1013: ["try again later", "A proxy is overloaded; this gateway does not send this."],
+  1014: ["bad gateway", "A proxy got no good answer from behind it; this gateway does not send this."],
+  1015: ["TLS failure", "The TLS handshake failed."],
+};
+
+const STATUSES = {
+  CANCELLED: "it was cancelled",
+  UNKNOWN: "the server failed and does not say how",
+  INVALID_ARGUMENT: "the server does not accept the message",
+  DEADLINE_EXCEEDED: "the deadline passed first",
+  NOT_FOUND: "there is no such thing on the server",
+  ALREADY_EXISTS: "it exists already",
+  PERMISSION_DENIED: "it is not permitted",
+  RESOURCE_EXHAUSTED: "a limit or a quota is used up",
+  FAILED_PRECONDITION: "the server is not in a state for it",
+  ABORTED: "the server broke it off",
+  OUT_OF_RANGE: "a value is out of range",
+  UNIMPLEMENTED: "the server has no such method",
+  INTERNAL: "something is broken in the server, or in between",
+  UNAVAILABLE: "the server went away, or can't be reached",
+  DATA_LOSS: "data were lost",
+  UNAUTHENTICATED: "there are no valid credentials",
+};
+
+const LONG_IDLE = 5_000; // Milliseconds without a message after which an end may be an idle timeout's.
+
+/**
+ * The meaning of a close.
+ *
+ * @param {{code: number, reason: string, opened: boolean, idle: number, ours: boolean}} end What happened: whether the
+ *   socket had been open, for how many ms no message had passed, and whether this page closed it.
+ * @returns {{title: string, text: string, tone: "good" | "fair" | "bad"}}
+ */
+export function meaning({ code, reason, opened, idle, ours }) {
+  let [title, text] = CODES[code] ?? ["", "A code outside the standard's: it means what its sender means by it."];
+  if (!title) title = code >= 4000 ? "private code" : code >= 3000 ? "registered code" : "unknown code";
+  const failure = code === 1011 ? /^([A-Z_]+)(?:: (.*))?$/s.exec(reason) : null;
+  if (ours && code !== 1006 && code !== 1011) {
+    return { title: code === 1000 || code === 1005 ? "closed by you" : title, text: "You closed it, and the other side agreed.", tone: "good" };
+  }
+  if (failure) {
+    const why = STATUSES[failure[1]] ?? "a status of its own";
+    text = `The gRPC call ended with ${failure[1]}: ${why}.${failure[2] ? ` The server says: “${failure[2]}”.` : ""}`;
+  } else if (code === 1011 && reason === "gRPC connection failed") {
+    text = "The gateway is there, but the gRPC server behind it can't be reached.";
+  } else if (code === 1006 && !opened) {
+    title = "could not connect";
+    text = "The WebSocket never opened.";
+  } else if (code === 1006 && idle > LONG_IDLE) {
+    text += ` Nothing had passed for ${duration(idle)}: an idle timeout of something in between looks like this.`;
+  } else if (code === 1006) {
+    text += " Something in between cut it, or the gateway died.";
+  }
+  return { title, text, tone: code === 1000 ? "good" : code === 1001 || code >= 3000 ? "fair" : "bad" };
+}
+
+/**
+ * Why a WebSocket may not have opened, which a browser keeps to itself: ask for the same address by plain HTTP.
+ *
+ * @param {string} path The socket's address on this host.
+ * @returns {Promise<string>} A sentence.
+ */
+export async function diagnose(path) {
+  let response;
+  try {
+    response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
+  } catch {
+    return "Plain HTTP to the same address fails too: there is no way to the gateway just now.";
+  }
+  if (response.status === 426) {
+    return (
+      "Plain HTTP to the same address reaches the gateway, so the upgrade is what fails: a proxy that does not pass " +
+      "“Upgrade: websocket” on, or an Origin that the gateway does not allow (HTTP_ALLOWED_ORIGINS)."
+    );
+  }
+  return `Plain HTTP to the same address gives ${response.status}, which is not this gateway's answer: something in between gave it.`;
+}

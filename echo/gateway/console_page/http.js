@@ -1,0 +1,56 @@
+// The gateway's plain HTTP: the unary call, and whether it is ready. No page.
+
+const PATIENCE = 30_000; // Milliseconds; the gateway's own deadline is shorter.
+
+/**
+ * Call `GET /grpc/{key}`.
+ *
+ * @returns {Promise<{status: number, statusText: string, body: string, ms: number, requestId: string}>} Status 0 if no
+ *   answer came; the body then says why.
+ */
+export async function unary(key) {
+  const begun = performance.now();
+  try {
+    const path = key.split("/").map(encodeURIComponent).join("/");
+    const response = await fetch(`grpc/${path}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    const body = await response.text();
+    const { status, statusText } = response;
+    return { status, statusText, body, ms: performance.now() - begun, requestId: response.headers.get("x-request-id") ?? "" };
+  } catch (error) {
+    return { status: 0, statusText: "no answer", body: String(error), ms: performance.now() - begun, requestId: "" };
+  }
+}
+
+/** Ask `/readyz`; gives {ready, reason}. */
+export async function readiness() {
+  try {
+    const response = await fetch("readyz", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    const text = (await response.text()).slice(0, 300);
+    return response.ok ? { ready: true, reason: "" } : { ready: false, reason: text || `HTTP ${response.status}` };
+  } catch {
+    return { ready: false, reason: "the gateway does not answer" };
+  }
+}
+
+/**
+ * Ask for readiness again and again, gently, and only while somebody looks.
+ *
+ * @param {(answer: {ready: boolean, reason: string}) => void} tell Takes each answer.
+ * @param {number} every Milliseconds between an answer and the next question.
+ * @returns {() => void} Asks at once.
+ */
+export function watchReadiness(tell, every) {
+  let timer = 0;
+  let asking = false;
+  const ask = async () => {
+    clearTimeout(timer);
+    if (asking || document.hidden) return;
+    asking = true;
+    tell(await readiness());
+    asking = false;
+    timer = setTimeout(ask, every);
+  };
+  document.addEventListener("visibilitychange", ask);
+  ask();
+  return ask;
+}

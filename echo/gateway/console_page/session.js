@@ -1,0 +1,211 @@
+// One WebSocket from its opening to its close, and everything that is counted about it. No page.
+
+import { bytesOf } from "./format.js";
+import { RoundTrips, Sequence } from "./measures.js";
+
+const INVALID = "invalid message format";
+const BACKLOG = 1 << 20; // Bytes the browser may hold unsent before a burst waits.
+
+/** Where a stream is found, relative to the page, so that the page also works below a prefix. */
+export function addressOf(stream) {
+  return new URL(`ws/stream/${stream}`, location.href);
+}
+
+/**
+ * A WebSocket to one of the streams.
+ *
+ * `hear(kind, details)` is called with "open"; "message" {text, size, rtt, sequence, verdict, gap}; "sent" {text, size};
+ * "close" {code, reason, opened, idle, ours}. Times are milliseconds of `performance.now()`.
+ */
+export class Session {
+  #socket;
+  #hear;
+  #waiting = new Map(); // The number its answer will bear -> {at, message}, of what has not been answered.
+  #accepted = 0;
+  #halfClosedAt = NaN;
+  #dropped = false;
+
+  openedAt = NaN;
+  closedAt = NaN;
+  lastAt = NaN; // When the last message passed, either way.
+  longestIdle = 0;
+  halfClosed = false;
+  ours = false; // The page closed it.
+  sent = 0;
+  received = 0;
+  changed = 0; // Answers that are not what was sent.
+  sequence = new Sequence();
+  trips = new RoundTrips();
+
+  constructor(stream, hear) {
+    this.stream = stream;
+    this.#hear = hear;
+    const url = addressOf(stream);
+    url.protocol = url.protocol.replace("http", "ws");
+    this.startedAt = performance.now();
+    this.#socket = new WebSocket(url);
+    this.#socket.onopen = () => {
+      this.openedAt = this.lastAt = performance.now();
+      hear("open");
+    };
+    this.#socket.onmessage = (event) => this.#receive(event.data);
+    this.#socket.onclose = (event) => this.#end(event.code, event.reason);
+  }
+
+  get connecting() {
+    return !this.closed && this.#socket.readyState === WebSocket.CONNECTING;
+  }
+
+  get open() {
+    return !this.closed && this.#socket.readyState === WebSocket.OPEN;
+  }
+
+  get closed() {
+    return !Number.isNaN(this.closedAt);
+  }
+
+  /** Messages that an answer is still due for. */
+  get unanswered() {
+    return this.#waiting.size;
+  }
+
+  /** Milliseconds since the last message. */
+  get idle() {
+    return (this.closed ? this.closedAt : performance.now()) - this.lastAt;
+  }
+
+  /** The browser has more to send than it should. */
+  get stuck() {
+    return this.#socket.bufferedAmount > BACKLOG;
+  }
+
+  /** Send a message with these fields. */
+  say(streamId, message) {
+    this.sendRaw(JSON.stringify({ stream_id: streamId, sequence_number: this.#accepted + 1, message }));
+  }
+
+  /** Send any text, also one that the gateway will not take. */
+  sendRaw(text) {
+    const size = bytesOf(text);
+    const read = understood(text);
+    this.#socket.send(text);
+    this.#pass();
+    this.sent += 1;
+    if (read !== null && !this.halfClosed) {
+      if (read.message !== null) {
+        this.#accepted += 1;
+        // Only the bidirectional stream answers each; the server stream's only message is answered by its first.
+        if (this.stream === "bidirectional" || (this.stream === "server" && this.#accepted === 1)) {
+          this.#waiting.set(this.#accepted, { at: this.lastAt, message: read.message });
+        }
+      }
+      if (read.halfClose) {
+        this.halfClosed = true;
+        this.#halfClosedAt = this.lastAt;
+      }
+    }
+    this.#hear("sent", { text, size });
+  }
+
+  /** Say that nothing more will be sent. */
+  halfClose() {
+    this.sendRaw('{"half_close":true}');
+  }
+
+  close(code) {
+    this.ours = true;
+    this.#socket.close(code);
+  }
+
+  /** Leave at once, without a code and without waiting for an answer. A page can't do worse to a connection. */
+  drop() {
+    this.ours = true;
+    this.#dropped = true;
+    this.#socket.close();
+    this.#end(1005, "");
+  }
+
+  #pass() {
+    const now = performance.now();
+    const gap = now - this.lastAt;
+    this.longestIdle = Math.max(this.longestIdle, gap);
+    this.lastAt = now;
+    return gap;
+  }
+
+  #receive(text) {
+    if (this.#dropped) return;
+    const gap = this.#pass();
+    const details = { text, size: bytesOf(text), gap, rtt: NaN, sequence: 0, verdict: "" };
+    this.received += 1;
+    let answer = null;
+    try {
+      answer = JSON.parse(text);
+    } catch {
+      details.verdict = "not JSON";
+    }
+    if (answer?.response === INVALID && answer.success === false && !answer.sequence_number) {
+      details.verdict = "refused";
+    } else if (answer !== null) {
+      this.#judge(answer, details);
+    }
+    this.#hear("message", details);
+  }
+
+  #judge(answer, details) {
+    const number = answer.sequence_number;
+    details.sequence = number;
+    if (this.stream === "client") {
+      details.rtt = this.lastAt - this.#halfClosedAt;
+      details.verdict = number === this.#accepted ? "" : `${this.#accepted} were sent`;
+      if (number !== this.#accepted) this.changed += 1;
+    } else {
+      const order = this.sequence.take(number);
+      details.verdict = order === "in order" ? "" : order;
+      const asked = this.#waiting.get(number);
+      if (asked !== undefined) {
+        this.#waiting.delete(number);
+        details.rtt = this.lastAt - asked.at;
+        if (!String(answer.response).startsWith(`from server: ${asked.message}`)) {
+          this.changed += 1;
+          details.verdict = "changed";
+        }
+      }
+    }
+    if (Number.isFinite(details.rtt)) this.trips.add(details.rtt);
+  }
+
+  #end(code, reason) {
+    if (this.closed) return;
+    const opened = !Number.isNaN(this.openedAt);
+    this.closedAt = performance.now();
+    const idle = opened ? this.closedAt - this.lastAt : 0;
+    this.longestIdle = Math.max(this.longestIdle, idle);
+    this.#hear("close", { code, reason, opened, idle, ours: this.ours });
+  }
+}
+
+/** What the gateway will make of a text: null if it refuses it, else the message (or null) and whether it half-closes. */
+function understood(text) {
+  if (text === "") return { message: null, halfClose: true };
+  let value;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    return null;
+  }
+  if (value === null || typeof value !== "object" || Array.isArray(value)) return null;
+  const texts = [value.stream_id ?? value.streamId ?? "", value.message ?? ""];
+  const numbers = [value.sequence_number ?? value.sequenceNumber ?? 0, value.timestamp ?? 0];
+  if (texts.some((field) => typeof field !== "string") || !numbers.every(isInt64)) return null;
+  const halfClose = value.half_close ?? value.halfClose ?? false;
+  if (typeof halfClose !== "boolean") return null;
+  const bare = halfClose && texts.every((field) => field === "") && numbers.every((field) => Number(field) === 0);
+  return { message: bare ? null : texts[1], halfClose };
+}
+
+function isInt64(value) {
+  if (typeof value === "string" ? !/^-?\d+$/.test(value) : !Number.isInteger(value)) return false;
+  const exact = BigInt(value);
+  return BigInt.asIntN(64, exact) === exact;
+}

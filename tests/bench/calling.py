@@ -1,0 +1,35 @@
+"""Our client beside Python's other gRPC clients, all calling our server; here the clients have the first core."""
+
+import json
+from contextlib import ExitStack
+from functools import partial
+from typing import Final
+
+from tests.bench.clients import CLIENTS
+from tests.bench.figures import Contender, Figures, Plan, Work, contest
+from tests.bench.processes import LOAD_CORES, Child, child
+
+STREAMED: Final = "streamed message"
+PING_PONG: Final = "ping-pong on a stream"
+UNARY: Final = "unary call"
+
+ORDERS: Final = {STREAMED: "stream", PING_PONG: "ping-pong", UNARY: "unary"}
+
+
+def measure(plan: Plan, names: tuple[str, ...] = tuple(CLIENTS)) -> Figures:
+    """Every client with every task; "load" in the figures is the server that they call."""
+    with ExitStack() as stack:
+        server = stack.enter_context(child("tests.bench.peers", "echo", cores=LOAD_CORES))
+        contenders = []
+        for name in names:
+            client = stack.enter_context(child("tests.bench.clients", name, str(server.port)))
+            loads = {what: partial(give, order, client, server) for what, order in ORDERS.items()}
+            contenders.append(Contender(name, client.cpu_ns, loads))
+        return contest(contenders, plan)
+
+
+def give(order: str, client: Child, server: Child, items: int) -> Work:
+    """Have a client do something, and wait until it has."""
+    before = server.cpu_ns()
+    latencies: list[int] = json.loads(client.order(f"{order} {items}"))
+    return Work(server.cpu_ns() - before, latencies)

@@ -1,0 +1,69 @@
+"""All that a run of the benchmark found, and its form as JSON."""
+
+import json
+import os
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from typing import Any, Final
+
+from tests.bench.figures import Figures, Sample
+from tests.bench.memory import Growth
+
+OURS: Final = "echo"
+
+PACKAGES: Final = (
+    "trio",
+    "anyio",
+    "h2",
+    "hypercorn",
+    "grpcio",
+    "grpclib",
+    "betterproto",
+    "protobuf",
+    "starlette",
+    "uvicorn",
+    "uvloop",
+    "websockets",
+)
+
+
+def environment() -> str:
+    """What the figures were measured on."""
+    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    return f"Python {platform.python_version()}, {os.cpu_count()} cores; {versions}"
+
+
+@dataclass
+class Results:
+    """The parts that were run; the others are empty.
+
+    Attributes:
+        servers: What servers cost under load.
+        clients: What clients cost.
+        gateways: What gateways cost under load.
+        growth: What our server costs, by the number of open streams instead of by peer.
+        memory: Bytes for each thing that is held and idle.
+        environment: Of the machine and the packages.
+    """
+
+    servers: Figures = field(default_factory=dict)
+    clients: Figures = field(default_factory=dict)
+    gateways: Figures = field(default_factory=dict)
+    growth: Figures = field(default_factory=dict)
+    memory: Growth = field(default_factory=dict)
+    environment: str = field(default_factory=environment)
+
+    def dump(self) -> str:
+        return json.dumps(asdict(self), indent=1)
+
+    @classmethod
+    def load(cls, text: str) -> "Results":
+        """The reverse of `dump`."""
+        fields: dict[str, Any] = json.loads(text)
+        for part in ("servers", "clients", "gateways", "growth"):
+            fields[part] = {
+                what: {name: [Sample(**sample) for sample in samples] for name, samples in by_peer.items()}
+                for what, by_peer in fields[part].items()
+            }
+        return cls(**fields)

@@ -1,0 +1,110 @@
+"""What a run of the benchmark says of itself: tables, goals, picture."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.bench import calling, growth, memory, plot, relays, report, servers
+from tests.bench.__main__ import main
+from tests.bench.figures import Sample
+from tests.bench.goals import GATEWAY_PEER, GOALS
+from tests.bench.results import Results
+
+
+def sample(cost: float, p50: float = 0.0) -> Sample:
+    return Sample(cost, rate=1e6 / cost, busy=0.99, load=0.2, p50=p50, p99=p50 * 2)
+
+
+FIGURES = {
+    "call": {"echo": [sample(10), sample(30), sample(20)], "other": [sample(30, 7), sample(30, 8), sample(30, 9)]}
+}
+
+
+def results(ours: float) -> Results:
+    """A whole run in which everything cost the others 100."""
+
+    def figures(*what: str) -> dict[str, dict[str, list[Sample]]]:
+        others = ("grpclib + protobuf", "grpclib + betterproto", "grpcio.aio", GATEWAY_PEER)
+        return {name: {"echo": [sample(ours, ours)]} | {other: [sample(100, 100)] for other in others} for name in what}
+
+    return Results(
+        servers=figures(servers.STREAMED, servers.PING_PONG, servers.UNARY),
+        clients=figures(calling.STREAMED, calling.UNARY),
+        gateways=figures(relays.RELAYED, relays.PING_PONG),
+        growth={growth.ROUND: {"1": [sample(100)], "10": [sample(90)], "1,000": [sample(100 + ours)]}},
+        memory={what: {"echo": ours * 1024, "other": 100 * 1024.0} for what in (memory.STREAM, memory.WEBSOCKET)},
+        environment="here & now",
+    )
+
+
+def test_ratios_are_of_medians_to_ours() -> None:
+    assert report.ratios(FIGURES, "echo").splitlines() == [
+        "|  | echo | other |",
+        "| --- | --: | --: |",
+        "| call | 1.00 | 1.50 |",
+    ]
+
+
+def test_details_give_range_rate_latency_and_who_was_busy() -> None:
+    assert report.details(FIGURES, "server", "load").splitlines() == [
+        "|  | server | CPU, µs | a second | p50, µs | p99, µs | server busy | load busy |",
+        "| --- | --- | --: | --: | --: | --: | --: | --: |",
+        "| call | echo | 20.0 (10.0-30.0) | 50,000 |  |  | 99% | 20% |",
+        "| call | other | 30.0 (30.0-30.0) | 33,333 | 8 | 16 | 99% | 20% |",
+    ]
+
+
+@pytest.mark.parametrize(("ours", "verdict"), [(6, "met"), (101, "**missed**")])
+def test_a_goal_is_met_or_missed_and_says_so(ours: float, verdict: str) -> None:
+    rows = [goal.row(results(ours)) for goal in GOALS]
+    assert len(rows) == 10
+    assert {row and row[3] for row in rows} == {verdict}
+
+
+def test_goals_about_what_was_not_measured_are_left_out() -> None:
+    assert report.goals(Results(memory={memory.WEBSOCKET: {"echo": 1024.0}})).splitlines()[2:] == [
+        "| idle WebSocket: KiB | 60 | 1 | met |"
+    ]
+    assert "Goals" not in report.markdown(Results())
+
+
+def test_the_whole_report_has_ratios_before_goals_and_goals_before_details() -> None:
+    whole = report.markdown(results(50))
+    titles = [line.removeprefix("### ").partition(":")[0] for line in whole.splitlines() if line.startswith("#")]
+    assert titles == [
+        "Servers",
+        "Clients",
+        "Gateways",
+        "Memory held by what is idle, as multiples of ours",
+        "Open streams",
+        "Goals",
+        *["What that is made of"] * 4,
+    ]
+    assert "| ratio | 1.00 | 2.00 |\n| KiB | 50.0 | 100.0 |" in whole
+    assert whole.endswith("here & now\n")
+
+
+def test_results_are_the_same_after_a_round_trip_as_json() -> None:
+    assert Results.load(results(50).dump()) == results(50)
+
+
+def test_the_picture_is_text_without_a_date_and_the_same_each_time(tmp_path: Path) -> None:
+    first, second = tmp_path / "first.svg", tmp_path / "second.svg"
+    for path in (first, second):
+        plot.draw(results(50), path)
+    picture = first.read_text()
+    assert picture == second.read_text()
+    assert "dc:date" not in picture
+    assert "Server: CPU for a streamed message</text>" in picture
+    assert "2\N{MULTIPLICATION SIGN}, 100 µs</text>" in picture
+
+
+def test_what_was_measured_can_be_reported_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, picture = tmp_path / "run.json", tmp_path / "run.svg"
+    kept.write_text(results(50).dump())
+    monkeypatch.setattr("sys.argv", ["bench", "--again", str(kept), "--plot", str(picture)])
+    main()
+    assert capsys.readouterr().out == report.markdown(results(50))
+    assert picture.read_text().startswith("<?xml")

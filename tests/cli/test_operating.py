@@ -1,0 +1,255 @@
+"""What an operator arranges around the programs: probes in plain text, sockets, several servers, pings, limits."""
+
+import json
+import signal
+import socket
+import ssl
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.request import urlopen
+
+import pytest
+import trio
+from websockets.sync.client import connect
+from websockets.typing import Origin
+
+from echo.pb.com.gopay.echo import Message, ServerStub
+from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
+from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, HealthStub
+from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Status, bind, open_channel
+from echo.rpc.health import NOT_SERVING, SERVING
+from tests.support.process import PATIENCE, running
+from tests.support.tls import Certificates
+
+T = TypeVar("T")
+Chat = ClientStream[StreamMessage, StreamResponse]
+
+SERVE = ["serve", "--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
+UP = ["up", *SERVE[1:], "--http-bind", "127.0.0.1", "--http-port", "0"]
+GATEWAY = ["gateway", "--http-bind", "127.0.0.1", "--http-port", "0"]
+
+
+@pytest.fixture(autouse=True)
+async def patience() -> AsyncIterator[None]:
+    """Nothing here takes long; a wait for what never comes fails with a stack."""
+    with trio.fail_after(3 * PATIENCE):
+        yield
+
+
+async def in_thread(function: Callable[[], T]) -> T:
+    return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
+
+
+async def get(url: str, context: ssl.SSLContext | None = None) -> str:
+    def read() -> str:
+        with urlopen(url, timeout=PATIENCE, context=context) as response:
+            return str(response.read().decode())
+
+    return await in_thread(read)
+
+
+async def reply_to(channel: Channel, message: str) -> str:
+    async with bind(ServerStub, channel) as stub:
+        return (await stub.get_reply(Message(message))).response
+
+
+async def serving_status(channel: Channel) -> int:
+    async with bind(HealthStub, channel) as stub:
+        return (await stub.check(HealthCheckRequest(""))).status
+
+
+def chat(channel: Channel) -> Chat:
+    path = "/com.gopay.echo.streaming.StreamingServer/BidirectionalStream"
+    return channel.request(path, Cardinality.STREAM_STREAM, StreamMessage, StreamResponse)
+
+
+async def say(stream: Chat, message: str) -> str:
+    await stream.send_message(StreamMessage(stream_id="a", message=message))
+    reply = await stream.recv_message()
+    assert reply is not None
+    return reply.response
+
+
+# A health port
+
+
+async def test_the_health_port_speaks_plain_text_while_the_server_speaks_tls(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    tls = ["--grpc-server-cert", certificates.server.cert, "--grpc-server-key", certificates.server.key]
+    async with (
+        running(*SERVE, *tls, GRPC_HEALTH_PORT="0") as echo,
+        open_channel("127.0.0.1", await echo.grpc_port(), tls=certificates.calling()) as channel,
+        open_channel("127.0.0.1", await echo.health_port()) as probe,
+    ):
+        assert await reply_to(channel, "hi") == "from server:hi"
+        assert await serving_status(probe) == SERVING
+        with pytest.raises(GRPCError) as raised:
+            await reply_to(probe, "hi")
+        assert raised.value.status is Status.UNIMPLEMENTED
+
+
+async def test_the_health_port_says_not_serving_until_the_drain_is_over() -> None:
+    async with (
+        running(*SERVE, GRPC_HEALTH_PORT="0") as echo,
+        open_channel("127.0.0.1", await echo.grpc_port()) as channel,
+    ):
+        health_port = await echo.health_port()
+        async with open_channel("127.0.0.1", health_port) as probe, chat(channel) as stream:
+            watch = probe.request(
+                "/grpc.health.v1.Health/Watch", Cardinality.UNARY_STREAM, HealthCheckRequest, HealthCheckResponse
+            )
+            assert await say(stream, "before") == "from server: before"
+            async with watch as watching:
+                await watching.send_message(HealthCheckRequest(""), end=True)
+                heard = [(await told(watching))]
+                echo.send(signal.SIGTERM)
+                heard.append(await told(watching))
+                assert heard == [SERVING, NOT_SERVING]
+                assert await watching.recv_message() is None
+            async with open_channel("127.0.0.1", health_port) as late:  # A probe connects anew each time.
+                assert await serving_status(late) == NOT_SERVING
+            assert await say(stream, "after") == "from server: after"
+            await stream.end()
+            assert await stream.recv_message() is None
+        assert await echo.status() == 0
+    assert "Traceback" not in echo.stderr
+
+
+async def told(watch: ClientStream[HealthCheckRequest, HealthCheckResponse]) -> int:
+    response = await watch.recv_message()
+    assert response is not None
+    return response.status
+
+
+async def test_without_its_setting_there_is_no_health_port() -> None:
+    async with running(*SERVE) as echo:
+        await echo.grpc_port()
+        await echo.printed("^  try: ")
+        echo.send(signal.SIGTERM)
+        assert await echo.status() == 0
+    assert "health" not in echo.stdout
+
+
+@pytest.mark.parametrize("program", ["serve", "up"])
+async def test_a_health_port_that_is_taken_is_one_line_and_status_2(program: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        async with running(*(SERVE if program == "serve" else UP), GRPC_HEALTH_PORT=str(port)) as echo:
+            assert await echo.status() == 2
+            await echo.logged("\n")
+    names = "(--grpc-server-bind, GRPC_HEALTH_PORT)"
+    assert echo.stderr == f"echo: cannot listen on 127.0.0.1:{port} {names}: Address already in use\n"
+    assert echo.stdout == ""
+
+
+# Unix sockets, several servers
+
+
+async def test_server_and_gateway_meet_at_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    bind_to = ["serve", "--grpc-server-bind", f"unix:{path}"]
+    async with running(*bind_to, GRPC_SERVER_SOCKET_MODE="600") as server:
+        await server.printed(rf"^gRPC server on unix:{path} \(plain text\)$")
+        await server.printed(rf"^  try: grpcurl -plaintext -d '.*' -unix {path} com.gopay.echo.Server/GetReply$")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        async with running(*GATEWAY, GRPC_SERVER_HOST=f"unix:{path}", GRPC_SERVER_PORT="0") as gateway:
+            port = await gateway.http_port()
+            await gateway.printed(rf"\(calls unix:{path}\)$")
+            assert (await get(f"http://127.0.0.1:{port}/grpc/hi")).endswith(":from server:hi:success:true")
+            assert await get(f"http://127.0.0.1:{port}/readyz") == "Hello!"
+        async with running(*bind_to) as another:
+            assert await another.status() == 2
+            await another.logged("\n")
+        assert another.stderr == f"echo: cannot listen on unix:{path} (--grpc-server-bind): Address already in use\n"
+        server.send(signal.SIGTERM)
+        assert await server.status() == 0
+    assert not path.exists()
+
+
+async def test_a_server_that_was_killed_does_not_keep_the_next_one_from_its_socket(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    up = ["up", "--grpc-server-bind", f"unix:{path}", "--http-bind", "127.0.0.1", "--http-port", "0"]
+    async with running(*up) as echo:
+        await echo.http_port()
+        echo.send(signal.SIGKILL)
+        assert await echo.status() == -signal.SIGKILL
+    assert path.exists()
+    async with running(*up) as echo:
+        port = await echo.http_port()
+        assert (await get(f"http://127.0.0.1:{port}/grpc/hi")).endswith(":from server:hi:success:true")
+
+
+async def test_a_file_in_the_place_of_the_socket_is_one_line_and_status_2(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("precious")
+    async with running("serve", GRPC_SERVER_BIND=f"unix:{path}") as echo:
+        assert await echo.status() == 2
+        await echo.logged("\n")
+    assert echo.stderr == (
+        f"echo: cannot listen on unix:{path} (GRPC_SERVER_BIND): Something that is no socket is in its place\n"
+    )
+    assert path.read_text() == "precious"
+
+
+async def test_a_gateway_of_several_servers_goes_on_when_one_ends() -> None:
+    async with running(*SERVE) as one, running(*SERVE) as other:
+        hosts = f"127.0.0.1:{await one.grpc_port()},127.0.0.1:{await other.grpc_port()}"
+        async with running(*GATEWAY, GRPC_SERVER_HOST=hosts) as gateway:
+            url = f"http://127.0.0.1:{await gateway.http_port()}/grpc/hi"
+            await gateway.printed(rf"\(calls {hosts.replace(',', ', ')}\)$")
+            assert (await get(url)).endswith(":from server:hi:success:true")
+            for server in (one, other):
+                server.send(signal.SIGTERM)
+                assert await server.status() == 0
+                if server is one:
+                    assert (await get(url)).endswith(":from server:hi:success:true")
+
+
+# Pings
+
+
+async def test_up_permits_its_own_gateway_s_pings() -> None:
+    async with running(*UP, GRPC_CLIENT_KEEPALIVE="true", GRPC_CLIENT_KEEPALIVE_TIME="20ms") as echo:
+        url = f"ws://127.0.0.1:{await echo.http_port()}/ws/stream/bidirectional"
+
+        def idle() -> list[str]:
+            with connect(url) as client:
+                said = []
+                for message in ("one", "two"):
+                    client.send(json.dumps({"stream_id": "a", "message": message}))
+                    said.append(str(json.loads(client.recv(timeout=PATIENCE))["response"]))
+                    with pytest.raises(TimeoutError):  # Time for a dozen pings.
+                        client.recv(timeout=0.25)
+                return said
+
+        assert await in_thread(idle) == ["from server: one", "from server: two"]
+    assert "too_many_pings" not in echo.stderr
+
+
+# TLS of the gateway
+
+
+async def test_the_gateway_speaks_https_and_wss(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    trusting = ssl.create_default_context(cafile=certificates.ca)
+    tls = {"HTTP_CERT": certificates.server.cert, "HTTP_KEY": certificates.server.key}
+    async with running(*UP, **tls) as echo:
+        port = await echo.http_port()
+        await echo.printed(rf"^gateway on https://127.0.0.1:{port} ")
+        await echo.printed(rf"^  try: curl -k https://127.0.0.1:{port}/grpc/hi$")
+        await echo.printed(rf"^  try: wscat --no-check -c wss://127.0.0.1:{port}/ws/stream/bidirectional ")
+        assert (await get(f"https://127.0.0.1:{port}/grpc/hi", trusting)).endswith(":from server:hi:success:true")
+
+        def talk() -> str:
+            own = Origin(f"https://127.0.0.1:{port}")
+            url = f"wss://127.0.0.1:{port}/ws/stream/bidirectional"
+            with connect(url, ssl=trusting, origin=own) as client:
+                client.send('{"stream_id":"a","message":"hi"}')
+                return str(client.recv(timeout=PATIENCE))
+
+        assert '"response":"from server: hi"' in await in_thread(talk)
+        echo.send(signal.SIGTERM)
+        assert await echo.status() == 0
+    assert "Traceback" not in echo.stderr

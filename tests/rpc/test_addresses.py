@@ -1,0 +1,217 @@
+"""Several servers, and servers in other places than a port, over real sockets."""
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import SocketAttribute, TaskGroup
+
+from echo.rpc import Channel, GRPCError, Server, Status, open_channel, open_tcp_listener
+from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Run, Service, unary
+from tests.support.tls import Certificates
+
+CODEC = BytesCodec()
+HOSTS = ("127.0.0.1", "127.0.0.2")  # Both are the loopback's.
+
+
+class Named:
+    """A server that answers with its name; it can be killed, and started again at the same port."""
+
+    def __init__(self, host: str, tasks: TaskGroup) -> None:
+        self.host = host
+        self.port = 0
+        self.authorities: set[str | None] = set()
+        self._tasks = tasks
+        self._alive = anyio.CancelScope()
+
+    async def start(self) -> None:
+        listener = await open_tcp_listener(self.host, self.port)
+        self.port = listener.extra(SocketAttribute.local_port)
+        self._alive = anyio.CancelScope()
+        await self._tasks.start(self._serve, listener)
+
+    async def _serve(self, listener: Any, *, task_status: Any) -> None:
+        with self._alive:
+            await Server([Service(Name=(UNARY, self._name))], codec=CODEC).serve(listener, task_status=task_status)
+
+    def kill(self) -> None:
+        self._alive.cancel()
+
+    async def _name(self, stream: BytesStream) -> None:
+        await stream.recv_message()
+        await stream.send_message(self.host.encode())
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@asynccontextmanager
+async def two_servers() -> AsyncIterator[list[Named]]:
+    async with anyio.create_task_group() as tasks:
+        servers = [Named(host, tasks) for host in HOSTS]
+        for server in servers:
+            await server.start()
+        yield servers
+        tasks.cancel_scope.cancel()
+
+
+async def answers(channel: Channel, count: int) -> dict[bytes, int]:
+    return Counter([await unary(channel, "Name") for _ in range(count)])
+
+
+@pytest.mark.parametrize("form", ["sequence", "string"])
+def test_a_killed_server_s_share_moves_and_comes_back_with_it(run: Run, form: str) -> None:
+    async def main() -> None:
+        async with two_servers() as servers:
+            hosts = [str(server) for server in servers]
+            async with open_channel(
+                hosts if form == "sequence" else ",".join(hosts), balance="round_robin", codec=CODEC
+            ) as channel:
+                while len(await answers(channel, 2)) < 2:
+                    pass
+                assert await answers(channel, 20) == {b"127.0.0.1": 10, b"127.0.0.2": 10}
+                servers[0].kill()
+                while channel.connections == 2:
+                    await anyio.lowlevel.checkpoint()
+                assert await answers(channel, 50) == {b"127.0.0.2": 50}
+                await servers[0].start()
+                while len(await answers(channel, 2)) < 2:
+                    pass
+                assert await answers(channel, 20) == {b"127.0.0.1": 10, b"127.0.0.2": 10}
+
+    run(main)
+
+
+def test_calls_under_way_when_a_server_is_killed_are_all_that_fail(run: Run) -> None:
+    """Each of ten workers has one call under way at a time: at most so many can fail."""
+
+    async def main() -> None:
+        failed = 0
+        made = 0
+
+        async def work(channel: Channel) -> None:
+            nonlocal failed, made
+            while made < 500:
+                made += 1
+                try:
+                    await unary(channel, "Name")
+                except GRPCError as error:
+                    assert error.status is Status.UNAVAILABLE
+                    failed += 1
+
+        async with two_servers() as servers:
+            hosts = [str(server) for server in servers]
+            async with open_channel(hosts, balance="round_robin", codec=CODEC) as channel:
+                await unary(channel, "Name")
+                async with anyio.create_task_group() as tasks:
+                    for _ in range(10):
+                        tasks.start_soon(work, channel)
+                    while made < 100:
+                        await anyio.lowlevel.checkpoint()
+                    servers[0].kill()
+                assert failed <= 10
+                assert await answers(channel, 10) == {b"127.0.0.2": 10}
+
+    run(main)
+
+
+def test_the_first_host_that_answers_is_called(run: Run) -> None:
+    async def main() -> None:
+        async with two_servers() as servers, open_channel([str(server) for server in servers], codec=CODEC) as channel:
+            assert await answers(channel, 10) == {b"127.0.0.1": 10}
+            servers[0].kill()
+            while channel.connections:
+                await anyio.lowlevel.checkpoint()
+            assert await answers(channel, 10) == {b"127.0.0.2": 10}
+            assert channel.target == ",".join(map(str, servers))
+
+    run(main)
+
+
+def test_each_server_hears_the_name_it_was_called_by(run: Run) -> None:
+    heard: set[str] = set()
+
+    async def hear(stream: BytesStream) -> None:
+        heard.add(stream._call.request.authority)
+        await stream.send_message(b"")
+
+    async def main() -> None:
+        server = Server([Service(Hear=(UNARY, hear))], codec=CODEC)
+        async with anyio.create_task_group() as tasks:
+            listener = await open_tcp_listener("127.0.0.1", 0)
+            port = listener.extra(SocketAttribute.local_port)
+            await tasks.start(server.serve, listener)
+            async with open_channel(["localhost", "127.0.0.1"], port, balance="round_robin", codec=CODEC) as channel:
+                while len(heard) < 2:
+                    await unary(channel, "Hear")
+            tasks.cancel_scope.cancel()
+        assert heard == {f"localhost:{port}", f"127.0.0.1:{port}"}
+
+    run(main)
+
+
+async def test_a_server_whose_certificate_has_another_name_has_no_share(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    server = Server([ECHO], codec=CODEC)
+    async with anyio.create_task_group() as tasks:
+        hosts: list[str] = []
+        for host in HOSTS:
+            listener = await open_tcp_listener(host, 0, tls=certificates.serving())
+            await tasks.start(server.serve, listener)
+            hosts.append(f"{host}:{listener.extra(SocketAttribute.local_port)}")
+        async with open_channel(hosts, tls=certificates.calling(), balance="round_robin", codec=CODEC) as channel:
+            for _ in range(10):
+                await unary(channel, "One")
+            assert server.connections == 1
+        async with open_channel(hosts[1], tls=certificates.calling(), codec=CODEC) as channel:
+            with pytest.raises(GRPCError, match=r"certificate is not valid for '127\.0\.0\.2'"):
+                await unary(channel, "One")
+        async with open_channel(
+            hosts[1], tls=certificates.calling(), server_hostname="localhost", codec=CODEC
+        ) as channel:
+            await unary(channel, "One")
+        async with open_channel(hosts, tls=certificates.calling(), server_hostname=".no.name") as channel:
+            with pytest.raises(GRPCError, match="TLS handshake failed: server_hostname"):
+                await unary(channel, "One")
+        tasks.cancel_scope.cancel()
+
+
+# Unix sockets
+
+
+@pytest.mark.parametrize("form", ["unix:{}", "unix://{}"])
+def test_calls_over_a_unix_socket(run: Run, tmp_path: Path, form: str) -> None:
+    heard: list[str] = []
+
+    async def hear(stream: BytesStream) -> None:
+        heard.append(stream._call.request.authority)
+        await stream.send_message(b"")
+
+    async def main() -> None:
+        path = tmp_path / "echo.sock"
+        server = Server([Service(Hear=(UNARY, hear))], codec=CODEC)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(server.serve, await anyio.create_unix_listener(path))
+            async with open_channel(form.format(path), codec=CODEC) as channel:
+                await unary(channel, "Hear")
+                assert (channel.target, channel.authority) == (f"unix:{path}", "localhost")
+            tasks.cancel_scope.cancel()
+        assert heard == ["localhost"]
+
+    run(main)
+
+
+def test_a_unix_socket_that_is_not_there_is_unavailable_with_the_reason(run: Run, tmp_path: Path) -> None:
+    async def main() -> None:
+        path = tmp_path / "none.sock"
+        async with open_channel(f"unix:{path}", codec=CODEC) as channel:
+            with pytest.raises(GRPCError) as raised:
+                await unary(channel, "One")
+        assert raised.value.status is Status.UNAVAILABLE
+        assert raised.value.message == f"cannot connect to unix:{path}: No such file or directory"
+
+    run(main)

@@ -1,0 +1,137 @@
+"""Messages that are compressed when they are sent, as bytes on the line: by a server, by a channel, by a call."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+from anyio.abc import ByteStream
+
+from echo.rpc import Channel, GRPCError, Server, Status, open_channel_over
+from echo.rpc.testing import memory_channel
+from echo.transport.background import open_background
+from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.wire import head
+from echo.wire.limits import Limits
+from echo.wire.message import MIN_COMPRESSED
+from tests.support.services import BIDI, ECHO, BytesCodec, Run, call, unary
+
+CODEC = BytesCodec()
+SAME = b"so much of the same " * 50_000  # A megabyte that is a few kilobytes by gzip.
+NOISE = random.Random(1).randbytes(100_000)
+FEW = 20_000
+
+
+class Line(ByteStream):
+    """A stream whose bytes are counted.
+
+    Attributes:
+        sent: Bytes that went out,
+        received: and came in.
+    """
+
+    def __init__(self, stream: MemoryStream) -> None:
+        self.sent = 0
+        self.received = 0
+        self._stream = stream
+
+    async def send(self, item: bytes) -> None:
+        self.sent += len(item)
+        await self._stream.send(item)
+
+    async def receive(self, max_bytes: int = 65_536) -> bytes:
+        data = await self._stream.receive(max_bytes)
+        self.received += len(data)
+        return data
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+@asynccontextmanager
+async def lined(
+    *, server: str | None = None, client: str | None = None, limits: Limits = Limits()
+) -> AsyncIterator[tuple[Channel, Line]]:
+    """A channel and a server that compress so, and the line between them."""
+    async with open_background() as connections:
+        ours, theirs = memory_stream_pair(100)
+        line = Line(ours)
+        connections.start_soon(Server([ECHO], codec=CODEC, compression=server, limits=limits).serve_connection, theirs)
+
+        async def dial() -> ByteStream:
+            return line
+
+        async with open_channel_over(dial, "memory", codec=CODEC, compression=client) as channel:
+            yield channel, line
+
+
+@pytest.mark.parametrize("server", [None, "identity", "gzip"])
+@pytest.mark.parametrize("client", [None, "identity", "gzip"])
+def test_each_side_compresses_what_it_was_told_to(run: Run, client: str | None, server: str | None) -> None:
+    async def main() -> None:
+        async with lined(client=client, server=server) as (channel, line):
+            assert await unary(channel, "One", SAME) == SAME
+            assert (line.sent < FEW) is (client == "gzip")
+            assert (line.received < FEW) is (server == "gzip")
+
+    run(main)
+
+
+def test_messages_of_every_size_arrive(run: Run) -> None:
+    async def main() -> None:
+        sizes = [0, 1, MIN_COMPRESSED - 1, MIN_COMPRESSED, 10_000, 5, 1_000_000]
+        async with lined(client="gzip", server="gzip") as (channel, _), call(channel, "All", BIDI) as stream:
+            for size in sizes:
+                await stream.send_message(SAME[:size])
+                assert await stream.recv_message() == SAME[:size]
+                await stream.send_message(NOISE[:size])
+                assert await stream.recv_message() == NOISE[:size]
+            await stream.end()
+            assert await stream.recv_message() is None
+
+    run(main)
+
+
+async def test_a_call_says_for_itself_whether_it_compresses() -> None:
+    async with lined() as (channel, line):
+        await unary(channel, "One", SAME, compression="gzip")
+        assert line.sent < FEW
+    async with lined(client="gzip") as (channel, line):
+        await unary(channel, "One", SAME, compression="identity")
+        assert line.sent > len(SAME)
+
+
+async def test_noise_is_not_made_longer() -> None:
+    async def cost(compression: str | None) -> int:
+        async with lined(client=compression) as (channel, line):
+            await unary(channel, "One", NOISE)
+            return line.sent
+
+    plain = await cost(None)
+    assert await cost("gzip") <= plain + 100  # What the head says of it.
+
+
+async def test_a_client_that_reads_no_gzip_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(head, "ACCEPT_ENCODING", "identity")
+    async with lined(server="gzip") as (channel, line):
+        assert await unary(channel, "One", SAME) == SAME
+        assert line.received > len(SAME)
+
+
+async def test_the_limit_is_that_of_the_message_as_it_is() -> None:
+    async with lined(client="gzip", limits=Limits(max_message_size=len(SAME) - 1)) as (channel, line):
+        with pytest.raises(GRPCError, match="decompressed message exceeds the limit") as raised:
+            await unary(channel, "One", SAME)
+        assert raised.value.status is Status.RESOURCE_EXHAUSTED
+        assert line.sent < FEW
+
+
+async def test_encodings_that_there_are_not_are_told() -> None:
+    with pytest.raises(ValueError, match="'zstd' is not one of identity, gzip"):
+        Server([ECHO], compression="zstd")
+    async with memory_channel([ECHO], codec=CODEC) as channel:
+        with pytest.raises(ValueError, match="'zstd' is not one of identity, gzip"):
+            call(channel, "One", BIDI, compression="zstd")

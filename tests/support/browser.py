@@ -1,0 +1,106 @@
+"""Headless Chromium, driven by playwright-core in a Node.js process: a page, and what a person does with it.
+
+The script, ``tests/interop/node/browser.js``, has its own page.
+"""
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import pytest
+import trio
+
+from tests.support.grpc_js import NODE, SCRIPTS, Script, running
+
+CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+needs_browser: Final = pytest.mark.skipif(
+    NODE is None or CHROMIUM is None or not (SCRIPTS / "node_modules" / "playwright-core").exists(),
+    reason="Node.js, playwright-core (`just tools`) or Chromium is not installed",
+)
+
+
+class Browser:
+    """A browser with one page. Elements are named by CSS selectors; whatever waits gives up after a while, and raises
+    ``AssertionError`` with what it saw."""
+
+    def __init__(self, script: Script) -> None:
+        self._script = script
+        self._orders = 0
+        self._turn = trio.Lock()
+
+    async def _do(self, action: str, *given: object) -> object:
+        async with self._turn:
+            self._orders += 1
+            await self._script.tell(**{"id": self._orders, "do": action, "with": given})
+            answer = await self._script.heard()
+        assert answer["id"] == self._orders
+        assert "failed" not in answer, answer["failed"]
+        return answer["gave"]
+
+    async def open(self, url: str, **options: object) -> None:
+        """Open a page, in a profile of its own; ``options`` are Playwright's of a context."""
+        await self._do("open", url, options)
+
+    async def click(self, selector: str) -> None:
+        await self._do("click", selector)
+
+    async def check(self, selector: str, on: bool = True) -> None:
+        await self._do("check", selector, on)
+
+    async def fill(self, selector: str, text: str) -> None:
+        await self._do("fill", selector, text)
+
+    async def press(self, *keys: str) -> None:
+        """Press and release keys one after the other, as ``Tab`` or ``Shift+Tab``."""
+        for key in keys:
+            await self._do("press", key)
+
+    async def type(self, text: str) -> None:
+        """Type into whatever has the focus."""
+        await self._do("type", text)
+
+    async def text(self, selector: str) -> str:
+        """What the element shows."""
+        return str(await self._do("text", selector))
+
+    async def shows(self, selector: str, pattern: str) -> None:
+        """Wait until the element shows what the regular expression (JavaScript's) finds."""
+        await self._do("wait", selector, pattern)
+
+    async def evaluate(self, expression: str) -> object:
+        """The value of a JavaScript expression in the page."""
+        return await self._do("evaluate", expression)
+
+    async def resize(self, width: int, height: int) -> None:
+        """Make the window so large, in CSS pixels."""
+        await self._do("resize", width, height)
+
+    async def prefer(self, **media: str) -> None:
+        """What the person prefers, as ``colorScheme="dark"``."""
+        await self._do("media", media)
+
+    async def screenshot(self, path: str, *, whole: bool = False) -> None:
+        await self._do("screenshot", path, whole)
+
+    async def said(self) -> list[str]:
+        """What the page wrote to its console, violations of its policy included, and its exceptions."""
+        found = await self._do("said")
+        assert isinstance(found, list)
+        return [str(line) for line in found]
+
+    async def asked(self) -> list[str]:
+        """The addresses of everything that the page has loaded or connected to."""
+        found = await self._do("asked")
+        assert isinstance(found, list)
+        return [str(address) for address in found]
+
+
+@asynccontextmanager
+async def running_browser() -> AsyncIterator[Browser]:
+    """A browser for the length of the block."""
+    assert CHROMIUM is not None
+    async with running("browser.js", CHROMIUM) as script:
+        assert await script.heard() == {"ready": True}
+        yield Browser(script)

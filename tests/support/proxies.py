@@ -1,0 +1,180 @@
+"""nginx, haproxy and envoy in front of servers of ours: real processes, unprivileged, all their files in one folder.
+
+What they are told to do is written by `tests.support.proxy_configs`.
+"""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from subprocess import DEVNULL
+from typing import Final
+
+import pytest
+import trio
+import trio.testing
+
+from echo.rpc import Server
+from tests.support.leaks import no_leaks
+from tests.support.proxy_configs import Front, Write, envoy_config, haproxy_config, nginx_config, program
+from tests.support.recording import Recorder
+from tests.support.serving import LOOPBACK, serving
+from tests.support.tls import Certificates, serving_tls
+
+PATIENCE: Final = 60.0  # Seconds a proxy has to listen; envoy takes one or two on an idle machine.
+
+MAKES: Final[dict[str, Write]] = {"nginx": nginx_config, "haproxy": haproxy_config, "envoy": envoy_config}
+
+EACH_PROXY: Final = pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(make, marks=pytest.mark.skipif(program(make) is None, reason=f"{make} is not installed"))
+        for make in MAKES
+    ],
+)
+
+
+class Proxy:
+    """A proxy on a port that stays its own also while it is down.
+
+    Attributes:
+        port: Where it listens.
+    """
+
+    def __init__(self, make: str, front: Front, folder: Path) -> None:
+        # Bound but never listening: nobody else is given the port, and who sets SO_REUSEADDR, as all three do, may
+        # listen there. A connection is refused until then.
+        self._reservation = socket.socket()
+        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._reservation.bind((LOOPBACK, 0))
+        self.port: int = self._reservation.getsockname()[1]
+        self._command = MAKES[make](front, self.port, folder)
+        self._folder = folder
+        self._process: trio.Process | None = None
+
+    @property
+    def log(self) -> str:
+        """What it has said."""
+        return (self._folder / "log").read_text(errors="replace")
+
+    async def start(self) -> None:
+        """Run it; returns once it takes connections."""
+        assert self._process is None
+        with (self._folder / "log").open("ab") as log:
+            self._process = await trio.lowlevel.open_process(
+                self._command, stdin=DEVNULL, stdout=log, stderr=log, cwd=str(self._folder), env={**os.environ}
+            )
+        with trio.move_on_after(PATIENCE):
+            while self._process.poll() is None:
+                try:
+                    await (await trio.open_tcp_stream(LOOPBACK, self.port)).aclose()
+                except OSError:
+                    await trio.testing.wait_all_tasks_blocked(0.01)
+                else:
+                    return
+        raise AssertionError(f"{self._command} does not listen: {self.log}")
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal, to its process and no other."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+    async def ended(self) -> int:
+        """Wait until it has ended by itself; its exit status."""
+        assert self._process is not None
+        with trio.fail_after(PATIENCE):
+            return await self._process.wait()
+
+    async def kill(self) -> None:
+        """End it without giving it a say; returns once it is gone."""
+        if self._process is not None:
+            self._process.kill()
+            with trio.CancelScope(shield=True):
+                await self._process.wait()
+            self._process = None
+
+    def release(self) -> None:
+        """Give the port up."""
+        self._reservation.close()
+
+
+@asynccontextmanager
+async def proxied(make: str, front: Front, folder: Path) -> AsyncIterator[Proxy]:
+    """Such a proxy while the block runs.
+
+    Args:
+        make: Which, of `MAKES`.
+        front: What it is to do.
+        folder: Where all its files go.
+    """
+    proxy = Proxy(make, front, folder)
+    try:
+        await proxy.start()
+        yield proxy
+    finally:
+        await proxy.kill()
+        proxy.release()
+        sys.stderr.write(proxy.log)  # pytest shows it where a test failed.
+
+
+class Behind:
+    """Servers of ours behind a proxy, each with a recorder.
+
+    Attributes:
+        proxy: The proxy.
+        servers: The servers, in the order that the proxy knows them.
+        recorders: What they serve.
+    """
+
+    proxy: Proxy
+
+    def __init__(self, servers: int) -> None:
+        self.recorders = [Recorder() for _ in range(servers)]
+        self.servers = [Server([recorder]) for recorder in self.recorders]
+
+    @property
+    def port(self) -> int:
+        """Where the proxy listens."""
+        return self.proxy.port
+
+    @property
+    def recorder(self) -> Recorder:
+        """Of the first server."""
+        return self.recorders[0]
+
+    @property
+    def server(self) -> Server:
+        """The first one."""
+        return self.servers[0]
+
+
+@asynccontextmanager
+async def behind(
+    make: str,
+    folder: Path,
+    *,
+    servers: int = 1,
+    certificates: Certificates | None = None,
+) -> AsyncIterator[Behind]:
+    """Servers and a proxy of this make in front of them, for the block; they leave nothing.
+
+    Args:
+        make: Which proxy.
+        folder: Where its files go.
+        servers: How many servers.
+        certificates: With them all is TLS, on both sides of the proxy.
+    """
+    everything = Behind(servers)
+    async with no_leaks(descriptors=False) as leaks, AsyncExitStack() as stack:
+        leaks.watch(*everything.servers)
+        ports = []
+        for server in everything.servers:
+            context = serving_tls(server, certificates.serving()) if certificates else serving(server)
+            ports.append(await stack.enter_async_context(context))
+        shows, trusts = (certificates.server, certificates.ca) if certificates else (None, None)
+        front = Front(tuple(ports), shows=shows, trusts=trusts)
+        everything.proxy = await stack.enter_async_context(proxied(make, front, folder))
+        yield everything

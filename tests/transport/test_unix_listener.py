@@ -1,0 +1,227 @@
+"""Listening on a Unix socket: whose path it is, whose it was, and who may connect."""
+
+import errno
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import grpc
+import pytest
+import trio
+import trio.testing
+
+from echo.rpc import Channel, Server, open_channel, open_unix_listener
+from echo.transport import unix
+from tests.support.process import PATIENCE
+from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Service, unary
+from tests.support.tls import Certificates
+
+CODEC = BytesCodec()
+
+
+@asynccontextmanager
+async def serving_at(path: Path, server: Server | None = None, mode: int | None = None) -> AsyncIterator[Channel]:
+    """A server that listens at the path, and a channel to it."""
+    server = server or Server([ECHO], codec=CODEC)
+    listener = await open_unix_listener(path, mode=mode)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(server.serve, listener)
+        async with open_channel(f"unix:{path}", codec=CODEC) as channel:
+            yield channel
+        nursery.cancel_scope.cancel()
+
+
+def listening_once(path: Path) -> None:
+    """Leave behind what a process leaves that was killed."""
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))
+        left.listen()
+
+
+async def refused(path: Path) -> OSError:
+    with pytest.raises(OSError, match=r".") as raised:
+        await open_unix_listener(path)
+    return raised.value
+
+
+async def test_calls_go_over_it_and_the_path_is_gone_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    async with serving_at(path) as channel:
+        assert stat.S_ISSOCK(path.stat().st_mode)
+        assert await unary(channel, "One", b"hi") == b"hi"
+    assert not path.exists()
+
+
+async def test_a_handler_is_told_of_a_peer_without_an_address(tmp_path: Path) -> None:
+    async def who(stream: BytesStream) -> None:
+        await stream.recv_message()
+        await stream.send_message(str(stream.peer).encode())
+
+    server = Server([Service(Who=(UNARY, who))], codec=CODEC)
+    async with serving_at(tmp_path / "echo.sock", server) as channel:
+        assert await unary(channel, "Who") == b"unix"
+
+
+async def test_tls_goes_over_it_too(tmp_path: Path) -> None:
+    certificates, path = Certificates(tmp_path), tmp_path / "echo.sock"
+    listener = await open_unix_listener(path, tls=certificates.serving())
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Server([ECHO], codec=CODEC).serve, listener)
+        async with open_channel(f"unix:{path}", tls=certificates.calling(), codec=CODEC) as channel:
+            assert await unary(channel, "One", b"hi") == b"hi"
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_socket_that_nobody_listens_on_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    listening_once(path)
+    async with serving_at(path) as channel:
+        assert await unary(channel, "One", b"hi") == b"hi"
+
+
+async def test_a_path_where_somebody_listens_is_theirs(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    async with serving_at(path) as channel:
+        assert (await refused(path)).errno == errno.EADDRINUSE
+        assert await unary(channel, "One", b"hi") == b"hi"
+
+
+async def test_it_is_theirs_also_when_they_are_too_busy_to_accept(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
+        busy.bind(str(path))
+        busy.listen(0)
+        first.connect(str(path))  # No other has room.
+        assert (await refused(path)).errno == errno.EADDRINUSE
+    assert path.exists()
+
+
+async def test_a_socket_of_another_kind_is_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "log.sock"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as theirs:
+        theirs.bind(str(path))
+        assert (await refused(path)).errno == errno.EADDRINUSE
+    assert path.exists()
+
+
+@pytest.mark.parametrize("what", ["file", "folder", "link to a file", "dangling link"])
+async def test_what_is_no_socket_is_left_alone(what: str, tmp_path: Path) -> None:
+    path, file = tmp_path / "precious", tmp_path / "file"
+    if what == "folder":
+        path.mkdir()
+    elif what == "file":
+        path.write_text("data")
+    else:
+        if what == "link to a file":
+            file.write_text("data")
+        path.symlink_to(file)
+    before = path.lstat()
+    assert (await refused(path)).errno == errno.EEXIST
+    assert path.lstat().st_ino == before.st_ino
+
+
+async def test_a_folder_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
+    assert (await refused(tmp_path / "no" / "echo.sock")).errno == errno.ENOENT
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o666])
+async def test_its_permissions_are_those_asked_for(mode: int, tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    async with serving_at(path, mode=mode):
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+
+async def test_closing_leaves_alone_what_another_has_put_in_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    ours = await open_unix_listener(path)
+    path.unlink()  # By hand, say.
+    async with serving_at(path) as channel:
+        await ours.aclose()
+        await ours.aclose()
+        assert await unary(channel, "One", b"hi") == b"hi"
+
+
+async def test_a_path_that_is_gone_already_is_no_error_when_closing(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    listener = await open_unix_listener(path)
+    path.unlink()
+    await listener.aclose()
+
+
+def test_of_many_that_find_a_dead_socket_one_gets_the_path_and_the_others_hear_so(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    program = f"""
+import socket, sys
+from echo.transport.unix import UnixPath
+sys.stdin.readline()
+try:
+    bound, listening = UnixPath.bind({str(path)!r}, None, 10)
+except OSError as error:
+    print(error.errno, flush=True)
+else:
+    print("bound", flush=True)
+    sys.stdin.readline()
+"""
+    listening_once(path)
+    processes = [
+        subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(6)
+    ]
+    try:
+        for process in processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        said = []
+        for process in processes:
+            assert process.stdout is not None
+            said.append(process.stdout.readline().strip())
+        assert sorted(said) == [str(errno.EADDRINUSE)] * 5 + ["bound"]
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(path))
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate(timeout=PATIENCE)
+
+
+async def test_a_lock_that_is_never_released_is_an_error_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unix, "PATIENCE", 0.05)
+    with unix._locked(str(tmp_path)):
+        assert isinstance(await refused(tmp_path / "echo.sock"), BlockingIOError)
+    async with serving_at(tmp_path / "echo.sock"):
+        pass
+
+
+async def test_cancelling_the_server_removes_the_path(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    async with trio.open_nursery() as nursery:
+        await nursery.start(Server([ECHO], codec=CODEC).serve, await open_unix_listener(path))
+        nursery.cancel_scope.cancel()
+    assert not path.exists()
+
+
+async def test_a_path_relative_to_the_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    listener = await open_unix_listener("echo.sock")
+    assert (tmp_path / "echo.sock").is_socket()
+    await listener.aclose()
+    assert not (tmp_path / "echo.sock").exists()
+
+
+async def test_a_stock_client_calls_over_it(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+
+    def ask() -> bytes:
+        with grpc.insecure_channel(f"unix:{path}", options=[("grpc.use_local_subchannel_pool", 1)]) as channel:
+            reply: bytes = channel.unary_unary("/test.Service/One")(b"hi", timeout=PATIENCE)
+            return reply
+
+    async with serving_at(path):
+        assert await trio.to_thread.run_sync(ask) == b"hi"
