@@ -14,7 +14,7 @@ from typing import NamedTuple
 import pytest
 import trio
 
-from echo.settings import Settings
+from echo.settings import SETTINGS, User
 from tests.support.process import running
 
 ROOT = Path(__file__).parents[1]
@@ -117,7 +117,7 @@ def test_the_tour_names_rooms_and_files_that_exist() -> None:
         assert found.exists(), name
 
 
-def test_the_settings_it_names_exist() -> None:
-    named = set(re.findall(r"`((?:GRPC|HTTP|SHUTDOWN|LOG)_[A-Z_]+)`", README))
-    assert len(named) > 20
-    assert named <= {name.upper() for name in Settings.model_fields}
+def test_the_table_of_settings_is_theirs() -> None:
+    rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? \| (\w+) \| (.*) \|$", README, re.MULTILINE)
+    users = {User.SERVER: "server", User.GATEWAY: "gateway", User.BOTH: "both"}
+    assert rows == [(found.variable, found.default, users[found.used_by], found.help) for found in SETTINGS]

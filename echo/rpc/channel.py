@@ -21,7 +21,7 @@ from echo.rpc.dial import Dial
 from echo.rpc.resolve import Endpoint, Resolve, Resolver, parse_targets
 from echo.rpc.subchannel import Connecting
 from echo.transport.background import open_background
-from echo.transport.call import ClientCall
+from echo.transport.client_call import ClientCall
 from echo.transport.keepalive import Keepalive
 from echo.wire.compression import known_encoding
 from echo.wire.head import Request, Trailers

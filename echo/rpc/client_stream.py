@@ -17,7 +17,7 @@ from multidict import MultiDict
 
 from echo.rpc.codec import decode
 from echo.rpc.deadline import Deadline
-from echo.transport.call import ClientCall
+from echo.transport.client_call import ClientCall
 from echo.transport.peer import Peer
 from echo.wire.compression import IDENTITY
 from echo.wire.head import Request, Trailers

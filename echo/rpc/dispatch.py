@@ -15,7 +15,7 @@ from grpclib.events import _DispatchServerEvents
 from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.server_stream import ServerStream
-from echo.transport.call import ServerCall
+from echo.transport.server_call import ServerCall
 from echo.wire.compression import IDENTITY
 from echo.wire.head import Trailers
 from echo.wire.status import GRPCError, Status

@@ -13,8 +13,8 @@ from multidict import MultiDict
 
 from echo.rpc.codec import decode
 from echo.rpc.deadline import Deadline
-from echo.transport.call import ServerCall
 from echo.transport.peer import Peer
+from echo.transport.server_call import ServerCall
 from echo.wire.head import Response, Trailers
 from echo.wire.metadata import Metadata, MetadataLike
 from echo.wire.status import GRPCError, Status

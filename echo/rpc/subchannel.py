@@ -22,8 +22,8 @@ from echo.rpc.backoff import Backoff
 from echo.rpc.dial import reason
 from echo.rpc.resolve import Endpoint
 from echo.rpc.watch import HealthWatch
-from echo.transport.call import ClientCall
 from echo.transport.client import ClientSession
+from echo.transport.client_call import ClientCall
 from echo.transport.keepalive import Keepalive
 from echo.transport.signal import Signal
 from echo.wire.limits import Limits

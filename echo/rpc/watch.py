@@ -15,8 +15,8 @@ from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse
 from echo.rpc.backoff import MAX_BACKOFF, Backoff
 from echo.rpc.codec import DEFAULT_CODEC, decode
 from echo.rpc.health import SERVING
-from echo.transport.call import ClientCall
 from echo.transport.client import ClientSession
+from echo.transport.client_call import ClientCall
 from echo.wire.head import Request
 from echo.wire.status import GRPCError, Status
 

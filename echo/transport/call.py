@@ -5,25 +5,17 @@ The session's reader puts in what comes and never waits for it: what a call hold
 until the application asks for a message, and by the message's own size, checked first, from then on.
 """
 
-import math
 from collections.abc import Awaitable
-from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn
 
-import anyio
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from grpclib.exceptions import StreamTerminatedError
 from h2.errors import ErrorCodes
 
 from echo.transport.signal import Signal
-from echo.wire.compression import IDENTITY, accepts
-from echo.wire.head import Request, Response, Trailers
-from echo.wire.message import MessageDecoder, encode_compressed, encode_message
-from echo.wire.status import Status
+from echo.wire.message import MessageDecoder, encode_message
 
 if TYPE_CHECKING:
-    from echo.transport.client import ClientSession
-    from echo.transport.server import ServerSession
     from echo.transport.session import Session
 
 # A message that is ready costs no trip through the scheduler, but one in so many does, or a busy stream would starve
@@ -172,170 +164,3 @@ class Call:
             if self._connection.acknowledge(self.id, total - self._acknowledged):
                 self._session.wake_writer()
             self._acknowledged = total
-
-
-class ServerCall(Call):
-    """A call to be served.
-
-    Attributes:
-        request: Its head.
-        task: The handler's. It is cancelled when the client resets the call or vanishes, and when the server gives the
-            call up.
-        verdict: What the client is told if the handler is cut short.
-        encoding: How messages that are sent may be compressed, for the response's head to say.
-    """
-
-    __slots__ = (
-        "_server_connection",
-        "deadline",
-        "encoding",
-        "peer",
-        "request",
-        "task",
-        "verdict",
-    )
-
-    def __init__(self, session: "ServerSession", stream_id: int, request: Request) -> None:
-        super().__init__(session, stream_id, request.encoding)
-        self.request = request
-        self.peer = session.peer
-        self._server_connection = session.connection
-        self.deadline = math.inf if request.timeout is None else anyio.current_time() + request.timeout
-        self.task: anyio.TaskHandle[None] | None = None
-        self.verdict: Trailers | None = None
-        self.encoding = IDENTITY
-
-    def compress(self, encoding: str) -> None:
-        """Send messages in this encoding, if the client reads it; to be said before the response's head is sent."""
-        if accepts(self.request.accept_encoding, encoding):
-            self.encoding = encoding
-            self.encoder = partial(encode_compressed, encoding)
-
-    async def send_response(self, response: Response) -> None:
-        """Send the response's head.
-
-        Raises:
-            StreamTerminatedError: The stream is over.
-            LocalProtocolError: The head was already sent.
-            ValueError, TypeError: The metadata cannot be sent.
-        """
-        if not self.is_open:
-            await self._over()
-        self._server_connection.send_response(self.id, response)
-        self._session.wake_writer()
-
-    async def finish(self, trailers: Trailers) -> None:
-        """End the call with its status after the messages sent so far; waits until they could be sent.
-
-        Raises:
-            StreamTerminatedError: The stream is over.
-            ValueError, TypeError: The metadata cannot be sent.
-        """
-        if not self.is_open:
-            await self._over()
-        done = self._server_connection.send_trailers(self.id, trailers)
-        self._session.wake_writer()
-        while not done and self.is_open:
-            await self._wait(self._relieved)
-
-    def abort(self, trailers: Trailers) -> None:
-        """End the call now, leaving out messages not sent yet. Never waits; does nothing to a call that is over."""
-        self._server_connection.abort(self.id, trailers)
-        self._session.wake_writer()
-
-    def give_up(self, verdict: Trailers) -> None:
-        """Cancel the handler; the client, if there is one, is told the verdict."""
-        self.verdict = verdict
-        if self.task is not None:
-            self.task.cancel()
-
-    def break_off(self, verdict: Trailers) -> None:
-        """The client is gone: cancel the handler."""
-        # In this order: a handler that waits shall be cancelled, and not be told of an end that never came. Only what
-        # has shielded itself hears of it by the error of its own next step.
-        self.give_up(verdict)
-        self.terminate()
-
-
-class ClientCall(Call):
-    """A call we made.
-
-    Attributes:
-        response: The head of the response, once it has come.
-        trailers: How the call ended, once it has.
-        unprocessed: It ended before the server has done anything about it: it may be made anew.
-        session: The connection it was made on.
-    """
-
-    __slots__ = (
-        "_client_connection",
-        "_deadline",
-        "encoder",
-        "peer",
-        "response",
-        "session",
-        "trailers",
-        "unprocessed",
-    )
-
-    def __init__(self, session: "ClientSession", stream_id: int, encoding: str, deadline: float) -> None:
-        super().__init__(session, stream_id, IDENTITY)
-        self.session = session
-        if encoding != IDENTITY:
-            self.encoder = partial(encode_compressed, encoding)
-        self.peer = session.peer
-        self._client_connection = session.connection
-        self._deadline = deadline
-        self.response: Response | None = None
-        self.trailers: Trailers | None = None
-        self.unprocessed = False
-
-    async def half_close(self) -> None:
-        """Send no more messages.
-
-        Raises:
-            StreamTerminatedError: The stream is over.
-        """
-        if not self.is_open:
-            await self._over()
-        self._client_connection.half_close(self.id)
-        self._session.wake_writer()
-
-    async def receive_response(self) -> None:
-        """Wait until `response` or `trailers` is there."""
-        while self.response is None and self.trailers is None:
-            await self._wait(self._received)
-
-    async def receive_trailers(self) -> Trailers:
-        """Wait until the call has ended."""
-        while self.trailers is None:
-            await self._wait(self._received)
-        return self.trailers
-
-    def start_response(self, response: Response) -> None:
-        """For the session: the response's head came."""
-        self.response = response
-        self._decoder.encoding = response.encoding
-        self._received.set()
-
-    def conclude(self, trailers: Trailers, *, unprocessed: bool = False) -> None:
-        """For the session: the call ended so. Only the first word counts."""
-        if self.trailers is None:
-            self.trailers = trailers
-            self.unprocessed = unprocessed
-            if trailers.status is Status.OK:
-                self.end()
-            else:
-                # A message that is cut short now is so because of the failure; the failure is what the caller hears.
-                self._ended = True
-            self.terminate()
-
-    async def _wait(self, signal: Signal) -> None:
-        if self._deadline == math.inf:
-            await signal.wait()
-            return
-        with anyio.CancelScope(deadline=self._deadline) as scope:
-            await signal.wait()
-        if scope.cancelled_caught:  # Whoever waited finds the call ended, and how.
-            self.conclude(Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed"))
-            self.reset()

@@ -8,7 +8,8 @@ import anyio
 from anyio.abc import ByteStream
 from h2.errors import ErrorCodes
 
-from echo.transport.call import Call, ClientCall
+from echo.transport.call import Call
+from echo.transport.client_call import ClientCall
 from echo.transport.keepalive import Keepalive
 from echo.transport.session import Session
 from echo.transport.signal import Signal

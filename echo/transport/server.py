@@ -15,8 +15,9 @@ import anyio
 from anyio.abc import ByteStream, TaskGroup
 from h2.errors import ErrorCodes
 
-from echo.transport.call import Call, ServerCall
+from echo.transport.call import Call
 from echo.transport.keepalive import Keepalive
+from echo.transport.server_call import ServerCall
 from echo.transport.session import Session
 from echo.wire.connection import LAST_STREAM_ID
 from echo.wire.events import Event, HalfClosed, PingAcknowledged, RequestStarted, StreamReset

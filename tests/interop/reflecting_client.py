@@ -1,4 +1,4 @@
-"""A stock client that knows nothing of a server but its address, run by `test_grpcio_client` in a process of its own.
+"""A stock client that knows nothing of a server but its address: a process of its own for `test_grpcio_discovery`.
 
 grpcio's reflection package and grpclib's define the same messages, and protobuf takes only one of them in a process.
 Prints, as JSON, the services, their methods, and what ``GetReply`` answers, all of it by reflection.

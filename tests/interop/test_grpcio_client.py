@@ -1,34 +1,24 @@
 """A stock grpcio client drives every rpc of our server, over real TCP, as it would drive one of its own make."""
 
-import json
 import math
-import sys
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import Iterable
 from functools import partial
-from pathlib import Path
 from queue import SimpleQueue
 
 import grpc
 import pytest
 import trio
 import trio.testing
-from grpc_health.v1 import health_pb2
-from grpc_health.v1.health_pb2_grpc import HealthStub
-from grpclib.reflection.v1 import reflection_pb2 as reflection_v1
 
-from echo.rpc import Cardinality, Limits, Server
-from echo.rpc.health import NOT_SERVING, Health
-from echo.services import echo_services
+from echo.rpc import Cardinality, Limits
 from tests.support.grpcio import CODES, PATIENCE, Client, Dynamic, Message, StreamMessage, grpcio_client, in_thread
-from tests.support.leaks import no_leaks, settles
+from tests.support.leaks import settles
+from tests.support.ours import our_server
 from tests.support.recording import (
     RECEIVING,
     SENDING,
     SLEEPING,
-    Recorder,
 )
-from tests.support.serving import LOOPBACK, serving
 
 UNARY = Cardinality.UNARY_UNARY
 CLIENT_STREAM = Cardinality.STREAM_UNARY
@@ -37,37 +27,8 @@ BIDI = Cardinality.STREAM_STREAM
 
 LIMIT = Limits().max_message_size
 MEGABYTE = "é" * 500_000
-SERVING = health_pb2.HealthCheckResponse.SERVING
 
 KINDS = pytest.mark.parametrize("kind", list(Cardinality), ids=lambda kind: kind.name.lower())
-
-
-class Setup:
-    """Our server with everything it can serve.
-
-    Attributes:
-        server: The server.
-        health: Its health.
-        recorder: What its test methods saw.
-        port: Where it listens.
-    """
-
-    port: int
-
-    def __init__(self, limits: Limits) -> None:
-        echo = echo_services()
-        self.health: Health = echo.health
-        self.recorder = Recorder()
-        self.server = Server([*echo.services, self.recorder], limits=limits)
-
-
-@asynccontextmanager
-async def our_server(*, max_concurrent_streams: int = 100) -> AsyncIterator[Setup]:
-    """It runs while the block does, and leaves nothing."""
-    setup = Setup(Limits(max_concurrent_streams=max_concurrent_streams))
-    async with no_leaks(descriptors=False) as leaks, serving(setup.server) as setup.port:
-        leaks.watch(setup.server)
-        yield setup
 
 
 class Requests:
@@ -127,14 +88,14 @@ def failure(kind: Cardinality, call: Dynamic) -> Dynamic:
 
 @pytest.mark.parametrize("text", ["hello", "", "Grüße, 世界 🌍", "a\0b\n"])
 async def test_get_reply_answers_with_the_message(text: str) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         reply = await in_thread(client.get_reply, Message(message=text), timeout=PATIENCE)
         assert (reply.success, reply.response) == (True, f"from server:{text}")
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
 async def test_client_stream_counts_the_messages(count: int) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         messages = [StreamMessage(stream_id=f"s{number}", message="hi") for number in range(count)]
         reply = await in_thread(client.client_stream, iter(messages), timeout=PATIENCE)
         assert reply.response == f"from server: received {count} messages"
@@ -142,7 +103,7 @@ async def test_client_stream_counts_the_messages(count: int) -> None:
 
 
 async def test_server_stream_answers_five_times_a_second_apart(mock_clock: trio.testing.MockClock) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         call = await in_thread(client.server_stream, StreamMessage(stream_id="a", message="hi"), timeout=PATIENCE)
         answers = [await in_thread(next, call)]
         mock_clock.autojump_threshold = 0.01  # From here on the server waits for nothing but the time.
@@ -155,7 +116,7 @@ async def test_server_stream_answers_five_times_a_second_apart(mock_clock: trio.
 
 
 async def test_bidirectional_stream_answers_each_message_as_it_comes() -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         requests = Requests()
         call = client.bidirectional_stream(requests, timeout=PATIENCE)
         for number, text in enumerate(["one", "two", "drei"], 1):
@@ -170,7 +131,7 @@ async def test_bidirectional_stream_answers_each_message_as_it_comes() -> None:
 
 
 async def test_a_message_without_a_stream_id_is_refused() -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         nameless = StreamMessage(message="hi")
         for call in (
             partial(client.client_stream, iter([nameless]), timeout=PATIENCE),
@@ -188,7 +149,7 @@ async def test_a_message_without_a_stream_id_is_refused() -> None:
 
 @KINDS
 async def test_metadata_and_trailers_go_both_ways(kind: Cardinality) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         call = start(
             client,
             kind,
@@ -214,7 +175,7 @@ async def test_metadata_and_trailers_go_both_ways(kind: Cardinality) -> None:
 
 
 async def test_a_repeated_key_keeps_its_values_and_their_order() -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         pairs = [("trailing-a", "1"), ("trailing-a", "2"), ("trailing-a-bin", b"3"), ("trailing-a-bin", b"4")]
         call = client.recorder(UNARY).future(StreamMessage(), timeout=PATIENCE, metadata=pairs)
         await in_thread(call.result)
@@ -224,7 +185,7 @@ async def test_a_repeated_key_keeps_its_values_and_their_order() -> None:
 @KINDS
 async def test_a_status_arrives_with_its_message_and_details(kind: Cardinality) -> None:
     message = "nö, 不行 100% 🙅\n"
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         call = start(
             client,
             kind,
@@ -241,7 +202,7 @@ async def test_a_status_arrives_with_its_message_and_details(kind: Cardinality) 
 
 
 async def test_every_status_code_arrives() -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         for number, code in CODES.items():
             if code is not grpc.StatusCode.OK:
                 error = await in_thread(
@@ -252,7 +213,7 @@ async def test_every_status_code_arrives() -> None:
 
 @pytest.mark.parametrize("path", ["/com.gopay.echo.Server/Nothing", "/no.such.Service/GetReply", "/", "/a/b/c"])
 async def test_unknown_methods_and_services_are_unimplemented(path: str) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         error = await in_thread(failure, UNARY, client.method(path, UNARY).future(StreamMessage(), timeout=PATIENCE))
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
@@ -262,7 +223,7 @@ async def test_unknown_methods_and_services_are_unimplemented(path: str) -> None
 
 @KINDS
 async def test_a_deadline_is_known_to_the_handler_and_cancels_it(kind: Cardinality) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         requests = Requests(StreamMessage())
         call = start(client, kind, requests, timeout=0.25, want_wait=SLEEPING)
         seen = await ours.recorder.calls.next()
@@ -287,7 +248,7 @@ async def test_a_deadline_is_known_to_the_handler_and_cancels_it(kind: Cardinali
 )
 @pytest.mark.parametrize("how", ["call cancelled", "channel closed"])
 async def test_cancelling_is_seen_by_the_handler_where_it_waits(kind: Cardinality, where: str, how: str) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         requests = Requests(StreamMessage())
         call = start(client, kind, requests, want_wait=where)
         seen = await ours.recorder.calls.next()
@@ -307,7 +268,11 @@ async def test_cancelling_is_seen_by_the_handler_where_it_waits(kind: Cardinalit
 
 
 async def test_a_drain_lets_a_stock_client_finish_what_runs() -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client, trio.open_nursery() as nursery:
+    async with (
+        our_server(descriptors=False) as ours,
+        grpcio_client(ours.port) as client,
+        trio.open_nursery() as nursery,
+    ):
         ours.recorder.gate = trio.Event()
         call = start(client, UNARY, [StreamMessage(message="last orders")])
         await ours.recorder.calls.next()
@@ -321,7 +286,7 @@ async def test_a_drain_lets_a_stock_client_finish_what_runs() -> None:
 
 @pytest.mark.parametrize("where", [SENDING, SLEEPING])
 async def test_a_drain_beyond_its_grace_is_told_as_unavailable_even_in_the_middle_of_a_message(where: str) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         requests = Requests(StreamMessage())
         call = start(client, BIDI, requests, want_wait=where)
         seen = await ours.recorder.calls.next()
@@ -339,14 +304,14 @@ async def test_a_drain_beyond_its_grace_is_told_as_unavailable_even_in_the_middl
 
 @KINDS
 async def test_a_megabyte_goes_each_way(kind: Cardinality) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         answers = await in_thread(replies, kind, start(client, kind, [StreamMessage(message=MEGABYTE)]))
         assert {answer.response for answer in answers} == {MEGABYTE}
 
 
 @KINDS
 async def test_a_message_above_the_limit_is_refused_and_the_connection_lives_on(kind: Cardinality) -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         overhead = len(StreamMessage(message="x" * LIMIT).SerializeToString()) - LIMIT
         at_the_limit = StreamMessage(message="x" * (LIMIT - overhead))
         above = StreamMessage(message="x" * (LIMIT - overhead + 1))
@@ -359,7 +324,7 @@ async def test_a_message_above_the_limit_is_refused_and_the_connection_lives_on(
 
 @pytest.mark.parametrize(("limit", "at_once"), [(100, 100), (2_000, 1_000)])
 async def test_a_thousand_calls_at_once_succeed_on_one_connection(limit: int, at_once: int) -> None:
-    async with our_server(max_concurrent_streams=limit) as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False, max_concurrent_streams=limit) as ours, grpcio_client(ours.port) as client:
         ours.recorder.gate = trio.Event()
 
         def begin() -> list[Dynamic]:
@@ -377,7 +342,7 @@ async def test_a_thousand_calls_at_once_succeed_on_one_connection(limit: int, at
 
 async def test_a_hundred_thousand_messages_arrive_in_order() -> None:
     total = 100_000
-    async with our_server() as ours, grpcio_client(ours.port) as client:
+    async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         call = start(client, SERVER_STREAM, [StreamMessage(message="m")], want_replies=str(total))
 
         def count() -> int:
@@ -391,7 +356,10 @@ async def test_a_hundred_thousand_messages_arrive_in_order() -> None:
 
 
 async def test_compressed_messages_are_taken_and_inflated_within_the_limit() -> None:
-    async with our_server() as ours, grpcio_client(ours.port, compression=grpc.Compression.Gzip) as client:
+    async with (
+        our_server(descriptors=False) as ours,
+        grpcio_client(ours.port, compression=grpc.Compression.Gzip) as client,
+    ):
         reply = await in_thread(client.get_reply, Message(message=MEGABYTE), timeout=PATIENCE)
         assert reply.response == f"from server:{MEGABYTE}"
         messages = [StreamMessage(message="x" * size, stream_id="a") for size in (1, 10_000, 100)]
@@ -403,71 +371,3 @@ async def test_compressed_messages_are_taken_and_inflated_within_the_limit() -> 
         error = await in_thread(failure, UNARY, call)
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert "decompressed" in error.details()  # So it did travel compressed.
-
-
-# Health and reflection
-
-
-async def test_the_stock_health_client_is_told_who_serves() -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
-        stub = HealthStub(client.channel)
-        check = partial(in_thread, stub.Check, timeout=PATIENCE)
-        names = ["", "com.gopay.echo.Server", "com.gopay.echo.streaming.StreamingServer"]
-        for name in names:
-            assert (await check(health_pb2.HealthCheckRequest(service=name))).status == SERVING
-        with pytest.raises(grpc.RpcError) as raised:
-            await check(health_pb2.HealthCheckRequest(service="no.such.Service"))
-        assert raised.value.code() is grpc.StatusCode.NOT_FOUND
-        listed = await in_thread(stub.List, health_pb2.HealthListRequest(), timeout=PATIENCE)
-        assert {name: response.status for name, response in listed.statuses.items()} == dict.fromkeys(names, SERVING)
-
-
-async def test_the_stock_health_client_watches_every_change_to_the_end() -> None:
-    async with our_server() as ours, grpcio_client(ours.port) as client:
-        watch = HealthStub(client.channel).Watch
-        known = watch(health_pb2.HealthCheckRequest(service="com.gopay.echo.Server"), timeout=PATIENCE)
-        unknown = watch(health_pb2.HealthCheckRequest(service="no.such.Service"), timeout=PATIENCE)
-        assert (await in_thread(next, known)).status == SERVING
-        assert (await in_thread(next, unknown)).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
-        ours.health.set("no.such.Service", NOT_SERVING)
-        assert (await in_thread(next, unknown)).status == health_pb2.HealthCheckResponse.NOT_SERVING
-        ours.health.drain()
-        answers: list[Dynamic] = await in_thread(list, known)
-        assert [answer.status for answer in answers] == [health_pb2.HealthCheckResponse.NOT_SERVING]
-        assert known.code() is grpc.StatusCode.OK
-
-
-async def test_a_client_that_knows_only_the_address_finds_its_way_by_reflection() -> None:
-    async with our_server() as ours:
-        script = Path(__file__).with_name("reflecting_client.py")
-        with trio.fail_after(60):
-            done = await trio.run_process([sys.executable, str(script), f"{LOOPBACK}:{ours.port}"], capture_stdout=True)
-        told = json.loads(done.stdout)
-        assert told["reply"] == "from server:reflected"
-        assert told["services"] == {
-            "com.gopay.echo.Server": ["GetReply"],
-            "com.gopay.echo.streaming.StreamingServer": ["ClientStream", "ServerStream", "BidirectionalStream"],
-            "grpc.health.v1.Health": ["Check", "Watch", "List"],
-            "grpc.reflection.v1.ServerReflection": ["ServerReflectionInfo"],
-            "grpc.reflection.v1alpha.ServerReflection": ["ServerReflectionInfo"],
-        }
-
-
-async def test_reflection_v1_tells_services_and_their_files() -> None:
-    requests = [
-        reflection_v1.ServerReflectionRequest(list_services="*"),
-        reflection_v1.ServerReflectionRequest(file_containing_symbol="com.gopay.echo.Server"),
-        reflection_v1.ServerReflectionRequest(file_containing_symbol="no.such.Symbol"),
-    ]
-    async with our_server() as ours, grpcio_client(ours.port) as client:
-        info = client.channel.stream_stream(
-            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-            reflection_v1.ServerReflectionRequest.SerializeToString,
-            reflection_v1.ServerReflectionResponse.FromString,
-        )
-        answers: list[Dynamic] = await in_thread(lambda: list(info(iter(requests), timeout=PATIENCE)))
-        listed, file, missing = answers
-        assert "com.gopay.echo.Server" in [service.name for service in listed.list_services_response.service]
-        (descriptor,) = file.file_descriptor_response.file_descriptor_proto
-        assert b"GetReply" in descriptor
-        assert missing.error_response.error_code == grpc.StatusCode.NOT_FOUND.value[0]

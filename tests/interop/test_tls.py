@@ -15,6 +15,7 @@ from tests.support import grpcio
 from tests.support.gateway import gateway_to, http_get
 from tests.support.grpcio import PATIENCE, Client, Dynamic, in_thread
 from tests.support.leaks import settles
+from tests.support.ours import our_server
 from tests.support.recording import REPLIES, SENDING, SLEEPING, WAIT
 from tests.support.services import UNARY, BytesCodec, BytesStream, Service, path, unary
 from tests.support.serving import LOOPBACK
@@ -26,7 +27,6 @@ from tests.support.tls import (
     get_reply,
     grpcio_tls_client,
     grpcio_tls_server,
-    our_server,
     serving_tls,
     stock_refusal,
 )
@@ -41,11 +41,6 @@ ECHO_PATHS = {
 MEGABYTE = "é" * 500_000
 
 KINDS = pytest.mark.parametrize("kind", list(Cardinality), ids=lambda kind: kind.name.lower())
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def request(
@@ -86,7 +81,7 @@ async def test_a_stock_client_makes_every_type_of_call(
     certificates: Certificates, kind: Cardinality, text: str
 ) -> None:
     async with (
-        our_server(certificates.serving()) as ours,
+        our_server(certificates.serving(), descriptors=False) as ours,
         grpcio_tls_client(ours.port, certificates.grpcio_calling()) as client,
     ):
         call = record(client, kind, text, want_replies="2")
@@ -102,7 +97,7 @@ async def test_a_stock_client_that_cancels_is_noticed(
     certificates: Certificates, kind: Cardinality, where: str
 ) -> None:
     async with (
-        our_server(certificates.serving()) as ours,
+        our_server(certificates.serving(), descriptors=False) as ours,
         grpcio_tls_client(ours.port, certificates.grpcio_calling()) as client,
     ):
         call = record(client, kind, want_wait=where)
@@ -116,7 +111,7 @@ async def test_a_stock_client_that_cancels_is_noticed(
 
 async def test_a_drain_lets_a_stock_client_finish_what_runs(certificates: Certificates) -> None:
     async with (
-        our_server(certificates.serving()) as ours,
+        our_server(certificates.serving(), descriptors=False) as ours,
         grpcio_tls_client(ours.port, certificates.grpcio_calling()) as client,
         trio.open_nursery() as nursery,
     ):
@@ -132,7 +127,7 @@ async def test_a_drain_lets_a_stock_client_finish_what_runs(certificates: Certif
 
 async def test_a_drain_beyond_its_grace_is_told_as_unavailable(certificates: Certificates) -> None:
     async with (
-        our_server(certificates.serving()) as ours,
+        our_server(certificates.serving(), descriptors=False) as ours,
         grpcio_tls_client(ours.port, certificates.grpcio_calling()) as client,
     ):
         call = record(client, BIDI, want_wait=SLEEPING)
@@ -147,7 +142,7 @@ async def test_a_drain_beyond_its_grace_is_told_as_unavailable(certificates: Cer
 
 async def test_a_stock_client_must_show_a_certificate_that_we_know(certificates: Certificates) -> None:
     calling = certificates.grpcio_calling
-    async with our_server(certificates.serving(client_ca=certificates.ca)) as ours:
+    async with our_server(certificates.serving(client_ca=certificates.ca), descriptors=False) as ours:
         async with grpcio_tls_client(ours.port, calling(certificates.client)) as client:
             await stock_reply(client)
         for pair in (None, certificates.strange_client):
@@ -158,7 +153,7 @@ async def test_a_stock_client_must_show_a_certificate_that_we_know(certificates:
 
 
 async def test_a_stock_client_refuses_our_server_s_certificate_as_it_should(certificates: Certificates) -> None:
-    async with our_server(certificates.serving()) as ours:
+    async with our_server(certificates.serving(), descriptors=False) as ours:
         async with grpcio_tls_client(ours.port, certificates.grpcio_calling(ca=certificates.strange_ca)) as client:
             await stock_refusal(client)
         async with grpcio_tls_client(ours.port, certificates.grpcio_calling(), name=OTHER_NAME) as client:
@@ -171,7 +166,7 @@ async def test_the_server_speaks_http2_by_alpn(certificates: Certificates) -> No
     context = certificates.calling()
     context.set_alpn_protocols(["http/1.1", "h2"])
     async with (
-        our_server(certificates.serving()) as ours,
+        our_server(certificates.serving(), descriptors=False) as ours,
         await trio.open_ssl_over_tcp_stream(LOOPBACK, ours.port, ssl_context=context) as stream,
     ):
         await stream.do_handshake()

@@ -13,6 +13,7 @@ from echo.services import echo_services
 from echo.transport.listener import HANDSHAKE_TIMEOUT
 from tests.support.grpcio import grpcio_client, grpcio_server
 from tests.support.leaks import no_leaks, settles
+from tests.support.ours import our_server
 from tests.support.serving import LOOPBACK, serving
 from tests.support.tls import (
     OTHER_NAME,
@@ -21,25 +22,19 @@ from tests.support.tls import (
     get_reply,
     grpcio_tls_client,
     grpcio_tls_server,
-    our_server,
     refusal,
     serving_tls,
     stock_refusal,
 )
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
 async def test_our_client_says_what_is_wrong_with_the_server_s_certificate(certificates: Certificates) -> None:
-    async with our_server(certificates.serving()) as ours:
+    async with our_server(certificates.serving(), descriptors=False) as ours:
         port = ours.port
         assert "certificate" in await refusal(port, certificates.calling(ca=certificates.strange_ca))
         assert "mismatch" in await refusal(port, certificates.calling(), server_hostname=OTHER_NAME)
         assert ours.server.connections == 0
-    async with our_server(certificates.serving(certificates.misnamed)) as ours:
+    async with our_server(certificates.serving(certificates.misnamed), descriptors=False) as ours:
         assert "mismatch" in await refusal(ours.port, certificates.calling())
         async with channel_to(ours.port, certificates.calling(), server_hostname=OTHER_NAME) as channel:
             assert await get_reply(channel, "found") == "from server:found"
@@ -58,7 +53,7 @@ async def test_a_handshake_that_fails_leaves_no_socket_open(certificates: Certif
 
 
 async def test_plain_text_on_a_tls_port_is_refused_and_the_server_lives_on(certificates: Certificates) -> None:
-    async with our_server(certificates.serving()) as ours:
+    async with our_server(certificates.serving(), descriptors=False) as ours:
         assert "closed the connection" in await refusal(ours.port, None)
         async with grpcio_client(ours.port) as plain:
             await stock_refusal(plain)
@@ -84,7 +79,7 @@ async def test_tls_on_a_plain_text_port_is_refused_and_the_server_lives_on(certi
 async def test_a_handshake_that_never_completes_is_given_up(
     certificates: Certificates, said: bytes, mock_clock: trio.testing.MockClock
 ) -> None:
-    async with our_server(certificates.serving()) as ours:
+    async with our_server(certificates.serving(), descriptors=False) as ours:
         async with await trio.open_tcp_stream(LOOPBACK, ours.port) as stalled:
             if said:
                 await stalled.send_all(said)
@@ -123,7 +118,7 @@ async def test_a_server_that_never_completes_the_handshake_is_given_up(
 
 
 async def test_our_client_is_refused_for_want_of_a_certificate(certificates: Certificates) -> None:
-    async with our_server(certificates.serving(client_ca=certificates.ca)) as ours:
+    async with our_server(certificates.serving(client_ca=certificates.ca), descriptors=False) as ours:
         # The reason arrives although the client, which has done its part of the handshake, is already speaking.
         assert "CERTIFICATE_REQUIRED" in await refusal(ours.port, certificates.calling())
         assert "UNKNOWN_CA" in await refusal(ours.port, certificates.calling(certificates.strange_client))
@@ -133,7 +128,7 @@ async def test_our_client_is_refused_for_want_of_a_certificate(certificates: Cer
 
 async def test_who_is_refused_for_want_of_a_certificate_is_told_by_an_alert(certificates: Certificates) -> None:
     alerts = [(None, "CERTIFICATE_REQUIRED"), (certificates.strange_client, "UNKNOWN_CA")]
-    async with our_server(certificates.serving(client_ca=certificates.ca)) as ours:
+    async with our_server(certificates.serving(client_ca=certificates.ca), descriptors=False) as ours:
         for pair, alert in alerts:
             tls = certificates.calling(pair)
             # A client of another make, that only listens.
@@ -170,7 +165,7 @@ class Scrambler:
 async def test_a_record_that_cannot_be_decrypted_ends_the_connection_and_nothing_else(
     certificates: Certificates, direction: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with our_server(certificates.serving()) as ours, trio.open_nursery() as nursery:
+    async with our_server(certificates.serving(), descriptors=False) as ours, trio.open_nursery() as nursery:
         scrambler = Scrambler(ours.port)
         (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
         await nursery.start(trio.serve_listeners, scrambler.carry, [listener])

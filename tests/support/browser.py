@@ -3,8 +3,9 @@
 The script, ``tests/interop/node/browser.js``, has its own page.
 """
 
+import re
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -12,6 +13,7 @@ import pytest
 import trio
 
 from tests.support.grpc_js import NODE, SCRIPTS, Script, running
+from tests.support.serving import LOOPBACK
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -22,8 +24,10 @@ needs_browser: Final = pytest.mark.skipif(
 
 
 class Browser:
-    """A browser with one page. Elements are named by CSS selectors; whatever waits gives up after a while, and raises
-    ``AssertionError`` with what it saw."""
+    """A browser with one page.
+
+    Elements are named by CSS selectors. What waits gives up after a while, by AssertionError with what it saw.
+    """
 
     def __init__(self, script: Script) -> None:
         self._script = script
@@ -104,3 +108,26 @@ async def running_browser() -> AsyncIterator[Browser]:
     async with running("browser.js", CHROMIUM) as script:
         assert await script.heard() == {"ready": True}
         yield Browser(script)
+
+
+@asynccontextmanager
+async def console(
+    port: int, *, noise: Collection[str] = (), state: str = "", **options: object
+) -> AsyncIterator[Browser]:
+    """The console page of the gateway on this port, opened in a browser.
+
+    At the end, nothing was loaded from elsewhere, no rule of the policy was broken and no error occurred, but those
+    which the browser itself reports of requests and which hold one of ``noise``.
+
+    Args:
+        port: Where it is.
+        noise: Parts of lines that may stand in the browser's console.
+        state: The URL's fragment, with its ``#``.
+        options: Playwright's of a context.
+    """
+    async with running_browser() as browser:
+        await browser.open(f"http://{LOOPBACK}:{port}/{state}", **options)
+        yield browser
+        said = [line for line in await browser.said() if not any(known in line for known in noise)]
+        assert said == []
+        assert {re.split("/+", address)[1] for address in await browser.asked()} == {f"{LOOPBACK}:{port}"}

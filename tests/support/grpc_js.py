@@ -22,7 +22,7 @@ from multidict import MultiDict
 
 from echo.rpc import Cardinality
 from echo.wire.metadata import Metadata
-from tests.support.recording import PATHS, Calls, Seen
+from tests.support.recording import PATHS, Calls, Recorder, Seen
 from tests.support.serving import LOOPBACK
 
 NODE: Final = shutil.which("node")
@@ -254,3 +254,11 @@ def _decoded(pairs: list[list[str]]) -> Pairs:
 
 def _metadata(pairs: list[list[str]]) -> Metadata:
     return MultiDict(_decoded(pairs))
+
+
+async def begun(calls: Recorder | GrpcJsServer) -> Seen:
+    """The next call, once its handler waits."""
+    seen = await calls.calls.next()
+    with trio.fail_after(10):
+        await seen.waiting.wait()
+    return seen

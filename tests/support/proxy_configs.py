@@ -230,6 +230,8 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
         "type": "STATIC",
         "connect_timeout": "10s",
         "per_connection_buffer_limit_bytes": _BUFFER,
+        # By itself it makes no more than three calls anew at once, too few when a backend goes.
+        "circuit_breakers": {"thresholds": [{"max_retries": 1_000}]},
         "load_assignment": {
             "cluster_name": "backends",
             "endpoints": [

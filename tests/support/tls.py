@@ -16,13 +16,11 @@ from anyio.abc import SocketAttribute
 
 from echo.pb.com.gopay.echo import Message, Response
 from echo.rpc import Channel, GRPCError, Server, Status, open_channel, open_tcp_listener
-from echo.services import echo_services
 from echo.settings import load_settings
 from echo.tls import client_context, server_context
 from tests.support import grpcio
 from tests.support.grpcio import PATIENCE, Client, GrpcioServer, in_thread
 from tests.support.leaks import no_leaks
-from tests.support.recording import Recorder
 from tests.support.services import UNARY
 from tests.support.serving import LOOPBACK
 
@@ -155,31 +153,6 @@ async def grpcio_tls_server(credentials: grpc.ServerCredentials) -> AsyncIterato
         server.gate.set()
         with trio.CancelScope(shield=True):
             await in_thread(server.stop)
-
-
-class Ours:
-    """Our server with everything these tests call.
-
-    Attributes:
-        server: The server.
-        recorder: What its test methods saw.
-        port: Where it listens.
-    """
-
-    port: int
-
-    def __init__(self) -> None:
-        self.recorder = Recorder()
-        self.server = Server([*echo_services().services, self.recorder])
-
-
-@asynccontextmanager
-async def our_server(context: ssl.SSLContext) -> AsyncIterator[Ours]:
-    """It runs while the block does, and leaves nothing."""
-    ours = Ours()
-    async with no_leaks(descriptors=False) as leaks, serving_tls(ours.server, context) as ours.port:
-        leaks.watch(ours.server)
-        yield ours
 
 
 @asynccontextmanager

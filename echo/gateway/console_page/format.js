@@ -6,8 +6,8 @@ export function duration(ms) {
   if (ms < 0.9995) return `${ms.toFixed(2)} ms`;
   if (ms < 99.95) return `${ms.toPrecision(3)} ms`;
   if (ms < 999.5) return `${Math.round(ms)} ms`;
-  if (ms < 59_995) return `${(ms / 1000).toFixed(ms < 9_995 ? 2 : 1)} s`;
-  return clock(ms);
+  if (ms < 59_950) return `${(ms / 1000).toFixed(ms < 9_995 ? 2 : 1)} s`;
+  return clock(Math.max(ms, 60_000));
 }
 
 /** A length of time that is being counted, to the second: "0 s", "59 s", "3 min 20 s", "2 h 05 min". */

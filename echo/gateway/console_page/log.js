@@ -11,11 +11,21 @@ export class Log {
   #due = []; // Not drawn yet, at most KEPT.
   #total = 0;
   #frame = 0;
+  #following = true; // The newest is in sight, and is to stay so.
 
   /** @param {HTMLElement} list Takes the entries. @param {HTMLElement} more Says how many are gone. */
   constructor(list, more) {
     this.#list = list;
     this.#more = more;
+    list.addEventListener("scroll", () => {
+      this.#following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
+    });
+    new ResizeObserver(() => this.follow()).observe(list);
+  }
+
+  /** Keep the newest in sight, if it was, after the rows have changed their height. */
+  follow() {
+    if (this.#following) this.#list.scrollTop = this.#list.scrollHeight;
   }
 
   /**
@@ -42,14 +52,13 @@ export class Log {
   #draw() {
     this.#frame = 0;
     const list = this.#list;
-    const atEnd = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
     const rows = this.#due.splice(0).slice(-KEPT).map(row);
     const surplus = list.childElementCount + rows.length - KEPT;
     for (let gone = 0; gone < surplus; gone += 1) list.firstElementChild.remove();
     list.append(...rows);
     const hidden = this.#total - list.childElementCount;
     this.#more.textContent = hidden > 0 ? `last ${KEPT} of ${this.#total.toLocaleString("en")}` : "";
-    if (atEnd) list.scrollTop = list.scrollHeight;
+    this.follow();
   }
 }
 

@@ -143,6 +143,7 @@ function draw() {
 function drawState() {
   const open = session?.open ?? false;
   at("connect").textContent = open || session?.connecting ? "Reconnect" : "Connect";
+  at("connect").classList.toggle("primary", !open);
   enable("half-close", open && !session.halfClosed);
   enable("close", open);
   enable("drop", open || (session?.connecting ?? false));
@@ -353,7 +354,10 @@ function described({ status, statusText, body, ms, requestId }) {
 }
 
 on("clear", "click", () => log.clear());
-on("wire", "change", () => at("log").classList.toggle("as-on-the-wire", at("wire").checked));
+on("wire", "change", () => {
+  at("log").classList.toggle("as-on-the-wire", at("wire").checked);
+  log.follow();
+});
 
 // Beginning
 

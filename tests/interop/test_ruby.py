@@ -1,21 +1,16 @@
-"""@grpc/grpc-js drives every rpc of our server, and our client every rpc of a grpc-js server: gRPC of a third make."""
+"""Ruby's gRPC drives every rpc of our server, and our client every rpc of a server of Ruby's, in plain text and TLS."""
 
-import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 import trio
 import trio.testing
-from grpclib.reflection.v1 import reflection_pb2
 
 from echo.pb.com.gopay.echo import Message, Response
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
-from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Limits, Server, Status, open_channel
-from echo.rpc.health import Health
+from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Server, Status, open_channel
 from echo.services import echo_services
-from tests.support.grpc_js import GrpcJsServer, grpc_js_client, grpc_js_server, needs_node
 from tests.support.leaks import no_leaks, settles
 from tests.support.recording import (
     PATHS,
@@ -27,12 +22,12 @@ from tests.support.recording import (
     STATUS_MESSAGE,
     WAIT,
     Recorder,
-    Seen,
 )
+from tests.support.ruby import needs_ruby, ruby_client, ruby_server
 from tests.support.serving import LOOPBACK, serving
 from tests.support.tls import Certificates, serving_tls
 
-pytestmark = needs_node
+pytestmark = needs_ruby
 
 UNARY = Cardinality.UNARY_UNARY
 CLIENT_STREAM = Cardinality.STREAM_UNARY
@@ -46,8 +41,6 @@ ECHO_PATHS = {
     SERVER_STREAM: f"{STREAMING}/ServerStream",
     BIDI: f"{STREAMING}/BidirectionalStream",
 }
-HEALTH = "/grpc.health.v1.Health"
-REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
 
 TEXTS = ["hello", "", "Grüße, 世界 🌍", "a\0b\n"]
 MEGABYTE = "é" * 500_000
@@ -58,6 +51,13 @@ METADATA: dict[str, str | bytes] = {
     "trailing-text": "~ more ~",
     "trailing-octets-bin": bytes(range(256)),
 }
+ASKED: dict[str, str | bytes] = {
+    STATUS: str(Status.FAILED_PRECONDITION.value),
+    STATUS_MESSAGE: STATUS_TEXT.encode(),
+    STATUS_DETAILS: b"\x08\x09\x12\x02no",
+}
+
+NO_HEAD = -1  # What Ruby has for the status of a server's stream that ended before its head came: an error of its own.
 
 KINDS = pytest.mark.parametrize("kind", list(Cardinality), ids=lambda kind: kind.name.lower())
 
@@ -72,42 +72,31 @@ class Ours:
 
     Attributes:
         server: The server.
-        health: Its health.
         recorder: What its test methods saw.
         port: Where it listens.
     """
 
     port: int
 
-    def __init__(self, limits: Limits) -> None:
-        echo = echo_services()
-        self.health: Health = echo.health
+    def __init__(self) -> None:
         self.recorder = Recorder()
-        self.server = Server([*echo.services, self.recorder], limits=limits)
+        self.server = Server([*echo_services().services, self.recorder])
 
 
 @asynccontextmanager
-async def our_server(*, max_concurrent_streams: int = 100) -> AsyncIterator[Ours]:
+async def our_server() -> AsyncIterator[Ours]:
     """It runs while the block does, and leaves nothing."""
-    ours = Ours(Limits(max_concurrent_streams=max_concurrent_streams))
+    ours = Ours()
     async with no_leaks() as leaks, serving(ours.server) as ours.port:
         leaks.watch(ours.server)
         yield ours
 
 
-async def begun(calls: Recorder | GrpcJsServer) -> Seen:
-    """The next call, once its handler waits."""
-    seen = await calls.calls.next()
-    with trio.fail_after(10):
-        await seen.waiting.wait()
-    return seen
+# Our server, a client of Ruby's
 
 
-# Our server, a grpc-js client
-
-
-async def test_a_grpc_js_client_gets_every_reply() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
+async def test_a_ruby_client_gets_every_reply() -> None:
+    async with our_server() as ours, ruby_client(ours.port) as client:
         for text in TEXTS:
             outcome = await client.call(GET_REPLY, UNARY, [{"message": text}])
             assert (outcome.code, outcome.replies) == (0, [{"success": True, "response": f"from server:{text}"}])
@@ -124,17 +113,17 @@ async def test_a_grpc_js_client_gets_every_reply() -> None:
         assert ours.server.connections == 1
 
 
-async def test_a_grpc_js_client_gets_a_server_stream(mock_clock: trio.testing.MockClock) -> None:
+async def test_a_ruby_client_gets_a_server_stream(mock_clock: trio.testing.MockClock) -> None:
     mock_clock.rate = 10
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
+    async with our_server() as ours, ruby_client(ours.port) as client:
         outcome = await client.call(ECHO_PATHS[SERVER_STREAM], SERVER_STREAM, [{"stream_id": "a", "message": "hi"}])
         assert outcome.code == 0
         assert outcome.texts == [f"from server: hi (echo {number}/5)" for number in range(1, 6)]
         mock_clock.rate = 0
 
 
-async def test_a_grpc_js_client_is_told_what_is_refused() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
+async def test_a_ruby_client_is_told_what_is_refused() -> None:
+    async with our_server() as ours, ruby_client(ours.port) as client:
         for kind, path in ECHO_PATHS.items():
             outcome = await client.call(path, kind, [{"message": "nameless"}])
             assert (outcome.code, outcome.details) == (Status.INVALID_ARGUMENT.value, "stream_id is required")
@@ -142,9 +131,9 @@ async def test_a_grpc_js_client_is_told_what_is_refused() -> None:
             assert (await client.call(path, UNARY)).code == Status.UNIMPLEMENTED.value
 
 
-async def test_a_grpc_js_client_exchanges_metadata_and_trailers() -> None:
+async def test_a_ruby_client_exchanges_metadata_and_trailers() -> None:
     pairs = [*METADATA.items(), ("trailing-text", "again"), ("trailing-octets-bin", b"again")]
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
+    async with our_server() as ours, ruby_client(ours.port) as client:
         for kind in Cardinality:
             outcome = await client.call(PATHS[kind], kind, [{}], pairs)
             seen = await ours.recorder.calls.next()
@@ -153,115 +142,88 @@ async def test_a_grpc_js_client_exchanges_metadata_and_trailers() -> None:
             assert outcome.code == 0
             assert [pair for pair in outcome.initial if pair[0].startswith("initial")] == pairs[:2]
             assert outcome.trailing == [
-                ("trailing-text", "~ more ~, again"),  # Node.js joins what is repeated, but for octets.
+                ("trailing-text", "~ more ~"),
+                ("trailing-text", "again"),
                 ("trailing-octets-bin", bytes(range(256))),
                 ("trailing-octets-bin", b"again"),
             ]
 
 
-async def test_a_grpc_js_client_gets_a_status_with_message_and_details() -> None:
-    asked: dict[str, str | bytes] = {
-        STATUS: str(Status.FAILED_PRECONDITION.value),
-        STATUS_MESSAGE: STATUS_TEXT.encode(),
-        STATUS_DETAILS: b"\x08\x09\x12\x02no",
-        "trailing-reason": "because",
-    }
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
+async def test_a_ruby_client_gets_a_status_with_message_and_details() -> None:
+    async with our_server() as ours, ruby_client(ours.port) as client:
         for kind in Cardinality:
-            outcome = await client.record(kind, asked)
+            outcome = await client.record(kind, {**ASKED, "trailing-reason": "because"})
             assert (outcome.code, outcome.details) == (Status.FAILED_PRECONDITION.value, STATUS_TEXT)
-            # Where the trailers are all there is, grpc-js leaves more of the head in them than it should.
-            assert dict(outcome.trailing).items() >= {
-                ("grpc-status-details-bin", asked[STATUS_DETAILS]),
-                ("trailing-reason", "because"),
+            assert dict(outcome.trailing) == {
+                "grpc-status-details-bin": ASKED[STATUS_DETAILS],
+                "trailing-reason": "because",
             }
 
 
 @KINDS
-async def test_a_grpc_js_client_s_deadline_cancels_the_handler(kind: Cardinality) -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        number = await client.start(PATHS[kind], kind, [{}], {WAIT: SLEEPING}.items(), timeout=0.5)
+async def test_a_ruby_client_s_deadline_cancels_the_handler(kind: Cardinality) -> None:
+    async with our_server() as ours, ruby_client(ours.port) as client:
+        number = await client.start(PATHS[kind], kind, [{}], {WAIT: SLEEPING}.items(), timeout=1)
         seen = await ours.recorder.calls.next()
-        assert 0 < seen.time_remaining <= 0.5
-        assert (await client.outcome(number)).code == Status.DEADLINE_EXCEEDED.value
-        with trio.fail_after(5):
+        assert 0 < seen.time_remaining < 1.1
+        code = (await client.outcome(number)).code
+        assert code == (NO_HEAD if kind is SERVER_STREAM else Status.DEADLINE_EXCEEDED.value)
+        with trio.fail_after(30):
             await seen.ended.wait()
         assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"
 
 
-# Not while the handler receives: Node.js half-closes a stream before it resets it, so that the handler is told of that.
 @pytest.mark.parametrize(
     ("kind", "where"), [*((kind, SLEEPING) for kind in Cardinality), (SERVER_STREAM, SENDING), (BIDI, SENDING)]
 )
-async def test_a_grpc_js_client_that_cancels_is_seen_by_the_handler(kind: Cardinality, where: str) -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
+async def test_a_ruby_client_that_cancels_is_seen_by_the_handler(kind: Cardinality, where: str) -> None:
+    async with our_server() as ours, ruby_client(ours.port) as client:
         number = await client.start(PATHS[kind], kind, [{}], {WAIT: where}.items(), open=True)
-        seen = await begun(ours.recorder)
-        assert not seen.ended.is_set()
-        await client.cancel(number)
-        with trio.fail_after(5):
+        seen = await ours.recorder.calls.next()
+        with trio.fail_after(30):
+            await seen.waiting.wait()
+            assert not seen.ended.is_set()
+            await client.cancel(number)
             await seen.ended.wait()
         assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"
-        assert (await client.outcome(number)).code == Status.CANCELLED.value
+        code = (await client.outcome(number)).code
+        assert code == (NO_HEAD if (kind, where) == (SERVER_STREAM, SLEEPING) else Status.CANCELLED.value)
         assert (await client.record(UNARY)).texts == ["hi"]
         assert ours.server.connections == 1
 
 
-async def test_a_grpc_js_client_that_dies_is_seen_by_the_handler() -> None:
+async def test_a_ruby_client_that_dies_is_seen_by_the_handler() -> None:
     async with our_server() as ours:
-        async with grpc_js_client(ours.port) as client:
+        async with ruby_client(ours.port) as client:
             await client.start(PATHS[BIDI], BIDI, [{}], {WAIT: SLEEPING}.items(), open=True)
-            seen = await begun(ours.recorder)
-        with trio.fail_after(5):
+            seen = await ours.recorder.calls.next()
+        with trio.fail_after(30):
             await seen.ended.wait()
         assert seen.cancelled.is_set()
         await settles(lambda: ours.server.connections, 0, "connections of the server")
 
 
-async def test_a_grpc_js_client_exchanges_a_megabyte() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
+async def test_a_ruby_client_exchanges_a_megabyte() -> None:
+    async with our_server() as ours, ruby_client(ours.port) as client:
         for kind in Cardinality:
             assert set((await client.record(kind, message=MEGABYTE)).texts) == {MEGABYTE}
 
 
-async def test_a_grpc_js_client_s_compressed_messages_are_taken() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port, COMPRESSION="gzip") as client:
-        assert (await client.record(UNARY, message=MEGABYTE)).texts == [MEGABYTE]
-        seen = await ours.recorder.calls.next()
-        assert "grpc-encoding" not in seen.metadata  # It is ours to know, not the handler's.
-        above = await client.record(UNARY, message="x" * (Limits().max_message_size + 1))
-        assert above.code == Status.RESOURCE_EXHAUSTED.value
-        assert "decompressed" in above.details  # So it did travel compressed.
-
-
-@pytest.mark.parametrize(("limit", "at_once"), [(100, 100), (1_000, 200)])
-async def test_two_hundred_calls_of_a_grpc_js_client_succeed_on_one_connection(limit: int, at_once: int) -> None:
-    async with our_server(max_concurrent_streams=limit) as ours, grpc_js_client(ours.port) as client:
-        await client.record(UNARY)  # So that the client has heard of the limit.
-        ours.recorder.gate = trio.Event()
-        calls = [await client.start(PATHS[UNARY], UNARY, [{"message": f"call {number}"}]) for number in range(200)]
-        await settles(lambda: ours.server.calls, at_once, "calls at once")
-        ours.recorder.gate.set()
-        outcomes = [await client.outcome(call) for call in calls]
-        assert [outcome.texts for outcome in outcomes] == [[f"call {number}"] for number in range(200)]
-        assert ours.server.connections == 1
-
-
-async def test_ten_thousand_messages_go_each_way_in_order() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        numbers = list(range(1, 10_001))
+async def test_five_thousand_messages_go_each_way_in_order() -> None:
+    async with our_server() as ours, ruby_client(ours.port) as client:
+        numbers = list(range(1, 5_001))
         # The recorder fails the call at the first one out of order.
-        assert (await client.call(PATHS[BIDI], BIDI, numbered=10_000)).numbers == numbers
-        assert (await client.call(PATHS[CLIENT_STREAM], CLIENT_STREAM, numbered=10_000)).numbers == [10_000]
-        assert (await client.record(SERVER_STREAM, {REPLIES: "10000"})).numbers == numbers
+        assert (await client.call(PATHS[BIDI], BIDI, numbered=5_000)).numbers == numbers
+        assert (await client.call(PATHS[CLIENT_STREAM], CLIENT_STREAM, numbered=5_000)).numbers == [5_000]
+        assert (await client.record(SERVER_STREAM, {REPLIES: "5000"})).numbers == numbers
 
 
-async def test_a_drain_lets_a_grpc_js_client_finish_what_runs() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client, trio.open_nursery() as nursery:
+async def test_a_drain_lets_a_ruby_client_finish_what_runs() -> None:
+    async with our_server() as ours, ruby_client(ours.port) as client, trio.open_nursery() as nursery:
         ours.recorder.gate = trio.Event()
         number = await client.start(PATHS[UNARY], UNARY, [{"message": "last orders"}])
         await ours.recorder.calls.next()
-        nursery.start_soon(ours.server.drain, 20)
+        nursery.start_soon(ours.server.drain, 60)
         await trio.testing.wait_all_tasks_blocked(0.01)
         ours.recorder.gate.set()
         assert (await client.outcome(number)).texts == ["last orders"]
@@ -269,48 +231,21 @@ async def test_a_drain_lets_a_grpc_js_client_finish_what_runs() -> None:
         assert (await client.record(UNARY)).code == Status.UNAVAILABLE.value
 
 
-async def test_a_grpc_js_client_asks_for_health() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        names = ["", "com.gopay.echo.Server", "com.gopay.echo.streaming.StreamingServer"]
-        for name in names:
-            outcome = await client.call(f"{HEALTH}/Check", UNARY, [{"service": name}])
-            assert outcome.replies == [{"status": "SERVING"}]
-        outcome = await client.call(f"{HEALTH}/Check", UNARY, [{"service": "no.such.Service"}])
-        assert outcome.code == Status.NOT_FOUND.value
-        (listed,) = (await client.call(f"{HEALTH}/List", UNARY)).replies
-        assert listed["statuses"] == {name: {"status": "SERVING"} for name in names}
-        watch = await client.start(f"{HEALTH}/Watch", SERVER_STREAM, [{"service": names[1]}])
-        await settles(lambda: ours.server.calls, 1, "calls of the server")
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        ours.health.drain()
-        outcome = await client.outcome(watch)
-        assert (outcome.code, outcome.replies) == (0, [{"status": "SERVING"}, {"status": "NOT_SERVING"}])
-
-
-async def test_a_grpc_js_client_asks_for_reflection() -> None:
-    request = reflection_pb2.ServerReflectionRequest(list_services="*").SerializeToString()
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        outcome = await client.call(REFLECTION, BIDI, [base64.b64encode(request).decode()], bytes=True)
-        (reply,) = outcome.replies
-        listed = reflection_pb2.ServerReflectionResponse.FromString(base64.b64decode(reply)).list_services_response
-        assert {service.name for service in listed.service} > {"com.gopay.echo.Server", "grpc.health.v1.Health"}
-
-
-async def test_a_grpc_js_client_calls_over_tls(certificates: Certificates) -> None:
-    ours = Ours(Limits())
+async def test_a_ruby_client_calls_over_tls(certificates: Certificates) -> None:
+    ours = Ours()
     context = certificates.serving(client_ca=certificates.ca)
     async with no_leaks() as leaks, serving_tls(ours.server, context) as port:
         leaks.watch(ours.server)
-        async with grpc_js_client(port, certificates.ca, *certificates.client) as client:
+        async with ruby_client(port, certificates.ca, *certificates.client) as client:
             for kind in Cardinality:
                 assert set((await client.record(kind, message=MEGABYTE)).texts) == {MEGABYTE}
             assert ours.server.connections == 1
         for files in ([certificates.ca], [certificates.strange_ca, *certificates.client]):
-            async with grpc_js_client(port, *files) as client:
+            async with ruby_client(port, *files) as client:
                 assert (await client.record(UNARY)).code == Status.UNAVAILABLE.value
 
 
-# Our client, a grpc-js server
+# Our client, a server of Ruby's
 
 
 @asynccontextmanager
@@ -321,6 +256,9 @@ async def channel_to(port: int) -> AsyncIterator[Channel]:
         yield channel
 
 
+Call = ClientStream[Message, Response] | ClientStream[StreamMessage, StreamResponse]
+
+
 def request(
     channel: Channel, kind: Cardinality, metadata: dict[str, str | bytes] | None = None, *, timeout: float | None = None
 ) -> ClientStream[StreamMessage, StreamResponse]:
@@ -328,43 +266,25 @@ def request(
     return channel.request(ECHO_PATHS[kind], kind, StreamMessage, StreamResponse, metadata=metadata, timeout=timeout)
 
 
-Call = ClientStream[Message, Response] | ClientStream[StreamMessage, StreamResponse]
-
-
 async def converse(
-    channel: Channel,
-    kind: Cardinality,
-    text: str = "hi",
-    metadata: dict[str, str | bytes] | None = None,
-    *,
-    timeout: float | None = None,
+    channel: Channel, kind: Cardinality, text: str = "hi", metadata: dict[str, str | bytes] | None = None
 ) -> tuple[list[str], Call]:
     """Make a call of this type with one message; gives the texts answered, and the call, which has ended."""
     stream: Call
     if kind is UNARY:
-        unary = channel.request(GET_REPLY, UNARY, Message, Response, metadata=metadata, timeout=timeout)
-        async with unary as stream:
+        async with channel.request(GET_REPLY, UNARY, Message, Response, metadata=metadata) as stream:
             await stream.send_message(Message(text), end=True)
             return [reply.response async for reply in stream], stream
-    async with request(channel, kind, metadata, timeout=timeout) as stream:
+    async with request(channel, kind, metadata) as stream:
         await stream.send_message(StreamMessage(stream_id="a", message=text), end=True)
         return [reply.response async for reply in stream], stream
 
 
-async def test_our_client_gets_every_reply_of_a_grpc_js_server() -> None:
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
+async def test_our_client_gets_every_reply_of_a_ruby_server() -> None:
+    async with ruby_server() as server, channel_to(server.port) as channel:
         for text in TEXTS:
             assert (await converse(channel, UNARY, text))[0] == [f"from server:{text}"]
-        for count in (0, 1, 3):
-            async with request(channel, CLIENT_STREAM) as stream:
-                await stream.send_request()
-                for number in range(count):
-                    await stream.send_message(StreamMessage(stream_id=f"s{number}"))
-                await stream.end()
-                reply = await stream.recv_message()
-            assert reply is not None
-            assert reply.response == f"from server: received {count} messages"
-            assert (reply.stream_id, reply.sequence_number) == ("s0" if count else "", count)
+        assert (await converse(channel, CLIENT_STREAM))[0] == ["from server: received 1 messages"]
         texts, _ = await converse(channel, SERVER_STREAM)
         assert texts == [f"from server: hi (echo {number}/5)" for number in range(1, 6)]
         async with request(channel, BIDI) as stream:
@@ -378,8 +298,8 @@ async def test_our_client_gets_every_reply_of_a_grpc_js_server() -> None:
         assert channel.connections == 1
 
 
-async def test_our_client_is_told_what_a_grpc_js_server_refuses() -> None:
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
+async def test_our_client_is_told_what_a_ruby_server_refuses() -> None:
+    async with ruby_server() as server, channel_to(server.port) as channel:
         for kind in ECHO_PATHS:
             with pytest.raises(GRPCError) as raised:
                 async with request(channel, kind) as stream:
@@ -393,8 +313,8 @@ async def test_our_client_is_told_what_a_grpc_js_server_refuses() -> None:
         assert raised.value.status is Status.UNIMPLEMENTED
 
 
-async def test_our_client_exchanges_metadata_and_trailers_with_a_grpc_js_server() -> None:
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
+async def test_our_client_exchanges_metadata_and_trailers_with_a_ruby_server() -> None:
+    async with ruby_server() as server, channel_to(server.port) as channel:
         for kind in Cardinality:
             _, stream = await converse(channel, kind, metadata=METADATA)
             seen = await server.calls.next()
@@ -406,72 +326,56 @@ async def test_our_client_exchanges_metadata_and_trailers_with_a_grpc_js_server(
             assert not [key for key in stream.initial_metadata if key.startswith("trailing-")]
 
 
-async def test_our_client_gets_a_grpc_js_server_s_status() -> None:
-    asked: dict[str, str | bytes] = {
-        STATUS: str(Status.FAILED_PRECONDITION.value),
-        STATUS_MESSAGE: STATUS_TEXT.encode(),
-        STATUS_DETAILS: b"\x08\x09\x12\x02no",
-    }
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
+async def test_our_client_gets_a_ruby_server_s_status() -> None:
+    async with ruby_server() as server, channel_to(server.port) as channel:
         for kind in Cardinality:
             with pytest.raises(GRPCError) as raised:
-                await converse(channel, kind, metadata=asked)
+                await converse(channel, kind, metadata=ASKED)
             assert (raised.value.status, raised.value.message) == (Status.FAILED_PRECONDITION, STATUS_TEXT)
-            assert raised.value.details == b"\x08\x09\x12\x02no"
+            assert raised.value.details == ASKED[STATUS_DETAILS]
 
 
-@KINDS
-async def test_a_deadline_of_our_client_s_is_known_to_a_grpc_js_server(kind: Cardinality) -> None:
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
+@pytest.mark.parametrize("kind", [CLIENT_STREAM, BIDI], ids=lambda kind: kind.name.lower())
+async def test_a_deadline_of_our_client_s_is_known_to_a_ruby_server(kind: Cardinality) -> None:
+    async with ruby_server() as server, channel_to(server.port) as channel:
         with pytest.raises(GRPCError) as raised:
-            await converse(channel, kind, metadata={WAIT: SLEEPING}, timeout=0.5)
+            async with request(channel, kind, {WAIT: SLEEPING}, timeout=1) as stream:
+                await stream.send_request()
+                await stream.recv_message()
         assert raised.value.status is Status.DEADLINE_EXCEEDED
         seen = await server.calls.next()
-        assert 0 < seen.time_remaining <= 0.5
-        with trio.fail_after(10):
+        assert 0 < seen.time_remaining < 1.1
+        with trio.fail_after(30):
             await seen.ended.wait()
-        assert seen.cancelled.is_set()
 
 
-@pytest.mark.parametrize("kind", list(ECHO_PATHS), ids=lambda kind: kind.name.lower())
-async def test_a_grpc_js_server_sees_that_our_client_cancels(kind: Cardinality) -> None:
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
+@pytest.mark.parametrize("kind", [CLIENT_STREAM, BIDI], ids=lambda kind: kind.name.lower())
+async def test_a_ruby_server_sees_that_our_client_cancels(kind: Cardinality) -> None:
+    async with ruby_server() as server, channel_to(server.port) as channel:
         async with request(channel, kind, {WAIT: SLEEPING}) as stream:
             await stream.send_message(StreamMessage(stream_id="a"))
-            seen = await begun(server)
-        with trio.fail_after(10):
+            seen = await server.calls.next()
+            with trio.fail_after(30):
+                await seen.waiting.wait()
+            assert not seen.ended.is_set()
+        with trio.fail_after(30):
             await seen.ended.wait()
-        assert seen.cancelled.is_set()
         assert (await converse(channel, UNARY))[0] == ["from server:hi"]
         assert channel.connections == 1
 
 
-async def test_our_client_exchanges_a_megabyte_with_a_grpc_js_server() -> None:
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
+async def test_our_client_exchanges_a_megabyte_with_a_ruby_server() -> None:
+    async with ruby_server() as server, channel_to(server.port) as channel:
         for kind in Cardinality:
             texts, _ = await converse(channel, kind, MEGABYTE, {REPLIES: "1"})
             assert len(texts) == 1
             assert (MEGABYTE in texts[0]) == (kind is not CLIENT_STREAM)
 
 
-async def test_two_hundred_calls_of_our_client_succeed_on_one_connection() -> None:
-    replies: dict[int, list[str]] = {}
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
-
-        async def call(number: int) -> None:
-            replies[number] = (await converse(channel, UNARY, f"call {number}"))[0]
-
-        async with trio.open_nursery() as nursery:
-            for number in range(200):
-                nursery.start_soon(call, number)
-        assert replies == {number: [f"from server:call {number}"] for number in range(200)}
-        assert channel.connections == 1
-
-
-async def test_ten_thousand_messages_to_and_from_a_grpc_js_server_stay_in_order() -> None:
-    total = 10_000
+async def test_five_thousand_messages_to_and_from_a_ruby_server_stay_in_order() -> None:
+    total = 5_000
     numbers: list[int] = []
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
+    async with ruby_server() as server, channel_to(server.port) as channel:
         async with request(channel, BIDI) as stream, trio.open_nursery() as nursery:
             await stream.send_request()
 
@@ -488,28 +392,31 @@ async def test_ten_thousand_messages_to_and_from_a_grpc_js_server_stay_in_order(
             assert [reply.sequence_number async for reply in stream] == list(range(1, total + 1))
 
 
-async def test_a_grpc_js_server_that_drains_lets_our_call_finish() -> None:
-    async with grpc_js_server() as server, channel_to(server.port) as channel:
+async def test_a_ruby_server_that_drains_lets_our_call_finish() -> None:
+    async with ruby_server() as server, channel_to(server.port) as channel:
         async with request(channel, BIDI) as stream:
             await stream.send_message(StreamMessage(stream_id="a", message="one"))
             assert await stream.recv_message() is not None
             await server.drain()
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 late = Status.OK
                 while late is Status.OK:  # Until the server has said so.
                     try:
                         await converse(channel, UNARY, "too late?")
                     except GRPCError as error:
                         late = error.status
-            assert late is Status.UNAVAILABLE
+            assert late in {
+                Status.UNAVAILABLE,
+                Status.CANCELLED,
+            }  # By the latter its core puts off who comes meanwhile.
             await stream.send_message(StreamMessage(stream_id="a", message="last"), end=True)
             assert [reply.response async for reply in stream] == ["from server: last"]
-        with trio.fail_after(10):
+        with trio.fail_after(60):
             await server.drained.wait()
 
 
-async def test_our_client_calls_a_grpc_js_server_over_tls(certificates: Certificates) -> None:
-    async with grpc_js_server(*certificates.server, certificates.ca) as server:
+async def test_our_client_calls_a_ruby_server_over_tls(certificates: Certificates) -> None:
+    async with ruby_server(*certificates.server, certificates.ca) as server:
         async with open_channel(LOOPBACK, server.port, tls=certificates.calling(certificates.client)) as channel:
             for kind in Cardinality:
                 texts, _ = await converse(channel, kind, MEGABYTE, {REPLIES: "1"})
@@ -519,8 +426,3 @@ async def test_our_client_calls_a_grpc_js_server_over_tls(certificates: Certific
             with pytest.raises(GRPCError) as raised:
                 await converse(channel, UNARY)
             assert raised.value.status is Status.UNAVAILABLE
-
-
-def test_the_lock_file_leaves_open_where_the_packages_come_from() -> None:
-    lock = Path(__file__).with_name("node") / "package-lock.json"
-    assert '"resolved"' not in lock.read_text()
