@@ -23,6 +23,8 @@ instead of its own. What differs in this one, and why:
 
 import logging
 import math
+import os
+from contextlib import suppress
 from enum import Enum
 from typing import Final
 
@@ -107,6 +109,14 @@ class Connection(TCPServer):
             await self.protocol.handle(Closed())
 
     async def _send_chunk(self, data: bytes) -> None:
+        stream: object = self.stream
+        if isinstance(stream, trio.SocketStream):
+            # Mostly the kernel takes it all; then there is nothing to wait for, and no trip through the scheduler to
+            # make. What is wrong with the socket, if anything, shows below.
+            with suppress(OSError):
+                data = data[os.write(stream.socket.fileno(), data) :]
+            if not data:
+                return
         began = self._sending = trio.current_time()
         await self.stream.send_all(data)
         now = trio.current_time()

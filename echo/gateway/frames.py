@@ -26,7 +26,6 @@ from hypercorn.typing import ASGIReceiveEvent, ASGISendEvent, ConnectionState
 from wsproto.connection import ConnectionState as FrameState
 from wsproto.events import BytesMessage, CloseConnection, Ping, TextMessage
 from wsproto.frame_protocol import CloseReason
-from wsproto.utilities import LocalProtocolError
 
 from echo.gateway.status import cut_reason
 from echo.gateway.websocket import SEND_TEXTS, TAKES_SEVERAL
@@ -181,10 +180,17 @@ class WebSocketStream(WSStream):
             self.app_put = None
 
     async def _send_texts(self, texts: Sequence[str]) -> None:
-        if not self.is_open:
-            return
-        try:
-            data = b"".join([self.connection.send(TextMessage(data=text)) for text in texts])
-        except LocalProtocolError:
-            return  # The client has sent a close frame.
-        await self.send(Data(stream_id=self.stream_id, data=data))
+        """Send text messages in one write, each in a frame of its own; nothing if either side has closed."""
+        if self.is_open and self.connection.state is FrameState.OPEN:
+            await self.send(Data(stream_id=self.stream_id, data=b"".join([text_frame(text) for text in texts])))
+
+
+def text_frame(text: str) -> bytes:
+    """A text message as a server sends it: one frame, not masked (RFC 6455 §5.2)."""
+    payload = text.encode()
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 0x10000:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)
