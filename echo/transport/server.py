@@ -165,7 +165,7 @@ class ServerSession(Session):
     def _start(self, call: ServerCall) -> None:
         assert self._handlers is not None  # Events come from within _exchange.
         self.calls += 1
-        call.task = self._handlers.start_soon(self._serve, call, name=event.request.path)
+        call.task = self._handlers.start_soon(self._serve, call, name=call.request.path)
 
     def _start_waiting(self) -> None:
         while self._waiting and self.calls < self.limits.max_concurrent_streams:
