@@ -137,7 +137,7 @@ async def run(scale: Scale, report: Report) -> None:
                 await _noticed(crowd, server, scale, report)
                 await crowd.complete()
                 await _hold(crowd, gateway, server, scale, report)
-                crowd.drop(scale.websockets)
+                crowd.drop(len(crowd.alive))
             everybody.cancel_scope.cancel()
         await _leftovers(crowd, outcomes, rests, report)
 
