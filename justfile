@@ -95,7 +95,7 @@ tools:
             echo "tests with these are skipped until you install them: sudo apt-get install {{debian}}" >&2; \
         fi; \
     fi
-    @if command -v npm >/dev/null && ! [ -d tests/interop/node/node_modules ]; then \
+    @if command -v npm >/dev/null && ! [ tests/interop/node/node_modules/.package-lock.json -nt tests/interop/node/package-lock.json ]; then \
         npm ci --prefix tests/interop/node --silent --no-audit --no-fund; \
     fi
 

@@ -1,7 +1,7 @@
 """`h2.connection.H2Connection`, adjusted where gRPC needs it to be more lenient, flatter, stricter or faster.
 
-This and `echo.wire.http2_stream` are the only modules that know the inside of h2; each override says which fault of the
-stock class it mends. What most frames are, plain DATA and HEADERS in the life of a sound stream, goes by a short way:
+This, `echo.wire.http2_stream` and `echo.wire.http2_buffer` are the only modules that know the inside of h2; each override
+says which fault of the stock class it mends. What most frames are, plain DATA and HEADERS in the life of a sound stream, goes by a short way:
 the same steps of the same state machines, without an object for each frame. Everything else goes by h2's own way.
 The release of h2 is pinned to one minor version in pyproject.toml for that reason. Above it stands
 `echo.wire.connection`, which speaks gRPC.
@@ -16,14 +16,12 @@ from h2.config import H2Configuration
 from h2.connection import AllowedStreamIDs, ConnectionInputs, H2Connection, _decode_headers
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event
-from h2.exceptions import FrameTooLargeError, ProtocolError, StreamClosedError, StreamIDTooLowError
-from h2.frame_buffer import CONTINUATION_BACKLOG, FrameBuffer
+from h2.exceptions import ProtocolError, StreamClosedError, StreamIDTooLowError
 from h2.settings import SettingCodes, Settings
 from h2.stream import StreamClosedBy, StreamInputs
 from h2.utilities import SizeLimitDict
 from hyperframe.exceptions import HyperframeError
 from hyperframe.frame import (
-    ContinuationFrame,
     DataFrame,
     ExtensionFrame,
     Frame,
@@ -36,6 +34,7 @@ from hyperframe.frame import (
 
 from echo.wire.budget import Budget
 from echo.wire.hpack import RememberingDecoder, RememberingEncoder
+from echo.wire.http2_buffer import CheckedFrameBuffer
 from echo.wire.http2_stream import Stream
 from echo.wire.limits import Limits
 
@@ -68,39 +67,6 @@ class FloodError(ProtocolError):
     error_code = ErrorCodes.ENHANCE_YOUR_CALM
 
 
-class HeaderBlockError(ProtocolError):
-    """A header block that cannot be one of a list within the limits (CVE-2024-27316)."""
-
-    error_code = ErrorCodes.ENHANCE_YOUR_CALM
-
-
-class _FrameBuffer(FrameBuffer):
-    """h2's buffer, which looks at a frame's length first, and at what a header block in many frames comes to.
-
-    h2 looks at the length when the whole frame is there, and gathers up to 16 MiB for that; and after other checks, so
-    that the outcome depends on how the bytes are cut. Of a header block it gathers a megabyte.
-    """
-
-    def __init__(self, *, server: bool, max_header_list_size: int) -> None:
-        super().__init__(server)
-        # A character is at most 30 bits (RFC 7541, Appendix B), and was one byte of the list.
-        self._max_block = 4 * max_header_list_size
-
-    def _update_header_buffer(self, f: Frame | None) -> Frame | None:
-        parts = self._headers_buffer
-        if parts and isinstance(f, ContinuationFrame):
-            size = sum(len(part.data) for part in parts) + len(f.data)
-            if size > self._max_block or len(parts) >= CONTINUATION_BACKLOG:
-                raise HeaderBlockError(f"a header block of {len(parts) + 1} frames and {size} bytes")
-        return super()._update_header_buffer(f)
-
-    def __next__(self) -> Frame:
-        length = int.from_bytes(self._data[:3], "big") if len(self._data) >= 3 else 0
-        if length > self.max_frame_size:
-            raise FrameTooLargeError(f"a frame of {length} bytes is announced")
-        return super().__next__()
-
-
 class HTTP2(H2Connection):
     """One HTTP/2 connection, either role: bytes in, h2 events out, and bytes out."""
 
@@ -131,7 +97,7 @@ class HTTP2(H2Connection):
         self.encoder = self._encoder = RememberingEncoder()
         self.decoder = RememberingDecoder()
         self.decoder.max_header_list_size = limits.max_header_list_size
-        self.incoming_buffer = _FrameBuffer(server=not client, max_header_list_size=limits.max_header_list_size)
+        self.incoming_buffer = CheckedFrameBuffer(server=not client, max_header_list_size=limits.max_header_list_size)
         self._connection_window = limits.connection_window
         # Of the streams that we have reset: how much DATA the peer may have sent before it heard of that.
         self._late: SizeLimitDict = SizeLimitDict(size_limit=self.MAX_CLOSED_STREAMS)
