@@ -1,10 +1,11 @@
 """`h2.connection.H2Connection`, adjusted where gRPC needs it to be more lenient, flatter, stricter or faster.
 
-This, `echo.wire.http2_stream` and `echo.wire.http2_buffer` are the only modules that know the inside of h2; each override
-says which fault of the stock class it mends. What most frames are, plain DATA and HEADERS in the life of a sound stream, goes by a short way:
-the same steps of the same state machines, without an object for each frame. Everything else goes by h2's own way.
-The release of h2 is pinned to one minor version in pyproject.toml for that reason. Above it stands
-`echo.wire.connection`, which speaks gRPC.
+This, `echo.wire.http2_stream` and `echo.wire.http2_buffer` are the only modules that know the inside of h2; each
+override says which fault of the stock class it mends, and the release of h2 is pinned to one minor version in
+pyproject.toml for their sake. Above stands `echo.wire.connection`, which speaks gRPC.
+
+What most frames are, plain DATA and HEADERS in the life of a sound stream, goes by a short way: the same steps of the
+same state machines, without an object for each frame. Everything else goes by h2's own way.
 """
 
 import math

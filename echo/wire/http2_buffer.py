@@ -1,4 +1,4 @@
-"""`h2.frame_buffer.FrameBuffer`: bytes become frames, with checks before anything is gathered; see `echo.wire.http2`."""
+"""`h2.frame_buffer.FrameBuffer`: bytes become frames, with checks before much is gathered; see `echo.wire.http2`."""
 
 from h2.errors import ErrorCodes
 from h2.exceptions import FrameTooLargeError, ProtocolError
