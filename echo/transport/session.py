@@ -7,12 +7,13 @@ part; when a connection ends, it is asked to finish and given a moment to.
 """
 
 import math
+import socket
 import ssl
 from abc import ABC, abstractmethod
 from typing import Final, TypeVar
 
 import anyio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
 from h2.errors import ErrorCodes
 
 from echo.transport.call import Call
@@ -32,6 +33,7 @@ from echo.wire.limits import Limits
 CallT = TypeVar("CallT", bound=Call)
 
 READ_SIZE: Final = 64 * 1024
+AT_ONCE: Final = 16 * 1024  # Bytes that the writer sends without making way for other tasks.
 LINGER: Final = 1.0  # Seconds the last bytes of a connection may take.
 
 
@@ -51,6 +53,8 @@ class Session(ABC):
         self.peer = Peer(stream)
         self.ending = ""
         self._stream = stream
+        raw = stream.extra(SocketAttribute.raw_socket, None) if isinstance(stream, SocketStream) else None
+        self._socket = raw if isinstance(raw, socket.socket) else None  # asyncio has buffers of its own before it.
         self._keepalive = keepalive
         self._bell = Doorbell()
         self._pong = Signal()
@@ -176,18 +180,32 @@ class Session(ABC):
                     call = self._call(stream_id)
                     if call is not None:
                         call.relieve()
-                if data:
+                if not data:
+                    if not await self._bell.answer():
+                        return
+                elif data := self._send_at_once(data):
                     self._writing.deadline = anyio.current_time() + self.limits.write_timeout
                     await self._stream.send(data)
                     self._writing.deadline = math.inf
-                elif not await self._bell.answer():
-                    return
         except anyio.EndOfStream:  # TLS tells a writer so, when the reader has found the connection unsound.
             self.stop("the peer closed the connection")
         except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
             self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
         except ssl.SSLError as error:
             self.stop(f"the connection was lost (TLS: {error.reason or error})")
+
+    def _send_at_once(self, data: bytes) -> bytes:
+        """Offer the kernel a little straight away; returns what it has not taken.
+
+        Mostly it takes all. Then there is nothing to wait for, no deadline to set for that, and no trip through the
+        scheduler to make, which every `send` of a stream ends with.
+        """
+        if self._socket is None or len(data) > AT_ONCE:
+            return data
+        try:
+            return data[self._socket.send(data) :]
+        except OSError:
+            return data  # It is full, or there is something wrong with it, which sending in the usual way will tell.
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
         while True:
