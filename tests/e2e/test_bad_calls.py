@@ -1,4 +1,4 @@
-"""GUARANTEES.md, "Bad calls": a test for each row, as HTTP/2 by hand on a real socket.
+"""Bad calls and what a client is told of each: a table, as HTTP/2 by hand on a real socket.
 
 Each looks at the answer, at the next call of the same client where its connection lives on, and at a neighbour's.
 """

@@ -1,4 +1,4 @@
-"""GUARANTEES.md, "As a client": a test for each row, against HTTP/2 by hand on a real socket.
+"""What becomes of a call when the server answers oddly, resets or goes away, against HTTP/2 by hand on a real socket.
 
 Each looks at what the caller is told, at the next call of the same channel, and at what is left over.
 """

@@ -1,4 +1,4 @@
-"""GUARANTEES.md, "Graceful drain", step by step, with a client that answers PINGs only when a test says so."""
+"""A graceful drain, step by step, with a client that answers PINGs only when a test says so."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
