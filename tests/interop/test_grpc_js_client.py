@@ -8,12 +8,12 @@ import trio.testing
 from grpclib.reflection.v1 import reflection_pb2
 
 from echo.rpc import Cardinality, Limits, Status
+from tests.support.foreign import BIDI, KINDS, MEGABYTE, METADATA, SERVER_STREAM, STATUS_TEXT, UNARY
 from tests.support.grpc_js import begun, grpc_js_client, needs_node
 from tests.support.leaks import settles
 from tests.support.ours import our_server
 from tests.support.recording import (
     PATHS,
-    REPLIES,
     SENDING,
     SLEEPING,
     STATUS,
@@ -25,68 +25,8 @@ from tests.support.tls import Certificates
 
 pytestmark = needs_node
 
-UNARY = Cardinality.UNARY_UNARY
-CLIENT_STREAM = Cardinality.STREAM_UNARY
-SERVER_STREAM = Cardinality.UNARY_STREAM
-BIDI = Cardinality.STREAM_STREAM
-
-GET_REPLY = "/com.gopay.echo.Server/GetReply"
-STREAMING = "/com.gopay.echo.streaming.StreamingServer"
-ECHO_PATHS = {
-    CLIENT_STREAM: f"{STREAMING}/ClientStream",
-    SERVER_STREAM: f"{STREAMING}/ServerStream",
-    BIDI: f"{STREAMING}/BidirectionalStream",
-}
 HEALTH = "/grpc.health.v1.Health"
 REFLECTION = "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"
-
-TEXTS = ["hello", "", "Grüße, 世界 🌍", "a\0b\n"]
-MEGABYTE = "é" * 500_000
-STATUS_TEXT = "nö, 不行 100% 🙅\n"
-METADATA: dict[str, str | bytes] = {
-    "initial-text": "some text",
-    "initial-octets-bin": b"\x00\xff,;\n",
-    "trailing-text": "~ more ~",
-    "trailing-octets-bin": bytes(range(256)),
-}
-
-KINDS = pytest.mark.parametrize("kind", list(Cardinality), ids=lambda kind: kind.name.lower())
-
-
-async def test_a_grpc_js_client_gets_every_reply() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        for text in TEXTS:
-            outcome = await client.call(GET_REPLY, UNARY, [{"message": text}])
-            assert (outcome.code, outcome.replies) == (0, [{"success": True, "response": f"from server:{text}"}])
-        for count in (0, 1, 3):
-            messages = [{"stream_id": f"s{number}", "message": "hi"} for number in range(count)]
-            outcome = await client.call(ECHO_PATHS[CLIENT_STREAM], CLIENT_STREAM, messages)
-            (reply,) = outcome.replies
-            assert reply["response"] == f"from server: received {count} messages"
-            assert (reply["stream_id"], reply["sequence_number"]) == ("s0" if count else "", str(count))
-        messages = [{"stream_id": "a", "message": text} for text in TEXTS]
-        outcome = await client.call(ECHO_PATHS[BIDI], BIDI, messages, pingpong=True)
-        assert outcome.texts == [f"from server: {text}" for text in TEXTS]
-        assert outcome.numbers == [1, 2, 3, 4]
-        assert ours.server.connections == 1
-
-
-async def test_a_grpc_js_client_gets_a_server_stream(mock_clock: trio.testing.MockClock) -> None:
-    mock_clock.rate = 10
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        outcome = await client.call(ECHO_PATHS[SERVER_STREAM], SERVER_STREAM, [{"stream_id": "a", "message": "hi"}])
-        assert outcome.code == 0
-        assert outcome.texts == [f"from server: hi (echo {number}/5)" for number in range(1, 6)]
-        mock_clock.rate = 0
-
-
-async def test_a_grpc_js_client_is_told_what_is_refused() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        for kind, path in ECHO_PATHS.items():
-            outcome = await client.call(path, kind, [{"message": "nameless"}])
-            assert (outcome.code, outcome.details) == (Status.INVALID_ARGUMENT.value, "stream_id is required")
-        for path in ("/com.gopay.echo.Server/Nothing", "/no.such.Service/GetReply"):
-            assert (await client.call(path, UNARY)).code == Status.UNIMPLEMENTED.value
 
 
 async def test_a_grpc_js_client_exchanges_metadata_and_trailers() -> None:
@@ -154,23 +94,6 @@ async def test_a_grpc_js_client_that_cancels_is_seen_by_the_handler(kind: Cardin
         assert ours.server.connections == 1
 
 
-async def test_a_grpc_js_client_that_dies_is_seen_by_the_handler() -> None:
-    async with our_server() as ours:
-        async with grpc_js_client(ours.port) as client:
-            await client.start(PATHS[BIDI], BIDI, [{}], {WAIT: SLEEPING}.items(), open=True)
-            seen = await begun(ours.recorder)
-        with trio.fail_after(5):
-            await seen.ended.wait()
-        assert seen.cancelled.is_set()
-        await settles(lambda: ours.server.connections, 0, "connections of the server")
-
-
-async def test_a_grpc_js_client_exchanges_a_megabyte() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        for kind in Cardinality:
-            assert set((await client.record(kind, message=MEGABYTE)).texts) == {MEGABYTE}
-
-
 async def test_a_grpc_js_client_s_compressed_messages_are_taken() -> None:
     async with our_server() as ours, grpc_js_client(ours.port, COMPRESSION="gzip") as client:
         assert (await client.record(UNARY, message=MEGABYTE)).texts == [MEGABYTE]
@@ -192,28 +115,6 @@ async def test_two_hundred_calls_of_a_grpc_js_client_succeed_on_one_connection(l
         outcomes = [await client.outcome(call) for call in calls]
         assert [outcome.texts for outcome in outcomes] == [[f"call {number}"] for number in range(200)]
         assert ours.server.connections == 1
-
-
-async def test_ten_thousand_messages_go_each_way_in_order() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        numbers = list(range(1, 10_001))
-        # The recorder fails the call at the first one out of order.
-        assert (await client.call(PATHS[BIDI], BIDI, numbered=10_000)).numbers == numbers
-        assert (await client.call(PATHS[CLIENT_STREAM], CLIENT_STREAM, numbered=10_000)).numbers == [10_000]
-        assert (await client.record(SERVER_STREAM, {REPLIES: "10000"})).numbers == numbers
-
-
-async def test_a_drain_lets_a_grpc_js_client_finish_what_runs() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client, trio.open_nursery() as nursery:
-        ours.recorder.gate = trio.Event()
-        number = await client.start(PATHS[UNARY], UNARY, [{"message": "last orders"}])
-        await ours.recorder.calls.next()
-        nursery.start_soon(ours.server.drain, 20)
-        await trio.testing.wait_all_tasks_blocked(0.01)
-        ours.recorder.gate.set()
-        assert (await client.outcome(number)).texts == ["last orders"]
-        await settles(lambda: ours.server.connections, 0, "connections of the server")
-        assert (await client.record(UNARY)).code == Status.UNAVAILABLE.value
 
 
 async def test_a_grpc_js_client_asks_for_health() -> None:
