@@ -1,7 +1,7 @@
 """The server's role on a connection: requests come in, responses go out (gRPC over HTTP/2, "Responses")."""
 
 import math
-from typing import Final
+from typing import Final, cast
 
 import h2.events as h2_events
 from h2.errors import ErrorCodes
@@ -96,13 +96,10 @@ class ServerConnection(Connection):
     def _on_request(self, event: h2_events.RequestReceived) -> Event | None:
         stream_id = event.stream_id
         headers = event.headers
+        assert isinstance(headers, Headers)  # As our streams report them.
         try:
-            if isinstance(headers, Headers) and isinstance(headers.parsed, Request):
-                request = headers.parsed
-            else:
-                request = parse_request(fields_of(event))
-                if isinstance(headers, Headers):
-                    headers.parsed = request
+            if headers.parsed is None:
+                headers.parsed = parse_request(fields_of(event))
         except Rejected as rejected:
             self._h2.send_fields(stream_id, rejected.fields, end=True)
             if event.stream_ended is None:
@@ -110,7 +107,7 @@ class ServerConnection(Connection):
             self._h2.forget_if_closed(stream_id)
             return None
         self._streams[stream_id] = Stream(stream_id)
-        return RequestStarted(stream_id, request)
+        return RequestStarted(stream_id, cast("Request", headers.parsed))
 
     def _on_stream_ended(self, event: h2_events.StreamEnded) -> Event | None:
         stream = self._streams.get(event.stream_id)

@@ -16,15 +16,14 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from echo.pb.com.gopay.echo import Message, ServerStub
-from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, HealthStub
 from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Status, bind, open_channel
 from echo.rpc.health import NOT_SERVING, SERVING
+from tests.support.chat import chat, say
 from tests.support.process import PATIENCE, running
 from tests.support.tls import Certificates
 
 T = TypeVar("T")
-Chat = ClientStream[StreamMessage, StreamResponse]
 
 SERVE = ["serve", "--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
 UP = ["up", *SERVE[1:], "--http-bind", "127.0.0.1", "--http-port", "0"]
@@ -58,18 +57,6 @@ async def reply_to(channel: Channel, message: str) -> str:
 async def serving_status(channel: Channel) -> int:
     async with bind(HealthStub, channel) as stub:
         return (await stub.check(HealthCheckRequest(""))).status
-
-
-def chat(channel: Channel) -> Chat:
-    path = "/com.gopay.echo.streaming.StreamingServer/BidirectionalStream"
-    return channel.request(path, Cardinality.STREAM_STREAM, StreamMessage, StreamResponse)
-
-
-async def say(stream: Chat, message: str) -> str:
-    await stream.send_message(StreamMessage(stream_id="a", message=message))
-    reply = await stream.recv_message()
-    assert reply is not None
-    return reply.response
 
 
 # A health port

@@ -19,15 +19,14 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from echo.pb.com.gopay.echo import Message, Response
-from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, HealthCheckResponseServingStatus
-from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Status, open_channel
+from echo.rpc import Cardinality, Channel, GRPCError, Status, open_channel
 from echo.settings import load_settings
 from echo.tls import client_context
+from tests.support.chat import chat, say
 from tests.support.process import PATIENCE, Echo, running
 
 T = TypeVar("T")
-Chat = ClientStream[StreamMessage, StreamResponse]
 
 SERVE = ["serve", "--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
 UP = ["up", *SERVE[1:], "--http-bind", "127.0.0.1", "--http-port", "0"]
@@ -52,18 +51,6 @@ async def reply_to(channel: Channel, message: str) -> str:
     async with request as stream:
         await stream.send_message(Message(message=message), end=True)
         reply = await stream.recv_message()
-    assert reply is not None
-    return reply.response
-
-
-def chat(channel: Channel) -> Chat:
-    path = "/com.gopay.echo.streaming.StreamingServer/BidirectionalStream"
-    return channel.request(path, Cardinality.STREAM_STREAM, StreamMessage, StreamResponse)
-
-
-async def say(stream: Chat, message: str) -> str:
-    await stream.send_message(StreamMessage(stream_id="a", message=message))
-    reply = await stream.recv_message()
     assert reply is not None
     return reply.response
 

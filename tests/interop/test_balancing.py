@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import grpc
 import trio
@@ -64,15 +64,16 @@ async def answering(channel: Channel, servers: list[Stock]) -> None:
             pass
 
 
+def balanced(ports: list[int]) -> AbstractAsyncContextManager[Channel]:
+    """A channel to the servers on these ports, by turns, among those that say they serve."""
+    hosts = [f"{LOOPBACK}:{port}" for port in ports]
+    return open_channel(hosts, balance="round_robin", health_service="", codec=BytesCodec())
+
+
 async def test_stock_servers_have_their_share_while_they_say_that_they_serve() -> None:
     async with (
         stocks(3) as servers,
-        open_channel(
-            [f"{LOOPBACK}:{server.port}" for server in servers],
-            balance="round_robin",
-            health_service="",
-            codec=BytesCodec(),
-        ) as channel,
+        balanced([server.port for server in servers]) as channel,
     ):
         await answering(channel, servers)
         servers[1].health.set("", NOT_SERVING)
@@ -88,12 +89,7 @@ async def test_a_stock_server_that_stops_costs_at_most_the_call_under_way_and_wa
     failed: list[Status] = []
     async with (
         stocks(2) as servers,
-        open_channel(
-            [f"{LOOPBACK}:{server.port}" for server in servers],
-            balance="round_robin",
-            health_service="",
-            codec=BytesCodec(),
-        ) as channel,
+        balanced([server.port for server in servers]) as channel,
     ):
         await answering(channel, servers)
         with trio.fail_after(30):  # Of the minute that calls would have.
@@ -118,11 +114,6 @@ async def test_a_stock_server_without_health_service_serves() -> None:
         plain.add_generic_rpc_handlers([grpc.method_handlers_generic_handler("test.Service", {"Name": method})])
         port = plain.add_insecure_port(f"{LOOPBACK}:0")
         plain.start()
-        async with open_channel(
-            [f"{LOOPBACK}:{servers[0].port}", f"{LOOPBACK}:{port}"],
-            balance="round_robin",
-            health_service="",
-            codec=BytesCodec(),
-        ) as channel:
+        async with balanced([servers[0].port, port]) as channel:
             assert [await who(channel) for _ in range(10)] == [1] * 10
         await in_thread(lambda: plain.stop(None).wait())

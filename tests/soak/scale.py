@@ -1,6 +1,6 @@
 """How much of everything: what shall be held in the long run, what fits a check of each change, and what is between."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -96,25 +96,14 @@ DEFAULT = Scale(
     turns=2,
     slack=1.0,
 )
-LONG = Scale(
-    unary=60,
-    connections=1_000,
-    streams=5_000,
-    large=1_000,
+LONG = replace(
+    DEFAULT,
     calls=1_000_000,
     cancelled=100_000,
-    growth=0.05,
     repeats=200,
     rounds=20,
     processes=5,
-    keepalive=1.0,
-    readers=5,
     stuck=45,
-    flat=4 * 2**20,
-    websockets=500,
-    churn=60,
     hold=600,
-    noticed=0.1,
     turns=5,
-    slack=1.0,
 )

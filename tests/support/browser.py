@@ -105,7 +105,7 @@ class Browser:
 async def running_browser() -> AsyncIterator[Browser]:
     """A browser for the length of the block."""
     assert CHROMIUM is not None
-    async with running("browser.js", CHROMIUM) as script:
+    async with running(NODE, SCRIPTS / "browser.js", CHROMIUM) as script:
         assert await script.heard() == {"ready": True}
         yield Browser(script)
 

@@ -36,7 +36,7 @@ Pairs: TypeAlias = list[tuple[str, str | bytes]]
 
 
 class Script:
-    """A running script of ``tests/interop/node``, as lines of JSON in and out."""
+    """A running script that speaks as those of ``tests/interop/node`` do, in lines of JSON in and out."""
 
     def __init__(self, process: trio.Process) -> None:
         self._process = process
@@ -77,11 +77,17 @@ class Script:
 
 
 @asynccontextmanager
-async def running(name: str, *arguments: str, **variables: str) -> AsyncIterator[Script]:
-    """Run a script while the block runs; it is killed at its end."""
-    assert NODE is not None
+async def running(
+    interpreter: str | None, script_path: Path, *arguments: str, **variables: str
+) -> AsyncIterator[Script]:
+    """Run a script, in whatever language, while the block runs; it is killed at its end."""
+    assert interpreter is not None
     process = await trio.lowlevel.open_process(
-        [NODE, str(SCRIPTS / name), *arguments], stdin=PIPE, stdout=PIPE, stderr=PIPE, env={**os.environ, **variables}
+        [interpreter, str(script_path), *arguments],
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
+        env={**os.environ, **variables},
     )
     script = Script(process)
     try:
@@ -190,7 +196,7 @@ class Client:
 async def grpc_js_client(port: int, *files: str, **variables: str) -> AsyncIterator[Client]:
     """A client of the server on this port, and so one connection; ``files`` make it TLS (see ``client.js``)."""
     async with (
-        running("client.js", f"{LOOPBACK}:{port}", *files, **variables) as script,
+        running(NODE, SCRIPTS / "client.js", f"{LOOPBACK}:{port}", *files, **variables) as script,
         trio.open_nursery() as nursery,
     ):
         client = Client(script)
@@ -237,7 +243,7 @@ class GrpcJsServer:
 @asynccontextmanager
 async def grpc_js_server(*files: str) -> AsyncIterator[GrpcJsServer]:
     """A stock server while the block runs; ``files`` make it TLS (see ``server.js``)."""
-    async with running("server.js", *files) as script, trio.open_nursery() as nursery:
+    async with running(NODE, SCRIPTS / "server.js", *files) as script, trio.open_nursery() as nursery:
         server = GrpcJsServer(script, (await script.heard())["port"])
         nursery.start_soon(server.listen)
         yield server
