@@ -102,7 +102,7 @@ async def test_a_ruby_client_that_cancels_is_seen_by_the_handler(kind: Cardinali
         with trio.fail_after(30):
             await seen.waiting.wait()
             assert not seen.ended.is_set()
-            await client.cancel(number)
+            await client.cancel(number, begun=where == SENDING)
             await seen.ended.wait()
         assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"
         code = (await client.outcome(number)).code

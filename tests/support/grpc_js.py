@@ -153,8 +153,9 @@ class Client:
         await self._script.tell(id=self._calls, path=path, kind=kind.name, **order)
         return self._calls
 
-    async def cancel(self, number: int) -> None:
-        await self._script.tell(cancel=number)
+    async def cancel(self, number: int, **order: object) -> None:
+        """Cancel a call. What further arguments there are, the script says."""
+        await self._script.tell(cancel=number, **order)
 
     async def outcome(self, number: int) -> Outcome:
         """Wait for the end of a call."""

@@ -59,15 +59,17 @@ def start(order)
     queue << :end unless order["open"]
   end
   op = operation(order, streams ? requests_from(queue) : messages.first || type.new, reply_type)
-  RUNNING[order["id"]] = [op, queue]
-  Thread.new { follow(order, op, messages, queue) }
+  begun = Queue.new
+  RUNNING[order["id"]] = [op, queue, begun]
+  Thread.new { follow(order, op, messages, queue, begun) }
 end
 
-def follow(order, operation, messages, queue)
+def follow(order, operation, messages, queue, begun)
   outcome = { id: order["id"], code: 0, details: "", replies: [] }
   begin
     answer = operation.execute
     (answer.is_a?(Enumerator) ? answer : [answer]).each do |reply|
+      begun << true if outcome[:replies].empty?
       outcome[:replies] << to_json_object(reply)
       queue << (messages.shift || :end) if order["pingpong"]
     end
@@ -85,7 +87,8 @@ end
 $stdin.each_line do |line|
   order = JSON.parse(line)
   if order.key?("cancel")
-    operation, queue = RUNNING.fetch(order["cancel"])
+    operation, queue, begun = RUNNING.fetch(order["cancel"])
+    begun.pop if order["begun"] # Until a reply has been read; which status Ruby has for the call depends on that.
     operation.cancel
     queue << :end # A call that sends only hears of its end when it sends again.
   else
