@@ -6,13 +6,14 @@ from collections.abc import Iterable
 
 import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, TaskStatus
+from anyio.lowlevel import checkpoint
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.events import _DispatchServerEvents
 
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.dispatch import Dispatcher, Servable
 from echo.transport.keepalive import Keepalive
-from echo.transport.listener import open_tcp_listener
+from echo.transport.listener import StreamListener, open_tcp_listener
 from echo.transport.server import ServerSession
 from echo.transport.signal import Signal
 from echo.wire.compression import known_encoding
@@ -81,17 +82,21 @@ class Server:
         Cancelling it cancels every handler and closes every connection at once. Ready, ``task_status.started()``,
         as soon as it accepts. Errors of one connection never reach the others, nor the caller.
         """
-        async with anyio.create_task_group() as connections:
+        async with anyio.create_task_group() as connections, listener:
+            if self._draining:
+                return
             accepting = anyio.CancelScope()
-            async with listener:
+            self._accepting.add(accepting)
+            task_status.started()
+            try:
                 with accepting:
-                    if not self._draining:
-                        self._accepting.add(accepting)
-                        task_status.started()
-                        try:
-                            await listener.serve(self.serve_connection, connections)
-                        finally:
-                            self._accepting.discard(accepting)
+                    await listener.serve(self.serve_connection, connections)
+                if isinstance(listener, StreamListener):
+                    await listener.retire(self.serve_connection, connections)
+                    await checkpoint()  # So that they are among the connections.
+            finally:
+                self._accepting.discard(accepting)
+                self._session_ended.set()
 
     async def serve_connection(self, stream: ByteStream) -> None:
         """Serve one connection until it ends; closes the stream. Cancelling it cancels its handlers."""
@@ -133,7 +138,7 @@ class Server:
         await self._empty()
 
     async def _empty(self) -> None:
-        while self._sessions:
+        while self._sessions or self._accepting:
             await self._session_ended.wait()
 
 

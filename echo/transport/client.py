@@ -46,6 +46,7 @@ class ClientSession(Session):
     def __init__(self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None) -> None:
         super().__init__(stream, limits, keepalive)
         self.connection = ClientConnection(limits)
+        self.connection.start()
         self.ready = anyio.Event()
         self.retiring = False
         self.retired = anyio.Event()

@@ -3,13 +3,23 @@
 import errno
 import logging
 import os
+import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import anyio.to_thread
-from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGroup
+from anyio.abc import (
+    ByteStream,
+    Listener,
+    SocketAttribute,
+    SocketListener,
+    SocketStream,
+    TaskGroup,
+    UNIXSocketStream,
+)
 from anyio.streams.stapled import MultiListener
 
 from echo.transport.handshake import accept_tls
@@ -53,6 +63,26 @@ class StreamListener(Listener[ByteStream]):
             for listener in self._listeners.listeners:
                 assert isinstance(listener, SocketListener)
                 accepting.start_soon(self._accept, listener, handler, task_group or accepting)
+
+    async def retire(self, handler: Callable[[ByteStream], Awaitable[Any]], tasks: TaskGroup) -> None:
+        """Close the sockets, but serve who waits to be accepted: the kernel has said yes, and would reset them.
+
+        Between the last one accepted and the socket's end there is no await, and so hardly room for another.
+        """
+        waiting: list[socket.socket] = []
+        try:
+            for listener in self._listeners.listeners:
+                with suppress(OSError):  # Mostly that nobody waits any more.
+                    while len(waiting) < BACKLOG:
+                        waiting.append(listener.extra(SocketAttribute.raw_socket).accept()[0])
+                await listener.aclose()
+            while waiting:
+                accepted = waiting.pop()
+                kind = UNIXSocketStream if accepted.family == getattr(socket, "AF_UNIX", None) else SocketStream
+                tasks.start_soon(self._greet, await kind.from_socket(accepted), handler)
+        finally:
+            for left in waiting:
+                left.close()
 
     async def aclose(self) -> None:
         """Close the sockets; a Unix socket's path is gone then, unless somebody has put something else in its place."""

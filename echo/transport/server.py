@@ -29,6 +29,7 @@ from echo.wire.status import Status
 log = logging.getLogger(__name__)
 
 DRAIN_PING: Final = b"echo-bye"
+LAST_GREETING: Final = 0.5  # Seconds that a client has to begin to speak once the server drains.
 
 Handle = Callable[[ServerCall], Awaitable[None]]
 
@@ -45,6 +46,7 @@ class ServerSession(Session):
     def __init__(self, stream: ByteStream, handle: Handle, limits: Limits, keepalive: Keepalive | None) -> None:
         super().__init__(stream, limits, keepalive)
         self.connection = ServerConnection(limits)
+        self.connection.start()
         self.calls = 0
         self._handle = handle
         self._handlers: TaskGroup | None = None
@@ -106,13 +108,14 @@ class ServerSession(Session):
 
     def drain(self) -> None:
         """Take no new calls, let those go on that run, end when the last has ended. Never waits; may be repeated."""
-        if not self._greeted:
-            self.stop("the server is shutting down")  # Nobody there yet to be told.
-        elif not self._draining:
+        if not self._draining:
             self._draining = True
             self.connection.goaway(last_stream_id=LAST_STREAM_ID)
             self.connection.ping(DRAIN_PING)
             self.wake_writer()
+            if not self._greeted:
+                # Its first call may be on its way with its SETTINGS. But who has nothing to say shall not hold us up.
+                self._reading.deadline = min(self._reading.deadline, anyio.current_time() + LAST_GREETING)
 
     def cancel_calls(self, verdict: Trailers) -> None:
         """Cancel every handler; the clients are told the verdict. Never waits."""

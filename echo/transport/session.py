@@ -70,15 +70,13 @@ class Session(ABC):
 
         Ends normally however the connection ends; open calls are told. Cancelling it closes the connection at once.
         """
-        async with self._stream:
-            self.connection.start()
-            async with anyio.create_task_group() as io:
-                io.start_soon(self._write)
-                try:
-                    await self._exchange()
-                finally:
-                    self._bell.close()
-                io.cancel_scope.deadline = anyio.current_time() + LINGER
+        async with self._stream, anyio.create_task_group() as io:
+            io.start_soon(self._write)
+            try:
+                await self._exchange()
+            finally:
+                self._bell.close()
+            io.cancel_scope.deadline = anyio.current_time() + LINGER
 
     async def _exchange(self) -> None:
         """Read until the connection ends, then end its calls."""

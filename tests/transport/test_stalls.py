@@ -88,8 +88,14 @@ async def test_a_peer_that_takes_no_bytes_is_disconnected(autojump_clock: trio.a
 async def test_a_connection_that_has_not_begun_does_not_hold_up_a_drain(autojump_clock: trio.abc.Clock) -> None:
     server = Server([ECHO], codec=CODEC)
     ours, theirs = memory_stream_pair()
+
+    async def take() -> None:  # As the kernel does for a client, whether that reads or not.
+        async for _ in ours:
+            pass
+
     async with trio.open_nursery() as nursery, ours:
         nursery.start_soon(server.serve_connection, theirs)
+        nursery.start_soon(take)
         await trio.testing.wait_all_tasks_blocked()
         await server.drain(10)
         assert trio.current_time() < 1
