@@ -2,77 +2,97 @@
 
 Whatever is measured runs in a process of its own on the first core, its load on the others; peers take turns, round by
 round, so that a change of the machine's mood hits them all. What counts is the CPU time of the process under test for
-each message or call, and of that the ratio: absolute times are of this machine, and of this moment.
+each message or call, and of that the ratio, round by round: absolute times are of this machine, and of this moment.
 
-The report is Markdown on standard output; progress goes to standard error. Where to look: `servers`, `calling`,
-`relays`, `growth` and `memory` measure; `peers`, `clients` and `gateways` are measured; `raw_http2`, `raw_websocket`
-and `h2load` make the load; `figures` takes samples; `goals`, `report` and `plot` tell.
+The report is Markdown on standard output; progress goes to standard error. A whole run also writes ``results.md``, its
+picture and the tables of the README (``--no-write``: it does not). While you optimise, measure little, often:
+
+    python -m tests.bench --only unary,unary-mesh,stream,pingpong,fanout,idle,client --peers ours,grpclib --rounds 3
+
+Where to look: `servers`, `calling`, `relays`, `growth` and `memory` measure; `peers`, `clients` and `gateways` are
+measured; `raw_http2`, `raw_calls` and `raw_websocket` make the load; `figures` takes samples, `selection` says which,
+`quiet` whether the machine was; `goals`, `report`, `plot` and `publish` tell.
 """
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
-from tests.bench import calling, growth, h2load, memory, plot, relays, report, servers
-from tests.bench.figures import Plan, progress
+from tests.bench import plot, publish, report, selection
+from tests.bench.figures import progress
+from tests.bench.peers import PEERS
 from tests.bench.processes import LOAD_CORES
+from tests.bench.quiet import Others
 from tests.bench.results import Results
 
 
-@dataclass(frozen=True)
-class Scale:
-    """How thorough a run is."""
-
-    plan: Plan
-    levels: tuple[int, ...]
-    span: memory.Span
-
-
-QUICK: Final = Scale(Plan(rounds=3, seconds=0.25), growth.LEVELS, memory.QUICK)
-FULL: Final = Scale(Plan(rounds=5, seconds=0.8), growth.FULL_LEVELS, memory.FULL)
-
-PARTS: Final[dict[str, Callable[[Results, Scale], None]]] = {
-    "servers": lambda results, scale: results.servers.update(servers.measure(scale.plan)),
-    "clients": lambda results, scale: results.clients.update(calling.measure(scale.plan)),
-    "gateways": lambda results, scale: results.gateways.update(relays.measure(scale.plan)),
-    "growth": lambda results, scale: results.growth.update(growth.measure(scale.plan, scale.levels)),
-    "memory": lambda results, scale: results.memory.update(memory.measure(scale.span)),
-}
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--quick", action="store_true", help="shorter samples, fewer rounds: within two minutes")
-    parser.add_argument("--only", choices=PARTS, nargs="+", metavar="PART", help=f"some parts of {', '.join(PARTS)}")
-    parser.add_argument("--json", type=Path, metavar="PATH", help="write every sample there")
-    parser.add_argument("--plot", type=Path, metavar="PATH", help="draw the results there, as SVG")
-    parser.add_argument("--again", type=Path, metavar="PATH", help="measure nothing: report what --json wrote there")
-    arguments = parser.parse_args()
-    if arguments.again:
-        results = Results.load(arguments.again.read_text())
-    else:
-        results = measure(QUICK if arguments.quick else FULL, arguments.only or list(PARTS))
-    if arguments.json:
+    arguments = parse()
+    results = Results.load(arguments.again.read_text()) if arguments.again else measure(arguments)
+    if arguments.json:  # First of all: what was measured is not to be lost.
         arguments.json.write_text(results.dump())
     if arguments.plot:
         plot.draw(results, arguments.plot)
-    print(report.markdown(results), end="")
+    if arguments.write:
+        for path in publish.publish(results):
+            print(f"written: {path}", file=sys.stderr)
+    print(report.brief(results) if arguments.only else report.markdown(results), end="")
 
 
-def measure(scale: Scale, parts: list[str]) -> Results:
-    """Run these parts, with this process, which is the load, on the load's cores."""
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--quick", action="store_true", help="shorter samples, fewer rounds: within two minutes")
+    add("--only", type=names(selection.figures), metavar="FIGURE,...", help=f"only some, in short: {only()}")
+    add("--peers", type=names(selection.peers), metavar="PEER,...", help=f"beside {', '.join(selection.NICKNAMES)}")
+    add("--rounds", type=int, metavar="N", help="how often each figure is taken")
+    add("--json", type=Path, metavar="PATH", help="write every sample there")
+    add("--plot", type=Path, metavar="PATH", help="draw the results there, as SVG")
+    add("--again", type=Path, metavar="PATH", help="measure nothing: report what --json wrote there")
+    add("--write", action=argparse.BooleanOptionalAction, help="write results.md, its picture and the README's tables")
+    arguments = parser.parse_args()
+    part = bool(arguments.only or arguments.peers)
+    if arguments.write and part:
+        parser.error("--write needs a whole run, without --only and --peers")
+    if arguments.write is None:
+        arguments.write = not (part or arguments.quick or arguments.rounds or arguments.again)
+    return arguments
+
+
+def names(read: Callable[[str], list[str]]) -> Callable[[str], list[str]]:
+    """The same, raising what makes argparse show the reason."""
+
+    def argument(text: str) -> list[str]:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from None
+
+    return argument
+
+
+def only() -> str:
+    parts = (f"{part} ({', '.join(figures)})" for part, figures in selection.PARTS.items())
+    return "; ".join(parts)
+
+
+def measure(arguments: argparse.Namespace) -> Results:
+    """Run what was asked for, with this process, which is the load, on the load's cores."""
+    scale = selection.QUICK if arguments.quick or arguments.only else selection.FULL
+    if arguments.rounds:
+        scale = replace(scale, plan=replace(scale.plan, rounds=arguments.rounds))
     os.sched_setaffinity(0, LOAD_CORES)
-    if not h2load.AVAILABLE:
-        print("h2load is not there (Debian: nghttp2-client): no unary calls to servers", file=sys.stderr)
-    results = Results()
-    for part in parts:
-        PARTS[part](results, scale)
+    gc.disable()  # Collecting our own garbage would show in the latencies of others.
+    wanted, peers = arguments.only or selection.FIGURES, arguments.peers or PEERS
+    with Others() as others:
+        results = selection.measure(scale, wanted, peers)
+    results.others = others.cores
     progress("")
     return results
 

@@ -1,6 +1,7 @@
 """Our client beside Python's other gRPC clients, all calling our server; here the clients have the first core."""
 
 import json
+from collections.abc import Collection
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
@@ -16,14 +17,14 @@ UNARY: Final = "unary call"
 ORDERS: Final = {STREAMED: "stream", PING_PONG: "ping-pong", UNARY: "unary"}
 
 
-def measure(plan: Plan, names: tuple[str, ...] = tuple(CLIENTS)) -> Figures:
+def measure(plan: Plan, names: Collection[str] = tuple(CLIENTS), what: Collection[str] = tuple(ORDERS)) -> Figures:
     """Every client with every task; "load" in the figures is the server that they call."""
     with ExitStack() as stack:
         server = stack.enter_context(child("tests.bench.peers", "echo", cores=LOAD_CORES))
         contenders = []
         for name in names:
             client = stack.enter_context(child("tests.bench.clients", name, str(server.port)))
-            loads = {what: partial(give, order, client, server) for what, order in ORDERS.items()}
+            loads = {load: partial(give, order, client, server) for load, order in ORDERS.items() if load in what}
             contenders.append(Contender(name, client.cpu_ns, loads))
         return contest(contenders, plan)
 

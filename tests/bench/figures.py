@@ -30,10 +30,12 @@ class Work:
     Attributes:
         load_ns: CPU time that the generator used.
         latencies: Nanoseconds of each item, where it was timed.
+        elapsed_ns: How long the items took, for a load that prepared them first; 0 when all its time was theirs.
     """
 
     load_ns: int
     latencies: list[int] = field(default_factory=list)
+    elapsed_ns: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def take(load: Load, items: int, cpu_ns: Callable[[], int]) -> Sample:
     """Run this many items and see what they cost the process whose CPU clock is given."""
     before, started = cpu_ns(), time.perf_counter_ns()
     work = load(items)
-    elapsed, spent = time.perf_counter_ns() - started, cpu_ns() - before
+    elapsed, spent = work.elapsed_ns or time.perf_counter_ns() - started, cpu_ns() - before
     return Sample(
         cost=spent / items / 1e3,
         rate=items / elapsed * 1e9,
@@ -99,6 +101,16 @@ def median(samples: Iterable[Sample], attribute: str) -> float:
     return float(statistics.median(getattr(sample, attribute) for sample in samples))
 
 
+def ratios(samples: Iterable[Sample], others: Iterable[Sample], attribute: str = "cost") -> list[float]:
+    """Round by round, what one is as a multiple of the other; what was measured close in time is compared."""
+    return [getattr(one, attribute) / getattr(other, attribute) for one, other in zip(samples, others, strict=True)]
+
+
+def ratio(samples: Iterable[Sample], others: Iterable[Sample], attribute: str = "cost") -> float:
+    """The median of `ratios`."""
+    return float(statistics.median(ratios(samples, others, attribute)))
+
+
 @dataclass
 class Contender:
     """A process under test and the loads it is put under.
@@ -116,29 +128,34 @@ class Contender:
 
 
 def contest(contenders: list[Contender], plan: Plan) -> Figures:
-    """Take all samples: round by round, in each load by load, and under each the contenders one after the other."""
+    """Take all samples: round by round, in each load by load, and under each the contenders one after the other.
+
+    Every other round goes the other way, so that a machine that slows down or speeds up favours nobody.
+    """
     what = list(contenders[0].loads)
     figures: Figures = {load: {contender.name: [] for contender in contenders} for load in what}
+    progress(f"{', '.join(contender.name for contender in contenders)}: {', '.join(what)}")
     for contender in contenders:
         for name, load in contender.loads.items():
-            progress(f"{contender.name}: warming up for {name}")
+            progress(f"{contender.name}: warming up for {name}", detail=True)
             load(WARM_UP)
             rate = take(load, WARM_UP, contender.cpu_ns).rate
             rate = take(load, max(int(rate * CALIBRATION), WARM_UP), contender.cpu_ns).rate
             contender.sizes[name] = max(int(rate * plan.seconds), WARM_UP)
     for number in range(plan.rounds):
-        for name in what:
-            for contender in contenders:
-                progress(f"{contender.name}: {name}, {number + 1} of {plan.rounds}")
+        way = -1 if number % 2 else 1
+        for name in what[::way]:
+            for contender in contenders[::way]:
+                progress(f"{contender.name}: {name}, {number + 1} of {plan.rounds}", detail=True)
                 sample = take(contender.loads[name], contender.sizes[name], contender.cpu_ns)
                 figures[name][contender.name].append(sample)
     progress("")
     return figures
 
 
-def progress(text: str) -> None:
-    """Show what goes on, on standard error: on one line of a terminal, else line by line."""
+def progress(text: str, *, detail: bool = False) -> None:
+    """Show what goes on, on standard error: on one line of a terminal, else line by line and without details."""
     if sys.stderr.isatty():
         print(f"\r{text:78}", end="" if text else "\r", file=sys.stderr, flush=True)
-    elif text:
+    elif text and not detail:
         print(text, file=sys.stderr, flush=True)

@@ -1,5 +1,6 @@
 """What a message costs our server as more and more streams are open: it should not matter."""
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Final
 
@@ -11,8 +12,9 @@ ROUND: Final = "one message at a time, on each stream in turn"
 BURSTS: Final = "a hundred messages at once, spread over a hundred streams"
 NEIGHBOURS: Final = "pipelined on one stream, the others idle"
 
-LEVELS: Final = (1, 10, 100, 1_000)
-FULL_LEVELS: Final = (*LEVELS, 10_000)
+LOADS: Final = (ROUND, NEIGHBOURS, BURSTS)
+
+LEVELS: Final = (1, 10, 100, 1_000, 10_000)
 
 
 def name(streams: int) -> str:
@@ -20,7 +22,7 @@ def name(streams: int) -> str:
     return f"{streams:,}"
 
 
-def measure(plan: Plan, levels: tuple[int, ...] = LEVELS) -> Figures:
+def measure(plan: Plan, levels: Collection[int] = LEVELS, what: Collection[str] = LOADS) -> Figures:
     """A server for each number of open streams. They take turns as peers do, under the same loads."""
     with ExitStack() as stack:
         contenders = []
@@ -34,5 +36,6 @@ def measure(plan: Plan, levels: tuple[int, ...] = LEVELS) -> Figures:
                 NEIGHBOURS: timed(fleet.pour),
                 BURSTS: timed(fleet.bursts),
             }
-            contenders.append(Contender(name(streams), server.cpu_ns, loads))
+            chosen = {load: run for load, run in loads.items() if load in what}
+            contenders.append(Contender(name(streams), server.cpu_ns, chosen))
         return contest(contenders, plan)

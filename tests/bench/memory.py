@@ -5,7 +5,7 @@ used once and then has nothing on the way.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,12 +45,19 @@ def resident(pid: int) -> int:
     return int(found[1]) * 1024
 
 
-def measure(span: Span, peers: Iterable[str] = PEERS, gateways: Iterable[str] = GATEWAYS) -> Growth:
+def measure(
+    span: Span,
+    peers: Collection[str] = tuple(PEERS),
+    gateways: Collection[str] = tuple(GATEWAYS),
+    what: Collection[str] = (STREAM, WEBSOCKET),
+) -> Growth:
     """Bytes for each idle stream, by server, and for each idle WebSocket, by gateway."""
-    return {
-        STREAM: {name: idle_stream(name, *span.streams) for name in peers},
-        WEBSOCKET: {name: idle_websocket(name, *span.websockets) for name in gateways},
-    }
+    found: Growth = {}
+    if STREAM in what:
+        found[STREAM] = {name: idle_stream(name, *span.streams) for name in peers}
+    if WEBSOCKET in what:
+        found[WEBSOCKET] = {name: idle_websocket(name, *span.websockets) for name in gateways}
+    return found
 
 
 def idle_stream(name: str, few: int, many: int) -> float:

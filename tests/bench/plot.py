@@ -71,6 +71,7 @@ def _panels(results: Results) -> Iterator[Panel]:
     for figures, what, attribute, title in (
         (results.servers, servers.STREAMED, "cost", "Server: CPU for a streamed message"),
         (results.servers, servers.UNARY, "cost", "Server: CPU for a unary call"),
+        (results.servers, servers.UNARY_MESH, "cost", "Server: CPU for one with fresh headers"),
         (results.servers, servers.PING_PONG, "p50", "Server: ping-pong on a stream, p50"),
         (results.servers, servers.PING_PONG, "p99", "Server: ping-pong on a stream, p99"),
         (results.clients, calling.STREAMED, "cost", "Client: CPU for a streamed message"),

@@ -25,7 +25,8 @@ END_STREAM, ACK, END_HEADERS, PADDED = 1, 1, 4, 8
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 DEFAULT_WINDOW = 65_535
 MAX_WINDOW = 2**31 - 1
-INITIAL_WINDOW_SIZE = 4
+HEADER_TABLE_SIZE, INITIAL_WINDOW_SIZE = 1, 4
+DEFAULT_TABLE = 4_096
 
 IN_FLIGHT = 256  # Messages on the way at once. More change nothing: no server here is cheaper with 1,024.
 
@@ -40,19 +41,30 @@ def grpc_message(serialised: bytes) -> bytes:
     return b"\0" + len(serialised).to_bytes(4, "big") + serialised
 
 
+def request_fields(path: str, authority: str) -> list[tuple[str, str]]:
+    """The header list of a gRPC request (gRPC over HTTP/2, "Requests"), without a deadline or metadata."""
+    return [
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", path),
+        (":authority", authority),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+        ("user-agent", "echo-bench"),
+    ]
+
+
 def header_block(path: str, authority: str) -> bytes:
-    """The header list of a gRPC request, in literals that enter no table: the same bytes do for every stream."""
-
-    def literal(name: str, value: str) -> bytes:
-        return b"\0" + _string(name) + _string(value)
-
-    fields = {"te": "trailers", "content-type": "application/grpc", "user-agent": "echo-bench"}
+    """That list in literals that enter no table: the same bytes do for every stream."""
+    fields = dict(request_fields(path, authority))
     post, http = b"\x83", b"\x86"  # ":method: POST" and ":scheme: http" of HPACK's static table.
-    known = post + http + b"\x04" + _string(path) + b"\x01" + _string(authority)
-    return known + b"".join(literal(name, value) for name, value in fields.items())
+    known = post + http + b"\x04" + literal(fields[":path"]) + b"\x01" + literal(fields[":authority"])
+    rest = [(name, value) for name, value in fields.items() if not name.startswith(":")]
+    return known + b"".join(b"\0" + literal(name) + literal(value) for name, value in rest)
 
 
-def _string(text: str) -> bytes:
+def literal(text: str) -> bytes:
+    """A short string as HPACK has it, not in Huffman code (RFC 7541 §5.2)."""
     encoded = text.encode()
     assert len(encoded) < 127
     return bytes([len(encoded)]) + encoded
@@ -214,15 +226,20 @@ class RawConnection:
             _expect(self._receive(), 0)
         if self._replies.parts:
             raise RunFailed(f"streams that ended in the midst of a message: {sorted(self._replies.parts)}")
+        statuses = self.statuses()
+        wrong = {stream_id: statuses.get(stream_id) for stream_id in self.streams if statuses.get(stream_id) != "0"}
+        if wrong:
+            raise RunFailed(f"streams that did not end with grpc-status 0: {wrong}")
+
+    def statuses(self) -> dict[int, str]:
+        """The ``grpc-status`` of every call that has ended, by stream. To be asked once: HPACK's state goes on."""
         decoder = Decoder()
         statuses: dict[int, str] = {}
         for stream_id, block in self._blocks:
             fields = {str(name): str(value) for name, value in decoder.decode(block)}
             if "grpc-status" in fields:
                 statuses[stream_id] = fields["grpc-status"]
-        wrong = {stream_id: statuses.get(stream_id) for stream_id in self.streams if statuses.get(stream_id) != "0"}
-        if wrong:
-            raise RunFailed(f"streams that did not end with grpc-status 0: {wrong}")
+        return statuses
 
     def _receive(self) -> int:
         """Read once, and count the messages that were completed."""
@@ -234,9 +251,9 @@ class RawConnection:
         stream_id = int.from_bytes(whole[5:9], "big")
         if kind == WINDOW_UPDATE:
             increment = int.from_bytes(payload, "big")
-            if stream_id:
+            if stream_id in self._windows:
                 self._windows[stream_id] += increment
-            else:
+            elif not stream_id:
                 self._window += increment
         elif kind == PING and not flags & ACK:
             self._socket.send(frame(PING, ACK, 0, payload))
@@ -246,6 +263,8 @@ class RawConnection:
                     for known in self._windows:
                         self._windows[known] += value - self._initial
                     self._initial = value
+                elif code == HEADER_TABLE_SIZE and value < DEFAULT_TABLE:
+                    raise RunFailed(f"an HPACK table of only {value} bytes, which is not understood here")
             self._socket.send(frame(SETTINGS, ACK, 0))
         elif kind == HEADERS:
             if flags & PADDED or not flags & END_HEADERS:

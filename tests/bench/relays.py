@@ -1,6 +1,7 @@
 """Our gateway beside the Starlette one: raw WebSockets in front of them, the same gRPC server behind them."""
 
 import json
+from collections.abc import Collection
 from contextlib import ExitStack
 from typing import Final
 
@@ -12,12 +13,13 @@ from tests.bench.raw_websocket import RawWebSocket
 
 RELAYED: Final = "relayed message"
 PING_PONG: Final = "ping-pong on a WebSocket"
+LOADS: Final = (RELAYED, PING_PONG)
 
 TEXT: Final = "a message of fair length"
 MESSAGE: Final = json.dumps({"stream_id": "bench", "message": TEXT}, separators=(",", ":"))
 
 
-def measure(plan: Plan, names: tuple[str, ...] = tuple(GATEWAYS)) -> Figures:
+def measure(plan: Plan, what: Collection[str] = LOADS, names: Collection[str] = tuple(GATEWAYS)) -> Figures:
     """Every gateway under both loads. The backend shares the load's cores: what it costs is not the gateway's."""
     with ExitStack() as stack:
         backend = stack.enter_context(child("tests.bench.gateways", BACKEND, cores=LOAD_CORES))
@@ -28,7 +30,8 @@ def measure(plan: Plan, names: tuple[str, ...] = tuple(GATEWAYS)) -> Figures:
             stack.callback(websocket.finish)
             check(websocket)
             loads = {RELAYED: timed(websocket.pour), PING_PONG: timed(websocket.ping_pong)}
-            contenders.append(Contender(name, gateway.cpu_ns, loads))
+            chosen = {load: run for load, run in loads.items() if load in what}
+            contenders.append(Contender(name, gateway.cpu_ns, chosen))
         return contest(contenders, plan)
 
 

@@ -3,15 +3,19 @@
 from typing import Final
 
 from tests.bench import growth
-from tests.bench.figures import Figures, Sample, median
+from tests.bench.figures import Figures, Sample, median, ratio
+from tests.bench.figures import ratios as by_round
 from tests.bench.goals import GOALS, KIB
 from tests.bench.memory import Growth
+from tests.bench.quiet import QUIET
 from tests.bench.results import OURS, Results
 
 HOW: Final = """\
-Ratios are multiples of the first column, of medians over the rounds. CPU is that of the whole process under test, user
-and system, for each message or call. "Busy" says how much of the time it and its load were on their cores, and so which
-of the two was saturated. `python -m tests.bench` made this; its modules say what exactly is measured."""
+Ratios are multiples of the first column, medians of the ratios in each round. CPU is that of the whole process under
+test, user and system, for each message or call. "Busy" says how much of the time it and its load were on their cores,
+and so which of the two was saturated. `python -m tests.bench` made this; its modules say what exactly is measured."""
+
+SATURATED: Final = 0.9  # Of the time on its core.
 
 NO_GO: Final = (
     "That a streamed message costs at most 2.5 times what it costs grpc-go is not measured: there is no Go here."
@@ -33,6 +37,7 @@ def markdown(results: Results) -> str:
         parts += ["### Open streams: CPU of our server, as multiples of that at one", growth_ratios(results.growth)]
     if rows := goals(results):
         parts += ["### Goals", rows, NO_GO]
+    parts += warnings(results)
     for title, figures, who, load in (
         ("servers", results.servers, "server", "load"),
         ("clients", results.clients, "client", "server"),
@@ -44,13 +49,44 @@ def markdown(results: Results) -> str:
     return "\n\n".join([*parts, HOW, results.environment]) + "\n"
 
 
+def brief(results: Results) -> str:
+    """For whoever measures again and again: the goals, and for each figure what it is beside the others."""
+    parts = [goals(results)]
+    measured = {
+        "server": results.servers,
+        "client": results.clients,
+        "gateway": results.gateways,
+        "open streams": results.growth,
+    }
+    if any(measured.values()):
+        lines = [_row("", "", "ratio (least-most)", "CPU, µs", "p50, µs", "p99, µs", "busy", "load"), _rule(2, 6)]
+        for who, figures in measured.items():
+            for what, by_peer in figures.items():
+                reference = next(iter(by_peer.values()))
+                lines += [
+                    _row(f"{who}: {what}", name, *_brief_cells(samples, reference)) for name, samples in by_peer.items()
+                ]
+        parts.append("\n".join(lines))
+    return "\n\n".join(filter(None, [*parts, *held(results.memory), *warnings(results)])) + "\n"
+
+
+def _brief_cells(samples: list[Sample], reference: list[Sample]) -> list[str]:
+    multiples = by_round(samples, reference)
+    return [
+        f"{ratio(samples, reference):.2f} ({min(multiples):.2f}-{max(multiples):.2f})",
+        f"{median(samples, 'cost'):.1f}",
+        *(f"{value:,.0f}" if (value := median(samples, name)) else "" for name in ("p50", "p99")),
+        *(f"{median(samples, name):.0%}" for name in ("busy", "load")),
+    ]
+
+
 def ratios(figures: Figures, reference: str, header: str = "") -> str:
     """A row for everything measured: what the others cost, as a multiple of what the reference does."""
     peers = list(next(iter(figures.values())))
     lines = [_row(header, *peers), _rule(1, len(peers))]
     for what, by_peer in figures.items():
-        ours = median(by_peer[reference], "cost")
-        lines.append(_row(what, *(f"{median(samples, 'cost') / ours:.2f}" for samples in by_peer.values())))
+        ours = by_peer[reference]
+        lines.append(_row(what, *(f"{ratio(samples, ours):.2f}" for samples in by_peer.values())))
     return "\n".join(lines)
 
 
@@ -76,6 +112,32 @@ def goals(results: Results) -> str:
     if not rows:
         return ""
     return "\n".join([_row("goal", "at most", "measured", ""), _rule(1, 2, 1), *(_row(*row) for row in rows)])
+
+
+def warnings(results: Results) -> list[str]:
+    """Why not to believe this run, if there is something: a load that was saturated, a machine that was not quiet."""
+    found = [bottlenecks(results)]
+    if results.others > QUIET:
+        found.append(
+            f"**The machine was not quiet:** others used {results.others:.1f} cores on average. "
+            "Measure again, above all latencies."
+        )
+    return [warning for warning in found if warning]
+
+
+def bottlenecks(results: Results) -> str:
+    """Figures that tell of the load instead of what was under it, as a warning; empty if there are none.
+
+    A client's load is our server, whose part in the time it takes is not in the client's CPU time.
+    """
+    found = [
+        f"{what} ({name})"
+        for figures in (results.servers, results.gateways, results.growth)
+        for what, by_peer in figures.items()
+        for name, samples in by_peer.items()
+        if median(samples, "load") >= SATURATED > median(samples, "busy")
+    ]
+    return f"**The load was the bottleneck:** {', '.join(found)}." if found else ""
 
 
 def details(figures: Figures, who: str, load: str) -> str:

@@ -4,7 +4,7 @@ import json
 import os
 import platform
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from tests.bench.figures import Figures, Sample
@@ -16,6 +16,7 @@ PACKAGES: Final = (
     "trio",
     "anyio",
     "h2",
+    "jh2",
     "hypercorn",
     "grpcio",
     "grpclib",
@@ -30,8 +31,16 @@ PACKAGES: Final = (
 
 def environment() -> str:
     """What the figures were measured on."""
-    versions = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
+    versions = ", ".join(filter(None, map(_version, PACKAGES)))
     return f"Python {platform.python_version()}, {os.cpu_count()} cores; {versions}"
+
+
+def _version(package: str) -> str:
+    """The package with its version; nothing when it is not there, since some are optional."""
+    try:
+        return f"{package} {version(package)}"
+    except PackageNotFoundError:
+        return ""
 
 
 @dataclass
@@ -45,6 +54,7 @@ class Results:
         growth: What our server costs, by the number of open streams instead of by peer.
         memory: Bytes for each thing that is held and idle.
         environment: Of the machine and the packages.
+        others: Cores that programs besides the benchmark kept busy meanwhile, on average.
     """
 
     servers: Figures = field(default_factory=dict)
@@ -53,6 +63,7 @@ class Results:
     growth: Figures = field(default_factory=dict)
     memory: Growth = field(default_factory=dict)
     environment: str = field(default_factory=environment)
+    others: float = 0.0
 
     def dump(self) -> str:
         return json.dumps(asdict(self), indent=1)

@@ -1,5 +1,6 @@
-"""Our server beside Python's other gRPC servers, under raw streams and under h2load's unary calls."""
+"""Our server beside Python's other gRPC servers, under raw streams and raw unary calls."""
 
+from collections.abc import Collection
 from contextlib import ExitStack
 from functools import partial
 from typing import Final
@@ -9,17 +10,20 @@ import trio
 from echo.pb.com.gopay.echo import Message, ServerStub
 from echo.pb.com.gopay.echo.streaming import StreamMessage
 from echo.rpc import open_channel
-from tests.bench import h2load
-from tests.bench.figures import Contender, Figures, Load, Plan, Work, contest, timed
+from tests.bench.figures import Contender, Figures, Load, Plan, contest, timed
 from tests.bench.peers import BIDIRECTIONAL, GET_REPLY, LOOPBACK, PEERS
 from tests.bench.processes import Child, child
+from tests.bench.raw_calls import RawCalls
 from tests.bench.raw_http2 import RawConnection
 
 STREAMED: Final = "streamed message"
 FEW: Final = "streamed message, sixteen on the way"
 PING_PONG: Final = "ping-pong on a stream"
 UNARY: Final = "unary call"
+UNARY_MESH: Final = "unary call with deadline, request id and traceparent"
+UNARY_TABLE: Final = "the same, entering HPACK's table as from grpc-go"
 UNARY_ALONE: Final = "unary call, one at a time"
+LOADS: Final = (STREAMED, FEW, PING_PONG, UNARY, UNARY_MESH, UNARY_TABLE, UNARY_ALONE)
 
 CONCURRENT: Final = 20  # Unary calls at once, on one connection.
 
@@ -27,14 +31,15 @@ STREAM_MESSAGE: Final = bytes(StreamMessage(stream_id="bench", message="a messag
 MESSAGE: Final = bytes(Message("hello"))
 
 
-def measure(plan: Plan, names: tuple[str, ...] = tuple(PEERS)) -> Figures:
-    """Every peer under every load; without h2load the unary ones are left out."""
+def measure(plan: Plan, names: Collection[str] = tuple(PEERS), what: Collection[str] = LOADS) -> Figures:
+    """Every peer under every load."""
     with ExitStack() as stack:
         contenders = []
         for name in names:
             server = stack.enter_context(child("tests.bench.peers", name))
             trio.run(check, server.port)
-            contenders.append(Contender(name, server.cpu_ns, loads(server, stack)))
+            found = {load: run for load, run in loads(server, stack).items() if load in what}
+            contenders.append(Contender(name, server.cpu_ns, found))
         return contest(contenders, plan)
 
 
@@ -42,25 +47,23 @@ def loads(server: Child, stack: ExitStack) -> dict[str, Load]:
     """The loads for one server; their connections end with the stack, and calls that failed are found then."""
     connection = stack.enter_context(RawConnection(server.port, BIDIRECTIONAL, STREAM_MESSAGE))
     stack.callback(connection.finish)
-    found: dict[str, Load] = {
+    unary = stack.enter_context(RawCalls(server.port, GET_REPLY, MESSAGE))
+    stack.callback(unary.finish)
+    table = stack.enter_context(RawCalls(server.port, GET_REPLY, MESSAGE, table=True))
+    stack.callback(table.finish)
+    return {
         STREAMED: timed(connection.pour),
         FEW: timed(partial(connection.pour, in_flight=16)),
         PING_PONG: timed(connection.ping_pong),
+        UNARY: partial(unary.calls, concurrent=CONCURRENT),
+        UNARY_MESH: partial(unary.calls, concurrent=CONCURRENT, mesh=True),
+        UNARY_TABLE: partial(table.calls, concurrent=CONCURRENT, mesh=True),
+        UNARY_ALONE: unary.calls,
     }
-    if h2load.AVAILABLE:
-        found[UNARY] = partial(unary, server.port, CONCURRENT)
-        found[UNARY_ALONE] = partial(unary, server.port, 1)
-    return found
-
-
-def unary(port: int, concurrent: int, calls: int) -> Work:
-    """Calls by h2load."""
-    run = h2load.h2load(port, GET_REPLY, MESSAGE, calls=calls, concurrent=concurrent)
-    return Work(run.cpu_ns, run.latencies)
 
 
 async def check(port: int) -> None:
-    """Make one call with a real client, since h2load cannot tell whether a call succeeded."""
+    """Make one call with a real client, since the raw one counts messages without reading them."""
     with trio.fail_after(20):
         async with open_channel(LOOPBACK, port) as channel:
             reply = await ServerStub(channel).get_reply(Message("hi"))  # type: ignore[arg-type]  # Alike, not the same class.

@@ -10,17 +10,20 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.bench import h2load, relays
+from tests.bench import relays
 from tests.bench.clients import CLIENTS, count
 from tests.bench.figures import Contender, Load, Plan, Work, contest, percentile, take
 from tests.bench.fleet import Fleet
 from tests.bench.gateways import BACKEND, GATEWAYS, ROUTE
 from tests.bench.memory import resident
-from tests.bench.peers import BIDIRECTIONAL, PEERS
+from tests.bench.peers import BIDIRECTIONAL, GET_REPLY, PEERS
 from tests.bench.processes import SERVER_CORES, child, killed_after
+from tests.bench.raw_calls import RawCalls
 from tests.bench.raw_http2 import RawConnection
 from tests.bench.raw_websocket import RawWebSocket
-from tests.bench.servers import STREAM_MESSAGE, check, unary
+from tests.bench.servers import MESSAGE, STREAM_MESSAGE, check
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("name", PEERS)
@@ -32,8 +35,10 @@ def test_every_peer_answers_alike(name: str) -> None:
             connection.ping_pong(4)
             connection.burst(connection.streams * 2)
             connection.finish()
-        if h2load.AVAILABLE:
-            assert len(unary(server.port, 4, 20).latencies) == 20
+        with RawCalls(server.port, GET_REPLY, MESSAGE) as calls:
+            assert len(calls.calls(20, concurrent=4).latencies) == 20
+            assert len(calls.calls(20, concurrent=4, mesh=True).latencies) == 20
+            calls.finish()
         assert server.cpu_ns() > 0
 
 
@@ -137,5 +142,6 @@ def test_contenders_take_turns_and_are_measured_alike() -> None:
     assert {what: {peer: len(samples) for peer, samples in by.items()} for what, by in figures.items()} == {
         what: {"a": 2, "b": 2} for what in ("stream", "unary")
     }
+    there = [("stream", "a"), ("stream", "b"), ("unary", "a"), ("unary", "b")]
     measured = [(what, peer) for peer, what, _ in runs[-8:]]
-    assert measured == [("stream", "a"), ("stream", "b"), ("unary", "a"), ("unary", "b")] * 2
+    assert measured == [*there, *reversed(there)]

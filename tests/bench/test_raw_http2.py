@@ -8,7 +8,6 @@ from hpack import Decoder
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.bench import h2load
 from tests.bench.raw_http2 import (
     ACK,
     DATA,
@@ -190,15 +189,3 @@ def test_the_header_block_is_hpack_that_needs_no_table() -> None:
             "user-agent": "echo-bench",
         }
     assert not decoder.header_table.dynamic_entries
-
-
-@pytest.mark.skipif(not h2load.AVAILABLE, reason="h2load is not there (Debian: nghttp2-client)")
-def test_h2load_does_not_count_what_was_refused() -> None:
-    def behave(accepted: socket.socket) -> None:
-        Reader(accepted).until(DATA)
-        accepted.sendall(frame(SETTINGS, 0, 0) + frame(HEADERS, END_HEADERS | END_STREAM, 1, b"\x8d"))  # 404
-        while accepted.recv(1_000):
-            pass
-
-    with tcp_server(behave) as port, pytest.raises(RunFailed, match="not every one of 1 calls"):
-        h2load.h2load(port, "/a.B/C", b"", calls=1, concurrent=1)
