@@ -22,6 +22,7 @@ def server_limits(settings: Settings) -> Limits:
         connection_window=settings.grpc_connection_window,
         handshake_timeout=settings.grpc_server_handshake_timeout,
         write_timeout=settings.grpc_server_write_timeout,
+        window_timeout=settings.grpc_server_window_timeout,
         flood_burst=settings.grpc_server_flood_burst,
         flood_rate=settings.grpc_server_flood_rate,
         min_ping_interval=_min_ping_interval(settings),

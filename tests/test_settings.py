@@ -54,6 +54,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "grpc_server_max_connection_age_grace": math.inf,
         "grpc_server_handshake_timeout": 20.0,
         "grpc_server_write_timeout": 20.0,
+        "grpc_server_window_timeout": 300.0,
         "grpc_server_flood_burst": 1000,
         "grpc_server_flood_rate": 100,
         "grpc_server_cert": None,

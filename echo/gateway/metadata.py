@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 from uuid import uuid4
 
-from echo.wire.metadata import decode_bin, encode_bin, encode_metadata
-from echo.wire.timeout import decode_timeout
+from echo.wire import decode_bin, decode_timeout, encode_bin, encode_metadata
 
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
 """As in an ASGI scope: names in lower case."""
@@ -114,7 +113,7 @@ def response_headers(
         (prefix + name, text)
         for prefix, metadata in ((PREFIX, initial), (TRAILER_PREFIX, trailing))
         for name, value in (metadata or {}).items()
-        if _TEXT.fullmatch(text := encode_bin(value) if isinstance(value, bytes) else value)
+        if _TEXT.fullmatch(text := encode_bin(value).decode() if isinstance(value, bytes) else value)
     ]
 
 
@@ -131,7 +130,7 @@ def _asked_for(name: str, text: str) -> MetadataList:
     try:
         found: MetadataList
         if name.endswith("-bin"):
-            found = [(name, decode_bin(item.strip(" \t"))) for item in text.split(",")]
+            found = [(name, decode_bin(item.strip(" \t").encode())) for item in text.split(",")]
         else:
             found = [(name, text)]
         encode_metadata(found)

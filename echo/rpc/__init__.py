@@ -14,9 +14,8 @@ from echo.rpc.dispatch import Servable
 from echo.rpc.server import Server, serve
 from echo.rpc.server_stream import ServerStream
 from echo.rpc.stubs import bind
-from echo.transport.keepalive import Keepalive
-from echo.transport.listener import open_tcp_listener, open_unix_listener
-from echo.wire.limits import Limits
+from echo.transport import Keepalive, open_tcp_listener, open_unix_listener
+from echo.wire import Limits
 
 __all__ = [
     "Cardinality",

@@ -20,8 +20,8 @@ from echo.rpc.backoff import MAX_BACKOFF, Backoff
 from echo.rpc.dial import reason
 from echo.rpc.resolve import MAX_ENDPOINTS, Endpoint, Resolve
 from echo.rpc.subchannel import Connecting, Subchannel
-from echo.transport.client import ClientSession
-from echo.wire.status import GRPCError, Status
+from echo.transport import ClientSession
+from echo.wire import GRPCError, Status
 
 # Seconds after which the next address is tried besides the one that has not answered yet (RFC 8305 §5).
 STAGGER: Final = 0.25

@@ -9,7 +9,6 @@ from typing import TypedDict, TypeVar, Unpack
 import anyio
 from grpclib.const import Cardinality
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
-from grpclib.events import _DispatchChannelEvents
 from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
@@ -18,16 +17,12 @@ from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.deadline import earliest
 from echo.rpc.dial import Dial
+from echo.rpc.events import ChannelEvents
+from echo.rpc.opening import Opening
 from echo.rpc.resolve import Endpoint, Resolve, Resolver, parse_targets
 from echo.rpc.subchannel import Connecting
-from echo.transport.background import open_background
-from echo.transport.client_call import ClientCall
-from echo.transport.keepalive import Keepalive
-from echo.wire.compression import known_encoding
-from echo.wire.head import Request, Trailers
-from echo.wire.limits import Limits
-from echo.wire.metadata import MetadataLike
-from echo.wire.status import GRPCError, Status
+from echo.transport import ClientCall, Keepalive, open_background
+from echo.wire import GRPCError, Limits, MetadataLike, Request, Status, known_encoding
 
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
@@ -74,12 +69,13 @@ class Channel:
         target: What it calls, for people.
         scheme: ``http`` or ``https``.
         authority: What it takes the server's name to be, where its address does not say so.
+        events: The listeners to its events.
     """
 
     def __init__(
         self, target: str, authority: str, balancer: Balancer, common: Connecting, options: ChannelOptions
     ) -> None:
-        self.__dispatch__ = _DispatchChannelEvents()
+        self.__dispatch__ = self.events = ChannelEvents()
         self.target = target
         self.scheme = common.scheme
         self.authority = authority
@@ -132,25 +128,21 @@ class Channel:
         Raises:
             ValueError: The compression is unknown.
         """
-        return ClientStream(
+        opening = Opening(
             self,
             name,
             MultiDict(metadata or ()),
-            cardinality,
-            request_type,
-            reply_type,
-            self._codec,
             earliest(timeout, deadline),
-            compression=self._compression if compression is None else known_encoding(compression),
-            wait_for_ready=self._wait_for_ready if wait_for_ready is None else wait_for_ready,
+            self._compression if compression is None else known_encoding(compression),
+            self._wait_for_ready if wait_for_ready is None else wait_for_ready,
         )
+        return ClientStream(opening, cardinality, request_type, reply_type, self._codec, self._details_codec)
 
     async def open_call(
         self,
         request: Request,
         deadline: float,
         *,
-        end: bool = False,
         wait_for_ready: bool = False,
         refused: ClientCall | None = None,
     ) -> ClientCall:
@@ -159,7 +151,6 @@ class Channel:
         Args:
             request: Its head.
             deadline: On the event loop's clock.
-            end: Whether the head is all there is to send.
             wait_for_ready: Whether to wait for a connection rather than to fail.
             refused: The same call, made before, which a server has refused: another server is preferred.
 
@@ -180,15 +171,9 @@ class Channel:
             assert session is not None  # Or it would not have been ready.
             if chosen.endpoint.authority != request.authority:
                 request = replace(request, authority=chosen.endpoint.authority)
-            call = await session.open(request, deadline, end=end)
+            call = await session.open(request, deadline)
             if call is not None:
                 return call
-
-    def decode_details(self, trailers: Trailers) -> object:
-        """What came as ``grpc-status-details-bin``: by the codec if there is one, else the bytes."""
-        if self._details_codec is None or trailers.details is None:
-            return trailers.details
-        return self._details_codec.decode(trailers.status, trailers.message, trailers.details)
 
     def close(self) -> None:
         """End every connection; open calls end with UNAVAILABLE. Never waits; what opened the channel does."""

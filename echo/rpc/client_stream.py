@@ -7,28 +7,19 @@ deadline). And leaving the block early is no error: it cancels the call.
 
 from collections.abc import AsyncIterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from anyio.lowlevel import checkpoint
 from grpclib.const import Cardinality
-from grpclib.encoding.base import CodecBase
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.exceptions import ProtocolError, StreamTerminatedError
 from multidict import MultiDict
 
-from echo.rpc.codec import decode
-from echo.rpc.deadline import Deadline
-from echo.transport.client_call import ClientCall
-from echo.transport.peer import Peer
-from echo.wire.compression import IDENTITY
-from echo.wire.head import Request, Trailers
-from echo.wire.metadata import Metadata
-from echo.wire.status import GRPCError, Status
-
-if TYPE_CHECKING:
-    from echo.rpc.channel import Channel
-
-MAX_ATTEMPTS: Final = 4  # How often a call is made at most that servers refuse unseen.
-MAX_REPLAY: Final = 64 * 1024  # Bytes of messages that are kept to make a call anew.
+from echo.rpc.codec import decode, decode_details
+from echo.rpc.opening import Opening
+from echo.rpc.retry import RetriedCall
+from echo.transport import ClientCall, Peer
+from echo.wire import GRPCError, Metadata, Status, Trailers
 
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
@@ -39,52 +30,42 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
 
     One task may send while another receives. Leaving the block ends the call: normally, once the server's status is
     there (`GRPCError` unless it is OK); with RST_STREAM CANCEL when it is left early, by an exception or cancelled.
+    A call that no server has processed is retried, see `echo.rpc.retry`.
 
     Attributes:
         initial_metadata: From the response's head, once received.
         trailing_metadata: From the trailers, once received.
-        peer: The other end of the connection, once the request was sent.
     """
 
     initial_metadata: Metadata | None = None
     trailing_metadata: Metadata | None = None
-    peer: Peer | None = None
 
     def __init__(
         self,
-        channel: "Channel",
-        path: str,
-        metadata: Metadata,
+        opening: Opening,
         cardinality: Cardinality,
         send_type: type[SendT],
         recv_type: type[RecvT],
         codec: CodecBase,
-        deadline: float,
-        *,
-        compression: str = IDENTITY,
-        wait_for_ready: bool = False,
+        details_codec: StatusDetailsCodecBase | None,
     ) -> None:
-        self._channel = channel
-        self._path = path
-        self._metadata = metadata
+        self._opening = opening
         self._cardinality = cardinality
         self._send_type = send_type
         self._recv_type = recv_type
         self._codec = codec
-        self._deadline = deadline
-        self._compression = compression
-        self._wait_for_ready = wait_for_ready
-        self._events = channel.__dispatch__
-        self._request: Request | None = None
-        self._call: ClientCall | None = None
-        self._attempts = 1
-        self._sent_messages: list[bytes] = []
-        self._sent_size = 0
-        self._replayable = True
+        self._details_codec = details_codec
+        self._events = opening.channel.events
+        self._call: RetriedCall | None = None
         self._half_closed = False
         self._only_received = False
         self._head_received = False
         self._reported = False  # The caller has been told how the call ended.
+
+    @property
+    def peer(self) -> Peer | None:
+        """The other end of the connection, once the request was sent."""
+        return None if self._call is None else self._call.peer
 
     async def __aenter__(self) -> "ClientStream[SendT, RecvT]":
         return self
@@ -97,9 +78,10 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             return
         try:
             if exc is None:
-                if self._half_closed and not self._cardinality.server_streaming:
+                if self._half_closed and not self._only_received and not self._cardinality.server_streaming:
                     # The status is of interest even where the message was not; but only who receives hears of it.
-                    while await call.receive_message() is not None:
+                    await call.receive_response()
+                    while await call.current.receive_message() is not None:
                         pass
                 if call.trailers is not None and not self._reported:
                     await self._report(call.trailers)
@@ -107,7 +89,11 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
                 # The server ended the call while we were sending; how it did so says more.
                 await self._report(call.trailers)
         finally:
-            call.reset()
+            if call.trailers is None:
+                # A task that still waits for the call must not wait for ever.
+                call.end(Trailers(Status.CANCELLED, "the block of the call was left"))
+            else:
+                call.reset()
 
     # Sending
 
@@ -128,19 +114,17 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise ProtocolError("the request was already sent")
         if end and not self._cardinality.client_streaming:
             raise ProtocolError("this method takes one message, which was not sent")
-        deadline = None if self._deadline == float("inf") else Deadline.at(self._deadline)
-        (metadata,) = await self._events.send_request(
-            self._metadata, method_name=self._path, deadline=deadline, content_type="application/grpc"
-        )
-        channel = self._channel
-        self._request = Request(
-            self._path, channel.scheme, channel.authority, metadata=metadata, encoding=self._compression
-        )
-        self._call = await channel.open_call(
-            self._request, self._deadline, end=end, wait_for_ready=self._wait_for_ready
-        )
-        self._half_closed = end
-        self.peer = self._call.peer
+        await self._open()
+        if end:
+            # In a DATA frame of its own, as gRPC over HTTP/2, "Requests" wants it; some servers wait for that.
+            await self.end()
+        else:
+            self._sent().current.session.flush_soon()
+
+    async def _open(self) -> RetriedCall:
+        """Open the call; its head leaves with what is sent next."""
+        self._call = await self._opening.open()
+        return self._call
 
     async def send_message(self, message: SendT, *, end: bool = False) -> None:
         """Send one message; waits while the server takes fewer than we send.
@@ -156,17 +140,16 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         """
         if self._half_closed:
             raise ProtocolError("the call was already half-closed")
-        if self._call is None:
-            await self.send_request()
-            assert self._call is not None
-        (message,) = await self._events.send_message(message)
+        call = self._call or await self._open()
+        if self._events.send_message:
+            message = (await self._events.send_message.tell(message=message)).message
         data = self._codec.encode(message, self._send_type)
         try:
-            await self._call.send_message(data)
-            self._remember(data)
-            if end or not self._cardinality.client_streaming:
+            last = end or not self._cardinality.client_streaming
+            await call.send_message(data, hold=last)
+            if last:
                 self._half_closed = True
-                await self._call.half_close()
+                await call.half_close()
         except StreamTerminatedError:
             await self._raise_if_failed()
             raise
@@ -201,41 +184,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         """
         if self._call is None:
             raise ProtocolError("the request was not sent yet")
-        self._call.conclude(Trailers(Status.CANCELLED, "the call was cancelled by its caller"))
+        self._call.end(Trailers(Status.CANCELLED, "the call was cancelled by its caller"))
         self._reported = True
-        self._call.reset()
         await checkpoint()
-
-    def _remember(self, data: bytes) -> None:
-        """Keep what was sent until the server answers, as long as it is little."""
-        self._sent_size += len(data)
-        if self._sent_size > MAX_REPLAY or self._head_received:
-            self._replayable = False
-            self._sent_messages.clear()
-        else:
-            self._sent_messages.append(data)
-
-    async def _make_anew(self) -> ClientCall:
-        """The server has surely not seen the call, and all of it was sent: make it once more, elsewhere if possible.
-
-        Nobody is to know, but that it took longer; the deadline is still the same.
-        """
-        assert self._request is not None
-        self._attempts += 1
-        self._replayable = self._attempts < MAX_ATTEMPTS
-        empty = not self._sent_messages
-        call = self._call = await self._channel.open_call(
-            self._request, self._deadline, end=empty, wait_for_ready=self._wait_for_ready, refused=self._call
-        )
-        try:
-            for data in self._sent_messages:
-                await call.send_message(data)
-            if not empty:
-                await call.half_close()
-        except StreamTerminatedError:
-            pass  # It has ended already; its trailers say how.
-        self.peer = call.peer
-        return call
 
     # Receiving
 
@@ -249,14 +200,13 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         call = self._sent()
         if self._head_received:
             return
-        await call.receive_response()
-        while call.unprocessed and self._replayable and self._half_closed:
-            call = await self._make_anew()
-            await call.receive_response()
+        response = await call.receive_response()
         self._head_received = True
-        received: Metadata = MultiDict() if call.response is None else call.response.metadata
-        (self.initial_metadata,) = await self._events.recv_initial_metadata(received)
-        if call.response is None:
+        received: Metadata = MultiDict() if response is None else response.metadata
+        if self._events.recv_initial_metadata:
+            received = (await self._events.recv_initial_metadata.tell(metadata=received)).metadata
+        self.initial_metadata = received
+        if response is None:
             await self._raise_if_failed()
 
     async def recv_message(self) -> RecvT | None:
@@ -268,19 +218,19 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             GRPCError: The call failed, by the server's word, the connection's or the deadline's.
             ProtocolError: The request was not sent.
         """
-        self._sent()
+        call = self._sent()
         if not self._head_received:
             await self.recv_initial_metadata()
-        call = self._sent()  # Perhaps another one than before.
         if self._cardinality.server_streaming:
-            data = await call.receive_message()
+            data = await call.current.receive_message()
         else:
-            data = await self._receive_only(call)
+            data = await self._receive_only(call.current)
         if data is None:
             await self._raise_if_failed()
             return None
-        message: RecvT
-        (message,) = await self._events.recv_message(decode(self._codec, data, self._recv_type))
+        message = decode(self._codec, data, self._recv_type)
+        if self._events.recv_message:
+            message = (await self._events.recv_message.tell(message=message)).message
         return message
 
     async def _receive_only(self, call: ClientCall) -> bytes | None:
@@ -314,7 +264,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise StopAsyncIteration
         return message
 
-    def _sent(self) -> ClientCall:
+    def _sent(self) -> RetriedCall:
         if self._call is None:
             raise ProtocolError("the request was not sent yet")
         return self._call
@@ -326,14 +276,18 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
 
     async def _report(self, trailers: Trailers) -> None:
         """Set the trailing metadata and raise unless the call ended with OK."""
-        details = self._channel.decode_details(trailers)
+        details = decode_details(self._details_codec, trailers)
         if not self._reported:
             self._reported = True
-            (self.trailing_metadata,) = await self._events.recv_trailing_metadata(
-                trailers.metadata,
-                status=trailers.status,
-                status_message=trailers.message,
-                status_details=details,
-            )
+            received = trailers.metadata
+            if self._events.recv_trailing_metadata:
+                event = await self._events.recv_trailing_metadata.tell(
+                    metadata=received,
+                    status=trailers.status,
+                    status_message=trailers.message,
+                    status_details=details,
+                )
+                received = event.metadata
+            self.trailing_metadata = received
         if trailers.status is not Status.OK:
             raise GRPCError(trailers.status, trailers.message, details)

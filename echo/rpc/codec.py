@@ -9,10 +9,10 @@ import logging
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from grpclib.encoding.base import CodecBase
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
 from echo.rpc.specialise import Specialised, specialise
-from echo.wire.status import GRPCError, Status
+from echo.wire import GRPCError, Status, Trailers
 
 log = logging.getLogger(__name__)
 
@@ -37,22 +37,18 @@ class ProtoCodec(CodecBase):
         Raises:
             TypeError: It is no ``message_type``.
         """
-        if not isinstance(message, message_type):
+        if type(message) is not message_type and not isinstance(message, message_type):
             raise TypeError(f"the message must be a {message_type.__name__}, not a {type(message).__name__}")
-        return self._of(type(message)).encode(message)
+        return (self._classes.get(type(message)) or self._make(type(message))).encode(message)
 
     def decode(self, data: bytes, message_type: type[MessageT]) -> MessageT:
         """The message of these bytes; raises whatever the class raises for bytes that are none."""
-        message: MessageT = self._of(message_type).decode(data)
+        message: MessageT = (self._classes.get(message_type) or self._make(message_type)).decode(data)
         return message
 
-    def _of(self, message_type: type) -> Specialised:
-        try:
-            return self._classes[message_type]
-        except KeyError:
-            made = specialise(message_type) or _plain(message_type)
-            self._classes[message_type] = made
-            return made
+    def _make(self, message_type: type) -> Specialised:
+        made = self._classes[message_type] = specialise(message_type) or _plain(message_type)
+        return made
 
 
 def _plain(message_type: Any) -> Specialised:
@@ -77,3 +73,17 @@ def decode(codec: CodecBase, data: bytes, message_type: type[MessageT]) -> Messa
         log.debug("message of %d bytes is no %s", len(data), message_type.__name__, exc_info=error)
         raise GRPCError(Status.INTERNAL, f"the message is no valid {message_type.__name__}") from error
     return message
+
+
+def decode_details(codec: StatusDetailsCodecBase | None, trailers: Trailers) -> object:
+    """What came as ``grpc-status-details-bin``: by the codec if there is one, else the bytes.
+
+    None also for details that the codec cannot read: what the server says of its status stands without them.
+    """
+    if codec is None or trailers.details is None:
+        return trailers.details
+    try:
+        return codec.decode(trailers.status, trailers.message, trailers.details)
+    except Exception as error:
+        log.debug("status details of %d bytes cannot be decoded", len(trailers.details), exc_info=error)
+        return None

@@ -5,31 +5,58 @@ tests can turn forward.
 """
 
 import math
+from functools import total_ordering
 
 import anyio
 from grpclib.metadata import Deadline as GrpclibDeadline
 
 
+@total_ordering
 class Deadline(GrpclibDeadline):
-    """A point in time by which a call must be over."""
+    """A point in time by which a call must be over.
+
+    Compares with others of its kind by that time, and with grpclib's own by what is left of both.
+
+    Attributes:
+        time: On the event loop's clock, in seconds.
+    """
+
+    def __init__(self, time: float) -> None:
+        # Not grpclib's, which keeps a time of another clock.
+        self.time = time
 
     @classmethod
     def at(cls, time: float) -> "Deadline":
         """The deadline at ``time`` on the event loop's clock, in seconds."""
-        return cls(_timestamp=time)
+        return cls(time)
 
     @classmethod
     def from_timeout(cls, timeout: float) -> "Deadline":
         """The deadline ``timeout`` seconds from now."""
-        return cls.at(anyio.current_time() + timeout)
+        return cls(anyio.current_time() + timeout)
 
     def time_remaining(self) -> float:
         """Seconds from now, at least zero."""
-        return max(0.0, self._timestamp - anyio.current_time())
+        return max(0.0, self.time - anyio.current_time())
+
+    def __lt__(self, other: object) -> bool:
+        if isinstance(other, Deadline):
+            return self.time < other.time
+        if isinstance(other, GrpclibDeadline):
+            return self.time_remaining() < other.time_remaining()
+        return NotImplemented
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Deadline) and self.time == other.time
+
+    def __hash__(self) -> int:
+        return hash(self.time)
 
 
 def earliest(timeout: float | None, deadline: GrpclibDeadline | None) -> float:
     """The earlier of both on the event loop's clock; infinity for neither."""
+    if timeout is None and deadline is None:
+        return math.inf
     now = anyio.current_time()
     return min(
         math.inf if timeout is None else now + timeout,

@@ -6,7 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import anyio
 from anyio.abc import ByteStream
-from anyio.streams.tls import TLSStream
+
+from echo.transport import connect_tls
 
 Dial = Callable[[], Awaitable[ByteStream]]
 """Opens a stream to a server. Raises OSError if that cannot be done."""
@@ -34,14 +35,11 @@ async def _secure(stream: ByteStream, tls: ssl.SSLContext | None, name: str) -> 
     if tls is None:
         return stream
     try:
-        return await TLSStream.wrap(stream, hostname=name, ssl_context=tls, standard_compatible=False)
+        return await connect_tls(stream, tls, name)
     except BaseException as error:
         await anyio.aclose_forcefully(stream)
-        # The last: the name is none that a certificate could have.
-        if isinstance(error, ssl.SSLError | ssl.CertificateError | ValueError):
-            raise OSError(f"TLS handshake failed: {error}") from error
-        if isinstance(error, anyio.BrokenResourceError | anyio.EndOfStream):
-            raise OSError(f"TLS handshake failed: {error.__cause__ or 'the connection was closed'}") from error
+        if isinstance(error, OSError):
+            raise OSError(f"TLS handshake failed: {error}") from error.__cause__
         raise
 
 

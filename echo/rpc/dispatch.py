@@ -1,26 +1,27 @@
 """From a call to its handler, and from whatever the handler did to the call's status.
 
 This is the one place where an exception becomes a status. Being cancelled is none: it passes, and the session tells
-the client why.
+the client why. `SystemExit`, `KeyboardInterrupt` and the like pass as well: they are meant for the whole process.
 """
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import anyio
+from anyio.lowlevel import cancel_shielded_checkpoint
 from grpclib.const import Handler
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
-from grpclib.events import _DispatchServerEvents
 from grpclib.exceptions import StreamTerminatedError
 
+from echo.rpc.events import ServerEvents
 from echo.rpc.server_stream import ServerStream
-from echo.transport.server_call import ServerCall
-from echo.wire.compression import IDENTITY
-from echo.wire.head import Trailers
-from echo.wire.status import GRPCError, Status
+from echo.transport import ServerCall
+from echo.wire import IDENTITY, GRPCError, Status, Trailers
 
 log = logging.getLogger(__name__)
+
+INTERNAL: Final = "internal server error"  # All that a client is told of a bug.
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
@@ -41,7 +42,7 @@ class Dispatcher:
         services: Iterable[Servable],
         codec: CodecBase,
         details_codec: StatusDetailsCodecBase | None,
-        events: _DispatchServerEvents,
+        events: ServerEvents,
         compression: str = IDENTITY,
     ) -> None:
         self._compression = compression
@@ -54,7 +55,11 @@ class Dispatcher:
             self._handlers.update(service.__mapping__())
 
     async def __call__(self, call: ServerCall) -> None:
-        """Serve one call to its end. Raises nothing but being cancelled."""
+        """Serve one call to its end.
+
+        Raises only cancellation, and what a handler raises that is not an `Exception`, such as `SystemExit`: the call
+        then ends with INTERNAL.
+        """
         path = call.request.path
         handler = self._handlers.get(path)
         if handler is None:
@@ -67,38 +72,56 @@ class Dispatcher:
         )
         request = call.request
         try:
-            stream.metadata, method = await self._events.recv_request(
-                stream.metadata,
-                handler.func,
-                method_name=path,
-                deadline=stream.deadline,
-                content_type=request.content_type,
-                user_agent=request.user_agent,
-                peer=call.peer,
-            )
+            method = handler.func
+            if self._events.recv_request:
+                event = await self._events.recv_request.tell(
+                    metadata=stream.metadata,
+                    method_func=method,
+                    method_name=path,
+                    deadline=stream.deadline,
+                    content_type=request.content_type,
+                    user_agent=request.user_agent,
+                    peer=stream.peer,
+                )
+                stream.metadata, method = event.metadata, event.method_func
             await method(stream)
             if not stream.ended:
                 await stream.send_trailing_metadata()
         except BaseExceptionGroup as group:
             # The nursery of a handler wraps what its tasks raised, being cancelled included.
-            cancelled, errors = group.split(anyio.get_cancelled_exc_class())
-            if errors is not None:
+            errors, others = group.split(Exception)
+            if others is not None and _is_fatal(others):
+                await self._break_off(call, errors)
+            elif errors is not None:
                 await self._fail(call, stream, errors)
-            if cancelled is not None:
-                raise cancelled from None
+            if others is not None:
+                raise others from None
         except Exception as error:  # noqa: BLE001 - whatever a handler raises is the call's outcome
             await self._fail(call, stream, error)
+        except BaseException as error:
+            if _is_fatal(error):
+                await self._break_off(call, None)
+            raise
+
+    async def _break_off(self, call: ServerCall, errors: BaseException | None) -> None:
+        """The handler raised something meant for the whole process, such as `SystemExit`: tell the client first."""
+        if errors is not None:
+            self._log_bugs(call, errors)
+        call.abort(Trailers(Status.INTERNAL, INTERNAL))
+        await cancel_shielded_checkpoint()  # Let the writer run before the connection is torn down.
+
+    def _log_bugs(self, call: ServerCall, error: BaseException) -> bool:
+        """Log what a handler does not raise on purpose; tell whether there was any."""
+        found = any(not isinstance(leaf, GRPCError | StreamTerminatedError) for leaf in _leaves(error))
+        if found:
+            log.error("%s failed", call.request.path, exc_info=error)
+        return found
 
     async def _fail(self, call: ServerCall, stream: ServerStream[object, object], error: BaseException) -> None:
-        path = call.request.path
-        leaves = list(_leaves(error))
-        bugs = [leaf for leaf in leaves if not isinstance(leaf, GRPCError | StreamTerminatedError)]
-        if bugs:
-            log.error("%s failed", path, exc_info=error)
         # The client is told what the handler says of itself, and nothing of a bug.
-        said = next((leaf for leaf in leaves if isinstance(leaf, GRPCError)), None)
-        if bugs or said is None:
-            said = GRPCError(Status.INTERNAL, "internal server error")
+        said = next((leaf for leaf in _leaves(error) if isinstance(leaf, GRPCError)), None)
+        if self._log_bugs(call, error) or said is None:
+            said = GRPCError(Status.INTERNAL, INTERNAL)
         if stream.ended:
             # The handler had ended the call already. If that has not reached the client yet, it is overruled.
             call.abort(Trailers(said.status, said.message))
@@ -108,7 +131,13 @@ class Dispatcher:
                 status=said.status, status_message=said.message, status_details=said.details
             )
         except StreamTerminatedError:
-            log.debug("%s: the client was gone before it could be told %s", path, said.status.name)
+            log.debug("%s: the client was gone before it could be told %s", call.request.path, said.status.name)
+
+
+def _is_fatal(error: BaseException) -> bool:
+    """Whether it contains anything but ordinary exceptions and cancellation."""
+    of_the_call = (Exception, anyio.get_cancelled_exc_class())
+    return any(not isinstance(leaf, of_the_call) for leaf in _leaves(error))
 
 
 def _leaves(error: BaseException) -> Iterable[BaseException]:
@@ -124,6 +153,11 @@ def _close_generators_of(service: Servable) -> None:
 
     betterproto iterates a handler's generator and leaves it to the garbage collector when the call is cut short; its
     ``finally`` blocks would then run whenever, in no nursery. The method that iterates is looked up on the instance.
+
+    It is a protected method of betterproto's base class, overridden here because there is no good public way. Wrapping
+    the service's own methods would do, but they are given nothing of the call except its message: finding a call's
+    generator again would take a context variable per call, and betterproto's loop would still keep the last reply of
+    every idle stream alive.
     """
     if hasattr(service, "_call_rpc_handler_server_stream"):
         vars(service)["_call_rpc_handler_server_stream"] = _send_replies

@@ -15,8 +15,8 @@ from echo.pb.grpc.health.v1 import (
     HealthListResponse,
 )
 from echo.rpc.dispatch import Servable
-from echo.transport.signal import Signal
-from echo.wire.status import GRPCError, Status
+from echo.transport import Signal
+from echo.wire import GRPCError, Status
 
 ServingStatus: TypeAlias = HealthCheckResponseServingStatus
 

@@ -4,15 +4,15 @@ grpcurl, buf curl and the like ask these what a server offers and how its messag
 for as long as they like, to ask again; a drain must not wait for that.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 import anyio
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet
 from google.protobuf.descriptor_pool import DescriptorPool
-from grpclib.reflection._deprecated import ServerReflection as ReflectionV1Alpha
-from grpclib.reflection.service import ServerReflection as ReflectionV1
+from grpclib.const import Cardinality, Handler
+from grpclib.reflection.service import ServerReflection
 from grpclib.reflection.v1 import reflection_pb2 as v1
 from grpclib.reflection.v1alpha import reflection_pb2 as v1alpha
 
@@ -76,18 +76,34 @@ class _Questions:
         waiting.cancel()
 
 
-class _V1(ReflectionV1):
-    until: Until
+class _Named:
+    """Stands for a service of this name, of which reflection needs to know no more."""
 
-    async def ServerReflectionInfo(self, stream: Any) -> None:  # noqa: N802 - grpclib's name
-        await super().ServerReflectionInfo(_Questions(stream, self.until))  # type: ignore[arg-type]
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        async def never(stream: object) -> None:
+            """It is not served."""
+
+        return {f"/{self._name}/": Handler(never, Cardinality.UNARY_UNARY, bytes, bytes)}
 
 
-class _V1Alpha(ReflectionV1Alpha):
-    until: Until
+class _Ending:
+    """A reflection service of grpclib's whose streams end when the server drains."""
 
-    async def ServerReflectionInfo(self, stream: Any) -> None:  # noqa: N802 - grpclib's name
-        await super().ServerReflectionInfo(_Questions(stream, self.until))  # type: ignore[arg-type]
+    def __init__(self, service: Servable, until: Until) -> None:
+        self._service = service
+        self._until = until
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        return {path: self._ending(handler) for path, handler in self._service.__mapping__().items()}
+
+    def _ending(self, handler: Handler) -> Handler:
+        async def handle(stream: object) -> None:
+            await handler.func(_Questions(stream, self._until))
+
+        return Handler(handle, handler.cardinality, handler.request_type, handler.reply_type)
 
 
 def reflection(
@@ -115,8 +131,5 @@ def reflection(
         module.DESCRIPTOR.CopyToProto(proto)
         pool.AddSerializedFile(proto.SerializeToString())
     names = sorted({path.split("/")[1] for service in services for path in service.__mapping__()} | set(_SERVICES))
-    finder = _Pool(pool)
-    found = _V1(_service_names=names, _pool=finder), _V1Alpha(_service_names=names, _pool=finder)
-    for service in found:
-        service.until = until
-    return list(found)
+    *_, of_v1, of_v1alpha = ServerReflection.extend([_Named(name) for name in names], pool=_Pool(pool))
+    return [_Ending(of_v1, until), _Ending(of_v1alpha, until)]

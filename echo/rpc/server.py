@@ -6,20 +6,13 @@ from collections.abc import Iterable
 
 import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, TaskStatus
-from anyio.lowlevel import checkpoint
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
-from grpclib.events import _DispatchServerEvents
 
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.dispatch import Dispatcher, Servable
-from echo.transport.keepalive import Keepalive
-from echo.transport.listener import StreamListener, open_tcp_listener
-from echo.transport.server import ServerSession
-from echo.transport.signal import Signal
-from echo.wire.compression import known_encoding
-from echo.wire.head import Trailers
-from echo.wire.limits import Limits
-from echo.wire.status import Status
+from echo.rpc.events import ServerEvents
+from echo.transport import Keepalive, ServerSession, Signal, StreamListener, open_tcp_listener
+from echo.wire import Limits, Status, Trailers, known_encoding
 
 log = logging.getLogger(__name__)
 
@@ -53,14 +46,14 @@ class Server:
         keepalive: Keepalive | None = None,
         compression: str | None = None,
     ) -> None:
-        self.__dispatch__ = _DispatchServerEvents()
+        self.__dispatch__ = ServerEvents()
         self._dispatcher = Dispatcher(
             services, codec or DEFAULT_CODEC, status_details_codec, self.__dispatch__, known_encoding(compression)
         )
         self._limits = limits
         self._keepalive = keepalive
         self._sessions: dict[ServerSession, anyio.CancelScope] = {}
-        self._accepting: set[anyio.CancelScope] = set()
+        self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
         self._session_ended = Signal()
 
@@ -85,17 +78,14 @@ class Server:
         async with anyio.create_task_group() as connections, listener:
             if self._draining:
                 return
-            accepting = anyio.CancelScope()
-            self._accepting.add(accepting)
+            reception = anyio.CancelScope()
+            self._receptions[reception] = listener
             task_status.started()
             try:
-                with accepting:
+                with reception:
                     await listener.serve(self.serve_connection, connections)
-                if isinstance(listener, StreamListener):
-                    await listener.retire(self.serve_connection, connections)
-                    await checkpoint()  # So that they are among the connections.
             finally:
-                self._accepting.discard(accepting)
+                del self._receptions[reception]
                 self._session_ended.set()
 
     async def serve_connection(self, stream: ByteStream) -> None:
@@ -118,17 +108,23 @@ class Server:
         """Stop in good order: accept nothing new, wait for running calls, return when no connection is left.
 
         Args:
-            grace: Seconds that running calls have. Then they are cancelled, and end with UNAVAILABLE.
+            grace: Seconds that running calls have. Then they are cancelled, and end with UNAVAILABLE. Connections
+                still in their TLS handshake may complete it within the same time, and are closed after it.
 
         Cancelling the drain leaves off where it is; cancel `serve` for an end at once.
         """
         self._draining = True
-        for accepting in self._accepting:
-            accepting.cancel()
+        for reception, listener in self._receptions.items():
+            if isinstance(listener, StreamListener):
+                listener.retire()
+            else:
+                reception.cancel()
         for session in self._sessions:
             session.drain()
         with anyio.move_on_after(grace):
             await self._empty()
+        for reception in self._receptions:
+            reception.cancel()
         for session in list(self._sessions):
             session.cancel_calls(Trailers(Status.UNAVAILABLE, "the server is shutting down"))
         with anyio.move_on_after(UNWIND):
@@ -138,7 +134,7 @@ class Server:
         await self._empty()
 
     async def _empty(self) -> None:
-        while self._sessions or self._accepting:
+        while self._sessions or self._receptions:
             await self._session_ended.wait()
 
 

@@ -7,17 +7,14 @@ from typing import Generic, TypeVar
 from anyio.lowlevel import checkpoint
 from grpclib.const import Cardinality, Handler
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
-from grpclib.events import _DispatchServerEvents
 from grpclib.exceptions import ProtocolError
 from multidict import MultiDict
 
 from echo.rpc.codec import decode
 from echo.rpc.deadline import Deadline
-from echo.transport.peer import Peer
-from echo.transport.server_call import ServerCall
-from echo.wire.head import Response, Trailers
-from echo.wire.metadata import Metadata, MetadataLike
-from echo.wire.status import GRPCError, Status
+from echo.rpc.events import ServerEvents
+from echo.transport import Peer, ServerCall
+from echo.wire import GRPCError, Metadata, MetadataLike, Response, Status, Trailers
 
 RecvT = TypeVar("RecvT")
 SendT = TypeVar("SendT")
@@ -32,7 +29,6 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
     Attributes:
         metadata: What the client sent along.
-        deadline: When the client will no longer wait, or None.
         user_agent: Who calls, or None.
         peer: The other end of the connection.
     """
@@ -47,7 +43,6 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         "_reply_type",
         "_request_received",
         "_request_type",
-        "deadline",
         "ended",
         "message_sent",
         "metadata",
@@ -61,7 +56,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         handler: Handler,
         codec: CodecBase,
         details_codec: StatusDetailsCodecBase | None,
-        events: _DispatchServerEvents,
+        events: ServerEvents,
     ) -> None:
         self._call = call
         self._cardinality: Cardinality = handler.cardinality
@@ -74,10 +69,14 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self._request_received = False
         self.message_sent = False
         self.ended = False
-        self.metadata: Metadata | None = call.request.metadata.copy()  # The request may stand for many calls.
-        self.deadline = None if call.deadline == math.inf else Deadline.at(call.deadline)
+        self.metadata: Metadata | None = call.request.metadata
         self.user_agent = call.request.user_agent
-        self.peer: Peer = call.peer
+        self.peer: Peer = call.session.peer
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """When the client will no longer wait, or None."""
+        return None if self._call.deadline == math.inf else Deadline.at(self._call.deadline)
 
     async def recv_message(self) -> RecvT | None:
         """The next message of the client; None after the last one.
@@ -92,8 +91,9 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             data = await self._receive_only()
         if data is None:
             return None
-        message: RecvT
-        (message,) = await self._events.recv_message(decode(self._codec, data, self._request_type))
+        message = decode(self._codec, data, self._request_type)
+        if self._events.recv_message:
+            message = (await self._events.recv_message.tell(message=message)).message
         return message
 
     async def _receive_only(self) -> bytes | None:
@@ -103,7 +103,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         data = await self._call.receive_message()
         if data is None:
             raise GRPCError(Status.UNIMPLEMENTED, "this method takes one message, none came")
-        if await self._call.receive_message() is not None:
+        if not self._call.exhausted and await self._call.receive_message() is not None:
             raise GRPCError(Status.UNIMPLEMENTED, "this method takes one message, more came")
         self._request_received = True
         return data
@@ -114,13 +114,16 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
     async def __anext__(self) -> RecvT:
         # Not by way of `recv_message`: an idle stream waits here, and every coroutine that waits occupies memory.
         if self._cardinality.client_streaming:
-            data = await self._call.receive_message()
+            data = self._call.receive_nowait()
+            if data is None:
+                data = await self._call.receive_message()
         else:
             data = await self._receive_only()
         if data is None:
             raise StopAsyncIteration
-        message: RecvT
-        (message,) = await self._events.recv_message(decode(self._codec, data, self._request_type))
+        message = decode(self._codec, data, self._request_type)
+        if self._events.recv_message:
+            message = (await self._events.recv_message.tell(message=message)).message
         return message
 
     async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
@@ -132,8 +135,13 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """
         if self._head_sent:
             raise ProtocolError("initial metadata was already sent")
-        (sent,) = await self._events.send_initial_metadata(_multidict(metadata))
-        await self._call.send_response(Response(sent, self._call.encoding))
+        await self._send_head(metadata, hold=False)
+
+    async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
+        sent = _multidict(metadata)
+        if self._events.send_initial_metadata:
+            sent = (await self._events.send_initial_metadata.tell(metadata=sent)).metadata
+        await self._call.send_response(Response(sent, self._call.encoding), hold=hold)
         self._head_sent = True
 
     async def send_message(self, message: SendT) -> None:
@@ -148,11 +156,15 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if self.message_sent and not self._cardinality.server_streaming:
             raise ProtocolError("this method answers with one message, which was already sent")
         if not self._head_sent:
-            await self.send_initial_metadata()
-        (message,) = await self._events.send_message(message)
+            await self._send_head(None, hold=True)
+        if self._events.send_message:
+            message = (await self._events.send_message.tell(message=message)).message
         data = self._codec.encode(message, self._reply_type)
         self.message_sent = True
-        await self._call.send_message(data)
+        # The only message of a call leaves with the status behind it, which makes it whole.
+        hold = not self._cardinality.server_streaming
+        if not self._call.send_nowait(data, hold=hold):
+            await self._call.send_message(data, hold=hold)
 
     async def send_trailing_metadata(
         self,
@@ -178,9 +190,12 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             raise ProtocolError("the call was already ended")
         if status is Status.OK and not self.message_sent and not self._cardinality.server_streaming:
             raise ProtocolError("this method answers with one message, which was not sent")
-        (sent,) = await self._events.send_trailing_metadata(
-            _multidict(metadata), status=status, status_message=status_message, status_details=status_details
-        )
+        sent = _multidict(metadata)
+        if self._events.send_trailing_metadata:
+            event = await self._events.send_trailing_metadata.tell(
+                metadata=sent, status=status, status_message=status_message, status_details=status_details
+            )
+            sent = event.metadata
         details = self._encode_details(status, status_message, status_details)
         trailers = Trailers(status, status_message, details, sent)
         self.ended = True

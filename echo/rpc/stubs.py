@@ -31,9 +31,8 @@ from grpclib.metadata import Deadline
 
 from echo.rpc.channel import Channel
 from echo.rpc.client_stream import ClientStream
-from echo.transport.background import open_background
-from echo.wire.metadata import MetadataLike
-from echo.wire.status import GRPCError
+from echo.transport import open_background
+from echo.wire import GRPCError, MetadataLike
 
 StubT = TypeVar("StubT")
 SendT = TypeVar("SendT")

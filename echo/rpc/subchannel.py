@@ -22,11 +22,8 @@ from echo.rpc.backoff import Backoff
 from echo.rpc.dial import reason
 from echo.rpc.resolve import Endpoint
 from echo.rpc.watch import HealthWatch
-from echo.transport.client import ClientSession
-from echo.transport.client_call import ClientCall
-from echo.transport.keepalive import Keepalive
-from echo.transport.signal import Signal
-from echo.wire.limits import Limits
+from echo.transport import ClientCall, ClientSession, Keepalive, Signal
+from echo.wire import Limits
 
 # With TLS 1.3 a server judges our certificate after the handshake is over for us, and not every one says what it found.
 HINT: Final = " right after the TLS handshake: it may want a certificate of ours, or another one"

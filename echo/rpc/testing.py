@@ -9,9 +9,8 @@ from grpclib.encoding.base import CodecBase
 from echo.rpc.channel import Channel, open_channel_over
 from echo.rpc.dispatch import Servable
 from echo.rpc.server import Server
-from echo.transport.background import open_background
-from echo.transport.memory import memory_stream_pair
-from echo.wire.limits import Limits
+from echo.transport import memory_stream_pair, open_background
+from echo.wire import Limits
 
 
 @asynccontextmanager

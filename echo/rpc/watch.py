@@ -15,10 +15,8 @@ from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse
 from echo.rpc.backoff import MAX_BACKOFF, Backoff
 from echo.rpc.codec import DEFAULT_CODEC, decode
 from echo.rpc.health import SERVING
-from echo.transport.client import ClientSession
-from echo.transport.client_call import ClientCall
-from echo.wire.head import Request
-from echo.wire.status import GRPCError, Status
+from echo.transport import ClientCall, ClientSession
+from echo.wire import GRPCError, Request, Status
 
 WATCH: Final = "/grpc.health.v1.Health/Watch"
 
@@ -77,8 +75,7 @@ class HealthWatch:
             return None
         self._calls.add(call)
         try:
-            await call.send_message(self._message)
-            await call.half_close()
+            await call.send_message(self._message, end=True)
             while (data := await call.receive_message()) is not None:
                 self._tell(decode(DEFAULT_CODEC, data, HealthCheckResponse).status == SERVING)
         except StreamTerminatedError:

@@ -64,7 +64,7 @@ def load_settings(environ: Mapping[str, str] | None = None, **overrides: object)
         settings = Settings.model_validate(given | overrides)
     except ValidationError as invalid:
         raise SettingsError(_explain(invalid, flags)) from None
-    settings._from_flags = flags
+    settings.note_flags(flags)
     return settings
 
 

@@ -136,7 +136,10 @@ class Settings(BaseModel):
         20.0, _S, "how long a client may take to begin to speak HTTP/2, by TLS or plain"
     )
     grpc_server_write_timeout: Patience = _setting(
-        20.0, _S, "how long a client may take no bytes while there are some for it; then it is disconnected"
+        20.0, _S, "how long a client may read nothing while data is waiting; a slow one that reads is kept"
+    )
+    grpc_server_window_timeout: Patience = _setting(
+        300.0, _S, "how long a call may wait for its client to open a flow-control window; then it is cancelled"
     )
     grpc_server_flood_burst: Burst = _setting(
         1_000, _S, "how many frames of the kinds that floods are made of (resets, pings, ...) may come at once"
@@ -197,6 +200,10 @@ class Settings(BaseModel):
     def name_of(self, field: str) -> str:
         """The name of a setting for a person: its flag if its value was given by that, else its variable."""
         return name_of(field, self._from_flags)
+
+    def note_flags(self, fields: frozenset[str]) -> None:
+        """Say which settings were given by a flag, for `name_of`."""
+        self._from_flags = fields
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

@@ -1,1 +1,32 @@
 """Between sockets and `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
+
+from echo.transport.background import open_background
+from echo.transport.call import Call
+from echo.transport.client import ClientSession
+from echo.transport.client_call import ClientCall
+from echo.transport.handshake import connect_tls
+from echo.transport.keepalive import Keepalive
+from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
+from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.transport.peer import Peer
+from echo.transport.server import ServerSession
+from echo.transport.server_call import ServerCall
+from echo.transport.waiting import Signal
+
+__all__ = [
+    "Call",
+    "ClientCall",
+    "ClientSession",
+    "Keepalive",
+    "MemoryStream",
+    "Peer",
+    "ServerCall",
+    "ServerSession",
+    "Signal",
+    "StreamListener",
+    "connect_tls",
+    "memory_stream_pair",
+    "open_background",
+    "open_tcp_listener",
+    "open_unix_listener",
+]

@@ -3,22 +3,32 @@
 import math
 from collections import deque
 from dataclasses import replace
+from functools import partial
 
 import anyio
-from anyio.abc import ByteStream
-from h2.errors import ErrorCodes
+from anyio.abc import ByteStream, TaskGroup
 
 from echo.transport.call import Call
 from echo.transport.client_call import ClientCall
+from echo.transport.deadlines import Deadlines
 from echo.transport.keepalive import Keepalive
 from echo.transport.session import Session
-from echo.transport.signal import Signal
-from echo.wire.client import ClientConnection
-from echo.wire.errors import LocalProtocolError
-from echo.wire.events import CallEnded, Event, GoAwayReceived, ResponseStarted, SettingsReceived, StreamReset
-from echo.wire.head import Request, Trailers
-from echo.wire.limits import Limits
-from echo.wire.status import GRPCError, Status, status_from_reset
+from echo.transport.waiting import Signal
+from echo.wire import (
+    CallEnded,
+    ClientConnection,
+    DataReceived,
+    GoAwayReceived,
+    GRPCError,
+    Limits,
+    LocalProtocolError,
+    Request,
+    ResponseStarted,
+    SettingsReceived,
+    Status,
+    Trailers,
+    describe_goaway,
+)
 
 
 class _Turn(Signal):
@@ -41,20 +51,26 @@ class ClientSession(Session):
         pinged_too_often: The server ended the connection for that.
     """
 
-    connection: ClientConnection
+    connection: ClientConnection[ClientCall]
 
     def __init__(self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None) -> None:
         super().__init__(stream, limits, keepalive)
-        self.connection = ClientConnection(limits)
+        self.connection = ClientConnection(limits, partial(ClientCall, self))
         self.connection.start()
         self.ready = anyio.Event()
         self.retiring = False
         self.retired = anyio.Event()
         self.pinged_too_often = False
         self._accusation = ""  # What the server ends the connection for, if it is more than a wish to.
-        self._table: dict[int, ClientCall] = {}
+        self._deadlines = Deadlines()
         self._queue: deque[_Turn] = deque()  # Calls that wait for a stream, oldest first.
         self._handed_on = 0  # Streams given to queued calls whose tasks have not run yet.
+        self._reactions |= {
+            ResponseStarted: self._on_response,
+            DataReceived: self._on_data,
+            CallEnded: self._on_call_ended,
+            GoAwayReceived: self._on_goaway,
+        }
 
     @property
     def usable(self) -> bool:
@@ -64,22 +80,23 @@ class ClientSession(Session):
     @property
     def calls(self) -> int:
         """Calls that are open."""
-        return len(self._table)
+        return len(self.connection.streams)
 
-    async def open(self, request: Request, deadline: float, *, end: bool = False) -> ClientCall | None:
+    async def open(self, request: Request, deadline: float) -> ClientCall | None:
         """Open a call, waiting until the server's limit of concurrent streams allows one more.
+
+        Its head leaves with what is sent next; `flush_soon` sends it by itself.
 
         Args:
             request: Its head, but for the timeout.
-            deadline: On the event loop's clock, for every wait of the call; infinity for none. The request's
-                timeout is what is left until then.
-            end: Whether the head is all there is to send.
+            deadline: On the event loop's clock, for the whole call; infinity for none. The request's timeout is what is
+                left until then.
 
         Returns:
             The call; None when the connection takes no more calls: use another one.
 
         Raises:
-            GRPCError: DEADLINE_EXCEEDED while waiting.
+            GRPCError: DEADLINE_EXCEEDED while waiting; RESOURCE_EXHAUSTED if the server does not take so much metadata.
             ValueError, TypeError: The metadata cannot be sent.
         """
         if self._full():
@@ -89,12 +106,14 @@ class ClientSession(Session):
         if deadline != math.inf:
             request = replace(request, timeout=max(0.0, deadline - anyio.current_time()))
         try:
-            stream_id = self.connection.open(request, end=end)
+            call = self.connection.open(request)
         except LocalProtocolError:  # Out of stream ids.
             self.retire()
             return None
-        self.wake_writer()
-        call = self._table[stream_id] = ClientCall(self, stream_id, request.encoding, deadline)
+        call.compress(request.encoding)
+        if deadline != math.inf:
+            call.deadline = deadline
+            self._deadlines.add(call, self.calls)
         return call
 
     def retire(self) -> None:
@@ -103,19 +122,25 @@ class ClientSession(Session):
         self.retired.set()
         while self._queue:
             self._queue.popleft().set()
-        if not self._table:
+        self._end_if_done()
+
+    def release(self, call: Call) -> None:  # noqa: ARG002, D102 - as in Session
+        self._hand_on()
+        self._end_if_done()
+
+    def _start_tasks(self, tasks: TaskGroup) -> None:
+        super()._start_tasks(tasks)
+        tasks.start_soon(self._deadlines.run)
+
+    def _end_if_done(self) -> None:
+        if self.retiring and not self.calls:
             self.stop("the connection was retired")
 
-    def release(self, call: Call) -> None:  # noqa: D102 - as in Session
-        if self._table.pop(call.id, None) is not None:
-            self._hand_on()
-            if self.retiring and not self._table:
-                self.stop("the connection was retired")
-
     def _full(self) -> bool:
-        return self.usable and len(self._table) + self._handed_on >= self.connection.max_streams
+        return self.usable and self.calls + self._handed_on >= self.connection.max_streams
 
     def _hand_on(self) -> None:
+        """Give streams that have become free to the calls that wait longest."""
         while self._queue and not self._full():
             turn = self._queue.popleft()
             turn.granted = True
@@ -144,52 +169,34 @@ class ClientSession(Session):
         elif turn in self._queue:
             self._queue.remove(turn)
 
-    def _call(self, stream_id: int) -> Call | None:
-        return self._table.get(stream_id)
-
     def _end_calls(self) -> None:
         self.ready.set()
         self.retired.set()
         while self._queue:
             self._queue.popleft().set()
-        self._conclude_above(
-            0, Trailers(Status.UNAVAILABLE, f"connection to {self.peer}: {self._accusation or self.ending}")
-        )
+        trailers = Trailers(Status.UNAVAILABLE, f"connection to {self.peer}: {self._accusation or self.ending}")
+        for call in list(self.connection.streams.values()):
+            call.conclude(trailers)
 
-    def _conclude_above(self, last_stream_id: int, trailers: Trailers, *, unprocessed: bool = False) -> None:
-        for call in [call for stream_id, call in self._table.items() if stream_id > last_stream_id]:
-            call.conclude(trailers, unprocessed=unprocessed)
-            self.release(call)
+    # Events
 
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, ResponseStarted):
-            self._table[event.stream_id].start_response(event.response)
-        elif isinstance(event, CallEnded):
-            self._conclude(event.stream_id, event.trailers)
-        elif isinstance(event, StreamReset):
-            trailers = Trailers(
-                status_from_reset(event.error_code), f"the server reset the call (code {event.error_code})"
-            )
-            # RFC 9113 §8.7: a stream that is refused was not processed in any way.
-            self._conclude(event.stream_id, trailers, unprocessed=event.error_code == ErrorCodes.REFUSED_STREAM)
-        elif isinstance(event, SettingsReceived):
-            self.ready.set()
-            self._hand_on()
-        elif isinstance(event, GoAwayReceived):
-            self.pinged_too_often = event.debug_data == b"too_many_pings"
-            if event.error_code:
-                self._accusation = _describe(event)
-            # RFC 9113 §6.8: nor were those above the last one that is named.
-            self._conclude_above(event.last_stream_id, Trailers(Status.UNAVAILABLE, _describe(event)), unprocessed=True)
-            self.retire()
+    def _on_response(self, event: ResponseStarted[ClientCall]) -> None:
+        event.stream.start_response(event.response)
 
-    def _conclude(self, stream_id: int, trailers: Trailers, *, unprocessed: bool = False) -> None:
-        call = self._table.get(stream_id)
-        if call is not None:
-            call.conclude(trailers, unprocessed=unprocessed)
-            self.release(call)
+    def _on_data(self, event: DataReceived[ClientCall]) -> None:
+        event.stream.note_data()
 
+    def _on_call_ended(self, event: CallEnded[ClientCall]) -> None:
+        event.stream.conclude(event.trailers, unprocessed=event.unprocessed)
+        self.release(event.stream)
 
-def _describe(event: GoAwayReceived) -> str:
-    debug = event.debug_data[:200].decode("utf-8", "replace")
-    return f"the server is going away (code {event.error_code}{', ' + debug if debug else ''})"
+    def _on_settings(self, event: SettingsReceived) -> None:
+        super()._on_settings(event)
+        self.ready.set()
+        self._hand_on()
+
+    def _on_goaway(self, event: GoAwayReceived) -> None:
+        self.pinged_too_often = event.debug_data == b"too_many_pings"
+        if event.error_code:
+            self._accusation = describe_goaway(event)
+        self.retire()

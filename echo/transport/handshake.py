@@ -1,48 +1,186 @@
-"""The server's end of a TLS handshake, which tells a client that it refuses why: by an alert that arrives."""
+"""TLS handshakes, server's and client's: each ends in a connection, or in an error saying what the peer did wrong.
 
+OpenSSL is driven by hand: what it writes into one buffer is sent, what arrives is put into the other, until it is done
+or gives up. This lets us send its alert when it gives up, recognise a peer that does not speak TLS by its first bytes,
+and check which protocols a client offers before answering it.
+"""
+
+import re
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
-from typing import Final, TypeVar, TypeVarTuple
+from typing import Final
 
 import anyio
-from anyio.abc import SocketStream
-from anyio.streams.tls import TLSStream
+import idna
+from anyio.abc import ByteStream
 
-T = TypeVar("T")
-Ts = TypeVarTuple("Ts")
+from echo.transport.client_hello import HANDSHAKE, offered_protocols
+from echo.transport.tls_stream import TLSByteStream
 
-LINGER: Final = 1.0  # Seconds a client that was refused has to read why.
+LINGER: Final = 1.0  # Seconds a refused client has to read why.
 
-
-class _AlertingStream(TLSStream):
-    """A `TLSStream` whose failing handshake sends what OpenSSL has to say of the failure; anyio's keeps that back."""
-
-    async def _call_sslobject_method(self, func: Callable[[*Ts], T], *args: *Ts) -> T:
-        try:
-            return await super()._call_sslobject_method(func, *args)
-        except ssl.SSLError:
-            # Not later on: then another task may be sending.
-            if func == self._ssl_object.do_handshake:
-                with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
-                    await self._flush_write_bio()
-            raise
+_ALERT: Final = 21  # The record type (RFC 8446 §5.1).
+_NO_APPLICATION_PROTOCOL: Final = b"\x15\x03\x03\x00\x02\x02\x78"  # The fatal alert, as a record (RFC 7301 §3.2).
+_HTTP2: Final = b"PRI * HTTP/2.0"
+_HTTP1: Final = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) |HTTP/1\.")
 
 
-async def accept_tls(stream: SocketStream, context: ssl.SSLContext) -> TLSStream:
-    """Shake hands with a client. The stream is closed by whoever closes the result, or by the caller if it fails.
+class RefusedError(OSError):
+    """The client was refused and sent an alert; `linger` gives it time to read that."""
+
+
+async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float) -> TLSByteStream:
+    """Perform the server's side of a handshake.
+
+    Clients that use ALPN have to offer h2. Those that do not use it are accepted: some gRPC clients don't, and the
+    HTTP/2 preface soon shows what they speak. Closing the result closes the stream; if the handshake fails or is
+    cancelled, the caller closes it.
+
+    Args:
+        stream: The connection to the client.
+        context: The server's certificate, and the authorities whose client certificates it accepts.
+        timeout: Seconds the handshake may take.
 
     Raises:
-        ssl.SSLError: It failed, and the client has been told why.
-        anyio.BrokenResourceError, anyio.EndOfStream: The client went away.
+        RefusedError, OSError: It failed. The message, meant for the log, says what the client did.
+    """
+    handshake = _Handshake(stream, context, server_side=True)
+    try:
+        with anyio.fail_after(timeout):
+            await handshake.hear_out()
+            offered = offered_protocols(bytes(handshake.heard))
+            if not offered or b"h2" in offered:
+                secure = await handshake.run()
+                _check_protocol(handshake, "server's own context")
+                return secure
+    except ssl.SSLError as error:
+        await handshake.flush_alert()
+        raise RefusedError(_other_than_tls("client", handshake.heard) or str(error)) from error
+    except TimeoutError:
+        raise OSError(f"it took longer than {timeout:g} s") from None
+    except anyio.EndOfStream as error:
+        raise OSError("the client closed the connection") from error
+    except anyio.BrokenResourceError as error:
+        raise OSError(f"the connection was lost ({error.__cause__ or 'reset'})") from error
+    await handshake.flush_alert(_NO_APPLICATION_PROTOCOL)
+    names = ", ".join(repr(name)[2:-1] for name in offered)  # Escaped: the client may have put anything there.
+    raise RefusedError(f"the client does not offer h2 by ALPN, only {names}; gRPC needs HTTP/2")
+
+
+async def linger(stream: ByteStream) -> None:
+    """Send nothing more to a refused client, and give it `LINGER` seconds to close the connection.
+
+    With TLS 1.3 a client whose certificate is refused has already completed its side and may be sending. Closing a
+    socket with unread data makes TCP reset the connection, and the client might never see the alert.
+    """
+    with anyio.move_on_after(LINGER), suppress(anyio.BrokenResourceError, anyio.EndOfStream, OSError):
+        await stream.send_eof()
+        while True:
+            await stream.receive()
+
+
+async def connect_tls(stream: ByteStream, context: ssl.SSLContext, name: str) -> TLSByteStream:
+    """Perform the client's side of a handshake. The certificate must be for ``name`` unless the context says otherwise.
+
+    Closing the result closes the stream; if the handshake fails or is cancelled, the caller closes it.
+
+    Raises:
+        OSError: It failed. The message says what the server did.
     """
     try:
-        return await _AlertingStream.wrap(stream, server_side=True, ssl_context=context, standard_compatible=False)
-    except ssl.SSLError:
-        # With TLS 1.3 a client whose certificate is refused has done its part, and has gone on to speak. If the socket
-        # were closed upon what it says, TCP would reset the connection, and the alert might be lost with it.
-        with anyio.move_on_after(LINGER), suppress(anyio.BrokenResourceError, anyio.EndOfStream, OSError):
-            await stream.send_eof()
-            while True:
-                await stream.receive()
-        raise
+        handshake = _Handshake(stream, context, server_side=False, server_hostname=_encoded(name))
+    except ValueError as error:  # No certificate can be for such a name.
+        raise OSError(str(error)) from error
+    try:
+        secure = await handshake.run()
+    except ssl.SSLError as error:
+        await handshake.flush_alert()
+        if "no application protocol" in str(error):  # Some versions of OpenSSL have no symbol for it.
+            raise OSError(f"the server accepts none of the protocols offered by ALPN: {error}") from error
+        raise OSError(_other_than_tls("server", handshake.heard) or str(error)) from error
+    except anyio.EndOfStream as error:
+        raise OSError("the server closed the connection") from error
+    except anyio.BrokenResourceError as error:
+        raise OSError(str(error.__cause__ or "the connection was reset")) from error
+    _check_protocol(handshake, "server")
+    return secure
+
+
+class _Handshake:
+    """A handshake in progress.
+
+    Attributes:
+        tls: OpenSSL's side of it.
+        heard: From a client, everything before OpenSSL had an answer; from a server, the first bytes.
+    """
+
+    def __init__(
+        self, stream: ByteStream, context: ssl.SSLContext, *, server_side: bool, server_hostname: bytes | None = None
+    ) -> None:
+        self._stream = stream
+        self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        )
+        self.heard = bytearray()
+
+    async def hear_out(self) -> None:
+        """Receive until OpenSSL has an answer to the ClientHello, but do not send that yet."""
+        while not self._step() and not self._outgoing.pending:
+            data = await self._stream.receive()
+            self.heard += data
+            self._incoming.write(data)
+
+    async def run(self) -> TLSByteStream:
+        """Complete the handshake."""
+        while not self._step():
+            await self._flush()
+            data = await self._stream.receive()
+            self.heard = self.heard or bytearray(data)
+            self._incoming.write(data)
+        await self._flush()
+        return TLSByteStream(self._stream, self.tls, self._incoming, self._outgoing)
+
+    async def flush_alert(self, alert: bytes | None = None) -> None:
+        """After a failure, send OpenSSL's alert or another instead, if the peer still takes it."""
+        with anyio.move_on_after(LINGER), suppress(anyio.BrokenResourceError):
+            await (self._flush() if alert is None else self._stream.send(alert))
+
+    def _step(self) -> bool:
+        """Let OpenSSL process what has arrived; True once the handshake is complete."""
+        try:
+            self.tls.do_handshake()
+        except ssl.SSLWantReadError:
+            return False
+        return True
+
+    async def _flush(self) -> None:
+        if self._outgoing.pending:
+            await self._stream.send(self._outgoing.read())
+
+
+def _check_protocol(handshake: _Handshake, whose: str) -> None:
+    """Raise OSError if ALPN selected a protocol other than HTTP/2."""
+    chosen = handshake.tls.selected_alpn_protocol()
+    if chosen not in (None, "h2"):
+        raise OSError(f"the {whose} selected {chosen} by ALPN; gRPC needs h2")
+
+
+def _other_than_tls(peer: str, heard: bytearray) -> str | None:
+    """Describe a peer that does not speak TLS; None if it began with a TLS handshake or alert."""
+    if not heard or heard[0] in (HANDSHAKE, _ALERT):
+        return None
+    # An HTTP/2 server begins with SETTINGS on stream 0 (RFC 9113 §3.4).
+    if heard.startswith(_HTTP2) or (heard[:2] == b"\0\0" and heard[3:4] == b"\4" and heard[5:9] == bytes(4)):
+        return f"the {peer} does not speak TLS but plain HTTP/2"
+    if _HTTP1.match(heard):
+        return f"the {peer} does not speak TLS but plain HTTP/1.1"
+    return f"the {peer} does not speak TLS"
+
+
+def _encoded(name: str) -> bytes:
+    """The name in ASCII, by IDNA 2008; ``ssl`` itself uses the rules of 2003, and may ask for another host's."""
+    try:
+        return name.encode("ascii")
+    except UnicodeEncodeError:
+        return idna.encode(name, uts46=True)

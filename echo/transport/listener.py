@@ -5,12 +5,12 @@ import logging
 import os
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-import anyio.to_thread
 from anyio.abc import (
     ByteStream,
     Listener,
@@ -22,7 +22,8 @@ from anyio.abc import (
 )
 from anyio.streams.stapled import MultiListener
 
-from echo.transport.handshake import accept_tls
+from echo.transport.handshake import RefusedError, accept_tls, linger
+from echo.transport.peer import Peer
 
 if TYPE_CHECKING:
     from echo.transport.unix import UnixPath
@@ -34,11 +35,21 @@ RETRY_DELAY: Final = 0.1  # Seconds until accept is tried again after the proces
 BACKLOG: Final = 1024
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_GONE: Final = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM})
+# Errors of the one connection, which accept(2) says to treat like EAGAIN. Some of them are Linux's alone.
+_GONE: Final = frozenset(
+    getattr(errno, name)
+    for name in (
+        *("ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ETIMEDOUT", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN"),
+        *("ENONET", "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH", "ENOSR", "ESOCKTNOSUPPORT", "EPROTONOSUPPORT"),
+    )
+    if hasattr(errno, name)
+)
+
+Handler = Callable[[ByteStream], Coroutine[Any, Any, Any]]
 
 
 class StreamListener(Listener[ByteStream]):
-    """Bound and listening; hands each accepted connection to a task of its own."""
+    """Bound and listening; hands each accepted connection to a task of its own. `serve` may be called once."""
 
     def __init__(
         self,
@@ -51,73 +62,165 @@ class StreamListener(Listener[ByteStream]):
         self._tls = tls
         self._handshake_timeout = handshake_timeout
         self._path = path
+        self._accepting = anyio.CancelScope()
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """Those of the sockets: ``anyio.abc.SocketAttribute.local_port`` above all."""
         return self._listeners.extra_attributes
 
-    async def serve(self, handler: Callable[[ByteStream], Awaitable[Any]], task_group: TaskGroup | None = None) -> None:
-        """Accept until cancelled, one task for each connection in ``task_group``. Closes nothing."""
-        async with anyio.create_task_group() as accepting:
-            for listener in self._listeners.listeners:
-                assert isinstance(listener, SocketListener)
-                accepting.start_soon(self._accept, listener, handler, task_group or accepting)
+    async def serve(self, handler: Handler, task_group: TaskGroup | None = None) -> None:
+        """Accept connections and run the handler for each in ``task_group``, until `retire` is called.
 
-    async def retire(self, handler: Callable[[ByteStream], Awaitable[Any]], tasks: TaskGroup) -> None:
-        """Close the sockets, but serve who waits to be accepted: the kernel has said yes, and would reset them.
-
-        Between the last one accepted and the socket's end there is no await, and so hardly room for another.
+        TLS handshakes run in a nursery of its own, so that it returns when the last of them is over. Cancelling it
+        closes the connections that are still in their handshake, or being told why theirs failed.
         """
-        waiting: list[socket.socket] = []
-        try:
-            for listener in self._listeners.listeners:
-                with suppress(OSError):  # Mostly that nobody waits any more.
-                    while len(waiting) < BACKLOG:
-                        waiting.append(listener.extra(SocketAttribute.raw_socket).accept()[0])
-                await listener.aclose()
-            while waiting:
-                accepted = waiting.pop()
-                kind = UNIXSocketStream if accepted.family == getattr(socket, "AF_UNIX", None) else SocketStream
-                tasks.start_soon(self._greet, await kind.from_socket(accepted), handler)
-        finally:
-            for left in waiting:
-                left.close()
+        async with anyio.create_task_group() as connections, anyio.create_task_group() as greetings:
+            reception = _Reception(handler, task_group or connections, greetings, self._tls, self._handshake_timeout)
+            with self._accepting:
+                async with anyio.create_task_group() as accepting:
+                    for listener in self._sockets:
+                        accepting.start_soon(_accept, listener, reception)
+            self._remove_path()
+            for listener in self._sockets:
+                await _accept_last(listener, reception)
+
+    def retire(self) -> None:
+        """Stop accepting. `serve` first takes over the connections the kernel has already accepted, then returns."""
+        self._accepting.cancel()
 
     async def aclose(self) -> None:
         """Close the sockets; a Unix socket's path is gone then, unless somebody has put something else in its place."""
+        self._remove_path()
+        async with AsyncExitStack() as closing:  # When cancelled, too, all of them.
+            for listener in self._sockets:
+                closing.push_async_callback(listener.aclose)
+
+    @property
+    def _sockets(self) -> Iterator[SocketListener]:
+        for listener in self._listeners.listeners:
+            assert isinstance(listener, SocketListener)
+            yield listener
+
+    def _remove_path(self) -> None:
         path, self._path = self._path, None  # Once: the file of another may have the same inode later.
         if path is not None:
-            path.remove()
-        await self._listeners.aclose()
-
-    async def _accept(
-        self, listener: SocketListener, handler: Callable[[ByteStream], Awaitable[Any]], tasks: TaskGroup
-    ) -> None:
-        while True:
             try:
-                stream = await listener.accept()
-            except OSError as error:
-                if error.errno in _EXHAUSTED:
-                    log.warning("cannot accept a connection: %s", error)
-                    await anyio.sleep(RETRY_DELAY)
-                elif error.errno not in _GONE:
-                    raise
-            else:
-                tasks.start_soon(self._greet, stream, handler)
+                path.remove()
+            except OSError as error:  # The process may have given up its right to, after it bound the socket.
+                log.warning("cannot remove the socket %s: %s", path.path, error)
 
-    async def _greet(self, stream: SocketStream, handler: Callable[[ByteStream], Awaitable[Any]]) -> None:
-        if self._tls is None:
-            await handler(stream)
-            return
-        try:
-            with anyio.fail_after(self._handshake_timeout):
-                secure = await accept_tls(stream, self._tls)
-        except (ssl.SSLError, anyio.BrokenResourceError, anyio.EndOfStream, TimeoutError, OSError) as error:
-            log.info("TLS handshake failed: %s", str(error) or type(error).__name__)
-            await anyio.aclose_forcefully(stream)
+
+@dataclass(frozen=True, slots=True)
+class _Reception:
+    """What happens to an accepted connection.
+
+    Attributes:
+        handler: Serves it.
+        connections: Runs the handlers.
+        greetings: Runs the TLS handshakes before that.
+        tls: For TLS, the server's context.
+        handshake_timeout: Seconds a TLS handshake may take.
+    """
+
+    handler: Handler
+    connections: TaskGroup
+    greetings: TaskGroup
+    tls: ssl.SSLContext | None
+    handshake_timeout: float
+
+    def welcome(self, stream: SocketStream) -> None:
+        """Start serving the connection. Never waits."""
+        if self.tls is None:
+            self.connections.start_soon(self.handler, stream)
         else:
-            await handler(secure)
+            self.greetings.start_soon(self._greet, stream, self.tls)
+
+    async def _greet(self, stream: SocketStream, tls: ssl.SSLContext) -> None:
+        peer = Peer(stream)  # Now: the address of a client that has gone is not known any more.
+        async with AsyncExitStack() as closing:
+            closing.push_async_callback(anyio.aclose_forcefully, stream)
+            try:
+                secure = await accept_tls(stream, tls, self.handshake_timeout)
+            except OSError as error:
+                log.info("TLS handshake with %s failed: %s", peer, error)
+                if isinstance(error, RefusedError):
+                    await linger(stream)
+            except Exception:
+                # A fault of ours in one connection must not take the others down.
+                log.exception("TLS handshake with %s failed", peer)
+            else:
+                closing.pop_all()  # The handler closes it.
+                self.connections.start_soon(self.handler, secure)
+
+
+async def _accept(listener: SocketListener, reception: _Reception) -> None:
+    warn = log.warning
+    while True:
+        try:
+            stream = await listener.accept()
+        except (OSError, anyio.BrokenResourceError) as error:
+            if _number(error) in _EXHAUSTED:
+                warn("cannot accept connections, retrying: %s", _cause(error))
+                warn = log.debug  # Once for each shortage.
+                await anyio.sleep(RETRY_DELAY)
+            elif _number(error) not in _GONE:
+                raise _cause(error) from None
+        else:
+            warn = log.warning
+            reception.welcome(stream)
+
+
+async def _accept_last(listener: SocketListener, reception: _Reception) -> None:
+    """Take over the connections the kernel has accepted, which it would reset otherwise, and close the socket.
+
+    There is no await between finding none left and closing, so hardly any client can slip in between.
+    """
+    listening = listener.extra(SocketAttribute.raw_socket)
+    for _ in range(BACKLOG):
+        try:
+            accepted = listening.accept()[0]
+        except BlockingIOError:  # None left.
+            break
+        except OSError as error:
+            if error.errno in _EXHAUSTED:
+                with anyio.move_on_after(RETRY_DELAY) as quiet:
+                    await anyio.wait_readable(listening)
+                if quiet.cancelled_caught:  # None left; accept looks for a descriptor first, and so could not say.
+                    break
+                await anyio.sleep(RETRY_DELAY)
+            elif error.errno not in _GONE:
+                log.warning("cannot accept the last connections: %s", error)
+                break
+        else:
+            stream = await _wrapped(accepted)
+            if stream is not None:
+                reception.welcome(stream)
+    await listener.aclose()
+
+
+async def _wrapped(accepted: socket.socket) -> SocketStream | None:
+    """A connection as the listener's own `accept` returns it; None if the client has gone already."""
+    try:
+        if accepted.family == getattr(socket, "AF_UNIX", None):
+            return await UNIXSocketStream.from_socket(accepted)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return await SocketStream.from_socket(accepted)
+    except BaseException as error:
+        accepted.close()
+        if isinstance(error, OSError | ValueError):  # anyio raises the latter if it is not connected any more.
+            return None
+        raise
+
+
+def _cause(error: Exception) -> BaseException:
+    """The system's error; on trio, anyio wraps it."""
+    return error if isinstance(error, OSError) else error.__cause__ or error
+
+
+def _number(error: Exception) -> int | None:
+    cause = _cause(error)
+    return cause.errno if isinstance(cause, OSError) else None
 
 
 async def open_tcp_listener(
@@ -157,12 +260,11 @@ async def open_unix_listener(
 
     Raises:
         OSError: It cannot be had: EADDRINUSE when another process listens there, EEXIST when something else than a
-            socket is there, which is left alone.
+            socket is there, which is left alone; BlockingIOError when another program keeps the folder locked.
     """
-    from echo.transport.unix import UnixPath  # noqa: PLC0415 - Not every system has what it needs.
+    from echo.transport.unix import bind_unix  # noqa: PLC0415 - Not every system has what it needs.
 
-    # In a thread: it may wait for another process that is just doing the same, and for the disk.
-    owned, bound = await anyio.to_thread.run_sync(UnixPath.bind, os.fspath(path), mode, BACKLOG)
+    owned, bound = await bind_unix(os.fspath(path), mode, BACKLOG)
     try:
         listener = await SocketListener.from_socket(bound)
     except BaseException:

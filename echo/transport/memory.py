@@ -16,7 +16,8 @@ class MemoryStream(ByteStream):
 
     async def send(self, item: bytes) -> None:
         """Send all of ``item``; waits while the other end has not taken what came before."""
-        await self._sending.send(bytes(item))
+        if item:
+            await self._sending.send(bytes(item))
 
     async def receive(self, max_bytes: int = 65_536) -> bytes:
         """At least one byte. Raises `anyio.EndOfStream` once the other end is closed."""

@@ -8,27 +8,38 @@ stream that was taken. So no call that the client had already sent is lost.
 import logging
 import math
 import random
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Final
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
-from h2.errors import ErrorCodes
 
+from echo.transport.backend import Nursery
 from echo.transport.call import Call
 from echo.transport.keepalive import Keepalive
 from echo.transport.server_call import ServerCall
 from echo.transport.session import Session
-from echo.wire.connection import LAST_STREAM_ID
-from echo.wire.events import Event, HalfClosed, PingAcknowledged, RequestStarted, StreamReset
-from echo.wire.head import Trailers
-from echo.wire.limits import Limits
-from echo.wire.server import ServerConnection
-from echo.wire.status import Status
+from echo.wire import (
+    MAX_STREAM_ID,
+    ConnectionFailed,
+    DataReceived,
+    GoAwayReceived,
+    HalfClosed,
+    Limits,
+    PingAcknowledged,
+    RequestStarted,
+    ServerConnection,
+    Status,
+    StreamReset,
+    Trailers,
+)
 
 log = logging.getLogger(__name__)
 
 DRAIN_PING: Final = b"echo-bye"
+DRAIN_PATIENCE: Final = 5.0  # Seconds that the answer to it may take.
 LAST_GREETING: Final = 0.5  # Seconds that a client has to begin to speak once the server drains.
 
 Handle = Callable[[ServerCall], Awaitable[None]]
@@ -41,29 +52,39 @@ class ServerSession(Session):
         calls: How many handlers are running, those included whose call is over but which have not returned yet.
     """
 
-    connection: ServerConnection
+    connection: ServerConnection[ServerCall]
 
     def __init__(self, stream: ByteStream, handle: Handle, limits: Limits, keepalive: Keepalive | None) -> None:
         super().__init__(stream, limits, keepalive)
-        self.connection = ServerConnection(limits)
+        self.connection = ServerConnection(limits, partial(ServerCall, self))
         self.connection.start()
         self.calls = 0
         self._handle = handle
-        self._handlers: TaskGroup | None = None
-        self._table: dict[int, ServerCall] = {}
-        self._waiting: dict[int, ServerCall] = {}  # Those of the table whose handlers have not started, oldest first.
+        self._handlers: Nursery | None = None
+        self._waiting: OrderedDict[int, ServerCall] = OrderedDict()  # Calls whose handlers wait for their turn.
         self._idle_since = anyio.current_time()
         self._draining = False
-        self._refusing = False
+        self._drain_pong = self.backend.signal()
+        self._reactions |= {
+            RequestStarted: self._on_request,
+            DataReceived: self._on_data,
+            HalfClosed: self._on_half_closed,
+            StreamReset: self._on_reset,
+            GoAwayReceived: self._on_goaway,
+        }
 
     async def _exchange(self) -> None:
-        async with anyio.create_task_group() as self._handlers, anyio.create_task_group() as watchers:
-            if self.limits.max_connection_idle != math.inf:
-                watchers.start_soon(self._watch_idleness, self.limits.max_connection_idle)
-            if self.limits.max_connection_age != math.inf:
-                watchers.start_soon(self._watch_age, self.limits.max_connection_age)
+        async with self.backend.open_nursery() as self._handlers:
             await super()._exchange()
-            watchers.cancel_scope.cancel()
+
+    def _start_tasks(self, tasks: TaskGroup) -> None:
+        super()._start_tasks(tasks)
+        if self.limits.max_connection_idle != math.inf:
+            tasks.start_soon(self._watch_idleness, self.limits.max_connection_idle)
+        if self.limits.max_connection_age != math.inf:
+            tasks.start_soon(self._watch_age, self.limits.max_connection_age)
+        if self._draining:
+            tasks.start_soon(self._await_drain_pong)
 
     async def _watch_idleness(self, idle: float) -> None:
         while True:
@@ -80,15 +101,22 @@ class ServerSession(Session):
         await anyio.sleep(self.limits.max_connection_age_grace)
         self.cancel_calls(Trailers(Status.UNAVAILABLE, "the connection has reached its age"))
 
+    # Handlers
+
+    def _start(self, call: ServerCall) -> None:
+        assert self._handlers is not None  # Events come from within _exchange.
+        self.calls += 1
+        call.scope = self.backend.scope(call.deadline)
+        self._handlers.start_soon(self._serve, call, name=call.request.path)
+
     async def _serve(self, call: ServerCall) -> None:
+        scope = call.scope
+        assert scope is not None  # _start has made it.
         try:
-            if call.deadline == math.inf:
+            with scope:
                 await self._handle(call)
-            else:
-                with anyio.CancelScope(deadline=call.deadline) as scope:
-                    await self._handle(call)
-                if scope.cancelled_caught:
-                    call.verdict = call.verdict or Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
+            if scope.cancelled_caught and call.verdict is None:
+                call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
         except Exception:
             # The handler answers for its own errors. Should it fail at that, the other calls do not suffer for it.
             log.exception("%s could not be answered", call.request.path)
@@ -97,85 +125,102 @@ class ServerSession(Session):
             if call.verdict is not None:
                 call.abort(call.verdict)  # Does nothing to a call that was ended in spite of it.
             self.calls -= 1
-            self._start_waiting()
-            self._idle_since = anyio.current_time()
-            self.release(call)
-
-    def release(self, call: Call) -> None:  # noqa: D102 - as in Session
-        self._table.pop(call.id, None)
-        if self._refusing and not self.calls:
-            self.stop("the server is shutting down")
-
-    def drain(self) -> None:
-        """Take no new calls, let those go on that run, end when the last has ended. Never waits; may be repeated."""
-        if not self._draining:
-            self._draining = True
-            self.connection.goaway(last_stream_id=LAST_STREAM_ID)
-            self.connection.ping(DRAIN_PING)
-            self.wake_writer()
-            if not self._greeted:
-                # Its first call may be on its way with its SETTINGS. But who has nothing to say shall not hold us up.
-                self._reading.deadline = min(self._reading.deadline, anyio.current_time() + LAST_GREETING)
-
-    def cancel_calls(self, verdict: Trailers) -> None:
-        """Cancel every handler; the clients are told the verdict. Never waits."""
-        self._refusing = True
-        for call in list(self._table.values()):
-            call.give_up(verdict)
-        if not self.calls:
-            self.stop("the server is shutting down")
-
-    def _call(self, stream_id: int) -> Call | None:
-        return self._table.get(stream_id)
-
-    def _end_calls(self) -> None:
-        for call in list(self._table.values()):
-            call.break_off(Trailers(Status.UNAVAILABLE, self.ending))
-        self._waiting.clear()
-
-    def _on_event(self, event: Event) -> None:
-        if isinstance(event, RequestStarted):
-            self._accept(event)
-        elif isinstance(event, HalfClosed):
-            call = self._table.get(event.stream_id)
-            if call is not None:
-                call.end()
-        elif isinstance(event, StreamReset):
-            call = self._table.pop(event.stream_id, None)
-            self._waiting.pop(event.stream_id, None)
-            if call is not None:
-                call.break_off(Trailers(Status.CANCELLED))
-        elif isinstance(event, PingAcknowledged) and event.data == DRAIN_PING and self._draining:
-            self._refusing = True
-            self.connection.goaway()
+            if self._waiting:
+                self._start_waiting()
             if not self.calls:
-                self.stop("the server is shutting down")
+                self._note_idle()
 
-    def _accept(self, event: RequestStarted) -> None:
-        limit = self.limits.max_concurrent_streams
-        if self._refusing or len(self._table) >= limit:
-            # Told so in SETTINGS or GOAWAY; the client may try the call again (RFC 9113 §8.7).
-            self.connection.reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
-            return
-        call = self._table[event.stream_id] = ServerCall(self, event.stream_id, event.request)
-        if self.calls < limit:
-            self._start(call)
-        else:
-            # Handlers of calls that were reset have yet to return. The client is within its right: a stream that is
-            # reset does not count any more (RFC 9113 §5.1.2). But never do more handlers run than streams are allowed.
-            self._waiting[event.stream_id] = call
-
-    def _start(self, call: ServerCall) -> None:
-        assert self._handlers is not None  # Events come from within _exchange.
-        self.calls += 1
-        call.task = self._handlers.start_soon(self._serve, call, name=call.request.path)
+    def _note_idle(self) -> None:
+        """The last handler has returned."""
+        if self.limits.max_connection_idle != math.inf:
+            self._idle_since = anyio.current_time()
+        self._end_if_done()
 
     def _start_waiting(self) -> None:
         while self._waiting and self.calls < self.limits.max_concurrent_streams:
-            stream_id = next(iter(self._waiting))
-            call = self._waiting.pop(stream_id)
+            _, call = self._waiting.popitem(last=False)
             if call.verdict is None:
                 self._start(call)
             else:
                 call.abort(call.verdict)
-                self._table.pop(stream_id, None)
+
+    def release(self, call: Call) -> None:  # noqa: D102 - as in Session
+        self._waiting.pop(call.id, None)
+
+    def cancel_calls(self, verdict: Trailers) -> None:
+        """Cancel every handler; the clients are told the verdict. Never waits."""
+        self._refuse_calls()
+        for call in list(self.connection.streams.values()):
+            call.give_up(verdict)
+        self._start_waiting()
+        self._end_if_done()
+
+    def _end_calls(self) -> None:
+        self._waiting.clear()
+        for call in list(self.connection.streams.values()):
+            call.break_off(Trailers(Status.UNAVAILABLE, self.ending))
+
+    # Drain
+
+    def drain(self) -> None:
+        """Take no new calls, let those go on that run, end when the last has ended. Never waits; may be repeated."""
+        if not self._draining and not self.ending:
+            self._draining = True
+            self.connection.goaway(last_stream_id=MAX_STREAM_ID)
+            self.connection.ping(DRAIN_PING)
+            self.flush_soon()
+            if not self._greeted:
+                # Its first call may be on its way with its SETTINGS. But who has nothing to say shall not hold us up.
+                self._reading.deadline = min(self._reading.deadline, anyio.current_time() + LAST_GREETING)
+            if self._tasks is not None:
+                self._tasks.start_soon(self._await_drain_pong)
+
+    async def _await_drain_pong(self) -> None:
+        """The client has read the GOAWAY when it answers the PING behind it; one that never does is not waited for."""
+        with anyio.move_on_after(DRAIN_PATIENCE):
+            await self._drain_pong.wait()
+        self._refuse_calls()
+        self._end_if_done()
+
+    def _refuse_calls(self) -> None:
+        if not self.connection.refusing:
+            self.connection.goaway()
+            self.flush_soon()
+
+    def _end_if_done(self) -> None:
+        if self.connection.refusing and not self.calls:
+            self.stop("the server is shutting down", linger=math.inf)
+
+    # Events
+
+    def _on_request(self, event: RequestStarted[ServerCall]) -> None:
+        call = event.stream
+        call.begin(event.request)
+        if self.calls < self.limits.max_concurrent_streams:
+            self._start(call)
+        else:
+            # Handlers of calls that are over have yet to return. The client is within its right: a stream that is over
+            # does not count any more (RFC 9113 §5.1.2). But never do more handlers run than streams are allowed.
+            self._waiting[call.id] = call
+
+    def _on_data(self, event: DataReceived[ServerCall]) -> None:
+        event.stream.note_data()
+
+    def _on_half_closed(self, event: HalfClosed[ServerCall]) -> None:
+        event.stream.note_end()
+
+    def _on_reset(self, event: StreamReset[ServerCall]) -> None:
+        event.stream.break_off(Trailers(Status.CANCELLED))
+        self.release(event.stream)
+
+    def _on_goaway(self, event: GoAwayReceived) -> None:
+        """The client takes no pushes, which there are none of, and will go by itself."""
+
+    def _on_pong(self, event: PingAcknowledged) -> None:
+        super()._on_pong(event)
+        if event.data == DRAIN_PING:
+            self._drain_pong.set()
+
+    def _on_failure(self, event: ConnectionFailed) -> None:
+        super()._on_failure(event)
+        log.info("connection of %s refused: %s", self.peer, event.reason)

@@ -4,12 +4,9 @@ import math
 from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
-
+from echo.transport.backend import Scope
 from echo.transport.call import Call
-from echo.wire.compression import IDENTITY, accepts
-from echo.wire.head import Request, Response, Trailers
-from echo.wire.message import encode_compressed
+from echo.wire import IDENTITY, Request, Response, Trailers, accepts, encode_compressed
 
 if TYPE_CHECKING:
     from echo.transport.server import ServerSession
@@ -20,31 +17,32 @@ class ServerCall(Call):
 
     Attributes:
         request: Its head.
-        task: The handler's. It is cancelled when the client resets the call or vanishes, and when the server gives the
-            call up.
+        deadline: When it is to be over, on the event loop's clock in seconds; infinity for never.
+        scope: Where its handler runs. It is cancelled when the client resets the call or vanishes, when the deadline
+            passes, and when the server gives the call up. None until the handler is started.
         verdict: What the client is told if the handler is cut short.
         encoding: How messages that are sent may be compressed, for the response's head to say.
     """
 
-    __slots__ = (
-        "_server_connection",
-        "deadline",
-        "encoding",
-        "peer",
-        "request",
-        "task",
-        "verdict",
-    )
+    __slots__ = ("deadline", "encoding", "request", "scope", "verdict")
 
-    def __init__(self, session: "ServerSession", stream_id: int, request: Request) -> None:
-        super().__init__(session, stream_id, request.encoding)
-        self.request = request
-        self.peer = session.peer
-        self._server_connection = session.connection
-        self.deadline = math.inf if request.timeout is None else anyio.current_time() + request.timeout
-        self.task: anyio.TaskHandle[None] | None = None
+    session: "ServerSession"
+    request: Request
+
+    def __init__(
+        self, session: "ServerSession", stream_id: int, max_message_size: int, receive_window: int, send_window: int
+    ) -> None:
+        super().__init__(session, stream_id, max_message_size, receive_window, send_window)
+        self.deadline = math.inf
+        self.scope: Scope | None = None
         self.verdict: Trailers | None = None
         self.encoding = IDENTITY
+
+    def begin(self, request: Request) -> None:
+        """For the session: its head came."""
+        self.request = request
+        if request.timeout is not None:
+            self.deadline = self.session.backend.now() + request.timeout
 
     def compress(self, encoding: str) -> None:
         """Send messages in this encoding, if the client reads it; to be said before the response's head is sent."""
@@ -52,43 +50,45 @@ class ServerCall(Call):
             self.encoding = encoding
             self.encoder = partial(encode_compressed, encoding)
 
-    async def send_response(self, response: Response) -> None:
-        """Send the response's head.
+    async def send_response(self, response: Response, *, hold: bool = False) -> None:
+        """Send the response's head; with ``hold``, together with what follows at once.
 
         Raises:
             StreamTerminatedError: The stream is over.
             LocalProtocolError: The head was already sent.
             ValueError, TypeError: The metadata cannot be sent.
+            GRPCError: RESOURCE_EXHAUSTED: It is more than the client takes.
         """
         if not self.is_open:
             await self._over()
-        self._server_connection.send_response(self.id, response)
-        self._session.wake_writer()
+        self.session.connection.send_response(self, response)
+        if not hold:
+            self.session.flush_soon()
 
     async def finish(self, trailers: Trailers) -> None:
         """End the call with its status after the messages sent so far; waits until they could be sent.
 
         Raises:
-            StreamTerminatedError: The stream is over.
+            StreamTerminatedError: The stream is over, or the peer's window has not opened for ``window_timeout``.
             ValueError, TypeError: The metadata cannot be sent.
         """
         if not self.is_open:
             await self._over()
-        done = self._server_connection.send_trailers(self.id, trailers)
-        self._session.wake_writer()
+        done = self.session.connection.send_trailers(self, trailers)
+        self.session.flush_soon()
         while not done and self.is_open:
-            await self._wait(self._relieved)
+            await self._wait_for_room()
 
     def abort(self, trailers: Trailers) -> None:
         """End the call now, leaving out messages not sent yet. Never waits; does nothing to a call that is over."""
-        self._server_connection.abort(self.id, trailers)
-        self._session.wake_writer()
+        self.session.connection.abort(self, trailers)
+        self.session.flush_soon()
 
     def give_up(self, verdict: Trailers) -> None:
         """Cancel the handler; the client, if there is one, is told the verdict."""
         self.verdict = verdict
-        if self.task is not None:
-            self.task.cancel()
+        if self.scope is not None:
+            self.scope.cancel()
 
     def break_off(self, verdict: Trailers) -> None:
         """The client is gone: cancel the handler."""

@@ -1,40 +1,34 @@
-"""One connection: a reader, a writer, and the table of its calls.
+"""One connection: a reader, a writer, and what they do to its calls.
 
-The reader takes bytes from the stream, has `echo.wire` make events of them and hands each to its call; it never waits
-for a call. The writer is the only one to write: everybody else changes the state of the connection, which needs no
-waiting, and rings for it. It is never cancelled while bytes are on their way, or the peer's HPACK table and ours would
-part; when a connection ends, it is asked to finish and given a moment to.
+The reader takes bytes from the link, has `echo.wire` make events of them and hands each to its call; it never waits
+for a call.
+
+Whoever has produced output sends it: the first to do so after a turn of the reader's or the writer's offers it to the
+kernel at once, which mostly takes all, so that an answer to a message leaves in the very turn that made it. What others
+add in that turn is the writer's, which runs when they have: so a burst leaves in one piece. The writer is also the only
+one to wait, when the kernel is full; until it is through, nobody else sends. It is never cancelled while bytes are on
+their way, or the peer's HPACK table and ours would part.
+
+When a connection ends, the writer is asked to finish. A connection that ends in good order stays until the peer has had
+everything, in whatever time it takes, as long as it takes something; who ended it bounds that. One that failed is given
+a moment.
 """
 
 import math
-import socket
-import ssl
 from abc import ABC, abstractmethod
-from typing import Final, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import anyio
-from anyio.abc import ByteStream, SocketAttribute, SocketStream
-from h2.errors import ErrorCodes
+from anyio.abc import ByteStream, TaskGroup
 
+from echo.transport.backend import current_backend
 from echo.transport.call import Call
 from echo.transport.keepalive import PING_DATA, Keepalive
+from echo.transport.link import LINGER, LinkLostError, link_over
 from echo.transport.peer import Peer
-from echo.transport.signal import Doorbell, Signal
-from echo.wire.connection import Connection
-from echo.wire.events import (
-    ConnectionFailed,
-    DataReceived,
-    Event,
-    PingAcknowledged,
-    SettingsReceived,
-)
-from echo.wire.limits import Limits
-
-CallT = TypeVar("CallT", bound=Call)
-
-READ_SIZE: Final = 64 * 1024
-AT_ONCE: Final = 16 * 1024  # Bytes that the writer sends without making way for other tasks.
-LINGER: Final = 1.0  # Seconds the last bytes of a connection may take.
+from echo.transport.waiting import Doorbell
+from echo.wire import Connection, ConnectionFailed, ErrorCode, Limits, PingAcknowledged, SettingsReceived
 
 
 class Session(ABC):
@@ -42,168 +36,182 @@ class Session(ABC):
 
     Attributes:
         limits: What the connection may occupy.
+        max_unsent: What one call may have waiting to be sent before its sender waits.
         peer: Who is at the other end.
+        backend: What runs it.
         ending: Why the connection ended, for people; empty while it lives.
     """
 
-    connection: Connection
+    connection: Connection[Any]
 
     def __init__(self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None) -> None:
         self.limits = limits
+        self.max_unsent = limits.max_unsent  # Looked at for every message.
         self.peer = Peer(stream)
+        self.backend = current_backend()
         self.ending = ""
-        self._stream = stream
-        raw = stream.extra(SocketAttribute.raw_socket, None) if isinstance(stream, SocketStream) else None
-        self._socket = raw if isinstance(raw, socket.socket) else None  # asyncio has buffers of its own before it.
+        self._link = link_over(stream, limits.write_timeout)
         self._keepalive = keepalive
-        self._bell = Doorbell()
-        self._pong = Signal()
+        self._bell = Doorbell(self.backend.signal())
+        self._unsent = b""  # What the kernel has not taken, for the writer.
+        self._fresh = True  # Nobody has sent anything since the reader or the writer had its turn.
+        self._pong = self.backend.signal()
         self._last_received = anyio.current_time()
         # Cancelled when the connection is to end. Its deadline is what the peer has to complete: first its SETTINGS,
         # later a header block.
         self._reading = anyio.CancelScope(deadline=self._last_received + limits.handshake_timeout)
         self._greeted = False
-        self._writing = anyio.CancelScope()
+        self._linger = LINGER
+        self._tasks: TaskGroup | None = None  # What runs beside the reader, while it does.
+        self._reactions: dict[type, Callable[[Any], None]] = {
+            SettingsReceived: self._on_settings,
+            PingAcknowledged: self._on_pong,
+            ConnectionFailed: self._on_failure,
+        }
 
     async def run(self) -> None:
         """Serve the connection until it ends, from either side, and close the stream.
 
         Ends normally however the connection ends; open calls are told. Cancelling it closes the connection at once.
         """
-        async with self._stream, anyio.create_task_group() as io:
-            io.start_soon(self._write)
-            try:
-                await self._exchange()
-            finally:
-                self._bell.close()
-            io.cancel_scope.deadline = anyio.current_time() + LINGER
+        async with self._link:
+            async with anyio.create_task_group() as io:
+                self._bell.ring()  # For what opens the connection.
+                io.start_soon(self._write)
+                try:
+                    await self._exchange()
+                finally:
+                    self._bell.close()
+                io.cancel_scope.deadline = anyio.current_time() + self._linger
+            if self._linger > LINGER:
+                await self._link.linger()
 
     async def _exchange(self) -> None:
         """Read until the connection ends, then end its calls."""
         try:
             async with anyio.create_task_group() as tasks:
-                if self._keepalive is not None:
-                    tasks.start_soon(self._keep_alive, self._keepalive)
-                with self._reading:
-                    await self._read()
-                if self._reading.cancelled_caught and not self.ending:
-                    self.connection.goaway(
-                        ErrorCodes.ENHANCE_YOUR_CALM if self._greeted else ErrorCodes.SETTINGS_TIMEOUT
-                    )
-                    self._bell.ring()
-                    self.stop(f"the peer completed nothing within {self.limits.handshake_timeout:g} s")
-                tasks.cancel_scope.cancel()
+                self._tasks = tasks
+                try:
+                    self._start_tasks(tasks)
+                    with self._reading:
+                        await self._read()
+                    if self._reading.cancelled_caught and not self.ending:
+                        self._give_up_waiting()
+                    tasks.cancel_scope.cancel()
+                finally:
+                    self._tasks = None
         finally:
             self.stop("the connection was closed")
             self._end_calls()
 
-    def stop(self, reason: str) -> None:
-        """End the connection: what is queued is still sent, open calls end. Only the first reason counts."""
-        self.ending = self.ending or reason
-        self._reading.cancel()
-
-    def wake_writer(self) -> None:
-        """There may be something to send."""
+    def _give_up_waiting(self) -> None:
+        self.connection.goaway(ErrorCode.ENHANCE_YOUR_CALM if self._greeted else ErrorCode.SETTINGS_TIMEOUT)
         self._bell.ring()
+        self.stop(f"the peer completed nothing within {self.limits.handshake_timeout:g} s")
 
-    @abstractmethod
-    def release(self, call: Call) -> None:
-        """The call is over: take it off the table."""
+    def _start_tasks(self, tasks: TaskGroup) -> None:
+        """Start what runs beside the reader, until the connection ends."""
+        if self._keepalive is not None:
+            tasks.start_soon(self._keep_alive, self._keepalive)
 
-    @abstractmethod
-    def _call(self, stream_id: int) -> Call | None:
-        """The call on this stream, if it is still on the table."""
+    def stop(self, reason: str, linger: float = LINGER) -> None:
+        """End the connection: what is queued is still sent, open calls end. Only the first reason counts.
 
-    @abstractmethod
-    def _end_calls(self) -> None:
-        """Tell every call that the connection is gone."""
+        Args:
+            reason: Why, for people.
+            linger: Seconds that sending may take; infinity for as long as the peer takes something.
+        """
+        if not self.ending:
+            self.ending = reason
+            self._linger = linger
+            self._reading.cancel()
 
-    @abstractmethod
-    def _on_event(self, event: Event) -> None:
-        """React to an event that only one of the roles knows."""
+    # Output
+
+    def flush_soon(self) -> None:
+        """There is something to send: send it now, or leave it to the writer with what others add in this turn."""
+        if self._fresh and not self._unsent:
+            self._fresh = False
+            self._flush()
+        else:
+            self._bell.ring()
+
+    def _flush(self) -> None:
+        """Offer the kernel all there is; what it does not take is for the writer."""
+        connection, link = self.connection, self._link
+        while data := connection.take_output():
+            taken = link.send_now(data)
+            if taken < len(data):
+                self._unsent = data[taken:]
+                self._bell.ring()
+                break
+        self._relieve()
+
+    def _relieve(self) -> None:
+        """Tell the calls whose buffers have room again, or that are over."""
+        for call in self.connection.take_relieved():
+            call.note_room()
+
+    async def _write(self) -> None:
+        try:
+            while await self._bell.answer():
+                while self._unsent:
+                    await self._link.send(self._unsent)
+                    self._unsent = b""
+                    self._flush()
+                self._flush()
+                self._fresh = True
+        except LinkLostError as error:
+            self.stop(str(error))
+
+    # Input
 
     async def _read(self) -> None:
-        connection = self.connection
-        stream = self._stream
+        connection, link = self.connection, self._link
         while not self.ending:
             try:
-                data = await stream.receive(READ_SIZE)
-            except anyio.EndOfStream:
+                data = await link.receive()
+            except LinkLostError as error:
+                self.stop(str(error))
+                return
+            if not data:
                 self.stop("the peer closed the connection")
                 return
-            except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-                self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
-                return
-            except ssl.SSLError as error:  # A record that is none, an alert of the peer's.
-                self.stop(f"the connection was lost (TLS: {error.reason or error})")
-                return
-            self._last_received = anyio.current_time()
-            for event in connection.receive(data, self._last_received):
-                if type(event) is DataReceived:
-                    call = self._call(event.stream_id)
-                    if call is not None:
-                        call.feed(event.data)
-                elif type(event) is PingAcknowledged and event.data == PING_DATA:
-                    self._pong.set()
-                elif type(event) is ConnectionFailed:
-                    self.stop(f"the peer broke the protocol: {event.reason}")
-                else:
-                    if type(event) is SettingsReceived:
-                        self._greeted = True
-                    self._on_event(event)
-            self._watch_progress()
-            if connection.has_output:
+            self._take_in(data)
+            del data  # Not to be kept while the peer is silent.
+            if connection.mid_headers or self._reading.deadline != math.inf:
+                self._watch_progress()
+            self._fresh = True
+            if not connection.has_output:
+                self._relieve()
+            elif self._unsent:
                 self._bell.ring()
+            else:
+                self._flush()
+
+    def _take_in(self, data: bytes) -> None:
+        """React to what came; by itself, so that no event outlives it here."""
+        reactions = self._reactions
+        self._last_received = self.backend.now()
+        for event in self.connection.receive(data, self._last_received):
+            reactions[type(event)](event)
 
     def _watch_progress(self) -> None:
         """Give the peer a deadline while it owes us its SETTINGS or the rest of a header block, and none otherwise."""
         if self._greeted and not self.connection.mid_headers:
-            if self._reading.deadline != math.inf:
-                self._reading.deadline = math.inf
+            self._reading.deadline = math.inf
         elif self._reading.deadline == math.inf:
             self._reading.deadline = anyio.current_time() + self.limits.handshake_timeout
 
-    async def _write(self) -> None:
-        with self._writing:
-            await self._write_output()
-        if self._writing.cancelled_caught:
-            self.stop(f"the peer took nothing for {self.limits.write_timeout:g} s")
+    def _on_settings(self, event: SettingsReceived) -> None:  # noqa: ARG002 - like its siblings
+        self._greeted = True
 
-    async def _write_output(self) -> None:
-        connection = self.connection
-        try:
-            while True:
-                data = connection.take_output()
-                for stream_id in connection.take_relieved():
-                    call = self._call(stream_id)
-                    if call is not None:
-                        call.relieve()
-                if not data:
-                    if not await self._bell.answer():
-                        return
-                elif data := self._send_at_once(data):
-                    self._writing.deadline = anyio.current_time() + self.limits.write_timeout
-                    await self._stream.send(data)
-                    self._writing.deadline = math.inf
-        except anyio.EndOfStream:  # TLS tells a writer so, when the reader has found the connection unsound.
-            self.stop("the peer closed the connection")
-        except (anyio.BrokenResourceError, anyio.ClosedResourceError) as error:
-            self.stop(f"the connection was lost ({error.__cause__ or 'reset'})")
-        except ssl.SSLError as error:
-            self.stop(f"the connection was lost (TLS: {error.reason or error})")
+    def _on_pong(self, event: PingAcknowledged) -> None:
+        if event.data == PING_DATA:
+            self._pong.set()
 
-    def _send_at_once(self, data: bytes) -> bytes:
-        """Offer the kernel a little straight away; returns what it has not taken.
-
-        Mostly it takes all. Then there is nothing to wait for, no deadline to set for that, and no trip through the
-        scheduler to make, which every `send` of a stream ends with.
-        """
-        if self._socket is None or len(data) > AT_ONCE:
-            return data
-        try:
-            return data[self._socket.send(data) :]
-        except OSError:
-            return data  # It is full, or there is something wrong with it, which sending in the usual way will tell.
+    def _on_failure(self, event: ConnectionFailed) -> None:
+        self.stop(f"the peer broke the protocol: {event.reason}")
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
         while True:
@@ -212,9 +220,19 @@ class Session(ABC):
                 await anyio.sleep(keepalive.time - silent)
                 continue
             self.connection.ping(PING_DATA)
-            self._bell.ring()
+            self.flush_soon()
             with anyio.move_on_after(keepalive.timeout) as waiting:
                 await self._pong.wait()
             if waiting.cancelled_caught and anyio.current_time() - self._last_received >= keepalive.timeout:
                 self.stop(f"the peer did not answer a PING within {keepalive.timeout:g} s")
                 return
+
+    # For the roles
+
+    @abstractmethod
+    def release(self, call: Call) -> None:
+        """The call is over."""
+
+    @abstractmethod
+    def _end_calls(self) -> None:
+        """Tell every call that the connection is gone."""

@@ -1,1 +1,74 @@
-"""gRPC over HTTP/2 as events and bytes: sans-IO, synchronous, ignorant of any event loop."""
+"""gRPC over HTTP/2 as events and bytes: sans-IO, synchronous, ignorant of any event loop.
+
+Start reading at `echo.wire.connection`.
+"""
+
+from echo.wire.client import ClientConnection, describe_goaway
+from echo.wire.compression import IDENTITY, accepts, known_encoding
+from echo.wire.connection import Connection
+from echo.wire.errors import LocalProtocolError
+from echo.wire.events import (
+    CallEnded,
+    ConnectionFailed,
+    DataReceived,
+    Event,
+    GoAwayReceived,
+    HalfClosed,
+    PingAcknowledged,
+    RequestStarted,
+    ResponseStarted,
+    SettingsReceived,
+    StreamReset,
+)
+from echo.wire.frames import MAX_STREAM_ID, ErrorCode
+from echo.wire.head import CONTENT_TYPE, Request, Response, Trailers
+from echo.wire.limits import Limits
+from echo.wire.message import PREFIX_SIZE, encode_compressed, encode_message
+from echo.wire.metadata import Metadata, MetadataLike, decode_bin, encode_bin, encode_metadata
+from echo.wire.server import ServerConnection
+from echo.wire.state import CLOSED
+from echo.wire.status import GRPCError, Status
+from echo.wire.stream import Stream
+from echo.wire.timeout import decode_timeout
+
+__all__ = [
+    "CLOSED",
+    "CONTENT_TYPE",
+    "IDENTITY",
+    "MAX_STREAM_ID",
+    "PREFIX_SIZE",
+    "CallEnded",
+    "ClientConnection",
+    "Connection",
+    "ConnectionFailed",
+    "DataReceived",
+    "ErrorCode",
+    "Event",
+    "GRPCError",
+    "GoAwayReceived",
+    "HalfClosed",
+    "Limits",
+    "LocalProtocolError",
+    "Metadata",
+    "MetadataLike",
+    "PingAcknowledged",
+    "Request",
+    "RequestStarted",
+    "Response",
+    "ResponseStarted",
+    "ServerConnection",
+    "SettingsReceived",
+    "Status",
+    "Stream",
+    "StreamReset",
+    "Trailers",
+    "accepts",
+    "decode_bin",
+    "decode_timeout",
+    "describe_goaway",
+    "encode_bin",
+    "encode_compressed",
+    "encode_message",
+    "encode_metadata",
+    "known_encoding",
+]

@@ -1,86 +1,151 @@
 """The client's role on a connection: requests go out, responses come in (gRPC over HTTP/2, "Requests")."""
 
-import h2.events as h2_events
-from h2.errors import ErrorCodes
-from h2.exceptions import NoAvailableStreamIDError
+from collections.abc import Sequence
+from typing import Final, TypeVar
 
-from echo.wire.connection import END_STREAM, Connection, Stream, fields_of
-from echo.wire.errors import LocalProtocolError
-from echo.wire.events import CallEnded, Event, ResponseStarted
+from echo.wire.connection import Connection
+from echo.wire.errors import LocalProtocolError, PeerStreamError
+from echo.wire.events import CallEnded, GoAwayReceived, ResponseStarted
+from echo.wire.fields import FieldList, MalformedError, check_response, check_trailers
+from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import Request, Trailers, parse_response, parse_trailers
-from echo.wire.limits import Limits
-from echo.wire.status import Status
+from echo.wire.hpack import ReceivedField
+from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, TRANSITIONS
+from echo.wire.status import Status, status_from_reset
+from echo.wire.stream import END_OF_MESSAGES, Stream
+
+S = TypeVar("S", bound=Stream)
+
+NO_STATUS: Final = Trailers(Status.UNKNOWN, "the server ended the call without a status")
 
 
-class ClientConnection(Connection):
+class ClientConnection(Connection[S]):
     """The client's role: requests go out, responses come in."""
 
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits, client=True)
-        self._translate[h2_events.ResponseReceived] = self._on_response
-        self._translate[h2_events.TrailersReceived] = self._on_trailers
-        self._translate[h2_events.StreamEnded] = self._on_stream_ended
+    _client = True
 
     @property
     def max_streams(self) -> int:
         """How many streams the server allows at once (RFC 9113 §5.1.2)."""
-        return self._h2.remote_settings.max_concurrent_streams
+        return self._out.peer.max_concurrent_streams
 
-    def open(self, request: Request, *, end: bool = False) -> int:
-        """Queue a request's head, with ``end`` as all there is to send; returns the new stream's id.
+    def open(self, request: Request) -> S:
+        """Queue a request's head; gives the new stream.
 
         Raises:
             LocalProtocolError: The connection has no stream ids left.
             ValueError, TypeError: The metadata cannot be sent.
+            GRPCError: RESOURCE_EXHAUSTED: It is more than the server takes.
         """
         fields = request.fields()
-        try:
-            stream_id = self._h2.get_next_available_stream_id()
-        except NoAvailableStreamIDError as error:
-            raise LocalProtocolError(str(error)) from error
-        self._h2.send_fields(stream_id, fields, end=end)
-        stream = self._streams[stream_id] = Stream(stream_id)
-        stream.head_sent = True
-        if end:
-            stream.end = END_STREAM
-        return stream_id
+        self._check_size(fields, "request metadata")
+        stream_id = self._highest + 2 if self._highest else 1
+        if stream_id > MAX_STREAM_ID:
+            raise LocalProtocolError("the connection has no stream ids left")
+        stream = self._open_stream(stream_id)
+        stream.served = True
+        self._out.put_fields(stream, fields)
+        return stream
 
-    def half_close(self, stream_id: int) -> None:
-        """Send nothing more on the stream once its messages are sent.
+    def half_close(self, stream: S) -> None:
+        """Send nothing more on the stream once its messages are sent; END_STREAM goes on DATA, as gRPC asks.
 
         Raises:
             LocalProtocolError: The stream was already half-closed, or is over.
         """
-        stream = self._sending(stream_id)
-        stream.end = END_STREAM
-        if stream.outbound:
-            self._enqueue(stream)
+        self._check_sending(stream)
+        stream.end = END_OF_MESSAGES
+        if stream.unsent.size:
+            self._out.enqueue(stream)
         else:
-            self._send_frame(stream)  # The flag needs no window, so it must not stand in the ring behind those who do.
+            self._out.send_frame(stream)
 
-    def _end(self, stream_id: int, trailers: Trailers) -> Event:
-        """The call has its status: release the stream, resetting what is still open of it."""
-        self._forget(self._streams[stream_id])
-        if not self._h2.streams[stream_id].closed:
-            self._h2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
-        self._h2.forget_if_closed(stream_id)
-        return CallEnded(stream_id, trailers)
+    def _on_end_sent(self, stream: S) -> None:
+        if stream.state == CLOSED:
+            self._close(stream)
 
-    def _on_response(self, event: h2_events.ResponseReceived) -> Event | None:
-        if event.stream_id not in self._streams:
-            return None
-        parsed = parse_response(fields_of(event), ended=event.stream_ended is not None)
+    # Responses
+
+    def _on_fields(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._check_not_idle(stream_id, "HEADERS")
+            if self._closed.ended_by_peer(stream_id):
+                raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS on a stream that is closed")
+            self._charge("HEADERS on a stream that is closed")
+            if ended:
+                self._closed.end(stream_id)
+            return
+        if RECV_HEADERS not in TRANSITIONS[stream.state]:
+            raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
+        try:
+            received = check_trailers(fields) if stream.head_received else check_response(fields)
+            if received.size > (limit := self._limits.max_header_list_size):
+                text = f"response metadata of {received.size} bytes exceeds the limit of {limit}"
+                self._end(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
+            elif stream.head_received:
+                self._receive_trailers(stream, received, ended=ended)
+            else:
+                self._receive_response(stream, received, ended=ended)
+        except MalformedError as error:
+            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from error
+
+    def _receive_trailers(self, stream: S, received: FieldList, *, ended: bool) -> None:
+        if not ended:
+            raise MalformedError("trailers without END_STREAM")
+        self._check_content(stream)
+        stream.step(RECV_END)
+        self._end(stream, parse_trailers(received))
+
+    def _receive_response(self, stream: S, received: FieldList, *, ended: bool) -> None:
+        if received.pseudo[b":status"].startswith(b"1"):
+            # Informational, and of no meaning to gRPC; a final one follows (RFC 9113 §8.1).
+            if ended:
+                raise MalformedError("an informational response with END_STREAM")
+            self._charge("an informational response")
+            return
+        stream.head_received = True
+        stream.content_left = received.content_length
+        if ended:
+            self._check_content(stream)
+            stream.step(RECV_END)
+        parsed = parse_response(received, ended=ended)
         if isinstance(parsed, Trailers):
-            return self._end(event.stream_id, parsed)
-        return ResponseStarted(event.stream_id, parsed)
+            self._end(stream, parsed)
+            return
+        stream.messages.encoding = parsed.encoding
+        self._events.append(ResponseStarted(stream, parsed))
 
-    def _on_trailers(self, event: h2_events.TrailersReceived) -> Event | None:
-        if event.stream_id not in self._streams:
-            return None
-        return self._end(event.stream_id, parse_trailers(fields_of(event)))
+    def _end(self, stream: S, trailers: Trailers, *, unprocessed: bool = False) -> None:
+        """The call has its status: release the stream, resetting what is still open of it."""
+        if stream.state != CLOSED:
+            self._reset(stream, ErrorCode.NO_ERROR if stream.peer_ended else ErrorCode.CANCEL)
+        else:
+            self._close(stream)
+        self._events.append(CallEnded(stream, trailers, unprocessed))
 
-    def _on_stream_ended(self, event: h2_events.StreamEnded) -> Event | None:
-        if event.stream_id not in self._streams:
-            self._h2.forget_if_closed(event.stream_id)
-            return None
-        return self._end(event.stream_id, Trailers(Status.UNKNOWN, "the server ended the call without a status"))
+    def _on_peer_ended(self, stream: S) -> None:
+        self._end(stream, NO_STATUS)
+
+    def _on_reset(self, stream: S, error_code: int) -> None:
+        trailers = Trailers(status_from_reset(error_code), f"the call was reset ({describe_code(error_code)})")
+        # RFC 9113 §8.7: a stream that is refused was not processed in any way.
+        self._events.append(CallEnded(stream, trailers, unprocessed=error_code == ErrorCode.REFUSED_STREAM))
+
+    def _on_broken(self, stream: S, error: PeerStreamError) -> None:
+        text = f"the server broke the protocol: {error.reason}"
+        self._events.append(CallEnded(stream, Trailers(Status.INTERNAL, text)))
+
+    def _on_goaway(self, event: GoAwayReceived) -> None:
+        """Streams above the last that the server names were not processed (RFC 9113 §6.8)."""
+        trailers = Trailers(Status.UNAVAILABLE, describe_goaway(event))
+        for stream in [stream for stream in self.streams.values() if stream.id > event.last_stream_id]:
+            self._close(stream, reset=True)
+            self._events.append(CallEnded(stream, trailers, unprocessed=True))
+
+
+def describe_goaway(event: GoAwayReceived) -> str:
+    """Why the server takes no more calls, for people."""
+    debug = event.debug_data[:200].decode("utf-8", "replace")
+    why = ", ".join(filter(None, [describe_code(event.error_code) if event.error_code else "", debug]))
+    return "the server is going away" + (f" ({why})" if why else "")

@@ -1,74 +1,81 @@
-"""What `echo.wire.connection.Connection.receive` reports: small frozen dataclasses, named in gRPC's and HTTP/2's terms.
+"""What `echo.wire.connection.Connection.receive` reports: small dataclasses, named in gRPC's and HTTP/2's terms.
 
-An event about a stream carries its ``stream_id``. After `CallEnded` or `StreamReset` no further event names that
-stream; after `ConnectionFailed` no further event comes at all.
+An event about a call carries its ``stream``. After `CallEnded` or `StreamReset` no further event names that stream;
+after `ConnectionFailed` no further event comes at all. Nobody changes an event (see `echo.wire.head` on frozen ones).
 """
 
 from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
 from echo.wire.head import Request, Response, Trailers
+from echo.wire.stream import Stream
+
+S = TypeVar("S", bound=Stream)
 
 
-@dataclass(frozen=True, slots=True)
-class RequestStarted:
+@dataclass(slots=True)
+class RequestStarted(Generic[S]):
     """Server side: a well-formed gRPC request opened a stream (gRPC over HTTP/2, "Requests")."""
 
-    stream_id: int
+    stream: S
     request: Request
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseStarted:
+@dataclass(slots=True)
+class ResponseStarted(Generic[S]):
     """Client side: the response headers came; messages and trailers follow."""
 
-    stream_id: int
+    stream: S
     response: Response
 
 
-@dataclass(frozen=True, slots=True)
-class CallEnded:
-    """Client side: the call has its status, from trailers or from a trailers-only response."""
+@dataclass(slots=True)
+class CallEnded(Generic[S]):
+    """Client side: the call has its status, from trailers, or from whatever else ended it.
 
-    stream_id: int
+    ``unprocessed`` tells that the server has not done anything about it (RFC 9113 §8.7, §6.8).
+    """
+
+    stream: S
     trailers: Trailers
+    unprocessed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class DataReceived:
-    """Bytes of length-prefixed messages, cut anywhere. They count against the stream's window until acknowledged."""
+@dataclass(slots=True)
+class DataReceived(Generic[S]):
+    """Bytes of messages came; `Connection.next_message` gives what is complete of them."""
 
-    stream_id: int
-    data: bytes
+    stream: S
 
 
-@dataclass(frozen=True, slots=True)
-class HalfClosed:
+@dataclass(slots=True)
+class HalfClosed(Generic[S]):
     """Server side: the client will send no more messages (END_STREAM)."""
 
-    stream_id: int
+    stream: S
 
 
-@dataclass(frozen=True, slots=True)
-class StreamReset:
-    """The stream is gone, by the peer's RST_STREAM or because the peer broke the stream's rules (RFC 9113 §5.4.2)."""
+@dataclass(slots=True)
+class StreamReset(Generic[S]):
+    """Server side: the stream is gone, by the client's RST_STREAM or because it broke the stream's rules."""
 
-    stream_id: int
+    stream: S
     error_code: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SettingsReceived:
     """The peer's SETTINGS are in force; its stream limit may have changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class PingAcknowledged:
     """The peer answered our PING; ``data`` is the eight bytes we sent (RFC 9113 §6.7)."""
 
     data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class GoAwayReceived:
     """The peer takes no streams above ``last_stream_id``; those at or below it go on (RFC 9113 §6.8)."""
 
@@ -77,7 +84,7 @@ class GoAwayReceived:
     debug_data: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ConnectionFailed:
     """The peer broke the connection's rules (RFC 9113 §5.4.1). A GOAWAY lies in the output; then close."""
 
@@ -85,13 +92,13 @@ class ConnectionFailed:
     reason: str
 
 
-Event = (
-    RequestStarted
-    | ResponseStarted
-    | CallEnded
-    | DataReceived
-    | HalfClosed
-    | StreamReset
+Event: TypeAlias = (
+    RequestStarted[S]
+    | ResponseStarted[S]
+    | CallEnded[S]
+    | DataReceived[S]
+    | HalfClosed[S]
+    | StreamReset[S]
     | SettingsReceived
     | PingAcknowledged
     | GoAwayReceived

@@ -1,18 +1,21 @@
 """The header lists of a gRPC call: request, response and trailers (gRPC over HTTP/2, "Requests" and "Responses").
 
-Each is a small class with two ways: ``fields()`` gives the list for HPACK, ``parse_*`` takes one that came. Lists are
-pairs of strings in latin-1, as `echo.wire.http2` hands them over. What cannot be a gRPC message is reported as
-`Rejected` to a server, which answers, or as a `Trailers` with the right status to a client, whose call has ended.
+Each is a small class with two ways: ``fields()`` gives the list for HPACK, ``parse_*`` takes one that came and is
+well-formed HTTP/2 (`echo.wire.fields`). Nobody changes one once it is made; they are not frozen only because that
+triples what making one costs, and each call makes three. What cannot be a gRPC message is reported as `Rejected` to a
+server, which answers, or as a `Trailers` with the right status to a client, whose call has ended.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from platform import python_implementation, python_version
+from sys import intern
 from typing import Final
 
 from multidict import MultiDict
 
 from echo.wire.compression import ACCEPT_ENCODING, IDENTITY, SUPPORTED
+from echo.wire.fields import FieldList
+from echo.wire.hpack import Field
 from echo.wire.metadata import Metadata, decode_bin, decode_metadata, encode_bin, encode_metadata
 from echo.wire.status import (
     Status,
@@ -23,31 +26,50 @@ from echo.wire.status import (
 )
 from echo.wire.timeout import decode_timeout, encode_timeout
 
-Fields = Sequence[tuple[str, str]]
-
 CONTENT_TYPE: Final = "application/grpc"
 # Peers refuse header lists above 8 or 16 KiB. A character is at most twelve of those bytes, but in most texts one.
 MAX_STATUS_MESSAGE: Final = 1_024
 USER_AGENT: Final = f"grpc-python-echo/0.1.0 ({python_implementation().lower()}/{python_version()})"
 
+_POST: Final = (b":method", b"POST")
+_TE: Final = (b"te", b"trailers")
+_CONTENT_TYPE: Final = (b"content-type", CONTENT_TYPE.encode())
+_ACCEPT_ENCODING: Final = (b"grpc-accept-encoding", ACCEPT_ENCODING.encode())
+_OK: Final = (b":status", b"200")
+_SUPPORTED: Final = {encoding.encode(): encoding for encoding in SUPPORTED}
+_IDENTITY: Final = IDENTITY.encode()
+
 
 class Rejected(Exception):
-    """A request that is no gRPC call we can serve. ``fields`` is the whole answer, to be sent with END_STREAM."""
+    """A request that cannot be served.
 
-    def __init__(self, reason: str, fields: list[tuple[str, str]]) -> None:
-        super().__init__(reason)
+    Attributes:
+        fields: The head of the answer. If there is no ``body``, all of it.
+        body: For requests that are no gRPC: what the people behind them may read.
+    """
+
+    def __init__(self, fields: list[Field], body: bytes = b"") -> None:
+        super().__init__()
         self.fields = fields
+        self.body = body
 
 
-def _rejected(http_status: int, status: Status, message: str) -> Rejected:
-    trailers = Trailers(status, message).fields(with_head=False)
-    head = [(":status", str(http_status)), ("content-type", CONTENT_TYPE)]
-    return Rejected(message, [*head, ("grpc-accept-encoding", ACCEPT_ENCODING), *trailers])
+def _not_grpc(method: bytes, http_status: int, code: Status, text: str) -> Rejected:
+    """An answer in plain HTTP, which means something to a browser, to curl, and by ``grpc-status`` to a gRPC client."""
+    status = (b"grpc-status", b"%d" % code.value)
+    message = (b"grpc-message", encode_status_message(text))
+    head = [(b":status", b"%d" % http_status), (b"content-type", b"text/plain; charset=utf-8"), status, message]
+    return Rejected(head, b"" if method == b"HEAD" else f"This port speaks gRPC: {text}.\n".encode())
 
 
-@dataclass(frozen=True, slots=True)
+def _refused(status: Status, message: str) -> Rejected:
+    """A call in gRPC that cannot be served: a Trailers-Only response."""
+    return Rejected(Trailers(status, message).fields(with_head=True))
+
+
+@dataclass(slots=True)
 class Request:
-    """The head of a call. One that came may stand for many calls with the same head: do not change its metadata.
+    """The head of a call.
 
     Attributes:
         path: ``/package.Service/Method``.
@@ -71,98 +93,102 @@ class Request:
     content_type: str = CONTENT_TYPE
     accept_encoding: str = ""
 
-    def fields(self) -> list[tuple[str, str]]:
+    def fields(self) -> list[Field]:
         """The header list, pseudo-header fields first, ``grpc-timeout`` straight after them as the spec orders it.
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
         """
         fields = [
-            (":method", "POST"),
-            (":scheme", self.scheme),
-            (":path", self.path),
-            (":authority", self.authority),
+            _POST,
+            (b":scheme", self.scheme.encode()),
+            (b":path", self.path.encode()),
+            (b":authority", self.authority.encode()),
         ]
         if self.timeout is not None:
-            fields.append(("grpc-timeout", encode_timeout(self.timeout)))
-        fields += [
-            ("te", "trailers"),
-            ("content-type", self.content_type),
-            ("user-agent", self.user_agent or USER_AGENT),
-            ("grpc-accept-encoding", ACCEPT_ENCODING),
-        ]
+            fields.append((b"grpc-timeout", encode_timeout(self.timeout).encode()))
+        fields += (
+            _TE,
+            (b"content-type", self.content_type.encode()),
+            (b"user-agent", (self.user_agent or USER_AGENT).encode()),
+            _ACCEPT_ENCODING,
+        )
         if self.encoding != IDENTITY:
-            fields.append(("grpc-encoding", self.encoding))
+            fields.append((b"grpc-encoding", self.encoding.encode()))
         if self.metadata:
             fields += encode_metadata(self.metadata)
         return fields
 
 
-def parse_request(fields: Fields) -> Request:
+def parse_request(received: FieldList) -> Request:
     """Read a request's header list.
 
     Raises:
         Rejected: With the answer to give: HTTP 405 or 415 for what is no gRPC at all (gRPC over HTTP/2, "Requests"),
-            a trailers-only response for gRPC that cannot be served.
+            a Trailers-Only response for gRPC that cannot be served.
     """
-    names = dict(fields)
-    if names.get(":method") != "POST":
-        raise _rejected(405, Status.INTERNAL, "gRPC calls use the method POST")
-    content_type = names.get("content-type", "")
-    if not _is_grpc(content_type):
-        raise _rejected(415, Status.UNKNOWN, f"content-type {content_type!r} is not {CONTENT_TYPE}")
-    encoding = names.get("grpc-encoding", IDENTITY)
-    if encoding not in SUPPORTED:
-        raise _rejected(200, Status.UNIMPLEMENTED, f"grpc-encoding {encoding!r} is not supported")
+    pseudo = received.pseudo
+    names = received.own
+    method = pseudo[b":method"]
+    if method != b"POST":
+        raise _not_grpc(method, 405, Status.INTERNAL, "calls use the method POST")
+    content_type = names.get(b"content-type", b"").decode("latin-1")
+    subtype = "" if content_type == CONTENT_TYPE else _message_format(content_type)
+    if subtype is None:
+        raise _not_grpc(method, 415, Status.UNKNOWN, f"content-type {content_type[:64]!r} is not {CONTENT_TYPE}")
+    if subtype not in ("", "proto"):
+        raise _refused(Status.UNIMPLEMENTED, f"messages in the format {subtype[:64]!r} are not supported")
+    encoding = _SUPPORTED.get(names.get(b"grpc-encoding", _IDENTITY))
+    if encoding is None:
+        asked = names[b"grpc-encoding"][:64].decode("latin-1")
+        raise _refused(Status.UNIMPLEMENTED, f"grpc-encoding {asked!r} is not supported")
+    timeout = names.get(b"grpc-timeout")
+    user_agent = names.get(b"user-agent")
     try:
-        timeout = decode_timeout(names["grpc-timeout"]) if "grpc-timeout" in names else None
-        metadata = decode_metadata(fields)
+        # Interned, since idle streams that are alike would each hold what is the same for all.
+        return Request(
+            intern(pseudo[b":path"].decode("latin-1")),
+            intern(pseudo[b":scheme"].decode("latin-1")),
+            intern(pseudo.get(b":authority", b"").decode("latin-1")),
+            None if timeout is None else decode_timeout(timeout.decode("latin-1")),
+            decode_metadata(received.custom),
+            encoding,
+            None if user_agent is None else intern(user_agent.decode("latin-1")),
+            intern(content_type),
+            intern(names.get(b"grpc-accept-encoding", b"").decode("latin-1")),
+        )
     except ValueError as error:
-        raise _rejected(200, Status.INTERNAL, str(error)) from error
-    return Request(
-        path=names.get(":path", ""),
-        scheme=names.get(":scheme", "http"),
-        authority=names.get(":authority", ""),
-        timeout=timeout,
-        metadata=metadata,
-        encoding=encoding,
-        user_agent=names.get("user-agent"),
-        content_type=content_type,
-        accept_encoding=names.get("grpc-accept-encoding", ""),
-    )
+        raise _refused(Status.INTERNAL, str(error)) from error
 
 
-def _is_grpc(content_type: str) -> bool:
-    # Bare, or with the one message format we speak; parameters may follow.
-    return content_type.partition(";")[0].strip() in (CONTENT_TYPE, CONTENT_TYPE + "+proto")
+def _message_format(content_type: str) -> str | None:
+    """What stands behind ``application/grpc+``; None if it is no gRPC (which ``application/grpc-web`` is not)."""
+    media_type, _, subtype = content_type.partition(";")[0].strip().lower().partition("+")
+    return subtype if media_type == CONTENT_TYPE else None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Response:
     """The head of a server's answer: initial metadata, and how compressed messages are compressed."""
 
     metadata: Metadata = field(default_factory=MultiDict)
     encoding: str = IDENTITY
 
-    def fields(self) -> list[tuple[str, str]]:
+    def fields(self) -> list[Field]:
         """The header list.
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
         """
-        fields = [
-            (":status", "200"),
-            ("content-type", CONTENT_TYPE),
-            ("grpc-accept-encoding", ACCEPT_ENCODING),
-        ]
+        fields = [_OK, _CONTENT_TYPE, _ACCEPT_ENCODING]
         if self.encoding != IDENTITY:
-            fields.append(("grpc-encoding", self.encoding))
+            fields.append((b"grpc-encoding", self.encoding.encode()))
         if self.metadata:
             fields += encode_metadata(self.metadata)
         return fields
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Trailers:
     """How a call ended.
 
@@ -180,67 +206,70 @@ class Trailers:
     metadata: Metadata = field(default_factory=MultiDict)
     head_only: bool = False
 
-    def fields(self, *, with_head: bool) -> list[tuple[str, str]]:
+    def fields(self, *, with_head: bool) -> list[Field]:
         """The header list; ``with_head`` where no response head went before ("Trailers-Only").
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
         """
-        fields = Response().fields() if with_head else []
-        fields.append(("grpc-status", str(self.status.value)))
+        fields: list[Field] = [_OK, _CONTENT_TYPE, _ACCEPT_ENCODING] if with_head else []
+        fields.append((b"grpc-status", b"%d" % self.status.value))
         if self.message:
-            fields.append(("grpc-message", encode_status_message(self.message[:MAX_STATUS_MESSAGE])))
+            fields.append((b"grpc-message", encode_status_message(self.message[:MAX_STATUS_MESSAGE])))
         if self.details is not None:
-            fields.append(("grpc-status-details-bin", encode_bin(self.details)))
+            fields.append((b"grpc-status-details-bin", encode_bin(self.details)))
         if self.metadata:
             fields += encode_metadata(self.metadata)
         return fields
 
 
-def parse_response(fields: Fields, *, ended: bool) -> Response | Trailers:
+def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
     """Read the first header list of a response: its head, or trailers alone if the call is over with it."""
-    names = dict(fields)
-    http_status = names.get(":status", "")
-    if "grpc-status" in names and ended:
-        return _trailers(fields, names, head_only=True)
-    if http_status != "200":
-        known = len(http_status) == 3 and http_status.isascii() and http_status.isdigit()  # RFC 9110 §15
-        status = status_from_http(int(http_status)) if known else Status.UNKNOWN
-        return Trailers(status, f"the server answered HTTP {http_status[:20]}", head_only=True)
-    content_type = names.get("content-type", "")
-    if not _is_grpc(content_type):
-        return Trailers(Status.UNKNOWN, f"the server answered with content-type {content_type!r}", head_only=True)
+    names = received.own
+    http_status = received.pseudo[b":status"]
+    if b"grpc-status" in names and ended:
+        return _trailers(received, names, head_only=True)
+    if http_status != b"200":
+        code = int(http_status)
+        return Trailers(status_from_http(code), f"the server answered HTTP {code}", head_only=True)
+    content_type = names.get(b"content-type", b"").decode("latin-1")
+    if content_type != CONTENT_TYPE and _message_format(content_type) is None:
+        return Trailers(Status.UNKNOWN, f"the server answered with content-type {content_type[:64]!r}", head_only=True)
     if ended:
         return Trailers(Status.UNKNOWN, "the server ended the call without a status", head_only=True)
-    encoding = names.get("grpc-encoding", IDENTITY)
-    if encoding not in SUPPORTED:
-        return Trailers(Status.INTERNAL, f"the server compresses by {encoding!r}, which is not supported")
+    encoding = _SUPPORTED.get(names.get(b"grpc-encoding", _IDENTITY))
+    if encoding is None:
+        asked = names[b"grpc-encoding"][:64].decode("latin-1")
+        return Trailers(Status.INTERNAL, f"the server compresses by {asked!r}, which is not supported")
     try:
-        return Response(decode_metadata(fields), encoding)
+        return Response(decode_metadata(received.custom), encoding)
     except ValueError as error:
         return Trailers(Status.INTERNAL, str(error), head_only=True)
 
 
-def parse_trailers(fields: Fields) -> Trailers:
+def parse_trailers(received: FieldList) -> Trailers:
     """Read the header list that ends a response."""
-    names = dict(fields)
-    if "grpc-status" not in names:
+    names = received.own
+    if b"grpc-status" not in names:
         return Trailers(Status.UNKNOWN, "the server ended the call without a status")
-    return _trailers(fields, names, head_only=False)
+    return _trailers(received, names, head_only=False)
 
 
-def _trailers(fields: Fields, names: dict[str, str], *, head_only: bool) -> Trailers:
-    status = parse_status(names["grpc-status"])
-    message = names.get("grpc-message")
-    details = names.get("grpc-status-details-bin")
+def _trailers(received: FieldList, names: dict[bytes, bytes], *, head_only: bool) -> Trailers:
+    status = parse_status(names[b"grpc-status"].strip(b" \t"))
+    octets = names.get(b"grpc-message")
+    details = names.get(b"grpc-status-details-bin")
+    message = None if octets is None else decode_status_message(octets.strip(b" \t"))
     try:
         return Trailers(
             status,
-            None if message is None else decode_status_message(message),
-            None if details is None else decode_bin(details),
-            decode_metadata(fields),
+            message,
+            None if details is None else decode_bin(details.strip(b" \t")),
+            decode_metadata(received.custom),
             head_only,
         )
     except ValueError as error:
-        # The status itself is sound; what came along is not. A wrong "OK" would hide that.
-        return Trailers(Status.INTERNAL if status is Status.OK else status, str(error), head_only=head_only)
+        # A sound status stands, and what the server says of it; a wrong "OK" would hide what came along with it.
+        if status is Status.OK:
+            return Trailers(Status.INTERNAL, str(error), head_only=head_only)
+        return Trailers(status, message or str(error), head_only=head_only)

@@ -25,7 +25,8 @@ class Limits:
         max_unsent: What one stream may have waiting to be sent before its sender waits.
         max_output: What a connection may have waiting for the socket before streams stop adding to it.
         handshake_timeout: How long a peer may take to begin to speak HTTP/2, and to complete a header block.
-        write_timeout: How long a peer may take no bytes at all while there are some for it.
+        write_timeout: How long the kernel may take no byte for the peer while there are some.
+        window_timeout: How long a call that has something to send may wait for the peer's windows to open.
         flood_burst: How many frames of the kinds that floods are made of may come at once: resets of calls that have
             not been answered, PING, SETTINGS, PRIORITY, unknown frames, empty DATA, DATA on streams that are over.
         flood_rate: How many of them a second may come for ever.
@@ -45,6 +46,7 @@ class Limits:
     max_output: int = 256 * KIB
     handshake_timeout: float = 20.0
     write_timeout: float = 20.0
+    window_timeout: float = 300.0
     flood_burst: int = 1_000
     flood_rate: float = 100.0
     min_ping_interval: float = 300.0

@@ -3,10 +3,8 @@
 Theory of operation
 -------------------
 Each message is a flag (one byte: 1 if compressed, else 0), a length (four bytes, big-endian) and as many bytes. DATA
-frames cut this run of bytes wherever they like, so `MessageDecoder` gathers them in one buffer and is in one of two
-states:
-
-    PREFIX  --the 5 bytes are there and sound-->  BODY  --the length is there-->  (a message)  PREFIX
+frames cut this run of bytes wherever they like. `MessageDecoder` is asked for messages and looks at the prefix of the
+next one each time, so that it has no state but the bytes.
 
 The prefix is judged the moment it is there. A message that is too large, or compressed in a way nobody has announced,
 is refused before a byte of its body is waited for. Nothing is parsed until a message is asked for; what then lies in
@@ -16,7 +14,6 @@ Errors are final. The place where the next message would begin is lost with the 
 lets go of its buffer and answers every further question with the same error.
 """
 
-import enum
 import struct
 from typing import Final
 
@@ -56,11 +53,6 @@ def encode_compressed(encoding: str, payload: bytes) -> bytes:
     return encode_message(payload)
 
 
-class _State(enum.Enum):
-    PREFIX = enum.auto()
-    BODY = enum.auto()
-
-
 class MessageDecoder:
     """Takes the bytes of one direction of one stream, gives the messages in them.
 
@@ -71,31 +63,41 @@ class MessageDecoder:
             included, and those dropped. What it grew by may be returned to the sender's window (RFC 9113 §6.9).
     """
 
-    __slots__ = ("_buffer", "_closed", "_failure", "_limit", "_needed", "_state", "consumed", "encoding")
+    __slots__ = ("_at", "_buffer", "_closed", "_failure", "_limit", "consumed", "encoding")
 
     def __init__(self, max_message_size: int, encoding: str | None = None) -> None:
         self.encoding = encoding
         self.consumed = 0
         self._limit = max_message_size
-        # Deleting at the front of a bytearray moves its start and copies only when half of it is empty, appending
-        # copies only when an eighth more is needed: neither is quadratic.
-        self._buffer = bytearray()
-        self._state = _State.PREFIX
-        self._needed = PREFIX_SIZE  # Bytes the buffer must hold for the next step.
+        # What came, as it came, as long as it holds whole messages; gathered in a bytearray where it does not. That
+        # moves its start when the front is deleted, and copies when an eighth more is needed: neither is quadratic.
+        self._buffer: bytes | bytearray = b""
+        self._at = 0  # Where the next message begins in it.
         self._closed = False
         self._failure: GRPCError | None = None
 
     @property
     def buffered(self) -> int:
         """How many bytes are held: all that were fed, less ``consumed``."""
-        return len(self._buffer)
+        return len(self._buffer) - self._at
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to be given out any more, and nothing wrong."""
+        return not self._buffer and self._failure is None
 
     def feed(self, data: bytes) -> None:
         """Add what came. After `close` or an error it is dropped, and counts as consumed."""
+        buffer = self._buffer
         if self._closed or self._failure is not None:
             self.consumed += len(data)
+        elif not buffer:
+            self._buffer = data
         else:
-            self._buffer += data
+            if not isinstance(buffer, bytearray):
+                buffer = self._buffer = bytearray(memoryview(buffer)[self._at :])
+                self._at = 0
+            buffer += data
 
     def close(self) -> None:
         """The peer sends no more (END_STREAM). The messages already here can still be taken."""
@@ -109,49 +111,45 @@ class MessageDecoder:
                 decompressed. INTERNAL if the flag is neither 0 nor 1, if a message is compressed though no encoding
                 was announced, if decompressing fails, or if the stream ended inside a message. Once raised, always.
         """
-        buffer = self._buffer
-        if self._state is _State.PREFIX and len(buffer) >= PREFIX_SIZE:
-            flag, size = _PREFIX.unpack_from(buffer)
-            end = PREFIX_SIZE + size
-            if flag == _PLAIN and size <= self._limit and len(buffer) >= end:
-                # The most frequent case at once: both steps, without the state between.
-                message = bytes(memoryview(buffer)[PREFIX_SIZE:end])
-                del buffer[:end]
-                self.consumed += end
-                return message
-            self._read_prefix(flag, size)
-        if len(buffer) >= self._needed:
-            return self._take_body()
-        self._check_end()
+        buffer, at = self._buffer, self._at
+        held = len(buffer)
+        if held - at >= PREFIX_SIZE:
+            flag, size = _PREFIX.unpack_from(buffer, at)
+            if flag or size > self._limit:
+                self._judge(flag, size)
+            start = at + PREFIX_SIZE
+            end = start + size
+            if end <= held:
+                message = buffer[start:end]
+                self.consumed += end - at
+                if end == held:
+                    self._buffer, self._at = b"", 0
+                elif isinstance(buffer, bytearray):
+                    del buffer[:end]
+                elif 2 * end > held:  # What is done with is not to be held for the sake of less.
+                    self._buffer, self._at = buffer[end:], 0
+                else:
+                    self._at = end
+                return self._inflate(bytes(message)) if flag else bytes(message)
+        if self._closed or self._failure is not None:
+            self._check_end()
         return None
 
-    def _read_prefix(self, flag: int, size: int) -> None:
-        if flag != _PLAIN:
-            if flag != _COMPRESSED:
-                raise self._fail(Status.INTERNAL, f"message with the unknown flag {flag}")
-            if self.encoding is None or self.encoding == "identity":
-                raise self._fail(Status.INTERNAL, "compressed message without grpc-encoding")
+    def _judge(self, flag: int, size: int) -> None:
+        """Look at a prefix that is not the most usual one, before anything of its message is waited for."""
+        if flag not in (_PLAIN, _COMPRESSED):
+            raise self._fail(Status.INTERNAL, f"message with the unknown flag {flag}")
+        if flag and (self.encoding is None or self.encoding == "identity"):
+            raise self._fail(Status.INTERNAL, "compressed message without grpc-encoding")
         if size > self._limit:
             raise self._fail(Status.RESOURCE_EXHAUSTED, f"message of {size} bytes exceeds the limit of {self._limit}")
-        self._state = _State.BODY
-        self._needed = PREFIX_SIZE + size
 
-    def _take_body(self) -> bytes:
-        buffer = self._buffer
-        compressed = buffer[0] == _COMPRESSED
-        # One copy, and the views are gone by the next line, where they would keep the buffer from shrinking.
-        message = bytes(memoryview(buffer)[PREFIX_SIZE : self._needed])
-        del buffer[: self._needed]
-        self.consumed += self._needed
-        self._state = _State.PREFIX
-        self._needed = PREFIX_SIZE
-        if compressed:
-            assert self.encoding is not None  # The prefix was not let through without.
-            try:
-                message = decompress(self.encoding, message, self._limit)
-            except GRPCError as error:
-                raise self._fail(error.status, error.message) from error
-        return message
+    def _inflate(self, message: bytes) -> bytes:
+        assert self.encoding is not None  # The prefix was not let through without.
+        try:
+            return decompress(self.encoding, message, self._limit)
+        except GRPCError as error:
+            raise self._fail(error.status, error.message) from error
 
     def _check_end(self) -> None:
         """Nothing can be given out now: raise if nothing ever will, in the middle of something."""
@@ -162,8 +160,7 @@ class MessageDecoder:
 
     def _fail(self, status: Status, text: str | None) -> GRPCError:
         """Make this the decoder's answer from now on."""
-        self.consumed += len(self._buffer)
-        self._buffer.clear()
-        self._needed = PREFIX_SIZE  # Never to be reached again: the buffer stays empty.
+        self.consumed += self.buffered
+        self._buffer, self._at = b"", 0
         self._failure = GRPCError(status, text)
         return self._failure

@@ -13,6 +13,8 @@ from typing import Final, TypeAlias
 
 from multidict import MultiDict
 
+from echo.wire.hpack import Field
+
 MetadataLike: TypeAlias = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
 Metadata: TypeAlias = MultiDict[str | bytes]
 
@@ -22,23 +24,23 @@ _TEXT: Final = re.compile(r"[ -~]*")
 _RESERVED: Final = frozenset(
     {
         # Set by gRPC itself.
-        "te",
-        "content-type",
-        "user-agent",
+        b"te",
+        b"content-type",
+        b"user-agent",
         # They speak of the connection, not of the call, and make a message malformed (RFC 9113 §8.2.2).
-        "connection",
-        "proxy-connection",
-        "keep-alive",
-        "transfer-encoding",
-        "upgrade",
+        b"connection",
+        b"proxy-connection",
+        b"keep-alive",
+        b"transfer-encoding",
+        b"upgrade",
         # Valid in HTTP/2, but only when they agree with :authority and the DATA frames (RFC 9113 §8.3.1, §8.1.1).
-        "host",
-        "content-length",
+        b"host",
+        b"content-length",
     }
 )
 
 
-def encode_metadata(metadata: MetadataLike) -> list[tuple[str, str]]:
+def encode_metadata(metadata: MetadataLike) -> list[Field]:
     """Make header fields of an application's metadata, in its order; a repeated key gives repeated fields.
 
     Args:
@@ -55,61 +57,58 @@ def encode_metadata(metadata: MetadataLike) -> list[tuple[str, str]]:
             raise TypeError(f"metadata key {key!r} is not a str")
         if not _KEY.fullmatch(key):
             raise ValueError(f"metadata key {key!r} has characters other than 0-9 a-z _ . -")
-        if _is_reserved(key):
+        name = key.encode()
+        if name in _RESERVED or key.startswith("grpc-"):
             raise ValueError(f"metadata key {key!r} is reserved")
         # The values stay out of the messages: they may be secrets, and messages end up in logs.
         if key.endswith("-bin"):
             if not isinstance(value, bytes):
                 raise TypeError(f"metadata value of {key!r} must be bytes, not {type(value).__name__}")
-            fields.append((key, encode_bin(value)))
+            fields.append((name, encode_bin(value)))
         else:
             if not isinstance(value, str):
                 raise TypeError(f"metadata value of {key!r} must be str, not {type(value).__name__}")
             if not _TEXT.fullmatch(value):
                 raise ValueError(f"metadata value of {key!r} has characters other than printable ASCII")
-            fields.append((key, value.strip(" ")))
+            fields.append((name, value.strip(" ").encode()))
     return fields
 
 
-def decode_metadata(headers: Iterable[tuple[str, str]]) -> Metadata:
-    """Read an application's metadata off a header list, leaving out pseudo-headers and reserved names.
+def decode_metadata(fields: Iterable[Field]) -> Metadata:
+    """Read an application's metadata: the fields that neither HTTP/2 nor gRPC has a use for (`FieldList.custom`).
 
     A ``-bin`` field may hold several values with commas between them (gRPC over HTTP/2, "Requests"); they come apart.
+    Blanks around a value are no part of it. Octets that are not ASCII come as the characters of latin-1.
 
     Raises:
         ValueError: A ``-bin`` field is not base64.
     """
     metadata: Metadata = MultiDict()
-    for key, value in headers:
-        if key[:1] == ":" or _is_reserved(key):
+    for octets, value in fields:
+        name = octets.decode("latin-1")
+        if not name.endswith("-bin"):
+            metadata.add(name, value.strip(b" \t").decode("latin-1"))
             continue
-        if not key.endswith("-bin"):
-            metadata.add(key, value)
-            continue
-        for item in value.split(","):
+        for item in value.split(b","):
             try:
-                metadata.add(key, decode_bin(item.strip(" \t")))
+                metadata.add(name, decode_bin(item.strip(b" \t")))
             except ValueError as error:
-                raise ValueError(f"metadata value of {key!r} is not base64") from error
+                raise ValueError(f"metadata value of {name!r} is not base64") from error
     return metadata
 
 
-def encode_bin(value: bytes) -> str:
+def encode_bin(value: bytes) -> bytes:
     """Octets in base64 without padding, the form senders should use (gRPC over HTTP/2, "Requests")."""
-    return b64encode(value).rstrip(b"=").decode("ascii")
+    return b64encode(value).rstrip(b"=")
 
 
-def decode_bin(value: str) -> bytes:
+def decode_bin(value: bytes) -> bytes:
     """Octets from a single base64 value, padded or not.
 
     Raises:
         ValueError: It is neither.
     """
     missing = -len(value) % 4
-    if missing and "=" in value:
+    if missing and b"=" in value:
         raise ValueError("base64 with wrong padding")
-    return a2b_base64(value + "=" * missing, strict_mode=True)
-
-
-def _is_reserved(key: str) -> bool:
-    return key in _RESERVED or key.startswith("grpc-")
+    return a2b_base64(value + b"=" * missing, strict_mode=True)

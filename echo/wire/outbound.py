@@ -2,36 +2,39 @@
 
 
 class OutboundBuffer:
-    """A queue of framed messages, read as one run of bytes."""
+    """A queue of framed messages, read as one run of bytes.
 
-    __slots__ = ("_messages", "_offset", "_size")
+    Attributes:
+        size: Bytes not yet taken.
+    """
+
+    __slots__ = ("_messages", "_offset", "size")
 
     def __init__(self) -> None:
-        # A list, since an empty deque occupies twelve times as much, and most streams are idle; `take` cuts off all
-        # that it takes at once, so that this costs no more than the copying of what is left.
-        self._messages: list[bytes] = []
+        # None while there is nothing: most streams are idle. A list, since a deque occupies twelve times as much;
+        # `take` cuts off all that it takes at once, so that this costs no more than the copying of what is left.
+        self._messages: list[bytes] | None = None
         self._offset = 0  # Bytes of the first message that are already taken.
-        self._size = 0
-
-    def __len__(self) -> int:
-        """Bytes not yet taken."""
-        return self._size
+        self.size = 0
 
     def push(self, message: bytes) -> None:
         """Add one framed message at the end."""
-        self._messages.append(message)
-        self._size += len(message)
+        if self._messages is None:
+            self._messages = [message]
+        else:
+            self._messages.append(message)
+        self.size += len(message)
 
     def clear(self) -> None:
         """Drop everything that has not been taken."""
-        self._messages.clear()
-        self._offset = self._size = 0
+        self._messages = None
+        self._offset = self.size = 0
 
     def take(self, limit: int) -> bytes:
         """Take at most ``limit`` bytes off the front, of as many messages as fit."""
-        messages = self._messages
+        messages = self._messages or []
         first = messages[0]
-        if not self._offset and self._size <= limit:
+        if not self._offset and self.size <= limit:
             # The common case, all there is: no copy if it is one message.
             taken = first if len(messages) == 1 else b"".join(messages)
             self.clear()
@@ -52,5 +55,5 @@ class OutboundBuffer:
             room -= left
             whole += 1
         del messages[:whole]
-        self._size -= limit - room
+        self.size -= limit - room
         return b"".join(pieces)

@@ -1,117 +1,221 @@
 """The server's role on a connection: requests come in, responses go out (gRPC over HTTP/2, "Responses")."""
 
 import math
-from typing import Final, cast
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, TypeVar
 
-import h2.events as h2_events
-from h2.errors import ErrorCodes
+from echo.wire.connection import Connection
+from echo.wire.errors import LocalProtocolError, PeerConnectionError, PeerStreamError
+from echo.wire.events import HalfClosed, RequestStarted, StreamReset
+from echo.wire.fields import MalformedError, check_request, check_trailers, list_size
+from echo.wire.frames import ErrorCode, rst_stream
+from echo.wire.head import Rejected, Response, Trailers, parse_request
+from echo.wire.hpack import Field, ReceivedField
+from echo.wire.settings import UNLIMITED
+from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, TRANSITIONS
+from echo.wire.status import Status
+from echo.wire.stream import END_OF_MESSAGES, Stream
 
-from echo.wire.connection import Connection, Stream, fields_of
-from echo.wire.errors import LocalProtocolError
-from echo.wire.events import Event, HalfClosed, RequestStarted
-from echo.wire.head import Rejected, Request, Response, Trailers, parse_request
-from echo.wire.http2 import FloodError
-from echo.wire.http2_stream import Headers
-from echo.wire.limits import Limits
+S = TypeVar("S", bound=Stream)
 
 MAX_PING_STRIKES: Final = 2
 
 
-class ServerConnection(Connection):
-    """The server's role: requests come in, responses go out."""
+class ServerConnection(Connection[S]):
+    """The server's role: requests come in, responses go out.
 
-    _resets_cost = True
+    Attributes:
+        refusing: Whether new streams are refused; `goaway` without a stream of the future sets it.
+    """
 
-    def __init__(self, limits: Limits) -> None:
-        super().__init__(limits, client=False)
-        self._ping_strikes = 0
-        self._last_ping = -math.inf
-        self._translate[h2_events.PingReceived] = self._on_ping
-        self._translate[h2_events.RequestReceived] = self._on_request
-        self._translate[h2_events.StreamEnded] = self._on_stream_ended
+    _client = False
+    refusing = False
+    _ping_strikes = 0
+    _last_ping = -math.inf
 
-    def send_response(self, stream_id: int, response: Response) -> None:
+    def goaway(
+        self, error_code: int = ErrorCode.NO_ERROR, *, last_stream_id: int | None = None, debug: bytes = b""
+    ) -> None:
+        """As in `Connection`; without ``last_stream_id`` new streams are refused from now on."""
+        if last_stream_id is None:
+            self.refusing = True
+        super().goaway(error_code, last_stream_id=last_stream_id, debug=debug)
+
+    # Responses
+
+    def send_response(self, stream: S, response: Response) -> None:
         """Queue the response's head.
 
         Raises:
             LocalProtocolError: It was already sent, or the stream is over.
             ValueError, TypeError: The metadata cannot be sent.
+            GRPCError: RESOURCE_EXHAUSTED: It is more than the client takes.
         """
-        stream = self._sending(stream_id)
+        self._check_sending(stream)
         if stream.head_sent:
-            raise LocalProtocolError(f"the head of stream {stream_id} was already sent")
-        self._h2.send_fields(stream_id, response.fields())
-        stream.head_sent = True
-        self._spoke = True
+            raise LocalProtocolError(f"the head of stream {stream.id} was already sent")
+        fields = response.fields()
+        self._check_size(fields, "response metadata")
+        self._out.put_fields(stream, fields)
+        self._out.spoke = True
 
-    def send_trailers(self, stream_id: int, trailers: Trailers) -> bool:
+    def send_trailers(self, stream: S, trailers: Trailers) -> bool:
         """End the call once its messages are sent; tell whether that could be done on the spot.
 
-        If not, the stream is over when `take_relieved` names it and `is_open` denies it.
+        If not, the stream is over when `take_relieved` names it. Trailers that are larger than the client takes
+        (SETTINGS_MAX_HEADER_LIST_SIZE) lose their details; if that is not enough, they are RESOURCE_EXHAUSTED instead.
 
         Raises:
             LocalProtocolError: The call was already ended, or the stream is over.
             ValueError, TypeError: The metadata cannot be sent.
         """
-        stream = self._sending(stream_id)
-        stream.end = trailers.fields(with_head=not stream.head_sent)
-        while self._send_frame(stream) and self._h2.output_size < self._limits.max_output:
-            pass
-        if stream_id in self._streams:
-            if stream.outbound and self._h2.local_flow_control_window(stream_id) > 0:
-                self._enqueue(stream)
-            return False
-        return True
+        self._check_sending(stream)
+        stream.end = self._fitting(trailers, with_head=not stream.head_sent)
+        while self._out.send_frame(stream):
+            if self._out.size >= self._limits.max_output:
+                break
+        if stream.state == CLOSED:
+            return True
+        if stream.send_window.open > 0:
+            self._out.enqueue(stream)
+        return False
 
-    def abort(self, stream_id: int, trailers: Trailers) -> None:
+    def abort(self, stream: S, trailers: Trailers) -> None:
         """End the call now, leaving out what has not been sent; does nothing to a stream that is over.
 
         A message may be cut short by it. The client hears why, which a reset could not tell it.
         """
-        stream = self._streams.get(stream_id)
-        if stream is not None:
-            stream.outbound.clear()
+        if stream.state != CLOSED:
+            stream.unsent.clear()
             stream.end = None
-            self.send_trailers(stream_id, trailers)
+            self.send_trailers(stream, trailers)
 
-    def _ended_locally(self, stream: Stream) -> None:
-        self._forget(stream)
-        if not stream.peer_ended:
+    def _fitting(self, trailers: Trailers, *, with_head: bool) -> list[Field]:
+        fields = trailers.fields(with_head=with_head)
+        limit = self._out.peer.max_header_list_size
+        if limit == UNLIMITED:
+            return fields
+        if list_size(fields) > limit and trailers.details is not None:
+            fields = replace(trailers, details=None).fields(with_head=with_head)
+        if list_size(fields) > limit:
+            text = f"trailers of {list_size(fields)} bytes exceed the client's limit of {limit}"
+            fields = Trailers(Status.RESOURCE_EXHAUSTED, text).fields(with_head=with_head)
+        return fields
+
+    def _on_end_sent(self, stream: S) -> None:
+        if stream.state == CLOSED:
+            self._close(stream)
+        elif stream.end is not END_OF_MESSAGES:  # Else it is no gRPC; see `_reject`.
             # The response is complete before the request: tell the client to stop sending (RFC 9113 §8.1).
-            self._h2.reset_stream(stream.id, ErrorCodes.NO_ERROR)
-        self._h2.forget_if_closed(stream.id)
+            self._reset(stream, ErrorCode.NO_ERROR)
 
-    def _on_ping(self, event: h2_events.PingReceived) -> None:  # noqa: ARG002 - h2 has answered it
+    # Requests
+
+    def _on_fields(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            self._receive_trailers(stream, fields, ended=ended)
+            return
+        if self._closed.expects(stream_id):
+            self._charge("HEADERS on a stream that was reset")
+            return
+        if stream_id % 2 == 0 or stream_id <= self._highest:
+            # RFC 9113 §5.1, §5.1.1: closed by the client itself, or no number for a new stream.
+            closed = self._closed.ended_by_peer(stream_id)
+            code = ErrorCode.STREAM_CLOSED if closed else ErrorCode.PROTOCOL_ERROR
+            raise PeerConnectionError(code, f"HEADERS on stream {stream_id}, which cannot be opened")
+        self._receive_request(stream_id, fields, ended=ended)
+
+    def _receive_request(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+        if self.refusing or len(self.streams) >= self._limits.max_concurrent_streams:
+            # The client was told in GOAWAY or SETTINGS, and may try the call again (RFC 9113 §5.1.2, §8.7).
+            self._highest = stream_id
+            self._closed.add(stream_id, self._stream_window, reset=True)
+            self._out.put(rst_stream(stream_id, ErrorCode.REFUSED_STREAM))
+            return
+        stream = self._open_stream(stream_id)
+        stream.step(RECV_HEADERS)
+        if ended:
+            stream.step(RECV_END)
+            stream.messages.close()
+        try:
+            received = check_request(fields)
+            stream.content_left = received.content_length
+            if ended:
+                self._check_content(stream)
+        except MalformedError as error:
+            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from error
+        limit = self._limits.max_header_list_size
+        stream.head_received = True
+        if received.size > limit:
+            text = f"request metadata of {received.size} bytes exceeds the limit of {limit}"
+            self.send_trailers(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
+            return
+        try:
+            request = parse_request(received)
+        except Rejected as rejected:
+            self._reject(stream, rejected)
+            return
+        if request.encoding != "identity":
+            stream.messages.encoding = request.encoding
+        stream.served = True
+        self._events.append(RequestStarted(stream, request))
+        if ended:
+            self._events.append(HalfClosed(stream))
+
+    def _reject(self, stream: S, rejected: Rejected) -> None:
+        """Answer a request that nobody serves."""
+        limit = self._out.peer.max_header_list_size
+        fields = rejected.fields if list_size(rejected.fields) <= limit else rejected.fields[:2]
+        if not rejected.body:
+            stream.end = fields
+            self._out.send_frame(stream)
+            return
+        # Plain HTTP. The rest of the request may come and is dropped, as far as the window goes, so that a client that
+        # first sends and then listens hears the answer; the stream counts as open until then.
+        self._out.put_fields(stream, fields)
+        stream.unsent.push(rejected.body)
+        stream.end = END_OF_MESSAGES
+        self._out.enqueue(stream)
+
+    def _receive_trailers(self, stream: S, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+        """A second header list: gRPC has none in requests, but HTTP has (RFC 9113 §8.1)."""
+        if RECV_HEADERS not in TRANSITIONS[stream.state]:
+            raise PeerStreamError(stream.id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
+        if not ended:
+            raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "a second header list without END_STREAM")
+        try:
+            check_trailers(fields)
+        except MalformedError as error:
+            raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, str(error)) from error
+        self._end_of_data(stream)
+
+    def _on_peer_ended(self, stream: S) -> None:
+        if stream.state == CLOSED:
+            self._close(stream)  # A rejected one, whose answer was complete before.
+        elif stream.served:
+            self._events.append(HalfClosed(stream))
+
+    def _on_reset(self, stream: S, error_code: int) -> None:
+        if stream.served:
+            self._events.append(StreamReset(stream, error_code))
+        if not stream.head_sent:
+            # To open streams only to reset them makes a server work for nothing ("rapid reset", CVE-2023-44487).
+            self._charge("a reset of a call that was not answered yet")
+
+    def _on_broken(self, stream: S, error: PeerStreamError) -> None:
+        if stream.served:
+            self._events.append(StreamReset(stream, error.error_code))
+
+    def _on_ping(self) -> None:
         # Like other gRPC servers: who pings for no other reason than to ask whether we are there shall not do it too
         # often. PINGs that measure the bandwidth come with messages of ours, and do not count.
-        if self._spoke:
+        if self._out.spoke:
             self._ping_strikes = 0
         elif self._now - self._last_ping < self._limits.min_ping_interval:
             self._ping_strikes += 1
             if self._ping_strikes > MAX_PING_STRIKES:
-                raise FloodError("too_many_pings")
-        self._spoke = False
+                raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
+        self._out.spoke = False
         self._last_ping = self._now
-
-    def _on_request(self, event: h2_events.RequestReceived) -> Event | None:
-        stream_id = event.stream_id
-        headers = event.headers
-        assert isinstance(headers, Headers)  # As our streams report them.
-        try:
-            if headers.parsed is None:
-                headers.parsed = parse_request(fields_of(event))
-        except Rejected as rejected:
-            self._h2.send_fields(stream_id, rejected.fields, end=True)
-            if event.stream_ended is None:
-                self._h2.reset_stream(stream_id, ErrorCodes.NO_ERROR)
-            self._h2.forget_if_closed(stream_id)
-            return None
-        self._streams[stream_id] = Stream(stream_id)
-        return RequestStarted(stream_id, cast("Request", headers.parsed))
-
-    def _on_stream_ended(self, event: h2_events.StreamEnded) -> Event | None:
-        stream = self._streams.get(event.stream_id)
-        if stream is None:
-            return None
-        stream.peer_ended = True
-        return HalfClosed(event.stream_id)

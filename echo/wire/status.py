@@ -1,7 +1,7 @@
 """Status codes and messages as they stand in trailers, and what other endings of a stream mean as a status.
 
 The codes themselves are grpclib's (`Status`, `GRPCError`), which echo's users raise and catch. Header values are
-strings in latin-1: one character for each octet on the wire.
+octets, as on the wire.
 """
 
 import re
@@ -9,7 +9,8 @@ from typing import Final
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
-from h2.errors import ErrorCodes
+
+from echo.wire.frames import ErrorCode
 
 __all__ = [
     "GRPCError",
@@ -26,7 +27,7 @@ __all__ = [
 _ENCODED: Final = re.compile(rb"[^ -$&-~]|^ | \Z")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
-_BY_NUMBER: Final = {str(status.value): status for status in Status}
+_BY_NUMBER: Final = {b"%d" % status.value: status for status in Status}
 
 _BY_HTTP: Final = {
     400: Status.INTERNAL,
@@ -41,14 +42,14 @@ _BY_HTTP: Final = {
 }
 
 _BY_ERROR_CODE: Final[dict[int, Status]] = {
-    ErrorCodes.REFUSED_STREAM: Status.UNAVAILABLE,
-    ErrorCodes.CANCEL: Status.CANCELLED,
-    ErrorCodes.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
-    ErrorCodes.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
+    ErrorCode.REFUSED_STREAM: Status.UNAVAILABLE,
+    ErrorCode.CANCEL: Status.CANCELLED,
+    ErrorCode.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
+    ErrorCode.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
 }
 
 
-def encode_status_message(text: str) -> str:
+def encode_status_message(text: str) -> bytes:
     """Percent-encode a message for ``grpc-message`` (gRPC over HTTP/2, "Responses": Status-Message).
 
     Takes any text and never raises: a lone surrogate, which has no UTF-8, goes out as U+FFFD. The result is printable
@@ -59,30 +60,26 @@ def encode_status_message(text: str) -> str:
     except UnicodeEncodeError:
         # UTF-16 joins surrogates that are a pair, and leaves the lone ones to be replaced.
         octets = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
-    return _ENCODED.sub(lambda found: b"%%%02X" % found[0][0], octets).decode("ascii")
+    return _ENCODED.sub(lambda found: b"%%%02X" % found[0][0], octets)
 
 
-def decode_status_message(value: str) -> str:
-    """Read a ``grpc-message``, as a latin-1 string, back into text.
+def decode_status_message(octets: bytes) -> str:
+    """Read a ``grpc-message`` back into text.
 
     Nothing is dropped and nothing raises (gRPC over HTTP/2, "Responses": a decoder must not fail on invalid values).
     What is no percent sequence is passed on as it is, and so is UTF-8 that was not encoded at all; octets that are no
     UTF-8 become U+FFFD.
     """
-    try:
-        octets = value.encode("latin-1")
-    except UnicodeEncodeError:  # No octets: somebody has decoded them already.
-        octets = value.encode("utf-8", "surrogatepass")
     if b"%" in octets:
         octets = _ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), octets)
     return octets.decode("utf-8", "replace")
 
 
-def parse_status(value: str) -> Status:
+def parse_status(value: bytes) -> Status:
     """Read a ``grpc-status``; UNKNOWN for a code this version does not know, and for what is no number at all."""
     status = _BY_NUMBER.get(value)
-    if status is None and value.isascii() and value.isdigit():
-        status = _BY_NUMBER.get(value.lstrip("0") or "0")
+    if status is None and value.isdigit():
+        status = _BY_NUMBER.get(value.lstrip(b"0") or b"0")
     return status or Status.UNKNOWN
 
 

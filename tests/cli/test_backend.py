@@ -8,15 +8,15 @@ import trio.testing
 
 from echo.cli.programs import open_backend
 from echo.settings import load_settings
+from tests.support.quiet_clock import QuietClock
 from tests.support.tls import Certificates
 
 
 @pytest.mark.parametrize("where", ["tcp", "unix"])
 @pytest.mark.parametrize("tls", [True, False])
 async def test_who_connects_and_says_nothing_has_the_handshake_timeout(
-    where: str, tls: bool, tmp_path: Path, mock_clock: trio.testing.MockClock
+    where: str, tls: bool, tmp_path: Path, quiet_clock: QuietClock
 ) -> None:
-    mock_clock.autojump_threshold = 0.01
     path = tmp_path / "echo.sock"
     settings = {
         "GRPC_SERVER_BIND": "127.0.0.1" if where == "tcp" else f"unix:{path}",

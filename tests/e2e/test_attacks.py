@@ -27,11 +27,14 @@ from hyperframe.frame import (
 )
 
 from echo.rpc import Limits
+from echo.transport.link import LOOKS
 from echo.transport.memory import memory_stream_pair
 from echo.wire.message import encode_message
 from tests.support.leaks import settles
 from tests.support.pair import PREFACE, settings
+from tests.support.quiet_clock import quiet
 from tests.support.raw import SETTINGS, RawConnection, raw_client
+from tests.support.streams import standing_still
 from tests.support.target import HELLO, HOLD, POUR, POURED, request, target
 
 MIB = 1024 * 1024
@@ -246,7 +249,7 @@ async def test_a_header_block_that_never_ends_is_the_end(clock: trio.testing.Moc
         for _ in range(5):
             clock.jump(LIMITS.handshake_timeout / 4)
             await client.send(ContinuationFrame(3, data=b""))  # A sign of life is no progress.
-            await trio.testing.wait_all_tasks_blocked(0.01)
+            await quiet()
         goaway = await client.goaway()
         assert goaway.error_code == ErrorCodes.ENHANCE_YOUR_CALM
         await victim.serves()
@@ -295,12 +298,11 @@ async def test_who_reads_nothing_at_all_is_disconnected_in_bounded_memory(clock:
         )
         with occupies_at_most(10 * (LIMITS.max_unsent + 2 * POURED) + 4 * LIMITS.max_output + MIB):
             await client.send(*wide, *calls)
-            poured = -1
-            while poured != victim.odd.poured:  # Until what the sockets hold is full.
-                poured = victim.odd.poured
-                await trio.testing.wait_all_tasks_blocked(0.05)
+            await standing_still(lambda: victim.odd.poured)  # What the sockets hold is full.
         await victim.serves()
-        clock.jump(LIMITS.write_timeout + 0.1)
+        for _ in range(2 * LOOKS):  # Each time it is looked whether anything was delivered.
+            clock.jump(LIMITS.write_timeout / LOOKS)
+            await trio.testing.wait_all_tasks_blocked(0.001)
         await settles(lambda: victim.server.connections, 1, "connections besides the neighbour's")
         assert victim.odd.stopped.is_set()
         client.deaf = False

@@ -36,6 +36,7 @@ from echo.rpc import (
 from echo.transport.client import ClientSession
 from echo.wire.head import Request
 from tests.support.leaks import Leaks, no_leaks, settles
+from tests.support.quiet_clock import quiet
 from tests.support.recording import BUG, CRASH, PATHS, RECEIVING, SENDING, SLEEPING, TOO_MUCH, WAIT, Recorder, Seen
 from tests.support.relay import Relay, relaying
 from tests.support.serving import LOOPBACK
@@ -165,7 +166,7 @@ class World:
         seen = await self.recorder.calls.next()
         with trio.fail_after(5):
             await seen.waiting.wait()
-        await trio.testing.wait_all_tasks_blocked(0.001)
+        await quiet()
         return caller, seen
 
     async def echo(self, text: str) -> str:
@@ -271,7 +272,7 @@ async def finish_the_connection(world: World, caller: Caller, seen: Seen, clock:
 
 async def drain_beyond_the_grace(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
     world.nursery.start_soon(world.drain)
-    await trio.testing.wait_all_tasks_blocked(0.001)
+    await quiet()
     assert not seen.ended.is_set()
     clock.rate = 0.0  # All that follows takes no time; least of all does it wait for handlers that ignore it.
     clock.jump(GRACE)
@@ -379,7 +380,7 @@ async def test_a_client_that_vanishes_is_missed_within_keepalive_time_and_timeou
         caller, seen = await world.call(BIDI, where)
         world.relay.hold()
         clock.jump(KEEPALIVE.time + 1)
-        await trio.testing.wait_all_tasks_blocked(0.001)
+        await quiet()
         assert not seen.ended.is_set()
         clock.jump(KEEPALIVE.timeout + 1)
         with trio.fail_after(5):

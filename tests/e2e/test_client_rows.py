@@ -15,7 +15,7 @@ from echo.rpc import Channel, GRPCError, Limits, Server, Status, open_channel
 from echo.wire.message import encode_message
 from tests.support.leaks import no_leaks
 from tests.support.raw import SETTINGS, SETTINGS_ACK, Behave, RawConnection, raw_server
-from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Service, call, path, unary
+from tests.support.services import CLIENT_STREAM, ECHO, UNARY, BytesCodec, BytesStream, Service, call, path, unary
 from tests.support.serving import LOOPBACK, serving
 
 CODEC = BytesCodec()
@@ -62,6 +62,19 @@ async def is_told(answer: Answer) -> GRPCError:
             await unary(channel, "Odd", timeout=30)
         assert await unary(channel, "Any", timeout=30) == b"fine"
     return raised.value
+
+
+async def test_a_call_without_messages_is_half_closed_by_a_data_frame_of_its_own() -> None:
+    frames: list[tuple[int, int]] = []
+
+    async def behave(connection: RawConnection, stream_id: int) -> None:
+        frames.append((connection.kinds["Headers"], connection.kinds["Data"]))
+        await connection.send(reply(connection, stream_id))
+
+    async with channel_to(behave) as channel, call(channel, "Count", CLIENT_STREAM, timeout=30) as stream:
+        await stream.send_request(end=True)
+        assert await stream.recv_message() == b"fine"
+    assert frames == [(1, 1)]
 
 
 RESETS: dict[int, Status] = {

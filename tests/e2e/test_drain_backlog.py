@@ -16,11 +16,13 @@ from echo.wire.head import Request
 from echo.wire.limits import Limits
 from echo.wire.message import encode_message
 from echo.wire.status import Status
+from echo.wire.stream import Stream
 from tests.support.leaks import settles
+from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
 
 
-def first_words(client: ClientConnection) -> bytes:
+def first_words(client: ClientConnection[Stream]) -> bytes:
     """The preface, and a whole call behind it."""
     client.start()
     call = client.open(Request("/com.gopay.echo.Server/GetReply"))
@@ -33,7 +35,7 @@ def first_words(client: ClientConnection) -> bytes:
 async def test_a_client_that_is_just_connected_has_its_first_call_answered(accepted: bool) -> None:
     server = Server([EchoService()])
     listener = await open_tcp_listener(LOOPBACK, 0)
-    client, ended, told = ClientConnection(Limits()), list[CallEnded](), list[GoAwayReceived]()
+    client, ended, told = ClientConnection(Limits(), Stream), list[CallEnded[Stream]](), list[GoAwayReceived]()
     async with trio.open_nursery() as nursery:
         await nursery.start(server.serve, listener)
         with socket.create_connection((LOOPBACK, listener.extra(SocketAttribute.local_port))) as early:
@@ -59,7 +61,7 @@ async def test_a_client_that_is_just_connected_has_its_first_call_answered(accep
     assert told
 
 
-async def test_who_is_connected_and_says_nothing_does_not_hold_the_drain_up(autojump_clock: trio.abc.Clock) -> None:
+async def test_who_is_connected_and_says_nothing_does_not_hold_the_drain_up(quiet_clock: QuietClock) -> None:
     server = Server([EchoService()])
     listener = await open_tcp_listener(LOOPBACK, 0)
     async with trio.open_nursery() as nursery:

@@ -3,10 +3,9 @@
 from collections.abc import AsyncIterator
 
 import pytest
-import trio
-import trio.testing
 
 from tests.support.leaks import no_leaks
+from tests.support.quiet_clock import QuietClock
 
 
 @pytest.fixture
@@ -17,7 +16,6 @@ async def nothing_left() -> AsyncIterator[None]:
 
 
 @pytest.fixture
-def clock(mock_clock: trio.testing.MockClock) -> trio.testing.MockClock:
-    """Virtual time. It jumps only once nothing has happened for a while, as bytes may be under way in the kernel."""
-    mock_clock.autojump_threshold = 0.01
-    return mock_clock
+def clock(quiet_clock: QuietClock) -> QuietClock:
+    """Every test here that is about time has real sockets."""
+    return quiet_clock

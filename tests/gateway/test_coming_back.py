@@ -21,6 +21,7 @@ from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage,
 from echo.rpc import GRPCError, ServerStream, Status
 from tests.support.gateway import RunningGateway, running_gateway
 from tests.support.http2 import open_http2
+from tests.support.quiet_clock import QuietClock
 from tests.support.websocket import Closed, open_websocket
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -187,7 +188,7 @@ async def test_what_is_no_message_is_told_and_harms_nothing(sent: str) -> None:
         assert await trio.to_thread.run_sync(talk, gateway.port) == [told, told, ""]
 
 
-async def test_a_deadline_that_passes_closes_1011(clock: trio.testing.MockClock) -> None:
+async def test_a_deadline_that_passes_closes_1011(clock: QuietClock) -> None:
     async with (
         running_gateway([Failing()]) as gateway,
         open_websocket(gateway.port, ROUTE, [("Grpc-Timeout", "500m")]) as socket,

@@ -6,6 +6,7 @@ import trio.testing
 
 from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
 from tests.support.gateway import gateway_to, http_get_on, running_gateway
+from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO, MUCH, Patient, Unhurried, send_until_stuck
 from tests.support.websocket import Closed, open_websocket
 
@@ -16,7 +17,7 @@ GOING_AWAY = Closed(1001, "going away")
 
 
 async def test_within_the_grace_period_all_goes_on_and_then_sockets_are_closed_1001(
-    clock: trio.testing.MockClock,
+    clock: QuietClock,
 ) -> None:
     service = Patient()
     async with (
@@ -39,7 +40,7 @@ async def test_within_the_grace_period_all_goes_on_and_then_sockets_are_closed_1
         assert service.cancelled == 2
 
 
-async def test_readiness_goes_first_while_the_gateway_lives_on(clock: trio.testing.MockClock) -> None:
+async def test_readiness_goes_first_while_the_gateway_lives_on(clock: QuietClock) -> None:
     async with (
         running_gateway(SHUTDOWN_GRACE="10s") as gateway,
         open_websocket(gateway.port, BIDIRECTIONAL) as socket,
@@ -54,7 +55,7 @@ async def test_readiness_goes_first_while_the_gateway_lives_on(clock: trio.testi
         assert await socket.receive() == GOING_AWAY
 
 
-async def test_it_ends_at_once_when_nothing_is_being_done(clock: trio.testing.MockClock) -> None:
+async def test_it_ends_at_once_when_nothing_is_being_done(clock: QuietClock) -> None:
     async with running_gateway(SHUTDOWN_GRACE="1h") as gateway:
         assert (await http_get_on(gateway.port, "/grpc/hi")).status == 200
         stopped_at = trio.current_time()
@@ -63,7 +64,7 @@ async def test_it_ends_at_once_when_nothing_is_being_done(clock: trio.testing.Mo
         assert trio.current_time() - stopped_at <= LAST_WORDS
 
 
-async def test_a_request_that_is_under_way_when_it_stops_is_served(clock: trio.testing.MockClock) -> None:
+async def test_a_request_that_is_under_way_when_it_stops_is_served(clock: QuietClock) -> None:
     async with running_gateway(SHUTDOWN_GRACE="10s") as gateway:
         async with await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
             gateway.stop.set()
@@ -75,7 +76,7 @@ async def test_a_request_that_is_under_way_when_it_stops_is_served(clock: trio.t
         await gateway.stopped.wait()
 
 
-async def test_it_ends_with_the_last_call(clock: trio.testing.MockClock) -> None:
+async def test_it_ends_with_the_last_call(clock: QuietClock) -> None:
     async with (
         running_gateway([Patient(), Unhurried()], SHUTDOWN_GRACE="1h") as gateway,
         open_websocket(gateway.port, BIDIRECTIONAL) as socket,
@@ -97,7 +98,7 @@ async def test_it_ends_with_the_last_call(clock: trio.testing.MockClock) -> None
         assert statuses == [200]
 
 
-async def test_a_call_over_http_that_outlasts_the_grace_period_is_answered_503(clock: trio.testing.MockClock) -> None:
+async def test_a_call_over_http_that_outlasts_the_grace_period_is_answered_503(clock: QuietClock) -> None:
     service = Unhurried()
     async with running_gateway([service], SHUTDOWN_GRACE="2s") as gateway, trio.open_nursery() as nursery:
         nursery.start_soon(stop_later, gateway.stop)
@@ -115,7 +116,7 @@ async def stop_later(stop: trio.Event) -> None:
 
 
 @pytest.mark.parametrize("how", ["drained", "cancelled"])
-async def test_clients_that_take_nothing_do_not_hold_up_the_end(how: str, clock: trio.testing.MockClock) -> None:
+async def test_clients_that_take_nothing_do_not_hold_up_the_end(how: str, clock: QuietClock) -> None:
     service = Patient()
     async with (
         running_gateway([service], SHUTDOWN_GRACE="1s") as gateway,

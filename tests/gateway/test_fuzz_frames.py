@@ -8,6 +8,7 @@ the end the gateway and the server have nothing left.
 from contextlib import suppress
 from typing import Final
 
+import pytest
 import trio
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,6 +70,7 @@ async def pour(stream: RawStream, data: bytes, cuts: list[int]) -> None:
         await trio.lowlevel.checkpoint()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(st.lists(talks, min_size=1, max_size=4))
 def test_frames_of_some_do_not_reach_others(talking: list[tuple[str, bool, bytes, list[int]]]) -> None:

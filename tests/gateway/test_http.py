@@ -12,6 +12,7 @@ from echo.pb.com.gopay.echo import Message, Response, ServerBase
 from echo.rpc import GRPCError, ServerStream, Status
 from echo.services import echo_services
 from tests.support.gateway import gateway_to, http_get_on, running_gateway
+from tests.support.quiet_clock import QuietClock
 
 UUID4 = "[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}"
 
@@ -126,7 +127,7 @@ async def test_readiness_follows_the_backend_s_health() -> None:
         assert answer.body == b"the backend is NOT_SERVING"
 
 
-async def test_the_deadline_of_the_settings_and_that_of_the_request(clock: trio.testing.MockClock) -> None:
+async def test_the_deadline_of_the_settings_and_that_of_the_request(clock: QuietClock) -> None:
     service = Scripted()
     async with running_gateway([service], GRPC_CLIENT_TIMEOUT="7s") as gateway:
         for headers, seconds in (({}, 7), ({"Grpc-Timeout": "500m"}, 0.5), ({"Grpc-Timeout": "2M"}, 120)):

@@ -8,6 +8,7 @@ from echo.gateway.connection import PATIENCE
 from tests.support.frames import PING, frame
 from tests.support.gateway import running_gateway
 from tests.support.http2 import open_http2, websocket_over
+from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO, Patient
 from tests.support.websocket import Closed
 
@@ -91,7 +92,7 @@ async def test_what_comes_after_the_response_does_not_reach_the_connection_s_oth
             assert f'"sequence_number":{number}' in str(await socket.receive())
 
 
-async def test_a_client_without_a_window_for_answers_is_dropped(clock: trio.testing.MockClock) -> None:
+async def test_a_client_without_a_window_for_answers_is_dropped(clock: QuietClock) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway, open_http2(gateway.port) as http2:
         http2.starve()
@@ -120,7 +121,7 @@ async def test_a_reset_of_stream_or_connection_cancels_the_call(how: str) -> Non
         assert service.cancelled == 1
 
 
-async def test_a_silent_peer_is_dropped_with_all_its_websockets(clock: trio.testing.MockClock) -> None:
+async def test_a_silent_peer_is_dropped_with_all_its_websockets(clock: QuietClock) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway, open_http2(gateway.port) as http2:
         for _ in range(3):
@@ -132,7 +133,7 @@ async def test_a_silent_peer_is_dropped_with_all_its_websockets(clock: trio.test
         assert service.cancelled == 3
 
 
-async def test_an_idle_connection_without_websockets_is_closed_in_good_order(clock: trio.testing.MockClock) -> None:
+async def test_an_idle_connection_without_websockets_is_closed_in_good_order(clock: QuietClock) -> None:
     async with running_gateway() as gateway, open_http2(gateway.port) as http2:
         assert (await http2.get("/healthz"))[0] == 200
         with pytest.raises(EOFError):

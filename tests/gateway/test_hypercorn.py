@@ -13,7 +13,7 @@ from tests.support.hypercorn import APPLICATION, COMMAND, FLAGS, hypercorn
 from tests.support.process import PATIENCE, ROOT, environment
 from tests.support.websocket import Closed, open_websocket
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nothing_left")]
 
 BIDIRECTIONAL = "/ws/stream/bidirectional"
 HELLO = '{"stream_id":"a","message":"hi"}'

@@ -22,7 +22,7 @@ from tests.support.serving import LOOPBACK
 from tests.support.tls import Certificates
 from tests.support.websocket import Closed
 
-pytestmark = pytest.mark.usefixtures("nothing_left", "patience")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nothing_left", "patience")]
 
 T = TypeVar("T")
 Start = Callable[[], AbstractAsyncContextManager[Hypercorn]]

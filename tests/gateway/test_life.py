@@ -11,6 +11,7 @@ from wsproto.utilities import LocalProtocolError
 from echo.gateway.connection import PATIENCE, PING_INTERVAL
 from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
 from tests.support.gateway import http_get_on, running_gateway
+from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO, MUCH, Patient, Unhurried, send_until_stuck
 from tests.support.websocket import Closed, WebSocket, open_websocket
 
@@ -29,7 +30,7 @@ async def answer_pings(socket: WebSocket) -> None:
     await socket.receive()
 
 
-async def test_an_idle_but_live_socket_stays_open_for_hours(clock: trio.testing.MockClock) -> None:
+async def test_an_idle_but_live_socket_stays_open_for_hours(clock: QuietClock) -> None:
     async with running_gateway() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(answer_pings, socket)
@@ -41,7 +42,7 @@ async def test_an_idle_but_live_socket_stays_open_for_hours(clock: trio.testing.
         assert '"response":"from server: hi"' in str(await socket.receive())
 
 
-async def test_a_peer_without_a_sign_of_life_is_dropped_and_its_call_cancelled(clock: trio.testing.MockClock) -> None:
+async def test_a_peer_without_a_sign_of_life_is_dropped_and_its_call_cancelled(clock: QuietClock) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
         await socket.send(HELLO)
@@ -52,7 +53,7 @@ async def test_a_peer_without_a_sign_of_life_is_dropped_and_its_call_cancelled(c
         assert await everything(socket) == 2 * b"\x89\x00"  # Pings it did get.
 
 
-async def test_any_byte_is_a_sign_of_life(clock: trio.testing.MockClock) -> None:
+async def test_any_byte_is_a_sign_of_life(clock: QuietClock) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
         for byte in b"\x81\xa0\x00\x00\x00\x00" + HELLO.encode():
@@ -62,7 +63,7 @@ async def test_any_byte_is_a_sign_of_life(clock: trio.testing.MockClock) -> None
 
 
 async def test_a_peer_that_takes_nothing_is_dropped_though_a_send_to_it_is_stuck(
-    clock: trio.testing.MockClock,
+    clock: QuietClock,
 ) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, SERVER) as socket:
@@ -72,8 +73,7 @@ async def test_a_peer_that_takes_nothing_is_dropped_though_a_send_to_it_is_stuck
         assert service.ended_at < 2 * PATIENCE
 
 
-async def test_a_peer_that_reads_slowly_is_alive(clock: trio.testing.MockClock) -> None:
-    clock.autojump_threshold = 0.25  # Real time in which the kernel looks again at a window that was shut.
+async def test_a_peer_that_reads_slowly_is_alive(clock: QuietClock) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, SERVER) as socket:
         await socket.send(HELLO)
@@ -92,7 +92,7 @@ async def test_a_peer_that_reads_slowly_is_alive(clock: trio.testing.MockClock) 
 
 
 async def test_a_peer_that_vanishes_while_the_server_takes_nothing_from_it_is_missed(
-    clock: trio.testing.MockClock,
+    clock: QuietClock,
 ) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
@@ -104,7 +104,7 @@ async def test_a_peer_that_vanishes_while_the_server_takes_nothing_from_it_is_mi
         assert service.ended_at - left_at <= PATIENCE
 
 
-async def test_a_long_call_over_http_is_not_cut_off(clock: trio.testing.MockClock) -> None:
+async def test_a_long_call_over_http_is_not_cut_off(clock: QuietClock) -> None:
     async with running_gateway([Unhurried()]) as gateway:
         answer = await http_get_on(gateway.port, f"/grpc/{3 * PATIENCE}", {"Grpc-Timeout": "1H"})
         assert answer.status == 200
@@ -112,9 +112,7 @@ async def test_a_long_call_over_http_is_not_cut_off(clock: trio.testing.MockCloc
 
 
 @pytest.mark.parametrize("version", ["1.0", "1.1"])
-async def test_a_connection_without_keep_alive_is_closed_after_the_response(
-    version: str, clock: trio.testing.MockClock
-) -> None:
+async def test_a_connection_without_keep_alive_is_closed_after_the_response(version: str, clock: QuietClock) -> None:
     async with running_gateway() as gateway, await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
         await stream.send_all(f"GET /healthz HTTP/{version}\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
         assert b"".join([data async for data in stream]).endswith(b"Hello!")
@@ -122,7 +120,7 @@ async def test_a_connection_without_keep_alive_is_closed_after_the_response(
 
 
 @pytest.mark.parametrize("requests", [0, 1, 2])
-async def test_an_idle_connection_over_http_is_closed(requests: int, clock: trio.testing.MockClock) -> None:
+async def test_an_idle_connection_over_http_is_closed(requests: int, clock: QuietClock) -> None:
     async with running_gateway() as gateway, await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
         for _ in range(requests):
             await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -131,7 +129,7 @@ async def test_an_idle_connection_over_http_is_closed(requests: int, clock: trio
         assert trio.current_time() < PING_INTERVAL
 
 
-async def test_a_client_that_does_not_answer_the_close_frame_is_not_waited_for(clock: trio.testing.MockClock) -> None:
+async def test_a_client_that_does_not_answer_the_close_frame_is_not_waited_for(clock: QuietClock) -> None:
     async with running_gateway() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
         began = trio.current_time()
         await socket.send("")
@@ -166,7 +164,7 @@ async def test_everything_that_was_sent_before_a_pause_arrives_after_it() -> Non
 
 @pytest.mark.parametrize("target", [BIDIRECTIONAL, "/ws/stream/client"])
 async def test_who_does_not_read_the_answers_to_invalid_messages_is_not_read_any_more(
-    target: str, clock: trio.testing.MockClock
+    target: str, clock: QuietClock
 ) -> None:
     async with running_gateway() as gateway, open_websocket(gateway.port, target, buffer=4096) as socket:
         await send_until_stuck(socket, "nonsense", most=100_000)

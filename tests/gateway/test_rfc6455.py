@@ -15,6 +15,7 @@ import trio.testing
 from tests.support.frames import PING, Heard, RawStream, frame, hear, send
 from tests.support.gateway import running_gateway
 from tests.support.http2 import open_http2, websocket_over
+from tests.support.quiet_clock import QuietClock
 from tests.support.rfc6455 import GROUPS, LIMIT, Case
 from tests.support.websocket import open_websocket
 
@@ -61,7 +62,7 @@ async def test_every_case_of(
         assert (await gateway.get("/healthz")).status == 200
 
 
-async def test_a_flood_of_pings_unread_by_their_sender_stops_being_read(clock: trio.testing.MockClock) -> None:
+async def test_a_flood_of_pings_unread_by_their_sender_stops_being_read(clock: QuietClock) -> None:
     async with running_gateway() as gateway, open_websocket(gateway.port, BIDIRECTIONAL, buffer=4096) as socket:
         flood = 1000 * frame(PING, b"x" * 125)
         for _ in range(1000):

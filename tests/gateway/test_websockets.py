@@ -13,6 +13,8 @@ from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage,
 from echo.rpc import GRPCError, Status
 from tests.support.gateway import gateway_to, running_gateway
 from tests.support.leaks import settles
+from tests.support.quiet_clock import QuietClock
+from tests.support.streams import standing_still
 from tests.support.websocket import Closed, Rejected, open_websocket
 
 BIDIRECTIONAL = "/ws/stream/bidirectional"
@@ -110,7 +112,7 @@ async def test_bidirectional_answers_each_message_as_it_comes() -> None:
             assert without_time(await socket.receive()) == echoed(f"<é✓ {number}>", number)
 
 
-async def test_server_sends_five_echoes_a_second_apart_and_closes(clock: trio.testing.MockClock) -> None:
+async def test_server_sends_five_echoes_a_second_apart_and_closes(clock: QuietClock) -> None:
     async with running_gateway() as gateway, open_websocket(gateway.port, SERVER) as socket:
         await socket.send(hello())
         times = []
@@ -315,7 +317,7 @@ async def test_unknown_routes_are_refused_before_the_upgrade() -> None:
         assert rejected.value.status == 404
 
 
-async def test_a_deadline_ends_the_call(clock: trio.testing.MockClock) -> None:
+async def test_a_deadline_ends_the_call(clock: QuietClock) -> None:
     recorder = Recorder()
     async with (
         running_gateway([recorder]) as gateway,
@@ -375,7 +377,7 @@ async def test_leaving_client_ends_its_side_and_the_call_completes(politely: boo
         assert not recorder.cancelled.is_set()
 
 
-async def test_a_client_that_left_does_not_hold_its_call_for_ever(clock: trio.testing.MockClock) -> None:
+async def test_a_client_that_left_does_not_hold_its_call_for_ever(clock: QuietClock) -> None:
     recorder = Recorder()
     async with running_gateway([recorder], GRPC_CLIENT_TIMEOUT="30s") as gateway:
         async with open_websocket(gateway.port, CLIENT) as socket:
@@ -405,11 +407,8 @@ async def test_a_client_that_does_not_read_stops_the_server_and_misses_nothing()
     async with running_gateway([recorder]) as gateway, open_websocket(gateway.port, SERVER) as socket:
         await socket.send(hello())
         await recorder.started.wait()
-        sent, before = 0, -1
-        while sent != before:  # Until it stands still: the socket's buffers, the windows and ours are full.
-            before = sent
-            await trio.testing.wait_all_tasks_blocked(0.2)
-            sent = len(recorder.received)
+        # Until the socket's buffers, the windows and ours are full.
+        sent = await standing_still(lambda: len(recorder.received))
         assert sent * 10_000 < 16_000_000
         numbers = [json.loads(str(await socket.receive()))["sequence_number"] for _ in range(sent + 100)]
         assert numbers == list(range(1, sent + 101))

@@ -356,6 +356,7 @@ async def test_a_thousand_calls_at_once_succeed_on_one_channel() -> None:
         assert channel.connections == 1
 
 
+@pytest.mark.slow
 async def test_a_hundred_thousand_messages_arrive_in_order() -> None:
     total = 100_000
     async with grpcio_server() as server, channel_to(server.port) as channel:

@@ -1,8 +1,8 @@
 """What goes wrong with TLS, on real sockets: who is refused, and how both ends, ours or grpcio's, are told."""
 
 import math
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 import trio
@@ -63,16 +63,89 @@ async def test_plain_text_on_a_tls_port_is_refused_and_the_server_lives_on(certi
         await refusal(server.port, None)
 
 
+NOT_TLS = "TLS handshake failed: the server does not speak TLS"
+
+
 async def test_tls_on_a_plain_text_port_is_refused_and_the_server_lives_on(certificates: Certificates) -> None:
     server = Server(echo_services().services)
     async with serving(server) as port:
-        assert "TLS handshake failed" in await refusal(port, certificates.calling())
+        assert f"{NOT_TLS} but plain HTTP/2" in await refusal(port, certificates.calling())
         async with grpcio_tls_client(port, certificates.grpcio_calling()) as client:
             await stock_refusal(client)
         async with channel_to(port, None) as channel:
             assert await get_reply(channel, "still there?") == "from server:still there?"
     async with grpcio_server() as stock:
-        assert "TLS handshake failed" in await refusal(stock.port, certificates.calling())
+        assert f"{NOT_TLS} but plain HTTP/2" in await refusal(stock.port, certificates.calling())
+
+
+@asynccontextmanager
+async def answering(answer: Callable[[trio.SocketStream], Awaitable[None]]) -> AsyncIterator[int]:
+    """A server of nobody's make, which answers each client that has said something, and closes."""
+
+    async def serve(stream: trio.SocketStream) -> None:
+        with suppress(trio.BrokenResourceError):
+            await answer(stream)
+
+    (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trio.serve_listeners, serve, [listener])
+        yield listener.socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n", f"{NOT_TLS} but plain HTTP/1.1"),
+        (b"220 mail.test ESMTP\r\n", NOT_TLS),
+        (b"", "TLS handshake failed: the server closed the connection"),
+    ],
+    ids=["HTTP/1.1", "SMTP", "nothing"],
+)
+async def test_what_a_server_speaks_instead_of_tls_is_named(certificates: Certificates, said: bytes, told: str) -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(said)
+
+    async with answering(answer) as port:
+        assert (await refusal(port, certificates.calling())).endswith(told)
+
+
+async def test_a_server_that_chooses_another_protocol_than_http2_is_told_apart(certificates: Certificates) -> None:
+    serving_http1 = certificates.serving()
+    serving_http1.set_alpn_protocols(["http/1.1"])
+    calling = certificates.calling()
+    calling.set_alpn_protocols(["h2", "http/1.1"])
+
+    async def answer(stream: trio.SocketStream) -> None:
+        tls = trio.SSLStream(stream, serving_http1, server_side=True, https_compatible=True)
+        await tls.do_handshake()
+        await tls.receive_some()
+
+    async with answering(answer) as port:
+        assert "the server selected http/1.1 by ALPN; gRPC needs h2" in await refusal(port, calling)
+
+
+async def test_a_server_that_takes_none_of_the_protocols_offered_is_told_apart(certificates: Certificates) -> None:
+    calling = certificates.calling()
+    calling.set_alpn_protocols(["http/1.1"])
+    async with our_server(certificates.serving(), descriptors=False) as ours:
+        assert "the server accepts none of the protocols offered by ALPN" in await refusal(ours.port, calling)
+
+
+async def test_a_server_whose_certificate_we_refuse_is_told_so_by_an_alert(certificates: Certificates) -> None:
+    told: list[str] = []
+
+    async def answer(stream: trio.SocketStream) -> None:
+        tls = trio.SSLStream(stream, certificates.serving(), server_side=True, https_compatible=True)
+        try:
+            await tls.receive_some()
+        except trio.BrokenResourceError as error:
+            told.append(str(error.__cause__))
+
+    async with answering(answer) as port:
+        assert "certificate" in await refusal(port, certificates.calling(ca=certificates.strange_ca))
+    assert "unknown ca" in told[0]
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01\x00"], ids=["nothing", "half a ClientHello"])
@@ -98,7 +171,7 @@ async def test_a_handshake_that_never_completes_is_given_up(
 
 
 async def test_a_server_that_never_completes_the_handshake_is_given_up(
-    certificates: Certificates, autojump_clock: trio.testing.MockClock
+    certificates: Certificates, quiet_clock: trio.abc.Clock
 ) -> None:
     async def silence(stream: trio.SocketStream) -> None:
         async for _ in stream:

@@ -19,11 +19,12 @@ from grpclib.events import (
 from h2.errors import ErrorCodes
 from multidict import MultiDict
 
-from echo.rpc import Channel, GRPCError, Limits, ProtocolError, Server, Status, StreamTerminatedError
+from echo.rpc import Channel, ClientStream, GRPCError, Limits, ProtocolError, Server, Status, StreamTerminatedError
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.transport.memory import memory_stream_pair
 from echo.wire.client import ClientConnection
 from echo.wire.head import Request
+from echo.wire.stream import Stream as WireStream
 from tests.support.services import (
     BIDI,
     CLIENT_STREAM,
@@ -210,10 +211,32 @@ def test_a_call_that_fails_in_the_middle_of_a_message_tells_why(run: Run) -> Non
             await stream.send_request()
             await stream.recv_initial_metadata()
             assert stream._call is not None
-            stream._call._session.stop("the cable was cut")
+            stream._call.current.session.stop("the cable was cut")
             with pytest.raises(GRPCError, match="the cable was cut") as raised:
                 await stream.recv_message()
             assert raised.value.status is Status.UNAVAILABLE
+
+    run(main)
+
+
+def test_who_still_waits_when_the_block_of_the_call_is_left_is_told(run: Run) -> None:
+    async def main() -> None:
+        told: list[Status] = []
+
+        async def receive(stream: ClientStream[bytes, bytes]) -> None:
+            with pytest.raises(GRPCError, match="the block of the call was left") as raised:
+                await stream.recv_message()
+            told.append(raised.value.status)
+
+        async with (
+            memory_channel([ECHO], codec=CODEC) as channel,
+            anyio.create_task_group() as tasks,
+            call(channel, "All", BIDI) as stream,
+        ):
+            await stream.send_request()
+            tasks.start_soon(receive, stream)
+            await anyio.wait_all_tasks_blocked()
+        assert told == [Status.CANCELLED]
 
     run(main)
 
@@ -434,16 +457,16 @@ def test_a_half_close_with_a_reset_right_behind_is_no_end_to_the_handler(run: Ru
                 over.set()
 
         ours, theirs = memory_stream_pair()
-        client = ClientConnection(Limits())
+        client = ClientConnection(Limits(), WireStream)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(Server([Service(Wait=(BIDI, wait))], codec=CODEC).serve_connection, theirs)
             client.start()
-            stream_id = client.open(Request(path("Wait")))
+            call = client.open(Request(path("Wait")))
             await ours.send(client.take_output())
             await waiting.wait()
-            client.half_close(stream_id)
+            client.half_close(call)
             end = client.take_output()
-            client.reset(stream_id, ErrorCodes.CANCEL)
+            client.reset(call, ErrorCodes.CANCEL)
             await ours.send(end + client.take_output())  # As haproxy does when its client has reset a call.
             await over.wait()
             await ours.aclose()

@@ -115,7 +115,7 @@ async def test_noise_is_not_made_longer() -> None:
 
 
 async def test_a_client_that_reads_no_gzip_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(head, "ACCEPT_ENCODING", "identity")
+    monkeypatch.setattr(head, "_ACCEPT_ENCODING", (b"grpc-accept-encoding", b"identity"))
     async with lined(server="gzip") as (channel, line):
         assert await unary(channel, "One", SAME) == SAME
         assert line.received > len(SAME)

@@ -5,7 +5,7 @@ from typing import Literal
 
 import trio
 import trio.testing
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from echo.rpc import Channel, GRPCError, Status
@@ -156,7 +156,18 @@ async def live_through(steps: list[Step], balance: Literal["pick_first", "round_
         assert channel.calls == 0
 
 
+# A connection that was being made when its host died must not survive that: as long as it serves, no name is looked up.
+OUTLIVED: list[Step] = [
+    Event("a", "die"),
+    Event("a", "slow"),
+    Event("b", "leave"),
+    Event("c", "leave"),
+    Call(True, False),
+]
+
+
 @settings(max_examples=60, deadline=None)
+@example(OUTLIVED, "round_robin")
 @given(STEPS, st.sampled_from(["pick_first", "round_robin"]))
 def test_when_all_is_well_again_calls_are_answered_as_if_nothing_had_been(
     steps: list[Step], balance: Literal["pick_first", "round_robin"]

@@ -1,125 +1,54 @@
-"""What the channel does about it by itself: calls that the server has surely not seen, connections that do not come."""
-
-import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from itertools import pairwise
+"""Calls that the server has surely not seen are made anew, and nobody notices; and where that ends."""
 
 import pytest
 import trio
 import trio.testing
-from anyio.abc import ByteStream
 from h2.errors import ErrorCodes
 
-from echo.rpc import Channel, GRPCError, Limits, Server, Status, open_channel_over
-from echo.rpc.backoff import MAX_BACKOFF, MIN_BACKOFF
-from echo.rpc.client_stream import MAX_ATTEMPTS, MAX_REPLAY
-from echo.transport.memory import MemoryStream, memory_stream_pair
-from echo.wire.events import HalfClosed, RequestStarted
+from echo.rpc import ClientStream, GRPCError, Limits, Server, Status
+from echo.rpc.retry import MAX_ATTEMPTS, MAX_REPLAY
+from echo.wire.message import PREFIX_SIZE
 from echo.wire.server import ServerConnection
-from tests.support.services import (
-    BIDI,
-    CLIENT_STREAM,
-    ECHO,
-    SERVER_STREAM,
-    UNARY,
-    BytesCodec,
-    BytesStream,
-    Service,
-    call,
-    unary,
+from echo.wire.stream import Stream as WireStream
+from tests.support.refusing import (
+    CODEC,
+    Due,
+    Network,
+    Refuse,
+    after,
+    answer_and_refuse,
+    at_the_end,
+    at_the_head,
+    go_away,
+    network,
+    refuse,
+    when_told,
 )
+from tests.support.services import BIDI, CLIENT_STREAM, SERVER_STREAM, BytesStream, Service, call, unary
 
-CODEC = BytesCodec()
-
-Refuse = Callable[[ServerConnection, int], None]
-
-
-def refuse(connection: ServerConnection, stream_id: int) -> None:
-    connection.reset(stream_id, ErrorCodes.REFUSED_STREAM)
-    connection.goaway()  # Further calls are to go elsewhere.
-
-
-def go_away(connection: ServerConnection, stream_id: int) -> None:
-    connection.goaway(last_stream_id=max(0, stream_id - 2))
-
-
-class Network:
-    """The first connections go to a server that takes no calls, the later ones to one that does."""
-
-    def __init__(self, nursery: trio.Nursery, server: Server, refuse: Refuse, refusing: int, when: type) -> None:
-        self._nursery = nursery
-        self._server = server
-        self._refuse = refuse
-        self._when = when
-        self.refusing = refusing
-        self.refused = 0
-
-    async def dial(self) -> ByteStream:
-        ours, theirs = memory_stream_pair(100)
-        if self.refusing:
-            self._nursery.start_soon(self._turn_away, theirs)
-        else:
-            self._nursery.start_soon(self._server.serve_connection, theirs)
-        return ours
-
-    async def _turn_away(self, stream: MemoryStream) -> None:
-        connection = ServerConnection(Limits())
-        connection.start()
-        async with stream:
-            async for data in stream:
-                for event in connection.receive(data):
-                    if isinstance(event, self._when) and isinstance(event, RequestStarted | HalfClosed):
-                        self.refused += 1
-                        self.refusing -= 1
-                        self._refuse(connection, event.stream_id)
-                if connection.has_output:
-                    await stream.send(connection.take_output())
-                if not self.refusing:
-                    return
-
-
-@asynccontextmanager
-async def network(
-    how: Refuse, refusing: int, when: type = RequestStarted, server: Server | None = None
-) -> AsyncIterator[tuple[Channel, Network]]:
-    async with trio.open_nursery() as nursery:
-        world = Network(nursery, server or Server([ECHO], codec=CODEC), how, refusing, when)
-        async with open_channel_over(world.dial, "memory", codec=CODEC) as channel:
-            yield channel, world
-        nursery.cancel_scope.cancel()
+Stream = ClientStream[bytes, bytes]
 
 
 @pytest.mark.parametrize("how", [refuse, go_away])
-@pytest.mark.parametrize("when", [RequestStarted, HalfClosed])
-async def test_a_call_that_was_not_seen_is_made_anew_and_nobody_notices(how: Refuse, when: type) -> None:
+@pytest.mark.parametrize("when", [at_the_head, at_the_end])
+async def test_a_call_that_was_not_seen_is_made_anew_and_nobody_notices(how: Refuse, when: Due) -> None:
     async with network(how, 2, when) as (channel, world):
         assert await unary(channel, "One", b"hello") == b"hello"
         assert world.refused == 2
 
 
 async def test_so_are_streams_whose_messages_are_all_sent() -> None:
-    async with network(refuse, 1, HalfClosed) as (channel, _), call(channel, "Repeat", SERVER_STREAM) as stream:
+    async with network(refuse, 1, at_the_end) as (channel, _), call(channel, "Repeat", SERVER_STREAM) as stream:
         await stream.send_message(b"3")
         assert [message async for message in stream] == [b"0", b"1", b"2"]
-    async with network(refuse, 1, HalfClosed) as (channel, _), call(channel, "Count", CLIENT_STREAM) as stream:
+    async with network(refuse, 1, at_the_end) as (channel, _), call(channel, "Count", CLIENT_STREAM) as stream:
         for _ in range(5):
             await stream.send_message(b"x")
         await stream.end()
         assert await stream.recv_message() == b"5"
-    async with network(refuse, 1, HalfClosed) as (channel, _), call(channel, "Count", CLIENT_STREAM) as stream:
+    async with network(refuse, 1, at_the_end) as (channel, _), call(channel, "Count", CLIENT_STREAM) as stream:
         await stream.send_request(end=True)
         assert await stream.recv_message() == b"0"
-
-
-async def test_a_stream_that_is_still_sending_fails() -> None:
-    async with network(refuse, 1) as (channel, world):
-        with pytest.raises(GRPCError) as raised:
-            async with call(channel, "All", BIDI) as stream:
-                await stream.send_message(b"x")
-                await stream.recv_message()
-        assert raised.value.status is Status.UNAVAILABLE
-        assert world.refused == 1
 
 
 async def test_there_is_an_end_to_trying() -> None:
@@ -130,17 +59,9 @@ async def test_there_is_an_end_to_trying() -> None:
         assert world.refused == MAX_ATTEMPTS
 
 
-async def test_large_messages_are_not_kept_for_it() -> None:
-    async with network(refuse, 1) as (channel, world):
-        with pytest.raises(GRPCError) as raised:
-            await unary(channel, "One", b"x" * (MAX_REPLAY + 1))
-        assert raised.value.status is Status.UNAVAILABLE
-        assert world.refused == 1
-
-
 async def test_a_call_that_the_server_may_have_seen_is_not_repeated() -> None:
-    def cancel(connection: ServerConnection, stream_id: int) -> None:
-        connection.reset(stream_id, ErrorCodes.CANCEL)
+    def cancel(connection: ServerConnection[WireStream], stream: WireStream) -> None:
+        connection.reset(stream, ErrorCodes.CANCEL)
 
     async with network(cancel, 1) as (channel, world):
         with pytest.raises(GRPCError) as raised:
@@ -149,89 +70,195 @@ async def test_a_call_that_the_server_may_have_seen_is_not_repeated() -> None:
         assert world.refused == 1
 
 
-async def test_attempts_to_connect_grow_rarer_and_a_success_forgives(autojump_clock: trio.abc.Clock) -> None:
-    attempts: list[float] = []
-    up = False
-    server = Server([ECHO], codec=CODEC)
-    async with trio.open_nursery() as nursery:
-
-        async def dial() -> ByteStream:
-            attempts.append(trio.current_time())
-            if not up:
-                raise OSError("nobody there")
-            ours, theirs = memory_stream_pair()
-            nursery.start_soon(server.serve_connection, theirs)
-            return ours
-
-        async with open_channel_over(dial, "memory", codec=CODEC) as channel:
-            end = trio.current_time() + 60
-            while trio.current_time() < end:
-                with pytest.raises(GRPCError, match="nobody there"):
-                    await unary(channel, "One")
-                await trio.sleep(0.01)
-            gaps = [later - earlier for earlier, later in pairwise(attempts)]
-            assert MIN_BACKOFF * 0.8 <= gaps[0] <= MIN_BACKOFF * 1.2 + 0.02
-            assert all(MAX_BACKOFF * 0.8 <= gap <= MAX_BACKOFF * 1.2 + 0.02 for gap in gaps[10:])
-            assert len(set(gaps[10:])) > 1
-            up = True
-            await trio.sleep(MAX_BACKOFF * 1.2)
-            await unary(channel, "One")
-            await server.drain(1)
-            up = False
-            server = Server([ECHO], codec=CODEC)
-            attempts.clear()
-            for _ in range(20):
-                with pytest.raises(GRPCError):
-                    await unary(channel, "One")
-                await trio.sleep(0.01)
-            assert attempts[1] - attempts[0] <= MIN_BACKOFF * 1.2 + 0.02
+# Where it ends
 
 
-async def test_a_connection_without_calls_is_drained_after_a_while(autojump_clock: trio.abc.Clock) -> None:
-    async def slow(stream: BytesStream) -> None:
+async def fails(stream: Stream, status: Status, match: str) -> None:
+    with pytest.raises(GRPCError, match=match) as raised:
         await stream.recv_message()
-        await trio.sleep(100)
-        await stream.send_message(b"done")
-
-    server = Server(
-        [ECHO, Service(Slow=(UNARY, slow))], codec=CODEC, limits=Limits(max_connection_idle=30, min_ping_interval=0)
-    )
-    async with network(refuse, 0, server=server) as (channel, _):
-        assert await unary(channel, "Slow") == b"done"
-        await trio.sleep(29)
-        assert server.connections == 1
-        await unary(channel, "One")
-        await trio.sleep(29)
-        assert server.connections == 1
-        await trio.sleep(40)
-        assert server.connections == 0
-        await unary(channel, "One")
+    assert raised.value.status is status
 
 
-async def test_a_connection_that_is_old_is_drained_and_its_calls_finish(autojump_clock: trio.abc.Clock) -> None:
-    async def slow(stream: BytesStream) -> None:
-        await trio.sleep(float(await stream.recv_message() or 0))
-        await stream.send_message(b"done")
+def filling(size: int) -> list[bytes]:
+    """Messages of so many bytes together, prefixes included."""
+    first = b"x" * 1_000
+    return [first, b"y" * (size - len(first) - 2 * PREFIX_SIZE)]
 
-    limits = Limits(max_connection_age=100, max_connection_age_grace=50)
-    server = Server([Service(Slow=(UNARY, slow))], codec=CODEC, limits=limits)
-    async with network(refuse, 0, server=server) as (channel, _), trio.open_nursery() as nursery:
-        finished: list[float] = []
 
-        async def one(seconds: float) -> None:
-            try:
-                await unary(channel, "Slow", b"%d" % seconds)
-            except GRPCError as error:
-                assert error.status is Status.UNAVAILABLE
-                finished.append(-1)
+@pytest.mark.parametrize("limits", [Limits(), Limits(max_unsent=10_000)], ids=["MAX_REPLAY", "max_unsent"])
+async def test_as_much_as_is_kept_is_sent_again_and_not_a_byte_more(limits: Limits) -> None:
+    kept = min(MAX_REPLAY, limits.max_unsent)
+    async with network(refuse, 1, when_told, limits=limits) as (channel, world), call(channel, "All", BIDI) as stream:
+        for message in filling(kept):
+            await stream.send_message(message)
+        await world.refuse_held()
+        assert [await stream.recv_message() for _ in range(2)] == filling(kept)
+        await stream.cancel()
+    async with network(refuse, 1, when_told, limits=limits) as (channel, world), call(channel, "All", BIDI) as stream:
+        for message in filling(kept + 1):
+            await stream.send_message(message)
+        await world.refuse_held()
+        await fails(stream, Status.UNAVAILABLE, "reset")
+        assert world.served == 0
+
+
+async def test_messages_without_a_byte_count_by_their_prefix() -> None:
+    number = MAX_REPLAY // PREFIX_SIZE
+    for extra in (0, 1):
+        async with network(refuse, 1, when_told) as (channel, world), call(channel, "Count", CLIENT_STREAM) as stream:
+            for _ in range(number + extra):
+                await stream.send_message(b"")
+            await world.refuse_held()
+            if extra:
+                await fails(stream, Status.UNAVAILABLE, "reset")
             else:
-                finished.append(seconds)
+                await stream.end()
+                assert await stream.recv_message() == b"%d" % number
 
-        nursery.start_soon(one, 120)
-        nursery.start_soon(one, 1_000)
-        await trio.sleep(115)
-        assert await unary(channel, "Slow", b"1") == b"done"
-        assert server.connections == 2
-        await trio.sleep(60)
-        assert sorted(finished) == [-1, 120]
-        assert math.isfinite(trio.current_time())
+
+async def test_a_call_that_was_answered_is_not_made_anew_whatever_the_server_says() -> None:
+    async with network(answer_and_refuse, 1, when_told) as (channel, world), call(channel, "All", BIDI) as stream:
+        await stream.send_message(b"x")
+        await world.refuse_held()
+        await fails(stream, Status.UNAVAILABLE, "reset")
+        with pytest.raises(GRPCError):
+            await stream.send_message(b"x")
+        assert (world.refused, world.served) == (1, 0)
+
+
+async def test_attempts_are_bounded_also_where_two_tasks_make_them() -> None:
+    async with (
+        network(refuse, 100, after(1)) as (channel, world),
+        call(channel, "All", BIDI) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        await stream.send_request()
+
+        async def send() -> None:
+            with pytest.raises(GRPCError):
+                while True:
+                    await stream.send_message(b"x")
+                    await trio.lowlevel.checkpoint()
+
+        nursery.start_soon(send)
+        await fails(stream, Status.UNAVAILABLE, "reset")
+    assert world.refused == MAX_ATTEMPTS
+
+
+async def test_the_deadline_stays_the_same_for_both(autojump_clock: trio.abc.Clock) -> None:
+    began = trio.current_time()
+    async with (
+        network(refuse, 1, when_told) as (channel, world),
+        call(channel, "All", BIDI, timeout=10) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        await stream.send_message(b"x")
+        await trio.sleep(6)
+        world.reachable = trio.Event()
+        await world.refuse_held()
+
+        async def send() -> None:
+            with pytest.raises(GRPCError) as raised:
+                await stream.send_message(b"x")
+            assert raised.value.status is Status.DEADLINE_EXCEEDED
+
+        nursery.start_soon(send)
+        await fails(stream, Status.DEADLINE_EXCEEDED, "deadline")
+        assert trio.current_time() - began == pytest.approx(10)
+
+
+async def test_the_new_call_tells_the_server_what_is_left_of_the_deadline(autojump_clock: trio.abc.Clock) -> None:
+    async def left(stream: BytesStream) -> None:
+        assert stream.deadline is not None
+        await stream.send_message(b"%.0f" % stream.deadline.time_remaining())
+
+    server = Server([Service(Left=(BIDI, left))], codec=CODEC)
+    async with (
+        network(refuse, 1, when_told, server) as (channel, world),
+        call(channel, "Left", BIDI, timeout=10) as stream,
+    ):
+        await stream.send_request()
+        await trio.sleep(6)
+        await world.refuse_held()
+        assert await stream.recv_message() == b"4"
+
+
+async def test_where_no_other_connection_can_be_had_both_are_told_why() -> None:
+    async with (
+        network(refuse, 1, when_told) as (channel, world),
+        call(channel, "All", BIDI) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        await stream.send_message(b"x")
+
+        async def send() -> None:
+            with pytest.raises(GRPCError, match="nobody there"):
+                await stream.send_message(b"x")
+
+        world.failure = "nobody there"
+        await world.refuse_held()
+        nursery.start_soon(send)
+        await fails(stream, Status.UNAVAILABLE, "nobody there")
+        with pytest.raises(GRPCError, match="nobody there"):
+            await stream.recv_trailing_metadata()
+    async with network(refuse, 1, when_told) as (channel, world), call(channel, "All", BIDI) as stream:
+        await stream.send_message(b"x")
+        world.failure = "nobody there"
+        await world.refuse_held()
+        with pytest.raises(GRPCError, match="nobody there"):
+            await stream.recv_trailing_metadata()
+
+
+# Leaving off
+
+
+async def cancelled_while_made_anew(stream: Stream, world: Network) -> None:
+    await stream.send_message(b"x")
+    world.reachable = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(fails, stream, Status.CANCELLED, "by its caller")
+        await trio.testing.wait_all_tasks_blocked()
+        await world.refuse_held()
+        await stream.cancel()
+
+
+async def test_a_call_that_is_cancelled_while_it_is_made_anew_is_over() -> None:
+    called = False
+
+    async def note(stream: BytesStream) -> None:
+        nonlocal called
+        called = True
+
+    server = Server([Service(All=(BIDI, note))], codec=CODEC)
+    async with network(refuse, 1, when_told, server) as (channel, world):
+        async with call(channel, "All", BIDI) as stream:
+            await cancelled_while_made_anew(stream, world)
+            world.reachable.set()
+            await trio.testing.wait_all_tasks_blocked()
+        assert not called
+        assert channel.calls == 0
+
+
+async def test_a_receive_that_is_given_up_while_it_makes_the_call_anew_can_be_repeated() -> None:
+    async with network(refuse, 1, when_told) as (channel, world), call(channel, "All", BIDI) as stream:
+        await stream.send_message(b"x")
+        world.reachable = trio.Event()
+        await world.refuse_held()
+        for _ in range(MAX_ATTEMPTS + 1):  # These were no attempts: nothing has come of them.
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await stream.recv_message()
+        world.reachable.set()
+        assert await stream.recv_message() == b"x"
+        assert channel.calls == 1
+
+
+async def test_a_server_that_ends_the_new_call_at_once_is_heard() -> None:
+    async def refuse_politely(stream: BytesStream) -> None:
+        raise GRPCError(Status.PERMISSION_DENIED, "not you")
+
+    server = Server([Service(All=(BIDI, refuse_politely))], codec=CODEC)
+    async with network(refuse, 1, when_told, server) as (channel, world), call(channel, "All", BIDI) as stream:
+        await stream.send_message(b"x")
+        await world.refuse_held()
+        await fails(stream, Status.PERMISSION_DENIED, "not you")

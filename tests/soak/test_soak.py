@@ -8,6 +8,7 @@ from tests.soak.report import Report
 from tests.soak.scale import SHORT, Scale
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SCENARIOS)
 async def test_everything_promised_is_held(name: str) -> None:
     report = Report(quiet=True)

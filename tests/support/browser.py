@@ -17,8 +17,8 @@ from tests.support.serving import LOOPBACK
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
-needs_browser: Final = pytest.mark.skipif(
-    NODE is None or CHROMIUM is None or not (SCRIPTS / "node_modules" / "playwright-core").exists(),
+needs_browser: Final = pytest.mark.third_party(
+    lambda: NODE is not None and CHROMIUM is not None and (SCRIPTS / "node_modules" / "playwright-core").exists(),
     reason="Node.js, playwright-core (`just tools`) or Chromium is not installed",
 )
 

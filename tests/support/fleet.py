@@ -18,6 +18,7 @@ from echo.transport.background import open_background
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.wire.events import RequestStarted
 from echo.wire.server import ServerConnection
+from echo.wire.stream import Stream
 from tests.support.services import UNARY, BytesCodec, BytesStream, CallOptions, Service, unary
 
 CODEC = BytesCodec()
@@ -56,15 +57,17 @@ class Host:
         self.held = 0
         self._tasks = tasks
         self._connections: set[anyio.CancelScope] = set()
+        self._deaths = 0
 
     def endpoint(self) -> Endpoint:
         return Endpoint(self.name, "fleet.test", self.dial)
 
     async def dial(self) -> ByteStream:
         self.attempts.append(anyio.current_time())
+        deaths = self._deaths
         if self.delay:
             await anyio.sleep(self.delay)
-        if self.down:
+        if self.down or self._deaths != deaths:
             raise OSError(self.why, "no")
         if self.silent:
             try:
@@ -77,8 +80,9 @@ class Host:
         return ours
 
     def die(self) -> None:
-        """All its connections break, and no others come about."""
+        """All its connections break, those that are being made too, and no others come about."""
         self.down = True
+        self._deaths += 1
         for scope in self._connections:
             scope.cancel()
 
@@ -107,14 +111,14 @@ class Host:
         await stream.send_message(self.name.encode())
 
     async def _turn_away(self, stream: MemoryStream) -> None:
-        connection = ServerConnection(Limits())
+        connection = ServerConnection(Limits(), Stream)
         connection.start()
         async with stream:
             async for data in stream:
                 for event in connection.receive(data):
                     if isinstance(event, RequestStarted):
                         self.refused += 1
-                        connection.reset(event.stream_id, ErrorCodes.REFUSED_STREAM)
+                        connection.reset(event.stream, ErrorCodes.REFUSED_STREAM)
                 if connection.has_output:
                     await stream.send(connection.take_output())
 

@@ -29,7 +29,10 @@ NODE: Final = shutil.which("node")
 SCRIPTS: Final = Path(__file__).resolve().parents[1] / "interop" / "node"
 PATIENCE: Final = 60.0  # Seconds any wait for a process may take; none should come near.
 
-needs_node: Final = pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
+needs_node: Final = pytest.mark.third_party(
+    lambda: NODE is not None and (SCRIPTS / "node_modules").exists(),
+    reason="Node.js, or grpc-js (`just tools`), is not installed",
+)
 
 Message: TypeAlias = Mapping[str, object]  # As proto-loader has it: int64 are decimal strings.
 Pairs: TypeAlias = list[tuple[str, str | bytes]]

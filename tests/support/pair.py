@@ -2,27 +2,225 @@
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeAlias, TypeVar
 
-from hyperframe.frame import Frame
+import hpack
+from hyperframe.frame import Frame, HeadersFrame
 
+from echo.wire import events as wire_events
 from echo.wire.client import ClientConnection
-from echo.wire.events import Event
-from echo.wire.head import Request
+from echo.wire.connection import Connection
+from echo.wire.frames import ErrorCode
+from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
+from echo.wire.message import MessageDecoder
 from echo.wire.server import ServerConnection
+from echo.wire.stream import Stream
 
 T = TypeVar("T")
 
+RESET = "the call was reset ("  # As the client's role tells it.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+class Octets(MessageDecoder):
+    """Notes what comes, whether it makes messages or not."""
+
+    def __init__(self, max_message_size: int) -> None:
+        super().__init__(max_message_size)
+        self.came = b""
+
+    def feed(self, data: bytes) -> None:
+        self.came += data
+
+
+class NotingStream(Stream):
+    """A stream that notes the octets of its messages."""
+
+    def __init__(self, stream_id: int, max_message_size: int, receive_window: int, send_window: int) -> None:
+        super().__init__(stream_id, max_message_size, receive_window, send_window)
+        self.messages: Octets = Octets(max_message_size)
+
+
+# The wire's events with the numbers of their streams, which are easier to write down.
+
+
+@dataclass(frozen=True)
+class RequestStarted:
+    stream_id: int
+    request: Request
+
+
+@dataclass(frozen=True)
+class ResponseStarted:
+    stream_id: int
+    response: Response
+
+
+@dataclass(frozen=True)
+class CallEnded:
+    stream_id: int
+    trailers: Trailers
+
+
+@dataclass(frozen=True)
+class DataReceived:
+    stream_id: int
+    data: bytes
+
+
+@dataclass(frozen=True)
+class HalfClosed:
+    stream_id: int
+
+
+@dataclass(frozen=True)
+class StreamReset:
+    stream_id: int
+    error_code: int
+
+
+ConnectionFailed = wire_events.ConnectionFailed
+Event: TypeAlias = object
+C = TypeVar("C", bound=Connection[NotingStream])
+
+
+class Numbered(Generic[C]):
+    """A connection whose streams go by their numbers, also when they are over.
+
+    Attributes:
+        wire: The connection itself.
+        streams: Every stream there ever was.
+    """
+
+    def __init__(self, wire: C) -> None:
+        self.wire = wire
+        self.streams: dict[int, NotingStream] = {}
+        self.start = wire.start
+        self.take_output = wire.take_output
+        self.ping = wire.ping
+        self.goaway = wire.goaway
+
+    @property
+    def open_streams(self) -> set[int]:
+        return set(self.wire.streams)
+
+    @property
+    def holds_nothing(self) -> bool:
+        """Nothing is kept of streams, but what is remembered of those closed last."""
+        return not self.wire.streams and not self.wire._out.ring and not self.wire._out.relieved
+
+    @property
+    def send_window(self) -> int:
+        """What may be sent on the connection."""
+        return self.wire._out.window.open
+
+    @property
+    def credit(self) -> int:
+        """What the peer will be told that it may send on the connection."""
+        return self.wire._window.credit
+
+    @property
+    def has_output(self) -> bool:
+        return self.wire.has_output
+
+    @property
+    def mid_headers(self) -> bool:
+        return self.wire.mid_headers
+
+    def receive(self, data: bytes, now: float = 0.0) -> list[Event]:
+        return [self._numbered(event) for event in self.wire.receive(data, now)]
+
+    def take_relieved(self) -> list[int]:
+        return [stream.id for stream in self.wire.take_relieved()]
+
+    def is_open(self, stream_id: int) -> bool:
+        return stream_id in self.streams and self.streams[stream_id].is_open
+
+    def unsent(self, stream_id: int) -> int:
+        return self.streams[stream_id].unsent.size if stream_id in self.streams else 0
+
+    def send_message(self, stream_id: int, message: bytes) -> None:
+        self.wire.send_message(self.streams[stream_id], message)
+
+    def acknowledge(self, stream_id: int, size: int) -> None:
+        """The application has taken so many octets."""
+        stream = self.streams[stream_id]
+        self.wire._acknowledge(stream, stream.acknowledged + size)
+
+    def reset(self, stream_id: int, error_code: int) -> None:
+        self.wire.reset(self.streams[stream_id], error_code)
+
+    def _numbered(self, event: wire_events.Event[NotingStream]) -> Event:
+        match event:
+            case wire_events.RequestStarted():
+                self.streams[event.stream.id] = event.stream
+                return RequestStarted(event.stream.id, event.request)
+            case wire_events.ResponseStarted():
+                return ResponseStarted(event.stream.id, event.response)
+            case wire_events.CallEnded(unprocessed=True):
+                return StreamReset(event.stream.id, ErrorCode.REFUSED_STREAM)
+            case wire_events.CallEnded() if (event.trailers.message or "").startswith(RESET):
+                return StreamReset(event.stream.id, ErrorCode[(event.trailers.message or "")[len(RESET) : -1]])
+            case wire_events.CallEnded():
+                return CallEnded(event.stream.id, event.trailers)
+            case wire_events.HalfClosed():
+                return HalfClosed(event.stream.id)
+            case wire_events.StreamReset():
+                return StreamReset(event.stream.id, event.error_code)
+            case wire_events.DataReceived():
+                came, event.stream.messages.came = event.stream.messages.came, b""
+                return DataReceived(event.stream.id, came)
+        return event
+
+
+def head(stream_id: int, fields: Iterable[tuple[str, str]], *, end: bool = False) -> bytes:
+    """A header list as the first of a connection, whatever stands in it."""
+    block = hpack.Encoder().encode(list(fields))
+    flags = ["END_HEADERS", "END_STREAM"] if end else ["END_HEADERS"]
+    return HeadersFrame(stream_id, data=block, flags=flags).serialize()
+
+
+class Client(Numbered[ClientConnection[NotingStream]]):
+    def __init__(self, limits: Limits = Limits()) -> None:
+        super().__init__(ClientConnection(limits, NotingStream))
+
+    @property
+    def max_streams(self) -> int:
+        return self.wire.max_streams
+
+    def open(self, request: Request, *, end: bool = False) -> int:
+        stream = self.wire.open(request)
+        self.streams[stream.id] = stream
+        if end:
+            self.wire.half_close(stream)
+        return stream.id
+
+    def half_close(self, stream_id: int) -> None:
+        self.wire.half_close(self.streams[stream_id])
+
+
+class Server(Numbered[ServerConnection[NotingStream]]):
+    def __init__(self, limits: Limits = Limits()) -> None:
+        super().__init__(ServerConnection(limits, NotingStream))
+
+    def send_response(self, stream_id: int, response: Response) -> None:
+        self.wire.send_response(self.streams[stream_id], response)
+
+    def send_trailers(self, stream_id: int, trailers: Trailers) -> bool:
+        return self.wire.send_trailers(self.streams[stream_id], trailers)
+
+    def abort(self, stream_id: int, trailers: Trailers) -> None:
+        self.wire.abort(self.streams[stream_id], trailers)
 
 
 class ConnectionPair:
     """A client and a server that are connected; `to_server` and `to_client` move bytes and give the events."""
 
     def __init__(self, limits: Limits = Limits(), client_limits: Limits | None = None) -> None:
-        self.client = ClientConnection(client_limits or limits)
-        self.server = ServerConnection(limits)
+        self.client = Client(client_limits or limits)
+        self.server = Server(limits)
         self.client.start()
         self.server.start()
         self.to_server()
@@ -30,10 +228,10 @@ class ConnectionPair:
         self.to_server()
 
     def to_server(self) -> list[Event]:
-        return list(self.server.receive(self.client.take_output()))
+        return self.server.receive(self.client.take_output())
 
     def to_client(self) -> list[Event]:
-        return list(self.client.receive(self.server.take_output()))
+        return self.client.receive(self.server.take_output())
 
     def settle(self) -> list[Event]:
         """Exchange bytes until neither side has any; gives the server's events."""

@@ -9,6 +9,7 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL
 from typing import Final
@@ -28,10 +29,15 @@ PATIENCE: Final = 60.0  # Seconds a proxy has to listen; envoy takes one or two 
 
 MAKES: Final[dict[str, Write]] = {"nginx": nginx_config, "haproxy": haproxy_config, "envoy": envoy_config}
 
+
+def installed(make: str) -> bool:
+    return program(make) is not None
+
+
 EACH_PROXY: Final = pytest.mark.parametrize(
     "make",
     [
-        pytest.param(make, marks=pytest.mark.skipif(program(make) is None, reason=f"{make} is not installed"))
+        pytest.param(make, marks=pytest.mark.third_party(partial(installed, make), reason=f"{make} is not installed"))
         for make in MAKES
     ],
 )

@@ -63,7 +63,7 @@ class RawConnection:
         deaf: From now on, nothing is read until that is taken back.
     """
 
-    def __init__(self, stream: trio.SocketStream) -> None:
+    def __init__(self, stream: trio.abc.Stream) -> None:
         self.streams: dict[int, Heard] = {}
         self.kinds: Counter[str] = Counter()
         self.settings: dict[int, int] = {}
@@ -90,7 +90,9 @@ class RawConnection:
 
     def head(self, stream_id: int, fields: Fields, *, end: bool = False) -> bytes:
         """HEADERS, with CONTINUATION as needed."""
-        block = self._encoder.encode(list(fields))
+        fields = list(fields)
+        small = sum(len(value) for _, value in fields) < 5_000  # The encoder takes its time over long texts in Huffman.
+        block = self._encoder.encode(fields, huffman=small)
         first = HeadersFrame(stream_id, data=block[:MAX_FRAME], flags=["END_STREAM"] if end else [])
         starts = range(MAX_FRAME, len(block), MAX_FRAME)
         rest = (ContinuationFrame(stream_id, data=block[start : start + MAX_FRAME]) for start in starts)

@@ -4,6 +4,7 @@ Their scripts lie in ``tests/interop/ruby`` and speak the lines of JSON that `te
 Ruby's gRPC is grpcio's, years older; what is above it, from metadata to threads, is of Ruby's own make.
 """
 
+import functools
 import shutil
 import subprocess
 from collections.abc import AsyncIterator
@@ -21,13 +22,14 @@ RUBY: Final = shutil.which("ruby")
 SCRIPTS: Final = Path(__file__).resolve().parents[1] / "interop" / "ruby"
 
 
+@functools.cache
 def _has_grpc() -> bool:
     if RUBY is None:
         return False
     return subprocess.run([RUBY, "-e", "gem 'grpc'"], check=False, capture_output=True).returncode == 0
 
 
-needs_ruby: Final = pytest.mark.skipif(not _has_grpc(), reason="Ruby's gRPC is not installed (Debian: ruby-grpc)")
+needs_ruby: Final = pytest.mark.third_party(_has_grpc, reason="Ruby's gRPC is not installed (Debian: ruby-grpc)")
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ import trio.testing
 from echo.pb.com.gopay.echo import Message, Response, ServerBase
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
 from tests.support.frames import TEXT, frame
+from tests.support.quiet_clock import quiet
 from tests.support.websocket import WebSocket
 
 HELLO = '{"stream_id":"a","message":"hi"}'
@@ -76,17 +77,24 @@ class Patient(StreamingServerBase):
                 self.sent += 1
                 yield StreamResponse(sequence_number=self.sent, response="x" * 10_000)
 
-    async def stands_still(self) -> int:
-        """Wait until the server stream can send no more; how many messages that took."""
-        return await standing_still(lambda: self.sent)
+    async def stands_still(self, elsewhere: float = 0.0) -> int:
+        """Wait until the server stream can send no more; how many messages that took. ``elsewhere`` as below."""
+        return await standing_still(lambda: self.sent, elsewhere)
 
 
-async def standing_still(count: Callable[[], int]) -> int:
-    """Wait until a number does not change any more; gives it."""
+async def standing_still(count: Callable[[], int], elsewhere: float = 0.0) -> int:
+    """Wait until a number does not change any more; gives it.
+
+    Args:
+        count: The number.
+        elsewhere: Real seconds that another program, of which nothing is known here, may take to pass something on.
+    """
     before = -1
     while before != count():
         before = count()
-        await trio.testing.wait_all_tasks_blocked(0.2)
+        await quiet()
+        if elsewhere:
+            await trio.testing.wait_all_tasks_blocked(elsewhere)
     return before
 
 

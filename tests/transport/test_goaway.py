@@ -10,12 +10,13 @@ from echo.rpc import GRPCError, Limits, Status, open_channel_over
 from echo.transport.memory import memory_stream_pair
 from echo.wire.events import RequestStarted
 from echo.wire.server import ServerConnection
+from echo.wire.stream import Stream
 from tests.support.services import BytesCodec, unary
 
 
 async def accuse(stream: ByteStream, error_code: ErrorCodes, debug: bytes) -> None:
     """Take a call, send a GOAWAY that names it as taken, and leave."""
-    connection = ServerConnection(Limits())
+    connection = ServerConnection(Limits(), Stream)
     connection.start()
     async with stream:
         while True:
@@ -30,8 +31,12 @@ async def accuse(stream: ByteStream, error_code: ErrorCodes, debug: bytes) -> No
 @pytest.mark.parametrize(
     ("error_code", "debug", "message"),
     [
-        (ErrorCodes.ENHANCE_YOUR_CALM, b"too_many_pings", "the server is going away (code 11, too_many_pings)"),
-        (ErrorCodes.PROTOCOL_ERROR, b"", "the server is going away (code 1)"),
+        (
+            ErrorCodes.ENHANCE_YOUR_CALM,
+            b"too_many_pings",
+            "the server is going away (ENHANCE_YOUR_CALM, too_many_pings)",
+        ),
+        (ErrorCodes.PROTOCOL_ERROR, b"", "the server is going away (PROTOCOL_ERROR)"),
         (ErrorCodes.NO_ERROR, b"maintenance", "the peer closed the connection"),
     ],
 )

@@ -11,6 +11,7 @@ from echo.rpc import Limits, Server
 from echo.transport.memory import memory_stream_pair
 from echo.wire.client import ClientConnection
 from echo.wire.head import Request
+from echo.wire.stream import Stream
 from tests.support.pair import PREFACE, frames
 from tests.support.services import BIDI, ECHO, BytesCodec, BytesStream, Service
 
@@ -74,7 +75,7 @@ async def test_a_peer_that_takes_no_bytes_is_disconnected(autojump_clock: trio.a
 
     server = Server([Service(Pour=(BIDI, pour))], codec=CODEC, limits=Limits(write_timeout=20))
     ours, theirs = memory_stream_pair(0)
-    client = ClientConnection(Limits(stream_window=2**30, connection_window=2**30))
+    client = ClientConnection(Limits(stream_window=2**30, connection_window=2**30), Stream)
     client.start()
     client.open(Request("/test.Service/Pour"))
     async with trio.open_nursery() as nursery, ours:
@@ -89,13 +90,9 @@ async def test_a_connection_that_has_not_begun_does_not_hold_up_a_drain(autojump
     server = Server([ECHO], codec=CODEC)
     ours, theirs = memory_stream_pair()
 
-    async def take() -> None:  # As the kernel does for a client, whether that reads or not.
-        async for _ in ours:
-            pass
-
-    async with trio.open_nursery() as nursery, ours:
+    async with ours, trio.open_nursery() as nursery:
         nursery.start_soon(server.serve_connection, theirs)
-        nursery.start_soon(take)
+        nursery.start_soon(everything, ours)  # As the kernel takes it for a client, whether that reads or not.
         await trio.testing.wait_all_tasks_blocked()
         await server.drain(10)
         assert trio.current_time() < 1
@@ -104,7 +101,7 @@ async def test_a_connection_that_has_not_begun_does_not_hold_up_a_drain(autojump
 async def test_a_drain_says_goaway_twice(autojump_clock: trio.abc.Clock) -> None:
     server = Server([ECHO], codec=CODEC)
     ours, theirs = memory_stream_pair()
-    client = ClientConnection(Limits())
+    client = ClientConnection(Limits(), Stream)
     client.start()
     async with trio.open_nursery() as nursery, ours:
         nursery.start_soon(server.serve_connection, theirs)

@@ -5,8 +5,6 @@ import socket
 import stat
 import subprocess
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -14,38 +12,13 @@ import pytest
 import trio
 import trio.testing
 
-from echo.rpc import Channel, Server, open_channel, open_unix_listener
-from echo.transport import unix
+from echo.rpc import Server, open_channel, open_unix_listener
 from tests.support.process import PATIENCE
 from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Service, unary
 from tests.support.tls import Certificates
+from tests.support.unix import listening_once, refused, serving_at
 
 CODEC = BytesCodec()
-
-
-@asynccontextmanager
-async def serving_at(path: Path, server: Server | None = None, mode: int | None = None) -> AsyncIterator[Channel]:
-    """A server that listens at the path, and a channel to it."""
-    server = server or Server([ECHO], codec=CODEC)
-    listener = await open_unix_listener(path, mode=mode)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(server.serve, listener)
-        async with open_channel(f"unix:{path}", codec=CODEC) as channel:
-            yield channel
-        nursery.cancel_scope.cancel()
-
-
-def listening_once(path: Path) -> None:
-    """Leave behind what a process leaves that was killed."""
-    with socket.socket(socket.AF_UNIX) as left:
-        left.bind(str(path))
-        left.listen()
-
-
-async def refused(path: Path) -> OSError:
-    with pytest.raises(OSError, match=r".") as raised:
-        await open_unix_listener(path)
-    return raised.value
 
 
 async def test_calls_go_over_it_and_the_path_is_gone_afterwards(tmp_path: Path) -> None:
@@ -155,11 +128,11 @@ async def test_a_path_that_is_gone_already_is_no_error_when_closing(tmp_path: Pa
 def test_of_many_that_find_a_dead_socket_one_gets_the_path_and_the_others_hear_so(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     program = f"""
-import socket, sys
-from echo.transport.unix import UnixPath
+import sys, trio
+from echo.transport.unix import bind_unix
 sys.stdin.readline()
 try:
-    bound, listening = UnixPath.bind({str(path)!r}, None, 10)
+    bound, listening = trio.run(bind_unix, {str(path)!r}, None, 10)
 except OSError as error:
     print(error.errno, flush=True)
 else:
@@ -187,16 +160,6 @@ else:
         for process in processes:
             process.kill()
             process.communicate(timeout=PATIENCE)
-
-
-async def test_a_lock_that_is_never_released_is_an_error_in_the_end(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(unix, "PATIENCE", 0.05)
-    with unix._locked(str(tmp_path)):
-        assert isinstance(await refused(tmp_path / "echo.sock"), BlockingIOError)
-    async with serving_at(tmp_path / "echo.sock"):
-        pass
 
 
 async def test_cancelling_the_server_removes_the_path(tmp_path: Path) -> None:

@@ -5,22 +5,26 @@ from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, RstStreamFrame, WindowUpdateFrame
 from multidict import MultiDict
 
-from echo.wire.connection import LAST_STREAM_ID
+from echo.wire.closed import MAX_ENDED, MAX_LATE
 from echo.wire.errors import LocalProtocolError
-from echo.wire.events import (
-    CallEnded,
-    DataReceived,
-    GoAwayReceived,
-    HalfClosed,
-    PingAcknowledged,
-    RequestStarted,
-    ResponseStarted,
-)
+from echo.wire.events import GoAwayReceived, PingAcknowledged
+from echo.wire.frames import MAX_STREAM_ID as LAST_STREAM_ID
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.message import encode_message
 from echo.wire.status import Status
-from tests.support.pair import ConnectionPair, frames, kinds, of_type
+from tests.support.pair import (
+    CallEnded,
+    ConnectionPair,
+    DataReceived,
+    HalfClosed,
+    RequestStarted,
+    ResponseStarted,
+    frames,
+    kinds,
+    of_type,
+    settings,
+)
 
 
 def test_a_call_is_reported_on_both_sides() -> None:
@@ -149,8 +153,8 @@ def test_bytes_of_streams_that_are_over_and_of_those_that_live_share_one_account
             pair.server.reset(stream_id, ErrorCodes.CANCEL)
         list(pair.server.receive(sent))
     pair.to_client()
-    assert pair.client._h2.outbound_flow_control_window + pair.server._credit == limits.connection_window
-    assert pair.server._credit < limits.connection_window / 2
+    assert pair.client.send_window + pair.server.credit == limits.connection_window
+    assert pair.server.credit < limits.connection_window / 2
 
 
 def test_a_busy_stream_does_not_keep_another_waiting() -> None:
@@ -299,8 +303,8 @@ def test_a_larger_initial_window_sets_waiting_streams_going() -> None:
     stream_id = pair.open()
     pair.client.send_message(stream_id, b"x" * 100_000)
     pair.to_server()
-    pair.server._h2.update_settings({4: 200_000})  # SETTINGS_INITIAL_WINDOW_SIZE
-    pair.to_client()
+    pair.server.streams[stream_id].receive_window.resize(200_000)
+    pair.client.receive(settings({4: 200_000}))  # SETTINGS_INITIAL_WINDOW_SIZE
     assert sum(len(event.data) for event in of_type(pair.to_server(), DataReceived)) == 100_000 - 65_535
 
 
@@ -322,9 +326,8 @@ def test_padding_is_acknowledged_though_no_application_takes_it() -> None:
     pair = ConnectionPair(Limits(stream_window=65_535))
     stream_id = pair.open()
     for _ in range(1_000):
-        pair.client._h2.send_data(stream_id, b"x", pad_length=255)
-        events = pair.to_server()
-        assert events == [DataReceived(stream_id, b"x")]
+        padded = DataFrame(stream_id, data=b"x", pad_length=255, flags=["PADDED"]).serialize()
+        assert pair.server.receive(padded) == [DataReceived(stream_id, b"x")]
         pair.server.acknowledge(stream_id, 1)
         pair.to_client()
 
@@ -341,10 +344,8 @@ def test_streams_that_are_over_leave_nothing_behind() -> None:
         pair.server.take_relieved()
         pair.client.take_relieved()
     for connection in (pair.client, pair.server):
-        assert connection._streams == {}
-        assert connection._h2.streams == {}
-        assert len(connection._h2._closed_streams) <= connection._h2.MAX_CLOSED_STREAMS
-        assert not connection._ring
+        assert connection.holds_nothing
+        assert len(connection.wire._closed) <= MAX_LATE + MAX_ENDED
 
 
 def test_a_goaway_of_ours_says_why() -> None:

@@ -6,30 +6,29 @@ methods that hypothesis calls invariants, and in how the model takes events; wha
 
 from collections.abc import Callable
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
+import pytest
 from h2.errors import ErrorCodes
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from echo.wire.connection import Connection
-from echo.wire.events import (
-    CallEnded,
-    DataReceived,
-    Event,
-    GoAwayReceived,
-    HalfClosed,
-    PingAcknowledged,
-    RequestStarted,
-    ResponseStarted,
-    SettingsReceived,
-    StreamReset,
-)
+from echo.wire.events import GoAwayReceived, PingAcknowledged, SettingsReceived
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.status import Status
-from tests.support.pair import ConnectionPair
+from tests.support.pair import (
+    CallEnded,
+    ConnectionPair,
+    DataReceived,
+    Event,
+    HalfClosed,
+    Numbered,
+    RequestStarted,
+    ResponseStarted,
+    StreamReset,
+)
 
 MAX_CALLS: Final = 8  # At once.
 MAX_SIZE: Final = 40_000  # Of one message.
@@ -217,7 +216,7 @@ class TwoConnections(RuleBasedStateMachine):
 
     @rule(by_client=st.booleans())
     def goaway(self, by_client: bool) -> None:
-        self._side(by_client).goaway(debug=b"soon")
+        self._side(by_client).goaway(last_stream_id=2**31 - 1, debug=b"soon")  # Calls go on, and new ones come.
         self.acts[by_client] += 1
 
     # What the line does
@@ -275,8 +274,7 @@ class TwoConnections(RuleBasedStateMachine):
             assert not call.up.blocked
             assert not call.down.blocked
         for side in (self.client, self.server):
-            assert side._streams == {}
-            assert side._h2.streams == {}
+            assert side.holds_nothing
             assert not side.has_output
         assert self.pings == {True: [], False: []}
         self._windows_are_whole()
@@ -284,7 +282,7 @@ class TwoConnections(RuleBasedStateMachine):
     def _windows_are_whole(self) -> None:
         """Every byte was acknowledged once, also of streams that were reset, and so more than a window goes through."""
         for sender, receiver in ((self.client, self.server), (self.server, self.client)):
-            assert sender._h2.outbound_flow_control_window + receiver._credit == self.limits.connection_window
+            assert sender.send_window + receiver.credit == self.limits.connection_window
         call_id = self.client.open(Request("/s/m"))
         call = self.calls[call_id] = Call(call_id)
         call.client.known = True
@@ -304,7 +302,7 @@ class TwoConnections(RuleBasedStateMachine):
 
     # The model
 
-    def _side(self, client: bool) -> Connection:
+    def _side(self, client: bool) -> Numbered[Any]:
         return self.client if client else self.server
 
     def _pick(self, pick: int, wanted: Callable[[Call], bool]) -> list[Call]:
@@ -312,7 +310,7 @@ class TwoConnections(RuleBasedStateMachine):
         found = [call for call in self.calls.values() if wanted(call)]
         return [found[pick % len(found)]] if found else []
 
-    def _send(self, side: Connection, stream_id: int, flow: Flow, size: int) -> None:
+    def _send(self, side: Numbered[Any], stream_id: int, flow: Flow, size: int) -> None:
         if side.unsent(stream_id) > self.limits.max_unsent:
             flow.blocked = True  # Who waits sends nothing.
         else:
@@ -430,7 +428,7 @@ class TwoConnections(RuleBasedStateMachine):
                 raise AssertionError(f"{event} came of nothing that a user did")
 
 
-TestTwoConnections = TwoConnections.TestCase
+TestTwoConnections = pytest.mark.slow(TwoConnections.TestCase)
 TestTwoConnections.settings = settings(
     max_examples=200, stateful_step_count=50, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )

@@ -4,22 +4,30 @@
 it was not meant for. The connections' user is like the transport: it reads nothing, and refuses calls above the limit.
 """
 
-from collections import Counter
-from collections.abc import Callable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 from h2.errors import ErrorCodes
 from hpack import Encoder, NeverIndexedHeaderTuple
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from echo.wire.client import ClientConnection
-from echo.wire.connection import Connection
-from echo.wire.events import CallEnded, ConnectionFailed, DataReceived, Event, RequestStarted, StreamReset
+from echo.wire.events import ConnectionFailed
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
-from echo.wire.server import ServerConnection
-from tests.support.pair import PREFACE
+from tests.support.pair import (
+    PREFACE,
+    CallEnded,
+    Client,
+    DataReceived,
+    Event,
+    Numbered,
+    RequestStarted,
+    Server,
+    StreamReset,
+)
 from tests.support.pair import settings as settings_frame
 
 LIMITS = Limits(
@@ -35,24 +43,27 @@ FRAME = 9 + 16_384
 OPEN = 4  # Calls the client has opened before anything comes.
 
 
-def block(fields: list[tuple[str, str]], *, indexed: bool) -> bytes:
+Fields = Sequence[tuple[str | bytes, str | bytes]]
+
+
+def block(fields: Fields, *, indexed: bool) -> bytes:
     return Encoder().encode([pair if indexed else NeverIndexedHeaderTuple(*pair) for pair in fields])
 
 
-REQUESTS = [
+REQUESTS: list[Fields] = [
     Request("/s/m").fields(),
     Request("/s/m").fields(),
     [*Request("/s/m").fields(), ("content-length", "9")],
     [(":method", "GET"), (":scheme", "http"), (":path", "/"), (":authority", "a")],
 ]
-ANSWERS = [
+ANSWERS: list[Fields] = [
     Response().fields(),
     Response().fields(),
     Response().fields(),
     Trailers().fields(with_head=True),
     [(":status", "404")],
 ]
-ODD = [[*Request("/s/m").fields(), ("x", "y" * 950)], [("Bad", "name")], [(":status", "99")]]
+ODD: list[Fields] = [[*Request("/s/m").fields(), ("x", "y" * 950)], [("Bad", "name")], [(":status", "99")]]
 
 STREAMS = st.sampled_from([1, 1, 3, 5, 7, 2, 0, 2**31 - 1])
 FLAGS = st.sampled_from([0x4, 0x5, 0x0, 0x1, 0x8, 0x24, 0xFF])  # END_HEADERS, END_STREAM, PADDED, PRIORITY
@@ -65,7 +76,7 @@ def frame(kind: int, flags: int, stream_id: int, payload: bytes, *, more: int = 
     return length + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + payload
 
 
-def blocks(*lists: list[tuple[str, str]]) -> st.SearchStrategy[bytes]:
+def blocks(*lists: Fields) -> st.SearchStrategy[bytes]:
     return st.sampled_from([block(fields, indexed=indexed) for fields in lists for indexed in (True, False)])
 
 
@@ -92,7 +103,9 @@ def conversations(draw: st.DrawFn, *, requests: bool) -> list[bytes]:
                 first = requests or stream not in begun
                 if requests:
                     stream = newest = newest + 2
-                lists = REQUESTS if requests else ANSWERS if first else [Trailers().fields(with_head=False)]
+                lists: list[Fields] = (
+                    REQUESTS if requests else ANSWERS if first else [Trailers().fields(with_head=False)]
+                )
                 head = draw(blocks(*lists))
                 end |= not first
                 begun.add(stream)
@@ -121,12 +134,13 @@ def conversations(draw: st.DrawFn, *, requests: bool) -> list[bytes]:
 class User:
     """What the transport does with a connection, and what it must be able to count on."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Numbered[Any]) -> None:
         self.connection = connection
         self.events: list[Event] = []
+        self.data: defaultdict[int, bytes] = defaultdict(bytes)
         self.received: Counter[int] = Counter()
         self.failed = False
-        self.open = set(range(1, 2 * OPEN, 2)) if isinstance(connection, ClientConnection) else set[int]()
+        self.open = set(range(1, 2 * OPEN, 2)) if isinstance(connection, Client) else set[int]()
 
     def feed(self, data: bytes) -> None:
         if self.failed:
@@ -155,28 +169,25 @@ class User:
         connection.take_relieved()
 
     def _note(self, event: Event) -> None:
-        last = self.events[-1] if self.events else None
-        if isinstance(event, DataReceived) and isinstance(last, DataReceived) and last.stream_id == event.stream_id:
-            # Several DATA frames that come together may be told as one.
-            self.events[-1] = DataReceived(event.stream_id, last.data + event.data)
+        if isinstance(event, DataReceived):  # What comes together may be told as one.
+            self.data[event.stream_id] += event.data
         else:
             self.events.append(event)
 
     def _holds_no_more_than_it_may(self) -> None:
-        http2 = self.connection._h2
-        assert self.open == set(self.connection._streams), "the user knows of other streams than the wire"
+        wire = self.connection.wire
+        served = {stream.id for stream in wire.streams.values() if stream.served}
+        assert self.open == served, "the user knows of other streams than the wire"
         assert all(size <= 65_535 for size in self.received.values()), "more came than the stream's window"
         assert sum(self.received.values()) <= LIMITS.connection_window
-        buffer = http2.incoming_buffer
-        assert len(buffer._data) < FRAME or self.failed
-        assert sum(len(part.data) for part in buffer._headers_buffer) <= 4 * LIMITS.max_header_list_size + FRAME
-        assert set(http2.streams) <= self.open or self.failed, "h2 keeps streams that are over"
-        assert len(http2.remote_settings) <= 20
-        assert http2.decoder.header_table._current_size <= 4_096
+        incoming = wire._incoming
+        assert len(incoming._rest) < FRAME or self.failed
+        assert sum(len(part) for part in incoming._block) <= 4 * LIMITS.max_header_list_size + FRAME
+        assert len(wire.streams) <= max(LIMITS.max_concurrent_streams, OPEN)
 
 
 def server() -> User:
-    connection = ServerConnection(LIMITS)
+    connection = Server(LIMITS)
     connection.start()
     user = User(connection)
     user.feed(PREFACE + settings_frame({}))
@@ -184,7 +195,7 @@ def server() -> User:
 
 
 def client() -> User:
-    connection = ClientConnection(LIMITS)
+    connection = Client(LIMITS)
     connection.start()
     for _ in range(OPEN):
         connection.open(Request("/s/m"))
@@ -217,3 +228,4 @@ def test_whatever_frames_come_they_are_told_alike_in_whatever_pieces(
     for piece in frames:
         framed.feed(piece)
     assert cut.events == whole.events == framed.events
+    assert cut.data == whole.data == framed.data

@@ -1,24 +1,45 @@
 """What is a gRPC request, what is a response, and what is told to those who send something else."""
 
+from contextlib import suppress
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
-from echo.wire.head import (
-    Rejected,
-    Request,
-    Response,
-    Trailers,
-    parse_request,
-    parse_response,
-    parse_trailers,
-)
+from echo.wire import head
+from echo.wire.fields import MalformedError, check_request, check_response, check_trailers
+from echo.wire.head import Rejected, Request, Response, Trailers
+from echo.wire.hpack import Field
 from echo.wire.status import Status
 
-GOOD = Request(
-    "/pkg.Service/Method", "https", "host:1", 1.5, MultiDict([("key", "value"), ("raw-bin", b"\xff")])
-).fields()
+# On the wire are octets; here each is written as the character of latin-1 that it is.
+Texts = list[tuple[str, str]]
+
+
+def texts_of(fields: list[Field]) -> Texts:
+    return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
+
+
+def octets_of(fields: Texts) -> list[Field]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields]
+
+
+def parse_request(fields: Texts) -> Request:
+    return head.parse_request(check_request(octets_of(fields)))
+
+
+def parse_response(fields: Texts, *, ended: bool) -> Response | Trailers:
+    return head.parse_response(check_response(octets_of(fields)), ended=ended)
+
+
+def parse_trailers(fields: Texts) -> Trailers:
+    return head.parse_trailers(check_trailers(octets_of(fields)))
+
+
+GOOD = texts_of(
+    Request("/pkg.Service/Method", "https", "host:1", 1.5, MultiDict([("key", "value"), ("raw-bin", b"\xff")])).fields()
+)
 
 texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), max_size=20).map(str.strip)
 keys = st.from_regex(r"x-[a-z0-9_.-]{0,10}[a-z0-9]", fullmatch=True).filter(lambda key: not key.endswith("-bin"))
@@ -29,22 +50,24 @@ metadata = st.lists(
 
 def replaced(name: str, value: str | None) -> list[tuple[str, str]]:
     fields = [field for field in GOOD if field[0] != name]
-    return fields if value is None else [*fields, (name, value)]
+    if value is None:
+        return fields
+    return [(name, value), *fields] if name.startswith(":") else [*fields, (name, value)]
 
 
 @given(metadata)
 def test_a_request_arrives_as_it_was_sent(sent: MultiDict[str | bytes]) -> None:
-    request = parse_request(Request("/a/b", metadata=sent, timeout=0.25).fields())
+    request = parse_request(texts_of(Request("/a/b", metadata=sent, timeout=0.25).fields()))
     assert (request.path, request.timeout, request.scheme) == ("/a/b", 0.25, "http")
     assert list(request.metadata.items()) == list(sent.items())
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 def test_how_messages_are_compressed_arrives_with_both_heads(encoding: str) -> None:
-    request = Request("/a/b", encoding=encoding).fields()
+    request = texts_of(Request("/a/b", encoding=encoding).fields())
     assert parse_request(request).encoding == encoding
     assert parse_request(request).accept_encoding == "identity,gzip"
-    response = Response(encoding=encoding).fields()
+    response = texts_of(Response(encoding=encoding).fields())
     assert parse_response(response, ended=False) == Response(encoding=encoding)
     for fields in (request, response):
         assert ("grpc-encoding" in dict(fields)) is (encoding != "identity")  # Nothing is said of what goes without.
@@ -72,11 +95,11 @@ def test_the_spec_s_order_of_fields_is_kept() -> None:
     ("fields", "http_status", "grpc_status"),
     [
         (replaced(":method", "GET"), "405", Status.INTERNAL),
-        (replaced(":method", None), "405", Status.INTERNAL),
         (replaced("content-type", None), "415", Status.UNKNOWN),
         (replaced("content-type", "text/html"), "415", Status.UNKNOWN),
         (replaced("content-type", "application/grpcfoo"), "415", Status.UNKNOWN),
-        (replaced("content-type", "application/grpc+json"), "415", Status.UNKNOWN),
+        (replaced("content-type", "application/grpc-web"), "415", Status.UNKNOWN),
+        (replaced("content-type", "application/grpc+json"), "200", Status.UNIMPLEMENTED),
         (replaced("grpc-encoding", "br"), "200", Status.UNIMPLEMENTED),
         (replaced("grpc-timeout", "soon"), "200", Status.INTERNAL),
         (replaced("grpc-timeout", "123456789S"), "200", Status.INTERNAL),
@@ -88,11 +111,15 @@ def test_what_is_no_call_is_answered_with_why(
 ) -> None:
     with pytest.raises(Rejected) as rejected:
         parse_request(fields)
-    answer = dict(rejected.value.fields)
+    answer = dict(texts_of(rejected.value.fields))
     assert answer[":status"] == http_status
     assert answer["grpc-status"] == str(grpc_status.value)
     assert answer["grpc-message"]
-    assert answer["grpc-accept-encoding"] == "identity,gzip"
+    if http_status == "200":
+        assert answer["grpc-accept-encoding"] == "identity,gzip"
+        assert not rejected.value.body
+    else:  # No gRPC: people may read why.
+        assert b"gRPC" in rejected.value.body
 
 
 @pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto", "application/grpc; a=b"])
@@ -109,7 +136,7 @@ def test_trailers_arrive_as_they_were_sent(
     sent: MultiDict[str | bytes], message: str, status: Status, details: bytes | None
 ) -> None:
     trailers = Trailers(status, message or None, details, sent)
-    received = parse_trailers(trailers.fields(with_head=False))
+    received = parse_trailers(texts_of(trailers.fields(with_head=False)))
     assert received.status is status
     assert received.message == (message.encode("utf-8", "replace").decode() or None)
     assert received.details == details
@@ -117,8 +144,8 @@ def test_trailers_arrive_as_they_were_sent(
 
 
 def test_a_response_s_head_is_told_from_trailers_alone() -> None:
-    assert isinstance(parse_response(Response().fields(), ended=False), Response)
-    alone = parse_response(Trailers(Status.ABORTED).fields(with_head=True), ended=True)
+    assert isinstance(parse_response(texts_of(Response().fields()), ended=False), Response)
+    alone = parse_response(texts_of(Trailers(Status.ABORTED).fields(with_head=True)), ended=True)
     assert isinstance(alone, Trailers)
     assert (alone.status, alone.head_only) == (Status.ABORTED, True)
 
@@ -131,10 +158,6 @@ def test_a_response_s_head_is_told_from_trailers_alone() -> None:
         ([(":status", "401")], True, Status.UNAUTHENTICATED),
         ([(":status", "200"), ("content-type", "text/html")], False, Status.UNKNOWN),
         ([(":status", "200"), ("content-type", "application/grpc")], True, Status.UNKNOWN),
-        ([(":status", "abc")], True, Status.UNKNOWN),
-        ([(":status", "5" * 5_000)], True, Status.UNKNOWN),
-        ([(":status", "٥٠٣")], True, Status.UNKNOWN),
-        ([], True, Status.UNKNOWN),
         ([(":status", "503"), ("grpc-status", "5")], True, Status.NOT_FOUND),
         ([(":status", "200"), ("content-type", "application/grpc"), ("grpc-encoding", "br")], False, Status.INTERNAL),
         ([(":status", "200"), ("content-type", "application/grpc"), ("x-bin", "!")], False, Status.INTERNAL),
@@ -147,7 +170,7 @@ def test_a_response_that_is_none_ends_the_call(fields: list[tuple[str, str]], en
 
 
 def test_a_status_message_without_measure_is_cut_before_peers_refuse_the_trailers() -> None:
-    fields = dict(Trailers(Status.ABORTED, "é" * 100_000).fields(with_head=False))
+    fields = dict(texts_of(Trailers(Status.ABORTED, "é" * 100_000).fields(with_head=False)))
     assert len(fields["grpc-message"]) < 8_000
     assert parse_trailers(list(fields.items())).message == "é" * 1_024
 
@@ -158,11 +181,35 @@ def test_trailers_with_broken_metadata_never_count_as_ok() -> None:
     assert parse_trailers([("x", "y")]).status is Status.UNKNOWN
 
 
-@given(st.lists(st.tuples(st.text(max_size=12), st.text(max_size=12))), st.booleans())
-def test_no_header_list_raises_anything_else(fields: list[tuple[str, str]], ended: bool) -> None:
-    try:
-        parse_request([(":method", "POST"), ("content-type", "application/grpc"), *fields])
-    except Rejected as rejected:
-        assert dict(rejected.fields)[":status"] in ("200", "405", "415")
-    parse_response([(":status", "200"), ("content-type", "application/grpc"), *fields], ended=ended)
-    parse_trailers([("grpc-status", "0"), *fields])
+def test_the_server_s_own_message_is_kept_whatever_came_along_with_it() -> None:
+    assert parse_trailers([("grpc-status", "5"), ("grpc-message", "none here"), ("x-bin", "!")]).message == "none here"
+
+
+octets = st.text(st.characters(max_codepoint=0xFF), max_size=12)
+
+
+@given(st.lists(st.tuples(octets, octets)), st.booleans())
+def test_no_header_list_raises_anything_else(fields: Texts, ended: bool) -> None:
+    with suppress(MalformedError):
+        try:
+            parse_request(
+                [
+                    (":method", "POST"),
+                    (":scheme", "http"),
+                    (":path", "/"),
+                    ("content-type", "application/grpc"),
+                    *fields,
+                ]
+            )
+        except Rejected as rejected:
+            assert dict(rejected.fields)[b":status"] in (b"200", b"405", b"415")
+    with suppress(MalformedError):
+        parse_response([(":status", "200"), ("content-type", "application/grpc"), *fields], ended=ended)
+    with suppress(MalformedError):
+        parse_trailers([("grpc-status", "0"), *fields])
+
+
+@pytest.mark.parametrize("status", ["abc", "5" * 5_000, "\xb2\xb2\xb2", "20", "", None])
+def test_a_response_without_a_status_of_three_digits_is_malformed(status: str | None) -> None:
+    with pytest.raises(MalformedError):
+        parse_response([] if status is None else [(":status", status)], ended=True)

@@ -5,18 +5,27 @@ from h2.errors import ErrorCodes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo.wire.status import (
-    Status,
-    decode_status_message,
-    encode_status_message,
-    parse_status,
-    status_from_http,
-    status_from_reset,
-)
+from echo.wire import status as wire_status
+from echo.wire.status import Status, status_from_http, status_from_reset
 
 # hypothesis leaves surrogates out of text() unless asked.
 any_text = st.text(st.characters(exclude_categories=()))
 octets = st.text(st.characters(max_codepoint=0xFF))
+
+
+# On the wire are octets; here each is written as the character of latin-1 that it is.
+
+
+def encode_status_message(text: str) -> str:
+    return wire_status.encode_status_message(text).decode("latin-1")
+
+
+def decode_status_message(value: str) -> str:
+    return wire_status.decode_status_message(value.encode("latin-1"))
+
+
+def parse_status(value: str) -> Status:
+    return wire_status.parse_status(value.encode("latin-1"))
 
 
 @pytest.mark.parametrize(
@@ -74,15 +83,13 @@ def test_malformed_percent_sequences_are_passed_on(value: str) -> None:
         ("\xc3\xa9", "é"),  # UTF-8 that was not encoded, as it arrives in latin-1,
         ("%C3\xa9", "é"),  # or by halves.
         ("\xe9", "\ufffd"),
-        ("世%41", "世A"),
-        ("\ud800", "\ufffd\ufffd\ufffd"),
     ],
 )
 def test_what_peers_send_becomes_text(value: str, text: str) -> None:
     assert decode_status_message(value) == text
 
 
-@given(st.one_of(octets, any_text))
+@given(octets)
 def test_decoding_never_raises_and_gives_text_that_can_be_sent_on(value: str) -> None:
     text = decode_status_message(value)
     text.encode()
@@ -95,7 +102,7 @@ def test_every_code_is_read_back(status: Status) -> None:
     assert parse_status(f"0{status.value}") is status
 
 
-@pytest.mark.parametrize("value", ["17", "99", "", "OK", "-1", "+1", " 0", "0 ", "1_0", "1.0", "²", "٣", "9" * 5000])
+@pytest.mark.parametrize("value", ["17", "99", "", "OK", "-1", "+1", " 0", "0 ", "1_0", "1.0", "²", "9" * 5000])
 def test_a_code_that_is_unknown_or_no_number_is_unknown(value: str) -> None:
     assert parse_status(value) is Status.UNKNOWN
 

@@ -1,6 +1,7 @@
-"""Two ways for one task to wake another, free of lost wake-ups: nothing is awaited between check and wait."""
+"""Ways for one task to wake another, free of lost wake-ups: nothing is awaited between check and wait."""
 
 from collections.abc import Awaitable
+from typing import Protocol
 
 import anyio
 
@@ -26,20 +27,31 @@ class Signal:
         return self._event.wait()
 
 
+class SignalLike(Protocol):
+    """A `Signal`, or what does the same at less cost (`echo.transport.backend`)."""
+
+    def set(self) -> None:
+        """Wake all who wait."""
+
+    def wait(self) -> Awaitable[None]:
+        """What to await for the next `set`."""
+
+
 class Doorbell:
     """Calls one worker to its work until it is closed; rings while it works are kept."""
 
     __slots__ = ("_closed", "_rung", "_signal")
 
-    def __init__(self) -> None:
-        self._signal = Signal()
+    def __init__(self, signal: SignalLike) -> None:
+        self._signal = signal
         self._rung = False
         self._closed = False
 
     def ring(self) -> None:
         """There is work."""
-        self._rung = True
-        self._signal.set()
+        if not self._rung:
+            self._rung = True
+            self._signal.set()
 
     def close(self) -> None:
         """There will be no more work; what was rung for before is still answered."""

@@ -1,0 +1,70 @@
+"""Which protocols a TLS client offers by ALPN: the one thing in its ClientHello that ``ssl`` keeps from a server."""
+
+from typing import Final
+
+HANDSHAKE: Final = 22  # The record type (RFC 8446 §5.1).
+_ALPN: Final = 16  # The extension type (RFC 7301 §3.1).
+
+
+def offered_protocols(said: bytes) -> list[bytes]:
+    """The application protocols in a ClientHello that OpenSSL has accepted; empty if it has no ALPN extension.
+
+    Args:
+        said: Everything the client has sent so far: TLS records holding a whole ClientHello (RFC 8446 §4.1.2).
+    """
+    try:
+        hello = _Reader(_Reader(_fragments(said)).skip(1).vector(3))
+        hello.skip(2 + 32).vector(1)  # Version, random, session ID; then cipher suites and compression methods.
+        hello.vector(2)
+        hello.vector(1)
+        extensions = _Reader(hello.vector(2))
+        while extensions:
+            kind = extensions.number(2)
+            content = extensions.vector(2)
+            if kind == _ALPN:
+                names = _Reader(_Reader(content).vector(2))
+                offered = []
+                while names:
+                    offered.append(names.vector(1))
+                return offered
+    except EOFError:  # It has no extensions, or is in SSL 2's form.
+        pass
+    return []
+
+
+def _fragments(said: bytes) -> bytes:
+    """The handshake messages that the records carry."""
+    message = bytearray()
+    records = _Reader(said)
+    while records and records.number(1) == HANDSHAKE:
+        message += records.skip(2).vector(2)  # Its version first.
+    return bytes(message)
+
+
+class _Reader:
+    """Reads TLS's numbers and vectors one after another (RFC 8446 §3.4). Raises EOFError if they are cut short."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+        self._at = 0
+
+    def __bool__(self) -> bool:
+        return self._at < len(self._data)
+
+    def skip(self, size: int) -> "_Reader":
+        self._take(size)
+        return self
+
+    def number(self, size: int) -> int:
+        return int.from_bytes(self._take(size), "big")
+
+    def vector(self, size: int) -> bytes:
+        """Bytes preceded by their length, which takes ``size`` bytes."""
+        return self._take(self.number(size))
+
+    def _take(self, size: int) -> bytes:
+        taken = self._data[self._at : self._at + size]
+        if len(taken) < size:
+            raise EOFError
+        self._at += size
+        return taken

@@ -1,0 +1,191 @@
+"""The narrow seam between a session and its network: bytes, and one way to say that the connection is gone.
+
+What sockets, TLS and anyio raise is translated here and nowhere else. Of the two links, `SocketLink` asks the kernel
+itself (on trio), so that it can send without waiting and sees every byte of progress; `StreamLink` takes any
+`anyio.abc.ByteStream`: TLS, memory, asyncio's transports.
+"""
+
+import socket
+import ssl
+from abc import ABC, abstractmethod
+from contextlib import suppress
+from types import TracebackType
+from typing import Final
+
+import anyio
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
+
+READ_SIZE: Final = 64 * 1024
+PIECE: Final = 16 * 1024  # Bytes given to a `ByteStream` at once: a record of TLS.
+MAX_NOT_SENT: Final = 128 * 1024  # Bytes that the kernel takes ahead of what the peer's TCP window allows.
+LOOKS: Final = 10  # How often it is looked, while a write waits, whether anything was delivered.
+LINGER: Final = 1.0  # Seconds of silence after which a peer has no more to say to a connection that has ended.
+
+
+_FOREIGN: Final = (OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+
+
+class LinkLostError(Exception):
+    """The connection is gone; the text says how, for people."""
+
+
+class Link(ABC):
+    """A connection to a peer. ``async with`` closes it. One task receives, and one sends.
+
+    Args:
+        stream: What it goes by.
+        stall: Seconds that sending may take without any progress.
+    """
+
+    def __init__(self, stream: ByteStream, stall: float) -> None:
+        self._stream = stream
+        self._stall = stall
+
+    async def __aenter__(self) -> None:
+        return None
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with suppress(*_FOREIGN):
+            await self._stream.aclose()
+
+    @abstractmethod
+    async def receive(self) -> bytes:
+        """What came; nothing once the peer has closed. Raises LinkLostError."""
+
+    def send_now(self, data: bytes) -> int:  # noqa: ARG002 - for those that can
+        """Offer bytes to the kernel without waiting; gives how many it took, of which there may be none."""
+        return 0
+
+    @abstractmethod
+    async def send(self, data: bytes) -> None:
+        """Send all of it. Raises LinkLostError, also if there is no progress. Cancelling it breaks the connection."""
+
+    async def linger(self) -> None:
+        """Nothing more is sent: stay until the peer has had it all, has closed, or has made no progress for a while.
+
+        A socket closed while there are bytes to be read, or before more come, resets the connection, and what the
+        kernel has not delivered by then is lost.
+        """
+        raw = self._stream.extra(SocketAttribute.raw_socket, None)
+        if isinstance(raw, socket.socket):  # Of asyncio's transports the sockets are not ours to use.
+            with suppress(OSError):
+                raw.shutdown(socket.SHUT_WR)
+                await _read_out(raw, self._stall)
+
+
+class SocketLink(Link):
+    """A plain socket."""
+
+    def __init__(self, stream: ByteStream, raw: socket.socket, stall: float) -> None:
+        super().__init__(stream, stall)
+        self._socket = raw
+
+    async def receive(self) -> bytes:  # noqa: D102 - as in Link
+        while True:
+            try:
+                await anyio.wait_readable(self._socket)
+                return self._socket.recv(READ_SIZE)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except _FOREIGN as error:
+                raise _lost(error) from error
+
+    def send_now(self, data: bytes) -> int:  # noqa: D102 - as in Link
+        try:
+            return self._socket.send(data)
+        except OSError:
+            return 0  # It is full; or there is something wrong with it, which `send` will tell.
+
+    async def send(self, data: bytes) -> None:  # noqa: D102 - as in Link
+        view = memoryview(data)
+        try:
+            while view:
+                await self._wait_writable()
+                with suppress(BlockingIOError, InterruptedError):
+                    view = view[self._socket.send(view) :]
+        except _FOREIGN as error:
+            raise _lost(error) from error
+
+    async def _wait_writable(self) -> None:
+        """Wait until the kernel takes more, as long as it delivers what it has."""
+        left, patience = _undelivered(self._socket), self._stall
+        while True:
+            with anyio.move_on_after(self._stall / LOOKS) as waiting:
+                await anyio.wait_writable(self._socket)
+            if not waiting.cancelled_caught:
+                return
+            before, left = left, _undelivered(self._socket)
+            patience = self._stall if left < before else patience - self._stall / LOOKS
+            if patience <= 0:
+                raise TimeoutError
+
+
+class StreamLink(Link):
+    """Any stream. It counts as progress when it has taken a piece."""
+
+    async def receive(self) -> bytes:  # noqa: D102 - as in Link
+        try:
+            return await self._stream.receive(READ_SIZE)
+        except anyio.EndOfStream:
+            return b""
+        except _FOREIGN as error:
+            raise _lost(error) from error
+
+    async def send(self, data: bytes) -> None:  # noqa: D102 - as in Link
+        try:
+            for start in range(0, len(data), PIECE):
+                with anyio.fail_after(self._stall):
+                    await self._stream.send(data[start : start + PIECE] if len(data) > PIECE else data)
+        except _FOREIGN as error:
+            raise _lost(error) from error
+
+
+def link_over(stream: ByteStream, stall: float) -> Link:
+    """The link that suits the stream."""
+    raw = stream.extra(SocketAttribute.raw_socket, None)
+    if raw is not None and raw.family != getattr(socket, "AF_UNIX", None):
+        # Else a socket takes megabytes, then none for as long as a slow peer needs for a third of them.
+        with suppress(OSError, AttributeError):
+            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_NOT_SENT)
+    if isinstance(stream, SocketStream) and isinstance(raw, socket.socket):
+        return SocketLink(stream, raw, stall)
+    return StreamLink(stream, stall)
+
+
+def _lost(error: Exception) -> LinkLostError:
+    """What sockets, TLS and anyio raise, in words."""
+    if isinstance(error, TimeoutError):
+        return LinkLostError("the peer took no bytes for too long")
+    if isinstance(error, anyio.EndOfStream):  # TLS tells a writer so, when the reader has found it unsound.
+        return LinkLostError("the peer closed the connection")
+    if isinstance(error, ssl.SSLError):  # A record that is none, an alert of the peer's.
+        return LinkLostError(f"the connection was lost (TLS: {error.reason or error})")
+    return LinkLostError(f"the connection was lost ({error.__cause__ or str(error) or 'reset'})")
+
+
+async def _read_out(raw: socket.socket, stall: float) -> None:
+    """Read and drop what comes until the peer closes, is silent and has it all, or takes nothing for too long."""
+    left, until = _undelivered(raw), anyio.current_time() + stall
+    while anyio.current_time() < until:
+        with anyio.move_on_after(LINGER) as silence:
+            await anyio.wait_readable(raw)
+            if not raw.recv(READ_SIZE):
+                return
+        before, left = left, _undelivered(raw)
+        if left < before:
+            until = anyio.current_time() + stall
+        elif silence.cancelled_caught and not left:
+            return
+
+
+def _undelivered(raw: socket.socket) -> int:
+    """Bytes that the kernel has not delivered yet; 0 where it does not say (tcp(7), SIOCOUTQ)."""
+    try:
+        import fcntl  # noqa: PLC0415 - Not every system has them.
+        import termios  # noqa: PLC0415
+
+        return int.from_bytes(fcntl.ioctl(raw, termios.TIOCOUTQ, bytes(4)), "little")
+    except (ImportError, OSError):
+        return 0

@@ -1,0 +1,166 @@
+"""Whether a header list is well-formed HTTP/2 (RFC 9113 §8.2, §8.3): what holds of any request and response.
+
+A malformed list ends its stream and nothing else (§8.1.1): behind a proxy, many callers share a connection. Two rules
+are milder than the RFC's, as gRPC asks: blanks around a value are stripped instead of refused, and a ``host`` that
+differs from ``:authority`` is left out, since ``:authority`` counts. A request without either is a call all the same.
+"""
+
+import re
+from collections.abc import Sequence
+from itertools import chain
+from typing import Final, NamedTuple
+
+from echo.wire.hpack import FIELD_OVERHEAD, Field, ReceivedField
+
+REQUEST: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
+RESPONSE: Final = frozenset({b":status"})
+TRAILERS: Final[frozenset[bytes]] = frozenset()
+
+# A field of these names speaks of a connection, and HTTP/2 has its own ways for that (RFC 9113 §8.2.2).
+_CONNECTION_SPECIFIC: Final = frozenset(
+    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
+)
+_NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 §5.1, without capitals.
+_FORBIDDEN: Final = re.compile(rb"[\0\r\n]")  # Nowhere in a value (RFC 9113 §8.2.1).
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+# Metadata that calls of a mesh have, and that needs no look at its letters.
+_USUAL: Final = frozenset(
+    {
+        b"accept-encoding",
+        b"authorization",
+        b"baggage",
+        b"traceparent",
+        b"tracestate",
+        b"x-forwarded-for",
+        b"x-request-id",
+    }
+)
+# Names that gRPC keeps for itself besides those that begin with grpc- (gRPC over HTTP/2, "Requests").
+_OWN: Final = frozenset({b"content-type", b"user-agent", b"grpc-timeout", b"grpc-status", b"grpc-accept-encoding"})
+
+
+class MalformedError(Exception):
+    """The list is no well-formed one, for a reason that people understand."""
+
+
+class FieldList(NamedTuple):
+    """A header list that is well-formed.
+
+    Attributes:
+        pseudo: The pseudo-header fields by their names.
+        own: The fields that HTTP/2 and gRPC have a use for, by their names; the last one counts.
+        custom: The other fields, in order: an application's metadata.
+        content_length: How much DATA there will be, if it says so.
+        size: As SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2).
+    """
+
+    pseudo: dict[bytes, bytes]
+    own: dict[bytes, bytes]
+    custom: list[Field]
+    content_length: int | None
+    size: int
+
+
+def list_size(fields: Sequence[Field]) -> int:
+    """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2)."""
+    return sum(map(len, chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)
+
+
+def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> FieldList:
+    """Take a header list apart.
+
+    Args:
+        fields: As decoded.
+        allowed: The pseudo-header fields that it may have: `REQUEST`, `RESPONSE` or `TRAILERS`.
+
+    Raises:
+        MalformedError: It is malformed.
+    """
+    pseudo: dict[bytes, bytes] = {}
+    own: dict[bytes, bytes] = {}
+    custom: list[Field] = []
+    octets: list[bytes] = []
+    for field in fields:
+        name, value = field[0], field[1]
+        octets += (name, value)
+        if name in _OWN:
+            own[name] = value
+        elif name in _USUAL:
+            custom.append((name, value))
+        elif name[:1] == b":":
+            if name not in allowed:
+                raise MalformedError(f"the pseudo-header field {_show(name)} does not belong there")
+            if own or custom:
+                raise MalformedError(f"the pseudo-header field {_show(name)} comes behind other fields")
+            if name in pseudo:
+                raise MalformedError(f"the pseudo-header field {_show(name)} comes twice")
+            pseudo[name] = value
+        elif not _NAME.fullmatch(name):
+            raise MalformedError(f"the field name {_show(name)} is not allowed in HTTP/2")
+        elif name in _CONNECTION_SPECIFIC:
+            raise MalformedError(f"the field {_show(name)} is for HTTP/1.1")
+        elif name == b"content-length":
+            own[name] = _content_length(value, own.get(name))
+        elif name == b"te" and value.strip(b" \t") != b"trailers":
+            raise MalformedError(f"te is {_show(value)}")
+        elif name in (b"te", b"host") or name.startswith(b"grpc-"):
+            own[name] = value
+        else:
+            custom.append((name, value))
+    joined = b"".join(octets)
+    if _FORBIDDEN.search(joined):
+        raise MalformedError("a field value has line breaks or NUL in it")
+    length = own.get(b"content-length")
+    size = len(joined) + FIELD_OVERHEAD * len(fields)
+    return FieldList(pseudo, own, custom, None if length is None else int(length), size)
+
+
+def check_request(fields: Sequence[ReceivedField]) -> FieldList:
+    """Take a request's header list apart.
+
+    Raises:
+        MalformedError: It is malformed, or lacks a pseudo-header field (RFC 9113 §8.3.1).
+    """
+    checked = check_fields(fields, REQUEST)
+    pseudo = checked.pseudo
+    if b"host" in checked.own:
+        pseudo.setdefault(b":authority", checked.own[b"host"])
+    connect = pseudo.get(b":method") == b"CONNECT"  # RFC 9113 §8.5
+    for name in (b":method",) if connect else (b":method", b":scheme", b":path"):
+        if not pseudo.get(name):
+            raise MalformedError(f"the request has no {_show(name)}")
+    return checked
+
+
+def check_response(fields: Sequence[ReceivedField]) -> FieldList:
+    """Take a response's header list apart.
+
+    Raises:
+        MalformedError: It is malformed, or has no status of three digits (RFC 9113 §8.3.2).
+    """
+    checked = check_fields(fields, RESPONSE)
+    status = checked.pseudo.get(b":status", b"")
+    if len(status) != 3 or not status.isdigit():
+        raise MalformedError(f"the response's :status is {_show(status)}")
+    return checked
+
+
+def check_trailers(fields: Sequence[ReceivedField]) -> FieldList:
+    """Take trailers apart.
+
+    Raises:
+        MalformedError: They are malformed; pseudo-header fields do not belong there (RFC 9113 §8.1).
+    """
+    return check_fields(fields, TRAILERS)
+
+
+def _content_length(value: bytes, known: bytes | None) -> bytes:
+    value = value.strip(b" \t")
+    if not _DIGITS.fullmatch(value) or (known is not None and known != value):
+        raise MalformedError(f"content-length is {_show(value)}")
+    return value
+
+
+def _show(octets: bytes) -> str:
+    """Octets of a peer's for people: short, and printable."""
+    return repr(octets[:64].decode("latin-1"))

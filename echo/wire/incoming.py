@@ -1,0 +1,207 @@
+"""From bytes to whole frames (RFC 9113 §4): cut anywhere, judged by their headers before their payloads are waited for.
+
+A header block in several frames is put together here, so that above a HEADERS frame always has its whole block: nothing
+else may come on the connection until it is complete (RFC 9113 §4.3, §6.10).
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from echo.wire import frames
+from echo.wire.errors import PeerConnectionError
+from echo.wire.frames import DEFAULT_FRAME_SIZE, END_HEADERS, HEADER, HEADER_SIZE, PREFACE, UINT32, ErrorCode
+from echo.wire.hpack import decoder
+from echo.wire.preface import foreign_to_client, foreign_to_server
+
+# Lists between what we announce and this are decoded, so that HPACK's table lives and only their own call fails.
+HARD_LIMIT_FACTOR: Final = 4
+MAX_BLOCK_FRAMES: Final = 64  # CVE-2024-27316: CONTINUATION without end.
+
+_EXACT_SIZES: Final = {frames.RST_STREAM: 4, frames.PING: 8, frames.WINDOW_UPDATE: 4}
+_OF_A_STREAM: Final = frozenset({frames.DATA, frames.HEADERS, frames.PRIORITY, frames.RST_STREAM, frames.CONTINUATION})
+_OF_THE_CONNECTION: Final = frozenset({frames.SETTINGS, frames.PING, frames.GOAWAY})
+
+Frame = tuple[int, int, int, bytes]
+"""Type, flags, stream, payload. HEADERS come as whole blocks, without padding and priority."""
+
+
+class Incoming:
+    """The input of a connection.
+
+    Attributes:
+        decoder: For header blocks.
+    """
+
+    def __init__(self, *, client: bool, max_header_list_size: int) -> None:
+        hard_limit = HARD_LIMIT_FACTOR * max_header_list_size
+        self.decoder = decoder(hard_limit)
+        self._max_block = hard_limit
+        self._client = client
+        self._greeted = False  # The preface came: of a client its 24 bytes, of a server SETTINGS.
+        self._rest = bytearray()
+        self._needed = HEADER_SIZE  # How long the rest must be before it is worth a look.
+        self._block: list[bytes] = []  # Of a header block that has begun,
+        self._block_size = 0
+        self._block_flags = 0  # the flags of its HEADERS,
+        self._block_stream = 0  # and its stream.
+
+    @property
+    def mid_headers(self) -> bool:
+        """Whether a header block has begun and not ended."""
+        return bool(self._block)
+
+    def receive(self, data: bytes, room: Callable[[int], int]) -> Iterator[Frame]:
+        """The frames that are complete now. Run it to its end.
+
+        Args:
+            data: What came, cut anywhere.
+            room: Tells of a stream how many bytes of DATA need no more than counting.
+
+        Raises:
+            PeerConnectionError: What came is no HTTP/2.
+        """
+        rest = self._rest
+        if rest:
+            rest += data
+            if len(rest) < self._needed and self._greeted:
+                return
+            data = bytes(rest)
+            rest.clear()
+        at = 0
+        if not self._greeted:
+            at = self._greet(data)
+        size = len(data)
+        while self._greeted and size - at >= HEADER_SIZE:
+            high, low, kind, flags, stream_id = HEADER.unpack_from(data, at)
+            length = high << 8 | low
+            if length > DEFAULT_FRAME_SIZE:
+                raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes is announced")
+            end = at + HEADER_SIZE + length
+            if size < end:
+                self._needed = end - at
+                break
+            payload = data[at + HEADER_SIZE : end]
+            at = end
+            stream_id &= frames.MAX_STREAM_ID
+            if kind == frames.DATA and stream_id and not self._block:
+                if not flags and length:
+                    at, payload = _run(data, at, stream_id, payload, room)
+                yield kind, flags, stream_id, payload
+                continue
+            self._check(kind, flags, stream_id, length)
+            if kind == frames.HEADERS:
+                flags, payload = self._begin_block(flags, stream_id, payload)
+            elif kind == frames.CONTINUATION:
+                kind, flags, payload = frames.HEADERS, self._continue_block(flags, payload), b""
+            if kind != frames.HEADERS:
+                yield kind, flags, stream_id, payload
+            elif flags & END_HEADERS:
+                if self._block:
+                    payload = b"".join(self._block)
+                    self._block.clear()
+                    self._block_size = 0
+                yield kind, flags, stream_id, payload
+        else:
+            self._needed = HEADER_SIZE
+        if at < size:
+            rest += data[at:] if at else data
+
+    def _greet(self, data: bytes) -> int:
+        """Look at what the peer says first; gives where the first frame begins, once that is known."""
+        wrong = (foreign_to_client if self._client else foreign_to_server)(data)
+        if wrong:
+            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, wrong)
+        if self._client:
+            self._greeted = len(data) >= HEADER_SIZE
+            return 0
+        if len(data) < len(PREFACE) + HEADER_SIZE:
+            return 0
+        # RFC 9113 §3.4: a client's preface is followed by SETTINGS.
+        if data[len(PREFACE) + 3] != frames.SETTINGS:
+            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "the client's first frame is not SETTINGS")
+        self._greeted = True
+        return len(PREFACE)
+
+    def _check(self, kind: int, flags: int, stream_id: int, length: int) -> None:
+        """Judge a frame by its header.
+
+        Raises:
+            PeerConnectionError: It does not fit its type, or comes where it must not.
+        """
+        name = frames.NAMES[kind] if kind < len(frames.NAMES) else f"a frame of type {kind}"
+        if self._block and (kind != frames.CONTINUATION or stream_id != self._block_stream):
+            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} within a header block")
+        if kind == frames.CONTINUATION and not self._block:
+            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without a header block")
+        if kind in _OF_A_STREAM and not stream_id:
+            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} without a stream")
+        if kind in _OF_THE_CONNECTION and stream_id:
+            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} on a stream")
+        wrong_size = length != _EXACT_SIZES.get(kind, length)
+        if kind == frames.SETTINGS:
+            wrong_size = bool(length) if flags & frames.ACK else bool(length % frames.SETTING.size)
+        elif kind == frames.GOAWAY:
+            wrong_size = length < 8
+        if wrong_size:
+            raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"{name} of {length} bytes")
+
+    def _begin_block(self, flags: int, stream_id: int, payload: bytes) -> tuple[int, bytes]:
+        if flags & frames.PADDED:
+            payload = unpadded(payload)
+        if flags & frames.PRIORITIZED:
+            if len(payload) < 5:
+                raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS are too short for their priority")
+            # Priorities are deprecated (RFC 9113 §5.3.2); the flag stays where a stream depends on itself.
+            if UINT32.unpack_from(payload)[0] & frames.MAX_STREAM_ID != stream_id:
+                flags &= ~frames.PRIORITIZED
+            payload = payload[5:]
+        if not flags & END_HEADERS:
+            self._block.append(payload)
+            self._block_size = len(payload)
+            self._block_flags, self._block_stream = flags, stream_id
+        return flags, payload
+
+    def _continue_block(self, flags: int, payload: bytes) -> int:
+        self._block.append(payload)
+        self._block_size += len(payload)
+        if self._block_size > self._max_block or len(self._block) > MAX_BLOCK_FRAMES:
+            what = f"a header block of {len(self._block)} frames and {self._block_size} bytes"
+            raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, what)
+        return self._block_flags | flags & END_HEADERS
+
+
+def _run(data: bytes, at: int, stream_id: int, payload: bytes, room: Callable[[int], int]) -> tuple[int, bytes]:
+    """Take the plain DATA frames of the same stream that follow together with the first, as if they were one.
+
+    Peers send a frame for each message; one step for a hundred of them costs little more than one for one. Gives where
+    the next frame begins, and all of the payloads.
+    """
+    size = len(data)
+    payloads = [payload]
+    left = -1
+    while size - at >= HEADER_SIZE:
+        high, low, kind, flags, next_id = HEADER.unpack_from(data, at)
+        if kind or flags or next_id != stream_id:
+            break
+        if left < 0:
+            left = room(stream_id) - len(payload)
+        length = high << 8 | low
+        end = at + HEADER_SIZE + length
+        if not 0 < length <= min(left, DEFAULT_FRAME_SIZE) or end > size:
+            break
+        left -= length
+        payloads.append(data[at + HEADER_SIZE : end])
+        at = end
+    return at, payload if len(payloads) == 1 else b"".join(payloads)
+
+
+def unpadded(payload: bytes) -> bytes:
+    """The payload of DATA or HEADERS without its padding (RFC 9113 §6.1).
+
+    Raises:
+        PeerConnectionError: The padding is longer than the payload.
+    """
+    size = payload[0] if payload else 0
+    if size >= len(payload):
+        raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "padding that is longer than its frame")
+    return payload[1 : len(payload) - size]

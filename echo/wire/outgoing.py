@@ -1,0 +1,156 @@
+"""What leaves a connection: frames in the order they leave, made as late as possible.
+
+Header lists become frames at once, since HPACK's table must see them in the order they leave. Messages do not: they
+wait in their stream's buffer, and the streams with something to send stand in a ring. When output is taken, each in
+turn puts one DATA frame into it, until it is full or the windows are spent (RFC 9113 §5.2). So a burst of small
+messages leaves in one frame, one busy stream cannot starve another, and what a connection holds unsent is bounded by
+the output and by the buffers, at whose limit senders are made to wait by the layer above. A stream's end waits behind
+its messages.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final, Generic, TypeVar
+
+from echo.wire import frames
+from echo.wire.flow import SendWindow
+from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER
+from echo.wire.hpack import Field, encoder
+from echo.wire.settings import PeerSettings
+from echo.wire.state import SEND_DATA, SEND_END, SEND_HEADERS, TRANSITIONS
+from echo.wire.stream import END_OF_MESSAGES, Stream
+
+S = TypeVar("S", bound=Stream)
+
+_HEADER_PACK: Final = HEADER.pack
+
+
+class Outgoing(Generic[S]):
+    """The output of a connection.
+
+    Attributes:
+        size: Bytes in it.
+        window: What the connection may send (RFC 9113 §6.9.1).
+        peer: What the peer allows.
+        ring: Streams that may have something to send, by their numbers, the next one first.
+        relieved: Streams whose senders may go on: their buffers have room again.
+        spoke: Whether a message or a response's head has become a frame since somebody set this to False.
+    """
+
+    def __init__(self, max_output: int, max_unsent: int, ended: Callable[[S], None]) -> None:
+        self.size = 0
+        self.window = SendWindow(DEFAULT_WINDOW)
+        self.peer = PeerSettings()
+        self.relieved: list[S] = []
+        self.spoke = False
+        self._max_output = max_output
+        self._max_unsent = max_unsent
+        self._ended = ended  # Called when a stream's end has become a frame.
+        self._encoder = encoder()
+        self._chunks: list[bytes] = []
+        self.ring: OrderedDict[int, S] = OrderedDict()
+
+    @property
+    def pending(self) -> bool:
+        """Whether `take` would give something."""
+        return bool(self._chunks or (self.ring and self.window.open > 0))
+
+    def take(self) -> bytes:
+        """The bytes to write next, about ``max_output`` of them at most."""
+        ring = self.ring
+        while ring and self.size < self._max_output:
+            stream_id, stream = next(iter(ring.items()))
+            if self.window.open <= 0 and stream.unsent.size:
+                break  # The connection's window is spent; the ring stays as it is.
+            if self.send_frame(stream):
+                ring.move_to_end(stream_id)
+            else:
+                ring.pop(stream_id, None)
+        chunks = self._chunks
+        if not chunks:
+            return b""
+        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
+        chunks.clear()
+        self.size = 0
+        return data
+
+    def put(self, frame: bytes) -> None:
+        """Add a frame."""
+        self._chunks.append(frame)
+        self.size += len(frame)
+
+    def put_fields(self, stream: S, fields: Sequence[Field], *, end: bool = False) -> None:
+        """Add a header list, in as many frames as the peer's SETTINGS_MAX_FRAME_SIZE makes of it."""
+        stream.step(SEND_HEADERS)
+        if end:
+            stream.step(SEND_END)
+        stream.head_sent = True
+        block = self._encoder.encode(fields)
+        flags, limit = END_STREAM if end else 0, self.peer.max_frame_size
+        if len(block) <= limit:
+            self.put(frames.frame(frames.HEADERS, flags | END_HEADERS, stream.id, block))
+        else:
+            self._put_pieces(stream.id, flags, [block[at : at + limit] for at in range(0, len(block), limit)])
+
+    def _put_pieces(self, stream_id: int, flags: int, pieces: Sequence[bytes]) -> None:
+        """Add a header block in several frames (RFC 9113 §6.10)."""
+        self.put(frames.frame(frames.HEADERS, flags, stream_id, pieces[0]))
+        for piece in pieces[1:-1]:
+            self.put(frames.frame(frames.CONTINUATION, 0, stream_id, piece))
+        self.put(frames.frame(frames.CONTINUATION, END_HEADERS, stream_id, pieces[-1]))
+
+    def enqueue(self, stream: S) -> None:
+        """Let the stream take part in the ring, if it has anything to send."""
+        if stream.unsent.size or (stream.end is not None and SEND_END in TRANSITIONS[stream.state]):
+            self.ring.setdefault(stream.id, stream)
+
+    def forget(self, stream: S) -> None:
+        """The stream is over: what it had to send is dropped, and its sender told."""
+        self.ring.pop(stream.id, None)
+        stream.unsent.clear()
+        self.relieved.append(stream)
+
+    def send_frame(self, stream: S) -> bool:
+        """Move one DATA frame of the stream, and its end, to the output; tell whether it has more to move now."""
+        unsent = stream.unsent.size
+        if unsent:
+            size = min(unsent, stream.send_window.open, self.window.open, self.peer.max_frame_size)
+            if size <= 0:
+                return False  # A window is spent: its update puts the stream back into the ring.
+            ends = size == unsent and stream.end is END_OF_MESSAGES
+            stream.send_window.open -= size
+            self.window.open -= size
+            self._put_data(stream, stream.unsent.take(size), end=ends)
+            self.spoke = True
+            left = unsent - size
+            if unsent > self._max_unsent >= left:
+                self.relieved.append(stream)
+            if left:
+                return True
+            if ends:
+                self._ended(stream)
+                return False
+        if stream.end is not None:
+            if stream.end is END_OF_MESSAGES:
+                self._put_data(stream, b"", end=True)
+            else:
+                self.put_fields(stream, stream.end, end=True)
+            self._ended(stream)
+        return False
+
+    def resize(self) -> None:
+        """The peer's SETTINGS have changed."""
+        self._encoder.resize(self.peer.header_table_size)
+
+    def _put_data(self, stream: S, data: bytes, *, end: bool) -> None:
+        stream.step(SEND_DATA)
+        if end:
+            stream.step(SEND_END)
+        size = len(data)
+        header = _HEADER_PACK(size >> 8, size & 0xFF, DATA, END_STREAM if end else 0, stream.id)
+        if size < 4_096:
+            self._chunks.append(header + data)
+        else:  # Joined when it is taken, and not before.
+            self._chunks.append(header)
+            self._chunks.append(data)
+        self.size += len(header) + size

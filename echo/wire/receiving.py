@@ -1,0 +1,300 @@
+"""What each frame of the peer's does to a connection: one method for each type of frame (RFC 9113 §6).
+
+A method changes the state, adds to the events and to the output, and raises what the peer did wrong: `PeerStreamError`
+ends the stream, `PeerConnectionError` the connection.
+
+Floods are made of frames that cost us something and bring nothing (RFC 9113 §10.5): PING, SETTINGS, PRIORITY, frames of
+unknown types, empty DATA, frames on streams that are over, streams reset as soon as they are opened. Each takes from
+one budget; when it is used up, the connection ends with ENHANCE_YOUR_CALM.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from typing import ClassVar, Final, Generic, TypeVar
+
+from echo.wire import frames
+from echo.wire.budget import Budget
+from echo.wire.closed import ClosedStreams
+from echo.wire.errors import PeerConnectionError, PeerStreamError
+from echo.wire.events import DataReceived, Event, GoAwayReceived, PingAcknowledged, SettingsReceived
+from echo.wire.flow import ReceiveWindow
+from echo.wire.frames import ACK, DEFAULT_WINDOW, END_STREAM, UINT32, ErrorCode
+from echo.wire.hpack import ReceivedField
+from echo.wire.incoming import Incoming, unpadded
+from echo.wire.limits import Limits
+from echo.wire.outgoing import Outgoing
+from echo.wire.settings import SETTINGS_ACK
+from echo.wire.state import CLOSED, RECV_DATA, RECV_END, RECV_RESET, SEND_DATA, SEND_RESET, TRANSITIONS
+from echo.wire.stream import Stream
+
+S = TypeVar("S", bound=Stream)
+
+
+class Receiving(ABC, Generic[S]):
+    """The state of a connection, and what the peer's frames do to it.
+
+    Attributes:
+        streams: Those that are open, by their numbers.
+    """
+
+    _client: ClassVar[bool]
+
+    def __init__(self, limits: Limits) -> None:
+        self.streams: dict[int, S] = {}
+        self._limits = limits
+        self._incoming = Incoming(client=self._client, max_header_list_size=limits.max_header_list_size)
+        self._out: Outgoing[S] = Outgoing(limits.max_output, limits.max_unsent, self._on_end_sent)
+        self._window = ReceiveWindow(DEFAULT_WINDOW)
+        self._stream_window = DEFAULT_WINDOW  # Until the peer has acknowledged our SETTINGS (RFC 9113 §6.5.3).
+        self._closed = ClosedStreams()
+        self._highest = 0  # The last stream that was opened; only clients open any.
+        self._budget = Budget(limits.flood_burst, limits.flood_rate)
+        self._now = 0.0
+        self._events: list[Event[S]] = []
+        self._receivers: Final[dict[int, Callable[[int, int, bytes], None]]] = {
+            frames.DATA: self._receive_data,
+            frames.HEADERS: self._receive_headers,
+            frames.PRIORITY: self._receive_priority,
+            frames.RST_STREAM: self._receive_reset,
+            frames.SETTINGS: self._receive_settings,
+            frames.PUSH_PROMISE: self._receive_push,
+            frames.PING: self._receive_ping,
+            frames.GOAWAY: self._receive_goaway,
+            frames.WINDOW_UPDATE: self._receive_window_update,
+        }
+
+    # What the roles add
+
+    @abstractmethod
+    def _on_fields(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+        """A header list came, and with it perhaps END_STREAM."""
+
+    @abstractmethod
+    def _on_peer_ended(self, stream: S) -> None:
+        """The peer has ended its side of the stream by DATA."""
+
+    @abstractmethod
+    def _on_reset(self, stream: S, error_code: int) -> None:
+        """The peer has reset the stream, which is off the table already."""
+
+    @abstractmethod
+    def _on_broken(self, stream: S, error: PeerStreamError) -> None:
+        """The peer broke the stream's rules; it is off the table already."""
+
+    @abstractmethod
+    def _on_end_sent(self, stream: S) -> None:
+        """Our side of the stream is complete and in the output."""
+
+    def _on_ping(self) -> None:
+        """The peer asks whether we are there."""
+
+    def _on_goaway(self, event: GoAwayReceived) -> None:
+        """The peer takes no further streams."""
+
+    # Frames
+
+    def _receive_data(self, flags: int, stream_id: int, payload: bytes) -> None:
+        size = len(payload)
+        if not self._window.receive(size):
+            raise PeerConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window allows")
+        if increment := self._window.give_back(size):
+            self._out.put(frames.window_update(0, increment))
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            self._receive_late_data(stream_id, size, ended=bool(flags & END_STREAM))
+            return
+        if RECV_DATA not in TRANSITIONS[stream.state]:
+            raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"DATA on a stream that is {stream.state}")
+        if not stream.head_received:
+            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "DATA before the head of the response")
+        if not stream.receive_window.receive(size):
+            raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
+        if flags & frames.PADDED:
+            payload = unpadded(payload)
+            self._announce(stream, stream.receive_window.give_back(size - len(payload)))  # It reaches no application.
+        if payload:
+            self._on_data(stream, payload)
+        elif not flags & END_STREAM:
+            self._charge("DATA that is empty")
+        if flags & END_STREAM and stream.state != CLOSED:
+            self._end_of_data(stream)
+
+    def _receive_late_data(self, stream_id: int, size: int, *, ended: bool) -> None:
+        """DATA on a stream that is not open: never was, or is no more."""
+        self._check_not_idle(stream_id, "DATA")
+        if self._closed.receive(stream_id, size):
+            if ended:
+                self._closed.end(stream_id)
+            return
+        self._charge("DATA on a stream that is closed")
+        if not self._closed.expects(stream_id):  # One that we have reset has been told so already.
+            raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a stream that is closed")
+
+    def _receive_headers(self, flags: int, stream_id: int, block: bytes) -> None:
+        """A whole header block; `echo.wire.incoming` has put its frames together."""
+        fields = self._incoming.decoder.decode(block)
+        if flags & frames.PRIORITIZED:  # `Incoming` has left the flag on only where it depends on itself.
+            if stream_id % 2 and not self._client:
+                self._highest = max(self._highest, stream_id)  # It was opened, and goes no further.
+            self._check_not_idle(stream_id, "HEADERS that depend on their own stream")
+            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
+        self._on_fields(stream_id, fields, ended=bool(flags & END_STREAM))
+
+    def _receive_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        self._charge("PRIORITY")  # Deprecated, and ignored (RFC 9113 §5.3.2).
+        if len(payload) != 5:
+            self._check_not_idle(stream_id, f"PRIORITY of {len(payload)} bytes", ErrorCode.FRAME_SIZE_ERROR)
+            raise PeerStreamError(stream_id, ErrorCode.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
+        if UINT32.unpack_from(payload)[0] & frames.MAX_STREAM_ID == stream_id:
+            self._check_not_idle(stream_id, "PRIORITY that depends on its own stream")
+            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
+
+    def _receive_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        self._check_not_idle(stream_id, "RST_STREAM")
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            if not self._closed.reset(stream_id):
+                self._charge("RST_STREAM on a stream that is closed")
+            return
+        stream.step(RECV_RESET)
+        self._close(stream)
+        self._on_reset(stream, UINT32.unpack(payload)[0])
+
+    def _receive_settings(self, flags: int, _stream_id: int, payload: bytes) -> None:
+        if flags & ACK:
+            # Only now do our settings bind the peer (RFC 9113 §6.5.3).
+            if self._stream_window != self._limits.stream_window:
+                self._stream_window = self._limits.stream_window
+                for stream in self.streams.values():
+                    stream.receive_window.resize(self._stream_window)
+            return
+        self._charge("SETTINGS")
+        peer = self._out.peer
+        before = peer.initial_window_size
+        peer.update(payload, from_server=self._client)
+        self._out.resize()
+        self._out.put(SETTINGS_ACK)
+        if change := peer.initial_window_size - before:
+            for stream in self.streams.values():
+                if not stream.send_window.widen(change):
+                    raise PeerConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window of more than 2^31-1 bytes")
+                self._out.enqueue(stream)
+        self._events.append(SettingsReceived())
+
+    def _receive_push(self, _flags: int, _stream_id: int, _payload: bytes) -> None:
+        raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "PUSH_PROMISE, though push is off")  # RFC 9113 §8.4
+
+    def _receive_ping(self, flags: int, _stream_id: int, payload: bytes) -> None:
+        if flags & ACK:
+            self._events.append(PingAcknowledged(payload))
+            return
+        self._charge("PING")
+        self._out.put(frames.ping(payload, ack=True))
+        self._on_ping()
+
+    def _receive_goaway(self, _flags: int, _stream_id: int, payload: bytes) -> None:
+        last, error_code = frames.GOAWAY_HEAD.unpack_from(payload)
+        event = GoAwayReceived(last & frames.MAX_STREAM_ID, error_code, payload[8:])
+        self._events.append(event)
+        self._on_goaway(event)
+
+    def _receive_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
+        increment = UINT32.unpack(payload)[0] & frames.MAX_WINDOW
+        if stream_id == 0:
+            if not increment:
+                raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
+            if not self._out.window.widen(increment):
+                raise PeerConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window of more than 2^31-1 bytes")
+            return
+        self._check_not_idle(stream_id, "WINDOW_UPDATE")
+        stream = self.streams.get(stream_id)
+        if stream is None:
+            return  # It may have been under way when the stream was closed (RFC 9113 §5.1).
+        if not increment:
+            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
+        if not stream.send_window.widen(increment):
+            raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "a window of more than 2^31-1 bytes")
+        self._out.enqueue(stream)
+
+    # What several of them do
+
+    def _room(self, stream_id: int) -> int:
+        """How many bytes of DATA on a stream need no more than counting: more may be an error."""
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.content_left is not None or not stream.served:
+            return 0
+        return min(self._window.open, stream.receive_window.open)
+
+    def _on_data(self, stream: S, data: bytes) -> None:
+        """Octets of messages came; those of one read make one event."""
+        if stream.content_left is not None:
+            stream.content_left -= len(data)
+            if stream.content_left < 0:
+                raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "more DATA than content-length says")
+        if not stream.served:
+            if (
+                stream.receive_window.open * 2 < stream.receive_window.size
+                and SEND_DATA not in TRANSITIONS[stream.state]
+            ):
+                self._reset(stream, ErrorCode.NO_ERROR)  # It has had its answer, and could stop sending.
+            return
+        stream.fed += len(data)
+        stream.messages.feed(data)
+        events = self._events
+        last = events[-1] if events else None
+        if type(last) is not DataReceived or last.stream is not stream:
+            events.append(DataReceived(stream))
+
+    def _end_of_data(self, stream: S) -> None:
+        self._check_content(stream)
+        stream.messages.close()
+        stream.step(RECV_END)
+        self._on_peer_ended(stream)
+
+    def _check_content(self, stream: S) -> None:
+        """The peer sends no more DATA: has it sent as much as it said (RFC 9113 §8.1.1)?"""
+        if stream.content_left:
+            raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "less DATA than content-length says")
+
+    def _check_not_idle(self, stream_id: int, what: str, code: ErrorCode = ErrorCode.PROTOCOL_ERROR) -> None:
+        """Frames on streams that nobody has opened end the connection (RFC 9113 §5.1, idle)."""
+        if stream_id > self._highest or stream_id % 2 == 0:
+            raise PeerConnectionError(code, f"{what} on stream {stream_id}, which is idle")
+
+    def _announce(self, stream: S, increment: int) -> bool:
+        """Let the peer send so much more; tell whether that takes a frame."""
+        if increment:
+            self._out.put(frames.window_update(stream.id, increment))
+        return increment > 0
+
+    def _fail_stream(self, error: PeerStreamError) -> None:
+        """End the stream that the peer broke the rules of, and count it: resets of ours can be a flood, too."""
+        self._charge(f"a broken stream ({error.reason})")
+        self._out.put(frames.rst_stream(error.stream_id, error.error_code))
+        stream = self.streams.get(error.stream_id)
+        if stream is not None:
+            self._close(stream, reset=True)
+            self._on_broken(stream, error)
+
+    def _reset(self, stream: S, error_code: int) -> None:
+        """End a stream with RST_STREAM."""
+        stream.step(SEND_RESET)
+        self._out.put(frames.rst_stream(stream.id, error_code))
+        self._close(stream, reset=True)
+
+    def _close(self, stream: S, *, reset: bool = False) -> None:
+        """Take a stream off the table; ``reset`` by us, so that the peer may send more before it knows."""
+        stream.state = CLOSED
+        if self.streams.pop(stream.id, None) is not None:
+            self._closed.add(stream.id, stream.receive_window.open, reset=reset)
+            self._out.forget(stream)
+
+    def _charge(self, what: str) -> None:
+        """Take the cost of something that floods are made of from the peer's budget.
+
+        Raises:
+            PeerConnectionError: It is used up.
+        """
+        if not self._budget.spend(self._now):
+            what = f"too many frames of little use, the last one {what}"
+            raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, what)

@@ -1,0 +1,105 @@
+"""SETTINGS: what we announce, and what the peer has (RFC 9113 §6.5)."""
+
+from enum import IntEnum
+from typing import Final
+
+from echo.wire.errors import PeerConnectionError
+from echo.wire.frames import (
+    ACK,
+    DEFAULT_FRAME_SIZE,
+    DEFAULT_WINDOW,
+    MAX_FRAME_SIZE,
+    MAX_WINDOW,
+    SETTING,
+    SETTINGS,
+    ErrorCode,
+    frame,
+)
+from echo.wire.hpack import MAX_TABLE_SIZE
+from echo.wire.limits import Limits
+
+UNLIMITED: Final = 2**32 - 1
+
+
+class Setting(IntEnum):
+    """The settings that mean something here (RFC 9113 §6.5.2); others are ignored, and not kept."""
+
+    HEADER_TABLE_SIZE = 0x1
+    ENABLE_PUSH = 0x2
+    MAX_CONCURRENT_STREAMS = 0x3
+    INITIAL_WINDOW_SIZE = 0x4
+    MAX_FRAME_SIZE = 0x5
+    MAX_HEADER_LIST_SIZE = 0x6
+
+
+SETTINGS_ACK: Final = frame(SETTINGS, ACK, 0)
+
+
+def announce(limits: Limits, *, client: bool) -> bytes:
+    """Our SETTINGS frame."""
+    values = {
+        Setting.ENABLE_PUSH: 0,
+        Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
+        Setting.MAX_HEADER_LIST_SIZE: limits.max_header_list_size,
+    }
+    if not client:  # A client's would limit pushes, and those are off.
+        values[Setting.MAX_CONCURRENT_STREAMS] = limits.max_concurrent_streams
+    return frame(SETTINGS, 0, 0, b"".join(SETTING.pack(name, value) for name, value in values.items()))
+
+
+class PeerSettings:
+    """What the peer allows us, each at its default until it says otherwise (RFC 9113 §6.5.2).
+
+    Attributes:
+        header_table_size: Of our HPACK encoder's table.
+        max_concurrent_streams: How many streams we may have open at once.
+        initial_window_size: What we may send on a new stream.
+        max_frame_size: The largest payload of a frame.
+        max_header_list_size: The largest header list.
+    """
+
+    __slots__ = (
+        "header_table_size",
+        "initial_window_size",
+        "max_concurrent_streams",
+        "max_frame_size",
+        "max_header_list_size",
+    )
+
+    def __init__(self) -> None:
+        self.header_table_size = MAX_TABLE_SIZE
+        self.max_concurrent_streams = UNLIMITED
+        self.initial_window_size = DEFAULT_WINDOW
+        self.max_frame_size = DEFAULT_FRAME_SIZE
+        self.max_header_list_size = UNLIMITED
+
+    def update(self, payload: bytes, *, from_server: bool) -> None:
+        """Take over what a SETTINGS frame says, one value after the other.
+
+        Raises:
+            PeerConnectionError: A value is not allowed (RFC 9113 §6.5.2).
+        """
+        if len(payload) % SETTING.size:
+            raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
+        for name, value in SETTING.iter_unpack(payload):
+            if name == Setting.HEADER_TABLE_SIZE:
+                self.header_table_size = value
+            elif name == Setting.ENABLE_PUSH:
+                if value > 1 or (value and from_server):
+                    raise _not_allowed("SETTINGS_ENABLE_PUSH", value)
+            elif name == Setting.MAX_CONCURRENT_STREAMS:
+                self.max_concurrent_streams = value
+            elif name == Setting.INITIAL_WINDOW_SIZE:
+                if value > MAX_WINDOW:
+                    raise _not_allowed("SETTINGS_INITIAL_WINDOW_SIZE", value, ErrorCode.FLOW_CONTROL_ERROR)
+                self.initial_window_size = value
+            elif name == Setting.MAX_FRAME_SIZE:
+                if not DEFAULT_FRAME_SIZE <= value <= MAX_FRAME_SIZE:
+                    raise _not_allowed("SETTINGS_MAX_FRAME_SIZE", value)
+                self.max_frame_size = value
+            elif name == Setting.MAX_HEADER_LIST_SIZE:
+                self.max_header_list_size = value
+
+
+def _not_allowed(name: str, value: int, code: ErrorCode = ErrorCode.PROTOCOL_ERROR) -> PeerConnectionError:
+    return PeerConnectionError(code, f"{name} is {value}")

@@ -1,0 +1,35 @@
+"""Which tests run where (see the markers in ``pyproject.toml``), and the clock of those with real sockets."""
+
+import socket
+from typing import NoReturn
+
+import pytest
+import trio.testing
+
+from tests.support.quiet_clock import QuietClock
+
+
+@pytest.fixture
+def quiet_clock() -> QuietClock:
+    """Virtual time, that passes when nobody does anything and nothing is on its way."""
+    return QuietClock()
+
+
+@pytest.fixture
+def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
+    """pytest-trio's fixture, for tests without sockets: it jumps though bytes are on their way in the kernel."""
+
+    def refuse(*_: object) -> NoReturn:
+        raise AssertionError("a real socket under the autojump clock: use quiet_clock")
+
+    for name in ("bind", "connect", "connect_ex"):
+        monkeypatch.setattr(socket.socket, name, refuse)
+    return trio.testing.MockClock(autojump_threshold=0)
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip a test whose third-party program is missing; asked here, so that tests left out cost nothing."""
+    for marker in item.iter_markers("third_party"):
+        (installed,) = marker.args
+        if not installed():
+            pytest.skip(marker.kwargs["reason"])

@@ -1,0 +1,47 @@
+"""Deadlines: compared among themselves, and with grpclib's own."""
+
+import pytest
+import trio
+from grpclib.metadata import Deadline as GrpclibDeadline
+
+from echo.rpc import Deadline
+
+
+async def test_deadlines_are_ordered_by_their_time(autojump_clock: trio.abc.Clock) -> None:
+    early, late = Deadline.from_timeout(1), Deadline.from_timeout(2)
+    assert early < late
+    assert late > early
+    assert early <= late
+    assert late >= early
+    assert early == Deadline.at(trio.current_time() + 1)
+    assert early != late
+    assert len({early, late, Deadline.at(trio.current_time() + 1)}) == 2
+    assert min(late, early) is early
+    assert late.time_remaining() == 2
+    await trio.sleep(5)
+    assert late.time_remaining() == 0
+    assert early < late, "both have passed, one before the other"
+
+
+async def test_grpclib_s_own_compare_by_what_is_left(autojump_clock: trio.abc.Clock) -> None:
+    ours, theirs = Deadline.from_timeout(10), GrpclibDeadline.from_timeout(1_000)
+    assert ours < theirs
+    assert theirs > ours
+    assert not theirs < ours
+    assert ours != theirs
+    assert theirs != ours
+    assert min(theirs, ours) is ours
+
+
+async def test_other_things_do_not_compare() -> None:
+    deadline = Deadline.from_timeout(1)
+    assert deadline != 1
+    with pytest.raises(TypeError):
+        assert deadline < 1
+
+
+async def test_one_is_read_from_headers_as_grpclib_does(autojump_clock: trio.abc.Clock) -> None:
+    deadline = Deadline.from_headers([("grpc-timeout", "5S"), ("grpc-timeout", "2S")])
+    assert isinstance(deadline, Deadline)
+    assert deadline.time_remaining() == 2
+    assert Deadline.from_headers([]) is None

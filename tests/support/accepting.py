@@ -1,0 +1,60 @@
+"""accept(2) made to fail, and clients of the plainest kind."""
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.serving import LOOPBACK
+
+FOR_EVER = 1_000_000
+
+# accept(2): "detect the network errors defined for the protocol after accept() and treat them like EAGAIN".
+GONE = [
+    *("ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ETIMEDOUT"),
+    *("ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN", "ENONET", "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH"),
+    *("ENOSR", "ESOCKTNOSUPPORT", "EPROTONOSUPPORT"),
+]
+EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]
+
+
+class FaultyAccept:
+    """The system's accept, failing as often as it is told to; every socket of the process goes through it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.attempts = 0
+        self._number = self._times = 0
+        real = socket.socket._accept  # type: ignore[attr-defined]
+
+        def accept(listening: socket.socket) -> object:
+            self.attempts += 1
+            if self._times:
+                self._times -= 1
+                raise OSError(self._number, os.strerror(self._number))
+            return real(listening)
+
+        monkeypatch.setattr(socket.socket, "_accept", accept)
+
+    def fail(self, name: str, times: int = 1) -> None:
+        self._number, self._times = getattr(errno, name), times
+
+    @property
+    def failed(self) -> bool:
+        """All failures have happened."""
+        return not self._times
+
+
+@contextmanager
+def connected(port: int) -> Iterator[socket.socket]:
+    with socket.create_connection((LOOPBACK, port)) as client:
+        yield client
+
+
+def reset(client: socket.socket) -> None:
+    """Close without a word, as a process does that is killed with something unread."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()

@@ -1,0 +1,43 @@
+"""A stream that takes what is sent at a pace, as a peer does that reads slowly: all of it in virtual time."""
+
+import math
+
+import anyio
+from anyio.abc import ByteStream
+
+STEP = 1 / 8  # Seconds between two pieces.
+
+
+class ThrottledStream(ByteStream):
+    """Passes bytes on to another stream at a steady rate; what is received comes as fast as ever.
+
+    Args:
+        stream: Where the bytes go.
+        rate: How many a second, or fewer.
+        stop: After so many it takes no more at all.
+    """
+
+    def __init__(self, stream: ByteStream, rate: int, stop: float = math.inf) -> None:
+        self._stream = stream
+        self._piece = int(rate * STEP)
+        self._left = stop
+        self.last_taken = -math.inf  # When it last took something.
+
+    async def send(self, item: bytes) -> None:
+        while item:
+            if self._left <= 0:
+                await anyio.sleep_forever()
+            piece, item = item[: self._piece], item[self._piece :]
+            await anyio.sleep(STEP)
+            await self._stream.send(piece)
+            self._left -= len(piece)
+            self.last_taken = anyio.current_time()
+
+    async def receive(self, max_bytes: int = 65_536) -> bytes:
+        return await self._stream.receive(max_bytes)
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()

@@ -1,0 +1,215 @@
+"""How connections and calls end when the other side does not do its part, all of it in virtual time."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import anyio
+import pytest
+import trio
+import trio.testing
+from anyio.abc import ByteStream
+from h2.errors import ErrorCodes
+from hyperframe.frame import GoAwayFrame, RstStreamFrame, SettingsFrame
+
+from echo.rpc import GRPCError, Limits, Server, Status, StreamTerminatedError
+from echo.rpc.channel import open_channel_over
+from echo.rpc.testing import memory_channel_to
+from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.wire.client import ClientConnection
+from echo.wire.head import Request
+from echo.wire.stream import Stream
+from tests.support.pair import frames, settings
+from tests.support.services import BIDI, ECHO, UNARY, BytesCodec, BytesStream, Service, call, path, unary
+from tests.support.throttled import ThrottledStream
+
+CODEC = BytesCodec()
+INITIAL_WINDOW_SIZE = 4
+
+
+@asynccontextmanager
+async def raw_client(server: Server, *said: bytes) -> AsyncIterator[tuple[MemoryStream, ClientConnection[Stream]]]:
+    """A client by hand that has begun."""
+    ours, theirs = memory_stream_pair(1_000)
+    client = ClientConnection(Limits(), Stream)
+    client.start()
+    async with trio.open_nursery() as nursery, ours:
+        nursery.start_soon(server.serve_connection, theirs)
+        await ours.send(client.take_output() + b"".join(said))
+        yield ours, client
+        nursery.cancel_scope.cancel()
+
+
+async def heard(stream: ByteStream) -> bytes:
+    """Everything that comes until the other side closes."""
+    received = b""
+    try:
+        while True:
+            received += await stream.receive()
+    except (anyio.EndOfStream, anyio.BrokenResourceError):
+        return received
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits(max_connection_idle=60), Limits(max_connection_age=60)],
+    ids=["idle for too long", "as old as may be"],
+)
+async def test_who_ignores_the_ping_of_a_drain_is_disconnected_all_the_same(
+    limits: Limits, autojump_clock: trio.abc.Clock
+) -> None:
+    server = Server([ECHO], codec=CODEC, limits=limits)
+    async with raw_client(server) as (stream, _):
+        goaways = [frame for frame in frames(await heard(stream)) if isinstance(frame, GoAwayFrame)]
+        assert [goaway.last_stream_id for goaway in goaways] == [2**31 - 1, 0]
+        assert 50 < trio.current_time() < 80
+    assert server.connections == 0
+
+
+async def test_replies_that_are_complete_within_the_grace_are_read_in_all_of_it(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    large = bytes(200 * 1024)
+    server = Server([ECHO], codec=CODEC)
+    ours, theirs = memory_stream_pair()
+    slow = ThrottledStream(theirs, 40 * 1024)  # Five seconds.
+
+    async def dial() -> ByteStream:
+        nursery.start_soon(server.serve_connection, slow)
+        return ours
+
+    wide = Limits(stream_window=2**20)
+    async with trio.open_nursery() as nursery, open_channel_over(dial, "memory", codec=CODEC, limits=wide) as channel:
+        replies: list[bytes] = []
+
+        async def ask() -> None:
+            replies.append(await unary(channel, "One", large))
+
+        nursery.start_soon(ask)
+        await trio.sleep(1.5)
+        await server.drain(20)
+        assert 3 < trio.current_time() < 12
+    assert replies == [large]
+
+
+async def test_a_window_that_stays_shut_cancels_the_call_and_no_other(autojump_clock: trio.abc.Clock) -> None:
+    ended: list[BaseException | None] = []
+
+    async def pour(stream: BytesStream) -> None:
+        try:
+            while True:
+                await stream.send_message(b"x" * 10_000)
+        except StreamTerminatedError as error:
+            ended.append(error)
+            raise
+
+    server = Server([ECHO, Service(Pour=(BIDI, pour))], codec=CODEC, limits=Limits(window_timeout=100))
+    async with raw_client(server, settings({INITIAL_WINDOW_SIZE: 0})) as (stream, client):
+        client.open(Request(path("Pour")))
+        await stream.send(client.take_output())
+        said = b""
+        with trio.move_on_after(99):
+            while True:
+                said += await stream.receive()
+        assert not ended
+        with trio.move_on_after(2):
+            while True:
+                said += await stream.receive()
+        (error,) = ended
+        assert "window" in str(error)
+        resets = [frame for frame in frames(said) if isinstance(frame, RstStreamFrame)]
+        assert [reset.error_code for reset in resets] == [ErrorCodes.CANCEL]
+        assert (server.connections, server.calls) == (1, 0)
+
+
+async def test_a_window_that_opens_a_little_now_and_then_is_waited_for(autojump_clock: trio.abc.Clock) -> None:
+    async def pour(stream: BytesStream) -> None:
+        for _ in range(20):
+            await stream.send_message(b"x" * 10_000)
+
+    server = Server([Service(Pour=(BIDI, pour))], codec=CODEC, limits=Limits(window_timeout=100))
+    async with raw_client(server, settings({INITIAL_WINDOW_SIZE: 0})) as (stream, client):
+        client.open(Request(path("Pour")))
+        await stream.send(client.take_output())
+        for size in range(1_000, 30_000, 1_000):  # Half an hour and more, never enough for all.
+            await trio.sleep(90)
+            await stream.send(settings({INITIAL_WINDOW_SIZE: size}))
+        assert server.calls == 1
+        await stream.send(settings({INITIAL_WINDOW_SIZE: 10**6}))
+        await trio.testing.wait_all_tasks_blocked()
+        assert server.calls == 0
+
+
+async def test_a_client_within_its_limit_is_not_refused_because_handlers_work_on(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async def lingering(stream: BytesStream) -> None:
+        message = await stream.recv_message()
+        assert message is not None
+        await stream.send_message(message)
+        await stream.send_trailing_metadata()
+        await trio.sleep(5)  # The client has had its answer.
+
+    server = Server([Service(One=(UNARY, lingering))], codec=CODEC, limits=Limits(max_concurrent_streams=2))
+    async with memory_channel_to(server, codec=CODEC) as channel:
+        for number in range(6):
+            assert await unary(channel, "One", b"%d" % number) == b"%d" % number
+            assert server.calls <= 2
+
+
+async def test_past_its_deadline_a_call_is_reset_though_nobody_waits_for_it(autojump_clock: trio.abc.Clock) -> None:
+    running = trio.Event()
+    gone = trio.Event()
+
+    async def hold(stream: BytesStream) -> None:
+        running.set()
+        try:
+            await trio.sleep_forever()
+        finally:
+            gone.set()
+
+    server = Server([Service(Hold=(BIDI, hold))], codec=CODEC)
+    async with memory_channel_to(server, codec=CODEC) as channel:
+        async with call(channel, "Hold", BIDI, timeout=5) as stream:
+            await stream.send_message(b"x")
+            await running.wait()
+            await trio.sleep(60)  # Somewhere else than in the stream.
+            assert gone.is_set()
+            assert channel.calls == 0
+            with pytest.raises(GRPCError) as raised:
+                await stream.send_message(b"y")
+            assert raised.value.status is Status.DEADLINE_EXCEEDED
+        assert trio.current_time() == pytest.approx(60)
+
+
+async def test_a_deadline_resets_the_stream_of_a_server_that_pays_no_heed(autojump_clock: trio.abc.Clock) -> None:
+    said = bytearray()
+
+    async def deaf(stream: ByteStream) -> None:
+        async with stream:
+            await stream.send(SettingsFrame(0).serialize())
+            async for data in stream:
+                said.extend(data)
+
+    async with trio.open_nursery() as nursery:
+
+        async def dial() -> ByteStream:
+            ours, theirs = memory_stream_pair(100)
+            nursery.start_soon(deaf, theirs)
+            return ours
+
+        async with open_channel_over(dial, "memory", codec=CODEC) as channel:
+            with pytest.raises(GRPCError) as raised:
+                await unary(channel, "One", b"x", timeout=3)
+            assert raised.value.status is Status.DEADLINE_EXCEEDED
+            assert trio.current_time() == pytest.approx(3)
+            await trio.testing.wait_all_tasks_blocked()
+            (reset,) = [frame for frame in frames(bytes(said)) if isinstance(frame, RstStreamFrame)]
+            assert reset.error_code == ErrorCodes.CANCEL
+
+
+async def test_thousands_of_calls_with_deadlines_leave_nothing_behind(autojump_clock: trio.abc.Clock) -> None:
+    async with memory_channel_to(Server([ECHO], codec=CODEC), codec=CODEC) as channel:
+        for _ in range(1_000):
+            await unary(channel, "One", b"x", timeout=3_600)
+        (session,) = channel._sessions
+        assert len(session._deadlines) < 200

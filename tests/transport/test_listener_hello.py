@@ -1,0 +1,59 @@
+"""The protocols of a ClientHello: as OpenSSL's own client writes it, however it is cut, and of anything else none."""
+
+import ssl
+from contextlib import suppress
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echo.transport.client_hello import HANDSHAKE, offered_protocols
+
+NAMES = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30), max_size=10)
+
+
+def client_hello(protocols: list[str], version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> bytes:
+    """What a client of OpenSSL's begins with: one record."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.maximum_version = version
+    if protocols:
+        context.set_alpn_protocols(protocols)
+    outgoing = ssl.MemoryBIO()
+    tls = context.wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="echo.test")
+    with suppress(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return outgoing.read()
+
+
+def recut(hello: bytes, size: int) -> bytes:
+    """The same in records of at most so many bytes."""
+    message = hello[5:]
+    parts = [message[start : start + size] for start in range(0, len(message), size)]
+    return b"".join(hello[:3] + len(part).to_bytes(2, "big") + part for part in parts)
+
+
+@given(NAMES, st.sampled_from([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]), st.integers(1, 1_000))
+def test_what_is_offered_is_found_however_it_is_cut(protocols: list[str], version: ssl.TLSVersion, size: int) -> None:
+    expected = [name.encode() for name in protocols]
+    assert offered_protocols(recut(client_hello(protocols, version), size)) == expected
+
+
+@given(st.integers(0, 2**32))
+def test_a_part_of_one_offers_nothing(cut: int) -> None:
+    hello = client_hello(["h2", "http/1.1"])
+    assert offered_protocols(hello[: cut % len(hello)]) == []
+
+
+@given(st.binary(), st.booleans())
+def test_anything_else_offers_nothing_or_something_but_never_fails(data: bytes, record: bool) -> None:
+    said = bytes([HANDSHAKE, 3, 1]) + len(data).to_bytes(2, "big") + data if record else data
+    assert isinstance(offered_protocols(said), list)
+
+
+def test_a_record_of_another_type_offers_nothing() -> None:
+    assert offered_protocols(b"\x17" + client_hello(["h2"])[1:]) == []
+
+
+def test_a_hello_in_records_of_a_byte_each_takes_no_time_to_speak_of() -> None:
+    hello = client_hello(["h2"])
+    padding = b"\0" * 100_000  # What OpenSSL takes at most, about.
+    assert offered_protocols(recut(hello, 1) + recut(hello[:5] + padding, 1)) == [b"h2"]

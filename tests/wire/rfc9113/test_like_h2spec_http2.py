@@ -1,0 +1,221 @@
+"""What h2spec asks of a server, with the requests that it sends: "http2" (94 of its 146 cases).
+
+They are no gRPC, so they are answered by HTTP 405 or 415; h2spec is content with any answer. Where it wants an error of
+a stream, it takes one of the connection as well. Each row has the number that h2spec gives the case.
+"""
+
+from tests.support.http2_frames import (
+    DATA,
+    ENABLE_PUSH,
+    INITIAL_WINDOW_SIZE,
+    MAX_FRAME,
+    MAX_FRAME_SIZE,
+    MAX_WINDOW,
+    PREFACE,
+    SETTINGS_ACK,
+    continuation,
+    data,
+    dependency,
+    frame,
+    goaway,
+    padded,
+    ping,
+    priority,
+    push_promise,
+    rst_stream,
+    settings,
+    window_update,
+)
+from tests.support.reactions import GET, POST, Row, each, fragmented, headers, judge, row, without
+from tests.support.rfc9113 import Endpoint, Part
+
+ANSWER = "HTTP 405 | HTTP 415"
+WHOLE = headers(1, GET, end=True)
+OPEN = headers(1, GET)
+BODY = headers(1, POST)
+MORE = ("x-dummy", "v" * 100)
+
+
+def connection(*codes: str) -> str:
+    return " | ".join(f"connection {code}" for code in codes)
+
+
+def stream(*codes: str) -> str:
+    return " | ".join(f"stream {code} | connection {code}" for code in codes)
+
+
+def get(*fields: tuple[str, str]) -> Part:
+    return headers(1, (*GET, *fields), end=True)
+
+
+def begun(number: int = 1, *, end: bool = True) -> Part:
+    """HEADERS whose block goes on."""
+    return headers(number, (*GET, MORE), end=end, complete=False)
+
+
+PROTOCOL, SIZE, WINDOW = connection("PROTOCOL_ERROR"), connection("FRAME_SIZE_ERROR"), connection("FLOW_CONTROL_ERROR")
+BAD, CLOSED = stream("PROTOCOL_ERROR"), stream("STREAM_CLOSED")
+
+ROWS = [
+    row("3.5/1 client connection preface", "SETTINGS ACK", PREFACE + settings(), stream=0, begin=b""),
+    row("3.5/2 invalid connection preface", PROTOCOL, b"INVALID CONNECTION PREFACE\r\n\r\n", begin=b""),
+    row("4.1/1 unknown type", "PING ACK", frame(0xFF, 0, 0, bytes(8)), ping(), stream=0),
+    row("4.1/2 undefined flags", "PING ACK", frame(6, 0x16, 0, bytes(8)), stream=0),
+    row("4.1/3 reserved bit", "PING ACK", frame(6, 0, 1 << 31, bytes(8)), stream=0),
+    row("4.2/1 DATA of 2^14 octets", ANSWER, BODY, data(1, bytes(MAX_FRAME), end=True)),
+    row("4.2/2 a large DATA frame", stream("FRAME_SIZE_ERROR"), BODY, data(1, bytes(MAX_FRAME + 1), end=True)),
+    row("4.2/3 a large HEADERS frame", SIZE, frame(1, 5, 1, bytes(MAX_FRAME + 1))),
+    row("4.3/1 an invalid header block", connection("COMPRESSION_ERROR"), headers(1, b"\x40\x01a", end=True)),
+    row("4.3/2 PRIORITY within a block", PROTOCOL, begun(), priority(1), continuation(1)),
+    row("4.3/3 HEADERS of another stream within a block", PROTOCOL, begun(), frame(1, 5, 3, b"\x82"), continuation(1)),
+    row("5.1/1 idle: DATA", connection("PROTOCOL_ERROR", "STREAM_CLOSED"), data(1, b"test", end=True)),
+    row("5.1/2 idle: RST_STREAM", PROTOCOL, rst_stream(1)),
+    row("5.1/3 idle: WINDOW_UPDATE", PROTOCOL, window_update(1, 100)),
+    row("5.1/4 idle: CONTINUATION", PROTOCOL, continuation(1, b"\x82")),
+    row("5.1/5 half closed (remote): DATA", CLOSED, WHOLE, data(1, b"test", end=True)),
+    row("5.1/6 half closed (remote): HEADERS", CLOSED, WHOLE, WHOLE),
+    row("5.1/7 half closed (remote): CONTINUATION", f"{CLOSED} | {PROTOCOL}", WHOLE, continuation(1, b"\x82")),
+    row("5.1/8 closed: DATA after RST_STREAM", CLOSED, OPEN, rst_stream(1), data(1, b"test", end=True)),
+    row("5.1/9 closed: HEADERS after RST_STREAM", CLOSED, OPEN, rst_stream(1), WHOLE),
+    row("5.1/10 closed: CONTINUATION after RST_STREAM", f"{CLOSED} | {PROTOCOL}", OPEN, rst_stream(1), continuation(1)),
+    row("5.1/11 closed: DATA", CLOSED, data(1, b"test", end=True), before=(WHOLE,)),
+    row("5.1/12 closed: HEADERS", f"{CLOSED} | {PROTOCOL}", WHOLE, before=(WHOLE,)),
+    row("5.1/13 closed: CONTINUATION", f"{CLOSED} | {PROTOCOL}", continuation(1, b"\x82"), before=(WHOLE,)),
+    row("5.1.1/1 an even-numbered stream", PROTOCOL, headers(2, GET, end=True), stream=2),
+    row(
+        "5.1.1/2 a stream smaller than before",
+        f"{PROTOCOL} | connection STREAM_CLOSED",
+        headers(3, GET, end=True),
+        before=(headers(5, GET, end=True),),
+        stream=3,
+    ),
+    row("5.3.1/1 HEADERS that depend on themselves", BAD, headers(1, GET, depends=dependency(1, weight=255), end=True)),
+    row("5.3.1/2 PRIORITY that depends on itself", BAD, WHOLE, priority(1, 1)),
+    row(
+        "5.4.1/1 an invalid PING", connection("PROTOCOL_ERROR", "FRAME_SIZE_ERROR"), frame(6, 0, 3, bytes(8)), stream=0
+    ),
+    row("5.5/1 an extension frame", "PING ACK", frame(0xFE, 0, 0, bytes(8)), ping(), stream=0),
+    row("5.5/2 an extension frame within a block", PROTOCOL, begun(), frame(0xFE, 0, 0, bytes(8)), continuation(1)),
+    row("6.1/1 DATA with stream 0", PROTOCOL, data(0, b"test", end=True)),
+    row("6.1/2 DATA on a stream that is not open", CLOSED, WHOLE, data(1, b"test", end=True)),
+    row("6.1/3 DATA with invalid padding", PROTOCOL, BODY, frame(DATA, 9, 1, b"\x06test")),
+    row("6.2/1 HEADERS without END_HEADERS, and PRIORITY", PROTOCOL, begun(), priority(1), continuation(1)),
+    row("6.2/2 HEADERS of another stream meanwhile", PROTOCOL, begun(), frame(1, 5, 3, b"\x82"), continuation(1)),
+    row("6.2/3 HEADERS with stream 0", PROTOCOL, headers(0, GET, end=True)),
+    row("6.2/4 HEADERS with invalid padding", PROTOCOL, frame(1, 0xD, 1, padded(b"\x82\x86\x84", 0, claimed=20))),
+    row("6.3/1 PRIORITY with stream 0", PROTOCOL, priority(0)),
+    row("6.3/2 PRIORITY of 4 octets", stream("FRAME_SIZE_ERROR"), OPEN, frame(2, 0, 1, b"\x80\0\0\1")),
+    row("6.4/1 RST_STREAM with stream 0", PROTOCOL, rst_stream(0)),
+    row("6.4/2 RST_STREAM on an idle stream", PROTOCOL, rst_stream(1)),
+    row("6.4/3 RST_STREAM of 3 octets", SIZE, OPEN, frame(3, 0, 1, bytes(3))),
+    row("6.5/1 SETTINGS with ACK and payload", SIZE, frame(4, 1, 0, b"\0"), stream=0),
+    row("6.5/2 SETTINGS with a stream", PROTOCOL, frame(4, 0, 1, b"\0\3\0\0\0\x64"), stream=0),
+    row("6.5/3 SETTINGS of 3 octets", SIZE, frame(4, 0, 0, b"\0\3\0"), stream=0),
+    row("6.5.2/1 ENABLE_PUSH of 2", PROTOCOL, settings((ENABLE_PUSH, 2)), stream=0),
+    row("6.5.2/2 a window above the maximum", WINDOW, settings((INITIAL_WINDOW_SIZE, 2**31)), stream=0),
+    row("6.5.2/3 frames below the initial size", PROTOCOL, settings((MAX_FRAME_SIZE, 2**14 - 1)), stream=0),
+    row("6.5.2/4 frames above the maximum", PROTOCOL, settings((MAX_FRAME_SIZE, 2**24)), stream=0),
+    row("6.5.2/5 an unknown identifier", "SETTINGS ACK, PING ACK", settings((0xFF, 1)), ping(), stream=0),
+    row("6.5.3/2 SETTINGS are acknowledged", "SETTINGS ACK", settings((ENABLE_PUSH, 0)), stream=0),
+    row("6.7/1 PING", "PING ACK", ping(), stream=0),
+    row("6.7/2 PING with ACK", "PING ACK", ping(b"invalid!", ack=True), ping(), stream=0),
+    row("6.7/3 PING with a stream", PROTOCOL, frame(6, 0, 1, bytes(8)), stream=0),
+    row("6.7/4 PING of 6 octets", SIZE, frame(6, 0, 0, bytes(6)), stream=0),
+    row("6.8/1 GOAWAY with a stream", PROTOCOL, frame(7, 0, 1, bytes(8)), stream=0),
+    row("6.9/1 an update of 0", PROTOCOL, window_update(0, 0), stream=0),
+    row("6.9/2 an update of 0 on a stream", BAD, OPEN, window_update(1, 0)),
+    row("6.9/3 an update of 3 octets", SIZE, frame(8, 0, 0, b"\0\0\1"), stream=0),
+    row("6.9.1/2 the connection's window above 2^31-1", WINDOW, window_update(0, MAX_WINDOW) * 2, stream=0),
+    row("6.9.1/3 a stream's window above 2^31-1", stream("FLOW_CONTROL_ERROR"), OPEN, window_update(1, MAX_WINDOW) * 2),
+    row("6.9.2/3 a window above the maximum", WINDOW, settings((INITIAL_WINDOW_SIZE, 2**31)), stream=0),
+    row("6.10/1 multiple CONTINUATION", ANSWER, fragmented(1, (*GET, MORE), sizes=(9, 9), end=True)),
+    row("6.10/2 another frame after CONTINUATION", PROTOCOL, begun(), continuation(1, end=False), data(1, b"test")),
+    row("6.10/3 CONTINUATION with stream 0", PROTOCOL, begun(), continuation(0)),
+    row("6.10/4 CONTINUATION after END_HEADERS", PROTOCOL, OPEN, continuation(1, b"\x82")),
+    row("6.10/5 CONTINUATION after the last one", PROTOCOL, begun(end=False), continuation(1), continuation(1)),
+    row("6.10/6 CONTINUATION after DATA", PROTOCOL, BODY, data(1, b"test"), continuation(1, b"\x82")),
+    row("7/1 GOAWAY with an unknown code", "PING ACK", goaway(0, 0xFF), ping(), stream=0, alive="ping"),
+    row("7/2 RST_STREAM with an unknown code", "PING ACK", OPEN, rst_stream(1, 0xFF), ping(), stream=0),
+    row("8.1/1 a second HEADERS without END_STREAM", BAD, BODY, BODY),
+    row("8.1.2/1 an uppercase name", BAD, get(("X-TEST", "ok"))),
+    row("8.1.2.1/1 an unknown pseudo-header", BAD, headers(1, ((":test", "ok"), *GET), end=True)),
+    row("8.1.2.1/2 a pseudo-header for responses", BAD, headers(1, ((":status", "200"), *GET), end=True)),
+    row(
+        "8.1.2.1/3 a pseudo-header as trailers", BAD, BODY, headers(1, ((":method", "200"), ("x-test", "ok")), end=True)
+    ),
+    row("8.1.2.1/4 a pseudo-header after a field", BAD, headers(1, (("x-test", "ok"), *GET), end=True)),
+    row("8.1.2.2/1 a connection-specific field", BAD, get(("connection", "keep-alive"))),
+    row("8.1.2.2/2 te other than trailers", BAD, get(("te", "trailers, deflate"))),
+    row("8.1.2.3/1 an empty :path", BAD, headers(1, (*without(GET, ":path"), (":path", "")), end=True)),
+    row("8.1.2.3/2 no :method", BAD, headers(1, without(GET, ":method"), end=True)),
+    row("8.1.2.3/3 no :scheme", BAD, headers(1, without(GET, ":scheme"), end=True)),
+    row("8.1.2.3/4 no :path", BAD, headers(1, without(GET, ":path"), end=True)),
+    row("8.1.2.3/5 :method twice", BAD, get((":method", "GET"))),
+    row("8.1.2.3/6 :scheme twice", BAD, get((":scheme", "http"))),
+    row("8.1.2.3/7 :path twice", BAD, get((":path", "/"))),
+    row(
+        "8.1.2.6/1 content-length unlike DATA",
+        BAD,
+        headers(1, (*POST, ("content-length", "1"))),
+        data(1, b"test", end=True),
+    ),
+    row(
+        "8.1.2.6/2 content-length unlike the sum of DATA",
+        BAD,
+        headers(1, (*POST, ("content-length", "1"))),
+        data(1, b"test"),
+        data(1, b"test", end=True),
+    ),
+    row("8.2/1 PUSH_PROMISE", PROTOCOL, OPEN, push_promise(1, 3, b"\x82")),
+]
+
+
+@each(ROWS)
+def test_http2(row: Row) -> None:
+    judge("server", row)
+
+
+BY_HAND = 5  # As many cases as there are below: 5.1.2/1, 6.5.3/1, 6.9.1/1, 6.9.2/1, 6.9.2/2.
+
+
+def test_the_cases_are_all_here() -> None:
+    assert len(ROWS) + BY_HAND == 94
+
+
+def shut(window: int) -> Endpoint:
+    return Endpoint("server", begin=PREFACE + settings((INITIAL_WINDOW_SIZE, window)) + SETTINGS_ACK)
+
+
+def test_5_1_2_1_more_streams_than_allowed() -> None:
+    endpoint = shut(0)
+    for number in range(101):
+        endpoint.look()
+        endpoint.feed(headers(2 * number + 1, GET, end=True))
+    assert endpoint.reaction(201) == "stream REFUSED_STREAM"
+
+
+def test_6_9_1_1_data_within_the_window() -> None:
+    endpoint = shut(1)
+    endpoint.feed(WHOLE)
+    assert len(endpoint.body(1)) == 1
+
+
+def test_6_5_3_1_values_in_order() -> None:
+    endpoint = Endpoint("server")
+    endpoint.feed(settings((INITIAL_WINDOW_SIZE, 100), (INITIAL_WINDOW_SIZE, 1)), WHOLE)
+    assert len(endpoint.body(1)) == 1
+
+
+def test_6_9_2_1_the_window_changed_after_headers() -> None:
+    endpoint = shut(0)
+    endpoint.feed(WHOLE, settings((INITIAL_WINDOW_SIZE, 1)))
+    assert len(endpoint.body(1)) == 1
+
+
+def test_6_9_2_2_a_negative_window() -> None:
+    endpoint = shut(3)
+    endpoint.feed(WHOLE)
+    endpoint.feed(settings((INITIAL_WINDOW_SIZE, 2)))
+    assert len(endpoint.body(1)) == 3
+    endpoint.feed(window_update(1, 2))
+    assert len(endpoint.body(1)) == 4

@@ -1,0 +1,44 @@
+"""What is remembered of streams that are over, and for how long."""
+
+from echo.wire.closed import MAX_ENDED, MAX_LATE, ClosedStreams
+
+
+def test_what_we_have_reset_may_get_a_window_s_worth_of_late_data() -> None:
+    closed = ClosedStreams()
+    closed.add(1, 100, reset=True)
+    assert closed.receive(1, 60)
+    assert not closed.receive(1, 41)
+    assert closed.receive(1, 40)
+    assert not closed.receive(1, 1)
+
+
+def test_after_the_peer_s_end_nothing_is_late() -> None:
+    closed = ClosedStreams()
+    closed.add(1, 100, reset=True)
+    closed.end(1)
+    assert not closed.expects(1)
+    assert closed.ended_by_peer(1)
+    assert not closed.receive(1, 1)
+
+
+def test_one_reset_may_cross_ours_and_not_two() -> None:
+    closed = ClosedStreams()
+    closed.add(1, 100, reset=True)
+    closed.add(3, 100, reset=False)
+    assert [closed.reset(1), closed.reset(1), closed.reset(1)] == [True, True, False]
+    assert [closed.reset(3), closed.reset(3)] == [True, False]
+    assert not closed.reset(5)
+
+
+def test_only_the_last_are_remembered() -> None:
+    closed = ClosedStreams()
+    for number in range(5_000):
+        closed.add(4 * number + 1, 10, reset=True)
+        closed.add(4 * number + 3, 10, reset=False)
+        assert len(closed) <= MAX_LATE + MAX_ENDED
+    last = 4 * 4_999 + 1
+    assert closed.expects(last)
+    assert closed.expects(last - 4 * (MAX_LATE - 1))
+    assert not closed.expects(last - 4 * MAX_LATE)
+    assert closed.ended_by_peer(last + 2)
+    assert not closed.ended_by_peer(last + 2 - 4 * MAX_ENDED)

@@ -1,0 +1,176 @@
+"""What leaves a connection: in frames the peer takes, in turns, and with bounds on all that is remembered of it."""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
+from multidict import MultiDict
+
+from echo.wire.connection import Connection
+from echo.wire.events import ConnectionFailed, RequestStarted
+from echo.wire.frames import ErrorCode
+from echo.wire.head import Request, Response, Trailers
+from echo.wire.limits import Limits
+from echo.wire.message import encode_message
+from echo.wire.stream import Stream
+from tests.support.pair import frames, of_type, settings
+from tests.support.wire_pair import ConnectionPair
+
+MAX_FRAME_SIZE = 5  # Its number in SETTINGS.
+
+
+def remembered(root: object) -> int:
+    """How many things lie in the collections that an object of `echo.wire` holds, however deep."""
+    seen: set[int] = set()
+    count = 0
+    waiting: deque[object] = deque([root])
+    while waiting:
+        item = waiting.pop()
+        if id(item) in seen:
+            continue
+        seen.add(id(item))
+        if isinstance(item, dict):
+            count += len(item)
+            waiting.extend(item.values())
+        elif isinstance(item, list | tuple | set | deque):
+            count += len(item)
+            waiting.extend(item)
+        elif isinstance(item, bytes | bytearray):
+            count += len(item)
+        elif type(item).__module__.startswith("echo.wire"):
+            waiting.extend(attributes(item))
+    return count
+
+
+def attributes(item: object) -> Iterator[object]:
+    yield from getattr(item, "__dict__", {}).values()
+    for kind in type(item).__mro__:
+        for name in getattr(kind, "__slots__", ()):
+            yield getattr(item, name, None)
+
+
+def spend_the_window(sender: Connection[Stream], stream: Stream) -> None:
+    """Send until the connection's window is 0."""
+    sender.send_message(stream, encode_message(b"x" * 65_530))
+    while sender.take_output():
+        pass
+    assert sender._out.window.open == 0
+
+
+@pytest.mark.parametrize("by_client", [True, False])
+def test_calls_that_are_reset_while_the_window_is_shut_leave_nothing_behind(by_client: bool) -> None:
+    limits = Limits(stream_window=100_000, connection_window=65_535, flood_burst=100_000)
+    pair = ConnectionPair(limits)
+    _, busy = pair.open()
+    pair.server.send_response(busy, Response())
+    pair.to_client()
+    spend_the_window(pair.server, busy)
+    pair.server.send_message(busy, encode_message(b"the first in the ring"))
+    counts = []
+    for number in range(6_000):
+        call = pair.client.open(Request("/s/m"))
+        list(pair.server.receive(pair.client.take_output()))
+        served = pair.server.streams[call.id]
+        pair.server.send_response(served, Response())
+        pair.server.send_message(served, encode_message(b"answer"))
+        if by_client:
+            pair.client.reset(call, ErrorCode.CANCEL)
+            list(pair.server.receive(pair.client.take_output()))
+        else:
+            pair.server.reset(served, ErrorCode.CANCEL)
+            pair.client.reset(call, ErrorCode.CANCEL)
+            pair.client.take_output()
+        pair.server.take_output()
+        pair.server.take_relieved()
+        if number % 1_000 == 999:
+            counts.append(remembered(pair.server))
+    assert counts[1:] == [counts[1]] * 5  # What is remembered of closed streams is complete after 2,000.
+    assert counts[-1] < 5_000
+
+
+def test_what_waits_while_the_window_is_shut_is_not_reported_as_output() -> None:
+    pair = ConnectionPair(Limits(stream_window=100_000, connection_window=65_535))
+    call, _ = pair.open()
+    spend_the_window(pair.client, call)
+    other, _ = pair.open()
+    pair.client.send_message(other, encode_message(b"waits"))
+    assert not pair.client.has_output
+    assert pair.client.take_output() == b""
+
+
+def blocks(data: bytes) -> list[list[Frame]]:
+    """Runs of frames that make one header block each."""
+    found: list[list[Frame]] = []
+    for frame in frames(data):
+        if isinstance(frame, ContinuationFrame):
+            found[-1].append(frame)
+        elif isinstance(frame, HeadersFrame):
+            found.append([frame])
+    return found
+
+
+@pytest.mark.parametrize("size", [16_384, 20_000])
+def test_a_header_block_is_split_at_the_peer_s_largest_frame(size: int) -> None:
+    pair = ConnectionPair(Limits(max_header_list_size=100_000))
+    list(pair.client.receive(settings({MAX_FRAME_SIZE: size})))
+    pair.to_server()
+    metadata: MultiDict[str | bytes] = MultiDict({"x": "~" * 48_000})  # Which Huffman's codes do not make any shorter.
+    call = pair.client.open(Request("/s/m", metadata=metadata))
+    pair.client.half_close(call)
+    output = pair.client.take_output()
+    (block,) = blocks(output)
+    assert [frame.body_len for frame in block[:-1]] == [size] * (len(block) - 1)
+    assert 0 < block[-1].body_len <= size
+    assert len(block) == -(-sum(frame.body_len for frame in block) // size) > 1
+    assert ["END_HEADERS" in frame.flags for frame in block] == [False] * (len(block) - 1) + [True]
+    assert {frame.stream_id for frame in block} == {call.id}
+    assert [type(frame) for frame in frames(output)][: len(block)] == [
+        HeadersFrame,
+        *[ContinuationFrame] * (len(block) - 1),
+    ]
+    if size <= 16_384:  # What our own server takes.
+        request, _ = pair.server.receive(output)
+        assert isinstance(request, RequestStarted)
+        assert request.request.metadata == metadata
+
+
+def test_trailers_that_are_split_carry_their_end_in_front() -> None:
+    pair = ConnectionPair(Limits(max_header_list_size=100_000))
+    _, served = pair.open(end=True)
+    pair.server.send_trailers(served, Trailers(metadata=MultiDict({"x": "~" * 20_000})))
+    ((first, last),) = blocks(pair.server.take_output())
+    assert isinstance(first, HeadersFrame)
+    assert "END_STREAM" in first.flags  # CONTINUATION has no such flag (RFC 9113 §6.10).
+    assert "END_HEADERS" in last.flags
+    assert len(last.flags) == 1
+
+
+@pytest.mark.parametrize("size", [16_384, 40_000])
+def test_data_goes_in_frames_as_large_as_the_peer_takes(size: int) -> None:
+    pair = ConnectionPair(Limits(stream_window=2**20))
+    list(pair.client.receive(settings({MAX_FRAME_SIZE: size})))
+    call, _ = pair.open()
+    pair.client.send_message(call, encode_message(b"x" * 99_995))
+    sizes = [len(frame.data) for frame in frames(pair.client.take_output()) if isinstance(frame, DataFrame)]
+    assert sizes == [size] * (100_000 // size) + [100_000 % size]
+
+
+@pytest.mark.parametrize("size", [16_383, 2**24])
+def test_a_largest_frame_that_http2_does_not_know_ends_the_connection(size: int) -> None:
+    pair = ConnectionPair()
+    (failure,) = of_type(pair.client.receive(settings({MAX_FRAME_SIZE: size})), ConnectionFailed)
+    assert failure.error_code == ErrorCode.PROTOCOL_ERROR
+
+
+def test_answers_that_are_not_taken_are_bounded() -> None:
+    small = Limits(max_output=1_000, max_header_list_size=100, max_concurrent_streams=2)
+    pair = ConnectionPair(replace(small, flood_burst=10_000, min_ping_interval=0))
+    for number in range(1_000):
+        pair.client.ping(b"%8d" % number)
+        if failures := of_type(pair.server.receive(pair.client.take_output()), ConnectionFailed):
+            break
+    assert failures[0].error_code == ErrorCode.ENHANCE_YOUR_CALM
+    assert failures[0].reason == "answers pile up that are not taken"
+    assert len(pair.server.take_output()) < 2_000

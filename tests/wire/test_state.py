@@ -1,0 +1,71 @@
+"""The states of a stream: every step from every state is allowed, or it is not (RFC 9113 §5.1)."""
+
+import itertools
+from typing import get_args
+
+import pytest
+
+from echo.wire.state import TRANSITIONS, State, Step
+from echo.wire.stream import Stream
+
+ALLOWED = {
+    "idle": {"send HEADERS": "open", "recv HEADERS": "open"},
+    "open": {
+        "send HEADERS": "open",
+        "send DATA": "open",
+        "send end": "half-closed (local)",
+        "send reset": "closed",
+        "recv HEADERS": "open",
+        "recv DATA": "open",
+        "recv end": "half-closed (remote)",
+        "recv reset": "closed",
+    },
+    "half-closed (local)": {
+        "send reset": "closed",
+        "recv HEADERS": "half-closed (local)",
+        "recv DATA": "half-closed (local)",
+        "recv end": "closed",
+        "recv reset": "closed",
+    },
+    "half-closed (remote)": {
+        "send HEADERS": "half-closed (remote)",
+        "send DATA": "half-closed (remote)",
+        "send end": "closed",
+        "send reset": "closed",
+        "recv reset": "closed",
+    },
+    "closed": {},
+}
+
+
+@pytest.mark.parametrize(("state", "step"), list(itertools.product(get_args(State), get_args(Step))))
+def test_each_step_from_each_state(state: State, step: Step) -> None:
+    stream = Stream(1, 100, 100, 100)
+    stream.state = state
+    if step in ALLOWED[state]:
+        stream.step(step)
+        assert stream.state == ALLOWED[state][step]
+    else:
+        with pytest.raises(KeyError):
+            stream.step(step)
+        assert stream.state == state
+
+
+def test_the_table_has_a_row_for_each_state() -> None:
+    assert set(TRANSITIONS) == set(get_args(State))
+
+
+@pytest.mark.parametrize(
+    ("state", "is_open", "peer_ended"),
+    [
+        ("idle", True, False),
+        ("open", True, False),
+        ("half-closed (local)", True, False),
+        ("half-closed (remote)", True, True),
+        ("closed", False, True),
+    ],
+)
+def test_what_a_state_means(state: State, is_open: bool, peer_ended: bool) -> None:
+    stream = Stream(1, 100, 100, 100)
+    stream.state = state
+    assert (stream.is_open, stream.peer_ended) == (is_open, peer_ended)
