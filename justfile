@@ -3,7 +3,7 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export PATH := justfile_directory() / ".venv/bin:" + justfile_directory() / "tests/interop/node/node_modules/.bin:" + env("PATH")
-debian := "nginx-light haproxy nghttp2-client chromium ruby-grpc"
+debian := "nginx-light haproxy chromium ruby-grpc"
 protos := "$(cd proto && find . -name '*.proto' | sed 's|^[.]/||' | sort)"
 
 # List the commands.
@@ -32,21 +32,31 @@ serve *flags: install
 gateway *flags: install
     @python -m echo gateway {{flags}}
 
-# Everything that must hold: style, types, import contracts, generated code, tests.
-check: install tools style types contracts proto-check test
+# Asks before it installs Debian packages, unless CI is set or --yes is given.
+# Everything that must hold: style, types, import contracts, generated code, all tests.
+check *flags: install (tools flags) style types contracts proto-check
+    python -m pytest
 
-# Run the tests; further arguments go to pytest.
-test *args: install tools
-    python -m pytest {{args}}
+# Those that need third-party programs or take long are left out; `-m ""` among the arguments brings them back.
+# Run the tests that need nothing but Python, in three minutes; further arguments go to pytest.
+[positional-arguments]
+test *args: install
+    python -m pytest -m "not third_party and not slow" "$@"
 
-# Nothing else should run beside it; --quick takes two minutes, all of it ten.
+# Change the code of a file in small ways and see whether the tests notice; flags and files, see --help.
+[positional-arguments]
+mutants *args: install
+    @python -m tests.mutation "$@"
+
+# Nothing else should run beside it. All of it takes ten minutes and writes the README's tables and tests/bench/results.md;
+# --quick takes two and writes nothing; `--only FIGURE,... --peers PEER,...` measures a few, see --help.
 # What a message costs, side by side with other servers, clients and gateways.
 bench *flags: install
     @python -m tests.bench {{flags}}
 
 # A quarter of an hour; --short takes a minute.
 # What must be held under load and through faults, with real processes.
-soak *flags: install tools
+soak *flags: install
     @python -m tests.soak {{flags}}
 
 # Formatting and lint.
@@ -83,21 +93,9 @@ generate into:
 
 # Clients from npm where Node.js is there to run them; proxies, a browser and the like from Debian where we may install
 # them. A test whose program is missing is skipped and says so.
-# Install the programs of other makes that tests use.
-tools:
-    @if command -v apt-get >/dev/null && ! dpkg --status {{debian}} >/dev/null 2>&1; then \
-        if [ "$(id -u)" = 0 ]; then \
-            echo "installing {{debian}} (once)"; \
-            export DEBIAN_FRONTEND=noninteractive; \
-            apt-get -qq update; \
-            apt-get -qq install --no-install-recommends {{debian}} >/dev/null; \
-        else \
-            echo "tests with these are skipped until you install them: sudo apt-get install {{debian}}" >&2; \
-        fi; \
-    fi
-    @if command -v npm >/dev/null && ! [ tests/interop/node/node_modules/.package-lock.json -nt tests/interop/node/package-lock.json ]; then \
-        npm ci --prefix tests/interop/node --silent --no-audit --no-fund; \
-    fi
+# Install the third-party programs that tests use; --yes without asking.
+tools *flags:
+    @tests/support/tools.sh "{{debian}}" {{flags}}
 
 # Pin every dependency anew, with hashes and without addresses.
 lock: install

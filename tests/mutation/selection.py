@@ -1,0 +1,92 @@
+"""Which tests to try a mutant with: those that run its line, the nearest and quickest first."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from tests.mutation.mutants import Mutant
+from tests.mutation.plugin import WANTED
+
+ROOMS: Final = ("tests/wire", "tests/transport", "tests/rpc", "tests/e2e")
+QUICK: Final = "not third_party and not slow"
+ENOUGH: Final = 30.0  # Seconds that the tests of one mutant take as long as none fails.
+FIRST: Final = 1.5  # Seconds that those take which are tried first, by themselves: most mutants live no longer.
+COMMAND: Final = [sys.executable, "-m", "pytest", "-q", "-p", "tests.mutation.plugin", "-p", "no:cacheprovider"]
+
+
+@dataclass
+class Stage:
+    """Tests that are run together.
+
+    Attributes:
+        most: Seconds that they may take.
+        tests: Their names.
+        seconds: How long they take.
+    """
+
+    most: float
+    tests: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is known of the tests.
+
+    Attributes:
+        lines: For each test, the lines that it runs of each file.
+        seconds: How long each takes.
+    """
+
+    lines: dict[str, dict[str, list[int]]]
+    seconds: dict[str, float]
+
+    def stages(self, file: str, mutant: Mutant) -> list[Stage]:
+        """The tests for a mutant of the file, to be run stage by stage until one fails.
+
+        What is run by importing the file is of concern to all tests that use it.
+        """
+        wanted = set(mutant.run)
+        found = [
+            test
+            for test, files in self.lines.items()
+            if file in files and (not wanted or not wanted.isdisjoint(files[file]))
+        ]
+        stages = [Stage(FIRST), Stage(ENOUGH)]
+        for test in sorted(found, key=self._rank):
+            seconds = self.seconds.get(test, 0.0)
+            for stage in stages:
+                if not stage.tests or stage.seconds + seconds <= stage.most:
+                    stage.tests.append(test)
+                    stage.seconds += seconds
+                    break
+        return [stage for stage in stages if stage.tests]
+
+    def _rank(self, test: str) -> tuple[int, float]:
+        room = next((number for number, room in enumerate(ROOMS) if test.startswith(room)), len(ROOMS))
+        return room, self.seconds.get(test, 0.0)
+
+
+def learn(tree: Path, kept: Path, state: str) -> Selection:
+    """Run the tests once, traced, unless that was done for this state of the code already.
+
+    Raises:
+        SystemExit: Some test fails without any mutant.
+    """
+    found = json.loads(kept.read_text()) if kept.exists() else {}
+    if found.get("state") != state:
+        print(f"learning which tests run which lines: {' '.join(ROOMS)}", flush=True)
+        written = kept.with_suffix(".new")
+        done = subprocess.run(
+            [*COMMAND, "-m", QUICK, *ROOMS], cwd=tree, env={**os.environ, WANTED: str(written)}, check=False
+        )
+        if done.returncode:
+            raise SystemExit("the tests fail as it is: there is nothing to learn from mutants")
+        found = {"state": state, **json.loads(written.read_text())}
+        kept.write_text(json.dumps(found))
+        written.unlink()
+    return Selection(found["lines"], found["seconds"])
