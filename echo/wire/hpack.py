@@ -74,21 +74,46 @@ def _damaged(error: Exception) -> PeerConnectionError:
     return PeerConnectionError(ErrorCode.COMPRESSION_ERROR, f"a header block that cannot be decoded: {error}")
 
 
-class PythonEncoder:
+class _Codec(Protocol):
+    header_table_size: int
+
+    def encode(self, headers: list[tuple[bytes, bytes, bool]], /) -> bytes: ...
+
+
+class _LibraryEncoder:
+    """What the encoders have in common.
+
+    The libraries tell the peer of each change of the table's size, also of one that it has taken back since. A change
+    waits for the next block, therefore, which begins with the smallest size there was and the last (RFC 7541 §4.2).
+    """
+
+    def __init__(self, library: _Codec) -> None:
+        self._encoder = library
+        self._told = self._smallest = self._size = MAX_TABLE_SIZE
+
+    def encode(self, fields: Sequence[Field]) -> bytes:
+        if self._smallest != self._told or self._size != self._told:
+            self._tell_size()
+        return self._encoder.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
+
+    def resize(self, size: int) -> None:
+        self._size = min(size, MAX_TABLE_SIZE)
+        self._smallest = min(self._smallest, self._size)
+
+    def _tell_size(self) -> None:
+        for size in (self._smallest, self._size):
+            if size != self._told:
+                self._encoder.header_table_size = self._told = size
+        self._smallest = self._size
+
+
+class PythonEncoder(_LibraryEncoder):
     """`hpack.Encoder`."""
 
     def __init__(self) -> None:
         import hpack  # noqa: PLC0415 - only one of the two libraries is loaded.
 
-        self._encoder = hpack.Encoder()
-
-    def encode(self, fields: Sequence[Field]) -> bytes:  # noqa: D102 - as in Encoder
-        return self._encoder.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
-
-    def resize(self, size: int) -> None:  # noqa: D102 - as in Encoder
-        size = min(size, MAX_TABLE_SIZE)
-        if size != self._encoder.header_table_size:  # The library forgets a change that is told twice.
-            self._encoder.header_table_size = size
+        super().__init__(hpack.Encoder())
 
 
 class PythonDecoder:
@@ -167,18 +192,11 @@ def _skip_string(block: bytes, at: int) -> int:
             return at + 1 + size
 
 
-class RustEncoder:
+class RustEncoder(_LibraryEncoder):
     """`jh2`'s encoder."""
 
     def __init__(self) -> None:
-        self._encoder = _hazmat.Encoder()
-
-    def encode(self, fields: Sequence[Field]) -> bytes:  # noqa: D102 - as in Encoder
-        block: bytes = self._encoder.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
-        return block
-
-    def resize(self, size: int) -> None:  # noqa: D102 - as in Encoder
-        self._encoder.header_table_size = min(size, MAX_TABLE_SIZE)
+        super().__init__(_hazmat.Encoder())
 
 
 class RustDecoder:

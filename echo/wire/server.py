@@ -177,7 +177,8 @@ class ServerConnection(Connection[S]):
         self._out.put_fields(stream, fields)
         stream.unsent.push(rejected.body)
         stream.end = END_OF_MESSAGES
-        self._out.enqueue(stream)
+        while self._out.send_frame(stream):
+            pass  # At once, so that it counts as open for no longer than its client or a window makes it.
 
     def _receive_trailers(self, stream: S, fields: Sequence[ReceivedField], *, ended: bool) -> None:
         """A second header list: gRPC has none in requests, but HTTP has (RFC 9113 §8.1)."""

@@ -173,3 +173,24 @@ def test_a_list_beyond_the_limit_ends_the_connection(
     with pytest.raises(PeerConnectionError) as raised:
         decoder_class(LIMIT).decode(block)
     assert raised.value.error_code == ErrorCode.ENHANCE_YOUR_CALM
+
+
+@pytest.mark.parametrize("encoder_class", ENCODERS)
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ([4_096], ""),  # As it is.
+        ([60], "3f1d"),
+        ([60, 4_096, 0], "20"),  # Between them 60 and 4096 were taken back, and are more than the peer allows now.
+        ([0, 4_096], "203fe11f"),  # Which empties the table, and so the peer must do it too.
+        ([0, 60, 4_096, 60], "203f1d"),
+    ],
+)
+def test_a_block_begins_with_the_smallest_size_there_was_and_the_last(
+    encoder_class: type[Encoder], sizes: list[int], told: str
+) -> None:
+    encoder = encoder_class()
+    for size in sizes:
+        encoder.resize(size)
+    assert encoder.encode([(b":method", b"GET")]).hex() == told + "82"  # RFC 7541 §4.2
+    assert encoder.encode([(b":method", b"GET")]).hex() == "82"

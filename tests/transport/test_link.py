@@ -1,0 +1,66 @@
+"""The end of a connection at the socket: nobody holds it open by talking on, and who has left is not waited for."""
+
+import socket
+from contextlib import suppress
+
+import pytest
+import trio
+import trio.testing
+from anyio.abc import SocketStream
+
+from echo.transport.link import LINGER, Link, link_over
+
+STALL = 20.0
+
+
+async def linked() -> tuple[Link, socket.socket]:
+    """A link, and the other end of its socket."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    return link_over(await SocketStream.from_socket(ours), STALL), theirs
+
+
+@pytest.fixture
+def clock(mock_clock: trio.testing.MockClock) -> trio.testing.MockClock:
+    """Time that passes when a test says so."""
+    return mock_clock
+
+
+async def lingered(link: Link, clock: trio.testing.MockClock, step: float, theirs: socket.socket, said: bytes) -> float:
+    """Let the link linger while the other end says something now and then; gives how long it did."""
+    over = trio.Event()
+
+    async def linger() -> None:
+        async with link:
+            await link.linger()
+        over.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(linger)
+        await trio.testing.wait_all_tasks_blocked()
+        while not over.is_set():
+            if said:
+                with suppress(OSError):
+                    theirs.send(said)
+            clock.jump(step)
+            await trio.testing.wait_all_tasks_blocked()
+            assert clock.current_time() < 10 * STALL, "it lingers for ever"
+    return clock.current_time()
+
+
+async def test_who_talks_on_for_ever_does_not_keep_a_connection_that_has_ended(clock: trio.testing.MockClock) -> None:
+    link, theirs = await linked()
+    with theirs:
+        assert STALL <= await lingered(link, clock, LINGER / 2, theirs, b"x") <= 2 * STALL
+
+
+async def test_who_has_it_all_and_says_nothing_is_waited_for_a_moment(clock: trio.testing.MockClock) -> None:
+    link, theirs = await linked()
+    with theirs:
+        assert await lingered(link, clock, LINGER / 2, theirs, b"") <= 2 * LINGER
+
+
+async def test_who_has_closed_is_not_waited_for(clock: trio.testing.MockClock) -> None:
+    link, theirs = await linked()
+    theirs.close()
+    assert await lingered(link, clock, LINGER / 2, theirs, b"") == 0.0
