@@ -113,7 +113,7 @@ class ClientSession(Session):
         call.compress(request.encoding)
         if deadline != math.inf:
             call.deadline = deadline
-            self._deadlines.add(call, self.calls)
+            self._deadlines.add(call)
         return call
 
     def retire(self) -> None:
@@ -124,7 +124,9 @@ class ClientSession(Session):
             self._queue.popleft().set()
         self._end_if_done()
 
-    def release(self, call: Call) -> None:  # noqa: ARG002, D102 - as in Session
+    def release(self, call: Call) -> None:  # noqa: D102 - as in Session
+        assert isinstance(call, ClientCall)
+        self._deadlines.discard(call)
         self._hand_on()
         self._end_if_done()
 

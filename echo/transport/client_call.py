@@ -9,6 +9,7 @@ from echo.wire import IDENTITY, Response, Status, Trailers, encode_compressed
 
 if TYPE_CHECKING:
     from echo.transport.client import ClientSession
+    from echo.transport.deadlines import Alarm
 
 
 class ClientCall(Call):
@@ -19,9 +20,10 @@ class ClientCall(Call):
         trailers: How the call ended, once it has.
         unprocessed: It ended before the server has done anything about it: it may be made anew.
         deadline: On the event loop's clock, in seconds; infinity for none.
+        alarm: What ends it then.
     """
 
-    __slots__ = ("deadline", "response", "trailers", "unprocessed")
+    __slots__ = ("alarm", "deadline", "response", "trailers", "unprocessed")
 
     session: "ClientSession"
 
@@ -33,6 +35,7 @@ class ClientCall(Call):
         self.trailers: Trailers | None = None
         self.unprocessed = False
         self.deadline = math.inf
+        self.alarm: Alarm | None = None
 
     def compress(self, encoding: str) -> None:
         """Send messages in this encoding, as the request's head has announced."""
