@@ -24,6 +24,7 @@ from echo.rpc import (
 )
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.transport.memory import memory_stream_pair
+from tests.support import http2_frames
 from tests.support.services import BIDI, ECHO, UNARY, BytesCodec, BytesStream, Service, call, unary
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]
@@ -302,6 +303,29 @@ async def test_keepalive_finds_a_peer_that_is_gone(who: str, autojump_clock: tri
                 assert trio.current_time() - before <= 15
                 assert outcomes == [Status.UNAVAILABLE]
         network.cancel_scope.cancel()
+
+
+async def test_keepalive_keeps_a_peer_that_talks_although_it_answers_no_ping(autojump_clock: trio.abc.Clock) -> None:
+    server = Server([ECHO], codec=CODEC, keepalive=Keepalive(time=10, timeout=5))
+    ours, theirs = memory_stream_pair()
+    pings = 0
+
+    async def count_pings() -> None:
+        nonlocal pings
+        async for data in ours:
+            pings += sum(frame.kind == http2_frames.PING for frame in http2_frames.parse(data))
+
+    async with ours, trio.open_nursery() as nursery:
+        nursery.start_soon(server.serve_connection, theirs)
+        nursery.start_soon(count_pings)
+        await ours.send(http2_frames.PREFACE + http2_frames.settings())
+        for _ in range(10):
+            await trio.sleep(12)  # A PING has come after ten seconds; its answer is due after fifteen.
+            await ours.send(http2_frames.window_update(0, 1))
+        assert pings == 10
+        assert server.connections == 1
+        await trio.sleep(15.1)
+        assert server.connections == 0
 
 
 async def test_a_client_that_pings_too_often_does_so_less_from_then_on(autojump_clock: trio.abc.Clock) -> None:
