@@ -119,9 +119,7 @@ class ClientSession(Session):
     def retire(self) -> None:
         """Take no new calls and end once the last has ended. Never waits."""
         self.retiring = True
-        self.retired.set()
-        while self._queue:
-            self._queue.popleft().set()
+        self._dismiss()
         self._end_if_done()
 
     def release(self, call: Call) -> None:  # noqa: D102 - as in Session
@@ -137,6 +135,12 @@ class ClientSession(Session):
     def _end_if_done(self) -> None:
         if self.retiring and not self.calls:
             self.stop("the connection was retired")
+
+    def _dismiss(self) -> None:
+        """Send the calls that wait for a stream to another connection."""
+        self.retired.set()
+        while self._queue:
+            self._queue.popleft().set()
 
     def _full(self) -> bool:
         return self.usable and self.calls + self._handed_on >= self.connection.max_streams
@@ -173,9 +177,7 @@ class ClientSession(Session):
 
     def _end_calls(self) -> None:
         self.ready.set()
-        self.retired.set()
-        while self._queue:
-            self._queue.popleft().set()
+        self._dismiss()
         trailers = Trailers(Status.UNAVAILABLE, f"connection to {self.peer}: {self._accusation or self.ending}")
         for call in list(self.connection.streams.values()):
             call.conclude(trailers)

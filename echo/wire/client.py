@@ -78,17 +78,14 @@ class ClientConnection(Connection[S]):
             return
         if RECV_HEADERS not in TRANSITIONS[stream.state]:
             raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
-        try:
-            received = check_trailers(fields) if stream.head_received else check_response(fields)
-            if received.size > (limit := self._limits.max_header_list_size):
-                text = f"response metadata of {received.size} bytes exceeds the limit of {limit}"
-                self._end(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
-            elif stream.head_received:
-                self._receive_trailers(stream, received, ended=ended)
-            else:
-                self._receive_response(stream, received, ended=ended)
-        except MalformedError as error:
-            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from error
+        received = check_trailers(fields) if stream.head_received else check_response(fields)
+        if received.size > (limit := self._limits.max_header_list_size):
+            text = f"response metadata of {received.size} bytes exceeds the limit of {limit}"
+            self._end(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
+        elif stream.head_received:
+            self._receive_trailers(stream, received, ended=ended)
+        else:
+            self._receive_response(stream, received, ended=ended)
 
     def _receive_trailers(self, stream: S, received: FieldList, *, ended: bool) -> None:
         if not ended:

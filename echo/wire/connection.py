@@ -23,7 +23,7 @@ from typing import Final, TypeVar
 from echo.wire import frames
 from echo.wire.errors import LocalProtocolError, PeerConnectionError, PeerStreamError
 from echo.wire.events import ConnectionFailed, Event
-from echo.wire.fields import list_size
+from echo.wire.fields import MalformedError, list_size
 from echo.wire.frames import DEFAULT_WINDOW, ErrorCode
 from echo.wire.hpack import Field
 from echo.wire.limits import Limits
@@ -88,6 +88,8 @@ class Connection(Receiving[S]):
                     receiver(flags, stream_id, payload)
                 except PeerStreamError as error:
                     self._fail_stream(error)
+                except MalformedError as error:  # RFC 9113 §8.1.1
+                    self._fail_stream(PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)))
                 if self._out.size > self._max_answers:
                     raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "answers pile up that are not taken")
         except PeerConnectionError as error:

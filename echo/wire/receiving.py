@@ -67,7 +67,7 @@ class Receiving(ABC, Generic[S]):
 
     @abstractmethod
     def _on_fields(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
-        """A header list came, and with it perhaps END_STREAM."""
+        """A header list came, and with it perhaps END_STREAM. Raises MalformedError, which ends the stream."""
 
     @abstractmethod
     def _on_peer_ended(self, stream: S) -> None:

@@ -139,13 +139,10 @@ class ServerConnection(Connection[S]):
         if ended:
             stream.step(RECV_END)
             stream.messages.close()
-        try:
-            received = check_request(fields)
-            stream.content_left = received.content_length
-            if ended:
-                self._check_content(stream)
-        except MalformedError as error:
-            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)) from error
+        received = check_request(fields)
+        stream.content_left = received.content_length
+        if ended:
+            self._check_content(stream)
         limit = self._limits.max_header_list_size
         stream.head_received = True
         if received.size > limit:
@@ -185,11 +182,8 @@ class ServerConnection(Connection[S]):
         if RECV_HEADERS not in TRANSITIONS[stream.state]:
             raise PeerStreamError(stream.id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
         if not ended:
-            raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "a second header list without END_STREAM")
-        try:
-            check_trailers(fields)
-        except MalformedError as error:
-            raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, str(error)) from error
+            raise MalformedError("a second header list without END_STREAM")
+        check_trailers(fields)
         self._end_of_data(stream)
 
     def _on_peer_ended(self, stream: S) -> None:
