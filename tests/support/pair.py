@@ -162,7 +162,7 @@ class Numbered(Generic[C]):
             case wire_events.CallEnded(unprocessed=True):
                 return StreamReset(event.stream.id, ErrorCode.REFUSED_STREAM)
             case wire_events.CallEnded() if (event.trailers.message or "").startswith(RESET):
-                return StreamReset(event.stream.id, ErrorCode[(event.trailers.message or "")[len(RESET) : -1]])
+                return StreamReset(event.stream.id, code_of((event.trailers.message or "")[len(RESET) : -1]))
             case wire_events.CallEnded():
                 return CallEnded(event.stream.id, event.trailers)
             case wire_events.HalfClosed():
@@ -271,3 +271,8 @@ def kinds(data: bytes) -> list[str]:
 def of_type(events: Iterable[Event], kind: type[T]) -> list[T]:
     """The events of one kind."""
     return [event for event in events if isinstance(event, kind)]
+
+
+def code_of(text: str) -> int:
+    """An error code from its name, or from ``code 14`` if it has none."""
+    return int(text.removeprefix("code ")) if text.startswith("code ") else ErrorCode[text]
