@@ -7,11 +7,11 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
 
-from echo.gateway.backend import Backend, open_backend
+from echo.gateway.backend import open_backend
 from echo.gateway.connection import install
 from echo.gateway.console import add_console
-from echo.gateway.drain import Drain
 from echo.gateway.routes import add_routes
+from echo.gateway.runtime import Runtime
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
 from echo.limits import client_keepalive, client_limits
 from echo.rpc import open_channel
@@ -33,7 +33,8 @@ class Lifespan(TrioASGILifespan):
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Go through ASGI's lifespan."""
-        settings = self.app.settings
+        runtime = self.app.runtime
+        settings = runtime.settings
         open_one = partial(
             open_channel,  # Which connects when the first call needs it.
             settings.grpc_server_host,
@@ -45,7 +46,7 @@ class Lifespan(TrioASGILifespan):
             limits=client_limits(settings),
             keepalive=client_keepalive(settings),
         )
-        async with open_backend(open_one, settings.grpc_max_concurrent_streams) as self.app.backend:
+        async with open_backend(open_one, settings.grpc_max_concurrent_streams) as runtime.backend:
             await super().__call__(receive, send)
 
 
@@ -53,23 +54,24 @@ class Gateway(QuartTrio):
     """The application.
 
     Attributes:
-        settings: What it was made with.
+        runtime: What its parts share.
         tls: How it calls the gRPC server; None for plain text.
-        backend: The gRPC server; there while the application is served.
-        drain: What it is working on, and whether it is going down.
     """
 
     asgi_lifespan_class = Lifespan
     asgi_websocket_class = SocketConnection  # type: ignore[assignment]  # Alike in what Quart makes use of.
     websocket_class = GatewayWebsocket
-    backend: Backend
 
     def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
         super().__init__("echo.gateway", static_folder=None)
-        self.settings = settings
+        self.runtime = Runtime(settings)
         self.tls = tls
-        self.drain = Drain()
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of a WebSocket's message that are taken."""
+        return self.runtime.settings.grpc_max_message_size
 
 
 def create_app(settings: Settings) -> Gateway:
@@ -80,6 +82,6 @@ def create_app(settings: Settings) -> Gateway:
     """
     install()
     app = Gateway(settings, client_context(settings))
-    add_routes(app)
+    add_routes(app, app.runtime)
     add_console(app)
     return app

@@ -9,12 +9,9 @@ from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-from quart import Response, request
-
-if TYPE_CHECKING:
-    from echo.gateway.application import Gateway
+from quart import Quart, Response, request
 
 HTML: Final = "text/html; charset=utf-8"
 CSS: Final = "text/css; charset=utf-8"
@@ -65,7 +62,7 @@ class _File:
     etag: str
 
 
-def add_console(app: "Gateway") -> None:
+def add_console(app: Quart) -> None:
     """Give the application the page.
 
     Raises:

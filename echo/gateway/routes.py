@@ -6,18 +6,19 @@ A WebSocket is handled here up to the upgrade and from the close on; in between 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING
 from urllib.parse import unquote_to_bytes, urlsplit
 from uuid import uuid4
 
 from hypercorn.typing import HTTPScope, WebsocketScope
 from quart import Response, g, has_request_context, request, websocket
+from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import BaseConverter, WebsocketMismatch
 
 from echo.gateway.metadata import REQUEST_ID, BadHeaderError, CallContext, call_context, request_id_of, response_headers
 from echo.gateway.origin import is_allowed
 from echo.gateway.relay import BIDIRECTIONAL, CLIENT_STREAM, SERVER_STREAM, Call, Kind, relay
+from echo.gateway.runtime import Runtime
 from echo.gateway.status import DRAINING, HTTP_STATUS, error_body, status_of_http_error
 from echo.gateway.websocket import current_socket
 from echo.pb.com.gopay.echo import Message
@@ -25,9 +26,6 @@ from echo.pb.com.gopay.echo import Response as Reply
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, HealthCheckResponseServingStatus
 from echo.rpc import Cardinality, GRPCError, Status
-
-if TYPE_CHECKING:
-    from echo.gateway.application import Gateway
 
 GET_REPLY = "/com.gopay.echo.Server/GetReply"
 CHECK = "/grpc.health.v1.Health/Check"
@@ -44,35 +42,35 @@ class _Anything(BaseConverter):
     part_isolating = False
 
 
-def add_routes(app: "Gateway") -> None:
+def add_routes(app: QuartTrio, runtime: Runtime) -> None:
     """Give the application its routes, and its errors their form."""
     # Keys may hold slashes, also several in a row, and are not to be tidied up by a redirect.
     app.url_map.merge_slashes = False
     app.url_map.converters["anything"] = _Anything
-    app.add_url_rule("/grpc/<anything:key>", "reply", partial(_reply, app))
+    app.add_url_rule("/grpc/<anything:key>", "reply", partial(_reply, runtime))
     app.add_url_rule("/healthz", "alive", _alive)
-    app.add_url_rule("/readyz", "ready", partial(_ready, app))
+    app.add_url_rule("/readyz", "ready", partial(_ready, runtime))
     for name, kind in (("bidirectional", BIDIRECTIONAL), ("server", SERVER_STREAM), ("client", CLIENT_STREAM)):
-        app.add_websocket(f"/ws/stream/{name}", name, partial(_stream, app, kind))
+        app.add_websocket(f"/ws/stream/{name}", name, partial(_stream, runtime, kind))
     app.before_request(_name_request)
     app.before_websocket(_name_websocket)
-    app.after_request(partial(_finish, app))
+    app.after_request(partial(_finish, runtime))
     app.after_websocket(_finish_rejection)  # type: ignore[type-var]  # Quart passes None after an upgrade.
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(BadHeaderError, _bad_header)
 
 
-async def _reply(app: "Gateway", key: str) -> Response:  # noqa: ARG001 - Decoded by Quart; not as exactly as by `key_of`.
+async def _reply(runtime: Runtime, key: str) -> Response:  # noqa: ARG001 - Decoded by Quart; not as exactly as by `key_of`.
     """Call ``GetReply`` with the key."""
     context = _context(request.scope)
     try:
         message = Message(message=key_of(request.scope["raw_path"], request.scope["root_path"]))
     except UnicodeDecodeError:
         return _error(Status.INVALID_ARGUMENT, "the key is not UTF-8")
-    timeout = app.settings.grpc_client_timeout if context.timeout is None else context.timeout
+    timeout = runtime.settings.grpc_client_timeout if context.timeout is None else context.timeout
     response = _error(Status.UNAVAILABLE, DRAINING.reason)  # Unless there is another: the call was cut off.
-    with app.drain.work():
-        async with app.backend.channel() as channel:
+    with runtime.drain.work():
+        async with runtime.backend.channel() as channel:
             call = channel.request(
                 GET_REPLY, Cardinality.UNARY_UNARY, Message, Reply, timeout=timeout, metadata=context.metadata
             )
@@ -93,13 +91,13 @@ async def _alive() -> Response:
     return Response(HELLO, content_type=TEXT)
 
 
-async def _ready(app: "Gateway") -> Response:
+async def _ready(runtime: Runtime) -> Response:
     """Whether requests should be sent here: the server can be reached and serves, and the gateway is not going down."""
-    if app.drain.started:
+    if runtime.drain.started:
         return Response("the gateway is going away", 503, content_type=TEXT)
     try:
         async with (
-            app.backend.channel() as channel,
+            runtime.backend.channel() as channel,
             channel.request(
                 CHECK,
                 Cardinality.UNARY_UNARY,
@@ -119,25 +117,25 @@ async def _ready(app: "Gateway") -> Response:
     return Response(HELLO, content_type=TEXT)
 
 
-async def _stream(app: "Gateway", kind: Kind) -> Response | None:
+async def _stream(runtime: Runtime, kind: Kind) -> Response | None:
     """Relay a WebSocket to a stream."""
     scope = websocket.scope
-    if not is_allowed(scope["headers"], scope["scheme"], app.settings.http_allowed_origins):
+    if not is_allowed(scope["headers"], scope["scheme"], runtime.settings.http_allowed_origins):
         return _error(Status.PERMISSION_DENIED, "the origin is not allowed")
     context = _context(scope)
     socket = current_socket(websocket)
     close = DRAINING
-    with app.drain.work():
+    with runtime.drain.work():
         await socket.accept([(REQUEST_ID, g.request_id)])
-        close = await relay(socket, kind, partial(_open, app, kind, context), app.settings.grpc_client_timeout)
+        close = await relay(socket, kind, partial(_open, runtime, kind, context), runtime.settings.grpc_client_timeout)
     await socket.close(close)
     return None
 
 
 @asynccontextmanager
-async def _open(app: "Gateway", kind: Kind, context: CallContext) -> AsyncIterator[Call]:
+async def _open(runtime: Runtime, kind: Kind, context: CallContext) -> AsyncIterator[Call]:
     async with (
-        app.backend.channel() as channel,
+        runtime.backend.channel() as channel,
         channel.request(
             kind.path,
             kind.cardinality,
@@ -182,9 +180,9 @@ async def _name_websocket() -> None:
     g.request_id = request_id_of(websocket.scope["headers"])
 
 
-async def _finish(app: "Gateway", response: Response) -> Response:
+async def _finish(runtime: Runtime, response: Response) -> Response:
     response.headers[REQUEST_ID] = g.request_id
-    if app.drain.started and request.http_version.startswith("1"):
+    if runtime.drain.started and request.http_version.startswith("1"):
         response.headers["connection"] = "close"  # The client's next request is better sent elsewhere.
     return response
 

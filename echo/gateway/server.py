@@ -47,15 +47,16 @@ async def serve_gateway(
     Cancelling it closes everything at once; clients of WebSockets are still told, if they take it.
     """
     app, config, grace = create_app(settings), _config(settings), settings.shutdown_grace
+    drain = app.runtime.drain
     with ExitStack() as stack:
         sockets = [stack.enter_context(found) for found in await _listen(settings.http_bind, settings.http_port)]
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cut_off, app.drain, grace)
+            nursery.start_soon(_cut_off, drain, grace)
             await worker_serve(
                 wrap_app(app, 0, "asgi"),
                 config,
                 sockets=Sockets(sockets, [], []) if config.ssl_enabled else Sockets([], sockets, []),
-                shutdown_trigger=partial(_stop_accepting, app.drain, shutdown, grace, sockets, config),
+                shutdown_trigger=partial(_stop_accepting, drain, shutdown, grace, sockets, config),
                 task_status=task_status,
             )
             nursery.cancel_scope.cancel()

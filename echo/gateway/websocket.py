@@ -10,7 +10,7 @@ import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, cast
+from typing import Final, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 import trio
@@ -21,9 +21,6 @@ from werkzeug.datastructures import Headers
 
 from echo.gateway.status import DRAINING, Close, close_of_failed_call
 from echo.rpc import Status
-
-if TYPE_CHECKING:
-    from echo.gateway.application import Gateway
 
 log = logging.getLogger(__name__)
 
@@ -126,6 +123,19 @@ class Socket:
                 pass
 
 
+class Application(Protocol):
+    """What runs the handlers: Quart, and the limit for a message."""
+
+    @property
+    def max_message_size(self) -> int:
+        """Bytes of a message that are taken."""
+        ...
+
+    async def handle_websocket(self, websocket: Websocket, /) -> object:
+        """Run the handler of a WebSocket; the response to the handshake if the upgrade was not made."""
+        ...
+
+
 class GatewayWebsocket(TrioWebsocket):
     """Quart's view of the handshake, and beside it the socket to use."""
 
@@ -139,13 +149,13 @@ class SocketConnection:
     with 1001 if the server cancelled it. A response instead of an upgrade goes out as such.
     """
 
-    def __init__(self, app: "Gateway", scope: WebsocketScope) -> None:
+    def __init__(self, app: Application, scope: WebsocketScope) -> None:
         self._app = app
         self._scope = scope
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve the WebSocket until it is closed."""
-        socket = Socket(self._scope, receive, send, self._app.settings.grpc_max_message_size)
+        socket = Socket(self._scope, receive, send, self._app.max_message_size)
         if (await receive())["type"] != "websocket.connect":
             return
         websocket = self._websocket(socket)

@@ -1,0 +1,27 @@
+"""What the parts of the gateway share: its settings, its backend, and what it is working on.
+
+The application makes it and hands it to whoever needs it, so that nobody has to know the application.
+"""
+
+from dataclasses import dataclass, field
+
+from echo.gateway.backend import Backend
+from echo.gateway.drain import Drain
+from echo.settings import Settings
+
+__all__ = ["Runtime"]
+
+
+@dataclass(eq=False, slots=True)
+class Runtime:
+    """One gateway.
+
+    Attributes:
+        settings: What it was made with.
+        drain: What it is working on, and whether it is going down.
+        backend: The gRPC server; there while the application is served, so whenever a request is.
+    """
+
+    settings: Settings
+    drain: Drain = field(default_factory=Drain)
+    backend: Backend = field(init=False)
