@@ -8,8 +8,8 @@ from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
 
 from echo.gateway.backend import open_backend
-from echo.gateway.connection import install
 from echo.gateway.console import add_console
+from echo.gateway.hypercorn_compat import install
 from echo.gateway.routes import add_routes
 from echo.gateway.runtime import Runtime
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
@@ -20,6 +20,7 @@ from echo.tls import client_context
 
 __all__ = ["Gateway", "create_app"]
 
+PING_INTERVAL = 27.0  # Seconds; proxies and address translators often forget an idle connection after 30 or 60.
 MAX_BODY = 64 * 1024  # Bytes of a request's body that are taken; no route reads any.
 
 
@@ -72,6 +73,11 @@ class Gateway(QuartTrio):
     def max_message_size(self) -> int:
         """Bytes of a WebSocket's message that are taken."""
         return self.runtime.settings.grpc_max_message_size
+
+    @property
+    def ping_interval(self) -> float:
+        """Seconds between pings of a WebSocket; infinity for none."""
+        return PING_INTERVAL
 
 
 def create_app(settings: Settings) -> Gateway:

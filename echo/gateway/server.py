@@ -15,7 +15,7 @@ from hypercorn.utils import wrap_app
 
 from echo.gateway.application import create_app
 from echo.gateway.drain import Drain
-from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
+from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, LAST_WORDS
 from echo.settings import Settings
 from echo.tls import web_context
 
@@ -125,7 +125,7 @@ class _Config(Config):
 
 
 def _config(settings: Settings) -> Config:
-    """Hypercorn's configuration. Pings and dead peers are `echo.gateway.connection`'s, so its own are off."""
+    """Hypercorn's configuration. Pings and dead peers are `echo.gateway.hypercorn_compat`'s, so its own are off."""
     config = _Config()
     config.tls = web_context(settings)
     config.websocket_max_message_size = settings.grpc_max_message_size

@@ -19,20 +19,11 @@ from quart.wrappers import Response, Websocket
 from quart_trio.wrappers import TrioWebsocket
 from werkzeug.datastructures import Headers
 
+from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, DIRECT, LAST_WORDS, Direct, Wishes
 from echo.gateway.status import DRAINING, Close, close_of_failed_call
 from echo.rpc import Status
 
 log = logging.getLogger(__name__)
-
-CLOSE_TIMEOUT: Final = 5.0  # Seconds the client has to answer our close frame, or to have sent what it was sending.
-LAST_WORDS: Final = 1.0  # Seconds for a close frame once the server ends the connection.
-
-SEND_TEXTS: Final = "echo.websocket.send_texts"
-"""A message that `echo.gateway.frames` takes in addition to ASGI's own: several texts that go out in one write. It says
-so by a key of this name in the scope's state."""
-
-TAKES_SEVERAL: Final = "echo.websocket.takes_several"
-"""A key of the message that accepts: messages that came together may be received together, as a list ``messages``."""
 
 FAULT: Final = close_of_failed_call(Status.INTERNAL, "the gateway failed")
 
@@ -53,21 +44,28 @@ class Socket:
     """
 
     def __init__(
-        self, scope: WebsocketScope, receive: ASGIReceiveCallable, send: ASGISendCallable, max_message_size: int
+        self,
+        scope: WebsocketScope,
+        receive: ASGIReceiveCallable,
+        send: ASGISendCallable,
+        *,
+        max_message_size: int,
+        ping_interval: float,
     ) -> None:
         self.accepted = False
         self.closed = False
         self._receive = receive
         self._send = send
         self._max_message_size = max_message_size
-        self._takes_texts = SEND_TEXTS in scope["state"]
+        self._wishes = Wishes(several=True, ping_interval=ping_interval)
+        self._direct = cast("Direct | None", scope["extensions"].get(DIRECT))
         self._received: deque[str | bytes] = deque()  # What came together with the last message: of one read at most.
 
     async def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Make the upgrade, with these headers in the response."""
         self.accepted = True
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
-        accept = {"type": "websocket.accept", "subprotocol": None, "headers": encoded, TAKES_SEVERAL: True}
+        accept = {"type": "websocket.accept", "subprotocol": None, "headers": encoded, DIRECT: self._wishes}
         await self._send(cast("ASGISendEvent", accept))
 
     async def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -98,12 +96,24 @@ class Socket:
             return text if size <= self._max_message_size else End.TOO_BIG
         if octets is not None and len(octets) <= self._max_message_size:
             return octets
-        return End.TOO_BIG  # Without either: `echo.gateway.frames` has not kept it.
+        return End.TOO_BIG  # Without either: the server has not kept it.
+
+    def send_now(self, texts: Sequence[str]) -> bool:
+        """Send text messages without waiting, if that can be done; tell whether it was.
+
+        Not to be called while a `send` is under way. If `pending` is true then, a `send`, if of nothing, has to follow.
+        """
+        return self._direct is not None and self._direct.send_now(texts)
+
+    @property
+    def pending(self) -> bool:
+        """Whether something of what `send_now` took is still here."""
+        return self._direct is not None and self._direct.pending
 
     async def send(self, texts: Sequence[str]) -> None:
         """Send text messages. Waits while the client takes none; does nothing once it is gone."""
-        if self._takes_texts:  # Also for one: it costs less than ASGI's own event, which wsproto writes.
-            await self._send(cast("ASGISendEvent", {"type": SEND_TEXTS, "texts": texts}))
+        if self._direct is not None:  # It costs less than ASGI's own events.
+            await self._direct.send_texts(texts)
             return
         for text in texts:
             await self._send({"type": "websocket.send", "bytes": None, "text": text})
@@ -131,6 +141,11 @@ class Application(Protocol):
         """Bytes of a message that are taken."""
         ...
 
+    @property
+    def ping_interval(self) -> float:
+        """Seconds between pings of a WebSocket; infinity for none."""
+        ...
+
     async def handle_websocket(self, websocket: Websocket, /) -> object:
         """Run the handler of a WebSocket; the response to the handshake if the upgrade was not made."""
         ...
@@ -155,7 +170,9 @@ class SocketConnection:
 
     async def __call__(self, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve the WebSocket until it is closed."""
-        socket = Socket(self._scope, receive, send, self._app.max_message_size)
+        app = self._app
+        size, interval = app.max_message_size, app.ping_interval
+        socket = Socket(self._scope, receive, send, max_message_size=size, ping_interval=interval)
         if (await receive())["type"] != "websocket.connect":
             return
         websocket = self._websocket(socket)

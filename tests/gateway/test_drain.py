@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
+from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, LAST_WORDS
 from tests.support.gateway import gateway_to, http_get_on, running_gateway
 from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO, MUCH, Patient, Unhurried, send_until_stuck

@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from echo.gateway.connection import PATIENCE
+from echo.gateway.hypercorn_compat import PATIENCE
 from tests.support.frames import PING, frame
 from tests.support.gateway import running_gateway
 from tests.support.http2 import open_http2, websocket_over

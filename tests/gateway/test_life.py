@@ -8,8 +8,8 @@ import trio
 import trio.testing
 from wsproto.utilities import LocalProtocolError
 
-from echo.gateway.connection import PATIENCE, PING_INTERVAL
-from echo.gateway.websocket import CLOSE_TIMEOUT, LAST_WORDS
+from echo.gateway.application import PING_INTERVAL
+from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, LAST_WORDS, PATIENCE
 from tests.support.gateway import http_get_on, running_gateway
 from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO, MUCH, Patient, Unhurried, send_until_stuck

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import trio
 
-from echo.gateway.websocket import CLOSE_TIMEOUT
+from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 

@@ -1,0 +1,205 @@
+"""One connection of the gateway's, put together from what the other files here correct.
+
+A nursery holds its tasks: the reader, which is the connection's own task; one task for each request; pings, if there
+are WebSockets; and the wait for the next request. Hypercorn's protocols, subclassed, are what the reader feeds and the
+requests' tasks send by. However it ends, everything it had is closed, and nobody else hears of it.
+"""
+
+import logging
+import math
+import ssl
+from collections.abc import Generator
+from typing import cast
+
+import trio
+from hypercorn.config import Config
+from hypercorn.events import Closed, Event, RawData, Updated
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import AppWrapper, ConnectionState, LifespanState, TaskGroup
+from hypercorn.utils import parse_socket_addr
+
+from echo.gateway.hypercorn_compat.containment import contained
+from echo.gateway.hypercorn_compat.endings import Idleness
+from echo.gateway.hypercorn_compat.liveness import Liveness
+from echo.gateway.hypercorn_compat.outlet import Outlet, Stream
+from echo.gateway.hypercorn_compat.protocols import Protocols
+from echo.gateway.hypercorn_compat.surroundings import Surroundings
+from echo.gateway.hypercorn_compat.tasks import Tasks
+from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT, LAST_WORDS
+from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
+
+log = logging.getLogger(__name__)
+
+READ_SIZE = 64 * 1024
+
+
+class Connection:
+    """Serves one connection; Hypercorn's worker makes it and awaits it. Closes the stream, however it ends."""
+
+    def __init__(
+        self, app: AppWrapper, config: Config, context: WorkerContext, state: LifespanState, stream: Stream
+    ) -> None:
+        self._app = app
+        self._config = config
+        self._context = context
+        self._state = state
+        self._stream = stream
+        self._plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
+        self._liveness = Liveness()
+        self._outlet = Outlet(stream, self._liveness.note)
+        self._read_all = False  # The reader has come to its end.
+        self._gone = False  # The peer is; or we are, for it.
+        self._watching = False
+
+    def __await__(self) -> Generator[object, None, None]:
+        return self.run().__await__()
+
+    async def run(self) -> None:
+        """Serve the connection and close it. Raises nothing; cancelling it gives its requests `LAST_WORDS`."""
+        try:
+            with contained():
+                if await self._shake_hands():
+                    await self._serve()
+        finally:
+            await trio.aclose_forcefully(self._stream)
+
+    async def _shake_hands(self) -> bool:
+        if not isinstance(self._stream, trio.SSLStream):
+            return True
+        try:
+            with trio.fail_after(self._config.ssl_handshake_timeout):
+                await self._stream.do_handshake()
+        except trio.TooSlowError:
+            return False
+        except trio.BrokenResourceError as error:
+            reason = error.__cause__.reason if isinstance(error.__cause__, ssl.SSLError) else None
+            log.info("a TLS handshake failed: %s", reason or "the client closed the connection")
+            return False
+        return True
+
+    async def _serve(self) -> None:
+        plain = self._plain.socket
+        try:
+            client = parse_socket_addr(plain.family, plain.getpeername())
+            server = parse_socket_addr(plain.family, plain.getsockname())
+        except OSError:  # It has closed already.
+            return
+        self._outlet.tune(plain)
+        tls = isinstance(self._stream, trio.SSLStream)
+        alpn = self._stream.selected_alpn_protocol() if isinstance(self._stream, trio.SSLStream) else None
+        async with trio.open_nursery() as helpers:
+            self._helpers = helpers
+            self._idleness = Idleness(helpers, self._config, self._context, self._close_idle)
+            async with trio.open_nursery() as nursery:
+                surroundings = Surroundings(
+                    app=self._app,
+                    config=self._config,
+                    context=self._context,
+                    tasks=cast("TaskGroup", Tasks(nursery)),
+                    state=ConnectionState(self._state),
+                    tls=tls,
+                    client=client,
+                    server=server,
+                    send=self.send,
+                    outlet=self._outlet,
+                    note_websocket=self._note_websocket,
+                )
+                self._protocols = Protocols(surroundings, alpn)
+                await self._protocols.initiate()
+                self._idleness.begin()
+                await self._read()
+            helpers.cancel_scope.cancel()
+
+    # To the peer
+
+    async def send(self, event: Event) -> None:
+        """Send bytes, or close the connection, or take note of idleness; for Hypercorn's protocols."""
+        if isinstance(event, RawData):
+            try:
+                await self._outlet.send(event.data)
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._note_gone()
+            if self._gone:
+                await self._protocols.handle(Closed())
+        elif isinstance(event, Closed):
+            with trio.CancelScope(shield=True):  # Nothing in it waits.
+                await self._close()
+            await self._protocols.handle(event)
+        elif isinstance(event, Updated):
+            if event.idle:
+                self._idleness.begin()
+            else:
+                self._idleness.end()
+
+    async def _close(self) -> None:
+        try:
+            if isinstance(self._stream, trio.SocketStream):
+                await self._stream.send_eof()
+        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
+            pass
+        await self._stream.aclose()
+
+    async def _close_idle(self) -> None:
+        await self._protocols.handle(Closed())
+        await self._stream.aclose()
+
+    # From the peer
+
+    async def _read(self) -> None:
+        """Read until the end; cancelled, for a moment more, so that a close frame finds its answer."""
+        try:
+            await self._read_on()
+        except trio.Cancelled:
+            with trio.move_on_after(LAST_WORDS, shield=True):
+                await self._read_on()
+            await trio.aclose_forcefully(self._stream)
+            raise
+        finally:
+            self._read_all = True
+
+    async def _read_on(self) -> None:
+        data = b"?"
+        while data:
+            self._liveness.listen()
+            try:
+                data = bytes(await self._stream.receive_some(READ_SIZE))
+            except (trio.ClosedResourceError, trio.BrokenResourceError):
+                break
+            self._liveness.listening = False
+            await self._protocols.handle(RawData(data))
+        self._liveness.listening = False
+        self._note_gone()
+        self._idleness.end()  # Or it would keep the connection's tasks together until it times out.
+        await self._protocols.handle(Closed())
+
+    def _note_gone(self) -> None:
+        if not self._gone:
+            self._gone = True
+            self._helpers.start_soon(self._give_up)
+
+    async def _give_up(self) -> None:
+        """The peer is gone: nobody is to hang on to it for long, neither who sends nor who waits to hand on."""
+        try:
+            if not self._read_all:
+                await trio.sleep(CLOSE_TIMEOUT)
+        finally:
+            await trio.aclose_forcefully(self._stream)
+        if not self._read_all:
+            # The reader waits for the application, which waits for something else than this peer.
+            self._helpers.cancel_scope.cancel()
+
+    # WebSockets
+
+    def _websockets(self) -> list[WebSocketStream]:
+        return [socket for socket in self._protocols.websockets() if socket.ping_interval != math.inf]
+
+    def _note_websocket(self) -> None:
+        """A WebSocket was opened."""
+        if not self._watching and self._websockets():
+            self._watching = True
+            self._helpers.start_soon(self._watch)
+
+    async def _watch(self) -> None:
+        if await self._liveness.watch(self._websockets, self._helpers):
+            await trio.aclose_forcefully(self._stream)  # Whoever listens or sends finds out by that.
+        self._watching = False

@@ -1,0 +1,22 @@
+"""A fault in serving one connection ends that connection, and nothing else.
+
+Upstream: all connections of a worker run in one nursery, so any exception that a client provokes cancels every
+connection and ends the process. Known to do so: a byte behind a WebSocket upgrade, DATA after an HTTP/2 response,
+PRIORITY on a thousand idle streams, CONNECT without a path.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Log what the block raises, at one line, instead of raising it; being cancelled goes through."""
+    try:
+        yield
+    except* Exception as faults:
+        log.warning("a connection was ended by a fault: %r", faults.exceptions[0])
+        log.debug("the fault:", exc_info=faults)

@@ -1,0 +1,75 @@
+"""The opening handshake of a WebSocket, read and answered (RFC 6455 §4.2, RFC 8441 §5).
+
+Upstream: a handshake that is refused is answered 400 without a word, also where another version of the protocol is
+asked for, which is to be told the one we speak (RFC 6455 §4.4). `echo.gateway.hypercorn_compat.websocket_stream` then
+closes the connection; upstream leaves it open, with a request on it that is never answered.
+"""
+
+import binascii
+from base64 import b64decode, b64encode
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import sha1
+from typing import Final
+
+VERSION: Final = b"13"
+_GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+Fields = Iterable[tuple[bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a handshake is refused, as an HTTP response."""
+
+    status: int
+    text: str
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+def tokens(fields: Fields, name: bytes) -> list[str]:
+    """The members of a list in a header, over all of its fields, in lower case (RFC 9110 §5.3)."""
+    values = (value.decode("latin-1") for found, value in fields if found.lower() == name)
+    return [token for value in values for part in value.split(",") if (token := part.strip().lower())]
+
+
+class Handshake:
+    """What a client asks for."""
+
+    def __init__(self, headers: Fields, http_version: str) -> None:
+        found: dict[bytes, list[bytes]] = {}
+        for name, value in headers:
+            found.setdefault(name.lower(), []).append(value.strip())
+        self._http1 = http_version == "1.1"
+        self._keys = found.get(b"sec-websocket-key", [])
+        self._versions = found.get(b"sec-websocket-version", [])
+        self.subprotocols = [
+            part.strip().decode("latin-1")
+            for value in found.get(b"sec-websocket-protocol", [])
+            for part in value.split(b",")
+            if part.strip()
+        ]
+
+    def refusal(self) -> Refusal | None:
+        """Why it is refused; None if it is not. That it asks for a WebSocket at all has been seen before."""
+        if self._versions != [VERSION]:
+            text = "WebSockets of version 13 (RFC 6455) are spoken here"
+            return Refusal(426, text, ((b"sec-websocket-version", VERSION), (b"upgrade", b"websocket")))
+        if self._http1 and not (len(self._keys) == 1 and _is_nonce(self._keys[0])):
+            return Refusal(400, "Sec-WebSocket-Key must be there once, and be 16 bytes in base64")
+        return None
+
+    def answer(self, headers: Fields) -> tuple[int, list[tuple[bytes, bytes]]]:
+        """Status and headers of the response that accepts it, with these headers besides."""
+        if not self._http1:
+            return 200, list(headers)
+        accept = b64encode(sha1(self._keys[0] + _GUID, usedforsecurity=False).digest())
+        own = [(b"sec-websocket-accept", accept), (b"upgrade", b"WebSocket"), (b"connection", b"Upgrade")]
+        return 101, [*own, *headers]
+
+
+def _is_nonce(key: bytes) -> bool:
+    try:
+        return len(b64decode(key, validate=True)) == 16
+    except binascii.Error:
+        return False

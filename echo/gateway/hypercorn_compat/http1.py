@@ -1,0 +1,112 @@
+"""HTTP/1.1: how a request's wish for another protocol is read.
+
+Upstream:
+
+- Of several ``Connection`` or ``Upgrade`` fields only the last counts, and ``Upgrade`` is not read as a list (RFC 9110
+  §5.3, §7.8). ``Connection: Upgrade`` with a second field ``Connection: keep-alive``, as some proxies send it, and
+  ``Upgrade: h2c, websocket`` are answered as plain requests.
+- ``Upgrade`` is honoured in HTTP/1.0, which has none (RFC 9110 §7.8).
+- ``Upgrade: h2c`` is taken without ``Connection: Upgrade``, and with no HTTP2-Settings or several, which make a request
+  malformed (RFC 7540 §3.2.1). Here it is ignored then, and the request answered by HTTP/1.1.
+"""
+
+import binascii
+from base64 import urlsafe_b64decode
+
+import h11
+from hypercorn.events import RawData
+from hypercorn.protocol.events import Request
+from hypercorn.protocol.h11 import (
+    STREAM_ID,
+    H2CProtocolRequiredError,
+    H2ProtocolAssumedError,
+    H11Protocol,
+    H11WSConnection,
+)
+
+from echo.gateway.hypercorn_compat.handshake import tokens
+from echo.gateway.hypercorn_compat.surroundings import Surroundings
+from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
+
+
+class HTTP1Protocol(H11Protocol):
+    """Hypercorn's side of a connection of HTTP/1.1."""
+
+    def __init__(self, surroundings: Surroundings) -> None:
+        self._surroundings = surroundings
+        super().__init__(
+            surroundings.app,
+            surroundings.config,
+            surroundings.context,
+            surroundings.tasks,
+            surroundings.state,
+            surroundings.tls,
+            surroundings.client,
+            surroundings.server,
+            surroundings.send,
+        )
+
+    async def _check_protocol(self, event: h11.Request) -> None:
+        """Go over to HTTP/2 if the request asks for it, by raising what says so."""
+        assert isinstance(self.connection, h11.Connection)
+        trailing = self.connection.trailing_data[0]
+        if (event.method, event.target, event.http_version) == (b"PRI", b"*", b"2.0"):
+            raise H2ProtocolAssumedError(b"PRI * HTTP/2.0\r\n\r\n" + trailing)
+        if _wants(event, "h2c") and not _wants_websocket(event) and _has_settings(event) and not _has_body(event):
+            answer = h11.InformationalResponse(
+                status_code=101,
+                headers=[*self.config.response_headers("h11"), (b"connection", b"upgrade"), (b"upgrade", b"h2c")],
+            )
+            await self.send(RawData(self.connection.send(answer) or b""))
+            raise H2CProtocolRequiredError(trailing, event)
+
+    async def _create_stream(self, request: h11.Request) -> None:
+        if _wants_websocket(request):
+            assert isinstance(self.connection, h11.Connection)
+            self.stream = WebSocketStream(  # type: ignore[assignment]  # Alike in what Hypercorn makes use of.
+                self._surroundings, self.stream_send, STREAM_ID, self._surroundings.outlet
+            )
+            self.connection = H11WSConnection(self.connection)
+        else:
+            self.stream = self._surroundings.http_stream(self.stream_send, STREAM_ID)
+        assert self.stream is not None
+        raw = self.config.h11_pass_raw_headers
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=request.headers.raw_items() if raw else list(request.headers),
+                http_version=request.http_version.decode(),
+                method=request.method.decode("ascii").upper(),
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
+
+
+def _wants(request: h11.Request, protocol: str) -> bool:
+    headers = list(request.headers)
+    return (
+        request.http_version == b"1.1"
+        and protocol in tokens(headers, b"upgrade")
+        and "upgrade" in tokens(headers, b"connection")
+    )
+
+
+def _wants_websocket(request: h11.Request) -> bool:
+    return request.method == b"GET" and _wants(request, "websocket")
+
+
+def _has_settings(request: h11.Request) -> bool:
+    """Whether there is one HTTP2-Settings, as there must be, and it holds a payload of a SETTINGS frame."""
+    found = [value for name, value in request.headers if name == b"http2-settings"]
+    try:
+        return len(found) == 1 and len(urlsafe_b64decode(found[0] + b"=" * (-len(found[0]) % 4))) % 6 == 0
+    except binascii.Error:
+        return False
+
+
+def _has_body(request: h11.Request) -> bool:
+    """Whether a body follows, which would have to be read by HTTP/1.1 before HTTP/2 begins."""
+    return any(name in (b"content-length", b"transfer-encoding") for name, _ in request.headers)

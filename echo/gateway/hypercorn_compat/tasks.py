@@ -1,0 +1,70 @@
+"""The tasks of one connection, one of them for each request: what Hypercorn calls a task group.
+
+Upstream: the queue of an application that has ended stays open, so that whoever has something for it, such as the
+connection's reader, waits for room for ever once ten events are in it.
+"""
+
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+import trio
+from hypercorn.config import Config
+from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
+
+Put = Callable[[ASGIReceiveEvent], Awaitable[None]]
+Send = Callable[[ASGISendEvent | None], Awaitable[None]]
+
+
+class Tasks:
+    """Runs applications, in a nursery of the connection's."""
+
+    def __init__(self, nursery: trio.Nursery) -> None:
+        self._nursery = nursery
+
+    def spawn(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        """Start a task."""
+        self._nursery.start_soon(function, *arguments)
+
+    async def spawn_app(self, app: AppWrapper, config: Config, scope: Scope, send: Send) -> Put:
+        """Start the application for one request; what is put reaches it, and nobody once it has ended.
+
+        ``send`` is given what the application sends, and None when it has ended.
+        """
+        queue = Queue(config.max_app_queue_size)
+        self._nursery.start_soon(_run, app, config, scope, queue, send)
+        return queue.put
+
+
+class Queue:
+    """Events for an application: a few, in order."""
+
+    def __init__(self, size: int) -> None:
+        self._put, self._get = trio.open_memory_channel[ASGIReceiveEvent](size)
+
+    async def put(self, event: ASGIReceiveEvent) -> None:
+        """Add an event; waits while there is no room, and does nothing once the application has ended."""
+        try:
+            self._put.send_nowait(event)  # An event that there is room for costs no trip through the scheduler.
+        except trio.WouldBlock:
+            with suppress(trio.ClosedResourceError):  # The application has ended meanwhile.
+                await self._put.send(event)
+        except trio.ClosedResourceError:
+            pass
+
+    async def get(self) -> ASGIReceiveEvent:
+        """The next event."""
+        return await self._get.receive()
+
+    def close(self) -> None:
+        """Nobody gets any more: lets go who waits for room, now and later."""
+        self._put.close()
+
+
+async def _run(app: AppWrapper, config: Config, scope: Scope, queue: Queue, send: Send) -> None:
+    try:
+        await app(scope, queue.get, send, trio.to_thread.run_sync, trio.from_thread.run)
+    except* Exception:  # noqa: BLE001 - Whatever it raises is logged with its traceback.
+        await config.log.exception("Error in ASGI Framework")
+    finally:
+        queue.close()
+        await send(None)
