@@ -54,32 +54,46 @@ CLIENT_STREAM: Final = Kind(f"{_SERVICE}/ClientStream", Cardinality.STREAM_UNARY
 
 
 class Outbox:
-    """Texts on their way to the socket: bounded, in order, taken in one go by one writer."""
+    """Texts on their way to a socket: bounded, in order, sent by one task at a time.
 
-    def __init__(self) -> None:
+    Who puts texts offers them to the kernel at once if nothing else is on its way, which saves waking the writer. What
+    the kernel does not take, or not yet, is for the writer.
+    """
+
+    def __init__(self, socket: Socket) -> None:
+        self._socket = socket
         self._texts: list[str] = []
         self._size = 0
         self._closed = False
+        self._idle = False  # The writer waits.
         self._putting = trio.lowlevel.ParkingLot()
         self._taking = trio.lowlevel.ParkingLot()
 
-    async def put(self, text: str) -> None:
-        """Add a text; waits while there is no room."""
+    async def put(self, texts: list[str]) -> None:
+        """Add texts; waits while there is no room."""
         while self._size >= OUTBOX_SIZE:
             await self._putting.park()
-        self._texts.append(text)
-        self._size += len(text)
+        if self._idle and not self._texts and self._socket.send_now(texts):
+            if not self._socket.pending:
+                return
+        else:
+            self._texts += texts
+            self._size += sum(map(len, texts))
+        self._idle = False
         self._taking.unpark()
 
-    async def take(self) -> list[str]:
-        """Everything that is there; waits for something, and gives nothing once it is closed and empty."""
-        while not self._texts:
+    async def send(self) -> bool:
+        """Send what there is, for the writer; waits for something, and tells whether there may be more."""
+        while not self._texts and not self._socket.pending:
             if self._closed:
-                return []
+                return False
+            self._idle = True
             await self._taking.park()
+            self._idle = False
         texts, self._texts, self._size = self._texts, [], 0
         self._putting.unpark_all()
-        return texts
+        await self._socket.send(texts)
+        return True
 
     def close(self) -> None:
         """Nothing more will be put."""
@@ -136,7 +150,7 @@ class _Relay:
         self._kind = kind
         self._call = call
         self._unattended = unattended
-        self._outbox = Outbox()
+        self._outbox = Outbox(socket)
         self._end: Close | None = None  # How the socket is to be closed; the first word counts.
         self._half_closed = False  # We have sent all that there will be,
         self._over = False  # or the call takes no more.
@@ -153,8 +167,8 @@ class _Relay:
         async with trio.open_nursery() as tasks:
             tasks.start_soon(self._read, first, tasks.cancel_scope)
             tasks.start_soon(self._receive)
-            while texts := await self._outbox.take():
-                await self._socket.send(texts)
+            while await self._outbox.send():
+                pass
             tasks.cancel_scope.cancel()
         if call.trailing_metadata is None:
             # Left before its end. To leave the block without an exception would wait for the end of some calls.
@@ -174,12 +188,12 @@ class _Relay:
             try:
                 incoming = decode_message(data)
             except InvalidMessageError:
-                await self._outbox.put(INVALID_MESSAGE)
+                await self._outbox.put([INVALID_MESSAGE])
                 continue
             if not self._half_closed:
                 await self._pass_on(incoming.message, incoming.half_close)
             elif incoming.message is not None:
-                await self._outbox.put(INVALID_MESSAGE)  # A message after the last one is none.
+                await self._outbox.put([INVALID_MESSAGE])  # A message after the last one is none.
         if data is End.TOO_BIG:
             self._end = self._end or MESSAGE_TOO_BIG
         elif self._kind.outlives_client:
@@ -207,12 +221,12 @@ class _Relay:
         call, put = self._call, self._outbox.put
         try:
             if self._kind.cardinality.server_streaming:
-                async for response in call:
-                    await put(encode_response(response))
+                while responses := await call.recv_messages():
+                    await put([encode_response(response) for response in responses])
             else:
                 only = await call.recv_message()
                 assert only is not None
-                await put(encode_response(only))
+                await put([encode_response(only)])
         except GRPCError as error:
             self._end = self._end or close_of_failed_call(error.status, error.message)
             if self._socket.closed:

@@ -60,6 +60,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self._half_closed = False
         self._only_received = False
         self._head_received = False
+        self._unsound: GRPCError | None = None  # To be raised by the next receive.
         self._reported = False  # The caller has been told how the call ended.
 
     @property
@@ -232,6 +233,27 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if self._events.recv_message:
             message = (await self._events.recv_message.tell(message=message)).message
         return message
+
+    async def recv_messages(self) -> list[RecvT]:
+        """The messages that have come, for methods that answer with many: waits for the first; none at the end.
+
+        Raises:
+            GRPCError: As for `recv_message`. What comes behind sound messages is raised by the next receive.
+            ProtocolError: The request was not sent.
+        """
+        if self._unsound is not None:
+            await checkpoint()
+            raise self._unsound
+        first = await self.recv_message()
+        if first is None:
+            return []
+        messages, receive = [first], self._sent().current.receive_nowait
+        try:
+            while not self._events.recv_message and (data := receive()) is not None:
+                messages.append(decode(self._codec, data, self._recv_type))
+        except GRPCError as error:
+            self._unsound = error
+        return messages
 
     async def _receive_only(self, call: ClientCall) -> bytes | None:
         if self._only_received:

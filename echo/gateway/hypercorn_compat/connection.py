@@ -7,6 +7,7 @@ requests' tasks send by. However it ends, everything it had is closed, and nobod
 
 import logging
 import math
+import os
 import ssl
 from collections.abc import Generator
 from typing import cast
@@ -162,7 +163,7 @@ class Connection:
         while data:
             self._liveness.listen()
             try:
-                data = bytes(await self._stream.receive_some(READ_SIZE))
+                data = await self._receive()
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 break
             self._liveness.listening = False
@@ -171,6 +172,21 @@ class Connection:
         self._note_gone()
         self._idleness.end()  # Or it would keep the connection's tasks together until it times out.
         await self._protocols.handle(Closed())
+
+    async def _receive(self) -> bytes:
+        """What comes next; nothing at the end."""
+        stream = self._stream
+        if isinstance(stream, trio.SSLStream):
+            return bytes(await stream.receive_some(READ_SIZE))
+        while True:
+            # To wait first saves an attempt: mostly there is nothing to read yet.
+            await trio.lowlevel.wait_readable(stream.socket)
+            try:
+                return os.read(stream.socket.fileno(), READ_SIZE)
+            except BlockingIOError:
+                continue
+            except OSError as error:
+                raise trio.BrokenResourceError from error
 
     def _note_gone(self) -> None:
         if not self._gone:
