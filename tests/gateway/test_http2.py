@@ -98,7 +98,7 @@ async def test_a_client_without_a_window_for_answers_is_dropped(clock: QuietCloc
         http2.starve()
         socket = await websocket_over(http2, BIDIRECTIONAL)
         await http2.send(socket.stream_id, 400 * frame(PING, b"x" * 125))
-        with pytest.raises(EOFError):
+        with pytest.raises((EOFError, trio.BrokenResourceError)):  # A reset, if some of the pings lay unread.
             while True:
                 await http2.receive()
         await service.ended.wait()
