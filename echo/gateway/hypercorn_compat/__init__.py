@@ -17,7 +17,7 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 `send_buffer`          A sender went on while the client's window was shut: the buffer grew without end.
 `handshake`            Refused handshakes did not say why, and left the socket open for ever.
 `websocket_stream`     Early frames, large messages and protocol errors cut WebSockets off; nothing was sent in batches.
-`frame_protocol`       Close code 1014 was answered with 1002.
+`frames`               Close code 1014 was answered with 1002; a frame cost more than the rest of a relayed message.
 =====================  ==============================================================================================
 
 `direct` is what the gateway's WebSockets may use besides ASGI; `timing` has the times.

@@ -178,7 +178,7 @@ class Connection:
         stream = self._stream
         if isinstance(stream, trio.SSLStream):
             return bytes(await stream.receive_some(READ_SIZE))
-        while True:
+        while stream.socket.fileno() >= 0:
             # To wait first saves an attempt: mostly there is nothing to read yet.
             await trio.lowlevel.wait_readable(stream.socket)
             try:
@@ -187,6 +187,7 @@ class Connection:
                 continue
             except OSError as error:
                 raise trio.BrokenResourceError from error
+        return b""  # It was closed here.
 
     def _note_gone(self) -> None:
         if not self._gone:

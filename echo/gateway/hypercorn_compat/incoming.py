@@ -1,12 +1,8 @@
 """Messages put together from frames, within a limit, in batches of what came in one read."""
 
-from wsproto.frame_protocol import Frame
+from echo.gateway.hypercorn_compat.frames import Frame
 
 Message = str | bytes
-
-
-class TooBigError(Exception):
-    """A message is over the limit; raised once, and nothing is kept from then on."""
 
 
 class Incoming:
@@ -24,21 +20,20 @@ class Incoming:
         self._size = 0  # and how many bytes they have.
         self._whole: list[Message] = []
 
-    def add(self, frame: Frame) -> None:
-        """Add a frame, or what there is of it yet.
+    def add(self, frame: Frame) -> bool:
+        """Add a frame, or what there is of it yet; false for the one that brings its message over the limit.
 
-        Raises:
-            TooBigError: The message is over the limit now.
+        Nothing is kept of that message, nor of what comes behind it.
         """
         if self.too_big:
-            return
+            return True
         data = frame.payload
         assert not isinstance(data, tuple)
         size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
         if self._size + size > self._limit:
             self.too_big = True
             self._parts = []
-            raise TooBigError
+            return False
         if not frame.message_finished:
             self._parts.append(data)
             self._size += size
@@ -49,6 +44,7 @@ class Incoming:
             self._whole.append(type(data)().join(self._parts))  # type: ignore[arg-type]  # All of one kind.
             self._parts = []
             self._size = 0
+        return True
 
     def take(self) -> list[Message]:
         """The messages that are complete."""

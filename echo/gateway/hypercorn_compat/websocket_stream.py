@@ -34,9 +34,18 @@ from hypercorn.typing import (
 from hypercorn.utils import UnexpectedMessageError, build_and_validate_headers, suppress_body, valid_server_name
 
 from echo.gateway.hypercorn_compat.direct import DIRECT, Wishes
-from echo.gateway.hypercorn_compat.frame_protocol import CloseReason, Frames, Opcode, ParseFailed, text_frame
+from echo.gateway.hypercorn_compat.frames import (
+    CloseReason,
+    FrameReader,
+    Opcode,
+    ParseFailed,
+    bytes_frame,
+    close_frame,
+    control_frame,
+    text_frame,
+)
 from echo.gateway.hypercorn_compat.handshake import Handshake, Refusal
-from echo.gateway.hypercorn_compat.incoming import Incoming, TooBigError
+from echo.gateway.hypercorn_compat.incoming import Incoming
 from echo.gateway.hypercorn_compat.outlet import Outlet
 from echo.gateway.hypercorn_compat.surroundings import Surroundings
 from echo.gateway.hypercorn_compat.tasks import Put
@@ -149,25 +158,21 @@ class WebSocketStream:
             await self._send(StreamClosed(self._stream_id))
 
     async def _take_in(self, data: bytes) -> None:
-        self._frames.receive_bytes(data)
         try:
-            for frame in self._frames.received_frames():
+            for frame in self._frames.read(data):
                 if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
-                    if self.state is State.OPEN:  # Else it is for nobody.
-                        self._incoming.add(frame)
+                    if self.state is State.OPEN and not self._incoming.add(frame):  # Else it is for nobody.
+                        await self._hand_on()
+                        await self._put({"type": "websocket.receive", "text": None, "bytes": None})
                     continue
                 await self._hand_on()  # In order.
                 if frame.opcode is Opcode.PING:
                     with trio.fail_after(ANSWER_TIMEOUT):
-                        await self._send_frame(self._frames.pong(cast("bytes", frame.payload)))
+                        await self._send_frame(control_frame(Opcode.PONG, cast("bytes", frame.payload)))
                 elif frame.opcode is Opcode.CLOSE:
                     code, reason = cast("tuple[int, str]", frame.payload)
                     await self._end(code, reason)
             await self._hand_on()
-        except TooBigError:
-            await self._hand_on()
-            await self._put({"type": "websocket.receive", "text": None, "bytes": None})
-            await self._take_in(b"")  # What came behind it may have the close frame.
         except ParseFailed as error:
             await self._hand_on()
             code = CloseReason.MESSAGE_TOO_BIG if self._incoming.too_big else error.code
@@ -190,7 +195,7 @@ class WebSocketStream:
         await self._leave(left or (code if answering else CloseReason.NORMAL_CLOSURE))
         with trio.fail_after(ANSWER_TIMEOUT):
             if answering:
-                await self._send_frame(self._frames.close(code, reason))
+                await self._send_frame(close_frame(code, reason))
             await self._send(EndData(self._stream_id))
         await self._send(StreamClosed(self._stream_id))
 
@@ -226,7 +231,7 @@ class WebSocketStream:
             if text is not None:
                 await self.send_texts([text])
             elif self.state is State.OPEN:
-                await self._send_frame(self._frames.send_data(bytes(octets or b"")))
+                await self._send_frame(bytes_frame(bytes(octets or b"")))
         else:
             raise UnexpectedMessageError(self.state, message["type"])
         self._decided.set()
@@ -239,7 +244,7 @@ class WebSocketStream:
         if (subprotocol := message["subprotocol"]) is not None:
             headers.append((b"sec-websocket-protocol", subprotocol.encode()))
         status, headers = self._handshake.answer(headers)
-        self._frames = Frames()
+        self._frames = FrameReader()
         self.state = State.OPEN
         await self._send(Response(self._stream_id, headers, status))
         await self._log(status)
@@ -248,7 +253,7 @@ class WebSocketStream:
     async def _close(self, code: int, reason: str | None) -> None:
         if self.state is State.OPEN:
             self.state = State.CLOSING
-            await self._send_frame(self._frames.close(code, reason))
+            await self._send_frame(close_frame(code, reason))
             await self._send(EndData(self._stream_id))
 
     async def _reject(self, body: bytes, more: bool) -> None:
@@ -285,7 +290,7 @@ class WebSocketStream:
         """Ask the client for a sign of life, unless it still has to take the last such question."""
         if self.is_open and not self._pinging:
             self._pinging = True
-            await self._send_frame(self._frames.ping())
+            await self._send_frame(control_frame(Opcode.PING))
             self._pinging = False
 
     def send_now(self, texts: Sequence[str]) -> bool:
@@ -297,15 +302,15 @@ class WebSocketStream:
     @property
     def pending(self) -> bool:
         """See `Direct`."""
-        return self._outlet is not None and self._outlet.pending
+        return self.is_open and self._outlet is not None and self._outlet.pending
 
     async def send_texts(self, texts: Sequence[str]) -> None:
         """See `Direct`."""
         if self.is_open:
             await self._send(Data(self._stream_id, b"".join([text_frame(text) for text in texts])))
 
-    async def _send_frame(self, data: bytes | bytearray) -> None:
-        await self._send(Data(self._stream_id, bytes(data)))
+    async def _send_frame(self, data: bytes) -> None:
+        await self._send(Data(self._stream_id, data))
 
 
 async def _to_nobody(event: ASGIReceiveEvent) -> None:
