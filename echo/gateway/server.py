@@ -15,7 +15,7 @@ from hypercorn.utils import wrap_app
 
 from echo.gateway.application import create_app
 from echo.gateway.drain import Drain
-from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, LAST_WORDS
+from echo.gateway.hypercorn_compat import LAST_WORDS
 from echo.settings import Settings
 from echo.tls import web_context
 
@@ -32,7 +32,8 @@ async def serve_gateway(
 
     The drain: ``/readyz`` says 503 at once, everything else goes on as before, new connections included, until nothing
     is being worked on, or for ``shutdown_grace`` seconds at most. Then nothing more is accepted. What is left when the
-    grace period ends is cut off: WebSockets are closed with 1001, calls over HTTP answered with 503.
+    grace period ends is cut off: WebSockets are closed with 1001, calls over HTTP answered with 503. That takes two
+    seconds at most, whatever the clients do.
 
     Args:
         settings: Where to listen, whom to call.
@@ -77,7 +78,7 @@ async def _stop_accepting(
         await drain.finished()
         await _taken(sockets)
     left = max(0.0, deadline - trio.current_time())
-    config.graceful_timeout = left + CLOSE_TIMEOUT + LAST_WORDS  # Read by Hypercorn next.
+    config.graceful_timeout = left + LAST_WORDS  # Read by Hypercorn next. A connection adds `LAST_WORDS` of its own.
 
 
 async def _cut_off(drain: Drain, grace: float) -> None:

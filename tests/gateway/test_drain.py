@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, LAST_WORDS
+from echo.gateway.hypercorn_compat import LAST_WORDS
 from tests.support.gateway import gateway_to, http_get_on, running_gateway
 from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO, MUCH, Patient, Unhurried, send_until_stuck
@@ -134,7 +134,7 @@ async def test_clients_that_take_nothing_do_not_hold_up_the_end(how: str, clock:
         else:
             gateway.scope.cancel()
         await gateway.stopped.wait()
-        assert trio.current_time() - stopped_at <= 1 + CLOSE_TIMEOUT + 3 * LAST_WORDS
+        assert trio.current_time() - stopped_at <= 1 + 2 * LAST_WORDS + 0.5
 
 
 async def test_cancelling_it_says_goodbye_too() -> None:

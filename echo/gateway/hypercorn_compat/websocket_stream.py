@@ -90,7 +90,7 @@ class WebSocketStream:
         self._several = False
         self._pinging = False  # A ping waits to be sent.
         self._left = False  # The application has been told that the client left.
-        self._decided = trio.Event()  # The application has accepted or refused.
+        self._decided: trio.Event | None = None  # There is if bytes wait for the application to accept or refuse.
         self._put: Put = _to_nobody  # To the application, once it runs.
 
     @property
@@ -111,6 +111,7 @@ class WebSocketStream:
             return
         if isinstance(event, (Body, Data)):
             if self.state is State.HANDSHAKE:
+                self._decided = trio.Event()
                 await self._decided.wait()
             if self.state in (State.OPEN, State.CLOSING) and not self.closed:
                 await self._take_in(event.data)
@@ -120,7 +121,7 @@ class WebSocketStream:
             await self._send(StreamClosed(self._stream_id))
         elif isinstance(event, StreamClosed):
             self.closed = True
-            self._decided.set()
+            self._note_decision()
             over = self.state in (State.CLOSING, State.OVER)
             await self._leave(CloseReason.NORMAL_CLOSURE if over else CloseReason.ABNORMAL_CLOSURE)
 
@@ -234,7 +235,12 @@ class WebSocketStream:
                 await self._send_frame(bytes_frame(bytes(octets or b"")))
         else:
             raise UnexpectedMessageError(self.state, message["type"])
-        self._decided.set()
+        if self.state is not State.HANDSHAKE:
+            self._note_decision()
+
+    def _note_decision(self) -> None:
+        if self._decided is not None:
+            self._decided.set()
 
     async def _accept(self, message: WebsocketAcceptEvent) -> None:
         wishes = cast("dict[str, object]", message).get(DIRECT)
@@ -244,6 +250,7 @@ class WebSocketStream:
         if (subprotocol := message["subprotocol"]) is not None:
             headers.append((b"sec-websocket-protocol", subprotocol.encode()))
         status, headers = self._handshake.answer(headers)
+        del self._handshake  # Not to be kept for hours.
         self._frames = FrameReader()
         self.state = State.OPEN
         await self._send(Response(self._stream_id, headers, status))
