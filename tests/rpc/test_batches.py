@@ -1,0 +1,72 @@
+"""Messages received together: as many as have come, in order, and what fails behind them afterwards."""
+
+import pytest
+
+from echo.rpc import GRPCError, Status
+from echo.rpc.testing import memory_channel
+from echo.wire.message import encode_message
+from tests.support.hostile_calls import HEAD, OK, data, head, hostile_channel
+from tests.support.services import BIDI, ECHO, SERVER_STREAM, BytesCodec, BytesStream, Run, Service, call
+
+CODEC = BytesCodec()
+
+
+async def refuse(stream: BytesStream) -> None:
+    for number in range(3):
+        await stream.send_message(b"%d" % number)
+    raise GRPCError(Status.ABORTED, "enough")
+
+
+def test_each_message_comes_once_in_order_and_then_none(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([ECHO], codec=CODEC) as channel, call(channel, "Repeat", SERVER_STREAM) as stream:
+            await stream.send_message(b"1000")
+            batches = []
+            while batch := await stream.recv_messages():
+                batches.append(batch)
+            assert [message for batch in batches for message in batch] == [b"%d" % number for number in range(1000)]
+            assert len(batches) < 500
+            assert await stream.recv_messages() == []
+
+    run(main)
+
+
+def test_a_message_is_not_kept_waiting_for_the_next(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([ECHO], codec=CODEC) as channel, call(channel, "All", BIDI) as stream:
+            for number in range(3):
+                await stream.send_message(b"%d" % number)
+                assert await stream.recv_messages() == [b"%d" % number]
+
+    run(main)
+
+
+def test_how_a_call_failed_is_raised_after_its_messages(run: Run) -> None:
+    async def main() -> None:
+        async with (
+            memory_channel([Service(Refuse=(SERVER_STREAM, refuse))], codec=CODEC) as channel,
+            call(channel, "Refuse", SERVER_STREAM) as stream,
+        ):
+            await stream.send_message(b"")
+            received: list[bytes] = []
+            with pytest.raises(GRPCError, match="enough"):
+                while True:
+                    received += await stream.recv_messages()
+            assert received == [b"0", b"1", b"2"]
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("unsound", "text"),
+    [(encode_message(b"undecodable"), "no valid bytes"), (b"\x02\x00\x00\x00\x01x", "unknown flag 2")],
+)
+async def test_sound_messages_before_an_unsound_one_are_received(unsound: bytes, text: str) -> None:
+    parts = [head(HEAD), data(encode_message(b"a") + encode_message(b"b") + unsound), head(OK, end=True)]
+    async with hostile_channel(parts, codec=CODEC) as channel:
+        with pytest.raises(GRPCError, match=text) as raised:
+            async with call(channel, "Any", SERVER_STREAM) as stream:
+                await stream.send_message(b"")
+                assert await stream.recv_messages() == [b"a", b"b"]
+                await stream.recv_messages()
+        assert raised.value.status is Status.INTERNAL
