@@ -6,12 +6,16 @@
 
 Three tasks, one nursery. The *reader* takes messages from the socket to the call, and sees when the client leaves. The
 *receiver* takes responses from the call, and learns how it ends: that decides how the socket is closed, after
-everything that came before. The *writer*, the handler's own task, is the only one that writes to the socket. Each of
-them waits when the next one does, so a client that does not read holds up the server's handler, and a server that does
-not read holds up the client, at a bounded number of bytes in between.
+everything that came before. The *writer*, the handler's own task, sends what is in the outbox. Each of them waits when
+the next one does, so a client that does not read holds up the server's handler, and a server that does not read holds
+up the client, at a bounded number of bytes in between.
+
+One at a time writes to the socket. While the writer has nothing to do, whoever fills the outbox offers what is in it to
+the kernel, in that very moment; the writer is only woken for what the kernel does not take.
 """
 
 import logging
+import math
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -28,6 +32,8 @@ from echo.rpc import Cardinality, ClientStream, GRPCError, Status, StreamTermina
 log = logging.getLogger(__name__)
 
 Call: TypeAlias = ClientStream[StreamMessage, StreamResponse]
+
+NO_RESPONSE: Final = "no response began within {:g} s; does a proxy on the path hold requests back until they end?"
 
 OUTBOX_SIZE: Final = 64 * 1024  # Characters that may wait for the writer; one message more for each who puts.
 
@@ -102,7 +108,7 @@ class Outbox:
 
 
 async def relay(
-    socket: Socket, kind: Kind, open_call: Callable[[], AbstractAsyncContextManager[Call]], unattended: float
+    socket: Socket, kind: Kind, open_call: Callable[[], AbstractAsyncContextManager[Call]], patience: float
 ) -> Close:
     """Relay between a socket and a call until either ends; the socket is then to be closed as is returned.
 
@@ -110,7 +116,8 @@ async def relay(
         socket: Accepted.
         kind: Which stream it is.
         open_call: Prepares the call, for the length of a block.
-        unattended: Seconds that a call may go on whose client has left (only if it outlives its client).
+        patience: Seconds that the server may take to begin its response, once it has been sent what it answers; and
+            that a call may go on whose client has left, if it outlives its client.
 
     Cancelling it cancels the call at once. Never raises what a client, or a server, can bring about.
     """
@@ -122,7 +129,7 @@ async def relay(
         first = found
     try:
         async with open_call() as call:
-            return await _Relay(socket, kind, call, unattended).run(first)
+            return await _Relay(socket, kind, call, patience).run(first)
     except GRPCError as error:  # The call failed as it was being left.
         return close_of_failed_call(error.status, error.message)
 
@@ -145,12 +152,13 @@ async def _only_message(socket: Socket) -> StreamMessage | Close:
 class _Relay:
     """The state that the three tasks share."""
 
-    def __init__(self, socket: Socket, kind: Kind, call: Call, unattended: float) -> None:
+    def __init__(self, socket: Socket, kind: Kind, call: Call, patience: float) -> None:
         self._socket = socket
         self._kind = kind
         self._call = call
-        self._unattended = unattended
+        self._patience = patience
         self._outbox = Outbox(socket)
+        self._beginning = trio.CancelScope()  # The wait for the response to begin.
         self._end: Close | None = None  # How the socket is to be closed; the first word counts.
         self._half_closed = False  # We have sent all that there will be,
         self._over = False  # or the call takes no more.
@@ -199,7 +207,7 @@ class _Relay:
         elif self._kind.outlives_client:
             if not self._half_closed:
                 await self._pass_on(None, half_close=True)
-            scope.deadline = trio.current_time() + self._unattended
+            scope.deadline = trio.current_time() + self._patience
             return
         # The call goes first: the writer may be stuck in a send to a client that takes nothing.
         await self._call.cancel()
@@ -212,6 +220,8 @@ class _Relay:
                 await self._call.send_message(message, end=half_close)
             elif half_close:
                 await self._call.end()
+            if self._beginning.deadline == math.inf and (half_close or self._kind.cardinality.server_streaming):
+                self._beginning.deadline = trio.current_time() + self._patience
         except (GRPCError, StreamTerminatedError):
             # How it ended, the receiver is to say, after the responses that came before.
             self._over = True
@@ -220,6 +230,10 @@ class _Relay:
         """From the call to the outbox; its end decides how the socket is closed."""
         call, put = self._call, self._outbox.put
         try:
+            with self._beginning:
+                await call.recv_initial_metadata()
+            if self._beginning.cancelled_caught:
+                raise GRPCError(Status.DEADLINE_EXCEEDED, NO_RESPONSE.format(self._patience))
             if self._kind.cardinality.server_streaming:
                 while responses := await call.recv_messages():
                     await put([encode_response(response) for response in responses])
