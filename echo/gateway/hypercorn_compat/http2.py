@@ -4,6 +4,9 @@ Upstream:
 
 - DATA, or the end of its stream, that a client sends after we have ended ours is a fault, and ends all that goes on in
   the other streams. The client has not heard of our end yet (RFC 9113 §5.1).
+- The reader waits for the application of the stream that it has something for, and so does everything else on the
+  connection, resets included, behind one that takes nothing. Here each stream's data waits in an inbox of its own, as
+  much as the stream's window allows; the connection's window opens again as data arrives.
 - At the connection's 1,001st request (``keep_alive_max_requests``) it is closed with all its streams; a page that polls
   gets there by itself. Here requests are not counted: nothing is gained by it that an end in good order would not do.
 - CONNECT without ``:protocol`` is a fault, and one for another protocol than WebSockets is taken for one (RFC 8441 §4).
@@ -19,8 +22,8 @@ import h2.events
 import trio
 from h2.exceptions import ProtocolError
 from hypercorn.events import Updated
+from hypercorn.protocol.events import Body, EndBody, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
-from hypercorn.protocol.events import Request, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.utils import filter_pseudo_headers
 from priority.priority import DuplicateStreamError
@@ -30,8 +33,22 @@ from echo.gateway.hypercorn_compat.surroundings import Surroundings
 from echo.gateway.hypercorn_compat.timing import LAST_WORDS
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 
+WORTH_TELLING = 16 * 1024  # Bytes that a window must be short of before the client hears of it.
 NOT_ALLOWED = b"405"
 NOT_IMPLEMENTED = b"501"
+
+
+class Inbox:
+    """What came for a stream and waits for its application: what the stream's window allows, at most."""
+
+    __slots__ = ("data", "ended", "pumping", "size", "taken")
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.size = 0  # What that took of the windows: padding, too.
+        self.ended = False  # The client sends no more, and the application does not know yet.
+        self.pumping = False  # A task hands on what is here.
+        self.taken = 0  # Bytes that the application has taken, and the client may send again.
 
 
 class HTTP2Protocol(H2Protocol):
@@ -39,6 +56,8 @@ class HTTP2Protocol(H2Protocol):
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
+        self._inboxes: dict[int | None, Inbox] = {}
+        self._received = 0  # Bytes that the client may send again on the connection.
         super().__init__(
             surroundings.app,
             surroundings.config,
@@ -70,12 +89,55 @@ class HTTP2Protocol(H2Protocol):
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         for event in events:
-            if isinstance(event, h2.events.DataReceived) and event.stream_id not in self.streams:
-                with suppress(ProtocolError):  # It still counts for the connection's window (RFC 9113 §5.1, §6.9).
-                    self.connection.acknowledge_received_data(event.flow_controlled_length or 0, event.stream_id or 0)
-            elif not (isinstance(event, h2.events.PriorityUpdated) and event.stream_id not in self.streams):
+            if isinstance(event, h2.events.DataReceived):
+                size = event.flow_controlled_length or 0
+                self._replenish(None, size)  # Also where the stream is over (RFC 9113 §5.1, §6.9).
+                if (inbox := self._inboxes.get(event.stream_id)) is not None:
+                    inbox.data += event.data or b""
+                    inbox.size += size
+                    self._pump_soon(event.stream_id, inbox)
+            elif isinstance(event, h2.events.StreamEnded):
+                if (inbox := self._inboxes.get(event.stream_id)) is not None:
+                    inbox.ended = True
+                    self._pump_soon(event.stream_id, inbox)
+            elif not isinstance(event, h2.events.PriorityUpdated) or event.stream_id in self.streams:
                 await super()._handle_events([event])
         await self._flush()
+
+    def _pump_soon(self, stream_id: int | None, inbox: Inbox) -> None:
+        if not inbox.pumping:
+            inbox.pumping = True
+            self.task_group.spawn(self._pump, stream_id, inbox)
+
+    async def _pump(self, stream_id: int, inbox: Inbox) -> None:
+        """Hand on what came for one stream, which waits for its application, and for nobody else's."""
+        while (inbox.data or inbox.ended) and (stream := self.streams.get(stream_id)) is not None:
+            data, size, ended = bytes(inbox.data), inbox.size, inbox.ended
+            inbox.data, inbox.size, inbox.ended = bytearray(), 0, False
+            if data:
+                await stream.handle(Body(stream_id, data))
+            if ended:
+                await stream.handle(EndBody(stream_id))
+            inbox.taken += size
+            if inbox.taken >= WORTH_TELLING:
+                self._replenish(stream_id, inbox.taken)
+                inbox.taken = 0
+                await self._flush()
+        inbox.pumping = False
+
+    def _replenish(self, stream_id: int | None, size: int) -> None:
+        """Let the client send so many bytes more, on this stream, or on the connection once there are enough."""
+        if stream_id is None:
+            self._received += size
+            if self._received < WORTH_TELLING:
+                return
+            size, self._received = self._received, 0
+        with suppress(ProtocolError):  # The stream, or all of it, is over.
+            self.connection.increment_flow_control_window(size, stream_id)
+
+    async def _close_stream(self, stream_id: int) -> None:
+        self._inboxes.pop(stream_id, None)
+        await super()._close_stream(stream_id)
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
         stream_id = request.stream_id
@@ -93,6 +155,7 @@ class HTTP2Protocol(H2Protocol):
             )
         else:
             self.streams[stream_id] = self._surroundings.http_stream(self.stream_send, stream_id)
+        self._inboxes[stream_id] = Inbox()
         self.stream_buffers[stream_id] = SendBuffer(self.context.event_class)
         with suppress(DuplicateStreamError):
             self.priority.insert_stream(stream_id)

@@ -59,7 +59,8 @@ class Outlet:
             trio.ClosedResourceError: The stream was closed.
         """
         if self._lock.locked():
-            await self._lock.acquire()
+            with trio.CancelScope(shield=True):  # HPACK has counted what is not to be lost now (RFC 7541 §2.2).
+                await self._lock.acquire()
         else:
             self._lock.acquire_nowait()  # Without the trip through the scheduler that `acquire` always makes.
         try:
