@@ -3,7 +3,7 @@
 import ssl
 from functools import partial
 
-from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable
+from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
 
@@ -11,6 +11,7 @@ from echo.gateway.backend import open_backend
 from echo.gateway.console import add_console
 from echo.gateway.hypercorn_compat import install
 from echo.gateway.routes import add_routes
+from echo.gateway.rpc_over_http import serve_rpc, speaks_rpc
 from echo.gateway.runtime import Runtime
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
 from echo.limits import client_keepalive, client_limits
@@ -78,6 +79,13 @@ class Gateway(QuartTrio):
     def ping_interval(self) -> float:
         """Seconds between pings of a WebSocket; infinity for none."""
         return PING_INTERVAL
+
+    async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        """Serve calls by gRPC-Web and Connect below Quart, all else by it."""
+        if scope["type"] == "http" and speaks_rpc(scope):
+            await serve_rpc(self.runtime, scope, receive, send)
+        else:
+            await super().asgi_app(scope, receive, send)
 
 
 def create_app(settings: Settings) -> Gateway:

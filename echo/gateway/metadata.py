@@ -96,10 +96,19 @@ def call_context(headers: Headers, request_id: str, client: str | None) -> CallC
         forwarded_for.append(client)
     if forwarded_for:
         metadata.append((FORWARDED_FOR, ", ".join(forwarded_for)))
+    check_size(metadata)
+    return CallContext(metadata, timeout)
+
+
+def check_size(metadata: MetadataList) -> None:
+    """Refuse metadata of more than `MAX_SIZE` bytes.
+
+    Raises:
+        BadHeaderError: There is too much.
+    """
     size = sum(len(key) + len(text) + 32 for key, text in encode_metadata(metadata))
     if size > MAX_SIZE:
         raise BadHeaderError(f"too much metadata: {size} bytes of at most {MAX_SIZE}")
-    return CallContext(metadata, timeout)
 
 
 def response_headers(

@@ -4,7 +4,7 @@ Start reading at `echo.wire.connection`.
 """
 
 from echo.wire.client import ClientConnection, describe_goaway
-from echo.wire.compression import IDENTITY, accepts, known_encoding
+from echo.wire.compression import IDENTITY, SUPPORTED, accepts, compress, decompress, known_encoding
 from echo.wire.connection import Connection
 from echo.wire.errors import LocalProtocolError
 from echo.wire.events import (
@@ -23,11 +23,11 @@ from echo.wire.events import (
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode
 from echo.wire.head import CONTENT_TYPE, Request, Response, Trailers
 from echo.wire.limits import Limits
-from echo.wire.message import PREFIX_SIZE, encode_compressed, encode_message
+from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message
 from echo.wire.metadata import Metadata, MetadataLike, decode_bin, encode_bin, encode_metadata
 from echo.wire.server import ServerConnection
 from echo.wire.state import CLOSED
-from echo.wire.status import GRPCError, Status
+from echo.wire.status import GRPCError, Status, encode_status_message
 from echo.wire.stream import Stream
 from echo.wire.timeout import decode_timeout
 
@@ -37,6 +37,7 @@ __all__ = [
     "IDENTITY",
     "MAX_STREAM_ID",
     "PREFIX_SIZE",
+    "SUPPORTED",
     "CallEnded",
     "ClientConnection",
     "Connection",
@@ -49,6 +50,7 @@ __all__ = [
     "HalfClosed",
     "Limits",
     "LocalProtocolError",
+    "MessageDecoder",
     "Metadata",
     "MetadataLike",
     "PingAcknowledged",
@@ -63,12 +65,15 @@ __all__ = [
     "StreamReset",
     "Trailers",
     "accepts",
+    "compress",
     "decode_bin",
     "decode_timeout",
+    "decompress",
     "describe_goaway",
     "encode_bin",
     "encode_compressed",
     "encode_message",
     "encode_metadata",
+    "encode_status_message",
     "known_encoding",
 ]

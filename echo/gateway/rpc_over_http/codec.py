@@ -1,0 +1,125 @@
+"""Payloads as the client has them <-> protobuf's binary form, which is all that the server is called with.
+
+``proto`` needs no knowledge of the method, and so reaches any. ``json`` is protobuf's JSON mapping: it needs the
+method's descriptor, and knows those of ``echo/pb/descriptors.binpb``.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Final, Protocol
+
+import msgspec
+from google.protobuf.descriptor import Descriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.json_format import MessageToDict, Parse, ParseError
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
+
+from echo.rpc import GRPCError, Status
+
+
+class Codec(Protocol):
+    """One way to write the messages of one method."""
+
+    def decode(self, payload: bytes) -> bytes:
+        """What the client sent, in binary form.
+
+        Raises:
+            GRPCError: INVALID_ARGUMENT: it is no such message.
+        """
+
+    def encode(self, message: bytes) -> bytes:
+        """What the server answered, as the client wants it.
+
+        Raises:
+            GRPCError: INTERNAL: it is no such message.
+        """
+
+
+class Proto:
+    """The binary form as it is; whether it holds the right message, the server and the client see."""
+
+    def decode(self, payload: bytes) -> bytes:
+        """The same."""
+        return payload
+
+    def encode(self, message: bytes) -> bytes:
+        """The same."""
+        return message
+
+
+@dataclass(frozen=True, slots=True)
+class Json:
+    """Protobuf's JSON mapping of one method's messages; fields that are not known are ignored."""
+
+    request: Descriptor
+    response: Descriptor
+
+    def decode(self, payload: bytes) -> bytes:
+        """JSON to binary."""
+        message = GetMessageClass(self.request)()
+        try:
+            Parse(payload, message, ignore_unknown_fields=True, descriptor_pool=_pool())
+            return message.SerializeToString()
+        except (ParseError, ValueError, RecursionError) as error:
+            text = f"the message is no JSON for {self.request.full_name}: {str(error)[:200]}"
+            raise GRPCError(Status.INVALID_ARGUMENT, text) from None
+
+    def encode(self, message: bytes) -> bytes:
+        """Binary to JSON: compact, and text as it is."""
+        try:
+            found = GetMessageClass(self.response).FromString(message)
+            return msgspec.json.encode(MessageToDict(found, descriptor_pool=_pool()))
+        except (DecodeError, TypeError, ValueError) as error:
+            raise GRPCError(Status.INTERNAL, f"the server's message is no {self.response.full_name}") from error
+
+
+PROTO: Final = Proto()
+
+
+def codec_for(name: str, path: str) -> Codec:
+    """The codec of this name, ``proto`` or ``json``, for the method of this path.
+
+    Raises:
+        GRPCError: UNIMPLEMENTED: JSON, of a method whose messages are not known.
+    """
+    if name == "proto":
+        return PROTO
+    method = method_at(path)
+    if method is None:
+        raise GRPCError(
+            Status.UNIMPLEMENTED, f"{path[:200]}: there is no such method, or none whose JSON is known here"
+        )
+    return Json(method.input_type, method.output_type)
+
+
+def method_at(path: str) -> MethodDescriptor | None:
+    """What is known of the method ``/package.Service/Method``; None for nothing."""
+    service, _, name = path.removeprefix("/").partition("/")
+    try:
+        method: MethodDescriptor = _pool().FindServiceByName(service).FindMethodByName(name)
+    except KeyError:
+        return None
+    return method
+
+
+def is_unary(method: MethodDescriptor) -> bool:
+    """Whether one message is answered by one."""
+    return not (method.client_streaming or method.server_streaming)
+
+
+def has_no_side_effects(method: MethodDescriptor) -> bool:
+    """Whether it says of itself that calling it changes nothing, so that GET may call it."""
+    level: int = method.GetOptions().idempotency_level
+    return level == MethodOptions.NO_SIDE_EFFECTS
+
+
+@cache
+def _pool() -> DescriptorPool:
+    """Our own descriptors, in a pool of their own: the process may have others of the same names."""
+    pool = DescriptorPool()
+    for file in FileDescriptorSet.FromString(files("echo.pb").joinpath("descriptors.binpb").read_bytes()).file:
+        pool.Add(file)
+    return pool

@@ -1,0 +1,18 @@
+"""gRPC itself, sent to the gateway's HTTP port by mistake: the client is told so in its own form."""
+
+from echo.gateway.rpc_over_http.exchange import Exchange
+from echo.gateway.rpc_over_http.grpc_web import trailers_of
+from echo.gateway.rpc_over_http.outcome import Outcome
+from echo.rpc import Status
+from echo.settings import Settings
+
+
+async def refuse_grpc(exchange: Exchange, settings: Settings) -> None:
+    """Answer a call of gRPC's. UNIMPLEMENTED, not UNAVAILABLE, which clients would try again."""
+    text = (
+        "this is the gateway's HTTP port, which takes gRPC-Web, Connect and WebSockets; "
+        f"gRPC is served on port {settings.grpc_server_port}"
+    )
+    await exchange.answer_with_trailers(
+        [(b"content-type", b"application/grpc")], trailers_of(Outcome(Status.UNIMPLEMENTED, text))
+    )
