@@ -187,7 +187,7 @@ class Settings(BaseModel):
     http_cert: File | None = _setting(None, _G, "the gateway's certificate chain (PEM); turns TLS on: https and wss")
     http_key: File | None = _setting(None, _G, "private key of the gateway's certificate (PEM)")
     http_allowed_origins: Origins = _setting(
-        (), _G, "origins, comma-separated, whose pages may open WebSockets; * for any"
+        (), _G, "origins, comma-separated, whose pages may open WebSockets and make calls; * for any"
     )
     shutdown_grace: Seconds = _setting(10.0, _B, "how long running calls may go on after SIGTERM")
     log_level: LogLevel = _setting("info", _B, f"least serious event to log: {', '.join(values.LOG_LEVELS)}")

@@ -3,7 +3,6 @@
 By POST; or by GET, with the message in the query, for methods without side effects.
 """
 
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -19,9 +18,12 @@ from echo.gateway.rpc_over_http.outcome import GOING_AWAY, TOO_LATE, Outcome, Pa
 from echo.gateway.runtime import Runtime
 from echo.gateway.status import HTTP_STATUS
 from echo.rpc import Cardinality, GRPCError, Status
-from echo.wire import IDENTITY, compress, decompress
+from echo.wire import IDENTITY, compress, decode_bin, decompress
 
 JSON: Final = b"application/json"
+
+_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+"""From the alphabet of base64 for URLs (RFC 4648 §5) to the usual one."""
 
 _ACCEPT_ENCODING: Final = (b"accept-encoding", ACCEPTED.encode())
 
@@ -95,7 +97,7 @@ def _message(query: Mapping[str, str]) -> bytes:
     if query.get("base64", "0") != "1":
         return message
     try:
-        return urlsafe_b64decode(message + b"=" * (-len(message) % 4))
+        return decode_bin(message.translate(_STANDARD))
     except ValueError:
         raise GRPCError(Status.INVALID_ARGUMENT, "message is not base64") from None
 
