@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.gateway import RunningGateway, http_get, running_gateway
+from tests.support.gateway import RunningGateway, gateway_to, http_get, running_gateway
 from tests.support.recording import Recorder
 from tests.support.rpc_over_http import (
     CONNECT_STREAM,
@@ -69,7 +69,8 @@ async def test_options_that_are_no_preflight_of_a_call_are_the_routes() -> None:
 @EACH_VERSION
 @pytest.mark.parametrize("form", [WEB, CONNECT_STREAM, "application/proto", "application/json"])
 async def test_a_page_of_another_origin_is_refused_before_the_call(form: str, version: Version) -> None:
-    async with running_gateway(HTTP_ALLOWED_ORIGINS="https://other.test") as gateway, version(gateway.port) as request:
+    # Port 1 has no server: a call would end as unavailable.
+    async with gateway_to(1, HTTP_ALLOWED_ORIGINS="https://other.test") as gateway, version(gateway.port) as request:
         response = await call(request, GET_REPLY, form, HI, {"origin": PAGE})
         assert response.status == 403
         assert response.json["code"] == "permission_denied"
