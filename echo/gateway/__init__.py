@@ -5,7 +5,8 @@ the caller's own nursery and drains in good order; `create_app` is for whoever w
 
 Where to look: `routes` what a request asks for, `relay` how a WebSocket and a call are tied together, `messages`,
 `metadata`, `origin` and `status` what goes over from the one side to the other, `websocket` the socket as the relay
-sees it, `drain` the end in good order, `connection` and `frames` what is mended of Hypercorn.
+sees it, `drain` the end in good order, `rpc_over_http` gRPC-Web and Connect, `hypercorn_compat` what is mended of
+Hypercorn.
 """
 
 from echo.gateway.application import create_app

@@ -1,23 +1,26 @@
-"""@connectrpc/connect-web in Chromium calls the gateway, from the gateway's own pages and from others."""
+"""@connectrpc/connect-web, and grpc-web, in Chromium call the gateway, from the gateway's own pages and from others."""
 
+import base64
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import pytest
 
+from echo.pb.com.gopay.echo.streaming import StreamResponse
 from echo.rpc import Status
 from echo.services import echo_services
 from tests.support.browser import Browser, needs_browser, running_browser
-from tests.support.connect import call_in_page, needs_connect
+from tests.support.connect import call_by_grpc_web, call_in_page, needs_connect
 from tests.support.foreign import METADATA, SERVER_STREAM, STATUS_TEXT, UNARY
 from tests.support.gateway import RunningGateway, gateway_to, running_gateway
 from tests.support.leaks import settles
 from tests.support.recording import PATHS, STATUS, STATUS_MESSAGE, Recorder
-from tests.support.rpc_over_http import GET_REPLY
+from tests.support.rpc_over_http import GET_REPLY, message
 from tests.support.serving import LOOPBACK
 
-pytestmark = [needs_browser, needs_connect]
+pytestmark = [needs_browser, needs_connect, pytest.mark.slow]
 
 EACH_PROTOCOL = pytest.mark.parametrize("protocol", ["connect", "grpc-web"])
 
@@ -81,3 +84,23 @@ async def test_a_page_of_an_origin_that_is_not_allowed_can_t_call(protocol: str)
         assert outcome.code == Status.UNKNOWN.value
         assert any("403" in line or "CORS" in line for line in await browser.said())
         await settles(lambda: gateway.server.calls, 0, "calls of the server")
+
+
+@pytest.mark.parametrize("format_", ["text", "binary"])
+async def test_grpc_web_calls_in_both_of_its_formats(format_: str) -> None:
+    async with gateway_to(1) as other, page_of(other) as browser:
+        allowed = f"http://{LOOPBACK}:{other.port}"
+        async with running_gateway([Recorder()], HTTP_ALLOWED_ORIGINS=allowed) as gateway:
+            for stream in (False, True) if format_ == "text" else (False,):
+                path = PATHS[SERVER_STREAM if stream else UNARY]
+                call = partial(
+                    call_by_grpc_web, browser, gateway.port, path, message("é"), format=format_, stream=stream
+                )
+                outcome = await call([("initial-text", "a"), ("trailing-text", "b")])
+                assert (outcome.code, outcome.message) == (0, "")
+                replies = [StreamResponse.FromString(base64.b64decode(reply)) for reply in outcome.replies]
+                assert [reply.response for reply in replies] == (3 if stream else 1) * ["é"]
+                assert ("initial-text", "a") in outcome.initial
+                assert ("trailing-text", "b") in outcome.trailing
+                outcome = await call([(STATUS, "9"), (STATUS_MESSAGE, b"no 100%")])
+                assert (outcome.code, outcome.message) == (9, "no 100%")

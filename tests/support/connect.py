@@ -1,4 +1,4 @@
-"""@connectrpc's clients, in Node.js and in a browser, and ``buf curl``: what they are given and what they say.
+"""@connectrpc's clients, in Node.js and in a browser, Google's grpc-web, and ``buf curl``: how they are run.
 
 Their scripts lie in ``tests/interop/node``; they know the echo services, health, and `tests.support.recording`'s.
 """
@@ -24,13 +24,13 @@ from tests.support.recording import PATHS
 from tests.support.serving import LOOPBACK
 
 _MODULES: Final = SCRIPTS / "node_modules"
-_PACKAGES: Final = ("@connectrpc/connect-node", "@connectrpc/connect-web", "@bufbuild/protobuf", "esbuild")
+_PACKAGES: Final = ("@connectrpc/connect-node", "@connectrpc/connect-web", "@bufbuild/protobuf", "esbuild", "grpc-web")
 
 BUF: Final = _MODULES / ".bin" / "buf"
 
 needs_connect: Final = pytest.mark.third_party(
     lambda: NODE is not None and all((_MODULES / package).exists() for package in _PACKAGES),
-    reason="Node.js, or @connectrpc's clients (`just tools`), are not installed",
+    reason="Node.js, or @connectrpc's clients or grpc-web (`just tools`), are not installed",
 )
 needs_buf: Final = pytest.mark.third_party(
     lambda: NODE is not None and BUF.exists(), reason="Node.js, or buf (`just tools`), is not installed"
@@ -96,18 +96,33 @@ async def call_in_page(
     **order: object,
 ) -> Outcome:
     """Call a method by @connectrpc/connect-web from the page that is open. Arguments as in ``connect_web.mjs``."""
-    await browser.evaluate(f"{bundle()}; null")
+    await browser.evaluate(f"{bundle('connect_web.mjs')}; null")
     url = f"http://{LOOPBACK}:{port}"
     given = {"url": url, "path": path, "messages": list(messages), "metadata": _encoded(metadata), **order}
     descriptors = base64.b64encode(descriptor_set()).decode()
     return _outcome(await browser.evaluate(f"connectCall({json.dumps(descriptors)}, {json.dumps(given)})"))
 
 
+async def call_by_grpc_web(
+    browser: Browser,
+    port: int,
+    path: str,
+    message: bytes,
+    metadata: Iterable[tuple[str, str | bytes]] = (),
+    **order: object,
+) -> Outcome:
+    """Call a method by Google's grpc-web from the page that is open. Arguments as in ``grpc_web.mjs``."""
+    await browser.evaluate(f"{bundle('grpc_web.mjs')}; null")
+    url, messages = f"http://{LOOPBACK}:{port}", [base64.b64encode(message).decode()]
+    given = {"url": url, "path": path, "messages": messages, "metadata": _encoded(metadata), **order}
+    return _outcome(await browser.evaluate(f"grpcWebCall({json.dumps(given)})"))
+
+
 @cache
-def bundle() -> str:
-    """``connect_web.mjs`` and all that it needs, as one script for a page."""
+def bundle(script: str) -> str:
+    """A script and all that it needs, as one for a page."""
     esbuild = _MODULES / ".bin" / "esbuild"
-    arguments = [str(esbuild), str(SCRIPTS / "connect_web.mjs"), "--bundle", "--format=iife", "--log-level=error"]
+    arguments = [str(esbuild), str(SCRIPTS / script), "--bundle", "--format=iife", "--log-level=error"]
     return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60).stdout
 
 

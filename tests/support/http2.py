@@ -25,22 +25,23 @@ class HTTP2:
 
     Attributes:
         scheme: ``http`` or ``https``.
+        connection: h2's own, for what has no method here.
     """
 
     def __init__(self, stream: trio.abc.Stream, scheme: str = "http") -> None:
         self.scheme = scheme
         self._stream = stream
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
-        self._connection = h2.connection.H2Connection(config)
-        self._connection.initiate_connection()
+        self.connection = h2.connection.H2Connection(config)
+        self.connection.initiate_connection()
         self.heads: dict[int, dict[str, str]] = {}
         self.data: dict[int, bytearray] = {}
         self.over: set[int] = set()
 
     async def request(self, headers: Headers, *, end: bool = True) -> int:
         """Send a request's head; gives its stream."""
-        stream_id = self._connection.get_next_available_stream_id()
-        self._connection.send_headers(stream_id, headers, end_stream=end)
+        stream_id = self.connection.get_next_available_stream_id()
+        self.connection.send_headers(stream_id, headers, end_stream=end)
         self.data[stream_id] = bytearray()
         await self.flush()
         return stream_id
@@ -50,9 +51,9 @@ class HTTP2:
         at = 0
         while at < len(data):
             try:
-                size = min(16_384, self._connection.local_flow_control_window(stream_id), len(data) - at)
+                size = min(16_384, self.connection.local_flow_control_window(stream_id), len(data) - at)
                 if size:
-                    self._connection.send_data(stream_id, data[at : at + size])
+                    self.connection.send_data(stream_id, data[at : at + size])
             except h2.exceptions.StreamClosedError:
                 raise trio.BrokenResourceError from None
             at += size
@@ -64,11 +65,11 @@ class HTTP2:
 
     async def end(self, stream_id: int) -> None:
         """End our side of the stream."""
-        self._connection.end_stream(stream_id)
+        self.connection.end_stream(stream_id)
         await self.flush()
 
     async def reset(self, stream_id: int) -> None:
-        self._connection.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
+        self.connection.reset_stream(stream_id, h2.errors.ErrorCodes.CANCEL)
         await self.flush()
 
     async def get(self, path: str, headers: Headers | None = None) -> tuple[int, bytes]:
@@ -83,22 +84,22 @@ class HTTP2:
         data = await self._stream.receive_some(65_536)
         if not data:
             raise EOFError
-        for event in self._connection.receive_data(data):
+        for event in self.connection.receive_data(data):
             if isinstance(event, h2.events.ResponseReceived):
                 self.heads[event.stream_id] = {str(name): str(value) for name, value in event.headers}
             elif isinstance(event, h2.events.DataReceived):
                 self.data[event.stream_id] += event.data
-                self._connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+                self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
             elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):
                 self.over.add(event.stream_id)
         await self.flush()
 
     def starve(self) -> None:
         """From now on, whatever streams are opened have no window: the server can send no data on them."""
-        self._connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
+        self.connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
 
     async def flush(self) -> None:
-        await self._stream.send_all(self._connection.data_to_send())
+        await self._stream.send_all(self.connection.data_to_send())
 
 
 class WebSocketOverHTTP2:
