@@ -124,7 +124,7 @@ async def tell(exchange: Exchange, question: Question | None, answer: Answer) ->
     if encoding != IDENTITY:
         headers.append((b"content-encoding", encoding.encode()))
     if question.message is not None:
-        headers.append((b"vary", b"accept-encoding"))
+        headers.append((b"vary", b"accept-encoding, origin"))  # What caches must know of a GET.
     content_type = (b"content-type", f"application/{question.codec}".encode())
     await exchange.answer(200, [content_type, *headers], compress(encoding, answer.message))
 

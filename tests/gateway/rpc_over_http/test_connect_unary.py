@@ -176,7 +176,7 @@ async def test_a_method_without_side_effects_by_get(query: str) -> None:
         json = "json" in query
         assert answer.body == (b'{"success":true,"response":"from server:hi"}' if json else REPLY)
         assert answer.headers["content-type"] == (JSON if json else PROTO)
-        assert answer.headers["vary"] == "accept-encoding"
+        assert answer.headers["vary"] == "accept-encoding, origin"
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo.gateway.rpc_over_http.codec import codec_for
+from echo.gateway.rpc_over_http.codec import codec_for, method_at
 from echo.gateway.rpc_over_http.connect_unary import parameters
 from echo.gateway.rpc_over_http.framing import Base64Decoder
 from echo.gateway.rpc_over_http.grpc_web import GrpcWeb
@@ -108,3 +108,9 @@ def test_what_is_no_int64_is_refused(number: object) -> None:
 @given(st.text(max_size=50))
 def test_any_query_has_parameters(query: str) -> None:
     parameters(query)
+
+
+@given(st.text(st.characters(codec="latin-1"), max_size=20), st.text(st.characters(codec="latin-1"), max_size=20))
+def test_any_path_names_a_method_or_none(service: str, name: str) -> None:
+    assert method_at(f"/{service}/{name}") is None
+    assert method_at(BIDIRECTIONAL) is not None
