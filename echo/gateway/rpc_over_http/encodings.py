@@ -1,6 +1,7 @@
 """Compression as a request announces it: how its messages are compressed, and how ours may be.
 
-Whoever compresses is answered in kind, if it takes that; nobody else is: it costs the gateway more than the network.
+A client that compresses is answered in kind if it accepts that. Others are not: compressing costs the gateway more than
+it saves the network.
 """
 
 from typing import Final

@@ -16,8 +16,7 @@ from echo.gateway.metadata import REQUEST_ID, request_id_of
 
 HTTPHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
-LINGER: Final = 1.0  # Seconds for which the rest of a request is taken that nobody wants, so that the answer arrives.
-
+LINGER: Final = 1.0  # Seconds for which the unwanted rest of a request is read, so that the answer arrives.
 
 _NEVER_HIDDEN: Final = frozenset({b"content-type", b"content-length", b"vary"})
 
@@ -116,10 +115,10 @@ class Exchange:
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
-        """Send the last piece of the body and end the response; does nothing if the client leaves meanwhile.
+        """Send the last piece of the body and end the response, unless the client leaves meanwhile.
 
-        Over HTTP/1.1 the connection is closed if the request has not ended. So a little time is given to it, lest what
-        lies unread resets the connection and takes the response along (RFC 9112 §9.6).
+        Over HTTP/1.1 the connection is closed if the request has not ended by then. It is given a little time, because
+        closing a socket with unread data resets it, and the client might never see the response (RFC 9112 §9.6).
         """
         async with self._dropping() as over:
             if data:
@@ -135,7 +134,7 @@ class Exchange:
         await self.end(body)
 
     async def answer_with_trailers(self, headers: HTTPHeaders, trailers: HTTPHeaders) -> None:
-        """Send a response without a body; over HTTP/1.1, where trailers get lost, they stand among the headers."""
+        """Send a response without a body. Over HTTP/1.1 the trailers go among the headers: few clients read others."""
         if self._one_at_a_time:
             await self.answer(200, [*headers, *trailers])
             return
@@ -146,10 +145,10 @@ class Exchange:
 
     @asynccontextmanager
     async def _dropping(self) -> AsyncIterator[trio.Event]:
-        """Drop what still comes of the request while the block ends the response; gives an event for the request's end.
+        """Drop the rest of the request while the block ends the response; gives an event for the request's end.
 
-        Else the server might wait to hand it on, and never come to what is sent. A client that leaves meanwhile does
-        not hold up the block for long.
+        If nobody received it, the server would wait to hand it on, and the block for the server. A client that leaves
+        meanwhile does not hold up the block for long.
         """
         over = trio.Event()
 
@@ -159,7 +158,7 @@ class Exchange:
                     pass
                 over.set()
                 await self.gone()
-            # The response's end looks like a client that leaves, too; and is not to be cut short.
+            # The end of the response looks the same as a client that leaves, and must not be cut short.
             await trio.sleep(LINGER)
             nursery.cancel_scope.cancel()
 

@@ -1,8 +1,8 @@
 """HTTP headers <-> metadata, the way gRPC-Web and Connect have it: a header is metadata of the same name, and back.
 
-Not every header, though. Those that speak of the connection, of HTTP, of the browser or of its page stay here, and so
-do those that proxies add about the client, and those that these protocols and gRPC keep for themselves. Cookies do too:
-a browser adds them unasked, and they are for the gateway's site, not for the server behind it.
+Not every header is: those about the connection, HTTP, the browser or its page are not, nor are those that proxies add
+about the client, or that gRPC and these protocols reserve. Neither are cookies: a browser sends them unasked, and they
+are for the gateway's site, not for the server behind it.
 """
 
 import re
@@ -14,21 +14,29 @@ from echo.gateway.rpc_over_http.exchange import HTTPHeaders
 from echo.gateway.rpc_over_http.outcome import Pairs
 from echo.wire import decode_bin, encode_bin
 
-_KEPT: Final = frozenset(
+_OF_REQUESTS: Final = frozenset(
     {
-        # Of the connection (RFC 9110 §7.6.1), and of what a body is.
-        *("connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings", "host"),
-        *("expect", "range", "date", "age", "expires", "etag", "last-modified", "location", "allow", "server", "vary"),
+        # Of the connection and of HTTP (RFC 9110 §7.6.1, §10.1).
+        *("host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"),
+        *("expect", "range", "max-forwards", "cache-control", "pragma", "date", "priority", "early-data"),
         # Of the client and the page it shows.
-        *("user-agent", "x-user-agent", "x-grpc-web", "origin", "referer", "cookie", "set-cookie", "dnt", "priority"),
-        *("cache-control", "pragma", "upgrade-insecure-requests", "early-data", "save-data", "purpose"),
-        # Of the way here; the gateway appends to x-forwarded-for, and names the request.
-        *("forwarded", "via", "max-forwards", "x-real-ip", "x-request-id"),
+        *("user-agent", "x-user-agent", "x-grpc-web", "origin", "referer", "cookie", "dnt", "save-data"),
+        *("upgrade-insecure-requests",),
+        # Of the way here. The gateway appends to x-forwarded-for, and names the request.
+        *("forwarded", "via", "x-real-ip", "x-request-id"),
         # What `call_context` passes on.
         *("authorization", "traceparent", "tracestate", "baggage", "b3"),
     }
 )
-_KEPT_PREFIXES: Final = (
+_OF_RESPONSES: Final = frozenset(
+    {
+        *("connection", "keep-alive", "trailer", "transfer-encoding", "upgrade", "date", "server", "via", "alt-svc"),
+        *("age", "cache-control", "pragma", "expires", "etag", "last-modified", "vary", "allow", "location", "refresh"),
+        *("retry-after", "set-cookie", "www-authenticate", "clear-site-data", "strict-transport-security"),
+        *("x-request-id",),
+    }
+)
+_PREFIXES: Final = (
     *("accept", "access-control-", "connect-", "content-", "grpc-", "if-", "proxy-", "sec-", "trailer-"),
     *("x-b3-", "x-envoy-", "x-forwarded-"),
 )
@@ -53,7 +61,7 @@ def context_of(headers: Headers, request_id: str, client: str | None) -> CallCon
     metadata = list(context.metadata)
     for octets, value in headers:
         name = octets.decode("latin-1").lower()
-        if name not in hops and _is_metadata(name):
+        if name not in hops and name not in _OF_REQUESTS and _may_be_metadata(name):
             metadata += _parsed(name, value.decode("latin-1").strip())
     check_size(metadata)
     return CallContext(metadata, context.timeout)
@@ -64,7 +72,8 @@ def pairs_of(metadata: Mapping[str, str | bytes] | None) -> Pairs:
     return [
         (name, text)
         for name, value in (metadata.items() if metadata else ())
-        if _is_metadata(name)
+        if name not in _OF_RESPONSES
+        and _may_be_metadata(name)
         and _TEXT.fullmatch(text := encode_bin(value).decode() if isinstance(value, bytes) else value.strip())
     ]
 
@@ -74,8 +83,8 @@ def encoded(pairs: Iterable[tuple[str, str]], prefix: str = "") -> HTTPHeaders:
     return [((prefix + name).encode("ascii"), value.encode("ascii")) for name, value in pairs]
 
 
-def _is_metadata(name: str) -> bool:
-    return name not in _KEPT and not name.startswith(_KEPT_PREFIXES) and _NAME.fullmatch(name) is not None
+def _may_be_metadata(name: str) -> bool:
+    return not name.startswith(_PREFIXES) and _NAME.fullmatch(name) is not None
 
 
 def _parsed(name: str, text: str) -> MetadataList:

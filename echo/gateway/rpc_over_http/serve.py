@@ -37,6 +37,8 @@ _CALLABLE: Final = re.compile(r"/[!-.0->@-~]+/[!-.0->@-~]+", re.ASCII)
 
 _TIMEOUT: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 
+_PREFLIGHT: Final = frozenset({b"origin", b"access-control-request-method"})
+
 GRPC_WEB: Final = {
     "application/grpc-web": "application/grpc-web+proto",
     "application/grpc-web+proto": "application/grpc-web+proto",
@@ -52,7 +54,7 @@ CONNECT_UNARY: Final = ("application/proto", "application/json")
 
 def speaks_rpc(scope: HTTPScope) -> bool:
     """Whether a request is for `serve_rpc`: a call, a browser asking for leave to make one, or gRPC gone astray."""
-    method, names = scope["method"], {name for name, _ in scope["headers"]}
+    method = scope["method"]
     if method == "POST":
         kind = _media_type(scope)
         if kind != "application/json":
@@ -60,7 +62,7 @@ def speaks_rpc(scope: HTTPScope) -> bool:
     elif method == "GET":
         if connect_unary.parameters(scope["query_string"].decode("latin-1")).get("connect") != "v1":
             return False
-    elif method != "OPTIONS" or not {b"origin", b"access-control-request-method"} <= names:
+    elif method != "OPTIONS" or not _PREFLIGHT.issubset(name for name, _ in scope["headers"]):
         return False
     return _METHOD.fullmatch(path_of(scope)) is not None
 

@@ -2,9 +2,9 @@
 
     request --(upload)--> call --(download)--> response
 
-Two tasks, one nursery; whichever decides first how it ends, ends both. The *upload* decides if what comes is no
-message, or if the client leaves; the *download* if the call ends. Each waits when the other side does: no more than a
-message and a piece of the body is held on the way.
+Two tasks, one nursery; whichever first knows how the call ends, ends both. That is the *upload* if the client sends
+something that is no message, or leaves; and the *download* if the call ends. Each waits while the side it sends to
+takes nothing, so that no more than a message and a piece of the body is held on the way.
 """
 
 from collections.abc import Awaitable, Callable
@@ -35,13 +35,13 @@ class Form(Protocol):
     response_encoding: str
 
     def unwrap(self, piece: bytes) -> bytes:
-        """Take off what lies around the frames in a piece of the request's body. Raises GRPCError."""
+        """The frames in a piece of the request's body. Raises GRPCError."""
 
     def close(self) -> None:
         """The request's body has ended. Raises GRPCError."""
 
     def wrap(self, frames: bytes) -> bytes:
-        """Put around frames what shall lie around them in the response's body."""
+        """A piece of the response's body, with these frames."""
 
     def head(self, initial: Pairs) -> HTTPHeaders:
         """The headers of a response that has messages."""
@@ -56,7 +56,7 @@ class Form(Protocol):
 async def serve_stream(runtime: Runtime, exchange: Exchange, form: Form, call: Call) -> None:
     """Make the call and answer the request."""
     outcome: Outcome | None = GOING_AWAY  # Unless there is another: the call was cut off.
-    # A call that is left undecided may have failed meanwhile; what decided matters.
+    # A call that is left before its end may have failed meanwhile. Why it was left counts.
     with runtime.drain.work(), suppress(GRPCError):
         async with call.open(runtime, Cardinality.STREAM_STREAM) as stream:
             decoder = MessageDecoder(runtime.settings.grpc_max_message_size, form.request_encoding)
@@ -113,7 +113,7 @@ class _Relay:
         except GRPCError as error:
             return outcome_of(error)
         except StreamTerminatedError:
-            pass  # The call takes no more. How it ended, the download is to say.
+            pass  # The call takes no more. The download will say how it ended.
         else:
             with suppress(GRPCError, StreamTerminatedError):  # Likewise.
                 await self._stream.end()

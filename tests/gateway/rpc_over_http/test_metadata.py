@@ -43,10 +43,11 @@ NOT_METADATA = {
 
 
 def test_a_client_s_own_headers_are_metadata_and_the_others_are_not() -> None:
-    own = [("x-own", "a, b"), ("x-own", "c"), ("tenant.id_1", " d "), ("o-bin", "AP8=, AQ")]
+    own = [("location", "Ulm"), ("x-own", "a, b"), ("x-own", "c"), ("tenant.id_1", " d "), ("o-bin", "AP8=, AQ")]
     context = context_of(encoded(*NOT_METADATA.items(), *own), "id", None)
     assert context.metadata == [
         ("x-request-id", "id"),
+        ("location", "Ulm"),
         ("x-own", "a, b"),
         ("x-own", "c"),
         ("tenant.id_1", "d"),
