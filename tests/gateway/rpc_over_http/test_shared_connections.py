@@ -64,9 +64,6 @@ async def test_calls_that_are_reset_beside_calls_that_are_not() -> None:
         assert (await streamed(first, GET_REPLY, WEB, [HI])).messages == [REPLY]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Hypercorn's reader hands on DATA only as the application takes it, for all streams at once"
-)
 async def test_a_server_that_does_not_read_one_stream_holds_up_no_other(clock: QuietClock) -> None:
     async with running_gateway([Deaf(), EchoService()]) as gateway, http2(gateway.port) as stuck:
         await stuck.begin("POST", BIDIRECTIONAL, [("content-type", CONNECT_STREAM)])
@@ -77,9 +74,6 @@ async def test_a_server_that_does_not_read_one_stream_holds_up_no_other(clock: Q
             assert (await streamed(OverHTTP2(stuck.http2), GET_REPLY, WEB, [HI])).messages == [REPLY]
 
 
-@pytest.mark.xfail(
-    strict=True, reason="Outlet.send can be cancelled while it waits for its lock: frames that HPACK knows of are lost"
-)
 async def test_a_call_that_is_reset_while_its_head_waits_to_be_sent_loses_no_frame(clock: QuietClock) -> None:
     service = Patient()
     async with running_gateway([service, Recorder()]) as gateway, http2(gateway.port) as slow:
