@@ -24,11 +24,8 @@ def is_allowed(headers: Iterable[tuple[bytes, bytes]], scheme: str, allowed: Col
         scheme: Of the connection, as ASGI has it: ``ws`` or ``wss``.
         allowed: Further origins in their normal form (lower case, no default port); ``*`` allows any.
     """
-    found: dict[bytes, list[str]] = {b"origin": [], b"host": [], b"x-forwarded-proto": []}
-    for name, value in headers:
-        if name in found:
-            found[name].append(value.decode("latin-1").strip())
-    origins, hosts, protocols = found.values()
+    headers = list(headers)
+    origins = _values(headers, b"origin")
     if not origins or ANY in allowed:
         return True
     if len(origins) > 1:
@@ -36,12 +33,26 @@ def is_allowed(headers: Iterable[tuple[bytes, bytes]], scheme: str, allowed: Col
     if origins[0] in allowed:  # Also "null", which is no URL.
         return True
     origin = normal_form(origins[0])
-    if origin is None:
-        return False
+    return origin is not None and (origin in allowed or origin == own_origin(headers, scheme))
+
+
+def own_origin(headers: Iterable[tuple[bytes, bytes]], scheme: str) -> str | None:
+    """The gateway's own origin as the client of this request sees it, in normal form; None if that can't be told.
+
+    Args:
+        headers: Of the request, names in lower case.
+        scheme: Of the connection, as ASGI has it.
+    """
+    headers = list(headers)
+    hosts = _values(headers, b"host")
+    protocols = _values(headers, b"x-forwarded-proto")
     if protocols:
         scheme = protocols[0].split(",")[0].strip().lower()  # The first proxy is the one that the client talks to.
-    own = normal_form(f"{_HTTP_SCHEME.get(scheme, '')}://{hosts[0]}") if hosts else None
-    return origin in allowed or origin == own
+    return normal_form(f"{_HTTP_SCHEME.get(scheme, '')}://{hosts[0]}") if hosts else None
+
+
+def _values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
+    return [value.decode("latin-1").strip() for name, value in headers if name == wanted]
 
 
 def normal_form(origin: str) -> str | None:

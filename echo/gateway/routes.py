@@ -6,6 +6,7 @@ A WebSocket is handled here up to the upgrade and from the close on; in between 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import cast
 from urllib.parse import unquote_to_bytes, urlsplit
 from uuid import uuid4
 
@@ -15,6 +16,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import BaseConverter, WebsocketMismatch
 
+from echo.gateway.arrival import describe_arrival
 from echo.gateway.metadata import REQUEST_ID, BadHeaderError, CallContext, call_context, request_id_of, response_headers
 from echo.gateway.origin import is_allowed
 from echo.gateway.relay import BIDIRECTIONAL, CLIENT_STREAM, SERVER_STREAM, Call, Kind, relay
@@ -56,7 +58,7 @@ def add_routes(app: QuartTrio, runtime: Runtime) -> None:
     app.before_websocket(_name_websocket)
     app.after_request(partial(_finish, runtime))
     app.after_websocket(_finish_rejection)  # type: ignore[type-var]  # Quart passes None after an upgrade.
-    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(HTTPException, partial(_http_error, runtime))
     app.register_error_handler(BadHeaderError, _bad_header)
 
 
@@ -193,10 +195,11 @@ async def _finish_rejection(response: Response | None) -> Response | None:
     return response
 
 
-async def _http_error(error: HTTPException) -> Response:
+async def _http_error(runtime: Runtime, error: HTTPException) -> Response:
     """Errors of Quart's own: no such route, no such method, our own faults."""
     if isinstance(error, WebsocketMismatch) and has_request_context():
-        response = _error(Status.FAILED_PRECONDITION, "this route takes WebSockets", 426)
+        arrival = describe_arrival(cast("HTTPScope", request.scope), runtime.settings.http_allowed_origins)
+        response = Response(arrival, 426, content_type="application/json")
         response.headers["upgrade"] = "websocket"
         return response
     http_status = error.code or 500
