@@ -3,8 +3,13 @@
 The page is a handful of static files in ``console_page``, read when the application is made and served from a fixed
 table: nothing in a request is ever used as a path. It takes nothing from elsewhere and runs nothing inline, which its
 Content-Security-Policy (CSP Level 3) has the browser enforce. What the page does is told in its ``main.js``.
+
+Its links are relative, so that it also works below a path that a proxy takes off. Where the proxy names that path in
+``X-Forwarded-Prefix`` the links hold it, and need no slash at the end of the page's own address.
 """
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from hashlib import sha256
@@ -22,14 +27,19 @@ FILES: Final[dict[str, tuple[str, str]]] = {
     "/console/console.css": ("console.css", CSS),
     "/console/burst.js": ("burst.js", SCRIPT),
     "/console/close.js": ("close.js", SCRIPT),
+    "/console/figures.js": ("figures.js", SCRIPT),
     "/console/format.js": ("format.js", SCRIPT),
     "/console/http.js": ("http.js", SCRIPT),
     "/console/log.js": ("log.js", SCRIPT),
     "/console/main.js": ("main.js", SCRIPT),
     "/console/measures.js": ("measures.js", SCRIPT),
+    "/console/page.js": ("page.js", SCRIPT),
     "/console/plot.js": ("plot.js", SCRIPT),
+    "/console/reach.js": ("reach.js", SCRIPT),
+    "/console/routes.js": ("routes.js", SCRIPT),
     "/console/session.js": ("session.js", SCRIPT),
     "/console/settings.js": ("settings.js", SCRIPT),
+    "/console/unary.js": ("unary.js", SCRIPT),
 }
 """Where each file of the page is found: the URL's path, the name in ``console_page``, the content type."""
 
@@ -47,6 +57,16 @@ HEADERS: Final = {
 }
 
 
+LINK: Final = b'="console/'
+"""How the links of the page to its files begin."""
+
+PREFIX: Final = "x-forwarded-prefix"
+
+# Whole segments of unreserved and percent-encoded characters (RFC 3986 §3.3), none of them dots alone: nothing in it
+# means anything to HTML, and it can name no other host.
+_PATH: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[\w.~-]|%[0-9A-Fa-f]{2})+)*", re.ASCII)
+
+
 @dataclass(frozen=True, slots=True)
 class _File:
     """A file of the page.
@@ -61,6 +81,14 @@ class _File:
     content_type: str
     etag: str
 
+    @classmethod
+    def of(cls, content: bytes, content_type: str) -> "_File":
+        return cls(content, content_type, sha256(content).hexdigest()[:32])
+
+    def below(self, prefix: str) -> "_File":
+        """The page as it is below this path: its links lead there wherever it is shown."""
+        return _File.of(self.content.replace(LINK, f'="{prefix}/console/'.encode()), self.content_type)
+
 
 def add_console(app: Quart) -> None:
     """Give the application the page.
@@ -71,12 +99,25 @@ def add_console(app: Quart) -> None:
     folder = files("echo.gateway") / "console_page"
     for path, (name, content_type) in FILES.items():
         content = (folder / name).read_bytes()
-        file = _File(content, content_type, sha256(content).hexdigest()[:32])
+        file = _File.of(content, content_type)
         app.add_url_rule(path, f"console {name}", partial(_serve, file))
+
+
+def prefix_of(values: Iterable[str]) -> str:
+    """The path that proxies in front have taken off, from ``X-Forwarded-Prefix``; empty if they name none, or no path.
+
+    Args:
+        values: Of the header. Each proxy adds what it took off, the outermost first.
+    """
+    parts = [part.strip().rstrip("/") for value in values for part in value.split(",")]
+    return "".join(parts) if all(map(_PATH.fullmatch, parts)) else ""
 
 
 async def _serve(file: _File) -> Response:
     """The file, or 304 if the browser has it already (RFC 9110 §13.1.2)."""
+    has_links = LINK in file.content
+    if has_links and (prefix := prefix_of(request.headers.getlist(PREFIX))):
+        file = file.below(prefix)
     if request.if_none_match.contains_weak(file.etag):
         response = Response(b"", 304)
         response.headers.remove("content-type")
@@ -84,4 +125,6 @@ async def _serve(file: _File) -> Response:
         response = Response(file.content, content_type=file.content_type)
     response.set_etag(file.etag)
     response.headers.update(HEADERS)
+    if has_links:
+        response.vary.add(PREFIX)
     return response

@@ -46,6 +46,22 @@ async def test_tags_differ_as_the_files_do() -> None:
         assert len({(await gateway.get(path)).headers["etag"] for path in FILES}) == len(FILES)
 
 
+async def test_below_a_prefix_the_page_s_links_lead_there() -> None:
+    async with gateway_to(1) as gateway:
+        plain = await gateway.get("/")
+        below = await gateway.get("/", {"X-Forwarded-Prefix": "/some/where/"})
+        evil = await gateway.get("/", {"X-Forwarded-Prefix": "//evil.example"})
+        file = await gateway.get("/console/main.js", {"X-Forwarded-Prefix": "/some/where"})
+    links = re.findall(rb'(?:href|src)="(?!data:)([^"]+)"', below.body)
+    assert links == [b"/some/where/console/console.css", b"/some/where/console/main.js"]
+    assert below.headers["content-security-policy"] == POLICY
+    assert below.headers["vary"] == plain.headers["vary"] == "x-forwarded-prefix"
+    assert below.headers["etag"] != plain.headers["etag"]
+    assert evil.body == plain.body
+    assert file.body == (FOLDER / "main.js").read_bytes()
+    assert "vary" not in file.headers
+
+
 async def test_head_tells_as_much_as_get_without_the_body() -> None:
     async with gateway_to(1) as gateway:
         got, told = await gateway.get("/"), await gateway.get("/", method="HEAD")

@@ -1,5 +1,6 @@
 """The console in a real browser: how a socket ended, in words, and what the page does about it."""
 
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -36,7 +37,7 @@ async def test_a_server_that_cannot_be_reached_is_told_from_a_gateway_that_canno
         await gateway.stopped.wait()
         await page.click("#connect")
         await page.shows("#headline", "^1006 could not connect$")
-        await page.shows("#explanation", "never opened. Plain HTTP to the same address fails too")
+        await page.shows("#explanation", "never opened. The gateway can't be reached: plain HTTP .* gets no answer")
         await page.click("#readiness")
         await page.shows("#readiness-reason", "the gateway does not answer")
 
@@ -85,25 +86,34 @@ async def test_the_page_closes_with_a_code_or_just_leaves() -> None:
     async with running_gateway() as gateway, console(gateway.port) as page:
         await page.click("#connect")
         await page.shows("#headline", "^Connected$")
-        await page.fill("#close-code", "1001")
-        await page.click("#close")
-        await page.shows("#fault", "3000 to 4999")
+        for code in ("1001", "1e3", "5000", ""):
+            await page.fill("#close-code", code)
+            await page.click("#close")
+            await page.shows("#connection-problem", "^A page may close with code 1000, or 3000 to 4999;")
+            assert await page.evaluate("document.activeElement.id") == "close-code"
+            assert await page.evaluate("document.querySelector('#close-code').ariaInvalid") == "true"
         assert await page.text("#headline") == "Connected"
         await page.fill("#close-code", "4321")
+        # Corrected, it is not called wrong any more.
+        assert await page.evaluate("document.querySelectorAll('[aria-invalid]').length") == 0
+        assert await page.evaluate("document.querySelector('#connection-problem').hidden") is True
         await page.click("#close")
         await page.shows("#headline", "^4321 private code$")
         await page.click("#connect")
         await page.shows("#headline", "^Connected$")
-        await page.click("#drop")
-        await page.shows("#headline", "^1005 closed by you$")
+        await page.click("#leave")
+        # There was no code, and nobody knows whether the other side agreed.
+        await page.shows("#headline", "^Left without waiting$")
+        await page.shows("#explanation", "did not wait for the answer")
+        await page.shows("#log .event:first-child", "left without waiting$")
         with trio.fail_after(20):
             while gateway.server.calls:  # The server's handlers hear of either.
                 await trio.testing.wait_all_tasks_blocked(0.01)
 
 
 @asynccontextmanager
-async def not_upgrading(target: int) -> AsyncIterator[int]:
-    """A proxy that knows nothing of WebSockets, and keeps the header to itself; gives its port."""
+async def replacing(old: bytes, new: bytes, target: int) -> AsyncIterator[int]:
+    """A proxy that changes requests on the way; gives its port."""
 
     async def carry(client: trio.SocketStream) -> None:
         async with client, await trio.open_tcp_stream(LOOPBACK, target) as server, trio.open_nursery() as pumps:
@@ -113,7 +123,7 @@ async def not_upgrading(target: int) -> AsyncIterator[int]:
     async def pump(source: trio.SocketStream, sink: trio.SocketStream, line: trio.CancelScope) -> None:
         try:
             async for data in source:
-                await sink.send_all(data.replace(b"Upgrade: websocket\r\n", b""))
+                await sink.send_all(re.sub(old, new, data))
         except trio.BrokenResourceError:
             pass
         line.cancel()
@@ -125,13 +135,36 @@ async def not_upgrading(target: int) -> AsyncIterator[int]:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_proxy_that_does_not_upgrade_is_found_out() -> None:
+@pytest.mark.parametrize(
+    ("old", "new", "why"),
+    [
+        (
+            rb"Upgrade: websocket\r\n",
+            b"",
+            "Most likely the path removed the Upgrade header: .*proxy_set_header Upgrade",
+        ),
+        (rb" HTTP/1\.1\r\n", b" HTTP/1.0\r\n", "The path removed the Upgrade header: .* as HTTP/1.0"),
+        (
+            rb"Host: [^\r]+",
+            b"Host: backends",
+            "refuses this page's origin, .* does not list it, .* own is http://backends. Have the proxy pass the Host",
+        ),
+        (
+            rb"Host: ",
+            b"X-Forwarded-Proto: https\r\nHost: ",
+            "refuses this page's origin, .* own is https://127.* Have the proxy send X-Forwarded-Proto: http,",
+        ),
+    ],
+    ids=["upgrade", "http-1.0", "host", "scheme"],
+)
+async def test_what_a_proxy_did_to_the_handshake_is_found_out(old: bytes, new: bytes, why: str) -> None:
     async with (
         running_gateway() as gateway,
-        not_upgrading(gateway.port) as port,
+        replacing(old, new, gateway.port) as port,
         console(port, noise=["426", "WebSocket connection to"]) as page,
     ):
         await page.shows("#readiness-text", "^Ready$")
         await page.click("#connect")
         await page.shows("#headline", "^1006 could not connect$")
-        await page.shows("#explanation", "reaches the gateway, so the upgrade is what fails")
+        await page.shows("#explanation", why)
+        await page.shows("#log .event:first-child", why)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from echo.gateway.console import FILES, POLICY
+from echo.gateway.console import FILES, POLICY, prefix_of
 from tests.support.process import ROOT
 
 FOLDER = files("echo.gateway") / "console_page"
@@ -58,6 +58,34 @@ def test_the_page_and_its_modules_refer_to_files_that_are_served() -> None:
             referred |= {f"console/{module}" for module in imported}
     # Relative, so that the page also works below a prefix that an ingress takes off.
     assert {f"/{reference}" for reference in referred} == set(FILES) - {"/"}
+
+
+@pytest.mark.parametrize(
+    ("values", "prefix"),
+    [
+        ([], ""),
+        (["/echo"], "/echo"),
+        (["/echo/"], "/echo"),
+        (["/"], ""),
+        (["/a/b-c_d.e~f/%C3%BC"], "/a/b-c_d.e~f/%C3%BC"),
+        (["/outer, /inner/"], "/outer/inner"),
+        (["/outer", "/inner"], "/outer/inner"),
+        (["echo"], ""),
+        (["/a, b"], ""),
+        (["//evil.example"], ""),
+        (["/\\evil.example"], ""),
+        (["https://evil.example"], ""),
+        (["/a/../b"], ""),
+        (["/.."], ""),
+        (["/..."], "/..."),
+        (['/"><script>'], ""),
+        (["/a b"], ""),
+        (["/%zz"], ""),
+        (["/é"], ""),
+    ],
+)
+def test_a_prefix_is_a_path_or_nothing(values: list[str], prefix: str) -> None:
+    assert prefix_of(values) == prefix
 
 
 def test_every_field_has_a_label() -> None:

@@ -70,10 +70,11 @@ async def test_every_end_has_its_meaning() -> None:
         ({"code": 1011, "reason": "gRPC connection failed"}, "bad", "behind it can't be reached"),
         ({"code": 1011, "reason": "oops"}, "bad", "ended in an error"),
         ({"code": 1000, "ours": True}, "good", "You closed it"),
+        ({"code": None, "ours": True, "left": True}, "fair", "did not wait for the answer"),
         ({"code": 4000}, "fair", "outside the standard's"),
         ({"code": 1013}, "bad", "A proxy is overloaded"),
     ]
-    ends = [{"reason": "", "opened": True, "idle": 10, "ours": False} | end for end, _, _ in cases]
+    ends = [{"reason": "", "opened": True, "idle": 10, "ours": False, "left": False} | end for end, _, _ in cases]
     async with running_gateway() as gateway, console(gateway.port) as page:
         found = await page.evaluate(
             f'import("/console/close.js").then((close) => {json.dumps(ends)}.map((end) => close.meaning(end)))'
@@ -98,3 +99,37 @@ async def test_lengths_of_time_and_sizes_read_well() -> None:
     )
     sizes = "0 B, 999 B, 1.0 kB, 999.9 kB, 1.0 MB"
     assert found == [lengths.split(", "), sizes.split(", "), "\N{EN DASH}", "10,000", 5]
+
+
+async def test_what_a_plain_request_tells_of_a_socket_that_did_not_open() -> None:
+    arrived = {"http_version": "1.1", "host": "other", "own_origin": "http://other", "origin_allowed": True}
+    cases: list[tuple[dict[str, object] | None, str]] = [
+        (None, "The gateway can't be reached: plain HTTP to the same address gets no answer either."),
+        ({"status": 502, "statusText": "Bad Gateway"}, "can't be reached (HTTP 502 Bad Gateway): a proxy answers"),
+        ({"status": 504}, "can't be reached (HTTP 504): a proxy answers"),
+        ({"status": 404}, "can't be reached (HTTP 404): what answers there is not this gateway's"),
+        ({"status": 403}, "Something in front of the gateway refuses the route (HTTP 403)."),
+        ({"status": 200, "redirectedTo": "https://login/"}, "redirects the route to https://login/;"),
+        ({"status": 200}, "that is not this gateway's answer"),
+        ({"status": 426}, "that is not this gateway's answer"),
+        ({"status": 426, "arrived": arrived}, "Most likely the path removed the Upgrade header"),
+        ({"status": 426, "arrived": arrived | {"http_version": "1.0"}}, "reach the gateway as HTTP/1.0"),
+        (
+            {"status": 426, "arrived": arrived | {"origin_allowed": False}},
+            "refuses this page's origin, https://page: HTTP_ALLOWED_ORIGINS does not list it",
+        ),
+        ({"status": 426, "arrived": arrived | {"origin_allowed": False, "own_origin": None}}, "own is unknown."),
+    ]
+    answers = [
+        None if answer is None else {"statusText": "", "redirectedTo": "", "arrived": None} | answer
+        for answer, _ in cases
+    ]
+    async with running_gateway() as gateway, console(gateway.port) as page:
+        found = await page.evaluate(
+            f"""import("/console/reach.js").then(
+                (reach) => {json.dumps(answers)}.map((answer) => reach.conclude(answer, "https://page"))
+            )"""
+        )
+    assert isinstance(found, list)
+    for (answer, words), text in zip(cases, found, strict=True):
+        assert words in text, (answer, text)

@@ -119,7 +119,7 @@ async def test_nothing_sticks_out_on_a_phone_and_the_colours_are_the_reader_s(sc
         # The reader's own word goes before the system's.
         await page.click("#theme")
         await page.click("#theme")
-        assert await page.text("#theme") == "Dark"
+        assert await page.text("#theme") == "Theme: dark"
         ground = str(await page.evaluate("getComputedStyle(document.body).backgroundColor"))
         assert sum(map(int, re.findall(r"\d+", ground))) < 384
 
@@ -135,7 +135,76 @@ async def test_settings_travel_with_the_address() -> None:
     async with running_gateway() as gateway, console(gateway.port, state=state) as page:
         assert await page.evaluate("document.querySelector('[name=stream]:checked').value") == "client"
         await page.click("#burst")
-        await page.shows("#fault", "“every, ms” takes a number from 0 to 60,000")
+        await page.shows("#burst-problem", "“every, ms” takes a number from 0 to 60,000")
         await page.fill("#burst-every", "0")
         await page.click("#burst")
         await page.shows("#n-sent", "^7$")
+
+
+async def test_an_old_result_does_not_stand_beside_a_new_error() -> None:
+    async with running_gateway() as gateway, console(gateway.port, state="#count=3") as page:
+        await page.click("#call")
+        await page.shows("#unary-result .status", "^200")
+        await page.shows("#unary-result", "^Request\\s*GET /grpc/hello")
+        await page.fill("#unary-key", "")
+        await page.click("#call")
+        await page.shows("#unary-problem", "^The key must not be empty.$")
+        assert await page.text("#unary-result") == ""
+        await page.fill("#unary-key", "a")
+        assert await page.text("#unary-problem") == ""
+        await page.click("#burst")
+        await page.shows("#burst-result", "^Burst sent: 3 messages")
+        await page.fill("#burst-count", "0")
+        await page.click("#burst")
+        await page.shows("#burst-problem", "^“messages” takes a whole number from 1 to 100,000.$")
+        assert await page.text("#burst-result") == ""
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+async def test_a_complaint_stands_beneath_its_field_and_covers_nothing(width: int) -> None:
+    viewport = {"width": width, "height": 800}
+    covered = """[...document.querySelectorAll("button, input, dd, li, p")].filter((node) => {
+        const [mine, its] = [document.querySelector("#burst-problem"), node].map((one) => one.getBoundingClientRect());
+        const apart = its.width === 0 || its.right <= mine.left || its.left >= mine.right;
+        return node.id !== "burst-problem" && !apart && its.bottom > mine.top && its.top < mine.bottom;
+    }).length"""
+    async with running_gateway() as gateway, console(gateway.port, viewport=viewport) as page:
+        await page.fill("#burst-size", "none")
+        await page.click("#burst")
+        await page.shows("#burst-problem", "“size, bytes” takes a whole number")
+        assert await page.evaluate(covered) == 0
+        assert await page.evaluate("document.activeElement.getAttribute('aria-describedby')") == "burst-problem"
+        size = "document.querySelector('#burst-size').getBoundingClientRect().bottom"
+        gap = await page.evaluate(f"document.querySelector('#burst-problem').getBoundingClientRect().top - {size}")
+        assert isinstance(gap, (int, float))
+        assert 0 < gap < 40
+
+
+async def test_the_theme_button_says_what_it_does() -> None:
+    async with running_gateway() as gateway, console(gateway.port) as page:
+        said = [await page.evaluate("document.querySelector('#theme').ariaLabel")]
+        for _ in range(3):
+            await page.click("#theme")
+            said.append(await page.evaluate("document.querySelector('#theme').ariaLabel"))
+    assert said == [
+        "Theme: auto. Change to light",
+        "Theme: light. Change to dark",
+        "Theme: dark. Change to auto",
+        "Theme: auto. Change to light",
+    ]
+
+
+async def test_on_a_phone_each_result_follows_what_brings_it_about() -> None:
+    tops = "[...document.querySelectorAll('main > .card')].map((card) => card.getBoundingClientRect().top)"
+    async with running_gateway() as gateway, console(gateway.port, viewport={"width": 390, "height": 844}) as page:
+        names = "[...document.querySelectorAll('main > .card')].map((card) => card.className.split(' ')[1])"
+        assert await page.evaluate(names) == ["stream", "state", "message", "delivery", "log-card", "trips", "unary"]
+        # What is read and tabbed through in this order also looks so.
+        shown = await page.evaluate(tops)
+        assert isinstance(shown, list)
+        assert shown == sorted(set(shown))
+        await page.resize(1280, 800)
+        wide = await page.evaluate(tops)
+        assert isinstance(wide, list)
+        assert wide[0] == wide[1]  # And side by side where there is room.
+        assert wide[2] == wide[4]

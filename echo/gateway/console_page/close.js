@@ -44,11 +44,16 @@ const LONG_IDLE = 5_000; // Milliseconds without a message after which an end ma
 /**
  * The meaning of a close.
  *
- * @param {{code: number, reason: string, opened: boolean, idle: number, ours: boolean}} end What happened: whether the
- *   socket had been open, for how many ms no message had passed, and whether this page closed it.
+ * @param {{code: number, reason: string, opened: boolean, idle: number, ours: boolean, left: boolean}} end What
+ *   happened: whether the socket had been open, for how many ms no message had passed, whether this page closed it, and
+ *   whether it left without waiting for the other side; there is no code then.
  * @returns {{title: string, text: string, tone: "good" | "fair" | "bad"}}
  */
-export function meaning({ code, reason, opened, idle, ours }) {
+export function meaning({ code, reason, opened, idle, ours, left }) {
+  if (left) {
+    const text = "This page sent a close frame without a code and did not wait for the answer: how the call ended is not known.";
+    return { title: "left without waiting", text, tone: "fair" };
+  }
   let [title, text] = CODES[code] ?? ["", "A code outside the standard's: it means what its sender means by it."];
   if (!title) title = code >= 4000 ? "private code" : code >= 3000 ? "registered code" : "unknown code";
   const failure = code === 1011 ? /^([A-Z_]+)(?:: (.*))?$/s.exec(reason) : null;
@@ -69,26 +74,4 @@ export function meaning({ code, reason, opened, idle, ours }) {
     text += " Something in between cut it, or the gateway died.";
   }
   return { title, text, tone: code === 1000 ? "good" : code === 1001 || code >= 3000 ? "fair" : "bad" };
-}
-
-/**
- * Why a WebSocket may not have opened, which a browser keeps to itself: ask for the same address by plain HTTP.
- *
- * @param {string} path The socket's address on this host.
- * @returns {Promise<string>} A sentence.
- */
-export async function diagnose(path) {
-  let response;
-  try {
-    response = await fetch(path, { cache: "no-store", signal: AbortSignal.timeout(5000) });
-  } catch {
-    return "Plain HTTP to the same address fails too: there is no way to the gateway just now.";
-  }
-  if (response.status === 426) {
-    return (
-      "Plain HTTP to the same address reaches the gateway, so the upgrade is what fails: a proxy that does not pass " +
-      "“Upgrade: websocket” on, or an Origin that the gateway does not allow (HTTP_ALLOWED_ORIGINS)."
-    );
-  }
-  return `Plain HTTP to the same address gives ${response.status}, which is not this gateway's answer: something in between gave it.`;
 }

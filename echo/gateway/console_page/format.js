@@ -26,7 +26,7 @@ export function size(bytes) {
   return `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
-/** A count, its thousands apart: "10,000". */
+/** A count, its thousands apart: "10,000". Not for codes and ports, which are names. */
 export function count(number) {
   return number.toLocaleString("en");
 }

@@ -1,30 +1,32 @@
 // The gateway's plain HTTP: the unary call, and whether it is ready. No page.
 
+import { route } from "./routes.js";
+
 const PATIENCE = 30_000; // Milliseconds; the gateway's own deadline is shorter.
 
 /**
  * Call `GET /grpc/{key}`.
  *
- * @returns {Promise<{status: number, statusText: string, body: string, ms: number, requestId: string}>} Status 0 if no
- *   answer came; the body then says why.
+ * @returns {Promise<{target: string, status: number, statusText: string, body: string, ms: number, requestId: string}>}
+ *   Status 0 if no answer came; the body then says why.
  */
 export async function unary(key) {
   const begun = performance.now();
+  const target = `grpc/${key.split("/").map(encodeURIComponent).join("/")}`;
   try {
-    const path = key.split("/").map(encodeURIComponent).join("/");
-    const response = await fetch(`grpc/${path}`, { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
+    const response = await fetch(route(target), { cache: "no-store", signal: AbortSignal.timeout(PATIENCE) });
     const body = await response.text();
     const { status, statusText } = response;
-    return { status, statusText, body, ms: performance.now() - begun, requestId: response.headers.get("x-request-id") ?? "" };
+    return { target, status, statusText, body, ms: performance.now() - begun, requestId: response.headers.get("x-request-id") ?? "" };
   } catch (error) {
-    return { status: 0, statusText: "no answer", body: String(error), ms: performance.now() - begun, requestId: "" };
+    return { target, status: 0, statusText: "no answer", body: String(error), ms: performance.now() - begun, requestId: "" };
   }
 }
 
 /** Ask `/readyz`; gives {ready, reason}. */
 export async function readiness() {
   try {
-    const response = await fetch("readyz", { cache: "no-store", signal: AbortSignal.timeout(5000) });
+    const response = await fetch(route("readyz"), { cache: "no-store", signal: AbortSignal.timeout(5000) });
     const text = (await response.text()).slice(0, 300);
     return response.ok ? { ready: true, reason: "" } : { ready: false, reason: text || `HTTP ${response.status}` };
   } catch {

@@ -1,6 +1,6 @@
-// The list of messages: bounded, and drawn at most once a frame, so that a burst of any size does not choke it.
+// The list of messages, newest first: bounded, and drawn at most once a frame, so that a burst of any size does not choke it.
 
-import { duration, size, timeOfDay } from "./format.js";
+import { count, duration, size, timeOfDay } from "./format.js";
 
 const KEPT = 500;
 const MANY = 50; // Entries that cost so much to draw
@@ -14,21 +14,12 @@ export class Log {
   #total = 0;
   #frame = 0;
   #drawnAt = -BREATH;
-  #following = true; // The newest is in sight, and is to stay so.
 
-  /** @param {HTMLElement} list Takes the entries. @param {HTMLElement} more Says how many are gone. */
+  /** @param {HTMLElement} list Takes the entries. @param {HTMLElement} more Says which they are. */
   constructor(list, more) {
     this.#list = list;
     this.#more = more;
-    list.addEventListener("scroll", () => {
-      this.#following = list.scrollHeight - list.scrollTop - list.clientHeight < 40;
-    });
-    new ResizeObserver(() => this.follow()).observe(list);
-  }
-
-  /** Keep the newest in sight, if it was, after the rows have changed their height. */
-  follow() {
-    if (this.#following) this.#list.scrollTop = this.#list.scrollHeight;
+    this.clear();
   }
 
   /**
@@ -49,7 +40,7 @@ export class Log {
     this.#due.length = 0;
     this.#total = 0;
     this.#list.replaceChildren();
-    this.#more.textContent = "";
+    this.#more.textContent = "newest first";
   }
 
   #draw() {
@@ -61,13 +52,14 @@ export class Log {
     this.#drawnAt = now;
     this.#frame = 0;
     const list = this.#list;
-    const rows = this.#due.splice(0).slice(-KEPT).map(row);
+    const rows = this.#due.splice(0).slice(-KEPT).map(row).reverse();
     const surplus = list.childElementCount + rows.length - KEPT;
-    for (let gone = 0; gone < surplus; gone += 1) list.firstElementChild.remove();
-    list.append(...rows);
+    for (let gone = 0; gone < surplus; gone += 1) list.lastElementChild.remove();
+    const [height, reading] = [list.scrollHeight, list.scrollTop > 0];
+    list.prepend(...rows);
+    if (reading) list.scrollTop += list.scrollHeight - height; // What somebody has scrolled to stays where it is.
     const hidden = this.#total - list.childElementCount;
-    this.#more.textContent = hidden > 0 ? `last ${KEPT} of ${this.#total.toLocaleString("en")}` : "";
-    this.follow();
+    this.#more.textContent = hidden > 0 ? `last ${KEPT} of ${count(this.#total)}, newest first` : "newest first";
   }
 }
 

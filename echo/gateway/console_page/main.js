@@ -1,20 +1,22 @@
 // The console: ties the page to one WebSocket at a time, and to the gateway's plain HTTP.
 //
-// session.js holds the socket and counts (measures.js); log.js, plot.js and this file show it; burst.js sends many;
-// close.js knows what an end means; http.js calls and asks for readiness; settings.js keeps what was chosen.
-// Whatever is drawn often is drawn at most once a frame.
+// session.js holds the socket and counts (measures.js); log.js, figures.js and plot.js show it; burst.js sends many;
+// close.js knows what an end means, reach.js why there was no beginning; unary.js is the form for unary calls; http.js
+// calls and asks for readiness; routes.js knows where everything is; settings.js keeps what was chosen; page.js has the
+// page's elements.
 
-import { burst } from "./burst.js";
-import { diagnose, meaning } from "./close.js";
-import { clock, count, duration } from "./format.js";
-import { unary, watchReadiness } from "./http.js";
+import { Burst } from "./burst.js";
+import { meaning } from "./close.js";
+import { duration } from "./format.js";
+import { Figures } from "./figures.js";
+import { watchReadiness } from "./http.js";
 import { Log } from "./log.js";
-import { RoundTrips } from "./measures.js";
-import { Plot } from "./plot.js";
-import { Session, addressOf } from "./session.js";
+import { at, closeCodeIn, complain, enable, numberIn, on, settle, settleOnInput, tell } from "./page.js";
+import { diagnose } from "./reach.js";
+import { socketRoute } from "./routes.js";
+import { Session } from "./session.js";
 import { shareSettings, themeButton } from "./settings.js";
-
-const at = (id) => document.getElementById(id);
+import { offerUnaryCall } from "./unary.js";
 
 const READINESS_EVERY = 5_000; // Milliseconds.
 const STABLE = 10_000; // Milliseconds after which a connection counts as one, and waits for reconnecting start anew.
@@ -33,15 +35,18 @@ const IDLE_HINT =
   "To find an idle timeout, send nothing and leave this open: the clocks count on. " +
   "(The gateway pings every 27 s, which a proxy may take for life.)";
 
+const HALF_CLOSED_HINT = "Nothing more can be sent; what is still to be answered is, and then the call ends.";
+const HALF_CLOSED = "This stream is half-closed, so nothing more can be sent on it. Reconnect to begin another.";
+
 const log = new Log(at("log"), at("log-more"));
-const plot = new Plot(at("plot"));
+const figures = new Figures(() => ({ session, reconnects }));
 
 let session = null;
 let queued = null; // To be sent as soon as the socket is open.
+let burst = null; // The last one.
 let reconnects = 0;
 let wait = FIRST_WAIT;
 let waiting = 0; // The timer of a reconnect.
-let bursting = null; // An AbortController.
 
 // Connecting
 
@@ -52,12 +57,15 @@ function chosen() {
 function connect() {
   clearTimeout(waiting);
   waiting = 0;
+  for (const form of ["connection", "message-form"]) settle(form);
+  tell("burst-result", "");
   const mine = new Session(chosen(), (kind, details) => {
     if (mine === session) heard[kind](details);
   });
   session = mine;
-  say("busy", "Connecting…", addressOf(mine.stream).pathname);
-  log.add("event", `connecting to ${addressOf(mine.stream).pathname}`);
+  const { pathname } = socketRoute(mine.stream);
+  say("busy", "Connecting…", pathname);
+  log.add("event", `connecting to ${pathname}`);
   draw();
 }
 
@@ -83,8 +91,12 @@ const heard = {
     action?.();
     draw();
   },
-  sent({ text, size }) {
-    log.add("sent", text, { size });
+  sent({ text, size, halfClose }) {
+    log.add("sent", text, { size, verdict: halfClose ? "half-close" : "" });
+    if (session.halfClosed && at("headline").textContent === "Connected") {
+      const cut = shortfall();
+      say(cut ? "fair" : "good", "Half-closed", `${HALF_CLOSED_HINT}${cut}`);
+    }
     draw();
   },
   message({ text, size, rtt, gap, verdict }) {
@@ -94,18 +106,29 @@ const heard = {
   close(end) {
     const { title, text, tone } = meaning(end);
     const { code, reason, opened } = end;
+    const cut = shortfall();
+    const name = code === null ? title : `closed ${code}`;
     queued = null;
-    say(tone, `${code} ${title}`, text);
-    log.add("event", `closed ${code}${reason ? `: ${reason}` : ""}`, { tone });
+    say(cut && tone === "good" ? "fair" : tone, code === null ? capital(title) : `${code} ${title}`, `${text}${cut}`);
+    log.add("event", `${name}${reason ? `: ${reason}` : ""}`, { tone });
     if (opened && session.closedAt - session.openedAt > STABLE) wait = FIRST_WAIT;
-    if (!opened) explainFailure(session, text);
+    if (!opened && !end.left) explainFailure(session, text);
     if (at("reconnect").checked && !end.ours && code !== 1000) reconnectLater();
     draw();
   },
 };
 
+/** A sentence to add where things end: that of a burst on this session, not everything was sent. */
+function shortfall() {
+  return burst?.session === session && burst.cutShort ? ` ${burst.account}` : "";
+}
+
+function capital(text) {
+  return text[0].toUpperCase() + text.slice(1);
+}
+
 async function explainFailure(failed, text) {
-  const why = await diagnose(addressOf(failed.stream));
+  const why = await diagnose(failed.stream);
   if (failed !== session) return;
   at("explanation").textContent = `${text} ${why}`;
   log.add("event", why, { tone: "bad" });
@@ -128,147 +151,37 @@ function say(tone, headline, explanation) {
   at("explanation").textContent = explanation;
 }
 
-let frame = 0;
-
-/** Show the state of things in the next frame. */
 function draw() {
-  frame ||= requestAnimationFrame(() => {
-    frame = 0;
-    drawState();
-    drawCounts();
-    drawTrips();
-  });
-}
-
-function drawState() {
   const open = session?.open ?? false;
-  at("connect").textContent = open || session?.connecting ? "Reconnect" : "Connect";
+  const under = open || (session?.connecting ?? false);
+  at("connect").textContent = under ? "Reconnect" : "Connect";
   at("connect").classList.toggle("primary", !open);
   enable("half-close", open && !session.halfClosed);
   enable("close", open);
-  enable("drop", open || (session?.connecting ?? false));
-  drawClocks();
-}
-
-function drawClocks() {
-  at("t-idle").textContent = session?.closed ? "Idle at the end" : "Idle for";
-  if (!session || Number.isNaN(session.openedAt)) {
-    for (const id of ["n-connected", "n-last", "n-idle"]) at(id).textContent = "–";
-  } else {
-    const until = session.closed ? session.closedAt : performance.now();
-    const long = session.closed ? duration : clock;
-    at("n-connected").textContent = long(until - session.openedAt);
-    at("n-last").textContent = long(session.idle);
-    at("n-idle").textContent = duration(Math.max(session.longestIdle, session.idle)).replace(/^\d.* ms$/, "under 1 s");
-  }
-  at("n-reconnects").textContent = count(reconnects);
-}
-
-function drawCounts() {
-  const { sequence } = session ?? {};
-  const unanswered = session?.unanswered ?? 0;
-  at("t-unanswered").textContent = session?.open ? "In flight" : "Unanswered";
-  at("n-sent").textContent = count(session?.sent ?? 0);
-  at("n-received").textContent = count(session?.received ?? 0);
-  at("n-unanswered").textContent = count(unanswered);
-  at("n-unanswered").parentElement.toggleAttribute("data-found", Boolean(session?.closed) && unanswered > 0);
-  for (const [id, number] of [
-    ["n-missing", sequence?.missing],
-    ["n-order", sequence?.outOfOrder],
-    ["n-duplicate", sequence?.duplicates],
-    ["n-changed", session?.changed],
-  ]) {
-    at(id).textContent = count(number ?? 0);
-    at(id).parentElement.toggleAttribute("data-found", number > 0);
-  }
-}
-
-let drawn = { trips: null, count: -1, at: 0 };
-const none = new RoundTrips();
-
-function drawTrips(anyway = false) {
-  const trips = session?.trips ?? none;
-  const now = performance.now();
-  if (!anyway && drawn.trips === trips && drawn.count === trips.count) return;
-  // Sorting ten thousand numbers for every frame would take the time that a burst's messages need.
-  if (!anyway && drawn.trips === trips && now - drawn.at < 100) {
-    setTimeout(draw, 100);
-    return;
-  }
-  drawn = { trips, count: trips.count, at: now };
-  const [p50, p99] = trips.percentiles(0.5, 0.99);
-  at("n-p50").textContent = duration(p50);
-  at("n-p99").textContent = duration(p99);
-  at("n-max").textContent = duration(trips.max);
-  at("n-trips").textContent = count(trips.count);
-  const words = `${count(trips.count)} round trips: half within ${duration(p50)}, 99 % within ${duration(p99)}, at most ${duration(trips.max)}`;
-  at("plot").setAttribute("aria-label", trips.count ? words : "No round trips yet");
-  plot.draw(trips, p50, p99);
-}
-
-function enable(id, on) {
-  // Not `disabled`, which would take the focus away from who uses the keyboard.
-  at(id).setAttribute("aria-disabled", String(!on));
+  enable("leave", under);
+  figures.draw();
 }
 
 // What people do
 
-function on(id, event, action) {
-  at(id).addEventListener(event, (happened) => {
-    if (event === "submit") happened.preventDefault();
-    if (happened.currentTarget.getAttribute("aria-disabled") !== "true") action(happened);
-  });
-}
-
-/** The number in a field; complains, and gives null, if there is none or it is not within the bounds. */
-function numberIn(id, least, most, whole = true) {
-  const field = at(id);
-  const number = field.value.trim() === "" ? NaN : Number(field.value);
-  const fine = number >= least && number <= most && (!whole || Number.isInteger(number));
-  field.setAttribute("aria-invalid", String(!fine));
-  if (fine) return number;
-  const name = field.closest("label").querySelector("span").firstChild.textContent.trim();
-  complain(`“${name}” takes ${whole ? "a whole number" : "a number"} from ${count(least)} to ${count(most)}.`);
-  field.focus();
-  return null;
-}
-
-let complaint = 0;
-
-function complain(text) {
-  clearTimeout(complaint);
-  at("fault").textContent = text;
-  at("fault").hidden = false;
-  complaint = setTimeout(() => {
-    at("fault").hidden = true;
-  }, 8_000);
-}
-
 on("connection", "submit", () => {
-  bursting?.abort();
-  if (session && !session.closed) session.drop();
+  if (session && !session.closed) session.leave();
   reconnects = 0;
   wait = FIRST_WAIT;
   connect();
 });
 on("half-close", "click", () => session.halfClose());
 on("close", "click", () => {
-  const code = numberIn("close-code", 1000, 4999);
-  if (code === null) return;
-  if (code !== 1000 && code < 3000) {
-    at("close-code").setAttribute("aria-invalid", "true");
-    complain("A page may close with 1000, or with 3000 to 4999; the browser forbids the others.");
-    return;
-  }
-  session.close(code);
+  const code = closeCodeIn("close-code");
+  if (code !== null) session.close(code);
 });
-on("drop", "click", () => session.drop());
+on("leave", "click", () => session.leave());
 
 for (const choice of at("connection").elements.stream) {
   choice.addEventListener("change", () => {
     at("stream-hint").textContent = HINTS[chosen()];
     clearTimeout(waiting);
-    if (session && !session.closed) session.drop();
+    if (session && !session.closed) session.leave();
   });
 }
 at("reconnect").addEventListener("change", () => clearTimeout(waiting));
@@ -285,7 +198,16 @@ at("raw-text").addEventListener("keydown", (event) => {
   at("message-form").requestSubmit();
 });
 
+/** Whether the form can be used: not after a half-close. */
+function sendable(form) {
+  const ended = session?.open && session.halfClosed;
+  if (ended) complain(form, HALF_CLOSED);
+  return !ended;
+}
+
 on("message-form", "submit", () => {
+  settle("message-form");
+  if (!sendable("message-form")) return;
   const raw = at("raw").checked ? at("raw-text").value : null;
   const streamId = at("stream-id").value;
   const message = at("message").value;
@@ -293,80 +215,58 @@ on("message-form", "submit", () => {
 });
 
 on("burst-form", "submit", () => {
-  if (bursting) {
-    bursting.abort();
+  if (burst?.state === "running") {
+    burst.stop();
     return;
   }
-  const total = numberIn("burst-count", 1, MOST_MESSAGES);
-  const every = total === null ? null : numberIn("burst-every", 0, 60_000, false);
-  const size = every === null ? null : numberIn("burst-size", 1, LARGEST);
-  if (size === null) return;
-  withSocket(() => runBurst({ streamId: at("stream-id").value || "a", count: total, every, size }));
+  settle("burst-form");
+  tell("burst-result", "");
+  if (!sendable("burst-form")) return;
+  const order = { streamId: at("stream-id").value || "a" };
+  for (const [name, least, most, whole] of [
+    ["count", 1, MOST_MESSAGES, true],
+    ["every", 0, 60_000, false],
+    ["size", 1, LARGEST, true],
+    ["window", 1, MOST_MESSAGES, true],
+  ]) {
+    order[name] = numberIn(`burst-${name}`, least, most, whole);
+    if (order[name] === null) return;
+  }
+  withSocket(() => runBurst(order));
 });
 
 async function runBurst(order) {
-  const mine = session;
-  const before = mine.sent;
-  bursting = new AbortController();
+  const mine = new Burst(session, order);
+  burst = mine;
   at("burst").textContent = "Stop";
   at("burst-progress").hidden = false;
   const progress = setInterval(() => {
-    at("burst-progress").value = (mine.sent - before) / order.count;
+    at("burst-progress").value = mine.part;
   }, 100);
-  const begun = performance.now();
-  const sent = await burst(mine, order, bursting.signal);
+  await mine.run();
   clearInterval(progress);
-  bursting = null;
+  const tone = mine.cutShort ? "bad" : "";
+  log.add("event", mine.account, { tone });
+  if (mine !== burst) return;
   at("burst-progress").hidden = true;
   at("burst-progress").value = 0;
   at("burst").textContent = "Send burst";
-  log.add("event", `sent ${count(sent)} of ${count(order.count)} in ${duration(performance.now() - begun)}`);
-}
-
-on("unary-form", "submit", async () => {
-  const key = at("unary-key").value;
-  if (key === "") {
-    complain("The key must not be empty.");
-    return;
-  }
-  enable("call", false);
-  const answer = await unary(key);
-  enable("call", true);
-  at("unary-result").replaceChildren(described(answer));
-});
-
-function described({ status, statusText, body, ms, requestId }) {
-  const list = document.createElement("dl");
-  const tone = status >= 200 && status < 300 ? "good" : "bad";
-  for (const [name, value, look] of [
-    ["Status", `${status || ""} ${statusText}`.trim(), `status ${tone}`],
-    ["Time", duration(ms), ""],
-    ["Body", body, ""],
-    ["x-request-id", requestId || "–", ""],
-  ]) {
-    const [term, detail] = [document.createElement("dt"), document.createElement("dd")];
-    term.textContent = name;
-    detail.textContent = value;
-    detail.className = look;
-    list.append(term, detail);
-  }
-  return list;
+  if (mine.session === session) tell("burst-result", mine.account, tone);
 }
 
 on("clear", "click", () => log.clear());
-on("wire", "change", () => {
-  at("log").classList.toggle("as-on-the-wire", at("wire").checked);
-  log.follow();
-});
+on("wire", "change", () => at("log").classList.toggle("as-on-the-wire", at("wire").checked));
 
 // Beginning
 
-window.addEventListener("error", (event) => complain(`The page failed: ${event.message}`));
-window.addEventListener("unhandledrejection", (event) => complain(`The page failed: ${event.reason}`));
+window.addEventListener("error", (event) => tell("fault", `The page failed: ${event.message}`));
+window.addEventListener("unhandledrejection", (event) => tell("fault", `The page failed: ${event.reason}`));
 
 at("host").textContent = location.host;
 shareSettings(document.forms);
 themeButton(at("theme"));
+offerUnaryCall();
+for (const form of ["connection", "message-form", "burst-form"]) settleOnInput(form);
 at("stream-hint").textContent = HINTS[chosen()];
 showRaw();
 
@@ -376,13 +276,11 @@ const askReadiness = watchReadiness(({ ready, reason }) => {
   at("readiness-text").textContent = ready ? "Ready" : "Not ready";
   if (reason === reasonSaid) return; // Said again, it would be read out again.
   reasonSaid = reason;
-  at("readiness-reason").hidden = ready;
-  at("readiness-reason").textContent = ready ? "" : `/readyz: ${reason}`;
+  tell("readiness-reason", ready ? "" : `/readyz: ${reason}`);
 }, READINESS_EVERY);
 on("readiness", "click", askReadiness);
 
 setInterval(() => {
-  if (!document.hidden && session?.open) drawClocks();
+  if (!document.hidden && session?.open) figures.drawClocks();
 }, 1_000);
-new ResizeObserver(() => drawTrips(true)).observe(at("plot"));
 draw();

@@ -1,21 +1,18 @@
 // One WebSocket from its opening to its close, and everything that is counted about it. No page.
 
-import { bytesOf } from "./format.js";
+import { bytesOf, count } from "./format.js";
 import { RoundTrips, Sequence } from "./measures.js";
+import { socketRoute } from "./routes.js";
 
 const INVALID = "invalid message format";
 const BACKLOG = 1 << 20; // Bytes the browser may hold unsent before a burst waits.
 
-/** Where a stream is found, relative to the page, so that the page also works below a prefix. */
-export function addressOf(stream) {
-  return new URL(`ws/stream/${stream}`, location.href);
-}
-
 /**
  * A WebSocket to one of the streams.
  *
- * `hear(kind, details)` is called with "open"; "message" {text, size, rtt, sequence, verdict, gap}; "sent" {text, size};
- * "close" {code, reason, opened, idle, ours}. Times are milliseconds of `performance.now()`.
+ * `hear(kind, details)` is called with "open"; "message" {text, size, rtt, verdict, gap}; "sent" {text, size,
+ * halfClose}; "close" {code, reason, opened, idle, ours, left}. Times are milliseconds of `performance.now()`; `halfClose`
+ * says that the text was that and no message; `left`, that the page did not wait for the end, whose code is then null.
  */
 export class Session {
   #socket;
@@ -23,7 +20,8 @@ export class Session {
   #waiting = new Map(); // The number its answer will bear -> {at, message}, of what has not been answered.
   #accepted = 0;
   #halfClosedAt = NaN;
-  #dropped = false;
+  #left = false;
+  #wake = null; // Of whoever waits for something to happen.
 
   openedAt = NaN;
   closedAt = NaN;
@@ -40,10 +38,8 @@ export class Session {
   constructor(stream, hear) {
     this.stream = stream;
     this.#hear = hear;
-    const url = addressOf(stream);
-    url.protocol = url.protocol.replace("http", "ws");
     this.startedAt = performance.now();
-    this.#socket = new WebSocket(url);
+    this.#socket = new WebSocket(socketRoute(stream));
     this.#socket.onopen = () => {
       this.openedAt = this.lastAt = performance.now();
       hear("open");
@@ -69,14 +65,31 @@ export class Session {
     return this.#waiting.size;
   }
 
+  /** Those of them that are not overtaken, and so may still be on their way. */
+  get inFlight() {
+    return Math.max(0, this.unanswered - this.sequence.missing);
+  }
+
   /** Milliseconds since the last message. */
   get idle() {
     return (this.closed ? this.closedAt : performance.now()) - this.lastAt;
   }
 
+  /** Bytes that the browser has not handed to the network. */
+  get buffered() {
+    return this.#socket.bufferedAmount;
+  }
+
   /** The browser has more to send than it should. */
   get stuck() {
-    return this.#socket.bufferedAmount > BACKLOG;
+    return this.buffered > BACKLOG;
+  }
+
+  /** Resolves when a message has come, or either side has ended. For one waiter at a time. */
+  stirred() {
+    return new Promise((done) => {
+      this.#wake = done;
+    });
   }
 
   /** Send a message with these fields. */
@@ -90,7 +103,8 @@ export class Session {
     const read = understood(text);
     this.#socket.send(text);
     this.#pass();
-    this.sent += 1;
+    const halfClose = read !== null && read.halfClose && read.message === null;
+    if (!halfClose) this.sent += 1;
     if (read !== null && !this.halfClosed) {
       if (read.message !== null) {
         this.#accepted += 1;
@@ -102,9 +116,10 @@ export class Session {
       if (read.halfClose) {
         this.halfClosed = true;
         this.#halfClosedAt = this.lastAt;
+        this.#wake?.();
       }
     }
-    this.#hear("sent", { text, size });
+    this.#hear("sent", { text, size, halfClose });
   }
 
   /** Say that nothing more will be sent. */
@@ -117,12 +132,12 @@ export class Session {
     this.#socket.close(code);
   }
 
-  /** Leave at once, without a code and without waiting for an answer. A page can't do worse to a connection. */
-  drop() {
+  /** Send a close frame without a code and be gone, whatever comes back. A page can't do worse to a connection. */
+  leave() {
     this.ours = true;
-    this.#dropped = true;
+    this.#left = true;
     this.#socket.close();
-    this.#end(1005, "");
+    this.#end(null, "");
   }
 
   #pass() {
@@ -134,9 +149,9 @@ export class Session {
   }
 
   #receive(text) {
-    if (this.#dropped) return;
+    if (this.#left) return;
     const gap = this.#pass();
-    const details = { text, size: bytesOf(text), gap, rtt: NaN, sequence: 0, verdict: "" };
+    const details = { text, size: bytesOf(text), gap, rtt: NaN, verdict: "" };
     this.received += 1;
     let answer = null;
     try {
@@ -150,14 +165,14 @@ export class Session {
       this.#judge(answer, details);
     }
     this.#hear("message", details);
+    this.#wake?.();
   }
 
   #judge(answer, details) {
     const number = answer.sequence_number;
-    details.sequence = number;
     if (this.stream === "client") {
       details.rtt = this.lastAt - this.#halfClosedAt;
-      details.verdict = number === this.#accepted ? "" : `${this.#accepted} were sent`;
+      details.verdict = number === this.#accepted ? "" : `${count(this.#accepted)} were sent`;
       if (number !== this.#accepted) this.changed += 1;
     } else {
       const order = this.sequence.take(number);
@@ -181,7 +196,8 @@ export class Session {
     this.closedAt = performance.now();
     const idle = opened ? this.closedAt - this.lastAt : 0;
     this.longestIdle = Math.max(this.longestIdle, idle);
-    this.#hear("close", { code, reason, opened, idle, ours: this.ours });
+    this.#hear("close", { code, reason, opened, idle, ours: this.ours, left: this.#left });
+    this.#wake?.();
   }
 }
 

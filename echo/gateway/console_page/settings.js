@@ -42,8 +42,9 @@ const THEMES = ["auto", "light", "dark"];
 export function themeButton(button) {
   const set = (theme) => {
     document.documentElement.dataset.theme = theme;
-    button.textContent = { auto: "Auto", light: "Light", dark: "Dark" }[theme];
-    button.setAttribute("aria-label", `Colours: ${theme}. Change`);
+    const next = THEMES[(THEMES.indexOf(theme) + 1) % THEMES.length];
+    button.textContent = `Theme: ${theme}`;
+    button.setAttribute("aria-label", `Theme: ${theme}. Change to ${next}`);
   };
   let theme = "auto";
   try {

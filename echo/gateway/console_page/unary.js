@@ -1,0 +1,42 @@
+// The form for unary calls, and how an answer looks there.
+
+import { duration } from "./format.js";
+import { unary } from "./http.js";
+import { at, complain, enable, on, settle, settleOnInput } from "./page.js";
+
+/** Bring the form to life. */
+export function offerUnaryCall() {
+  settleOnInput("unary-form");
+  on("unary-form", "submit", async () => {
+    const key = at("unary-key").value;
+    settle("unary-form");
+    at("unary-result").replaceChildren(); // An old answer beside a new call would be taken for its own.
+    if (key === "") {
+      complain("unary-form", "The key must not be empty.", at("unary-key"));
+      return;
+    }
+    enable("call", false);
+    const answer = await unary(key);
+    enable("call", true);
+    at("unary-result").replaceChildren(described(answer));
+  });
+}
+
+function described({ target, status, statusText, body, ms, requestId }) {
+  const list = document.createElement("dl");
+  const tone = status >= 200 && status < 300 ? "good" : "bad";
+  for (const [name, value, look] of [
+    ["Request", `GET /${target}`, ""],
+    ["Status", `${status || ""} ${statusText}`.trim(), `status ${tone}`],
+    ["Time", duration(ms), ""],
+    ["Body", body, ""],
+    ["x-request-id", requestId || "–", ""],
+  ]) {
+    const [term, detail] = [document.createElement("dt"), document.createElement("dd")];
+    term.textContent = name;
+    detail.textContent = value;
+    detail.className = look;
+    list.append(term, detail);
+  }
+  return list;
+}
