@@ -112,7 +112,13 @@ async def running_browser() -> AsyncIterator[Browser]:
 
 @asynccontextmanager
 async def console(
-    port: int, *, noise: Collection[str] = (), state: str = "", **options: object
+    port: int,
+    *,
+    noise: Collection[str] = (),
+    state: str = "",
+    path: str = "/",
+    scheme: str = "http",
+    **options: object,
 ) -> AsyncIterator[Browser]:
     """The console page of the gateway on this port, opened in a browser.
 
@@ -123,10 +129,12 @@ async def console(
         port: Where it is.
         noise: Parts of lines that may stand in the browser's console.
         state: The URL's fragment, with its ``#``.
+        path: Where the page is.
+        scheme: What it is asked for by.
         options: Playwright's of a context.
     """
     async with running_browser() as browser:
-        await browser.open(f"http://{LOOPBACK}:{port}/{state}", **options)
+        await browser.open(f"{scheme}://{LOOPBACK}:{port}{path}{state}", **options)
         yield browser
         said = [line for line in await browser.said() if not any(known in line for known in noise)]
         assert said == []

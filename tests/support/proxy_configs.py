@@ -28,12 +28,14 @@ class Front:
         websockets: They are gateways, spoken to in HTTP/1.1; else gRPC servers, spoken to in HTTP/2.
         shows: The certificate that clients are shown, over TLS; None for plain text.
         trusts: File of the authority that the backends' certificates are checked by, over TLS; None for plain text.
+        locations: What nginx passes on and how, in its own words, where that is not everything to ``http://backends``.
     """
 
     backends: tuple[int, ...]
     websockets: bool = False
     shows: Pair | None = None
     trusts: str | None = None
+    locations: str = ""
 
 
 Write: TypeAlias = Callable[[Front, int, Path], list[str]]
@@ -103,7 +105,7 @@ def nginx_config(front: Front, port: int, folder: Path) -> list[str]:
             server {{
                 listen {LOOPBACK}:{port} {speaks};
                 {tls}
-                location / {{ {websockets if front.websockets else grpc} }}
+                {front.locations or f"location / {{ {websockets if front.websockets else grpc} }}"}
             }}
         }}
     """)

@@ -1,0 +1,133 @@
+"""The console behind nginx: below a path that is taken off, over TLS, and where nginx is not set up for WebSockets."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.browser import Browser, console, needs_browser
+from tests.support.gateway import running_gateway
+from tests.support.proxies import installed, proxied
+from tests.support.proxy_configs import Front
+from tests.support.serving import LOOPBACK
+from tests.support.tls import Certificates
+
+pytestmark = [
+    needs_browser,
+    pytest.mark.third_party(lambda: installed("nginx"), reason="nginx is not installed"),
+    pytest.mark.usefixtures("nothing_left"),
+]
+
+UPGRADE = """
+    proxy_http_version 1.1;
+    proxy_set_header Upgrade $http_upgrade;
+    proxy_set_header Connection $connection_upgrade;
+    proxy_set_header Host $http_host;
+"""
+NAMED = "proxy_set_header X-Forwarded-Prefix /echo;"
+TLS = "proxy_set_header X-Forwarded-Proto $scheme;"
+
+
+def taken_off(more: str = "") -> str:
+    """The path's prefix is taken off; nginx itself redirects to it from the address without the slash."""
+    return f"location /echo/ {{ proxy_pass http://backends/; {UPGRADE} {more} }}"
+
+
+def rewritten(more: str = "") -> str:
+    """As ingress controllers do it: the address without the slash is the page's too."""
+    return f"location /echo {{ rewrite ^/echo/?(.*)$ /$1 break; proxy_pass http://backends; {UPGRADE} {more} }}"
+
+
+async def works(page: Browser, socket: str) -> None:
+    """The page has all its parts and routes, and the socket is where it should be."""
+    await page.shows("#readiness-text", "^Ready$")
+    await page.click("#send")
+    await page.shows("#log .received .short", "from server: hi$")
+    await page.click("#call")
+    await page.shows("#unary-result .status", "^200")
+    assert socket in await page.asked()
+    assert await page.evaluate("getComputedStyle(document.querySelector('.unstyled')).display") == "none"
+
+
+@pytest.mark.parametrize(
+    ("locations", "path"),
+    [
+        (taken_off(), "/echo/"),
+        (taken_off(), "/echo"),
+        (taken_off(NAMED), "/echo/"),
+        (taken_off(NAMED), "/echo"),
+        (rewritten(), "/echo/"),
+        (rewritten(NAMED), "/echo/"),
+        (rewritten(NAMED), "/echo"),
+    ],
+    ids=[
+        "plain",
+        "plain-no-slash",
+        "named",
+        "named-no-slash",
+        "rewritten",
+        "rewritten-named",
+        "rewritten-named-no-slash",
+    ],
+)
+async def test_the_page_works_below_a_path(locations: str, path: str, tmp_path: Path) -> None:
+    async with running_gateway() as gateway:
+        front = Front((gateway.port,), websockets=True, locations=locations)
+        async with proxied("nginx", front, tmp_path) as proxy, console(proxy.port, path=path) as page:
+            await works(page, f"ws://{LOOPBACK}:{proxy.port}/echo/ws/stream/bidirectional")
+
+
+async def test_without_slash_and_prefix_the_page_says_what_it_lacks(tmp_path: Path) -> None:
+    async with running_gateway() as gateway:
+        front = Front((gateway.port,), websockets=True, locations=rewritten())
+        async with (
+            proxied("nginx", front, tmp_path) as proxy,
+            console(proxy.port, path="/echo", noise=["404", "MIME type"]) as page,
+        ):
+            await page.shows(".unstyled", "open it with a slash at the end")
+            assert await page.evaluate("document.querySelector('.unstyled').getClientRects().length") == 1
+
+
+async def test_behind_tls_the_socket_is_secure_too(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    async with running_gateway() as gateway:
+        front = Front((gateway.port,), websockets=True, shows=certificates.server, locations=taken_off(TLS))
+        async with (
+            proxied("nginx", front, tmp_path) as proxy,
+            console(proxy.port, path="/echo/", scheme="https", ignoreHTTPSErrors=True) as page,
+        ):
+            await works(page, f"wss://{LOOPBACK}:{proxy.port}/echo/ws/stream/bidirectional")
+
+
+async def test_what_nginx_does_unless_told_is_found_out(tmp_path: Path) -> None:
+    locations = "location /echo/ { proxy_pass http://backends/; proxy_set_header Host $http_host; }"
+    async with running_gateway() as gateway:
+        front = Front((gateway.port,), websockets=True, locations=locations)
+        noise = ["426", "502", "WebSocket connection to"]
+        async with (
+            proxied("nginx", front, tmp_path) as proxy,
+            console(proxy.port, path="/echo/", noise=noise) as page,
+        ):
+            await page.click("#connect")
+            await page.shows("#explanation", "The path removed the Upgrade header: .*proxy_set_header Upgrade")
+            gateway.stop.set()
+            await gateway.stopped.wait()
+            await page.click("#connect")
+            await page.shows("#explanation", r"The route can't be reached \(HTTP 502 Bad Gateway\): a proxy answers")
+
+
+async def test_a_missing_forwarded_scheme_is_told_from_a_missing_upgrade(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    async with running_gateway() as gateway:
+        front = Front((gateway.port,), websockets=True, shows=certificates.server, locations=taken_off())
+        async with (
+            proxied("nginx", front, tmp_path) as proxy,
+            console(
+                proxy.port,
+                path="/echo/",
+                scheme="https",
+                ignoreHTTPSErrors=True,
+                noise=["426", "403", "WebSocket connection to"],
+            ) as page,
+        ):
+            await page.click("#connect")
+            await page.shows("#explanation", "refuses this page's origin, https:.* send X-Forwarded-Proto: https, or")
