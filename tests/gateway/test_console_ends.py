@@ -147,12 +147,12 @@ async def replacing(old: bytes, new: bytes, target: int) -> AsyncIterator[int]:
         (
             rb"Host: [^\r]+",
             b"Host: backends",
-            "refuses this page's origin, .* does not list it, .* own is http://backends. Have the proxy pass the Host",
+            "refuses this page's origin, .* own origin is http://backends, .* Have the proxy pass the Host header on",
         ),
         (
             rb"Host: ",
             b"X-Forwarded-Proto: https\r\nHost: ",
-            "refuses this page's origin, .* own is https://127.* Have the proxy send X-Forwarded-Proto: http,",
+            "refuses this page's origin, .* own origin is https://127.* Have the proxy send X-Forwarded-Proto: http,",
         ),
     ],
     ids=["upgrade", "http-1.0", "host", "scheme"],

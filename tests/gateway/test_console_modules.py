@@ -116,9 +116,9 @@ async def test_what_a_plain_request_tells_of_a_socket_that_did_not_open() -> Non
         ({"status": 426, "arrived": arrived | {"http_version": "1.0"}}, "reach the gateway as HTTP/1.0"),
         (
             {"status": 426, "arrived": arrived | {"origin_allowed": False}},
-            "refuses this page's origin, https://page: HTTP_ALLOWED_ORIGINS does not list it",
+            "https://page. By the Host and X-Forwarded-Proto that reach it, its own origin is http://other, and",
         ),
-        ({"status": 426, "arrived": arrived | {"origin_allowed": False, "own_origin": None}}, "own is unknown."),
+        ({"status": 426, "arrived": arrived | {"origin_allowed": False, "own_origin": None}}, "own origin is unknown,"),
     ]
     answers = [
         None if answer is None else {"statusText": "", "redirectedTo": "", "arrived": None} | answer

@@ -93,11 +93,11 @@ const heard = {
   },
   sent({ text, size, halfClose }) {
     log.add("sent", text, { size, verdict: halfClose ? "half-close" : "" });
-    if (session.halfClosed && at("headline").textContent === "Connected") {
-      const cut = shortfall();
-      say(cut ? "fair" : "good", "Half-closed", `${HALF_CLOSED_HINT}${cut}`);
-    }
     draw();
+  },
+  halfClosed() {
+    const cut = shortfall();
+    say(cut ? "fair" : "good", "Half-closed", `${HALF_CLOSED_HINT}${cut}`);
   },
   message({ text, size, rtt, gap, verdict }) {
     log.add("received", text, { size, rtt, gap, verdict, tone: verdict ? "bad" : "" });

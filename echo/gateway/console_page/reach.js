@@ -52,10 +52,12 @@ export function conclude(answer, origin) {
   }
   const { arrived } = answer;
   if (answer.status !== 426 || !arrived) return elsewhere(answer);
-  if (!arrived.origin_allowed) return refusedOrigin(arrived, origin);
+  const found = [];
+  if (!arrived.origin_allowed) found.push(refusedOrigin(arrived, origin));
   if (arrived.http_version === "1.0") {
-    return `The path removed the Upgrade header: requests reach the gateway as HTTP/1.0, which has no WebSockets. ${PASS_UPGRADE}`;
+    found.push(`The path removed the Upgrade header: requests reach the gateway as HTTP/1.0, which has no WebSockets. ${PASS_UPGRADE}`);
   }
+  if (found.length) return found.join(" ");
   return (
     "Most likely the path removed the Upgrade header: plain HTTP to the same address reaches the gateway, which allows " +
     `this page's origin, so the handshake was lost or changed on the way. ${PASS_UPGRADE}`
@@ -77,12 +79,12 @@ function elsewhere({ status, statusText, redirectedTo }) {
 
 function refusedOrigin({ own_origin: own, host }, origin) {
   const said =
-    `The gateway refuses this page's origin, ${origin}: HTTP_ALLOWED_ORIGINS does not list it, and by the Host and ` +
-    `X-Forwarded-Proto that arrive the gateway's own is ${own ?? "unknown"}.`;
+    `The gateway refuses this page's origin, ${origin}. By the Host and X-Forwarded-Proto that reach it, its own origin ` +
+    `is ${own ?? "unknown"}, and HTTP_ALLOWED_ORIGINS does not list the page's.`;
   const page = new URL(location.href);
   const mend =
     host?.toLowerCase() === page.host
       ? `Have the proxy send X-Forwarded-Proto: ${page.protocol.slice(0, -1)}`
       : "Have the proxy pass the Host header on (in nginx: proxy_set_header Host $http_host)";
-  return `${said} ${mend}, or list the origin.`;
+  return `${said} ${mend}, or list the page's origin.`;
 }

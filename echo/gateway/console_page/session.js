@@ -11,8 +11,9 @@ const BACKLOG = 1 << 20; // Bytes the browser may hold unsent before a burst wai
  * A WebSocket to one of the streams.
  *
  * `hear(kind, details)` is called with "open"; "message" {text, size, rtt, verdict, gap}; "sent" {text, size,
- * halfClose}; "close" {code, reason, opened, idle, ours, left}. Times are milliseconds of `performance.now()`; `halfClose`
- * says that the text was that and no message; `left`, that the page did not wait for the end, whose code is then null.
+ * halfClose}; "halfClosed"; "close" {code, reason, opened, idle, ours, left}. Times are milliseconds of
+ * `performance.now()`; `halfClose` says that the text was that and no message; `left`, that the page did not wait for the
+ * end, whose code is then null.
  */
 export class Session {
   #socket;
@@ -105,7 +106,8 @@ export class Session {
     this.#pass();
     const halfClose = read !== null && read.halfClose && read.message === null;
     if (!halfClose) this.sent += 1;
-    if (read !== null && !this.halfClosed) {
+    const wasHalfClosed = this.halfClosed;
+    if (read !== null && !wasHalfClosed) {
       if (read.message !== null) {
         this.#accepted += 1;
         // Only the bidirectional stream answers each; the server stream's only message is answered by its first.
@@ -116,10 +118,13 @@ export class Session {
       if (read.halfClose) {
         this.halfClosed = true;
         this.#halfClosedAt = this.lastAt;
-        this.#wake?.();
       }
     }
     this.#hear("sent", { text, size, halfClose });
+    if (this.halfClosed && !wasHalfClosed) {
+      this.#hear("halfClosed");
+      this.#wake?.();
+    }
   }
 
   /** Say that nothing more will be sent. */
