@@ -124,7 +124,7 @@ async def test_the_newest_message_is_in_sight_and_what_is_being_read_stays() -> 
     first = "log.querySelector('li:first-child')"
     async with running_gateway() as gateway, console(gateway.port, state="#count=100", viewport=window) as page:
         await page.click("#burst")
-        await page.shows("#n-received", "^100$")
+        await page.shows("#burst-result", "^Burst sent: 100 messages")
         await page.fill("#message", "the newest")
         await page.click("#send")
         await page.shows("#log li:first-child.received .short", "from server: the newest$")
@@ -138,3 +138,22 @@ async def test_the_newest_message_is_in_sight_and_what_is_being_read_stays() -> 
         await page.shows("#log li:first-child.received .short", "from server: newer still$")
         assert await page.evaluate("Math.abs(read.getBoundingClientRect().top - before) < 1")
         assert await page.evaluate("log.scrollTop > 300")
+
+
+async def test_drawing_the_list_leaves_a_burst_its_time() -> None:
+    async with running_gateway() as gateway, console(gateway.port) as page:
+        drawn = await page.evaluate(
+            """import("/console/log.js").then(async ({ Log }) => {
+                const list = document.createElement("ol");
+                const [mine, begun] = [new Log(list, document.createElement("small")), performance.now()];
+                let drawings = 0;
+                new MutationObserver(() => { drawings += 1; }).observe(list, { childList: true });
+                while (performance.now() - begun < 500) {
+                    mine.add("sent", "{}");
+                    await new Promise(requestAnimationFrame);
+                }
+                return drawings / (performance.now() - begun) * 1000;
+            })"""
+        )
+    assert isinstance(drawn, (int, float))
+    assert 0 < drawn < 14  # A second.

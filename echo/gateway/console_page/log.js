@@ -1,10 +1,9 @@
-// The list of messages, newest first: bounded, and drawn at most once a frame, so that a burst of any size does not choke it.
+// The list of messages, newest first: bounded, and drawn seldom enough that a burst neither chokes it nor is slowed by it.
 
 import { count, duration, size, timeOfDay } from "./format.js";
 
 const KEPT = 500;
-const MANY = 50; // Entries that cost so much to draw
-const BREATH = 250; // that they are, in milliseconds, not drawn more often.
+const BREATH = 100; // Milliseconds between two drawings; without, drawing would make a burst's round trips longer.
 const SHOWN = 400; // Characters of a message; more of them are only counted.
 
 export class Log {
@@ -14,11 +13,15 @@ export class Log {
   #total = 0;
   #frame = 0;
   #drawnAt = -BREATH;
+  #reading = false; // Somebody has scrolled away from the newest.
 
   /** @param {HTMLElement} list Takes the entries. @param {HTMLElement} more Says which they are. */
   constructor(list, more) {
     this.#list = list;
     this.#more = more;
+    list.addEventListener("scroll", () => {
+      this.#reading = list.scrollTop > 0;
+    });
     this.clear();
   }
 
@@ -45,7 +48,7 @@ export class Log {
 
   #draw() {
     const now = performance.now();
-    if (this.#due.length > MANY && now - this.#drawnAt < BREATH) {
+    if (now - this.#drawnAt < BREATH) {
       this.#frame = requestAnimationFrame(() => this.#draw());
       return;
     }
@@ -55,9 +58,10 @@ export class Log {
     const rows = this.#due.splice(0).slice(-KEPT).map(row).reverse();
     const surplus = list.childElementCount + rows.length - KEPT;
     for (let gone = 0; gone < surplus; gone += 1) list.lastElementChild.remove();
-    const [height, reading] = [list.scrollHeight, list.scrollTop > 0];
+    const first = this.#reading ? list.firstElementChild : null;
+    const before = first?.getBoundingClientRect().top;
     list.prepend(...rows);
-    if (reading) list.scrollTop += list.scrollHeight - height; // What somebody has scrolled to stays where it is.
+    if (first) list.scrollTop += first.getBoundingClientRect().top - before; // What is being read stays where it is.
     const hidden = this.#total - list.childElementCount;
     this.#more.textContent = hidden > 0 ? `last ${KEPT} of ${count(this.#total)}, newest first` : "newest first";
   }
