@@ -11,7 +11,7 @@ from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.dispatch import Dispatcher, Servable
 from echo.rpc.events import ServerEvents
-from echo.transport import Keepalive, ServerSession, Signal, StreamListener, open_tcp_listener
+from echo.transport import Keepalive, RefusalLog, ServerSession, Signal, StreamListener, open_tcp_listener
 from echo.wire import Limits, Status, Trailers, known_encoding
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class Server:
         self._sessions: dict[ServerSession, anyio.CancelScope] = {}
         self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
+        self._refusals = RefusalLog(log)
         self._session_ended = Signal()
 
     @property
@@ -90,7 +91,7 @@ class Server:
 
     async def serve_connection(self, stream: ByteStream) -> None:
         """Serve one connection until it ends; closes the stream. Cancelling it cancels its handlers."""
-        session = ServerSession(stream, self._dispatcher, self._limits, self._keepalive)
+        session = ServerSession(stream, self._dispatcher, self._limits, self._keepalive, self._refusals)
         with anyio.CancelScope() as scope:
             self._sessions[session] = scope
             if self._draining:

@@ -9,6 +9,7 @@ from echo.transport.keepalive import Keepalive
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.transport.peer import Peer
+from echo.transport.refusals import RefusalLog
 from echo.transport.server import ServerSession
 from echo.transport.server_call import ServerCall
 from echo.transport.waiting import Signal
@@ -20,6 +21,7 @@ __all__ = [
     "Keepalive",
     "MemoryStream",
     "Peer",
+    "RefusalLog",
     "ServerCall",
     "ServerSession",
     "Signal",

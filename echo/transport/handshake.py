@@ -16,13 +16,16 @@ from anyio.abc import ByteStream
 
 from echo.transport.client_hello import HANDSHAKE, offered_protocols
 from echo.transport.tls_stream import TLSByteStream
+from echo.wire import answer_http1
 
 LINGER: Final = 1.0  # Seconds a refused client has to read why.
 
 _ALERT: Final = 21  # The record type (RFC 8446 §5.1).
 _NO_APPLICATION_PROTOCOL: Final = b"\x15\x03\x03\x00\x02\x02\x78"  # The fatal alert, as a record (RFC 7301 §3.2).
+_PROTOCOL_VERSION: Final = b"\x15\x03\x01\x00\x02\x02\x46"  # Another one (RFC 8446 §6.2); OpenSSL sends none by itself.
 _HTTP2: Final = b"PRI * HTTP/2.0"
 _HTTP1: Final = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) |HTTP/1\.")
+_PLAIN: Final = "This port speaks gRPC over TLS; the request arrived in plain text."
 
 
 class RefusedError(OSError):
@@ -54,7 +57,7 @@ async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float
                 _check_protocol(handshake, "server's own context")
                 return secure
     except ssl.SSLError as error:
-        await handshake.flush_alert()
+        await handshake.flush_alert(_plain_answer(handshake.heard))
         raise RefusedError(_other_than_tls("client", handshake.heard) or str(error)) from error
     except TimeoutError:
         raise OSError(f"it took longer than {timeout:g} s") from None
@@ -142,7 +145,7 @@ class _Handshake:
         return TLSByteStream(self._stream, self.tls, self._incoming, self._outgoing)
 
     async def flush_alert(self, alert: bytes | None = None) -> None:
-        """After a failure, send OpenSSL's alert or another instead, if the peer still takes it."""
+        """After a failure, send OpenSSL's alert or something else instead, if the peer still takes it."""
         with anyio.move_on_after(LINGER), suppress(anyio.BrokenResourceError):
             await (self._flush() if alert is None else self._stream.send(alert))
 
@@ -164,6 +167,15 @@ def _check_protocol(handshake: _Handshake, whose: str) -> None:
     chosen = handshake.tls.selected_alpn_protocol()
     if chosen not in (None, "h2"):
         raise OSError(f"the {whose} selected {chosen} by ALPN; gRPC needs h2")
+
+
+def _plain_answer(heard: bytearray) -> bytes | None:
+    """What tells a client that does not speak TLS most; None for one that does, and for the unknown."""
+    request = _HTTP1.match(heard)
+    if request is not None and request[1]:
+        return answer_http1(request[1].decode(), 400, _PLAIN)
+    # SETTINGS and a GOAWAY would say it in words, but have many clients take the connection for a sound one.
+    return _PROTOCOL_VERSION if heard.startswith(_HTTP2) else None
 
 
 def _other_than_tls(peer: str, heard: bytearray) -> str | None:

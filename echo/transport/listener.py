@@ -24,6 +24,7 @@ from anyio.streams.stapled import MultiListener
 
 from echo.transport.handshake import RefusedError, accept_tls, linger
 from echo.transport.peer import Peer
+from echo.transport.refusals import RefusalLog
 
 if TYPE_CHECKING:
     from echo.transport.unix import UnixPath
@@ -76,7 +77,9 @@ class StreamListener(Listener[ByteStream]):
         closes the connections that are still in their handshake, or being told why theirs failed.
         """
         async with anyio.create_task_group() as connections, anyio.create_task_group() as greetings:
-            reception = _Reception(handler, task_group or connections, greetings, self._tls, self._handshake_timeout)
+            reception = _Reception(
+                handler, task_group or connections, greetings, self._tls, self._handshake_timeout, RefusalLog(log)
+            )
             with self._accepting:
                 async with anyio.create_task_group() as accepting:
                     for listener in self._sockets:
@@ -121,6 +124,7 @@ class _Reception:
         greetings: Runs the TLS handshakes before that.
         tls: For TLS, the server's context.
         handshake_timeout: Seconds a TLS handshake may take.
+        refusals: Where the log hears of handshakes that failed.
     """
 
     handler: Handler
@@ -128,6 +132,7 @@ class _Reception:
     greetings: TaskGroup
     tls: ssl.SSLContext | None
     handshake_timeout: float
+    refusals: RefusalLog
 
     def welcome(self, stream: SocketStream) -> None:
         """Start serving the connection. Never waits."""
@@ -143,7 +148,7 @@ class _Reception:
             try:
                 secure = await accept_tls(stream, tls, self.handshake_timeout)
             except OSError as error:
-                log.info("TLS handshake with %s failed: %s", peer, error)
+                self.refusals.tell("TLS handshake with %s failed: %s", peer, error)
                 if isinstance(error, RefusedError):
                     await linger(stream)
             except Exception:

@@ -19,6 +19,7 @@ from anyio.abc import ByteStream, TaskGroup
 from echo.transport.backend import Nursery
 from echo.transport.call import Call
 from echo.transport.keepalive import Keepalive
+from echo.transport.refusals import RefusalLog
 from echo.transport.server_call import ServerCall
 from echo.transport.session import Session
 from echo.wire import (
@@ -48,14 +49,24 @@ Handle = Callable[[ServerCall], Awaitable[None]]
 class ServerSession(Session):
     """One client's connection. ``handle`` serves a call; it is run in a task of its own.
 
+    ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server.
+
     Attributes:
         calls: How many handlers are running, those included whose call is over but which have not returned yet.
     """
 
     connection: ServerConnection[ServerCall]
 
-    def __init__(self, stream: ByteStream, handle: Handle, limits: Limits, keepalive: Keepalive | None) -> None:
+    def __init__(
+        self,
+        stream: ByteStream,
+        handle: Handle,
+        limits: Limits,
+        keepalive: Keepalive | None,
+        refusals: RefusalLog | None = None,
+    ) -> None:
         super().__init__(stream, limits, keepalive)
+        self._refusals = RefusalLog(log) if refusals is None else refusals
         self.connection = ServerConnection(limits, partial(ServerCall, self))
         self.connection.start()
         self.calls = 0
@@ -222,5 +233,7 @@ class ServerSession(Session):
             self._drain_pong.set()
 
     def _on_failure(self, event: ConnectionFailed) -> None:
+        if event.foreign:
+            self.stop(event.reason, linger=math.inf)  # It has been told in its own protocol, and shall read it.
         super()._on_failure(event)
-        log.info("connection of %s refused: %s", self.peer, event.reason)
+        self._refusals.tell("connection of %s refused: %s", self.peer, event.reason)

@@ -211,7 +211,7 @@ class Session(ABC):
             self._pong.set()
 
     def _on_failure(self, event: ConnectionFailed) -> None:
-        self.stop(f"the peer broke the protocol: {event.reason}")
+        self.stop(event.reason if event.foreign else f"the other side violated HTTP/2: {event.reason}")
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
         while True:

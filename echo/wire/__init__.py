@@ -3,6 +3,7 @@
 Start reading at `echo.wire.connection`.
 """
 
+from echo.wire.budget import Budget
 from echo.wire.client import ClientConnection, describe_goaway
 from echo.wire.compression import IDENTITY, SUPPORTED, accepts, compress, decompress, known_encoding
 from echo.wire.connection import Connection
@@ -22,6 +23,7 @@ from echo.wire.events import (
 )
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode
 from echo.wire.head import CONTENT_TYPE, Request, Response, Trailers
+from echo.wire.http1 import answer_http1
 from echo.wire.limits import Limits
 from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message
 from echo.wire.metadata import Metadata, MetadataLike, decode_bin, encode_bin, encode_metadata
@@ -38,6 +40,7 @@ __all__ = [
     "MAX_STREAM_ID",
     "PREFIX_SIZE",
     "SUPPORTED",
+    "Budget",
     "CallEnded",
     "ClientConnection",
     "Connection",
@@ -65,6 +68,7 @@ __all__ = [
     "StreamReset",
     "Trailers",
     "accepts",
+    "answer_http1",
     "compress",
     "decode_bin",
     "decode_timeout",

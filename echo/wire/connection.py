@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 from echo.wire import frames
-from echo.wire.errors import LocalProtocolError, PeerConnectionError, PeerStreamError
+from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
 from echo.wire.events import ConnectionFailed, Event
 from echo.wire.fields import MalformedError, list_size
 from echo.wire.frames import DEFAULT_WINDOW, ErrorCode
@@ -93,8 +93,9 @@ class Connection(Receiving[S]):
                 if self._out.size > self._max_answers:
                     raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "answers pile up that are not taken")
         except PeerConnectionError as error:
-            self.goaway(error.error_code, debug=error.reason.encode()[:MAX_DEBUG_DATA])
-            events.append(ConnectionFailed(error.error_code, error.reason))
+            self._refuse(error)
+            foreign = isinstance(error, ForeignProtocolError)
+            events.append(ConnectionFailed(error.error_code, error.reason, foreign))
         self._events = []  # Not to hold streams that are over until the peer says more.
         return events
 
@@ -193,6 +194,10 @@ class Connection(Receiving[S]):
     def _check_sending(self, stream: S) -> None:
         if stream.end is not None or SEND_DATA not in TRANSITIONS[stream.state]:
             raise LocalProtocolError(f"stream {stream.id} takes no more messages")
+
+    def _refuse(self, error: PeerConnectionError) -> None:
+        """Tell the peer why nothing more is taken."""
+        self.goaway(error.error_code, debug=error.reason.encode()[:MAX_DEBUG_DATA])
 
     def _acknowledge(self, stream: S, total: int) -> None:
         """The application has taken so many bytes of a stream in all; announce what the peer may send for them."""

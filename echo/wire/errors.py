@@ -20,6 +20,18 @@ class PeerConnectionError(Exception):
         self.reason = reason
 
 
+class ForeignProtocolError(PeerConnectionError):
+    """The peer does not speak HTTP/2 at all.
+
+    Attributes:
+        answer: What to tell it in the protocol that it does speak; empty for nothing.
+    """
+
+    def __init__(self, reason: str, answer: bytes = b"") -> None:
+        super().__init__(ErrorCode.PROTOCOL_ERROR, reason)
+        self.answer = answer
+
+
 class PeerStreamError(Exception):
     """The peer broke the rules of one stream, which ends; the others go on: a stream error (RFC 9113 §5.4.2)."""
 

@@ -86,10 +86,14 @@ class GoAwayReceived:
 
 @dataclass(slots=True)
 class ConnectionFailed:
-    """The peer broke the connection's rules (RFC 9113 §5.4.1). A GOAWAY lies in the output; then close."""
+    """The peer broke the connection's rules (RFC 9113 §5.4.1). A GOAWAY lies in the output; then close.
+
+    ``foreign`` tells that it does not speak HTTP/2 at all.
+    """
 
     error_code: int
     reason: str
+    foreign: bool = False
 
 
 Event: TypeAlias = (

@@ -11,7 +11,7 @@ from echo.wire import frames
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import DEFAULT_FRAME_SIZE, END_HEADERS, HEADER, HEADER_SIZE, PREFACE, UINT32, ErrorCode
 from echo.wire.hpack import decoder
-from echo.wire.preface import foreign_to_client, foreign_to_server
+from echo.wire.preface import check_client, check_server
 
 # Lists between what we announce and this are decoded, so that HPACK's table lives and only their own call fails.
 HARD_LIMIT_FACTOR: Final = 4
@@ -108,13 +108,12 @@ class Incoming:
 
     def _greet(self, data: bytes) -> int:
         """Look at what the peer says first; gives where the first frame begins, once that is known."""
-        wrong = (foreign_to_client if self._client else foreign_to_server)(data)
-        if wrong:
-            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, wrong)
         if self._client:
+            check_server(data)
             self._greeted = len(data) >= HEADER_SIZE
             return 0
-        if len(data) < len(PREFACE) + HEADER_SIZE:
+        check_client(data)
+        if len(data) < len(PREFACE) + HEADER_SIZE or not data.startswith(PREFACE):
             return 0
         # RFC 9113 §3.4: a client's preface is followed by SETTINGS.
         if data[len(PREFACE) + 3] != frames.SETTINGS:

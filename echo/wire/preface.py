@@ -1,35 +1,57 @@
 """What a peer speaks instead of HTTP/2, as far as its first bytes tell, in words for people.
 
-The commonest mistake in a deployment is the wrong protocol on a port; "a frame of 4740180 bytes" helps nobody.
+The commonest mistake in a deployment is the wrong protocol on a port, or a proxy that does not pass HTTP/2 on; "a frame
+of 4740180 bytes" helps nobody. Whoever speaks HTTP/1 is answered in it.
 """
 
+import re
 from typing import Final
 
+from echo.wire.errors import ForeignProtocolError
 from echo.wire.frames import HEADER_SIZE, PREFACE, SETTINGS
+from echo.wire.http1 import answer_http1, may_be_http1, parse_http1
 
-_METHODS: Final = (b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE ")
+MAX_SHOWN: Final = 80
+
+_TLS: Final = (b"\x15\x03", b"\x16\x03")  # An alert, a handshake (RFC 8446 §5.1);
+_PERHAPS_TLS: Final = (b"\x15", b"\x16")  # the first byte of one.
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [^\r\n]*")
+_ADVICE: Final = "A proxy in front of it has to forward HTTP/2 (nginx: grpc_pass instead of proxy_pass)."
 
 
-def foreign_to_server(data: bytes) -> str:
-    """Why these first bytes of a client are not HTTP/2; empty while they may be."""
+def check_client(data: bytes) -> None:
+    """Judge the first bytes of a client.
+
+    Raises:
+        ForeignProtocolError: They are not HTTP/2.
+    """
     if PREFACE.startswith(data[: len(PREFACE)]):
-        return ""
-    if data.startswith(b"\x16\x03"):
-        return "the client speaks TLS, this port does not"
-    if data.startswith(_METHODS):
-        line = data.split(b"\r\n", 1)[0][:80].decode("latin-1")
-        return f"the client speaks HTTP/1.1 ({line!r}), this port speaks gRPC over HTTP/2"
-    return f"the client does not speak HTTP/2: it began with {data[:24]!r}"
+        return
+    if data.startswith(_TLS):
+        raise ForeignProtocolError("the client speaks TLS, this port speaks plain text")
+    request = parse_http1(data)
+    if request is not None:
+        answer = f"This port speaks gRPC (HTTP/2); the request arrived as {request.version}. {_ADVICE}"
+        raise ForeignProtocolError(
+            f"the request {request.line} arrived as {request.version}, this port speaks gRPC (HTTP/2)",
+            answer_http1(request.method, 505, answer),
+        )
+    if not may_be_http1(data) and data not in _PERHAPS_TLS:
+        raise ForeignProtocolError(f"the client does not speak HTTP/2: it began with {data[:24]!r}")
 
 
-def foreign_to_client(data: bytes) -> str:
-    """Why these first bytes of a server are not HTTP/2; empty while they may be."""
-    if data.startswith(b"HTTP/1."):
-        line = data.split(b"\r\n", 1)[0][:80].decode("latin-1")
-        return f"the server speaks HTTP/1.1 ({line!r}), not gRPC over HTTP/2"
-    if data.startswith((b"\x15\x03", b"\x16\x03")):
-        return "the server speaks TLS, this client does not"
+def check_server(data: bytes) -> None:
+    """Judge the first bytes of a server, or of whatever is at the other end.
+
+    Raises:
+        ForeignProtocolError: They are not HTTP/2.
+    """
+    line = _STATUS_LINE.match(data)
+    if line is not None:
+        shown = repr(line[0][:MAX_SHOWN].decode("latin-1"))
+        raise ForeignProtocolError(f"it answered in HTTP/1 ({shown}), where gRPC (HTTP/2) was expected")
+    if data.startswith(_TLS):
+        raise ForeignProtocolError("it speaks TLS, and was called in plain text")
     # RFC 9113 §3.4: the first frame is SETTINGS, and no ACK; its length is at most 16 KiB, in three bytes.
     if len(data) >= HEADER_SIZE and (data[3] != SETTINGS or data[4] & 1 or data[0]):
-        return f"the server does not speak HTTP/2: it began with {data[:24]!r}"
-    return ""
+        raise ForeignProtocolError(f"it does not speak HTTP/2: it began with {data[:24]!r}")

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from echo.wire.connection import Connection
-from echo.wire.errors import LocalProtocolError, PeerConnectionError, PeerStreamError
+from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
 from echo.wire.events import HalfClosed, RequestStarted, StreamReset
 from echo.wire.fields import MalformedError, check_request, check_trailers, list_size
 from echo.wire.frames import ErrorCode, rst_stream
@@ -31,16 +31,46 @@ class ServerConnection(Connection[S]):
 
     _client = False
     refusing = False
+    _opened = False
     _ping_strikes = 0
     _last_ping = -math.inf
+
+    def start(self) -> None:
+        """Nothing: a server speaks when it is spoken to, in HTTP/2.
+
+        Our SETTINGS go out with the first other thing that does, in answer to the client's at the latest, which follow
+        its preface at once (RFC 9113 §3.4). Until then somebody who speaks HTTP/1 can be answered in HTTP/1.
+        """
+
+    def ping(self, data: bytes) -> None:
+        """As in `Connection`."""
+        self._open()
+        super().ping(data)
 
     def goaway(
         self, error_code: int = ErrorCode.NO_ERROR, *, last_stream_id: int | None = None, debug: bytes = b""
     ) -> None:
         """As in `Connection`; without ``last_stream_id`` new streams are refused from now on."""
+        self._open()
         if last_stream_id is None:
             self.refusing = True
         super().goaway(error_code, last_stream_id=last_stream_id, debug=debug)
+
+    def _open(self) -> None:
+        if not self._opened:
+            self._opened = True
+            super().start()
+
+    def _receive_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
+        self._open()
+        super()._receive_settings(flags, stream_id, payload)
+
+    def _refuse(self, error: PeerConnectionError) -> None:
+        if isinstance(error, ForeignProtocolError) and error.answer and not self._opened:
+            self._opened = self.refusing = True
+            self._out.put(error.answer)
+        else:
+            super()._refuse(error)
 
     # Responses
 

@@ -354,6 +354,7 @@ async def test_a_client_that_minds_no_deadline_is_told_by_the_server(
         request = Request(PATHS[kind], timeout=TIMEOUT, metadata=MultiDict({WAIT: where}))
         call = await session.open(request, math.inf)
         assert call is not None
+        session.flush_soon()
         if where != RECEIVING or kind.client_streaming:
             await call.send_message(b"")
         if where != RECEIVING and not kind.client_streaming:

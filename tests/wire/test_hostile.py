@@ -152,7 +152,7 @@ def test_arbitrary_bytes_after_the_preface_end_in_events(data: bytes) -> None:
     fed(fresh_server(), PREFACE + SETTINGS + data, [])
 
 
-@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"PRI * HTTP/1.1"])
+@pytest.mark.parametrize("data", [b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"PRI * HTTP/3.0\n"])
 def test_other_protocols_are_turned_away(data: bytes) -> None:
     server = fresh_server()
     (event,) = server.receive(data)

@@ -18,12 +18,11 @@ from tests.support.reactions import BY_PROTOCOL, RESPONSE, Row, each, headers, j
 from tests.support.rfc9113 import Endpoint, Role
 
 SERVER = [
-    row("preface and SETTINGS are acknowledged", "SETTINGS ACK", PREFACE + settings(), stream=0, begin=b""),
+    row("preface and SETTINGS are answered", "SETTINGS, SETTINGS ACK", PREFACE + settings(), stream=0, begin=b""),
     row("frames may follow at once", "call", PREFACE + settings(), headers(1), begin=b""),
     row("an empty SETTINGS is enough", "call", headers(1), begin=PREFACE + settings()),
     row("a preface of other bytes is an error", BY_PROTOCOL, b"INVALID CONNECTION PREFACE\r\n\r\n", begin=b""),
     row("the first wrong byte is enough", BY_PROTOCOL, b"PRI * HTTP/2.0\r\n\r\nXX", begin=b""),
-    row("HTTP/1.1 is an error", BY_PROTOCOL, b"GET / HTTP/1.1\r\nHost: test\r\n\r\n", begin=b""),
     row("TLS is an error", BY_PROTOCOL, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(32), begin=b""),
     row("frames without a preface are an error", BY_PROTOCOL, settings() + ping() * 2, begin=b""),
     row("HEADERS before SETTINGS are an error", BY_PROTOCOL, headers(1), begin=PREFACE),

@@ -31,7 +31,7 @@ def raw(tail: bytes, front: bytes = b"") -> Part:
 
 
 GENERIC = [
-    row("1/1 a client connection preface", "SETTINGS ACK", PREFACE + settings(), stream=0, begin=b""),
+    row("1/1 a client connection preface", "SETTINGS, SETTINGS ACK", PREFACE + settings(), stream=0, begin=b""),
     row("2/1 PRIORITY on an idle stream", ANSWER, priority(1), WHOLE),
     row("2/2 WINDOW_UPDATE on a half-closed (remote) stream", ANSWER, WHOLE, window_update(1, 1)),
     row("2/3 PRIORITY on a half-closed (remote) stream", ANSWER, WHOLE, priority(1)),

@@ -57,7 +57,7 @@ PROTOCOL, SIZE, WINDOW = connection("PROTOCOL_ERROR"), connection("FRAME_SIZE_ER
 BAD, CLOSED = stream("PROTOCOL_ERROR"), stream("STREAM_CLOSED")
 
 ROWS = [
-    row("3.5/1 client connection preface", "SETTINGS ACK", PREFACE + settings(), stream=0, begin=b""),
+    row("3.5/1 client connection preface", "SETTINGS, SETTINGS ACK", PREFACE + settings(), stream=0, begin=b""),
     row("3.5/2 invalid connection preface", PROTOCOL, b"INVALID CONNECTION PREFACE\r\n\r\n", begin=b""),
     row("4.1/1 unknown type", "PING ACK", frame(0xFF, 0, 0, bytes(8)), ping(), stream=0),
     row("4.1/2 undefined flags", "PING ACK", frame(6, 0x16, 0, bytes(8)), stream=0),
