@@ -166,5 +166,5 @@ async def test_a_connection_grows_as_old_as_it_is_set_to(autojump_clock: trio.ab
         await idle_for(math.inf, settings, load_settings({}))
     (error,) = raised.value.exceptions
     assert isinstance(error, GRPCError)
-    assert error.message == "the connection has reached its age"
+    assert error.message == "the connection reached its maximum age"
     assert 64 <= trio.current_time() <= 76

@@ -92,7 +92,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         finally:
             if call.trailers is None:
                 # A task that still waits for the call must not wait for ever.
-                call.end(Trailers(Status.CANCELLED, "the block of the call was left"))
+                call.end(Trailers(Status.CANCELLED, "the caller left the call before its end"))
             else:
                 call.reset()
 
@@ -261,10 +261,10 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             return None
         data = await call.receive_message()
         if data is not None and await call.receive_message() is not None:
-            raise GRPCError(Status.UNIMPLEMENTED, "this method answers with one message, more came")
+            raise GRPCError(Status.UNIMPLEMENTED, "the response has more than one message, where this method has one")
         await self._raise_if_failed()
         if data is None:
-            raise GRPCError(Status.UNIMPLEMENTED, "this method answers with one message, none came")
+            raise GRPCError(Status.UNIMPLEMENTED, "the response has no message, where this method has one")
         self._only_received = True
         return data
 

@@ -71,7 +71,7 @@ def decode(codec: CodecBase, data: bytes, message_type: type[MessageT]) -> Messa
     except Exception as error:
         # A codec may raise anything for bytes that are no message.
         log.debug("message of %d bytes is no %s", len(data), message_type.__name__, exc_info=error)
-        raise GRPCError(Status.INTERNAL, f"the message is no valid {message_type.__name__}") from error
+        raise GRPCError(Status.INTERNAL, f"the message is not a valid {message_type.__name__}") from error
     return message
 
 

@@ -184,7 +184,9 @@ class Call(Stream):
         with anyio.move_on_after(self.session.limits.window_timeout) as waiting:
             await self._relieved.wait()
         if waiting.cancelled_caught and self.unsent.size >= before and self.is_open:
-            self._give_up_sending(f"the peer's window stayed shut for {self.session.limits.window_timeout:g} s")
+            self._give_up_sending(
+                f"the other side took no data of the call for {self.session.limits.window_timeout:g} s"
+            )
 
     def _give_up_sending(self, reason: str) -> None:
         self.reset()

@@ -157,12 +157,14 @@ def link_over(stream: ByteStream, stall: float) -> Link:
 def _lost(error: Exception) -> LinkLostError:
     """What sockets, TLS and anyio raise, in words."""
     if isinstance(error, TimeoutError):
-        return LinkLostError("the peer took no bytes for too long")
+        return LinkLostError("the other side took no data for too long")
     if isinstance(error, anyio.EndOfStream):  # TLS tells a writer so, when the reader has found it unsound.
-        return LinkLostError("the peer closed the connection")
+        return LinkLostError("the other side closed the connection")
     if isinstance(error, ssl.SSLError):  # A record that is none, an alert of the peer's.
         return LinkLostError(f"the connection was lost (TLS: {error.reason or error})")
-    return LinkLostError(f"the connection was lost ({error.__cause__ or str(error) or 'reset'})")
+    cause = error.__cause__ or error
+    words = cause.strerror if isinstance(cause, OSError) else str(cause)
+    return LinkLostError(f"the connection was lost ({words or 'reset'})")
 
 
 async def _read_out(raw: socket.socket, stall: float) -> None:

@@ -110,7 +110,7 @@ class ServerSession(Session):
         await anyio.sleep(age * random.uniform(0.9, 1.1))  # noqa: S311 - not for secrets
         self.drain()
         await anyio.sleep(self.limits.max_connection_age_grace)
-        self.cancel_calls(Trailers(Status.UNAVAILABLE, "the connection has reached its age"))
+        self.cancel_calls(Trailers(Status.UNAVAILABLE, "the connection reached its maximum age"))
 
     # Handlers
 

@@ -107,7 +107,8 @@ class Session(ABC):
     def _give_up_waiting(self) -> None:
         self.connection.goaway(ErrorCode.ENHANCE_YOUR_CALM if self._greeted else ErrorCode.SETTINGS_TIMEOUT)
         self._bell.ring()
-        self.stop(f"the peer completed nothing within {self.limits.handshake_timeout:g} s")
+        what = "complete a header block" if self._greeted else "begin to speak HTTP/2"
+        self.stop(f"the other side did not {what} within {self.limits.handshake_timeout:g} s")
 
     def _start_tasks(self, tasks: TaskGroup) -> None:
         """Start what runs beside the reader, until the connection ends."""
@@ -175,7 +176,7 @@ class Session(ABC):
                 self.stop(str(error))
                 return
             if not data:
-                self.stop("the peer closed the connection")
+                self.stop("the other side closed the connection")
                 return
             self._take_in(data)
             del data  # Not to be kept while the peer is silent.
@@ -224,7 +225,7 @@ class Session(ABC):
             with anyio.move_on_after(keepalive.timeout) as waiting:
                 await self._pong.wait()
             if waiting.cancelled_caught and anyio.current_time() - self._last_received >= keepalive.timeout:
-                self.stop(f"the peer did not answer a PING within {keepalive.timeout:g} s")
+                self.stop(f"the other side did not answer a keepalive PING within {keepalive.timeout:g} s")
                 return
 
     # For the roles

@@ -3,26 +3,39 @@
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from echo.wire.connection import Connection
+from echo.printable import printable, printable_octets
+from echo.wire.connection import Connection, NewStream
 from echo.wire.errors import LocalProtocolError, PeerStreamError
-from echo.wire.events import CallEnded, GoAwayReceived, ResponseStarted
+from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived, ResponseStarted
 from echo.wire.fields import FieldList, MalformedError, check_response, check_trailers
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
-from echo.wire.head import Request, Trailers, parse_response, parse_trailers
+from echo.wire.head import HOP, NO_STATUS, Request, Trailers, is_readable, parse_response, parse_trailers
 from echo.wire.hpack import ReceivedField
+from echo.wire.limits import Limits
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, TRANSITIONS
 from echo.wire.status import Status, status_from_reset
 from echo.wire.stream import END_OF_MESSAGES, Stream
 
 S = TypeVar("S", bound=Stream)
 
-NO_STATUS: Final = Trailers(Status.UNKNOWN, "the server ended the call without a status")
+_NO_STATUS: Final = Trailers(Status.UNKNOWN, NO_STATUS)
+MAX_EXCERPT: Final = 200  # Characters that are shown of an answer that is not gRPC.
 
 
 class ClientConnection(Connection[S]):
     """The client's role: requests go out, responses come in."""
 
     _client = True
+
+    def __init__(self, limits: Limits, new_stream: NewStream[S]) -> None:
+        super().__init__(limits, new_stream)
+        # Calls that were answered in plain HTTP, until all that came together with the head has been looked at.
+        self._answers: dict[S, tuple[Trailers, bytearray]] = {}
+
+    def receive(self, data: bytes, now: float = 0.0) -> Sequence[Event[S]]:
+        """As in `Connection`."""
+        events = super().receive(data, now)
+        return self._with_answers(events) if self._answers else events
 
     @property
     def max_streams(self) -> int:
@@ -79,7 +92,10 @@ class ClientConnection(Connection[S]):
         if RECV_HEADERS not in TRANSITIONS[stream.state]:
             raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
         received = check_trailers(fields) if stream.head_received else check_response(fields)
-        if received.size > (limit := self._limits.max_header_list_size):
+        if stream in self._answers:
+            if ended:
+                stream.step(RECV_END)
+        elif received.size > (limit := self._limits.max_header_list_size):
             text = f"response metadata of {received.size} bytes exceeds the limit of {limit}"
             self._end(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
         elif stream.head_received:
@@ -108,7 +124,11 @@ class ClientConnection(Connection[S]):
             stream.step(RECV_END)
         parsed = parse_response(received, ended=ended)
         if isinstance(parsed, Trailers):
-            self._end(stream, parsed)
+            if ended or not is_readable(received):
+                self._end(stream, parsed)
+            else:
+                stream.served = False
+                self._answers[stream] = (parsed, bytearray())
             return
         stream.messages.encoding = parsed.encoding
         self._events.append(ResponseStarted(stream, parsed))
@@ -121,28 +141,50 @@ class ClientConnection(Connection[S]):
             self._close(stream)
         self._events.append(CallEnded(stream, trailers, unprocessed))
 
+    def _on_unserved(self, stream: S, data: bytes) -> None:
+        body = self._answers[stream][1]
+        body += data[: 4 * MAX_EXCERPT - len(body)]
+
+    def _with_answers(self, events: Sequence[Event[S]]) -> Sequence[Event[S]]:
+        """End the calls that were answered in plain HTTP, with what the answer says as far as it is here."""
+        self._events = [event for event in events if not isinstance(event, ConnectionFailed)]
+        for stream, (trailers, body) in self._answers.items():
+            text = " ".join(body.decode("utf-8", "replace").split())
+            excerpt = f": {printable(text, MAX_EXCERPT)}" if text else ""
+            self._end(stream, Trailers(trailers.status, f"{trailers.message}{excerpt}", head_only=True))
+        self._answers.clear()
+        told, self._events = self._events, []
+        return [*told, *(event for event in events if isinstance(event, ConnectionFailed))]
+
     def _on_peer_ended(self, stream: S) -> None:
-        self._end(stream, NO_STATUS)
+        if stream not in self._answers:
+            self._end(stream, _NO_STATUS)
 
     def _on_reset(self, stream: S, error_code: int) -> None:
-        trailers = Trailers(status_from_reset(error_code), f"the call was reset ({describe_code(error_code)})")
+        trailers = Trailers(status_from_reset(error_code), f"the call was reset by {HOP} ({describe_code(error_code)})")
+        if stream in self._answers:
+            return  # It has said what there is to say.
         # RFC 9113 §8.7: a stream that is refused was not processed in any way.
         self._events.append(CallEnded(stream, trailers, unprocessed=error_code == ErrorCode.REFUSED_STREAM))
 
     def _on_broken(self, stream: S, error: PeerStreamError) -> None:
-        text = f"the server broke the protocol: {error.reason}"
+        if stream in self._answers:
+            return
+        text = f"the response is not valid HTTP/2: {error.reason}"
         self._events.append(CallEnded(stream, Trailers(Status.INTERNAL, text)))
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
         """Streams above the last that the server names were not processed (RFC 9113 §6.8)."""
         trailers = Trailers(Status.UNAVAILABLE, describe_goaway(event))
         for stream in [stream for stream in self.streams.values() if stream.id > event.last_stream_id]:
+            if stream in self._answers:
+                continue
             self._close(stream, reset=True)
             self._events.append(CallEnded(stream, trailers, unprocessed=True))
 
 
 def describe_goaway(event: GoAwayReceived) -> str:
     """Why the server takes no more calls, for people."""
-    debug = event.debug_data[:200].decode("utf-8", "replace")
-    why = ", ".join(filter(None, [describe_code(event.error_code) if event.error_code else "", debug]))
-    return "the server is going away" + (f" ({why})" if why else "")
+    code = describe_code(event.error_code) if event.error_code else ""
+    why = ": ".join(filter(None, [code, printable_octets(event.debug_data)]))
+    return f"{HOP} is closing the connection" + (f" ({why})" if why else "")

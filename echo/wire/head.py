@@ -7,6 +7,7 @@ server, which answers, or as a `Trailers` with the right status to a client, who
 """
 
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from platform import python_implementation, python_version
 from sys import intern
 from typing import Final
@@ -27,6 +28,9 @@ from echo.wire.status import (
 from echo.wire.timeout import decode_timeout, encode_timeout
 
 CONTENT_TYPE: Final = "application/grpc"
+# Who may have done what reached a client: it cannot tell the server from a proxy before it.
+HOP: Final = "the server or a proxy on the way"
+NO_STATUS: Final = f"{HOP} ended the call without a gRPC status"
 # Peers refuse header lists above 8 or 16 KiB. A character is at most twelve of those bytes, but in most texts one.
 MAX_STATUS_MESSAGE: Final = 1_024
 USER_AGENT: Final = f"grpc-python-echo/0.1.0 ({python_implementation().lower()}/{python_version()})"
@@ -38,6 +42,7 @@ _ACCEPT_ENCODING: Final = (b"grpc-accept-encoding", ACCEPT_ENCODING.encode())
 _OK: Final = (b":status", b"200")
 _SUPPORTED: Final = {encoding.encode(): encoding for encoding in SUPPORTED}
 _IDENTITY: Final = IDENTITY.encode()
+_READABLE: Final = (b"text/plain", b"application/json", b"application/problem+json")
 
 
 class Rejected(Exception):
@@ -230,28 +235,47 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
     if b"grpc-status" in names and ended:
         return _trailers(received, names, head_only=True)
     if http_status != b"200":
-        code = int(http_status)
-        return Trailers(status_from_http(code), f"the server answered HTTP {code}", head_only=True)
+        return Trailers(status_from_http(int(http_status)), _instead(http_status.decode()), head_only=True)
     content_type = names.get(b"content-type", b"").decode("latin-1")
     if content_type != CONTENT_TYPE and _message_format(content_type) is None:
-        return Trailers(Status.UNKNOWN, f"the server answered with content-type {content_type[:64]!r}", head_only=True)
+        return Trailers(
+            Status.UNKNOWN, f"{HOP} answered with content-type {content_type[:64]!r} instead of gRPC", head_only=True
+        )
     if ended:
-        return Trailers(Status.UNKNOWN, "the server ended the call without a status", head_only=True)
+        return Trailers(Status.UNKNOWN, NO_STATUS, head_only=True)
     encoding = _SUPPORTED.get(names.get(b"grpc-encoding", _IDENTITY))
     if encoding is None:
         asked = names[b"grpc-encoding"][:64].decode("latin-1")
-        return Trailers(Status.INTERNAL, f"the server compresses by {asked!r}, which is not supported")
+        return Trailers(Status.INTERNAL, f"the response is compressed by {asked!r}, which is not supported")
     try:
         return Response(decode_metadata(received.custom), encoding)
     except ValueError as error:
         return Trailers(Status.INTERNAL, str(error), head_only=True)
 
 
+def _instead(http_status: str) -> str:
+    """What came where gRPC was expected, for people."""
+    code = int(http_status)
+    if not 100 <= code <= 599:
+        return f"{HOP} answered the invalid HTTP status {http_status} instead of gRPC"
+    try:
+        phrase = f" ({HTTPStatus(code).phrase})"
+    except ValueError:
+        phrase = ""
+    return f"{HOP} answered HTTP {code}{phrase} instead of gRPC"
+
+
+def is_readable(received: FieldList) -> bool:
+    """Whether the body behind this head of a response is plain text for people."""
+    media_type = received.own.get(b"content-type", b"").partition(b";")[0].strip(b" \t").lower()
+    return media_type in _READABLE and all(name != b"content-encoding" for name, _ in received.custom)
+
+
 def parse_trailers(received: FieldList) -> Trailers:
     """Read the header list that ends a response."""
     names = received.own
     if b"grpc-status" not in names:
-        return Trailers(Status.UNKNOWN, "the server ended the call without a status")
+        return Trailers(Status.UNKNOWN, NO_STATUS)
     return _trailers(received, names, head_only=False)
 
 

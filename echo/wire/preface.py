@@ -49,7 +49,7 @@ def check_server(data: bytes) -> None:
     line = _STATUS_LINE.match(data)
     if line is not None:
         shown = repr(line[0][:MAX_SHOWN].decode("latin-1"))
-        raise ForeignProtocolError(f"it answered in HTTP/1 ({shown}), where gRPC (HTTP/2) was expected")
+        raise ForeignProtocolError(f"it answered in HTTP/1 ({shown}), where HTTP/2 was expected")
     if data.startswith(_TLS):
         raise ForeignProtocolError("it speaks TLS, and was called in plain text")
     # RFC 9113 §3.4: the first frame is SETTINGS, and no ACK; its length is at most 16 KiB, in three bytes.

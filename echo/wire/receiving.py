@@ -85,6 +85,9 @@ class Receiving(ABC, Generic[S]):
     def _on_end_sent(self, stream: S) -> None:
         """Our side of the stream is complete and in the output."""
 
+    def _on_unserved(self, stream: S, data: bytes) -> None:
+        """DATA came on a stream that the layer above does not know of."""
+
     def _on_ping(self) -> None:
         """The peer asks whether we are there."""
 
@@ -237,6 +240,7 @@ class Receiving(ABC, Generic[S]):
                 and SEND_DATA not in TRANSITIONS[stream.state]
             ):
                 self._reset(stream, ErrorCode.NO_ERROR)  # It has had its answer, and could stop sending.
+            self._on_unserved(stream, data)
             return
         stream.fed += len(data)
         stream.messages.feed(data)

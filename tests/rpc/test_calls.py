@@ -224,7 +224,7 @@ def test_who_still_waits_when_the_block_of_the_call_is_left_is_told(run: Run) ->
         told: list[Status] = []
 
         async def receive(stream: ClientStream[bytes, bytes]) -> None:
-            with pytest.raises(GRPCError, match="the block of the call was left") as raised:
+            with pytest.raises(GRPCError, match="the caller left the call before its end") as raised:
                 await stream.recv_message()
             told.append(raised.value.status)
 

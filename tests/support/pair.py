@@ -20,7 +20,7 @@ from echo.wire.stream import Stream
 
 T = TypeVar("T")
 
-RESET = "the call was reset ("  # As the client's role tells it.
+RESET = "the call was reset by the server or a proxy on the way ("  # As the client's role tells it.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 

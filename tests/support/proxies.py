@@ -170,6 +170,7 @@ async def behind(
     *,
     servers: int = 1,
     certificates: Certificates | None = None,
+    location: str = "",
 ) -> AsyncIterator[Behind]:
     """Servers and a proxy of this make in front of them, for the block; they leave nothing.
 
@@ -178,6 +179,7 @@ async def behind(
         folder: Where its files go.
         servers: How many servers.
         certificates: With them all is TLS, on both sides of the proxy.
+        location: What nginx does with all requests, in its own language.
     """
     everything = Behind(servers)
     async with no_leaks(descriptors=False) as leaks, AsyncExitStack() as stack:
@@ -187,6 +189,8 @@ async def behind(
             context = serving_tls(server, certificates.serving()) if certificates else serving(server)
             ports.append(await stack.enter_async_context(context))
         shows, trusts = (certificates.server, certificates.ca) if certificates else (None, None)
-        front = Front(tuple(ports), shows=shows, trusts=trusts)
+        front = Front(
+            tuple(ports), shows=shows, trusts=trusts, locations=f"location / {{ {location} }}" if location else ""
+        )
         everything.proxy = await stack.enter_async_context(proxied(make, front, folder))
         yield everything

@@ -245,7 +245,7 @@ class Endpoint:
                 return f"grpc-status {head['grpc-status']}"
         for event in reversed(told):
             match event:
-                case CallEnded() if (event.trailers.message or "").startswith("the call was reset ("):
+                case CallEnded() if (event.trailers.message or "").startswith("the call was reset by "):
                     said = (event.trailers.message or "").partition("(")[2].rstrip(")")
                     return f"told {code_name(int(said[5:])) if said.startswith('code ') else said}"
                 case CallEnded():

@@ -34,10 +34,10 @@ async def accuse(stream: ByteStream, error_code: ErrorCodes, debug: bytes) -> No
         (
             ErrorCodes.ENHANCE_YOUR_CALM,
             b"too_many_pings",
-            "the server is going away (ENHANCE_YOUR_CALM, too_many_pings)",
+            "the server or a proxy on the way is closing the connection (ENHANCE_YOUR_CALM: too_many_pings)",
         ),
-        (ErrorCodes.PROTOCOL_ERROR, b"", "the server is going away (PROTOCOL_ERROR)"),
-        (ErrorCodes.NO_ERROR, b"maintenance", "the peer closed the connection"),
+        (ErrorCodes.PROTOCOL_ERROR, b"", "the server or a proxy on the way is closing the connection (PROTOCOL_ERROR)"),
+        (ErrorCodes.NO_ERROR, b"maintenance", "the other side closed the connection"),
     ],
 )
 async def test_a_call_that_is_cut_off_says_what_the_server_said(

@@ -220,7 +220,7 @@ def test_a_malformed_answer_ends_its_call_and_nothing_else(how: str) -> None:
     *_, ended = pair.client.receive(malformed_answers()[how])
     assert isinstance(ended, CallEnded)
     assert (ended.stream, ended.trailers.status) == (call, Status.INTERNAL)
-    assert str(ended.trailers.message).startswith("the server broke the protocol: ")
+    assert str(ended.trailers.message).startswith("the response is not valid HTTP/2: ")
     (reset,) = frames(pair.client.take_output())
     assert isinstance(reset, RstStreamFrame)
     assert (reset.stream_id, reset.error_code) == (call.id, ErrorCode.PROTOCOL_ERROR)

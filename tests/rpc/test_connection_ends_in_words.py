@@ -1,0 +1,102 @@
+"""What callers read when their connection ends, or cannot be had: what happened to it, from where they stand."""
+
+import struct
+from collections.abc import Awaitable, Callable
+
+import pytest
+import trio
+
+from echo.rpc import GRPCError, Keepalive, Status, open_channel
+from tests.support.http2_frames import SETTINGS_ACK, settings
+from tests.support.services import BytesCodec, unary
+from tests.support.serving import LOOPBACK
+
+CODEC = BytesCodec()
+BEGIN = settings() + SETTINGS_ACK
+QUICK = Keepalive(time=10, timeout=5)
+Behave = Callable[[trio.SocketStream], Awaitable[None]]
+
+
+async def heard(stream: trio.SocketStream, size: int) -> None:
+    """Wait until the client has said so much."""
+    came = 0
+    while came < size:
+        came += len(await stream.receive_some())
+
+
+async def close(stream: trio.SocketStream) -> None:
+    await heard(stream, 100)
+    await stream.aclose()
+
+
+async def reset(stream: trio.SocketStream) -> None:
+    await heard(stream, 100)
+    stream.socket.setsockopt(trio.socket.SOL_SOCKET, trio.socket.SO_LINGER, struct.pack("ii", 1, 0))
+    await stream.aclose()
+
+
+async def hang_up(stream: trio.SocketStream) -> None:
+    await stream.aclose()
+
+
+async def break_the_rules(stream: trio.SocketStream) -> None:
+    await heard(stream, 100)
+    await stream.send_all(b"\0\0\1\6\0\0\0\0\0x")
+    await trio.sleep_forever()
+
+
+async def keep_silent(stream: trio.SocketStream) -> None:
+    await trio.sleep_forever()
+
+
+def say(octets: bytes, then: Behave = close) -> Behave:
+    async def behave(stream: trio.SocketStream) -> None:
+        await stream.send_all(octets)
+        await then(stream)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("behave", "told"),
+    [
+        (say(BEGIN), "connection to {}: the other side closed the connection"),
+        (say(BEGIN, reset), "connection to {}: the connection was lost (Connection reset by peer)"),
+        (
+            say(BEGIN, keep_silent),
+            "connection to {}: the other side did not answer a keepalive PING within 5 s",
+        ),
+        (
+            say(BEGIN, break_the_rules),
+            "connection to {}: the other side violated HTTP/2: PING of 1 bytes",
+        ),
+        (hang_up, "cannot connect to {}: the other side closed the connection"),
+        (keep_silent, "cannot connect to {}: the other side did not answer a keepalive PING within 5 s"),
+        (
+            say(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
+            "cannot connect to {}: it answered in HTTP/1 ('HTTP/1.1 400 Bad Request'), where HTTP/2 was expected",
+        ),
+        (say(b"\x15\3\1\0\2\2\x46"), "cannot connect to {}: it speaks TLS, and was called in plain text"),
+        (
+            say(b"SSH-2.0-OpenSSH_9.6\r\n"),
+            "cannot connect to {}: it does not speak HTTP/2: it began with b'SSH-2.0-OpenSSH_9.6\\r\\n'",
+        ),
+    ],
+)
+async def test_a_caller_reads_what_became_of_the_connection(
+    behave: Behave, told: str, quiet_clock: trio.abc.Clock
+) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
+            await behave(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        nursery.start_soon(trio.serve_listeners, serve, listeners)
+        address = "{}:{}".format(*listeners[0].socket.getsockname())
+        async with open_channel(LOOPBACK, int(address.split(":")[1]), codec=CODEC, keepalive=QUICK) as channel:
+            with pytest.raises(GRPCError) as raised:
+                await unary(channel, "One", b"hi")
+        nursery.cancel_scope.cancel()
+    assert raised.value.status is Status.UNAVAILABLE
+    assert raised.value.message == told.format(address)
