@@ -194,6 +194,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
     async def recv_initial_metadata(self) -> None:
         """Wait for the head of the response; afterwards `initial_metadata` is set.
 
+        May be awaited while another task waits in `recv_message`, and be cancelled, which changes nothing: so a caller
+        finds out within a time of its own whether the call has reached the server.
+
         Raises:
             GRPCError: The call failed before.
             ProtocolError: The request was not sent.

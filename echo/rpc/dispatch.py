@@ -10,7 +10,7 @@ from typing import Final, Protocol, TypeVar
 
 import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint
-from grpclib.const import Handler
+from grpclib.const import Cardinality, Handler
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.exceptions import StreamTerminatedError
 
@@ -46,13 +46,14 @@ class Dispatcher:
         compression: str = IDENTITY,
     ) -> None:
         self._compression = compression
-        self._handlers: dict[str, Handler] = {}
+        self._handlers: dict[str, tuple[Handler, bool]] = {}  # With whether its calls are announced.
         self._codec = codec
         self._details_codec = details_codec
         self._events = events
         for service in services:
-            _close_generators_of(service)
-            self._handlers.update(service.__mapping__())
+            generated = _close_generators_of(service)
+            for path, handler in service.__mapping__().items():
+                self._handlers[path] = handler, generated and handler.cardinality is not Cardinality.UNARY_UNARY
 
     async def __call__(self, call: ServerCall) -> None:
         """Serve one call to its end.
@@ -61,10 +62,11 @@ class Dispatcher:
         then ends with INTERNAL.
         """
         path = call.request.path
-        handler = self._handlers.get(path)
-        if handler is None:
+        found = self._handlers.get(path)
+        if found is None:
             await call.finish(Trailers(Status.UNIMPLEMENTED, f"unknown method {path}"))
             return
+        handler, announced = found
         if self._compression != IDENTITY:
             call.compress(self._compression)
         stream: ServerStream[object, object] = ServerStream(
@@ -84,6 +86,8 @@ class Dispatcher:
                     peer=stream.peer,
                 )
                 stream.metadata, method = event.metadata, event.method_func
+            if announced:
+                await stream.announce()
             await method(stream)
             if not stream.ended:
                 await stream.send_trailing_metadata()
@@ -148,8 +152,11 @@ def _leaves(error: BaseException) -> Iterable[BaseException]:
         yield error
 
 
-def _close_generators_of(service: Servable) -> None:
-    """Have betterproto's server-streaming handlers closed when their call ends.
+def _close_generators_of(service: Servable) -> bool:
+    """Have betterproto's server-streaming handlers closed when their call ends; tell whether they are betterproto's.
+
+    A method of such a service is given nothing by which it could send initial metadata, so that its calls can be
+    announced to the client as soon as they come. (A unary call is answered soon enough.)
 
     betterproto iterates a handler's generator and leaves it to the garbage collector when the call is cut short; its
     ``finally`` blocks would then run whenever, in no nursery. The method that iterates is looked up on the instance.
@@ -159,8 +166,10 @@ def _close_generators_of(service: Servable) -> None:
     generator again would take a context variable per call, and betterproto's loop would still keep the last reply of
     every idle stream alive.
     """
-    if hasattr(service, "_call_rpc_handler_server_stream"):
-        vars(service)["_call_rpc_handler_server_stream"] = _send_replies
+    if not hasattr(service, "_call_rpc_handler_server_stream"):
+        return False
+    vars(service)["_call_rpc_handler_server_stream"] = _send_replies
+    return True
 
 
 async def _send_replies(

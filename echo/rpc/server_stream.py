@@ -137,6 +137,15 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             raise ProtocolError("initial metadata was already sent")
         await self._send_head(metadata, hold=False)
 
+    async def announce(self) -> None:
+        """For the dispatcher: tell the client that the call has arrived, with the first reply if that is made at once.
+
+        Raises:
+            StreamTerminatedError: The client is gone.
+        """
+        await self._send_head(None, hold=True)
+        self._call.session.flush_later()
+
     async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
         sent = _multidict(metadata)
         if self._events.send_initial_metadata:

@@ -137,6 +137,10 @@ class Session(ABC):
         else:
             self._bell.ring()
 
+    def flush_later(self) -> None:
+        """There is something to send, which may wait for what the running task sends before it waits itself."""
+        self._bell.ring()
+
     def _flush(self) -> None:
         """Offer the kernel all there is; what it does not take is for the writer."""
         connection, link = self.connection, self._link

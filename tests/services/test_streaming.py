@@ -258,3 +258,33 @@ async def test_a_client_that_vanishes_ends_the_service_s_work_without_delay(
                 assert (server.calls, server.connections) == (0, 0)
                 await stream.recv_message()
         assert raised.value.status is Status.UNAVAILABLE
+
+
+# The head of the response
+
+
+@ALL
+async def test_a_call_is_announced_before_its_first_response(kind: Cardinality) -> None:
+    async with echo() as ours, ours.call(kind) as stream:
+        await stream.send_request()
+        with trio.fail_after(1):
+            await stream.recv_initial_metadata()
+        assert stream.initial_metadata is not None
+        await stream.cancel()
+
+
+async def test_the_head_can_be_waited_for_while_another_task_waits_for_messages() -> None:
+    async with echo() as ours, ours.call(BIDI) as stream:
+        replies: list[str] = []
+
+        async def receive() -> None:
+            replies.extend([reply.response async for reply in stream])
+
+        await stream.send_request()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(receive)
+            with trio.fail_after(1):
+                await stream.recv_initial_metadata()
+            await stream.send_message(StreamMessage(stream_id="a", message="hi"))
+            await stream.end()
+        assert replies == ["from server: hi"]

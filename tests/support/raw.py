@@ -147,6 +147,7 @@ class RawConnection:
         answered = self.kinds["Ping"]
         await self.send(PingFrame(0, opaque_data=b"a moment"))
         await self.until(lambda: self.kinds["Ping"] > answered or self.closed)
+        await trio.lowlevel.checkpoint()  # The tasks that it began before its answer are due in this very turn.
 
     async def listen(self, *, preface: bool = False) -> None:
         """Note what comes until the peer closes; ``preface`` comes first from a client."""
