@@ -12,6 +12,8 @@ from typing import Literal, TextIO
 
 import structlog
 
+from echo.outlet import Outlet
+
 __all__ = ["configure_logging"]
 
 LogFormat = Literal["auto", "console", "json"]
@@ -59,7 +61,7 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
     else:
         traceback = structlog.dev.plain_traceback
         renderer = [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=traceback)]
-    handler = logging.StreamHandler(stream)
+    handler = logging.StreamHandler(Outlet(stream))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

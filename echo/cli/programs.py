@@ -6,6 +6,7 @@ in nurseries it opens itself, so cancelling it closes everything. What goes wron
 """
 
 import ssl
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -14,11 +15,12 @@ from functools import partial
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute
 
+from echo.access_log import AccessLog
 from echo.cli.announce import announce_gateway, announce_server, authority
-from echo.cli.calls import log_calls
 from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
+from echo.outlet import Outlet
 from echo.rpc import Server, open_tcp_listener, open_unix_listener
 from echo.rpc.health import Health
 from echo.services import echo_services
@@ -67,9 +69,12 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         SettingsError: A certificate or key can't be used.
     """
     echo = echo_services()
-    server = Server(echo.services, limits=server_limits(settings), keepalive=server_keepalive(settings))
-    if settings.log_level == "debug":  # Nothing is paid for it otherwise.
-        log_calls(server)
+    server = Server(
+        echo.services,
+        limits=server_limits(settings),
+        keepalive=server_keepalive(settings),
+        access_log=open_access_log(settings),
+    )
     tls = server_context(settings)
     health_server = Server([echo.health], limits=server_limits(settings))
     async with AsyncExitStack() as opened:
@@ -82,6 +87,15 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
                 await nursery.start(health_server.serve, health_listener)
             await nursery.start(server.serve, listener)
             yield Backend(server, echo.health, health_server, _port(listener), _port(health_listener))
+
+
+def open_access_log(settings: Settings) -> AccessLog | None:
+    """Where calls are logged; None where they are not to be."""
+    stream = sys.stderr
+    if not getattr(settings, "access_log", True) or stream is None:
+        return None
+    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
+    return AccessLog(Outlet(stream), as_json=as_json)
 
 
 def _port(listener: Listener[ByteStream] | None) -> int | None:

@@ -8,6 +8,8 @@ import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, TaskStatus
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
+from echo.access_log import AccessLog
+from echo.rpc.access import CallNotes
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.dispatch import Dispatcher, Servable
 from echo.rpc.events import ServerEvents
@@ -31,6 +33,7 @@ class Server:
         limits: What one connection may occupy.
         keepalive: When to ask a silent client whether it is still there; None for never.
         compression: How to compress replies to clients that read it: ``gzip``, or None for not at all.
+        access_log: Gets a line for each call when it is over; None for no such lines, at no cost.
 
     Raises:
         ValueError: The compression is unknown.
@@ -45,6 +48,7 @@ class Server:
         limits: Limits = Limits(),
         keepalive: Keepalive | None = None,
         compression: str | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         self.__dispatch__ = ServerEvents()
         self._dispatcher = Dispatcher(
@@ -56,6 +60,7 @@ class Server:
         self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
         self._refusals = RefusalLog(log)
+        self._note = None if access_log is None else CallNotes(access_log)
         self._session_ended = Signal()
 
     @property
@@ -91,7 +96,7 @@ class Server:
 
     async def serve_connection(self, stream: ByteStream) -> None:
         """Serve one connection until it ends; closes the stream. Cancelling it cancels its handlers."""
-        session = ServerSession(stream, self._dispatcher, self._limits, self._keepalive, self._refusals)
+        session = ServerSession(stream, self._dispatcher, self._limits, self._keepalive, self._refusals, self._note)
         with anyio.CancelScope() as scope:
             self._sessions[session] = scope
             if self._draining:

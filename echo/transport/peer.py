@@ -12,6 +12,7 @@ class Peer:
     def __init__(self, stream: ByteStream) -> None:
         self._addr = stream.extra(SocketAttribute.remote_address, None)
         self._cert = stream.extra(TLSAttribute.peer_certificate, None)
+        self._text = self._describe()
 
     def addr(self) -> tuple[str, int] | str | None:
         """Host and port; the path of a Unix socket, which is empty for a client's; None in memory."""
@@ -22,6 +23,9 @@ class Peer:
         return self._cert
 
     def __str__(self) -> str:
+        return self._text
+
+    def _describe(self) -> str:
         if isinstance(self._addr, tuple):
             host, port = self._addr[:2]
             return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

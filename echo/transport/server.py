@@ -35,6 +35,7 @@ from echo.wire import (
     Status,
     StreamReset,
     Trailers,
+    describe_code,
 )
 
 log = logging.getLogger(__name__)
@@ -44,12 +45,15 @@ DRAIN_PATIENCE: Final = 5.0  # Seconds that the answer to it may take.
 LAST_GREETING: Final = 0.5  # Seconds that a client has to begin to speak once the server drains.
 
 Handle = Callable[[ServerCall], Awaitable[None]]
+Note = Callable[[ServerCall], None]
+"""Takes note of a call that is over. Raises nothing."""
 
 
 class ServerSession(Session):
     """One client's connection. ``handle`` serves a call; it is run in a task of its own.
 
-    ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server.
+    ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server;
+    ``note`` is told of each call when it is over.
 
     Attributes:
         calls: How many handlers are running, those included whose call is over but which have not returned yet.
@@ -64,9 +68,11 @@ class ServerSession(Session):
         limits: Limits,
         keepalive: Keepalive | None,
         refusals: RefusalLog | None = None,
+        note: Note | None = None,
     ) -> None:
         super().__init__(stream, limits, keepalive)
         self._refusals = RefusalLog(log) if refusals is None else refusals
+        self._note = note
         self.connection = ServerConnection(limits, partial(ServerCall, self))
         self.connection.start()
         self.calls = 0
@@ -135,6 +141,8 @@ class ServerSession(Session):
         finally:
             if call.verdict is not None:
                 call.abort(call.verdict)  # Does nothing to a call that was ended in spite of it.
+            if self._note is not None:
+                self._note(call)
             self.calls -= 1
             if self._waiting:
                 self._start_waiting()
@@ -206,7 +214,7 @@ class ServerSession(Session):
 
     def _on_request(self, event: RequestStarted[ServerCall]) -> None:
         call = event.stream
-        call.begin(event.request)
+        call.begin(event.request, self._last_received)
         if self.calls < self.limits.max_concurrent_streams:
             self._start(call)
         else:
@@ -221,7 +229,7 @@ class ServerSession(Session):
         event.stream.note_end()
 
     def _on_reset(self, event: StreamReset[ServerCall]) -> None:
-        event.stream.break_off(Trailers(Status.CANCELLED))
+        event.stream.break_off(Trailers(Status.CANCELLED, f"the call was reset ({describe_code(event.error_code)})"))
         self.release(event.stream)
 
     def _on_goaway(self, event: GoAwayReceived) -> None:

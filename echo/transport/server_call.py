@@ -2,14 +2,17 @@
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from echo.transport.backend import Scope
 from echo.transport.call import Call
-from echo.wire import IDENTITY, Request, Response, Trailers, accepts, encode_compressed
+from echo.wire import IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed
 
 if TYPE_CHECKING:
     from echo.transport.server import ServerSession
+
+
+DEADLINE_SLACK: Final = 0.02  # Seconds that the clocks of two timers for one deadline may differ by.
 
 
 class ServerCall(Call):
@@ -21,10 +24,11 @@ class ServerCall(Call):
         scope: Where its handler runs. It is cancelled when the client resets the call or vanishes, when the deadline
             passes, and when the server gives the call up. None until the handler is started.
         verdict: What the client is told if the handler is cut short.
+        started: When its head came, on the event loop's clock.
         encoding: How messages that are sent may be compressed, for the response's head to say.
     """
 
-    __slots__ = ("deadline", "encoding", "request", "scope", "verdict")
+    __slots__ = ("deadline", "encoding", "request", "scope", "started", "verdict")
 
     session: "ServerSession"
     request: Request
@@ -34,13 +38,25 @@ class ServerCall(Call):
     ) -> None:
         super().__init__(session, stream_id, max_message_size, receive_window, send_window)
         self.deadline = math.inf
+        self.started = 0.0
         self.scope: Scope | None = None
         self.verdict: Trailers | None = None
         self.encoding = IDENTITY
 
-    def begin(self, request: Request) -> None:
+    def outcome(self, now: float) -> tuple[Status, str | None]:
+        """How the call ended, once its handler has returned: as the client was told, or why it was told nothing."""
+        if self._terminated:
+            # A client resets the call at the very moment at which the deadline passes here.
+            status = Status.CANCELLED if now < self.deadline - DEADLINE_SLACK else Status.DEADLINE_EXCEEDED
+            return status, None if self.verdict is None else self.verdict.message
+        if self.sent_trailers is None:
+            return Status.CANCELLED, "the handler reset the call"
+        return self.sent_trailers.status, self.sent_trailers.message
+
+    def begin(self, request: Request, now: float) -> None:
         """For the session: its head came."""
         self.request = request
+        self.started = now
         if request.timeout is not None:
             self.deadline = self.session.backend.now() + request.timeout
 
@@ -96,3 +112,7 @@ class ServerCall(Call):
         # has shielded itself hears of it by the error of its own next step.
         self.give_up(verdict)
         self.terminate()
+
+    def _give_up_sending(self, reason: str) -> None:
+        self.verdict = Trailers(Status.CANCELLED, reason)
+        super()._give_up_sending(reason)

@@ -21,7 +21,7 @@ from echo.wire.events import (
     SettingsReceived,
     StreamReset,
 )
-from echo.wire.frames import MAX_STREAM_ID, ErrorCode
+from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import CONTENT_TYPE, Request, Response, Trailers
 from echo.wire.http1 import answer_http1
 from echo.wire.limits import Limits
@@ -73,6 +73,7 @@ __all__ = [
     "decode_bin",
     "decode_timeout",
     "decompress",
+    "describe_code",
     "describe_goaway",
     "encode_bin",
     "encode_compressed",

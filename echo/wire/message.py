@@ -59,15 +59,16 @@ class MessageDecoder:
     Attributes:
         encoding: The peer's ``grpc-encoding``; may be set until the first message is asked for, since a response's
             head comes before its messages. None and ``identity`` mean that no message may be compressed.
+        messages: How many were given out.
         consumed: How many of the bytes fed are done with, from the beginning: those of the messages given out, prefix
             included, and those dropped. What it grew by may be returned to the sender's window (RFC 9113 §6.9).
     """
 
-    __slots__ = ("_at", "_buffer", "_closed", "_failure", "_limit", "consumed", "encoding")
+    __slots__ = ("_at", "_buffer", "_closed", "_failure", "_limit", "consumed", "encoding", "messages")
 
     def __init__(self, max_message_size: int, encoding: str | None = None) -> None:
         self.encoding = encoding
-        self.consumed = 0
+        self.messages = self.consumed = 0
         self._limit = max_message_size
         # What came, as it came, as long as it holds whole messages; gathered in a bytearray where it does not. That
         # moves its start when the front is deleted, and copies when an eighth more is needed: neither is quadratic.
@@ -122,6 +123,7 @@ class MessageDecoder:
             if end <= held:
                 message = buffer[start:end]
                 self.consumed += end - at
+                self.messages += 1
                 if end == held:
                     self._buffer, self._at = b"", 0
                 elif isinstance(buffer, bytearray):

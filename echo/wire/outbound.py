@@ -6,16 +6,18 @@ class OutboundBuffer:
 
     Attributes:
         size: Bytes not yet taken.
+        taken: Bytes that were,
+        messages: and the messages that were whole with them.
     """
 
-    __slots__ = ("_messages", "_offset", "size")
+    __slots__ = ("_messages", "_offset", "messages", "size", "taken")
 
     def __init__(self) -> None:
         # None while there is nothing: most streams are idle. A list, since a deque occupies twelve times as much;
         # `take` cuts off all that it takes at once, so that this costs no more than the copying of what is left.
         self._messages: list[bytes] | None = None
         self._offset = 0  # Bytes of the first message that are already taken.
-        self.size = 0
+        self.size = self.taken = self.messages = 0
 
     def push(self, message: bytes) -> None:
         """Add one framed message at the end."""
@@ -37,6 +39,8 @@ class OutboundBuffer:
         if not self._offset and self.size <= limit:
             # The common case, all there is: no copy if it is one message.
             taken = first if len(messages) == 1 else b"".join(messages)
+            self.taken += self.size
+            self.messages += len(messages)
             self.clear()
             return taken
         pieces: list[bytes | memoryview] = []
@@ -55,5 +59,7 @@ class OutboundBuffer:
             room -= left
             whole += 1
         del messages[:whole]
+        self.messages += whole
+        self.taken += limit - room
         self.size -= limit - room
         return b"".join(pieces)

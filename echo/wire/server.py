@@ -101,7 +101,8 @@ class ServerConnection(Connection[S]):
             ValueError, TypeError: The metadata cannot be sent.
         """
         self._check_sending(stream)
-        stream.end = self._fitting(trailers, with_head=not stream.head_sent)
+        stream.sent_trailers = trailers
+        stream.end = self._fitting(stream, trailers)
         while self._out.send_frame(stream):
             if self._out.size >= self._limits.max_output:
                 break
@@ -121,7 +122,8 @@ class ServerConnection(Connection[S]):
             stream.end = None
             self.send_trailers(stream, trailers)
 
-    def _fitting(self, trailers: Trailers, *, with_head: bool) -> list[Field]:
+    def _fitting(self, stream: S, trailers: Trailers) -> list[Field]:
+        with_head = not stream.head_sent
         fields = trailers.fields(with_head=with_head)
         limit = self._out.peer.max_header_list_size
         if limit == UNLIMITED:
@@ -130,7 +132,8 @@ class ServerConnection(Connection[S]):
             fields = replace(trailers, details=None).fields(with_head=with_head)
         if list_size(fields) > limit:
             text = f"trailers of {list_size(fields)} bytes exceed the client's limit of {limit}"
-            fields = Trailers(Status.RESOURCE_EXHAUSTED, text).fields(with_head=with_head)
+            stream.sent_trailers = Trailers(Status.RESOURCE_EXHAUSTED, text)
+            fields = stream.sent_trailers.fields(with_head=with_head)
         return fields
 
     def _on_end_sent(self, stream: S) -> None:

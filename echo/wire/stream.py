@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from typing import Final
 
 from echo.wire.flow import ReceiveWindow, SendWindow
+from echo.wire.head import Trailers
 from echo.wire.hpack import Field
-from echo.wire.message import MessageDecoder
+from echo.wire.message import PREFIX_SIZE, MessageDecoder
 from echo.wire.outbound import OutboundBuffer
 from echo.wire.state import CLOSED, HALF_CLOSED_LOCAL, IDLE, OPEN, TRANSITIONS, State, Step
 
@@ -26,6 +27,7 @@ class Stream:
         served: Whether the layer above knows of it; else the peer's DATA is dropped, and there are no events.
         messages: The peer's messages, as they come.
         unsent: Our messages that have not become frames yet.
+        sent_trailers: How our side has ended, or is about to.
     """
 
     __slots__ = (
@@ -39,6 +41,7 @@ class Stream:
         "messages",
         "receive_window",
         "send_window",
+        "sent_trailers",
         "served",
         "state",
         "unsent",
@@ -57,6 +60,7 @@ class Stream:
         self.content_left: int | None = None  # DATA that the peer's content-length still promises.
         self.send_window = SendWindow(send_window)
         self.unsent = OutboundBuffer()
+        self.sent_trailers: Trailers | None = None
         self.end: Sequence[Field] | None = None  # What follows our last message: trailers, or just the flag.
 
     def step(self, step: Step) -> None:
@@ -67,6 +71,16 @@ class Stream:
     def is_open(self) -> bool:
         """Whether anything can still happen on it."""
         return self.state != CLOSED
+
+    @property
+    def received_bytes(self) -> int:
+        """The bytes of the messages taken, as they travelled, without their prefixes."""
+        return max(0, self.messages.consumed - PREFIX_SIZE * self.messages.messages)
+
+    @property
+    def sent_bytes(self) -> int:
+        """Likewise of those that have become frames."""
+        return max(0, self.unsent.taken - PREFIX_SIZE * self.unsent.messages)
 
     @property
     def peer_ended(self) -> bool:

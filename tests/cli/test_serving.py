@@ -24,7 +24,7 @@ from echo.rpc import Cardinality, Channel, GRPCError, Status, open_channel
 from echo.settings import load_settings
 from echo.tls import client_context
 from tests.support.chat import chat, say
-from tests.support.process import PATIENCE, Echo, running
+from tests.support.process import PATIENCE, Echo, running, running_unread
 
 T = TypeVar("T")
 
@@ -75,16 +75,39 @@ async def test_a_signal_ends_an_idle_server_with_status_0_and_every_log_line_is_
         echo.send(number)
         assert await echo.status() == 0
     events = [json.loads(line) for line in echo.stderr.splitlines()]
-    assert [event["event"] for event in events] == ["listening", "stopping"]
+    assert [event["event"] for event in events] == ["listening", "call", "stopping"]
     assert events[0]["address"] == f"127.0.0.1:{await echo.grpc_port()}"
-    assert events[1]["signal"] == number.name
+    assert events[2]["signal"] == number.name
     assert len(echo.stdout.splitlines()) == 2
 
 
-async def test_calls_are_logged_when_debugging() -> None:
-    async with serving("--log-level", "debug", "--log-format", "console") as (echo, channel):
+async def test_calls_are_logged_as_they_end() -> None:
+    async with serving("--log-format", "console") as (echo, channel):
         await reply_to(channel, "hi")
-        await echo.logged(r"\[debug +\] call .*method=/com.gopay.echo.Server/GetReply outcome=OK")
+        await echo.logged(r"\[info +\] call .*method=/com.gopay.echo.Server/GetReply status=OK")
+
+
+async def test_a_log_that_nobody_reads_does_not_stop_the_server() -> None:
+    async with (
+        running_unread(*SERVE) as echo,
+        open_channel("127.0.0.1", await echo.grpc_port()) as channel,
+        trio.open_nursery() as nursery,
+    ):
+        for _ in range(600):  # Twice what the pipe holds.
+            assert await reply_to(channel, "hi") == "from server:hi"
+        for _ in range(20):  # Each of these has a line in the other log.
+            async with await trio.open_tcp_stream("127.0.0.1", await echo.grpc_port()) as foreigner:
+                await foreigner.send_all(b"GET / HTTP/1.1\r\n\r\n")
+                assert b"505" in await foreigner.receive_some()
+        assert await reply_to(channel, "hi") == "from server:hi"
+        await nursery.start(echo.pump, "stderr")
+        await echo.logged('"method":"/com.gopay.echo.Server/GetReply"')
+        await reply_to(channel, "hi")
+        await reply_to(channel, "hi")
+        lost = await echo.logged(r'"event":"lines of the log were dropped","lines":(\d+)')
+        assert int(lost[1]) > 200
+        echo.send(signal.SIGTERM)
+        assert await echo.status() == 0
 
 
 async def test_a_stream_that_is_open_when_sigterm_comes_may_finish() -> None:

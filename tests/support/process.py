@@ -93,8 +93,8 @@ class Echo:
 
 
 @asynccontextmanager
-async def running(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
-    """Run ``python -m echo`` while the block runs; it is killed if it has not ended by then."""
+async def running_unread(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
+    """`running`, but nobody reads its standard error, a pipe, until `Echo.pump` is called for it."""
     process = await trio.lowlevel.open_process(
         command(*arguments), stdout=PIPE, stderr=PIPE, cwd=str(ROOT), env=environment(**variables)
     )
@@ -102,7 +102,6 @@ async def running(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
     try:
         async with trio.open_nursery() as nursery:
             await nursery.start(echo.pump, "stdout")
-            await nursery.start(echo.pump, "stderr")
             try:
                 yield echo
             finally:
@@ -111,3 +110,11 @@ async def running(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
     finally:
         with trio.CancelScope(shield=True):
             await process.wait()
+
+
+@asynccontextmanager
+async def running(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
+    """Run ``python -m echo`` while the block runs; it is killed if it has not ended by then."""
+    async with trio.open_nursery() as nursery, running_unread(*arguments, **variables) as echo:
+        await nursery.start(echo.pump, "stderr")
+        yield echo

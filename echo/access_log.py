@@ -1,0 +1,143 @@
+"""The access log: one line for each gRPC call, HTTP request and WebSocket, when it is over.
+
+The lines have the form of the other log's, JSON or text for people, with the logger ``echo.access``. But they are made
+here, in a few microseconds, past structlog and logging, since every call pays for one. What peers have sent is made
+printable and cut, so that no line is forged or longer than `echo.outlet.ATOMIC`, and none does anything to a terminal.
+Lines that nobody reads are dropped, and counted in a line of their own once somebody does again; see `echo.outlet`.
+"""
+
+import time
+from typing import Final, Literal
+
+import msgspec
+
+from echo.outlet import Outlet
+from echo.printable import printable
+
+__all__ = ["AccessLog", "Entry", "trace_id"]
+
+LOGGER: Final = "echo.access"
+EVENTS: Final = {"grpc": "call", "http": "request", "websocket": "websocket"}
+DROPPED: Final = "lines of the log were dropped"
+_UNQUOTED: Final = frozenset(' "=')
+
+
+class Entry(msgspec.Struct, omit_defaults=True):
+    """What a line says, in this order; what is None is left out.
+
+    Attributes:
+        kind: What it was.
+        peer: Who called: the other end of the connection,
+        forwarded_for: and for whom, by ``x-forwarded-for``.
+        method: ``/package.Service/Method``, or HTTP's method.
+        path: Of HTTP and WebSockets.
+        status: The name of the gRPC status, the HTTP status, or the WebSocket's close code.
+        reason: Why it ended so, in words.
+        seconds: From the request's arrival until it was over.
+        messages_in: Messages received,
+        messages_out: and sent,
+        bytes_in: and the bytes in those, as they travelled, without framing.
+        bytes_out: Likewise.
+        request_id: ``x-request-id``.
+        trace_id: The trace's, from ``traceparent``.
+    """
+
+    kind: Literal["grpc", "http", "websocket"]
+    peer: str | None = None
+    forwarded_for: str | None = None
+    method: str | None = None
+    path: str | None = None
+    status: str | int | None = None
+    reason: str | None = None
+    seconds: float | None = None
+    messages_in: int | None = None
+    messages_out: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+    request_id: str | None = None
+    trace_id: str | None = None
+
+
+class AccessLog:
+    """Writes entries.
+
+    Args:
+        outlet: Where to; the other log should go there as well, lest a full pipe stop that one.
+        as_json: A line of JSON for each, else text.
+    """
+
+    def __init__(self, outlet: Outlet, *, as_json: bool) -> None:
+        self._outlet = outlet
+        self._as_json = as_json
+        self._encode = msgspec.json.Encoder().encode
+        self._told = 0  # How many of the dropped lines have been told of.
+        self._second = -1
+        self._date = ""
+
+    def write(self, entry: Entry) -> None:
+        """Write the entry, whose texts may be anything: they are made printable in place. Raises nothing."""
+        # Spelled out, for a loop would cost more than the rest. A line with all of them at their longest is atomic.
+        if entry.peer is not None:
+            entry.peer = printable(entry.peer, 64)
+        if entry.forwarded_for is not None:
+            entry.forwarded_for = printable(entry.forwarded_for, 128)
+        if entry.method is not None:
+            entry.method = printable(entry.method, 128)
+        if entry.path is not None:
+            entry.path = printable(entry.path, 200)
+        if entry.reason is not None:
+            entry.reason = printable(entry.reason, 160)
+        if entry.request_id is not None:
+            entry.request_id = printable(entry.request_id, 100)
+        if entry.trace_id is not None:
+            entry.trace_id = printable(entry.trace_id, 32)
+        if entry.seconds is not None:
+            entry.seconds = round(entry.seconds, 6)
+        now = self._now()
+        event = EVENTS[entry.kind]
+        if self._as_json:
+            head = f'{{"timestamp":"{now}","level":"info","logger":"{LOGGER}","event":"{event}",'
+            line = head.encode() + self._encode(entry)[1:] + b"\n"
+        else:
+            line = f"{now} [info     ] {event:30} [{LOGGER}] {_fields(entry)}\n".encode()
+        if self._outlet.write_line(line) and self._outlet.dropped > self._told:
+            self._tell_dropped(now)
+
+    def _now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._date}.{int((now - second) * 1e6):06d}Z"
+
+    def _tell_dropped(self, now: str) -> None:
+        """There is room again: say how many lines are missing."""
+        dropped = self._outlet.dropped
+        missing = dropped - self._told
+        if self._as_json:
+            head = f'{{"timestamp":"{now}","level":"warning","logger":"{LOGGER}","event":"{DROPPED}"'
+            line = f'{head},"lines":{missing}}}\n'
+        else:
+            line = f"{now} [warning  ] {DROPPED:30} [{LOGGER}] lines={missing}\n"
+        if self._outlet.write_line(line.encode()):
+            self._told = dropped
+
+
+def trace_id(traceparent: str | None) -> str | None:
+    """The trace's id in a ``traceparent`` (W3C Trace Context §3.2); None without, and for what is none."""
+    if traceparent is None or len(traceparent) < 55 or traceparent[2] != "-" or traceparent[35] != "-":
+        return None
+    return traceparent[3:35]
+
+
+def _fields(entry: Entry) -> str:
+    told = ((name, getattr(entry, name)) for name in entry.__struct_fields__)
+    return " ".join(f"{name}={_quoted(value)}" for name, value in told if value is not None)
+
+
+def _quoted(value: object) -> str:
+    text = str(value)
+    if _UNQUOTED.isdisjoint(text) and text:
+        return text
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -1,0 +1,44 @@
+"""A call as the access log tells of it."""
+
+from echo.access_log import AccessLog, Entry, trace_id
+from echo.transport import ServerCall
+from echo.wire import Metadata
+
+
+class CallNotes:
+    """Writes a line for each call that is over; an instance is what a `ServerSession` wants as ``note``."""
+
+    __slots__ = ("_log",)
+
+    def __init__(self, log: AccessLog) -> None:
+        self._log = log
+
+    def __call__(self, call: ServerCall) -> None:
+        """Write the line of a call that is over."""
+        request, session = call.request, call.session
+        metadata = request.metadata
+        now = session.backend.now()
+        status, reason = call.outcome(now)
+        self._log.write(
+            Entry(
+                "grpc",
+                str(session.peer),
+                _text(metadata, "x-forwarded-for"),
+                request.path,
+                None,
+                status.name,
+                reason,
+                now - call.started,
+                call.messages.messages,
+                call.unsent.messages,
+                call.received_bytes,
+                call.sent_bytes,
+                _text(metadata, "x-request-id"),
+                trace_id(_text(metadata, "traceparent")),
+            )
+        )
+
+
+def _text(metadata: Metadata, name: str) -> str | None:
+    value = metadata.get(name)
+    return value if isinstance(value, str) else None
