@@ -19,10 +19,20 @@ __all__ = ["AccessLog", "Entry", "trace_id"]
 LOGGER: Final = "echo.access"
 EVENTS: Final = {"grpc": "call", "http": "request", "websocket": "websocket"}
 DROPPED: Final = "lines of the log were dropped"
+LIMITS: Final = {
+    "peer": 64,
+    "forwarded_for": 128,
+    "method": 128,
+    "path": 200,
+    "reason": 160,
+    "request_id": 100,
+    "trace_id": 32,
+}
+PLAIN: Final = 600  # Bytes within which a line of plain letters is short enough as it is.
 _UNQUOTED: Final = frozenset(' "=')
 
 
-class Entry(msgspec.Struct, omit_defaults=True):
+class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     """What a line says, in this order; what is None is left out.
 
     Attributes:
@@ -75,33 +85,30 @@ class AccessLog:
         self._date = ""
 
     def write(self, entry: Entry) -> None:
-        """Write the entry, whose texts may be anything: they are made printable in place. Raises nothing."""
-        # Spelled out, for a loop would cost more than the rest. A line with all of them at their longest is atomic.
-        if entry.peer is not None:
-            entry.peer = printable(entry.peer, 64)
-        if entry.forwarded_for is not None:
-            entry.forwarded_for = printable(entry.forwarded_for, 128)
-        if entry.method is not None:
-            entry.method = printable(entry.method, 128)
-        if entry.path is not None:
-            entry.path = printable(entry.path, 200)
-        if entry.reason is not None:
-            entry.reason = printable(entry.reason, 160)
-        if entry.request_id is not None:
-            entry.request_id = printable(entry.request_id, 100)
-        if entry.trace_id is not None:
-            entry.trace_id = printable(entry.trace_id, 32)
+        """Write the entry, whose texts may be anything; changes those that are not fit to be shown. Raises nothing."""
         if entry.seconds is not None:
             entry.seconds = round(entry.seconds, 6)
         now = self._now()
         event = EVENTS[entry.kind]
         if self._as_json:
             head = f'{{"timestamp":"{now}","level":"info","logger":"{LOGGER}","event":"{event}",'
-            line = head.encode() + self._encode(entry)[1:] + b"\n"
+            line = head.encode() + self._json(entry)[1:] + b"\n"
         else:
+            _tidy(entry)
             line = f"{now} [info     ] {event:30} [{LOGGER}] {_fields(entry)}\n".encode()
         if self._outlet.write_line(line) and self._outlet.dropped > self._told:
             self._tell_dropped(now)
+
+    def _json(self, entry: Entry) -> bytes:
+        """The entry as an object. Most are short and plain, as one look at the whole shows."""
+        try:
+            encoded = self._encode(entry)
+            if len(encoded) <= PLAIN and encoded.isascii() and b"\\" not in encoded and b"\x7f" not in encoded:
+                return encoded
+        except UnicodeEncodeError:  # A lone surrogate.
+            pass
+        _tidy(entry)
+        return self._encode(entry)
 
     def _now(self) -> str:
         now = time.time()
@@ -122,6 +129,14 @@ class AccessLog:
             line = f"{now} [warning  ] {DROPPED:30} [{LOGGER}] lines={missing}\n"
         if self._outlet.write_line(line.encode()):
             self._told = dropped
+
+
+def _tidy(entry: Entry) -> None:
+    """Make the texts printable, and cut them so that a line with all at their longest still is an atomic write."""
+    for name, limit in LIMITS.items():
+        text = getattr(entry, name)
+        if text is not None:
+            setattr(entry, name, printable(text, limit))
 
 
 def trace_id(traceparent: str | None) -> str | None:

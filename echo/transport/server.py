@@ -30,12 +30,14 @@ from echo.wire import (
     HalfClosed,
     Limits,
     PingAcknowledged,
+    RequestRefused,
     RequestStarted,
     ServerConnection,
     Status,
     StreamReset,
     Trailers,
     describe_code,
+    read_refused,
 )
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class ServerSession(Session):
         self._drain_pong = self.backend.signal()
         self._reactions |= {
             RequestStarted: self._on_request,
+            RequestRefused: self._on_refused,
             DataReceived: self._on_data,
             HalfClosed: self._on_half_closed,
             StreamReset: self._on_reset,
@@ -162,9 +165,13 @@ class ServerSession(Session):
                 self._start(call)
             else:
                 call.abort(call.verdict)
+                if self._note is not None:
+                    self._note(call)
 
     def release(self, call: Call) -> None:  # noqa: D102 - as in Session
-        self._waiting.pop(call.id, None)
+        waited = self._waiting.pop(call.id, None)
+        if waited is not None and self._note is not None:
+            self._note(waited)
 
     def cancel_calls(self, verdict: Trailers) -> None:
         """Cancel every handler; the clients are told the verdict. Never waits."""
@@ -175,9 +182,9 @@ class ServerSession(Session):
         self._end_if_done()
 
     def _end_calls(self) -> None:
-        self._waiting.clear()
         for call in list(self.connection.streams.values()):
             call.break_off(Trailers(Status.UNAVAILABLE, self.ending))
+            self.release(call)
 
     # Drain
 
@@ -221,6 +228,12 @@ class ServerSession(Session):
             # Handlers of calls that are over have yet to return. The client is within its right: a stream that is over
             # does not count any more (RFC 9113 §5.1.2). But never do more handlers run than streams are allowed.
             self._waiting[call.id] = call
+
+    def _on_refused(self, event: RequestRefused[ServerCall]) -> None:
+        if self._note is not None:
+            call = event.stream
+            call.begin(read_refused(event.fields), self._last_received)
+            self._note(call)
 
     def _on_data(self, event: DataReceived[ServerCall]) -> None:
         event.stream.note_data()

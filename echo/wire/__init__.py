@@ -16,6 +16,7 @@ from echo.wire.events import (
     GoAwayReceived,
     HalfClosed,
     PingAcknowledged,
+    RequestRefused,
     RequestStarted,
     ResponseStarted,
     SettingsReceived,
@@ -27,6 +28,7 @@ from echo.wire.http1 import answer_http1
 from echo.wire.limits import Limits
 from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message
 from echo.wire.metadata import Metadata, MetadataLike, decode_bin, encode_bin, encode_metadata
+from echo.wire.refused import read_refused
 from echo.wire.server import ServerConnection
 from echo.wire.state import CLOSED
 from echo.wire.status import GRPCError, Status, encode_status_message
@@ -58,6 +60,7 @@ __all__ = [
     "MetadataLike",
     "PingAcknowledged",
     "Request",
+    "RequestRefused",
     "RequestStarted",
     "Response",
     "ResponseStarted",
@@ -81,4 +84,5 @@ __all__ = [
     "encode_metadata",
     "encode_status_message",
     "known_encoding",
+    "read_refused",
 ]

@@ -7,6 +7,7 @@ after `ConnectionFailed` no further event comes at all. Nobody changes an event 
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
+from echo.wire.fields import FieldList
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.stream import Stream
 
@@ -19,6 +20,14 @@ class RequestStarted(Generic[S]):
 
     stream: S
     request: Request
+
+
+@dataclass(slots=True)
+class RequestRefused(Generic[S]):
+    """Server side: a request that cannot be served was answered on the spot; its stream's ``sent_trailers`` say how."""
+
+    stream: S
+    fields: FieldList
 
 
 @dataclass(slots=True)
@@ -98,6 +107,7 @@ class ConnectionFailed:
 
 Event: TypeAlias = (
     RequestStarted[S]
+    | RequestRefused[S]
     | ResponseStarted[S]
     | CallEnded[S]
     | DataReceived[S]

@@ -42,6 +42,7 @@ _ACCEPT_ENCODING: Final = (b"grpc-accept-encoding", ACCEPT_ENCODING.encode())
 _OK: Final = (b":status", b"200")
 _SUPPORTED: Final = {encoding.encode(): encoding for encoding in SUPPORTED}
 _IDENTITY: Final = IDENTITY.encode()
+_PHRASES: Final = {status.value: f" ({status.phrase})" for status in HTTPStatus}
 _READABLE: Final = (b"text/plain", b"application/json", b"application/problem+json")
 
 
@@ -49,12 +50,14 @@ class Rejected(Exception):
     """A request that cannot be served.
 
     Attributes:
+        trailers: Why, as gRPC has it.
         fields: The head of the answer. If there is no ``body``, all of it.
         body: For requests that are no gRPC: what the people behind them may read.
     """
 
-    def __init__(self, fields: list[Field], body: bytes = b"") -> None:
+    def __init__(self, trailers: "Trailers", fields: list[Field], body: bytes = b"") -> None:
         super().__init__()
+        self.trailers = trailers
         self.fields = fields
         self.body = body
 
@@ -64,12 +67,14 @@ def _not_grpc(method: bytes, http_status: int, code: Status, text: str) -> Rejec
     status = (b"grpc-status", b"%d" % code.value)
     message = (b"grpc-message", encode_status_message(text))
     head = [(b":status", b"%d" % http_status), (b"content-type", b"text/plain; charset=utf-8"), status, message]
-    return Rejected(head, b"" if method == b"HEAD" else f"This port speaks gRPC: {text}.\n".encode())
+    body = b"" if method == b"HEAD" else f"This port speaks gRPC: {text}.\n".encode()
+    return Rejected(Trailers(code, f"HTTP {http_status}: {text}"), head, body)
 
 
 def _refused(status: Status, message: str) -> Rejected:
     """A call in gRPC that cannot be served: a Trailers-Only response."""
-    return Rejected(Trailers(status, message).fields(with_head=True))
+    trailers = Trailers(status, message)
+    return Rejected(trailers, trailers.fields(with_head=True))
 
 
 @dataclass(slots=True)
@@ -258,11 +263,7 @@ def _instead(http_status: str) -> str:
     code = int(http_status)
     if not 100 <= code <= 599:
         return f"{HOP} answered the invalid HTTP status {http_status} instead of gRPC"
-    try:
-        phrase = f" ({HTTPStatus(code).phrase})"
-    except ValueError:
-        phrase = ""
-    return f"{HOP} answered HTTP {code}{phrase} instead of gRPC"
+    return f"{HOP} answered HTTP {code}{_PHRASES.get(code, '')} instead of gRPC"
 
 
 def is_readable(received: FieldList) -> bool:

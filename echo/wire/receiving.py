@@ -24,7 +24,7 @@ from echo.wire.incoming import Incoming, unpadded
 from echo.wire.limits import Limits
 from echo.wire.outgoing import Outgoing
 from echo.wire.settings import SETTINGS_ACK
-from echo.wire.state import CLOSED, RECV_DATA, RECV_END, RECV_RESET, SEND_DATA, SEND_RESET, TRANSITIONS
+from echo.wire.state import CLOSED, RECV_DATA, RECV_END, RECV_RESET, SEND_RESET, TRANSITIONS
 from echo.wire.stream import Stream
 
 S = TypeVar("S", bound=Stream)
@@ -85,8 +85,9 @@ class Receiving(ABC, Generic[S]):
     def _on_end_sent(self, stream: S) -> None:
         """Our side of the stream is complete and in the output."""
 
+    @abstractmethod
     def _on_unserved(self, stream: S, data: bytes) -> None:
-        """DATA came on a stream that the layer above does not know of."""
+        """DATA came that is not for the layer above."""
 
     def _on_ping(self) -> None:
         """The peer asks whether we are there."""
@@ -235,11 +236,6 @@ class Receiving(ABC, Generic[S]):
             if stream.content_left < 0:
                 raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "more DATA than content-length says")
         if not stream.served:
-            if (
-                stream.receive_window.open * 2 < stream.receive_window.size
-                and SEND_DATA not in TRANSITIONS[stream.state]
-            ):
-                self._reset(stream, ErrorCode.NO_ERROR)  # It has had its answer, and could stop sending.
             self._on_unserved(stream, data)
             return
         stream.fed += len(data)

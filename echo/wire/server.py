@@ -7,13 +7,13 @@ from typing import Final, TypeVar
 
 from echo.wire.connection import Connection
 from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
-from echo.wire.events import HalfClosed, RequestStarted, StreamReset
+from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamReset
 from echo.wire.fields import MalformedError, check_request, check_trailers, list_size
 from echo.wire.frames import ErrorCode, rst_stream
 from echo.wire.head import Rejected, Response, Trailers, parse_request
 from echo.wire.hpack import Field, ReceivedField
 from echo.wire.settings import UNLIMITED
-from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, TRANSITIONS
+from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, SEND_DATA, TRANSITIONS
 from echo.wire.status import Status
 from echo.wire.stream import END_OF_MESSAGES, Stream
 
@@ -181,11 +181,13 @@ class ServerConnection(Connection[S]):
         if received.size > limit:
             text = f"request metadata of {received.size} bytes exceeds the limit of {limit}"
             self.send_trailers(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
+            self._events.append(RequestRefused(stream, received))
             return
         try:
             request = parse_request(received)
         except Rejected as rejected:
             self._reject(stream, rejected)
+            self._events.append(RequestRefused(stream, received))
             return
         if request.encoding != "identity":
             stream.messages.encoding = request.encoding
@@ -196,6 +198,7 @@ class ServerConnection(Connection[S]):
 
     def _reject(self, stream: S, rejected: Rejected) -> None:
         """Answer a request that nobody serves."""
+        stream.sent_trailers = rejected.trailers
         limit = self._out.peer.max_header_list_size
         fields = rejected.fields if list_size(rejected.fields) <= limit else rejected.fields[:2]
         if not rejected.body:
@@ -209,6 +212,10 @@ class ServerConnection(Connection[S]):
         stream.end = END_OF_MESSAGES
         while self._out.send_frame(stream):
             pass  # At once, so that it counts as open for no longer than its client or a window makes it.
+
+    def _on_unserved(self, stream: S, data: bytes) -> None:  # noqa: ARG002
+        if stream.receive_window.open * 2 < stream.receive_window.size and SEND_DATA not in TRANSITIONS[stream.state]:
+            self._reset(stream, ErrorCode.NO_ERROR)  # It has had its answer, and could stop sending.
 
     def _receive_trailers(self, stream: S, fields: Sequence[ReceivedField], *, ended: bool) -> None:
         """A second header list: gRPC has none in requests, but HTTP has (RFC 9113 §8.1)."""

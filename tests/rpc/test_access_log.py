@@ -15,7 +15,10 @@ from echo.access_log import AccessLog
 from echo.outlet import Outlet
 from echo.rpc import Channel, GRPCError, Limits, Server, Status, StreamTerminatedError, open_channel_over
 from echo.transport import memory_stream_pair
+from tests.support.raw import raw_client
 from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, path, unary
+from tests.support.serving import serving
+from tests.support.target import request
 
 CODEC = BytesCodec()
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -234,3 +237,25 @@ async def test_bytes_are_those_that_travelled() -> None:
         line = await ours.line()
     assert 0 < line["bytes_in"] < 200
     assert 0 < line["bytes_out"] < 200
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "reason"),
+    [
+        ({"content-type": "text/plain"}, "UNKNOWN", "HTTP 415: content-type 'text/plain' is not application/grpc"),
+        ({":method": "GET"}, "INTERNAL", "HTTP 405: calls use the method POST"),
+        ({"grpc-encoding": "br"}, "UNIMPLEMENTED", "grpc-encoding 'br' is not supported"),
+        ({"grpc-timeout": "soon"}, "INTERNAL", "malformed grpc-timeout 'soon'"),
+        ({"x": "y" * 17_000}, "RESOURCE_EXHAUSTED", "request metadata of 17375 bytes exceeds the limit of 16384"),
+    ],
+)
+async def test_a_request_that_is_refused_has_a_line_too(changes: dict[str, str], status: str, reason: str) -> None:
+    stream = io.StringIO()
+    server = Server([Service(One=(UNARY, one))], codec=CODEC, access_log=AccessLog(Outlet(stream), as_json=True))
+    fields = dict(request(path("One"), x_request_id="r-1")) | changes
+    async with serving(server) as port, raw_client(port) as client:
+        await client.send(client.head(1, fields.items(), end=True))
+        await client.heard(1)
+    line = json.loads(stream.getvalue())
+    assert (line["method"], line["request_id"]) == ("/test.Service/One", "r-1")
+    assert (line["status"], line["reason"]) == (status, reason)

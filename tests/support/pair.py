@@ -16,6 +16,7 @@ from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.message import MessageDecoder
 from echo.wire.server import ServerConnection
+from echo.wire.status import Status
 from echo.wire.stream import Stream
 
 T = TypeVar("T")
@@ -50,6 +51,12 @@ class NotingStream(Stream):
 class RequestStarted:
     stream_id: int
     request: Request
+
+
+@dataclass(frozen=True)
+class RequestRefused:
+    stream_id: int
+    status: Status
 
 
 @dataclass(frozen=True)
@@ -157,6 +164,9 @@ class Numbered(Generic[C]):
             case wire_events.RequestStarted():
                 self.streams[event.stream.id] = event.stream
                 return RequestStarted(event.stream.id, event.request)
+            case wire_events.RequestRefused():
+                assert event.stream.sent_trailers is not None
+                return RequestRefused(event.stream.id, event.stream.sent_trailers.status)
             case wire_events.ResponseStarted():
                 return ResponseStarted(event.stream.id, event.response)
             case wire_events.CallEnded(unprocessed=True):

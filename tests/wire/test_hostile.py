@@ -25,6 +25,7 @@ from echo.wire.events import ConnectionFailed
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.message import encode_message
+from echo.wire.status import Status
 from tests.support.pair import (
     PREFACE,
     Client,
@@ -32,6 +33,7 @@ from tests.support.pair import (
     DataReceived,
     Event,
     Numbered,
+    RequestRefused,
     RequestStarted,
     Server,
     StreamReset,
@@ -227,7 +229,8 @@ def test_data_after_the_end_of_a_stream_resets_that_stream_alone() -> None:
 
 def test_a_request_that_is_no_call_is_answered_and_forgotten() -> None:
     pair = ConnectionPair()
-    assert pair.server.receive(head(1, [(":method", "GET"), *CALL[1:]], end=True)) == []
+    refused = pair.server.receive(head(1, [(":method", "GET"), *CALL[1:]], end=True))
+    assert refused == [RequestRefused(1, Status.INTERNAL)]
     answer, body = frames(pair.server.take_output())
     assert isinstance(answer, HeadersFrame)
     assert isinstance(body, DataFrame)
