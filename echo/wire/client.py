@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Final, TypeVar
 
-from echo.printable import printable, printable_octets
+from echo.printable import LIMIT, printable_octets
 from echo.wire.connection import Connection, NewStream
 from echo.wire.errors import LocalProtocolError, PeerStreamError
 from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived, ResponseStarted
 from echo.wire.fields import FieldList, MalformedError, check_response, check_trailers
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
-from echo.wire.head import HOP, NO_STATUS, Request, Trailers, is_readable, parse_response, parse_trailers
+from echo.wire.head import Request, Trailers, parse_response, parse_trailers
 from echo.wire.hpack import ReceivedField
+from echo.wire.instead import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.limits import Limits
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, TRANSITIONS
 from echo.wire.status import Status, status_from_reset
@@ -19,7 +20,6 @@ from echo.wire.stream import END_OF_MESSAGES, Stream
 S = TypeVar("S", bound=Stream)
 
 _NO_STATUS: Final = Trailers(Status.UNKNOWN, NO_STATUS)
-MAX_EXCERPT: Final = 200  # Characters that are shown of an answer that is not gRPC.
 
 
 class ClientConnection(Connection[S]):
@@ -143,15 +143,14 @@ class ClientConnection(Connection[S]):
 
     def _on_unserved(self, stream: S, data: bytes) -> None:
         body = self._answers[stream][1]
-        body += data[: 4 * MAX_EXCERPT - len(body)]
+        body += data[: 4 * LIMIT - len(body)]
 
     def _with_answers(self, events: Sequence[Event[S]]) -> Sequence[Event[S]]:
         """End the calls that were answered in plain HTTP, with what the answer says as far as it is here."""
         self._events = [event for event in events if not isinstance(event, ConnectionFailed)]
         for stream, (trailers, body) in self._answers.items():
-            text = " ".join(body.decode("utf-8", "replace").split())
-            excerpt = f": {printable(text, MAX_EXCERPT)}" if text else ""
-            self._end(stream, Trailers(trailers.status, f"{trailers.message}{excerpt}", head_only=True))
+            text = f"{trailers.message}{excerpt(body.decode('utf-8', 'replace'))}"
+            self._end(stream, Trailers(trailers.status, text, head_only=True))
         self._answers.clear()
         told, self._events = self._events, []
         return [*told, *(event for event in events if isinstance(event, ConnectionFailed))]

@@ -7,7 +7,6 @@ server, which answers, or as a `Trailers` with the right status to a client, who
 """
 
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from platform import python_implementation, python_version
 from sys import intern
 from typing import Final
@@ -17,6 +16,7 @@ from multidict import MultiDict
 from echo.wire.compression import ACCEPT_ENCODING, IDENTITY, SUPPORTED
 from echo.wire.fields import FieldList
 from echo.wire.hpack import Field
+from echo.wire.instead import HOP, NO_STATUS, answer_in_words, excerpt
 from echo.wire.metadata import Metadata, decode_bin, decode_metadata, encode_bin, encode_metadata
 from echo.wire.status import (
     Status,
@@ -28,9 +28,6 @@ from echo.wire.status import (
 from echo.wire.timeout import decode_timeout, encode_timeout
 
 CONTENT_TYPE: Final = "application/grpc"
-# Who may have done what reached a client: it cannot tell the server from a proxy before it.
-HOP: Final = "the server or a proxy on the way"
-NO_STATUS: Final = f"{HOP} ended the call without a gRPC status"
 # Peers refuse header lists above 8 or 16 KiB. A character is at most twelve of those bytes, but in most texts one.
 MAX_STATUS_MESSAGE: Final = 1_024
 USER_AGENT: Final = f"grpc-python-echo/0.1.0 ({python_implementation().lower()}/{python_version()})"
@@ -42,8 +39,6 @@ _ACCEPT_ENCODING: Final = (b"grpc-accept-encoding", ACCEPT_ENCODING.encode())
 _OK: Final = (b":status", b"200")
 _SUPPORTED: Final = {encoding.encode(): encoding for encoding in SUPPORTED}
 _IDENTITY: Final = IDENTITY.encode()
-_PHRASES: Final = {status.value: f" ({status.phrase})" for status in HTTPStatus}
-_READABLE: Final = (b"text/plain", b"application/json", b"application/problem+json")
 
 
 class Rejected(Exception):
@@ -240,7 +235,8 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
     if b"grpc-status" in names and ended:
         return _trailers(received, names, head_only=True)
     if http_status != b"200":
-        return Trailers(status_from_http(int(http_status)), _instead(http_status.decode()), head_only=True)
+        text = answer_in_words(http_status.decode()) + excerpt(decode_status_message(names.get(b"grpc-message", b"")))
+        return Trailers(status_from_http(int(http_status)), text, head_only=True)
     content_type = names.get(b"content-type", b"").decode("latin-1")
     if content_type != CONTENT_TYPE and _message_format(content_type) is None:
         return Trailers(
@@ -256,20 +252,6 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
         return Response(decode_metadata(received.custom), encoding)
     except ValueError as error:
         return Trailers(Status.INTERNAL, str(error), head_only=True)
-
-
-def _instead(http_status: str) -> str:
-    """What came where gRPC was expected, for people."""
-    code = int(http_status)
-    if not 100 <= code <= 599:
-        return f"{HOP} answered the invalid HTTP status {http_status} instead of gRPC"
-    return f"{HOP} answered HTTP {code}{_PHRASES.get(code, '')} instead of gRPC"
-
-
-def is_readable(received: FieldList) -> bool:
-    """Whether the body behind this head of a response is plain text for people."""
-    media_type = received.own.get(b"content-type", b"").partition(b";")[0].strip(b" \t").lower()
-    return media_type in _READABLE and all(name != b"content-encoding" for name, _ in received.custom)
 
 
 def parse_trailers(received: FieldList) -> Trailers:

@@ -3,6 +3,8 @@
 import re
 from typing import Final
 
+from echo.wire.status import encode_status_message
+
 MAX_LINE: Final = 8_192  # Bytes of a request line that are waited for.
 MAX_SHOWN: Final = 80
 
@@ -29,12 +31,16 @@ class Http1Request:
 
 
 def answer_http1(method: str, status: int, text: str) -> bytes:
-    """A response that says why, in a line of plain text, and ends the connection (RFC 9112 §4)."""
+    """A response that says why, in a line of plain text, and ends the connection (RFC 9112 §4).
+
+    Its head says it too, as ``grpc-message``: a proxy hands that on to a gRPC client, which does not wait for a body.
+    """
     body = b"" if method == "HEAD" else text.encode() + b"\n"
     head = (
         f"HTTP/1.1 {status} {_REASONS[status]}\r\n"
         "content-type: text/plain; charset=utf-8\r\n"
         f"content-length: {len(body)}\r\n"
+        f"grpc-message: {encode_status_message(text).decode()}\r\n"
         "connection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -5,8 +5,8 @@ The statuses are held by `tests.e2e.test_client_rows`; here are the texts, which
 
 import pytest
 
+from echo.printable import LIMIT
 from echo.wire import describe_goaway
-from echo.wire.client import MAX_EXCERPT
 from echo.wire.events import GoAwayReceived
 from echo.wire.frames import ErrorCode
 from echo.wire.status import Status
@@ -63,7 +63,7 @@ def test_a_content_type_that_is_not_grpc_s_is_named() -> None:
         (b"no healthy upstream", "no healthy upstream"),
         (b" two\r\n\tlines \n", "two lines"),
         (b"\x1b[31mred\x07 \xff \xe2\x80\xae", "\\x1b[31mred\\x07 \ufffd \\u202e"),
-        (b"a" * 10_000, "a" * (MAX_EXCERPT - 1) + "…"),
+        (b"a" * 10_000, "a" * (LIMIT - 1) + "…"),
     ],
 )
 @pytest.mark.parametrize("ending", ["DATA", "an end of its own", "trailers", "RST_STREAM", "nothing yet"])
@@ -95,6 +95,13 @@ def test_a_body_that_is_no_plain_text_is_not(fields: list[tuple[str, str]]) -> N
 @pytest.mark.parametrize("body", [b"", b" \n"])
 def test_a_text_without_words_leaves_nothing_behind(body: bytes) -> None:
     assert ended(head("502", PLAIN), data(1, body, end=True)) == (Status.UNAVAILABLE, BAD_GATEWAY)
+
+
+def test_what_the_head_says_as_grpc_message_goes_before_the_body() -> None:
+    said = ("grpc-message", "100%25 of%0Athe %1B[1mtruth")
+    for end in (True, False):
+        answer = ended(head("502", PLAIN, said), data(1, b"less", end=end))
+        assert answer == (Status.UNAVAILABLE, f"{BAD_GATEWAY}: 100% of the \\x1b[1mtruth")
 
 
 def test_a_text_that_does_not_come_at_once_is_not_waited_for() -> None:

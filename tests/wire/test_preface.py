@@ -65,6 +65,8 @@ ANSWER = (
     b"HTTP/1.1 505 HTTP Version Not Supported\r\n"
     b"content-type: text/plain; charset=utf-8\r\n"
     b"content-length: 152\r\n"
+    b"grpc-message: This port speaks gRPC (HTTP/2); the request arrived as HTTP/1.0."
+    b" A proxy in front of it has to forward HTTP/2 (nginx: grpc_pass instead of proxy_pass).\r\n"
     b"connection: close\r\n\r\n"
 )
 TEXT = (
