@@ -13,10 +13,13 @@ from typing import Literal, TextIO
 import structlog
 
 from echo.outlet import Outlet
+from echo.printable import printable
 
 __all__ = ["configure_logging"]
 
 LogFormat = Literal["auto", "console", "json"]
+
+MAX_TEXT = 2_000  # Characters of an event or a value on the console.
 
 # Loggers that at DEBUG write several lines for every frame, which helps nobody and slows everything.
 _CHATTY = ("hpack", "h2", "hypercorn.access")
@@ -60,7 +63,11 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
         renderer = [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer()]
     else:
         traceback = structlog.dev.plain_traceback
-        renderer = [structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=traceback)]
+        renderer = [
+            structlog.processors.format_exc_info,
+            _shown,
+            structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=traceback),
+        ]
     handler = logging.StreamHandler(Outlet(stream))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -74,6 +81,15 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(root.level, logging.INFO))
     logging.captureWarnings(capture=True)
+
+
+def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Spell out what would act on a terminal or forge a line; an exception keeps the lines it has."""
+    for key, value in event.items():
+        if isinstance(value, str):
+            lines = value.split("\n") if key in ("exception", "stack") else [value]
+            event[key] = "\n".join(printable(line, MAX_TEXT) for line in lines)
+    return event
 
 
 def _in_order(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

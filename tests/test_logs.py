@@ -168,3 +168,31 @@ def test_warnings_of_python_are_logged_too() -> None:
     (event,) = events(stream)
     assert "DeprecationWarning: old way" in str(event["event"])
     assert event["level"] == "warning"
+
+
+HOSTILE = "a\nforged \x1b[2J\u202e"
+
+
+@pytest.mark.parametrize("speaker", ["structlog", "logging"])
+def test_nothing_in_an_event_acts_on_the_console(speaker: str) -> None:
+    stream = io.StringIO()
+    configure_logging("info", "console", stream)
+    if speaker == "structlog":
+        structlog.get_logger("echo.test").info("from a peer", path=HOSTILE)
+    else:
+        logging.getLogger("echo.test").warning("from a peer: %s", HOSTILE)
+    (line,) = stream.getvalue().splitlines()
+    assert line.isprintable()
+    assert "\\x1b[2J" in line
+    assert "\\u202e" in line
+
+
+def test_a_traceback_on_the_console_keeps_its_lines_and_nothing_else() -> None:
+    stream = io.StringIO()
+    configure_logging("info", "console", stream)
+    try:
+        raise LookupError(HOSTILE)
+    except LookupError:
+        structlog.get_logger("echo.test").exception("failed")
+    assert all(line.isprintable() for line in stream.getvalue().split("\n"))
+    assert stream.getvalue().endswith("LookupError: a\nforged \\x1b[2J\\u202e\n")

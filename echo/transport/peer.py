@@ -5,6 +5,8 @@ from typing import Any
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
+from echo.printable import printable
+
 
 class Peer:
     """The peer of a connection, for handlers, logs and grpclib's events."""
@@ -29,4 +31,4 @@ class Peer:
         if isinstance(self._addr, tuple):
             host, port = self._addr[:2]
             return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return "memory" if self._addr is None else self._addr or "unix"
+        return "memory" if self._addr is None else printable(self._addr) or "unix"

@@ -16,6 +16,7 @@ from typing import Final
 import anyio
 from anyio.abc import ByteStream, TaskGroup
 
+from echo.printable import printable
 from echo.transport.backend import Nursery
 from echo.transport.call import Call
 from echo.transport.keepalive import Keepalive
@@ -139,7 +140,7 @@ class ServerSession(Session):
                 call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
         except Exception:
             # The handler answers for its own errors. Should it fail at that, the other calls do not suffer for it.
-            log.exception("%s could not be answered", call.request.path)
+            log.exception("%s could not be answered", printable(call.request.path))
             call.abort(Trailers(Status.INTERNAL, "internal server error"))
         finally:
             if call.verdict is not None:
