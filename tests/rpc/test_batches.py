@@ -59,7 +59,7 @@ def test_how_a_call_failed_is_raised_after_its_messages(run: Run) -> None:
 
 @pytest.mark.parametrize(
     ("unsound", "text"),
-    [(encode_message(b"undecodable"), "no valid bytes"), (b"\x02\x00\x00\x00\x01x", "unknown flag 2")],
+    [(encode_message(b"undecodable"), "not a valid bytes"), (b"\x02\x00\x00\x00\x01x", "unknown flag 2")],
 )
 async def test_sound_messages_before_an_unsound_one_are_received(unsound: bytes, text: str) -> None:
     parts = [head(HEAD), data(encode_message(b"a") + encode_message(b"b") + unsound), head(OK, end=True)]
