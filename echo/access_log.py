@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from echo.outlet import Outlet
+from echo.outlet import ATOMIC, Outlet
 from echo.printable import printable
 
 __all__ = ["AccessLog", "Entry", "trace_id"]
@@ -80,12 +80,19 @@ class AccessLog:
         self._outlet = outlet
         self._as_json = as_json
         self._encode = msgspec.json.Encoder().encode
+        self._held = b""
+        self._lines = 0  # In it.
         self._told = 0  # How many of the dropped lines have been told of.
         self._second = -1
         self._date = ""
 
-    def write(self, entry: Entry) -> None:
-        """Write the entry, whose texts may be anything; changes those that are not fit to be shown. Raises nothing."""
+    def write(self, entry: Entry, *, hold: bool = False) -> None:
+        """Write the entry, whose texts may be anything; changes those that are not fit to be shown. Raises nothing.
+
+        Args:
+            entry: What to say.
+            hold: `flush` is called before the event loop waits again; the line may leave with others until then.
+        """
         if entry.seconds is not None:
             entry.seconds = round(entry.seconds, 6)
         now = self._now()
@@ -96,8 +103,20 @@ class AccessLog:
         else:
             _tidy(entry)
             line = f"{now} [info     ] {event:30} [{LOGGER}] {_fields(entry)}\n".encode()
-        if self._outlet.write_line(line) and self._outlet.dropped > self._told:
-            self._tell_dropped(now)
+        if self._held and len(self._held) + len(line) > ATOMIC:
+            self.flush()
+        self._held += line
+        self._lines += 1
+        if not hold:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the lines that were held."""
+        if self._held:
+            lines, self._held = self._held, b""
+            count, self._lines = self._lines, 0
+            if self._outlet.write_line(lines, count) and self._outlet.dropped > self._told:
+                self._tell_dropped(self._now())
 
     def _json(self, entry: Entry) -> bytes:
         """The entry as an object. Most are short and plain, as one look at the whole shows."""

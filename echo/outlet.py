@@ -40,8 +40,8 @@ class Outlet(io.TextIOBase):
             self._poll = select.poll()
             self._poll.register(self._descriptor, select.POLLOUT)
 
-    def write_line(self, line: bytes) -> bool:
-        """Write a line, its end included; tell whether it was taken whole. Raises nothing."""
+    def write_line(self, line: bytes, count: int = 1) -> bool:
+        """Write a line, its end included, or so many; tell whether all was taken. Raises nothing."""
         try:
             if self._descriptor is None:
                 self._stream.write(line.decode("utf-8", "replace"))
@@ -54,7 +54,7 @@ class Outlet(io.TextIOBase):
                 return True
         except (OSError, ValueError):  # Nobody reads it any more, the disk is full, it was closed.
             pass
-        self.dropped += 1
+        self.dropped += count
         return False
 
     def _is_ready(self, poll: select.poll) -> bool:

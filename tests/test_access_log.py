@@ -181,3 +181,18 @@ def test_lines_that_nobody_read_are_counted_once_there_is_room_again(form: Liter
 )
 def test_a_trace_s_id_is_that_of_its_traceparent(traceparent: str | None, expected: str | None) -> None:
     assert trace_id(traceparent) == expected
+
+
+def test_lines_that_were_held_are_as_many_when_they_are_lost() -> None:
+    with full_pipe() as (reader, outlet):
+        log = AccessLog(outlet, as_json=True)
+        for _ in range(30):
+            log.write(call(), hold=True)
+        log.flush()
+        assert outlet.dropped == 30
+        os.read(reader, 1_000_000)
+        log.write(call(), hold=True)
+        log.write(call(), hold=True)
+        log.flush()
+        lines = [json.loads(line) for line in os.read(reader, 1_000_000).splitlines()]
+        assert [line.get("lines") for line in lines] == [None, None, 30]

@@ -6,15 +6,14 @@ from echo.wire import Metadata
 
 
 class CallNotes:
-    """Writes a line for each call that is over; an instance is what a `ServerSession` wants as ``note``."""
-
-    __slots__ = ("_log",)
+    """Writes a line for each call that is over; an instance is what a `ServerSession` wants as ``notes``."""
 
     def __init__(self, log: AccessLog) -> None:
         self._log = log
+        self.flush = log.flush
 
-    def __call__(self, call: ServerCall) -> None:
-        """Write the line of a call that is over."""
+    def note(self, call: ServerCall) -> None:
+        """Write the line of a call that is over; lines of one turn of the connection's leave together."""
         request, session = call.request, call.session
         metadata = request.metadata
         now = session.backend.now()
@@ -35,7 +34,8 @@ class CallNotes:
                 call.sent_bytes,
                 _text(metadata, "x-request-id"),
                 trace_id(_text(metadata, "traceparent")),
-            )
+            ),
+            hold=session.turn_is_due,
         )
 
 

@@ -60,7 +60,7 @@ class Server:
         self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
         self._refusals = RefusalLog(log)
-        self._note = None if access_log is None else CallNotes(access_log)
+        self._notes = None if access_log is None else CallNotes(access_log)
         self._session_ended = Signal()
 
     @property
@@ -96,7 +96,7 @@ class Server:
 
     async def serve_connection(self, stream: ByteStream) -> None:
         """Serve one connection until it ends; closes the stream. Cancelling it cancels its handlers."""
-        session = ServerSession(stream, self._dispatcher, self._limits, self._keepalive, self._refusals, self._note)
+        session = ServerSession(stream, self._dispatcher, self._limits, self._keepalive, self._refusals, self._notes)
         with anyio.CancelScope() as scope:
             self._sessions[session] = scope
             if self._draining:
@@ -107,6 +107,8 @@ class Server:
                 # A fault of ours in one connection must not take the others down.
                 log.exception("connection of %s failed", session.peer)
             finally:
+                if self._notes is not None:
+                    self._notes.flush()
                 del self._sessions[session]
                 self._session_ended.set()
 

@@ -11,7 +11,7 @@ import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
@@ -48,15 +48,23 @@ DRAIN_PATIENCE: Final = 5.0  # Seconds that the answer to it may take.
 LAST_GREETING: Final = 0.5  # Seconds that a client has to begin to speak once the server drains.
 
 Handle = Callable[[ServerCall], Awaitable[None]]
-Note = Callable[[ServerCall], None]
-"""Takes note of a call that is over. Raises nothing."""
+
+
+class Notes(Protocol):
+    """Takes note of calls. Raises nothing."""
+
+    def note(self, call: ServerCall) -> None:
+        """A call is over. While `Session.turn_is_due` the note may be held until `flush`."""
+
+    def flush(self) -> None:
+        """Let go of what was held."""
 
 
 class ServerSession(Session):
     """One client's connection. ``handle`` serves a call; it is run in a task of its own.
 
     ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server;
-    ``note`` is told of each call when it is over.
+    ``notes`` hears of each call when it is over.
 
     Attributes:
         calls: How many handlers are running, those included whose call is over but which have not returned yet.
@@ -71,11 +79,12 @@ class ServerSession(Session):
         limits: Limits,
         keepalive: Keepalive | None,
         refusals: RefusalLog | None = None,
-        note: Note | None = None,
+        notes: Notes | None = None,
     ) -> None:
         super().__init__(stream, limits, keepalive)
         self._refusals = RefusalLog(log) if refusals is None else refusals
-        self._note = note
+        self._note = None if notes is None else notes.note
+        self._after_turn = None if notes is None else notes.flush
         self.connection = ServerConnection(limits, partial(ServerCall, self))
         self.connection.start()
         self.calls = 0

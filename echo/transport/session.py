@@ -54,6 +54,7 @@ class Session(ABC):
         self._keepalive = keepalive
         self._bell = Doorbell(self.backend.signal())
         self._unsent = b""  # What the kernel has not taken, for the writer.
+        self._after_turn: Callable[[], None] | None = None  # Called by the writer when it has had its turn.
         self._fresh = True  # Nobody has sent anything since the reader or the writer had its turn.
         self._pong = self.backend.signal()
         self._last_received = anyio.current_time()
@@ -137,6 +138,11 @@ class Session(ABC):
         else:
             self._bell.ring()
 
+    @property
+    def turn_is_due(self) -> bool:
+        """Whether the writer has its turn before the event loop waits again."""
+        return self._bell.rung and not self._unsent
+
     def flush_later(self) -> None:
         """There is something to send, which may wait for what the running task sends before it waits itself."""
         self._bell.ring()
@@ -166,6 +172,8 @@ class Session(ABC):
                     self._flush()
                 self._flush()
                 self._fresh = True
+                if self._after_turn is not None:
+                    self._after_turn()
         except LinkLostError as error:
             self.stop(str(error))
 

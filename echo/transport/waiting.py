@@ -47,6 +47,11 @@ class Doorbell:
         self._rung = False
         self._closed = False
 
+    @property
+    def rung(self) -> bool:
+        """Whether there is work that was not begun."""
+        return self._rung
+
     def ring(self) -> None:
         """There is work."""
         if not self._rung:

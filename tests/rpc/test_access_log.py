@@ -15,6 +15,7 @@ from echo.access_log import AccessLog
 from echo.outlet import Outlet
 from echo.rpc import Channel, GRPCError, Limits, Server, Status, StreamTerminatedError, open_channel_over
 from echo.transport import memory_stream_pair
+from tests.support.http2_frames import data
 from tests.support.raw import raw_client
 from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, path, unary
 from tests.support.serving import serving
@@ -259,3 +260,29 @@ async def test_a_request_that_is_refused_has_a_line_too(changes: dict[str, str],
     line = json.loads(stream.getvalue())
     assert (line["method"], line["request_id"]) == ("/test.Service/One", "r-1")
     assert (line["status"], line["reason"]) == (status, reason)
+
+
+class Counting(Outlet):
+    """Counts the writes."""
+
+    writes = 0
+
+    def write_line(self, line: bytes, count: int = 1) -> bool:
+        self.writes += 1
+        return super().write_line(line, count)
+
+
+async def test_lines_of_calls_that_end_together_are_written_together() -> None:
+    stream = io.StringIO()
+    outlet = Counting(stream)
+    server = Server([Service(One=(UNARY, one))], codec=CODEC, access_log=AccessLog(outlet, as_json=True))
+    calls = [*range(1, 101, 2)]
+    async with serving(server) as port, raw_client(port) as client:
+        heads = [client.head(number, request(path("One"))) + data(number, b"\0\0\0\0\1x", end=True) for number in calls]
+        await client.send(*heads)
+        for number in calls:
+            assert (await client.heard(number)).ended
+        await client.pause()
+        assert stream.getvalue().count("\n") == len(calls)
+        assert all(json.loads(line)["status"] == "OK" for line in stream.getvalue().splitlines())
+        assert outlet.writes < len(calls) / 2
