@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Generic, TypeVar
 
 from anyio.lowlevel import checkpoint
@@ -138,13 +139,20 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         await self._send_head(metadata, hold=False)
 
     async def announce(self) -> None:
-        """For the dispatcher: tell the client that the call has arrived, with the first reply if that is made at once.
+        """For the dispatcher: tell the client that the call has arrived, as soon as its handler comes to wait.
 
-        Raises:
-            StreamTerminatedError: The client is gone.
+        A handler that replies before, or ends the call, sends the head with that.
         """
-        await self._send_head(None, hold=True)
-        self._call.session.flush_later()
+        if self._events.send_initial_metadata:  # Listeners may want to wait themselves.
+            await self._send_head(None, hold=False)
+        else:
+            self._call.session.do_at_turn(self._announce)
+
+    def _announce(self) -> None:
+        if not self._head_sent and not self.ended and self._call.is_open:
+            with suppress(GRPCError):  # The client takes no such head: the handler will hear of it.
+                self._call.session.connection.send_response(self._call, Response(MultiDict(), self._call.encoding))
+                self._head_sent = True
 
     async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
         sent = _multidict(metadata)

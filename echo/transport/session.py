@@ -54,6 +54,7 @@ class Session(ABC):
         self._keepalive = keepalive
         self._bell = Doorbell(self.backend.signal())
         self._unsent = b""  # What the kernel has not taken, for the writer.
+        self._due: list[Callable[[], None]] = []  # What the writer does first when it has its turn.
         self._after_turn: Callable[[], None] | None = None  # Called by the writer when it has had its turn.
         self._fresh = True  # Nobody has sent anything since the reader or the writer had its turn.
         self._pong = self.backend.signal()
@@ -143,8 +144,9 @@ class Session(ABC):
         """Whether the writer has its turn before the event loop waits again."""
         return self._bell.rung and not self._unsent
 
-    def flush_later(self) -> None:
-        """There is something to send, which may wait for what the running task sends before it waits itself."""
+    def do_at_turn(self, act: Callable[[], None]) -> None:
+        """Have something done as the writer has its turn: once the tasks that run now have come to wait."""
+        self._due.append(act)
         self._bell.ring()
 
     def _flush(self) -> None:
@@ -166,6 +168,10 @@ class Session(ABC):
     async def _write(self) -> None:
         try:
             while await self._bell.answer():
+                if self._due:
+                    due, self._due = self._due, []
+                    for act in due:
+                        act()
                 while self._unsent:
                     await self._link.send(self._unsent)
                     self._unsent = b""

@@ -127,10 +127,18 @@ async def test_metadata_goes_both_ways(version: Version) -> None:
 
 
 @EACH_FORM
-async def test_an_error_before_any_message_stands_in_the_headers(form: str) -> None:
+async def test_an_error_before_the_head_of_a_response_stands_in_the_headers(form: str) -> None:
+    async with running_gateway() as gateway, http2(gateway.port) as request:
+        response = await streamed(request, "/test.No/Method", form, [b""])
+        assert (response.status, response.body) == (200, b"")
+        assert response.grpc_status == (Status.UNIMPLEMENTED.value, "unknown method /test.No/Method")
+
+
+@EACH_FORM
+async def test_an_error_before_any_message_is_told_wherever_the_head_of_the_response_was(form: str) -> None:
     async with running_gateway() as gateway, http2(gateway.port) as request:
         response = await streamed(request, BIDIRECTIONAL, form, [b""])
-        assert (response.status, response.body) == (200, b"")
+        assert (response.status, response.messages) == (200, [])
         assert response.grpc_status == (Status.INVALID_ARGUMENT.value, "stream_id is required")
 
 
