@@ -1,9 +1,18 @@
 """HTTP headers <-> gRPC metadata and deadline: what a call takes along from the request, and what it brings back.
 
-Passed on by themselves are the headers of identity and tracing; ``Grpc-Metadata-NAME`` goes as ``NAME``. What gRPC
-can't carry (names and values must be printable ASCII, some names are reserved; gRPC over HTTP/2, "Requests") is treated
-by who asked for it: a header that would be passed on by itself is left out, a ``Grpc-Metadata-`` header, by which the
-client asks for nothing else, makes the request a bad one.
+Headers of identity and tracing are passed on under their own names; ``Grpc-Metadata-NAME`` is passed on as ``NAME``.
+What gRPC can't carry (names and values must be printable ASCII, some names are reserved; gRPC over HTTP/2, "Requests")
+is left out if it would have been passed on by itself, and refused with 400 in a ``Grpc-Metadata-`` header, which has no
+other purpose.
+
+Nor does such a header set what the gateway sets, passes on or vouches for: request id, tracing, authorization, who the
+client is (``x-forwarded-*`` and its relatives), and what belongs to gRPC and HTTP/2. Otherwise a client could forge its
+address, or give the server two request ids. Refused rather than ignored, since the client asked for something it will
+not get. Spellings with underscores, and with ``-bin`` at the end, count as the same name.
+
+Metadata of the response becomes ``Grpc-Metadata-NAME`` and ``Grpc-Trailer-NAME``. Names that are not gRPC's, and values
+that no header can carry, are left out; so is what exceeds `MAX_RETURNED` fields or `MAX_RETURNED_SIZE` bytes, which
+HTTP clients and proxies would answer by dropping the whole response.
 """
 
 import re
@@ -25,11 +34,28 @@ MAX_SIZE: Final = 8 * 1024
 """Bytes of metadata of one call, counted as RFC 9113 §6.5.2 does: what servers take without complaint. More could cost
 the connection, which other clients' calls share."""
 
+MAX_RETURNED: Final = 64
+"""Fields of metadata in one response. Python's own client takes a hundred headers altogether."""
+
+MAX_RETURNED_SIZE: Final = 8 * 1024
+"""Bytes of them as HTTP/1.1 writes them: half of what Node.js and haproxy take as the whole head of a response."""
+
 REQUEST_ID: Final = "x-request-id"
 FORWARDED_FOR: Final = "x-forwarded-for"
 
 _PASSED_ON: Final = frozenset({"authorization", "traceparent", "tracestate", "baggage", "b3"})
 _PASSED_ON_PREFIX: Final = "x-b3-"
+# What no ``Grpc-Metadata-`` header sets. `encode_metadata` refuses what gRPC and HTTP/2 reserve, but not its spellings.
+_OURS: Final = frozenset(
+    {
+        *_PASSED_ON,
+        *(REQUEST_ID, "forwarded", "via", "x-real-ip"),
+        *("te", "content-type", "user-agent", "host", "content-length"),
+        *("connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"),
+    }
+)
+_OURS_PREFIXES: Final = (_PASSED_ON_PREFIX, "x-forwarded-", "x-envoy-", "grpc-")
+_NAME: Final = re.compile(r"[0-9a-z_.-]+", re.ASCII)
 _TEXT: Final = re.compile(r"[ -~]*", re.ASCII)
 _LONGEST_REQUEST_ID: Final = 256
 
@@ -116,14 +142,18 @@ def response_headers(
 ) -> list[tuple[str, str]]:
     """Headers that tell the client what metadata came back: ``grpc-metadata-NAME``, ``grpc-trailer-NAME``.
 
-    Binary values are in base64. Values that an HTTP header can't carry are left out.
+    Binary values are in base64. What a header can't carry, and what there is too much of, is left out.
     """
-    return [
-        (prefix + name, text)
-        for prefix, metadata in ((PREFIX, initial), (TRAILER_PREFIX, trailing))
-        for name, value in (metadata or {}).items()
-        if _TEXT.fullmatch(text := encode_bin(value).decode() if isinstance(value, bytes) else value)
-    ]
+    headers: list[tuple[str, str]] = []
+    left = MAX_RETURNED_SIZE
+    for prefix, metadata in ((PREFIX, initial), (TRAILER_PREFIX, trailing)):
+        for name, value in (metadata or {}).items():
+            text = encode_bin(value).decode() if isinstance(value, bytes) else value.strip()
+            size = len(prefix) + len(name) + len(text) + len(": \r\n")
+            if size <= left and len(headers) < MAX_RETURNED and _NAME.fullmatch(name) and _TEXT.fullmatch(text):
+                headers.append((prefix + name, text))
+                left -= size
+    return headers
 
 
 def _can_be_sent(name: str, text: str) -> bool:
@@ -136,6 +166,9 @@ def _can_be_sent(name: str, text: str) -> bool:
 
 def _asked_for(name: str, text: str) -> MetadataList:
     """The metadata that ``Grpc-Metadata-NAME: text`` asks for; a binary one may hold several values."""
+    plain = name.replace("_", "-").removesuffix("-bin")
+    if plain in _OURS or plain.startswith(_OURS_PREFIXES):
+        raise BadHeaderError(f"Grpc-Metadata-{name}: {plain} is the gateway's own, and can't be set this way")
     try:
         found: MetadataList
         if name.endswith("-bin"):

@@ -13,10 +13,12 @@ from grpclib.const import Cardinality, Handler
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
+from echo.gateway.metadata import BadHeaderError, call_context, response_headers
 from echo.pb.com.gopay.echo import Message, Response
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.rpc import ServerStream
-from tests.support.gateway import http_get, running_gateway
+from echo.wire import MetadataLike, encode_metadata
+from tests.support.gateway import encoded, http_get, running_gateway
 from tests.support.http2 import open_http2, websocket_over
 from tests.support.websocket import Rejected, open_websocket
 
@@ -163,9 +165,102 @@ async def test_the_deadline_is_passed_on(way: Way, text: str, seconds: float) ->
         {"Grpc-Metadata-Raw-Bin": "!"},
         {"Grpc-Metadata-Grpc-Status": "0"},
         {"Grpc-Metadata-Much": "x" * 9_000},
+        {"Grpc-Metadata-X-Forwarded-For": "6.6.6.6"},
+        {"Grpc-Metadata-X-Request-Id": "second"},
+        {"Grpc-Metadata-Authorization": "Bearer second", "Authorization": "Bearer first"},
     ],
     ids=lambda headers: next(f"{name}: {value[:12]}" for name, value in headers.items()),
 )
 async def test_what_is_addressed_to_grpc_and_malformed_is_refused(way: Way, headers: dict[str, str]) -> None:
     async with running_gateway([Witness()]) as gateway:
         assert await way(gateway.port, headers) == 400
+
+
+OWNED: Final = (
+    *("x-request-id", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-client-cert"),
+    *(
+        "forwarded",
+        "x-real-ip",
+        "via",
+        "x-envoy-external-address",
+        "authorization",
+        "traceparent",
+        "tracestate",
+        "baggage",
+    ),
+    *("b3", "x-b3-traceid", "x-b3-other", "grpc-timeout", "grpc-status", "grpc-encoding", "grpc-trace-bin"),
+    *("te", "content-type", "content-length", "user-agent", "host", "connection", "upgrade", "transfer-encoding"),
+)
+
+
+@pytest.mark.parametrize("name", OWNED)
+@pytest.mark.parametrize(
+    "spelled", [str.lower, str.upper, lambda name: name.replace("-", "_"), lambda name: f"{name}-bin"]
+)
+async def test_metadata_by_prefix_never_says_what_the_gateway_says_itself(
+    name: str, spelled: Callable[[str], str]
+) -> None:
+    spelling = spelled(name)
+    given = "AA" if spelling.endswith("-bin") else "forged"
+    with pytest.raises(BadHeaderError, match=r"^Grpc-Metadata-"):
+        call_context(encoded((f"grpc-metadata-{spelling}", given)), "the-id", "1.1.1.1")
+
+
+@pytest.mark.parametrize("name", ["tenant", "x-tenant", "x-real", "b3x", "x-b4", "forwarded.for", "author", "grpc"])
+async def test_other_names_like_those_are_passed_on(name: str) -> None:
+    context = call_context(encoded((f"grpc-metadata-{name}", "mine")), "the-id", None)
+    assert (name, "mine") in context.metadata
+
+
+@pytest.mark.parametrize(
+    "name", ["caf\xe9", "a b", "a\r\nset-cookie", "a:b", "", "A", "x(y)", "it's", "tr\u00e4ger-bin"]
+)
+async def test_a_name_that_is_none_of_grpc_s_does_not_become_a_header(name: str) -> None:
+    value = b"1" if name.endswith("-bin") else "1"
+    assert response_headers({name: value, "good": "2"}, {name: value}) == [("grpc-metadata-good", "2")]
+
+
+class Talkative:
+    """Answers with these header fields, past the checks that our own server makes."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, fields: list[tuple[bytes, bytes]]) -> None:
+        def unchecked(metadata: MetadataLike) -> list[tuple[bytes, bytes]]:
+            return fields if dict(metadata) == {"marked": "1"} else encode_metadata(metadata)
+
+        monkeypatch.setattr("echo.wire.head.encode_metadata", unchecked)
+
+    def __mapping__(self) -> dict[str, Handler]:
+        return {"/com.gopay.echo.Server/GetReply": Handler(self._unary, Cardinality.UNARY_UNARY, Message, Response)}
+
+    async def _unary(self, stream: ServerStream[Message, Response]) -> None:
+        await stream.recv_message()
+        await stream.send_initial_metadata(metadata={"marked": "1"})
+        await stream.send_message(Response(success=True, response="hi"))
+
+
+async def test_an_odd_name_of_the_backend_s_costs_that_header_and_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    fields = [(b"it's", b"odd"), (b"tenant", b"t")]
+    async with running_gateway([Talkative(monkeypatch, fields)]) as gateway:
+        answer = await http_get(gateway.port, "/grpc/x")
+    assert answer.status == 200
+    assert answer.headers["grpc-metadata-tenant"] == "t"
+    assert "odd" not in answer.headers.values()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        [(b"tenant", b"t"), *((b"n%d" % number, b"") for number in range(250))],
+        [(b"tenant", b"t"), *((b"n%d" % number, b"x" * 2_000) for number in range(7))],
+    ],
+    ids=["many", "long"],
+)
+async def test_metadata_that_http_clients_and_proxies_would_choke_on_is_cut(
+    monkeypatch: pytest.MonkeyPatch, fields: list[tuple[bytes, bytes]]
+) -> None:
+    async with running_gateway([Talkative(monkeypatch, fields)]) as gateway:
+        answer = await http_get(gateway.port, "/grpc/x")
+    assert (answer.status, answer.headers["grpc-metadata-tenant"]) == (200, "t")
+    found = [(name, value) for name, value in answer.headers.items() if name.startswith("grpc-metadata-")]
+    assert len(found) <= 64
+    assert sum(len(name) + len(value) + 4 for name, value in found) <= 8192
