@@ -21,6 +21,10 @@ NO_ORIGIN = "which is not an origin (such as https://example.com, or * for any)"
 NO_MODE = "are no permissions (three octal digits, such as 660)"
 NO_WINDOW = "is not a size that a window can have (65536 to 2147483647 bytes)"
 A_SERVER = "a server (HOST, HOST:PORT or unix:PATH; several by commas)"
+NO_PORT_BUT_A_SERVICE_LINK = (
+    "is not a port (0 to 65535). Kubernetes sets such values for a Service of this name:"
+    " turn that off by enableServiceLinks: false"
+)
 NO_MESSAGE_SIZE = "is not a size that a message can have (1 to 4294967295 bytes)"
 
 
@@ -161,7 +165,11 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         ("GRPC_SERVER_PORT", "-1", "GRPC_SERVER_PORT: '-1' is not a port (0 to 65535)"),
         ("HTTP_PORT", "80 80", "HTTP_PORT: '80 80' is not a port (0 to 65535)"),
         ("HTTP_PORT", "\u0663", "HTTP_PORT: '\u0663' is not a port (0 to 65535)"),
-        ("HTTP_PORT", "tcp://10.0.0.1:80", "HTTP_PORT: 'tcp://10.0.0.1:80' is not a port (0 to 65535)"),
+        (
+            "HTTP_PORT",
+            "tcp://10.0.0.1:80",
+            f"HTTP_PORT: 'tcp://10.0.0.1:80' {NO_PORT_BUT_A_SERVICE_LINK}",
+        ),
         ("GRPC_SERVER_HOST", "http://a", f"GRPC_SERVER_HOST: 'http://a' is not {A_SERVER}"),
         ("GRPC_SERVER_HOST", "a:0", f"GRPC_SERVER_HOST: 'a:0' is not {A_SERVER}"),
         ("GRPC_SERVER_HOST", "a:65536", f"GRPC_SERVER_HOST: 'a:65536' is not {A_SERVER}"),
@@ -220,7 +228,7 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         ("GRPC_CLIENT_TIMEOUT", "0s", "GRPC_CLIENT_TIMEOUT: '0s' is no time at all: must be more than 0s"),
         ("GRPC_CLIENT_TIMEOUT", "10", f"GRPC_CLIENT_TIMEOUT: '10' {NO_DURATION}"),
         ("SHUTDOWN_GRACE", "-5s", f"SHUTDOWN_GRACE: '-5s' {NO_DURATION}"),
-        ("SHUTDOWN_GRACE", "5s\n", rf"SHUTDOWN_GRACE: '5s\n' {NO_DURATION}"),
+        ("SHUTDOWN_GRACE", "5 s", f"SHUTDOWN_GRACE: '5 s' {NO_DURATION}"),
         ("SHUTDOWN_GRACE", ".s", f"SHUTDOWN_GRACE: '.s' {NO_DURATION}"),
         ("SHUTDOWN_GRACE", "9999999h", "SHUTDOWN_GRACE: '9999999h' is too long (at most 292 years)"),
         ("GRPC_MAX_MESSAGE_SIZE", "4 MiBs", f"GRPC_MAX_MESSAGE_SIZE: '4 MiBs' {NO_SIZE}"),
@@ -394,8 +402,16 @@ def test_values_of_python_that_make_no_sense_are_refused(field: str, value: obje
     assert refusal({}, **{field: value}).startswith(f"--{field.replace('_', '-')}: {value!r} ")
 
 
-def test_an_empty_variable_counts_as_not_set() -> None:
-    assert load_settings(dict.fromkeys(VARIABLES, "")) == load_settings({})
+@pytest.mark.parametrize("nothing", ["", " ", "\n", "\t \r\n"])
+def test_an_empty_variable_counts_as_not_set(nothing: str) -> None:
+    assert load_settings(dict.fromkeys(VARIABLES, nothing)) == load_settings({})
+
+
+def test_blanks_around_a_variable_are_no_part_of_it() -> None:
+    written = {setting.variable: setting.default for setting in SETTINGS if setting.default}
+    written |= {"GRPC_SERVER_CERT": "/tls/my cert.pem", "GRPC_SERVER_KEY": "k", "HTTP_ALLOWED_ORIGINS": "https://a"}
+    padded = {name: f" \t{value}\r\n" for name, value in written.items()}
+    assert load_settings(padded) == load_settings(written)
 
 
 def test_a_variable_is_found_only_by_its_exact_name() -> None:

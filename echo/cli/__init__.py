@@ -5,7 +5,6 @@ Exit status: 0 after stopping in good order, 2 with one line on standard error w
 address can't be used, 1 with the traceback in the log for a bug, 130 or 143 when a second signal ended it at once.
 """
 
-import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -69,7 +68,7 @@ def _command(name: str, program: Program, user: User, help_text: str) -> click.C
         name,
         help=help_text,
         params=[_option(setting) for setting in settings],
-        callback=partial(_run, program, [setting.variable for setting in settings]),
+        callback=partial(_run, program, user),
     )
 
 
@@ -82,14 +81,14 @@ def _option(setting: Setting) -> click.Option:
     return click.Option([setting.flag], help=text, metavar="VALUE")
 
 
-def _run(program: Program, variables: list[str], /, **flags: str | None) -> int:
+def _run(program: Program, user: User, /, **flags: str | None) -> int:
     """Run a program with those variables of the environment that it uses, and the flags given; returns the status."""
     try:
-        settings = load_settings(
-            {name: os.environ[name] for name in variables if name in os.environ},
-            **{field: value for field, value in flags.items() if value is not None},
-        )
+        given = {field: value for field, value in flags.items() if value is not None}
+        settings = load_settings(None, user, **given)
         configure_logging(settings.log_level, settings.log_format)
+        for note in settings.notes:
+            getattr(log, note.level)(note.text)
         return trio.run(run_until_signalled, partial(program, settings))
     except BaseException as error:  # noqa: BLE001 - Whatever it is, it ends in a status and a line.
         return _outcome(error)

@@ -1,5 +1,6 @@
 """The application for an ASGI server's command line: ``hypercorn --worker-class trio echo.gateway:app``."""
 
+import logging
 import sys
 from collections.abc import Awaitable, Callable
 from functools import cached_property
@@ -7,7 +8,9 @@ from functools import cached_property
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from echo.gateway.application import Gateway, create_app
-from echo.settings import SettingsError, load_settings
+from echo.settings import SettingsError, User, load_settings
+
+log = logging.getLogger(__name__)
 
 REFUSED = 2  # The exit status for settings that can't be used.
 
@@ -27,7 +30,10 @@ class EnvironmentApp:
             SystemExit: A setting can't be used; one line on standard error has said which.
         """
         try:
-            return create_app(load_settings())
+            settings = load_settings(None, User.GATEWAY)
+            for note in settings.notes:
+                log.log(logging.getLevelNamesMapping()[note.level.upper()], note.text)
+            return create_app(settings)
         except SettingsError as error:
             print("echo:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - The one line that the user gets.
             raise SystemExit(REFUSED) from None

@@ -1,9 +1,10 @@
 """The settings of server and gateway: environment variables, and a flag for each on the command line.
 
 `Settings`, in `echo.settings.table`, is the one table of them all. `load_settings` fills it from an environment and
-from flags; `SETTINGS` lists it for the command line, which makes its flags from that. `echo.settings.values` and
-`echo.settings.addresses` read the forms. Nothing here touches a file or a socket: whether a certificate can be read
-shows in `echo.tls`, whether a port is free when it is opened. What the limits mean to a connection is in `echo.limits`.
+from flags; `SETTINGS` lists it for the command line, which makes its flags from that. `echo.settings.environment` tells
+which variables are ours, `echo.settings.values` and `echo.settings.addresses` read the forms. Nothing here touches a
+file or a socket: whether a certificate can be read shows in `echo.tls`, whether a port is free when it is opened. What
+the limits mean to a connection is in `echo.limits`.
 """
 
 import os
@@ -13,9 +14,10 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from echo.settings import values
+from echo.settings.environment import Note, misspelt, read
 from echo.settings.table import ContradictionError, Settings, User, name_of
 
-__all__ = ["SETTINGS", "Setting", "Settings", "SettingsError", "User", "load_settings"]
+__all__ = ["SETTINGS", "Note", "Setting", "Settings", "SettingsError", "User", "load_settings"]
 
 
 class SettingsError(Exception):
@@ -45,26 +47,32 @@ class Setting:
     switch: bool
 
 
-def load_settings(environ: Mapping[str, str] | None = None, **overrides: object) -> Settings:
+def load_settings(environ: Mapping[str, str] | None = None, user: User = User.BOTH, /, **overrides: object) -> Settings:
     """Read the settings.
 
     Args:
-        environ: Where to find the variables, by default this process's environment. An empty variable counts
-            as not set.
+        environ: Where to find the variables, by default this process's environment. Blanks around a value are cut,
+            and an empty variable counts as not set.
+        user: Who wants them. Variables for others are not read; what Kubernetes sets for a Service of the gRPC
+            server's name is ignored by whoever listens, and gives the port to a gateway by itself.
         overrides: Values of attributes that win over the environment, as text or as values. They are what the
             command line was given: errors name the flag.
+
+    Returns:
+        The settings; their ``notes`` tell of variables that Kubernetes set, or that are probably misspelt.
 
     Raises:
         SettingsError: A value that does not parse, or that contradicts another; the text is one line.
     """
     environ = os.environ if environ is None else environ
     flags = frozenset(overrides)
-    given = {name: environ[name.upper()] for name in Settings.model_fields if environ.get(name.upper())}
+    fields = [setting.field for setting in SETTINGS if setting.used_by & user and setting.field not in flags]
+    given, notes = read(environ, fields, "grpc_server_port" if user is User.GATEWAY else None)
     try:
         settings = Settings.model_validate(given | overrides)
     except ValidationError as invalid:
         raise SettingsError(_explain(invalid, flags)) from None
-    settings.note_flags(flags)
+    settings.note_origin(flags, (*notes, *misspelt(environ, {setting.variable for setting in SETTINGS})))
     return settings
 
 

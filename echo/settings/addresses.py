@@ -49,6 +49,10 @@ def to_port(value: object) -> int:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535:
         return value
+    if isinstance(value, str) and re.match(r"(?:tcp|udp|sctp)://", value):
+        # As `echo.settings.environment` recognises it, but without its companions.
+        hint = "Kubernetes sets such values for a Service of this name: turn that off by enableServiceLinks: false"
+        raise ValueError(f"is not a port (0 to 65535). {hint}")
     raise ValueError("is not a port (0 to 65535)")
 
 

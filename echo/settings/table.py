@@ -9,6 +9,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, PrivateAttr, model_validator
 
 from echo.settings import addresses, values
+from echo.settings.environment import Note
 
 __all__ = ["ContradictionError", "Settings", "User", "name_of"]
 
@@ -196,14 +197,20 @@ class Settings(BaseModel):
     )
 
     _from_flags: frozenset[str] = PrivateAttr(default=frozenset())
+    _notes: tuple[Note, ...] = PrivateAttr(default=())
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What a person should hear about the environment they came from."""
+        return self._notes
 
     def name_of(self, field: str) -> str:
         """The name of a setting for a person: its flag if its value was given by that, else its variable."""
         return name_of(field, self._from_flags)
 
-    def note_flags(self, fields: frozenset[str]) -> None:
-        """Say which settings were given by a flag, for `name_of`."""
-        self._from_flags = fields
+    def note_origin(self, flags: frozenset[str], notes: tuple[Note, ...]) -> None:
+        """Say which settings were given by a flag, for `name_of`, and what there is to say of the others."""
+        self._from_flags, self._notes = flags, notes
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":

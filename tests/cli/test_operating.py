@@ -131,6 +131,18 @@ async def test_a_health_port_that_is_taken_is_one_line_and_status_2(program: str
     assert echo.stdout == ""
 
 
+# The environment
+
+
+async def test_a_pod_beside_a_service_of_the_server_s_name_starts_and_a_typing_error_is_pointed_out() -> None:
+    links = {"GRPC_SERVER_PORT": "tcp://10.0.0.1:80", "GRPC_SERVER_SERVICE_HOST": "10.0.0.1"}
+    async with running("gateway", *GATEWAY[1:], **links, SHUTDOWN_GRASE="1s") as echo:
+        await echo.http_port()
+        await echo.logged(r"^.*\"info\".*GRPC_SERVER_PORT=tcp://10.0.0.1:80 .* calling port 80.*$")
+        await echo.logged(r"^.*\"warning\".*SHUTDOWN_GRASE is not a setting; did you mean SHUTDOWN_GRACE\?.*$")
+        await echo.printed(r"localhost:80\b")
+
+
 # Unix sockets, several servers
 
 
