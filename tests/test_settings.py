@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from echo.rpc.resolve import parse_targets
-from echo.settings import SETTINGS, Settings, SettingsError, User, load_settings
+from echo.settings import SETTINGS, Group, Settings, SettingsError, User, load_settings
 from echo.settings.addresses import split_servers, to_servers
 from echo.settings.values import format_duration, format_size, to_duration, to_size
 
@@ -18,9 +18,9 @@ VARIABLES = [setting.variable for setting in SETTINGS]
 NO_DURATION = "is not a duration (such as 10s, 1h30m or 500ms)"
 NO_SIZE = "is not a size (such as 4MiB, 64KiB, 1MB or a number of bytes)"
 NO_ORIGIN = "which is not an origin (such as https://example.com, or * for any)"
-NO_MODE = "are no permissions (three octal digits, such as 660)"
+NO_MODE = "is not a file mode (three octal digits, such as 660)"
 NO_WINDOW = "is not a size that a window can have (65536 to 2147483647 bytes)"
-A_SERVER = "a server (HOST, HOST:PORT or unix:PATH; several by commas)"
+A_SERVER = "a server (HOST, HOST:PORT or unix:PATH; separate several with commas)"
 NO_PORT_BUT_A_SERVICE_LINK = (
     "is not a port (0 to 65535). Kubernetes sets such values for a Service of this name:"
     " turn that off by enableServiceLinks: false"
@@ -85,9 +85,11 @@ def test_defaults_are_those_of_the_contract() -> None:
         "http_cert": None,
         "http_key": None,
         "http_allowed_origins": (),
+        "http_ping_interval": 27.0,
         "shutdown_grace": 10.0,
         "log_level": "info",
         "log_format": "auto",
+        "access_log": True,
     }
 
 
@@ -119,6 +121,12 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("GRPC_SERVER_KEEPALIVE", "1", True),
         ("GRPC_SERVER_KEEPALIVE", "False", False),
         ("GRPC_SERVER_KEEPALIVE", "0", False),
+        ("GRPC_SERVER_KEEPALIVE", "On", True),
+        ("ACCESS_LOG", "off", False),
+        ("ACCESS_LOG", "on", True),
+        ("ACCESS_LOG", "false", False),
+        ("HTTP_PING_INTERVAL", "off", math.inf),
+        ("HTTP_PING_INTERVAL", "1s", 1.0),
         ("GRPC_SERVER_KEEPALIVE_TIME", "1h30m", 5400.0),
         ("GRPC_CLIENT_KEEPALIVE_TIME", "500ms", 0.5),
         ("GRPC_CLIENT_KEEPALIVE_TIMEOUT", "1.5s", 1.5),
@@ -182,7 +190,7 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         (
             "GRPC_SERVER_BIND",
             f"unix:/{'x' * 107}",
-            f"GRPC_SERVER_BIND: 'unix:/{'x' * 69}...' has too long a path for a Unix socket (at most 107 bytes)",
+            f"GRPC_SERVER_BIND: 'unix:/{'x' * 69}...' is too long a path for a Unix socket (at most 107 bytes)",
         ),
         ("GRPC_SERVER_SOCKET_MODE", "999", f"GRPC_SERVER_SOCKET_MODE: '999' {NO_MODE}"),
         ("GRPC_HEALTH_PORT", "x", "GRPC_HEALTH_PORT: 'x' is not a port (0 to 65535)"),
@@ -190,7 +198,7 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         (
             "GRPC_SERVER_MAX_CONNECTION_AGE",
             "0s",
-            "GRPC_SERVER_MAX_CONNECTION_AGE: '0s' is no time at all: must be more than 0s, or off",
+            "GRPC_SERVER_MAX_CONNECTION_AGE: '0s' is too short (must be more than 0s), or off",
         ),
         (
             "GRPC_SERVER_MAX_CONNECTION_IDLE",
@@ -203,6 +211,8 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
             "GRPC_SERVER_HANDSHAKE_TIMEOUT: '999ms' is too short (at least 1s)",
         ),
         ("GRPC_SERVER_WRITE_TIMEOUT", "1ns", "GRPC_SERVER_WRITE_TIMEOUT: '1ns' is too short (at least 1s)"),
+        ("HTTP_PING_INTERVAL", "20ms", "HTTP_PING_INTERVAL: '20ms' is too short (at least 1s), or off"),
+        ("ACCESS_LOG", "all", "ACCESS_LOG: 'all' is neither true nor false, nor on nor off"),
         ("GRPC_SERVER_FLOOD_BURST", "99", "GRPC_SERVER_FLOOD_BURST: '99' is not a whole number from 100 to 1000000000"),
         (
             "GRPC_MAX_CONCURRENT_STREAMS",
@@ -223,9 +233,9 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         ),
         ("HTTP_BIND", "[::1]", "HTTP_BIND: '[::1]' is not a host name or an IP address"),
         ("HTTP_BIND", "x" * 64, f"HTTP_BIND: '{'x' * 64}' is not a host name or an IP address"),
-        ("GRPC_SERVER_TLS", "yes", "GRPC_SERVER_TLS: 'yes' is neither true nor false"),
+        ("GRPC_SERVER_TLS", "yes", "GRPC_SERVER_TLS: 'yes' is neither true nor false, nor on nor off"),
         ("GRPC_CLIENT_BALANCE", "random", "GRPC_CLIENT_BALANCE: 'random' is neither pick_first nor round_robin"),
-        ("GRPC_CLIENT_TIMEOUT", "0s", "GRPC_CLIENT_TIMEOUT: '0s' is no time at all: must be more than 0s"),
+        ("GRPC_CLIENT_TIMEOUT", "0s", "GRPC_CLIENT_TIMEOUT: '0s' is too short (must be more than 0s)"),
         ("GRPC_CLIENT_TIMEOUT", "10", f"GRPC_CLIENT_TIMEOUT: '10' {NO_DURATION}"),
         ("SHUTDOWN_GRACE", "-5s", f"SHUTDOWN_GRACE: '-5s' {NO_DURATION}"),
         ("SHUTDOWN_GRACE", "5 s", f"SHUTDOWN_GRACE: '5 s' {NO_DURATION}"),
@@ -271,44 +281,44 @@ def test_what_no_browser_sends_as_origin_is_refused(text: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "line"),
     [
-        ({"GRPC_SERVER_CERT": "c"}, "GRPC_SERVER_CERT: needs GRPC_SERVER_KEY beside it"),
-        ({"GRPC_SERVER_KEY": "k"}, "GRPC_SERVER_KEY: needs GRPC_SERVER_CERT beside it"),
-        ({"GRPC_SERVER_CLIENT_CA": "a"}, "GRPC_SERVER_CLIENT_CA: needs GRPC_SERVER_CERT beside it"),
+        ({"GRPC_SERVER_CERT": "c"}, "GRPC_SERVER_CERT: needs GRPC_SERVER_KEY as well"),
+        ({"GRPC_SERVER_KEY": "k"}, "GRPC_SERVER_KEY: needs GRPC_SERVER_CERT as well"),
+        ({"GRPC_SERVER_CLIENT_CA": "a"}, "GRPC_SERVER_CLIENT_CA: needs GRPC_SERVER_CERT as well"),
         (
             {"GRPC_SERVER_TLS": "true", "GRPC_CLIENT_CERT": "c"},
-            "GRPC_CLIENT_CERT: needs GRPC_CLIENT_KEY beside it",
+            "GRPC_CLIENT_CERT: needs GRPC_CLIENT_KEY as well",
         ),
         (
             {"GRPC_SERVER_TLS": "true", "GRPC_CLIENT_KEY": "k"},
-            "GRPC_CLIENT_KEY: needs GRPC_CLIENT_CERT beside it",
+            "GRPC_CLIENT_KEY: needs GRPC_CLIENT_CERT as well",
         ),
-        ({"HTTP_CERT": "c"}, "HTTP_CERT: needs HTTP_KEY beside it"),
-        ({"HTTP_KEY": "k"}, "HTTP_KEY: needs HTTP_CERT beside it"),
+        ({"HTTP_CERT": "c"}, "HTTP_CERT: needs HTTP_KEY as well"),
+        ({"HTTP_KEY": "k"}, "HTTP_KEY: needs HTTP_CERT as well"),
         ({"GRPC_STREAM_WINDOW": "2MiB"}, "GRPC_STREAM_WINDOW: can't be more than GRPC_CONNECTION_WINDOW"),
         (
             {"GRPC_SERVER_MAX_CONNECTION_AGE_GRACE": "1m"},
-            "GRPC_SERVER_MAX_CONNECTION_AGE_GRACE: needs GRPC_SERVER_MAX_CONNECTION_AGE beside it",
+            "GRPC_SERVER_MAX_CONNECTION_AGE_GRACE: needs GRPC_SERVER_MAX_CONNECTION_AGE as well",
         ),
         (
             {"GRPC_SERVER_SOCKET_MODE": "660"},
-            "GRPC_SERVER_SOCKET_MODE: has a meaning only when GRPC_SERVER_BIND is unix:PATH",
+            "GRPC_SERVER_SOCKET_MODE: only applies when GRPC_SERVER_BIND is unix:PATH",
         ),
-        ({"GRPC_CLIENT_CA": "a"}, "GRPC_CLIENT_CA: has a meaning only when GRPC_SERVER_TLS is true"),
+        ({"GRPC_CLIENT_CA": "a"}, "GRPC_CLIENT_CA: only applies when GRPC_SERVER_TLS is true"),
         (
             {"GRPC_CLIENT_CERT": "c", "GRPC_CLIENT_KEY": "k"},
-            "GRPC_CLIENT_CERT: has a meaning only when GRPC_SERVER_TLS is true",
+            "GRPC_CLIENT_CERT: only applies when GRPC_SERVER_TLS is true",
         ),
         (
             {"GRPC_CLIENT_SERVER_NAME": "a"},
-            "GRPC_CLIENT_SERVER_NAME: has a meaning only when GRPC_SERVER_TLS is true",
+            "GRPC_CLIENT_SERVER_NAME: only applies when GRPC_SERVER_TLS is true",
         ),
         (
             {"GRPC_CLIENT_INSECURE": "true"},
-            "GRPC_CLIENT_INSECURE: has a meaning only when GRPC_SERVER_TLS is true",
+            "GRPC_CLIENT_INSECURE: only applies when GRPC_SERVER_TLS is true",
         ),
         (
             {"GRPC_SERVER_TLS": "1", "GRPC_CLIENT_INSECURE": "1", "GRPC_CLIENT_CA": "a"},
-            "GRPC_CLIENT_INSECURE: contradicts GRPC_CLIENT_CA: verify by it, or not at all",
+            "GRPC_CLIENT_INSECURE: contradicts GRPC_CLIENT_CA: set one or the other",
         ),
     ],
 )
@@ -342,10 +352,10 @@ def test_a_flag_wins_over_the_environment_and_errors_name_the_flag() -> None:
     assert load_settings({"HTTP_PORT": "rubbish"}, http_port="2").http_port == 2
     assert refusal({"HTTP_PORT": "1"}, http_port="x") == "--http-port: 'x' is not a port (0 to 65535)"
     assert refusal({"GRPC_SERVER_KEY": "k"}, grpc_server_client_ca="a") == (
-        "GRPC_SERVER_KEY: needs GRPC_SERVER_CERT beside it"
+        "GRPC_SERVER_KEY: needs GRPC_SERVER_CERT as well"
     )
     line = refusal({}, grpc_client_ca="a")
-    assert line == "--grpc-client-ca: has a meaning only when GRPC_SERVER_TLS is true"
+    assert line == "--grpc-client-ca: only applies when GRPC_SERVER_TLS is true"
 
 
 def test_a_setting_goes_by_the_name_it_was_given_by() -> None:
@@ -436,7 +446,7 @@ def test_settings_cannot_be_changed() -> None:
         ("SHUTDOWN_GRACE", "0." + "0" * 5000 + "s", NO_DURATION),
         ("GRPC_MAX_MESSAGE_SIZE", "9" * 5000 + "MiB", NO_SIZE),
         ("HTTP_PORT", "0" * 5000, "is not a port (0 to 65535)"),
-        ("GRPC_SERVER_HOST", "a" + ",a" * 64, "are too many servers (at most 64)"),
+        ("GRPC_SERVER_HOST", "a" + ",a" * 64, "lists too many servers (at most 64)"),
         ("GRPC_SERVER_HOST", "[::1]:" + "1" * 5000, f"is not {A_SERVER}"),
         ("GRPC_MAX_CONCURRENT_STREAMS", "9" * 5000, "is not a whole number from 1 to 1000000"),
         ("HTTP_BIND", "a." * 127 + "a", "is not a host name or an IP address"),
@@ -470,6 +480,14 @@ def test_every_setting_is_described_with_its_variable_flag_default_and_user() ->
     assert described["grpc_server_bind"].used_by is User.SERVER
     assert described["http_port"].used_by is User.GATEWAY
     assert described["shutdown_grace"].used_by is User.BOTH
+    assert described["access_log"].used_by is User.BOTH
+    assert described["http_ping_interval"].default == "27s"
+
+
+def test_settings_are_listed_by_what_they_are_about() -> None:
+    groups = [setting.group for setting in SETTINGS]
+    assert list(dict.fromkeys(groups)) == list(Group)
+    assert groups == sorted(groups, key=list(Group).index)
 
 
 def test_the_defaults_as_described_are_the_defaults() -> None:

@@ -8,6 +8,7 @@ address can't be used, 1 with the traceback in the log for a bug, 130 or 143 whe
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import groupby
 
 import click
 import structlog
@@ -49,36 +50,59 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(status or OK)
 
 
+class _Group(click.Group):
+    """Lists its commands in the order they were added, which is that of how likely they are wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - As click calls it.
+        """The names of the commands."""
+        return list(self.commands)
+
+
+class _Option(click.Option):
+    """The flag of a setting."""
+
+    def __init__(self, setting: Setting) -> None:
+        """A flag that takes its value as text: `echo.settings` parses it, as it does the variable's."""
+        default = f", default {setting.default}" if setting.default else ""
+        text = f"{setting.help}  [{setting.variable}{default}]"
+        if setting.switch:  # May stand alone, which means true.
+            super().__init__([setting.flag], help=text, metavar="[true|false]", is_flag=False, flag_value="true")
+        else:
+            super().__init__([setting.flag], help=text, metavar="VALUE")
+        self.group = setting.group.value
+
+
+class _Command(click.Command):
+    """A command whose help lists its flags by what they are about."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the flags, those that are no settings at the end."""
+        for title, options in groupby(self.get_params(ctx), lambda option: getattr(option, "group", "Other")):
+            with formatter.section(title):
+                formatter.write_dl([record for option in options if (record := option.get_help_record(ctx))])
+
+
 def _commands() -> click.Group:
-    group = click.Group(
+    group = _Group(
         "echo-grpc",
-        help="gRPC echo services on trio, and a WebSocket gateway in front of them.",
-        epilog="Each flag is an environment variable too, named in brackets. `up` is what to start first.",
+        help="gRPC echo services on trio, and a WebSocket gateway in front of them.\n\n"
+        "Start with `echo-grpc up`: it runs both, and prints the address of a console for your browser.",
+        epilog="`echo-grpc COMMAND --help` lists the command's flags. Each is an environment variable, too.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
+    group.add_command(_command("up", up, User.BOTH, "Run the gRPC server and the gateway in one process."))
     group.add_command(_command("serve", serve, User.SERVER, "Run the gRPC server."))
     group.add_command(_command("gateway", gateway, User.GATEWAY, "Run the gateway, which calls a gRPC server."))
-    group.add_command(_command("up", up, User.BOTH, "Run the gRPC server and the gateway in one process."))
     return click.version_option(package_name="echo")(group)
 
 
 def _command(name: str, program: Program, user: User, help_text: str) -> click.Command:
-    settings = [setting for setting in SETTINGS if setting.used_by & user]
-    return click.Command(
+    return _Command(
         name,
-        help=help_text,
-        params=[_option(setting) for setting in settings],
+        help=f"{help_text}\n\nEach flag overrides the environment variable named in brackets.",
+        params=[_Option(setting) for setting in SETTINGS if setting.used_by & user],
         callback=partial(_run, program, user),
     )
-
-
-def _option(setting: Setting) -> click.Option:
-    """A flag that takes its value as text: `echo.settings` parses it, as it does the variable's."""
-    default = f", default {setting.default}" if setting.default else ""
-    text = f"{setting.help}  [{setting.variable}{default}]"
-    if setting.switch:  # May stand alone, which means true.
-        return click.Option([setting.flag], help=text, metavar="[true|false]", is_flag=False, flag_value="true")
-    return click.Option([setting.flag], help=text, metavar="VALUE")
 
 
 def _run(program: Program, user: User, /, **flags: str | None) -> int:

@@ -143,7 +143,7 @@ async def serve(settings: Settings, stop: Stop) -> None:
 async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
     if settings.grpc_server_port == 0 and any(server.needs_port for server in split_servers(settings.grpc_server_host)):
-        raise SettingsError(f"{settings.name_of('grpc_server_port')}: 0 is no port that the gateway can call")
+        raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
     async with trio.open_nursery() as nursery:
         announce_gateway(settings, await _start_gateway(nursery, settings, stop))
 

@@ -15,9 +15,9 @@ from pydantic import ValidationError
 
 from echo.settings import values
 from echo.settings.environment import Note, misspelt, read
-from echo.settings.table import ContradictionError, Settings, User, name_of
+from echo.settings.table import ContradictionError, Group, Settings, User, name_of
 
-__all__ = ["SETTINGS", "Note", "Setting", "Settings", "SettingsError", "User", "load_settings"]
+__all__ = ["SETTINGS", "Group", "Note", "Setting", "Settings", "SettingsError", "User", "load_settings"]
 
 
 class SettingsError(Exception):
@@ -34,6 +34,7 @@ class Setting:
         flag: Flag on the command line.
         default: The default as it would be written, empty if there is none.
         help: What it is for, one phrase.
+        group: What it is about; those of one group follow one another.
         used_by: Which program uses it.
         switch: True or false; the flag alone means true.
     """
@@ -43,6 +44,7 @@ class Setting:
     flag: str
     default: str
     help: str
+    group: Group
     used_by: User
     switch: bool
 
@@ -101,8 +103,8 @@ def _describe(field: str) -> Setting:
         text = values.format_size(default)
     else:
         text = str(default or "")
-    flag, used_by = f"--{field.replace('_', '-')}", User(extra["used_by"])
-    return Setting(field, field.upper(), flag, text, info.description or "", used_by, isinstance(default, bool))
+    flag, group, used_by = f"--{field.replace('_', '-')}", Group(extra["group"]), User(extra["used_by"])
+    return Setting(field, field.upper(), flag, text, info.description or "", group, used_by, isinstance(default, bool))
 
 
 SETTINGS: tuple[Setting, ...] = tuple(_describe(field) for field in Settings.model_fields)

@@ -86,10 +86,10 @@ def to_servers(value: object) -> str:
         The same without spaces.
     """
     if not isinstance(value, str):
-        raise ValueError("is not a server (HOST, HOST:PORT or unix:PATH; several by commas)")
+        raise ValueError("is not a server (HOST, HOST:PORT or unix:PATH; separate several with commas)")
     servers = split_servers(value)
     if len(servers) > _MOST_SERVERS:
-        raise ValueError(f"are too many servers (at most {_MOST_SERVERS})")
+        raise ValueError(f"lists too many servers (at most {_MOST_SERVERS})")
     return ",".join(_written(server) for server in servers)
 
 
@@ -153,7 +153,7 @@ def _unix(text: str) -> str:
     if not size or "\0" in path:
         raise ValueError("does not name a Unix socket (unix:PATH)")
     if size > _LONGEST_SOCKET:
-        raise ValueError(f"has too long a path for a Unix socket (at most {_LONGEST_SOCKET} bytes)")
+        raise ValueError(f"is too long a path for a Unix socket (at most {_LONGEST_SOCKET} bytes)")
     return UNIX + path
 
 
@@ -168,7 +168,7 @@ def _server(text: str, *, alone: bool) -> Server:
         port = int(digits) if digits else None
         if known and (port is None or 1 <= port <= 65535):
             return Server(ipv6 or other, port)
-    what = "a server (HOST, HOST:PORT or unix:PATH; several by commas)"
+    what = "a server (HOST, HOST:PORT or unix:PATH; separate several with commas)"
     raise ValueError(f"is not {what}" if alone else f"holds {text!r}, which is not {what}")
 
 

@@ -1,7 +1,7 @@
-"""The one table of all settings: name, form, default, help, and who uses it, and which of them exclude one another."""
+"""The one table of all settings: name, form, default, help, who uses it, and which of them exclude one another."""
 
 import math
-from enum import Flag, auto
+from enum import Enum, Flag, auto
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, P
 from echo.settings import addresses, values
 from echo.settings.environment import Note
 
-__all__ = ["ContradictionError", "Settings", "User", "name_of"]
+__all__ = ["ContradictionError", "Group", "Settings", "User", "name_of"]
 
 _T = TypeVar("_T")
 
@@ -61,6 +61,20 @@ class User(Flag):
     BOTH = SERVER | GATEWAY
 
 
+class Group(Enum):
+    """What a setting is about; help and documentation list them so, in this order."""
+
+    LISTENING = "Listening"
+    CALLING = "Calling the gRPC server"
+    TLS = "TLS"
+    KEEPALIVE = "Keepalive"
+    LIFETIME = "Connection lifetime"
+    LIMITS = "Limits"
+    FLOODS = "Floods and stalled peers"
+    SHUTDOWN = "Shutdown"
+    LOGGING = "Logging"
+
+
 class ContradictionError(ValueError):
     """Two settings that exclude one another; raised inside the model, turned into a `SettingsError` outside.
 
@@ -75,14 +89,15 @@ class ContradictionError(ValueError):
         self.text = text
 
 
-def _setting(default: _T, used_by: User, help_text: str, *, size: bool = False) -> _T:
-    """Declare a field of `Settings` with what `SETTINGS` shall tell about it; a size is told with its unit."""
-    extra: dict[str, JsonValue] = {"used_by": used_by.value, "size": size}
+def _setting(group: Group, default: _T, used_by: User, help_text: str, *, size: bool = False) -> _T:
+    """Declare a field of `Settings` with what `SETTINGS` tells about it; a size is shown with its unit."""
+    extra: dict[str, JsonValue] = {"group": group.value, "used_by": used_by.value, "size": size}
     field: _T = Field(default, description=help_text, json_schema_extra=extra)
     return field
 
 
 _S, _G, _B = User.SERVER, User.GATEWAY, User.BOTH
+_LISTENING, _CALLING, _TLS, _KEEPALIVE, _LIFETIME, _LIMITS, _FLOODS, _SHUTDOWN, _LOGGING = Group
 
 
 class Settings(BaseModel):
@@ -95,106 +110,147 @@ class Settings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     grpc_server_port: Port = _setting(
-        8081, _B, "port the gRPC server listens on, and the gateway calls; 0 for a free one"
+        _LISTENING, 8081, _B, "port the gRPC server listens on and the gateway calls; 0 picks a free one"
     )
     grpc_server_bind: Bind = _setting(
+        _LISTENING,
         "0.0.0.0",  # noqa: S104 - As documented.
         _S,
-        "address the gRPC server listens on; or unix:PATH, a socket for clients on the same machine",
+        "address the gRPC server listens on, or unix:PATH for a Unix socket",
     )
     grpc_server_socket_mode: Mode | None = _setting(
-        None, _S, "permissions of that socket, such as 660; else what the process's umask leaves"
+        _LISTENING, None, _S, "permissions of that socket, such as 660; by default the umask decides"
     )
     grpc_health_port: Port | None = _setting(
-        None, _S, "a further port, in plain text, for grpc.health.v1 alone: kubelet's gRPC probe speaks no TLS"
-    )
-    grpc_server_host: Servers = _setting(
-        "localhost",
-        _G,
-        "the gRPC server that the gateway calls: HOST, HOST:PORT or unix:PATH; several, alike, by commas",
-    )
-    grpc_server_keepalive: Switch = _setting(
-        False, _S, "let the server ping idle connections, and clients ping it more often"
-    )
-    grpc_server_keepalive_time: PositiveSeconds = _setting(7200.0, _S, "silence after which the server pings")
-    grpc_server_keepalive_timeout: PositiveSeconds = _setting(
-        20.0, _S, "how long the server waits for the answer to a ping"
-    )
-    grpc_server_min_ping_interval: Seconds | None = _setting(
+        _LISTENING,
         None,
         _S,
-        "how often clients may ping a server that has nothing to tell them, else it says too_many_pings; "
-        "5m if not set, 5s with GRPC_SERVER_KEEPALIVE",
+        "extra plain-text port that serves only health checks; kubelet's gRPC probe does not speak TLS",
     )
-    grpc_server_max_connection_idle: Age = _setting(math.inf, _S, "how long a connection without calls is kept, or off")
-    grpc_server_max_connection_age: Age = _setting(
-        math.inf, _S, "how long a connection is kept at all, give or take a tenth, or off; clients then connect anew"
+    http_port: Port = _setting(_LISTENING, 8080, _G, "port the gateway listens on; 0 picks a free one")
+    http_bind: Host = _setting(
+        _LISTENING,
+        "0.0.0.0",  # noqa: S104 - As documented.
+        _G,
+        "address the gateway listens on",
     )
-    grpc_server_max_connection_age_grace: SecondsOrOff = _setting(
-        math.inf, _S, "how long its calls may go on then, or off for as long as they like"
+    http_allowed_origins: Origins = _setting(
+        _LISTENING,
+        (),
+        _G,
+        "origins whose pages may open WebSockets and make calls, separated by commas, or * for any; "
+        "by default only the gateway's own",
     )
-    grpc_server_handshake_timeout: Patience = _setting(
-        20.0, _S, "how long a client may take to begin to speak HTTP/2, by TLS or plain"
+    grpc_server_host: Servers = _setting(
+        _CALLING,
+        "localhost",
+        _G,
+        "gRPC server the gateway calls: HOST, HOST:PORT or unix:PATH; separate several with commas",
     )
-    grpc_server_write_timeout: Patience = _setting(
-        20.0, _S, "how long a client may read nothing while data is waiting; a slow one that reads is kept"
-    )
-    grpc_server_window_timeout: Patience = _setting(
-        300.0, _S, "how long a call may wait for its client to open a flow-control window; then it is cancelled"
-    )
-    grpc_server_flood_burst: Burst = _setting(
-        1_000, _S, "how many frames of the kinds that floods are made of (resets, pings, ...) may come at once"
-    )
-    grpc_server_flood_rate: Rate = _setting(100, _S, "how many of them a second may come for ever")
-    grpc_server_cert: File | None = _setting(None, _S, "the server's certificate chain (PEM); turns TLS on")
-    grpc_server_key: File | None = _setting(None, _S, "private key of the server's certificate (PEM)")
-    grpc_server_client_ca: File | None = _setting(
-        None, _S, "authorities (PEM) whose certificates clients must show: mTLS"
-    )
-    grpc_server_tls: Switch = _setting(False, _G, "call the gRPC server over TLS")
-    grpc_client_ca: File | None = _setting(None, _G, "authorities (PEM) to verify the server by; else the system's")
-    grpc_client_cert: File | None = _setting(None, _G, "the gateway's own certificate chain (PEM), for mTLS")
-    grpc_client_key: File | None = _setting(None, _G, "private key of the gateway's own certificate (PEM)")
-    grpc_client_server_name: Host | None = _setting(
-        None, _G, "name the server's certificate must have; else the host called"
-    )
-    grpc_client_insecure: Switch = _setting(False, _G, "call over TLS without verifying the server")
     grpc_client_balance: Balance = _setting(
+        _CALLING,
         "pick_first",
         _G,
-        "which of several servers, or addresses of one, to call: pick_first, the first that answers; round_robin, "
-        "all in turn that say they serve",
+        "how to choose among several servers or addresses: pick_first takes the first that answers, round_robin "
+        "rotates among those that report SERVING",
     )
-    grpc_client_keepalive: Switch = _setting(False, _G, "let the gateway ping the gRPC server")
-    grpc_client_keepalive_time: PositiveSeconds = _setting(10.0, _G, "silence after which the gateway pings")
+    grpc_client_timeout: PositiveSeconds = _setting(
+        _CALLING, 15.0, _G, "deadline of unary calls made through the gateway, unless the client sets one"
+    )
+    grpc_server_cert: File | None = _setting(_TLS, None, _S, "the gRPC server's certificate chain (PEM); turns on TLS")
+    grpc_server_key: File | None = _setting(_TLS, None, _S, "private key for the gRPC server's certificate (PEM)")
+    grpc_server_client_ca: File | None = _setting(
+        _TLS, None, _S, "CAs (PEM) that clients' certificates must be signed by; turns on mTLS"
+    )
+    http_cert: File | None = _setting(_TLS, None, _G, "the gateway's certificate chain (PEM); turns on https and wss")
+    http_key: File | None = _setting(_TLS, None, _G, "private key for the gateway's certificate (PEM)")
+    grpc_server_tls: Switch = _setting(_TLS, False, _G, "call the gRPC server over TLS")
+    grpc_client_ca: File | None = _setting(
+        _TLS, None, _G, "CAs (PEM) to verify the gRPC server with; by default the system's"
+    )
+    grpc_client_cert: File | None = _setting(
+        _TLS, None, _G, "certificate chain (PEM) the gateway presents to the gRPC server, for mTLS"
+    )
+    grpc_client_key: File | None = _setting(_TLS, None, _G, "private key for that certificate (PEM)")
+    grpc_client_server_name: Host | None = _setting(
+        _TLS, None, _G, "name the gRPC server's certificate must have; by default the host called"
+    )
+    grpc_client_insecure: Switch = _setting(_TLS, False, _G, "call over TLS without verifying the server's certificate")
+    grpc_server_keepalive: Switch = _setting(
+        _KEEPALIVE, False, _S, "let the server ping idle connections, and clients ping more often"
+    )
+    grpc_server_keepalive_time: PositiveSeconds = _setting(
+        _KEEPALIVE, 7200.0, _S, "how long a client may be silent before the server pings it"
+    )
+    grpc_server_keepalive_timeout: PositiveSeconds = _setting(
+        _KEEPALIVE, 20.0, _S, "how long the server waits for the reply to a ping"
+    )
+    grpc_server_min_ping_interval: Seconds | None = _setting(
+        _KEEPALIVE,
+        None,
+        _S,
+        "shortest interval between a client's pings while the server sends it nothing; faster ones get "
+        "too_many_pings; 5m if not set, 5s with GRPC_SERVER_KEEPALIVE",
+    )
+    grpc_client_keepalive: Switch = _setting(_KEEPALIVE, False, _G, "let the gateway ping the gRPC server")
+    grpc_client_keepalive_time: PositiveSeconds = _setting(
+        _KEEPALIVE, 10.0, _G, "how long the gRPC server may be silent before the gateway pings it"
+    )
     grpc_client_keepalive_timeout: PositiveSeconds = _setting(
-        20.0, _G, "how long the gateway waits for the answer to a ping"
+        _KEEPALIVE, 20.0, _G, "how long the gateway waits for the reply to a ping"
     )
-    grpc_client_timeout: PositiveSeconds = _setting(15.0, _G, "deadline of a unary call through the gateway")
-    grpc_max_message_size: Size = _setting(4 * MIB, _B, "largest gRPC message sent or taken", size=True)
-    grpc_max_concurrent_streams: Streams = _setting(100, _B, "calls that run at once on one connection")
-    grpc_max_header_list_size: HeaderSize = _setting(16 * KIB, _B, "largest list of header fields taken", size=True)
+    http_ping_interval: Age = _setting(
+        _KEEPALIVE, 27.0, _G, "how often WebSockets are pinged; off shows a path's own idle timeouts"
+    )
+    grpc_server_max_connection_idle: Age = _setting(
+        _LIFETIME, math.inf, _S, "close connections that have had no calls for this long, or off"
+    )
+    grpc_server_max_connection_age: Age = _setting(
+        _LIFETIME,
+        math.inf,
+        _S,
+        "close connections at this age, give or take a tenth, so that clients reconnect; or off",
+    )
+    grpc_server_max_connection_age_grace: SecondsOrOff = _setting(
+        _LIFETIME, math.inf, _S, "how long their calls may go on after that; off for no limit"
+    )
+    grpc_max_message_size: Size = _setting(_LIMITS, 4 * MIB, _B, "largest gRPC message sent or accepted", size=True)
+    grpc_max_concurrent_streams: Streams = _setting(_LIMITS, 100, _B, "most calls at a time on one connection")
+    grpc_max_header_list_size: HeaderSize = _setting(_LIMITS, 16 * KIB, _B, "largest header list accepted", size=True)
     grpc_stream_window: Window = _setting(
+        _LIMITS,
         64 * KIB,
         _B,
-        "what a peer may send in one call before it is read; more is faster over long distances",
+        "how much a peer may send on one call before it is read; larger is faster over long distances",
         size=True,
     )
     grpc_connection_window: Window = _setting(
-        1 * MIB, _B, "what a peer may have on its way to us, over all calls of a connection", size=True
+        _LIMITS, 1 * MIB, _B, "how much a peer may have in flight on one connection, over all its calls", size=True
     )
-    http_port: Port = _setting(8080, _G, "port the gateway listens on; 0 for a free one")
-    http_bind: Host = _setting("0.0.0.0", _G, "address the gateway listens on")  # noqa: S104 - As documented.
-    http_cert: File | None = _setting(None, _G, "the gateway's certificate chain (PEM); turns TLS on: https and wss")
-    http_key: File | None = _setting(None, _G, "private key of the gateway's certificate (PEM)")
-    http_allowed_origins: Origins = _setting(
-        (), _G, "origins, comma-separated, whose pages may open WebSockets and make calls; * for any"
+    grpc_server_handshake_timeout: Patience = _setting(
+        _FLOODS, 20.0, _S, "how long a client may take to start speaking HTTP/2, with or without TLS"
     )
-    shutdown_grace: Seconds = _setting(10.0, _B, "how long running calls may go on after SIGTERM")
-    log_level: LogLevel = _setting("info", _B, f"least serious event to log: {', '.join(values.LOG_LEVELS)}")
+    grpc_server_write_timeout: Patience = _setting(
+        _FLOODS, 20.0, _S, "how long a client may read nothing while data is waiting; slow readers are kept"
+    )
+    grpc_server_window_timeout: Patience = _setting(
+        _FLOODS,
+        300.0,
+        _S,
+        "how long a call may wait for its client to open the flow-control window before it is cancelled",
+    )
+    grpc_server_flood_burst: Burst = _setting(
+        _FLOODS, 1_000, _S, "how many frames of the kinds used in floods (resets, pings, ...) a client may send at once"
+    )
+    grpc_server_flood_rate: Rate = _setting(_FLOODS, 100, _S, "the sustained rate of such frames per second")
+    shutdown_grace: Seconds = _setting(_SHUTDOWN, 10.0, _B, "how long running calls may go on after SIGTERM or SIGINT")
+    log_level: LogLevel = _setting(
+        _LOGGING, "info", _B, "least severe events to log: debug, info, warning, error, critical"
+    )
     log_format: LogFormat = _setting(
-        "auto", _B, f"{', '.join(values.LOG_FORMATS)}; auto is console on a terminal, else JSON"
+        _LOGGING, "auto", _B, "console, json or auto; auto is console on a terminal, JSON lines elsewhere"
     )
+    access_log: Switch = _setting(_LOGGING, True, _B, "log each call, request and WebSocket")
 
     _from_flags: frozenset[str] = PrivateAttr(default=frozenset())
     _notes: tuple[Note, ...] = PrivateAttr(default=())
@@ -219,29 +275,23 @@ class Settings(BaseModel):
             cert, key = f"{end}_cert", f"{end}_key"
             for one, other in ((cert, key), (key, cert)):
                 if getattr(self, one) and not getattr(self, other):
-                    raise ContradictionError(one, f"needs {{{other}}} beside it")
+                    raise ContradictionError(one, f"needs {{{other}}} as well")
         if self.grpc_server_client_ca and not self.grpc_server_cert:
-            raise ContradictionError("grpc_server_client_ca", "needs {grpc_server_cert} beside it")
+            raise ContradictionError("grpc_server_client_ca", "needs {grpc_server_cert} as well")
         if not self.grpc_server_tls:
             for field in ("ca", "cert", "server_name", "insecure"):
                 if getattr(self, f"grpc_client_{field}"):
-                    raise ContradictionError(
-                        f"grpc_client_{field}", "has a meaning only when {grpc_server_tls} is true"
-                    )
+                    raise ContradictionError(f"grpc_client_{field}", "only applies when {grpc_server_tls} is true")
         if self.grpc_client_insecure and self.grpc_client_ca:
-            raise ContradictionError(
-                "grpc_client_insecure", "contradicts {grpc_client_ca}: verify by it, or not at all"
-            )
+            raise ContradictionError("grpc_client_insecure", "contradicts {grpc_client_ca}: set one or the other")
         if self.grpc_stream_window > self.grpc_connection_window:
             raise ContradictionError("grpc_stream_window", "can't be more than {grpc_connection_window}")
         if self.grpc_server_max_connection_age_grace != math.inf == self.grpc_server_max_connection_age:
             raise ContradictionError(
-                "grpc_server_max_connection_age_grace", "needs {grpc_server_max_connection_age} beside it"
+                "grpc_server_max_connection_age_grace", "needs {grpc_server_max_connection_age} as well"
             )
         if self.grpc_server_socket_mode is not None and not self.grpc_server_bind.startswith(addresses.UNIX):
-            raise ContradictionError(
-                "grpc_server_socket_mode", "has a meaning only when {grpc_server_bind} is unix:PATH"
-            )
+            raise ContradictionError("grpc_server_socket_mode", "only applies when {grpc_server_bind} is unix:PATH")
         return self
 
 

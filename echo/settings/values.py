@@ -70,7 +70,7 @@ def to_positive_duration(value: object, *, least: float = 0.0) -> float:
     """Read a duration above zero, and of ``least`` seconds; like `to_duration` else."""
     seconds = to_duration(value)
     if seconds == 0:
-        raise ValueError("is no time at all: must be more than 0s")
+        raise ValueError("is too short (must be more than 0s)")
     if seconds < least:
         raise ValueError(f"is too short (at least {format_duration(least)})")
     return seconds
@@ -150,7 +150,7 @@ def to_mode(value: object) -> int:
         value = int(value, 8)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:
         return value
-    raise ValueError("are no permissions (three octal digits, such as 660)")
+    raise ValueError("is not a file mode (three octal digits, such as 660)")
 
 
 def format_size(size: int) -> str:
@@ -169,14 +169,14 @@ def format_size(size: int) -> str:
 
 
 def to_bool(value: object) -> bool:
-    """Read ``true``, ``false``, ``1`` or ``0``, in any case, and nothing else."""
+    """Read ``true`` or ``false``, ``on`` or ``off``, ``1`` or ``0``, in any case, and nothing else."""
     if isinstance(value, bool):
         return value
-    if isinstance(value, str) and value.lower() in {"true", "1"}:
+    if isinstance(value, str) and value.lower() in {"true", "on", "1"}:
         return True
-    if isinstance(value, str) and value.lower() in {"false", "0"}:
+    if isinstance(value, str) and value.lower() in {"false", "off", "0"}:
         return False
-    raise ValueError("is neither true nor false")
+    raise ValueError("is neither true nor false, nor on nor off")
 
 
 def to_balance(value: object) -> str:

@@ -1,6 +1,7 @@
 """What can't be started is refused with one line on standard error and exit status 2, and never a traceback."""
 
 import json
+import re
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -50,10 +51,13 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     ("arguments", "line"),
     [
         ("serve --grpc-server-port abc", "--grpc-server-port: 'abc' is not a port (0 to 65535)"),
-        ("serve --grpc-server-keepalive=perhaps", "--grpc-server-keepalive: 'perhaps' is neither true nor false"),
+        (
+            "serve --grpc-server-keepalive=perhaps",
+            "--grpc-server-keepalive: 'perhaps' is neither true nor false, nor on nor off",
+        ),
         ("up --http-port=-1", "--http-port: '-1' is not a port (0 to 65535)"),
-        ("serve --grpc-server-key k.pem", "--grpc-server-key: needs GRPC_SERVER_CERT beside it"),
-        ("gateway --grpc-server-port 0", "--grpc-server-port: 0 is no port that the gateway can call"),
+        ("serve --grpc-server-key k.pem", "--grpc-server-key: needs GRPC_SERVER_CERT as well"),
+        ("gateway --grpc-server-port 0", "--grpc-server-port: the gateway can't call port 0"),
         ("serve --http-port 1", "No such option '--http-port'."),
         ("serve now", "Got unexpected extra argument (now)"),
         ("sreve", "No such command 'sreve'. Did you mean 'serve'?"),
@@ -78,7 +82,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
             "gateway --http-cert /no/cert.pem --http-key /no/key.pem",
             "--http-cert: '/no/cert.pem' cannot be read: No such file or directory",
         ),
-        ("up --http-key k.pem", "--http-key: needs HTTP_CERT beside it"),
+        ("up --http-key k.pem", "--http-key: needs HTTP_CERT as well"),
         (
             "serve --grpc-server-bind unix:/no/echo.sock",
             "cannot listen on unix:/no/echo.sock (--grpc-server-bind): No such file or directory",
@@ -89,7 +93,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         ),
         (
             "gateway --grpc-server-host a:1,b --grpc-server-port 0",
-            "--grpc-server-port: 0 is no port that the gateway can call",
+            "--grpc-server-port: the gateway can't call port 0",
         ),
         (
             "serve --grpc-max-concurrent-streams 0",
@@ -219,3 +223,57 @@ def test_help_shows_the_flags_that_a_program_uses_and_no_others(
     assert all(f"{flag} " in shown for flag in flags)
     assert not any(f"{flag} " in shown for flag in others)
     assert "SHUTDOWN_GRACE, default 10s" in " ".join(shown.split())
+
+
+def sections(shown: str) -> dict[str, str]:
+    """The paragraphs of a help text by their headings."""
+    return dict(re.findall(r"^(\w.*):\n((?:  .*\n)+)", shown, re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("program", "expected"),
+    [
+        (
+            "serve",
+            {
+                "Listening": "--grpc-server-port",
+                "TLS": "--grpc-server-cert",
+                "Keepalive": "--grpc-server-keepalive",
+                "Connection lifetime": "--grpc-server-max-connection-age",
+                "Limits": "--grpc-max-message-size",
+                "Floods and stalled peers": "--grpc-server-flood-rate",
+                "Shutdown": "--shutdown-grace",
+                "Logging": "--access-log",
+                "Other": "--help",
+            },
+        ),
+        (
+            "gateway",
+            {
+                "Listening": "--http-port",
+                "Calling the gRPC server": "--grpc-server-host",
+                "TLS": "--http-cert",
+                "Keepalive": "--http-ping-interval",
+                "Limits": "--grpc-stream-window",
+                "Shutdown": "--shutdown-grace",
+                "Logging": "--log-level",
+                "Other": "--help",
+            },
+        ),
+    ],
+)
+def test_help_lists_flags_by_what_they_are_about(
+    program: str, expected: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([program, "--help"]) == 0
+    shown = sections(capsys.readouterr().out)
+    assert list(shown) == list(expected)
+    for title, flag in expected.items():
+        assert f"  {flag} " in shown[title] or f", {flag} " in shown[title]
+
+
+def test_help_says_what_to_start_with_and_lists_it_first(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    assert "Start with `echo-grpc up`" in shown
+    assert re.findall(r"^  (\w+) ", sections(shown)["Commands"], re.MULTILINE) == ["up", "serve", "gateway"]
