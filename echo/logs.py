@@ -3,11 +3,16 @@
 structlog and the standard library's loggers (those of Hypercorn, Quart, h2) end in the same handler: a line
 of JSON for each event, or coloured text on a terminal. Modules of echo take
 ``structlog.get_logger(__name__)`` and log events with fields; only the command line calls
-`configure_logging`. Nobody else needs this module.
+`configure_logging`. What is written outside the log, to standard output or before the log is there, gets the same form
+from `writes_json` and `json_line`.
 """
 
+import json
 import logging
+import os
 import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 import structlog
@@ -15,7 +20,7 @@ import structlog
 from echo.outlet import Outlet
 from echo.printable import printable
 
-__all__ = ["configure_logging"]
+__all__ = ["asks_for_json", "configure_logging", "json_line", "refuse", "writes_json"]
 
 LogFormat = Literal["auto", "console", "json"]
 
@@ -36,10 +41,10 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
         log_format: ``json`` writes one line an event, with an exception's traceback inside as a field;
             ``console`` writes text for a person, in colour if the stream is a terminal; ``auto`` is console
             on a terminal, else JSON. Times are UTC in ISO 8601.
-        stream: Where to, by default standard error.
+        stream: Where to, by default standard error; nowhere if that is closed.
     """
     stream = sys.stderr if stream is None else stream
-    terminal = stream.isatty()
+    terminal = stream is not None and stream.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
@@ -59,7 +64,7 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
         cache_logger_on_first_use=False,  # Loggers made before this call follow it too.
     )
     renderer: list[structlog.typing.Processor]
-    if log_format == "json" or (log_format == "auto" and not terminal):
+    if writes_json(log_format, stream):
         renderer = [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer()]
     else:
         traceback = structlog.dev.plain_traceback
@@ -68,7 +73,7 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
             _shown,
             structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=traceback),
         ]
-    handler = logging.StreamHandler(Outlet(stream))
+    handler = logging.NullHandler() if stream is None else logging.StreamHandler(Outlet(stream))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -90,6 +95,39 @@ def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
             lines = value.split("\n") if key in ("exception", "stack") else [value]
             event[key] = "\n".join(printable(line, MAX_TEXT) for line in lines)
     return event
+
+
+def writes_json(log_format: LogFormat, stream: TextIO | None) -> bool:
+    """Whether lines on this stream are JSON; ``auto`` is text on a terminal only."""
+    return log_format == "json" or (log_format == "auto" and not (stream is not None and stream.isatty()))
+
+
+def json_line(level: str, logger: str, event: str, **fields: object) -> str:
+    """An event as the log would write it in JSON, without the end of the line."""
+    time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    return json.dumps({"timestamp": time, "level": level, "logger": logger, "event": event, **fields})
+
+
+def asks_for_json(arguments: Sequence[str] = ()) -> bool:
+    """Whether command line or environment ask for JSON in so many words, found without reading any other setting."""
+    chosen = os.environ.get("LOG_FORMAT", "")
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        name, equals, value = argument.partition("=")
+        if name == "--log-format":
+            chosen = value if equals else following
+    return chosen.strip().lower() == "json"
+
+
+def refuse(reason: str, *, as_json: bool) -> None:
+    """Say on standard error, in one line, why the program does not start.
+
+    The line is plain unless JSON was asked for by name: people and scripts read it, and the settings that would decide
+    may be what is wrong.
+    """
+    reason = " ".join(reason.split())
+    line = json_line("critical", "echo", "cannot start", reason=reason) if as_json else f"echo: {reason}"
+    if sys.stderr is not None:
+        print(line, file=sys.stderr)  # noqa: T201 - The one line that the user gets.
 
 
 def _in_order(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -2,11 +2,14 @@
 
 Every setting is a flag of the commands that use it, made from `echo.settings.SETTINGS`; a flag wins over its variable.
 Exit status: 0 after stopping in good order, 2 with one line on standard error when the command line, a setting or an
-address can't be used, 1 with the traceback in the log for a bug, 130 or 143 when a second signal ended it at once.
+address can't be used, 1 with the traceback in the log for a bug, 130 or 143 when a second signal ended it at once. The
+line of status 2 is plain, also where the log is JSON, unless ``LOG_FORMAT=json`` or ``--log-format json`` says so.
 """
 
+import os
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import groupby
 
@@ -17,7 +20,7 @@ import trio
 from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop, run_until_signalled
 from echo.cli.programs import gateway, serve, up
-from echo.logs import configure_logging
+from echo.logs import asks_for_json, configure_logging, refuse
 from echo.settings import SETTINGS, Setting, Settings, SettingsError, User, load_settings
 
 __all__ = ["main"]
@@ -38,13 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status; never raises.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    as_json = asks_for_json(arguments)
+    _occupy_standard_streams()
     try:
-        status = _commands().main(arguments, standalone_mode=False)
+        status = _commands(as_json).main(arguments, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return REFUSED
     except click.ClickException as error:
-        return _refuse(error.format_message())
+        refuse(error.format_message(), as_json=as_json)
+        return REFUSED
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return int(status or OK)
@@ -82,7 +89,7 @@ class _Command(click.Command):
                 formatter.write_dl([record for option in options if (record := option.get_help_record(ctx))])
 
 
-def _commands() -> click.Group:
+def _commands(as_json: bool) -> click.Group:
     group = _Group(
         "echo-grpc",
         help="gRPC echo services on trio, and a WebSocket gateway in front of them.\n\n"
@@ -90,23 +97,30 @@ def _commands() -> click.Group:
         epilog="`echo-grpc COMMAND --help` lists the command's flags. Each is an environment variable, too.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
-    group.add_command(_command("up", up, User.BOTH, "Run the gRPC server and the gateway in one process."))
-    group.add_command(_command("serve", serve, User.SERVER, "Run the gRPC server."))
-    group.add_command(_command("gateway", gateway, User.GATEWAY, "Run the gateway, which calls a gRPC server."))
+    group.add_command(
+        _command("up", partial(_run, up, as_json), User.BOTH, "Run the gRPC server and the gateway in one process.")
+    )
+    group.add_command(_command("serve", partial(_run, serve, as_json), User.SERVER, "Run the gRPC server."))
+    group.add_command(
+        _command(
+            "gateway", partial(_run, gateway, as_json), User.GATEWAY, "Run the gateway, which calls a gRPC server."
+        )
+    )
     return click.version_option(package_name="echo")(group)
 
 
-def _command(name: str, program: Program, user: User, help_text: str) -> click.Command:
+def _command(name: str, run: Callable[..., int], user: User, help_text: str) -> click.Command:
     return _Command(
         name,
         help=f"{help_text}\n\nEach flag overrides the environment variable named in brackets.",
         params=[_Option(setting) for setting in SETTINGS if setting.used_by & user],
-        callback=partial(_run, program, user),
+        callback=partial(run, user),
     )
 
 
-def _run(program: Program, user: User, /, **flags: str | None) -> int:
+def _run(program: Program, as_json: bool, user: User, /, **flags: str | None) -> int:
     """Run a program with those variables of the environment that it uses, and the flags given; returns the status."""
+    configure_logging(log_format="json" if as_json else "auto")  # For what goes wrong before the settings are read.
     try:
         given = {field: value for field, value in flags.items() if value is not None}
         settings = load_settings(None, user, **given)
@@ -115,20 +129,24 @@ def _run(program: Program, user: User, /, **flags: str | None) -> int:
             getattr(log, note.level)(note.text)
         return trio.run(run_until_signalled, partial(program, settings))
     except BaseException as error:  # noqa: BLE001 - Whatever it is, it ends in a status and a line.
-        return _outcome(error)
+        return _outcome(error, as_json)
 
 
-def _outcome(error: BaseException) -> int:
+def _outcome(error: BaseException, as_json: bool) -> int:
     """Tell the person what ended the program, and return the status for it."""
     refusal = first((SettingsError, StartError), error)
     if refusal is not None:
-        return _refuse(str(refusal))
+        refuse(str(refusal), as_json=as_json)
+        return REFUSED
     if first(KeyboardInterrupt, error) is not None:
         return INTERRUPTED
     log.critical("crashed", exc_info=error)
     return CRASHED
 
 
-def _refuse(reason: str) -> int:
-    print("echo:", " ".join(reason.split()), file=sys.stderr)  # noqa: T201 - The one line that the user gets.
-    return REFUSED
+def _occupy_standard_streams() -> None:
+    """Open the null device for standard streams that are closed, lest a socket gets their number, and what they get."""
+    with suppress(OSError):  # Without a null device, all goes on as it would have.
+        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+            pass
+        os.close(number)

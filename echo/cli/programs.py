@@ -16,7 +16,7 @@ import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute
 
 from echo.access_log import AccessLog
-from echo.cli.announce import announce_gateway, announce_server, authority
+from echo.cli.announce import announce_console, announce_gateway, announce_server, authority
 from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
@@ -145,7 +145,9 @@ async def gateway(settings: Settings, stop: Stop) -> None:
     if settings.grpc_server_port == 0 and any(server.needs_port for server in split_servers(settings.grpc_server_host)):
         raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
     async with trio.open_nursery() as nursery:
-        announce_gateway(settings, await _start_gateway(nursery, settings, stop))
+        port = await _start_gateway(nursery, settings, stop)
+        announce_console(settings, port)
+        announce_gateway(settings, port)
 
 
 async def up(settings: Settings, stop: Stop) -> None:
@@ -160,6 +162,7 @@ async def up(settings: Settings, stop: Stop) -> None:
         calling = calling_beside(settings, backend.port)
         async with trio.open_nursery() as nursery:
             port = await _start_gateway(nursery, calling, stop)
+            announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)
             await stop()

@@ -1,13 +1,13 @@
 """The application for an ASGI server's command line: ``hypercorn --worker-class trio echo.gateway:app``."""
 
 import logging
-import sys
 from collections.abc import Awaitable, Callable
 from functools import cached_property
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from echo.gateway.application import Gateway, create_app
+from echo.logs import asks_for_json, refuse
 from echo.settings import SettingsError, User, load_settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class EnvironmentApp:
                 log.log(logging.getLevelNamesMapping()[note.level.upper()], note.text)
             return create_app(settings)
         except SettingsError as error:
-            print("echo:", " ".join(str(error).split()), file=sys.stderr)  # noqa: T201 - The one line that the user gets.
+            refuse(str(error), as_json=asks_for_json())
             raise SystemExit(REFUSED) from None
 
     @property

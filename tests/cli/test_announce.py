@@ -1,9 +1,13 @@
 """What a person is told to try must work where they are: on this machine."""
 
+import errno
+import io
+import json
+
 import pytest
 import structlog
 
-from echo.cli.announce import announce_gateway, announce_server, authority
+from echo.cli.announce import announce_console, announce_gateway, announce_server, authority
 from echo.cli.programs import calling_beside
 from echo.settings import load_settings
 
@@ -11,49 +15,92 @@ TLS = {"grpc_server_cert": "c", "grpc_server_key": "k"}
 
 
 @pytest.mark.parametrize(
-    ("settings", "bound", "example"),
+    ("settings", "bound", "security", "attempt"),
     [
-        ({}, "0.0.0.0:5 (plain text)", '-plaintext -d \'{"message":"hi"}\' localhost:5 '),
-        ({"grpc_server_bind": "::"}, "[::]:5 (plain text)", '-plaintext -d \'{"message":"hi"}\' localhost:5 '),
-        ({"grpc_server_bind": "::1"}, "[::1]:5 (plain text)", '-plaintext -d \'{"message":"hi"}\' [::1]:5 '),
-        ({"grpc_server_bind": "echo.example"}, "echo.example:5 (plain text)", "echo.example:5 "),
-        (TLS, "0.0.0.0:5 (TLS)", '-insecure -d \'{"message":"hi"}\' localhost:5 '),
-        (TLS | {"grpc_server_client_ca": "a"}, "0.0.0.0:5 (mTLS)", "-insecure -cert client.pem -key client.key "),
+        ({}, "0.0.0.0:5", "plain text", '-plaintext -d \'{"message":"hi"}\' localhost:5 '),
+        ({"grpc_server_bind": "::"}, "[::]:5", "plain text", '-plaintext -d \'{"message":"hi"}\' localhost:5 '),
+        ({"grpc_server_bind": "::1"}, "[::1]:5", "plain text", '-plaintext -d \'{"message":"hi"}\' [::1]:5 '),
+        ({"grpc_server_bind": "echo.example"}, "echo.example:5", "plain text", "echo.example:5 "),
+        (TLS, "0.0.0.0:5", "TLS", '-insecure -d \'{"message":"hi"}\' localhost:5 '),
+        (TLS | {"grpc_server_client_ca": "a"}, "0.0.0.0:5", "mTLS", "-insecure -cert client.pem -key client.key "),
     ],
 )
 def test_the_server_is_announced_where_it_listens_and_tried_where_it_can_be_reached(
-    settings: dict[str, str], bound: str, example: str, capsys: pytest.CaptureFixture[str]
+    settings: dict[str, str], bound: str, security: str, attempt: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with structlog.testing.capture_logs() as events:
-        announce_server(load_settings({}, **settings), 5)
-    assert [event["address"] for event in events] == [bound.partition(" ")[0]]
+    announce_server(load_settings({}, log_format="console", **settings), 5)
     first, second = capsys.readouterr().out.splitlines()
-    assert first == f"gRPC server on {bound}"
+    assert first == f"gRPC server on {bound} ({security})"
     assert second.startswith("  try: grpcurl ")
-    assert example in second
+    assert attempt in second
+    announce_server(load_settings({}, log_format="json", **settings), 5)
+    (event,) = said(capsys)
+    assert (event["event"], event["service"], event["address"], event["port"]) == ("listening", "grpc", bound, 5)
+    assert event["security"] == security
+    assert event["attempts"] == [second.removeprefix("  try: ")]
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    out, err = capsys.readouterr()
+    assert err == ""
+    return [json.loads(line) for line in out.splitlines()]
 
 
 def test_the_gateway_is_announced_with_the_server_it_calls(capsys: pytest.CaptureFixture[str]) -> None:
-    with structlog.testing.capture_logs() as events:
-        announce_gateway(load_settings({}, grpc_server_host="::1", grpc_server_tls="true"), 5)
-    assert [(event["address"], event["server"]) for event in events] == [("0.0.0.0:5", "[::1]:8081")]
-    assert capsys.readouterr().out.splitlines() == [
+    given = {"grpc_server_host": "::1", "grpc_server_tls": "true"}
+    announce_gateway(load_settings({}, log_format="console", **given), 5)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines == [
         "gateway on http://0.0.0.0:5 (calls [::1]:8081 over TLS)",
         "  try: curl http://localhost:5/grpc/hi",
         """  try: wscat -c ws://localhost:5/ws/stream/bidirectional -x '{"stream_id":"a","message":"hi"}' -w 1""",
     ]
+    announce_gateway(load_settings({}, **given), 5)
+    (event,) = said(capsys)
+    assert (event["service"], event["address"], event["port"]) == ("gateway", "0.0.0.0:5", 5)
+    assert (event["server"], event["server_tls"], event["security"]) == ("[::1]:8081", True, "plain text")
+    assert event["attempts"] == [line.removeprefix("  try: ") for line in lines[1:]]
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://localhost:8080/"),
+        ({"http_bind": "::"}, "http://localhost:8080/"),
+        ({"http_bind": "::1"}, "http://[::1]:8080/"),
+        ({"http_bind": "192.0.2.1", "http_cert": "c", "http_key": "k"}, "https://192.0.2.1:8080/"),
+    ],
+)
+def test_the_console_is_announced_by_what_a_browser_can_open(
+    given: dict[str, str], url: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    announce_console(load_settings({}, log_format="console", **given), 8080)
+    assert capsys.readouterr().out == f"console: {url}\n"
+    announce_console(load_settings({}, **given), 8080)
+    (event,) = said(capsys)
+    assert (event["event"], event["url"]) == ("console", url)
+    assert list(event)[:4] == ["timestamp", "level", "logger", "event"]
 
 
 def test_a_server_on_a_unix_socket_is_announced_by_its_path(capsys: pytest.CaptureFixture[str]) -> None:
-    settings = load_settings({}, grpc_server_bind="unix:/run/my echo.sock")
-    with structlog.testing.capture_logs() as events:
-        announce_server(settings, None, 5)
-    assert [event.get("address", event.get("port")) for event in events] == ["unix:/run/my echo.sock", 5]
+    settings = {"grpc_server_bind": "unix:/run/my echo.sock"}
+    announce_server(load_settings({}, log_format="console", **settings), None, 5)
     assert capsys.readouterr().out.splitlines() == [
         "gRPC server on unix:/run/my echo.sock (plain text)",
         """  try: grpcurl -plaintext -d '{"message":"hi"}' -unix '/run/my echo.sock' com.gopay.echo.Server/GetReply""",
         "health of the gRPC server on port 5 (plain text)",
     ]
+    announce_server(load_settings({}, **settings), None, 5)
+    server, health = said(capsys)
+    assert server["address"] == "unix:/run/my echo.sock"
+    assert "port" not in server
+    assert (health["service"], health["port"]) == ("health", 5)
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_a_path_that_is_no_text_is_announced_all_the_same(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    announce_server(load_settings({}, log_format=log_format, grpc_server_bind="unix:/run/\udcff.sock"), None)
+    assert r"\udcff.sock" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -67,9 +114,32 @@ def test_a_server_on_a_unix_socket_is_announced_by_its_path(capsys: pytest.Captu
 def test_the_gateway_is_announced_with_every_server_it_may_call(
     host: str, servers: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with structlog.testing.capture_logs():
-        announce_gateway(load_settings({}, grpc_server_host=host), 5)
+    announce_gateway(load_settings({}, log_format="console", grpc_server_host=host), 5)
     assert capsys.readouterr().out.splitlines()[0] == f"gateway on http://0.0.0.0:5 (calls {servers})"
+
+
+class Broken(io.TextIOWrapper):
+    """Standard output whose reader has gone."""
+
+    def __init__(self) -> None:
+        super().__init__(io.BytesIO(), "utf-8")
+
+    def flush(self) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize("stdout", [None, Broken()])
+def test_where_nobody_reads_standard_output_it_is_told_in_the_log(
+    stdout: Broken | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    discarded: list[bool] = []
+    monkeypatch.setattr("echo.cli.announce._discard", lambda: discarded.append(True))
+    monkeypatch.setattr("sys.stdout", stdout)
+    with structlog.testing.capture_logs() as events:
+        announce_console(load_settings({}), 8080)
+    assert (events[0]["event"], events[0]["url"]) == ("console", "http://localhost:8080/")
+    assert [event["event"] for event in events[1:]] == ([] if stdout is None else ["cannot write to standard output"])
+    assert discarded == ([] if stdout is None else [True])
 
 
 @pytest.mark.parametrize(

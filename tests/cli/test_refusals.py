@@ -174,6 +174,37 @@ def test_the_process_exits_2_with_nothing_but_the_line(variables: dict[str, str]
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "log_format", "reason"),
+    [
+        (["serve", "--grpc-server-port", "abc"], "json", "--grpc-server-port: 'abc' is not a port (0 to 65535)"),
+        (["serve", "--log-format=JSON", "--now"], "", "No such option '--now'."),
+        (["serve", "--shutdown-grace", "x", "--log-format", "json"], "auto", "--shutdown-grace: 'x' is not a duration"),
+        (["up", "--log-format", "console", "--http-port=x"], "json", ""),
+        (["serve", "--grpc-server-bind", "nowhere.invalid"], " json\n", "cannot listen on nowhere.invalid:8081"),
+        (["serve", "--log-format", "xml"], "json", ""),
+        (["serve", "--log-format"], "json", ""),
+    ],
+)
+def test_the_line_is_json_where_json_is_asked_for_by_name(
+    arguments: list[str],
+    log_format: str,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("LOG_FORMAT", log_format)
+    assert main(arguments) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    if not reason:
+        assert err.startswith("echo: ")
+        return
+    event = json.loads(err)
+    assert (event["level"], event["event"]) == ("critical", "cannot start")
+    assert event["reason"].startswith(reason)
+
+
 def test_a_bug_is_one_event_in_the_log_with_its_traceback_and_exits_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -186,6 +217,18 @@ def test_a_bug_is_one_event_in_the_log_with_its_traceback_and_exits_1(
     assert event["event"] == "crashed"
     assert event["level"] == "critical"
     assert "LookupError: a bug" in event["exception"]
+
+
+def test_a_bug_before_the_settings_are_read_is_such_an_event_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object, **__: object) -> NoReturn:
+        raise LookupError("a bug")
+
+    monkeypatch.setattr("echo.cli.load_settings", broken)
+    assert main(["serve"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, json.loads(err)["event"]) == ("", "crashed")
 
 
 def test_ctrl_c_before_anything_listens_to_signals_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:

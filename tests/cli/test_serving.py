@@ -59,13 +59,38 @@ async def in_thread(function: Callable[[], T]) -> T:
     return await trio.to_thread.run_sync(function, abandon_on_cancel=True)
 
 
-async def test_the_first_line_names_the_real_port_and_the_second_what_to_try() -> None:
-    async with serving() as (echo, channel):
+async def test_text_names_the_real_port_and_then_what_to_try() -> None:
+    async with serving("--log-format", "console") as (echo, channel):
         port = await echo.grpc_port()
         assert port != 0
         example = f"""grpcurl -plaintext -d '{{"message":"hi"}}' 127.0.0.1:{port} com.gopay.echo.Server/GetReply"""
         await echo.printed(f"^  try: {re.escape(example)}$")
         assert await reply_to(channel, "hi") == "from server:hi"
+    assert [line.split()[0] for line in echo.stdout.splitlines()] == ["gRPC", "try:"]
+
+
+@pytest.mark.parametrize("program", ["up", "gateway"])
+async def test_the_console_s_address_comes_first(program: str) -> None:
+    flags = UP[1:] if program == "up" else ["--http-bind", "127.0.0.1", "--http-port", "0"]
+    async with running(program, *flags, LOG_FORMAT="console") as echo:
+        port = await echo.http_port()
+        assert echo.stdout.splitlines()[0] == f"console: http://127.0.0.1:{port}/"
+        assert "html" in await in_thread(partial(get, port, "/"))
+
+
+async def test_without_a_terminal_every_line_on_either_stream_is_json() -> None:
+    async with running(*UP, GRPC_HEALTH_PORT="0") as echo:
+        http_port = await echo.http_port()
+        await in_thread(partial(get, http_port, "/grpc/hi"))
+        echo.send(signal.SIGTERM)
+        assert await echo.status() == 0
+    said = [json.loads(line) for line in echo.stdout.splitlines()]
+    assert [(event["event"], event.get("service")) for event in said] == [
+        ("console", None),
+        *(("listening", service) for service in ("grpc", "health", "gateway")),
+    ]
+    assert said[0]["url"] == f"http://127.0.0.1:{http_port}/"
+    assert "stopping" in [json.loads(line)["event"] for line in echo.stderr.splitlines()]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -75,10 +100,8 @@ async def test_a_signal_ends_an_idle_server_with_status_0_and_every_log_line_is_
         echo.send(number)
         assert await echo.status() == 0
     events = [json.loads(line) for line in echo.stderr.splitlines()]
-    assert [event["event"] for event in events] == ["listening", "call", "stopping"]
-    assert events[0]["address"] == f"127.0.0.1:{await echo.grpc_port()}"
-    assert events[2]["signal"] == number.name
-    assert len(echo.stdout.splitlines()) == 2
+    assert [event["event"] for event in events] == ["call", "stopping"]
+    assert events[1]["signal"] == number.name
 
 
 async def test_calls_are_logged_as_they_end() -> None:
@@ -192,7 +215,7 @@ async def test_a_server_with_a_certificate_speaks_tls(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     context = client_context(load_settings({}, **certificates.client))
     async with running(*SERVE, *certificates.server) as echo:
-        await echo.printed(r"^gRPC server on 127.0.0.1:\d+ \(mTLS\)$")
+        assert (await echo.announced("grpc"))["security"] == "mTLS"
         port = await echo.grpc_port()
         async with open_channel("127.0.0.1", port, tls=context, server_hostname="localhost") as channel:
             assert await reply_to(channel, "hi") == "from server:hi"
@@ -201,8 +224,7 @@ async def test_a_server_with_a_certificate_speaks_tls(tmp_path: Path) -> None:
 async def test_up_runs_a_gateway_that_calls_the_server_beside_it() -> None:
     async with running(*UP) as echo:
         grpc_port, http_port = await echo.grpc_port(), await echo.http_port()
-        await echo.printed(rf"^gateway on http://127.0.0.1:{http_port} \(calls 127.0.0.1:{grpc_port}\)$")
-        await echo.printed(rf"^  try: curl http://127.0.0.1:{http_port}/grpc/hi$")
+        assert (await echo.announced("gateway"))["server"] == f"127.0.0.1:{grpc_port}"
         assert (await in_thread(partial(get, http_port, "/grpc/hi"))).endswith(":from server:hi:success:true")
         async with open_channel("127.0.0.1", grpc_port) as channel:
             assert await reply_to(channel, "hi") == "from server:hi"

@@ -65,10 +65,10 @@ class Program:
 
     async def port(self) -> int:
         """The port it listens on, as soon as it does; of the gateway, the one for HTTP."""
-        return int((await self.said("gRPC", "gateway")).split(" on ")[1].split()[0].rpartition(":")[2])
+        return int(json.loads(await self.said("grpc", "gateway"))["port"])
 
     async def said(self, *words: str) -> str:
-        """Wait for a line that begins with one of the words."""
+        """Wait for a line that begins with one of the words, or of JSON about such a service."""
         with trio.fail_after(PATIENCE):
             async with self.news:
                 while True:
@@ -150,6 +150,8 @@ class Program:
         assert self._process.stdout is not None
         async for line in _lines(self._process.stdout):
             word, _, rest = line.partition(" ")
+            if line.startswith("{"):
+                word = json.loads(line).get("service", "")
             async with self.news:
                 if word in ("left", "entered"):
                     name, _, moment = rest.partition(" ")

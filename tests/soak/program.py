@@ -112,7 +112,7 @@ async def notary(keepalive: Keepalive | None, stop: Stop) -> None:
     async with trio.open_nursery() as nursery:
         listener = await open_tcp_listener(LOOPBACK, 0)
         await nursery.start(server.serve, listener)
-        say(f"gRPC server on {LOOPBACK}:{listener.extra(SocketAttribute.local_port)} (notary)")
+        say(json.dumps({"service": "grpc", "port": listener.extra(SocketAttribute.local_port)}))
         await stop()
         await server.drain(0)
 

@@ -1,5 +1,6 @@
 """``python -m echo`` as a process of its own: its lines as they come, its signals, its exit status."""
 
+import json
 import os
 import re
 import signal
@@ -59,13 +60,23 @@ class Echo:
             return await self._process.wait()
 
     async def grpc_port(self) -> int:
-        return int((await self.printed(r"^gRPC server on \S+:(\d+) "))[1])
+        return await self._port("grpc", r"gRPC server on \S+:(\d+) ")
 
     async def http_port(self) -> int:
-        return int((await self.printed(r"^gateway on https?://\S+:(\d+) "))[1])
+        return await self._port("gateway", r"gateway on https?://\S+:(\d+) ")
 
     async def health_port(self) -> int:
-        return int((await self.printed(r"^health of the gRPC server on port (\d+) "))[1])
+        return await self._port("health", r"health of the gRPC server on port (\d+) ")
+
+    async def announced(self, service: str) -> dict[str, object]:
+        """Wait until it says, in JSON, where this service listens."""
+        found: dict[str, object] = json.loads((await self.printed(rf'^\{{.*"service": "{service}".*$'))[0])
+        return found
+
+    async def _port(self, service: str, text: str) -> int:
+        """The port it says, in JSON or in text."""
+        match = await self.printed(rf'^(?:\{{.*"service": "{service}".*"port": (\d+)\b|{text})')
+        return int(match[1] or match[2])
 
     async def _said(self, stream: str, pattern: str) -> re.Match[str]:
         expression = re.compile(pattern, re.MULTILINE)
