@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from echo.logs import configure_logging
+from echo.logs import LogFormat, configure_logging, json_line, refuse
 from tests.support.logging_state import logging_restored
 
 
@@ -196,3 +196,24 @@ def test_a_traceback_on_the_console_keeps_its_lines_and_nothing_else() -> None:
         structlog.get_logger("echo.test").exception("failed")
     assert all(line.isprintable() for line in stream.getvalue().split("\n"))
     assert stream.getvalue().endswith("LookupError: a\nforged \\x1b[2J\\u202e\n")
+
+
+@pytest.mark.parametrize("log_format", ["auto", "json", "console"])
+def test_a_closed_standard_error_loses_the_log_and_nothing_else(
+    log_format: LogFormat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr", None)
+    configure_logging("info", log_format)
+    structlog.get_logger().info("hello")
+    logging.getLogger("library").warning("hello")
+    refuse("nobody hears it", as_json=False)
+
+
+def test_a_line_beside_the_log_has_its_form() -> None:
+    stream = io.StringIO()
+    configure_logging("info", "json", stream)
+    structlog.get_logger("a").info("b", c=1)
+    written, made = events(stream)[0], json.loads(json_line("info", "a", "b", c=1))
+    assert list(written) == list(made)
+    assert {**written, "timestamp": ""} == {**made, "timestamp": ""}
+    assert len(str(written["timestamp"])) == len(made["timestamp"])

@@ -120,7 +120,8 @@ def _say(settings: Settings, lines: list[str], event: str, **fields: object) -> 
 
 
 def _discard() -> None:
-    """Let what is still to be written to standard output go nowhere, so that Python can flush it when it exits."""
+    """Give up on standard output. What is left in its buffer goes nowhere, so that Python can flush it at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)
+    sys.stdout = None  # As Python itself has it where it is closed.

@@ -5,6 +5,7 @@ in nurseries it opens itself, so cancelling it closes everything. What goes wron
 `StartError` or `SettingsError`, whose text is for the person who started it.
 """
 
+import errno
 import ssl
 import sys
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from anyio.abc import ByteStream, Listener, SocketAttribute
 from echo.access_log import AccessLog
 from echo.cli.announce import announce_console, announce_gateway, announce_server, authority
 from echo.cli.errors import StartError, first
+from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.outlet import Outlet
@@ -113,7 +115,8 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> Listener[By
         except OSError as error:
             raise _unavailable(settings, bind, "grpc_server_bind", error=error) from error
     try:
-        return await open_tcp_listener(bind, settings.grpc_server_port, tls=tls, handshake_timeout=timeout)
+        host = await listening_host(bind)
+        return await open_tcp_listener(host, settings.grpc_server_port, tls=tls, handshake_timeout=timeout)
     except OSError as error:
         address = authority(bind, settings.grpc_server_port)
         raise _unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
@@ -125,7 +128,7 @@ async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
     assert port is not None
     host = "0.0.0.0" if bind.startswith(UNIX) else bind  # noqa: S104 - As the documentation of the setting says.
     try:
-        return await open_tcp_listener(host, port)
+        return await open_tcp_listener(await listening_host(host), port)
     except OSError as error:
         raise _unavailable(
             settings, authority(host, port), "grpc_server_bind", "grpc_health_port", error=error
@@ -177,7 +180,8 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) 
     from echo.gateway import serve_gateway  # noqa: PLC0415
 
     try:
-        bound: list[str] = await nursery.start(partial(serve_gateway, settings, shutdown=stop))
+        listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
+        bound: list[str] = await nursery.start(partial(serve_gateway, listening, shutdown=stop))
     except (OSError, BaseExceptionGroup) as error:
         fault = first(OSError, error)
         if fault is None:
@@ -239,4 +243,5 @@ def calling_beside(settings: Settings, port: int | None) -> Settings:
 def _unavailable(settings: Settings, address: str, *fields: str, error: OSError) -> StartError:
     """What to say when an address can't be had that these settings name."""
     names = ", ".join(settings.name_of(field) for field in fields)
-    return StartError(f"cannot listen on {address} ({names}): {error.strerror or error}")
+    reason = "this machine has no IPv6" if error.errno == errno.EAFNOSUPPORT else error.strerror or error
+    return StartError(f"cannot listen on {address} ({names}): {reason}")

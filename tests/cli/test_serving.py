@@ -112,7 +112,7 @@ async def test_calls_are_logged_as_they_end() -> None:
 
 async def test_a_log_that_nobody_reads_does_not_stop_the_server() -> None:
     async with (
-        running_unread(*SERVE) as echo,
+        running_unread(command(*SERVE), environment()) as echo,
         open_channel("127.0.0.1", await echo.grpc_port()) as channel,
         trio.open_nursery() as nursery,
     ):

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from subprocess import PIPE
@@ -42,6 +42,10 @@ class Echo:
         self._silent: set[str] = set()
         self.stdout = ""
         self.stderr = ""
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -104,11 +108,11 @@ class Echo:
 
 
 @asynccontextmanager
-async def running_unread(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
-    """`running`, but nobody reads its standard error, a pipe, until `Echo.pump` is called for it."""
-    process = await trio.lowlevel.open_process(
-        command(*arguments), stdout=PIPE, stderr=PIPE, cwd=str(ROOT), env=environment(**variables)
-    )
+async def running_unread(
+    command_line: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT
+) -> AsyncIterator[Echo]:
+    """`running_as`, but nobody reads its standard error, a pipe, until `Echo.pump` is called for it."""
+    process = await trio.lowlevel.open_process(command_line, stdout=PIPE, stderr=PIPE, cwd=str(cwd), env=env)
     echo = Echo(process)
     try:
         async with trio.open_nursery() as nursery:
@@ -124,8 +128,15 @@ async def running_unread(*arguments: str, **variables: str) -> AsyncIterator[Ech
 
 
 @asynccontextmanager
-async def running(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
-    """Run ``python -m echo`` while the block runs; it is killed if it has not ended by then."""
-    async with trio.open_nursery() as nursery, running_unread(*arguments, **variables) as echo:
+async def running_as(command_line: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT) -> AsyncIterator[Echo]:
+    """Run a command line that ends up as an echo while the block runs; it is killed if it has not ended by then."""
+    async with trio.open_nursery() as nursery, running_unread(command_line, env, cwd) as echo:
         await nursery.start(echo.pump, "stderr")
+        yield echo
+
+
+@asynccontextmanager
+async def running(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
+    """The same by ``python -m echo``."""
+    async with running_as(command(*arguments), environment(**variables)) as echo:
         yield echo
