@@ -8,28 +8,27 @@ protos := "$(cd proto && find . -name '*.proto' | sed 's|^[.]/||' | sort)"
 
 # List the commands.
 default:
-    @just --list
+    @just --list --unsorted
 
-# Install the pinned dependencies and echo itself into .venv (does nothing when they are there already).
+# Install everything, developer tools included, into .venv (does nothing when it is there already).
 install:
-    @[ -x .venv/bin/python ] || python3 -m venv .venv
-    @if ! cmp -s requirements.txt .venv/installed.txt; then \
-        echo "installing the pinned dependencies into .venv (once; about a minute)"; \
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt; \
-        .venv/bin/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .; \
-        cp requirements.txt .venv/installed.txt; \
-    fi
+    @.ci/install dev
+
+# What running takes: an eighth of that.
+[private]
+install-run:
+    @.ci/install run
 
 # Server and gateway in one process: what to start first.
-up *flags: install
+up *flags: install-run
     @python -m echo up {{flags}}
 
 # The gRPC server alone.
-serve *flags: install
+serve *flags: install-run
     @python -m echo serve {{flags}}
 
 # The WebSocket gateway alone, under Hypercorn's trio worker.
-gateway *flags: install
+gateway *flags: install-run
     @python -m echo gateway {{flags}}
 
 # Asks before it installs Debian packages, unless CI is set or --yes is given.
@@ -97,7 +96,10 @@ generate into:
 tools *flags:
     @tests/support/tools.sh "{{debian}}" {{flags}}
 
-# Pin every dependency anew, with hashes and without addresses.
-lock: install
-    uv pip compile --quiet --universal --python-version 3.11 --group dev --generate-hashes --no-emit-index-url \
-        --no-header --upgrade pyproject.toml -o requirements.txt
+# Pin every dependency anew, in the same versions for running and for developing, with hashes and without addresses.
+lock: install (pin "requirements-dev.txt --group dev --upgrade") (pin "requirements.txt --group run -c requirements-dev.txt")
+
+[private]
+pin arguments:
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
+        pyproject.toml -o {{arguments}}
