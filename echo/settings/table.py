@@ -177,7 +177,7 @@ class Settings(BaseModel):
     )
     grpc_client_insecure: Switch = _setting(_TLS, False, _G, "call over TLS without verifying the server's certificate")
     grpc_server_keepalive: Switch = _setting(
-        _KEEPALIVE, False, _S, "let the server ping idle connections, and clients ping more often"
+        _KEEPALIVE, False, _S, "let the server ping idle connections, and let clients ping more often"
     )
     grpc_server_keepalive_time: PositiveSeconds = _setting(
         _KEEPALIVE, 7200.0, _S, "how long a client may be silent before the server pings it"
@@ -189,8 +189,8 @@ class Settings(BaseModel):
         _KEEPALIVE,
         None,
         _S,
-        "shortest interval between a client's pings while the server sends it nothing; faster ones get "
-        "too_many_pings; 5m if not set, 5s with GRPC_SERVER_KEEPALIVE",
+        "least time between a client's pings while the server sends it nothing, enforced by too_many_pings; "
+        "5m if not set, 5s with GRPC_SERVER_KEEPALIVE",
     )
     grpc_client_keepalive: Switch = _setting(_KEEPALIVE, False, _G, "let the gateway ping the gRPC server")
     grpc_client_keepalive_time: PositiveSeconds = _setting(

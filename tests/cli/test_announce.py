@@ -118,6 +118,25 @@ def test_the_gateway_is_announced_with_every_server_it_may_call(
     assert capsys.readouterr().out.splitlines()[0] == f"gateway on http://0.0.0.0:5 (calls {servers})"
 
 
+class Terminal(io.StringIO):
+    """A standard output that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("log_format", "form"), [("auto", "text"), ("console", "text"), ("json", "json")], ids=lambda value: value
+)
+def test_on_a_terminal_it_is_text_unless_json_is_asked_for(
+    log_format: str, form: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    announce_console(load_settings({}, log_format=log_format), 8080)
+    assert terminal.getvalue().startswith("console: " if form == "text" else '{"timestamp": ')
+
+
 class Broken(io.TextIOWrapper):
     """Standard output whose reader has gone."""
 
