@@ -17,10 +17,11 @@ from typing import Literal, TextIO
 
 import structlog
 
+from echo.access_log import AccessLog
 from echo.outlet import Outlet
 from echo.printable import printable
 
-__all__ = ["asks_for_json", "configure_logging", "json_line", "refuse", "writes_json"]
+__all__ = ["asks_for_json", "configure_logging", "json_line", "open_access_log", "refuse", "writes_json"]
 
 LogFormat = Literal["auto", "console", "json"]
 
@@ -100,6 +101,14 @@ def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
 def writes_json(log_format: LogFormat, stream: TextIO | None) -> bool:
     """Whether lines on this stream are JSON; ``auto`` is text on a terminal only."""
     return log_format == "json" or (log_format == "auto" and not (stream is not None and stream.isatty()))
+
+
+def open_access_log(*, wanted: bool, log_format: LogFormat) -> AccessLog | None:
+    """The access log on standard error, in the form of the log there; None if it is not wanted, or that is closed."""
+    stream = sys.stderr
+    if not wanted or stream is None:
+        return None
+    return AccessLog(Outlet(stream), as_json=writes_json(log_format, stream))
 
 
 def json_line(level: str, logger: str, event: str, **fields: object) -> str:

@@ -7,7 +7,6 @@ in nurseries it opens itself, so cancelling it closes everything. What goes wron
 
 import errno
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -16,13 +15,12 @@ from functools import partial
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute
 
-from echo.access_log import AccessLog
 from echo.cli.announce import announce_console, announce_gateway, announce_server, authority
 from echo.cli.errors import StartError, first
 from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
-from echo.outlet import Outlet
+from echo.logs import open_access_log
 from echo.rpc import Server, open_tcp_listener, open_unix_listener
 from echo.rpc.health import Health
 from echo.services import echo_services
@@ -75,7 +73,7 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         echo.services,
         limits=server_limits(settings),
         keepalive=server_keepalive(settings),
-        access_log=open_access_log(settings),
+        access_log=open_access_log(wanted=settings.access_log, log_format=settings.log_format),
     )
     tls = server_context(settings)
     health_server = Server([echo.health], limits=server_limits(settings))
@@ -89,15 +87,6 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
                 await nursery.start(health_server.serve, health_listener)
             await nursery.start(server.serve, listener)
             yield Backend(server, echo.health, health_server, _port(listener), _port(health_listener))
-
-
-def open_access_log(settings: Settings) -> AccessLog | None:
-    """Where calls are logged; None where they are not to be."""
-    stream = sys.stderr
-    if not getattr(settings, "access_log", True) or stream is None:
-        return None
-    as_json = settings.log_format == "json" or (settings.log_format == "auto" and not stream.isatty())
-    return AccessLog(Outlet(stream), as_json=as_json)
 
 
 def _port(listener: Listener[ByteStream] | None) -> int | None:

@@ -24,7 +24,7 @@ from echo.rpc import Cardinality, Channel, GRPCError, Status, open_channel
 from echo.settings import load_settings
 from echo.tls import client_context
 from tests.support.chat import chat, say
-from tests.support.process import PATIENCE, Echo, running, running_unread
+from tests.support.process import PATIENCE, Echo, command, environment, running, running_unread
 
 T = TypeVar("T")
 

@@ -108,9 +108,7 @@ class Echo:
 
 
 @asynccontextmanager
-async def running_unread(
-    command_line: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT
-) -> AsyncIterator[Echo]:
+async def running_unread(command_line: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT) -> AsyncIterator[Echo]:
     """`running_as`, but nobody reads its standard error, a pipe, until `Echo.pump` is called for it."""
     process = await trio.lowlevel.open_process(command_line, stdout=PIPE, stderr=PIPE, cwd=str(cwd), env=env)
     echo = Echo(process)
