@@ -7,6 +7,8 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
 
+from echo.access_log import AccessLog
+from echo.gateway.access import RequestNotes
 from echo.gateway.backend import open_backend
 from echo.gateway.console import add_console
 from echo.gateway.hypercorn_compat import install
@@ -15,13 +17,13 @@ from echo.gateway.rpc_over_http import serve_rpc, speaks_rpc
 from echo.gateway.runtime import Runtime
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
 from echo.limits import client_keepalive, client_limits
+from echo.logs import open_access_log
 from echo.rpc import open_channel
 from echo.settings import Settings
 from echo.tls import client_context
 
 __all__ = ["Gateway", "create_app"]
 
-PING_INTERVAL = 27.0  # Seconds; proxies and address translators often forget an idle connection after 30 or 60.
 MAX_BODY = 64 * 1024  # Bytes of a request's body that are taken; no route reads any.
 
 
@@ -66,7 +68,8 @@ class Gateway(QuartTrio):
 
     def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
         super().__init__("echo.gateway", static_folder=None)
-        self.runtime = Runtime(settings)
+        access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
+        self.runtime = Runtime(settings, access_log)
         self.tls = tls
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY
 
@@ -78,10 +81,26 @@ class Gateway(QuartTrio):
     @property
     def ping_interval(self) -> float:
         """Seconds between pings of a WebSocket; infinity for none."""
-        return PING_INTERVAL
+        return self.runtime.settings.http_ping_interval
+
+    @property
+    def access_log(self) -> AccessLog | None:
+        """Where WebSockets are told of."""
+        return self.runtime.access_log
 
     async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Serve calls by gRPC-Web and Connect below Quart, all else by it."""
+        """Serve calls by gRPC-Web and Connect below Quart, all else by it; with a line in the access log for each."""
+        log = self.runtime.access_log
+        if scope["type"] != "http" or log is None:
+            await self._serve(scope, receive, send)
+            return
+        notes = RequestNotes(scope, receive, send)
+        try:
+            await self._serve(scope, notes.receive, notes.send)
+        finally:
+            log.write(notes.entry())
+
+    async def _serve(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "http" and speaks_rpc(scope):
             await serve_rpc(self.runtime, scope, receive, send)
         else:

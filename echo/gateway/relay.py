@@ -27,6 +27,7 @@ from echo.gateway.messages import INVALID_MESSAGE, InvalidMessageError, decode_m
 from echo.gateway.status import BAD_MESSAGE, CALL_OK, MESSAGE_TOO_BIG, UNREACHABLE, Close, close_of_failed_call
 from echo.gateway.websocket import End, Socket
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
+from echo.printable import printable
 from echo.rpc import Cardinality, ClientStream, GRPCError, Status, StreamTerminatedError
 
 log = logging.getLogger(__name__)
@@ -169,7 +170,7 @@ class _Relay:
             await call.send_request()
         except GRPCError as error:
             if error.status is Status.UNAVAILABLE:
-                log.warning("the call can't be opened: %s", error.message)
+                log.warning("the call can't be opened: %s", printable(error.message or ""))
                 return UNREACHABLE
             return close_of_failed_call(error.status, error.message)
         async with trio.open_nursery() as tasks:
@@ -244,5 +245,6 @@ class _Relay:
         except GRPCError as error:
             self._end = self._end or close_of_failed_call(error.status, error.message)
             if self._socket.closed:
-                log.info("the call of a client that has left ended with %s: %s", error.status.name, error.message)
+                text = printable(error.message or "")
+                log.info("client disconnected; its call ended with %s: %s", error.status.name, text)
         self._outbox.close()

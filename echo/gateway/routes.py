@@ -3,6 +3,7 @@
 A WebSocket is handled here up to the upgrade and from the close on; in between it is the relay's.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,13 +22,16 @@ from echo.gateway.metadata import REQUEST_ID, BadHeaderError, CallContext, call_
 from echo.gateway.origin import is_allowed
 from echo.gateway.relay import BIDIRECTIONAL, CLIENT_STREAM, SERVER_STREAM, Call, Kind, relay
 from echo.gateway.runtime import Runtime
-from echo.gateway.status import DRAINING, HTTP_STATUS, error_body, status_of_http_error
+from echo.gateway.status import DRAINING, HTTP_STATUS, INTERNAL_ERROR, error_body, status_of_http_error
 from echo.gateway.websocket import current_socket
 from echo.pb.com.gopay.echo import Message
 from echo.pb.com.gopay.echo import Response as Reply
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, HealthCheckResponseServingStatus
+from echo.printable import printable
 from echo.rpc import Cardinality, GRPCError, Status
+
+log = logging.getLogger(__name__)
 
 GET_REPLY = "/com.gopay.echo.Server/GetReply"
 CHECK = "/grpc.health.v1.Health/Check"
@@ -130,6 +134,8 @@ async def _stream(runtime: Runtime, kind: Kind) -> Response | None:
     with runtime.drain.work():
         await socket.accept([(REQUEST_ID, g.request_id)])
         close = await relay(socket, kind, partial(_open, runtime, kind, context), runtime.settings.grpc_client_timeout)
+    if close.code == INTERNAL_ERROR and not socket.closed:
+        log.warning("request %s: the WebSocket closes with 1011: %s", g.request_id, printable(close.reason))
     await socket.close(close)
     return None
 

@@ -5,6 +5,7 @@ The application makes it and hands it to whoever needs it, so that nobody has to
 
 from dataclasses import dataclass, field
 
+from echo.access_log import AccessLog
 from echo.gateway.backend import Backend
 from echo.gateway.drain import Drain
 from echo.settings import Settings
@@ -18,10 +19,12 @@ class Runtime:
 
     Attributes:
         settings: What it was made with.
+        access_log: Where requests and WebSockets are told of when they are over; None for nowhere.
         drain: What it is working on, and whether it is going down.
         backend: The gRPC server; there while the application is served, so whenever a request is.
     """
 
     settings: Settings
+    access_log: AccessLog | None = None
     drain: Drain = field(default_factory=Drain)
     backend: Backend = field(init=False)

@@ -7,8 +7,7 @@ every message twice.
 """
 
 import logging
-from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Final, Literal, Protocol, cast
 from urllib.parse import urlsplit
@@ -19,7 +18,10 @@ from quart.wrappers import Response, Websocket
 from quart_trio.wrappers import TrioWebsocket
 from werkzeug.datastructures import Headers
 
+from echo.access_log import AccessLog
+from echo.gateway.access import SocketNotes
 from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, DIRECT, LAST_WORDS, Direct, Wishes
+from echo.gateway.metadata import REQUEST_ID
 from echo.gateway.status import DRAINING, Close, close_of_failed_call
 from echo.rpc import Status
 
@@ -41,6 +43,7 @@ class Socket:
     Attributes:
         accepted: The upgrade has been made.
         closed: There is nothing more to send: we have closed it, or the client is gone.
+        notes: What the access log is to tell.
     """
 
     def __init__(
@@ -59,11 +62,13 @@ class Socket:
         self._max_message_size = max_message_size
         self._wishes = Wishes(several=True, ping_interval=ping_interval)
         self._direct = cast("Direct | None", scope["extensions"].get(DIRECT))
-        self._received: deque[str | bytes] = deque()  # What came together with the last message: of one read at most.
+        self._received: Iterator[str | bytes] = iter(())  # What came together with the last message, in one read.
+        self.notes = SocketNotes(scope)
 
     async def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Make the upgrade, with these headers in the response."""
         self.accepted = True
+        self.notes.request_id = dict(headers).get(REQUEST_ID)
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
         accept = {"type": "websocket.accept", "subprotocol": None, "headers": encoded, DIRECT: self._wishes}
         await self._send(cast("ASGISendEvent", accept))
@@ -71,39 +76,47 @@ class Socket:
     async def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Answer the handshake with an HTTP response instead of the upgrade."""
         self.closed = True
+        self.notes.end(status, "")
+        self.notes.request_id = headers.get(REQUEST_ID)
         encoded = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "websocket.http.response.start", "status": status, "headers": encoded})
         await self._send({"type": "websocket.http.response.body", "body": body, "more_body": False})
 
     async def receive(self) -> str | bytes | Literal[End.GONE, End.TOO_BIG]:
         """The next message, or that there will be none. Not to be called again after `End`."""
-        if not self._received:
+        message = next(self._received, None)
+        if message is None:
             event = await self._receive()
             if event["type"] != "websocket.receive":
                 self.closed = True
+                self.notes.end(cast("int", event.get("code", 1005)), "the client closed it")
                 return End.GONE
             several = cast("list[str | bytes] | None", event.get("messages"))
             if several is None:
-                return self._checked(event.get("text"), event.get("bytes"))
-            self._received.extend(several)
-        message = self._received.popleft()
-        return self._checked(message, None) if isinstance(message, str) else self._checked(None, message)
-
-    def _checked(self, text: str | None, octets: bytes | None) -> str | bytes | Literal[End.TOO_BIG]:
-        if text is not None:
-            # UTF-8 takes up to four bytes for a character: mostly there is no need to count.
-            size = len(text) if 4 * len(text) <= self._max_message_size or text.isascii() else len(text.encode())
-            return text if size <= self._max_message_size else End.TOO_BIG
-        if octets is not None and len(octets) <= self._max_message_size:
-            return octets
-        return End.TOO_BIG  # Without either: the server has not kept it.
+                message = event.get("text")
+                if message is None:
+                    message = event.get("bytes")
+            else:
+                self._received = iter(several)
+                message = next(self._received)
+        if message is None:  # The server has not kept it.
+            return End.TOO_BIG
+        size = _size(message)
+        if size > self._max_message_size:
+            return End.TOO_BIG
+        self.notes.messages_in += 1
+        self.notes.bytes_in += size
+        return message
 
     def send_now(self, texts: Sequence[str]) -> bool:
         """Send text messages without waiting, if that can be done; tell whether it was.
 
         Not to be called while a `send` is under way. If `pending` is true then, a `send`, if of nothing, has to follow.
         """
-        return self._direct is not None and self._direct.send_now(texts)
+        taken = self._direct is not None and self._direct.send_now(texts)
+        if taken:
+            self.notes.sent(texts)
+        return taken
 
     @property
     def pending(self) -> bool:
@@ -112,6 +125,7 @@ class Socket:
 
     async def send(self, texts: Sequence[str]) -> None:
         """Send text messages. Waits while the client takes none; does nothing once it is gone."""
+        self.notes.sent(texts)
         if self._direct is not None:  # It costs less than ASGI's own events.
             await self._direct.send_texts(texts)
             return
@@ -127,14 +141,25 @@ class Socket:
         if self.closed:
             return
         self.closed = True
+        self.notes.end(close.code, close.reason)
         await self._send({"type": "websocket.close", "code": close.code, "reason": close.reason})
         with trio.move_on_after(CLOSE_TIMEOUT):
             while (await self._receive())["type"] == "websocket.receive":
                 pass
 
 
+def _size(message: str | bytes) -> int:
+    """Bytes of a message, of a text as UTF-8."""
+    return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
+
+
 class Application(Protocol):
-    """What runs the handlers: Quart, and the limit for a message."""
+    """What runs the handlers: Quart; and what it was told about WebSockets."""
+
+    @property
+    def access_log(self) -> AccessLog | None:
+        """Where each WebSocket is told of in the end."""
+        ...
 
     @property
     def max_message_size(self) -> int:
@@ -175,6 +200,13 @@ class SocketConnection:
         socket = Socket(self._scope, receive, send, max_message_size=size, ping_interval=interval)
         if (await receive())["type"] != "websocket.connect":
             return
+        try:
+            await self._run(socket)
+        finally:
+            if app.access_log is not None:
+                app.access_log.write(socket.notes.entry())
+
+    async def _run(self, socket: Socket) -> None:
         websocket = self._websocket(socket)
         try:
             response = await self._app.handle_websocket(websocket)

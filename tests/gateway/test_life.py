@@ -8,7 +8,6 @@ import trio
 import trio.testing
 from wsproto.utilities import LocalProtocolError
 
-from echo.gateway.application import PING_INTERVAL
 from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, LAST_WORDS, PATIENCE
 from tests.support.gateway import http_get_on, running_gateway
 from tests.support.quiet_clock import QuietClock
@@ -17,6 +16,7 @@ from tests.support.websocket import Closed, WebSocket, open_websocket
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
+PING_INTERVAL = 27  # Seconds, by default.
 BIDIRECTIONAL = "/ws/stream/bidirectional"
 SERVER = "/ws/stream/server"
 

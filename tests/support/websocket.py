@@ -107,9 +107,9 @@ class WebSocket:
                 return Closed(None)
             self._connection.receive_data(data)
 
-    async def close(self) -> None:
+    async def close(self, code: int = 1000) -> None:
         """Close as a client does, and wait for the answer."""
-        await self._send(CloseConnection(code=1000))
+        await self._send(CloseConnection(code=code))
         while not isinstance(await self.receive(), Closed):
             pass
 

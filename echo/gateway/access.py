@@ -1,0 +1,150 @@
+"""What the access log tells of a request over HTTP, and of a WebSocket: one line each, when it is over.
+
+The request id is the one that goes along as metadata, so that the gRPC call made for it is found in the server's log.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import trio
+from hypercorn.typing import (
+    ASGIReceiveCallable,
+    ASGIReceiveEvent,
+    ASGISendCallable,
+    ASGISendEvent,
+    HTTPScope,
+    WebsocketScope,
+)
+
+from echo.access_log import Entry, trace_id
+from echo.gateway.metadata import FORWARDED_FOR, REQUEST_ID
+
+__all__ = ["RequestNotes", "SocketNotes"]
+
+
+class RequestNotes:
+    """Stands between the application and the server for one request, and takes notes."""
+
+    def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._began = trio.current_time()
+        self._status: int | None = None
+        self._request_id: str | None = None
+        self._bytes_in = 0
+        self._bytes_out = 0
+        self._left = False
+        self._complete = False
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """As ASGI's."""
+        event = await self._receive()
+        if event["type"] == "http.request":
+            self._bytes_in += len(event.get("body", b""))
+        elif event["type"] == "http.disconnect":
+            self._left = True
+        return event
+
+    async def send(self, event: ASGISendEvent) -> None:
+        """As ASGI's."""
+        if event["type"] == "http.response.start":
+            self._status = int(event["status"])
+            self._request_id = _value(event["headers"], REQUEST_ID)
+        elif event["type"] == "http.response.body":
+            self._bytes_out += len(event.get("body", b""))
+            self._complete = not event.get("more_body", False)
+        await self._send(event)
+
+    def entry(self) -> Entry:
+        """The line."""
+        reason = None
+        if not self._complete:
+            reason = "the client left before the response was complete" if self._left else "cut off"
+        return Entry(
+            "http",
+            peer=_peer(self._scope),
+            forwarded_for=_value(self._scope["headers"], FORWARDED_FOR),
+            method=self._scope["method"],
+            path=self._scope["raw_path"].decode("latin-1"),
+            status=self._status,
+            reason=reason,
+            seconds=trio.current_time() - self._began,
+            bytes_in=self._bytes_in,
+            bytes_out=self._bytes_out,
+            request_id=self._request_id,
+            trace_id=trace_id(_value(self._scope["headers"], "traceparent")),
+        )
+
+
+class SocketNotes:
+    """What is noted of one WebSocket.
+
+    Attributes:
+        messages_in: How many messages came in; the next ones alike.
+        request_id: As the client was told.
+    """
+
+    __slots__ = (
+        "_began",
+        "_reason",
+        "_scope",
+        "_status",
+        "bytes_in",
+        "bytes_out",
+        "messages_in",
+        "messages_out",
+        "request_id",
+    )
+
+    def __init__(self, scope: WebsocketScope) -> None:
+        self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
+        self.request_id: str | None = None
+        self._scope = scope
+        self._began = trio.current_time()
+        self._status: int | None = None
+        self._reason = ""
+
+    def sent(self, texts: Sequence[str]) -> None:
+        """These messages go out."""
+        self.messages_out += len(texts)
+        for text in texts:
+            self.bytes_out += len(text) if text.isascii() else len(text.encode())
+
+    def end(self, status: int, reason: str) -> None:
+        """It ended with this close code, or the handshake with this HTTP status; the first word counts."""
+        if self._status is None:
+            self._status, self._reason = status, reason
+
+    def entry(self) -> Entry:
+        """The line."""
+        return Entry(
+            "websocket",
+            peer=_peer(self._scope),
+            forwarded_for=_value(self._scope["headers"], FORWARDED_FOR),
+            path=self._scope["raw_path"].decode("latin-1"),
+            status=self._status,
+            reason=self._reason or None,
+            seconds=trio.current_time() - self._began,
+            messages_in=self.messages_in,
+            messages_out=self.messages_out,
+            bytes_in=self.bytes_in,
+            bytes_out=self.bytes_out,
+            request_id=self.request_id,
+            trace_id=trace_id(_value(self._scope["headers"], "traceparent")),
+        )
+
+
+def _peer(scope: HTTPScope | WebsocketScope) -> str | None:
+    client = scope["client"]
+    if client is None:
+        return None
+    host, port = client[0], client[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _value(headers: Iterable[tuple[bytes, bytes]], wanted: str) -> str | None:
+    name = wanted.encode()
+    for found, value in headers:
+        if found.lower() == name:
+            return value.decode("latin-1").strip()
+    return None
