@@ -21,6 +21,18 @@ globalThis.grpcWebCall = (order) => {
       Object.assign(outcome, { code: error.code, message: error.message, trailing: Object.entries(error.metadata ?? {}) });
       resolve(outcome);
     };
+    // The response's headers are sometimes told of only after its end.
+    let ended = false;
+    let headed = false;
+    const seen = (what) => {
+      ended ||= what === "end";
+      headed ||= what === "metadata";
+      if (ended && headed) resolve(outcome);
+    };
+    const begun = (metadata) => {
+      outcome.initial = Object.entries(metadata);
+      seen("metadata");
+    };
     if (!order.stream) {
       const call = client.rpcCall(...given, (error, reply) => {
         if (error) {
@@ -29,19 +41,19 @@ globalThis.grpcWebCall = (order) => {
           outcome.replies.push(reply);
         }
       });
-      call.on("metadata", (metadata) => (outcome.initial = Object.entries(metadata)));
+      call.on("metadata", begun);
       call.on("status", (status) => (outcome.trailing = Object.entries(status.metadata ?? {})));
-      call.on("end", () => resolve(outcome));
+      call.on("end", () => seen("end"));
       return;
     }
     const call = client.serverStreaming(...given);
     call.on("data", (reply) => outcome.replies.push(reply));
-    call.on("metadata", (metadata) => (outcome.initial = Object.entries(metadata)));
+    call.on("metadata", begun);
     call.on("status", (status) => {
       outcome.trailing = Object.entries(status.metadata ?? {});
-      if (status.code === 0) resolve(outcome);
+      if (status.code === 0) seen("end");
     });
     call.on("error", failed);
-    call.on("end", () => resolve(outcome));
+    call.on("end", () => seen("end"));
   });
 };
