@@ -18,7 +18,7 @@ from functools import partial
 
 import trio
 
-from tests.soak import breaks, churn, load, pairs, restarts, silence, slow_reader
+from tests.soak import breaks, churn, fuzz, load, pairs, restarts, silence, slow_reader
 from tests.soak.report import Report
 from tests.soak.scale import DEFAULT, LONG, SHORT, Scale
 
@@ -35,6 +35,7 @@ SCENARIOS: dict[str, Scenario] = {
     "slow-reader": slow_reader.run,
     "churn": churn.run,
     "pairs": pairs.run,
+    "fuzz": fuzz.run,
 }
 
 

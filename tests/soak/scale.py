@@ -26,6 +26,7 @@ class Scale:
         churn: How long a tenth of them is dropped each second.
         hold: How long all of them are held.
         noticed: Median until a handler hears of its client's end, at most.
+        fuzz: Bytes of nonsense for each protocol.
         turns: How often each of two gateways and two servers is stopped.
         slack: What a machine that has other things to do may add to a time that is promised.
     """
@@ -48,6 +49,7 @@ class Scale:
     churn: float
     hold: float
     noticed: float
+    fuzz: int
     turns: int
     slack: float
 
@@ -71,6 +73,7 @@ SHORT = Scale(
     churn=3,
     hold=0,
     noticed=1.0,
+    fuzz=100_000,
     turns=1,
     slack=10.0,
 )
@@ -93,6 +96,7 @@ DEFAULT = Scale(
     churn=60,
     hold=60,
     noticed=0.1,
+    fuzz=10_000_000,
     turns=2,
     slack=1.0,
 )
