@@ -4,8 +4,10 @@ import ssl
 from functools import partial
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
+from quart.wrappers import BaseRequestWebsocket
 from quart_trio import QuartTrio
 from quart_trio.asgi import TrioASGILifespan
+from werkzeug.routing import MapAdapter
 
 from echo.access_log import AccessLog
 from echo.gateway.access import RequestNotes
@@ -87,6 +89,15 @@ class Gateway(QuartTrio):
     def access_log(self) -> AccessLog | None:
         """Where WebSockets are told of."""
         return self.runtime.access_log
+
+    def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
+        """What routes a request: by its path alone. Quart also looks at the host, and fails at one that is none."""
+        if request is None:
+            return super().create_url_adapter(None)
+        query = request.query_string.decode("latin-1")
+        return self.url_map.bind(
+            "gateway", request.root_path, None, request.scheme, request.method, request.path, query
+        )
 
     async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve calls by gRPC-Web and Connect below Quart, all else by it; with a line in the access log for each."""
