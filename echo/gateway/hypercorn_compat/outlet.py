@@ -2,7 +2,8 @@
 
 Upstream: every send takes a lock, a cancel scope and so trips through the scheduler, also when the kernel takes all at
 once; and a send, rightly shielded from cancellation as half a frame would be the end of the connection, can then never
-be ended if the peer does not read, by a shutdown neither.
+be ended if the peer does not read, by a shutdown neither. One that waits for its turn is not shielded: cancelled, it is
+lost, and with it HPACK's account of the headers in it, so that the peer takes all later ones for others.
 """
 
 import os
