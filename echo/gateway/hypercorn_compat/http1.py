@@ -6,14 +6,16 @@ Upstream:
   §5.3, §7.8). ``Connection: Upgrade`` with a second field ``Connection: keep-alive``, as some proxies send it, and
   ``Upgrade: h2c, websocket`` are answered as plain requests.
 - ``Upgrade`` is honoured in HTTP/1.0, which has none (RFC 9110 §7.8).
-- ``Upgrade: h2c`` is taken without ``Connection: Upgrade``, and with no HTTP2-Settings or several, which make a request
-  malformed (RFC 7540 §3.2.1). Here it is ignored then, and the request answered by HTTP/1.1.
+- ``Upgrade: h2c`` is taken without ``Connection: Upgrade``, and with no HTTP2-Settings, several, or some that are none,
+  which make a request malformed (RFC 7540 §3.2.1). Here it is ignored then, and the request answered by HTTP/1.1.
 """
 
-import binascii
-from base64 import urlsafe_b64decode
+import struct
+from base64 import b64decode
 
 import h11
+from h2.exceptions import InvalidSettingsValueError
+from h2.settings import Settings
 from hypercorn.events import RawData
 from hypercorn.protocol.events import Request
 from hypercorn.protocol.h11 import (
@@ -99,12 +101,14 @@ def _wants_websocket(request: h11.Request) -> bool:
 
 
 def _has_settings(request: h11.Request) -> bool:
-    """Whether there is one HTTP2-Settings, as there must be, and it holds a payload of a SETTINGS frame."""
+    """Whether there is one HTTP2-Settings, as there must be, and it holds settings that may be (RFC 9113 §6.5.2)."""
     found = [value for name, value in request.headers if name == b"http2-settings"]
     try:
-        return len(found) == 1 and len(urlsafe_b64decode(found[0] + b"=" * (-len(found[0]) % 4))) % 6 == 0
-    except binascii.Error:
+        payload = b64decode(b"".join(found) + b"=" * (-len(found[0]) % 4), altchars=b"-_", validate=True)
+        Settings(client=True, initial_values=dict(struct.iter_unpack("!HL", payload)))
+    except (IndexError, ValueError, struct.error, InvalidSettingsValueError):
         return False
+    return len(found) == 1
 
 
 def _has_body(request: h11.Request) -> bool:
