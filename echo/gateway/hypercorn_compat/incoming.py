@@ -16,8 +16,7 @@ class Incoming:
         """``limit`` is in bytes, of a text as UTF-8."""
         self.too_big = False
         self._limit = limit
-        self._parts: list[Message] = []  # Of a message that is not complete yet,
-        self._size = 0  # and how many bytes they have.
+        self._part = bytearray()  # Of a message that is not complete yet.
         self._whole: list[Message] = []
 
     def add(self, frame: Frame) -> bool:
@@ -29,21 +28,19 @@ class Incoming:
             return True
         data = frame.payload
         assert not isinstance(data, tuple)
-        size = len(data) if isinstance(data, bytes) or data.isascii() else len(data.encode())
-        if self._size + size > self._limit:
+        octets = data.encode() if isinstance(data, str) else data
+        if len(self._part) + len(octets) > self._limit:
             self.too_big = True
-            self._parts = []
+            self._part.clear()
             return False
         if not frame.message_finished:
-            self._parts.append(data)
-            self._size += size
-        elif not self._parts:
+            self._part += octets
+        elif not self._part:
             self._whole.append(data)
         else:
-            self._parts.append(data)
-            self._whole.append(type(data)().join(self._parts))  # type: ignore[arg-type]  # All of one kind.
-            self._parts = []
-            self._size = 0
+            whole = bytes(self._part + octets)
+            self._part.clear()
+            self._whole.append(whole.decode() if isinstance(data, str) else whole)
         return True
 
     def take(self) -> list[Message]:
