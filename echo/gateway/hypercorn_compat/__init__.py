@@ -11,13 +11,14 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 `outlet`               A peer that takes nothing held a connection, and a shutdown, for ever.
 `liveness`             Pings were a task for each WebSocket that outlived it; silent peers were dropped, or not, alike.
 `endings`              Connections were closed while a request was on its way, or left open after their last response.
-`tasks`                A handler cancelled at the end of its response could not close its connection.
+`tasks`                Events for an application that does not read, or has ended, were waited with for ever.
 `http1`                ``Connection`` and ``Upgrade`` were not read as lists; h2c was taken without its settings.
-`http2`                Late frames, plain CONNECT and PRIORITY were faults; the 1,001st request dropped everything.
+`http2`                Late frames, plain CONNECT and PRIORITY were faults; streams were left without their end.
+`inbox`                One stream of HTTP/2 whose application does not read held up all others.
 `send_buffer`          A sender went on while the client's window was shut: the buffer grew without end.
 `handshake`            Refused handshakes did not say why, and left the socket open for ever.
 `websocket_stream`     Early frames, large messages and protocol errors cut WebSockets off; nothing was sent in batches.
-`frames`               Close code 1014 was answered with 1002; a frame cost more than the rest of a relayed message.
+`frames`               Close code 1014 cut a client off; a frame cost more than the rest of a relayed message.
 =====================  ==============================================================================================
 
 `direct` is what the gateway's WebSockets may use besides ASGI; `timing` has the times.

@@ -20,13 +20,13 @@ from hypercorn.typing import AppWrapper, ConnectionState, LifespanState, TaskGro
 from hypercorn.utils import parse_socket_addr
 
 from echo.gateway.hypercorn_compat.containment import contained
-from echo.gateway.hypercorn_compat.endings import Idleness
+from echo.gateway.hypercorn_compat.endings import Idleness, with_last_words
 from echo.gateway.hypercorn_compat.liveness import Liveness
 from echo.gateway.hypercorn_compat.outlet import Outlet, Stream
 from echo.gateway.hypercorn_compat.protocols import Protocols
 from echo.gateway.hypercorn_compat.surroundings import Surroundings
 from echo.gateway.hypercorn_compat.tasks import Tasks
-from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT, LAST_WORDS
+from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 
 log = logging.getLogger(__name__)
@@ -103,6 +103,7 @@ class Connection:
                     server=server,
                     send=self.send,
                     outlet=self._outlet,
+                    liveness=self._liveness,
                     note_websocket=self._note_websocket,
                 )
                 self._protocols = Protocols(surroundings, alpn)
@@ -147,12 +148,10 @@ class Connection:
     # From the peer
 
     async def _read(self) -> None:
-        """Read until the end; cancelled, for a moment more, so that a close frame finds its answer."""
+        """Read until the end."""
         try:
-            await self._read_on()
+            await with_last_words(self._read_on)
         except trio.Cancelled:
-            with trio.move_on_after(LAST_WORDS, shield=True):
-                await self._read_on()
             await trio.aclose_forcefully(self._stream)
             raise
         finally:
@@ -161,16 +160,17 @@ class Connection:
     async def _read_on(self) -> None:
         data = b"?"
         while data:
-            self._liveness.listen()
+            self._liveness.end()
             try:
                 data = await self._receive()
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 break
-            self._liveness.listening = False
+            finally:
+                self._liveness.begin()
             await self._protocols.handle(RawData(data))
-        self._liveness.listening = False
         self._note_gone()
         self._idleness.end()  # Or it would keep the connection's tasks together until it times out.
+        await self._protocols.finish()
         await self._protocols.handle(Closed())
 
     async def _receive(self) -> bytes:

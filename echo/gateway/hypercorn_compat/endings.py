@@ -46,3 +46,13 @@ class Idleness:
                 await trio.sleep(LAST_WORDS)
             with trio.CancelScope(shield=True):  # Nothing in it waits.
                 await self._close()
+
+
+async def with_last_words(function: Callable[[], Awaitable[object]]) -> None:
+    """Run the function; if it is cancelled, run it again for a moment: close frames and their answers are to pass."""
+    try:
+        await function()
+    except trio.Cancelled:
+        with trio.move_on_after(LAST_WORDS, shield=True):
+            await function()
+        raise

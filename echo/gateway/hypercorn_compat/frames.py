@@ -1,11 +1,11 @@
 """The frames of one WebSocket, a server's side (RFC 6455 §5), by the decoders of wsproto.
 
 Upstream, wsproto 1.2 and 1.3: close code 1014, "bad gateway" (IANA's WebSocket Close Code Number Registry), is unknown,
-and a close frame with it a protocol error, which is answered with 1002. And a frame costs ten times what its bytes do:
+and a close frame with it a protocol error: the client is cut off. And a frame costs ten times what its bytes do:
 here the plainest ones, whole messages in one frame, are read at a glance, and all others left to wsproto.
 
-There is no compression: a window costs some 300 KiB a connection, and a few bytes inflate to megabytes before any
-limit.
+Nor is there compression, which upstream agrees to: a window costs some 300 KiB a connection, and a few bytes inflate to
+megabytes before any limit.
 """
 
 from collections.abc import Iterator

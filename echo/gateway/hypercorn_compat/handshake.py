@@ -2,7 +2,7 @@
 
 Upstream: a handshake that is refused is answered 400 without a word, also where another version of the protocol is
 asked for, which is to be told the one we speak (RFC 6455 §4.4). `echo.gateway.hypercorn_compat.websocket_stream` then
-closes the connection; upstream leaves it open, with a request on it that is never answered.
+closes the connection; upstream leaves it open, though nothing that comes on it is ever answered.
 """
 
 import binascii

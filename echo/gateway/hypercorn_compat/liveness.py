@@ -28,19 +28,19 @@ class Pinged(Protocol):
 
 
 class Liveness:
-    """When a connection's peer last showed life.
-
-    Attributes:
-        listening: We wait for the peer; else the silence is ours.
-    """
+    """When a connection's peer last showed life."""
 
     def __init__(self) -> None:
-        self.listening = False
+        self._busy = 1  # How many have something of the peer's to hand on, and may keep it from sending more.
         self._heard = math.inf
 
-    def listen(self) -> None:
-        """From now on we wait for the peer."""
-        self.listening = True
+    def begin(self) -> None:
+        """There is something to hand on: as long as that takes, silence is no sign of anything."""
+        self._busy += 1
+
+    def end(self) -> None:
+        """It is handed on: from now on we wait for the peer."""
+        self._busy -= 1
         self._heard = trio.current_time()
 
     def note(self) -> None:
@@ -59,11 +59,11 @@ class Liveness:
             interval = min(websocket.ping_interval for websocket in found)
             patience = max(PATIENCE, 2 * interval)
             now = trio.current_time()
-            if self.listening and now >= self._heard + patience:
+            if not self._busy and now >= self._heard + patience:
                 return True
             if now >= began + interval:
                 began = now
                 for websocket in found:
                     nursery.start_soon(websocket.ping)
-            await trio.sleep_until(min(began + interval, self._heard + patience if self.listening else math.inf))
+            await trio.sleep_until(min(began + interval, math.inf if self._busy else self._heard + patience))
         return False

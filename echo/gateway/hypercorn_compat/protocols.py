@@ -40,6 +40,11 @@ class Protocols:
         if data:
             await self._protocol.handle(RawData(data))
 
+    async def finish(self) -> None:
+        """The peer will say nothing more: wait until what it has said is handed on."""
+        if isinstance(self._protocol, HTTP2Protocol):
+            await self._protocol.finish()
+
     def websockets(self) -> list[WebSocketStream]:
         """The WebSockets that are open."""
         protocol = self._protocol

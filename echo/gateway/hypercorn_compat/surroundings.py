@@ -9,6 +9,7 @@ from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerContext
 
+from echo.gateway.hypercorn_compat.liveness import Liveness
 from echo.gateway.hypercorn_compat.outlet import Outlet
 
 Address = tuple[str, int] | None
@@ -29,6 +30,7 @@ class Surroundings:
         server: Ours.
         send: To the peer.
         outlet: The same, for bytes only.
+        liveness: Whether the peer is there.
         note_websocket: To be called when a WebSocket has been opened.
     """
 
@@ -42,6 +44,7 @@ class Surroundings:
     server: Address
     send: Callable[[Event], Awaitable[None]]
     outlet: Outlet
+    liveness: Liveness
     note_websocket: Callable[[], None]
 
     def http_stream(self, send: Callable[[StreamEvent], Awaitable[None]], stream_id: int) -> HTTPStream:

@@ -10,7 +10,4 @@ LAST_WORDS: Final = 1.0
 
 PATIENCE: Final = 60.0
 """Seconds without a sign of life after which a peer is dropped: one with WebSockets that answers no ping, or any that
-takes nothing of what is sent to it."""
-
-ANSWER_TIMEOUT: Final = 60.0
-"""Seconds that a client may let us wait to answer its ping or close frame, by a window of HTTP/2 that it keeps shut."""
+takes nothing of what is sent to it; of HTTP/2, a stream that lets us send nothing."""

@@ -7,7 +7,6 @@ Upstream:
   application to close for.
 - A client that breaks the protocol is cut off without a word; here it is told, by 1002 or 1007 (RFC 6455 §7.1.7).
 - The application hears that the client has left after the answer to its close frame is sent, which may have to wait.
-- Answers wait for ever for a client of HTTP/2 that opens no window for them.
 - A stream of HTTP/2 outlives its WebSocket, until there are too many.
 - A refused handshake leaves the socket open for ever.
 - Each message is a write of its own, and an event of its own for the application; see `Direct` and `Wishes`.
@@ -49,7 +48,6 @@ from echo.gateway.hypercorn_compat.incoming import Incoming
 from echo.gateway.hypercorn_compat.outlet import Outlet
 from echo.gateway.hypercorn_compat.surroundings import Surroundings
 from echo.gateway.hypercorn_compat.tasks import Put
-from echo.gateway.hypercorn_compat.timing import ANSWER_TIMEOUT
 
 
 class State(Enum):
@@ -168,8 +166,7 @@ class WebSocketStream:
                     continue
                 await self._hand_on()  # In order.
                 if frame.opcode is Opcode.PING:
-                    with trio.fail_after(ANSWER_TIMEOUT):
-                        await self._send_frame(control_frame(Opcode.PONG, cast("bytes", frame.payload)))
+                    await self._send_frame(control_frame(Opcode.PONG, cast("bytes", frame.payload)))
                 elif frame.opcode is Opcode.CLOSE:
                     code, reason = cast("tuple[int, str]", frame.payload)
                     await self._end(code, reason)
@@ -194,10 +191,9 @@ class WebSocketStream:
         answering = self.state is State.OPEN
         self.state = State.OVER
         await self._leave(left or (code if answering else CloseReason.NORMAL_CLOSURE))
-        with trio.fail_after(ANSWER_TIMEOUT):
-            if answering:
-                await self._send_frame(close_frame(code, reason))
-            await self._send(EndData(self._stream_id))
+        if answering:
+            await self._send_frame(close_frame(code, reason))
+        await self._send(EndData(self._stream_id))
         await self._send(StreamClosed(self._stream_id))
 
     async def _leave(self, code: int) -> None:
