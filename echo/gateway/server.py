@@ -20,6 +20,7 @@ from echo.settings import Settings
 from echo.tls import web_context
 
 BACKLOG = 1024
+TLS_TIMEOUT = 20.0  # Seconds that a client has for its TLS handshake; Hypercorn would give it 60.
 
 
 async def serve_gateway(
@@ -131,6 +132,7 @@ def _config(settings: Settings) -> Config:
     config.tls = web_context(settings)
     config.websocket_max_message_size = settings.grpc_max_message_size
     config.include_server_header = False
+    config.ssl_handshake_timeout = TLS_TIMEOUT
     # Loggers, not names, so that Hypercorn adds no handlers of its own. A line for each request costs more than it.
     config.errorlog = logging.getLogger("hypercorn.error")
     if settings.log_level == "debug":

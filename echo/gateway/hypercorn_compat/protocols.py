@@ -1,9 +1,12 @@
 """Which protocol a connection speaks: HTTP/1.1, or HTTP/2 by ALPN, by prior knowledge or by an upgrade.
 
-Hypercorn's own wrapper makes Hypercorn's own protocols; this one makes ours of them.
+Upstream: the preface of HTTP/2 is taken for a request, and the connection for busy, until some request has ended; so
+one without any is never closed.
+
+Besides, Hypercorn's own wrapper makes Hypercorn's own protocols; this one makes ours of them.
 """
 
-from hypercorn.events import Event, RawData
+from hypercorn.events import Event, RawData, Updated
 from hypercorn.protocol.h11 import H2CProtocolRequiredError, H2ProtocolAssumedError
 
 from echo.gateway.hypercorn_compat.http1 import HTTP1Protocol
@@ -30,6 +33,7 @@ class Protocols:
         except H2ProtocolAssumedError as error:
             self._protocol = HTTP2Protocol(self._surroundings)
             await self._protocol.initiate()
+            await self._surroundings.send(Updated(idle=True))
             data = error.data
         except H2CProtocolRequiredError as error:
             self._protocol = HTTP2Protocol(self._surroundings)

@@ -79,6 +79,11 @@ h2c_with_settings_that_may_not_be = partial(h2c_for, *H2C[:2], "HTTP2-Settings: 
 # HTTP/2
 
 
+async def a_connection_without_a_request_stays_open() -> bool:
+    async with serving(hello) as running, open_http2(running.port) as http2:
+        return await lives(http2)
+
+
 async def a_request_too_many_closes_everything() -> bool:
     async with serving(hello, keep_alive_max_requests=10) as running, open_http2(running.port) as http2:
         socket = await websocket_over(http2, "/")

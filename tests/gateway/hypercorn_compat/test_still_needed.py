@@ -38,6 +38,7 @@ CASES: list[tuple[str, str, Symptom]] = [
     ("tasks", "events for nobody", connection.who_has_something_for_an_application_that_has_ended_waits),
     ("tasks", "its own last event", connection.an_application_that_has_not_read_everything_waits_for_itself),
     ("inbox", "one stream holds up another", connection.one_stream_holds_up_another),
+    ("protocols", "no request over HTTP/2", http.a_connection_without_a_request_stays_open),
     ("http1", "the last Connection counts", http.only_the_last_connection_field_counts),
     ("http1", "the last Upgrade counts", http.only_the_last_upgrade_field_counts),
     ("http1", "Upgrade is no list", http.upgrade_is_not_read_as_a_list),
