@@ -8,7 +8,7 @@ E = TypeVar("E", bound=BaseException)
 
 
 class StartError(Exception):
-    """The program can't start. Its text is one line that names the address at fault."""
+    """The program can't start. Its text is one line that names what is at fault, mostly an address."""
 
 
 def first(kind: type[E] | tuple[type[E], ...], error: BaseException) -> E | None:

@@ -167,11 +167,14 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) 
     """Start the gateway in ``nursery``; returns the port it listens on."""
     # Only who runs a gateway loads the web framework.
     from echo.gateway import serve_gateway  # noqa: PLC0415
+    from echo.gateway.hypercorn_compat import UnsupportedVersionError  # noqa: PLC0415
 
     try:
         listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
         bound: list[str] = await nursery.start(partial(serve_gateway, listening, shutdown=stop))
-    except (OSError, BaseExceptionGroup) as error:
+    except (OSError, UnsupportedVersionError, BaseExceptionGroup) as error:
+        if (unsupported := first(UnsupportedVersionError, error)) is not None:
+            raise StartError(str(unsupported)) from error
         fault = first(OSError, error)
         if fault is None:
             raise

@@ -123,6 +123,7 @@ def create_app(settings: Settings) -> Gateway:
 
     Raises:
         SettingsError: A certificate or key for calling the gRPC server can't be used.
+        UnsupportedVersionError: Hypercorn or wsproto is of a version that `install` was not made for.
     """
     install()
     app = Gateway(settings, client_context(settings))

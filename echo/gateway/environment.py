@@ -7,6 +7,7 @@ from functools import cached_property
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from echo.gateway.application import Gateway, create_app
+from echo.gateway.hypercorn_compat import UnsupportedVersionError
 from echo.logs import asks_for_json, refuse
 from echo.settings import SettingsError, User, load_settings
 
@@ -27,14 +28,14 @@ class EnvironmentApp:
         """The application itself.
 
         Raises:
-            SystemExit: A setting can't be used; one line on standard error has said which.
+            SystemExit: A setting can't be used, or a package; one line on standard error has said which.
         """
         try:
             settings = load_settings(None, User.GATEWAY)
             for note in settings.notes:
                 log.log(logging.getLevelNamesMapping()[note.level.upper()], note.text)
             return create_app(settings)
-        except SettingsError as error:
+        except (SettingsError, UnsupportedVersionError) as error:
             refuse(str(error), as_json=asks_for_json())
             raise SystemExit(REFUSED) from None
 

@@ -53,7 +53,7 @@ class FrameReader:
             while not self._ended and (frame := self._frames.process_buffer()) is not None:
                 if frame.opcode is Opcode.CLOSE:
                     self._ended = True
-                    frame = frame._replace(payload=_parsed_close(frame.payload))
+                    frame = Frame(Opcode.CLOSE, _parsed_close(frame.payload), True, True)
                 elif not frame.opcode.iscontrol():
                     frame = self._messages.process_frame(frame)
                 yield frame

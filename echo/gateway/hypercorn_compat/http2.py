@@ -31,7 +31,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import filter_pseudo_headers
-from priority.priority import DuplicateStreamError
+from priority.priority import DuplicateStreamError, MissingStreamError
 
 from echo.gateway.hypercorn_compat.endings import with_last_words
 from echo.gateway.hypercorn_compat.inbox import Inbox
@@ -86,7 +86,9 @@ class HTTP2Protocol(H2Protocol):
         if buffer is not None and not (isinstance(buffer, SendBuffer) and buffer.ended):
             with suppress(ProtocolError):
                 self.connection.reset_stream(stream_id, ErrorCodes.CANCEL)
-            await self._window_updated(stream_id)  # Lets the sending task see that there is nothing to be sent.
+            with suppress(MissingStreamError):
+                self.priority.unblock(stream_id)  # Lets the sending task see that there is nothing to be sent.
+            await self.has_data.set()
             await self._flush()
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:

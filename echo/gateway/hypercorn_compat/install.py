@@ -5,8 +5,6 @@ from typing import Final
 
 import hypercorn.trio.run
 
-from echo.gateway.hypercorn_compat.connection import Connection
-
 SUPPORTED: Final = {"hypercorn": ((0, 18), (0, 19)), "wsproto": ((1, 2), (2,))}
 """From which version on, and below which one, each package is known to behave as the files here say."""
 
@@ -29,6 +27,9 @@ def install() -> None:
                 f"{package} {found} is installed, but echo's gateway needs {package}{wanted}: "
                 f"run pip install '{package}{wanted}'"
             )
+    # Only now: what it is made of may not be there in another version.
+    from echo.gateway.hypercorn_compat.connection import Connection  # noqa: PLC0415
+
     # By the module's dictionary: the name is imported there, not exported, which a type checker minds.
     vars(hypercorn.trio.run)["TCPServer"] = Connection
 
