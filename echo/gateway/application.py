@@ -115,6 +115,8 @@ class Gateway(QuartTrio):
         if scope["type"] == "http" and speaks_rpc(scope):
             await serve_rpc(self.runtime, scope, receive, send)
         else:
+            if scope["type"] == "http" and not scope["path"]:  # As of "GET ?a=b": no route has it, and Quart fails.
+                scope["path"] = " "
             await super().asgi_app(scope, receive, send)
 
 

@@ -242,3 +242,11 @@ async def test_a_host_that_is_none_is_no_fault(host: str, target: str, caplog: p
         answer = await gateway.get(target, {"Host": host})
     assert answer.status in {200, 400, 404, 426}
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+@pytest.mark.parametrize("target", ["?a=b", "?", "http://x?a"])
+async def test_a_target_without_a_path_is_not_found(target: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with running_gateway() as gateway:
+        answer = await gateway.get(target)
+    assert answer.status in {200, 404}
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]

@@ -89,5 +89,39 @@ async def test_who_speaks_plain_text_to_it_is_turned_away_and_nobody_else_minds(
         async with await trio.open_tcp_stream(LOOPBACK, gateway.port) as stream:
             await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             answer = b"".join([data async for data in stream])
-        assert not answer.startswith(b"HTTP/")
+        assert answer.startswith(b"HTTP/1.1 400 ")
         assert await http2.get("/healthz") == (200, b"Hello!")
+
+
+async def everything(stream: trio.SocketStream) -> bytes:
+    with trio.fail_after(5):
+        return b"".join([bytes(data) async for data in stream])
+
+
+async def test_plain_http_to_the_port_with_tls_is_told_so(
+    certificates: Certificates, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    async with (
+        running_secure_gateway(certificates) as gateway,
+        await trio.open_tcp_stream(LOOPBACK, gateway.port) as stream,
+    ):
+        await stream.send_all(b"GET /grpc/hi HTTP/1.1\r\nHost: x\r\n\r\n")
+        answer = await everything(stream)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"This port speaks TLS: use https:// or wss://" in answer
+    assert "HTTP in plain text was spoken to the port with TLS" in caplog.text
+
+
+async def test_tls_to_the_port_without_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with running_gateway() as gateway:
+        stream = trio.SSLStream(
+            await trio.open_tcp_stream(LOOPBACK, gateway.port), ssl.create_default_context(), server_hostname="x"
+        )
+        with trio.fail_after(5), pytest.raises(trio.BrokenResourceError) as raised:
+            await stream.do_handshake()
+        await trio.aclose_forcefully(stream)
+    assert isinstance(raised.value.__cause__, ssl.SSLError)
+    assert raised.value.__cause__.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
+    assert "TLS was spoken to the port without" in caplog.text

@@ -13,6 +13,7 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 `endings`              Connections were closed while a request was on its way, or left open after their last response.
 `tasks`                Events for an application that does not read, or has ended, were waited with for ever.
 `protocols`            A connection of HTTP/2 was never closed, if no request came on it.
+`wrong_protocol`       TLS to a port without, and HTTP in plain text to one with TLS, were met with silence.
 `http1`                ``Connection`` and ``Upgrade`` were not read as lists; h2c was taken without its settings.
 `http2`                Late frames, plain CONNECT and PRIORITY were faults; streams were left without their end.
 `inbox`                One stream of HTTP/2 whose application does not read held up all others.

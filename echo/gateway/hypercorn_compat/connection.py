@@ -5,10 +5,8 @@ are WebSockets; and the wait for the next request. Hypercorn's protocols, subcla
 requests' tasks send by. However it ends, everything it had is closed, and nobody else hears of it.
 """
 
-import logging
 import math
 import os
-import ssl
 from collections.abc import Generator
 from typing import cast
 
@@ -28,8 +26,7 @@ from echo.gateway.hypercorn_compat.surroundings import Surroundings
 from echo.gateway.hypercorn_compat.tasks import Tasks
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
-
-log = logging.getLogger(__name__)
+from echo.gateway.hypercorn_compat.wrong_protocol import explain_failure, is_client_hello, refuse_tls
 
 READ_SIZE = 64 * 1024
 
@@ -48,6 +45,7 @@ class Connection:
         self._plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         self._liveness = Liveness()
         self._outlet = Outlet(stream, self._liveness.note)
+        self._greeted = False  # The peer has said something.
         self._read_all = False  # The reader has come to its end.
         self._gone = False  # The peer is; or we are, for it.
         self._watching = False
@@ -73,8 +71,7 @@ class Connection:
         except trio.TooSlowError:
             return False
         except trio.BrokenResourceError as error:
-            reason = error.__cause__.reason if isinstance(error.__cause__, ssl.SSLError) else None
-            log.info("a TLS handshake failed: %s", reason or "the client closed the connection")
+            await explain_failure(error, self._plain)
             return False
         return True
 
@@ -159,6 +156,7 @@ class Connection:
 
     async def _read_on(self) -> None:
         data = b"?"
+        first = isinstance(self._stream, trio.SocketStream) and not self._greeted
         while data:
             self._liveness.end()
             try:
@@ -167,6 +165,10 @@ class Connection:
                 break
             finally:
                 self._liveness.begin()
+            if first and is_client_hello(data):
+                await refuse_tls(self._plain)
+                break
+            self._greeted, first = True, False
             await self._protocols.handle(RawData(data))
         self._note_gone()
         self._idleness.end()  # Or it would keep the connection's tasks together until it times out.

@@ -51,6 +51,15 @@ async def lives(http2: HTTP2, seconds: float = FOR_EVER) -> bool:
     return waiting.cancelled_caught
 
 
+# The wrong protocol
+
+
+async def tls_is_answered_in_plain_text() -> bool:
+    async with serving(hello) as running, connected(running.port) as stream:
+        await stream.send_all(b"\x16\x03\x01\x00\x05hello")
+        return (await stream.receive_some(1000)).startswith(b"HTTP/")
+
+
 # HTTP/1.1
 
 
