@@ -125,7 +125,7 @@ class HTTP2Protocol(H2Protocol):
             await stream.handle(Body(stream_id, data))
             liveness.end()
             taken += size
-            if taken >= WORTH_TELLING:
+            if taken >= WORTH_TELLING and not inbox.over:  # A send may show that the client is gone, which ends it all.
                 self._replenish(stream_id, taken)
                 taken = 0
                 await self._flush()

@@ -9,12 +9,16 @@ import trio
 
 
 class Inbox:
-    """Bytes for one stream, and the end of them. One task puts, one gets."""
+    """Bytes for one stream, and the end of them. One task puts, one gets.
+
+    Attributes:
+        over: No more will come.
+    """
 
     def __init__(self) -> None:
         self._data = bytearray()
         self._size = 0  # What they count for in the windows: with the padding.
-        self._over = False
+        self.over = False
         self._getting = trio.lowlevel.ParkingLot()
         self._finished = trio.Event()
 
@@ -26,7 +30,7 @@ class Inbox:
 
     def end(self) -> None:
         """Nothing more will come."""
-        self._over = True
+        self.over = True
         self._getting.unpark()
 
     def drop(self) -> None:
@@ -38,7 +42,7 @@ class Inbox:
     async def get(self) -> tuple[bytes, int] | None:
         """All there is, and for how much it counts; waits for something. None at the end."""
         while not self._size:
-            if self._over:
+            if self.over:
                 self._finished.set()
                 return None
             await self._getting.park()
