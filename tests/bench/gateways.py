@@ -57,6 +57,7 @@ async def echo(backend_port: int) -> None:
             "HTTP_BIND": LOOPBACK,
             "HTTP_PORT": "0",
             "LOG_LEVEL": "warning",
+            "ACCESS_LOG": "off",  # As the others'.
         }
     )
     async with trio.open_nursery() as nursery:
