@@ -32,6 +32,14 @@ class _Member:
     users: int = 0
 
 
+class _Wish:
+    """Somebody needs one more channel."""
+
+    def __init__(self) -> None:
+        self.granted = trio.Event()
+        self.member: _Member | None = None
+
+
 class Backend:
     """The channels to one server; made by `open_backend`."""
 
@@ -43,6 +51,7 @@ class Backend:
         self._nursery = nursery
         self._members: list[_Member] = []
         self._growing = trio.Lock()
+        self._wanted, self._wishes = trio.open_memory_channel[_Wish](0)
 
     @property
     def channels(self) -> int:
@@ -71,9 +80,18 @@ class Backend:
         async with self._growing:
             found = self._with_room()  # Another may have grown it, or somebody left, while we waited.
             if found is None:
-                found = await self._nursery.start(self._hold)
-                assert isinstance(found, _Member)
+                wish = _Wish()
+                await self._wanted.send(wish)
+                await wish.granted.wait()
+                found = wish.member
+                assert found is not None
             return found
+
+    async def keep(self) -> None:
+        """Open channels when they are wanted; in this task, so that none has to do with the request that wants it."""
+        async for wish in self._wishes:
+            wish.member = await self._nursery.start(self._hold)
+            wish.granted.set()
 
     def _shrink(self) -> None:
         """Close a channel that nobody uses, unless it would be missed at once. The first one stays."""
@@ -115,5 +133,7 @@ async def open_backend(
         calls_per_channel: How many calls the server lets run on one connection.
     """
     async with trio.open_nursery() as nursery:
-        yield Backend(open_one, nursery, calls_per_channel)
+        backend = Backend(open_one, nursery, calls_per_channel)
+        nursery.start_soon(backend.keep)
+        yield backend
         nursery.cancel_scope.cancel()

@@ -45,6 +45,7 @@ _FROM_HTTP: Final[dict[int, Status]] = {
 # Close codes of RFC 6455 §7.4.1.
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
+ABNORMAL: Final = 1006  # Never in a frame: there was none.
 INVALID_DATA: Final = 1007
 TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011

@@ -22,7 +22,7 @@ from echo.access_log import AccessLog
 from echo.gateway.access import SocketNotes
 from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, DIRECT, LAST_WORDS, Direct, Wishes
 from echo.gateway.metadata import REQUEST_ID
-from echo.gateway.status import DRAINING, Close, close_of_failed_call
+from echo.gateway.status import ABNORMAL, DRAINING, Close, close_of_failed_call
 from echo.rpc import Status
 
 log = logging.getLogger(__name__)
@@ -89,7 +89,9 @@ class Socket:
             event = await self._receive()
             if event["type"] != "websocket.receive":
                 self.closed = True
-                self.notes.end(cast("int", event.get("code", 1005)), "the client closed it")
+                code = cast("int", event.get("code", 1005))
+                how = "the client closed it" if code != ABNORMAL else "the client left without a close frame"
+                self.notes.end(code, how)
                 return End.GONE
             several = cast("list[str | bytes] | None", event.get("messages"))
             if several is None:

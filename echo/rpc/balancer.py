@@ -240,7 +240,7 @@ class Balancer:
             wanted = seen is None or not seen.lookup_failed_since()
         if wanted and self._lookup is None and now >= self._lookups.not_before:
             self._lookup = anyio.CancelScope()
-            self._common.nursery.start_soon(self._look_up, self._lookup)
+            self._common.start_soon(self._look_up, self._lookup)
 
     async def _look_up(self, scope: anyio.CancelScope) -> None:
         timeout = self._common.timeout

@@ -12,8 +12,10 @@ Nothing happens by itself: an idle subchannel, or one whose pause is over, conne
 it to. Its attempt, its connection and the watch over the server's health are tasks of the channel's nursery.
 """
 
+from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 import anyio
 from anyio.abc import TaskGroup
@@ -54,6 +56,15 @@ class Connecting:
     changed: Signal = field(default_factory=Signal)
     sessions: set[ClientSession] = field(default_factory=set)
     watches: set[ClientCall] = field(default_factory=set)
+    _context: Context = field(default_factory=copy_context)
+
+    def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
+        """Start a task in the nursery: in the context that the channel was opened in, not in its first caller's.
+
+        A connection outlives the call it was made for, whose context variables (a request, a trace, what a log adds to
+        its lines) are none of its business, and would be kept as long.
+        """
+        self._context.run(self.nursery.start_soon, function, *arguments)
 
 
 class Subchannel:
@@ -101,7 +112,7 @@ class Subchannel:
         """Begin an attempt to connect; ``changed`` tells when its outcome is known. Never waits."""
         self.tried = True
         self._attempt = anyio.CancelScope()
-        self._common.nursery.start_soon(self._connect, self._attempt)
+        self._common.start_soon(self._connect, self._attempt)
 
     def disconnect(self) -> None:
         """Give up what is being attempted, take no new calls, let those finish that run. Never waits."""
@@ -123,7 +134,7 @@ class Subchannel:
                     self.backoff.succeed()
                 else:
                     self._serving = None
-                    self._common.nursery.start_soon(self._watch, session, self._common.health_service)
+                    self._common.start_soon(self._watch, session, self._common.health_service)
         except OSError as error:
             self._fail(reason(error))
         finally:
@@ -141,7 +152,7 @@ class Subchannel:
             with anyio.fail_after(common.timeout):
                 session = ClientSession(await self.endpoint.dial(), common.limits, self._keepalive)
                 common.sessions.add(session)
-                common.nursery.start_soon(self._run, session)
+                common.start_soon(self._run, session)
                 try:
                     await session.ready.wait()
                 except BaseException:

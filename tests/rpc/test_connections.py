@@ -4,6 +4,7 @@ import contextlib
 import errno
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 
 import anyio
 import pytest
@@ -23,7 +24,7 @@ from echo.rpc import (
     open_tcp_listener,
 )
 from echo.rpc.testing import memory_channel, memory_channel_to
-from echo.transport.memory import memory_stream_pair
+from echo.transport.memory import MemoryStream, memory_stream_pair
 from tests.support import http2_frames
 from tests.support.services import BIDI, ECHO, UNARY, BytesCodec, BytesStream, Service, call, unary
 
@@ -411,3 +412,27 @@ async def test_calls_are_refused_once_the_channel_is_closed() -> None:
         await unary(channel, "One")
     with pytest.raises(GRPCError, match="closed"):
         await unary(channel, "One")
+
+
+def test_a_connection_has_nothing_of_the_call_that_it_was_made_for(run: Run) -> None:
+    caller: ContextVar[str] = ContextVar("caller", default="nobody")
+    seen = []
+
+    async def main() -> None:
+        server = Server([ECHO], codec=CODEC)
+        async with anyio.create_task_group() as connections:
+
+            async def dial() -> MemoryStream:
+                seen.append(caller.get())
+                ours, theirs = memory_stream_pair()
+                connections.start_soon(server.serve_connection, theirs)
+                return ours
+
+            caller.set("who opened it")
+            async with open_channel_over(dial, "memory", codec=CODEC) as channel:
+                caller.set("the first caller")
+                assert await unary(channel, "One", b"x") == b"x"
+            connections.cancel_scope.cancel()
+
+    run(main)
+    assert seen == ["who opened it"]
