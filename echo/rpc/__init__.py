@@ -10,7 +10,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from echo.rpc.channel import Channel, open_channel, open_channel_over
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.deadline import Deadline
-from echo.rpc.dispatch import Servable
+from echo.rpc.servable import Servable
 from echo.rpc.server import Server, serve
 from echo.rpc.server_stream import ServerStream
 from echo.rpc.stubs import bind

@@ -5,8 +5,8 @@ the client why. `SystemExit`, `KeyboardInterrupt` and the like pass as well: the
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping
-from typing import Final, Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
 import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint
@@ -14,10 +14,12 @@ from grpclib.const import Cardinality, Handler
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.exceptions import StreamTerminatedError
 
+from echo.rpc.attended import Attended, AttendedBy, ServingAttendant
 from echo.rpc.events import ServerEvents
+from echo.rpc.servable import Servable
 from echo.rpc.server_stream import ServerStream
-from echo.transport import ServerCall
-from echo.wire import IDENTITY, GRPCError, Status, Trailers
+from echo.transport import Attend, ServerCall
+from echo.wire import IDENTITY, GRPCError, ReceivedField, Status, Trailers
 
 log = logging.getLogger(__name__)
 
@@ -25,13 +27,6 @@ INTERNAL: Final = "internal server error"  # All that a client is told of a bug.
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
-
-
-class Servable(Protocol):
-    """A service: betterproto's ``ServiceBase`` subclasses, grpclib's generated bases, anything alike."""
-
-    def __mapping__(self) -> Mapping[str, Handler]:
-        """Its methods by path, ``/package.Service/Method``."""
 
 
 class Dispatcher:
@@ -47,13 +42,26 @@ class Dispatcher:
     ) -> None:
         self._compression = compression
         self._handlers: dict[str, tuple[Handler, bool]] = {}  # With whether its calls are announced.
+        self._attended: dict[str, AttendedBy] = {}
         self._codec = codec
         self._details_codec = details_codec
         self._events = events
         for service in services:
+            if isinstance(service, Attended):
+                self._attended |= dict.fromkeys(service.__mapping__(), service.attend)
+                service = service.service
             generated = _close_generators_of(service)
             for path, handler in service.__mapping__().items():
                 self._handlers[path] = handler, generated and handler.cardinality is not Cardinality.UNARY_UNARY
+
+    @property
+    def attend(self) -> Attend | None:
+        """What a `ServerSession` wants as ``attend``."""
+        return self._attend if self._attended else None
+
+    def _attend(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingAttendant | None:
+        attend = self._attended.get(call.request.path)
+        return None if attend is None else attend(call, fields)
 
     async def __call__(self, call: ServerCall) -> None:
         """Serve one call to its end.
@@ -86,9 +94,15 @@ class Dispatcher:
                     peer=stream.peer,
                 )
                 stream.metadata, method = event.metadata, event.method_func
-            if announced:
-                await stream.announce()
-            await method(stream)
+            attendant = call.attendant
+            if attendant is not None:
+                assert isinstance(attendant, ServingAttendant)
+                handler = Handler(method, handler.cardinality, handler.request_type, handler.reply_type)
+                await attendant.serve(stream, handler, announced=announced)
+            else:
+                if announced:
+                    await stream.announce()
+                await method(stream)
             if not stream.ended:
                 await stream.send_trailing_metadata()
         except BaseExceptionGroup as group:
@@ -119,6 +133,7 @@ class Dispatcher:
         found = any(not isinstance(leaf, GRPCError | StreamTerminatedError) for leaf in _leaves(error))
         if found:
             log.error("%s failed", call.request.path, exc_info=error)
+            call.fate = call.fate or "failed"
         return found
 
     async def _fail(self, call: ServerCall, stream: ServerStream[object, object], error: BaseException) -> None:

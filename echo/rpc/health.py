@@ -14,7 +14,7 @@ from echo.pb.grpc.health.v1 import (
     HealthListRequest,
     HealthListResponse,
 )
-from echo.rpc.dispatch import Servable
+from echo.rpc.servable import Servable
 from echo.transport import Signal
 from echo.wire import GRPCError, Status
 

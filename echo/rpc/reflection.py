@@ -16,7 +16,7 @@ from grpclib.reflection.service import ServerReflection
 from grpclib.reflection.v1 import reflection_pb2 as v1
 from grpclib.reflection.v1alpha import reflection_pb2 as v1alpha
 
-from echo.rpc.dispatch import Servable
+from echo.rpc.servable import Servable
 
 Until = Callable[[], Awaitable[None]]
 

@@ -11,8 +11,9 @@ from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from echo.access_log import AccessLog
 from echo.rpc.access import CallNotes
 from echo.rpc.codec import DEFAULT_CODEC
-from echo.rpc.dispatch import Dispatcher, Servable
+from echo.rpc.dispatch import Dispatcher
 from echo.rpc.events import ServerEvents
+from echo.rpc.servable import Servable
 from echo.transport import Keepalive, RefusalLog, ServerSession, Signal, StreamListener, open_tcp_listener
 from echo.wire import Limits, Status, Trailers, known_encoding
 
@@ -96,7 +97,10 @@ class Server:
 
     async def serve_connection(self, stream: ByteStream) -> None:
         """Serve one connection until it ends; closes the stream. Cancelling it cancels its handlers."""
-        session = ServerSession(stream, self._dispatcher, self._limits, self._keepalive, self._refusals, self._notes)
+        dispatcher = self._dispatcher
+        session = ServerSession(
+            stream, dispatcher, self._limits, self._keepalive, self._refusals, self._notes, dispatcher.attend
+        )
         with anyio.CancelScope() as scope:
             self._sessions[session] = scope
             if self._draining:

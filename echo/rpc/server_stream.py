@@ -225,6 +225,26 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             raise TypeError("status details are bytes, unless the server has a status_details_codec")
         return self._details_codec.encode(status, message, details)
 
+    def compress(self, encoding: str) -> None:
+        """Send messages in this encoding, if the client reads it; to be said before the head is sent."""
+        self._call.compress(encoding)
+
+    def drain_connection(self) -> None:
+        """Have the client make its next calls on another connection (GOAWAY); this call and its like go on."""
+        self._call.session.drain()
+
+    async def reset(self, error_code: int) -> None:
+        """End the call by RST_STREAM behind the messages sent so far, with this code (RFC 9113 §7).
+
+        Raises:
+            ProtocolError: The call was already ended.
+            StreamTerminatedError: The client is gone.
+        """
+        if self.ended:
+            raise ProtocolError("the call was already ended")
+        self.ended = True
+        await self._call.finish_by_reset(error_code)
+
     async def cancel(self) -> None:
         """Reset the call: the client sees CANCELLED.
 

@@ -7,7 +7,7 @@ from anyio.abc import ByteStream
 from grpclib.encoding.base import CodecBase
 
 from echo.rpc.channel import Channel, open_channel_over
-from echo.rpc.dispatch import Servable
+from echo.rpc.servable import Servable
 from echo.rpc.server import Server
 from echo.transport import memory_stream_pair, open_background
 from echo.wire import Limits

@@ -1,5 +1,6 @@
 """Between sockets and `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
 
+from echo.transport.attendant import Attendant
 from echo.transport.background import open_background
 from echo.transport.call import Call
 from echo.transport.client import ClientSession
@@ -10,14 +11,17 @@ from echo.transport.listener import StreamListener, open_tcp_listener, open_unix
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
-from echo.transport.server import ServerSession
-from echo.transport.server_call import ServerCall
+from echo.transport.server import Attend, ServerSession
+from echo.transport.server_call import Fate, ServerCall
 from echo.transport.waiting import Signal
 
 __all__ = [
+    "Attend",
+    "Attendant",
     "Call",
     "ClientCall",
     "ClientSession",
+    "Fate",
     "Keepalive",
     "MemoryStream",
     "Peer",

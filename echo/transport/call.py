@@ -178,15 +178,21 @@ class Call(Stream):
 
     async def _wait_for_room(self) -> None:
         """Wait until something of what is unsent has left; but not for ever, for who keeps a window shut."""
-        before = self.unsent.size
+        before, since = self.unsent.size, self.session.backend.now()
         if self._relieved is None:
             self._relieved = self.session.backend.signal()
         with anyio.move_on_after(self.session.limits.window_timeout) as waiting:
-            await self._relieved.wait()
+            try:
+                await self._relieved.wait()
+            finally:
+                self._note_stall(self.session.backend.now() - since)
         if waiting.cancelled_caught and self.unsent.size >= before and self.is_open:
             self._give_up_sending(
                 f"the other side took no data of the call for {self.session.limits.window_timeout:g} s"
             )
+
+    def _note_stall(self, seconds: float) -> None:
+        """Sending has waited so long for the peer to take more."""
 
     def _give_up_sending(self, reason: str) -> None:
         self.reset()

@@ -9,14 +9,16 @@ import logging
 import math
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from itertools import count
 from typing import Final, Protocol
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
 
 from echo.printable import printable
+from echo.transport.attendant import Attendant
 from echo.transport.backend import Nursery
 from echo.transport.call import Call
 from echo.transport.keepalive import Keepalive
@@ -27,10 +29,12 @@ from echo.wire import (
     MAX_STREAM_ID,
     ConnectionFailed,
     DataReceived,
+    ErrorCode,
     GoAwayReceived,
     HalfClosed,
     Limits,
     PingAcknowledged,
+    ReceivedField,
     RequestRefused,
     RequestStarted,
     ServerConnection,
@@ -48,6 +52,10 @@ DRAIN_PATIENCE: Final = 5.0  # Seconds that the answer to it may take.
 LAST_GREETING: Final = 0.5  # Seconds that a client has to begin to speak once the server drains.
 
 Handle = Callable[[ServerCall], Awaitable[None]]
+Attend = Callable[[ServerCall, Sequence[ReceivedField]], Attendant | None]
+"""Gives a call, as its head comes, somebody to go along with it, if it is to have one. Raises nothing."""
+
+_numbers = count(1)
 
 
 class Notes(Protocol):
@@ -64,10 +72,11 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call; it is run in a task of its own.
 
     ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server;
-    ``notes`` hears of each call when it is over.
+    ``notes`` hears of each call when it is over; ``attend`` may give a call an attendant.
 
     Attributes:
         calls: How many handlers are running, those included whose call is over but which have not returned yet.
+        number: Tells it from the other connections that the process has served.
     """
 
     connection: ServerConnection[ServerCall]
@@ -80,11 +89,14 @@ class ServerSession(Session):
         keepalive: Keepalive | None,
         refusals: RefusalLog | None = None,
         notes: Notes | None = None,
+        attend: Attend | None = None,
     ) -> None:
         super().__init__(stream, limits, keepalive)
         self._refusals = RefusalLog(log) if refusals is None else refusals
         self._note = None if notes is None else notes.note
         self._after_turn = None if notes is None else notes.flush
+        self._attend = attend
+        self.number = next(_numbers)
         self.connection = ServerConnection(limits, partial(ServerCall, self))
         self.connection.start()
         self.calls = 0
@@ -147,6 +159,7 @@ class ServerSession(Session):
                 await self._handle(call)
             if scope.cancelled_caught and call.verdict is None:
                 call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
+                call.fate = "deadline"
         except Exception:
             # The handler answers for its own errors. Should it fail at that, the other calls do not suffer for it.
             log.exception("%s could not be answered", printable(call.request.path))
@@ -156,6 +169,8 @@ class ServerSession(Session):
                 call.abort(call.verdict)  # Does nothing to a call that was ended in spite of it.
             if self._note is not None:
                 self._note(call)
+            if call.attendant is not None:
+                call.attendant.over()
             self.calls -= 1
             if self._waiting:
                 self._start_waiting()
@@ -175,25 +190,31 @@ class ServerSession(Session):
                 self._start(call)
             else:
                 call.abort(call.verdict)
-                if self._note is not None:
-                    self._note(call)
+                self._note_unserved(call)
+
+    def _note_unserved(self, call: ServerCall) -> None:
+        """A call is over whose handler has never run."""
+        if self._note is not None:
+            self._note(call)
+        if call.attendant is not None:
+            call.attendant.over()
 
     def release(self, call: Call) -> None:  # noqa: D102 - as in Session
         waited = self._waiting.pop(call.id, None)
-        if waited is not None and self._note is not None:
-            self._note(waited)
+        if waited is not None:
+            self._note_unserved(waited)
 
     def cancel_calls(self, verdict: Trailers) -> None:
         """Cancel every handler; the clients are told the verdict. Never waits."""
         self._refuse_calls()
         for call in list(self.connection.streams.values()):
-            call.give_up(verdict)
+            call.give_up(verdict, "draining")
         self._start_waiting()
         self._end_if_done()
 
     def _end_calls(self) -> None:
         for call in list(self.connection.streams.values()):
-            call.break_off(Trailers(Status.UNAVAILABLE, self.ending))
+            call.break_off(Trailers(Status.UNAVAILABLE, self.ending), "connection lost")
             self.release(call)
 
     # Drain
@@ -232,6 +253,8 @@ class ServerSession(Session):
     def _on_request(self, event: RequestStarted[ServerCall]) -> None:
         call = event.stream
         call.begin(event.request, self._last_received)
+        if self._attend is not None:
+            call.attendant = self._attend(call, event.fields)
         if self.calls < self.limits.max_concurrent_streams:
             self._start(call)
         else:
@@ -249,10 +272,14 @@ class ServerSession(Session):
         event.stream.note_data()
 
     def _on_half_closed(self, event: HalfClosed[ServerCall]) -> None:
-        event.stream.note_end()
+        call = event.stream
+        call.note_end()
+        if call.attendant is not None:
+            call.attendant.half_closed()
 
     def _on_reset(self, event: StreamReset[ServerCall]) -> None:
-        event.stream.break_off(Trailers(Status.CANCELLED, f"the call was reset ({describe_code(event.error_code)})"))
+        verdict = Trailers(Status.CANCELLED, f"the call was reset ({describe_code(event.error_code)})")
+        event.stream.break_off(verdict, "cancelled" if event.error_code == ErrorCode.CANCEL else "reset")
         self.release(event.stream)
 
     def _on_goaway(self, event: GoAwayReceived) -> None:

@@ -2,8 +2,9 @@
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
+from echo.transport.attendant import Attendant
 from echo.transport.backend import Scope
 from echo.transport.call import Call
 from echo.wire import IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
 
 
 DEADLINE_SLACK: Final = 0.02  # Seconds that the clocks of two timers for one deadline may differ by.
+
+Fate = Literal["cancelled", "reset", "deadline", "connection lost", "draining", "failed"]
+"""What may befall a call: its client cancels it, or it is reset for another reason; its deadline passes; its connection
+is lost; the server gives it up as it drains; its handler has a bug, or its client takes nothing."""
 
 
 class ServerCall(Call):
@@ -26,9 +31,11 @@ class ServerCall(Call):
         verdict: What the client is told if the handler is cut short.
         started: When its head came, on the event loop's clock.
         encoding: How messages that are sent may be compressed, for the response's head to say.
+        fate: What has befallen it, if it was not left to its handler.
+        attendant: Who goes along with it, if anybody does.
     """
 
-    __slots__ = ("deadline", "encoding", "request", "scope", "started", "verdict")
+    __slots__ = ("attendant", "deadline", "encoding", "fate", "request", "scope", "started", "verdict")
 
     session: "ServerSession"
     request: Request
@@ -42,6 +49,8 @@ class ServerCall(Call):
         self.scope: Scope | None = None
         self.verdict: Trailers | None = None
         self.encoding = IDENTITY
+        self.fate: Fate | None = None
+        self.attendant: Attendant | None = None
 
     def outcome(self, now: float) -> tuple[Status, str | None]:
         """How the call ended, once its handler has returned: as the client was told, or why it was told nothing."""
@@ -95,24 +104,43 @@ class ServerCall(Call):
         while not done and self.is_open:
             await self._wait_for_room()
 
+    async def finish_by_reset(self, error_code: int) -> None:
+        """End the call by RST_STREAM after the messages sent so far; waits until they could be sent.
+
+        Raises:
+            StreamTerminatedError: As `finish`.
+        """
+        if not self.is_open:
+            await self._over()
+        done = self.session.connection.send_reset(self, error_code)
+        self.session.flush_soon()
+        while not done and self.is_open:
+            await self._wait_for_room()
+
     def abort(self, trailers: Trailers) -> None:
         """End the call now, leaving out messages not sent yet. Never waits; does nothing to a call that is over."""
         self.session.connection.abort(self, trailers)
         self.session.flush_soon()
 
-    def give_up(self, verdict: Trailers) -> None:
+    def give_up(self, verdict: Trailers, fate: Fate) -> None:
         """Cancel the handler; the client, if there is one, is told the verdict."""
         self.verdict = verdict
+        self.fate = self.fate or fate
         if self.scope is not None:
             self.scope.cancel()
 
-    def break_off(self, verdict: Trailers) -> None:
+    def break_off(self, verdict: Trailers, fate: Fate) -> None:
         """The client is gone: cancel the handler."""
         # In this order: a handler that waits shall be cancelled, and not be told of an end that never came. Only what
         # has shielded itself hears of it by the error of its own next step.
-        self.give_up(verdict)
+        self.give_up(verdict, fate)
         self.terminate()
 
     def _give_up_sending(self, reason: str) -> None:
         self.verdict = Trailers(Status.CANCELLED, reason)
+        self.fate = "failed"
         super()._give_up_sending(reason)
+
+    def _note_stall(self, seconds: float) -> None:
+        if self.attendant is not None:
+            self.attendant.stalled(seconds)

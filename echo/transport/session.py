@@ -40,6 +40,8 @@ class Session(ABC):
         peer: Who is at the other end.
         backend: What runs it.
         ending: Why the connection ended, for people; empty while it lives.
+        stream: What it goes by. Its attributes may be asked for, and nothing else.
+        opened: When it began, on the event loop's clock.
     """
 
     connection: Connection[Any]
@@ -47,6 +49,7 @@ class Session(ABC):
     def __init__(self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None) -> None:
         self.limits = limits
         self.max_unsent = limits.max_unsent  # Looked at for every message.
+        self.stream = stream
         self.peer = Peer(stream)
         self.backend = current_backend()
         self.ending = ""
@@ -58,7 +61,7 @@ class Session(ABC):
         self._after_turn: Callable[[], None] | None = None  # Called by the writer when it has had its turn.
         self._fresh = True  # Nobody has sent anything since the reader or the writer had its turn.
         self._pong = self.backend.signal()
-        self._last_received = anyio.current_time()
+        self.opened = self._last_received = anyio.current_time()
         # Cancelled when the connection is to end. Its deadline is what the peer has to complete: first its SETTINGS,
         # later a header block.
         self._reading = anyio.CancelScope(deadline=self._last_received + limits.handshake_timeout)
@@ -143,6 +146,11 @@ class Session(ABC):
     def turn_is_due(self) -> bool:
         """Whether the writer has its turn before the event loop waits again."""
         return self._bell.rung and not self._unsent
+
+    @property
+    def last_received(self) -> float:
+        """When the peer's last bytes came, on the event loop's clock."""
+        return self._last_received
 
     def do_at_turn(self, act: Callable[[], None]) -> None:
         """Have something done as the writer has its turn: once the tasks that run now have come to wait."""

@@ -24,6 +24,7 @@ from echo.wire.events import (
 )
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import CONTENT_TYPE, Request, Response, Trailers
+from echo.wire.hpack import ReceivedField
 from echo.wire.http1 import answer_http1
 from echo.wire.limits import Limits
 from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message
@@ -34,6 +35,7 @@ from echo.wire.state import CLOSED
 from echo.wire.status import GRPCError, Status, encode_status_message
 from echo.wire.stream import Stream
 from echo.wire.timeout import decode_timeout
+from echo.wire.watched import WatchedDecoder
 
 __all__ = [
     "CLOSED",
@@ -59,6 +61,7 @@ __all__ = [
     "Metadata",
     "MetadataLike",
     "PingAcknowledged",
+    "ReceivedField",
     "Request",
     "RequestRefused",
     "RequestStarted",
@@ -70,6 +73,7 @@ __all__ = [
     "Stream",
     "StreamReset",
     "Trailers",
+    "WatchedDecoder",
     "accepts",
     "answer_http1",
     "compress",

@@ -4,11 +4,13 @@ An event about a call carries its ``stream``. After `CallEnded` or `StreamReset`
 after `ConnectionFailed` no further event comes at all. Nobody changes an event (see `echo.wire.head` on frozen ones).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from echo.wire.fields import FieldList
 from echo.wire.head import Request, Response, Trailers
+from echo.wire.hpack import ReceivedField
 from echo.wire.stream import Stream
 
 S = TypeVar("S", bound=Stream)
@@ -16,10 +18,14 @@ S = TypeVar("S", bound=Stream)
 
 @dataclass(slots=True)
 class RequestStarted(Generic[S]):
-    """Server side: a well-formed gRPC request opened a stream (gRPC over HTTP/2, "Requests")."""
+    """Server side: a well-formed gRPC request opened a stream (gRPC over HTTP/2, "Requests").
+
+    ``fields`` is its header list as it came, for who wants to know its order and its repeats.
+    """
 
     stream: S
     request: Request
+    fields: Sequence[ReceivedField]
 
 
 @dataclass(slots=True)

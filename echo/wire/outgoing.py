@@ -133,7 +133,7 @@ class Outgoing(Generic[S]):
         if stream.end is not None:
             if stream.end is END_OF_MESSAGES:
                 self._put_data(stream, b"", end=True)
-            else:
+            elif not isinstance(stream.end, int):
                 self.put_fields(stream, stream.end, end=True)
             self._ended(stream)
         return False

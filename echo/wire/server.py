@@ -27,10 +27,12 @@ class ServerConnection(Connection[S]):
 
     Attributes:
         refusing: Whether new streams are refused; `goaway` without a stream of the future sets it.
+        pings: How many PINGs came.
     """
 
     _client = False
     refusing = False
+    pings = 0
     _opened = False
     _ping_strikes = 0
     _last_ping = -math.inf
@@ -103,6 +105,15 @@ class ServerConnection(Connection[S]):
         self._check_sending(stream)
         stream.sent_trailers = trailers
         stream.end = self._fitting(stream, trailers)
+        return self._end(stream)
+
+    def send_reset(self, stream: S, error_code: int) -> bool:
+        """End the call by RST_STREAM once its messages are sent; tells, raises and goes on as `send_trailers`."""
+        self._check_sending(stream)
+        stream.end = error_code
+        return self._end(stream)
+
+    def _end(self, stream: S) -> bool:
         while self._out.send_frame(stream):
             if self._out.size >= self._limits.max_output:
                 break
@@ -139,6 +150,8 @@ class ServerConnection(Connection[S]):
     def _on_end_sent(self, stream: S) -> None:
         if stream.state == CLOSED:
             self._close(stream)
+        elif isinstance(stream.end, int):
+            self._reset(stream, stream.end)
         elif stream.end is not END_OF_MESSAGES:  # Else it is no gRPC; see `_reject`.
             # The response is complete before the request: tell the client to stop sending (RFC 9113 §8.1).
             self._reset(stream, ErrorCode.NO_ERROR)
@@ -192,7 +205,7 @@ class ServerConnection(Connection[S]):
         if request.encoding != "identity":
             stream.messages.encoding = request.encoding
         stream.served = True
-        self._events.append(RequestStarted(stream, request))
+        self._events.append(RequestStarted(stream, request, fields))
         if ended:
             self._events.append(HalfClosed(stream))
 
@@ -244,6 +257,7 @@ class ServerConnection(Connection[S]):
             self._events.append(StreamReset(stream, error.error_code))
 
     def _on_ping(self) -> None:
+        self.pings += 1
         # Like other gRPC servers: who pings for no other reason than to ask whether we are there shall not do it too
         # often. PINGs that measure the bandwidth come with messages of ours, and do not count.
         if self._out.spoke:

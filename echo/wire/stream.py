@@ -61,7 +61,8 @@ class Stream:
         self.send_window = SendWindow(send_window)
         self.unsent = OutboundBuffer()
         self.sent_trailers: Trailers | None = None
-        self.end: Sequence[Field] | None = None  # What follows our last message: trailers, or just the flag.
+        # What follows our last message: trailers, or just the flag, or RST_STREAM with this code.
+        self.end: Sequence[Field] | int | None = None
 
     def step(self, step: Step) -> None:
         """Move to the next state. Raises KeyError if the table has no such step."""
