@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOMS = ["wire", "transport", "rpc"]
-SIDE_DOORS = {"echo.rpc.health", "echo.rpc.reflection"}  # Services of their own, which not everybody wants to load.
+# Services of their own, which not everybody wants to load; and how to have calls attended.
+SIDE_DOORS = {"echo.rpc.attended", "echo.rpc.health", "echo.rpc.reflection"}
 ECHO = Path(__file__).parent.parent / "echo"
 
 

@@ -225,6 +225,19 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             raise TypeError("status details are bytes, unless the server has a status_details_codec")
         return self._details_codec.encode(status, message, details)
 
+    @property
+    def head_sent(self) -> bool:
+        """Whether the response's head is on its way, so that what ends the call are no trailers alone."""
+        return self._head_sent
+
+    async def settle(self) -> None:
+        """Wait until no more than ``max_unsent`` bytes of the messages sent wait to leave.
+
+        Raises:
+            StreamTerminatedError: The client is gone, or its window has not opened for ``window_timeout``.
+        """
+        await self._call.settle()
+
     def compress(self, encoding: str) -> None:
         """Send messages in this encoding, if the client reads it; to be said before the head is sent."""
         self._call.compress(encoding)

@@ -1,12 +1,21 @@
-"""What echo serves: the echo services themselves, health, and reflection of them all. They know nothing of HTTP/2."""
+"""What echo serves: the echo services, evidence of their calls, health, and reflection of them all.
+
+They know nothing of HTTP/2.
+"""
 
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Final
 
+from echo.evidence import Recorder
 from echo.rpc import Servable
+from echo.rpc.attended import Attended
 from echo.rpc.health import Health
 from echo.rpc.reflection import reflection
-from echo.services.streaming import StreamingEchoService
+from echo.services.evidence import EvidenceService
+from echo.services.padding import pad
+from echo.services.scripted import Scripting
+from echo.services.streaming import StreamingEchoService, scripted_server_stream
 from echo.services.unary import EchoService
 
 __all__ = ["EchoService", "EchoServices", "StreamingEchoService", "echo_services"]
@@ -25,9 +34,23 @@ class EchoServices:
     health: Health
 
 
-def echo_services() -> EchoServices:
-    """The echo services with their health, all SERVING, and reflection."""
+SERVER_STREAM: Final = "/com.gopay.echo.streaming.StreamingServer/ServerStream"
+MAX_SIZE: Final = 4 * 2**20
+
+
+def echo_services(*, scripting: bool = True, max_message_size: int = MAX_SIZE) -> EchoServices:
+    """The echo services with their health, all SERVING, the evidence of their calls, and reflection.
+
+    Args:
+        scripting: Whether callers may script calls, and have them recorded.
+        max_message_size: The largest response that they may ask for, in bytes.
+    """
+    recorder = Recorder()
     echoes: list[Servable] = [EchoService(), StreamingEchoService()]
-    health = Health(echoes)
+    if scripting:
+        attend = Scripting(recorder, max_message_size, {SERVER_STREAM: scripted_server_stream}, pad)
+        echoes = [Attended(service, attend) for service in echoes]
     descriptors = files("echo.pb").joinpath("descriptors.binpb").read_bytes()
+    echoes.append(EvidenceService(recorder, descriptors))
+    health = Health(echoes)
     return EchoServices([*echoes, health, *reflection([*echoes, health], descriptors, until=health.drained)], health)

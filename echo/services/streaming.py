@@ -8,6 +8,8 @@ import anyio
 
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
 from echo.rpc import GRPCError, Status
+from echo.scripting import Script
+from echo.services.scripted_stream import ScriptedStream
 
 ECHOES: Final = 5
 INTERVAL: Final = 1.0  # Seconds from one echo of a message to the next.
@@ -37,7 +39,7 @@ class StreamingEchoService(StreamingServerBase):
         for number in range(1, ECHOES + 1):
             if number > 1:
                 await anyio.sleep(INTERVAL)
-            yield _response(stream_message.stream_id, number, f"{stream_message.message} (echo {number}/{ECHOES})")
+            yield _echo(stream_message, number, ECHOES)
 
     async def bidirectional_stream(
         self, stream_message_iterator: AsyncIterator[StreamMessage]
@@ -48,6 +50,20 @@ class StreamingEchoService(StreamingServerBase):
             _check(message)
             number += 1
             yield _response(message.stream_id, number, message.message)
+
+
+async def scripted_server_stream(stream: ScriptedStream, script: Script) -> None:
+    """`StreamingEchoService.server_stream` with as many echoes as the script wants, and as far apart."""
+    count = ECHOES if script.count is None else script.count
+    stream.interval = INTERVAL if script.interval is None else script.interval
+    message: StreamMessage = await stream.recv_message()
+    _check(message)
+    for number in range(1, count + 1):
+        await stream.send_message(_echo(message, number, count))
+
+
+def _echo(message: StreamMessage, number: int, count: int) -> StreamResponse:
+    return _response(message.stream_id, number, f"{message.message} (echo {number}/{count})")
 
 
 def _check(message: StreamMessage) -> None:

@@ -73,6 +73,7 @@ class Group(Enum):
     FLOODS = "Floods and stalled peers"
     SHUTDOWN = "Shutdown"
     LOGGING = "Logging"
+    SCRIPTING = "Scripting"
 
 
 class ContradictionError(ValueError):
@@ -97,7 +98,7 @@ def _setting(group: Group, default: _T, used_by: User, help_text: str, *, size: 
 
 
 _S, _G, _B = User.SERVER, User.GATEWAY, User.BOTH
-_LISTENING, _CALLING, _TLS, _KEEPALIVE, _LIFETIME, _LIMITS, _FLOODS, _SHUTDOWN, _LOGGING = Group
+_LISTENING, _CALLING, _TLS, _KEEPALIVE, _LIFETIME, _LIMITS, _FLOODS, _SHUTDOWN, _LOGGING, _SCRIPTING = Group
 
 
 class Settings(BaseModel):
@@ -251,6 +252,9 @@ class Settings(BaseModel):
         _LOGGING, "auto", _B, "console, json or auto; auto is console on a terminal, JSON lines elsewhere"
     )
     access_log: Switch = _setting(_LOGGING, True, _B, "log each call, request and WebSocket")
+    echo_scripting: Switch = _setting(
+        _SCRIPTING, True, _B, "let callers script what a call is like and have it recorded, by x-echo-... metadata"
+    )
 
     _from_flags: frozenset[str] = PrivateAttr(default=frozenset())
     _notes: tuple[Note, ...] = PrivateAttr(default=())

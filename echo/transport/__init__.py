@@ -13,9 +13,11 @@ from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
 from echo.transport.server import Attend, ServerSession
 from echo.transport.server_call import Fate, ServerCall
+from echo.transport.tls_stream import REQUESTED_NAME
 from echo.transport.waiting import Signal
 
 __all__ = [
+    "REQUESTED_NAME",
     "Attend",
     "Attendant",
     "Call",

@@ -134,6 +134,13 @@ class Call(Stream):
             await self._over()
         self._put(message, hold=hold)
 
+    async def settle(self) -> None:
+        """Wait while the stream has more than ``max_unsent`` bytes to send; raises as `send_message`."""
+        while self.unsent.size > self.session.max_unsent and self.is_open:
+            await self._wait_for_room()
+        if not self.is_open:
+            await self._over()
+
     def reset(self, error_code: int = ErrorCode.CANCEL) -> None:
         """End the stream at once with RST_STREAM; does nothing to a call that is over. Never waits."""
         if self.state != CLOSED:

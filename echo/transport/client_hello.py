@@ -1,9 +1,12 @@
-"""Which protocols a TLS client offers by ALPN: the one thing in its ClientHello that ``ssl`` keeps from a server."""
+"""What ``ssl`` keeps from a server of a client's ClientHello: which protocols it offers, and whom it asks for."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from typing import Final
 
 HANDSHAKE: Final = 22  # The record type (RFC 8446 §5.1).
-_ALPN: Final = 16  # The extension type (RFC 7301 §3.1).
+_SERVER_NAME: Final = 0  # Extension types (RFC 6066 §3,
+_ALPN: Final = 16  # RFC 7301 §3.1).
 
 
 def offered_protocols(said: bytes) -> list[bytes]:
@@ -12,24 +15,35 @@ def offered_protocols(said: bytes) -> list[bytes]:
     Args:
         said: Everything the client has sent so far: TLS records holding a whole ClientHello (RFC 8446 §4.1.2).
     """
-    try:
-        hello = _Reader(_Reader(_fragments(said)).skip(1).vector(3))
-        hello.skip(2 + 32).vector(1)  # Version, random, session ID; then cipher suites and compression methods.
-        hello.vector(2)
-        hello.vector(1)
-        extensions = _Reader(hello.vector(2))
-        while extensions:
-            kind = extensions.number(2)
-            content = extensions.vector(2)
+    with suppress(EOFError):
+        for kind, content in _extensions(said):
             if kind == _ALPN:
                 names = _Reader(_Reader(content).vector(2))
                 offered = []
                 while names:
                     offered.append(names.vector(1))
                 return offered
-    except EOFError:  # It has no extensions, or is in SSL 2's form.
-        pass
     return []
+
+
+def requested_name(said: bytes) -> str:
+    """The server's name that the client asks for in such a ClientHello (RFC 6066 §3); empty if it names none."""
+    with suppress(EOFError):
+        for kind, content in _extensions(said):
+            if kind == _SERVER_NAME:
+                return _Reader(_Reader(content).vector(2)).skip(1).vector(2).decode("latin-1")
+    return ""
+
+
+def _extensions(said: bytes) -> Iterator[tuple[int, bytes]]:
+    """Types and contents. Raises EOFError if there are none, or if the ClientHello is in SSL 2's form."""
+    hello = _Reader(_Reader(_fragments(said)).skip(1).vector(3))
+    hello.skip(2 + 32).vector(1)  # Version, random, session ID; then cipher suites and compression methods.
+    hello.vector(2)
+    hello.vector(1)
+    extensions = _Reader(hello.vector(2))
+    while extensions:
+        yield extensions.number(2), extensions.vector(2)
 
 
 def _fragments(said: bytes) -> bytes:

@@ -14,7 +14,7 @@ import anyio
 import idna
 from anyio.abc import ByteStream
 
-from echo.transport.client_hello import HANDSHAKE, offered_protocols
+from echo.transport.client_hello import HANDSHAKE, offered_protocols, requested_name
 from echo.transport.tls_stream import TLSByteStream
 from echo.wire import answer_http1
 
@@ -54,6 +54,7 @@ async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float
             offered = offered_protocols(bytes(handshake.heard))
             if not offered or b"h2" in offered:
                 secure = await handshake.run()
+                secure.requested_name = requested_name(bytes(handshake.heard))
                 _check_protocol(handshake, "server's own context")
                 return secure
     except ssl.SSLError as error:

@@ -52,6 +52,11 @@ class ServerCall(Call):
         self.fate: Fate | None = None
         self.attendant: Attendant | None = None
 
+    @property
+    def broken_off(self) -> bool:
+        """Whether the stream broke off, so that the client has been told nothing."""
+        return self._terminated
+
     def outcome(self, now: float) -> tuple[Status, str | None]:
         """How the call ended, once its handler has returned: as the client was told, or why it was told nothing."""
         if self._terminated:

@@ -7,11 +7,14 @@ OpenSSL does no I/O here: it decrypts what is put into one buffer and leaves wha
 import ssl
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import anyio
 from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute
+
+REQUESTED_NAME: Final[Any] = object()
+"""The extra attribute that tells which name a client asked for (SNI)."""
 
 
 class TLSByteStream(ByteStream):
@@ -25,6 +28,9 @@ class TLSByteStream(ByteStream):
         tls: The connection, its handshake completed.
         incoming: The buffer it reads records from.
         outgoing: The buffer it writes records to.
+
+    Attributes:
+        requested_name: The name that a client asked for; empty if it named none, and on the client's side.
     """
 
     def __init__(
@@ -35,6 +41,7 @@ class TLSByteStream(ByteStream):
         self._incoming = incoming
         self._outgoing = outgoing
         self._sending = anyio.Lock(fast_acquire=True)
+        self.requested_name = ""
         self._torn = False  # A record was lost: the peer could decrypt nothing sent after it.
 
     async def receive(self, max_bytes: int = 65_536) -> bytes:
@@ -86,6 +93,7 @@ class TLSByteStream(ByteStream):
         tls = self._tls
         return {
             **self._transport.extra_attributes,
+            REQUESTED_NAME: lambda: self.requested_name,
             TLSAttribute.alpn_protocol: tls.selected_alpn_protocol,
             TLSAttribute.channel_binding_tls_unique: tls.get_channel_binding,
             TLSAttribute.cipher: tls.cipher,

@@ -32,7 +32,7 @@ from echo.wire.metadata import Metadata, MetadataLike, decode_bin, encode_bin, e
 from echo.wire.refused import read_refused
 from echo.wire.server import ServerConnection
 from echo.wire.state import CLOSED
-from echo.wire.status import GRPCError, Status, encode_status_message
+from echo.wire.status import GRPCError, Status, decode_status_message, encode_status_message
 from echo.wire.stream import Stream
 from echo.wire.timeout import decode_timeout
 from echo.wire.watched import WatchedDecoder
@@ -78,6 +78,7 @@ __all__ = [
     "answer_http1",
     "compress",
     "decode_bin",
+    "decode_status_message",
     "decode_timeout",
     "decompress",
     "describe_code",

@@ -119,7 +119,10 @@ async def test_two_hundred_calls_of_a_grpc_js_client_succeed_on_one_connection(l
 
 async def test_a_grpc_js_client_asks_for_health() -> None:
     async with our_server() as ours, grpc_js_client(ours.port) as client:
-        names = ["", "com.gopay.echo.Server", "com.gopay.echo.streaming.StreamingServer"]
+        names = [
+            "",
+            *(f"com.gopay.echo.{name}" for name in ("Server", "evidence.Evidence", "streaming.StreamingServer")),
+        ]
         for name in names:
             outcome = await client.call(f"{HEALTH}/Check", UNARY, [{"service": name}])
             assert outcome.replies == [{"status": "SERVING"}]

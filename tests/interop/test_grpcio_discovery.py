@@ -25,7 +25,10 @@ async def test_the_stock_health_client_is_told_who_serves() -> None:
     async with our_server(descriptors=False) as ours, grpcio_client(ours.port) as client:
         stub = HealthStub(client.channel)
         check = partial(in_thread, stub.Check, timeout=PATIENCE)
-        names = ["", "com.gopay.echo.Server", "com.gopay.echo.streaming.StreamingServer"]
+        names = [
+            "",
+            *(f"com.gopay.echo.{name}" for name in ("Server", "evidence.Evidence", "streaming.StreamingServer")),
+        ]
         for name in names:
             assert (await check(health_pb2.HealthCheckRequest(service=name))).status == SERVING
         with pytest.raises(grpc.RpcError) as raised:
@@ -59,6 +62,7 @@ async def test_a_client_that_knows_only_the_address_finds_its_way_by_reflection(
         assert told["reply"] == "from server:reflected"
         assert told["services"] == {
             "com.gopay.echo.Server": ["GetReply"],
+            "com.gopay.echo.evidence.Evidence": ["Get", "Watch"],
             "com.gopay.echo.streaming.StreamingServer": ["ClientStream", "ServerStream", "BidirectionalStream"],
             "grpc.health.v1.Health": ["Check", "Watch", "List"],
             "grpc.reflection.v1.ServerReflection": ["ServerReflectionInfo"],

@@ -36,6 +36,7 @@ VERSIONS = pytest.mark.parametrize("version", [v1, v1alpha], ids=["v1", "v1alpha
 DESCRIPTORS = files("echo.pb").joinpath("descriptors.binpb").read_bytes()
 SERVICES = {
     "com.gopay.echo.Server": ["GetReply"],
+    "com.gopay.echo.evidence.Evidence": ["Get", "Watch"],
     "com.gopay.echo.streaming.StreamingServer": ["ClientStream", "ServerStream", "BidirectionalStream"],
     "grpc.health.v1.Health": ["Check", "Watch", "List"],
     "grpc.reflection.v1.ServerReflection": ["ServerReflectionInfo"],
@@ -247,4 +248,4 @@ print(len(echo_services().services))
     # betterproto's own use of a function that Python 3.12 deprecates; see pyproject.toml.
     ours = ["-W", "error", "-W", "ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning"]
     done = subprocess.run([sys.executable, *ours, "-c", script], capture_output=True, text=True, check=False)
-    assert (done.stdout, done.stderr, done.returncode) == ("5\n", "", 0)
+    assert (done.stdout, done.stderr, done.returncode) == ("6\n", "", 0)

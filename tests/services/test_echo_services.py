@@ -10,13 +10,15 @@ from echo.rpc.stubs import bind
 from echo.rpc.testing import memory_channel
 from echo.services import echo_services
 
-ECHOES = ["com.gopay.echo.Server", "com.gopay.echo.streaming.StreamingServer"]
+ECHOES = ["com.gopay.echo.Server", "com.gopay.echo.evidence.Evidence", "com.gopay.echo.streaming.StreamingServer"]
 
 
-def test_the_services_are_the_echoes_health_and_reflection() -> None:
+def test_the_services_are_the_echoes_evidence_health_and_reflection() -> None:
     paths = sorted(path for service in echo_services().services for path in service.__mapping__())
     assert paths == [
         "/com.gopay.echo.Server/GetReply",
+        "/com.gopay.echo.evidence.Evidence/Get",
+        "/com.gopay.echo.evidence.Evidence/Watch",
         "/com.gopay.echo.streaming.StreamingServer/BidirectionalStream",
         "/com.gopay.echo.streaming.StreamingServer/ClientStream",
         "/com.gopay.echo.streaming.StreamingServer/ServerStream",
@@ -28,7 +30,7 @@ def test_the_services_are_the_echoes_health_and_reflection() -> None:
     ]
 
 
-async def test_the_echoes_and_the_server_as_a_whole_are_serving() -> None:
+async def test_the_echoes_their_evidence_and_the_server_as_a_whole_are_serving() -> None:
     async with memory_channel(echo_services().services) as channel, bind(HealthStub, channel) as health:
         listed = (await health.list(HealthListRequest())).statuses
         assert {name: response.status for name, response in listed.items()} == dict.fromkeys(["", *ECHOES], SERVING)

@@ -1,0 +1,11 @@
+"""What the server saw of calls: recorded while they run, kept within bounds, told as protobuf and as JSON.
+
+`Recorder` keeps the records. `echo.services` decides which calls are recorded, and serves the records.
+"""
+
+from echo.evidence.instance import INSTANCE, Place
+from echo.evidence.json import MAX_REPORT, as_json, report
+from echo.evidence.recorder import Recorder
+from echo.evidence.recording import Recording
+
+__all__ = ["INSTANCE", "MAX_REPORT", "Place", "Recorder", "Recording", "as_json", "report"]

@@ -1,0 +1,20 @@
+"""What a caller can make the server do, by metadata ``x-echo-NAME``: read here, done in `echo.services.scripted`.
+
+The gateway takes the same names and values as query parameters and headers.
+"""
+
+from echo.scripting.details import status_details
+from echo.scripting.script import NAMES, PREFIX, Script, as_metadata, parse_script
+from echo.scripting.values import Choice, Ending, ScriptError
+
+__all__ = [
+    "NAMES",
+    "PREFIX",
+    "Choice",
+    "Ending",
+    "Script",
+    "ScriptError",
+    "as_metadata",
+    "parse_script",
+    "status_details",
+]

@@ -1,0 +1,83 @@
+"""``com.gopay.echo.evidence.Evidence``: the records of calls, to be asked for and to be watched.
+
+The messages are protobuf's own and not betterproto's: a record can have a thousand times and hundreds of headers, which
+the one encodes in a hundredth of the time.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
+
+import anyio
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from google.protobuf.descriptor_pool import DescriptorPool
+from google.protobuf.message_factory import GetMessageClass
+from grpclib.const import Handler
+
+from echo.evidence import Recorder, Recording
+from echo.rpc import Cardinality, GRPCError, ServerStream, Status
+
+PACKAGE: Final = "com.gopay.echo.evidence"
+PAUSE: Final = 0.05  # Seconds between two changes that a watcher is told, for each watcher that there is.
+MOST_WATCHERS: Final = 100
+TIMES_OF_OTHERS: Final = 100  # Of messages of each attempt but the latest.
+
+
+class EvidenceService:
+    """The service.
+
+    Args:
+        recorder: Has the records.
+        descriptors: A serialised ``FileDescriptorSet`` with the service's messages.
+    """
+
+    def __init__(self, recorder: Recorder, descriptors: bytes) -> None:
+        self._recorder = recorder
+        self._watchers = 0
+        pool = DescriptorPool()
+        for file in FileDescriptorSet.FromString(descriptors).file:
+            pool.AddSerializedFile(file.SerializeToString())
+        self._request: Any = GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.GetRequest"))
+        self._record: Any = GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.Record"))
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        def handler(method: Callable[[Any], Awaitable[None]], cardinality: Cardinality) -> Handler:
+            return Handler(method, cardinality, self._request, self._record)
+
+        return {
+            f"/{PACKAGE}.Evidence/Get": handler(self._get, Cardinality.UNARY_UNARY),
+            f"/{PACKAGE}.Evidence/Watch": handler(self._watch, Cardinality.UNARY_STREAM),
+        }
+
+    async def _get(self, stream: ServerStream[Any, Any]) -> None:
+        *others, latest = await self._attempts(stream)
+        told = latest.told()
+        told["other_attempts"] = [other.told(times=TIMES_OF_OTHERS) for other in others]
+        await stream.send_message(self._record(**told))
+
+    async def _watch(self, stream: ServerStream[Any, Any]) -> None:
+        recording = (await self._attempts(stream))[-1]
+        if self._watchers >= MOST_WATCHERS:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, f"{MOST_WATCHERS} calls are being watched already")
+        self._watchers += 1
+        try:
+            told = -1
+            while True:
+                change, over = recording.change, recording.over
+                if change == told:  # Nothing was awaited since the look at it, so none can be missed.
+                    await recording.changed.wait()
+                    continue
+                told = change
+                await stream.send_message(self._record(**recording.told()))
+                if over:
+                    return
+                with anyio.move_on_after(PAUSE * self._watchers):
+                    await recording.ended()
+        finally:
+            self._watchers -= 1
+
+    async def _attempts(self, stream: ServerStream[Any, Any]) -> Sequence[Recording]:
+        request: Any = await stream.recv_message()
+        attempts = self._recorder.attempts(request.call_id)
+        if not attempts:
+            raise GRPCError(Status.NOT_FOUND, "this instance has no record of a call with that call_id")
+        return attempts

@@ -1,0 +1,155 @@
+"""A call's stream as its script has it: what a service's handler receives and sends goes by way of this."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import anyio
+
+from echo.evidence import Recording
+from echo.rpc import GRPCError, ServerStream, Status
+from echo.scripting import Script
+
+LARGE: Final = 64 * 1024  # Bytes of a response above which it counts among the large ones.
+MOST_LARGE: Final = 64 * 2**20  # Bytes of large responses that may wait for their clients, all together.
+
+Pad = Callable[[Any, int], None]
+"""Pads a response to a number of bytes, unless it has more."""
+
+
+class EndedError(Exception):
+    """The script ends the call here; the handler is to be left."""
+
+
+class LargeResponses:
+    """Room for large responses that wait for their clients: a few bytes of a script ask for megabytes."""
+
+    def __init__(self, room: int = MOST_LARGE) -> None:
+        self._room = room
+
+    def take(self, size: int) -> None:
+        """Take room; to be given back.
+
+        Raises:
+            GRPCError: RESOURCE_EXHAUSTED: there is none.
+        """
+        if size > self._room:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many large scripted responses wait for their clients")
+        self._room -= size
+
+    def give_back(self, size: int) -> None:
+        """The response has left, or its call is over."""
+        self._room += size
+
+
+class ScriptedStream:
+    """The surface of a stream that handlers of generated services use.
+
+    Args:
+        stream: The call.
+        script: What is asked for.
+        limit: How many responses to send; then `EndedError` is raised. None for as many as there are.
+        pad: Pads a response.
+        large: Room for large ones.
+        recording: Of the call, if it is recorded.
+
+    Attributes:
+        interval: Seconds from one response to the next.
+        sent: How many responses were sent.
+    """
+
+    def __init__(
+        self,
+        stream: ServerStream[Any, Any],
+        script: Script,
+        limit: int | None,
+        pad: Pad,
+        large: LargeResponses,
+        recording: Recording | None,
+    ) -> None:
+        self._stream = stream
+        self._script = script
+        self._limit = limit
+        self._pad = pad
+        self._large = large
+        self._recording = recording
+        self._stalled = not script.stall
+        self._delayed = not script.delay
+        self._last = 0.0  # When the last response was sent.
+        self.interval = script.interval or 0.0
+        self.sent = 0
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)  # Metadata, deadline and the like.
+
+    async def announce(self) -> None:
+        """Tell the client that the call has arrived, by a head that has the scripted headers."""
+        if self._script.headers:
+            await self._stream.send_initial_metadata(metadata=self._script.headers)
+        else:
+            await self._stream.announce()
+
+    def drain_connection(self) -> None:
+        """As `ServerStream.drain_connection`."""
+        self._stream.drain_connection()
+
+    async def recv_message(self) -> Any:
+        """As `ServerStream.recv_message`, after the stall."""
+        if not self._stalled:
+            await anyio.sleep(self._script.stall)
+            self._stalled = True
+        return await self._stream.recv_message()
+
+    def __aiter__(self) -> "ScriptedStream":
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await self.recv_message()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+    async def send_message(self, message: Any) -> None:
+        """Send a response as the script has it.
+
+        Raises:
+            EndedError: The call is to end now.
+            GRPCError: RESOURCE_EXHAUSTED: too many large responses wait.
+        """
+        if self.sent == self._limit:
+            raise EndedError
+        if self.sent and self.interval:
+            await anyio.sleep_until(self._last + self.interval)
+        await self.delay()
+        if self._script.headers and not self._stream.head_sent:
+            await self._stream.send_initial_metadata(metadata=self._script.headers)
+        await self._send(message)
+        self._last = anyio.current_time()
+        self.sent += 1
+        if self._recording is not None:
+            self._recording.touch()
+        if self._script.goaway and self.sent == self._script.after:
+            self._stream.drain_connection()
+        if self.sent == self._limit:
+            raise EndedError
+
+    async def _send(self, message: Any) -> None:
+        size = self._script.size
+        if size is None or size <= LARGE:
+            if size is not None:
+                self._pad(message, size)
+            await self._stream.send_message(message)
+            return
+        await self._stream.settle()
+        self._large.take(size)
+        try:
+            self._pad(message, size)
+            await self._stream.send_message(message)
+            await self._stream.settle()
+        finally:
+            self._large.give_back(size)
+
+    async def delay(self) -> None:
+        """Wait before the first response, or before the end if there is none."""
+        if not self._delayed:
+            await anyio.sleep(self._script.delay)
+            self._delayed = True
