@@ -12,8 +12,8 @@ from grpclib.const import Cardinality, Handler
 from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse
 from echo.rpc import GRPCError, ServerStream, Status
 from echo.rpc.backoff import MAX_BACKOFF
-from echo.rpc.servable import Servable
 from echo.rpc.health import NOT_SERVING, SERVING
+from echo.rpc.servable import Servable
 from echo.rpc.watch import WATCH
 from tests.support.fleet import a_fleet, shares, who
 from tests.support.services import Run

@@ -12,8 +12,8 @@ from h2.errors import ErrorCodes
 
 from echo.rpc import Channel, Limits, Server
 from echo.rpc.channel import ChannelOptions, open_channel_to
-from echo.rpc.servable import Servable
 from echo.rpc.resolve import Endpoint
+from echo.rpc.servable import Servable
 from echo.transport.background import open_background
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.wire.events import RequestStarted
