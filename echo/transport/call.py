@@ -136,6 +136,8 @@ class Call(Stream):
 
     async def settle(self) -> None:
         """Wait while the stream has more than ``max_unsent`` bytes to send; raises as `send_message`."""
+        if self.unsent.size > self.session.max_unsent:
+            self.session.flush_soon()  # It may have been held.
         while self.unsent.size > self.session.max_unsent and self.is_open:
             await self._wait_for_room()
         if not self.is_open:
