@@ -83,7 +83,7 @@ class Echo:
             stream = self.unary(*script, timeout=timeout)
         else:
             stream = self.stream(name, *script, timeout=timeout)
-        request = Message("hi") if name == "GetReply" else StreamMessage(stream_id="a", message="hi")
+        request: Any = Message("hi") if name == "GetReply" else StreamMessage(stream_id="a", message="hi")
         try:
             async with stream:
                 for _ in range(messages):
