@@ -82,18 +82,14 @@ class SocketNotes:
     Attributes:
         messages_in: How many messages came in; the next ones alike.
         request_id: As the client was told.
+        status: The close code, or the HTTP status of a handshake that was refused; None as long as it goes on.
+        reason: In words.
+        by_client: The client ended it.
     """
 
     __slots__ = (
-        "_began",
-        "_reason",
-        "_scope",
-        "_status",
-        "bytes_in",
-        "bytes_out",
-        "messages_in",
-        "messages_out",
-        "request_id",
+        *("_began", "_scope", "by_client", "reason", "request_id", "status"),
+        *("bytes_in", "bytes_out", "messages_in", "messages_out"),
     )
 
     def __init__(self, scope: WebsocketScope) -> None:
@@ -101,8 +97,9 @@ class SocketNotes:
         self.request_id: str | None = None
         self._scope = scope
         self._began = trio.current_time()
-        self._status: int | None = None
-        self._reason = ""
+        self.status: int | None = None
+        self.reason = ""
+        self.by_client = False
 
     def sent(self, texts: Sequence[str]) -> None:
         """These messages go out."""
@@ -110,10 +107,10 @@ class SocketNotes:
         for text in texts:
             self.bytes_out += len(text) if text.isascii() else len(text.encode())
 
-    def end(self, status: int, reason: str) -> None:
+    def end(self, status: int, reason: str, *, by_client: bool = False) -> None:
         """It ended with this close code, or the handshake with this HTTP status; the first word counts."""
-        if self._status is None:
-            self._status, self._reason = status, reason
+        if self.status is None:
+            self.status, self.reason, self.by_client = status, reason, by_client
 
     def entry(self) -> Entry:
         """The line."""
@@ -122,8 +119,8 @@ class SocketNotes:
             peer=_peer(self._scope),
             forwarded_for=_value(self._scope["headers"], FORWARDED_FOR),
             path=self._scope["raw_path"].decode("latin-1"),
-            status=self._status,
-            reason=self._reason or None,
+            status=self.status,
+            reason=self.reason or None,
             seconds=trio.current_time() - self._began,
             messages_in=self.messages_in,
             messages_out=self.messages_out,

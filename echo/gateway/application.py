@@ -14,6 +14,7 @@ from echo.gateway.access import RequestNotes
 from echo.gateway.backend import open_backend
 from echo.gateway.console import add_console
 from echo.gateway.hypercorn_compat import install
+from echo.gateway.inspection import add_inspection
 from echo.gateway.routes import add_routes
 from echo.gateway.rpc_over_http import serve_rpc, speaks_rpc
 from echo.gateway.runtime import Runtime
@@ -130,5 +131,6 @@ def create_app(settings: Settings) -> Gateway:
     install()
     app = Gateway(settings, client_context(settings))
     add_routes(app, app.runtime)
+    add_inspection(app, app.runtime)
     add_console(app)
     return app

@@ -41,6 +41,7 @@ MAX_RETURNED_SIZE: Final = 8 * 1024
 """Bytes of them as HTTP/1.1 writes them: half of what Node.js and haproxy take as the whole head of a response."""
 
 REQUEST_ID: Final = "x-request-id"
+INSTANCE_HEADER: Final = "x-echo-instance"
 FORWARDED_FOR: Final = "x-forwarded-for"
 
 _PASSED_ON: Final = frozenset({"authorization", "traceparent", "tracestate", "baggage", "b3"})

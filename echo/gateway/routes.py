@@ -17,12 +17,34 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import BaseConverter, WebsocketMismatch
 
+from echo.evidence import INSTANCE
+from echo.gateway.access import SocketNotes
 from echo.gateway.arrival import describe_arrival
-from echo.gateway.metadata import REQUEST_ID, BadHeaderError, CallContext, call_context, request_id_of, response_headers
+from echo.gateway.evidence import GatewayRecord
+from echo.gateway.metadata import (
+    INSTANCE_HEADER,
+    REQUEST_ID,
+    BadHeaderError,
+    CallContext,
+    call_context,
+    request_id_of,
+    response_headers,
+)
 from echo.gateway.origin import is_allowed
 from echo.gateway.relay import BIDIRECTIONAL, CLIENT_STREAM, SERVER_STREAM, Call, Kind, relay
 from echo.gateway.runtime import Runtime
-from echo.gateway.status import DRAINING, HTTP_STATUS, INTERNAL_ERROR, error_body, status_of_http_error
+from echo.gateway.scripting import script_of
+from echo.gateway.status import (
+    ABNORMAL,
+    DRAINING,
+    GOING_AWAY,
+    HTTP_STATUS,
+    INTERNAL_ERROR,
+    NORMAL,
+    close_of_failed_call,
+    error_body,
+    status_of_http_error,
+)
 from echo.gateway.websocket import current_socket
 from echo.pb.com.gopay.echo import Message
 from echo.pb.com.gopay.echo import Response as Reply
@@ -30,6 +52,7 @@ from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, HealthCheckResponseServingStatus
 from echo.printable import printable
 from echo.rpc import Cardinality, GRPCError, Status
+from echo.scripting import ScriptError
 
 log = logging.getLogger(__name__)
 
@@ -63,22 +86,26 @@ def add_routes(app: QuartTrio, runtime: Runtime) -> None:
     app.after_request(partial(_finish, runtime))
     app.after_websocket(_finish_rejection)  # type: ignore[type-var]  # Quart passes None after an upgrade.
     app.register_error_handler(HTTPException, partial(_http_error, runtime))
-    app.register_error_handler(BadHeaderError, _bad_header)
+    app.register_error_handler(BadHeaderError, _bad_request)
+    app.register_error_handler(ScriptError, _bad_request)
 
 
 async def _reply(runtime: Runtime, key: str) -> Response:  # noqa: ARG001 - Decoded by Quart; not as exactly as by `key_of`.
     """Call ``GetReply`` with the key."""
     context = _context(request.scope)
+    scripted, call_id = script_of(request.scope, runtime.settings)
     try:
         message = Message(message=key_of(request.scope["raw_path"], request.scope["root_path"]))
     except UnicodeDecodeError:
         return _error(Status.INVALID_ARGUMENT, "the key is not UTF-8")
     timeout = runtime.settings.grpc_client_timeout if context.timeout is None else context.timeout
     response = _error(Status.UNAVAILABLE, DRAINING.reason)  # Unless there is another: the call was cut off.
+    record = None if call_id is None else runtime.recorder.begin(request.scope, call_id)
     with runtime.drain.work():
         async with runtime.backend.channel() as channel:
+            metadata = [*context.metadata, *scripted]
             call = channel.request(
-                GET_REPLY, Cardinality.UNARY_UNARY, Message, Reply, timeout=timeout, metadata=context.metadata
+                GET_REPLY, Cardinality.UNARY_UNARY, Message, Reply, timeout=timeout, metadata=metadata
             )
             try:
                 async with call:
@@ -90,6 +117,8 @@ async def _reply(runtime: Runtime, key: str) -> Response:  # noqa: ARG001 - Deco
             except GRPCError as error:
                 response = _error(error.status, error.message)
             response.headers.extend(response_headers(call.initial_metadata, call.trailing_metadata))
+    if record is not None:
+        record.end("completed", str(response.status_code))
     return response
 
 
@@ -130,14 +159,33 @@ async def _stream(runtime: Runtime, kind: Kind) -> Response | None:
         return _error(Status.PERMISSION_DENIED, "the origin is not allowed")
     context = _context(scope)
     socket = current_socket(websocket)
-    close = DRAINING
+    close, record = DRAINING, None
     with runtime.drain.work():
-        await socket.accept([(REQUEST_ID, g.request_id)])
-        close = await relay(socket, kind, partial(_open, runtime, kind, context), runtime.settings.grpc_client_timeout)
+        await socket.accept([(REQUEST_ID, g.request_id), (INSTANCE_HEADER, INSTANCE)])
+        try:
+            scripted, call_id = script_of(scope, runtime.settings)
+        except ScriptError as error:
+            close = close_of_failed_call(Status.INVALID_ARGUMENT, str(error))
+        else:
+            if call_id is not None:
+                record = runtime.recorder.begin(scope, call_id)
+                record.count_by(socket.notes)
+            context.metadata.extend(scripted)
+            open_call = partial(_open, runtime, kind, context)
+            close = await relay(socket, kind, open_call, runtime.settings.grpc_client_timeout)
     if close.code == INTERNAL_ERROR and not socket.closed:
         log.warning("request %s: the WebSocket closes with 1011: %s", g.request_id, printable(close.reason))
     await socket.close(close)
+    if record is not None:
+        _conclude(record, socket.notes)
     return None
+
+
+def _conclude(record: GatewayRecord, notes: SocketNotes) -> None:
+    """Say in the record how the WebSocket ended."""
+    outcome = {NORMAL: "completed", ABNORMAL: "connection lost", INTERNAL_ERROR: "failed", GOING_AWAY: "draining"}
+    by_client = notes.by_client and notes.status != ABNORMAL
+    record.end("cancelled" if by_client else outcome.get(notes.status or 0, "failed"), str(notes.status), notes.reason)
 
 
 @asynccontextmanager
@@ -190,6 +238,7 @@ async def _name_websocket() -> None:
 
 async def _finish(runtime: Runtime, response: Response) -> Response:
     response.headers[REQUEST_ID] = g.request_id
+    response.headers[INSTANCE_HEADER] = INSTANCE
     if runtime.drain.started and request.http_version.startswith("1"):
         response.headers["connection"] = "close"  # The client's next request is better sent elsewhere.
     return response
@@ -198,6 +247,7 @@ async def _finish(runtime: Runtime, response: Response) -> Response:
 async def _finish_rejection(response: Response | None) -> Response | None:
     if response is not None:
         response.headers[REQUEST_ID] = g.request_id
+        response.headers[INSTANCE_HEADER] = INSTANCE
     return response
 
 
@@ -217,7 +267,7 @@ async def _http_error(runtime: Runtime, error: HTTPException) -> Response:
     return response
 
 
-async def _bad_header(error: BadHeaderError) -> Response:
+async def _bad_request(error: BadHeaderError | ScriptError) -> Response:
     return _error(Status.INVALID_ARGUMENT, str(error))
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from echo.access_log import AccessLog
 from echo.gateway.backend import Backend
 from echo.gateway.drain import Drain
+from echo.gateway.evidence import GatewayRecorder
 from echo.settings import Settings
 
 __all__ = ["Runtime"]
@@ -20,11 +21,13 @@ class Runtime:
     Attributes:
         settings: What it was made with.
         access_log: Where requests and WebSockets are told of when they are over; None for nowhere.
+        recorder: What it has seen of requests that asked to be recorded.
         drain: What it is working on, and whether it is going down.
         backend: The gRPC server; there while the application is served, so whenever a request is.
     """
 
     settings: Settings
     access_log: AccessLog | None = None
+    recorder: GatewayRecorder = field(default_factory=GatewayRecorder)
     drain: Drain = field(default_factory=Drain)
     backend: Backend = field(init=False)

@@ -91,7 +91,7 @@ class Socket:
                 self.closed = True
                 code = cast("int", event.get("code", 1005))
                 how = "the client closed it" if code != ABNORMAL else "the client left without a close frame"
-                self.notes.end(code, how)
+                self.notes.end(code, how, by_client=True)
                 return End.GONE
             several = cast("list[str | bytes] | None", event.get("messages"))
             if several is None:

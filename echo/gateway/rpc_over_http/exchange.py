@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
+from echo.evidence import INSTANCE
 from echo.gateway.drain import Drain
-from echo.gateway.metadata import REQUEST_ID, request_id_of
+from echo.gateway.metadata import INSTANCE_HEADER, REQUEST_ID, request_id_of
 
 HTTPHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -100,7 +101,8 @@ class Exchange:
     async def begin(self, status: int, headers: HTTPHeaders) -> None:
         """Send the response's head."""
         self.began = True
-        found = [*headers, (REQUEST_ID.encode(), self.request_id.encode())]
+        own = [(REQUEST_ID, self.request_id), (INSTANCE_HEADER, INSTANCE)]
+        found = [*headers, *((name.encode(), value.encode()) for name, value in own)]
         if self.page is not None:
             # A page sees no header that it was not promised (Fetch, "CORS-exposed header-name").
             seen = sorted({name for name, _ in found} - _NEVER_HIDDEN)

@@ -1,0 +1,74 @@
+"""Routes for whoever looks into the path: what arrived of a request, and what was seen of a call.
+
+``GET /request`` answers with the request itself as it arrived, ``GET /evidence/{call-id}`` with what the gateway and
+the server recorded under that call-id.
+"""
+
+from functools import partial
+from typing import Final, cast
+
+import msgspec
+from hypercorn.typing import HTTPScope
+from quart import Response, request
+from quart_trio import QuartTrio
+
+from echo.evidence import INSTANCE, as_json
+from echo.gateway.evidence import headers_of, protocol_of
+from echo.gateway.runtime import Runtime
+from echo.gateway.status import HTTP_STATUS, error_body
+from echo.pb.com.gopay.echo.evidence import GetRequest, Record
+from echo.rpc import Cardinality, GRPCError, Status
+
+__all__ = ["add_inspection"]
+
+GET: Final = "/com.gopay.echo.evidence.Evidence/Get"
+TIMEOUT: Final = 5.0  # Seconds the server has to answer.
+JSON: Final = "application/json"
+
+
+def add_inspection(app: QuartTrio, runtime: Runtime) -> None:
+    """Give the application these routes."""
+    app.add_url_rule("/request", "request", _request, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+    app.add_url_rule("/evidence/<call_id>", "evidence", partial(_evidence, runtime))
+
+
+async def _request() -> Response:
+    """What arrived."""
+    scope = cast("HTTPScope", request.scope)
+    client, query = scope["client"], scope["query_string"].decode("latin-1")
+    told = {
+        "protocol": protocol_of(scope),
+        "method": scope["method"],
+        "target": scope["raw_path"].decode("latin-1") + (f"?{query}" if query else ""),
+        "headers": [{"name": name, "value": value} for name, value in headers_of(scope)],
+        "peer": None if client is None else f"{client[0]}:{client[1]}",
+        "tls": scope["scheme"] == "https",
+        "instance": INSTANCE,
+    }
+    return Response(msgspec.json.encode(told), content_type=JSON)
+
+
+async def _evidence(runtime: Runtime, call_id: str) -> Response:
+    """Both ends' records; null for an end that has none."""
+    attempts = [record.as_json() for record in runtime.recorder.attempts(call_id)]
+    gateway: dict[str, object] | None = None
+    if attempts:
+        gateway = attempts[-1] | ({"other_attempts": attempts[:-1]} if len(attempts) > 1 else {})
+    told: dict[str, object] = {"gateway": gateway, "server": None}
+    try:
+        async with (
+            runtime.backend.channel() as channel,
+            channel.request(GET, Cardinality.UNARY_UNARY, GetRequest, Record, timeout=TIMEOUT) as call,
+        ):
+            await call.send_message(GetRequest(call_id=call_id), end=True)
+            record = await call.recv_message()
+            assert record is not None
+            told["server"] = as_json(record)
+    except GRPCError as error:
+        if error.status not in (Status.NOT_FOUND, Status.UNIMPLEMENTED):
+            body = error_body(error.status, error.message)
+            return Response(body, HTTP_STATUS[error.status], content_type=JSON)
+    if gateway is None and told["server"] is None:
+        body = error_body(Status.NOT_FOUND, "nothing is recorded under this call-id")
+        return Response(body, HTTP_STATUS[Status.NOT_FOUND], content_type=JSON)
+    return Response(msgspec.json.encode(told), content_type=JSON)
