@@ -47,9 +47,9 @@ async def test_a_stream_without_further_questions_ends_with_ok_soon(
     echo = echo_services()
     server = Server(echo.services)
     async with memory_channel_to(server) as channel, asking(channel, version) as (stream, ask):
-        assert await ask() == 5
+        assert await ask() == 6
         await trio.sleep(3600)  # Silence by itself is no reason.
-        assert await ask() == 5
+        assert await ask() == 6
         began = trio.current_time()
         echo.health.drain()
         await server.drain(GRACE)
@@ -68,13 +68,13 @@ async def test_a_question_on_its_way_when_the_drain_begins_is_answered(
         trio.open_nursery() as nursery,
         asking(channel, version) as (_, ask),
     ):
-        assert await ask() == 5
+        assert await ask() == 6
         echo.health.drain()
         nursery.start_soon(server.drain, GRACE)
         await trio.sleep(LAST_QUESTION / 2)
-        assert await ask() == 5
+        assert await ask() == 6
         await trio.sleep(LAST_QUESTION / 2)
-        assert await ask() == 5
+        assert await ask() == 6
 
 
 async def test_a_client_that_leaves_ends_the_handler_at_once(autojump_clock: trio.abc.Clock) -> None:
@@ -82,7 +82,7 @@ async def test_a_client_that_leaves_ends_the_handler_at_once(autojump_clock: tri
     server = Server(echo.services)
     async with memory_channel_to(server) as channel:
         async with asking(channel, v1) as (stream, ask):
-            assert await ask() == 5
+            assert await ask() == 6
             await stream.cancel()
         await trio.testing.wait_all_tasks_blocked()
         assert server.calls == 0
