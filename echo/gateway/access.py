@@ -88,8 +88,16 @@ class SocketNotes:
     """
 
     __slots__ = (
-        *("_began", "_scope", "by_client", "reason", "request_id", "status"),
-        *("bytes_in", "bytes_out", "messages_in", "messages_out"),
+        "_began",
+        "_scope",
+        "by_client",
+        "bytes_in",
+        "bytes_out",
+        "messages_in",
+        "messages_out",
+        "reason",
+        "request_id",
+        "status",
     )
 
     def __init__(self, scope: WebsocketScope) -> None:

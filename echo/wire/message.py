@@ -59,17 +59,18 @@ class MessageDecoder:
     Attributes:
         encoding: The peer's ``grpc-encoding``; may be set until the first message is asked for, since a response's
             head comes before its messages. None and ``identity`` mean that no message may be compressed.
+        limit: Bytes that a message may have.
         messages: How many were given out.
         consumed: How many of the bytes fed are done with, from the beginning: those of the messages given out, prefix
             included, and those dropped. What it grew by may be returned to the sender's window (RFC 9113 §6.9).
     """
 
-    __slots__ = ("_at", "_buffer", "_closed", "_failure", "_limit", "consumed", "encoding", "messages")
+    __slots__ = ("_at", "_buffer", "_closed", "_failure", "consumed", "encoding", "limit", "messages")
 
     def __init__(self, max_message_size: int, encoding: str | None = None) -> None:
         self.encoding = encoding
         self.messages = self.consumed = 0
-        self._limit = max_message_size
+        self.limit = max_message_size
         # What came, as it came, as long as it holds whole messages; gathered in a bytearray where it does not. That
         # moves its start when the front is deleted, and copies when an eighth more is needed: neither is quadratic.
         self._buffer: bytes | bytearray = b""
@@ -116,7 +117,7 @@ class MessageDecoder:
         held = len(buffer)
         if held - at >= PREFIX_SIZE:
             flag, size = _PREFIX.unpack_from(buffer, at)
-            if flag or size > self._limit:
+            if flag or size > self.limit:
                 self._judge(flag, size)
             start = at + PREFIX_SIZE
             end = start + size
@@ -143,13 +144,13 @@ class MessageDecoder:
             raise self._fail(Status.INTERNAL, f"message with the unknown flag {flag}")
         if flag and (self.encoding is None or self.encoding == "identity"):
             raise self._fail(Status.INTERNAL, "compressed message without grpc-encoding")
-        if size > self._limit:
-            raise self._fail(Status.RESOURCE_EXHAUSTED, f"message of {size} bytes exceeds the limit of {self._limit}")
+        if size > self.limit:
+            raise self._fail(Status.RESOURCE_EXHAUSTED, f"message of {size} bytes exceeds the limit of {self.limit}")
 
     def _inflate(self, message: bytes) -> bytes:
         assert self.encoding is not None  # The prefix was not let through without.
         try:
-            return decompress(self.encoding, message, self._limit)
+            return decompress(self.encoding, message, self.limit)
         except GRPCError as error:
             raise self._fail(error.status, error.message) from error
 

@@ -22,7 +22,7 @@ class WatchedDecoder(MessageDecoder):
     __slots__ = ("_arrived", "_left", "_prefix", "_size")
 
     def __init__(self, decoder: MessageDecoder, arrived: Arrived) -> None:
-        super().__init__(decoder._limit, decoder.encoding)
+        super().__init__(decoder.limit, decoder.encoding)
         self._buffer, self._at = decoder._buffer, decoder._at
         self._closed, self._failure = decoder._closed, decoder._failure
         self.messages, self.consumed = decoder.messages, decoder.consumed

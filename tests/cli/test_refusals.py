@@ -208,7 +208,7 @@ def test_the_line_is_json_where_json_is_asked_for_by_name(
 def test_a_bug_is_one_event_in_the_log_with_its_traceback_and_exits_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken() -> NoReturn:
+    def broken(**_: object) -> NoReturn:
         raise LookupError("a bug")
 
     monkeypatch.setattr("echo.cli.programs.echo_services", broken)
@@ -232,7 +232,7 @@ def test_a_bug_before_the_settings_are_read_is_such_an_event_too(
 
 
 def test_ctrl_c_before_anything_listens_to_signals_exits_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> NoReturn:
+    def interrupted(**_: object) -> NoReturn:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("echo.cli.programs.echo_services", interrupted)
@@ -287,6 +287,7 @@ def sections(shown: str) -> dict[str, str]:
                 "Floods and stalled peers": "--grpc-server-flood-rate",
                 "Shutdown": "--shutdown-grace",
                 "Logging": "--access-log",
+                "Scripting": "--echo-scripting",
                 "Other": "--help",
             },
         ),
@@ -300,6 +301,7 @@ def sections(shown: str) -> dict[str, str]:
                 "Limits": "--grpc-stream-window",
                 "Shutdown": "--shutdown-grace",
                 "Logging": "--log-level",
+                "Scripting": "--echo-scripting",
                 "Other": "--help",
             },
         ),

@@ -92,7 +92,7 @@ async def test_a_page_may_read_all_of_a_response() -> None:
         async with http1(gateway.port) as request:
             response = await call(request, "/test.Recorder/Unary", "application/proto", message(), headers)
         exposed = set(response.headers["access-control-expose-headers"].split(", "))
-        assert exposed == {"accept-encoding", "initial-a", "trailer-trailing-b", "x-request-id"}
+        assert exposed == {"accept-encoding", "initial-a", "trailer-trailing-b", "x-echo-instance", "x-request-id"}
         assert response.headers["access-control-allow-origin"] == PAGE
         assert "origin" in response.headers["vary"]
         async with http1(gateway.port) as request:
