@@ -15,7 +15,7 @@ from echo.transport import ServerCall
 from echo.wire import ReceivedField
 
 MOST_RECORDS: Final = 10_000
-MOST_BYTES: Final = 128 * 2**20  # All together, at the most that they may come to: some 11 KiB each at least.
+MOST_BYTES: Final = 128 * 2**20  # Of all of them: twice what as many usual ones occupy.
 MOST_ATTEMPTS: Final = 64  # Of one call-id.
 
 
@@ -29,7 +29,7 @@ class Recorder:
         now: Gives nanoseconds since the epoch.
 
     Attributes:
-        size: How many bytes the records kept may come to occupy.
+        size: How many bytes the records kept occupy, about.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Recorder:
         """
         attempts = self._attempts.get(call_id)
         number = attempts[-1].attempt + 1 if attempts else 1
-        recording = Recording(call, fields, call_id, number, self._place, self._now)
+        recording = Recording(call, fields, call_id, number, self._place, self._now, self._grow)
         if call_id:
             if attempts is None:
                 attempts = self._attempts[call_id] = deque()
@@ -70,9 +70,19 @@ class Recorder:
             attempts.append(recording)
             self._kept[call_id, number] = recording
             self.size += recording.size
-            while len(self._kept) > self._most or (self.size > self._most_bytes and len(self._kept) > 1):
-                self._drop(next(iter(self._kept.values())))
+            self._make_room()
         return recording
+
+    def _grow(self, recording: Recording, size: int) -> None:
+        """A recording has come to occupy more."""
+        if self._kept.get((recording.call_id, recording.attempt)) is recording:
+            recording.size += size
+            self.size += size
+            self._make_room()
+
+    def _make_room(self) -> None:
+        while len(self._kept) > self._most or self.size > self._most_bytes:
+            self._drop(next(iter(self._kept.values())))
 
     def _drop(self, recording: Recording) -> None:
         del self._kept[recording.call_id, recording.attempt]

@@ -20,7 +20,7 @@ MOST_OF_CAUSE: Final = 1_024  # Characters.
 SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 # Bytes that a recording occupies, for each time and each header (their text is counted besides), and for the rest.
-_OF_A_TIME, _OF_A_HEADER, _OF_THE_REST = 8, 200, 3_000
+_OF_A_TIME, _OF_A_HEADER, _OF_THE_REST = 8, 200, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +43,10 @@ class Recording:
         attempt: Its number among those of its call-id.
         place: Where this is.
         now: Gives nanoseconds since the epoch.
+        grown: Told when it has come to occupy more, and by how many bytes.
 
     Attributes:
-        size: How many bytes it may come to occupy, about.
+        size: How many bytes it occupies, about.
         change: How many changes there were,
         changed: set at every one.
     """
@@ -58,6 +59,7 @@ class Recording:
         "_conclusion",
         "_ended",
         "_facts",
+        "_grown",
         "_half_closed",
         "_headers",
         "_messages",
@@ -80,9 +82,11 @@ class Recording:
         attempt: int,
         place: Place,
         now: Callable[[], int],
+        grown: "Callable[[Recording, int], None]",
     ) -> None:
         self.call_id = call_id
         self.attempt = attempt
+        self._grown = grown
         self.change = 0
         self.changed = Signal()
         self._ended = Signal()
@@ -97,11 +101,7 @@ class Recording:
         self._conclusion: Conclusion | None = None
         self._headers = _kept(fields)
         self._facts = _facts(call, call_id, attempt, place)
-        self.size = (
-            _OF_THE_REST
-            + _OF_A_TIME * MOST_TIMES
-            + sum(_OF_A_HEADER + len(name) + len(value) for name, value in self._headers)
-        )
+        self.size = _OF_THE_REST + sum(_OF_A_HEADER + len(name) + len(value) for name, value in self._headers)
         call.messages = WatchedDecoder(call.messages, self._arrived)
 
     @property
@@ -128,6 +128,7 @@ class Recording:
             self._compressed += compressed
             if len(self._times) < MOST_TIMES:
                 self._times.append(self._time(self._call.session.last_received))
+                self._grown(self, _OF_A_TIME)
             self.touch()
 
     def half_closed(self) -> None:

@@ -16,7 +16,7 @@ from echo.evidence import Recorder, Recording, report
 from echo.rpc import Cardinality, GRPCError, ServerStream, Status
 from echo.rpc.attended import ReceivedField, ServerCall
 from echo.scripting import PREFIX, Ending, Script, ScriptError, parse_script, status_details
-from echo.services.scripted_stream import EndedError, LargeResponses, Pad, ScriptedStream
+from echo.services.scripted_stream import MOST_LARGE, EndedError, LargeResponses, Pad, ScriptedStream
 
 REPORT: Final = "x-echo-report"
 
@@ -37,7 +37,7 @@ class Scripting:
         self.recorder = recorder
         self.methods = methods
         self.pad = pad
-        self.large = LargeResponses()
+        self.large = LargeResponses(max(MOST_LARGE, max_size))
         self._max_size = max_size
 
     def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> "ScriptedCall | None":

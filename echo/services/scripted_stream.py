@@ -21,9 +21,13 @@ class EndedError(Exception):
 
 
 class LargeResponses:
-    """Room for large responses that wait for their clients: a few bytes of a script ask for megabytes."""
+    """Room for large responses that wait for their clients: a few bytes of a script ask for megabytes.
 
-    def __init__(self, room: int = MOST_LARGE) -> None:
+    Args:
+        room: In bytes of responses, which occupy up to twice as much: as messages, and encoded.
+    """
+
+    def __init__(self, room: int) -> None:
         self._room = room
 
     def take(self, size: int) -> None:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo.transport.client_hello import HANDSHAKE, offered_protocols
+from echo.transport.client_hello import HANDSHAKE, offered_protocols, requested_name
 
 NAMES = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30), max_size=10)
 
@@ -34,7 +34,9 @@ def recut(hello: bytes, size: int) -> bytes:
 @given(NAMES, st.sampled_from([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]), st.integers(1, 1_000))
 def test_what_is_offered_is_found_however_it_is_cut(protocols: list[str], version: ssl.TLSVersion, size: int) -> None:
     expected = [name.encode() for name in protocols]
-    assert offered_protocols(recut(client_hello(protocols, version), size)) == expected
+    hello = recut(client_hello(protocols, version), size)
+    assert offered_protocols(hello) == expected
+    assert requested_name(hello) == "echo.test"
 
 
 @given(st.integers(0, 2**32))
@@ -47,6 +49,7 @@ def test_a_part_of_one_offers_nothing(cut: int) -> None:
 def test_anything_else_offers_nothing_or_something_but_never_fails(data: bytes, record: bool) -> None:
     said = bytes([HANDSHAKE, 3, 1]) + len(data).to_bytes(2, "big") + data if record else data
     assert isinstance(offered_protocols(said), list)
+    assert isinstance(requested_name(said), str)
 
 
 def test_a_record_of_another_type_offers_nothing() -> None:
