@@ -17,7 +17,7 @@ from grpclib.exceptions import StreamTerminatedError
 from echo.rpc.attended import Attended, AttendedBy, ServingAttendant
 from echo.rpc.events import ServerEvents
 from echo.rpc.servable import Servable
-from echo.rpc.server_stream import ServerStream
+from echo.rpc.server_stream import ServerStream, Terms
 from echo.transport import Attend, ServerCall
 from echo.wire import IDENTITY, GRPCError, ReceivedField, Status, Trailers
 
@@ -43,9 +43,8 @@ class Dispatcher:
         self._compression = compression
         self._handlers: dict[str, tuple[Handler, bool]] = {}  # With whether its calls are announced.
         self._attended: dict[str, AttendedBy] = {}
-        self._codec = codec
-        self._details_codec = details_codec
         self._events = events
+        self._terms = Terms(codec, details_codec, events)
         for service in services:
             if isinstance(service, Attended):
                 self._attended |= dict.fromkeys(service.__mapping__(), service.attend)
@@ -77,9 +76,7 @@ class Dispatcher:
         handler, announced = found
         if self._compression != IDENTITY:
             call.compress(self._compression)
-        stream: ServerStream[object, object] = ServerStream(
-            call, handler, self._codec, self._details_codec, self._events
-        )
+        stream: ServerStream[object, object] = ServerStream(call, handler, self._terms)
         request = call.request
         try:
             method = handler.func

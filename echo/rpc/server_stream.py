@@ -3,10 +3,11 @@
 import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from anyio.lowlevel import checkpoint
-from grpclib.const import Cardinality, Handler
+from grpclib.const import Handler
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.exceptions import ProtocolError
 from multidict import MultiDict
@@ -21,6 +22,21 @@ RecvT = TypeVar("RecvT")
 SendT = TypeVar("SendT")
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What all calls of a server have in common.
+
+    Attributes:
+        codec: Makes bytes of messages, and messages of bytes.
+        details_codec: The same for what a status has besides.
+        events: Who listens.
+    """
+
+    codec: CodecBase
+    details_codec: StatusDetailsCodecBase | None
+    events: ServerEvents
+
+
 class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
     """One call, from the handler's side.
 
@@ -30,49 +46,43 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
     Attributes:
         metadata: What the client sent along.
-        user_agent: Who calls, or None.
-        peer: The other end of the connection.
     """
 
     __slots__ = (
         "_call",
-        "_cardinality",
-        "_codec",
-        "_details_codec",
-        "_events",
+        "_handler",
         "_head_sent",
-        "_reply_type",
         "_request_received",
-        "_request_type",
+        "_terms",
         "ended",
         "message_sent",
         "metadata",
-        "peer",
-        "user_agent",
     )
 
     def __init__(
         self,
         call: ServerCall,
         handler: Handler,
-        codec: CodecBase,
-        details_codec: StatusDetailsCodecBase | None,
-        events: ServerEvents,
+        terms: Terms,
     ) -> None:
         self._call = call
-        self._cardinality: Cardinality = handler.cardinality
-        self._request_type: type[RecvT] = handler.request_type
-        self._reply_type: type[SendT] = handler.reply_type
-        self._codec = codec
-        self._details_codec = details_codec
-        self._events = events
+        self._handler = handler
+        self._terms = terms
         self._head_sent = False
         self._request_received = False
         self.message_sent = False
         self.ended = False
         self.metadata: Metadata | None = call.request.metadata
-        self.user_agent = call.request.user_agent
-        self.peer: Peer = call.session.peer
+
+    @property
+    def peer(self) -> Peer:
+        """The other end of the connection."""
+        return self._call.session.peer
+
+    @property
+    def user_agent(self) -> str | None:
+        """Who calls, or None."""
+        return self._call.request.user_agent
 
     @property
     def deadline(self) -> Deadline | None:
@@ -86,15 +96,15 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             GRPCError: What came is no sound message (INTERNAL), too large (RESOURCE_EXHAUSTED), or not the one message
                 that this method takes (UNIMPLEMENTED). Let it pass: the call ends with that status.
         """
-        if self._cardinality.client_streaming:
+        if self._handler.cardinality.client_streaming:
             data = await self._call.receive_message()
         else:
             data = await self._receive_only()
         if data is None:
             return None
-        message = decode(self._codec, data, self._request_type)
-        if self._events.recv_message:
-            message = (await self._events.recv_message.tell(message=message)).message
+        message: RecvT = decode(self._terms.codec, data, self._handler.request_type)
+        if self._terms.events.recv_message:
+            message = (await self._terms.events.recv_message.tell(message=message)).message
         return message
 
     async def _receive_only(self) -> bytes | None:
@@ -114,7 +124,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
     async def __anext__(self) -> RecvT:
         # Not by way of `recv_message`: an idle stream waits here, and every coroutine that waits occupies memory.
-        if self._cardinality.client_streaming:
+        if self._handler.cardinality.client_streaming:
             data = self._call.receive_nowait()
             if data is None:
                 data = await self._call.receive_message()
@@ -122,9 +132,9 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             data = await self._receive_only()
         if data is None:
             raise StopAsyncIteration
-        message = decode(self._codec, data, self._request_type)
-        if self._events.recv_message:
-            message = (await self._events.recv_message.tell(message=message)).message
+        message: RecvT = decode(self._terms.codec, data, self._handler.request_type)
+        if self._terms.events.recv_message:
+            message = (await self._terms.events.recv_message.tell(message=message)).message
         return message
 
     async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
@@ -143,7 +153,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
         A handler that replies before, or ends the call, sends the head with that.
         """
-        if self._events.send_initial_metadata:  # Listeners may want to wait themselves.
+        if self._terms.events.send_initial_metadata:  # Listeners may want to wait themselves.
             await self._send_head(None, hold=False)
         else:
             self._call.session.do_at_turn(self._announce)
@@ -156,8 +166,8 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
     async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
         sent = _multidict(metadata)
-        if self._events.send_initial_metadata:
-            sent = (await self._events.send_initial_metadata.tell(metadata=sent)).metadata
+        if self._terms.events.send_initial_metadata:
+            sent = (await self._terms.events.send_initial_metadata.tell(metadata=sent)).metadata
         await self._call.send_response(Response(sent, self._call.encoding), hold=hold)
         self._head_sent = True
 
@@ -170,16 +180,16 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """
         if self.ended:
             raise ProtocolError("the call was already ended")
-        if self.message_sent and not self._cardinality.server_streaming:
+        if self.message_sent and not self._handler.cardinality.server_streaming:
             raise ProtocolError("this method answers with one message, which was already sent")
         if not self._head_sent:
             await self._send_head(None, hold=True)
-        if self._events.send_message:
-            message = (await self._events.send_message.tell(message=message)).message
-        data = self._codec.encode(message, self._reply_type)
+        if self._terms.events.send_message:
+            message = (await self._terms.events.send_message.tell(message=message)).message
+        data = self._terms.codec.encode(message, self._handler.reply_type)
         self.message_sent = True
         # The only message of a call leaves with the status behind it, which makes it whole.
-        hold = not self._cardinality.server_streaming
+        hold = not self._handler.cardinality.server_streaming
         if not self._call.send_nowait(data, hold=hold):
             await self._call.send_message(data, hold=hold)
 
@@ -205,11 +215,11 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """
         if self.ended:
             raise ProtocolError("the call was already ended")
-        if status is Status.OK and not self.message_sent and not self._cardinality.server_streaming:
+        if status is Status.OK and not self.message_sent and not self._handler.cardinality.server_streaming:
             raise ProtocolError("this method answers with one message, which was not sent")
         sent = _multidict(metadata)
-        if self._events.send_trailing_metadata:
-            event = await self._events.send_trailing_metadata.tell(
+        if self._terms.events.send_trailing_metadata:
+            event = await self._terms.events.send_trailing_metadata.tell(
                 metadata=sent, status=status, status_message=status_message, status_details=status_details
             )
             sent = event.metadata
@@ -221,9 +231,9 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
     def _encode_details(self, status: Status, message: str | None, details: object) -> bytes | None:
         if details is None or isinstance(details, bytes):
             return details
-        if self._details_codec is None:
+        if self._terms.details_codec is None:
             raise TypeError("status details are bytes, unless the server has a status_details_codec")
-        return self._details_codec.encode(status, message, details)
+        return self._terms.details_codec.encode(status, message, details)
 
     @property
     def head_sent(self) -> bool:

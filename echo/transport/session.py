@@ -173,13 +173,17 @@ class Session(ABC):
         for call in self.connection.take_relieved():
             call.note_room()
 
+    def _act(self) -> None:
+        """Do what is due. Not in `_write`, whose frame would keep the last of it, with its call, until the next."""
+        due, self._due = self._due, []
+        for act in due:
+            act()
+
     async def _write(self) -> None:
         try:
             while await self._bell.answer():
                 if self._due:
-                    due, self._due = self._due, []
-                    for act in due:
-                        act()
+                    self._act()
                 while self._unsent:
                     await self._link.send(self._unsent)
                     self._unsent = b""
