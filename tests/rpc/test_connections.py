@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import gc
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -12,12 +13,14 @@ import trio
 import trio.testing
 from anyio.abc import ByteStream, SocketAttribute
 
+from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
 from echo.rpc import (
     Channel,
     GRPCError,
     Keepalive,
     Limits,
     Server,
+    ServerStream,
     Status,
     open_channel,
     open_channel_over,
@@ -436,3 +439,24 @@ def test_a_connection_has_nothing_of_the_call_that_it_was_made_for(run: Run) -> 
 
     run(main)
     assert seen == ["who opened it"]
+
+
+async def test_a_connection_keeps_nothing_of_calls_that_are_over() -> None:
+    class Announced(StreamingServerBase):  # Generated, so that its calls are announced.
+        async def bidirectional_stream(
+            self, stream_message_iterator: AsyncIterator[StreamMessage]
+        ) -> AsyncIterator[StreamResponse]:
+            async for _ in stream_message_iterator:
+                yield StreamResponse()
+
+    async with memory_channel([Announced()]) as channel:
+        for _ in range(3):
+            request = channel.request(
+                "/com.gopay.echo.streaming.StreamingServer/BidirectionalStream", BIDI, StreamMessage, StreamResponse
+            )
+            async with request as stream:
+                await stream.send_message(StreamMessage(stream_id="a"), end=True)
+                assert [len(reply.response) async for reply in stream] == [0]
+        await trio.testing.wait_all_tasks_blocked()
+        gc.collect()
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, ServerStream)]
