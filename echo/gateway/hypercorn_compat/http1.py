@@ -36,17 +36,7 @@ class HTTP1Protocol(H11Protocol):
 
     def __init__(self, surroundings: Surroundings) -> None:
         self._surroundings = surroundings
-        super().__init__(
-            surroundings.app,
-            surroundings.config,
-            surroundings.context,
-            surroundings.tasks,
-            surroundings.state,
-            surroundings.tls,
-            surroundings.client,
-            surroundings.server,
-            surroundings.send,
-        )
+        super().__init__(*surroundings.of_protocol)
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Go over to HTTP/2 if the request asks for it, by raising what says so."""

@@ -51,17 +51,7 @@ class HTTP2Protocol(H2Protocol):
         self._surroundings = surroundings
         self._inboxes: dict[int, Inbox] = {}  # Of streams for which something has come.
         self._received = 0  # Bytes that the client may send again on the connection.
-        super().__init__(
-            surroundings.app,
-            surroundings.config,
-            surroundings.context,
-            surroundings.tasks,
-            surroundings.state,
-            surroundings.tls,
-            surroundings.client,
-            surroundings.server,
-            surroundings.send,
-        )
+        super().__init__(*surroundings.of_protocol)
 
     async def send_task(self) -> None:
         """Send what the streams have to send."""

@@ -13,6 +13,7 @@ from echo.gateway.hypercorn_compat.liveness import Liveness
 from echo.gateway.hypercorn_compat.outlet import Outlet
 
 Address = tuple[str, int] | None
+Send = Callable[[Event], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +43,27 @@ class Surroundings:
     tls: bool
     client: Address
     server: Address
-    send: Callable[[Event], Awaitable[None]]
+    send: Send
     outlet: Outlet
     liveness: Liveness
     note_websocket: Callable[[], None]
+
+    @property
+    def of_protocol(
+        self,
+    ) -> tuple[AppWrapper, Config, WorkerContext, TaskGroup, ConnectionState, bool, Address, Address, Send]:
+        """What Hypercorn's protocols are made with."""
+        return (
+            self.app,
+            self.config,
+            self.context,
+            self.tasks,
+            self.state,
+            self.tls,
+            self.client,
+            self.server,
+            self.send,
+        )
 
     def http_stream(self, send: Callable[[StreamEvent], Awaitable[None]], stream_id: int) -> HTTPStream:
         """Hypercorn's side of one request."""
