@@ -1,7 +1,7 @@
 """Services some of whose calls have an attendant: somebody who goes along with a call and serves it in his own way.
 
-Whether a call has one is decided as its head comes, by a look at its metadata. The others are served as if there were
-no such thing, at the cost of that look.
+Whether a call has one is decided as its head comes, by its metadata. The others are served as if there were no such
+thing, at the cost of a look at the names in theirs.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,10 +53,12 @@ class Attended:
 
     Attributes:
         service: The service.
+        prefix: Calls have one only if some of their metadata has a name that begins so.
         attend: Gives them.
     """
 
     service: Servable
+    prefix: str
     attend: AttendedBy
 
     def __mapping__(self) -> Mapping[str, Handler]:

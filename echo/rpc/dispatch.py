@@ -18,7 +18,7 @@ from echo.rpc.attended import Attended, AttendedBy, ServingAttendant
 from echo.rpc.events import ServerEvents
 from echo.rpc.servable import Servable
 from echo.rpc.server_stream import ServerStream, Terms
-from echo.transport import Attend, ServerCall
+from echo.transport import Attending, ServerCall
 from echo.wire import IDENTITY, GRPCError, ReceivedField, Status, Trailers
 
 log = logging.getLogger(__name__)
@@ -30,7 +30,14 @@ ReplyT = TypeVar("ReplyT")
 
 
 class Dispatcher:
-    """Serves calls by the handlers of some services. An instance is what a `ServerSession` wants as ``handle``."""
+    """Serves calls by the handlers of some services. An instance is what a `ServerSession` wants as ``handle``.
+
+    Attributes:
+        attending: What it wants as such.
+
+    Raises:
+        ValueError: Attended services have different prefixes.
+    """
 
     def __init__(
         self,
@@ -43,20 +50,19 @@ class Dispatcher:
         self._compression = compression
         self._handlers: dict[str, tuple[Handler, bool]] = {}  # With whether its calls are announced.
         self._attended: dict[str, AttendedBy] = {}
+        self.attending: Attending | None = None
         self._events = events
         self._terms = Terms(codec, details_codec, events)
         for service in services:
             if isinstance(service, Attended):
                 self._attended |= dict.fromkeys(service.__mapping__(), service.attend)
+                if self.attending is not None and self.attending.prefix != service.prefix:
+                    raise ValueError("attended services of a server have one prefix")
+                self.attending = Attending(service.prefix, self._attend)
                 service = service.service
             generated = _close_generators_of(service)
             for path, handler in service.__mapping__().items():
                 self._handlers[path] = handler, generated and handler.cardinality is not Cardinality.UNARY_UNARY
-
-    @property
-    def attend(self) -> Attend | None:
-        """What a `ServerSession` wants as ``attend``."""
-        return self._attend if self._attended else None
 
     def _attend(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingAttendant | None:
         attend = self._attended.get(call.request.path)

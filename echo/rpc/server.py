@@ -37,7 +37,7 @@ class Server:
         access_log: Gets a line for each call when it is over; None for no such lines, at no cost.
 
     Raises:
-        ValueError: The compression is unknown.
+        ValueError: The compression is unknown, or attended services have different prefixes.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class Server:
         """Serve one connection until it ends; closes the stream. Cancelling it cancels its handlers."""
         dispatcher = self._dispatcher
         session = ServerSession(
-            stream, dispatcher, self._limits, self._keepalive, self._refusals, self._notes, dispatcher.attend
+            stream, dispatcher, self._limits, self._keepalive, self._refusals, self._notes, dispatcher.attending
         )
         with anyio.CancelScope() as scope:
             self._sessions[session] = scope

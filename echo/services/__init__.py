@@ -12,6 +12,7 @@ from echo.rpc import Servable
 from echo.rpc.attended import Attended
 from echo.rpc.health import Health
 from echo.rpc.reflection import reflection
+from echo.scripting import PREFIX
 from echo.services.evidence import EvidenceService
 from echo.services.padding import pad
 from echo.services.scripted import Scripting
@@ -49,7 +50,7 @@ def echo_services(*, scripting: bool = True, max_message_size: int = MAX_SIZE) -
     echoes: list[Servable] = [EchoService(), StreamingEchoService()]
     if scripting:
         attend = Scripting(recorder, max_message_size, {SERVER_STREAM: scripted_server_stream}, pad)
-        echoes = [Attended(service, attend) for service in echoes]
+        echoes = [Attended(service, PREFIX, attend) for service in echoes]
     descriptors = files("echo.pb").joinpath("descriptors.binpb").read_bytes()
     echoes.append(EvidenceService(recorder, descriptors))
     health = Health(echoes)

@@ -1,8 +1,7 @@
 """The echo services as their callers script them: metadata ``x-echo-NAME`` says what a call is to be like.
 
-A call without such metadata takes no notice of this. `Scripting` looks at each head, and gives a call that has some an
-attendant, which records the call if it is asked to, and serves it by the service's own handler with a `ScriptedStream`
-in place of its stream.
+`Scripting` gives a call that has such metadata an attendant, which records the call if it is asked to, and serves it by
+the service's own handler with a `ScriptedStream` in place of its stream. The others take no notice of this.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -40,14 +39,8 @@ class Scripting:
         self.large = LargeResponses(max(MOST_LARGE, max_size))
         self._max_size = max_size
 
-    def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> "ScriptedCall | None":
+    def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> "ScriptedCall":
         """As in `echo.rpc.attended.AttendedBy`."""
-        for name in call.request.metadata:
-            if name.startswith(PREFIX):
-                return self._attendant(call, fields)
-        return None
-
-    def _attendant(self, call: ServerCall, fields: Sequence[ReceivedField]) -> "ScriptedCall":
         given = (
             (name.removeprefix(PREFIX), value)
             for name, value in call.request.metadata.items()

@@ -11,15 +11,15 @@ from echo.transport.listener import StreamListener, open_tcp_listener, open_unix
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
-from echo.transport.server import Attend, ServerSession
+from echo.transport.server import Attending, ServerSession
 from echo.transport.server_call import Fate, ServerCall
 from echo.transport.tls_stream import REQUESTED_NAME
 from echo.transport.waiting import Signal
 
 __all__ = [
     "REQUESTED_NAME",
-    "Attend",
     "Attendant",
+    "Attending",
     "Call",
     "ClientCall",
     "ClientSession",

@@ -10,6 +10,7 @@ import math
 import random
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Final, Protocol
@@ -52,8 +53,20 @@ DRAIN_PATIENCE: Final = 5.0  # Seconds that the answer to it may take.
 LAST_GREETING: Final = 0.5  # Seconds that a client has to begin to speak once the server drains.
 
 Handle = Callable[[ServerCall], Awaitable[None]]
-Attend = Callable[[ServerCall, Sequence[ReceivedField]], Attendant | None]
-"""Gives a call, as its head comes, somebody to go along with it, if it is to have one. Raises nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attending:
+    """Which calls may have an attendant, and who gives it.
+
+    Attributes:
+        prefix: Some of their metadata has a name that begins so. The others cost a look at their names.
+        attend: Gives a call one as its head comes, of which the header list is given, too. Raises nothing.
+    """
+
+    prefix: str
+    attend: Callable[[ServerCall, Sequence[ReceivedField]], Attendant | None]
+
 
 _numbers = count(1)
 
@@ -72,7 +85,7 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call; it is run in a task of its own.
 
     ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server;
-    ``notes`` hears of each call when it is over; ``attend`` may give a call an attendant.
+    ``notes`` hears of each call when it is over; ``attending`` may give some of them attendants.
 
     Attributes:
         calls: How many handlers are running, those included whose call is over but which have not returned yet.
@@ -89,13 +102,13 @@ class ServerSession(Session):
         keepalive: Keepalive | None,
         refusals: RefusalLog | None = None,
         notes: Notes | None = None,
-        attend: Attend | None = None,
+        attending: Attending | None = None,
     ) -> None:
         super().__init__(stream, limits, keepalive)
         self._refusals = RefusalLog(log) if refusals is None else refusals
         self._note = None if notes is None else notes.note
         self._after_turn = None if notes is None else notes.flush
-        self._attend = attend
+        self._attending = attending
         self.number = next(_numbers)
         self.connection = ServerConnection(limits, partial(ServerCall, self))
         self.connection.start()
@@ -253,8 +266,12 @@ class ServerSession(Session):
     def _on_request(self, event: RequestStarted[ServerCall]) -> None:
         call = event.stream
         call.begin(event.request, self._last_received)
-        if self._attend is not None:
-            call.attendant = self._attend(call, event.fields)
+        attending = self._attending
+        if attending is not None:
+            for name in event.request.metadata:
+                if name.startswith(attending.prefix):
+                    call.attendant = attending.attend(call, event.fields)
+                    break
         if self.calls < self.limits.max_concurrent_streams:
             self._start(call)
         else:

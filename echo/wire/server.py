@@ -105,15 +105,6 @@ class ServerConnection(Connection[S]):
         self._check_sending(stream)
         stream.sent_trailers = trailers
         stream.end = self._fitting(stream, trailers)
-        return self._end(stream)
-
-    def send_reset(self, stream: S, error_code: int) -> bool:
-        """End the call by RST_STREAM once its messages are sent; tells, raises and goes on as `send_trailers`."""
-        self._check_sending(stream)
-        stream.end = error_code
-        return self._end(stream)
-
-    def _end(self, stream: S) -> bool:
         while self._out.send_frame(stream):
             if self._out.size >= self._limits.max_output:
                 break
@@ -121,6 +112,16 @@ class ServerConnection(Connection[S]):
             return True
         if stream.send_window.open > 0:
             self._out.enqueue(stream)
+        return False
+
+    def send_reset(self, stream: S, error_code: int) -> bool:
+        """End the call by RST_STREAM once its messages are sent; tells, raises and goes on as `send_trailers`."""
+        self._check_sending(stream)
+        if not stream.unsent.size:
+            self._reset(stream, error_code)
+            return True
+        stream.end = error_code
+        self._out.enqueue(stream)
         return False
 
     def abort(self, stream: S, trailers: Trailers) -> None:

@@ -123,7 +123,8 @@ class Record(betterproto.Message):
 
     other_attempts: List["Record"] = betterproto.message_field(35)
     """
-    In what Get returns: the earlier attempts, oldest first, as far as they are kept (63 at most).
+    In what Get returns: the earlier attempts, oldest first, as far as they are kept (63 at most). Their
+     message_times_in has the first 100.
     """
 
 
