@@ -1,6 +1,6 @@
 """Between sockets and `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
 
-from echo.transport.attendant import Attendant
+from echo.transport.attendant import Attendant, Attending
 from echo.transport.background import open_background
 from echo.transport.call import Call
 from echo.transport.client import ClientSession
@@ -11,7 +11,7 @@ from echo.transport.listener import StreamListener, open_tcp_listener, open_unix
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
-from echo.transport.server import Attending, ServerSession
+from echo.transport.server import ServerSession
 from echo.transport.server_call import Fate, ServerCall
 from echo.transport.tls_stream import REQUESTED_NAME
 from echo.transport.waiting import Signal

@@ -9,8 +9,7 @@ import logging
 import math
 import random
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 from typing import Final, Protocol
@@ -19,7 +18,7 @@ import anyio
 from anyio.abc import ByteStream, TaskGroup
 
 from echo.printable import printable
-from echo.transport.attendant import Attendant
+from echo.transport.attendant import Attending
 from echo.transport.backend import Nursery
 from echo.transport.call import Call
 from echo.transport.keepalive import Keepalive
@@ -35,7 +34,6 @@ from echo.wire import (
     HalfClosed,
     Limits,
     PingAcknowledged,
-    ReceivedField,
     RequestRefused,
     RequestStarted,
     ServerConnection,
@@ -53,20 +51,6 @@ DRAIN_PATIENCE: Final = 5.0  # Seconds that the answer to it may take.
 LAST_GREETING: Final = 0.5  # Seconds that a client has to begin to speak once the server drains.
 
 Handle = Callable[[ServerCall], Awaitable[None]]
-
-
-@dataclass(frozen=True, slots=True)
-class Attending:
-    """Which calls may have an attendant, and who gives it.
-
-    Attributes:
-        prefix: Some of their metadata has a name that begins so. The others cost a look at their names.
-        attend: Gives a call one as its head comes, of which the header list is given, too. Raises nothing.
-    """
-
-    prefix: str
-    attend: Callable[[ServerCall, Sequence[ReceivedField]], Attendant | None]
-
 
 _numbers = count(1)
 
