@@ -7,7 +7,7 @@
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
-from echo.rpc.channel import Channel, open_channel, open_channel_over
+from echo.rpc.channel import Channel, ChannelOptions, open_channel, open_channel_over
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.deadline import Deadline
 from echo.rpc.servable import Servable
@@ -20,6 +20,7 @@ from echo.wire import Limits
 __all__ = [
     "Cardinality",
     "Channel",
+    "ChannelOptions",
     "ClientStream",
     "Deadline",
     "GRPCError",

@@ -1,0 +1,1 @@
+"""The checks, one to a module; `echo.probe.table` lists them."""

@@ -1,0 +1,70 @@
+"""`http2`: is HTTP/2 spoken to us, and to the server.
+
+What is spoken to the server shows in the reply: echo's port for gRPC speaks nothing but HTTP/2, so a reply of its own
+is the server's word. Lost trailers are the business of `trailers`.
+"""
+
+import trio
+
+from echo.printable import printable
+from echo.probe.calls import UNARY
+from echo.probe.check import Check
+from echo.probe.finding import Finding, broken, survived
+from echo.probe.http2 import Http2, open_http2
+from echo.probe.line import Line
+from echo.probe.path import Path
+from echo.rpc import Status
+
+PATIENCE = 3.0  # Seconds for each answer.
+
+
+class Http2Check(Check):
+    """Begins HTTP/2, and makes a plain call."""
+
+    name = "http2"
+    question = "Is HTTP/2 spoken to us, and to the server?"
+    needs = ()
+    patience = 8.0
+    causes = ("alpn", "http1", "silence", "call")
+
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        where = path.target
+        stream = await Line(where, path.tls, path.server_name).connect(["h2", "http/1.1"])
+        if isinstance(stream, trio.SSLStream) and stream.selected_alpn_protocol() == "http/1.1":
+            await stream.aclose()
+            return broken("alpn", "The path chose HTTP/1.1 though we offered HTTP/2 in the TLS handshake (ALPN).")
+        async with open_http2(stream, where.scheme, path.authority or where.authority) as connection:
+            with trio.move_on_after(PATIENCE):
+                await connection.ready()
+            return self._no_http2(connection) or await self._call(path, connection)
+
+    def _no_http2(self, connection: Http2) -> Finding | None:
+        if connection.settings is not None:
+            return None
+        if connection.foreign:
+            first = printable(connection.foreign.partition(b"\r\n")[0].decode("latin-1"), 80)
+            return broken("http1", f"The path does not speak HTTP/2: it answered “{first}”.")
+        how = connection.ended or f"nothing came within {PATIENCE:g} s"
+        return broken("silence", f"The path did not answer when we began to speak HTTP/2: {how}.")
+
+    async def _call(self, path: Path, connection: Http2) -> Finding:
+        call = path.begin(connection, UNARY, call_id=path.new_call_id(), timeout=PATIENCE)
+        with trio.move_on_after(PATIENCE):
+            await call.send(path.message(UNARY), end=True)
+            await connection.until(lambda: call.data or call.over)
+        fields = call.fields
+        status, kind = fields.get(":status", ""), fields.get("content-type", "")
+        if call.data and status == "200" and kind.startswith("application/grpc"):
+            return survived("HTTP/2 is spoken all the way: a plain call was answered by the server.")
+        if status and (status != "200" or not kind.startswith("application/grpc")):
+            what = printable(kind, 40) or "no content"
+            return broken("call", f"A plain call was answered with HTTP {status} and {what}, not by the server.")
+        if "grpc-status" in fields:
+            said = _status(fields["grpc-status"], fields.get("grpc-message", ""))
+            return broken("call", f"A plain call failed: {said}.", details={"grpc_status": fields["grpc-status"]})
+        return broken("call", "A plain call was never answered.", details={"connection": connection.ended})
+
+
+def _status(code: str, message: str) -> str:
+    name = Status(int(code)).name if code.isdigit() and int(code) <= 16 else f"status {printable(code, 20)}"
+    return f"{name} ({printable(message, 120)})" if message else name

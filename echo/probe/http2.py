@@ -1,0 +1,362 @@
+"""An HTTP/2 client that hides nothing: every frame's effect, and when it came.
+
+For checks that must see what a channel of `echo.rpc` takes care of: GOAWAY, the codes of resets, answers to PING,
+header lists as they are. It speaks correct HTTP/2 (acknowledges SETTINGS and PING, reopens windows, keeps to the
+server's) and judges nothing. Its methods that send never wait for the network but where they say so.
+"""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from echo.probe.line import LOST, READ_SIZE, Bytes
+from echo.wire import frames
+from echo.wire.hpack import Field, decoder, encoder
+
+WINDOW: Final = 1024 * 1024  # Bytes that a stream of ours, and a connection, may have on their way to us.
+MAX_HEADERS: Final = 4 * 1024 * 1024
+MAX_PENDING: Final = 256 * 1024  # Bytes that wait for the socket before `Stream.send` waits.
+_INITIAL_WINDOW, _MAX_FRAME, _MAX_STREAMS, _CONNECT_PROTOCOL = 4, 5, 3, 8  # RFC 9113 §6.5.2, RFC 8441 §3.
+
+
+@dataclass(frozen=True)
+class GoAway:
+    """A GOAWAY, and when it came."""
+
+    at: float
+    last_stream: int
+    code: int
+    debug: bytes
+
+
+@dataclass
+class Stream:
+    """One stream. Times are trio's.
+
+    Attributes:
+        id: Its number.
+        heads: The header lists that came: informational ones, the response's head, its trailers.
+        data: The payload of DATA that came, as far as nobody has taken it out.
+        arrivals: When DATA came, and how many bytes.
+        ended: When the server ended its side,
+        reset: or reset the stream,
+        code: with which code.
+        held: Windows are not reopened while it is set: the reader pauses. Take it back by `resume`.
+    """
+
+    id: int
+    connection: "Http2"
+    heads: list[list[tuple[str, str]]] = field(default_factory=list)
+    data: bytearray = field(default_factory=bytearray)
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    ended: float | None = None
+    reset: float | None = None
+    code: int | None = None
+    held: bool = False
+    owed: int = 0
+    window: int = frames.DEFAULT_WINDOW
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes."""
+        return self.ended is not None or self.reset is not None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """All header lists as one; later ones win."""
+        return {name: value for head in self.heads for name, value in head}
+
+    async def send(self, data: bytes, *, end: bool = False) -> bool:
+        """Send DATA as the windows allow, waiting for them; tell whether all was sent before the stream was over."""
+        connection = self.connection
+        while data:
+            room = min(self.window, connection.window, connection.max_frame, len(data))
+            if connection.ended or self.reset is not None:
+                return False
+            if room <= 0 or connection.pending > MAX_PENDING:
+                await connection.moved()
+                continue
+            self.window -= room
+            connection.window -= room
+            last = end and room == len(data)
+            connection.put(frames.frame(frames.DATA, frames.END_STREAM if last else 0, self.id, data[:room]))
+            data = data[room:]
+            if last:
+                return True
+        if end:
+            self.half_close()
+        return not connection.ended and self.reset is None
+
+    def half_close(self) -> None:
+        """Say that nothing more is sent."""
+        self.connection.put(frames.frame(frames.DATA, frames.END_STREAM, self.id))
+
+    def cancel(self, code: int = frames.ErrorCode.CANCEL) -> None:
+        """Reset the stream."""
+        self.connection.put(frames.rst_stream(self.id, code))
+
+    def resume(self) -> None:
+        """Read on after `held`."""
+        self.held = False
+        if self.owed:
+            self.connection.put(frames.window_update(self.id, self.owed))
+            self.owed = 0
+
+    async def until_over(self) -> bool:
+        """Wait until it is over, or the connection has ended before: tell which."""
+        return await self.connection.until(lambda: self.over)
+
+
+class Http2:
+    """A connection; made by `open_http2`.
+
+    Attributes:
+        settings: What the server has announced, by number; None until it has.
+        foreign: What came instead of HTTP/2.
+        goaways: The GOAWAY frames that came.
+        streams: All streams, by number.
+        ended: How the connection ended, for people; empty while it has not.
+        ended_at: When it did.
+        window: What may be sent on it.
+        pending: Bytes that wait for the socket.
+    """
+
+    def __init__(self, stream: Bytes, scheme: str, authority: str) -> None:
+        self.scheme = scheme
+        self.authority = authority
+        self.settings: dict[int, int] | None = None
+        self.foreign = b""
+        self.goaways: list[GoAway] = []
+        self.streams: dict[int, Stream] = {}
+        self.ended = ""
+        self.ended_at: float | None = None
+        self.window = frames.DEFAULT_WINDOW
+        self._stream = stream
+        self._out = bytearray(frames.PREFACE)
+        self._writable = trio.Event()
+        self._moved = trio.Event()
+        self._encoder, self._decoder = encoder(), decoder(MAX_HEADERS)
+        self._block: tuple[int, int, bytearray] | None = None
+        self._next = 1
+        self._pings: dict[bytes, float | None] = {}
+        announced = [(2, 0), (_INITIAL_WINDOW, WINDOW)]
+        self.put(frames.frame(frames.SETTINGS, 0, 0, b"".join(frames.SETTING.pack(*pair) for pair in announced)))
+        self.put(frames.window_update(0, WINDOW - frames.DEFAULT_WINDOW))
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait for the socket."""
+        return len(self._out)
+
+    @property
+    def max_frame(self) -> int:
+        """The largest payload that the server takes."""
+        return (self.settings or {}).get(_MAX_FRAME, frames.DEFAULT_FRAME_SIZE)
+
+    @property
+    def max_streams(self) -> int | None:
+        """How many streams the server allows at once; None if it has set no limit."""
+        return (self.settings or {}).get(_MAX_STREAMS)
+
+    @property
+    def tunnels(self) -> bool:
+        """Whether the server offers WebSockets over HTTP/2 (RFC 8441)."""
+        return (self.settings or {}).get(_CONNECT_PROTOCOL) == 1
+
+    def put(self, data: bytes) -> None:
+        """Queue bytes."""
+        self._out += data
+        self._writable.set()
+
+    def open(self, fields: Sequence[Field], *, end: bool = False) -> Stream:
+        """Send a request's head; does not look whether the server allows one more stream."""
+        stream = Stream(self._next, self, window=(self.settings or {}).get(_INITIAL_WINDOW, frames.DEFAULT_WINDOW))
+        self._next += 2
+        self.streams[stream.id] = stream
+        block = self._encoder.encode(fields)
+        pieces = [block[at : at + self.max_frame] for at in range(0, len(block), self.max_frame)]
+        for number, piece in enumerate(pieces):
+            flags = frames.END_HEADERS if number == len(pieces) - 1 else 0
+            if number:
+                self.put(frames.frame(frames.CONTINUATION, flags, stream.id, piece))
+            else:
+                self.put(frames.frame(frames.HEADERS, flags | (frames.END_STREAM if end else 0), stream.id, piece))
+        return stream
+
+    async def until(self, happened: Callable[[], object]) -> bool:
+        """Wait until it has, looked at whenever something came; False if the connection ended before."""
+        while not happened():
+            if self.ended:
+                return False
+            await self.moved()
+        return True
+
+    async def moved(self) -> None:
+        """Wait until something came, was sent, or the connection ended."""
+        await self._moved.wait()
+
+    async def ready(self) -> bool:
+        """Wait for the server's SETTINGS; False if something else came, or nothing did before the connection ended."""
+        return await self.until(lambda: self.settings is not None)
+
+    async def ping(self) -> float | None:
+        """Seconds until a PING is answered; None if the connection ended before. Waits for ever otherwise."""
+        data = b"probe%03d" % (len(self._pings) % 1000)
+        sent = trio.current_time()
+        self._pings[data] = None
+        self.put(frames.ping(data))
+        if not await self.until(lambda: self._pings[data] is not None):
+            return None
+        answered = self._pings[data]
+        assert answered is not None
+        return answered - sent
+
+    def goaway(self, code: int = frames.ErrorCode.NO_ERROR) -> None:
+        """Say that we take no more streams of the server's, as a client does that leaves."""
+        self.put(frames.goaway(0, code))
+
+    # Its two tasks
+
+    async def write(self) -> None:
+        """Send what is queued, for ever."""
+        while True:
+            await self._writable.wait()
+            self._writable = trio.Event()
+            while self._out:
+                data = bytes(self._out)
+                try:
+                    await self._stream.send_all(data)
+                except LOST:
+                    return  # The reader finds out how it ended.
+                del self._out[: len(data)]
+                self._wake()
+
+    async def read(self) -> None:
+        """Take in what comes, until the connection ends."""
+        buffer = bytearray()
+        try:
+            while data := await self._stream.receive_some(READ_SIZE):
+                buffer += data
+                if self.settings is None and not _begins_http2(buffer):
+                    self.foreign = bytes(buffer[:4096])
+                    if not buffer.startswith((b"HTTP/", b"<")) or b"\r\n\r\n" in buffer or len(buffer) > READ_SIZE:
+                        self._end("it does not speak HTTP/2")
+                        return
+                    continue
+                self._take(buffer)
+                self._wake()
+            self._end("the other side closed the connection")
+        except LOST:
+            self._end("the connection was reset")
+        except Exception as error:  # noqa: BLE001 - A header block that cannot be decoded, a frame that breaks off.
+            self._end(f"what came is not valid HTTP/2 ({error})")
+
+    def _end(self, how: str) -> None:
+        self.ended, self.ended_at = how, trio.current_time()
+        self._wake()
+
+    def _wake(self) -> None:
+        self._moved.set()
+        self._moved = trio.Event()
+
+    def _take(self, buffer: bytearray) -> None:
+        while len(buffer) >= frames.HEADER_SIZE:
+            high, low, kind, flags, stream_id = frames.HEADER.unpack_from(buffer)
+            size = high << 8 | low
+            if len(buffer) < frames.HEADER_SIZE + size:
+                return
+            payload = bytes(buffer[frames.HEADER_SIZE : frames.HEADER_SIZE + size])
+            del buffer[: frames.HEADER_SIZE + size]
+            self._frame(kind, flags, stream_id & frames.MAX_STREAM_ID, payload)
+
+    def _frame(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
+        now, stream = trio.current_time(), self.streams.get(stream_id)
+        if kind == frames.DATA:
+            self._data(stream, flags, payload, now)
+        elif kind == frames.HEADERS:
+            body = _unpadded(flags, payload)
+            self._block = (stream_id, flags, bytearray(body[5:] if flags & frames.PRIORITIZED else body))
+        elif kind == frames.CONTINUATION and self._block is not None:
+            self._block[2].extend(payload)
+        elif kind == frames.RST_STREAM and stream is not None:
+            stream.reset, stream.code = now, int.from_bytes(payload, "big")
+        elif kind == frames.SETTINGS and not flags & frames.ACK:
+            self._settings(payload)
+        elif kind == frames.PING:
+            if flags & frames.ACK:
+                self._pings[payload] = now
+            else:
+                self.put(frames.ping(payload, ack=True))
+        elif kind == frames.GOAWAY:
+            last, code = frames.GOAWAY_HEAD.unpack_from(payload)
+            self.goaways.append(GoAway(now, last & frames.MAX_STREAM_ID, code, payload[frames.GOAWAY_HEAD.size :]))
+        elif kind == frames.WINDOW_UPDATE:
+            (increment,) = frames.UINT32.unpack(payload)
+            if stream is not None:
+                stream.window += increment
+            elif not stream_id:
+                self.window += increment
+        if kind in (frames.HEADERS, frames.CONTINUATION) and flags & frames.END_HEADERS and self._block is not None:
+            self._head(*self._block, now)
+            self._block = None
+
+    def _data(self, stream: Stream | None, flags: int, payload: bytes, now: float) -> None:
+        if payload:
+            self.put(frames.window_update(0, len(payload)))
+        if stream is None:
+            return
+        body = _unpadded(flags, payload)
+        stream.data += body
+        stream.arrivals.append((now, len(body)))
+        if flags & frames.END_STREAM:
+            stream.ended = now
+        elif stream.held:
+            stream.owed += len(payload)
+        elif payload:
+            self.put(frames.window_update(stream.id, len(payload)))
+
+    def _head(self, stream_id: int, flags: int, block: bytearray, now: float) -> None:
+        fields = self._decoder.decode(bytes(block))  # In any case: the table must stay in step.
+        stream = self.streams.get(stream_id)
+        if stream is not None:
+            stream.heads.append([(item[0].decode("latin-1"), item[1].decode("latin-1")) for item in fields])
+            if flags & frames.END_STREAM:
+                stream.ended = now
+
+    def _settings(self, payload: bytes) -> None:
+        before = (self.settings or {}).get(_INITIAL_WINDOW, frames.DEFAULT_WINDOW)
+        self.settings = (self.settings or {}) | dict(frames.SETTING.iter_unpack(payload))
+        for stream in self.streams.values():
+            stream.window += self.settings.get(_INITIAL_WINDOW, frames.DEFAULT_WINDOW) - before
+        if 1 in self.settings:
+            self._encoder.resize(self.settings[1])
+        self.put(frames.frame(frames.SETTINGS, frames.ACK, 0))
+
+
+@asynccontextmanager
+async def open_http2(stream: Bytes, scheme: str, authority: str) -> AsyncIterator[Http2]:
+    """Speak HTTP/2 on a stream for the length of the block, which closes it."""
+    connection = Http2(stream, scheme, authority)
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(connection.read)
+            nursery.start_soon(connection.write)
+            try:
+                yield connection
+            finally:
+                nursery.cancel_scope.cancel()
+    finally:
+        with trio.move_on_after(1.0, shield=True):
+            await stream.aclose()
+
+
+def _begins_http2(buffer: bytearray) -> bool:
+    """Whether this is how a server begins: SETTINGS on stream 0 (RFC 9113 §3.4), as far as it is here."""
+    return not buffer[3:4].strip(b"\4") and not buffer[5:9].strip(b"\0") and buffer[:1] == b"\0"
+
+
+def _unpadded(flags: int, payload: bytes) -> bytes:
+    return payload[1 : len(payload) - payload[0]] if flags & frames.PADDED else payload

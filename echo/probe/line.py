@@ -1,0 +1,114 @@
+"""Fresh connections to a target: bytes, with TLS or without, and in words why there is none."""
+
+import ssl
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import anyio
+import trio
+from anyio.abc import ByteStream
+
+from echo.probe.target import Target, TlsFactory
+from echo.transport import connect_tls
+
+CONNECT_TIMEOUT: Final = 5.0  # Seconds.
+READ_SIZE: Final = 65_536
+LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError, OSError)
+
+
+class UnreachableError(Exception):
+    """There is no connection to be had; the text is one line that names the target."""
+
+
+class Bytes(Protocol):
+    """A stream of bytes, as trio has them."""
+
+    async def send_all(self, data: bytes) -> None:
+        """Send all of it."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        """What came; nothing at the end."""
+
+    async def aclose(self) -> None:
+        """Close it."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """How to connect to a target.
+
+    Attributes:
+        target: Where to.
+        tls: Makes TLS contexts.
+        server_name: What the certificate must be for, if not the target's host.
+    """
+
+    target: Target
+    tls: TlsFactory
+    server_name: str | None = None
+
+    async def connect(self, alpn: Sequence[str] = ("h2",)) -> "trio.SocketStream | trio.SSLStream[trio.SocketStream]":
+        """Connect; the caller closes it.
+
+        Args:
+            alpn: The protocols to offer where there is TLS; which one was chosen is the stream's to say.
+
+        Raises:
+            UnreachableError: It cannot be done.
+        """
+        target = self.target
+        try:
+            with trio.fail_after(CONNECT_TIMEOUT):
+                stream = await trio.open_tcp_stream(target.host, target.port)
+                if not target.tls:
+                    return stream
+                secure = trio.SSLStream(
+                    stream, self.tls(alpn), server_hostname=self.server_name or target.host, https_compatible=True
+                )
+                try:
+                    await secure.do_handshake()
+                except BaseException:
+                    await trio.aclose_forcefully(stream)
+                    raise
+                return secure
+        except trio.TooSlowError:
+            raise UnreachableError(f"cannot reach {target}: no connection within {CONNECT_TIMEOUT:g} s") from None
+        except trio.BrokenResourceError as error:
+            why = _tls_reason(error.__cause__) or "the connection was closed"
+            raise UnreachableError(f"cannot reach {target}: TLS handshake failed: {why}") from error
+        except OSError as error:
+            raise UnreachableError(f"cannot reach {target}: {_reason(error)}") from error
+
+    async def dial(self) -> ByteStream:
+        """Connect as `echo.rpc.open_channel_over` wants it.
+
+        Raises:
+            OSError: It cannot be done.
+        """
+        target = self.target
+        stream = await anyio.connect_tcp(target.host, target.port)
+        if not target.tls:
+            return stream
+        try:
+            return await connect_tls(stream, self.tls(["h2"]), self.server_name or target.host)
+        except BaseException:
+            await anyio.aclose_forcefully(stream)
+            raise
+
+
+def _tls_reason(error: BaseException | None) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in (error.reason or ""):
+        return "the other side does not speak TLS"
+    return str(error or "")
+
+
+def _reason(error: OSError) -> str:
+    """The system's own words; trio's "all attempts to connect failed" has them in its cause."""
+    cause = error.__cause__
+    while isinstance(cause, BaseExceptionGroup):
+        cause = cause.exceptions[0]
+    found = cause if isinstance(cause, OSError) else error
+    return found.strerror or str(found)

@@ -1,0 +1,282 @@
+"""The path under test, as checks see it: its ends, and fresh connections and calls over it."""
+
+import secrets
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TypeVar, Unpack
+from urllib.parse import urlsplit
+
+import trio
+from multidict import MultiDict
+
+from echo.probe.budget import Budget
+from echo.probe.calls import Answer, Rpc, Script, gather, scripted
+from echo.probe.evidence import NoWitness, Record, Witness
+from echo.probe.http1 import Headers, HttpAnswer, exchange
+from echo.probe.http2 import Http2, Stream, open_http2
+from echo.probe.line import Line
+from echo.probe.target import Target, TlsFactory
+from echo.probe.websocket import WebSocket, tunnel, upgrade
+from echo.rpc import Channel, ChannelOptions, ClientStream, Limits, open_channel_over
+from echo.wire import Request, encode_message
+
+SendT = TypeVar("SendT")
+RecvT = TypeVar("RecvT")
+
+ROOMY = Limits(max_header_list_size=4 * 2**20, max_message_size=64 * 2**20)
+POLL = 0.05  # Seconds between two looks at the evidence.
+
+
+class NoGatewayError(Exception):
+    """The check needs the gateway's URL, and none was given."""
+
+
+@dataclass(frozen=True)
+class Path:
+    """The path, and what a person has said about it.
+
+    Attributes:
+        target: The near end: an echo server's gRPC port behind the path.
+        tls: Makes TLS contexts for the ends that speak it.
+        budget: How much time there is, and how long what is silent is to live.
+        gateway: The gateway's URL through its path; None if there is none.
+        direct: The server, around the path.
+        headers: To send with every request.
+        authority: What requests take the server's name to be, if not the target's.
+        server_name: What the certificate must be for, if not the target's host.
+        witness: Whom to ask what the server saw.
+    """
+
+    target: Target
+    tls: TlsFactory
+    budget: Budget = field(default_factory=Budget.of)
+    gateway: Target | None = None
+    direct: Sequence[Target] = ()
+    headers: Headers = ()
+    authority: str | None = None
+    server_name: str | None = None
+    witness: Witness = field(default_factory=NoWitness)
+
+    # gRPC
+
+    @asynccontextmanager
+    async def channel(self, to: Target | None = None, **options: Unpack[ChannelOptions]) -> AsyncIterator[Channel]:
+        """A fresh channel, of one connection at a time, for the block; through the path, or to one of `direct`.
+
+        Its limits are larger than anybody's, so that what fails does so elsewhere.
+        """
+        options.setdefault("limits", ROOMY)
+        options.setdefault("connect_timeout", 5.0)
+        where = to or self.target
+        line = self._line(where)
+        async with open_channel_over(line.dial, self._authority(where), scheme=where.scheme, **options) as channel:
+            yield channel
+
+    def new_call_id(self) -> str:
+        """A name for a call that nobody else has."""
+        return f"probe-{secrets.token_hex(8)}"
+
+    def request(
+        self,
+        channel: Channel,
+        rpc: Rpc[SendT, RecvT],
+        script: Script | None = None,
+        *,
+        call_id: str,
+        metadata: Sequence[tuple[str, str]] = (),
+        timeout: float | None = None,
+        compression: str | None = None,
+    ) -> ClientStream[SendT, RecvT]:
+        """Prepare a scripted call: ``async with path.request(...) as stream``."""
+        return channel.request(
+            rpc.path,
+            rpc.cardinality,
+            rpc.request_type,
+            rpc.reply_type,
+            timeout=timeout,
+            metadata=MultiDict([*scripted(call_id, script or {}, self.headers), *metadata]),
+            compression=compression,
+        )
+
+    async def call(
+        self,
+        channel: Channel,
+        rpc: Rpc[SendT, RecvT],
+        script: Script | None = None,
+        *,
+        messages: Sequence[SendT] | None = None,
+        interval: float = 0.0,
+        call_id: str | None = None,
+        metadata: Sequence[tuple[str, str]] = (),
+        timeout: float | None = 10.0,
+        compression: str | None = None,
+    ) -> Answer[RecvT]:
+        """Make a scripted call from beginning to end; what fails is in the answer, never raised.
+
+        Args:
+            channel: Over which.
+            rpc: Which method.
+            script: What the server is to do.
+            messages: To send, by default one, ``interval`` seconds apart.
+            interval: See there.
+            call_id: By default a new one.
+            metadata: To send besides.
+            timeout: The call's deadline, which the server is told.
+            compression: ``gzip``, or None.
+        """
+        answer: Answer[RecvT] = Answer(call_id or self.new_call_id())
+        stream = self.request(
+            channel,
+            rpc,
+            script,
+            call_id=answer.call_id,
+            metadata=metadata,
+            timeout=timeout,
+            compression=compression,
+        )
+        streaming = rpc.cardinality.client_streaming
+        to_send = [rpc.message("hi")] if messages is None else messages
+        await gather(stream, answer, to_send, streaming=streaming, interval=interval)
+        return answer
+
+    # HTTP/2 without a veil
+
+    @asynccontextmanager
+    async def http2(self, to: Target | None = None) -> AsyncIterator[Http2]:
+        """A fresh HTTP/2 connection that hides nothing, for the block.
+
+        Raises:
+            UnreachableError: It cannot be had.
+        """
+        where = to or self.target
+        stream = await self._line(where).connect()
+        async with open_http2(stream, where.scheme, self._authority(where)) as connection:
+            yield connection
+
+    def begin(
+        self,
+        connection: Http2,
+        rpc: Rpc[SendT, RecvT],
+        script: Script | None = None,
+        *,
+        call_id: str,
+        metadata: Sequence[tuple[str, str]] = (),
+        timeout: float | None = None,
+    ) -> Stream:
+        """Send the head of a scripted call on such a connection; messages follow by `Stream.send` of `message`."""
+        request = Request(
+            rpc.path,
+            connection.scheme,
+            connection.authority,
+            timeout=timeout,
+            metadata=MultiDict([*scripted(call_id, script or {}, self.headers), *metadata]),
+        )
+        return connection.open(request.fields())
+
+    def message(self, rpc: Rpc[SendT, RecvT], text: str = "hi") -> bytes:
+        """A message as it goes into DATA: five bytes, and the message."""
+        message = rpc.message(text)
+        return encode_message(bytes(message))  # type: ignore[call-overload]
+
+    # Evidence
+
+    async def evidence(
+        self,
+        call_id: str,
+        *,
+        until: Callable[[Record], object] = lambda record: record.ended,
+        within: float = 2.0,
+        attempts: int = 1,
+    ) -> list[Record] | None:
+        """What the server saw of a call, asked for again until all attempts are as wanted.
+
+        Args:
+            call_id: Which call.
+            until: What is wanted of each record; that it has ended, by default.
+            within: Seconds to ask for at most.
+            attempts: How many records there should be at least.
+
+        Returns:
+            The attempts as they are by then, none if the server has never seen the call; None if nobody can be asked.
+        """
+        found: Sequence[Record] | None = None
+        with trio.move_on_after(within + 2.0):  # The last look may take a little longer.
+            last = trio.current_time() + within
+            while True:
+                found = await self.witness.records(call_id)
+                if found is not None and len(found) >= attempts and all(until(record) for record in found):
+                    break
+                if trio.current_time() >= last:
+                    break
+                await trio.sleep(POLL)
+        return None if found is None else list(found)
+
+    # The gateway
+
+    async def get(self, target: str, headers: Headers = (), method: str = "GET") -> HttpAnswer:
+        """One HTTP/1.1 request to the gateway on a connection of its own; ``target`` begins with a slash.
+
+        Raises:
+            UnreachableError: There is no connection, or no answer.
+        """
+        gateway = self._gateway()
+        stream = await self._line(gateway).connect(["http/1.1"])
+        try:
+            host = self._host(gateway)
+            return await exchange(stream, host, gateway.prefix + target, [*self.headers, *headers], method)
+        finally:
+            with trio.move_on_after(1.0, shield=True):
+                await stream.aclose()
+
+    @asynccontextmanager
+    async def websocket(self, target: str, headers: Headers = (), *, deflate: bool = False) -> AsyncIterator[WebSocket]:
+        """A WebSocket to the gateway by HTTP/1.1's upgrade, for the block; leaving it closes the connection.
+
+        Raises:
+            UnreachableError, RefusedError: There is none.
+        """
+        gateway = self._gateway()
+        stream = await self._line(gateway).connect(["http/1.1"])
+        try:
+            yield await upgrade(
+                stream, self._host(gateway), gateway.prefix + target, [*self.headers, *headers], deflate=deflate
+            )
+        finally:
+            with trio.move_on_after(1.0, shield=True):
+                await stream.aclose()
+
+    @asynccontextmanager
+    async def gateway_http2(self) -> AsyncIterator[Http2]:
+        """A fresh HTTP/2 connection to the gateway, for the block. Use `tunnel_on` for a WebSocket on it.
+
+        Raises:
+            UnreachableError: It cannot be had.
+        """
+        gateway = self._gateway()
+        stream = await self._line(gateway).connect(["h2"])
+        async with open_http2(stream, gateway.scheme, self._host(gateway)) as connection:
+            yield connection
+
+    async def tunnel_on(self, connection: Http2, target: str, headers: Headers = ()) -> WebSocket:
+        """A WebSocket on `gateway_http2` (RFC 8441).
+
+        Raises:
+            RefusedError: The answer is something else.
+        """
+        return await tunnel(connection, self._gateway().prefix + target, [*self.headers, *headers])
+
+    def _gateway(self) -> Target:
+        if self.gateway is None:
+            raise NoGatewayError("it needs the gateway's URL (--gateway)")
+        return self.gateway
+
+    def _line(self, to: Target) -> Line:
+        return Line(to, self.tls, self.server_name if to is self.target else None)
+
+    def _authority(self, to: Target) -> str:
+        return self.authority if self.authority is not None and to is self.target else to.authority
+
+    def _host(self, gateway: Target) -> str:
+        default = gateway.port == (443 if gateway.tls else 80)
+        return urlsplit(f"//{gateway.authority}").netloc.rpartition(":")[0] if default else gateway.authority

@@ -1,0 +1,95 @@
+"""The report of a survey: what the checks found out, and the document of version 1 that is made of it."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final
+
+from echo.probe.finding import Finding, JsonValue, Outcome
+
+VERSION: Final = 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a check found out.
+
+    Attributes:
+        name: The check's.
+        question: The check's.
+        finding: It.
+        advice: Settings to look at, one line for each product.
+        seconds: How long it took.
+    """
+
+    name: str
+    question: str
+    finding: Finding
+    advice: Sequence[str] = ()
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What the path is made of, as far as it shows; all may be unknown."""
+
+    protocol: str | None = None
+    tls: str | None = None
+    settings: Mapping[str, int] = field(default_factory=dict)
+    instances: Sequence[str] = ()
+    added_headers: Sequence[str] = ()
+    hops_guess: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Report:
+    """The report. Its results are in the order of the table of checks."""
+
+    target: str
+    gateway: str | None
+    direct: Sequence[str]
+    started: datetime
+    seconds: float
+    path: Facts
+    results: Sequence[Result]
+
+    def counts(self) -> dict[str, int]:
+        """How many checks came out how; every outcome is there."""
+        found = Counter(result.finding.outcome for result in self.results)
+        return {outcome.value: found[outcome] for outcome in Outcome}
+
+    def document(self) -> dict[str, JsonValue]:
+        """The report as JSON has it."""
+        return {
+            "version": VERSION,
+            "target": self.target,
+            "gateway": self.gateway,
+            "direct": list(self.direct),
+            "started": self.started.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+            "seconds": round(self.seconds, 3),
+            "path": {
+                "protocol": self.path.protocol,
+                "tls": self.path.tls,
+                "settings": dict(self.path.settings),
+                "instances": list(self.path.instances),
+                "added_headers": list(self.path.added_headers),
+                "hops_guess": list(self.path.hops_guess),
+            },
+            "checks": [_document(result) for result in self.results],
+            "counts": dict(self.counts()),
+        }
+
+
+def _document(result: Result) -> dict[str, JsonValue]:
+    finding = result.finding
+    return {
+        "name": result.name,
+        "outcome": finding.outcome.value,
+        "finding": finding.sentence,
+        "limit": finding.limit,
+        "unit": finding.unit,
+        "details": dict(finding.details),
+        "advice": list(result.advice),
+        "seconds": round(result.seconds, 3),
+    }

@@ -1,0 +1,170 @@
+"""The survey: all checks in one nursery, under one deadline, each under its own.
+
+Checks that wait (ladders of idle times) begin at once and go on throughout. Those that may have company run side by
+side, and those that must be alone afterwards, one by one. A check whose needs turned out broken is skipped.
+"""
+
+import logging
+import traceback
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Final, Protocol
+
+import trio
+
+from echo.probe.advice import advice_for
+from echo.probe.check import Check, Company, Kind
+from echo.probe.facts import explore
+from echo.probe.finding import Finding, Outcome, inconclusive, skipped
+from echo.probe.line import Line
+from echo.probe.path import Path
+from echo.probe.report import Facts, Report, Result
+
+log = logging.getLogger(__name__)
+
+SIDE_BY_SIDE: Final = 8  # Checks at once: more would disturb each other on a small machine.
+RESERVE: Final = 1.0  # Seconds of the budget kept for the report.
+
+
+class Audience(Protocol):
+    """Who is told while it goes on. Never waits."""
+
+    def begin(self, check: Check) -> None:
+        """A check has begun."""
+
+    def end(self, check: Check, result: Result) -> None:
+        """A check has come out."""
+
+
+class Nobody:
+    """Is told nothing."""
+
+    def begin(self, check: Check) -> None:
+        """Does nothing."""
+
+    def end(self, check: Check, result: Result) -> None:
+        """Does nothing."""
+
+
+class Survey:
+    """One survey of a path.
+
+    Attributes:
+        results: What has come out so far, by name.
+    """
+
+    def __init__(self, path: Path, checks: Sequence[Check], audience: Audience | None = None) -> None:
+        self.path = path
+        self.checks = checks
+        self.results: dict[str, Result] = {}
+        self._audience = audience or Nobody()
+        self._done = {check.name: trio.Event() for check in checks}
+        self._places = trio.CapacityLimiter(SIDE_BY_SIDE)
+        self._facts = Facts()
+        self._started = datetime.now(UTC)
+        self._began = 0.0
+
+    async def run(self) -> Report:
+        """Run the checks until all have come out or the time is up. Cancelling it is how it is stopped; see `report`.
+
+        Raises:
+            UnreachableError: The target cannot be connected to.
+        """
+        self._started, self._began = datetime.now(UTC), trio.current_time()
+        stream = await Line(self.path.target, self.path.tls, self.path.server_name).connect(["h2", "http/1.1"])
+        with suppress(Exception):
+            await stream.aclose()
+        with trio.move_on_after(self.path.budget.total - RESERVE):
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._explore)
+                for check in self._of(Company.WAITING):
+                    nursery.start_soon(self._run, check)
+                async with trio.open_nursery() as beside:
+                    for check in self._of(Company.BESIDE):
+                        beside.start_soon(self._run_in_company, check)
+                for check in self._of(Company.ALONE):
+                    await self._run(check)
+        return self.report("There was no time left for it.")
+
+    def report(self, missing: str = "It was stopped before it was done.") -> Report:
+        """What is known by now; ``missing`` is said of checks that have not come out."""
+        path = self.path
+        for check in self.checks:
+            if check.name not in self.results:
+                self._conclude(check, inconclusive(missing), 0.0)
+        return Report(
+            str(path.target),
+            None if path.gateway is None else str(path.gateway),
+            [str(target) for target in path.direct],
+            self._started,
+            trio.current_time() - self._began,
+            self._facts,
+            [self.results[check.name] for check in self.checks],
+        )
+
+    def _of(self, company: Company) -> list[Check]:
+        return [check for check in self.checks if check.company is company]
+
+    async def _explore(self) -> None:
+        try:
+            with trio.move_on_after(10.0):
+                self._facts = await explore(self.path)
+        except Exception as error:
+            log.debug("the path's facts are not to be had", exc_info=error)
+
+    async def _run_in_company(self, check: Check) -> None:
+        for name in check.needs:  # Not while occupying a place that the awaited may need.
+            if name in self._done:
+                await self._done[name].wait()
+        async with self._places:
+            await self._run(check)
+
+    async def _run(self, check: Check) -> None:
+        for name in check.needs:
+            if name in self._done:
+                await self._done[name].wait()
+        began = trio.current_time()
+        self._audience.begin(check)
+        finding = self._excused(check) or await self._ask(check)
+        self._conclude(check, finding, trio.current_time() - began)
+
+    def _excused(self, check: Check) -> Finding | None:
+        """Why a check need not run."""
+        if check.kind is not Kind.GRPC and self.path.gateway is None:
+            return skipped("It needs the gateway's URL (--gateway).")
+        for name in check.needs:
+            if name in self.results and self.results[name].finding.outcome is Outcome.BROKEN:
+                return skipped(f"There is no point in asking while {name} is broken.")
+        return None
+
+    async def _ask(self, check: Check) -> Finding:
+        seconds = check.seconds(self.path.budget)
+        try:
+            with trio.move_on_after(seconds):
+                finding = await check.run(self.path)
+                if finding.cause and finding.cause not in check.causes:
+                    raise ValueError(f"{finding.cause!r} is no cause of {check.name}")
+                return finding
+        except Exception as error:
+            log.debug("check %s failed", check.name, exc_info=error)
+            return inconclusive(
+                f"The check itself failed: {_first(error)}.",
+                details={"error": traceback.format_exception_only(error)[-1]},
+            )
+        return inconclusive(f"It was not done within {seconds:g} s.")
+
+    def _conclude(self, check: Check, finding: Finding, seconds: float) -> None:
+        advice = advice_for(check.name, finding.cause) if finding.cause else ()
+        self.results[check.name] = result = Result(check.name, check.question, finding, advice, seconds)
+        self._done[check.name].set()
+        self._audience.end(check, result)
+
+
+def _first(error: BaseException) -> str:
+    """What went wrong, in a few words."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    text = str(error).rstrip(".")
+    name = type(error).__name__
+    return f"{name} ({text})" if text else name

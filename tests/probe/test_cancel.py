@@ -1,0 +1,32 @@
+"""`cancel`, against a hop that keeps resets to itself."""
+
+from collections.abc import Iterable
+
+from echo.probe.checks.cancel import Cancel
+from echo.probe.evidence import NoWitness
+from echo.probe.finding import Outcome
+from tests.probe.paths import finding_of, path_through
+from tests.probe.relays import Fault, Item, Line
+from tests.support.http2_frames import RST_STREAM, Frame
+from tests.support.quiet_clock import QuietClock
+
+
+class KeepResets(Fault):
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return [] if isinstance(item, Frame) and item.kind == RST_STREAM else [item]
+
+
+async def test_a_clean_path_survives() -> None:
+    assert (await finding_of(Cancel())).outcome is Outcome.SURVIVED
+
+
+async def test_a_hop_that_keeps_resets_to_itself_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Cancel(), KeepResets())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "not-forwarded")
+    assert "still worked on a call 2 s after" in finding.sentence
+
+
+async def test_without_evidence_nothing_is_claimed(quiet_clock: QuietClock) -> None:
+    async with path_through() as path:
+        object.__setattr__(path, "witness", NoWitness())
+        assert (await Cancel().run(path)).outcome is Outcome.INCONCLUSIVE

@@ -1,0 +1,50 @@
+"""`http2`, against paths that speak something else."""
+
+from collections.abc import Iterable
+
+import trio
+
+from echo.probe.checks.http2 import Http2Check
+from echo.probe.finding import Outcome
+from echo.probe.survey import Survey
+from echo.probe.target import Target
+from tests.probe.paths import finding_of, path_through
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.support.serving import LOOPBACK
+
+
+async def test_a_clean_path_survives() -> None:
+    assert (await finding_of(Http2Check())).outcome is Outcome.SURVIVED
+
+
+async def test_an_http1_server_is_told_by_its_answer() -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+
+    async with trio.open_nursery() as nursery, path_through() as path:
+        (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        await nursery.start(trio.serve_listeners, answer, [listener])
+        object.__setattr__(path, "target", Target(LOOPBACK, listener.socket.getsockname()[1]))
+        report = await Survey(path, [Http2Check()]).run()
+        nursery.cancel_scope.cancel()
+    finding = report.results[0].finding
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "http1")
+    assert "HTTP/1.1 400 Bad Request" in finding.sentence
+
+
+class ErrorPage(Fault):
+    """Answers every call with a page."""
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if not isinstance(item, Head):
+            return [item] if item.kind != 0 else []
+        page = [(":status", "502"), ("content-type", "text/html")]
+        return [] if item.ends else [Head(item.stream, page, ends=True)]
+
+
+async def test_an_error_page_is_told() -> None:
+    finding = await finding_of(Http2Check(), ErrorPage())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "call")
+    assert "HTTP 502 and text/html" in finding.sentence

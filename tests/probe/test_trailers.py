@@ -1,0 +1,55 @@
+"""`trailers`, against hops that lose the end of a call, or what is in it."""
+
+from collections.abc import Iterable
+
+from echo.probe.checks.trailers import Trailers
+from echo.probe.finding import Outcome
+from tests.probe.paths import finding_of
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.support.http2_frames import CANCEL
+
+
+class LoseTrailers(Fault):
+    """Ends the response with its last message."""
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.ends and item.get(":status") is None:
+            line.data(line.client, item.stream, b"", end=True)
+            return []
+        return [item]
+
+
+class LoseTrailingMetadata(Fault):
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.get(":status") is None:
+            return [Head(item.stream, [pair for pair in item.fields if pair[0].startswith("grpc-")], item.ends)]
+        return [item]
+
+
+class ResetInstead(Fault):
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.get(":status") is None:
+            line.reset(item.stream, CANCEL, line.client)
+            return []
+        return [item]
+
+
+async def test_a_clean_path_survives() -> None:
+    assert (await finding_of(Trailers())).outcome is Outcome.SURVIVED
+
+
+async def test_lost_trailers_are_told() -> None:
+    finding = await finding_of(Trailers(), LoseTrailers())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "status-lost")
+    assert "cut off before the status" in finding.sentence
+
+
+async def test_lost_trailing_metadata_is_told() -> None:
+    finding = await finding_of(Trailers(), LoseTrailingMetadata())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "metadata-lost")
+
+
+async def test_a_reset_in_place_of_the_trailers_is_told() -> None:
+    finding = await finding_of(Trailers(), ResetInstead())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "status-lost")
+    assert "broken off" in finding.sentence
