@@ -31,6 +31,10 @@ serve *flags: install-run
 gateway *flags: install-run
     @python -m echo gateway {{flags}}
 
+# What a path does to gRPC and WebSockets: `just probe HOST:PORT`; see --help.
+probe *flags: install-run
+    @python -m echo probe {{flags}}
+
 # Asks before it installs Debian packages, unless CI is set or --yes is given.
 # Everything that must hold: style, types, import contracts, generated code, all tests.
 check *flags: install (tools flags) style types contracts proto-check

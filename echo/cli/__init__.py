@@ -1,4 +1,4 @@
-"""The command line: ``echo-grpc serve | gateway | up``, or ``python -m echo``.
+"""The command line: ``echo-grpc serve | gateway | up | probe``, or ``python -m echo``.
 
 Every setting is a flag of the commands that use it, made from `echo.settings.SETTINGS`; a flag wins over its variable.
 Exit status: 0 after stopping in good order, 2 with one line on standard error when the command line, a setting or an
@@ -19,6 +19,7 @@ import trio
 
 from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop, run_until_signalled
+from echo.cli.probe import probe_command
 from echo.cli.programs import gateway, serve, up
 from echo.logs import asks_for_json, configure_logging, refuse
 from echo.settings import SETTINGS, Setting, Settings, SettingsError, User, load_settings
@@ -106,6 +107,7 @@ def _commands(as_json: bool) -> click.Group:
             "gateway", partial(_run, gateway, as_json), User.GATEWAY, "Run the gateway, which calls a gRPC server."
         )
     )
+    group.add_command(probe_command())
     return click.version_option(package_name="echo")(group)
 
 

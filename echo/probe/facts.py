@@ -58,7 +58,7 @@ async def explore(path: Path) -> Facts:
             call = path.begin(connection, UNARY, call_id=call_id)
             await call.send(path.message(UNARY), end=True)
             await call.until_over()
-        records = await path.evidence(call_id) or []
+        records = await path.evidence(call_id, within=0.5) or []
         answered = call.fields
         arrived = [name for record in records for name, _ in record.headers]
         return Facts(

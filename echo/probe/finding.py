@@ -3,7 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TypeAlias, Union
+from typing import Final, TypeAlias, Union
+
+from echo.printable import printable
+
+MAX_SENTENCE: Final = 500  # Characters; none of ours comes near.
 
 JsonValue: TypeAlias = Union[bool, int, float, str, "list[JsonValue]", "dict[str, JsonValue]", None]
 
@@ -37,6 +41,10 @@ class Finding:
     limit: float | None = None
     unit: str | None = None
     details: Mapping[str, JsonValue] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # What a hop has said may stand in it.
+        object.__setattr__(self, "sentence", printable(self.sentence, MAX_SENTENCE))
 
 
 def survived(

@@ -1,5 +1,6 @@
 """Fresh connections to a target: bytes, with TLS or without, and in words why there is none."""
 
+import os
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,4 +112,6 @@ def _reason(error: OSError) -> str:
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
     found = cause if isinstance(cause, OSError) else error
+    if found.errno is not None and found.errno > 0:  # Failed name look-ups count downwards, with words of their own.
+        return os.strerror(found.errno)
     return found.strerror or str(found)

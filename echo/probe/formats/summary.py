@@ -1,0 +1,29 @@
+"""What all forms say in the same words: where the report is from, what the path looks like, how many came out how."""
+
+from echo.probe.report import Report
+
+
+def ends(report: Report) -> str:
+    """What was probed."""
+    gateway = f", gateway {report.gateway}" if report.gateway else ""
+    direct = f", around the path {', '.join(report.direct)}" if report.direct else ""
+    return f"{report.target}{gateway}{direct}"
+
+
+def path_in_words(report: Report) -> str:
+    """What the path looks like; empty if nothing is known."""
+    facts = report.path
+    servers = len(facts.instances)
+    parts = [
+        facts.protocol or "",
+        facts.tls or "",
+        f"through {', '.join(facts.hops_guess)}" if facts.hops_guess else "",
+        "" if servers == 0 else "one server seen" if servers == 1 else f"{servers} servers seen",
+        f"headers added on the way: {', '.join(facts.added_headers)}" if facts.added_headers else "",
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def counts_in_words(report: Report) -> str:
+    """How many checks came out how, without those that none did."""
+    return ", ".join(f"{count} {outcome}" for outcome, count in report.counts().items() if count) or "no checks"

@@ -1,0 +1,125 @@
+"""``echo-grpc probe`` as a person runs it: a real process, in front of a real server."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from time import monotonic
+
+import pytest
+import trio
+
+from echo.cli import main
+from echo.rpc import Server
+from echo.services import echo_services
+from tests.support.serving import serving
+
+PROBE = [sys.executable, "-m", "echo", "probe"]
+
+
+def probe(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*PROBE, *arguments], capture_output=True, text=True, timeout=60, check=False)
+
+
+async def probed(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same in front of a server of ours; ``{}`` is its port."""
+    async with serving(Server(echo_services().services)) as port:
+        return await trio.to_thread.run_sync(lambda: probe(*(argument.format(port) for argument in arguments)))
+
+
+async def test_a_pipe_gets_plain_text_at_the_end_and_the_status_is_0() -> None:
+    done = await probed("127.0.0.1:{}", "--quick", "--only", "http2")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "survived      http2" in done.stdout
+    assert "\x1b" not in done.stdout
+
+
+async def test_a_report_is_written_where_it_is_wanted_and_may_be_expected_later(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    arguments = ["127.0.0.1:{}", "--quick", "--only", "http2", "--format", "json", "--output", str(report)]
+    assert (await probed(*arguments)).returncode == 0
+    assert json.loads(report.read_text())["counts"]["survived"] == 1
+    assert (await probed(*arguments, "--expect", str(report))).returncode == 0
+
+
+def test_a_target_that_cannot_be_reached_is_one_line_and_status_3() -> None:
+    done = probe("127.0.0.1:1", "--quick")
+    assert (done.returncode, done.stderr) == (3, "echo: cannot reach 127.0.0.1:1: Connection refused\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["echo"], ["TARGET", "HOST:PORT"]),
+        (["a:1", "--only", "htttp2"], ["htttp2", "http2, trailers"]),
+        (["a:1", "--skip", "none"], ["none", "http2, trailers"]),
+        (["a:1", "--quick", "--long"], ["--quick", "--long"]),
+        (["a:1", "--quick", "--idle", "1h"], ["--quick"]),
+        (["a:1", "--idle", "soon"], ["--idle", "soon"]),
+        (["a:1", "--header", "nothing"], ["--header", "nothing"]),
+        (["a:1", "--gateway", "nothing"], ["--gateway", "nothing"]),
+        (["a:1", "--format", "pdf"], ["pdf", "junit"]),
+        (["a:1", "--tls", "--ca", "/nowhere"], ["--grpc-client-ca", "/nowhere"]),
+        (["a:1", "--expect", "/nowhere"], ["--expect", "/nowhere"]),
+        (["a:1", "--output", "/nowhere/at/all"], ["--output", "/nowhere/at/all"]),
+        ([], ["TARGET"]),
+    ],
+)
+def test_what_cannot_be_understood_is_one_line_and_status_2(
+    arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["probe", *arguments]) == 2
+    said = capsys.readouterr().err
+    assert len(said.splitlines()) == 1
+    assert all(word in said for word in words)
+
+
+@contextmanager
+def on_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    ours, theirs = pty.openpty()
+    environment = os.environ | {"COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
+    process = subprocess.Popen([*PROBE, *arguments], stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    try:
+        yield process, ours
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+
+
+def read_until(descriptor: int, wanted: bytes) -> bytes:
+    """What the process wrote, until this is in it, or until its end."""
+    text, until = b"", monotonic() + 20
+    while wanted not in text and monotonic() < until and select.select([descriptor], [], [], 1.0)[0] is not None:
+        try:
+            text += os.read(descriptor, 65_536)
+        except OSError:  # Linux's way to say that nobody has the other end.
+            break
+    return text
+
+
+async def test_a_terminal_sees_a_live_table_and_ctrl_c_shows_what_is_known() -> None:
+    async def silence(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await trio.sleep_forever()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        await nursery.start(trio.serve_listeners, silence, [listener])
+        target = f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        with on_a_terminal(target, "--quick", "--only", "http2") as (process, terminal):
+            seen = await trio.to_thread.run_sync(read_until, terminal, b"running")
+            assert b"\x1b[?25l" in seen
+            process.send_signal(signal.SIGINT)
+            rest = await trio.to_thread.run_sync(read_until, terminal, b"\x00never")
+            assert b"\x1b[?25h" in rest
+            assert b"inconclusive  http2               It was stopped before it was done." in rest
+            assert process.wait(10) == 4
+        nursery.cancel_scope.cancel()

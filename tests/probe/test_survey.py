@@ -1,0 +1,128 @@
+"""How a survey runs its checks: in company, alone, throughout, within their time, and whatever they raise."""
+
+from typing import ClassVar
+
+import pytest
+import trio
+
+from echo.probe.check import Check, Company, Kind
+from echo.probe.finding import Finding, Outcome, broken, survived
+from echo.probe.line import UnreachableError
+from echo.probe.path import Path
+from echo.probe.survey import Survey
+from echo.probe.target import Target
+from tests.probe.paths import path_through
+from tests.support.quiet_clock import QuietClock
+from tests.support.serving import LOOPBACK
+
+
+class Sleeper(Check):
+    """Notes when it ran."""
+
+    question = "Does it?"
+    needs: ClassVar[tuple[str, ...]] = ()
+    causes = ("lost",)
+    log: ClassVar[list[str]] = []
+
+    def __init__(
+        self, name: str, seconds: float, finding: Finding | None = None, error: Exception | None = None
+    ) -> None:
+        self.name = name  # type: ignore[misc]
+        self._seconds, self._finding, self._error = seconds, finding, error
+
+    async def run(self, path: Path) -> Finding:
+        self.log.append(f"+{self.name}")
+        await trio.sleep(self._seconds)
+        self.log.append(f"-{self.name}")
+        if self._error:
+            raise self._error
+        return self._finding or survived("Yes.")
+
+
+class Waiter(Sleeper):
+    company = Company.WAITING
+
+
+class Loner(Sleeper):
+    company = Company.ALONE
+
+
+class Needy(Sleeper):
+    needs = ("first",)
+
+
+class OfTheGateway(Sleeper):
+    kind = Kind.WS
+
+
+async def surveyed(*checks: Sleeper) -> dict[str, Finding]:
+    Sleeper.log.clear()
+    async with path_through() as path:
+        report = await Survey(path, checks).run()
+    return {result.name: result.finding for result in report.results}
+
+
+async def test_those_that_wait_go_on_while_others_run_and_those_alone_run_last(quiet_clock: QuietClock) -> None:
+    await surveyed(Loner("x", 1), Loner("y", 1), Sleeper("a", 2), Sleeper("b", 3), Waiter("w", 8))
+    others = [event for event in Sleeper.log if event[1] != "w"]
+    assert set(others[:2]) == {"+a", "+b"}  # In either order.
+    assert others[2:] == ["-a", "-b", "+x", "-x", "+y", "-y"]
+    assert Sleeper.log.index("+w") < Sleeper.log.index("-a")
+    assert Sleeper.log[-1] == "-w"
+
+
+async def test_a_check_that_raises_is_inconclusive_and_the_others_go_on(quiet_clock: QuietClock) -> None:
+    found = await surveyed(Sleeper("a", 1, error=ExceptionGroup("", [ValueError("no such thing")])), Sleeper("b", 2))
+    assert found["a"].outcome is Outcome.INCONCLUSIVE
+    assert found["a"].sentence == "The check itself failed: ValueError (no such thing)."
+    assert found["b"].outcome is Outcome.SURVIVED
+
+
+async def test_a_check_has_a_time_of_its_own(quiet_clock: QuietClock) -> None:
+    found = await surveyed(Sleeper("a", 1000), Sleeper("b", 1))
+    assert found["a"].sentence == "It was not done within 10 s."
+    assert found["b"].outcome is Outcome.SURVIVED
+
+
+async def test_a_survey_ends_within_its_time(quiet_clock: QuietClock) -> None:
+    began = trio.current_time()
+    found = await surveyed(Waiter("w", 1000), *(Loner(str(number), 9) for number in range(5)))
+    assert trio.current_time() - began <= 20
+    assert found["w"].outcome is Outcome.INCONCLUSIVE
+    assert found["4"].sentence == "There was no time left for it."
+
+
+async def test_nobody_asks_what_a_broken_check_has_answered(quiet_clock: QuietClock) -> None:
+    found = await surveyed(Needy("second", 1), Sleeper("first", 1, broken("lost", "No.")))
+    assert found["second"].outcome is Outcome.SKIPPED
+    assert "first" in found["second"].sentence
+
+
+async def test_checks_of_the_gateway_are_skipped_without_its_url(quiet_clock: QuietClock) -> None:
+    assert (await surveyed(OfTheGateway("w", 1)))["w"].outcome is Outcome.SKIPPED
+
+
+async def test_a_cause_that_is_not_announced_is_a_fault_of_the_check(quiet_clock: QuietClock) -> None:
+    found = await surveyed(Sleeper("a", 1, broken("typo", "No.")))
+    assert found["a"].outcome is Outcome.INCONCLUSIVE
+    assert "'typo' is no cause of a" in found["a"].sentence
+
+
+async def test_what_is_stopped_tells_what_is_known(quiet_clock: QuietClock) -> None:
+    async with path_through() as path:
+        survey = Survey(path, [Sleeper("a", 1), Sleeper("b", 9)])
+        with trio.move_on_after(5):
+            await survey.run()
+        found = {result.name: result.finding for result in survey.report().results}
+    assert found["a"].outcome is Outcome.SURVIVED
+    assert found["b"].sentence == "It was stopped before it was done."
+
+
+async def test_a_target_that_cannot_be_reached_is_told_in_one_line() -> None:
+    async with path_through() as path:
+        closed = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        port = closed[0].socket.getsockname()[1]
+        await closed[0].aclose()
+        object.__setattr__(path, "target", Target(LOOPBACK, port))
+        with pytest.raises(UnreachableError, match=rf"^cannot reach {LOOPBACK}:{port}: Connection refused$"):
+            await Survey(path, []).run()
