@@ -1,72 +1,46 @@
 """What the server saw of a call, as it says itself: the records under a call-id."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Final
 
-from echo.probe.finding import JsonValue
+from multidict import MultiDict
+
+from echo.pb.com.gopay.echo.evidence import GetRequest, Record
+from echo.rpc import Cardinality, Channel, GRPCError, Status
+
+__all__ = ["Record", "fetch", "headers_of", "is_over"]
+
+TIMEOUT: Final = 2.0  # Seconds that an answer may take.
 
 
-@dataclass(frozen=True)
-class Record:
-    """One attempt of a call, from the server's side. Points in time are nanoseconds since the epoch, None for never.
+async def fetch(channel: Channel, call_id: str, headers: Sequence[tuple[str, str]] = ()) -> list[Record] | None:
+    """Ask the server at the end of a channel.
 
-    Attributes:
-        fields: All that the server tells, by the names of the contract.
+    Returns:
+        The attempts, oldest first; none if it has not seen the call; None if it cannot be asked.
     """
-
-    fields: Mapping[str, JsonValue]
-
-    def text(self, name: str) -> str:
-        """A field that is a text; empty if it is not there."""
-        value = self.fields.get(name)
-        return value if isinstance(value, str) else ""
-
-    def number(self, name: str) -> float | None:
-        """A field that is a number, also where JSON has it as a text (64 bits); None if it is not there."""
-        value = self.fields.get(name)
-        if isinstance(value, str) and value.lstrip("-").isdigit():
-            return int(value)
-        return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
-
-    def numbers(self, name: str) -> list[float]:
-        """A field that is a list of numbers."""
-        value = self.fields.get(name)
-        found = [Record({"": item}).number("") for item in value] if isinstance(value, list) else []
-        return [number for number in found if number is not None]
-
-    @property
-    def headers(self) -> list[tuple[str, str]]:
-        """The request's headers as they arrived, order and repeats kept."""
-        value = self.fields.get("request_headers")
-        items = value if isinstance(value, list) else []
-        return [(str(item.get("name", "")), str(item.get("value", ""))) for item in items if isinstance(item, dict)]
-
-    @property
-    def instance(self) -> str:
-        """Which server process answered."""
-        return self.text("instance")
-
-    @property
-    def outcome(self) -> str:
-        """``completed``, ``cancelled``, ``reset``, ...; empty while the call runs."""
-        return self.text("outcome")
-
-    @property
-    def ended(self) -> bool:
-        """Whether the call is over for the server."""
-        return bool(self.number("ended")) or bool(self.outcome)
+    request = channel.request(
+        "/com.gopay.echo.evidence.Evidence/Get",
+        Cardinality.UNARY_UNARY,
+        GetRequest,
+        Record,
+        timeout=TIMEOUT,
+        metadata=MultiDict(headers),
+    )
+    try:
+        async with request as stream:
+            await stream.send_message(GetRequest(call_id))
+            latest = await stream.recv_message()
+    except GRPCError as error:
+        return [] if error.status is Status.NOT_FOUND else None
+    return None if latest is None else [*latest.other_attempts, latest]
 
 
-class Witness(Protocol):
-    """Whom to ask what the server saw."""
-
-    async def records(self, call_id: str) -> Sequence[Record] | None:
-        """The attempts recorded under a call-id, of all servers that can be asked; None if none can be asked."""
+def is_over(record: Record) -> bool:
+    """Whether the call has ended, for the server."""
+    return bool(record.ended)
 
 
-class NoWitness:
-    """There is nobody to ask."""
-
-    async def records(self, call_id: str) -> Sequence[Record] | None:  # noqa: ARG002, D102 - as in Witness
-        return None
+def headers_of(record: Record) -> list[tuple[str, str]]:
+    """The request's headers as they arrived, order and repeats kept, pseudo-header fields included."""
+    return [(header.name, header.value) for header in record.request_headers]

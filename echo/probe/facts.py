@@ -6,6 +6,7 @@ from typing import Final
 import trio
 
 from echo.probe.calls import UNARY
+from echo.probe.evidence import headers_of
 from echo.probe.http2 import Http2, open_http2
 from echo.probe.line import Line
 from echo.probe.path import Path
@@ -60,7 +61,7 @@ async def explore(path: Path) -> Facts:
             await call.until_over()
         records = await path.evidence(call_id, within=0.5) or []
         answered = call.fields
-        arrived = [name for record in records for name, _ in record.headers]
+        arrived = [name for record in records for name, _ in headers_of(record)]
         return Facts(
             protocol="HTTP/2",
             tls=tls,

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar, Unpack
 from urllib.parse import urlsplit
@@ -12,7 +12,7 @@ from multidict import MultiDict
 
 from echo.probe.budget import Budget
 from echo.probe.calls import Answer, Rpc, Script, gather, scripted
-from echo.probe.evidence import NoWitness, Record, Witness
+from echo.probe.evidence import Record, fetch, is_over
 from echo.probe.http1 import Headers, HttpAnswer, exchange
 from echo.probe.http2 import Http2, Stream, open_http2
 from echo.probe.line import Line
@@ -45,7 +45,6 @@ class Path:
         headers: To send with every request.
         authority: What requests take the server's name to be, if not the target's.
         server_name: What the certificate must be for, if not the target's host.
-        witness: Whom to ask what the server saw.
     """
 
     target: Target
@@ -56,7 +55,6 @@ class Path:
     headers: Headers = ()
     authority: str | None = None
     server_name: str | None = None
-    witness: Witness = field(default_factory=NoWitness)
 
     # gRPC
 
@@ -185,32 +183,43 @@ class Path:
         self,
         call_id: str,
         *,
-        until: Callable[[Record], object] = lambda record: record.ended,
+        until: Callable[[Record], object] = is_over,
         within: float = 2.0,
         attempts: int = 1,
     ) -> list[Record] | None:
-        """What the server saw of a call, asked for again until all attempts are as wanted.
+        """What the server saw of a call: `direct` is asked, all of them; else the server at the end of the path.
+
+        Asked again and again until all attempts are as wanted; through the path each time by a connection of its own,
+        as there may be several servers behind it.
 
         Args:
             call_id: Which call.
-            until: What is wanted of each record; that it has ended, by default.
+            until: What is wanted of each record; that the call has ended, by default.
             within: Seconds to ask for at most.
             attempts: How many records there should be at least.
 
         Returns:
-            The attempts as they are by then, none if the server has never seen the call; None if nobody can be asked.
+            The attempts as they are by then, none if no server has seen the call; None if nobody can be asked.
         """
-        found: Sequence[Record] | None = None
-        with trio.move_on_after(within + 2.0):  # The last look may take a little longer.
-            last = trio.current_time() + within
+        found: list[Record] | None = None
+        last = trio.current_time() + within
+        async with AsyncExitStack() as stack:
+            kept = [await stack.enter_async_context(self.channel(end)) for end in self.direct]
             while True:
-                found = await self.witness.records(call_id)
+                seen = await self._look(kept, call_id)
+                found = seen if seen is not None else found
                 if found is not None and len(found) >= attempts and all(until(record) for record in found):
-                    break
+                    return found
                 if trio.current_time() >= last:
-                    break
+                    return found
                 await trio.sleep(POLL)
-        return None if found is None else list(found)
+
+    async def _look(self, kept: Sequence[Channel], call_id: str) -> list[Record] | None:
+        if not kept:
+            async with self.channel() as channel:
+                return await fetch(channel, call_id, self.headers)
+        answers = [answer for channel in kept if (answer := await fetch(channel, call_id)) is not None]
+        return [record for answer in answers for record in answer] if answers else None
 
     # The gateway
 

@@ -3,9 +3,8 @@
 from collections.abc import Iterable
 
 from echo.probe.checks.cancel import Cancel
-from echo.probe.evidence import NoWitness
 from echo.probe.finding import Outcome
-from tests.probe.paths import finding_of, path_through
+from tests.probe.paths import finding_of
 from tests.probe.relays import Fault, Item, Line
 from tests.support.http2_frames import RST_STREAM, Frame
 from tests.support.quiet_clock import QuietClock
@@ -20,6 +19,10 @@ async def test_a_clean_path_survives() -> None:
     assert (await finding_of(Cancel())).outcome is Outcome.SURVIVED
 
 
+async def test_a_clean_path_survives_without_a_way_around_it() -> None:
+    assert (await finding_of(Cancel(), direct=False)).outcome is Outcome.SURVIVED
+
+
 async def test_a_hop_that_keeps_resets_to_itself_is_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Cancel(), KeepResets())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "not-forwarded")
@@ -27,6 +30,4 @@ async def test_a_hop_that_keeps_resets_to_itself_is_told(quiet_clock: QuietClock
 
 
 async def test_without_evidence_nothing_is_claimed(quiet_clock: QuietClock) -> None:
-    async with path_through() as path:
-        object.__setattr__(path, "witness", NoWitness())
-        assert (await Cancel().run(path)).outcome is Outcome.INCONCLUSIVE
+    assert (await finding_of(Cancel(), scripting=False)).outcome is Outcome.INCONCLUSIVE

@@ -53,3 +53,7 @@ async def test_a_reset_in_place_of_the_trailers_is_told() -> None:
     finding = await finding_of(Trailers(), ResetInstead())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "status-lost")
     assert "broken off" in finding.sentence
+
+
+async def test_a_server_that_does_not_do_as_asked_is_not_the_path_s_fault() -> None:
+    assert (await finding_of(Trailers(), scripting=False)).outcome is Outcome.INCONCLUSIVE

@@ -4,6 +4,7 @@ import trio
 
 from echo.probe.calls import BIDIRECTIONAL
 from echo.probe.check import Check
+from echo.probe.evidence import is_over
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
 from echo.rpc import GRPCError
@@ -38,7 +39,7 @@ class Cancel(Check):
         if not records:
             return inconclusive("What the server saw of the call cannot be had; --direct would help.")
         outcome = records[-1].outcome
-        if not records[-1].ended:
+        if not is_over(records[-1]):
             return broken("not-forwarded", f"The server still worked on a call {PROMPT:g} s after we had cancelled it.")
         if outcome == "completed":
             return broken("not-forwarded", "The server took a cancelled call for one that ended in good order.")
