@@ -49,7 +49,10 @@ async def exchange(stream: Bytes, host: str, target: str, headers: Headers = (),
         while True:
             event = client.next_event()
             if event is h11.NEED_DATA:
-                client.receive_data(bytes(await stream.receive_some(READ_SIZE)))
+                data = bytes(await stream.receive_some(READ_SIZE))
+                if not data and head is None:
+                    raise UnreachableError("the connection was closed without an answer")
+                client.receive_data(data)
             elif isinstance(event, h11.InformationalResponse):
                 if event.status_code == 101:
                     return HttpAnswer(101, _texts(event), rest=client.trailing_data[0])
@@ -58,8 +61,7 @@ async def exchange(stream: Bytes, host: str, target: str, headers: Headers = (),
             elif isinstance(event, h11.Data):
                 body += event.data[: MAX_BODY - len(body)]
             elif isinstance(event, (h11.EndOfMessage, h11.ConnectionClosed)) or event is h11.PAUSED:
-                if head is None:
-                    raise UnreachableError("the connection was closed without an answer")
+                assert head is not None  # Or there would be no end.
                 return HttpAnswer(head.status_code, _texts(head), bytes(body))
     except h11.RemoteProtocolError as error:
         raise UnreachableError(f"the answer is not valid HTTP/1.1: {error}") from error

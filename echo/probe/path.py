@@ -267,13 +267,16 @@ class Path:
         async with open_http2(stream, gateway.scheme, self._host(gateway)) as connection:
             yield connection
 
-    async def tunnel_on(self, connection: Http2, target: str, headers: Headers = ()) -> WebSocket:
+    async def tunnel_on(
+        self, connection: Http2, target: str, headers: Headers = (), *, deflate: bool = False
+    ) -> WebSocket:
         """A WebSocket on `gateway_http2` (RFC 8441).
 
         Raises:
             RefusedError: The answer is something else.
         """
-        return await tunnel(connection, self._gateway().prefix + target, [*self.headers, *headers])
+        path = self._gateway().prefix + target
+        return await tunnel(connection, path, [*self.headers, *headers], deflate=deflate)
 
     def _gateway(self) -> Target:
         if self.gateway is None:

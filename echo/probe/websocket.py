@@ -117,7 +117,7 @@ class WebSocket:
             self.pongs.append((trio.current_time(), bytes(event.payload)))
         elif isinstance(event, CloseConnection):
             await self._send(event.response())
-            self._end(event.code, event.reason or "")
+            self._end(int(event.code), event.reason or "")
 
     async def _send(self, event: TextMessage | BytesMessage | Ping | Pong | CloseConnection) -> bool:
         try:
@@ -199,8 +199,9 @@ class _Tunnel:
 
 
 def _common(extension: PerMessageDeflate, *, deflate: bool) -> Sequence[tuple[str, str]]:
-    offered = extension.offer() if deflate else None
-    extensions = [("Sec-WebSocket-Extensions", f"{extension.name}; {offered}")] if isinstance(offered, str) else []
+    offered = extension.offer() if deflate else False
+    value = f"{extension.name}; {offered}" if isinstance(offered, str) and offered else extension.name
+    extensions = [("Sec-WebSocket-Extensions", value)] if deflate else []
     return [("Sec-WebSocket-Version", "13"), *extensions]
 
 
