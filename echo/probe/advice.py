@@ -4,20 +4,23 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from importlib.resources import files
-from typing import Final
-
-PRODUCTS: Final = (
-    *("nginx", "ingress-nginx", "Envoy", "Istio", "HAProxy", "Traefik", "AWS ALB", "AWS NLB", "GCP", "Cloudflare"),
-)
 
 
 @lru_cache
 def read_advice() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """All of it: by check and cause, the lines ``product: setting (default …): what to do``."""
-    table = tomllib.loads(files("echo.probe").joinpath("advice.toml").read_text("utf-8"))
+    """All of it: by check and cause, lines such as ``nginx: grpc_read_timeout (default 60s): raise it``.
+
+    Raises:
+        KeyError: An entry names a setting that is not listed.
+    """
+    document = tomllib.loads(files("echo.probe").joinpath("advice.toml").read_text("utf-8"))
+    defaults: Mapping[str, Mapping[str, str]] = document["settings"]
     return {
-        check: {cause: [_line(entry) for entry in entries] for cause, entries in causes.items()}
-        for check, causes in table.items()
+        check: {
+            cause: [_line(defaults, product, setting, say) for product, setting, say in entries]
+            for cause, entries in causes.items()
+        }
+        for check, causes in document["advice"].items()
     }
 
 
@@ -26,6 +29,6 @@ def advice_for(check: str, cause: str) -> Sequence[str]:
     return read_advice().get(check, {}).get(cause, ())
 
 
-def _line(entry: Mapping[str, str]) -> str:
-    default = f" (default {entry['default']})" if "default" in entry else ""
-    return f"{entry['product']}: {entry['setting']}{default}: {entry['say']}"
+def _line(defaults: Mapping[str, Mapping[str, str]], product: str, setting: str, say: str) -> str:
+    default = defaults[product][setting]
+    return f"{product}: {setting} (default {default}): {say}" if default else f"{product}: {setting}: {say}"

@@ -7,18 +7,20 @@ server's) and judges nothing. Its methods that send never wait for the network b
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 import trio
 
+from echo.probe.http2_stream import Stream
 from echo.probe.line import LOST, READ_SIZE, Bytes
 from echo.wire import frames
 from echo.wire.hpack import Field, decoder, encoder
 
+__all__ = ["GoAway", "Http2", "Stream", "open_http2"]
+
 WINDOW: Final = 1024 * 1024  # Bytes that a stream of ours, and a connection, may have on their way to us.
 MAX_HEADERS: Final = 4 * 1024 * 1024
-MAX_PENDING: Final = 256 * 1024  # Bytes that wait for the socket before `Stream.send` waits.
 _INITIAL_WINDOW, _MAX_FRAME, _MAX_STREAMS, _CONNECT_PROTOCOL = 4, 5, 3, 8  # RFC 9113 §6.5.2, RFC 8441 §3.
 
 
@@ -30,84 +32,6 @@ class GoAway:
     last_stream: int
     code: int
     debug: bytes
-
-
-@dataclass
-class Stream:
-    """One stream. Times are trio's.
-
-    Attributes:
-        id: Its number.
-        heads: The header lists that came: informational ones, the response's head, its trailers.
-        data: The payload of DATA that came, as far as nobody has taken it out.
-        arrivals: When DATA came, and how many bytes.
-        ended: When the server ended its side,
-        reset: or reset the stream,
-        code: with which code.
-        held: Windows are not reopened while it is set: the reader pauses. Take it back by `resume`.
-    """
-
-    id: int
-    connection: "Http2"
-    heads: list[list[tuple[str, str]]] = field(default_factory=list)
-    data: bytearray = field(default_factory=bytearray)
-    arrivals: list[tuple[float, int]] = field(default_factory=list)
-    ended: float | None = None
-    reset: float | None = None
-    code: int | None = None
-    held: bool = False
-    owed: int = 0
-    window: int = frames.DEFAULT_WINDOW
-
-    @property
-    def over(self) -> bool:
-        """Whether nothing more comes."""
-        return self.ended is not None or self.reset is not None
-
-    @property
-    def fields(self) -> dict[str, str]:
-        """All header lists as one; later ones win."""
-        return {name: value for head in self.heads for name, value in head}
-
-    async def send(self, data: bytes, *, end: bool = False) -> bool:
-        """Send DATA as the windows allow, waiting for them; tell whether all was sent before the stream was over."""
-        connection = self.connection
-        while data:
-            room = min(self.window, connection.window, connection.max_frame, len(data))
-            if connection.ended or self.reset is not None:
-                return False
-            if room <= 0 or connection.pending > MAX_PENDING:
-                await connection.moved()
-                continue
-            self.window -= room
-            connection.window -= room
-            last = end and room == len(data)
-            connection.put(frames.frame(frames.DATA, frames.END_STREAM if last else 0, self.id, data[:room]))
-            data = data[room:]
-            if last:
-                return True
-        if end:
-            self.half_close()
-        return not connection.ended and self.reset is None
-
-    def half_close(self) -> None:
-        """Say that nothing more is sent."""
-        self.connection.put(frames.frame(frames.DATA, frames.END_STREAM, self.id))
-
-    def cancel(self, code: int = frames.ErrorCode.CANCEL) -> None:
-        """Reset the stream."""
-        self.connection.put(frames.rst_stream(self.id, code))
-
-    def resume(self) -> None:
-        """Read on after `held`."""
-        self.held = False
-        if self.owed:
-            self.connection.put(frames.window_update(self.id, self.owed))
-            self.owed = 0
-
-    async def until_over(self) -> bool:
-        """Wait until it is over, or the connection has ended before: tell which."""
-        return await self.connection.until(lambda: self.over)
 
 
 class Http2:

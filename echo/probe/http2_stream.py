@@ -1,0 +1,111 @@
+"""A stream of `echo.probe.http2`, without a veil: what came on it, when, and what may be sent."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from echo.wire import frames
+
+MAX_PENDING: Final = 256 * 1024  # Bytes that wait for the socket before `Stream.send` waits.
+
+
+class Carrier(Protocol):
+    """The connection, as a stream sees it."""
+
+    window: int
+    ended: str
+
+    @property
+    def pending(self) -> int:
+        """Bytes that wait for the socket."""
+
+    @property
+    def max_frame(self) -> int:
+        """The largest payload that the server takes."""
+
+    def put(self, data: bytes) -> None:
+        """Queue bytes."""
+
+    async def moved(self) -> None:
+        """Wait until something came, was sent, or the connection ended."""
+
+    async def until(self, happened: Callable[[], object]) -> bool:
+        """Wait until it has; False if the connection ended before."""
+
+
+@dataclass
+class Stream:
+    """One stream. Times are trio's.
+
+    Attributes:
+        id: Its number.
+        heads: The header lists that came: informational ones, the response's head, its trailers.
+        data: The payload of DATA that came, as far as nobody has taken it out.
+        arrivals: When DATA came, and how many bytes.
+        ended: When the server ended its side,
+        reset: or reset the stream,
+        code: with which code.
+        held: Windows are not reopened while it is set: the reader pauses. Take it back by `resume`.
+    """
+
+    id: int
+    connection: Carrier
+    heads: list[list[tuple[str, str]]] = field(default_factory=list)
+    data: bytearray = field(default_factory=bytearray)
+    arrivals: list[tuple[float, int]] = field(default_factory=list)
+    ended: float | None = None
+    reset: float | None = None
+    code: int | None = None
+    held: bool = False
+    owed: int = 0
+    window: int = frames.DEFAULT_WINDOW
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing more comes."""
+        return self.ended is not None or self.reset is not None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """All header lists as one; later ones win."""
+        return {name: value for head in self.heads for name, value in head}
+
+    async def send(self, data: bytes, *, end: bool = False) -> bool:
+        """Send DATA as the windows allow, waiting for them; tell whether all was sent before the stream was over."""
+        connection = self.connection
+        while data:
+            room = min(self.window, connection.window, connection.max_frame, len(data))
+            if connection.ended or self.reset is not None:
+                return False
+            if room <= 0 or connection.pending > MAX_PENDING:
+                await connection.moved()
+                continue
+            self.window -= room
+            connection.window -= room
+            last = end and room == len(data)
+            connection.put(frames.frame(frames.DATA, frames.END_STREAM if last else 0, self.id, data[:room]))
+            data = data[room:]
+            if last:
+                return True
+        if end:
+            self.half_close()
+        return not connection.ended and self.reset is None
+
+    def half_close(self) -> None:
+        """Say that nothing more is sent."""
+        self.connection.put(frames.frame(frames.DATA, frames.END_STREAM, self.id))
+
+    def cancel(self, code: int = frames.ErrorCode.CANCEL) -> None:
+        """Reset the stream."""
+        self.connection.put(frames.rst_stream(self.id, code))
+
+    def resume(self) -> None:
+        """Read on after `held`."""
+        self.held = False
+        if self.owed:
+            self.connection.put(frames.window_update(self.id, self.owed))
+            self.owed = 0
+
+    async def until_over(self) -> bool:
+        """Wait until it is over, or the connection has ended before: tell which."""
+        return await self.connection.until(lambda: self.over)
