@@ -1,65 +1,30 @@
-"""``echo-grpc probe``: from the command line to a survey, and from its report to an exit status."""
-
-import os
-import re
-import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path as File
-from ssl import SSLContext
-from typing import Final
+"""``echo-grpc probe``: the command and its flags. What they mean is in `echo.cli.probing`, which loads all the rest."""
 
 import click
-import trio
-
-from echo.cli.errors import first
-from echo.logs import configure_logging, refuse
-from echo.probe.budget import Budget, Pace
-from echo.probe.check import Check
-from echo.probe.formats import FORMATS, as_text
-from echo.probe.formats.summary import counts_in_words
-from echo.probe.line import UnreachableError
-from echo.probe.live import live_table
-from echo.probe.path import Path
-from echo.probe.report import Report
-from echo.probe.survey import Survey
-from echo.probe.table import CHECKS, UnknownCheckError, select
-from echo.probe.target import Target, parse_target, parse_url
-from echo.probe.verdict import Expectation, ExpectationError, Verdict, read_expectation, verdict, worse
-from echo.settings import Settings, SettingsError, User, load_settings
-from echo.settings.values import to_duration, to_log_level
-from echo.tls import client_context
 
 __all__ = ["probe_command"]
 
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 §5.6.2
-_TLS: Final = ("grpc_client_ca", "grpc_client_cert", "grpc_client_key", "grpc_client_server_name")
+FORMATS = ("text", "json", "markdown", "junit")
 
 
-@dataclass(frozen=True)
-class _Order:
-    """What the command line asks for, understood."""
+class _Command(click.Command):
+    """Its help ends with the names of the checks."""
 
-    path: Path
-    checks: Sequence[Check]
-    form: str
-    output: File | None
-    expected: Expectation | None
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        from echo.probe.table import CHECKS  # noqa: PLC0415 - Only who asks for it loads them.
+
+        self.epilog = f"Checks: {', '.join(check.name for check in CHECKS)}"
+        super().format_epilog(ctx, formatter)
 
 
 def probe_command() -> click.Command:
     """The command."""
-    names = ", ".join(check.name for check in CHECKS)
-    return click.Command(
+    return _Command(
         "probe",
         help="Find out what a path (mesh, ingress, load balancer, NAT, CDN) does to gRPC and WebSockets.\n\n"
         "TARGET is an echo server's gRPC port behind that path: HOST:PORT, http://HOST:PORT or https://HOST.\n\n"
         "Exit status: 0 nothing broken or limited, 1 something is, 2 the command line, 3 the target cannot be "
         "reached, 4 nothing broken but something inconclusive.",
-        epilog=f"Checks: {names}",
         params=[
             click.Argument(["target"]),
             click.Option(["--gateway"], metavar="URL", help="the gateway through its path, for ws-* and http-*"),
@@ -74,7 +39,7 @@ def probe_command() -> click.Command:
             click.Option(["--header"], multiple=True, metavar="K=V", help="send this with every request"),
             click.Option(
                 ["--format", "form"],
-                type=click.Choice(list(FORMATS)),
+                type=click.Choice(FORMATS),
                 default="text",
                 help="of the report, by default text",
             ),
@@ -99,167 +64,6 @@ def probe_command() -> click.Command:
 
 
 def _run(**given: object) -> int:
-    configure_logging(_log_level(), "auto")
-    try:
-        order = _understood(given)
-    except (SettingsError, UnknownCheckError, ValueError) as error:
-        refuse(str(error), as_json=False)
-        return Verdict.USAGE
-    try:
-        report = trio.run(_survey, order)
-    except BaseException as error:
-        unreachable = first(UnreachableError, error)
-        if unreachable is None:
-            raise
-        refuse(str(unreachable), as_json=False)
-        return Verdict.UNREACHABLE
-    return _deliver(order, report)
+    from echo.cli.probing import probe  # noqa: PLC0415 - Only who probes loads it.
 
-
-async def _survey(order: _Order) -> Report:
-    """Run the survey until it is done, or somebody has had enough of it."""
-    async with AsyncExitStack() as stack:
-        signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
-        nursery = await stack.enter_async_context(trio.open_nursery())
-        audience = None
-        if sys.stdout is not None and sys.stdout.isatty():
-            audience = await stack.enter_async_context(live_table(order.checks, sys.stdout))
-        survey = Survey(order.path, order.checks, audience)
-        report: Report | None = None
-        with trio.CancelScope() as scope:
-            nursery.start_soon(partial(_stop, signals, scope))
-            report = await survey.run()
-        nursery.cancel_scope.cancel()
-        return report or survey.report()
-    raise AssertionError  # Nothing here swallows exceptions.
-
-
-async def _stop(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
-    async for _ in signals:
-        scope.cancel()
-
-
-def _deliver(order: _Order, report: Report) -> int:
-    """Put the report where it is wanted, and give the exit status."""
-    status = verdict(report, order.expected)
-    text = FORMATS[order.form](report)
-    try:
-        if order.output is None:
-            click.echo(text, nl=False)
-        else:
-            order.output.write_text(text, "utf-8")
-            if sys.stdout is not None and sys.stdout.isatty():
-                click.echo(as_text(report), nl=False)
-            else:
-                click.echo(f"{counts_in_words(report)}; the report is in {order.output}")
-    except OSError as error:
-        refuse(f"cannot write the report: {error.strerror}", as_json=False)
-        return Verdict.USAGE
-    if order.expected is not None and status is Verdict.BROKEN:
-        click.echo(f"worse than expected: {', '.join(worse(report, order.expected))}", err=True)
-    return status
-
-
-def _understood(given: dict[str, object]) -> _Order:
-    """The order.
-
-    Raises:
-        SettingsError, UnknownCheckError, ValueError: Something does not parse; the text is one line.
-    """
-    text = {name: value for name, value in given.items() if isinstance(value, str)}
-    many = {name: value for name, value in given.items() if isinstance(value, tuple)}
-    tls = bool(given["tls"])
-    target = _named("TARGET", text["target"], partial(parse_target, tls=tls))
-    gateway = _named("--gateway", text["gateway"], parse_url) if "gateway" in text else None
-    direct = [_named("--direct", one, parse_target) for one in many["direct"]]
-    secured = any(end.tls for end in (target, *direct, *([gateway] if gateway else []))) or tls
-    settings = _settings(text, insecure=bool(given["grpc_client_insecure"]), tls=secured)
-    path = Path(
-        target,
-        partial(_context, settings),
-        _budget(given, text.get("idle")),
-        gateway,
-        direct,
-        [_header(one) for one in many["header"]],
-        text.get("authority"),
-        settings.grpc_client_server_name,
-    )
-    checks = select(_names(many["only"]), _names(many["skip"]))
-    expected = _expectation(text["expect"]) if "expect" in text else None
-    return _Order(path, checks, text["form"], _output(text.get("output")), expected)
-
-
-def _named(name: str, value: str, parse: Callable[[str], Target]) -> Target:
-    try:
-        return parse(value)
-    except ValueError as error:
-        raise ValueError(f"{name}: {value!r} {error}") from None
-
-
-def _settings(text: dict[str, str], *, insecure: bool, tls: bool) -> Settings:
-    overrides: dict[str, object] = {name: text[name] for name in _TLS if name in text}
-    if insecure:
-        overrides["grpc_client_insecure"] = "true"
-    # Of the environment nothing is taken: what is probed is somebody else's path.
-    settings = load_settings({}, User.GATEWAY, grpc_server_tls=tls, **overrides)
-    client_context(settings)  # A file that cannot be used is told now.
-    return settings
-
-
-def _context(settings: Settings, alpn: Sequence[str]) -> SSLContext:
-    context = client_context(settings)
-    assert context is not None  # Only ends with TLS ask for it.
-    context.set_alpn_protocols(list(alpn))
-    return context
-
-
-def _budget(given: dict[str, object], idle: str | None) -> Budget:
-    if given["quick"] and given["long"]:
-        raise ValueError("--quick and --long exclude each other")
-    pace = Pace.QUICK if given["quick"] else Pace.LONG if given["long"] else Pace.DEFAULT
-    try:
-        seconds = None if idle is None else to_duration(idle)
-    except ValueError as error:
-        raise ValueError(f"--idle: {idle!r} {error}") from None
-    if seconds == 0:
-        raise ValueError("--idle: must be more than 0s")
-    return Budget.of(pace, seconds)
-
-
-def _header(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not equals or not _HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
-        raise ValueError(f"--header: {text!r} is not a header (NAME=VALUE)")
-    return name.lower(), value
-
-
-def _names(given: Sequence[str]) -> list[str]:
-    return [name.strip() for one in given for name in one.split(",") if name.strip()]
-
-
-def _expectation(name: str) -> Expectation:
-    try:
-        return read_expectation(File(name).read_text("utf-8"))
-    except OSError as error:
-        raise ValueError(f"--expect: {name!r} cannot be read: {error.strerror}") from None
-    except (ExpectationError, UnicodeDecodeError) as error:
-        fault = error if isinstance(error, ExpectationError) else "is not a report in JSON"
-        raise ValueError(f"--expect: {name!r} {fault}") from None
-
-
-def _output(name: str | None) -> File | None:
-    """The file, once it is known that it can be written."""
-    if name is None:
-        return None
-    try:
-        File(name).open("a").close()
-    except OSError as error:
-        raise ValueError(f"--output: {name!r} cannot be written: {error.strerror}") from None
-    return File(name)
-
-
-def _log_level() -> str:
-    try:
-        return to_log_level(os.environ.get("LOG_LEVEL", "warning"))
-    except ValueError:
-        return "warning"
+    return probe(given)

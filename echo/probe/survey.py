@@ -17,7 +17,7 @@ from echo.probe.advice import advice_for
 from echo.probe.check import Check, Company, Kind
 from echo.probe.facts import explore
 from echo.probe.finding import Finding, Outcome, inconclusive, skipped
-from echo.probe.line import Line
+from echo.probe.line import Line, UnreachableError
 from echo.probe.path import Path
 from echo.probe.report import Facts, Report, Result
 
@@ -148,8 +148,11 @@ class Survey:
                 return finding
         except Exception as error:
             log.debug("check %s failed", check.name, exc_info=error)
+            first = _first(error)
+            if isinstance(first, UnreachableError):
+                return inconclusive(f"There was no connection to be had for it: {first}.")
             return inconclusive(
-                f"The check itself failed: {_first(error)}.",
+                f"The check itself failed: {_in_words(first)}.",
                 details={"error": traceback.format_exception_only(error)[-1]},
             )
         return inconclusive(f"It was not done within {seconds:g} s.")
@@ -161,10 +164,13 @@ class Survey:
         self._audience.end(check, result)
 
 
-def _first(error: BaseException) -> str:
-    """What went wrong, in a few words."""
+def _first(error: BaseException) -> BaseException:
+    """What went wrong, out of the groups that nurseries wrap around it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
-    text = str(error).rstrip(".")
-    name = type(error).__name__
+    return error
+
+
+def _in_words(error: BaseException) -> str:
+    text, name = str(error).rstrip("."), type(error).__name__
     return f"{name} ({text})" if text else name

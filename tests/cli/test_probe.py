@@ -16,6 +16,7 @@ import pytest
 import trio
 
 from echo.cli import main
+from echo.probe.formats import FORMATS
 from echo.rpc import Server
 from echo.services import echo_services
 from tests.support.serving import serving
@@ -123,3 +124,15 @@ async def test_a_terminal_sees_a_live_table_and_ctrl_c_shows_what_is_known() -> 
             assert b"inconclusive  http2               It was stopped before it was done." in rest
             assert process.wait(10) == 4
         nursery.cancel_scope.cancel()
+
+
+def test_help_lists_the_checks_and_every_format_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["probe", "--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "Checks: http2, trailers" in text
+    assert f"[{'|'.join(FORMATS)}]" in text
+
+
+def test_who_does_not_probe_does_not_load_it() -> None:
+    code = "import sys, echo.cli; assert not any(name.startswith('echo.probe') for name in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
