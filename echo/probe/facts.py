@@ -6,13 +6,15 @@ from typing import Final
 import trio
 
 from echo.probe.calls import UNARY
-from echo.probe.evidence import headers_of
+from echo.probe.evidence import Record, headers_of
 from echo.probe.http2 import Http2, open_http2
 from echo.probe.line import Line
 from echo.probe.path import Path
 from echo.probe.report import Facts
+from echo.probe.target import Target
 from echo.wire import Request
 
+MORE: Final = 4  # Calls, besides the first.
 _SETTINGS: Final = {
     1: "HEADER_TABLE_SIZE",
     2: "ENABLE_PUSH",
@@ -44,7 +46,7 @@ _SENT: Final = {name.decode() for name, _ in Request("/").fields()}
 
 
 async def explore(path: Path) -> Facts:
-    """Look at the path: one HTTP/2 connection with one call on it, and what the server saw of that."""
+    """Look at the path: one HTTP/2 connection with a call on it, what the server saw of that; and who else is there."""
     where = path.target
     stream = await Line(where, path.tls, path.server_name).connect(["h2", "http/1.1"])
     tls, alpn = _tls(stream)
@@ -66,10 +68,27 @@ async def explore(path: Path) -> Facts:
             protocol="HTTP/2",
             tls=tls,
             settings=_settings(connection),
-            instances=sorted({record.instance for record in records if record.instance}),
+            instances=sorted({record.instance for record in [*records, *await _others(path)] if record.instance}),
             added_headers=_added(arrived, [name for name, _ in path.headers]),
             hops_guess=_guess(arrived, answered),
         )
+
+
+async def _others(path: Path) -> list[Record]:
+    """What servers saw of a few more calls, each on a connection of its own, through the path and around it."""
+    found: list[Record] = []
+
+    async def call(end: Target) -> None:
+        with trio.move_on_after(3.0):
+            async with path.channel(end) as channel:
+                answer = await path.call(channel, UNARY, timeout=3.0)
+            if answer.ok:
+                found.extend(await path.evidence(answer.call_id, within=0.5) or [])
+
+    async with trio.open_nursery() as nursery:
+        for end in [path.target] * MORE + [*path.direct]:
+            nursery.start_soon(call, end)
+    return found
 
 
 def _tls(stream: object) -> tuple[str | None, str | None]:

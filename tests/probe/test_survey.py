@@ -126,3 +126,9 @@ async def test_a_target_that_cannot_be_reached_is_told_in_one_line() -> None:
         object.__setattr__(path, "target", Target(LOOPBACK, port))
         with pytest.raises(UnreachableError, match=rf"^cannot reach {LOOPBACK}:{port}: Connection refused$"):
             await Survey(path, []).run()
+
+
+async def test_a_check_that_gets_no_connection_says_so(quiet_clock: QuietClock) -> None:
+    found = await surveyed(Sleeper("a", 1, error=UnreachableError("cannot reach there: Connection refused")))
+    assert found["a"].outcome is Outcome.INCONCLUSIVE
+    assert found["a"].sentence == "There was no connection to be had for it: cannot reach there: Connection refused."

@@ -1,0 +1,57 @@
+"""What a report says of the path itself."""
+
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+
+from echo.probe.facts import explore
+from echo.probe.path import Path
+from echo.probe.target import Target
+from echo.rpc import Server
+from echo.services import echo_services
+from tests.probe.paths import no_tls, path_through
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.support.serving import LOOPBACK, serving
+
+
+class LikeEnvoy(Fault):
+    """Leaves the headers that Envoy leaves."""
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head):
+            item = item.adding("x-forwarded-proto", "http").adding("x-envoy-expected-rq-timeout-ms", "15000")
+        return [item]
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        return [item.adding("server", "envoy")] if isinstance(item, Head) and not item.ends else [item]
+
+
+async def test_a_plain_path_adds_nothing() -> None:
+    async with path_through() as path:
+        facts = await explore(path)
+    assert (facts.protocol, facts.tls) == ("HTTP/2", None)
+    assert facts.settings["MAX_CONCURRENT_STREAMS"] == 100
+    assert list(facts.added_headers) == []
+    assert list(facts.hops_guess) == []
+    assert len(facts.instances) == 1
+
+
+async def test_what_a_hop_leaves_tells_what_it_is() -> None:
+    async with path_through(LikeEnvoy()) as path:
+        facts = await explore(path)
+    assert list(facts.added_headers) == ["x-envoy-expected-rq-timeout-ms", "x-forwarded-proto"]
+    assert list(facts.hops_guess) == ["Envoy"]
+
+
+async def test_without_evidence_the_rest_is_told() -> None:
+    async with path_through(scripting=False) as path:
+        facts = await explore(path)
+    assert facts.protocol == "HTTP/2"
+    assert list(facts.instances) == []
+
+
+async def test_servers_around_the_path_are_asked_too() -> None:
+    async with AsyncExitStack() as stack:
+        ports = [await stack.enter_async_context(serving(Server(echo_services().services))) for _ in range(2)]
+        ends = [Target(LOOPBACK, port) for port in ports]
+        facts = await explore(Path(ends[0], no_tls, direct=ends))
+    assert len(facts.instances) == 1  # Two servers in one process are one instance.
