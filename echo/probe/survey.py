@@ -8,6 +8,7 @@ import logging
 import traceback
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final, Protocol
 
@@ -100,8 +101,13 @@ class Survey:
             self._started,
             trio.current_time() - self._began,
             self._facts,
-            [self.results[check.name] for check in self.checks],
+            [self._with_likely_first(self.results[check.name]) for check in self.checks],
         )
+
+    def _with_likely_first(self, result: Result) -> Result:
+        """Advice about products that are on the path before that about others."""
+        guessed = self._facts.hops_guess
+        return replace(result, advice=sorted(result.advice, key=lambda line: line.partition(":")[0] not in guessed))
 
     def _of(self, company: Company) -> list[Check]:
         return [check for check in self.checks if check.company is company]

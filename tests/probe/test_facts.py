@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
+from echo.probe.checks.trailers import Trailers
 from echo.probe.facts import explore
 from echo.probe.path import Path
+from echo.probe.survey import Survey
 from echo.probe.target import Target
 from echo.rpc import Server
 from echo.services import echo_services
@@ -55,3 +57,19 @@ async def test_servers_around_the_path_are_asked_too() -> None:
         ends = [Target(LOOPBACK, port) for port in ports]
         facts = await explore(Path(ends[0], no_tls, direct=ends))
     assert len(facts.instances) == 1  # Two servers in one process are one instance.
+
+
+class EnvoyThatLosesTrailers(LikeEnvoy):
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.ends and item.get(":status") is None:
+            line.data(line.client, item.stream, b"", end=True)
+            return []
+        return await super().to_client(line, item)
+
+
+async def test_advice_about_what_is_on_the_path_comes_first() -> None:
+    async with path_through(EnvoyThatLosesTrailers()) as path:
+        report = await Survey(path, [Trailers()]).run()
+    advised = [line.partition(":")[0] for line in report.results[0].advice]
+    assert advised[0] == "Envoy"
+    assert "nginx" in advised[1:]

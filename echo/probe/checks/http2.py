@@ -58,7 +58,7 @@ class Http2Check(Check):
             return survived("HTTP/2 is spoken all the way: a plain call was answered by the server.")
         if status and (status != "200" or not kind.startswith("application/grpc")):
             what = printable(kind, 40) or "no content"
-            return broken("call", f"A plain call was answered with HTTP {status} and {what}, not by the server.")
+            return broken("call", f"A plain call was answered with HTTP {status} and {what} in place of a gRPC reply.")
         if "grpc-status" in fields:
             said = _status(fields["grpc-status"], fields.get("grpc-message", ""))
             return broken("call", f"A plain call failed: {said}.", details={"grpc_status": fields["grpc-status"]})
