@@ -1,19 +1,88 @@
-"""`ws-upgrade`: does a WebSocket open."""
+"""`ws-upgrade`: does a WebSocket open, by HTTP/1.1's upgrade, and does something come through it.
 
+Where it does not, a plain request to the same gateway shows whether the path is at fault: the gateway says of a
+handshake that came without its headers what did arrive.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from echo.printable import printable
 from echo.probe.check import Check, Kind
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, broken, inconclusive, survived
+from echo.probe.http1 import HttpAnswer
+from echo.probe.line import UnreachableError
 from echo.probe.path import Path
+from echo.probe.web import BIDIRECTIONAL, echoed, how_closed, is_echo, of_gateway, what_came
+from echo.probe.websocket import LOST_CODE, Closed, RefusedError
+
+PATIENCE: Final = 3.0  # Seconds for each answer.
 
 
 class WsUpgrade(Check):
-    """See the question."""
+    """Opens a WebSocket, and has one message echoed."""
 
     name = "ws-upgrade"
     question = "Does a WebSocket open?"
     kind = Kind.WS
     needs = ()
     patience = 8.0
-    causes = ("refused", "other")
+    causes = ("headers", "refused", "other", "silent")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        try:
+            async with path.websocket(BIDIRECTIONAL) as socket:
+                return await self._opened(path, await echoed(socket, "hi", PATIENCE))
+        except RefusedError as refused:
+            return _refused(refused.answer)
+        except UnreachableError as error:
+            if await _answers(path):
+                return broken("refused", f"Plain requests are answered, but a WebSocket is not opened: {error}.")
+            return inconclusive(f"The gateway does not answer at all: {error}.")
+
+    async def _opened(self, path: Path, came: str | bytes | Closed | None) -> Finding:
+        if isinstance(came, Closed):
+            if came.code != LOST_CODE:
+                return inconclusive(f"A WebSocket opens, but before the first reply {how_closed(came)}.")
+        elif came is not None:
+            if is_echo(came, "hi"):
+                return survived("A WebSocket opens, and a message and its reply come through it.")
+            return survived("A WebSocket opens, and something comes through it.", details={"came": str(came)[:200]})
+        if not await _answers(path, "/grpc/hi"):
+            return inconclusive("A WebSocket opens, but the gateway answers nothing, and no plain request either.")
+        how = f"no reply comes within {PATIENCE:g} s" if came is None else how_closed(came)
+        return broken("silent", f"A WebSocket seems to open, but then {how}; plain requests are answered.")
+
+
+async def _answers(path: Path, target: str = "/healthz") -> bool:
+    """Whether a plain request gets the gateway's answer."""
+    try:
+        answer = await path.get(target)
+    except UnreachableError:
+        return False
+    return answer.status == 200
+
+
+def _refused(answer: HttpAnswer) -> Finding:
+    if answer.status == 101:
+        return broken("other", "A WebSocket is opened by something that does not know how: its handshake is wrong.")
+    said = of_gateway(answer)
+    if said is None:
+        return broken("other", f"A WebSocket is refused, and not by the gateway: {what_came(answer)} came.")
+    arrived = said.get("arrived")
+    if isinstance(arrived, Mapping):
+        lost = _lost(arrived)
+        version = printable(str(arrived.get("http_version")), 10)
+        by = f" (it came by HTTP/{version})" if version != "1.1" else ""
+        sentence = f"A WebSocket does not open: its request reached the gateway without its {lost}{by}."
+        return broken("headers", sentence)
+    return broken("refused", f"The gateway refuses to open a WebSocket: {printable(str(said['message']), 120)}.")
+
+
+def _lost(arrived: Mapping[str, object]) -> str:
+    headers = arrived.get("headers")
+    there = headers if isinstance(headers, Mapping) else {}
+    upgrade = "websocket" in str(there.get("upgrade", "")).lower()
+    connection = "upgrade" in str(there.get("connection", "")).lower()
+    names = [name for name, found in (("Upgrade", upgrade), ("Connection: Upgrade", connection)) if not found]
+    return f"header {' and '.join(names)}" if names else "upgrade"

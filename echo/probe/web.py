@@ -1,0 +1,126 @@
+"""What checks say to the gateway: scripted requests, WebSocket messages, and what both ends saw of a call."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+import trio
+
+from echo.printable import printable
+from echo.probe.calls import Script
+from echo.probe.evidence import Record, is_over
+from echo.probe.http1 import Headers, HttpAnswer
+from echo.probe.line import UnreachableError
+from echo.probe.path import POLL, Path
+from echo.probe.websocket import LOST_CODE, Closed, WebSocket
+from echo.wire import encode_status_message
+
+BIDIRECTIONAL: Final = "/ws/stream/bidirectional"
+CLIENT_STREAM: Final = "/ws/stream/client"
+
+_INVALID: Final = "invalid message format"
+
+
+def asked(script: Script | None = None, call_id: str | None = None) -> Headers:
+    """The headers of a request to the gateway that ask the server for all this.
+
+    Args:
+        script: Names without prefix, and the value, or several.
+        call_id: To record the call as.
+    """
+    named = {**(script or {}), **({} if call_id is None else {"call-id": call_id})}
+    headers: list[tuple[str, str]] = []
+    for name, value in named.items():
+        for one in [value] if isinstance(value, str) else value:
+            text = encode_status_message(one).decode() if name == "status" else one
+            headers.append((f"Grpc-Metadata-X-Echo-{name}", text))
+    return headers
+
+
+def message(text: str = "hi", **fields: str | int) -> str:
+    """A message to a stream, as JSON."""
+    return json.dumps({"stream_id": "probe", **fields, "message": text}, ensure_ascii=False, separators=(",", ":"))
+
+
+def told(received: str | bytes) -> Mapping[str, object]:
+    """A response of a stream; empty if it is none."""
+    try:
+        found = json.loads(received)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def is_echo(received: str | bytes, text: str) -> bool:
+    """Whether it is the server's response to a message with this text, in a text frame."""
+    return isinstance(received, str) and told(received).get("response") == f"from server: {text}"
+
+
+def is_invalid(received: str | bytes) -> bool:
+    """Whether it is the gateway's word for a message that is none."""
+    found = told(received)
+    return isinstance(received, str) and found.get("response") == _INVALID and found.get("success") is False
+
+
+async def echoed(socket: WebSocket, text: str, within: float) -> str | bytes | Closed | None:
+    """Send a message and take the next that comes; None if nothing does in time."""
+    with trio.move_on_after(within):
+        await socket.send(message(text))
+        return await socket.receive()
+    return None
+
+
+def how_closed(closed: Closed) -> str:
+    """How a WebSocket ended, as the rest of a sentence that begins with it."""
+    if closed.code == LOST_CODE:
+        return closed.reason
+    reason = f" and the reason “{printable(closed.reason, 80)}”" if closed.reason else " and no reason"
+    return f"it was closed with code {closed.code}{reason}"
+
+
+def what_came(answer: HttpAnswer) -> str:
+    """An HTTP answer in a few words."""
+    kind = printable(answer.header("content-type").partition(";")[0], 40) or "no content type"
+    return f"HTTP {answer.status} with {kind}"
+
+
+def of_gateway(answer: HttpAnswer) -> Mapping[str, object] | None:
+    """The error body of the gateway's; None if the answer is not its own."""
+    body = told(answer.body)
+    whole = isinstance(body.get("code"), int) and isinstance(body.get("status"), str) and "message" in body
+    return body if whole else None
+
+
+async def server_saw(
+    path: Path, call_id: str, *, until: Callable[[Record], object] = is_over, within: float = 2.0
+) -> Sequence[Record] | None:
+    """What the server saw of a call through the gateway: as `Path.evidence`, or by the gateway's word, if it has one.
+
+    Returns:
+        The attempts as they are by then, none if nobody has seen the call; None if nobody can be asked.
+    """
+    last = trio.current_time() + within
+    found: Sequence[Record] | None = None
+    while True:
+        seen = await path.evidence(call_id, until=until, within=0.0)
+        if not seen:  # The gateway may call another server.
+            seen = await _by_gateway(path, call_id) or seen
+        found = seen if seen is not None else found
+        if (found and all(until(record) for record in found)) or trio.current_time() >= last:
+            return found
+        await trio.sleep(POLL)
+
+
+async def _by_gateway(path: Path, call_id: str) -> list[Record]:
+    try:
+        answer = await path.get(f"/evidence/{call_id}")
+    except UnreachableError:
+        return []
+    record = told(answer.body).get("server") if answer.status == 200 else None
+    if not isinstance(record, dict):
+        return []
+    try:
+        latest = Record().from_dict(record)
+    except (TypeError, ValueError, KeyError, AttributeError):  # Somebody else's idea of a record.
+        return []
+    return [*latest.other_attempts, latest]

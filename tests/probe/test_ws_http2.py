@@ -1,0 +1,60 @@
+"""`ws-http2`, against hops that do not offer WebSockets over HTTP/2, or do and refuse them."""
+
+from collections.abc import Iterable
+
+from echo.probe.checks.ws_http2 import WsHttp2
+from echo.probe.finding import Outcome
+from tests.probe.gateway_paths import finding_of
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.web_relays import WebFault
+from tests.support.http2_frames import SETTINGS, Frame
+
+
+class HideConnect(Fault):
+    """Leaves ENABLE_CONNECT_PROTOCOL out of the server's SETTINGS."""
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if not isinstance(item, Frame) or item.kind != SETTINGS or item.flags & 1:
+            return [item]
+        pairs = [item.payload[at : at + 6] for at in range(0, len(item.payload), 6)]
+        kept = b"".join(pair for pair in pairs if pair[:2] != b"\x00\x08")
+        return [Frame(SETTINGS, 0, 0, kept)]
+
+
+class RefuseConnect(Fault):
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.get(":status") is not None:
+            return [Head(item.stream, [(":status", "502"), ("content-type", "text/html")], ends=True)]
+        return [item]
+
+
+class NotOffered(WebFault):
+    http2 = HideConnect()
+
+
+class Refused(WebFault):
+    http2 = RefuseConnect()
+
+
+class Http1Only(WebFault):
+    http2 = None
+
+
+async def test_a_clean_path_survives() -> None:
+    assert (await finding_of(WsHttp2())).outcome is Outcome.SURVIVED
+
+
+async def test_what_is_not_offered_is_a_limit() -> None:
+    finding = await finding_of(WsHttp2(), NotOffered())
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "not-offered")
+
+
+async def test_a_path_of_http1_alone_is_a_limit_too() -> None:
+    finding = await finding_of(WsHttp2(), Http1Only())
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "not-spoken")
+
+
+async def test_what_is_offered_and_refused_is_broken() -> None:
+    finding = await finding_of(WsHttp2(), Refused())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
+    assert "HTTP 502 with text/html" in finding.sentence

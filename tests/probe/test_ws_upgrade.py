@@ -1,0 +1,75 @@
+"""`ws-upgrade`, against hops that know no upgrades, or answer them by themselves."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import trio
+
+from echo.probe.checks.ws_http2 import WsHttp2
+from echo.probe.checks.ws_upgrade import WsUpgrade
+from echo.probe.finding import Outcome
+from echo.probe.survey import Survey
+from echo.probe.target import Target
+from tests.probe.gateway_paths import finding_of, path_to_a_gateway
+from tests.probe.web_relays import Bare, Message, WebFault, WebLine
+from tests.support.quiet_clock import QuietClock
+from tests.support.serving import LOOPBACK
+
+
+class DropUpgrade(WebFault):
+    async def request(self, message: Message) -> Message:
+        return message.without("upgrade", "connection")
+
+
+class ErrorPage(WebFault):
+    async def response(self, message: Message) -> Message:
+        if not message.first.startswith("HTTP/1.1 101"):
+            return message
+        return Message("HTTP/1.1 400 Bad Request", (("Content-Type", "text/html"), ("Content-Length", "3")), b"no.")
+
+
+class HangUp(WebFault):
+    async def response(self, message: Message) -> Message:
+        if not message.first.startswith("HTTP/1.1 101"):
+            return message
+        raise trio.BrokenResourceError
+
+
+class Swallow(WebFault):
+    async def to_client(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
+        return []
+
+
+async def test_a_clean_path_survives() -> None:
+    assert (await finding_of(WsUpgrade())).outcome is Outcome.SURVIVED
+
+
+async def test_lost_headers_are_named() -> None:
+    finding = await finding_of(WsUpgrade(), DropUpgrade())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "headers")
+    assert "without its header Upgrade and Connection: Upgrade" in finding.sentence
+
+
+async def test_an_answer_by_somebody_else_is_told() -> None:
+    finding = await finding_of(WsUpgrade(), ErrorPage())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "other")
+    assert "HTTP 400 with text/html" in finding.sentence
+
+
+async def test_a_connection_that_is_closed_at_the_handshake_is_told() -> None:
+    finding = await finding_of(WsUpgrade(), HangUp())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
+    assert "Plain requests are answered" in finding.sentence
+
+
+async def test_a_websocket_that_carries_nothing_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(WsUpgrade(), Swallow())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "silent")
+    assert "no reply comes within 3 s" in finding.sentence
+
+
+async def test_a_gateway_that_answers_nothing_is_not_judged() -> None:
+    async with path_to_a_gateway() as path:
+        gone = replace(path, gateway=Target(LOOPBACK, 1))
+        report = await Survey(gone, [WsUpgrade(), WsHttp2()]).run()
+    assert {result.finding.outcome for result in report.results} == {Outcome.INCONCLUSIVE}
