@@ -18,6 +18,7 @@ from echo.wire import encode_status_message
 BIDIRECTIONAL: Final = "/ws/stream/bidirectional"
 CLIENT_STREAM: Final = "/ws/stream/client"
 
+MAX_POLL: Final = 0.5  # Seconds between two looks at the evidence, in the end.
 _INVALID: Final = "invalid message format"
 
 
@@ -100,6 +101,7 @@ async def server_saw(
         The attempts as they are by then, none if nobody has seen the call; None if nobody can be asked.
     """
     last = trio.current_time() + within
+    pause = POLL
     found: Sequence[Record] | None = None
     while True:
         seen = await path.evidence(call_id, until=until, within=0.0)
@@ -108,7 +110,8 @@ async def server_saw(
         found = seen if seen is not None else found
         if (found and all(until(record) for record in found)) or trio.current_time() >= last:
             return found
-        await trio.sleep(POLL)
+        await trio.sleep(min(pause, last - trio.current_time()))
+        pause = min(2 * pause, MAX_POLL)
 
 
 async def _by_gateway(path: Path, call_id: str) -> list[Record]:

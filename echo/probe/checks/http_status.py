@@ -1,19 +1,160 @@
-"""`http-status`: do the gateway's errors arrive as it sent them."""
+"""`http-status`: do the gateway's errors arrive as it sent them: their HTTP statuses, and their JSON bodies.
+
+The server is asked for each status of gRPC, and the gateway for a page that it has not. If a failure was asked for and
+the answer is the server's own for success, it did not do as asked, and the path is not to blame.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import trio
 
 from echo.probe.check import Check, Kind
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, broken, inconclusive, survived
+from echo.probe.http1 import HttpAnswer
+from echo.probe.line import UnreachableError
 from echo.probe.path import Path
+from echo.probe.web import asked, told, what_came
+from echo.rpc import Status
+
+AT_ONCE: Final = 4
+PATIENCE: Final = 2.0  # Seconds for each answer.
+MESSAGE: Final = "probe: grüße 再见"
+
+HTTP_STATUS: Final[Mapping[Status, int]] = {
+    Status.CANCELLED: 499,
+    Status.UNKNOWN: 500,
+    Status.INVALID_ARGUMENT: 400,
+    Status.DEADLINE_EXCEEDED: 504,
+    Status.NOT_FOUND: 404,
+    Status.ALREADY_EXISTS: 409,
+    Status.PERMISSION_DENIED: 403,
+    Status.RESOURCE_EXHAUSTED: 429,
+    Status.FAILED_PRECONDITION: 400,
+    Status.ABORTED: 409,
+    Status.OUT_OF_RANGE: 400,
+    Status.UNIMPLEMENTED: 501,
+    Status.INTERNAL: 500,
+    Status.UNAVAILABLE: 503,
+    Status.DATA_LOSS: 500,
+    Status.UNAUTHENTICATED: 401,
+}
+"""What the gateway makes of a gRPC status."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request: what the gateway answers, and what came; None where nothing did."""
+
+    name: str
+    status: int
+    body: Mapping[str, object] | None
+    came: HttpAnswer | None
+
+    @property
+    def arrived(self) -> bool:
+        """Whether the answer came as it was sent."""
+        came = self.came
+        if came is None or came.status != self.status:
+            return False
+        if self.body is None:
+            return b"from server:" in came.body
+        return told(came.body) == self.body and came.header("content-type").startswith("application/json")
+
+    @property
+    def ignored(self) -> bool:
+        """Whether the server answered as if nothing had been asked of it."""
+        came = self.came
+        return self.status != 200 and came is not None and came.status == 200 and b"from server:" in came.body
 
 
 class HttpStatus(Check):
-    """See the question."""
+    """Asks for an answer with each status, and compares what comes."""
 
     name = "http-status"
     question = "Do the gateway's errors arrive as it sent them?"
     kind = Kind.HTTP
     needs = ()
-    patience = 8.0
-    causes = ("replaced",)
+    patience = 10.0
+    causes = ("replaced", "status", "unanswered")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        cases: dict[str, Case] = {}
+        limit = trio.CapacityLimiter(AT_ONCE)
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_ask, path, limit, cases, "OK", 200, None)
+            for status, http in HTTP_STATUS.items():
+                body = {"code": status.value, "status": status.name, "message": MESSAGE}
+                nursery.start_soon(_ask, path, limit, cases, status.name, http, body)
+            nursery.start_soon(_missing, path, limit, cases)
+        return _judged([cases["OK"], *(cases[status.name] for status in HTTP_STATUS), cases["no such page"]])
+
+
+async def _ask(
+    path: Path,
+    limit: trio.CapacityLimiter,
+    cases: dict[str, Case],
+    name: str,
+    status: int,
+    body: Mapping[str, object] | None,
+) -> None:
+    script = {} if body is None else {"status": f"{body['code']}:{MESSAGE}"}
+    async with limit:
+        cases[name] = Case(name, status, body, await _get(path, "/grpc/probe", script))
+
+
+async def _missing(path: Path, limit: trio.CapacityLimiter, cases: dict[str, Case]) -> None:
+    body = {"code": Status.NOT_FOUND.value, "status": "NOT_FOUND", "message": "Not Found"}
+    async with limit:
+        came = await _get(path, "/probe/no-such-page", {})
+        cases["no such page"] = Case("no such page", 404, body, came)
+
+
+async def _get(path: Path, target: str, script: Mapping[str, str]) -> HttpAnswer | None:
+    try:
+        with trio.move_on_after(PATIENCE):
+            return await path.get(target, asked(script))
+    except UnreachableError:
+        pass
+    return None
+
+
+def _judged(cases: list[Case]) -> Finding:
+    if all(case.came is None for case in cases):
+        return inconclusive("The gateway does not answer at all; is its URL right?")
+    fine = cases[0]
+    if not fine.arrived:
+        came = what_came(fine.came) if fine.came else "no answer"
+        return inconclusive(f"A plain request through the gateway does not succeed ({came}), so errors say nothing.")
+    failures = cases[1:]
+    if any(case.ignored for case in failures):
+        return inconclusive("The server did not fail as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+    wrong = [case for case in failures if not case.arrived]
+    if not wrong:
+        return survived(
+            f"The gateway's errors arrive with their statuses and JSON bodies ({len(failures)} were tried)."
+        )
+    worst = min(wrong, key=_gravity)
+    cause = ("unanswered", "status", "replaced")[_gravity(worst)]
+    sentence = f"{len(wrong)} of {len(failures)} errors of the gateway do not arrive as sent: {_as_came(worst)}."
+    return broken(cause, sentence, details={"changed": [*map(_row, wrong)]})
+
+
+def _gravity(case: Case) -> int:
+    return 0 if case.came is None else 1 if case.came.status != case.status else 2
+
+
+def _as_came(case: Case) -> str:
+    came = case.came
+    if came is None:
+        return f"where HTTP {case.status} was sent, no answer came"
+    if came.status == case.status and came.header("content-type").startswith("application/json"):
+        return f"HTTP {case.status} came with another body than the one sent"
+    return f"instead of HTTP {case.status} with JSON came {what_came(came)}"
+
+
+def _row(case: Case) -> str:
+    came = "nothing" if case.came is None else what_came(case.came)
+    return f"{case.name}: {case.status} {json.dumps(case.body)} -> {came}"

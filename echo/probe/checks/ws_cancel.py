@@ -1,12 +1,22 @@
-"""`ws-cancel`: does the server hear of it when we leave a WebSocket."""
+"""`ws-cancel`: does the server hear of it when we leave a WebSocket, with a close frame and without."""
+
+from typing import Final
+
+import trio
 
 from echo.probe.check import Check, Kind
-from echo.probe.finding import Finding, skipped
+from echo.probe.evidence import Record
+from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
+from echo.probe.web import BIDIRECTIONAL, asked, echoed, is_echo, server_saw
+from echo.probe.websocket import Closed
+
+PROMPT: Final = 5.0  # Seconds within which the server must have heard of it.
+PATIENCE: Final = 2.0  # Seconds for each answer.
 
 
 class WsCancel(Check):
-    """See the question."""
+    """Opens two WebSockets, leaves one with a close frame and one without, and asks what became of their calls."""
 
     name = "ws-cancel"
     question = "Does the server hear of it when we leave a WebSocket?"
@@ -14,5 +24,50 @@ class WsCancel(Check):
     needs = ("ws-upgrade",)
     causes = ("not-forwarded",)
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        left: dict[bool, tuple[str, float] | Finding] = {}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_leave, path, True, left)
+            nursery.start_soon(_leave, path, False, left)
+        late: list[str] = []
+        slowest = 0.0
+        for politely, word in ((True, "with a close frame"), (False, "by closing the connection")):
+            found = left[politely]
+            if isinstance(found, Finding):
+                return found
+            late += [] if found[0] else [word]
+            slowest = max(slowest, found[1])
+        if late:
+            how = " or ".join(late)
+            sentence = f"The server still worked on a call {PROMPT:g} s after we had left its WebSocket {how}."
+            return broken("not-forwarded", sentence)
+        return survived(f"The server heard within {slowest:.1f} s that we had left a WebSocket.")
+
+
+async def _leave(path: Path, politely: bool, left: dict[bool, tuple[str, float] | Finding]) -> None:
+    """Leave a WebSocket; notes the outcome of its call for the server, empty if it goes on, and after how long."""
+    call_id = path.new_call_id()
+    # The deadline ends the call where nobody else does.
+    async with path.websocket(BIDIRECTIONAL, [*asked({}, call_id), ("Grpc-Timeout", "60S")]) as socket:
+        came = await echoed(socket, "hi", PATIENCE)
+        if came is None or isinstance(came, Closed) or not is_echo(came, "hi"):
+            left[politely] = inconclusive("The WebSocket that was to be left got no reply.")
+            return
+        seen = await server_saw(path, call_id, until=lambda _: True, within=PATIENCE)
+        if not seen or seen[-1].ended:
+            left[politely] = inconclusive("It cannot be seen whether the call reached the server; --direct would help.")
+            return
+        began = trio.current_time()
+        if politely:
+            await socket.close(1000, "leaving")
+            with trio.move_on_after(PATIENCE):
+                await socket.receive()
+    seen = await server_saw(path, call_id, within=PROMPT)
+    if not seen:
+        left[politely] = inconclusive("What the server saw of the call cannot be had any more; --direct would help.")
+        return
+    left[politely] = (_heard(seen[-1]), trio.current_time() - began)
+
+
+def _heard(record: Record) -> str:
+    return record.outcome if record.ended else ""

@@ -1,19 +1,73 @@
-"""`ws-compression`: do compressed WebSocket messages arrive intact."""
+"""`ws-compression`: do messages arrive intact where permessage-deflate (RFC 7692) is agreed on.
+
+Nobody has to agree on it. What does not arrive is tried without it, too, before anything is said of compression.
+"""
+
+import random
+from typing import Final
+
+import trio
 
 from echo.probe.check import Check, Kind
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
+from echo.probe.web import BIDIRECTIONAL, echoed, how_closed, is_echo, what_came
+from echo.probe.websocket import Closed, RefusedError
+
+PATIENCE: Final = 2.0  # Seconds for all messages of a socket.
+
+# Repetitions, twice as later messages may refer to earlier ones; hardly compressible text; other alphabets; nothing.
+MESSAGES: Final = (
+    "compress me " * 500,
+    "compress me " * 500,
+    "".join(random.Random(7).choices("abcdefghijklmnopqrstuvwxyz0123456789", k=20_000)),  # noqa: S311 - no secret
+    "größer 再见 🙂 " * 200,
+    "",
+    "short",
+)
 
 
 class WsCompression(Check):
-    """See the question."""
+    """Offers permessage-deflate, and has messages echoed that compress well and badly."""
 
     name = "ws-compression"
     question = "Do compressed WebSocket messages arrive intact?"
     kind = Kind.WS
     needs = ("ws-upgrade",)
     patience = 8.0
-    causes = ("corrupt",)
+    causes = ("corrupt", "refused")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        try:
+            agreed, wrong = await _try(path, deflate=True)
+        except RefusedError as refused:
+            wrong, agreed = f"it is refused ({what_came(refused.answer)})", None
+        if not wrong:
+            return survived(
+                "Compression is agreed on, and compressed messages arrive intact."
+                if agreed
+                else "Compression is offered but nobody takes it up, which is fine; messages arrive intact."
+            )
+        if (await _try(path, deflate=False))[1]:
+            return inconclusive("Messages do not arrive without compression either, so nothing can be said of it.")
+        if agreed is None:
+            return broken("refused", f"A WebSocket that offers compression does not open, one without does: {wrong}.")
+        how = "with compression agreed on" if agreed else "when compression is merely offered"
+        return broken("corrupt", f"WebSocket messages do not arrive intact {how}: {wrong}; without it they do.")
+
+
+async def _try(path: Path, *, deflate: bool) -> tuple[bool, str]:
+    """Have all messages echoed; tells whether they were compressed, and what went wrong, if anything did."""
+    async with path.websocket(BIDIRECTIONAL, deflate=deflate) as socket:
+        wrong = f"no reply within {PATIENCE:g} s"
+        with trio.move_on_after(PATIENCE):
+            wrong = ""
+            for text in MESSAGES:
+                came = await echoed(socket, text, PATIENCE)
+                if isinstance(came, Closed):
+                    wrong = how_closed(came)
+                elif came is None or not is_echo(came, text):
+                    wrong = "a message was changed on its way"
+                if wrong:
+                    break
+        return socket.deflated, wrong

@@ -1,0 +1,79 @@
+"""`http-status`, against hops with error pages of their own."""
+
+from dataclasses import replace
+
+import pytest
+import trio
+
+from echo.probe.checks.http_status import HTTP_STATUS, HttpStatus
+from echo.probe.finding import Outcome
+from echo.probe.survey import Survey
+from echo.probe.target import Target
+from tests.probe.gateway_paths import finding_of, path_to_a_gateway
+from tests.probe.web_relays import Message, WebFault
+from tests.support.serving import LOOPBACK
+
+PAGE = b"<h1>Sorry</h1>"
+HTML = (("Content-Type", "text/html"), ("Content-Length", str(len(PAGE))))
+
+
+class ErrorPages(WebFault):
+    """Replaces the bodies of server errors."""
+
+    async def response(self, message: Message) -> Message:
+        return replace(message, fields=HTML, body=PAGE) if message.first.split()[1][0] == "5" else message
+
+
+class BadGateway(WebFault):
+    """Replaces server errors altogether."""
+
+    async def response(self, message: Message) -> Message:
+        if message.first.split()[1][0] != "5":
+            return message
+        return Message("HTTP/1.1 502 Bad Gateway", HTML, PAGE)
+
+
+class HangUpAtErrors(WebFault):
+    async def response(self, message: Message) -> Message:
+        if message.first.split()[1] != "499":
+            return message
+        raise trio.BrokenResourceError
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_clean_path_survives(direct: bool) -> None:
+    assert (await finding_of(HttpStatus(), direct=direct)).outcome is Outcome.SURVIVED
+
+
+def test_every_status_that_can_fail_is_tried() -> None:
+    assert sorted(status.value for status in HTTP_STATUS) == list(range(1, 17))
+
+
+async def test_replaced_bodies_are_told() -> None:
+    finding = await finding_of(HttpStatus(), ErrorPages())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
+    assert "6 of 17 errors" in finding.sentence
+    assert "instead of HTTP 500 with JSON came HTTP 500 with text/html" in finding.sentence
+
+
+async def test_replaced_statuses_are_told() -> None:
+    finding = await finding_of(HttpStatus(), BadGateway())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "status")
+    assert "instead of HTTP 500 with JSON came HTTP 502 with text/html" in finding.sentence
+
+
+async def test_an_error_that_never_arrives_is_told() -> None:
+    finding = await finding_of(HttpStatus(), HangUpAtErrors())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "unanswered")
+    assert "1 of 17" in finding.sentence
+    assert "HTTP 499" in finding.sentence
+
+
+async def test_a_server_that_does_not_do_as_asked_is_not_the_path_s_fault() -> None:
+    assert (await finding_of(HttpStatus(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_gateway_that_answers_nothing_is_not_judged() -> None:
+    async with path_to_a_gateway() as path:
+        report = await Survey(replace(path, gateway=Target(LOOPBACK, 1)), [HttpStatus()]).run()
+    assert report.results[0].finding.outcome is Outcome.INCONCLUSIVE
