@@ -168,7 +168,8 @@ async def _frames(
 
         async def up() -> None:
             try:
-                async for frame in _read(client, begun):
+                reader = _Reader(client, begun)
+                while (frame := await reader.next()) is not None:
                     line.heard = trio.current_time()
                     for one in await fault.to_server(line, frame):
                         await line.to_server(one)
@@ -178,7 +179,8 @@ async def _frames(
             line.close()
 
         async def down() -> None:
-            async for frame in _read(server, rest):
+            reader = _Reader(server, rest)
+            while (frame := await reader.next()) is not None:
                 line.heard = trio.current_time()
                 for one in await fault.to_client(line, frame):
                     await line.to_client(one)
@@ -220,15 +222,21 @@ async def _copy(source: trio.SocketStream, sink: trio.SocketStream, scope: trio.
         scope.cancel()
 
 
-async def _read(stream: trio.SocketStream, begun: bytes) -> AsyncIterator[Bare]:
-    buffer = bytearray(begun)
-    while True:
-        while (frame := _next(buffer)) is not None:
-            yield frame
-        came = await stream.receive_some(262_144)
-        if not came:
-            return
-        buffer += came
+class _Reader:
+    """Takes frames out of a stream."""
+
+    def __init__(self, stream: trio.SocketStream, begun: bytes) -> None:
+        self._stream = stream
+        self._buffer = bytearray(begun)
+
+    async def next(self) -> Bare | None:
+        """The next one; None at the end."""
+        while (frame := _next(self._buffer)) is None:
+            came = await self._stream.receive_some(262_144)
+            if not came:
+                return None
+            self._buffer += came
+        return frame
 
 
 def _next(buffer: bytearray) -> Bare | None:
