@@ -13,36 +13,21 @@ TAIL = b"\x00\x00\xff\xff"
 RSV1 = 4
 
 
-class Deflate(WebFault):
-    """Compresses between us and itself, as it should."""
+class Offered(WebFault):
+    """Does something to handshakes that offer compression.
+
+    Attributes:
+        offered: Whether this one does.
+    """
 
     def __init__(self) -> None:
-        self.inflater = decompressobj(-MAX_WBITS)
-        self.deflater = compressobj(wbits=-MAX_WBITS)
+        self.offered = False
 
-    async def response(self, message: Message) -> Message:
-        offered = message.first.startswith("HTTP/1.1 101")
-        return message.adding("Sec-WebSocket-Extensions", "permessage-deflate") if offered else message
-
-    async def to_server(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
-        if not frame.rsv & RSV1:
-            return [frame]
-        return [Bare(frame.opcode, self.inflater.decompress(frame.payload + TAIL))]
-
-    async def to_client(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
-        if frame.opcode != TEXT:
-            return [frame]
-        packed = self.deflater.compress(frame.payload) + self.deflater.flush(Z_SYNC_FLUSH)
-        return [Bare(frame.opcode, packed.removesuffix(TAIL), rsv=RSV1)]
-
-
-class Offered(WebFault):
-    """Does something to handshakes that offer compression."""
-
-    deflating = False
+    def for_connection(self) -> WebFault:
+        return type(self)()
 
     async def request(self, message: Message) -> Message:
-        self.deflating = bool(message.get("sec-websocket-extensions"))
+        self.offered = bool(message.get("sec-websocket-extensions"))
         return message
 
 
@@ -50,30 +35,42 @@ class AgreeOnly(Offered):
     """Agrees to what the gateway has not agreed to."""
 
     async def response(self, message: Message) -> Message:
-        return message.adding("Sec-WebSocket-Extensions", "permessage-deflate") if self.deflating else message
+        return message.adding("Sec-WebSocket-Extensions", "permessage-deflate") if self.offered else message
 
 
-class Forget(Deflate):
-    """Forgets the earlier messages that later ones refer to."""
+class Deflate(AgreeOnly):
+    """Compresses between us and itself, as it should."""
 
-    offered = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.inflater = decompressobj(-MAX_WBITS)
+        self.deflater = compressobj(wbits=-MAX_WBITS)
 
-    async def request(self, message: Message) -> Message:
-        self.offered = bool(message.get("sec-websocket-extensions"))
-        return message
-
-    async def response(self, message: Message) -> Message:
-        return await super().response(message) if self.offered else message
+    async def to_server(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
+        if not frame.rsv & RSV1:
+            return [frame]
+        return [Bare(frame.opcode, self.inflater.decompress(frame.payload + TAIL))]
 
     async def to_client(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
         if not self.offered or frame.opcode != TEXT:
             return [frame]
-        return [Bare(one.opcode, one.payload[:-40], rsv=one.rsv) for one in await super().to_client(line, frame)]
+        packed = self.deflater.compress(frame.payload) + self.deflater.flush(Z_SYNC_FLUSH)
+        return [Bare(frame.opcode, self.spoil(packed.removesuffix(TAIL)), rsv=RSV1)]
+
+    def spoil(self, packed: bytes) -> bytes:
+        return packed
+
+
+class CutShort(Deflate):
+    """Loses the end of what it has compressed."""
+
+    def spoil(self, packed: bytes) -> bytes:
+        return packed[:-40]
 
 
 class Refuse(Offered):
     async def response(self, message: Message) -> Message:
-        if not self.deflating:
+        if not self.offered:
             return message
         return Message("HTTP/1.1 400 Bad Request", (("Content-Type", "text/plain"), ("Content-Length", "3")), b"no.")
 
@@ -97,7 +94,7 @@ async def test_a_hop_that_only_says_it_compresses_is_told() -> None:
 
 
 async def test_a_hop_that_compresses_badly_is_told() -> None:
-    finding = await finding_of(WsCompression(), Forget())
+    finding = await finding_of(WsCompression(), CutShort())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "corrupt")
 
 

@@ -90,6 +90,10 @@ class WebFault:
 
     http2: Fault | None = Fault()
 
+    def for_connection(self) -> "WebFault":
+        """What is done to one more connection; one with a state of its own for each gives another."""
+        return self
+
     async def request(self, message: Message) -> Message:
         return message
 
@@ -117,7 +121,7 @@ async def web_relaying(target: int, fault: WebFault | None = None) -> AsyncItera
     async def serve(client: trio.SocketStream) -> None:
         try:
             async with client:
-                await _serve(client, target, fault, inner)
+                await _serve(client, target, fault.for_connection(), inner)
         except* LOST:
             pass
 

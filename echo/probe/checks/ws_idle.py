@@ -1,20 +1,198 @@
-"""`ws-idle`: how long does a silent WebSocket live, with pings and without."""
+"""`ws-idle`: how long a silent WebSocket lives, with pings and without.
+
+A ladder of sockets, all at once: each is silent for a time of its own, and is then to echo a message. Beside them one
+that we ping, and one with messages to and fro, tell why the others are cut: for their silence, or for their age. The
+gateway's own pings, every 27 s, are part of the silence.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import trio
 
 from echo.probe.check import Check, Company, Kind
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, JsonValue, broken, inconclusive, limited, survived
+from echo.probe.line import UnreachableError
 from echo.probe.path import Path
+from echo.probe.web import BIDIRECTIONAL, echoed, how_closed
+from echo.probe.websocket import LOST_CODE, Closed, RefusedError, WebSocket
+
+PATIENCE: Final = 3.0  # Seconds for an answer.
+BUSY: Final = 2.0  # Seconds at most between pings, or messages, of those that are not silent.
+GATEWAY_PINGS: Final = 27.0  # Seconds between the gateway's pings; it drops who shows no life for 60 s.
+
+
+class Way(StrEnum):
+    """How a socket passes its time."""
+
+    SILENT = "silent"
+    PINGED = "pinged"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True)
+class Life:
+    """What became of a socket.
+
+    Attributes:
+        way: How it passed its time.
+        asked: Seconds that it was to live.
+        lived: Seconds that it did, for all we know: if it went unnoticed, that is until it was to echo a message.
+        end: How it ended; None if it lived.
+        pings: How many pings of the gateway's came.
+        noticed: Whether we were told when it ended.
+    """
+
+    way: Way
+    asked: float
+    lived: float
+    end: Closed | None
+    pings: int
+    noticed: bool = True
 
 
 class WsIdle(Check):
-    """See the question."""
+    """Opens the ladder of sockets, and waits."""
 
     name = "ws-idle"
     question = "How long does a silent WebSocket live, with pings and without?"
     kind = Kind.WS
     company = Company.WAITING
     needs = ("ws-upgrade",)
-    patience = 15.0
-    causes = ("cut",)
+    patience = 8.0
+    causes = ("cut", "pings-ignored", "pings-lost", "age", "pings-refused", "behind")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        lives: list[Life] = []
+        failed: list[str] = []
+        idle = path.budget.idle
+        async with trio.open_nursery() as nursery:
+            for rung in path.budget.rungs():
+                nursery.start_soon(_live, path, Way.SILENT, rung, lives, failed)
+            nursery.start_soon(_live, path, Way.PINGED, idle, lives, failed)
+            nursery.start_soon(_live, path, Way.BUSY, idle, lives, failed)
+        if failed:
+            return inconclusive(f"{len(failed)} of {len(failed) + len(lives)} WebSockets did not open: {failed[0]}.")
+        return _judged(sorted(lives, key=lambda life: (life.way, life.asked)), idle)
+
+
+async def _live(path: Path, way: Way, asked: float, lives: list[Life], failed: list[str]) -> None:
+    try:
+        async with path.websocket(BIDIRECTIONAL) as socket:
+            first = await echoed(socket, "hi", PATIENCE)
+            if first is None or isinstance(first, Closed):
+                failed.append("no reply came" if first is None else how_closed(first))
+                return
+            lives.append(await _spend(socket, way, asked))
+    except (RefusedError, UnreachableError) as error:
+        failed.append(str(error))
+
+
+async def _spend(socket: WebSocket, way: Way, asked: float) -> Life:
+    """Pass the time, then have a message echoed."""
+    began = trio.current_time()
+    pause = min(BUSY, asked / 8)
+    with trio.move_on_at(began + asked) as time:
+        if way is Way.SILENT:
+            await _until_closed(socket)
+        elif way is Way.PINGED:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_ping, socket, pause)
+                await _until_closed(socket)
+                nursery.cancel_scope.cancel()
+        else:
+            await _use(socket, pause)
+    if time.cancelled_caught and isinstance(await _message(socket), str):
+        return Life(way, asked, asked, None, len(socket.pings))
+    end, now = socket.closed, trio.current_time()
+    noticed = end is not None and end.at < began + asked
+    how = end or Closed(now, LOST_CODE, "nothing came any more, and nobody said why")
+    return Life(way, asked, min(how.at - began, asked), how, len(socket.pings), noticed)
+
+
+async def _until_closed(socket: WebSocket) -> None:
+    while not isinstance(await socket.receive(), Closed):
+        pass
+
+
+async def _ping(socket: WebSocket, pause: float) -> None:
+    while True:
+        if not await socket.ping(b"probe"):
+            return
+        await trio.sleep(pause)
+
+
+async def _use(socket: WebSocket, pause: float) -> None:
+    while True:
+        if not isinstance(await echoed(socket, "hi", PATIENCE), str):
+            return
+        await trio.sleep(pause)
+
+
+async def _message(socket: WebSocket) -> str | bytes | Closed | None:
+    return await echoed(socket, "still there?", PATIENCE)
+
+
+# What to make of them
+
+
+def _judged(lives: Sequence[Life], idle: float) -> Finding:
+    silent = [life for life in lives if life.way is Way.SILENT]
+    pinged, busy = (next(life for life in lives if life.way is way) for way in (Way.PINGED, Way.BUSY))
+    dead = [life for life in silent if life.end is not None]
+    details: dict[str, JsonValue] = {"sockets": [_row(life) for life in lives]}
+    if any(life.end is not None and life.end.code == 1001 for life in lives):
+        return inconclusive("The gateway went away meanwhile: it closed WebSockets with code 1001.", details=details)
+    if not dead:
+        return _only_silence_lives(pinged, busy, idle) or survived(
+            f"A silent WebSocket lives for {idle:g} s and more{_with_pings(silent)}, and so does a busy one.",
+            limit=idle,
+            unit="s",
+            details=details,
+        )
+    first = min(dead, key=lambda life: life.lived)
+    lived = [life.asked for life in silent if life.end is None]
+    longest = max(lived, default=0.0)
+    if longest > first.lived:
+        sentence = f"A WebSocket was cut after {first.lived:.0f} s, but another was silent for {longest:g} s and lived."
+        return inconclusive(sentence, details=details)
+    assert first.end is not None
+    when = f"after {first.lived:.0f} s" if first.noticed else f"between {longest:g} and {first.asked:g} s"
+    limit = round(first.lived, 1) if first.noticed else longest
+    cut = f"A silent WebSocket is cut {when} ({how_closed(first.end)})"
+    if first.end.code == 1011:
+        sentence = f"{cut}: the gateway's own call to the server ended, so it was cut behind the gateway."
+        return limited("behind", sentence, limit=limit, unit="s", details=details)
+    cause, why = _why(first, pinged, busy)
+    return limited(cause, f"{cut}{why}.", limit=limit, unit="s", details=details)
+
+
+def _why(first: Life, pinged: Life, busy: Life) -> tuple[str, str]:
+    pause = f"every {min(BUSY, pinged.asked / 8):g} s"
+    if busy.end is not None:
+        return "age", f"; one with messages {pause} is cut, too, after {busy.lived:.0f} s, so it is not for its silence"
+    if pinged.end is not None:
+        return "pings-ignored", f"; a ping {pause} does not help, a message does"
+    if first.lived > GATEWAY_PINGS + PATIENCE and not first.pings:
+        return "pings-lost", f": no ping of the gateway's came, as it sends every {GATEWAY_PINGS:g} s"
+    return "cut", f"; with a ping {pause} it lives"
+
+
+def _only_silence_lives(pinged: Life, busy: Life, idle: float) -> Finding | None:
+    """What is said where silent sockets live, and others do not."""
+    for cause, life, word in (("pings-refused", pinged, "pinged"), ("age", busy, "used")):
+        if life.end is not None:
+            how = f"{how_closed(life.end)} after {life.lived:.0f} s"
+            return broken(cause, f"A silent WebSocket lives for {idle:g} s, but one that is {word} does not: {how}.")
+    return None
+
+
+def _with_pings(silent: Sequence[Life]) -> str:
+    return f" (the gateway pings it every {GATEWAY_PINGS:g} s)" if any(life.pings for life in silent) else ""
+
+
+def _row(life: Life) -> str:
+    end = "lived" if life.end is None else f"{how_closed(life.end)} after {life.lived:.1f} s"
+    return f"{life.way}, {life.asked:g} s: {end}"
