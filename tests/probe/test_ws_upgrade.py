@@ -47,7 +47,7 @@ async def test_a_clean_path_survives() -> None:
 async def test_lost_headers_are_named() -> None:
     finding = await finding_of(WsUpgrade(), DropUpgrade())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "headers")
-    assert "without its header Upgrade and Connection: Upgrade" in finding.sentence
+    assert "without its headers Upgrade and Connection: Upgrade" in finding.sentence
 
 
 async def test_an_answer_by_somebody_else_is_told() -> None:

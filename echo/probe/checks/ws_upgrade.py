@@ -73,7 +73,7 @@ def _refused(answer: HttpAnswer) -> Finding:
     if isinstance(arrived, Mapping):
         lost = _lost(arrived)
         version = printable(str(arrived.get("http_version")), 10)
-        by = f" (it came by HTTP/{version})" if version != "1.1" else ""
+        by = f" (it came as HTTP/{version})" if version != "1.1" else ""
         sentence = f"A WebSocket does not open: its request reached the gateway without its {lost}{by}."
         return broken("headers", sentence)
     return broken("refused", f"The gateway refuses to open a WebSocket: {printable(str(said['message']), 120)}.")
@@ -85,4 +85,4 @@ def _lost(arrived: Mapping[str, object]) -> str:
     upgrade = "websocket" in str(there.get("upgrade", "")).lower()
     connection = "upgrade" in str(there.get("connection", "")).lower()
     names = [name for name, found in (("Upgrade", upgrade), ("Connection: Upgrade", connection)) if not found]
-    return f"header {' and '.join(names)}" if names else "upgrade"
+    return f"header{'s' * (len(names) > 1)} {' and '.join(names)}" if names else "upgrade"
