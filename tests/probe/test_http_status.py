@@ -58,13 +58,13 @@ async def test_replaced_bodies_are_told() -> None:
 
 async def test_replaced_statuses_are_told() -> None:
     finding = await finding_of(HttpStatus(), BadGateway())
-    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "status")
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
     assert "instead of HTTP 500 with JSON came HTTP 502 with text/html" in finding.sentence
 
 
 async def test_an_error_that_never_arrives_is_told() -> None:
     finding = await finding_of(HttpStatus(), HangUpAtErrors())
-    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "unanswered")
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
     assert "1 of 17" in finding.sentence
     assert "HTTP 499" in finding.sentence
 

@@ -48,7 +48,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 
 async def test_lost_close_frames_are_told() -> None:
     finding = await finding_of(WsClose(), DropCloses())
-    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "lost")
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "we closed with code 1000 and “done” ended without a close frame" in finding.sentence
     assert "7 of 7" in finding.sentence
 
@@ -61,13 +61,13 @@ async def test_other_codes_are_told() -> None:
 
 async def test_lost_reasons_are_told() -> None:
     finding = await finding_of(WsClose(), StripReasons())
-    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "reason")
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "“done” ended without the reason" in finding.sentence
 
 
 async def test_a_close_that_is_never_answered_is_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsClose(), IgnoreCloses())
-    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "lost")
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "stayed open for 3 s" in finding.sentence
 
 

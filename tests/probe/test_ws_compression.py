@@ -100,5 +100,5 @@ async def test_a_hop_that_compresses_badly_is_told() -> None:
 
 async def test_a_hop_that_refuses_the_offer_is_told() -> None:
     finding = await finding_of(WsCompression(), Refuse())
-    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "corrupt")
     assert "HTTP 400 with text/plain" in finding.sentence

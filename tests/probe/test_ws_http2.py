@@ -51,7 +51,8 @@ async def test_what_is_not_offered_is_a_limit() -> None:
 
 async def test_a_path_of_http1_alone_is_a_limit_too() -> None:
     finding = await finding_of(WsHttp2(), Http1Only())
-    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "not-spoken")
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "not-offered")
+    assert "does not speak HTTP/2" in finding.sentence
 
 
 async def test_what_is_offered_and_refused_is_broken() -> None:

@@ -111,7 +111,7 @@ async def test_a_cut_that_nobody_tells_of_is_told_between_two_seconds(quiet_cloc
 
 async def test_pings_that_do_not_count_are_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsIdle(), CutSilent(6.0, counts=[TEXT]))
-    assert_limited(finding, "pings-ignored", 5.9, 6.2)
+    assert_limited(finding, "pings", 5.9, 6.2)
     assert "does not help, a message does" in finding.sentence
 
 
@@ -123,5 +123,5 @@ async def test_a_limit_of_age_is_told_apart(quiet_clock: QuietClock) -> None:
 
 async def test_pings_of_the_gateway_that_are_lost_are_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsIdle(), LosePings(), pace=Pace.DEFAULT)
-    assert_limited(finding, "pings-lost", 54.0, 62.0)
+    assert_limited(finding, "pings", 54.0, 62.0)
     assert "no ping of the gateway's came" in finding.sentence

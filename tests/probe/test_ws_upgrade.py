@@ -64,7 +64,7 @@ async def test_a_connection_that_is_closed_at_the_handshake_is_told() -> None:
 
 async def test_a_websocket_that_carries_nothing_is_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsUpgrade(), Swallow())
-    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "silent")
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "other")
     assert "no reply comes within 3 s" in finding.sentence
 
 

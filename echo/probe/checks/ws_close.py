@@ -51,7 +51,7 @@ class WsClose(Check):
     question = "Do WebSocket close codes and reasons arrive, both ways?"
     kind = Kind.WS
     needs = ("ws-upgrade",)
-    causes = ("lost", "rewritten", "reason")
+    causes = ("rewritten",)
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         cases: list[Case] = []
@@ -117,7 +117,7 @@ def _told(wrong: list[Case], tried: int) -> Finding:
     sent = f"code {worst.sent[0]}" + (f" and “{printable(worst.sent[1], 40)}”" if worst.sent[1] else "")
     who = "A WebSocket that we closed with" if worst.ours else "A WebSocket that the gateway closed with"
     sentence = f"{who} {sent} ended {_as_came(worst)}{more}."
-    return broken(("lost", "rewritten", "reason")[_gravity(worst)], sentence, details={"closes": [*map(_row, wrong)]})
+    return broken("rewritten", sentence, details={"closes": [*map(_row, wrong)]})
 
 
 def _gravity(case: Case) -> int:

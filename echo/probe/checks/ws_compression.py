@@ -35,7 +35,7 @@ class WsCompression(Check):
     kind = Kind.WS
     needs = ("ws-upgrade",)
     patience = 8.0
-    causes = ("corrupt", "refused")
+    causes = ("corrupt",)
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         try:
@@ -51,7 +51,7 @@ class WsCompression(Check):
         if (await _try(path, deflate=False))[1]:
             return inconclusive("Messages do not arrive without compression either, so nothing can be said of it.")
         if agreed is None:
-            return broken("refused", f"A WebSocket that offers compression does not open, one without does: {wrong}.")
+            return broken("corrupt", f"A WebSocket that offers compression does not open, one without does: {wrong}.")
         how = "with compression agreed on" if agreed else "when compression is merely offered"
         return broken("corrupt", f"WebSocket messages do not arrive intact {how}: {wrong}; without it they do.")
 

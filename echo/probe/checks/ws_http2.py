@@ -26,7 +26,7 @@ class WsHttp2(Check):
     kind = Kind.WS
     needs = ()
     patience = 10.0
-    causes = ("not-spoken", "not-offered", "refused")
+    causes = ("not-offered", "refused")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         try:
@@ -52,7 +52,7 @@ class WsHttp2(Check):
                 await path.get("/healthz")
         except (UnreachableError, trio.TooSlowError):
             return inconclusive(f"The gateway does not answer at all: {why}.")
-        return limited("not-spoken", "The path to the gateway does not speak HTTP/2, so browsers use HTTP/1.1.")
+        return limited("not-offered", "The path to the gateway does not speak HTTP/2, so browsers use HTTP/1.1.")
 
     async def _tunnel(self, path: Path, connection: Http2) -> Finding:
         came: str | bytes | Closed | None = None

@@ -62,7 +62,7 @@ class WsIdle(Check):
     company = Company.WAITING
     needs = ("ws-upgrade",)
     patience = 8.0
-    causes = ("cut", "pings-ignored", "pings-lost", "age", "pings-refused", "behind")
+    causes = ("cut", "pings", "age", "behind")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         lives: list[Life] = []
@@ -174,15 +174,15 @@ def _why(first: Life, pinged: Life, busy: Life) -> tuple[str, str]:
     if busy.end is not None:
         return "age", f"; one with messages {pause} is cut, too, after {busy.lived:.0f} s, so it is not for its silence"
     if pinged.end is not None:
-        return "pings-ignored", f"; a ping {pause} does not help, a message does"
+        return "pings", f"; a ping {pause} does not help, a message does"
     if first.lived > GATEWAY_PINGS + PATIENCE and not first.pings:
-        return "pings-lost", f": no ping of the gateway's came, as it sends every {GATEWAY_PINGS:g} s"
+        return "pings", f": no ping of the gateway's came, as it sends every {GATEWAY_PINGS:g} s"
     return "cut", f"; with a ping {pause} it lives"
 
 
 def _only_silence_lives(pinged: Life, busy: Life, idle: float) -> Finding | None:
     """What is said where silent sockets live, and others do not."""
-    for cause, life, word in (("pings-refused", pinged, "pinged"), ("age", busy, "used")):
+    for cause, life, word in (("pings", pinged, "pinged"), ("age", busy, "used")):
         if life.end is not None:
             how = f"{how_closed(life.end)} after {life.lived:.0f} s"
             return broken(cause, f"A silent WebSocket lives for {idle:g} s, but one that is {word} does not: {how}.")

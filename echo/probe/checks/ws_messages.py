@@ -31,7 +31,7 @@ class WsMessages(Check):
     company = Company.ALONE
     needs = ("ws-upgrade",)
     patience = 25.0
-    causes = ("size", "altered", "fragments", "binary", "empty")
+    causes = ("size", "altered")
 
     def seconds(self, budget: Budget) -> float:  # noqa: D102 - as in Check
         return 8.0 if budget.quick else self.patience
@@ -40,11 +40,12 @@ class WsMessages(Check):
         until = trio.current_time() + self.seconds(path.budget) - 2.5
         wrong: dict[str, str] = {}
         async with trio.open_nursery() as nursery:
-            for cause, (_, ask) in KINDS.items():
-                nursery.start_soon(_try, path, cause, ask, wrong)
-        for cause, (name, _) in KINDS.items():
-            if cause in wrong:
-                return broken(cause, f"{name} WebSocket messages do not pass as they were sent: {wrong[cause]}.")
+            for name, ask in KINDS.items():
+                nursery.start_soon(_try, path, name, ask, wrong)
+        for name in KINDS:
+            if name in wrong:
+                sentence = f"{name} WebSocket messages do not pass as they were sent: {wrong[name]}."
+                return broken("altered", sentence, details=dict(wrong))
         how = await echoes_largest(path)
         if not how:
             sentence = "WebSocket messages of up to 4 MiB pass unchanged and in order, as text and as binary."
@@ -74,13 +75,13 @@ def _bytes(size: int) -> str:
     return f"{size / 1024:.1f} KiB" if size >= 1024 else f"{size} bytes"
 
 
-async def _try(path: Path, cause: str, ask: Callable[[WebSocket], Awaitable[str]], wrong: dict[str, str]) -> None:
+async def _try(path: Path, name: str, ask: Callable[[WebSocket], Awaitable[str]], wrong: dict[str, str]) -> None:
     async with path.websocket(BIDIRECTIONAL) as socket:
         how = f"no reply came within {PATIENCE:g} s"
         with trio.move_on_after(PATIENCE):
             how = await ask(socket)
         if how:
-            wrong[cause] = how
+            wrong[name] = how
 
 
 async def _burst(socket: WebSocket) -> str:
@@ -155,10 +156,5 @@ async def _empty(socket: WebSocket) -> str:
     return "" if isinstance(came, Closed) else "they were changed"
 
 
-KINDS: Final = {
-    "altered": ("Small", _burst),
-    "fragments": ("Fragmented", _fragments),
-    "binary": ("Binary", _binary),
-    "empty": ("Empty", _empty),
-}
-"""By the cause that it shows: the kind of message, and how it is tried."""
+KINDS: Final = {"Small": _burst, "Fragmented": _fragments, "Binary": _binary, "Empty": _empty}
+"""The kinds of messages, and how each is tried."""

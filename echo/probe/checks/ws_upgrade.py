@@ -27,7 +27,7 @@ class WsUpgrade(Check):
     kind = Kind.WS
     needs = ()
     patience = 8.0
-    causes = ("headers", "refused", "other", "silent")
+    causes = ("headers", "refused", "other")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         try:
@@ -51,7 +51,7 @@ class WsUpgrade(Check):
         if not await _answers(path, "/grpc/hi"):
             return inconclusive("A WebSocket opens, but the gateway answers nothing, and no plain request either.")
         how = f"no reply comes within {PATIENCE:g} s" if came is None else how_closed(came)
-        return broken("silent", f"A WebSocket seems to open, but then {how}; plain requests are answered.")
+        return broken("other", f"A WebSocket seems to open, but then {how}; plain requests are answered.")
 
 
 async def _answers(path: Path, target: str = "/healthz") -> bool:
@@ -76,7 +76,7 @@ def _refused(answer: HttpAnswer) -> Finding:
         by = f" (it came as HTTP/{version})" if version != "1.1" else ""
         sentence = f"A WebSocket does not open: its request reached the gateway without its {lost}{by}."
         return broken("headers", sentence)
-    return broken("refused", f"The gateway refuses to open a WebSocket: {printable(str(said['message']), 120)}.")
+    return broken("headers", f"The gateway refuses what arrived: {printable(str(said['message']), 120)}.")
 
 
 def _lost(arrived: Mapping[str, object]) -> str:
