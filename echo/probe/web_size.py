@@ -1,8 +1,10 @@
-"""How large a WebSocket message may be, each way: found by halving, a socket for each try.
+"""How large a WebSocket message may be, each way: found by trying sizes, a socket for each.
 
-Up, the server says in a summary how many messages it got. Down, it pads its response to the size wanted.
+Up, the server says in a summary how many messages it got. Down, it pads its response to the size wanted. How long to
+wait for a large one is told by how long a smaller one took: what is slow is not what is cut.
 """
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,10 +15,14 @@ from echo.probe.web import BIDIRECTIONAL, CLIENT_STREAM, asked, how_closed, is_e
 from echo.probe.websocket import Closed
 
 ASKED: Final = 4 * 2**20 - 1024  # Bytes of a message: what the gateway takes, with room for the fields of a response.
-SMALL: Final = 1024
 BEGIN: Final = 64 * 1024
+PASSES: Final = 512  # Bytes that have passed before.
 PATIENCE: Final = 2.0  # Seconds for a try, and
-SLOWNESS: Final = 4.0  # times what its size would take at the pace of the largest that has passed.
+SLOWNESS: Final = 3.0  # times what its size would take at the slowest pace seen.
+
+
+class TooSlowError(Exception):
+    """There is not the time to try the largest message; the text says how slow the path is."""
 
 
 @dataclass(frozen=True)
@@ -36,85 +42,87 @@ class Limit:
     how: str = ""
 
 
-def sized(size: int) -> str:
-    """A message of so many bytes."""
-    return message("x" * (size - len(message(""))))
-
-
-async def echoes_largest(path: Path) -> str:
-    """Have the largest message echoed; gives what went wrong, or nothing."""
-    text = "x" * (ASKED - len(message("")))
-    async with path.websocket(BIDIRECTIONAL) as socket:
-        with trio.move_on_after(PATIENCE):
-            await socket.send(message(text))
-            return _judged(await socket.receive(), text)
-    return f"no reply came within {PATIENCE:g} s"
-
-
-async def search(path: Path, until: float, *, up: bool) -> Limit:
-    """Look for the limit one way, for as long as there is time.
+class Sizes:
+    """Tries sizes.
 
     Args:
         path: Through which.
         until: When to stop, by trio's clock.
-        up: Which way.
     """
-    attempt = _Attempts(path, until, up=up)
-    passes, fails, how = 0, 0, ""
-    size = ASKED
-    while True:
-        came = await attempt.passes(size)
-        if came is None:
-            passes = max(passes, size)
-        else:
-            fails, how = size, came
-        if not fails:
-            return Limit(up, passes)
-        if not passes and size <= SMALL:
-            return Limit(up, 0, fails, how)
-        exact = max(fails // (50 if path.budget.quick else 200), 64)
-        if (passes and fails - passes <= exact) or trio.current_time() >= until:
-            return Limit(up, passes, fails, how)
-        size = _next(passes, fails)
 
-
-def _next(passes: int, fails: int) -> int:
-    if not passes:
-        return BEGIN if fails > BEGIN else SMALL
-    return int((passes * fails) ** 0.5) if fails > 2 * passes else (passes + fails) // 2
-
-
-class _Attempts:
-    """Tries sizes one way, each as patiently as the path is slow."""
-
-    def __init__(self, path: Path, until: float, *, up: bool) -> None:
+    def __init__(self, path: Path, until: float) -> None:
         self._path = path
         self._until = until
-        self._up = up
-        self._pace = 0.0  # Seconds a byte.
+        self._latency = 0.0  # Seconds for a small message, with all that comes before it.
+        self._pace = 0.0  # Seconds a byte takes besides.
 
-    async def passes(self, size: int) -> str | None:
-        """Try one; None if it passed, else what happened."""
-        patience = PATIENCE + SLOWNESS * self._pace * size
+    async def largest(self) -> str:
+        """Have the largest message echoed, after smaller ones; gives what went wrong, or nothing.
+
+        Raises:
+            TooSlowError: As it says.
+        """
+        for size in (PASSES, BEGIN):
+            if await self._timed(size, self._echo) is not None:
+                return "it was not tried, as smaller ones fail"
+        seconds = self._latency + self._pace * ASKED
+        if trio.current_time() + seconds > self._until:
+            raise TooSlowError(f"at the pace of {BEGIN // 1024} KiB it would take {seconds:.0f} s")
+        return await self._timed(ASKED, self._echo) or ""
+
+    async def search(self, *, up: bool) -> Limit:
+        """Look for the limit one way, for as long as there is time."""
+        passes, fails, how = PASSES, 0, ""
+        exactness = 50 if self._path.budget.quick else 200
+        size = ASKED
+        while True:
+            came = await self._timed(size, self._up if up else self._down)
+            if came is None:
+                passes = size
+            else:
+                fails, how = size, came
+            if not fails:
+                return Limit(up, passes)
+            if fails - passes <= max(fails // exactness, 64) or trio.current_time() >= self._until:
+                return Limit(up, passes, fails, how)
+            if passes == PASSES and fails > BEGIN:
+                size = BEGIN
+            else:
+                size = int((passes * fails) ** 0.5) if fails > 2 * passes else (passes + fails) // 2
+
+    async def _timed(self, size: int, attempt: Callable[[int], Awaitable[str | None]]) -> str | None:
+        """Make an attempt; None if it passed, else what happened."""
+        patience = PATIENCE + SLOWNESS * (self._latency + self._pace * size)
         began = trio.current_time()
         how: str | None = f"nothing came within {patience:.0f} s"
         with trio.move_on_after(patience):
-            how = await (self._try_up(size) if self._up else self._try_down(size))
-        if how is None:
-            self._pace = max(self._pace, (trio.current_time() - began) / size)
+            how = await attempt(size)
+        seconds = trio.current_time() - began
+        if how is None and size > PASSES:
+            self._pace = max(self._pace, (seconds - self._latency) / size)
+        elif how is None:
+            self._latency = seconds
         return how
 
-    async def _try_up(self, size: int) -> str | None:
+    async def _echo(self, size: int) -> str | None:
+        text = _text(size)
+        async with self._path.websocket(BIDIRECTIONAL) as socket:
+            await socket.send(message(text))
+            came = await socket.receive()
+            if isinstance(came, Closed):
+                return how_closed(came)
+            return None if is_echo(came, text) else "it was changed"
+
+    async def _up(self, size: int) -> str | None:
         async with self._path.websocket(CLIENT_STREAM) as socket:
-            await socket.send(sized(size))
+            await socket.send(message(_text(size)))
             await socket.send('{"half_close":true}')
             came = await socket.receive()
             if isinstance(came, Closed):
                 return how_closed(came)
             return None if told(came).get("sequence_number") == 1 else "it was lost"
 
-    async def _try_down(self, size: int) -> str | None:
-        # Of the response, some is not its text: the rest of the JSON.
+    async def _down(self, size: int) -> str | None:
         async with self._path.websocket(BIDIRECTIONAL, asked({"size": f"{size}B"})) as socket:
             await socket.send(message("hi"))
             came = await socket.receive()
@@ -125,7 +133,6 @@ class _Attempts:
             return None if len(came) >= size else "the server did not send one"
 
 
-def _judged(came: str | bytes | Closed, text: str) -> str:
-    if isinstance(came, Closed):
-        return how_closed(came)
-    return "" if is_echo(came, text) else "it was changed"
+def _text(size: int) -> str:
+    """The text of a message of so many bytes."""
+    return "x" * (size - len(message("")))

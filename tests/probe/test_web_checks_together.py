@@ -1,9 +1,10 @@
 """All checks of the gateway's paths, against every hop of their tests: each is named by its own check, and no other."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import pytest
+import trio
 
 from echo.probe.finding import Outcome
 from tests.probe import test_http_status as http_status
@@ -15,7 +16,7 @@ from tests.probe import test_ws_idle as ws_idle
 from tests.probe import test_ws_messages as ws_messages
 from tests.probe import test_ws_upgrade as ws_upgrade
 from tests.probe.gateway_paths import WEB_CHECKS, findings_of
-from tests.probe.web_relays import WebFault
+from tests.probe.web_relays import Bare, Message, WebFault, WebLine
 from tests.support.quiet_clock import QuietClock
 
 NOTABLE: Final = {Outcome.BROKEN, Outcome.LIMITED}
@@ -24,7 +25,7 @@ FAULTS: Final[Mapping[str, Sequence[Callable[[], WebFault]]]] = {
     "ws-http2": [ws_http2.NotOffered, ws_http2.Refused, ws_http2.Http1Only],
     "ws-messages": [
         *(ws_messages.CapToServer, ws_messages.CapToClient, ws_messages.SwallowLarge, ws_messages.Swap),
-        *(ws_messages.Join, ws_messages.SpoilUnicode, ws_messages.TextOnly, ws_messages.LoseEmpty),
+        *(ws_messages.Join, ws_messages.Twice, ws_messages.SpoilUnicode, ws_messages.TextOnly, ws_messages.LoseEmpty),
         ws_messages.FramesAsMessages,
     ],
     "ws-close": [ws_close.DropCloses, ws_close.CloseNormally, ws_close.StripReasons, ws_close.IgnoreCloses],
@@ -48,6 +49,27 @@ async def test_a_clean_path_survives_them_all(direct: bool, quiet_clock: QuietCl
     found = await findings_of(WEB_CHECKS, direct=direct)
     assert {name: finding.outcome for name, finding in found.items()} == dict.fromkeys(found, Outcome.SURVIVED)
     assert len(found) == 8
+
+
+class Late(WebFault):
+    """Breaks nothing, but takes its time."""
+
+    async def request(self, message: Message) -> Message:
+        await trio.sleep(0.4)
+        return message
+
+    async def to_server(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
+        await trio.sleep(0.04)
+        return [frame]
+
+    async def to_client(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
+        await trio.sleep(0.04)
+        return [frame]
+
+
+async def test_a_path_that_is_late_survives_them_all(quiet_clock: QuietClock) -> None:
+    found = await findings_of(WEB_CHECKS, Late())
+    assert {name: finding.outcome for name, finding in found.items()} == dict.fromkeys(found, Outcome.SURVIVED), found
 
 
 @pytest.mark.parametrize(("name", "make"), CASES)

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import pytest
 import trio
 
+from echo.probe.budget import Pace
 from echo.probe.checks.ws_messages import WsMessages
 from echo.probe.finding import Outcome
 from tests.probe.gateway_paths import finding_of
@@ -41,6 +42,24 @@ class SwallowLarge(WebFault):
 
     async def to_server(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
         return [] if len(frame.payload) > CAP else [frame]
+
+
+class Slow(WebFault):
+    """Carries a MiB a second each way, and all of it."""
+
+    async def to_server(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
+        await trio.sleep(len(frame.payload) / 2**20)
+        return [frame]
+
+    async def to_client(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
+        return await self.to_server(line, frame)
+
+
+class Twice(WebFault):
+    """Sends everything twice."""
+
+    async def to_server(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
+        return [frame, frame] if frame.opcode == TEXT and frame.fin else [frame]
 
 
 class Refragment(WebFault):
@@ -145,7 +164,7 @@ async def test_large_messages_that_are_swallowed_are_found_out(quiet_clock: Quie
     finding = await finding_of(WsMessages(), SwallowLarge())
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "size")
     assert finding.limit is not None
-    assert 0.5 * CAP <= finding.limit <= CAP
+    assert 0.6 * CAP <= finding.limit <= CAP
 
 
 @pytest.mark.parametrize(
@@ -153,11 +172,12 @@ async def test_large_messages_that_are_swallowed_are_found_out(quiet_clock: Quie
     [
         (Swap(), "in another order"),
         (Join(), "cut, joined or changed"),
+        (Twice(), "came back twice"),
         (SpoilUnicode(), "what came back was changed"),
         (TextOnly(), "bytes that are no text"),
         (FramesAsMessages(), "Fragmented WebSocket messages"),
     ],
-    ids=["swap", "join", "spoil", "text-only", "frames"],
+    ids=["swap", "join", "twice", "spoil", "text-only", "frames"],
 )
 async def test_what_is_changed_is_told(fault: WebFault, words: str) -> None:
     finding = await finding_of(WsMessages(), fault)
@@ -169,3 +189,13 @@ async def test_lost_empty_messages_are_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsMessages(), LoseEmpty())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "altered")
     assert finding.sentence.startswith("Empty WebSocket messages do not pass")
+
+
+async def test_a_slow_path_is_not_a_limit(quiet_clock: QuietClock) -> None:
+    assert (await finding_of(WsMessages(), Slow(), pace=Pace.DEFAULT)).outcome is Outcome.SURVIVED
+
+
+async def test_where_there_is_no_time_for_large_messages_nothing_is_claimed(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(WsMessages(), Slow())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "at the pace of 64 KiB it would take 8 s" in finding.sentence

@@ -104,7 +104,7 @@ async def _spend(socket: WebSocket, way: Way, asked: float) -> Life:
                 nursery.cancel_scope.cancel()
         else:
             await _use(socket, pause)
-    if time.cancelled_caught and isinstance(await _message(socket), str):
+    if time.cancelled_caught and isinstance(await echoed(socket, "still there?", PATIENCE), (str, bytes)):
         return Life(way, asked, asked, None, len(socket.pings))
     end, now = socket.closed, trio.current_time()
     noticed = end is not None and end.at < began + asked
@@ -126,13 +126,9 @@ async def _ping(socket: WebSocket, pause: float) -> None:
 
 async def _use(socket: WebSocket, pause: float) -> None:
     while True:
-        if not isinstance(await echoed(socket, "hi", PATIENCE), str):
+        if not isinstance(await echoed(socket, "hi", PATIENCE), (str, bytes)):
             return
         await trio.sleep(pause)
-
-
-async def _message(socket: WebSocket) -> str | bytes | Closed | None:
-    return await echoed(socket, "still there?", PATIENCE)
 
 
 # What to make of them
@@ -143,8 +139,8 @@ def _judged(lives: Sequence[Life], idle: float) -> Finding:
     pinged, busy = (next(life for life in lives if life.way is way) for way in (Way.PINGED, Way.BUSY))
     dead = [life for life in silent if life.end is not None]
     details: dict[str, JsonValue] = {"sockets": [_row(life) for life in lives]}
-    if any(life.end is not None and life.end.code == 1001 for life in lives):
-        return inconclusive("The gateway went away meanwhile: it closed WebSockets with code 1001.", details=details)
+    if busy.end is not None and (busy.end.code, busy.end.reason) == (1001, "going away"):  # What the gateway says.
+        return inconclusive("The gateway went away meanwhile: it closed all WebSockets.", details=details)
     if not dead:
         return _only_silence_lives(pinged, busy, idle) or survived(
             f"A silent WebSocket lives for {idle:g} s and more{_with_pings(silent)}, and so does a busy one.",
