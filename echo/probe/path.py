@@ -15,7 +15,7 @@ from echo.probe.calls import Answer, Rpc, Script, gather, scripted
 from echo.probe.evidence import Record, fetch, is_over
 from echo.probe.http1 import Headers, HttpAnswer, exchange
 from echo.probe.http2 import Http2, Stream, open_http2
-from echo.probe.line import Line
+from echo.probe.line import Line, UnreachableError
 from echo.probe.target import Target, TlsFactory
 from echo.probe.websocket import WebSocket, tunnel, upgrade
 from echo.rpc import Channel, ChannelOptions, ClientStream, Limits, open_channel_over
@@ -260,10 +260,13 @@ class Path:
         """A fresh HTTP/2 connection to the gateway, for the block. Use `tunnel_on` for a WebSocket on it.
 
         Raises:
-            UnreachableError: It cannot be had.
+            UnreachableError: It cannot be had, or HTTP/2 was not chosen in the TLS handshake.
         """
         gateway = self._gateway()
-        stream = await self._line(gateway).connect(["h2"])
+        stream = await self._line(gateway).connect(["h2", "http/1.1"])
+        if isinstance(stream, trio.SSLStream) and stream.selected_alpn_protocol() != "h2":
+            await trio.aclose_forcefully(stream)
+            raise UnreachableError(f"{gateway} did not choose HTTP/2 in the TLS handshake (ALPN)")
         async with open_http2(stream, gateway.scheme, self._host(gateway)) as connection:
             yield connection
 
