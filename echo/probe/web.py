@@ -3,17 +3,17 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
+from urllib.parse import urlencode
 
 import trio
 
 from echo.printable import printable
 from echo.probe.calls import Script
 from echo.probe.evidence import Record, is_over
-from echo.probe.http1 import Headers, HttpAnswer
+from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import POLL, Path
 from echo.probe.websocket import LOST_CODE, Closed, WebSocket
-from echo.wire import encode_status_message
 
 BIDIRECTIONAL: Final = "/ws/stream/bidirectional"
 CLIENT_STREAM: Final = "/ws/stream/client"
@@ -22,20 +22,16 @@ MAX_POLL: Final = 0.5  # Seconds between two looks at the evidence, in the end.
 _INVALID: Final = "invalid message format"
 
 
-def asked(script: Script | None = None, call_id: str | None = None) -> Headers:
-    """The headers of a request to the gateway that ask the server for all this.
+def asked(target: str, script: Script | None = None, call_id: str | None = None) -> str:
+    """The target of a request to the gateway, with a query that asks for all this.
 
     Args:
-        script: Names without prefix, and the value, or several.
-        call_id: To record the call as.
+        target: The path.
+        script: What the server is to do: names without prefix, and the value, or several.
+        call_id: To record the call as, at both ends.
     """
-    named = {**(script or {}), **({} if call_id is None else {"call-id": call_id})}
-    headers: list[tuple[str, str]] = []
-    for name, value in named.items():
-        for one in [value] if isinstance(value, str) else value:
-            text = encode_status_message(one).decode() if name == "status" else one
-            headers.append((f"Grpc-Metadata-X-Echo-{name}", text))
-    return headers
+    query = {**(script or {}), **({} if call_id is None else {"call-id": call_id})}
+    return f"{target}?{urlencode(query, doseq=True)}" if query else target
 
 
 def message(text: str = "hi", **fields: str | int) -> str:

@@ -123,7 +123,7 @@ class Sizes:
             return None if told(came).get("sequence_number") == 1 else "it was lost"
 
     async def _down(self, size: int) -> str | None:
-        async with self._path.websocket(BIDIRECTIONAL, asked({"size": f"{size}B"})) as socket:
+        async with self._path.websocket(asked(BIDIRECTIONAL, {"size": f"{size}B"})) as socket:
             await socket.send(message("hi"))
             came = await socket.receive()
             if isinstance(came, Closed):

@@ -115,7 +115,7 @@ async def _missing(path: Path, limit: trio.CapacityLimiter, cases: dict[str, Cas
 async def _get(path: Path, target: str, script: Mapping[str, str]) -> HttpAnswer | None:
     try:
         with trio.move_on_after(PATIENCE):
-            return await path.get(target, asked(script))
+            return await path.get(asked(target, script))
     except UnreachableError:
         pass
     return None

@@ -48,7 +48,7 @@ async def _leave(path: Path, politely: bool, left: dict[bool, tuple[str, float] 
     """Leave a WebSocket; notes the outcome of its call for the server, empty if it goes on, and after how long."""
     call_id = path.new_call_id()
     # The deadline ends the call where nobody else does.
-    async with path.websocket(BIDIRECTIONAL, [*asked({}, call_id), ("Grpc-Timeout", "60S")]) as socket:
+    async with path.websocket(asked(BIDIRECTIONAL, call_id=call_id), [("Grpc-Timeout", "60S")]) as socket:
         came = await echoed(socket, "hi", PATIENCE)
         if came is None or isinstance(came, Closed):
             left[politely] = inconclusive("The WebSocket that was to be left got no reply.")

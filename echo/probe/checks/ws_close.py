@@ -90,7 +90,7 @@ async def _theirs(path: Path, cases: list[Case]) -> None:
 async def _failed(path: Path, cases: list[Case], dead: list[str]) -> None:
     """The call fails: the gateway closes with 1011 and the call's status."""
     script = {"status": f"14:{FAILURE}", "after": "1"}
-    async with path.websocket(BIDIRECTIONAL, asked(script)) as socket:
+    async with path.websocket(asked(BIDIRECTIONAL, script)) as socket:
         came = await echoed(socket, "hi", PATIENCE)
         if isinstance(came, (str, bytes)):
             with trio.move_on_after(PATIENCE):
