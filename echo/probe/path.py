@@ -19,7 +19,7 @@ from echo.probe.line import Line, UnreachableError
 from echo.probe.target import Target, TlsFactory
 from echo.probe.websocket import WebSocket, tunnel, upgrade
 from echo.rpc import Channel, ChannelOptions, ClientStream, Limits, open_channel_over
-from echo.wire import Request, encode_message
+from echo.wire import IDENTITY, Request, encode_message
 
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
@@ -82,7 +82,7 @@ class Path:
         script: Script | None = None,
         *,
         call_id: str,
-        metadata: Sequence[tuple[str, str]] = (),
+        metadata: Sequence[tuple[str, str | bytes]] = (),
         timeout: float | None = None,
         compression: str | None = None,
     ) -> ClientStream[SendT, RecvT]:
@@ -106,7 +106,7 @@ class Path:
         messages: Sequence[SendT] | None = None,
         interval: float = 0.0,
         call_id: str | None = None,
-        metadata: Sequence[tuple[str, str]] = (),
+        metadata: Sequence[tuple[str, str | bytes]] = (),
         timeout: float | None = 10.0,
         compression: str | None = None,
     ) -> Answer[RecvT]:
@@ -159,8 +159,9 @@ class Path:
         script: Script | None = None,
         *,
         call_id: str,
-        metadata: Sequence[tuple[str, str]] = (),
+        metadata: Sequence[tuple[str, str | bytes]] = (),
         timeout: float | None = None,
+        encoding: str = IDENTITY,
     ) -> Stream:
         """Send the head of a scripted call on such a connection; messages follow by `Stream.send` of `message`."""
         request = Request(
@@ -169,6 +170,7 @@ class Path:
             connection.authority,
             timeout=timeout,
             metadata=MultiDict([*scripted(call_id, script or {}, self.headers), *metadata]),
+            encoding=encoding,
         )
         return connection.open(request.fields())
 
