@@ -1,16 +1,143 @@
-"""`status`: do all 17 status codes arrive, with their messages and details."""
+"""`status`: do all 17 status codes arrive, with their messages and details.
 
+Each is asked for twice: behind a reply, and at once, where head and trailers are one header list ("Trailers-Only") that
+some hops take for an HTTP error. What differs around the path as well is not the path's doing.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from echo.probe.asking import AT_ONCE, ask, ending, obeys
+from echo.probe.calls import SERVER_STREAM
 from echo.probe.check import Check
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, broken, inconclusive, survived
+from echo.probe.http2 import Http2, Stream
 from echo.probe.path import Path
+from echo.probe.target import Target
+from echo.rpc import Status as Code
+from echo.scripting import Ending, status_details
+from echo.wire import decode_bin, decode_status_message, encode_status_message
+
+PATIENCE: Final = 3.0  # Seconds for a call.
+MESSAGE: Final = 'probe: naïve, 100% "déjà vu" \N{SNOWMAN}'
+NAMED: Final = 3  # Codes that a sentence names.
+
+
+@dataclass(frozen=True, order=True)
+class Fault:
+    """What became of a code.
+
+    Attributes:
+        code: Which one.
+        alone: Whether it was asked for at once.
+        what: Which of the check's causes, but for ``trailers-only``.
+        came: What came instead, in words.
+    """
+
+    code: int
+    alone: bool
+    what: str
+    came: str
 
 
 class Status(Check):
-    """See the question."""
+    """Asks for every status, and compares what comes with what was asked for."""
 
     name = "status"
     question = "Do all 17 status codes arrive, with their messages and details?"
+    needs = ("http2", "trailers")
     causes = ("rewritten", "message", "details", "trailers-only")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        faults = await self._faults(path, path.target)
+        if faults is None:
+            return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+        if faults and path.direct:
+            around = await self._faults(path, path.direct[0]) or []
+            same = {(fault.code, fault.alone, fault.what) for fault in around}
+            faults = [fault for fault in faults if (fault.code, fault.alone, fault.what) not in same]
+        if not faults:
+            return survived(f"All {len(Code)} status codes arrive, with their messages and details.")
+        return _finding(faults)
+
+    async def _faults(self, path: Path, to: Target) -> list[Fault] | None:
+        """What came differently; None if the server does not do as it is asked."""
+        faults: list[Fault] = []
+        places = trio.CapacityLimiter(AT_ONCE)
+
+        async def look(connection: Http2, code: Code, alone: bool) -> None:
+            script = {
+                "status": f"{code.value}:{encode_status_message(MESSAGE).decode()}",
+                "details": "true",
+                "count": "1",
+                "after": "0" if alone else "1",
+            }
+            async with places:
+                call = await ask(path, connection, SERVER_STREAM, script, within=PATIENCE)
+            faults.extend(_judge(call, code, alone))
+
+        async with path.http2(to) as connection:
+            if not await obeys(path, connection, within=PATIENCE):
+                return None
+            async with trio.open_nursery() as nursery:
+                for code in Code:
+                    for alone in (False, True):
+                        nursery.start_soon(look, connection, code, alone)
+        return sorted(faults)
+
+
+def _judge(call: Stream, code: Code, alone: bool) -> Iterable[Fault]:
+    fields = call.fields
+    if fields.get("grpc-status") != str(code.value):
+        yield Fault(code.value, alone, "rewritten", ending(call))
+    elif code is not Code.OK:  # What comes with OK, nobody is shown.
+        message = decode_status_message(fields.get("grpc-message", "").encode("latin-1"))
+        if message != MESSAGE:
+            yield Fault(code.value, alone, "message", f"“{message}”" if message else "nothing")
+        details = fields.get("grpc-status-details-bin", "")
+        if _octets(details) != status_details(Ending(code, MESSAGE)):
+            yield Fault(code.value, alone, "details", "something else" if details else "nothing")
+
+
+def _octets(value: str) -> bytes | None:
+    try:
+        return decode_bin(value.encode("latin-1"))
+    except ValueError:
+        return None
+
+
+def _finding(faults: Sequence[Fault]) -> Finding:
+    details = {f"{Code(one.code).name}{' at once' if one.alone else ''}: {one.what}": one.came for one in faults}
+    for what in ("rewritten", "message", "details"):
+        some = [fault for fault in faults if fault.what == what]
+        if not some:
+            continue
+        example = f"{Code(some[0].code).name} came as {some[0].came}" if what == "rewritten" else _names(some)
+        if all(fault.alone for fault in some):
+            lost = {"rewritten": "its status", "message": "its message", "details": "its error details"}[what]
+            sentence = f"A call that fails before its first reply loses {lost} on the way: {example}."
+            return broken("trailers-only", sentence, details=details)
+        if what == "rewritten":
+            number = len({fault.code for fault in some})
+            sentence = f"{number} of {len(Code)} status codes {'does' if number == 1 else 'do'} not arrive: {example}."
+        elif what == "message":
+            sentence = (
+                f"The status message is lost or changed on the way: where a server says “{MESSAGE}”, {_came(some)}."
+            )
+        else:
+            sentence = f"The error details that come with a status are lost or changed on the way ({_names(some)})."
+        return broken(what, sentence, details=details)
+    raise AssertionError("there are faults")
+
+
+def _came(faults: Sequence[Fault]) -> str:
+    return f"{faults[0].came} arrives"
+
+
+def _names(faults: Sequence[Fault]) -> str:
+    names = list(dict.fromkeys(Code(fault.code).name for fault in faults))
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more

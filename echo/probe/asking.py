@@ -1,0 +1,92 @@
+"""One call without a veil, asked from beginning to end, and how it ended in words for people."""
+
+from collections.abc import Sequence
+from typing import Final, TypeVar
+
+import trio
+
+from echo.printable import printable
+from echo.probe.calls import UNARY, Rpc, Script
+from echo.probe.http2 import Http2, Stream
+from echo.probe.path import Path
+from echo.rpc import Status
+from echo.wire import decode_status_message
+
+SendT = TypeVar("SendT")
+RecvT = TypeVar("RecvT")
+
+AT_ONCE: Final = 4  # Calls that a check makes at once on one connection: few enough for the narrowest path.
+MARK: Final = "x-probe-mark"  # Response metadata by which the server shows that it does as it is asked.
+_SLACK: Final = 1.0  # Seconds that the server has more than we wait, so that its deadline is not what we see.
+
+
+async def ask(
+    path: Path,
+    connection: Http2,
+    rpc: Rpc[SendT, RecvT],
+    script: Script | None = None,
+    *,
+    within: float,
+    call_id: str | None = None,
+    metadata: Sequence[tuple[str, str | bytes]] = (),
+) -> Stream:
+    """Make a call with one message; gives its stream once it is over, the connection has ended, or time is up.
+
+    Args:
+        path: The path.
+        connection: On which.
+        rpc: Which method.
+        script: What the server is to do.
+        within: Seconds it may take.
+        call_id: By default a new one.
+        metadata: To send besides.
+    """
+    call = path.begin(
+        connection,
+        rpc,
+        script,
+        call_id=call_id or path.new_call_id(),
+        metadata=metadata,
+        timeout=within + _SLACK,
+    )
+    with trio.move_on_after(within):
+        await call.send(path.message(rpc), end=True)
+        await call.until_over()
+    return call
+
+
+async def obeys(path: Path, connection: Http2, *, within: float) -> bool:
+    """Whether the server does as it is asked, as far as it shows at our end."""
+    call = await ask(path, connection, UNARY, {"set-header": f"{MARK}=a", "set-trailer": f"{MARK}=z"}, within=within)
+    return MARK in call.fields
+
+
+def succeeded(call: Stream) -> bool:
+    """Whether the call ended with OK."""
+    return call.ended is not None and call.fields.get("grpc-status") == "0"
+
+
+def ending(call: Stream) -> str:
+    """How a call ended, in words that finish a sentence."""
+    fields = call.fields
+    http, kind = fields.get(":status", ""), fields.get("content-type", "")
+    if "grpc-status" in fields:
+        return status_in_words(fields["grpc-status"], fields.get("grpc-message", ""))
+    if http and http != "200":
+        return f"HTTP {printable(http, 10)}" + (f" with {printable(kind, 40)}" if kind else "")
+    if kind and not kind.startswith("application/grpc"):
+        return f"an answer of type {printable(kind, 40)}"
+    if call.reset is not None:
+        return "a broken-off call"
+    if call.ended is not None:
+        return "an end without a status"
+    if call.connection.ended:
+        return "a lost connection"
+    return "no answer"
+
+
+def status_in_words(code: str, message: str = "") -> str:
+    """A status as people know it: its name, and what was said with it."""
+    name = Status(int(code)).name if code.isdigit() and int(code) <= 16 else f"status {printable(code, 20)}"
+    text = decode_status_message(message.encode("latin-1", "replace"))
+    return f"{name} ({printable(text, 120)})" if text else name

@@ -1,0 +1,74 @@
+"""`status`, against hops that change how calls end."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from echo.probe.checks.status import Status
+from echo.probe.finding import Outcome
+from tests.probe.paths import finding_of
+from tests.probe.relays import Fault, Head, Item, Line
+
+
+class ErrorPages(Fault):
+    """Takes a call that fails at once for an HTTP error, as some hops do."""
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.get(":status") and item.get("grpc-status") not in (None, "0"):
+            page = [(":status", "502"), ("content-type", "text/html")]
+            return [Head(item.stream, page, ends=True)]
+        return [item]
+
+
+class Rewrite(Fault):
+    """Makes one status of another."""
+
+    def __init__(self, before: str, after: str) -> None:
+        self.before, self.after = before, after
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.get("grpc-status") == self.before:
+            return [item.without("grpc-status").adding("grpc-status", self.after)]
+        return [item]
+
+
+class Lose(Fault):
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        return [item.without(self.name) if isinstance(item, Head) else item]
+
+
+class SpoilMessages(Fault):
+    """Keeps to ASCII."""
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and (message := item.get("grpc-message")) is not None:
+            return [item.without("grpc-message").adding("grpc-message", message.replace("%E2%98%83", "?"))]
+        return [item]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_clean_path_survives(direct: bool) -> None:
+    assert (await finding_of(Status(), direct=direct)).outcome is Outcome.SURVIVED
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "words"),
+    [
+        (Rewrite("14", "13"), "rewritten", "1 of 17 status codes does not arrive: UNAVAILABLE came as INTERNAL"),
+        (ErrorPages(), "trailers-only", "CANCELLED came as HTTP 502 with text/html"),
+        (Lose("grpc-message"), "message", "nothing arrives"),
+        (SpoilMessages(), "message", 'vu" ?” arrives'),
+        (Lose("grpc-status-details-bin"), "details", "CANCELLED, UNKNOWN, INVALID_ARGUMENT and 13 more"),
+    ],
+)
+async def test_a_changed_ending_is_told(fault: Fault, cause: str, words: str) -> None:
+    finding = await finding_of(Status(), fault)
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, cause)
+    assert words in finding.sentence
+
+
+async def test_a_server_that_does_not_do_as_asked_is_not_the_path_s_fault() -> None:
+    assert (await finding_of(Status(), scripting=False)).outcome is Outcome.INCONCLUSIVE
