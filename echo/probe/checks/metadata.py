@@ -1,16 +1,155 @@
-"""`metadata`: does metadata pass unchanged, both ways."""
+"""`metadata`: does metadata pass unchanged, both ways.
 
+What we send is compared with what the server has recorded. What the server sends is asked for kind by kind, each by a
+call of its own: a path that merges repeated headers of requests would garble a longer list of wishes.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import trio
+
+from echo.probe.asking import AT_ONCE, ask, ending, obeys, succeeded
+from echo.probe.calls import UNARY
 from echo.probe.check import Check
-from echo.probe.finding import Finding, skipped
+from echo.probe.evidence import headers_of
+from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
+from echo.probe.http2 import Http2, Stream
 from echo.probe.path import Path
+from echo.wire import decode_bin, encode_bin
+
+PATIENCE: Final = 3.0  # Seconds for a call.
+OCTETS: Final = bytes((0, 255, 10, 61, 128)) + "\N{SNOWMAN}".encode()
+
+SENT: Final[Mapping[str, Sequence[str | bytes]]] = {
+    "x-probe-plain": ('Mixed case; "quotes", commas=and %41/~',),
+    "x-probe-octets-bin": (OCTETS,),
+    "x_probe_underscores": ("one",),
+    "x.probe.dots": ("one",),
+    "x-probe-twice": ("one", "two"),
+    "x-probe-twice-bin": (OCTETS, b"two"),
+}
+_WAYS: Final = ("to the server", "in the head of the reply", "at the end of the reply")
+_DONE: Final = {"dropped": "is dropped", "rewritten": "is changed", "merged": "is merged into one value"}
 
 
 class Metadata(Check):
-    """See the question."""
+    """Sends metadata of every kind, has the server send it, too, and compares."""
 
     name = "metadata"
     question = "Does metadata pass unchanged, both ways?"
+    needs = ("http2", "trailers")
     causes = ("dropped", "merged", "rewritten")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        async with path.http2() as connection:
+            if not await obeys(path, connection, within=PATIENCE):
+                return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+            there = await self._there(path, connection)
+            back = await self._back(path, connection)
+        if isinstance(there, str):
+            return _finding([{}, *back]) if any(back) else inconclusive(there)
+        if not any((there, *back)):
+            return survived("Metadata passes unchanged both ways, whatever its name, binary and repeated values too.")
+        return _finding([there, *back])
+
+    async def _there(self, path: Path, connection: Http2) -> Mapping[str, str] | str:
+        """What became of what we sent, by name; or why it cannot be told."""
+        call_id = path.new_call_id()
+        metadata = [(name, value) for name, values in SENT.items() for value in values]
+        call = await ask(path, connection, UNARY, within=PATIENCE, call_id=call_id, metadata=metadata)
+        records = await path.evidence(call_id)
+        if not records:
+            if not succeeded(call):
+                return f"A call with metadata of every kind ended with {ending(call)}, and the server has not seen it."
+            return "What the server saw cannot be had; --direct would help."
+        return _differences(headers_of(records[-1]))
+
+    async def _back(self, path: Path, connection: Http2) -> Sequence[dict[str, str]]:
+        """What became of what the server sent, by name: in heads, and in trailers."""
+        heads: dict[str, str] = {}
+        trailers: dict[str, str] = {}
+        places = trio.CapacityLimiter(AT_ONCE)
+
+        async def look(name: str) -> None:
+            wishes = [f"{name}={encode_bin(v).decode() if isinstance(v, bytes) else v}" for v in SENT[name]]
+            call_id = path.new_call_id()
+            async with places:
+                script = {"set-header": wishes, "set-trailer": wishes}
+                call = await ask(path, connection, UNARY, script, within=PATIENCE, call_id=call_id)
+            if not _is_whole(call):
+                return  # It failed by itself.
+            found = [_judge(name, _values(name, head)) for head in (call.heads[0], call.heads[-1])]
+            if any(found) and len(wishes) > 1 and not await self._asked(path, call_id, wishes):
+                return  # It was the wish that was garbled.
+            for what, result in zip(found, (heads, trailers), strict=True):
+                if what is not None:
+                    result[name] = what
+
+        async with trio.open_nursery() as nursery:
+            for name in SENT:
+                nursery.start_soon(look, name)
+        return heads, trailers
+
+    async def _asked(self, path: Path, call_id: str, wishes: Sequence[str]) -> bool:
+        """Whether the server was asked for what we wanted."""
+        records = await path.evidence(call_id)
+        return records is not None and any(
+            _values("x-echo-set-header", headers_of(record)) == list(wishes) for record in records
+        )
+
+
+def _is_whole(call: Stream) -> bool:
+    return succeeded(call) and len(call.heads) > 1
+
+
+def _values(name: str, fields: Sequence[tuple[str, str]]) -> list[str]:
+    return [value for found, value in fields if found == name]
+
+
+def _differences(arrived: Sequence[tuple[str, str]]) -> dict[str, str]:
+    found = {name: _judge(name, _values(name, arrived)) for name in SENT}
+    return {name: what for name, what in found.items() if what is not None}
+
+
+def _judge(name: str, arrived: Sequence[str]) -> str | None:
+    """What became of a name's values; None if nothing did."""
+    sent = SENT[name]
+    if not arrived:
+        return "dropped"
+    if name.endswith("-bin"):  # To join these by commas is allowed, and whoever receives them takes them apart.
+        octets = [_octets(piece) for value in arrived for piece in value.split(",")]
+        if octets == list(sent):
+            return None
+        return "dropped" if len(octets) < len(sent) and set(octets) <= set(sent) else "rewritten"
+    if list(arrived) == list(sent):
+        return None
+    if len(arrived) < len(sent):
+        pieces = [piece.strip() for value in arrived for piece in value.split(",")]
+        return "merged" if pieces == list(sent) else "dropped"
+    return "rewritten"
+
+
+def _octets(value: str) -> bytes | None:
+    try:
+        return decode_bin(value.strip().encode("latin-1"))
+    except ValueError:
+        return None
+
+
+def _finding(ways: Sequence[Mapping[str, str]]) -> Finding:
+    details: dict[str, JsonValue] = {way: dict(names) for way, names in zip(_WAYS, ways, strict=True) if names}
+    for cause in ("dropped", "rewritten", "merged"):
+        parts: dict[tuple[str, ...], list[str]] = {}
+        for way, names in zip(_WAYS, ways, strict=True):
+            some = tuple(name for name, what in names.items() if what == cause)
+            if some:
+                parts.setdefault(some, []).append(way)
+        if parts:
+            told = "; ".join(f"{_and(where)} ({', '.join(names)})" for names, where in parts.items())
+            return broken(cause, f"Metadata {_DONE[cause]} on the way: {told}.", details=details)
+    raise AssertionError("there are differences")
+
+
+def _and(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else words[0]
