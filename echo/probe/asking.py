@@ -41,6 +41,9 @@ async def ask(
         call_id: By default a new one.
         metadata: To send besides.
     """
+    until = trio.current_time() + within
+    with trio.move_on_at(until):
+        await connection.ready()
     call = path.begin(
         connection,
         rpc,
@@ -49,7 +52,7 @@ async def ask(
         metadata=metadata,
         timeout=within + _SLACK,
     )
-    with trio.move_on_after(within):
+    with trio.move_on_at(until):
         await call.send(path.message(rpc), end=True)
         await call.until_over()
     return call

@@ -1,0 +1,83 @@
+"""`header-size`, against hops that refuse large header lists."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from echo.probe.checks.header_size import HeaderSize
+from echo.probe.finding import Outcome
+from tests.probe.paths import finding_of
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.support.http2_frames import CANCEL
+from tests.support.quiet_clock import QuietClock
+
+
+def size_of(item: Head) -> int:
+    return sum(len(name) + len(value) for name, value in item.fields)
+
+
+class SwallowLargeRequests(Fault):
+    """Sends requests with large heads nowhere."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.refused: set[tuple[int, int]] = set()
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and size_of(item) > self.most:
+            self.refused.add((line.number, item.stream))
+            self.refuse(line, item)
+        return [] if (line.number, item.stream) in self.refused else [item]
+
+    def refuse(self, line: Line, head: Head) -> None:
+        pass
+
+
+class RefuseLargeRequests(SwallowLargeRequests):
+    def refuse(self, line: Line, head: Head) -> None:
+        line.client.send(Head(head.stream, [(":status", "431"), ("content-type", "text/html")], ends=True))
+
+
+class RefuseLargeReplies(Fault):
+    """Refuses response heads, or trailers."""
+
+    def __init__(self, most: int, *, trailers: bool) -> None:
+        self.most, self.trailers = most, trailers
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.ends is self.trailers and size_of(item) > self.most:
+            line.reset(item.stream, CANCEL, line.client)
+            return []
+        return [item]
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_clean_path_survives(direct: bool) -> None:
+    finding = await finding_of(HeaderSize(), direct=direct)
+    assert finding.outcome is Outcome.SURVIVED
+    assert finding.limit is not None
+    assert finding.limit > 14_000
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "words"),
+    [
+        (RefuseLargeRequests(8_000), "request", "beyond that comes HTTP 431 with text/html"),
+        (SwallowLargeRequests(4_000), "request", "beyond that comes no answer"),
+        (RefuseLargeReplies(4_000, trailers=False), "response", "Metadata at the head of a reply gets through up to"),
+        (RefuseLargeReplies(4_000, trailers=True), "trailers", "Metadata at the end of a reply gets through up to"),
+    ],
+)
+async def test_a_limit_is_told(fault: Fault, cause: str, words: str, quiet_clock: QuietClock) -> None:
+    finding = await finding_of(HeaderSize(), fault)
+    assert (finding.outcome, finding.cause, finding.unit) == (Outcome.LIMITED, cause, "bytes")
+    assert words in finding.sentence
+    assert finding.limit is not None
+    most = vars(fault)["most"]
+    assert most - 900 < finding.limit < most
+
+
+async def test_replies_that_cannot_be_asked_for_are_not_judged() -> None:
+    finding = await finding_of(HeaderSize(), scripting=False)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "ECHO_SCRIPTING" in finding.sentence
