@@ -28,6 +28,7 @@ async def path_through(
     idle: float | None = None,
     direct: bool = True,
     scripting: bool = True,
+    server: Server | None = None,
 ) -> AsyncIterator[Path]:
     """The path to an echo server behind a hop of ours with this fault.
 
@@ -37,8 +38,9 @@ async def path_through(
         idle: and its idle time.
         direct: Whether there is a way around the hop.
         scripting: Whether the server does as it is asked.
+        server: To take the place of one with all echo services.
     """
-    server = Server(echo_services(scripting=scripting).services)
+    server = server or Server(echo_services(scripting=scripting).services)
     async with serving(server) as port, relaying(port, fault) as hop:
         around = [Target(LOOPBACK, port)] if direct else []
         yield Path(Target(LOOPBACK, hop.port), no_tls, Budget.of(pace, idle), direct=around)

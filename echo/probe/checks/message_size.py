@@ -1,12 +1,71 @@
-"""`message-size`: how large may a message be, each way."""
+"""`message-size`: how large may a message be, each way.
 
+To the server by a call whose reply is small, from the server by one whose request is. A size that the server itself
+refuses is its own limit, not the path's; it says so.
+"""
+
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import trio
+
+from echo.probe.bisect import KIB, MIB, Bounds, narrow, size_in_words
+from echo.probe.calls import CLIENT_STREAM, UNARY, Answer
 from echo.probe.check import Check, Company
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.path import Path
+from echo.rpc import Status
+
+T = TypeVar("T")
+
+ASKED: Final = 4 * MIB  # What the server takes.
+PATIENCE: Final = 3.0  # Seconds that a message of that size must be able to take.
+LEAST: Final = 1 * KIB  # A size that must get through.
+PRECISION: Final = 64  # The bounds may differ by this part of the smaller,
+FINEST: Final = 1 * KIB  # or by so many bytes.
+_WORDS: Final = {"request": "to the server", "response": "from the server"}
+
+
+@dataclass
+class Way:
+    """What is known of one way.
+
+    Attributes:
+        kind: Which one.
+        bounds: What got through, what did not.
+        came: What came instead of the first that did not get through.
+        own: Whether it was the server that refused it.
+        unlike: The smallest did not get through either, or the server did not do as asked.
+        late: Whether that first one did not fail, but ran out of time.
+        seconds: How long the largest took that got through.
+    """
+
+    kind: str
+    bounds: Bounds
+    came: str = ""
+    late: bool = False
+    seconds: float = 0.0
+    own: bool = False
+    unlike: bool = False
+
+    @property
+    def limited(self) -> bool:
+        """Whether the path takes less than what was asked for."""
+        return not (self.unlike or self.own) and self.bounds.fits < ASKED
+
+    @property
+    def slow(self) -> bool:
+        """Whether more would have taken longer than there was time, at the pace of what got through."""
+        return self.limited and self.late and self.seconds * ASKED > PATIENCE / 2 * self.bounds.fits
+
+    @property
+    def what(self) -> str:
+        """Its messages, for people."""
+        return f"messages {_WORDS[self.kind]}"
 
 
 class MessageSize(Check):
-    """See the question."""
+    """Tries the largest message that the server takes, each way, and narrows down what gets through."""
 
     name = "message-size"
     question = "How large may a message be, each way?"
@@ -14,5 +73,89 @@ class MessageSize(Check):
     patience = 15.0
     causes = ("request", "response")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        ways = [Way(kind, Bounds(0, ASKED + 1)) for kind in _WORDS]
+        within = 3.5 if path.budget.quick else 7.0  # Seconds for each way.
+        for way in ways:
+            with trio.move_on_after(within):
+                await self._explore(path, way, within / 3)
+        return _finding(ways)
+
+    async def _explore(self, path: Path, way: Way, within: float) -> None:
+        if not await self._fits(path, way, LEAST, within):
+            way.unlike = True
+            return
+        way.bounds.fits = LEAST
+
+        async def fits(size: int) -> bool:
+            return await self._fits(path, way, size, within)
+
+        # The largest may take what time there is: a slow path is none that refuses it.
+        if await self._fits(path, way, ASKED, 2.5 * within):
+            way.bounds.fits = ASKED
+            return
+        way.bounds.fails = ASKED
+        while way.bounds.fails - way.bounds.fits > (precision := max(FINEST, way.bounds.fits // PRECISION)):
+            await narrow(way.bounds, fits, precision=precision, rounds=1)
+
+    async def _fits(self, path: Path, way: Way, size: int, within: float) -> bool:
+        async with path.channel() as channel:
+            if way.kind == "request":
+                message = CLIENT_STREAM.message("")
+                message.message = "m" * (size - len(bytes(message)) - _head(size))
+                summary = await path.call(channel, CLIENT_STREAM, messages=[message], timeout=within)
+                return await self._note(path, way, summary, fit=summary.ok)
+            answer = await path.call(channel, UNARY, {"size": f"{size}B"}, timeout=within)
+            whole = any(len(bytes(reply)) >= size - 1 for reply in answer.replies)
+            return await self._note(path, way, answer, fit=answer.ok and whole)
+
+    async def _note(self, path: Path, way: Way, answer: Answer[T], *, fit: bool) -> bool:
+        if fit:
+            way.seconds = answer.seconds
+        elif not way.came:
+            way.came = answer.message or answer.status.name
+            way.late = answer.status is Status.DEADLINE_EXCEEDED
+            way.own = await self._refused_by_server(path, answer)
+        return fit
+
+    async def _refused_by_server(self, path: Path, answer: Answer[T]) -> bool:
+        if answer.status is Status.INVALID_ARGUMENT and "x-echo-size" in answer.message:
+            return True
+        if answer.status is not Status.RESOURCE_EXHAUSTED:
+            return False
+        records = await path.evidence(answer.call_id, within=0.5)
+        return any(record.status == "RESOURCE_EXHAUSTED" for record in records or [])
+
+
+def _head(size: int) -> int:
+    """The octets before a text that fills a message of this size: its field's tag, and its length."""
+    return 1 + max(1, (size.bit_length() + 6) // 7)
+
+
+def _finding(ways: list[Way]) -> Finding:
+    details: dict[str, JsonValue] = {way.kind: way.bounds.fits for way in ways if not way.unlike}
+    slow = [way for way in ways if way.slow]
+    if slow:
+        size = size_in_words(slow[0].bounds.fits)
+        sentence = f"The path is too slow to try {size_in_words(ASKED)}: {size} took {slow[0].seconds:.1f} s."
+        return inconclusive(sentence, details=details)
+    short = [way for way in ways if way.limited]
+    if short:
+        least = min(short, key=lambda way: way.bounds.fits)
+        told = " and ".join(f"{way.what} get through up to {size_in_words(way.bounds.fits)}" for way in short)
+        sentence = f"{told}, of {size_in_words(ASKED)} that the server takes; beyond that: {least.came or 'no answer'}."
+        return limited(
+            least.kind, sentence[0].upper() + sentence[1:], limit=least.bounds.fits, unit="bytes", details=details
+        )
+    unlike = [way for way in ways if way.unlike]
+    if unlike:
+        sentence = f"Small {unlike[0].what} do not get through as asked ({unlike[0].came}), so no size can be judged."
+        return inconclusive(sentence, details=details)
+    least_of_all = min(way.bounds.fits for way in ways)
+    own = ", which is the server's own limit" if any(way.own for way in ways) else ""
+    return survived(
+        f"Messages of up to {size_in_words(least_of_all)} get through each way{own}.",
+        limit=least_of_all,
+        unit="bytes",
+        details=details,
+    )
