@@ -1,12 +1,59 @@
-"""`stream-size`: how many bytes may a stream carry in all, each way."""
+"""`stream-size`: how many bytes may a stream carry in all, each way.
 
+Many small messages, and a look at how many of them arrived: the server's record says it of ours. A stream that stands
+still counts as cut; one that is merely slow does not.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from echo.probe.asking import obeys
+from echo.probe.bisect import KIB, MIB, size_in_words
+from echo.probe.calls import CLIENT_STREAM, SERVER_STREAM
 from echo.probe.check import Check, Company
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.path import Path
+from echo.rpc import GRPCError, StreamTerminatedError
+
+MESSAGE: Final = 8 * KIB
+OVERHEAD: Final = 12  # Bytes of a message of ours besides its text, at least.
+_WORDS: Final = {"request": "to the server", "response": "from the server"}
+
+
+@dataclass
+class Way:
+    """What became of one stream.
+
+    Attributes:
+        kind: Which way it went.
+        asked: How many messages it was to have.
+        arrived: How many are known to have arrived; None if nobody knows.
+        ended: How it ended, if not well.
+        done: Whether it has ended, or stood still, before the time was up.
+    """
+
+    kind: str
+    asked: int
+    arrived: int | None = None
+    ended: str = ""
+    done: bool = False
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes are known to have arrived."""
+        return (self.arrived or 0) * MESSAGE
+
+    @property
+    def what(self) -> str:
+        """The stream, for people."""
+        return f"stream {_WORDS[self.kind]}"
 
 
 class StreamSize(Check):
-    """See the question."""
+    """Sends a stream of many small messages each way."""
 
     name = "stream-size"
     question = "How many bytes may a stream carry in all, each way?"
@@ -14,5 +61,97 @@ class StreamSize(Check):
     patience = 30.0
     causes = ("request", "response")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        quick = path.budget.quick
+        asked = (8 if quick else 32) * MIB // MESSAGE
+        patience = 3.5 if quick else 14.0  # Seconds for each way.
+        async with path.http2() as connection:
+            if not await obeys(path, connection, within=patience / 2):
+                return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+        ways = [Way(kind, asked) for kind in _WORDS]
+        for way, run in zip(ways, (_up, _down), strict=True):
+            with trio.move_on_after(patience):
+                await _watch(path, way, run, patience / 2)
+        return _finding(ways)
+
+
+class _Stillness:
+    """A scope that is cancelled once nothing has moved for a while."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.scope = trio.CancelScope()
+        self.moved()
+
+    def moved(self) -> None:
+        self.scope.deadline = trio.current_time() + self.seconds
+
+
+Run = Callable[[Path, Way, str, _Stillness], Awaitable[None]]
+
+
+async def _up(path: Path, way: Way, call_id: str, stillness: _Stillness) -> None:
+    message = CLIENT_STREAM.message("m" * (MESSAGE - OVERHEAD))
+    async with path.channel() as channel, path.request(channel, CLIENT_STREAM, call_id=call_id) as stream:
+        for number in range(way.asked):
+            await stream.send_message(message, end=number == way.asked - 1)
+            stillness.moved()
+        summary = await stream.recv_message()
+        way.arrived = None if summary is None else summary.sequence_number
+
+
+async def _down(path: Path, way: Way, call_id: str, stillness: _Stillness) -> None:
+    script = {"count": f"{way.asked}", "interval": "0s", "size": f"{MESSAGE}B"}
+    way.arrived = 0
+    async with path.channel() as channel, path.request(channel, SERVER_STREAM, script, call_id=call_id) as stream:
+        await stream.send_message(SERVER_STREAM.message("hi"), end=True)
+        while messages := await stream.recv_messages():
+            way.arrived += len(messages)
+            stillness.moved()
+
+
+async def _watch(path: Path, way: Way, run: Run, seconds: float) -> None:
+    """Let a stream run until it ends, or stands still for so long."""
+    call_id, stillness = path.new_call_id(), _Stillness(seconds)
+    try:
+        with stillness.scope:
+            await run(path, way, call_id, stillness)
+    except StreamTerminatedError:
+        way.ended = "the call ended before its time"
+    except GRPCError as error:
+        way.ended = error.message or error.status.name
+    if stillness.scope.cancelled_caught:
+        way.ended = f"nothing moved for {seconds:.1f} s"
+    way.done = True
+    if way.arrived is None:
+        records = await path.evidence(call_id, within=1.0)
+        way.arrived = max(record.messages_in for record in records) if records else None
+
+
+def _finding(ways: list[Way]) -> Finding:
+    details: dict[str, JsonValue] = {way.kind: way.bytes for way in ways if way.arrived is not None}
+    asked = size_in_words(ways[0].asked * MESSAGE)
+    short = [way for way in ways if way.done and way.arrived is not None and way.arrived < way.asked]
+    if short:
+        told = " and ".join(
+            f"a {way.what} was cut after {size_in_words(way.bytes)} of {asked}"
+            + (f" ({way.ended})" if way.ended else ", though the call ended as if nothing was missing")
+            for way in short
+        )
+        least = min(short, key=lambda way: way.bytes)
+        return limited(least.kind, f"{told[0].upper()}{told[1:]}.", limit=least.bytes, unit="bytes", details=details)
+    for way in ways:
+        if way.done and way.arrived is None:
+            sentence = f"A {way.what} failed ({way.ended}); how much of it arrived cannot be seen without --direct."
+            return inconclusive(sentence, details=details)
+        if not way.done:
+            return inconclusive(f"The path is too slow to carry {asked} in the time there is.", details=details)
+        if way.ended:
+            sentence = f"A {way.what} arrived whole, but ended badly ({way.ended})."
+            return inconclusive(sentence, details=details)
+    return survived(
+        f"Streams of {asked} in small messages get through each way.",
+        limit=ways[0].asked * MESSAGE,
+        unit="bytes",
+        details=details,
+    )
