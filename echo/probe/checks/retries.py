@@ -1,16 +1,104 @@
-"""`retries`: does the path repeat calls that failed."""
+"""`retries`: does the path repeat calls that failed.
 
+The server is asked to let calls fail in all the ways that products repeat calls for, and then how many times it saw
+each. A call that it turned away may be repeated without harm if the path's owner wants that (UNAVAILABLE,
+RESOURCE_EXHAUSTED, REFUSED_STREAM); any other may have taken effect.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import trio
+
+from echo.probe.asking import AT_ONCE, ask
+from echo.probe.calls import UNARY, Script
 from echo.probe.check import Check
-from echo.probe.finding import Finding, skipped
+from echo.probe.evidence import Record, headers_of
+from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
+from echo.probe.http2 import Http2
 from echo.probe.path import Path
+
+PATIENCE: Final = 2.5  # Seconds for a call.
+LOOKS: Final = 3  # Of each call, through the path: there may be several servers behind it.
+WISHES: Final[Mapping[str, Script]] = {
+    "UNAVAILABLE": {"status": "UNAVAILABLE:probe"},
+    "RESOURCE_EXHAUSTED": {"status": "RESOURCE_EXHAUSTED:probe"},
+    "REFUSED_STREAM": {"reset": "REFUSED_STREAM", "after": "0"},
+    "INTERNAL": {"status": "INTERNAL:probe"},
+    "UNKNOWN": {"status": "UNKNOWN:probe"},
+    "ABORTED": {"status": "ABORTED:probe"},
+    "CANCELLED": {"status": "CANCELLED:probe"},
+    "DEADLINE_EXCEEDED": {"status": "DEADLINE_EXCEEDED:probe"},
+    "a broken-off call": {"reset": "INTERNAL_ERROR", "after": "0"},
+}
+TURNED_AWAY: Final = ("UNAVAILABLE", "RESOURCE_EXHAUSTED", "REFUSED_STREAM")
+_ASKED: Final = ("x-echo-status", "x-echo-reset")
 
 
 class Retries(Check):
-    """See the question."""
+    """Has calls fail, and counts how many times the server saw them."""
 
     name = "retries"
     question = "Does the path repeat calls that failed?"
     causes = ("retried", "retried-unsafe")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        seen: dict[str, int] = {}
+        instances: set[str] = set()
+        places = trio.CapacityLimiter(AT_ONCE)
+
+        async def look(connection: Http2, name: str) -> None:
+            async with places:
+                call_id = path.new_call_id()
+                await ask(path, connection, UNARY, WISHES[name], within=PATIENCE, call_id=call_id)
+                records = await _records(path, call_id)
+            asked = [record for record in records if any(field in _ASKED for field, _ in headers_of(record))]
+            if asked:
+                seen[name] = len(asked)
+                instances.update(record.instance for record in asked)
+
+        async with path.http2() as connection, trio.open_nursery() as nursery:
+            for name in WISHES:
+                nursery.start_soon(look, connection, name)
+        return _finding({name: seen[name] for name in WISHES if name in seen}, alone=len(instances) < 2, path=path)
+
+
+async def _records(path: Path, call_id: str) -> Sequence[Record]:
+    """All attempts at a call that can be found."""
+    found: dict[tuple[str, int], Record] = {}
+    for look in range(1 if path.direct else LOOKS):
+        for record in await path.evidence(call_id, within=1.0 if look == 0 else 0.0) or []:
+            found[record.instance, record.attempt] = record
+    return list(found.values())
+
+
+def _finding(seen: Mapping[str, int], *, alone: bool, path: Path) -> Finding:
+    details: dict[str, JsonValue] = dict(seen)
+    repeated = {name: times for name, times in seen.items() if times > 1}
+    unsafe = [name for name in repeated if name not in TURNED_AWAY]
+    if unsafe:
+        sentence = (
+            f"The path repeats calls that may have taken effect: the server saw one up to {max(repeated.values())} "
+            f"times, when it ended with {_or(unsafe)}."
+        )
+        return broken("retried-unsafe", sentence, details=details)
+    if repeated:
+        sentence = (
+            f"The path repeats calls that the server turned away ({_or(list(repeated))}): "
+            f"it saw one up to {max(repeated.values())} times."
+        )
+        return broken("retried", sentence, details=details)
+    missing = len(WISHES) - len(seen)
+    if missing:
+        what = "the calls" if not seen else f"{missing} of {len(WISHES)} calls"
+        return inconclusive(f"What the server saw of {what} cannot be had; --direct would help.", details=details)
+    if not alone and not path.direct:
+        return inconclusive(
+            "Several servers are behind the path, and not all can be asked; --direct for each would help.",
+            details=details,
+        )
+    return survived(f"The server saw each of {len(WISHES)} failing calls once: the path repeats none.", details=details)
+
+
+def _or(words: Sequence[str]) -> str:
+    return f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
