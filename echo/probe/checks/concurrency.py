@@ -1,12 +1,48 @@
-"""`concurrency`: how many calls may run at once on one connection."""
+"""`concurrency`: how many calls may run at once on one connection.
 
+As many calls as the server allows are opened at once, and none ends before all have been answered: so a path that lets
+fewer through to the server shows, whatever it has announced.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from echo.probe.calls import BIDIRECTIONAL
 from echo.probe.check import Check, Company
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, inconclusive, limited, survived
+from echo.probe.http2 import Stream
+from echo.probe.line import UnreachableError
 from echo.probe.path import Path
+from echo.probe.target import Target
+
+USUAL: Final = 100  # Calls on a connection that an echo server allows.
+MOST: Final = 200  # Calls that are opened, whatever a server allows.
+DEADLINE: Final = 30.0  # Seconds that a call may take, for the server.
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What became of calls that were opened at once.
+
+    Attributes:
+        announced: How many the other end says that it takes; None if it has not said.
+        opened: How many were.
+        answered: How many of them were answered while all were open.
+        refused: How many had ended by then.
+        later: How many of the others were answered once the answered ones had ended.
+    """
+
+    announced: int | None
+    opened: int
+    answered: int
+    refused: int = 0
+    later: int = 0
 
 
 class Concurrency(Check):
-    """See the question."""
+    """Opens as many calls as the server allows, and counts those that are answered before any ends."""
 
     name = "concurrency"
     question = "How many calls may run at once on one connection?"
@@ -14,5 +50,77 @@ class Concurrency(Check):
     patience = 12.0
     causes = ("limited", "stalls")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        within = 2.0 if path.budget.quick else 4.0
+        asked = await _allowed(path, within)
+        seen = await _open(path, path.target, asked, within)
+        if seen is None or not seen.opened or not seen.answered:
+            return inconclusive("Not a single stream was answered, so nothing can be said of many.")
+        if seen.answered < seen.opened and path.direct:
+            around = await _open(path, path.direct[0], asked, within)
+            if around is None or around.answered <= seen.answered:
+                return inconclusive(f"Around the path, too, only {around.answered if around else 0} calls run at once.")
+        return _finding(seen, asked)
+
+
+async def _allowed(path: Path, within: float) -> int:
+    """How many calls the server itself allows."""
+    for target in path.direct:
+        try:
+            with trio.move_on_after(within):
+                async with path.http2(target) as connection:
+                    if await connection.ready() and connection.max_streams is not None:
+                        return min(connection.max_streams, MOST)
+        except UnreachableError:
+            continue
+    return USUAL
+
+
+async def _open(path: Path, to: Target, asked: int, within: float) -> Seen | None:
+    """Open calls, and count; None if the other end does not begin to speak HTTP/2."""
+    async with path.http2(to) as connection:
+        with trio.move_on_after(within):
+            await connection.ready()
+        if connection.settings is None:
+            return None
+        announced = connection.max_streams
+        number = asked if announced is None else min(asked, announced)
+        calls: list[Stream] = []
+        message = path.message(BIDIRECTIONAL)
+        with trio.move_on_after(within):
+            for _ in range(number):
+                call = path.begin(connection, BIDIRECTIONAL, call_id=path.new_call_id(), timeout=DEADLINE)
+                calls.append(call)
+                await call.send(message)
+            await connection.until(lambda: all(call.data or call.over for call in calls))
+        answered = [call for call in calls if call.data]
+        refused = [call for call in calls if call.over and not call.data]
+        waiting = [call for call in calls if not call.over and not call.data]
+        for call in answered:
+            call.half_close()
+        with trio.move_on_after(within if waiting and answered else 0.0):
+            await connection.until(lambda: all(call.data or call.over for call in waiting))
+        later = sum(1 for call in waiting if call.data)
+        return Seen(announced, number, len(answered), len(refused), later)
+
+
+def _finding(seen: Seen, asked: int) -> Finding:
+    details = {
+        "announced": seen.announced,
+        "opened": seen.opened,
+        "answered": seen.answered,
+        "refused": seen.refused,
+        "answered_later": seen.later,
+    }
+    limit, unit = seen.answered, "calls"
+    if seen.answered == seen.opened:
+        if seen.opened < asked:
+            sentence = f"The path takes {limit} calls at once on one connection, where the server takes {asked}."
+            return limited("limited", sentence, limit=limit, unit=unit, details=details)
+        sentence = f"{limit} calls run at once on one connection, as many as the server allows."
+        return survived(sentence, limit=limit, unit=unit, details=details)
+    only = f"Of {seen.opened} calls opened at once on one connection, {limit} were answered"
+    if seen.refused == seen.opened - limit:
+        return limited("limited", f"{only}; the others were refused.", limit=limit, unit=unit, details=details)
+    what = "had to wait until those had ended" if seen.later else "were left hanging"
+    return limited("stalls", f"{only}; the others {what}.", limit=limit, unit=unit, details=details)
