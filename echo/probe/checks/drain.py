@@ -1,17 +1,166 @@
-"""`drain`: does a server that is about to stop finish its calls."""
+"""`drain`: does a server that is about to stop finish its calls.
 
+A stream asks the server to drain its connection (a graceful GOAWAY) while it runs. That stream must go on until its own
+end, and so must another beside it; new calls must be answered all the while, if on another connection.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
+from echo.probe.calls import BIDIRECTIONAL, UNARY, Script
 from echo.probe.check import Check
-from echo.probe.finding import Finding, skipped
+from echo.probe.evidence import Record, headers_of
+from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
 from echo.probe.path import Path
+from echo.probe.target import Target
+from echo.rpc import Channel, ClientStream, GRPCError, StreamTerminatedError
+
+MESSAGES: Final = 4  # On each stream, after the drain has begun.
+APART: Final = 0.3  # Seconds from one to the next.
+EVERY: Final = 0.1  # Seconds from one new call to the next.
+PATIENCE: Final = 2.0  # Seconds until an answer.
+DEADLINE: Final = 30.0  # Seconds that a stream may take, for the server.
+
+
+@dataclass
+class Seen:
+    """What was seen while the server drained.
+
+    Attributes:
+        call_id: Of the stream that asked for it.
+        began: Whether the streams were there before.
+        streams: How many there were,
+        open: and how many have not ended.
+        lost: How those ended that did not end well.
+        calls: How many new calls were made.
+        failed: How those ended that failed.
+    """
+
+    call_id: str
+    began: bool = False
+    streams: int = 0
+    open: int = 0
+    lost: list[str] = field(default_factory=list)
+    calls: int = 0
+    failed: list[str] = field(default_factory=list)
 
 
 class Drain(Check):
-    """See the question."""
+    """Has a connection drained under running streams, and makes new calls meanwhile."""
 
     name = "drain"
     question = "Does a server that is about to stop finish its calls?"
     patience = 12.0
     causes = ("call-lost", "new-calls-fail")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        seen = await _drain(path, path.target)
+        if not seen.began:
+            why = seen.lost[0] if seen.lost else "no answer"
+            return inconclusive(f"The stream that was to survive did not even begin ({why}).")
+        records = await path.evidence(seen.call_id, within=1.0)
+        if not records or not any(map(_asked, records)):
+            return inconclusive("It cannot be seen whether the server drained the connection; --direct would help.")
+        if (seen.lost or seen.failed) and path.direct:
+            around = await _drain(path, path.direct[0])
+            if around.lost or around.failed:
+                return inconclusive("Around the path, too, calls fail while a server drains.")
+        return _finding(seen)
+
+
+def _asked(record: Record) -> bool:
+    return any(name == "x-echo-goaway" for name, _ in headers_of(record))
+
+
+async def _drain(path: Path, to: Target) -> Seen:
+    seen, go = Seen(path.new_call_id()), trio.Event()
+    async with path.channel(to) as channel, trio.open_nursery() as nursery:
+        # The server drains once it has answered the second stream's first message.
+        for call_id, script in ((path.new_call_id(), {}), (seen.call_id, {"goaway": "true", "after": "1"})):
+            await nursery.start(_converse, path, channel, seen, call_id, script, go)
+        seen.began = not seen.lost
+        if seen.began:
+            go.set()
+            await _call_anew(path, channel, seen)
+        else:
+            nursery.cancel_scope.cancel()
+    return seen
+
+
+async def _converse(
+    path: Path,
+    channel: Channel,
+    seen: Seen,
+    call_id: str,
+    script: Script,
+    go: trio.Event,
+    *,
+    task_status: trio.TaskStatus[None],
+) -> None:
+    """Hold a stream: one message and its answer, then the others after the word; note if it does not end well."""
+    seen.streams += 1
+    seen.open += 1
+    try:
+        async with path.request(channel, BIDIRECTIONAL, script, call_id=call_id, timeout=DEADLINE) as stream:
+            await _exchange(stream)
+            task_status.started()
+            await go.wait()
+            for _ in range(MESSAGES):
+                await trio.sleep(APART)
+                await _exchange(stream)
+            await stream.end()
+            with trio.fail_after(PATIENCE):
+                await stream.recv_trailing_metadata()
+    except trio.TooSlowError:
+        seen.lost.append("its answers stayed away")
+    except StreamTerminatedError:
+        seen.lost.append("it ended before its time")
+    except GRPCError as error:
+        seen.lost.append(error.message or error.status.name)
+    finally:
+        seen.open -= 1
+    if not go.is_set():
+        task_status.started()
+
+
+async def _exchange(stream: ClientStream[StreamMessage, StreamResponse]) -> None:
+    with trio.fail_after(PATIENCE):
+        await stream.send_message(BIDIRECTIONAL.message("hi"))
+        if await stream.recv_message() is None:
+            raise StreamTerminatedError
+
+
+async def _call_anew(path: Path, channel: Channel, seen: Seen) -> None:
+    """Make new calls as long as there are streams."""
+    while seen.open:
+        answer = await path.call(channel, UNARY, timeout=PATIENCE)
+        seen.calls += 1
+        if not answer.ok:
+            seen.failed.append(answer.message or answer.status.name)
+        await trio.sleep(EVERY)
+
+
+def _finding(seen: Seen) -> Finding:
+    details: dict[str, JsonValue] = {
+        "streams": seen.streams,
+        "lost": [*seen.lost],
+        "new_calls": seen.calls,
+        "failed": [*seen.failed],
+    }
+    if seen.lost:
+        were = "was" if len(seen.lost) == 1 else "were"
+        sentence = (
+            f"{len(seen.lost)} of {seen.streams} running calls {were} lost when a server was about to stop, though it "
+            f"would have finished them: {seen.lost[0]}."
+        )
+        return broken("call-lost", sentence, details=details)
+    if seen.failed:
+        sentence = (
+            f"{len(seen.failed)} of {seen.calls} new calls failed while a server was about to stop: {seen.failed[0]}."
+        )
+        return broken("new-calls-fail", sentence, details=details)
+    sentence = f"A server about to stop finished its calls, and all {seen.calls} new ones meanwhile were answered."
+    return survived(sentence, details=details)
