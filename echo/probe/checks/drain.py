@@ -31,7 +31,7 @@ class Seen:
 
     Attributes:
         call_id: Of the stream that asked for it.
-        began: Whether the streams were there before.
+        began: Whether there was a stream before.
         streams: How many there were,
         open: and how many have not ended.
         lost: How those ended that did not end well.
@@ -59,10 +59,10 @@ class Drain(Check):
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         seen = await _drain(path, path.target)
         if not seen.began:
-            why = seen.lost[0] if seen.lost else "no answer"
-            return inconclusive(f"The stream that was to survive did not even begin ({why}).")
-        records = await path.evidence(seen.call_id, within=1.0)
-        if not records or not any(map(_asked, records)):
+            return inconclusive(f"The stream that was to survive did not even begin ({seen.lost[0]}).")
+        records = await path.evidence(seen.call_id, within=1.0) or []
+        # A drain begins with the answer to the stream's first message.
+        if not any(_asked(record) and record.messages_out for record in records):
             return inconclusive("It cannot be seen whether the server drained the connection; --direct would help.")
         if (seen.lost or seen.failed) and path.direct:
             around = await _drain(path, path.direct[0])
@@ -78,15 +78,14 @@ def _asked(record: Record) -> bool:
 async def _drain(path: Path, to: Target) -> Seen:
     seen, go = Seen(path.new_call_id()), trio.Event()
     async with path.channel(to) as channel, trio.open_nursery() as nursery:
-        # The server drains once it has answered the second stream's first message.
-        for call_id, script in ((path.new_call_id(), {}), (seen.call_id, {"goaway": "true", "after": "1"})):
-            await nursery.start(_converse, path, channel, seen, call_id, script, go)
+        await nursery.start(_converse, path, channel, seen, path.new_call_id(), {}, go)
         seen.began = not seen.lost
         if seen.began:
+            # The server drains once it has answered this one's first message.
+            script = {"goaway": "true", "after": "1"}
+            await nursery.start(_converse, path, channel, seen, seen.call_id, script, go)
             go.set()
             await _call_anew(path, channel, seen)
-        else:
-            nursery.cancel_scope.cancel()
     return seen
 
 
