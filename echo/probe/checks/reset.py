@@ -1,16 +1,86 @@
-"""`reset`: does the reason why the server broke off a call arrive."""
+"""`reset`: does the reason why the server broke off a call arrive.
 
+The server breaks off calls with different codes of RST_STREAM. What counts is what a gRPC client makes of what arrives
+(gRPC over HTTP/2, "Errors"): a hop may well say the same by a status of its own.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import trio
+
+from echo.probe.calls import SERVER_STREAM
 from echo.probe.check import Check
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
+from echo.probe.http2 import Stream
 from echo.probe.path import Path
+from echo.rpc import Status
+from echo.wire import ErrorCode
+
+MEANING: Final = {
+    ErrorCode.NO_ERROR: Status.INTERNAL,
+    ErrorCode.INTERNAL_ERROR: Status.INTERNAL,
+    ErrorCode.REFUSED_STREAM: Status.UNAVAILABLE,
+    ErrorCode.CANCEL: Status.CANCELLED,
+    ErrorCode.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
+    ErrorCode.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
+}
+TRIED: Final = tuple(code for code in MEANING if code is not ErrorCode.NO_ERROR)  # That one may end a call in order.
+PATIENCE: Final = 1.5  # Seconds for each call.
+HANGING, SOUND = "nothing", "a plain end"  # What else may arrive.
 
 
 class Reset(Check):
-    """See the question."""
+    """Has calls broken off for different reasons, and compares what arrives."""
 
     name = "reset"
     question = "Does the reason why the server broke off a call arrive?"
     causes = ("rewritten",)
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        arrived: dict[ErrorCode, str] = {}
+        async with path.http2() as connection:
+            for code in TRIED:
+                script = {"count": "2", "interval": "0s", "after": "1", "reset": code.name}
+                call_id = path.new_call_id()
+                call = path.begin(connection, SERVER_STREAM, script, call_id=call_id)
+                with trio.move_on_after(PATIENCE):
+                    await call.send(path.message(SERVER_STREAM), end=True)
+                    await call.until_over()
+                arrived[code] = _meaning(call)
+                if arrived[code] != MEANING[code].name and not await self._was_reset(path, call_id):
+                    return inconclusive("It cannot be seen whether the server broke off the calls; --direct may help.")
+        details: Mapping[str, JsonValue] = {code.name: said for code, said in arrived.items()}
+        return _judged(arrived, details)
+
+    async def _was_reset(self, path: Path, call_id: str) -> bool:
+        records = await path.evidence(call_id, within=1.0)
+        return bool(records) and records is not None and records[-1].outcome == "reset"
+
+
+def _judged(arrived: Mapping[ErrorCode, str], details: Mapping[str, JsonValue]) -> Finding:
+    wrong = {MEANING[code].name: said for code, said in arrived.items() if said != MEANING[code].name}
+    if not wrong:
+        return survived(f"All {len(arrived)} reasons for which the server broke off a call arrived.", details=details)
+    count = f"{len(wrong)} of {len(arrived)} reasons for which the server broke off a call"
+    if HANGING in wrong.values():
+        return broken(
+            "rewritten", f"{count} did not arrive: we were left waiting for the end of the call.", details=details
+        )
+    if SOUND in wrong.values():
+        return broken("rewritten", f"{count} did not arrive: the call seemed to end in good order.", details=details)
+    meant, said = next(iter(wrong.items()))
+    return broken("rewritten", f"{count} arrived as another one: {meant} became {said}.", details=details)
+
+
+def _meaning(call: Stream) -> str:
+    """What a gRPC client makes of how a call ended."""
+    status = call.fields.get("grpc-status")
+    if status is not None and status.isdigit() and int(status) <= 16:
+        return Status(int(status)).name
+    if call.reset is not None:
+        known = call.code in ErrorCode.__members__.values()
+        return MEANING.get(ErrorCode(call.code or 0), Status.INTERNAL).name if known else Status.INTERNAL.name
+    if call.ended is not None:
+        return SOUND
+    return Status.UNAVAILABLE.name if call.connection.ended else HANGING
