@@ -1,16 +1,80 @@
-"""`response-streaming`: do we see each response when it is sent."""
+"""`response-streaming`: do we see each response when it is sent.
 
+The server is asked for a few responses one by one. Where they come together though the server took its time, it is
+asked for large ones, to find out whether a buffer has to fill, or the call has to end.
+"""
+
+from typing import Final
+
+import trio
+
+from echo.pb.com.gopay.echo.streaming import StreamResponse
+from echo.probe.calls import SERVER_STREAM, Answer
 from echo.probe.check import Check
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
+from echo.probe.rhythm import in_lumps, kib, longest_wait
+
+RESPONSES: Final = 6
+INTERVAL: Final = 0.2  # Seconds between them.
+ROUNDS: Final = 2  # A busy machine may hold responses back once.
+STEP: Final = 16 * 1024  # Bytes of a large response,
+STEPS: Final = 24  # how many of them are asked for,
+STEP_INTERVAL: Final = 0.05  # and how many seconds apart.
+PATIENCE: Final = 5.0  # Seconds for a call.
 
 
 class ResponseStreaming(Check):
-    """See the question."""
+    """Has responses sent one by one, and looks when each comes."""
 
     name = "response-streaming"
     question = "Do we see each response when it is sent?"
     causes = ("held-to-end", "held-in-lumps")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        script = {"count": str(RESPONSES), "interval": f"{INTERVAL * 1000:.0f}ms"}
+        async with path.channel() as channel:
+            for _ in range(ROUNDS):
+                answer = await path.call(channel, SERVER_STREAM, script, timeout=PATIENCE)
+                if not answer.ok or not answer.replies:
+                    return inconclusive(f"The call with the responses failed by itself ({answer}).")
+                if not in_lumps(answer.at, INTERVAL):
+                    return survived("Each response reaches us as soon as it is sent.")
+        took = await _took(path, answer)
+        if took is None or took < INTERVAL * (len(answer.replies) - 1) / 2:
+            return inconclusive("When the server sent its responses is not to be had; --direct may help.")
+        wait = longest_wait(answer.at)
+        if wait > INTERVAL:  # So few bytes come before the end only because their time has come.
+            what = f"Responses, sent {INTERVAL:g} s apart, reach us in lumps every {wait:.1f} s."
+            return broken("held-in-lumps", what, details={"seconds": round(wait, 3)})
+        buffer = await _buffer(path)
+        details = {"buffer": buffer}
+        if buffer is not None:
+            what = f"The path holds responses back until about {kib(buffer)} of them have come together."
+            return broken("held-in-lumps", what, details=details)
+        what = f"The path holds responses back until the call has ended, {took:.1f} s in this case."
+        return broken("held-to-end", what, details=details)
+
+
+async def _took(path: Path, answer: Answer[StreamResponse]) -> float | None:
+    """Seconds the server worked on a call."""
+    records = await path.evidence(answer.call_id)
+    if not records or records[-1].ended is None or records[-1].started is None:
+        return None
+    return (records[-1].ended - records[-1].started) / 1e9
+
+
+async def _buffer(path: Path) -> int | None:
+    """Bytes that had to be sent before we saw the first; None if we saw none before the end."""
+    script = {"count": str(STEPS), "interval": f"{STEP_INTERVAL * 1000:.0f}ms", "size": str(STEP)}
+    async with path.http2() as connection:
+        call = path.begin(connection, SERVER_STREAM, script, call_id=path.new_call_id(), timeout=PATIENCE)
+        await call.send(path.message(SERVER_STREAM), end=True)
+        with trio.move_on_after(PATIENCE):
+            await call.until_over()
+    if call.ended is None or not call.arrivals:
+        return None
+    first = call.arrivals[0][0]
+    if call.ended - first < 2 * STEP_INTERVAL:
+        return None
+    return sum(size for at, size in call.arrivals if at < first + STEP_INTERVAL / 2)

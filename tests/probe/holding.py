@@ -1,0 +1,208 @@
+"""Hops that hold messages back: until a side ends, or until so many bytes of them are there.
+
+A hop that holds DATA back takes as much of it as comes: it gives the sender its window back, and keeps to the
+receiver's windows itself, by a `Pump`.
+"""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from typing import Final
+
+import trio
+
+from tests.probe.relays import Fault, Head, Item, Line, Side
+from tests.support.http2_frames import (
+    ACK,
+    DATA,
+    DEFAULT_WINDOW,
+    INITIAL_WINDOW_SIZE,
+    RST_STREAM,
+    SETTINGS,
+    WINDOW_UPDATE,
+    Frame,
+)
+
+EVER: Final = 2**40  # Bytes.
+
+
+class Held:
+    """What a hop has of one stream.
+
+    Attributes:
+        items: In order, with DATA among them.
+        size: Bytes of DATA.
+        window: What the receiver takes of this stream.
+        released: Whether all may go on.
+        ended: Whether this is the end.
+    """
+
+    def __init__(self, window: int) -> None:
+        self.items: deque[Item] = deque()
+        self.size = 0
+        self.window = window
+        self.released = False
+        self.ended = False
+
+
+class Pump:
+    """One direction of a line through a hop that holds back: takes all that comes, and sends within windows."""
+
+    def __init__(self, sender: Side, receiver: Side) -> None:
+        self.sender, self.receiver = sender, receiver
+        self.window = self.initial = DEFAULT_WINDOW
+        self.streams: dict[int, Held] = {}
+
+    def of(self, stream: int) -> Held:
+        return self.streams.setdefault(stream, Held(self.initial))
+
+    def take(self, line: Line, item: Item) -> Held:
+        """Take what belongs to a stream."""
+        held = self.of(item.stream)
+        held.items.append(item)
+        if isinstance(item, Frame) and item.kind == DATA:
+            held.size += len(item.payload)
+            line.absorb(self.sender, item)
+        held.ended |= item.ends or (isinstance(item, Frame) and item.kind == RST_STREAM)
+        return held
+
+    def credit(self, item: Frame) -> bool:
+        """Note what the receiver says of its windows; tell whether it concerns nobody else."""
+        if item.kind == WINDOW_UPDATE:
+            increment = int.from_bytes(item.payload, "big")
+            if item.stream:
+                self.of(item.stream).window += increment
+            else:
+                self.window += increment
+            self.flush()
+            return True
+        if item.kind == SETTINGS and not item.flags & ACK:
+            for at in range(0, len(item.payload), 6):
+                if int.from_bytes(item.payload[at : at + 2], "big") == INITIAL_WINDOW_SIZE:
+                    value = int.from_bytes(item.payload[at + 2 : at + 6], "big")
+                    for held in self.streams.values():
+                        held.window += value - self.initial
+                    self.initial = value
+        return False
+
+    def flush(self) -> None:
+        """Send what may go on, as far as the windows are."""
+        for held in self.streams.values():
+            while held.released and held.items:
+                item = held.items[0]
+                size = len(item.payload) if isinstance(item, Frame) and item.kind == DATA else 0
+                if size > min(held.window, self.window):
+                    break
+                held.window -= size
+                self.window -= size
+                held.size -= size
+                self.receiver.send(held.items.popleft())
+
+
+class Holding(Fault):
+    """A hop that takes all of one direction; `released` decides what may go on."""
+
+    def __init__(self) -> None:
+        self._pumps: dict[int, Pump] = {}
+
+    def pump(self, line: Line) -> Pump:
+        raise NotImplementedError
+
+    def released(self, held: Held) -> bool:
+        raise NotImplementedError
+
+    def forward(self, line: Line, item: Item) -> Iterable[Item]:
+        """What goes in the direction that is held."""
+        if not item.stream or (isinstance(item, Frame) and item.kind not in (DATA, RST_STREAM)):
+            return [item]
+        pump = self.pump(line)
+        held = pump.take(line, item)
+        held.released |= self.released(held)
+        pump.flush()
+        if not held.ended and not held.size:
+            held.released = False
+        return []
+
+    def backward(self, line: Line, item: Item) -> Iterable[Item]:
+        """What goes in the other direction."""
+        return [] if isinstance(item, Frame) and self.pump(line).credit(item) else [item]
+
+
+class HoldRequests(Holding):
+    """Holds what the client sends back until it has ended its side, or until so many bytes of it are there."""
+
+    def __init__(self, until: int = EVER) -> None:
+        super().__init__()
+        self.until = until
+
+    def pump(self, line: Line) -> Pump:
+        return self._pumps.setdefault(line.number, Pump(line.client, line.server))
+
+    def released(self, held: Held) -> bool:
+        return held.ended or held.size >= self.until or isinstance(held.items[0], Head)
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return self.forward(line, item)
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        return self.backward(line, item)
+
+
+class HoldResponses(Holding):
+    """Holds what the server sends back until it has ended the call, or until so many bytes of it are there."""
+
+    def __init__(self, until: int = EVER) -> None:
+        super().__init__()
+        self.until = until
+
+    def pump(self, line: Line) -> Pump:
+        return self._pumps.setdefault(line.number, Pump(line.server, line.client))
+
+    def released(self, held: Held) -> bool:
+        return held.ended or held.size >= self.until or isinstance(held.items[0], Head)
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return self.backward(line, item)
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        return self.forward(line, item)
+
+
+class ReleaseInTurns(Fault):
+    """Holds a line back and lets it go on every so many seconds, in one direction."""
+
+    def __init__(self, seconds: float, *, requests: bool) -> None:
+        self.seconds, self.requests = seconds, requests
+
+    async def opened(self, line: Line) -> None:
+        side = line.server if self.requests else line.client
+        send, waiting = side.send, list[Item]()
+        side.send = lambda *items: waiting.extend(items)  # type: ignore[method-assign]
+        while True:
+            await trio.sleep(self.seconds)
+            send(*waiting)
+            waiting.clear()
+
+
+class HoldResponsesUntilHalfClose(HoldResponses):
+    """Holds everything that the server says in a call back until the client has sent everything."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._complete: dict[int, set[int]] = defaultdict(set)
+
+    def released(self, held: Held) -> bool:
+        return False
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if item.stream and (item.ends or (isinstance(item, Frame) and item.kind == RST_STREAM)):
+            self._complete[line.number].add(item.stream)
+            self.pump(line).of(item.stream).released = True
+            self.pump(line).flush()
+        return self.backward(line, item)
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        passed = self.forward(line, item)
+        if item.stream in self._complete[line.number]:
+            self.pump(line).of(item.stream).released = True
+            self.pump(line).flush()
+        return passed
