@@ -51,6 +51,15 @@ class Pump:
         self.sender, self.receiver = sender, receiver
         self.window = self.initial = DEFAULT_WINDOW
         self.streams: dict[int, Held] = {}
+        self.begun = False
+        self.owed: list[Frame] = []
+
+    def begin(self, line: Line, item: Item) -> None:
+        """The receiver's first words go to the sender, who takes no others first (RFC 9113 §3.4)."""
+        self.sender.send(item)
+        self.begun = True
+        for owed in self.owed:
+            line.absorb(self.sender, owed)
 
     def of(self, stream: int) -> Held:
         return self.streams.setdefault(stream, Held(self.initial))
@@ -61,7 +70,10 @@ class Pump:
         held.items.append(item)
         if isinstance(item, Frame) and item.kind == DATA:
             held.size += len(item.payload)
-            line.absorb(self.sender, item)
+            if self.begun:
+                line.absorb(self.sender, item)
+            else:
+                self.owed.append(item)
         held.ended |= item.ends or (isinstance(item, Frame) and item.kind == RST_STREAM)
         return held
 
@@ -124,7 +136,13 @@ class Holding(Fault):
 
     def backward(self, line: Line, item: Item) -> Iterable[Item]:
         """What goes in the other direction."""
-        return [] if isinstance(item, Frame) and self.pump(line).credit(item) else [item]
+        pump = self.pump(line)
+        if isinstance(item, Frame) and pump.credit(item):
+            return []
+        if pump.begun:
+            return [item]
+        pump.begin(line, item)
+        return []
 
 
 class HoldRequests(Holding):

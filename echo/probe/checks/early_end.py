@@ -1,17 +1,106 @@
-"""`early-end`: does the answer of a server that ends while we still send arrive."""
+"""`early-end`: does the answer of a server that ends while we still send arrive.
 
+The server ends one call at once, and another after two responses, while we send on. What arrives is compared with what
+the server says it sent. Where it differs, the same is done with a call on which we have sent everything before: what is
+lost of that one, too, is the business of other checks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
+from echo.probe.calls import BIDIRECTIONAL, CLIENT_STREAM, Rpc
 from echo.probe.check import Check
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, broken, inconclusive, survived
+from echo.probe.http2 import Stream
 from echo.probe.path import Path
+from echo.probe.talk import whole_messages
+from echo.rpc import Status
+
+STATUS: Final = Status.FAILED_PRECONDITION  # No hop gives it by itself.
+SIZE: Final = 4096  # Bytes of a message.
+INTERVAL: Final = 0.05  # Seconds between messages.
+PATIENCE: Final = 1.5  # Seconds for the end.
+
+
+@dataclass(frozen=True)
+class Case:
+    """A call that the server ends early: after so many responses."""
+
+    rpc: Rpc[StreamMessage, StreamResponse]
+    responses: int
+
+    @property
+    def script(self) -> Mapping[str, str]:
+        """What the server is to do."""
+        return {"status": f"{STATUS.name}:enough", "after": str(self.responses), "delay": "200ms"}
+
+
+CASES: Final = (Case(CLIENT_STREAM, 0), Case(BIDIRECTIONAL, 2))
 
 
 class EarlyEnd(Check):
-    """See the question."""
+    """Has calls ended by the server while we send."""
 
     name = "early-end"
     question = "Does the answer of a server that ends while we still send arrive?"
-    patience = 8.0
+    patience = 12.0
     causes = ("lost",)
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        for case in CASES:
+            finding = await self._try(path, case)
+            if finding is not None:
+                return finding
+        return survived("The answer of a server that ends a call while we still send arrives whole.")
+
+    async def _try(self, path: Path, case: Case) -> Finding | None:
+        """Make a call that the server ends early; None if all of the answer came."""
+        call_id = path.new_call_id()
+        async with path.http2() as connection:
+            call = path.begin(connection, case.rpc, case.script, call_id=call_id, timeout=20.0)
+            await _send_until_over(path, call, case)
+            if _whole(call, case):
+                return None
+            records = await path.evidence(call_id, within=1.0)
+            if records is None:
+                return inconclusive("What the server saw of the call cannot be had; --direct would help.")
+            if not records or (not records[-1].ended and records[-1].messages_in < case.responses):
+                return inconclusive("The server sees no message before we have sent everything, so it could not end.")
+            if records[-1].outcome != "completed" or records[-1].status != STATUS.name:
+                return inconclusive("The server did not get so far as to end the call as it was asked to.")
+            if not call.over:
+                await call.send(b"", end=True)
+                with trio.move_on_after(PATIENCE):
+                    await call.until_over()
+                if _whole(call, case):
+                    return inconclusive("The answer comes, but only when we have sent everything.")
+        if not await self._comes_late(path, case):
+            return inconclusive("The end of a call does not arrive whole even when we have sent everything before.")
+        lost = "the status is" if whole_messages(call.data) >= case.responses else "responses and the status are"
+        return broken("lost", f"When the server ends a call while we still send, {lost} lost on the way.")
+
+    async def _comes_late(self, path: Path, case: Case) -> bool:
+        """Whether the answer comes whole when we have sent everything before it."""
+        async with path.http2() as connection:
+            call = path.begin(connection, case.rpc, case.script, call_id=path.new_call_id(), timeout=20.0)
+            for number in range(3):
+                await call.send(path.message(case.rpc), end=number == 2)
+            with trio.move_on_after(PATIENCE):
+                await call.until_over()
+        return _whole(call, case)
+
+
+async def _send_until_over(path: Path, call: Stream, case: Case) -> None:
+    with trio.move_on_after(PATIENCE):
+        while await call.send(path.message(case.rpc, "x" * SIZE)) and not call.over:
+            with trio.move_on_after(INTERVAL):
+                await call.until_over()
+
+
+def _whole(call: Stream, case: Case) -> bool:
+    told = call.fields.get("grpc-status") == str(STATUS.value)
+    return told and whole_messages(call.data) >= case.responses

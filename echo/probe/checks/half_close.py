@@ -1,17 +1,83 @@
-"""`half-close`: does the server see that we have sent everything, and do responses go on after it."""
+"""`half-close`: does the server see that we have sent everything, and do responses go on after it.
 
+The server responds slowly to a few messages, so that most responses come after our end. Two calls are made: in one the
+last message carries the end, in the other the end comes by itself.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+import trio
+
+from echo.probe.calls import BIDIRECTIONAL
 from echo.probe.check import Check
-from echo.probe.finding import Finding, skipped
+from echo.probe.evidence import Record, is_over
+from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
 from echo.probe.path import Path
+from echo.probe.talk import whole_messages
+
+MESSAGES: Final = 4
+INTERVAL: Final = 0.25  # Seconds between the responses.
+PATIENCE: Final = MESSAGES * INTERVAL + 2.0  # Seconds for the call to end after our end.
+BROKEN_OFF: Final = ("cancelled", "reset", "connection lost")
 
 
 class HalfClose(Check):
-    """See the question."""
+    """Ends our side of a call early, and looks at both ends what comes of it."""
 
     name = "half-close"
     question = "Does the server see that we have sent everything, and do responses go on after it?"
-    patience = 8.0
+    patience = 10.0
     causes = ("not-seen", "reset")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        for alone in (False, True):
+            finding = await self._call(path, alone=alone)
+            if finding is not None:
+                return finding
+        return survived("The server sees when we have sent everything, and its responses go on to come.")
+
+    async def _call(self, path: Path, *, alone: bool) -> Finding | None:
+        """Make a call whose end comes by itself, or with the last message; None if all is well."""
+        call_id = path.new_call_id()
+        async with path.http2() as connection:
+            script = {"interval": f"{INTERVAL * 1000:.0f}ms"}
+            call = path.begin(connection, BIDIRECTIONAL, script, call_id=call_id, timeout=30.0)
+            sent = True
+            for number in range(MESSAGES):
+                sent &= await call.send(path.message(BIDIRECTIONAL), end=number == MESSAGES - 1 and not alone)
+            if alone and sent:
+                await trio.sleep(INTERVAL / 2)
+                call.half_close()
+            with trio.move_on_after(PATIENCE):
+                await call.until_over()
+            # The connection stays open: closing it would end the call, too.
+            records = await path.evidence(call_id, until=_told, within=1.0)
+        if call.fields.get("grpc-status") == "0" and whole_messages(call.data) == MESSAGES:
+            return None
+        if not records:
+            return inconclusive("What the server saw of the call cannot be had; --direct would help.")
+        return _judged(records[-1], alone=alone)
+
+
+def _told(record: Record) -> bool:
+    return is_over(record) or record.half_closed is not None
+
+
+def _judged(record: Record, *, alone: bool) -> Finding:
+    """What is wrong with a call that did not end in good order."""
+    details: Mapping[str, JsonValue] = {
+        "server_saw": record.outcome,
+        "responses_sent": record.messages_out,
+        "end_by_itself": alone,
+    }
+    if record.half_closed is None and not record.ended:
+        what = "The server is never told that we have sent everything, and so waits for more."
+        return broken("not-seen", what, details=details)
+    if record.outcome in BROKEN_OFF:
+        what = "The path breaks off a call when we have sent everything, though responses are still to come."
+        return broken("reset", what, details=details)
+    if record.outcome == "completed" and record.status == "OK":
+        what = "Responses that the server sends after we have sent everything do not arrive."
+        return broken("reset", what, details=details)
+    return inconclusive("The call failed by itself, so its end cannot be judged.", details=details)

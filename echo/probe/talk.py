@@ -1,0 +1,95 @@
+"""A call that stays open for long, a message sent and answered now and then; and how such a call is cut off."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from echo.probe.calls import BIDIRECTIONAL
+from echo.probe.http2 import Http2, Stream
+from echo.probe.path import Path
+
+ANSWER: Final = 3.0  # Seconds that an answer may take.
+
+
+@dataclass(frozen=True)
+class Cut:
+    """How something was cut off.
+
+    Attributes:
+        cause: ``reset``, ``goaway``, ``closed`` or ``silence``.
+        at: When, in trio's time; for ``silence`` when it was found out.
+    """
+
+    cause: str
+    at: float
+
+
+def whole_messages(data: bytes | bytearray) -> int:
+    """How many messages of gRPC are there whole."""
+    at = count = 0
+    while len(data) >= at + 5:
+        at += 5 + int.from_bytes(data[at + 1 : at + 5], "big")
+        count += at <= len(data)
+    return count
+
+
+def cut_of(stream: Stream, connection: Http2) -> Cut | None:
+    """How a call on a connection was cut off, that neither side has ended; None if it is open."""
+    if stream.reset is not None:
+        return Cut("reset", stream.reset)
+    if stream.ended is not None:
+        return Cut("reset", stream.ended)  # A hop has put an end to it, with a status of its own.
+    return cut_of_connection(connection)
+
+
+def cut_of_connection(connection: Http2) -> Cut | None:
+    """How a connection was cut off; None if it is open."""
+    if connection.ended_at is None:
+        return None
+    return Cut("goaway" if connection.goaways else "closed", connection.ended_at)
+
+
+class Talk:
+    """A bidirectional call on a connection.
+
+    Attributes:
+        call_id: By which the server has recorded it.
+        began: When it began,
+        last: and when its last answer came.
+    """
+
+    def __init__(self, path: Path, connection: Http2) -> None:
+        self.call_id = path.new_call_id()
+        self.connection = connection
+        self.began = self.last = trio.current_time()
+        self._message = path.message(BIDIRECTIONAL)
+        self._stream = path.begin(connection, BIDIRECTIONAL, call_id=self.call_id)
+
+    @property
+    def cut(self) -> Cut | None:
+        """How it was cut off; None if it was not, as far as we were told."""
+        return cut_of(self._stream, self.connection)
+
+    async def say(self, within: float = ANSWER) -> bool:
+        """Send a message; whether its answer comes within so many seconds."""
+        stream = self._stream
+        stream.data.clear()
+        stream.arrivals.clear()
+        with trio.move_on_after(within):
+            if await stream.send(self._message):
+                await self.connection.until(lambda: stream.data or stream.over)
+        if stream.data:
+            self.last = trio.current_time()
+        return bool(stream.data)
+
+    async def silent(self, seconds: float) -> Cut | None:
+        """Say nothing for so many seconds after the last answer; how it was cut off meanwhile."""
+        with trio.move_on_at(self.last + seconds):
+            await self.connection.until(lambda: self.cut)
+        return self.cut
+
+    def leave(self) -> None:
+        """End it."""
+        if self.cut is None:
+            self._stream.cancel()

@@ -1,0 +1,70 @@
+"""`early-end`, against hops that lose the answer of a server that does not wait for the client's end."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from echo.probe.checks.early_end import EarlyEnd
+from echo.probe.finding import Outcome
+from tests.probe.holding import HoldRequests, HoldResponses, HoldResponsesUntilHalfClose
+from tests.probe.paths import finding_of
+from tests.probe.relays import Fault, Head, Item, Line, is_data
+from tests.support.http2_frames import PROTOCOL_ERROR
+from tests.support.quiet_clock import QuietClock
+
+
+class LoseEarlyEnd(Fault):
+    """Breaks off a call that the server ends before the client has: its end is lost, or its responses, too."""
+
+    def __init__(self, *, responses: bool = False) -> None:
+        self.responses = responses
+        self.complete: set[tuple[int, int]] = set()
+        self.early: dict[tuple[int, int], list[Item]] = {}
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if item.ends:
+            self.complete.add((line.number, item.stream))
+            line.client.send(*self.early.pop((line.number, item.stream), []))
+        return [item]
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        key = (line.number, item.stream)
+        if key in self.complete or not (is_data(item) or isinstance(item, Head)):
+            return [item]
+        if item.ends:
+            self.early.pop(key, None)
+            line.reset(item.stream, PROTOCOL_ERROR, line.client)
+            return []
+        if not self.responses:
+            return [item]
+        self.early.setdefault(key, []).append(item)
+        return []
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> None:
+    assert (await finding_of(EarlyEnd(), direct=direct)).outcome is Outcome.SURVIVED
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_lost_status_is_told(quiet_clock: QuietClock, direct: bool) -> None:
+    finding = await finding_of(EarlyEnd(), LoseEarlyEnd(), direct=direct)
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "lost")
+    assert "the status is lost" in finding.sentence
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_lost_answer_is_told(quiet_clock: QuietClock, direct: bool) -> None:
+    finding = await finding_of(EarlyEnd(), LoseEarlyEnd(responses=True), direct=direct)
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "lost")
+
+
+@pytest.mark.parametrize("fault", [HoldRequests, HoldResponses, HoldResponsesUntilHalfClose])
+async def test_what_is_held_back_anyway_is_the_business_of_other_checks(
+    quiet_clock: QuietClock, fault: type[HoldRequests | HoldResponses]
+) -> None:
+    assert (await finding_of(EarlyEnd(), fault())).outcome in (Outcome.INCONCLUSIVE, Outcome.SURVIVED)
+
+
+async def test_a_server_that_does_not_do_as_asked_is_not_the_path_s_fault(quiet_clock: QuietClock) -> None:
+    assert (await finding_of(EarlyEnd(), scripting=False)).outcome is Outcome.INCONCLUSIVE
