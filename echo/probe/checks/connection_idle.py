@@ -1,12 +1,22 @@
-"""`connection-idle`: how long does an idle connection live."""
+"""`connection-idle`: how long does an idle connection live.
+
+Connections without calls are left alone for different times. One that is in use all the while tells whether it is for
+their being idle that others are closed.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+import trio
 
 from echo.probe.check import Check, Company
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
+from echo.probe.ladder import SLACK, Busy, Ladder, idle_connection
 from echo.probe.path import Path
 
 
 class ConnectionIdle(Check):
-    """See the question."""
+    """Leaves connections alone for different times, all at once."""
 
     name = "connection-idle"
     question = "How long does an idle connection live?"
@@ -14,5 +24,32 @@ class ConnectionIdle(Check):
     patience = 15.0
     causes = ("closed", "black-hole")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        ladder = Ladder()
+        async with path.http2() as connection, trio.open_nursery() as nursery:
+            busy = Busy(path, connection)
+            nursery.start_soon(busy.run)
+            await ladder.climb(path.budget.rungs(), partial(idle_connection, path))
+            if ladder.cut:
+                await trio.sleep(SLACK)  # The busy one may be about to be cut off.
+            lives = not connection.ended
+            nursery.cancel_scope.cancel()
+        cut, limit = ladder.cut, ladder.limit
+        details: Mapping[str, JsonValue] = {"seconds": limit, "cut": None if cut is None else cut.cause}
+        if cut is None and not ladder.sound:
+            return inconclusive("No call was answered to begin with, so no connection could be left idle.")
+        if cut is None:
+            return survived(f"An idle connection lives for {limit:g} s.", limit=limit, unit="s", details=details)
+        if not lives and busy.explains(cut):
+            what = f"The path closes connections in use after {cut.at:.1f} s as well, so it is not for being idle."
+            return inconclusive(what, details=details)
+        if not ladder.sound:
+            return inconclusive("Some idle connections were closed, but others were idle for longer.", details=details)
+        if cut.cause == "silence":
+            what = (
+                f"An idle connection is dropped by the path within {cut.at:g} s without notice: the next call is lost."
+            )
+            return limited("black-hole", what, limit=limit, unit="s", details=details)
+        notice = "with notice" if cut.cause == "goaway" else "by a plain end"
+        what = f"An idle connection is closed by the path after {cut.at:.1f} s, {notice}."
+        return limited("closed", what, limit=limit, unit="s", details=details)

@@ -1,12 +1,32 @@
-"""`stream-idle`: how long does a silent stream live."""
+"""`stream-idle`: how long does a silent stream live.
+
+Silent streams lie on connections that are kept in use, lest it be the connection that is idle; and on connections of
+their own, as some hops look at nothing else. Where these are cut off together with connections that have no stream at
+all, it is the business of `connection-idle`; where busy streams are cut off at the same age, of `stream-duration`.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Final
+
+import trio
 
 from echo.probe.check import Check, Company
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
+from echo.probe.ladder import SLACK, Busy, Ladder, idle_connection, lone_stream, silent_stream
 from echo.probe.path import Path
+from echo.probe.talk import Cut
+
+HOW: Final = {
+    "reset": "the call is broken off",
+    "goaway": "the connection is closed, with notice",
+    "closed": "the connection is closed",
+    "silence": "what is said afterwards is lost without notice",
+}
 
 
 class StreamIdle(Check):
-    """See the question."""
+    """Keeps streams silent for different times, all at once."""
 
     name = "stream-idle"
     question = "How long does a silent stream live?"
@@ -14,5 +34,56 @@ class StreamIdle(Check):
     patience = 15.0
     causes = ("reset", "goaway", "closed", "silence")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        shared, lone, bare = Ladder(), Ladder(), Ladder()
+        rungs = path.budget.rungs()
+        async with path.http2() as connection, trio.open_nursery() as nursery:
+            busy = Busy(path, connection)
+            nursery.start_soon(busy.run)
+            async with trio.open_nursery() as climbing:
+                for ladder, one in ((shared, silent_stream), (lone, lone_stream), (bare, idle_connection)):
+                    climbing.start_soon(ladder.climb, rungs, partial(one, path))
+            if shared.cut or lone.cut:
+                await trio.sleep(SLACK)  # The busy one may be about to be cut off.
+            nursery.cancel_scope.cancel()
+        details: Mapping[str, JsonValue] = {
+            "on_a_connection_in_use": _told(shared),
+            "on_a_connection_of_its_own": _told(lone),
+            "no_stream_at_all": _told(bare),
+        }
+        for ladder in (shared, lone):
+            if ladder.cut is None or (ladder is lone and _together(ladder.cut, bare.cut)):
+                continue
+            return _judged(ladder, ladder.cut, busy, details)
+        if not shared.sound and not lone.sound:
+            return inconclusive("No stream was answered to begin with, so none could be kept silent.")
+        if lone.cut is not None:
+            what = f"A silent stream lives {shared.limit:g} s where something else keeps its connection in use."
+            return survived(what, limit=shared.limit, unit="s", details=details)
+        limit = max(shared.limit, lone.limit)
+        return survived(
+            f"A stream on which nothing is said lives for {limit:g} s.", limit=limit, unit="s", details=details
+        )
+
+
+def _judged(ladder: Ladder, cut: Cut, busy: Busy, details: Mapping[str, JsonValue]) -> Finding:
+    if busy.explains(cut):
+        what = f"The path cuts off busy streams after {cut.at:.1f} s as well, so it is not for their silence."
+        return inconclusive(what, details=details)
+    if not ladder.sound:
+        return inconclusive("Some silent streams were cut off, but others were silent for longer.", details=details)
+    how = HOW[cut.cause]
+    if cut.cause == "silence":
+        what = f"A stream on which nothing is said is dropped by the path within {cut.at:g} s: {how}."
+    else:
+        what = f"A stream on which nothing is said is cut off by the path after {cut.at:.1f} s: {how}."
+    return limited(cut.cause, what, limit=ladder.limit, unit="s", details=details)
+
+
+def _together(one: Cut, other: Cut | None) -> bool:
+    return other is not None and abs(one.at - other.at) <= SLACK
+
+
+def _told(ladder: Ladder) -> JsonValue:
+    cut = ladder.cut
+    return {"seconds": ladder.limit, "cut": None if cut is None else cut.cause}

@@ -1,0 +1,53 @@
+"""`connection-idle`, against hops that close or drop idle connections, and against others that do not."""
+
+import pytest
+
+from echo.probe.checks.connection_idle import ConnectionIdle
+from echo.probe.finding import Outcome
+from tests.probe.cutting import (
+    CutConnectionsWithoutStreams,
+    CutIdleConnections,
+    CutOldConnections,
+    CutOldStreams,
+    CutSilentStreams,
+)
+from tests.probe.paths import finding_of
+from tests.probe.relays import Fault
+from tests.support.quiet_clock import QuietClock
+
+IDLE = 6.0
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> None:
+    finding = await finding_of(ConnectionIdle(), idle=IDLE, direct=direct)
+    assert (finding.outcome, finding.limit, finding.unit) == (Outcome.SURVIVED, IDLE, "s")
+
+
+@pytest.mark.parametrize("fault", [CutIdleConnections(3.0, "closed"), CutConnectionsWithoutStreams(3.0, "closed")])
+async def test_an_idle_connection_that_is_closed_is_told(quiet_clock: QuietClock, fault: Fault) -> None:
+    finding = await finding_of(ConnectionIdle(), fault, idle=IDLE)
+    assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "closed", 3.0)
+    assert "after 3.0 s, by a plain end" in finding.sentence
+
+
+async def test_an_idle_connection_that_is_closed_with_notice_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), CutConnectionsWithoutStreams(3.0), idle=IDLE)
+    assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "closed", 3.0)
+    assert "after 3.0 s, with notice" in finding.sentence
+
+
+async def test_an_idle_connection_that_is_dropped_without_notice_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), CutIdleConnections(3.0, "silence"), idle=IDLE)
+    assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "black-hole", 2.0)
+    assert "within 5 s without notice" in finding.sentence
+
+
+@pytest.mark.parametrize("fault", [CutSilentStreams(3.0, "closed"), CutOldStreams(3.0)])
+async def test_streams_that_are_cut_off_are_the_business_of_other_checks(quiet_clock: QuietClock, fault: Fault) -> None:
+    assert (await finding_of(ConnectionIdle(), fault, idle=IDLE)).outcome is Outcome.SURVIVED
+
+
+async def test_old_connections_that_are_closed_are_the_business_of_another_check(quiet_clock: QuietClock) -> None:
+    fault = CutOldConnections(3.0, "closed")
+    assert (await finding_of(ConnectionIdle(), fault, idle=IDLE)).outcome is Outcome.INCONCLUSIVE

@@ -1,0 +1,56 @@
+"""`stream-idle`, against hops that cut off silent streams in each way there is, and against others that do not."""
+
+import pytest
+
+from echo.probe.checks.stream_idle import StreamIdle
+from echo.probe.finding import Outcome
+from tests.probe.cutting import CutIdleConnections, CutOldConnections, CutOldStreams, CutSilentStreams, How
+from tests.probe.holding import HoldResponses
+from tests.probe.paths import finding_of
+from tests.support.quiet_clock import QuietClock
+
+IDLE = 6.0
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> None:
+    finding = await finding_of(StreamIdle(), idle=IDLE, direct=direct)
+    assert (finding.outcome, finding.limit, finding.unit) == (Outcome.SURVIVED, IDLE, "s")
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("reset", "after 3.0 s: the call is broken off"),
+        ("goaway", "after 3.1 s: the connection is closed, with notice"),
+        ("closed", "after 3.0 s: the connection is closed"),
+        ("silence", "within 5 s: what is said afterwards is lost"),
+    ],
+)
+async def test_silent_streams_that_are_cut_off_are_told(quiet_clock: QuietClock, how: How, words: str) -> None:
+    finding = await finding_of(StreamIdle(), CutSilentStreams(3.0, how), idle=IDLE)
+    assert (finding.outcome, finding.cause, finding.unit) == (Outcome.LIMITED, how, "s")
+    assert words in finding.sentence
+    assert finding.limit == (2.0 if how == "silence" else pytest.approx(3.0, abs=0.11))
+
+
+@pytest.mark.parametrize("how", ["closed", "silence"])
+async def test_idle_connections_that_are_cut_off_are_the_business_of_another_check(
+    quiet_clock: QuietClock, how: How
+) -> None:
+    finding = await finding_of(StreamIdle(), CutIdleConnections(3.0, how), idle=IDLE)
+    assert (finding.outcome, finding.limit) == (Outcome.SURVIVED, IDLE)
+    assert "keeps its connection in use" in finding.sentence
+
+
+async def test_old_streams_that_are_cut_off_are_the_business_of_another_check(quiet_clock: QuietClock) -> None:
+    assert (await finding_of(StreamIdle(), CutOldStreams(3.0), idle=IDLE)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_old_connections_that_are_closed_are_the_business_of_another_check(quiet_clock: QuietClock) -> None:
+    fault = CutOldConnections(3.0, "goaway")
+    assert (await finding_of(StreamIdle(), fault, idle=IDLE)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_where_no_answer_comes_nothing_is_claimed(quiet_clock: QuietClock) -> None:
+    assert (await finding_of(StreamIdle(), HoldResponses(), idle=IDLE)).outcome is Outcome.INCONCLUSIVE
