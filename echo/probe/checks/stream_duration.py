@@ -1,12 +1,46 @@
-"""`stream-duration`: how long does a busy stream live."""
+"""`stream-duration`: how long does a busy stream live.
 
+Messages flow on streams of two kinds: we send and are answered; or we have sent everything, and responses go on. There
+are two of each, the second begun a bit later: what is cut off at the same age is cut off for its age, while what is cut
+off at the same moment has met with an accident.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from echo.probe.calls import BIDIRECTIONAL, SERVER_STREAM
 from echo.probe.check import Check, Company
-from echo.probe.finding import Finding, skipped
+from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
+from echo.probe.http2 import Http2, Stream
+from echo.probe.ladder import BEAT, LONG, SLOW_BEAT
 from echo.probe.path import Path
+from echo.probe.talk import ANSWER, cut_of
+
+STAGGER: Final = 2.0  # Seconds between the two of a kind.
+SAME: Final = 1.0  # Seconds by which two ages may differ.
+
+
+@dataclass
+class Life:
+    """What became of one stream.
+
+    Attributes:
+        age: At how many seconds it was cut off; None if it was not.
+        complete: Whether it ended in good order, when it was to.
+        by_server: Whether the server ended it for a reason of its own.
+    """
+
+    age: float | None = None
+    complete: bool = False
+    by_server: bool = False
 
 
 class StreamDuration(Check):
-    """See the question."""
+    """Keeps streams busy for the whole time."""
 
     name = "stream-duration"
     question = "How long does a busy stream live?"
@@ -14,5 +48,97 @@ class StreamDuration(Check):
     patience = 15.0
     causes = ("cut",)
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        sending, receiving = (Life(), Life()), (Life(), Life())
+        async with trio.open_nursery() as nursery:
+            for number in range(2):
+                nursery.start_soon(_keep, path, sending[number], number * STAGGER, True)
+                nursery.start_soon(_keep, path, receiving[number], number * STAGGER, False)
+        details: Mapping[str, JsonValue] = {
+            "while_we_send": [life.age for life in sending],
+            "after_we_have_sent_everything": [life.age for life in receiving],
+        }
+        return _judged(sending, receiving, path.budget.idle, details)
+
+
+def _judged(
+    sending: Sequence[Life], receiving: Sequence[Life], asked: float, details: Mapping[str, JsonValue]
+) -> Finding:
+    lives = [*sending, *receiving]
+    if any(life.by_server for life in lives):
+        return inconclusive("The server itself ends connections or calls of that age.", details=details)
+    ages = {
+        kind: min(first, second)
+        for kind, (first, second) in (
+            ("before", (sending[0].age, sending[1].age)),
+            ("after", (receiving[0].age, receiving[1].age)),
+        )
+        if first is not None and second is not None and abs(first - second) <= SAME
+    }
+    if ages:
+        limit = round(min(ages.values()), 1)
+        when = ""
+        if len(ages) == 1:
+            when = " while we still send" if "before" in ages else " once we have sent everything"
+        what = f"The path cuts off a call {limit:.1f} s old{when}, though messages flow on it."
+        return limited("cut", what, limit=limit, unit="s", details=details)
+    if all(life.complete for life in lives):
+        return survived(f"A call with messages flowing lives for {asked:g} s.", limit=asked, unit="s", details=details)
+    if any(life.age is not None for life in lives):
+        return inconclusive("A busy call was cut off, but another like it was not at that age.", details=details)
+    return inconclusive("Not all of the busy calls ended as they were to.", details=details)
+
+
+async def _keep(path: Path, life: Life, after: float, sending: bool) -> None:
+    """Keep a stream busy for as long as was asked for."""
+    await trio.sleep(after)
+    idle = path.budget.idle
+    beat = BEAT if idle <= LONG else SLOW_BEAT
+    call_id = path.new_call_id()
+    async with path.http2() as connection:
+        began = trio.current_time()
+        if sending:
+            call = path.begin(connection, BIDIRECTIONAL, call_id=call_id)
+            await _send(path, connection, call, began + idle, beat)
+        else:
+            script = {"count": str(math.ceil(idle / beat) + 1), "interval": f"{beat * 1000:.0f}ms"}
+            call = path.begin(connection, SERVER_STREAM, script, call_id=call_id)
+            await call.send(path.message(SERVER_STREAM), end=True)
+            await _flows(connection, call, began + idle, beat)
+        with trio.move_on_after(ANSWER):
+            await call.until_over()
+        life.complete = call.fields.get("grpc-status") == "0"
+        if life.complete:
+            return
+        cut = cut_of(call, connection)
+        if cut is not None:
+            life.age = cut.at - began
+        elif call.arrivals:
+            life.age = call.arrivals[-1][0] - began  # Nothing has come since.
+        records = await path.evidence(call_id, within=1.0) if life.age is not None else None
+        life.by_server = bool(records) and records is not None and records[-1].outcome in ("draining", "deadline")
+
+
+async def _send(path: Path, connection: Http2, call: Stream, last: float, beat: float) -> None:
+    """Send messages until then, and end; or until it is cut off."""
+    message = path.message(BIDIRECTIONAL)
+    while trio.current_time() < last and cut_of(call, connection) is None and not _stuck(call, beat):
+        with trio.move_on_after(beat):
+            await call.send(message)
+            await connection.until(lambda: call.over)
+        call.data.clear()
+    if cut_of(call, connection) is None:
+        call.half_close()
+
+
+async def _flows(connection: Http2, call: Stream, last: float, beat: float) -> None:
+    """Let responses come until then, or until it is over."""
+    while trio.current_time() < last and cut_of(call, connection) is None and not _stuck(call, beat):
+        with trio.move_on_after(beat):
+            await connection.until(lambda: call.over)
+        call.data.clear()
+
+
+def _stuck(call: Stream, beat: float) -> bool:
+    """Whether messages came, and come no more."""
+    return bool(call.arrivals) and trio.current_time() - call.arrivals[-1][0] > ANSWER + 2 * beat
