@@ -23,6 +23,7 @@ from tests.support.http2_frames import (
 )
 
 EVER: Final = 2**40  # Bytes.
+MODEST: Final = 256 * 1024
 
 
 class Held:
@@ -45,10 +46,15 @@ class Held:
 
 
 class Pump:
-    """One direction of a line through a hop that holds back: takes all that comes, and sends within windows."""
+    """One direction of a line through a hop that holds back: takes what comes, and sends within windows.
 
-    def __init__(self, sender: Side, receiver: Side) -> None:
-        self.sender, self.receiver = sender, receiver
+    Args:
+        sender, receiver: Its ends.
+        most: Bytes that it holds before it stops giving windows back.
+    """
+
+    def __init__(self, sender: Side, receiver: Side, most: int = EVER) -> None:
+        self.sender, self.receiver, self.most = sender, receiver, most
         self.window = self.initial = DEFAULT_WINDOW
         self.streams: dict[int, Held] = {}
         self.begun = False
@@ -58,8 +64,14 @@ class Pump:
         """The receiver's first words go to the sender, who takes no others first (RFC 9113 §3.4)."""
         self.sender.send(item)
         self.begun = True
-        for owed in self.owed:
-            line.absorb(self.sender, owed)
+        self.repay(line)
+
+    def repay(self, line: Line) -> None:
+        """Give back the windows of what was taken, while not too much is held."""
+        if self.begun and sum(held.size for held in self.streams.values()) <= self.most:
+            for owed in self.owed:
+                line.absorb(self.sender, owed)
+            self.owed.clear()
 
     def of(self, stream: int) -> Held:
         return self.streams.setdefault(stream, Held(self.initial))
@@ -70,10 +82,8 @@ class Pump:
         held.items.append(item)
         if isinstance(item, Frame) and item.kind == DATA:
             held.size += len(item.payload)
-            if self.begun:
-                line.absorb(self.sender, item)
-            else:
-                self.owed.append(item)
+            self.owed.append(item)
+            self.repay(line)
         held.ended |= item.ends or (isinstance(item, Frame) and item.kind == RST_STREAM)
         return held
 
@@ -111,9 +121,10 @@ class Pump:
 
 
 class Holding(Fault):
-    """A hop that takes all of one direction; `released` decides what may go on."""
+    """A hop that takes one direction, all of it or so many bytes; `released` decides what may go on."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = EVER) -> None:
+        self.most = most
         self._pumps: dict[int, Pump] = {}
 
     def pump(self, line: Line) -> Pump:
@@ -130,6 +141,7 @@ class Holding(Fault):
         held = pump.take(line, item)
         held.released |= self.released(held)
         pump.flush()
+        pump.repay(line)
         if not held.ended and not held.size:
             held.released = False
         return []
@@ -138,6 +150,7 @@ class Holding(Fault):
         """What goes in the other direction."""
         pump = self.pump(line)
         if isinstance(item, Frame) and pump.credit(item):
+            pump.repay(line)
             return []
         if pump.begun:
             return [item]
@@ -149,11 +162,11 @@ class HoldRequests(Holding):
     """Holds what the client sends back until it has ended its side, or until so many bytes of it are there."""
 
     def __init__(self, until: int = EVER) -> None:
-        super().__init__()
+        super().__init__(EVER if until == EVER else until + MODEST)
         self.until = until
 
     def pump(self, line: Line) -> Pump:
-        return self._pumps.setdefault(line.number, Pump(line.client, line.server))
+        return self._pumps.setdefault(line.number, Pump(line.client, line.server, self.most))
 
     def released(self, held: Held) -> bool:
         return held.ended or held.size >= self.until or isinstance(held.items[0], Head)
@@ -169,11 +182,11 @@ class HoldResponses(Holding):
     """Holds what the server sends back until it has ended the call, or until so many bytes of it are there."""
 
     def __init__(self, until: int = EVER) -> None:
-        super().__init__()
+        super().__init__(EVER if until == EVER else until + MODEST)
         self.until = until
 
     def pump(self, line: Line) -> Pump:
-        return self._pumps.setdefault(line.number, Pump(line.server, line.client))
+        return self._pumps.setdefault(line.number, Pump(line.server, line.client, self.most))
 
     def released(self, held: Held) -> bool:
         return held.ended or held.size >= self.until or isinstance(held.items[0], Head)
@@ -205,7 +218,7 @@ class HoldResponsesUntilHalfClose(HoldResponses):
     """Holds everything that the server says in a call back until the client has sent everything."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__(until=MODEST)
         self._complete: dict[int, set[int]] = defaultdict(set)
 
     def released(self, held: Held) -> bool:
@@ -224,3 +237,17 @@ class HoldResponsesUntilHalfClose(HoldResponses):
             self.pump(line).of(item.stream).released = True
             self.pump(line).flush()
         return passed
+
+
+class BufferRequests(HoldRequests):
+    """Takes whatever the client sends, however slowly the server reads."""
+
+    def released(self, held: Held) -> bool:
+        return True
+
+
+class BufferResponses(HoldResponses):
+    """Takes whatever the server sends, however slowly the client reads."""
+
+    def released(self, held: Held) -> bool:
+        return True

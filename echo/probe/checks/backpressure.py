@@ -1,18 +1,191 @@
-"""`backpressure`: does a reader that pauses slow the sender down, each way."""
+"""`backpressure`: does a reader that pauses slow the sender down, each way.
 
+We ask for more than any hop should hold, and do not read; and we send it to a server that does not read. The server
+says how much it has sent, or how much has arrived. What lies between the ends is what the path has buffered.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import trio
+
+from echo.probe.calls import BIDIRECTIONAL, CLIENT_STREAM
 from echo.probe.check import Check, Company
-from echo.probe.finding import Finding, skipped
+from echo.probe.evidence import Record
+from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
+from echo.probe.http2 import Http2, Stream
+from echo.probe.ladder import NotBegunError, lone_stream
 from echo.probe.path import Path
+from echo.probe.rhythm import kib
+from echo.probe.talk import cut_of
+
+MOST: Final = 16 * 2**20  # Bytes that a path may hold.
+TOTAL: Final = 24 * 2**20  # Bytes that it is offered.
+MESSAGE: Final = 64 * 1024  # Bytes of a message of the server's.
+PIECE: Final = 16 * 1024  # Bytes of one of ours: several fit into the server's window, so that it sees some whole.
+WINDOW: Final = 2**20  # Bytes that we take of a call without reading, as our windows say.
+STILL: Final = 0.6  # Seconds without progress after which a sender counts as held up.
+PAUSE, QUICK_PAUSE = 8.0, 2.5  # Seconds that a reader pauses at most.
+POLL: Final = 0.1  # Seconds between two looks.
+MORE: Final = 3.0  # Seconds within which things go on after the pause.
+WHO: Final = {
+    "responses": "we stop reading, the path takes",
+    "requests": "the server stops reading, the path takes from us",
+}
+
+
+@dataclass
+class Paused:
+    """What came of one pause.
+
+    Attributes:
+        buffered: Bytes that the path held at last; None if that is not to be had.
+        held_up: Whether the sender was held up.
+        through: Whether anything came through at all before, so that it was for the reader that the sender waited.
+        cut: After how many seconds of the pause the call was cut off; None if it was not.
+        went_on: Whether things went on after the pause.
+    """
+
+    buffered: int | None = None
+    held_up: bool = False
+    through: bool = True
+    cut: float | None = None
+    went_on: bool = True
 
 
 class Backpressure(Check):
-    """See the question."""
+    """Lets a reader pause at each end, and looks how much the other end can send."""
 
     name = "backpressure"
     question = "Does a reader that pauses slow the sender down, each way?"
     company = Company.ALONE
-    patience = 20.0
+    patience = 30.0
     causes = ("buffered", "cut")
 
-    async def run(self, path: Path) -> Finding:  # noqa: ARG002, D102 - as in Check
-        return skipped("This check is not written yet.")
+    async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        pause = QUICK_PAUSE if path.budget.quick else PAUSE
+        ways = {"responses": Paused(), "requests": Paused()}
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_responses, path, pause, ways["responses"])
+            nursery.start_soon(_requests, path, pause, ways["requests"])
+        details: Mapping[str, JsonValue] = {f"{way}_buffered": came.buffered for way, came in ways.items()}
+        for way, came in ways.items():
+            if came.buffered is not None and came.through and came.buffered > MOST:
+                who = WHO[way]
+                what = f"When {who} {kib(came.buffered)} all the same, instead of slowing the sender down."
+                return broken("buffered", what, details=details)
+        for came in ways.values():
+            cut = came.cut if came.went_on else pause
+            if cut is None:
+                continue
+            if await self._cut_anyway(path, cut):
+                return inconclusive("The path cuts off calls that are merely silent for so long, too.", details=details)
+            if came.cut is None:
+                what = f"A call does not go on after its reader has paused for {pause:g} s."
+            else:
+                what = f"The path cuts off a call whose reader pauses, after {cut:.1f} s."
+            return broken("cut", what, details=details)
+        if any(came.buffered is None for came in ways.values()):
+            return inconclusive("How much the server sent or saw cannot be had; --direct would help.", details=details)
+        if not all(came.through for came in ways.values()):
+            return inconclusive("Too little came through while it was read, so it cannot be told.", details=details)
+        if not all(came.held_up for came in ways.values()):
+            return inconclusive("The path was too slow to fill it within the time there is.", details=details)
+        most = max(came.buffered or 0 for came in ways.values())
+        what = f"A reader that pauses slows the sender down, each way: the path holds {kib(most)} at most."
+        return survived(what, details=details)
+
+    async def _cut_anyway(self, path: Path, seconds: float) -> bool:
+        """Whether a call on which nothing is said is cut off as well."""
+        try:
+            return await lone_stream(path, seconds + 0.5) is not None
+        except NotBegunError:
+            return True  # Nothing can be said for sure.
+
+
+async def _responses(path: Path, pause: float, came: Paused) -> None:
+    """Ask for a lot by small messages, and do not read it; the call stays open behind it."""
+    call_id = path.new_call_id()
+    async with path.http2() as connection:
+        call = path.begin(connection, BIDIRECTIONAL, {"size": str(MESSAGE)}, call_id=call_id)
+        call.held = True
+        began = trio.current_time()
+        await call.send(path.message(BIDIRECTIONAL) * (TOTAL // MESSAGE))
+        sent, progress = 0, began
+        while trio.current_time() < began + pause and cut_of(call, connection) is None:
+            record = await _now(path, call_id)
+            if record is not None and record.bytes_out > sent:
+                sent, progress = record.bytes_out, trio.current_time()
+            came.held_up = sent > 0 and trio.current_time() - progress > STILL
+            if came.held_up or sent >= TOTAL:
+                break
+            await trio.sleep(POLL)
+        received = sum(size for _, size in call.arrivals)
+        came.buffered = None if not sent else max(0, sent - received)
+        came.through = received >= WINDOW // 2
+        came.cut = _cut_after(call, connection, began)
+        if came.cut is None and came.through:
+            call.resume()
+            before = len(call.arrivals)
+            with trio.move_on_after(MORE):
+                await connection.until(lambda: len(call.arrivals) > before + 2 or call.over)
+            came.went_on = len(call.arrivals) > before + 2
+        if not call.over:
+            call.cancel()
+
+
+async def _requests(path: Path, pause: float, came: Paused) -> None:
+    """Send a lot to a server that does not read it."""
+    call_id = path.new_call_id()
+    async with path.http2() as connection, trio.open_nursery() as nursery:
+        call = path.begin(connection, CLIENT_STREAM, {"stall": f"{pause:g}s"}, call_id=call_id)
+        began = trio.current_time()
+        amount = Amount(began)
+        nursery.start_soon(_send, path, call, amount)
+        while trio.current_time() < began + pause - 0.3 and cut_of(call, connection) is None:
+            await trio.sleep(POLL)
+            came.held_up = trio.current_time() - amount.progress > STILL
+            if came.held_up or amount.sent >= TOTAL:
+                break
+        sent = amount.sent
+        record = await _now(path, call_id)
+        if record is not None:
+            came.buffered = max(0, sent - record.bytes_in)
+            came.through = record.messages_in > 0
+        came.cut = _cut_after(call, connection, began)
+        if came.cut is None and came.through and sent < TOTAL:
+            await trio.sleep_until(began + pause)
+            with trio.move_on_after(MORE):
+                await connection.until(lambda: amount.sent >= sent + 2 * PIECE or call.over)
+            came.went_on = amount.sent >= sent + 2 * PIECE
+        nursery.cancel_scope.cancel()
+        if not call.over:
+            call.cancel()
+
+
+@dataclass
+class Amount:
+    """How many bytes were sent, and when the last of them."""
+
+    progress: float
+    sent: int = 0
+
+
+async def _send(path: Path, call: Stream, amount: Amount) -> None:
+    message = path.message(CLIENT_STREAM, "x" * PIECE)
+    while amount.sent < TOTAL and await call.send(message):
+        amount.sent += len(message)
+        amount.progress = trio.current_time()
+        await trio.lowlevel.checkpoint()
+
+
+def _cut_after(call: Stream, connection: Http2, began: float) -> float | None:
+    cut = cut_of(call, connection)
+    return None if cut is None else cut.at - began
+
+
+async def _now(path: Path, call_id: str) -> Record | None:
+    """What the server has seen of a call up to now."""
+    records = await path.evidence(call_id, until=lambda _: True, within=0.0)
+    return records[-1] if records else None

@@ -1,0 +1,76 @@
+"""`backpressure`, against hops that take all they are given, or give up a call whose reader pauses."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+import pytest
+import trio
+
+from echo.probe.checks.backpressure import Backpressure
+from echo.probe.finding import Outcome
+from tests.probe.cutting import CutSilentStreams
+from tests.probe.holding import BufferRequests, BufferResponses, HoldRequests, HoldResponses
+from tests.probe.paths import finding_of
+from tests.probe.relays import Fault, Item, Line, is_data
+from tests.support.http2_frames import CANCEL
+from tests.support.quiet_clock import QuietClock
+
+
+class CutSlowReaders(Fault):
+    """Breaks off a stream on which a lot has come, and nothing more for some seconds."""
+
+    def __init__(self, seconds: float, *, lot: int = 512 * 1024) -> None:
+        self.seconds, self.lot = seconds, lot
+        self.came: dict[tuple[int, int], int] = defaultdict(int)
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if is_data(item):
+            key = (line.number, item.stream)
+            self.came[key] += len(item.payload)  # type: ignore[union-attr]
+            if self.came[key] >= self.lot:
+                line.nursery.start_soon(self._watch, line, item.stream, self.came[key])
+        return [item]
+
+    async def _watch(self, line: Line, stream: int, before: int) -> None:
+        await trio.sleep(self.seconds)
+        if self.came[line.number, stream] == before:
+            line.reset(stream, CANCEL)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> None:
+    finding = await finding_of(Backpressure(), direct=direct)
+    assert finding.outcome is Outcome.SURVIVED
+
+
+async def test_responses_that_are_buffered_without_end_are_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Backpressure(), BufferResponses())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "buffered")
+    assert "When we stop reading, the path takes 23.0 MiB all the same" in finding.sentence
+
+
+async def test_requests_that_are_buffered_without_end_are_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Backpressure(), BufferRequests())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "buffered")
+    assert "When the server stops reading, the path takes from us 2" in finding.sentence
+
+
+async def test_a_call_that_is_broken_off_for_its_reader_s_pause_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Backpressure(), CutSlowReaders(0.5))
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "cut")
+    assert "whose reader pauses, after 0.5 s" in finding.sentence
+
+
+async def test_silent_calls_that_are_cut_off_are_the_business_of_another_check(quiet_clock: QuietClock) -> None:
+    assert (await finding_of(Backpressure(), CutSilentStreams(0.5))).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("fault", [HoldRequests, HoldResponses])
+async def test_what_is_held_back_anyway_is_the_business_of_other_checks(
+    quiet_clock: QuietClock, fault: type[HoldRequests | HoldResponses]
+) -> None:
+    assert (await finding_of(Backpressure(), fault())).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_without_evidence_nothing_is_claimed(quiet_clock: QuietClock) -> None:
+    assert (await finding_of(Backpressure(), BufferResponses(), scripting=False)).outcome is Outcome.INCONCLUSIVE
