@@ -15,6 +15,7 @@ from echo.probe.http2 import Http2
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
 from echo.probe.talk import ANSWER, Cut, Talk, cut_of_connection
+from echo.probe.target import Target
 
 BEAT: Final = 0.4  # Seconds between the messages of a busy call,
 SLOW_BEAT: Final = 5.0  # and where it goes on for long.
@@ -134,9 +135,9 @@ async def _outlive(talk: Talk, seconds: float) -> Cut | None:
     return None if await talk.say() else Cut("silence", seconds)
 
 
-async def idle_connection(path: Path, seconds: float) -> Cut | None:
-    """A connection without calls for so long; how it was cut off."""
-    async with path.http2() as connection:
+async def idle_connection(path: Path, seconds: float, to: Target | None = None) -> Cut | None:
+    """A connection without calls for so long, through the path or to one of its `direct`; how it was cut off."""
+    async with path.http2(to) as connection:
         if not await _answers(path, connection):
             raise NotBegunError
         last = trio.current_time()

@@ -130,6 +130,18 @@ class CutIdleConnections(CutOldConnections):
             self.note(line, 0)
 
 
+class ForgetIdleConnections(CutIdleConnections):
+    """Forgets connections on which nothing has come for some seconds; what comes then ends them."""
+
+    async def cut(self, line: Line, key: tuple[int, int]) -> None:
+        self.mute.add(key)
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if (line.number, 0) in self.mute:
+            line.close()
+        return await super().to_server(line, item)
+
+
 class CutConnectionsWithoutStreams(CutOldConnections):
     """Closes connections that have had no stream for some seconds."""
 

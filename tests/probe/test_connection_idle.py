@@ -4,12 +4,14 @@ import pytest
 
 from echo.probe.checks.connection_idle import ConnectionIdle
 from echo.probe.finding import Outcome
+from echo.rpc import Limits
 from tests.probe.cutting import (
     CutConnectionsWithoutStreams,
     CutIdleConnections,
     CutOldConnections,
     CutOldStreams,
     CutSilentStreams,
+    ForgetIdleConnections,
 )
 from tests.probe.paths import finding_of
 from tests.probe.relays import Fault
@@ -51,3 +53,20 @@ async def test_streams_that_are_cut_off_are_the_business_of_other_checks(quiet_c
 async def test_old_connections_that_are_closed_are_the_business_of_another_check(quiet_clock: QuietClock) -> None:
     fault = CutOldConnections(3.0, "closed")
     assert (await finding_of(ConnectionIdle(), fault, idle=IDLE)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_connection_that_is_reset_when_it_is_used_again_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), ForgetIdleConnections(3.0), idle=IDLE)
+    assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "black-hole", 2.0)
+
+
+async def test_a_server_that_closes_idle_connections_is_not_the_path_s_fault(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), idle=IDLE, limits=Limits(max_connection_idle=3.0))
+    assert (finding.outcome, finding.limit) == (Outcome.SURVIVED, 3.0)
+    assert "the server itself closes" in finding.sentence
+
+
+async def test_without_a_way_around_it_is_left_open_who_closes_idle_connections(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), idle=IDLE, direct=False, limits=Limits(max_connection_idle=3.0))
+    assert (finding.outcome, finding.limit) == (Outcome.LIMITED, 3.0)
+    assert "by the path or the server" in finding.sentence

@@ -1,7 +1,7 @@
 """`connection-idle`: how long does an idle connection live.
 
 Connections without calls are left alone for different times. One that is in use all the while tells whether it is for
-their being idle that others are closed.
+their being idle that others are closed; and one around the path, whether it is the server that closes them.
 """
 
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ from echo.probe.check import Check, Company
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.ladder import SLACK, Busy, Ladder, idle_connection
 from echo.probe.path import Path
+from echo.probe.talk import Cut
 
 
 class ConnectionIdle(Check):
@@ -25,13 +26,15 @@ class ConnectionIdle(Check):
     causes = ("closed", "black-hole")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
-        ladder = Ladder()
+        ladder, around = Ladder(), Ladder()
         async with path.http2() as connection, trio.open_nursery() as nursery:
             busy = Busy(path, connection)
             nursery.start_soon(busy.run)
+            for end in path.direct:
+                nursery.start_soon(around.climb, [path.budget.idle], partial(idle_connection, path, to=end))
             await ladder.climb(path.budget.rungs(), partial(idle_connection, path))
             if ladder.cut:
-                await trio.sleep(SLACK)  # The busy one may be about to be cut off.
+                await trio.sleep(SLACK)  # The busy one, and those around the path, may be about to be cut off.
             lives = not connection.ended
             nursery.cancel_scope.cancel()
         cut, limit = ladder.cut, ladder.limit
@@ -45,11 +48,19 @@ class ConnectionIdle(Check):
             return inconclusive(what, details=details)
         if not ladder.sound:
             return inconclusive("Some idle connections were closed, but others were idle for longer.", details=details)
+        if any(_together(cut, other) for other in around.cuts.values()):
+            what = f"The path leaves idle connections alone; the server itself closes them after {cut.at:.1f} s."
+            return survived(what, limit=limit, unit="s", details=details)
         if cut.cause == "silence":
             what = (
                 f"An idle connection is dropped by the path within {cut.at:g} s without notice: the next call is lost."
             )
             return limited("black-hole", what, limit=limit, unit="s", details=details)
         notice = "with notice" if cut.cause == "goaway" else "by a plain end"
-        what = f"An idle connection is closed by the path after {cut.at:.1f} s, {notice}."
+        who = "by the path" if path.direct else "by the path or the server (--direct would tell)"
+        what = f"An idle connection is closed after {cut.at:.1f} s, {notice}, {who}."
         return limited("closed", what, limit=limit, unit="s", details=details)
+
+
+def _together(cut: Cut, other: Cut) -> bool:
+    return cut.cause != "silence" and abs(cut.at - other.at) <= SLACK
