@@ -8,6 +8,16 @@ import trio
 
 from echo.probe.checks.keepalive import Keepalive
 from echo.probe.finding import Outcome
+from echo.rpc import Limits
+from tests.probe.cutting import (
+    CutConnectionsWithoutStreams,
+    CutIdleConnections,
+    CutOldConnections,
+    CutOldStreams,
+    CutSilentStreams,
+    ForgetIdleConnections,
+)
+from tests.probe.holding import HoldResponses
 from tests.probe.paths import finding_of
 from tests.probe.relays import Fault, Item, Line
 from tests.support.http2_frames import ACK, PING, Frame
@@ -56,6 +66,45 @@ class Complain(Fault):
         return [item]
 
 
+class CloseOnPings(Complain):
+    """Likewise, but without a word."""
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if not is_ping(item):
+            return [item]
+        self.early[line.number] += 1
+        if self.early[line.number] > 3:
+            line.close()
+        return [item]
+
+
+class AnswerThree(Fault):
+    """Answers the first three pings of a connection, and no more."""
+
+    def __init__(self) -> None:
+        self.count: dict[int, int] = defaultdict(int)
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Frame) and is_ping(item):
+            self.count[line.number] += 1
+            if self.count[line.number] <= 3:
+                line.client.send(Frame(PING, ACK, 0, item.payload))
+            return []
+        return [item]
+
+
+class PingServer(AnswerPings):
+    """Answers pings itself, and sends its own to the server."""
+
+    async def opened(self, line: Line) -> None:
+        while True:
+            await trio.sleep(1.0)
+            line.server.send(Frame(PING, 0, 0, b"of a hop"))
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        return [] if isinstance(item, Frame) and item.kind == PING and item.payload == b"of a hop" else [item]
+
+
 @pytest.mark.parametrize("direct", [True, False])
 async def test_a_clean_path_survives_and_the_server_answers(quiet_clock: QuietClock, direct: bool) -> None:
     finding = await finding_of(Keepalive(), direct=direct)
@@ -90,3 +139,40 @@ async def test_a_hop_that_bears_no_pings_of_ours_is_told(quiet_clock: QuietClock
 
 async def test_without_evidence_nobody_is_named(quiet_clock: QuietClock) -> None:
     assert (await finding_of(Keepalive(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_hop_that_closes_pinged_connections_without_a_word_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Keepalive(), CloseOnPings(0.0))
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "too-many-pings")
+
+
+async def test_pings_that_are_no_longer_answered_are_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Keepalive(), AnswerThree())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "unanswered")
+
+
+async def test_pings_of_a_hop_s_own_are_not_taken_for_ours(quiet_clock: QuietClock) -> None:
+    permissive = Limits(min_ping_interval=0.0)
+    finding = await finding_of(Keepalive(), PingServer(), limits=permissive)
+    assert finding.outcome is Outcome.SURVIVED
+    assert "answered by a hop" in finding.sentence
+
+
+@pytest.mark.parametrize("direct", [True, False])
+@pytest.mark.parametrize(
+    "fault",
+    [
+        *(CutIdleConnections(0.7, how) for how in ("closed", "silence")),
+        *(CutSilentStreams(0.7, how) for how in ("reset", "goaway", "closed", "silence")),
+        CutOldStreams(1.5),
+        CutOldConnections(1.5, "goaway"),
+        CutConnectionsWithoutStreams(0.7),
+        ForgetIdleConnections(0.7),
+        HoldResponses(until=0),
+    ],
+)
+async def test_what_is_cut_off_for_other_reasons_is_the_business_of_other_checks(
+    quiet_clock: QuietClock, fault: Fault, direct: bool
+) -> None:
+    finding = await finding_of(Keepalive(), fault, direct=direct)
+    assert finding.outcome in (Outcome.SURVIVED, Outcome.INCONCLUSIVE)

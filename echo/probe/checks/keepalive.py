@@ -2,9 +2,11 @@
 
 The server counts the pings that reach it. It has rules of its own, as gRPC servers have: the third ping too early with
 no message in between is one too many. So where pings reach the server, we let it answer a message after every third;
-whoever still complains is a hop.
+whoever still complains is a hop. A connection that has a silent call and is not pinged tells whether others were closed
+for being pinged.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +16,7 @@ import trio
 from echo.probe.check import Check, Company
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, limited, survived
 from echo.probe.http2 import Http2
+from echo.probe.ladder import SLACK
 from echo.probe.path import Path
 from echo.probe.talk import ANSWER, Talk
 from echo.wire import ErrorCode
@@ -24,10 +27,18 @@ PERMITTED: Final = 3  # Pings that a gRPC server takes between two messages of i
 
 
 @dataclass
-class Tolerated:
-    """What came of pinging at one interval: how many pings it took until it was complained of; None if it was not."""
+class Pinged:
+    """What came of pinging at one interval.
 
-    complained: int | None = None
+    Attributes:
+        pings: How many pings it took until they were no longer borne; 0 if they were.
+        cause: In what way: which of the check's causes.
+        closed: After how many seconds the connection was closed without a word; None if it was not.
+    """
+
+    pings: int = 0
+    cause: str = ""
+    closed: float | None = None
 
 
 class Keepalive(Check):
@@ -48,38 +59,34 @@ class Keepalive(Check):
             seconds = await _ping(connection)
             if seconds is None:
                 seconds = await _ping(connection)  # Once may be an accident.
-            if seconds is None and await talk.say():
+            if seconds is None and await Talk(path, connection).say():
                 what = f"Nobody answers our pings within {ANSWER:g} s, while calls on the same connection are answered."
                 return broken("unanswered", what)
             if seconds is None:
                 return inconclusive("The connection was lost while we pinged.")
-            after = None if before is None else await _pings(path, talk, before + 1)
-        reaches = None if before is None or after is None else after > before
+            for _ in range(PERMITTED - 1):  # A hop may ping the server by itself, but hardly as often.
+                await _ping(connection)
+            after = None if before is None else await _pings(path, talk, before + PERMITTED)
+        reaches = None if before is None or after is None else after >= before + PERMITTED
         intervals = [interval for interval in INTERVALS if interval * FEWEST <= path.budget.idle] or [INTERVALS[0]]
-        tolerated = {interval: Tolerated() for interval in intervals}
-        async with trio.open_nursery() as nursery:
-            for interval, what_came in tolerated.items():
-                nursery.start_soon(_try, path, interval, what_came, reaches is not False)
-        return _judged(reaches, seconds, tolerated)
+        pinged = {interval: Pinged() for interval in intervals}
+        await _try_all(path, pinged, heed=reaches is not False)
+        return _judged(reaches, seconds, pinged)
 
 
-def _judged(reaches: bool | None, seconds: float, tolerated: Mapping[float, Tolerated]) -> Finding:
+def _judged(reaches: bool | None, seconds: float, pinged: Mapping[float, Pinged]) -> Finding:
     who = {True: "the server", False: "a hop", None: "unknown"}[reaches]
-    complained: dict[str, JsonValue] = {f"{interval:g} s": came.complained for interval, came in tolerated.items()}
+    suffered: dict[str, JsonValue] = {
+        f"{interval:g} s": came.pings if came.cause else None for interval, came in pinged.items()
+    }
     details: Mapping[str, JsonValue] = {
         "answered_by": who,
         "seconds": round(seconds, 6),
-        "complained_after": complained,
+        "complained_after": suffered,
     }
-    refused = max((interval for interval, came in tolerated.items() if came.complained is not None), default=0.0)
-    fine = min((interval for interval in tolerated if interval > refused), default=None)
-    if refused and fine is None:
-        pings = tolerated[refused].complained
-        what = f"The path closes a connection that is pinged every {refused:g} s, after {pings} pings."
-        return broken("too-many-pings", what, details=details)
-    if refused and fine is not None:
-        what = f"The path closes a connection that is pinged every {refused:g} s, but bears it every {fine:g} s."
-        return limited("too-many-pings", what, limit=60 / fine, unit="pings a minute", details=details)
+    refused = max((interval for interval, came in pinged.items() if came.cause), default=None)
+    if refused is not None:
+        return _refused(refused, pinged, details)
     if reaches is None:
         return inconclusive("Our pings are answered, but by whom cannot be seen; --direct would help.", details=details)
     if reaches:
@@ -88,25 +95,63 @@ def _judged(reaches: bool | None, seconds: float, tolerated: Mapping[float, Tole
     return survived(what, details=details)
 
 
-async def _try(path: Path, interval: float, came: Tolerated, heed: bool) -> None:
+def _refused(refused: float, pinged: Mapping[float, Pinged], details: Mapping[str, JsonValue]) -> Finding:
+    came = pinged[refused]
+    fine = min((interval for interval in pinged if interval > refused), default=None)
+    does = "closes a connection that is pinged" if came.cause == "too-many-pings" else "leaves pings unanswered"
+    if fine is None:
+        what = f"The path {does} every {refused:g} s, after {came.pings} pings."
+        return broken(came.cause, what, details=details)
+    what = f"The path {does} every {refused:g} s, but bears it every {fine:g} s."
+    return limited(came.cause, what, limit=60 / fine, unit="pings a minute", details=details)
+
+
+async def _try_all(path: Path, pinged: Mapping[float, Pinged], *, heed: bool) -> None:
+    """Ping at all intervals at once, next to a connection that is not pinged."""
+    async with path.http2() as quiet:
+        opened = trio.current_time()
+        await Talk(path, quiet).say()
+        async with trio.open_nursery() as nursery:
+            for interval, came in pinged.items():
+                nursery.start_soon(_try, path, interval, came, heed)
+        closed = [came for came in pinged.values() if came.closed is not None]
+        if not closed:
+            return
+        await trio.sleep(SLACK)  # The one that is not pinged may be about to be closed.
+        if not quiet.ended and not await Talk(path, quiet).say():
+            return  # It has been dropped without notice, so the others may have been, too.
+        lived = math.inf if quiet.ended_at is None else quiet.ended_at - opened
+    for came in closed:
+        if came.closed is not None and lived > came.closed + SLACK:
+            came.cause = "too-many-pings"
+
+
+async def _try(path: Path, interval: float, came: Pinged, heed: bool) -> None:
     """Ping at an interval; ``heed`` the rules of the server."""
     count = max(FEWEST, min(MOST, int(path.budget.idle / interval)))
     async with path.http2() as connection:
-        talk = Talk(path, connection)
+        opened = trio.current_time()
+        talk: Talk | None = None
         for number in range(count):
             if not number or (heed and number % PERMITTED == 0):
-                await talk.say()
-            await _ping(connection)
-            if _complains(connection):
-                came.complained = number + 1
+                before, talk = talk, Talk(path, connection)  # Another, as the one before may have been cut off.
+                if not await talk.say() and not connection.ended:
+                    return  # The server may complain now, rightly; what has befallen us is not ours to tell.
+                if before is not None:
+                    before.leave()
+            answered = await _ping(connection) is not None
+            came.pings = number + 1
+            if not answered and not connection.ended and await Talk(path, connection).say():
+                came.cause = "unanswered"
                 return
             with trio.move_on_after(interval):
                 await connection.until(lambda: _complains(connection))
             if _complains(connection):
-                came.complained = number + 1
+                came.cause = "too-many-pings"
                 return
-            if connection.ended:
-                return  # For another reason, which is not ours to tell.
+            if connection.ended_at is not None:
+                came.closed = None if connection.goaways else connection.ended_at - opened
+                return
 
 
 def _complains(connection: Http2) -> bool:
