@@ -110,12 +110,21 @@ async def server_saw(
         pause = min(2 * pause, MAX_POLL)
 
 
+async def gateway_saw(path: Path, call_id: str, *, within: float = 1.0) -> Mapping[str, object] | None:
+    """The gateway's record of a request, once it has ended; None if it has none that has."""
+    with trio.move_on_after(within):
+        while True:
+            record = (await _evidence(path, call_id)).get("gateway")
+            if not isinstance(record, dict):
+                return None
+            if record.get("ended"):
+                return record
+            await trio.sleep(2 * POLL)
+    return None
+
+
 async def _by_gateway(path: Path, call_id: str) -> list[Record]:
-    try:
-        answer = await path.get(f"/evidence/{call_id}")
-    except UnreachableError:
-        return []
-    record = told(answer.body).get("server") if answer.status == 200 else None
+    record = (await _evidence(path, call_id)).get("server")
     if not isinstance(record, dict):
         return []
     try:
@@ -123,3 +132,12 @@ async def _by_gateway(path: Path, call_id: str) -> list[Record]:
     except (TypeError, ValueError, KeyError, AttributeError):  # Somebody else's idea of a record.
         return []
     return [*latest.other_attempts, latest]
+
+
+async def _evidence(path: Path, call_id: str) -> Mapping[str, object]:
+    """What the gateway has of both ends."""
+    try:
+        answer = await path.get(f"/evidence/{call_id}")
+    except UnreachableError:
+        return {}
+    return told(answer.body) if answer.status == 200 else {}

@@ -28,7 +28,13 @@ FAULTS: Final[Mapping[str, Sequence[Callable[[], WebFault]]]] = {
         *(ws_messages.Join, ws_messages.Twice, ws_messages.SpoilUnicode, ws_messages.TextOnly, ws_messages.LoseEmpty),
         ws_messages.FramesAsMessages,
     ],
-    "ws-close": [ws_close.DropCloses, ws_close.CloseNormally, ws_close.StripReasons, ws_close.IgnoreCloses],
+    "ws-close": [
+        ws_close.DropCloses,
+        ws_close.CloseNormally,
+        ws_close.StripReasons,
+        ws_close.IgnoreCloses,
+        ws_close.AnswerCloses,
+    ],
     "ws-idle": [
         *(lambda: ws_idle.CutSilent(6.0), lambda: ws_idle.CutSilent(6.0, [1]), lambda: ws_idle.Forget(6.0)),
         ws_idle.CutOld,

@@ -1,16 +1,22 @@
 """`ws-cancel`, against hops that keep it to themselves that we have left."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import trio
 
 from echo.probe.checks.ws_cancel import WsCancel
 from echo.probe.finding import Outcome
-from tests.probe.gateway_paths import finding_of
+from echo.probe.survey import Survey
+from echo.probe.target import Target
+from echo.rpc import Server
+from echo.services import echo_services
+from tests.probe.gateway_paths import finding_of, path_to_a_gateway
 from tests.probe.web_relays import Bare, WebFault, WebLine
 from tests.support.frames import CLOSE
 from tests.support.quiet_clock import QuietClock
+from tests.support.serving import LOOPBACK, serving
 
 
 class Cling(WebFault):
@@ -49,3 +55,10 @@ async def test_a_hop_that_answers_close_frames_by_itself_is_told(quiet_clock: Qu
 
 async def test_without_evidence_nothing_is_claimed(quiet_clock: QuietClock) -> None:
     assert (await finding_of(WsCancel(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_gateway_that_calls_another_server_tells_of_it_itself() -> None:
+    async with serving(Server(echo_services().services)) as another, path_to_a_gateway(direct=False) as path:
+        elsewhere = replace(path, target=Target(LOOPBACK, another))
+        report = await Survey(elsewhere, [WsCancel()]).run()
+    assert report.results[0].finding.outcome is Outcome.SURVIVED

@@ -34,6 +34,16 @@ class StripReasons(WebFault):
         return [Bare(CLOSE, frame.payload[:2])] if frame.opcode == CLOSE else [frame]
 
 
+class AnswerCloses(WebFault):
+    """Answers our close frames by itself, and hangs up on the gateway."""
+
+    async def to_server(self, line: WebLine, frame: Bare) -> Iterable[Bare]:
+        if frame.opcode != CLOSE:
+            return [frame]
+        await line.to_client(frame)
+        return []
+
+
 class IgnoreCloses(WebFault):
     """Neither answers our close frames nor passes them on."""
 
@@ -57,6 +67,12 @@ async def test_other_codes_are_told() -> None:
     finding = await finding_of(WsClose(), CloseNormally())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "closed with code 1001 ended with code 1000 (5 of 7" in finding.sentence
+
+
+async def test_a_hop_that_answers_for_the_gateway_is_told() -> None:
+    finding = await finding_of(WsClose(), AnswerCloses())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
+    assert "ended so for us, but for the gateway it ended without a close frame (5 of 7" in finding.sentence
 
 
 async def test_lost_reasons_are_told() -> None:

@@ -1,6 +1,7 @@
 """`ws-close`: do WebSocket close codes and reasons arrive, both ways.
 
-The gateway answers our close frame with the code and the reason that it got, so what comes back has gone both ways.
+The gateway answers our close frame with the code and the reason that it got, so what comes back has gone both ways;
+it tells of the code it got, too, as somebody else may have answered for it.
 Two closes are of its own making: 1000 at the end of a call, 1011 with the status of one that fails.
 """
 
@@ -14,7 +15,7 @@ from echo.printable import printable
 from echo.probe.check import Check, Kind
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
-from echo.probe.web import BIDIRECTIONAL, asked, echoed, told
+from echo.probe.web import BIDIRECTIONAL, asked, echoed, gateway_saw, told
 from echo.probe.websocket import LOST_CODE, Closed, WebSocket
 
 PATIENCE: Final = 3.0  # Seconds for each answer.
@@ -32,16 +33,25 @@ OURS: Final[Mapping[int, str]] = {
 
 @dataclass(frozen=True)
 class Case:
-    """One close: who made it, what was sent and what came."""
+    """One close.
+
+    Attributes:
+        ours: Whether we made it.
+        sent: Its code and reason.
+        came: What we got in the end.
+        heard: The code that the gateway got; None if that is not known.
+    """
 
     ours: bool
     sent: tuple[int, str]
     came: Closed | None
+    heard: int | None = None
 
     @property
     def arrived(self) -> bool:
         """Whether it came as it was sent."""
-        return self.came is not None and (self.came.code, self.came.reason) == self.sent
+        came_back = self.came is not None and (self.came.code, self.came.reason) == self.sent
+        return came_back and self.heard in (None, self.sent[0])
 
 
 class WsClose(Check):
@@ -71,13 +81,17 @@ class WsClose(Check):
 
 
 async def _ours(path: Path, code: int, reason: str, cases: list[Case], dead: list[str]) -> None:
-    async with path.websocket(BIDIRECTIONAL) as socket:
+    call_id = path.new_call_id()
+    async with path.websocket(asked(BIDIRECTIONAL, call_id=call_id)) as socket:
         came = await echoed(socket, "hi", PATIENCE)
         if came is None or isinstance(came, Closed):
             dead.append("a message got no reply")
             return
         await socket.close(code, reason)
-        cases.append(Case(True, (code, reason), await _end(socket)))
+        came = await _end(socket)
+    record = await gateway_saw(path, call_id) or {}
+    heard = str(record.get("status", ""))
+    cases.append(Case(True, (code, reason), came, int(heard) if heard.isdigit() else None))
 
 
 async def _theirs(path: Path, cases: list[Case]) -> None:
@@ -132,6 +146,9 @@ def _as_came(case: Case) -> str:
         return f"without a close frame of the other side, and stayed open for {PATIENCE:g} s"
     if came.code == LOST_CODE:
         return f"without a close frame of the other side: {came.reason}"
+    if (came.code, came.reason) == case.sent:
+        heard = "ended without a close frame" if case.heard == LOST_CODE else f"was closed with code {case.heard}"
+        return f"so for us, but for the gateway it {heard}"
     if came.code == case.sent[0]:
         return f"with that code but the reason “{printable(came.reason, 40)}”" if came.reason else "without the reason"
     name = "no code" if came.code == 1005 else f"code {came.code}"
@@ -140,4 +157,5 @@ def _as_came(case: Case) -> str:
 
 def _row(case: Case) -> str:
     came = "nothing" if case.came is None else f"{case.came.code} {case.came.reason}"
+    came += "" if case.heard is None else f" (the gateway: {case.heard})"
     return f"{'we' if case.ours else 'gateway'}: {case.sent[0]} {case.sent[1]} -> {came}"
