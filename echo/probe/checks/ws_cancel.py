@@ -41,7 +41,7 @@ class WsCancel(Check):
             how = " or ".join(late)
             sentence = f"The server still worked on a call {PROMPT:g} s after we had left its WebSocket {how}."
             return broken("not-forwarded", sentence)
-        return survived(f"The server heard within {slowest:.1f} s that we had left a WebSocket.")
+        return survived(f"The server heard within {max(slowest, 0.1):.1f} s that we had left a WebSocket.")
 
 
 async def _leave(path: Path, politely: bool, left: dict[bool, tuple[str, float] | Finding]) -> None:
