@@ -28,6 +28,7 @@ class Company(StrEnum):
     BESIDE = "beside"  # Other checks.
     WAITING = "waiting"  # Anything, as this one mostly waits; it begins first and may take as long as the idle time.
     ALONE = "alone"  # Those that wait, and no other: it fills the line, or would be disturbed.
+    LAST = "last"  # Likewise, after all others: hops may think the server ill after what is asked of it here.
 
 
 class Check(ABC):

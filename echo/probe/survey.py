@@ -1,7 +1,9 @@
 """The survey: all checks in one nursery, under one deadline, each under its own.
 
 Checks that wait (ladders of idle times) begin at once and go on throughout. Those that may have company run side by
-side, and those that must be alone afterwards, one by one. A check whose needs turned out broken is skipped.
+side, and those that must be alone afterwards, one by one; at the very end those that may have hops think the server ill
+(nginx sends a server no calls for 10 s after one reply that broke off, if there are others), the mildest first: the
+table has them the other way round. A check whose needs turned out broken is skipped.
 """
 
 import logging
@@ -84,7 +86,7 @@ class Survey:
                 async with trio.open_nursery() as beside:
                     for check in self._of(Company.BESIDE):
                         beside.start_soon(self._run_in_company, check)
-                for check in self._of(Company.ALONE):
+                for check in [*self._of(Company.ALONE), *reversed(self._of(Company.LAST))]:
                     await self._run(check)
         return self.report("There was no time left for it.")
 

@@ -47,6 +47,10 @@ class Loner(Sleeper):
     company = Company.ALONE
 
 
+class Last(Sleeper):
+    company = Company.LAST
+
+
 class Needy(Sleeper):
     needs = ("first",)
 
@@ -69,6 +73,11 @@ async def test_those_that_wait_go_on_while_others_run_and_those_alone_run_last(q
     assert others[2:] == ["-a", "-b", "+x", "-x", "+y", "-y"]
     assert Sleeper.log.index("+w") < Sleeper.log.index("-a")
     assert Sleeper.log[-1] == "-w"
+
+
+async def test_those_that_may_make_the_server_look_ill_come_last(quiet_clock: QuietClock) -> None:
+    await surveyed(Last("x", 1), Last("y", 1), Sleeper("a", 2), Loner("b", 1))
+    assert Sleeper.log == ["+a", "-a", "+b", "-b", "+y", "-y", "+x", "-x"]
 
 
 async def test_a_check_that_raises_is_inconclusive_and_the_others_go_on(quiet_clock: QuietClock) -> None:
