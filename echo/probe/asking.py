@@ -1,6 +1,6 @@
 """One call without a veil, asked from beginning to end, and how it ended in words for people."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 import trio
@@ -58,10 +58,27 @@ async def ask(
     return call
 
 
-async def obeys(path: Path, connection: Http2, *, within: float) -> bool:
-    """Whether the server does as it is asked, as far as it shows at our end."""
+async def in_turn(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
+    """Do jobs in their order, `AT_ONCE` at a time."""
+    left = iter(jobs)
+
+    async def work() -> None:
+        for job in left:
+            await job()
+
+    async with trio.open_nursery() as nursery:
+        for _ in range(AT_ONCE):
+            nursery.start_soon(work)
+
+
+async def excuse(path: Path, connection: Http2, *, within: float) -> str | None:
+    """Why nothing can be asked of the server, as a sentence; None if it does as it is asked, as far as we can see."""
     call = await ask(path, connection, UNARY, {"set-header": f"{MARK}=a", "set-trailer": f"{MARK}=z"}, within=within)
-    return MARK in call.fields
+    if MARK in call.fields:
+        return None
+    if succeeded(call):
+        return "The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?"
+    return f"A plain call ended with {ending(call)}, so nothing can be said of this."
 
 
 def succeeded(call: Stream) -> bool:

@@ -24,13 +24,13 @@ class Bounds:
 
 
 async def narrow(
-    bounds: Bounds, fits: Callable[[int], Awaitable[bool]], *, precision: int, at_once: int = 1, rounds: int = 32
+    bounds: Bounds, fits: Callable[[int], Awaitable[bool | None]], *, precision: int, at_once: int = 1, rounds: int = 32
 ) -> None:
     """Move the bounds towards each other.
 
     Args:
         bounds: Where to begin; kept up to date.
-        fits: Tries a size.
+        fits: Tries a size; None for what tells nothing. The search ends when no try tells anything.
         precision: Bytes that may be left between them.
         at_once: How many sizes to try side by side.
         rounds: How often at most.
@@ -40,15 +40,17 @@ async def narrow(
         if gap <= precision:
             return
         tries = min(at_once, gap - 1)
-        results: dict[int, bool] = {}
+        results: dict[int, bool | None] = {}
 
-        async def attempt(size: int, results: dict[int, bool] = results) -> None:
+        async def attempt(size: int, results: dict[int, bool | None] = results) -> None:
             results[size] = await fits(size)
 
         async with trio.open_nursery() as nursery:
             for number in range(1, tries + 1):
                 nursery.start_soon(attempt, bounds.fits + gap * number // (tries + 1))
-        bounds.fails = min([bounds.fails, *(size for size, fit in results.items() if not fit)])
+        if all(fit is None for fit in results.values()):
+            return
+        bounds.fails = min([bounds.fails, *(size for size, fit in results.items() if fit is False)])
         bounds.fits = max([bounds.fits, *(size for size, fit in results.items() if fit and size < bounds.fails)])
 
 

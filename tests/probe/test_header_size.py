@@ -43,12 +43,40 @@ class RefuseLargeReplies(Fault):
 
     def __init__(self, most: int, *, trailers: bool) -> None:
         self.most, self.trailers = most, trailers
+        self.refused: set[tuple[int, int]] = set()
 
     async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        key = (line.number, item.stream)
+        if key in self.refused:
+            return []
         if isinstance(item, Head) and item.ends is self.trailers and size_of(item) > self.most:
+            self.refused.add(key)
             line.reset(item.stream, CANCEL, line.client)
             return []
         return [item]
+
+
+class TakeForIll(RefuseLargeReplies):
+    """Sends the server no more calls once it has refused a reply."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most, trailers=False)
+        self.ill = False
+        self.open: set[tuple[int, int]] = set()
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        key = (line.number, item.stream)
+        if isinstance(item, Head):
+            if self.ill:
+                line.client.send(Head(item.stream, [(":status", "502"), ("content-type", "text/html")], ends=True))
+                return []
+            self.open.add(key)
+        return [item] if not item.stream or key in self.open else []
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        passed = list(await super().to_client(line, item))
+        self.ill = self.ill or not passed
+        return passed
 
 
 @pytest.mark.parametrize("direct", [True, False])
@@ -75,6 +103,13 @@ async def test_a_limit_is_told(fault: Fault, cause: str, words: str, quiet_clock
     assert finding.limit is not None
     most = vars(fault)["most"]
     assert most - 900 < finding.limit < most
+
+
+async def test_a_hop_that_then_takes_the_server_for_ill_tells_nothing_of_other_sizes(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(HeaderSize(), TakeForIll(5_000))
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "response")
+    assert finding.limit == 4_096  # The largest that had got through by then.
+    assert "beyond that comes a broken-off call" in finding.sentence
 
 
 async def test_replies_that_cannot_be_asked_for_are_not_judged() -> None:

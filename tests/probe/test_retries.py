@@ -83,11 +83,7 @@ async def test_a_clean_path_survives(fault: type[Fault], direct: bool) -> None:
     ("fault", "cause", "words"),
     [
         (lambda: Repeat(["14"]), "retried", "turned away (UNAVAILABLE): it saw one up to 3 times"),
-        (
-            lambda: Repeat([], resets=[7], attempts=2),
-            "retried",
-            "turned away (REFUSED_STREAM): it saw one up to 2 times",
-        ),
+        (lambda: Repeat(["8"], attempts=2), "retried", "(RESOURCE_EXHAUSTED): it saw one up to 2 times"),
         (
             lambda: Repeat(["14", "13", "1"]),
             "retried-unsafe",

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from echo.pb.com.gopay.echo import Response
-from echo.probe.asking import ask, ending, obeys, succeeded
+from echo.probe.asking import ask, ending, excuse, succeeded
 from echo.probe.calls import UNARY
 from echo.probe.check import Check
 from echo.probe.evidence import Record, headers_of
@@ -38,8 +38,8 @@ class Compression(Check):
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         async with path.http2() as connection:
-            if not await obeys(path, connection, within=PATIENCE):
-                return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+            if (why := await excuse(path, connection, within=PATIENCE)) is not None:
+                return inconclusive(why)
             there = await self._there(path, connection)
             back = await self._back(path, connection)
         for one in (there, back):

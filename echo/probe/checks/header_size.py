@@ -1,18 +1,19 @@
 """`header-size`: how large may metadata be: a request's, a response's, and what comes with the end of a call.
 
 As a reply's metadata is asked for by metadata of the request, no more can be asked of replies than requests can carry.
-Each size is tried on a connection of its own, since a hop may close it over one that it refuses.
+Each size is tried on a connection of its own, since a hop may close it over one that it refuses. Small ones come first:
+some hops take the server for ill once a reply was too large for them, and send it no calls for a while. Of replies only
+those count, therefore, that the server has given.
 """
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
-
-import trio
 
 from echo.probe.asking import ask, ending, succeeded
 from echo.probe.bisect import KIB, Bounds, narrow, size_in_words
 from echo.probe.calls import UNARY, scripted
-from echo.probe.check import Check
+from echo.probe.check import Check, Company
 from echo.probe.finding import Finding, inconclusive, limited, survived
 from echo.probe.http2 import Stream
 from echo.probe.line import UnreachableError
@@ -23,11 +24,13 @@ from echo.wire import Request
 SERVER: Final = 16 * KIB  # What the server takes.
 SPARE: Final = 1 * KIB  # Of it for what hops add.
 LEAST: Final = 128  # Bytes: a value that must get through.
+STEPS: Final = (2 * KIB, 4 * KIB, 8 * KIB)  # What is tried between that and the largest.
 PRECISION: Final = 128
 AT_ONCE: Final = 8
-ROUNDS: Final = 3
+ROUNDS: Final = 2
 FIELD: Final = 32  # What a field counts besides its name and value (RFC 9113 §6.5.2).
 NAME: Final = "x-probe-filler"
+FILLER: Final = "X"  # Of eight bits in HPACK's code, too (RFC 7541, Appendix B): hops may count either way.
 _WORDS: Final = {
     "request": "metadata of a request",
     "response": "metadata at the head of a reply",
@@ -64,6 +67,7 @@ class HeaderSize(Check):
 
     name = "header-size"
     question = "How large may metadata be?"
+    company = Company.LAST
     patience = 12.0
     causes = ("request", "response", "trailers")
 
@@ -76,14 +80,8 @@ class HeaderSize(Check):
         most = request.bounds.fits - len(NAME) - 64
         ways = [request]
 
-        async def look(kind: str) -> None:
-            ways.append(await _explore(path, path.target, kind, most, within))
-
         if most > LEAST:
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(look, "response")
-                nursery.start_soon(look, "trailers")
-        ways.sort(key=lambda way: list(_WORDS).index(way.kind))
+            ways += [await _explore(path, path.target, kind, most, within) for kind in ("response", "trailers")]
         short = [way for way in ways if way.limited]
         if short and path.direct:
             short = [way for way in short if not await _fails_around(path, way, within)]
@@ -92,38 +90,42 @@ class HeaderSize(Check):
 
 async def _explore(path: Path, to: Target, kind: str, most: int, within: float) -> Way:
     way = Way(kind, Bounds(0, most + 1), most)
-    if await _fits(path, to, way, most, within):
-        way.bounds = Bounds(most, most + 1)
-    elif not await _fits(path, to, way, LEAST, within):
-        way.unlike = True
-    else:
-        way.bounds = Bounds(LEAST, most)
+    for size in (LEAST, *(step for step in STEPS if step < most), most):
+        if not await _fits(path, to, way, size, within):
+            way.bounds.fails = size
+            break
+        way.bounds.fits = size
+    way.unlike = not way.bounds.fits
+    if way.limited:
 
-        async def fits(size: int) -> bool:
+        async def fits(size: int) -> bool | None:
             return await _fits(path, to, way, size, within)
 
         await narrow(way.bounds, fits, precision=PRECISION, at_once=AT_ONCE, rounds=ROUNDS)
     return way
 
 
-async def _fits(path: Path, to: Target, way: Way, size: int, within: float) -> bool:
-    value = "v" * size
+async def _fits(path: Path, to: Target, way: Way, size: int, within: float) -> bool | None:
+    """Try a size; None if the server has not seen the call whose reply it was to be."""
+    value = FILLER * size
     metadata = [(NAME, value)] if way.kind == "request" else []
     script = {
         "request": {},
         "response": {"set-header": f"{NAME}={value}"},
         "trailers": {"set-trailer": f"{NAME}={value}"},
     }[way.kind]
-    try:
+    call_id = path.new_call_id()
+    came = "no connection"
+    with suppress(UnreachableError):
         async with path.http2(to) as connection:
-            call = await ask(path, connection, UNARY, script, within=within, metadata=metadata)
-            fit = _got_through(call, way.kind, value)
-            if not fit:
-                way.came = way.came or ending(call)
-            return fit
-    except UnreachableError:
-        way.came = way.came or "no connection"
-        return False
+            call = await ask(path, connection, UNARY, script, within=within, call_id=call_id, metadata=metadata)
+            if _got_through(call, way.kind, value):
+                return True
+            came = ending(call)
+    if way.kind != "request" and await path.evidence(call_id, within=0.2) == []:
+        return None
+    way.came = way.came or came
+    return False
 
 
 def _got_through(call: Stream, kind: str, value: str) -> bool:

@@ -21,7 +21,7 @@ T = TypeVar("T")
 ASKED: Final = 4 * MIB  # What the server takes.
 PATIENCE: Final = 3.0  # Seconds that a message of that size must be able to take.
 LEAST: Final = 1 * KIB  # A size that must get through.
-PRECISION: Final = 64  # The bounds may differ by this part of the smaller,
+PRECISION: Final = 256  # The bounds may differ by this part of the smaller,
 FINEST: Final = 1 * KIB  # or by so many bytes.
 _WORDS: Final = {"request": "to the server", "response": "from the server"}
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from echo.probe.asking import AT_ONCE, ask, ending, obeys, succeeded
+from echo.probe.asking import AT_ONCE, ask, ending, excuse, succeeded
 from echo.probe.calls import UNARY
 from echo.probe.check import Check
 from echo.probe.evidence import headers_of
@@ -43,8 +43,8 @@ class Metadata(Check):
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         async with path.http2() as connection:
-            if not await obeys(path, connection, within=PATIENCE):
-                return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+            if (why := await excuse(path, connection, within=PATIENCE)) is not None:
+                return inconclusive(why)
             there = await self._there(path, connection)
             back = await self._back(path, connection)
         if isinstance(there, str):

@@ -6,11 +6,11 @@ some hops take for an HTTP error. What differs around the path as well is not th
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import zip_longest
 from typing import Final
 
-import trio
-
-from echo.probe.asking import AT_ONCE, ask, ending, obeys
+from echo.probe.asking import ask, ending, excuse, in_turn
 from echo.probe.calls import SERVER_STREAM
 from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, inconclusive, survived
@@ -21,8 +21,24 @@ from echo.rpc import Status as Code
 from echo.scripting import Ending, status_details
 from echo.wire import decode_bin, decode_status_message, encode_status_message
 
+
+def _apart(some: Sequence[Code], others: Sequence[Code]) -> Sequence[Code]:
+    """All of them, each of some between two of the others."""
+    return [code for pair in zip_longest(others, some) for code in pair if code is not None]
+
+
 PATIENCE: Final = 3.0  # Seconds for a call.
 MESSAGE: Final = 'probe: naïve, 100% "déjà vu" \N{SNOWMAN}'
+# Hops that count a server's failures count these, and leave a server out after several in a row.
+FAILURES: Final = (
+    Code.UNKNOWN,
+    Code.DEADLINE_EXCEEDED,
+    Code.UNIMPLEMENTED,
+    Code.INTERNAL,
+    Code.UNAVAILABLE,
+    Code.DATA_LOSS,
+)
+ORDER: Final = _apart(FAILURES, [code for code in Code if code not in FAILURES])
 NAMED: Final = 3  # Codes that a sentence names.
 
 
@@ -53,20 +69,19 @@ class Status(Check):
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         faults = await self._faults(path, path.target)
-        if faults is None:
-            return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+        if isinstance(faults, str):
+            return inconclusive(faults)
         if faults and path.direct:
-            around = await self._faults(path, path.direct[0]) or []
-            same = {(fault.code, fault.alone, fault.what) for fault in around}
+            around = await self._faults(path, path.direct[0])
+            same = set() if isinstance(around, str) else {(fault.code, fault.alone, fault.what) for fault in around}
             faults = [fault for fault in faults if (fault.code, fault.alone, fault.what) not in same]
         if not faults:
             return survived(f"All {len(Code)} status codes arrive, with their messages and details.")
         return _finding(faults)
 
-    async def _faults(self, path: Path, to: Target) -> list[Fault] | None:
-        """What came differently; None if the server does not do as it is asked."""
+    async def _faults(self, path: Path, to: Target) -> list[Fault] | str:
+        """What came differently; or why nothing can be asked."""
         faults: list[Fault] = []
-        places = trio.CapacityLimiter(AT_ONCE)
 
         async def look(connection: Http2, code: Code, alone: bool) -> None:
             script = {
@@ -75,17 +90,13 @@ class Status(Check):
                 "count": "1",
                 "after": "0" if alone else "1",
             }
-            async with places:
-                call = await ask(path, connection, SERVER_STREAM, script, within=PATIENCE)
+            call = await ask(path, connection, SERVER_STREAM, script, within=PATIENCE)
             faults.extend(_judge(call, code, alone))
 
         async with path.http2(to) as connection:
-            if not await obeys(path, connection, within=PATIENCE):
-                return None
-            async with trio.open_nursery() as nursery:
-                for code in Code:
-                    for alone in (False, True):
-                        nursery.start_soon(look, connection, code, alone)
+            if (why := await excuse(path, connection, within=PATIENCE)) is not None:
+                return why
+            await in_turn(partial(look, connection, code, alone) for code in ORDER for alone in (False, True))
         return sorted(faults)
 
 

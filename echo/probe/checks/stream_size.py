@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from echo.probe.asking import obeys
+from echo.probe.asking import excuse
 from echo.probe.bisect import KIB, MIB, size_in_words
 from echo.probe.calls import CLIENT_STREAM, SERVER_STREAM
 from echo.probe.check import Check, Company
@@ -66,8 +66,8 @@ class StreamSize(Check):
         asked = (8 if quick else 32) * MIB // MESSAGE
         patience = 3.5 if quick else 14.0  # Seconds for each way.
         async with path.http2() as connection:
-            if not await obeys(path, connection, within=patience / 2):
-                return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+            if (why := await excuse(path, connection, within=patience / 2)) is not None:
+                return inconclusive(why)
         ways = [Way(kind, asked) for kind in _WORDS]
         for way, run in zip(ways, (_up, _down), strict=True):
             with trio.move_on_after(patience):
