@@ -153,7 +153,7 @@ def _finding(ways: list[Way], short: list[Way]) -> Finding:
     details = {way.kind: way.bounds.fits for way in ways if not way.unlike}
     if short:
         least = min(short, key=lambda way: way.bounds.fits)
-        told = [f"{_WORDS[way.kind]} gets through up to {size_in_words(way.bounds.fits)}" for way in short]
+        told = [f"{_WORDS[way.kind]} gets through up to {_size(way.bounds)}" for way in short]
         sentence = f"{_and(told)}; beyond that comes {least.came}."
         return limited(
             least.kind, sentence[0].upper() + sentence[1:], limit=least.bounds.fits, unit="bytes", details=details
@@ -168,6 +168,13 @@ def _finding(ways: list[Way], short: list[Way]) -> Finding:
         unit="bytes",
         details=details,
     )
+
+
+def _size(bounds: Bounds) -> str:
+    """Where it ends, as exactly as it is known."""
+    exact = bounds.fails - bounds.fits <= max(4 * PRECISION, bounds.fits // 8)
+    size = size_in_words(bounds.fits)
+    return size if exact else f"some size between {size} and {size_in_words(bounds.fails)}"
 
 
 def _and(words: list[str]) -> str:
