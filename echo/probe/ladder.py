@@ -20,11 +20,8 @@ from echo.probe.target import Target
 BEAT: Final = 0.4  # Seconds between the messages of a busy call,
 SLOW_BEAT: Final = 5.0  # and where it goes on for long.
 LONG: Final = 130.0  # Seconds.
+NEVER: Final = Cut("never", 0.0)  # There was no answer to begin with, so nothing can be said of how long it lives.
 SLACK: Final = 1.5  # Seconds by which two things may differ that are cut off for the same reason.
-
-
-class NotBegunError(Exception):
-    """There was no answer to begin with, so nothing can be said of how long it lives."""
 
 
 @dataclass
@@ -49,7 +46,9 @@ class Ladder:
     async def _climb(self, seconds: float, one: Callable[[float], Awaitable[Cut | None]]) -> None:
         try:
             cut = await one(seconds)
-        except (NotBegunError, UnreachableError):
+        except UnreachableError:
+            cut = NEVER
+        if cut is NEVER:
             return
         if cut is None:
             self.alive.append(seconds)
@@ -95,12 +94,22 @@ class Busy:
     async def run(self) -> None:
         """Go on until cancelled, or until the connection has ended."""
         while not self._connection.ended:
-            talk = Talk(self._path, self._connection)
-            while talk.cut is None:
-                await talk.say()
-                await talk.silent(self._beat)
+            cut = await self._talk(Talk(self._path, self._connection))
             if self.cut is None:
-                self.cut = Cut(talk.cut.cause, talk.cut.at - talk.began)
+                self.cut = cut
+            await trio.sleep(self._beat)
+
+    async def _talk(self, talk: Talk) -> Cut | None:
+        """Talk until the call is cut off; how, if that was not at its beginning."""
+        answered = False
+        while talk.cut is None:
+            heard = await talk.say()
+            if answered and not heard and talk.cut is None:
+                talk.leave()
+                return Cut("silence", talk.last - talk.began)
+            answered |= heard
+            await trio.sleep(self._beat)
+        return Cut(talk.cut.cause, talk.cut.at - talk.began) if answered else None
 
     def explains(self, cut: Cut) -> bool:
         """Whether this one was cut off at the same age as one that was silent: then it is not for silence."""
@@ -112,7 +121,7 @@ async def silent_stream(path: Path, seconds: float) -> Cut | None:
     async with path.http2() as connection, trio.open_nursery() as nursery:
         await connection.ready()
         if connection.max_streams == 1:
-            raise NotBegunError
+            return NEVER
         nursery.start_soon(Busy(path, connection).run)
         cut = await _outlive(Talk(path, connection), seconds)
         nursery.cancel_scope.cancel()
@@ -127,7 +136,7 @@ async def lone_stream(path: Path, seconds: float) -> Cut | None:
 
 async def _outlive(talk: Talk, seconds: float) -> Cut | None:
     if not await talk.say():
-        raise NotBegunError
+        return NEVER
     last = talk.last
     cut = await talk.silent(seconds)
     if cut is not None:
@@ -139,7 +148,7 @@ async def idle_connection(path: Path, seconds: float, to: Target | None = None) 
     """A connection without calls for so long, through the path or to one of its `direct`; how it was cut off."""
     async with path.http2(to) as connection:
         if not await _answers(path, connection):
-            raise NotBegunError
+            return NEVER
         last = trio.current_time()
         with trio.move_on_at(last + seconds):
             await connection.until(lambda: connection.goaways)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
+import trio
 
 from echo.probe.checks.early_end import EarlyEnd
 from echo.probe.finding import Outcome
@@ -19,12 +20,11 @@ class LoseEarlyEnd(Fault):
     def __init__(self, *, responses: bool = False) -> None:
         self.responses = responses
         self.complete: set[tuple[int, int]] = set()
-        self.early: dict[tuple[int, int], list[Item]] = {}
+        self.over: set[tuple[int, int]] = set()
 
     async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
         if item.ends:
             self.complete.add((line.number, item.stream))
-            line.client.send(*self.early.pop((line.number, item.stream), []))
         return [item]
 
     async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
@@ -32,13 +32,18 @@ class LoseEarlyEnd(Fault):
         if key in self.complete or not (is_data(item) or isinstance(item, Head)):
             return [item]
         if item.ends:
-            self.early.pop(key, None)
+            self.over.add(key)
             line.reset(item.stream, PROTOCOL_ERROR, line.client)
             return []
         if not self.responses:
             return [item]
-        self.early.setdefault(key, []).append(item)
+        line.nursery.start_soon(self._late, line, item)
         return []
+
+    async def _late(self, line: Line, item: Item) -> None:
+        await trio.sleep(0.05)
+        if (line.number, item.stream) not in self.over:
+            line.client.send(item)
 
 
 @pytest.mark.parametrize("direct", [True, False])
@@ -57,6 +62,7 @@ async def test_a_lost_status_is_told(quiet_clock: QuietClock, direct: bool) -> N
 async def test_a_lost_answer_is_told(quiet_clock: QuietClock, direct: bool) -> None:
     finding = await finding_of(EarlyEnd(), LoseEarlyEnd(responses=True), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "lost")
+    assert "responses and the status are lost" in finding.sentence
 
 
 @pytest.mark.parametrize("fault", [HoldRequests, HoldResponses, HoldResponsesUntilHalfClose])

@@ -43,8 +43,8 @@ class ConnectionIdle(Check):
             return inconclusive("No call was answered to begin with, so no connection could be left idle.")
         if cut is None:
             return survived(f"An idle connection lives for {limit:g} s.", limit=limit, unit="s", details=details)
-        if not lives and busy.explains(cut):
-            what = f"The path closes connections in use after {cut.at:.1f} s as well, so it is not for being idle."
+        if not lives and busy.cut is not None and busy.explains(cut):
+            what = f"The path closes connections in use after {busy.cut.at:.1f} s as well, so it is not for being idle."
             return inconclusive(what, details=details)
         if not ladder.sound:
             return inconclusive("Some idle connections were closed, but others were idle for longer.", details=details)

@@ -1,8 +1,8 @@
 """`early-end`: does the answer of a server that ends while we still send arrive.
 
-The server ends one call at once, and another after two responses, while we send on. What arrives is compared with what
-the server says it sent. Where it differs, the same is done with a call on which we have sent everything before: what is
-lost of that one, too, is the business of other checks.
+The server ends one call after two responses, and another without any, while we send on. What arrives is compared with
+what the server says it sent. Where it differs, the same is done with a call on which we have sent everything before:
+what is lost of that one, too, is the business of other checks.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.http2 import Stream
 from echo.probe.path import Path
-from echo.probe.talk import whole_messages
+from echo.probe.talk import Talk, whole_messages
 from echo.rpc import Status
 
 STATUS: Final = Status.FAILED_PRECONDITION  # No hop gives it by itself.
@@ -39,7 +39,7 @@ class Case:
         return {"status": f"{STATUS.name}:enough", "after": str(self.responses), "delay": "200ms"}
 
 
-CASES: Final = (Case(CLIENT_STREAM, 0), Case(BIDIRECTIONAL, 2))
+CASES: Final = (Case(BIDIRECTIONAL, 2), Case(CLIENT_STREAM, 0))
 
 
 class EarlyEnd(Check):
@@ -78,10 +78,18 @@ class EarlyEnd(Check):
                     await call.until_over()
                 if _whole(call, case):
                     return inconclusive("The answer comes, but only when we have sent everything.")
+        if not await self._responds(path):
+            return inconclusive("No response comes while we still send, be it the last or not.")
         if not await self._comes_late(path, case):
             return inconclusive("The end of a call does not arrive whole even when we have sent everything before.")
         lost = "the status is" if whole_messages(call.data) >= case.responses else "responses and the status are"
         return broken("lost", f"When the server ends a call while we still send, {lost} lost on the way.")
+
+    async def _responds(self, path: Path) -> bool:
+        """Whether a response comes that is not the last, while we still send."""
+        async with path.http2() as connection:
+            talk = Talk(path, connection)
+            return await talk.say(PATIENCE)
 
     async def _comes_late(self, path: Path, case: Case) -> bool:
         """Whether the answer comes whole when we have sent everything before it."""

@@ -46,8 +46,10 @@ class HalfClose(Check):
             sent = True
             for number in range(MESSAGES):
                 sent &= await call.send(path.message(BIDIRECTIONAL), end=number == MESSAGES - 1 and not alone)
-            if alone and sent:
+            if alone:
                 await trio.sleep(INTERVAL / 2)
+                if call.over or not sent:
+                    return inconclusive("The call was over before we had sent everything.")
                 call.half_close()
             with trio.move_on_after(PATIENCE):
                 await call.until_over()

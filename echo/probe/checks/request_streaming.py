@@ -31,12 +31,10 @@ class Round:
 
     Attributes:
         arrived: When each message arrived at the server, in seconds.
-        half_closed: When our end did.
         waited: Seconds from our first message to our end.
     """
 
     arrived: list[float]
-    half_closed: float
     waited: float
 
 
@@ -82,14 +80,16 @@ async def _round(path: Path, channel: Channel) -> Round | None:
                 await trio.sleep(INTERVAL)
             ended = trio.current_time()
             await stream.end()
-            with trio.move_on_after(PATIENCE):
+            with trio.move_on_after(PATIENCE) as patience:
                 await stream.recv_message()
+            if patience.cancelled_caught:
+                await stream.cancel()
     except (GRPCError, StreamTerminatedError):
         return None
     record = _latest(await path.evidence(call_id))
-    if record is None or record.half_closed is None or record.messages_in < MESSAGES:
+    if record is None or record.messages_in < MESSAGES:
         return None
-    return Round([at / 1e9 for at in record.message_times_in], record.half_closed / 1e9, ended - began)
+    return Round([at / 1e9 for at in record.message_times_in], ended - began)
 
 
 async def _buffer(path: Path, channel: Channel) -> int | None:
@@ -107,8 +107,10 @@ async def _buffer(path: Path, channel: Channel) -> int | None:
                     await trio.sleep(0.05)
             ended = trio.current_time()
             await stream.end()
-            with trio.move_on_after(PATIENCE):
+            with trio.move_on_after(PATIENCE) as patience:
                 await stream.recv_message()
+            if patience.cancelled_caught:
+                await stream.cancel()
     except (GRPCError, StreamTerminatedError):
         return None
     record = _latest(await path.evidence(call_id))

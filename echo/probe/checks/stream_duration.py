@@ -111,10 +111,14 @@ async def _keep(path: Path, life: Life, after: float, sending: bool) -> None:
         if life.complete:
             return
         cut = cut_of(call, connection)
+        if not call.arrivals:
+            return  # It has not begun to flow.
         if cut is not None:
             life.age = cut.at - began
-        elif call.arrivals:
+        elif call.arrivals[-1][0] < began + idle - 3 * beat:
             life.age = call.arrivals[-1][0] - began  # Nothing has come since.
+        else:
+            life.complete = True  # But for its end, which is another check's question.
         records = await path.evidence(call_id, within=1.0) if life.age is not None else None
         life.by_server = bool(records) and records is not None and records[-1].outcome in ("draining", "deadline")
 

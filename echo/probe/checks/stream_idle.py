@@ -67,8 +67,8 @@ class StreamIdle(Check):
 
 
 def _judged(ladder: Ladder, cut: Cut, busy: Busy, details: Mapping[str, JsonValue]) -> Finding:
-    if busy.explains(cut):
-        what = f"The path cuts off busy streams after {cut.at:.1f} s as well, so it is not for their silence."
+    if busy.cut is not None and busy.explains(cut):
+        what = f"The path cuts off busy streams after {busy.cut.at:.1f} s as well, so it is not for their silence."
         return inconclusive(what, details=details)
     if not ladder.sound:
         return inconclusive("Some silent streams were cut off, but others were silent for longer.", details=details)
