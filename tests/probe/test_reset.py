@@ -64,10 +64,10 @@ async def test_a_status_of_another_meaning_is_told() -> None:
     assert "INTERNAL became UNAVAILABLE" in finding.sentence
 
 
-async def test_a_call_that_seems_to_end_in_good_order_is_told() -> None:
+async def test_a_response_that_just_stops_is_told() -> None:
     finding = await finding_of(Reset(), EndForReset())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
-    assert "good order" in finding.sentence
+    assert "just stopped, without any reason" in finding.sentence
 
 
 async def test_a_call_left_hanging_is_told(quiet_clock: QuietClock) -> None:

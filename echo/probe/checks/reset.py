@@ -68,7 +68,9 @@ def _judged(arrived: Mapping[ErrorCode, str], details: Mapping[str, JsonValue]) 
             "rewritten", f"{count} did not arrive: we were left waiting for the end of the call.", details=details
         )
     if SOUND in wrong.values():
-        return broken("rewritten", f"{count} did not arrive: the call seemed to end in good order.", details=details)
+        return broken(
+            "rewritten", f"{count} did not arrive: the response just stopped, without any reason.", details=details
+        )
     meant, said = next(iter(wrong.items()))
     return broken("rewritten", f"{count} arrived as another one: {meant} became {said}.", details=details)
 
