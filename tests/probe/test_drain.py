@@ -46,7 +46,9 @@ class KeepGoaway(Fault):
 async def test_a_clean_path_survives(direct: bool, quiet_clock: QuietClock) -> None:
     finding = await finding_of(Drain(), direct=direct)
     assert finding.outcome is Outcome.SURVIVED
-    assert finding.details["new_calls"] in (12, 13)
+    calls = finding.details["new_calls"]
+    assert isinstance(calls, int)
+    assert calls > 10
 
 
 @pytest.mark.parametrize("fault", [CloseOnGoaway(), ResetOnGoaway()])

@@ -1,7 +1,7 @@
 """`concurrency`: how many calls may run at once on one connection.
 
-As many calls as the server allows are opened at once, and none ends before all have been answered: so a path that lets
-fewer through to the server shows, whatever it has announced.
+As many calls as the server allows are opened at once, and none ends before each has had a first reply: so a path that
+lets fewer through to the server shows, whatever it has announced.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from echo.probe.calls import BIDIRECTIONAL
+from echo.probe.calls import SERVER_STREAM
 from echo.probe.check import Check, Company
 from echo.probe.finding import Finding, inconclusive, limited, survived
 from echo.probe.http2 import Stream
@@ -19,6 +19,7 @@ from echo.probe.target import Target
 
 USUAL: Final = 100  # Calls on a connection that an echo server allows.
 MOST: Final = 200  # Calls that are opened, whatever a server allows.
+SCRIPT: Final = {"count": "2", "interval": "30s"}  # One reply at once, another when nobody waits for it any more.
 DEADLINE: Final = 30.0  # Seconds that a call may take, for the server.
 
 
@@ -86,18 +87,18 @@ async def _open(path: Path, to: Target, asked: int, within: float) -> Seen | Non
         announced = connection.max_streams
         number = asked if announced is None else min(asked, announced)
         calls: list[Stream] = []
-        message = path.message(BIDIRECTIONAL)
+        message = path.message(SERVER_STREAM)
         with trio.move_on_after(within):
             for _ in range(number):
-                call = path.begin(connection, BIDIRECTIONAL, call_id=path.new_call_id(), timeout=DEADLINE)
+                call = path.begin(connection, SERVER_STREAM, SCRIPT, call_id=path.new_call_id(), timeout=DEADLINE)
                 calls.append(call)
-                await call.send(message)
+                await call.send(message, end=True)
             await connection.until(lambda: all(call.data or call.over for call in calls))
         answered = [call for call in calls if call.data]
         refused = [call for call in calls if call.over and not call.data]
         waiting = [call for call in calls if not call.over and not call.data]
         for call in answered:
-            call.half_close()
+            call.cancel()
         with trio.move_on_after(within if waiting and answered else 0.0):
             await connection.until(lambda: all(call.data or call.over for call in waiting))
         later = sum(1 for call in waiting if call.data)

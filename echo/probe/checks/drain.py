@@ -1,7 +1,7 @@
 """`drain`: does a server that is about to stop finish its calls.
 
-A stream asks the server to drain its connection (a graceful GOAWAY) while it runs. That stream must go on until its own
-end, and so must another beside it; new calls must be answered all the while, if on another connection.
+A stream asks the server to drain its connection (a graceful GOAWAY) after its first reply. That stream must bring all
+its replies, and so must another beside it; new calls must be answered all the while, if on another connection.
 """
 
 from dataclasses import dataclass, field
@@ -10,18 +10,20 @@ from typing import Final
 import trio
 
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
-from echo.probe.calls import BIDIRECTIONAL, UNARY, Script
+from echo.probe.calls import SERVER_STREAM, UNARY, Script
 from echo.probe.check import Check
 from echo.probe.evidence import Record, headers_of
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
 from echo.probe.path import Path
 from echo.probe.target import Target
-from echo.rpc import Channel, ClientStream, GRPCError, StreamTerminatedError
+from echo.rpc import Channel, ClientStream, GRPCError
 
-MESSAGES: Final = 4  # On each stream, after the drain has begun.
+REPLIES: Final = 5  # Of the stream that asks for the drain.
+BEFORE: Final = 2  # That the other has besides.
 APART: Final = 0.3  # Seconds from one to the next.
 EVERY: Final = 0.1  # Seconds from one new call to the next.
-PATIENCE: Final = 2.0  # Seconds until an answer.
+CALLS: Final = 5  # New calls at least.
+PATIENCE: Final = 3.0  # Seconds until a reply; for the first ones, too, where a hop holds replies back.
 DEADLINE: Final = 30.0  # Seconds that a stream may take, for the server.
 
 
@@ -61,7 +63,6 @@ class Drain(Check):
         if not seen.began:
             return inconclusive(f"The stream that was to survive did not even begin ({seen.lost[0]}).")
         records = await path.evidence(seen.call_id, within=1.0) or []
-        # A drain begins with the answer to the stream's first message.
         if not any(_asked(record) and record.messages_out for record in records):
             return inconclusive("It cannot be seen whether the server drained the connection; --direct would help.")
         if (seen.lost or seen.failed) and path.direct:
@@ -76,65 +77,59 @@ def _asked(record: Record) -> bool:
 
 
 async def _drain(path: Path, to: Target) -> Seen:
-    seen, go = Seen(path.new_call_id()), trio.Event()
+    seen = Seen(path.new_call_id())
     async with path.channel(to) as channel, trio.open_nursery() as nursery:
-        await nursery.start(_converse, path, channel, seen, path.new_call_id(), {}, go)
+        await nursery.start(_receive, path, channel, seen, path.new_call_id(), {}, REPLIES + BEFORE)
         seen.began = not seen.lost
         if seen.began:
-            # The server drains once it has answered this one's first message.
             script = {"goaway": "true", "after": "1"}
-            await nursery.start(_converse, path, channel, seen, seen.call_id, script, go)
-            go.set()
+            await nursery.start(_receive, path, channel, seen, seen.call_id, script, REPLIES)
             await _call_anew(path, channel, seen)
     return seen
 
 
-async def _converse(
+async def _receive(
     path: Path,
     channel: Channel,
     seen: Seen,
     call_id: str,
     script: Script,
-    go: trio.Event,
+    replies: int,
     *,
     task_status: trio.TaskStatus[None],
 ) -> None:
-    """Hold a stream: one message and its answer, then the others after the word; note if it does not end well."""
+    """Receive a stream, which has started with its first reply; note if it does not bring them all and end well."""
     seen.streams += 1
     seen.open += 1
+    came = 0
+    whole = {"count": f"{replies}", "interval": f"{APART * 1000:.0f}ms", **script}
     try:
-        async with path.request(channel, BIDIRECTIONAL, script, call_id=call_id, timeout=DEADLINE) as stream:
-            await _exchange(stream)
-            task_status.started()
-            await go.wait()
-            for _ in range(MESSAGES):
-                await trio.sleep(APART)
-                await _exchange(stream)
-            await stream.end()
-            with trio.fail_after(PATIENCE):
-                await stream.recv_trailing_metadata()
+        async with path.request(channel, SERVER_STREAM, whole, call_id=call_id, timeout=DEADLINE) as stream:
+            await stream.send_message(SERVER_STREAM.message("hi"), end=True)
+            while await _reply(stream) is not None:
+                came += 1
+                if came == 1:
+                    task_status.started()
+        if came != replies:
+            seen.lost.append(f"it ended after {came} of {replies} replies")
     except trio.TooSlowError:
-        seen.lost.append("its answers stayed away")
-    except StreamTerminatedError:
-        seen.lost.append("it ended before its time")
+        seen.lost.append(f"nothing came after {came} of {replies} replies")
     except GRPCError as error:
         seen.lost.append(error.message or error.status.name)
     finally:
         seen.open -= 1
-    if not go.is_set():
+    if not came:
         task_status.started()
 
 
-async def _exchange(stream: ClientStream[StreamMessage, StreamResponse]) -> None:
+async def _reply(stream: ClientStream[StreamMessage, StreamResponse]) -> StreamResponse | None:
     with trio.fail_after(PATIENCE):
-        await stream.send_message(BIDIRECTIONAL.message("hi"))
-        if await stream.recv_message() is None:
-            raise StreamTerminatedError
+        return await stream.recv_message()
 
 
 async def _call_anew(path: Path, channel: Channel, seen: Seen) -> None:
-    """Make new calls as long as there are streams."""
-    while seen.open:
+    """Make new calls as long as there are streams, and some in any case."""
+    while seen.open or seen.calls < CALLS:
         answer = await path.call(channel, UNARY, timeout=PATIENCE)
         seen.calls += 1
         if not answer.ok:
