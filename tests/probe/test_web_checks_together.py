@@ -19,6 +19,8 @@ from tests.probe.gateway_paths import WEB_CHECKS, findings_of
 from tests.probe.web_relays import Bare, Message, WebFault, WebLine
 from tests.support.quiet_clock import QuietClock
 
+pytestmark = pytest.mark.slow
+
 NOTABLE: Final = {Outcome.BROKEN, Outcome.LIMITED}
 FAULTS: Final[Mapping[str, Sequence[Callable[[], WebFault]]]] = {
     "ws-upgrade": [ws_upgrade.DropUpgrade, ws_upgrade.ErrorPage, ws_upgrade.HangUp, ws_upgrade.Swallow],
