@@ -147,7 +147,7 @@ async def _outlive(talk: Talk, seconds: float) -> Cut | None:
 async def idle_connection(path: Path, seconds: float, to: Target | None = None) -> Cut | None:
     """A connection without calls for so long, through the path or to one of its `direct`; how it was cut off."""
     async with path.http2(to) as connection:
-        if not await _answers(path, connection):
+        if not await answers(path, connection):
             return NEVER
         last = trio.current_time()
         with trio.move_on_at(last + seconds):
@@ -157,11 +157,11 @@ async def idle_connection(path: Path, seconds: float, to: Target | None = None) 
         cut = cut_of_connection(connection)
         if cut is not None:
             return Cut(cut.cause, cut.at - last)
-        return None if await _answers(path, connection) else Cut("silence", seconds)
+        return None if await answers(path, connection) else Cut("silence", seconds)
 
 
-async def _answers(path: Path, connection: Http2) -> bool:
-    """Whether a call is answered."""
+async def answers(path: Path, connection: Http2) -> bool:
+    """Whether a call on a connection is answered."""
     call = path.begin(connection, UNARY, call_id=path.new_call_id(), timeout=ANSWER)
     with trio.move_on_after(ANSWER):
         await call.send(path.message(UNARY), end=True)

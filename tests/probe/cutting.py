@@ -122,6 +122,17 @@ class CutOldConnections(Cutter):
         pass
 
 
+class DrainOldConnections(Fault):
+    """Says after some seconds that a connection is to be left, whose calls may go on."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+    async def opened(self, line: Line) -> None:
+        await trio.sleep(self.seconds)
+        line.goaway(2**31 - 1)
+
+
 class CutIdleConnections(CutOldConnections):
     """Closes connections on which nothing has come for some seconds, or drops them."""
 

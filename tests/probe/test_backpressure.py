@@ -6,27 +6,34 @@ from collections.abc import Iterable
 import pytest
 import trio
 
+from echo.probe.budget import Pace
 from echo.probe.checks.backpressure import Backpressure
 from echo.probe.finding import Outcome
 from tests.probe.cutting import CutSilentStreams
 from tests.probe.holding import BufferRequests, BufferResponses, HoldRequests, HoldResponses
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Item, Line, is_data
-from tests.support.http2_frames import CANCEL
+from tests.probe.relays import Fault, Item, Line
+from tests.support.http2_frames import CANCEL, DATA, Frame
 from tests.support.quiet_clock import QuietClock
 
 
 class CutSlowReaders(Fault):
     """Breaks off a stream on which a lot has come, and nothing more for some seconds."""
 
-    def __init__(self, seconds: float, *, lot: int = 512 * 1024) -> None:
-        self.seconds, self.lot = seconds, lot
+    def __init__(self, seconds: float, *, lot: int = 512 * 1024, requests: bool = False) -> None:
+        self.seconds, self.lot, self.requests = seconds, lot, requests
         self.came: dict[tuple[int, int], int] = defaultdict(int)
 
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return self._seen(line, item) if self.requests else [item]
+
     async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
-        if is_data(item):
+        return [item] if self.requests else self._seen(line, item)
+
+    def _seen(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Frame) and item.kind == DATA:
             key = (line.number, item.stream)
-            self.came[key] += len(item.payload)  # type: ignore[union-attr]
+            self.came[key] += len(item.payload)
             if self.came[key] >= self.lot:
                 line.nursery.start_soon(self._watch, line, item.stream, self.came[key])
         return [item]
@@ -46,19 +53,27 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
 async def test_responses_that_are_buffered_without_end_are_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Backpressure(), BufferResponses())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "buffered")
-    assert "When we stop reading, the path takes 23.0 MiB all the same" in finding.sentence
+    assert "When we stop reading, the path still takes 23.0 MiB" in finding.sentence
 
 
 async def test_requests_that_are_buffered_without_end_are_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Backpressure(), BufferRequests())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "buffered")
-    assert "When the server stops reading, the path takes from us 2" in finding.sentence
+    assert "When the server stops reading, the path still takes 2" in finding.sentence
 
 
 async def test_a_call_that_is_broken_off_for_its_reader_s_pause_is_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Backpressure(), CutSlowReaders(0.5))
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "cut")
-    assert "whose reader pauses, after 0.5 s" in finding.sentence
+    assert "When we stop reading, the path cuts off the call after 0.5 s" in finding.sentence
+
+
+@pytest.mark.parametrize("requests", [True, False])
+async def test_a_longer_pause_is_tried_where_there_is_time(quiet_clock: QuietClock, requests: bool) -> None:
+    fault = CutSlowReaders(5.0, lot=32 * 1024, requests=requests)
+    finding = await finding_of(Backpressure(), fault, pace=Pace.DEFAULT)
+    assert (finding.outcome, finding.cause, finding.limit, finding.unit) == (Outcome.BROKEN, "cut", 5.0, "s")
+    assert ("the server stops reading" if requests else "we stop reading") in finding.sentence
 
 
 async def test_silent_calls_that_are_cut_off_are_the_business_of_another_check(quiet_clock: QuietClock) -> None:

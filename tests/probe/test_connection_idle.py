@@ -11,6 +11,7 @@ from tests.probe.cutting import (
     CutOldConnections,
     CutOldStreams,
     CutSilentStreams,
+    DrainOldConnections,
     ForgetIdleConnections,
 )
 from tests.probe.paths import finding_of
@@ -50,8 +51,13 @@ async def test_streams_that_are_cut_off_are_the_business_of_other_checks(quiet_c
     assert (await finding_of(ConnectionIdle(), fault, idle=IDLE)).outcome is Outcome.SURVIVED
 
 
-async def test_old_connections_that_are_closed_are_the_business_of_another_check(quiet_clock: QuietClock) -> None:
-    fault = CutOldConnections(3.0, "closed")
+@pytest.mark.parametrize(
+    "fault",
+    [*(CutOldConnections(3.0, how) for how in ("closed", "goaway", "silence")), DrainOldConnections(3.0)],
+)
+async def test_old_connections_that_are_cut_off_are_the_business_of_another_check(
+    quiet_clock: QuietClock, fault: Fault
+) -> None:
     assert (await finding_of(ConnectionIdle(), fault, idle=IDLE)).outcome is Outcome.INCONCLUSIVE
 
 
@@ -70,3 +76,9 @@ async def test_without_a_way_around_it_is_left_open_who_closes_idle_connections(
     finding = await finding_of(ConnectionIdle(), idle=IDLE, direct=False, limits=Limits(max_connection_idle=3.0))
     assert (finding.outcome, finding.limit) == (Outcome.LIMITED, 3.0)
     assert "by the path or the server" in finding.sentence
+
+
+async def test_where_nothing_is_answered_nothing_is_claimed(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), CutOldConnections(0.0, "silence"), idle=IDLE)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.startswith("No call was answered to begin with")

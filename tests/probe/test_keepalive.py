@@ -129,7 +129,7 @@ async def test_a_hop_that_complains_of_too_many_pings_is_told_with_what_it_bears
     finding = await finding_of(Keepalive(), Complain(1.9))
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "too-many-pings")
     assert (finding.limit, finding.unit) == (30.0, "pings a minute")
-    assert "every 1 s, but bears it every 2 s" in finding.sentence
+    assert "every 1 s, after 4 pings, but bears a ping every 2 s" in finding.sentence
 
 
 async def test_a_hop_that_bears_no_pings_of_ours_is_told(quiet_clock: QuietClock) -> None:

@@ -53,4 +53,6 @@ async def test_old_connections_that_are_closed_are_the_business_of_another_check
 
 
 async def test_where_no_answer_comes_nothing_is_claimed(quiet_clock: QuietClock) -> None:
-    assert (await finding_of(StreamIdle(), HoldResponses(), idle=IDLE)).outcome is Outcome.INCONCLUSIVE
+    finding = await finding_of(StreamIdle(), HoldResponses(), idle=IDLE)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.startswith("No stream was answered to begin with")

@@ -26,6 +26,7 @@ from tests.probe.cutting import (
     CutOldStreams,
     CutSilentStreams,
     CutStreamsOldSinceHalfClose,
+    ForgetIdleConnections,
 )
 from tests.probe.holding import (
     BufferRequests,
@@ -42,7 +43,7 @@ from tests.probe.test_bidirectional import ResetOnEarlyResponse
 from tests.probe.test_deadline import add_deadlines, cap_deadlines, lengthen_deadlines, lose_deadlines
 from tests.probe.test_early_end import LoseEarlyEnd
 from tests.probe.test_half_close import EndCallAtHalfClose, KeepEnds
-from tests.probe.test_keepalive import AnswerPings, Complain, SwallowPings
+from tests.probe.test_keepalive import AnswerPings, AnswerThree, CloseOnPings, Complain, SwallowPings
 from tests.probe.test_reset import EndForReset, ResetByCancel, ResetByStatus, SwallowResets
 from tests.support.quiet_clock import QuietClock
 
@@ -91,14 +92,19 @@ FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "drop old streams": (lambda: CutOldStreams(4.0, "silence"), "stream-duration"),
     "reset streams old since half-close": (lambda: CutStreamsOldSinceHalfClose(4.0), "stream-duration"),
     "close old connections": (lambda: CutOldConnections(4.0, "goaway"), "stream-duration"),
+    "drop old connections": (lambda: CutOldConnections(4.0, "silence"), "stream-duration"),
     "close idle connections": (lambda: CutIdleConnections(3.0, "closed"), "connection-idle"),
     "drop idle connections": (lambda: CutIdleConnections(3.0, "silence"), "connection-idle"),
     "close connections without streams": (lambda: CutConnectionsWithoutStreams(3.0), "connection-idle"),
+    "forget idle connections": (lambda: ForgetIdleConnections(3.0), "connection-idle"),
     "swallow pings": (SwallowPings, "keepalive"),
     "complain of pings": (lambda: Complain(60.0), "keepalive"),
+    "close on pings": (lambda: CloseOnPings(0.0), "keepalive"),
+    "stop answering pings": (AnswerThree, "keepalive"),
     "buffer all responses": (BufferResponses, "backpressure"),
     "buffer all requests": (BufferRequests, "backpressure"),
     "cut slow readers": (lambda: CutSlowReaders(0.5), "backpressure"),
+    "cut calls to slow servers": (lambda: CutSlowReaders(0.5, lot=32 * 1024, requests=True), "backpressure"),
 }
 
 

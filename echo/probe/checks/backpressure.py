@@ -10,6 +10,7 @@ from typing import Final
 
 import trio
 
+from echo.probe.budget import Budget, Pace
 from echo.probe.calls import BIDIRECTIONAL, CLIENT_STREAM
 from echo.probe.check import Check, Company
 from echo.probe.evidence import Record
@@ -26,13 +27,10 @@ MESSAGE: Final = 64 * 1024  # Bytes of a message of the server's.
 PIECE: Final = 16 * 1024  # Bytes of one of ours: several fit into the server's window, so that it sees some whole.
 WINDOW: Final = 2**20  # Bytes that we take of a call without reading, as our windows say.
 STILL: Final = 0.6  # Seconds without progress after which a sender counts as held up.
-PAUSE, QUICK_PAUSE = 8.0, 2.5  # Seconds that a reader pauses at most.
+PAUSE: Final = {Pace.QUICK: 2.5, Pace.DEFAULT: 8.0, Pace.LONG: 65.0}  # Seconds that a reader pauses.
 POLL: Final = 0.1  # Seconds between two looks.
 MORE: Final = 3.0  # Seconds within which things go on after the pause.
-WHO: Final = {
-    "responses": "we stop reading, the path takes",
-    "requests": "the server stops reading, the path takes from us",
-}
+WHO: Final = {"responses": "we stop reading", "requests": "the server stops reading"}
 
 
 @dataclass
@@ -60,11 +58,14 @@ class Backpressure(Check):
     name = "backpressure"
     question = "Does a reader that pauses slow the sender down, each way?"
     company = Company.ALONE
-    patience = 30.0
+    patience = 15.0
     causes = ("buffered", "cut")
 
+    def seconds(self, budget: Budget) -> float:  # noqa: D102 - as in Check
+        return self.patience + 2 * PAUSE[budget.pace]  # The second time without a lot to read.
+
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
-        pause = QUICK_PAUSE if path.budget.quick else PAUSE
+        pause = PAUSE[path.budget.pace]
         ways = {"responses": Paused(), "requests": Paused()}
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_responses, path, pause, ways["responses"])
@@ -72,10 +73,9 @@ class Backpressure(Check):
         details: Mapping[str, JsonValue] = {f"{way}_buffered": came.buffered for way, came in ways.items()}
         for way, came in ways.items():
             if came.buffered is not None and came.through and came.buffered > MOST:
-                who = WHO[way]
-                what = f"When {who} {kib(came.buffered)} all the same, instead of slowing the sender down."
+                what = f"When {WHO[way]}, the path still takes {kib(came.buffered)} instead of slowing the sender down."
                 return broken("buffered", what, details=details)
-        for came in ways.values():
+        for way, came in ways.items():
             cut = came.cut if came.went_on else pause
             if cut is None:
                 continue
@@ -84,8 +84,8 @@ class Backpressure(Check):
             if came.cut is None:
                 what = f"A call does not go on after its reader has paused for {pause:g} s."
             else:
-                what = f"The path cuts off a call whose reader pauses, after {cut:.1f} s."
-            return broken("cut", what, details=details)
+                what = f"When {WHO[way]}, the path cuts off the call after {cut:.1f} s."
+            return broken("cut", what, limit=round(cut, 1), unit="s", details=details)
         if any(came.buffered is None for came in ways.values()):
             return inconclusive("How much the server sent or saw cannot be had; --direct would help.", details=details)
         if not all(came.through for came in ways.values()):
@@ -93,7 +93,8 @@ class Backpressure(Check):
         if not all(came.held_up for came in ways.values()):
             return inconclusive("The path was too slow to fill it within the time there is.", details=details)
         most = max(came.buffered or 0 for came in ways.values())
-        what = f"A reader that pauses slows the sender down, each way: the path holds {kib(most)} at most."
+        held = f"holds {kib(most)} at most" if most >= 1024 else "itself holds next to nothing"
+        what = f"A reader that pauses slows the sender down, each way: the path {held}."
         return survived(what, details=details)
 
     async def _cut_anyway(self, path: Path, seconds: float) -> bool:
@@ -121,6 +122,8 @@ async def _responses(path: Path, pause: float, came: Paused) -> None:
         received = sum(size for _, size in call.arrivals)
         came.buffered = None if not sent else max(0, sent - received)
         came.through = received >= WINDOW // 2
+        if came.through and sent - received <= MOST:
+            await _cut_by(began + pause, call, connection)
         came.cut = _cut_after(call, connection, began)
         if came.cut is None and came.through:
             call.resume()
@@ -150,9 +153,10 @@ async def _requests(path: Path, pause: float, came: Paused) -> None:
         if record is not None:
             came.buffered = max(0, sent - record.bytes_in)
             came.through = record.messages_in > 0
+        if came.through and sent < TOTAL:
+            await _cut_by(began + pause, call, connection)
         came.cut = _cut_after(call, connection, began)
         if came.cut is None and came.through and sent < TOTAL:
-            await trio.sleep_until(began + pause)
             with trio.move_on_after(MORE):
                 await connection.until(lambda: amount.sent >= sent + 2 * PIECE or call.over)
             came.went_on = amount.sent >= sent + 2 * PIECE
@@ -175,6 +179,12 @@ async def _send(path: Path, call: Stream, amount: Amount) -> None:
         amount.sent += len(message)
         amount.progress = trio.current_time()
         await trio.lowlevel.checkpoint()
+
+
+async def _cut_by(deadline: float, call: Stream, connection: Http2) -> None:
+    """Wait until a call is cut off, or the pause is over."""
+    with trio.move_on_at(deadline):
+        await connection.until(lambda: cut_of(call, connection))
 
 
 def _cut_after(call: Stream, connection: Http2, began: float) -> float | None:

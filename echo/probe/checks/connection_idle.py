@@ -11,9 +11,9 @@ import trio
 
 from echo.probe.check import Check, Company
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
-from echo.probe.ladder import SLACK, Busy, Ladder, idle_connection
+from echo.probe.ladder import SLACK, Busy, Ladder, answers, idle_connection
 from echo.probe.path import Path
-from echo.probe.talk import Cut
+from echo.probe.talk import Cut, cut_of_connection
 
 
 class ConnectionIdle(Check):
@@ -28,14 +28,15 @@ class ConnectionIdle(Check):
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         ladder, around = Ladder(), Ladder()
         async with path.http2() as connection, trio.open_nursery() as nursery:
-            busy = Busy(path, connection)
-            nursery.start_soon(busy.run)
+            began = trio.current_time()
+            nursery.start_soon(Busy(path, connection).run)
             for end in path.direct:
                 nursery.start_soon(around.climb, [path.budget.idle], partial(idle_connection, path, to=end))
             await ladder.climb(path.budget.rungs(), partial(idle_connection, path))
             if ladder.cut:
                 await trio.sleep(SLACK)  # The busy one, and those around the path, may be about to be cut off.
-            lives = not connection.ended
+            left = cut_of_connection(connection) or next(iter(connection.goaways), None)
+            mute = left is None and ladder.cut is not None and not await answers(path, connection)
             nursery.cancel_scope.cancel()
         cut, limit = ladder.cut, ladder.limit
         details: Mapping[str, JsonValue] = {"seconds": limit, "cut": None if cut is None else cut.cause}
@@ -43,9 +44,14 @@ class ConnectionIdle(Check):
             return inconclusive("No call was answered to begin with, so no connection could be left idle.")
         if cut is None:
             return survived(f"An idle connection lives for {limit:g} s.", limit=limit, unit="s", details=details)
-        if not lives and busy.cut is not None and busy.explains(cut):
-            what = f"The path closes connections in use after {busy.cut.at:.1f} s as well, so it is not for being idle."
+        if left is not None and left.at - began <= cut.at + SLACK:
+            after = f"{left.at - began:.1f} s"
+            what = f"The path gives up connections in use after {after} as well, so it is not for being idle."
             return inconclusive(what, details=details)
+        if mute:
+            return inconclusive(
+                "The path drops connections in use as well, so it is not for being idle.", details=details
+            )
         if not ladder.sound:
             return inconclusive("Some idle connections were closed, but others were idle for longer.", details=details)
         if any(_together(cut, other) for other in around.cuts.values()):

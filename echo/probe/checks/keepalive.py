@@ -98,11 +98,14 @@ def _judged(reaches: bool | None, seconds: float, pinged: Mapping[float, Pinged]
 def _refused(refused: float, pinged: Mapping[float, Pinged], details: Mapping[str, JsonValue]) -> Finding:
     came = pinged[refused]
     fine = min((interval for interval in pinged if interval > refused), default=None)
-    does = "closes a connection that is pinged" if came.cause == "too-many-pings" else "leaves pings unanswered"
+    every = f"every {refused:g} s"
+    if came.cause == "too-many-pings":
+        does = f"The path closes a connection that is pinged {every}, after {came.pings} pings"
+    else:
+        does = f"When we ping {every}, the path stops answering after {came.pings - 1} pings"
     if fine is None:
-        what = f"The path {does} every {refused:g} s, after {came.pings} pings."
-        return broken(came.cause, what, details=details)
-    what = f"The path {does} every {refused:g} s, but bears it every {fine:g} s."
+        return broken(came.cause, f"{does}.", details=details)
+    what = f"{does}, but bears a ping every {fine:g} s."
     return limited(came.cause, what, limit=60 / fine, unit="pings a minute", details=details)
 
 
@@ -139,12 +142,13 @@ async def _try(path: Path, interval: float, came: Pinged, heed: bool) -> None:
                     return  # The server may complain now, rightly; what has befallen us is not ours to tell.
                 if before is not None:
                     before.leave()
+            next_at = trio.current_time() + interval
             answered = await _ping(connection) is not None
             came.pings = number + 1
             if not answered and not connection.ended and await Talk(path, connection).say():
                 came.cause = "unanswered"
                 return
-            with trio.move_on_after(interval):
+            with trio.move_on_at(next_at):
                 await connection.until(lambda: _complains(connection))
             if _complains(connection):
                 came.cause = "too-many-pings"

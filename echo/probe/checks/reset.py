@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from echo.probe.calls import SERVER_STREAM
-from echo.probe.check import Check
+from echo.probe.check import Check, Company
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
 from echo.probe.http2 import Stream
 from echo.probe.path import Path
@@ -35,6 +35,7 @@ class Reset(Check):
 
     name = "reset"
     question = "Does the reason why the server broke off a call arrive?"
+    company = Company.LAST  # Hops may take the server for ill after a reset.
     causes = ("rewritten",)
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
