@@ -1,11 +1,14 @@
 """The same over HTTP/2: requests, and WebSockets by extended CONNECT (RFC 8441)."""
 
+import gc
+
 import pytest
 import trio
 import trio.testing
 
-from echo.gateway.hypercorn_compat import PATIENCE
-from tests.support.frames import PING, frame
+from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, LAST_WORDS, PATIENCE
+from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
+from tests.support.frames import PING, close, frame
 from tests.support.gateway import running_gateway
 from tests.support.http2 import open_http2, websocket_over
 from tests.support.quiet_clock import QuietClock
@@ -140,3 +143,15 @@ async def test_an_idle_connection_without_websockets_is_closed_in_good_order(clo
             while True:
                 await http2.receive()
         assert trio.current_time() < PATIENCE
+
+
+async def test_answers_that_no_window_was_opened_for_end_with_their_connection(clock: QuietClock) -> None:
+    async with running_gateway([Patient()]) as gateway:
+        async with open_http2(gateway.port) as http2:
+            http2.starve()
+            socket = await websocket_over(http2, BIDIRECTIONAL)
+            await http2.send(socket.stream_id, close(1000, b""))
+            await trio.sleep(1)
+        await trio.sleep(CLOSE_TIMEOUT + 2 * LAST_WORDS)
+        gc.collect()
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, WebSocketStream)]

@@ -24,7 +24,7 @@ import h2.events
 import trio
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
-from hypercorn.events import Updated
+from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.events import Body, EndBody, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
@@ -52,6 +52,13 @@ class HTTP2Protocol(H2Protocol):
         self._inboxes: dict[int, Inbox] = {}  # Of streams for which something has come.
         self._received = 0  # Bytes that the client may send again on the connection.
         super().__init__(*surroundings.of_protocol)
+
+    async def handle(self, event: Event) -> None:
+        """Take in what came, or that nothing more will: then whoever waits for something to be sent is let go."""
+        await super().handle(event)
+        if isinstance(event, Closed):
+            for buffer in self.stream_buffers.values():
+                await buffer.close()
 
     async def send_task(self) -> None:
         """Send what the streams have to send."""
