@@ -6,18 +6,17 @@ it is read for the last time and let go of.
 
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Final
 
 from echo.evidence.connection import local_address, tls_of
+from echo.evidence.headers import kept_headers
 from echo.evidence.instance import INSTANCE, Place
 from echo.transport import Fate, ServerCall, Signal
 from echo.wire import PREFIX_SIZE, ReceivedField, Status, WatchedDecoder
 
 MOST_TIMES: Final = 1_000  # Messages whose arrival is noted.
-MOST_OF_HEADERS: Final = 16 * 1024  # Bytes of header fields that are kept.
 MOST_OF_CAUSE: Final = 1_024  # Characters.
-SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 # Bytes that a recording occupies, for each time and each header (their text is counted besides), and for the rest.
 _OF_A_TIME, _OF_A_HEADER, _OF_THE_REST = 8, 200, 4_000
@@ -99,7 +98,7 @@ class Recording:
         self._stalled = 0.0
         self._out = (0, 0, 0)
         self._conclusion: Conclusion | None = None
-        self._headers = _kept(fields)
+        self._headers = kept_headers((field[0], field[1]) for field in fields)
         self._facts = _facts(call, call_id, attempt, place)
         self.size = _OF_THE_REST + sum(_OF_A_HEADER + len(name) + len(value) for name, value in self._headers)
         call.messages = WatchedDecoder(call.messages, self._arrived)
@@ -208,11 +207,7 @@ def _facts(call: ServerCall, call_id: str, attempt: int, place: Place) -> dict[s
         "attempt": attempt,
         "service": service,
         "method": method,
-        "pod": place.pod,
-        "namespace": place.namespace,
-        "node": place.node,
-        "service_name": place.service_name,
-        "ingress": place.ingress,
+        **asdict(place),
         "instance": INSTANCE,
         "protocol": "HTTP/2",
         "peer": str(session.peer),
@@ -227,20 +222,6 @@ def _facts(call: ServerCall, call_id: str, attempt: int, place: Place) -> dict[s
     if request.timeout is not None:
         facts["deadline_left"] = request.timeout
     return facts
-
-
-def _kept(fields: Sequence[ReceivedField]) -> list[tuple[str, str]]:
-    """A header list as it is kept: without secrets, and within bounds."""
-    kept, room = [], MOST_OF_HEADERS
-    for field in fields:
-        name, value = field[0], field[1]
-        if name in SECRET:
-            value = b"%d" % len(value)
-        room -= len(name) + len(value)
-        if room < 0:
-            break
-        kept.append((name.decode("latin-1"), value.decode("latin-1")))
-    return kept
 
 
 def _sent(call: ServerCall) -> tuple[int, int, int]:

@@ -18,7 +18,7 @@ from hypercorn.typing import (
 from echo.access_log import Entry, trace_id
 from echo.gateway.metadata import FORWARDED_FOR, REQUEST_ID
 
-__all__ = ["RequestNotes", "SocketNotes"]
+__all__ = ["RequestNotes", "SocketNotes", "address_text"]
 
 
 class RequestNotes:
@@ -62,7 +62,7 @@ class RequestNotes:
             reason = "the client left before the response was complete" if self._left else "cut off"
         return Entry(
             "http",
-            peer=_peer(self._scope),
+            peer=address_text(self._scope["client"]),
             forwarded_for=_value(self._scope["headers"], FORWARDED_FOR),
             method=self._scope["method"],
             path=self._scope["raw_path"].decode("latin-1"),
@@ -124,7 +124,7 @@ class SocketNotes:
         """The line."""
         return Entry(
             "websocket",
-            peer=_peer(self._scope),
+            peer=address_text(self._scope["client"]),
             forwarded_for=_value(self._scope["headers"], FORWARDED_FOR),
             path=self._scope["raw_path"].decode("latin-1"),
             status=self.status,
@@ -139,11 +139,11 @@ class SocketNotes:
         )
 
 
-def _peer(scope: HTTPScope | WebsocketScope) -> str | None:
-    client = scope["client"]
-    if client is None:
+def address_text(address: tuple[str, int | None] | None) -> str | None:
+    """A scope's ``client`` or ``server`` as one word; IPv6 addresses get their brackets."""
+    if address is None:
         return None
-    host, port = client[0], client[1]
+    host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 

@@ -6,20 +6,19 @@ Kept are the last ones, within a number and within bytes; who is recorded costs 
 
 import time
 from collections import OrderedDict
+from dataclasses import asdict
 from typing import Final
 
 from hypercorn.typing import HTTPScope, WebsocketScope
 
-from echo.evidence import INSTANCE, Place
-from echo.gateway.access import SocketNotes
+from echo.evidence import INSTANCE, Place, kept_headers
+from echo.gateway.access import SocketNotes, address_text
 
-__all__ = ["GatewayRecord", "GatewayRecorder", "headers_of", "protocol_of"]
+__all__ = ["GatewayRecord", "GatewayRecorder", "protocol_of"]
 
 MOST_RECORDS: Final = 10_000
 MOST_BYTES: Final = 64 * 2**20
 MOST_ATTEMPTS: Final = 64  # Of one call-id.
-MOST_OF_HEADERS: Final = 16 * 1024  # Bytes that are kept of one request's.
-SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 _OF_A_HEADER, _OF_THE_REST = 200, 1_500  # Bytes that one takes besides its text, and a record besides its headers.
 
@@ -37,22 +36,17 @@ class GatewayRecord:
         self._call_id = call_id
         self._attempt = attempt
         self._started = time.time_ns()
-        self._headers = headers_of(scope)
+        self._headers = kept_headers(scope["headers"])
         self._notes: SocketNotes | None = None
         self._end: dict[str, object] = {"outcome": ""}
-        client, server = scope["client"], scope["server"]
         self._facts = {
             "service": "gateway",
             "method": scope["raw_path"].decode("latin-1"),
-            "pod": place.pod,
-            "namespace": place.namespace,
-            "node": place.node,
-            "service_name": place.service_name,
-            "ingress": place.ingress,
+            **asdict(place),
             "instance": INSTANCE,
             "protocol": protocol_of(scope),
-            "peer": "" if client is None else f"{client[0]}:{client[1]}",
-            "local": "" if server is None else f"{server[0]}:{server[1]}",
+            "peer": address_text(scope["client"]) or "",
+            "local": address_text(scope["server"]) or "",
         }
         self.size = _OF_THE_REST + sum(_OF_A_HEADER + len(name) + len(value) for name, value in self._headers)
 
@@ -123,18 +117,6 @@ class GatewayRecorder:
             return []
         first, last = self._numbers[call_id]
         return [self._kept[call_id, number] for number in range(first, last + 1)]
-
-
-def headers_of(scope: HTTPScope | WebsocketScope) -> list[tuple[str, str]]:
-    """A request's headers as they arrived, order and repeats kept; of secrets the length, of too many the first."""
-    kept, room = [], MOST_OF_HEADERS
-    for name, value in scope["headers"]:
-        told = b"%d" % len(value) if name in SECRET else value
-        room -= len(name) + len(told)
-        if room < 0:
-            break
-        kept.append((name.decode("latin-1"), told.decode("latin-1")))
-    return kept
 
 
 def protocol_of(scope: HTTPScope | WebsocketScope) -> str:

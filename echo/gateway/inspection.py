@@ -12,8 +12,9 @@ from hypercorn.typing import HTTPScope
 from quart import Response, request
 from quart_trio import QuartTrio
 
-from echo.evidence import INSTANCE, as_json
-from echo.gateway.evidence import headers_of, protocol_of
+from echo.evidence import INSTANCE, as_json, kept_headers
+from echo.gateway.access import address_text
+from echo.gateway.evidence import protocol_of
 from echo.gateway.runtime import Runtime
 from echo.gateway.status import HTTP_STATUS, error_body
 from echo.pb.com.gopay.echo.evidence import GetRequest, Record
@@ -35,13 +36,13 @@ def add_inspection(app: QuartTrio, runtime: Runtime) -> None:
 async def _request() -> Response:
     """What arrived."""
     scope = cast("HTTPScope", request.scope)
-    client, query = scope["client"], scope["query_string"].decode("latin-1")
+    query = scope["query_string"].decode("latin-1")
     told = {
         "protocol": protocol_of(scope),
         "method": scope["method"],
         "target": scope["raw_path"].decode("latin-1") + (f"?{query}" if query else ""),
-        "headers": [{"name": name, "value": value} for name, value in headers_of(scope)],
-        "peer": None if client is None else f"{client[0]}:{client[1]}",
+        "headers": [{"name": name, "value": value} for name, value in kept_headers(scope["headers"])],
+        "peer": address_text(scope["client"]),
         "tls": scope["scheme"] == "https",
         "instance": INSTANCE,
     }

@@ -6,7 +6,8 @@ from base64 import b64encode
 import pytest
 import trio
 
-from echo.gateway.evidence import MOST_ATTEMPTS, MOST_OF_HEADERS, GatewayRecorder
+from echo.evidence.headers import MOST_OF_HEADERS
+from echo.gateway.evidence import MOST_ATTEMPTS, GatewayRecorder
 from tests.gateway.scopes import http_scope
 from tests.support.gateway import RunningGateway, running_gateway
 from tests.support.http2 import open_http2
