@@ -253,7 +253,7 @@ async def _say_goodbye(socket: Socket) -> None:
     Under plain Hypercorn, being cancelled is the only word that a handler gets of a shutdown.
     """
     if socket.accepted and not socket.closed:
-        with trio.move_on_after(LAST_WORDS, shield=True):
+        with trio.move_on_after(LAST_WORDS, shield=True):  # There is no later moment, and it is a short one.
             await socket.close(DRAINING)
 
 

@@ -273,7 +273,7 @@ async def open_http2(stream: Bytes, scheme: str, authority: str) -> AsyncIterato
             finally:
                 nursery.cancel_scope.cancel()
     finally:
-        with trio.move_on_after(1.0, shield=True):
+        with trio.move_on_after(1.0, shield=True):  # TLS says goodbye, which a dead peer must not hold up.
             await stream.aclose()
 
 

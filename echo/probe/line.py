@@ -69,7 +69,7 @@ class Line:
                 )
                 try:
                     await secure.do_handshake()
-                except BaseException:
+                except BaseException:  # Whatever it was, it goes on; the stream is not to stay open.
                     await trio.aclose_forcefully(stream)
                     raise
                 return secure
@@ -93,7 +93,7 @@ class Line:
             return stream
         try:
             return await connect_tls(stream, self.tls(["h2"]), self.server_name or target.host)
-        except BaseException:
+        except BaseException:  # Whatever it was, it goes on; the stream is not to stay open.
             await anyio.aclose_forcefully(stream)
             raise
 

@@ -237,7 +237,7 @@ class Path:
             host = self._host(gateway)
             return await exchange(stream, host, gateway.prefix + target, [*self.headers, *headers], method)
         finally:
-            with trio.move_on_after(1.0, shield=True):
+            with trio.move_on_after(1.0, shield=True):  # As in `echo.probe.http2`.
                 await stream.aclose()
 
     @asynccontextmanager
@@ -254,7 +254,7 @@ class Path:
                 stream, self._host(gateway), gateway.prefix + target, [*self.headers, *headers], deflate=deflate
             )
         finally:
-            with trio.move_on_after(1.0, shield=True):
+            with trio.move_on_after(1.0, shield=True):  # As in `echo.probe.http2`.
                 await stream.aclose()
 
     @asynccontextmanager

@@ -53,6 +53,6 @@ async def with_last_words(function: Callable[[], Awaitable[object]]) -> None:
     try:
         await function()
     except trio.Cancelled:
-        with trio.move_on_after(LAST_WORDS, shield=True):
+        with trio.move_on_after(LAST_WORDS, shield=True):  # The last words; bounded.
             await function()
         raise

@@ -83,7 +83,7 @@ class Outlet:
 
     async def _send_chunk(self, data: bytes) -> None:
         began = trio.current_time()
-        with trio.move_on_after(PATIENCE, shield=True):
+        with trio.move_on_after(PATIENCE, shield=True):  # Half a frame would be the end of the connection.
             await self._stream.send_all(data)
             if trio.current_time() - began > STUCK:
                 self._progressed()

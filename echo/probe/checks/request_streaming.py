@@ -9,13 +9,14 @@ from typing import Final
 
 import trio
 
+from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.probe.calls import CLIENT_STREAM
 from echo.probe.check import Check
 from echo.probe.evidence import Record
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
 from echo.probe.rhythm import in_lumps, kib, longest_wait
-from echo.rpc import Channel, GRPCError, StreamTerminatedError
+from echo.rpc import Channel, ClientStream, GRPCError, StreamTerminatedError
 
 MESSAGES: Final = 6
 INTERVAL: Final = 0.2  # Seconds between them.
@@ -78,18 +79,24 @@ async def _round(path: Path, channel: Channel) -> Round | None:
             for _ in range(MESSAGES):
                 await stream.send_message(CLIENT_STREAM.message("hi"))
                 await trio.sleep(INTERVAL)
-            ended = trio.current_time()
-            await stream.end()
-            with trio.move_on_after(PATIENCE) as patience:
-                await stream.recv_message()
-            if patience.cancelled_caught:
-                await stream.cancel()
+            ended = await _end(stream)
     except (GRPCError, StreamTerminatedError):
         return None
     record = _latest(await path.evidence(call_id))
     if record is None or record.messages_in < MESSAGES:
         return None
     return Round([at / 1e9 for at in record.message_times_in], ended - began)
+
+
+async def _end(stream: ClientStream[StreamMessage, StreamResponse]) -> float:
+    """Half-close, and wait for the answer, or give the call up; gives when we had sent everything."""
+    ended = trio.current_time()
+    await stream.end()
+    with trio.move_on_after(PATIENCE) as patience:
+        await stream.recv_message()
+    if patience.cancelled_caught:
+        await stream.cancel()
+    return ended
 
 
 async def _buffer(path: Path, channel: Channel) -> int | None:
@@ -105,12 +112,7 @@ async def _buffer(path: Path, channel: Channel) -> int | None:
                     await stream.send_message(message)
                     times.append(trio.current_time())
                     await trio.sleep(0.05)
-            ended = trio.current_time()
-            await stream.end()
-            with trio.move_on_after(PATIENCE) as patience:
-                await stream.recv_message()
-            if patience.cancelled_caught:
-                await stream.cancel()
+            ended = await _end(stream)
     except (GRPCError, StreamTerminatedError):
         return None
     record = _latest(await path.evidence(call_id))
