@@ -38,8 +38,12 @@ ALLOWED: dict[tuple[str, str], str] = {
     },
     ("echo/rpc/dispatch.py", "_call_rpc_handler_server_stream"): "protected: see `_close_generators_of` for why",
     **{
-        ("echo/rpc/specialise.py", name): _BETTERPROTO
-        for name in ("_betterproto", "_group_current", "_serialized_on_wire", "_unknown_fields")
+        (f"echo/rpc/specialise/{file}.py", name): _BETTERPROTO
+        for file, names in (
+            ("betterproto", ("_betterproto", "_group_current", "_serialized_on_wire", "_unknown_fields")),
+            ("betterproto2", ("_betterproto", "_unknown_fields")),
+        )
+        for name in names
     },
     ("echo/wire/hpack.py", "_hazmat"): "jh2's codec has no other name",
 }

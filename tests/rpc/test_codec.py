@@ -3,10 +3,12 @@
 # ruff: noqa: RUF009 - betterproto's fields are calls in dataclass defaults, here as in what its compiler writes.
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
 import betterproto
+import pydantic
 import pytest
 from grpclib.reflection.v1.reflection_pb2 import ServerReflectionRequest
 from hypothesis import given
@@ -178,7 +180,7 @@ def test_constructors_refuse_names_that_are_no_fields() -> None:
 @pytest.mark.parametrize("message_type", [Message, Response, StreamMessage, StreamResponse, HealthCheckResponse])
 def test_our_own_messages_are_specialised(message_type: type) -> None:
     DEFAULT_CODEC.decode(b"", message_type)
-    assert message_type.__getattribute__.__module__ == specialise.__module__
+    assert message_type.__getattribute__.__module__.startswith(specialise.__module__)
 
 
 def test_other_classes_are_left_alone_and_work() -> None:
@@ -235,6 +237,94 @@ def test_classes_that_do_not_allow_it_are_not_touched(message_type: type) -> Non
     assert specialise(message_type) is None
     after = {name: value for name, value in vars(message_type).items() if name != "_betterproto_meta"}
     assert after == {name: value for name, value in before.items() if name != "_betterproto_meta"}
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before its base class", "after its base class"])
+class TestASubclass:
+    """Its own way of being made is kept, whichever class the codec meets first."""
+
+    def met(self, base: Any, subclass: Any, before: bool) -> ProtoCodec:
+        codec = ProtoCodec()
+        for message_type in (subclass, base) if before else (base, subclass):
+            codec.decode(b"", message_type)
+        return codec
+
+    def test_keeps_its_constructor(self, before: bool) -> None:
+        base = make_class()
+
+        class Counted(base):  # type: ignore[misc, valid-type]
+            def __init__(self, count: int = 3) -> None:
+                super().__init__(h=count, m="x" * count)
+
+        codec = self.met(base, Counted, before)
+        assert codec.encode(Counted(2), Counted) == bytes(Plain(h=2, m="xx"))
+        assert codec.decode(codec.encode(Counted(2), Counted), Counted).m == "xx"
+
+    def test_keeps_what_it_does_after_construction(self, before: bool) -> None:
+        base = make_class()
+
+        class Tidy(base):  # type: ignore[misc, valid-type]
+            def __post_init__(self) -> None:
+                super().__post_init__()
+                self.m = str(self.m).strip()  # type: ignore[has-type]
+
+        codec = self.met(base, Tidy, before)
+        assert Tidy(m=" a ").m == "a"
+        assert codec.encode(Tidy(m=" a "), Tidy) == bytes(Plain(m="a"))
+
+    def test_with_more_methods_only_is_as_its_base(self, before: bool) -> None:
+        base = make_class()
+
+        class Shouting(base):  # type: ignore[misc, valid-type]
+            def shout(self) -> str:
+                return str(self.m).upper()
+
+        codec = self.met(base, Shouting, before)
+        assert codec.decode(codec.encode(Shouting(m="a"), Shouting), Shouting).shout() == "A"
+
+    def test_with_more_fields_has_them_all(self, before: bool) -> None:
+        base = make_class()
+
+        @dataclasses.dataclass(eq=False, repr=False)
+        class Longer(base):  # type: ignore[misc, valid-type]
+            z: str = betterproto.string_field(2_000)
+
+        codec = self.met(base, Longer, before)
+        assert codec.decode(codec.encode(Longer(m="a", z="b"), Longer), Longer) == Longer(m="a", z="b")
+
+
+def test_a_class_with_a_constructor_of_its_own_is_left_alone() -> None:
+    @dataclasses.dataclass(eq=False, repr=False)
+    class Own(betterproto.Message):
+        text: str = betterproto.string_field(1)
+
+        def __init__(self, text: str = "default") -> None:
+            self.text = text
+            self.__post_init__()
+
+    assert specialise(Own) is None
+    assert Own().text == "default"
+
+
+def test_pydantic_s_dataclasses_still_validate() -> None:
+    @pydantic.dataclasses.dataclass(eq=False, repr=False)
+    class Checked(betterproto.Message):
+        count: int = betterproto.int64_field(1)
+
+    codec = ProtoCodec()
+    assert codec.decode(codec.encode(Checked(count=3), Checked), Checked) == Checked(count=3)
+    with pytest.raises(pydantic.ValidationError):
+        Checked(count="many")  # type: ignore[arg-type]
+
+
+def test_a_constructor_still_tells_its_parameters() -> None:
+    assert str(inspect.signature(Fast)) == str(inspect.signature(Plain))
+
+
+def test_values_may_be_given_in_order() -> None:
+    assert state(Fast(True, b"x")) == state(Plain(True, b"x"))
+    with pytest.raises(TypeError, match="multiple values"):
+        Fast(True, a=True)
 
 
 def test_the_wrong_class_is_told() -> None:

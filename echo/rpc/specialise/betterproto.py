@@ -1,0 +1,161 @@
+"""Classes of betterproto 2.0, whose fields hold a placeholder as long as they were neither set nor received.
+
+They build and read messages slowly, too. So the class itself gets an ``__init__`` and a ``__getattribute__`` that leave
+a message in the very state in which betterproto's own leave it: the same ``__dict__``, with which everything else of
+betterproto goes on working.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from operator import attrgetter
+from typing import Any, Protocol, cast
+
+from echo.rpc.specialise.upb import TYPES, Field, Specialised, parse, unknown_fields, upb_class
+
+_dict_of: Callable[[object, str], dict[str, Any]] = object.__getattribute__
+
+
+class _FieldMeta(Protocol):
+    """betterproto's ``FieldMetadata``, as far as it is needed here."""
+
+    number: int
+    proto_type: str
+    group: str | None
+    wraps: str | None
+    optional: bool | None
+
+
+class _ClassMeta(Protocol):
+    """betterproto's ``ProtoClassMetadata``, likewise."""
+
+    meta_by_field_name: Mapping[str, _FieldMeta]
+    cls_by_field: Mapping[str, Any]
+
+
+def specialise(message_type: Any) -> Specialised | None:
+    """Specialise a class if all its fields are singular scalars and enumerations; else leave it alone, and give None.
+
+    Changes the class, see above.
+    """
+    meta: _ClassMeta = message_type._betterproto
+    fields = meta.meta_by_field_name
+    numbers = [field.number for field in fields.values()]
+    # upb writes by number, betterproto by order; and without fields there is nothing to gain.
+    if not fields or numbers != sorted(numbers) or not all(_is_plain(message_type, meta, name) for name in fields):
+        return None
+    (unset,) = {field.default for field in dataclasses.fields(message_type)}  # betterproto's PLACEHOLDER.
+    names = tuple(fields)
+    made = Specialised(_encoder(message_type, meta, unset), _decoder(message_type, meta, unset))
+    message_type.__init__ = _initialiser(message_type, names, unset)
+    message_type.__getattribute__ = _reader(message_type, unset)
+    return made
+
+
+def _is_plain(message_type: type, meta: _ClassMeta, name: str) -> bool:
+    field = meta.meta_by_field_name[name]
+    if field.proto_type not in TYPES or field.group or field.wraps or field.optional:
+        return False
+    if field.proto_type != "enum" and meta.cls_by_field[name] not in (bool, bytes, float, int, str):
+        return False  # Repeated: its class is that of a list.
+    annotation = str({field.name: field.type for field in dataclasses.fields(message_type)}[name])
+    return not annotation.startswith(("List[", "typing.List[", "list["))
+
+
+def _upb_class(meta: _ClassMeta) -> Any:
+    # With presence: a default value that came is told from one that did not, as betterproto's repr does.
+    fields = meta.meta_by_field_name.items()
+    return upb_class([Field(name, field.number, field.proto_type, presence=True) for name, field in fields])
+
+
+def _encoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[object], bytes]:
+    upb, names = _upb_class(meta), tuple(meta.meta_by_field_name)
+    encode_slowly: Callable[[object], bytes] = message_type.__bytes__  # type: ignore[attr-defined]
+
+    def encode(message: object) -> bytes:
+        values = _dict_of(message, "__dict__")
+        fast = upb()
+        try:
+            for name in names:
+                value = values[name]
+                if value and value is not unset:
+                    setattr(fast, name, value)
+            data: bytes = fast.SerializeToString()
+        except (TypeError, ValueError):
+            return encode_slowly(message)  # A value of the wrong type or range: betterproto's own word on it.
+        unknown: bytes = values["_unknown_fields"]
+        return data + unknown if unknown else data
+
+    return encode
+
+
+def _decoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[bytes], object]:
+    upb, names = _upb_class(meta), tuple(meta.meta_by_field_name)
+    enumerations = [
+        (name, meta.cls_by_field[name].try_value)
+        for name, field in meta.meta_by_field_name.items()
+        if field.proto_type == "enum"
+    ]
+    values_of = _tuple_getter(names)
+    blank = dict.fromkeys(names, unset) | {"_serialized_on_wire": True, "_unknown_fields": b""}
+    new: Callable[[type], object] = object.__new__
+
+    def decode(data: bytes) -> object:
+        fast = parse(upb, data)
+        message = new(message_type)
+        values = _dict_of(message, "__dict__")
+        values.update(blank)
+        for name, value in zip(names, values_of(fast), strict=True):
+            if value or fast.HasField(name):
+                values[name] = value
+        for name, enumeration in enumerations:
+            if values[name] is not unset:
+                values[name] = enumeration(values[name])
+        unknown = unknown_fields(fast)
+        if unknown:
+            values["_unknown_fields"] = unknown
+        values["_group_current"] = {}
+        return message
+
+    return decode
+
+
+def _tuple_getter(names: Sequence[str]) -> Callable[[object], tuple[object, ...]]:
+    """As `attrgetter`, which gives no tuple for a single name."""
+    if len(names) > 1:
+        return cast("Callable[[object], tuple[object, ...]]", attrgetter(*names))
+    (name,) = names
+    return lambda message: (getattr(message, name),)
+
+
+def _initialiser(message_type: Any, names: Sequence[str], unset: object) -> Callable[..., None]:
+    original: Callable[..., None] = message_type.__init__
+    blank, size = dict.fromkeys(names, unset), len(names)
+
+    @wraps(original)
+    def __init__(self: object, /, *args: object, **kwargs: object) -> None:  # noqa: N807 - it becomes the class's
+        # What is unusual is left to the original: a subclass, which may have a __post_init__; values without names; ...
+        if type(self) is message_type and not args:
+            values = _dict_of(self, "__dict__")
+            values.update(blank)
+            values.update(kwargs)
+            if len(values) == size:
+                values["_serialized_on_wire"] = bool(kwargs)
+                values["_unknown_fields"] = b""
+                values["_group_current"] = {}
+                return
+            values.clear()  # ... and names that are no fields.
+        original(self, *args, **kwargs)
+
+    return __init__
+
+
+def _reader(message_type: Any, unset: object) -> Callable[[object, str], object]:
+    original: Callable[[object, str], object] = message_type.__getattribute__
+    plain = object.__getattribute__
+
+    def __getattribute__(self: object, name: str) -> object:  # noqa: N807 - it becomes the class's
+        value = plain(self, name)
+        return value if value is not unset else original(self, name)
+
+    return __getattribute__
