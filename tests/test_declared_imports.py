@@ -5,6 +5,7 @@ import re
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
+from itertools import chain
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -16,7 +17,8 @@ def normal(name: str) -> str:
 
 def declared() -> set[str]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    found = (re.match(r"[A-Za-z0-9_.-]+", requirement) for requirement in project["dependencies"])
+    requirements = [*project["dependencies"], *chain.from_iterable(project["optional-dependencies"].values())]
+    found = (re.match(r"[A-Za-z0-9_.-]+", requirement) for requirement in requirements)
     return {normal(match[0]) for match in found if match is not None}
 
 

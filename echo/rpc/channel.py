@@ -1,10 +1,10 @@
 """The client: a channel to a server, or to several that are alike, which connects when a call needs it."""
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 
 import anyio
 from grpclib.const import Cardinality
@@ -21,9 +21,19 @@ from echo.rpc.events import ChannelEvents
 from echo.rpc.opening import Opening
 from echo.rpc.resolve import Endpoint, Resolve, Resolver, parse_targets
 from echo.rpc.subchannel import Connecting
+from echo.rpc.unbound import refuse_unbound
 from echo.transport import ClientCall, Keepalive, open_background
 from echo.wire import GRPCError, Limits, MetadataLike, Request, Status, known_encoding
 
+if TYPE_CHECKING:
+    from grpclib.client import Channel as GrpclibChannel
+
+    from echo.rpc.grpcio_style import StreamStream, StreamUnary, UnaryStream, UnaryUnary
+
+else:
+    GrpclibChannel = object  # Generated stubs say that they take grpclib's; to a type checker, ours is one.
+
+Function = Callable[[Any], Any]
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
@@ -59,7 +69,7 @@ class ChannelOptions(TypedDict, total=False):
     connect_timeout: float
 
 
-class Channel:
+class Channel(GrpclibChannel):
     """Calls to a server, or to several that are alike; made by `open_channel` and its siblings.
 
     ``grpclib.events.listen(channel, SendRequest, callback)`` and its siblings work on it, and betterproto's stubs take
@@ -75,11 +85,13 @@ class Channel:
     def __init__(
         self, target: str, authority: str, balancer: Balancer, common: Connecting, options: ChannelOptions
     ) -> None:
-        self.__dispatch__ = self.events = ChannelEvents()
+        self.events = ChannelEvents()
+        self.__dispatch__ = self.events  # type: ignore[assignment]  # grpclib's `listen` asks for no more than it has.
         self.target = target
         self.scheme = common.scheme
         self.authority = authority
         self._balancer = balancer
+        self._nursery = common.nursery
         self._sessions = common.sessions
         self._watches = common.watches
         self._codec = options.get("codec") or DEFAULT_CODEC
@@ -97,7 +109,7 @@ class Channel:
         """Connections that are open: those that take new calls, and others that are being finished."""
         return len(self._sessions)
 
-    def request(
+    def request(  # type: ignore[override]  # Alike in what generated stubs make of it.
         self,
         name: str,
         cardinality: Cardinality,
@@ -109,6 +121,7 @@ class Channel:
         metadata: MetadataLike | None = None,
         wait_for_ready: bool | None = None,
         compression: str | None = None,
+        codec: CodecBase | None = None,
     ) -> ClientStream[SendT, RecvT]:
         """Prepare a call: ``async with channel.request(...) as stream``. Nothing is sent yet.
 
@@ -124,10 +137,14 @@ class Channel:
                 to be had; None for what the channel was opened with.
             compression: How to compress the messages that are sent, ``gzip`` or ``identity``; None for what the channel
                 was opened with.
+            codec: Makes this call's messages; None for what the channel was opened with.
 
         Raises:
             ValueError: The compression is unknown.
+            RuntimeError: A betterproto stub that was not bound makes a bidirectional call, which would hang on trio.
         """
+        if cardinality is Cardinality.STREAM_STREAM:
+            refuse_unbound(name)
         opening = Opening(
             self,
             name,
@@ -136,7 +153,65 @@ class Channel:
             self._compression if compression is None else known_encoding(compression),
             self._wait_for_ready if wait_for_ready is None else wait_for_ready,
         )
-        return ClientStream(opening, cardinality, request_type, reply_type, self._codec, self._details_codec)
+        return ClientStream(opening, cardinality, request_type, reply_type, codec or self._codec, self._details_codec)
+
+    # For the stubs that are generated for grpcio
+
+    def unary_unary(
+        self,
+        method: str,
+        request_serializer: Function | None = None,
+        response_deserializer: Function | None = None,
+        _registered_method: bool | None = None,
+    ) -> "UnaryUnary":
+        """What ``grpc.aio.Channel.unary_unary`` gives: calls of a method with one request and one reply.
+
+        Args:
+            method: ``/package.Service/Method``.
+            request_serializer: A request to bytes; None for requests that are bytes.
+            response_deserializer: Bytes to a reply; None for bytes.
+
+        Calls run in tasks of the channel's. Needs the package grpcio.
+        """
+        from echo.rpc.grpcio_style import UnaryUnary  # noqa: PLC0415 - Only its users have grpcio.
+
+        return UnaryUnary(self, self._nursery, method, request_serializer, response_deserializer)
+
+    def unary_stream(
+        self,
+        method: str,
+        request_serializer: Function | None = None,
+        response_deserializer: Function | None = None,
+        _registered_method: bool | None = None,
+    ) -> "UnaryStream":
+        """As `unary_unary`, for one request and many replies."""
+        from echo.rpc.grpcio_style import UnaryStream  # noqa: PLC0415
+
+        return UnaryStream(self, self._nursery, method, request_serializer, response_deserializer)
+
+    def stream_unary(
+        self,
+        method: str,
+        request_serializer: Function | None = None,
+        response_deserializer: Function | None = None,
+        _registered_method: bool | None = None,
+    ) -> "StreamUnary":
+        """As `unary_unary`, for many requests and one reply."""
+        from echo.rpc.grpcio_style import StreamUnary  # noqa: PLC0415
+
+        return StreamUnary(self, self._nursery, method, request_serializer, response_deserializer)
+
+    def stream_stream(
+        self,
+        method: str,
+        request_serializer: Function | None = None,
+        response_deserializer: Function | None = None,
+        _registered_method: bool | None = None,
+    ) -> "StreamStream":
+        """As `unary_unary`, for many requests and many replies."""
+        from echo.rpc.grpcio_style import StreamStream  # noqa: PLC0415
+
+        return StreamStream(self, self._nursery, method, request_serializer, response_deserializer)
 
     async def open_call(
         self,

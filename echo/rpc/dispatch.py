@@ -6,6 +6,7 @@ the client why. `SystemExit`, `KeyboardInterrupt` and the like pass as well: the
 
 import logging
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Final, TypeVar
 
 import anyio
@@ -48,21 +49,32 @@ class Dispatcher:
         compression: str = IDENTITY,
     ) -> None:
         self._compression = compression
-        self._handlers: dict[str, tuple[Handler, bool]] = {}  # With whether its calls are announced.
+        self._handlers: dict[str, tuple[Handler, bool, Terms]] = {}  # With whether its calls are announced.
         self._attended: dict[str, AttendedBy] = {}
         self.attending: Attending | None = None
         self._events = events
         self._terms = Terms(codec, details_codec, events)
         for service in services:
-            if isinstance(service, Attended):
-                self._attended |= dict.fromkeys(service.__mapping__(), service.attend)
-                if self.attending is not None and self.attending.prefix != service.prefix:
-                    raise ValueError("attended services of a server have one prefix")
-                self.attending = Attending(service.prefix, self._attend)
-                service = service.service
-            generated = _close_generators_of(service)
-            for path, handler in service.__mapping__().items():
-                self._handlers[path] = handler, generated and handler.cardinality is not Cardinality.UNARY_UNARY
+            self.add(service)
+
+    def add(self, service: Servable) -> None:
+        """Serve another service; its methods take the place of those by the same paths.
+
+        Raises:
+            ValueError: It is attended, and has another prefix than others.
+        """
+        if isinstance(service, Attended):
+            self._attended |= dict.fromkeys(service.__mapping__(), service.attend)
+            if self.attending is not None and self.attending.prefix != service.prefix:
+                raise ValueError("attended services of a server have one prefix")
+            self.attending = Attending(service.prefix, self._attend)
+            service = service.service
+        codec: CodecBase | None = getattr(service, "codec", None)
+        terms = self._terms if codec is None else replace(self._terms, codec=codec)
+        generated = _close_generators_of(service)
+        for path, handler in service.__mapping__().items():
+            announced = generated and handler.cardinality is not Cardinality.UNARY_UNARY
+            self._handlers[path] = handler, announced, terms
 
     def _attend(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingAttendant | None:
         attend = self._attended.get(call.request.path)
@@ -79,10 +91,10 @@ class Dispatcher:
         if found is None:
             await call.finish(Trailers(Status.UNIMPLEMENTED, f"unknown method {path}"))
             return
-        handler, announced = found
+        handler, announced, terms = found
         if self._compression != IDENTITY:
             call.compress(self._compression)
-        stream: ServerStream[object, object] = ServerStream(call, handler, self._terms)
+        stream: ServerStream[object, object] = ServerStream(call, handler, terms)
         request = call.request
         try:
             method = handler.func

@@ -2,7 +2,8 @@
 
 import logging
 import ssl
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, TaskStatus
@@ -63,6 +64,20 @@ class Server:
         self._refusals = RefusalLog(log)
         self._notes = None if access_log is None else CallNotes(access_log)
         self._session_ended = Signal()
+
+    def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
+        """Serve a servicer of grpcio's style; ``add_XServicer_to_server``, as generated for grpcio, calls it.
+
+        Args:
+            service_name: The service's name.
+            method_handlers: By method name, grpcio's ``RpcMethodHandler``.
+        """
+        from echo.rpc.grpcio_style import Servicer  # noqa: PLC0415 - Only its users have grpcio.
+
+        self._dispatcher.add(Servicer(service_name, method_handlers))
+
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[object]) -> None:
+        """Do nothing: ``add_XServicer_to_server`` registers the same methods again, by name."""
 
     @property
     def connections(self) -> int:

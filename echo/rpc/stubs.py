@@ -17,28 +17,27 @@ Where what is sent depends on what was received, ``async with channel.request(..
 """
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from copy import copy
 from functools import lru_cache, wraps
-from typing import Any, Generic, TypeAlias, TypedDict, TypeVar, Unpack, cast
+from typing import Any, Generic, TypedDict, TypeVar, Unpack, cast
 
 import anyio
 from anyio.abc import TaskGroup
 from grpclib.const import Cardinality
-from grpclib.exceptions import ProtocolError, StreamTerminatedError
+from grpclib.exceptions import ProtocolError
 from grpclib.metadata import Deadline
 
 from echo.rpc.channel import Channel
 from echo.rpc.client_stream import ClientStream
+from echo.rpc.sender import Messages, Sender
 from echo.transport import open_background
 from echo.wire import GRPCError, MetadataLike
 
 StubT = TypeVar("StubT")
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
-
-Messages: TypeAlias = Iterable[SendT] | AsyncIterable[SendT]
 
 
 @asynccontextmanager
@@ -82,55 +81,6 @@ async def bind(
             tasks.cancel_scope.cancel()
 
 
-class _Sender(Generic[SendT, RecvT]):
-    """Sends the messages of one call, then half-closes it."""
-
-    def __init__(self, stream: ClientStream[SendT, RecvT], messages: Messages[SendT]) -> None:
-        self._stream = stream
-        self._messages = messages
-        self._scope = anyio.CancelScope()
-        self._ended = anyio.Event()
-        self._failure: Exception | None = None
-
-    async def run(self) -> None:
-        """Send until the messages or the call are over. Raises nothing but being cancelled."""
-        try:
-            with self._scope:
-                await self._send()
-        except Exception as error:  # noqa: BLE001 - `raise_failure` raises it, to whom it concerns
-            self._failure = error
-            await self._stream.cancel()
-        finally:
-            self._ended.set()
-
-    async def stop(self) -> None:
-        """Send no more, and wait until that is so."""
-        self._scope.cancel()
-        await self._ended.wait()
-
-    def raise_failure(self) -> None:
-        """Raise what went wrong in making the messages or in sending them, if anything did."""
-        if self._failure is not None:
-            raise self._failure from self._failure.__cause__
-
-    async def _send(self) -> None:
-        async with AsyncExitStack() as stack:
-            messages = self._messages if isinstance(self._messages, AsyncIterable) else _each(self._messages)
-            if isinstance(messages, AsyncGenerator):
-                stack.push_async_callback(messages.aclose)
-            async for message in messages:
-                try:
-                    await self._stream.send_message(message)
-                except StreamTerminatedError:
-                    return  # The server has ended the call with OK, and wants no more.
-        await self._stream.end()
-
-
-async def _each(messages: Iterable[SendT]) -> AsyncGenerator[SendT, None]:
-    for message in messages:
-        yield message
-
-
 class _Calls:
     """The streaming calls of one block."""
 
@@ -144,7 +94,7 @@ class _Calls:
         self, request: ClientStream[SendT, RecvT], messages: Messages[SendT]
     ) -> AsyncIterator[ClientStream[SendT, RecvT]]:
         """Make a call whose messages are sent by themselves; to receive is what the block is for."""
-        sender = _Sender(request, messages)
+        sender = Sender(request, messages)
         try:
             async with request as stream:
                 await stream.send_request()

@@ -48,7 +48,7 @@ class Client(ABC):
 class Ours(Client):
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
-        self._stub = ServerStub(channel)  # type: ignore[arg-type]  # Alike, not the same class.
+        self._stub = ServerStub(channel)
 
     async def unary(self) -> None:
         assert (await self._stub.get_reply(Message("hello"))).success

@@ -66,6 +66,6 @@ async def check(port: int) -> None:
     """Make one call with a real client, since the raw one counts messages without reading them."""
     with trio.fail_after(20):
         async with open_channel(LOOPBACK, port) as channel:
-            reply = await ServerStub(channel).get_reply(Message("hi"))  # type: ignore[arg-type]  # Alike, not the same class.
+            reply = await ServerStub(channel).get_reply(Message("hi"))
     if (reply.success, reply.response) != (True, "from server:hi"):
         raise RuntimeError(f"not what an echo says: {reply}")

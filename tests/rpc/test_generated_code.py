@@ -4,21 +4,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+import anyio
+import grpc
 import pytest
 
-from echo.rpc import GRPCError, Status, bind
-from echo.rpc.testing import memory_channel
-from tests.support.generated import generated
+from echo.pb.com.gopay.echo.streaming import StreamingServerStub, StreamMessage
+from echo.rpc import GRPCError, Server, Status, bind
+from echo.rpc.testing import memory_channel, memory_channel_to
+from tests.support.generated import betterproto2, protobuf
 from tests.support.services import Run
 
 Opening = Callable[[], AbstractAsyncContextManager[Any]]
-
-
-def betterproto2() -> Any:
-    options = "client_generation=async,server_generation=async"
-    return generated(
-        "todo_betterproto2", "todo.v1", "--python_betterproto2_out={}", f"--python_betterproto2_opt={options}"
-    )
 
 
 @asynccontextmanager
@@ -53,8 +49,7 @@ async def open_betterproto2() -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def open_grpclib() -> AsyncIterator[Any]:
-    options = ("--python_out={}", "--grpclib_python_out={}")
-    made, messages = generated("todo_grpclib", ".todo_grpc", *options), generated("todo_grpclib", ".todo_pb2", *options)
+    made, messages = protobuf("todo_grpc"), protobuf("todo_pb2")
 
     class Todos(made.TodosBase):  # type: ignore[misc, name-defined]
         async def Add(self, stream: Any) -> None:  # noqa: N802 - as generated
@@ -101,7 +96,43 @@ async def open_grpclib() -> AsyncIterator[Any]:
         yield Client
 
 
-@pytest.mark.parametrize("opening", [open_betterproto2, open_grpclib], ids=["betterproto2", "grpclib's plugin"])
+@asynccontextmanager
+async def open_grpcio() -> AsyncIterator[Any]:
+    made, messages = protobuf("todo_pb2_grpc"), protobuf("todo_pb2")
+
+    class Todos(made.TodosServicer):  # type: ignore[misc, name-defined]
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: N802 - as generated
+            if not request.title:
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a title is required")
+            return messages.Summary(titles=[request.title], numbers={request.title: request.number})
+
+        async def Count(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
+            for number in range(request.number):
+                yield messages.Todo(title=request.title, number=number, priority=request.priority)
+
+        async def AddAll(self, requests: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            return messages.Summary(titles=[request.title async for request in requests])
+
+        async def Chat(self, requests: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
+            async for request in requests:
+                yield request
+
+    server = Server([])
+    made.add_TodosServicer_to_server(Todos(), server)
+    async with memory_channel_to(server) as channel:
+        stub = made.TodosStub(channel)
+
+        class Client:
+            Todo, HIGH = messages.Todo, messages.PRIORITY_HIGH
+            add, count, add_all, chat = stub.Add, stub.Count, stub.AddAll, stub.Chat
+
+        yield Client
+
+
+MAKES = {"betterproto2": open_betterproto2, "grpclib's plugin": open_grpclib, "grpcio": open_grpcio}
+
+
+@pytest.mark.parametrize("opening", MAKES.values(), ids=MAKES)
 def test_all_four_kinds_of_calls(run: Run, opening: Opening) -> None:
     async def main() -> None:
         async with opening() as client:
@@ -112,8 +143,35 @@ def test_all_four_kinds_of_calls(run: Run, opening: Opening) -> None:
             assert counted == [(0, client.HIGH), (1, client.HIGH), (2, client.HIGH)]
             assert list((await client.add_all([todo, todo])).titles) == ["a", "a"]
             assert [reply async for reply in client.chat([todo, todo])] == [todo, todo]
-            with pytest.raises(GRPCError) as refused:
+            with pytest.raises((GRPCError, grpc.RpcError), match="a title is required"):
                 await client.add(client.Todo())
-            assert refused.value.status is Status.INVALID_ARGUMENT
+
+    run(main)
+
+
+def test_a_bidirectional_call_by_a_stub_that_is_not_bound_says_what_to_do_instead() -> None:
+    async def main() -> None:
+        made = betterproto2()
+        async with memory_channel([]) as channel:
+            for call in (
+                made.TodosStub(channel).chat([made.Todo()]),
+                StreamingServerStub(channel).bidirectional_stream([StreamMessage()]),
+            ):
+                with pytest.raises(RuntimeError, match=r"echo\.rpc\.bind"):
+                    await anext(call)
+
+    anyio.run(main, backend="trio")
+
+
+def test_betterproto2_s_stubs_for_grpcio_work_too(run: Run) -> None:
+    async def main() -> None:
+        made = betterproto2()
+
+        class Todos(made.TodosBase):  # type: ignore[misc, name-defined]
+            async def add(self, message: Any) -> Any:
+                return made.Summary(titles=[message.title])
+
+        async with memory_channel([Todos()]) as channel:
+            assert (await made.TodosSyncStub(channel).add(made.Todo(title="a"))).titles == ["a"]
 
     run(main)

@@ -12,22 +12,25 @@ PROTO = Path(__file__).with_name("todo.proto")
 
 
 @cache
-def generated(package: str, module: str, *options: str) -> ModuleType:
-    """Import ``module`` of what the compiler makes with these options, which name outputs within a new ``package``.
-
-    Args:
-        package: What to call it; one for each set of options.
-        module: Below the package, or at the top if the generator's imports insist on that: then it begins with a dot.
-        options: Such as ``--python_out={}``, where the braces stand for the folder.
-    """
-    root = Path(mkdtemp(prefix="echo-generated-"))
-    folder = root if module.startswith(".") else root / package
-    folder.mkdir(exist_ok=True)
+def _compiled(*options: str) -> Path:
+    """A folder with what the compiler makes; in an option, braces stand for it."""
+    folder = Path(mkdtemp(prefix="echo-generated-"))
+    (folder / "todo_betterproto2").mkdir()
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO.parent}"]
     command += [option.replace("{}", str(folder)) for option in options]
     subprocess.run([*command, PROTO.name], check=True, capture_output=True, timeout=60)
-    sys.path.append(str(root))
-    try:
-        return importlib.import_module(module[1:] if module.startswith(".") else f"{package}.{module}")
-    finally:
-        sys.path.remove(str(root))
+    sys.path.append(str(folder))
+    return folder
+
+
+def protobuf(module: str) -> ModuleType:
+    """Import what Google's generator makes: ``todo_pb2``; grpclib's, ``todo_grpc``; or grpcio's, ``todo_pb2_grpc``."""
+    _compiled("--python_out={}", "--grpclib_python_out={}", "--grpc_python_out={}")
+    return importlib.import_module(module)
+
+
+def betterproto2() -> ModuleType:
+    """Import what betterproto2's generator makes."""
+    options = "client_generation=async_sync,server_generation=async"
+    _compiled("--python_betterproto2_out={}/todo_betterproto2", f"--python_betterproto2_opt={options}")
+    return importlib.import_module("todo_betterproto2.todo.v1")

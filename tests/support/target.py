@@ -119,7 +119,7 @@ async def target(limits: Limits = SAFE) -> AsyncIterator[Target]:
     async with no_leaks() as leaks:
         leaks.watch(server)
         async with serving(server) as port, open_channel(LOOPBACK, port) as channel:
-            victim = Target(port, server, odd, ServerStub(channel))  # type: ignore[arg-type]  # It takes any that has `request`.
+            victim = Target(port, server, odd, ServerStub(channel))
             await victim.serves()
             yield victim
             await leaks.no_calls()
@@ -135,4 +135,4 @@ async def drained_target() -> AsyncIterator[Target]:
     async with no_leaks() as leaks:
         leaks.watch(server)
         async with serving(server) as port, open_channel(LOOPBACK, port) as channel:
-            yield Target(port, server, odd, ServerStub(channel))  # type: ignore[arg-type]  # As above.
+            yield Target(port, server, odd, ServerStub(channel))

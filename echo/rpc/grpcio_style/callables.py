@@ -1,0 +1,132 @@
+"""The callables that a stub keeps for its methods: each makes calls of one kind."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+
+import grpc
+from anyio.abc import TaskGroup
+from grpclib.const import Cardinality
+
+from echo.rpc.client_stream import ClientStream
+from echo.rpc.deadline import earliest
+from echo.rpc.grpcio_style.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
+from echo.rpc.grpcio_style.conversion import CODEC, Converter, Function, to_pairs
+from echo.rpc.sender import Messages
+
+if TYPE_CHECKING:
+    from echo.rpc.channel import Channel
+
+_COMPRESSION: Final[dict[object, str | None]] = {
+    None: None,
+    grpc.Compression.NoCompression: "identity",
+    grpc.Compression.Gzip: "gzip",
+}
+
+
+class CallOptions(TypedDict, total=False):
+    """What every method of a stub takes besides requests.
+
+    Attributes:
+        timeout: Seconds that the call may take.
+        metadata: To send along.
+        credentials: Not supported: ``UsageError``.
+        wait_for_ready: Whether to wait for a connection rather than to fail; None for what the channel was opened with.
+        compression: How requests are compressed; None for what the channel was opened with.
+    """
+
+    timeout: float | None
+    metadata: Iterable[tuple[str, str | bytes]] | None
+    credentials: object
+    wait_for_ready: bool | None
+    compression: object
+
+
+class _Callable:
+    """One method of a service.
+
+    Args:
+        channel: What to call by.
+        tasks: Where calls have their tasks.
+        method: ``/package.Service/Method``.
+        serializer: A request to bytes; None for requests that are bytes.
+        deserializer: Bytes to a reply; None for bytes.
+    """
+
+    kind: Cardinality
+
+    def __init__(
+        self,
+        channel: "Channel",
+        tasks: TaskGroup,
+        method: str,
+        serializer: Function | None,
+        deserializer: Function | None,
+    ) -> None:
+        self._channel = channel
+        self._tasks = tasks
+        self._method = method
+        self._request, self._reply = Converter(serializer), Converter(deserializer)
+
+    def _prepare(self, options: CallOptions) -> tuple[ClientStream[Any, Any], TaskGroup, float]:
+        if options.get("credentials") is not None:
+            raise grpc.aio.UsageError("credentials of a single call are not supported: send them as metadata")
+        compression = options.get("compression")
+        if compression not in _COMPRESSION:
+            raise grpc.aio.UsageError(f"{compression} is not supported: gzip is")
+        timeout = options.get("timeout")
+        stream: ClientStream[Any, Any] = self._channel.request(
+            self._method,
+            self.kind,
+            self._request,  # type: ignore[arg-type]  # The codec takes it in the place of a type,
+            self._reply,  # type: ignore[arg-type]  # and this likewise.
+            timeout=timeout,
+            metadata=to_pairs(options.get("metadata")),
+            wait_for_ready=options.get("wait_for_ready"),
+            compression=_COMPRESSION[compression],
+            codec=CODEC,
+        )
+        return stream, self._tasks, earliest(timeout, None)
+
+
+class UnaryUnary(_Callable):
+    """One request, one reply: ``reply = await stub.Method(request)``."""
+
+    kind = Cardinality.UNARY_UNARY
+
+    def __call__(self, request: Any, **options: Unpack[CallOptions]) -> UnaryUnaryCall[Any, Any]:
+        """Begin a call."""
+        return UnaryUnaryCall(*self._prepare(options), request)
+
+
+class UnaryStream(_Callable):
+    """One request, many replies: ``async for reply in stub.Method(request)``."""
+
+    kind = Cardinality.UNARY_STREAM
+
+    def __call__(self, request: Any, **options: Unpack[CallOptions]) -> UnaryStreamCall[Any, Any]:
+        """Begin a call."""
+        return UnaryStreamCall(*self._prepare(options), request)
+
+
+class StreamUnary(_Callable):
+    """Many requests, one reply: ``reply = await stub.Method(requests)``."""
+
+    kind = Cardinality.STREAM_UNARY
+
+    def __call__(
+        self, request_iterator: Messages[Any] | None = None, **options: Unpack[CallOptions]
+    ) -> StreamUnaryCall[Any, Any]:
+        """Begin a call; without an iterator its requests are written."""
+        return StreamUnaryCall(*self._prepare(options), request_iterator)
+
+
+class StreamStream(_Callable):
+    """Many requests, many replies: ``async for reply in stub.Method(requests)``."""
+
+    kind = Cardinality.STREAM_STREAM
+
+    def __call__(
+        self, request_iterator: Messages[Any] | None = None, **options: Unpack[CallOptions]
+    ) -> StreamStreamCall[Any, Any]:
+        """Begin a call; without an iterator its requests are written."""
+        return StreamStreamCall(*self._prepare(options), request_iterator)

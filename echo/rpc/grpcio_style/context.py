@@ -1,0 +1,212 @@
+"""What a servicer's method is given of its call: ``grpc.aio.ServicerContext`` over a stream of ours."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NoReturn
+
+import grpc
+from anyio import from_thread
+
+from echo.rpc.grpcio_style.conversion import to_metadata, to_pairs, to_status
+from echo.rpc.server_stream import ServerStream
+from echo.wire import MetadataLike, Status
+
+log = logging.getLogger(__name__)
+
+_ENCODINGS = {grpc.Compression.NoCompression: "identity", grpc.Compression.Gzip: "gzip"}
+
+
+class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships no types.
+    """One call."""
+
+    def __init__(self, stream: ServerStream[Any, Any]) -> None:
+        self._stream = stream
+        self._metadata = to_metadata(stream.metadata)
+        self._code: grpc.StatusCode | int | None = None
+        self._details = ""
+        self._trailing: MetadataLike | None = None
+        self._callbacks: list[Callable[[Any], object]] = []
+        self._over = False
+        self._cancelled = False
+
+    async def read(self) -> Any:
+        """The next request; ``grpc.aio.EOF`` after the last."""
+        request = await self._stream.recv_message()
+        return grpc.aio.EOF if request is None else request
+
+    async def write(self, message: Any) -> None:
+        """Send a reply; waits while the client takes fewer than are sent."""
+        await self._stream.send_message(message)
+
+    async def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
+        """Send the response's head now, with this in it."""
+        await self._stream.send_initial_metadata(metadata=to_pairs(initial_metadata))
+
+    async def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: Iterable[tuple[str, str | bytes]] = (),
+    ) -> NoReturn:
+        """End the call with this status; raises ``grpc.aio.AbortError``, which is to pass through the method."""
+        self.set_abort(code, details, trailing_metadata)
+
+    def set_abort(
+        self, code: grpc.StatusCode, details: str, trailing_metadata: Iterable[tuple[str, str | bytes]]
+    ) -> NoReturn:
+        """As `abort`, which is a coroutine function because grpcio's is."""
+        if to_status(code) is Status.OK:
+            raise grpc.aio.UsageError("abort() ends a call with an error, and OK is none")
+        self._code, self._details = code, details
+        if trailing_metadata:
+            self._trailing = to_pairs(trailing_metadata)
+        raise grpc.aio.AbortError("the call was aborted")
+
+    async def abort_with_status(self, status: grpc.Status) -> NoReturn:
+        """As `abort`."""
+        self.set_abort(status.code, status.details, status.trailing_metadata or ())
+
+    def set_trailing_metadata(self, trailing_metadata: Iterable[tuple[str, str | bytes]]) -> None:
+        """Send this in the trailers."""
+        self._trailing = to_pairs(trailing_metadata)
+
+    def invocation_metadata(self) -> grpc.aio.Metadata:
+        """What the client sent along."""
+        return self._metadata
+
+    def set_code(self, code: grpc.StatusCode) -> None:
+        """End the call with this status once the method returns."""
+        self._code = code
+
+    def set_details(self, details: str) -> None:
+        """The same for the status message."""
+        self._details = details
+
+    def set_compression(self, compression: grpc.Compression) -> None:
+        """Compress replies so; to be said before the first.
+
+        Raises:
+            grpc.aio.UsageError: It is not supported: gzip is.
+        """
+        if compression not in _ENCODINGS:
+            raise grpc.aio.UsageError(f"{compression} is not supported: gzip is")
+        self._stream.compress(_ENCODINGS[compression])
+
+    def disable_next_message_compression(self) -> None:
+        """Accepted and ignored: whether a message is compressed is told with it, so either is right."""
+
+    def peer(self) -> str:
+        """The client's address in grpcio's form, such as ``ipv4:127.0.0.1:5000``."""
+        address, text = self._stream.peer.addr(), str(self._stream.peer)
+        if isinstance(address, tuple):
+            return f"ipv6:{text}" if ":" in address[0] else f"ipv4:{text}"
+        return f"unix:{text}" if address is not None else text
+
+    def peer_identities(self) -> Iterable[bytes] | None:
+        """The names in the client's certificate; None without one."""
+        return [value for values in self.auth_context().values() for value in values] or None
+
+    def peer_identity_key(self) -> str | None:
+        """Where `auth_context` has them."""
+        return next(iter(self.auth_context()), None)
+
+    def auth_context(self) -> Mapping[str, Iterable[bytes]]:
+        """The names in the client's certificate; empty without one."""
+        certificate = self._stream.peer.cert() or {}
+        alternatives = [value.encode() for _, value in certificate.get("subjectAltName", ())]
+        common = [
+            value.encode() for names in certificate.get("subject", ()) for key, value in names if key == "commonName"
+        ]
+        found = {"x509_subject_alternative_name": alternatives, "x509_common_name": common}
+        return {key: values for key, values in found.items() if values}
+
+    def time_remaining(self) -> float | None:  # grpcio says float, and gives None.
+        """Seconds until the deadline, at least zero; None without one."""
+        deadline = self._stream.deadline
+        return None if deadline is None else deadline.time_remaining()
+
+    def trailing_metadata(self) -> grpc.aio.Metadata:
+        """What was set to be sent in the trailers."""
+        return grpc.aio.Metadata(*(self._trailing or ()))
+
+    def code(self) -> grpc.StatusCode | int | None:
+        """The status that was set; None if none was."""
+        return self._code
+
+    def details(self) -> str:
+        """The status message that was set."""
+        return self._details
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Have a function called with this context when the call is over. What it raises is logged."""
+        self._callbacks.append(callback)
+
+    def cancelled(self) -> bool:
+        """Whether the call was cut short: by its client, its deadline or the server's shutdown."""
+        return self._cancelled
+
+    def done(self) -> bool:
+        """Whether the call is over."""
+        return self._over
+
+    # For `Servicer`
+
+    @property
+    def failed(self) -> bool:
+        """Whether a status other than OK was set."""
+        return self._code is not None and to_status(self._code) is not Status.OK
+
+    async def end(self) -> None:
+        """End the call with the status that was set, OK by default."""
+        code = Status.OK if self._code is None else to_status(self._code)
+        await self._stream.send_trailing_metadata(
+            status=code, status_message=self._details or None, metadata=self._trailing
+        )
+
+    def finish(self, *, cancelled: bool) -> None:
+        """The method has returned or was cancelled."""
+        self._over, self._cancelled = True, cancelled
+        for callback in self._callbacks:
+            try:
+                callback(self)
+            except Exception:
+                log.exception("a done callback failed")
+
+
+class BlockingContext:
+    """The same for a plain function, which runs in a worker thread: it waits by blocking."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever does not wait is the context's own."""
+        return getattr(self._context, name)
+
+    def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
+        """As `Context.send_initial_metadata`."""
+        from_thread.run(self._context.send_initial_metadata, initial_metadata)
+
+    def abort(
+        self,
+        code: grpc.StatusCode,
+        details: str = "",
+        trailing_metadata: Iterable[tuple[str, str | bytes]] = (),
+    ) -> NoReturn:
+        """As `Context.abort`."""
+        self._context.set_abort(code, details, trailing_metadata)
+
+    def abort_with_status(self, status: grpc.Status) -> NoReturn:
+        """As `Context.abort_with_status`."""
+        self._context.set_abort(status.code, status.details, status.trailing_metadata or ())
+
+    def is_active(self) -> bool:
+        """Whether the call goes on."""
+        return not self._context.done()
+
+    def add_callback(self, callback: Callable[[], object]) -> bool:
+        """Have a function called when the call is over; False if it is."""
+        if self._context.done():
+            return False
+        self._context.add_done_callback(lambda _: callback())
+        return True

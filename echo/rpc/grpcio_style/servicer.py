@@ -1,0 +1,121 @@
+"""grpcio's method handlers as a service of ours."""
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing
+from functools import partial
+from typing import Any, Final
+
+import anyio
+import grpc
+from anyio import from_thread, to_thread
+from grpclib.const import Cardinality, Handler
+
+from echo.rpc.grpcio_style.context import BlockingContext, Context
+from echo.rpc.grpcio_style.conversion import CODEC, Converter
+from echo.rpc.server_stream import ServerStream
+
+log = logging.getLogger(__name__)
+
+Method = Callable[..., Any]
+Serve = Callable[[Method, Any, Context], Awaitable[Any]]
+
+_END: Final = object()
+_KINDS: Final = {
+    (False, False): (Cardinality.UNARY_UNARY, "unary_unary"),
+    (False, True): (Cardinality.UNARY_STREAM, "unary_stream"),
+    (True, False): (Cardinality.STREAM_UNARY, "stream_unary"),
+    (True, True): (Cardinality.STREAM_STREAM, "stream_stream"),
+}
+
+
+class Servicer:
+    """What ``add_XServicer_to_server`` registers, as a service.
+
+    Args:
+        service: The service's name.
+        handlers: By method name, as ``grpc.unary_unary_rpc_method_handler`` and its siblings make them.
+
+    Methods are coroutine functions, async generator functions, or plain functions, which run in worker threads (at most
+    as many at once as anyio's default limiter has). A call that is cancelled waits for its plain function to return.
+
+    Attributes:
+        codec: Makes the messages, by the handlers' own functions.
+    """
+
+    codec = CODEC
+
+    def __init__(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        self._handlers = {f"/{service}/{name}": _handler(handler) for name, handler in handlers.items()}
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        return self._handlers
+
+
+def _handler(handler: grpc.RpcMethodHandler) -> Handler:
+    kind, attribute = _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
+    method: Method = getattr(handler, attribute)
+    if inspect.isasyncgenfunction(method):
+        serve = _serve_generator
+    elif inspect.iscoroutinefunction(method):
+        serve = _serve_coroutine
+    else:
+        serve = _serve_blocking
+    return Handler(
+        partial(_serve, serve, method, kind),
+        kind,
+        Converter(handler.request_deserializer),
+        Converter(handler.response_serializer),
+    )
+
+
+async def _serve(serve: Serve, method: Method, kind: Cardinality, stream: ServerStream[Any, Any]) -> None:
+    """Serve one call to its end: with the status that the method set or aborted with, else OK."""
+    context, cancelled = Context(stream), False
+    try:
+        request = stream if kind.client_streaming else await stream.recv_message()
+        try:
+            reply = await serve(method, request, context)
+            if not kind.server_streaming and not context.failed:
+                await stream.send_message(reply)
+        except grpc.aio.AbortError:
+            pass
+        except Exception as error:
+            if not context.failed:
+                raise
+            if not isinstance(error, NotImplementedError):  # What generated base classes raise.
+                log.exception("a method failed that had set a status")
+        await context.end()
+    except anyio.get_cancelled_exc_class():
+        cancelled = True
+        raise
+    finally:
+        context.finish(cancelled=cancelled)
+
+
+async def _serve_coroutine(method: Method, request: Any, context: Context) -> Any:
+    return await method(request, context)
+
+
+async def _serve_generator(method: Method, request: Any, context: Context) -> None:
+    async with aclosing(method(request, context)) as replies:
+        async for reply in replies:
+            await context.write(reply)
+
+
+async def _serve_blocking(method: Method, request: Any, context: Context) -> Any:
+    """Serve by a method that knows nothing of event loops, in a worker thread, which is waited for."""
+    if isinstance(request, ServerStream):
+        request = _blocking_requests(request)
+    reply = await to_thread.run_sync(method, request, BlockingContext(context))
+    if isinstance(reply, Iterator):
+        while (message := await to_thread.run_sync(next, reply, _END)) is not _END:
+            await context.write(message)
+        return None
+    return reply
+
+
+def _blocking_requests(stream: ServerStream[Any, Any]) -> Iterator[Any]:
+    while (request := from_thread.run(stream.recv_message)) is not None:
+        yield request

@@ -1,0 +1,341 @@
+"""Calls by stubs that were generated for grpcio: grpc.aio's behaviour, see `conftest`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import grpc
+import pytest
+
+from tests.rpc.grpcio_style.conftest import Library, open_ours
+from tests.rpc.grpcio_style.servicers import Todo, Todos
+from tests.support.services import Run
+
+
+class Deaf(Todos):
+    """Answers nothing."""
+
+    async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        await anyio.sleep_forever()
+
+    async def Chat(self, requests: Any, context: Any) -> None:  # noqa: ARG002, N802
+        await anyio.sleep_forever()
+
+
+# One reply
+
+
+def test_a_call_is_awaited(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Add(Todo(title="a"))
+            assert list((await call).titles) == ["a"]
+            assert call.done()
+            assert not call.cancelled()
+            assert await call.code() is grpc.StatusCode.OK
+            assert await call.details() == ""
+
+    library.run(main)
+
+
+def test_a_call_may_be_awaited_again(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Add(Todo(title="a"))
+            assert await call == await call
+
+    library.run(main)
+
+
+def test_metadata_arrives_both_ways(library: Library) -> None:
+    servicer = Todos()
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(servicer) as stub:
+            call = stub.Add(Todo(title="a"), metadata=(("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\x01\xfe")))
+            initial = await call.initial_metadata()
+            assert (initial["x-head"], initial["x-head-bin"]) == ("h", b"\x00\xff")
+            assert (await call.trailing_metadata())["x-tail"] == "t"
+            arrived = servicer.seen[0].invocation_metadata()
+            pairs = [(key, value) for key, value in arrived if key.startswith("x-")]
+            assert pairs == [("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\x01\xfe")]
+
+    library.run(main)
+
+
+@pytest.mark.parametrize("code", ["NOT_FOUND", "UNAUTHENTICATED", "DATA_LOSS"])
+def test_a_status_is_raised_with_all_that_came(library: Library, code: str) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Add(Todo(title=code))
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call
+            assert raised.value.code() is grpc.StatusCode[code]
+            assert raised.value.details() == "as you said"
+            assert raised.value.trailing_metadata()["x-why"] == "asked"
+            assert await call.code() is grpc.StatusCode[code]
+            assert await call.details() == "as you said"
+            assert (await call.trailing_metadata())["x-why"] == "asked"
+            assert call.done()
+
+    library.run(main)
+
+
+def test_a_timeout_ends_the_call(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Deaf()) as stub:
+            call = stub.Add(Todo(title="a"), timeout=0.05)
+            assert 0 <= call.time_remaining() <= 0.05
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call
+            assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    library.run(main)
+
+
+def test_without_a_timeout_there_is_no_time_remaining(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Add(Todo(title="a"))
+            assert call.time_remaining() is None
+            await call
+
+    library.run(main)
+
+
+def test_cancel_ends_the_call_once(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Deaf()) as stub:
+            call = stub.Add(Todo(title="a"))
+            assert call.cancel()
+            assert call.cancelled()
+            assert call.done()
+            assert not call.cancel()
+            assert await call.code() is grpc.StatusCode.CANCELLED
+            assert await call.details() == "Locally cancelled by application!"
+
+    library.run(main)
+
+
+def test_cancelling_who_awaits_a_call_cancels_the_call(run: Run) -> None:
+    async def main() -> None:
+        async with open_ours(Deaf()) as stub:
+            call = stub.Add(Todo(title="a"))
+            await call.wait_for_connection()
+            with anyio.CancelScope() as scope:
+                call.add_done_callback(lambda _: None)
+                scope.cancel()
+                await call
+            assert call.cancelled()
+
+    run(main)
+
+
+def test_callbacks_are_told_of_the_end(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call, told, heard = stub.Add(Todo(title="a")), [], anyio.Event()
+
+            def note(ended: object) -> None:
+                told.append(ended)
+                heard.set()
+
+            call.add_done_callback(note)
+            await call
+            await heard.wait()
+            assert told == [call]
+            call.add_done_callback(told.append)
+            await anyio.lowlevel.checkpoint()
+            assert told == [call, call]
+
+    library.run(main)
+
+
+def test_wait_for_connection_returns_once_there_is_one(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="a", number=1))
+            await call.wait_for_connection()
+            assert [reply.number async for reply in call] == [0]
+
+    library.run(main)
+
+
+# Many replies
+
+
+def test_replies_are_iterated(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="a", number=3))
+            assert [reply.number async for reply in call] == [0, 1, 2]
+            assert await call.code() is grpc.StatusCode.OK
+
+    library.run(main)
+
+
+def test_replies_are_read_one_by_one_up_to_the_end(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="a", number=2))
+            assert [(await call.read()).number, (await call.read()).number] == [0, 1]
+            assert await call.read() is grpc.aio.EOF
+            assert await call.read() is grpc.aio.EOF
+
+    library.run(main)
+
+
+def test_replies_stay_to_be_read_after_the_call_has_ended(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="a", number=2))
+            first = await call.read()
+            await anyio.sleep(0.05)
+            assert [first.number, (await call.read()).number] == [0, 1]
+            assert await call.read() is grpc.aio.EOF
+            assert call.done()
+
+    library.run(main)
+
+
+def test_a_status_comes_after_the_replies(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="ABORTED", number=2))
+            assert [(await call.read()).number, (await call.read()).number] == [0, 1]
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call.read()
+            assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.ABORTED, "as you said")
+
+    library.run(main)
+
+
+def test_cancelling_between_replies_ends_the_method_at_the_server(library: Library) -> None:
+    class Endless(Todos):
+        async def Count(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
+            try:
+                while True:
+                    yield Todo(title="again")
+                    await anyio.sleep(0.001)
+            finally:
+                ended.set()
+
+    ended: Any = None
+
+    async def main(library: Library) -> None:
+        nonlocal ended
+        ended = anyio.Event()
+        async with library.open_stub(Endless()) as stub:
+            call = stub.Count(Todo(title="a"))
+            assert (await call.read()).title == "again"
+            call.cancel()
+            await ended.wait()
+            assert await call.code() is grpc.StatusCode.CANCELLED
+
+    library.run(main)
+
+
+# Many requests
+
+
+async def generator(*titles: str) -> AsyncIterator[Any]:
+    for title in titles:
+        yield Todo(title=title)
+
+
+def plain(*titles: str) -> Iterator[Any]:
+    return (Todo(title=title) for title in titles)
+
+
+@pytest.mark.parametrize("requests", [generator, plain])
+def test_requests_come_from_an_iterable(library: Library, requests: Any) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            assert list((await stub.AddAll(requests("a", "b"))).titles) == ["a", "b"]
+            assert [reply.title async for reply in stub.Chat(requests("a", "b"))] == ["a", "b"]
+
+    library.run(main)
+
+
+def test_requests_are_written_one_by_one(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.AddAll()
+            await call.write(Todo(title="a"))
+            await call.write(Todo(title="b"))
+            await call.done_writing()
+            assert list((await call).titles) == ["a", "b"]
+
+    library.run(main)
+
+
+def test_reading_and_writing_take_turns(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Chat()
+            for title in "abc":
+                await call.write(Todo(title=title))
+                assert (await call.read()).title == title
+            await call.done_writing()
+            assert await call.read() is grpc.aio.EOF
+            assert await call.code() is grpc.StatusCode.OK
+
+    library.run(main)
+
+
+def test_writing_to_a_call_with_an_iterable_is_refused(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.AddAll(plain("a"))
+            with pytest.raises(grpc.aio.UsageError):
+                await call.write(Todo(title="b"))
+            assert list((await call).titles) == ["a"]
+
+    library.run(main)
+
+
+def test_writing_after_done_writing_is_refused(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Deaf()) as stub:
+            call = stub.Chat()
+            await call.done_writing()
+            with pytest.raises(asyncio.InvalidStateError):
+                await call.write(Todo(title="b"))
+            call.cancel()
+
+    library.run(main)
+
+
+def test_writing_to_a_cancelled_call_fails(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Deaf()) as stub:
+            call = stub.Chat()
+            await call.write(Todo(title="a"))
+            call.cancel()
+            assert await call.code() is grpc.StatusCode.CANCELLED
+            assert call.done()
+
+    library.run(main)
+
+
+# How the call is made
+
+
+def test_gzip_is_one_of_the_ways_to_compress(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            summary = await stub.Add(Todo(title="a" * 5_000), compression=grpc.Compression.Gzip)
+            assert list(summary.titles) == ["a" * 5_000]
+
+    library.run(main)
+
+
+def test_many_calls_at_once(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            calls = [stub.Add(Todo(title=str(number))) for number in range(100)]
+            assert [(await call).titles[0] for call in calls] == [str(number) for number in range(100)]
+
+    library.run(main)

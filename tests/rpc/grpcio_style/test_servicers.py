@@ -1,0 +1,228 @@
+"""Servicers that were written for grpc.aio: what their context does, see `conftest`."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import anyio
+import grpc
+import pytest
+
+from echo.rpc import Server
+from tests.rpc.grpcio_style.conftest import Library
+from tests.rpc.grpcio_style.servicers import Summary, Todo, Todos
+from tests.support.generated import protobuf
+
+
+async def failure(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return raised.value.code(), raised.value.details()
+
+
+def test_a_status_that_was_set_ends_the_call(library: Library) -> None:
+    class Failing(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            context.set_code(grpc.StatusCode.FAILED_PRECONDITION)
+            context.set_details("not yet")
+            assert (context.code(), context.details()) == (grpc.StatusCode.FAILED_PRECONDITION, "not yet")
+            return Summary()
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Failing()) as stub:
+            assert await failure(stub.Add(Todo())) == (grpc.StatusCode.FAILED_PRECONDITION, "not yet")
+
+    library.run(main)
+
+
+def test_abort_overrules_what_was_set(library: Library) -> None:
+    class Failing(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            context.set_code(grpc.StatusCode.FAILED_PRECONDITION)
+            await context.abort(grpc.StatusCode.NOT_FOUND, "nothing here")
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Failing()) as stub:
+            assert await failure(stub.Add(Todo())) == (grpc.StatusCode.NOT_FOUND, "nothing here")
+
+    library.run(main)
+
+
+def test_what_a_method_does_after_an_abort_it_caught_changes_nothing(library: Library) -> None:
+    class Catching(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            try:
+                await context.abort(grpc.StatusCode.NOT_FOUND, "nothing here")
+            except BaseException:  # noqa: BLE001
+                return Summary(titles=["caught"])
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Catching()) as stub:
+            assert await failure(stub.Add(Todo())) == (grpc.StatusCode.NOT_FOUND, "nothing here")
+
+    library.run(main)
+
+
+def test_the_deadline_is_known_to_the_method(library: Library) -> None:
+    left: list[Any] = []
+
+    class Timed(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            left.append(context.time_remaining())
+            return Summary()
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Timed()) as stub:
+            await stub.Add(Todo(), timeout=9)
+            await stub.Add(Todo())
+
+    library.run(main)
+    assert 0 < left[0] < 10
+    assert left[1] is None
+
+
+def test_callbacks_hear_of_the_end_of_the_method(library: Library) -> None:
+    told: list[Any] = []
+    ended: Any = None
+
+    class Told(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            def note(over: Any) -> None:
+                told.append((over is context, over.done()))
+                ended.set()
+
+            context.add_done_callback(note)
+            assert not context.done()
+            return Summary()
+
+    async def main(library: Library) -> None:
+        nonlocal ended
+        ended = anyio.Event()
+        async with library.open_stub(Told()) as stub:
+            await stub.Add(Todo())
+            with anyio.fail_after(5):
+                await ended.wait()
+
+    library.run(main)
+    assert told == [(True, True)]
+
+
+def test_trailing_metadata_that_was_set_can_be_looked_at(library: Library) -> None:
+    class Telling(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            context.set_trailing_metadata((("x-a", "1"),))
+            return Summary(titles=[dict(context.trailing_metadata())["x-a"]])
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Telling()) as stub:
+            call = stub.Add(Todo())
+            assert list((await call).titles) == ["1"]
+            assert (await call.trailing_metadata())["x-a"] == "1"
+
+    library.run(main)
+
+
+def test_a_method_that_is_not_there_is_unimplemented(library: Library) -> None:
+    servicer = protobuf("todo_pb2_grpc").TodosServicer
+
+    class Half(servicer):  # type: ignore[misc, valid-type]
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            return Summary()
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Half()) as stub:
+            await stub.Add(Todo())
+            code, _ = await failure(stub.AddAll(iter([Todo()])))
+            assert code is grpc.StatusCode.UNIMPLEMENTED
+
+    library.run(main)
+
+
+def test_a_bug_is_told_without_its_traceback(library: Library) -> None:
+    class Buggy(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            raise ZeroDivisionError("secret")
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Buggy()) as stub:
+            code, details = await failure(stub.Add(Todo()))
+            if library.name == "echo":  # grpc.aio says UNKNOWN, and what was raised.
+                assert (code, details) == (grpc.StatusCode.INTERNAL, "internal server error")
+
+    library.run(main)
+
+
+def test_the_peer_has_grpcio_s_form() -> None:
+    """In memory there is no address, so this is asked over a socket."""
+
+    async def main() -> None:
+        from echo.rpc import open_channel, open_tcp_listener
+
+        servicer = Todos()
+        server = Server([])
+        made = protobuf("todo_pb2_grpc")
+        made.add_TodosServicer_to_server(servicer, server)
+        listener = await open_tcp_listener("127.0.0.1", 0)
+        port = listener.extra(anyio.abc.SocketAttribute.local_port)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(server.serve, listener)
+            async with open_channel("127.0.0.1", port) as channel:
+                await made.TodosStub(channel).Add(Todo(title="a"))
+            await server.drain(1)
+        assert servicer.seen[0].peer().startswith("ipv4:127.0.0.1:")
+        assert servicer.seen[0].auth_context() == {}
+
+    anyio.run(main, backend="trio")
+
+
+class Blocking(protobuf("todo_pb2_grpc").TodosServicer):  # type: ignore[misc]
+    """Written for grpcio's other server, which has threads."""
+
+    def Add(self, request: Any, context: Any) -> Any:  # noqa: N802
+        if not request.title:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "a title is required")
+        context.send_initial_metadata((("x-head", "h"),))
+        context.set_trailing_metadata((("x-tail", "t"),))
+        return Summary(titles=[request.title])
+
+    def Count(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: ARG002, N802
+        for number in range(request.number):
+            yield Todo(number=number)
+
+    def AddAll(self, requests: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        return Summary(titles=[request.title for request in requests])
+
+    def Chat(self, requests: Any, context: Any) -> Iterator[Any]:  # noqa: ARG002, N802
+        yield from requests
+
+
+def test_blocking_methods_run_in_threads(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Blocking()) as stub:
+            todo = Todo(title="a", number=2)
+            call = stub.Add(todo)
+            assert list((await call).titles) == ["a"]
+            assert (await call.initial_metadata())["x-head"] == "h"
+            assert (await call.trailing_metadata())["x-tail"] == "t"
+            assert [reply.number async for reply in stub.Count(todo)] == [0, 1]
+            assert list((await stub.AddAll(iter([todo, todo]))).titles) == ["a", "a"]
+            assert [reply.title async for reply in stub.Chat(iter([todo, todo]))] == ["a", "a"]
+            assert await failure(stub.Add(Todo())) == (grpc.StatusCode.INVALID_ARGUMENT, "a title is required")
+
+    library.run(main)
+
+
+def test_a_status_that_was_set_stands_when_the_method_fails(library: Library) -> None:
+    class Failing(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            context.set_code(grpc.StatusCode.NOT_FOUND)
+            context.set_details("nothing here")
+            raise NotImplementedError
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Failing()) as stub:
+            code, details = await failure(stub.Add(Todo()))
+            assert code is grpc.StatusCode.NOT_FOUND
+            if library.name == "echo":  # grpc.aio says which exception it was.
+                assert details == "nothing here"
+
+    library.run(main)
