@@ -1,5 +1,6 @@
 """What a handler gets: the surface of ``grpclib.server.Stream`` over a call of our transport."""
 
+import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -17,6 +18,8 @@ from echo.rpc.deadline import Deadline
 from echo.rpc.events import ServerEvents
 from echo.transport import Peer, ServerCall
 from echo.wire import GRPCError, Metadata, MetadataLike, Response, Status, Trailers
+
+log = logging.getLogger(__name__)
 
 RecvT = TypeVar("RecvT")
 SendT = TypeVar("SendT")
@@ -206,7 +209,8 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         Args:
             status: How it ended.
             status_message: For people; any Unicode.
-            status_details: The bytes of a ``google.rpc.Status``, or what the server's ``status_details_codec`` takes.
+            status_details: The bytes of a ``google.rpc.Status``, or what the server's ``status_details_codec`` takes;
+                without one, other details are left out.
             metadata: To send along.
 
         Raises:
@@ -232,7 +236,10 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if details is None or isinstance(details, bytes):
             return details
         if self._terms.details_codec is None:
-            raise TypeError("status details are bytes, unless the server has a status_details_codec")
+            log.warning(
+                "%s: the server has no status_details_codec, so the details are left out", self._call.request.path
+            )
+            return None
         return self._terms.details_codec.encode(status, message, details)
 
     @property

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from typing import Unpack
 
 from anyio.abc import ByteStream
-from grpclib.encoding.base import CodecBase
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
-from echo.rpc.channel import Channel, open_channel_over
+from echo.rpc.channel import Channel, ChannelOptions, open_channel_over
 from echo.rpc.servable import Servable
 from echo.rpc.server import Server
 from echo.transport import memory_stream_pair, open_background
@@ -14,9 +15,7 @@ from echo.wire import Limits
 
 
 @asynccontextmanager
-async def memory_channel_to(
-    server: Server, *, limits: Limits = Limits(), codec: CodecBase | None = None
-) -> AsyncIterator[Channel]:
+async def memory_channel_to(server: Server, **options: Unpack[ChannelOptions]) -> AsyncIterator[Channel]:
     """A channel to a server of yours; each connection it makes is served in a task of the block's own nursery."""
     async with open_background() as connections:
 
@@ -25,15 +24,21 @@ async def memory_channel_to(
             connections.start_soon(server.serve_connection, theirs)
             return ours
 
-        async with open_channel_over(dial, "memory", limits=limits, codec=codec) as channel:
+        async with open_channel_over(dial, "memory", **options) as channel:
             yield channel
 
 
 @asynccontextmanager
 async def memory_channel(
-    services: Iterable[Servable], *, limits: Limits = Limits(), codec: CodecBase | None = None
+    services: Iterable[Servable],
+    *,
+    limits: Limits = Limits(),
+    codec: CodecBase | None = None,
+    status_details_codec: StatusDetailsCodecBase | None = None,
 ) -> AsyncIterator[Channel]:
-    """A channel to these services. Leaving the block ends both sides."""
-    server = Server(services, limits=limits, codec=codec)
-    async with memory_channel_to(server, limits=limits, codec=codec) as channel:
+    """A channel to these services, both sides with the same limits and codecs. Leaving the block ends both."""
+    server = Server(services, limits=limits, codec=codec, status_details_codec=status_details_codec)
+    async with memory_channel_to(
+        server, limits=limits, codec=codec, status_details_codec=status_details_codec
+    ) as channel:
         yield channel

@@ -1,0 +1,75 @@
+"""Details of a status as objects: what stands in ``grpc-status-details-bin``, a ``google.rpc.Status``.
+
+A handler raises ``GRPCError(Status.INVALID_ARGUMENT, "bad title", [BadRequest(...)])``, and its caller finds an equal
+list in ``error.details``, if the server and the channel were given ``status_details_codec=ErrorDetails()``. The usual
+messages are in `echo.pb.google.rpc`; clients in other languages know the same.
+"""
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from grpclib.encoding.base import StatusDetailsCodecBase
+
+from echo.pb.google import rpc
+from echo.rpc.codec import DEFAULT_CODEC
+from echo.wire import Status
+
+__all__ = ["GOOGLE_RPC", "ErrorDetails"]
+
+_Any = rpc.betterproto_lib_google_protobuf.Any  # type: ignore[attr-defined]  # betterproto's own, as it is used there.
+PREFIX: Final = "type.googleapis.com/"
+
+GOOGLE_RPC: Final[Mapping[str, type]] = MappingProxyType(
+    {
+        f"google.rpc.{kind.__name__}": kind
+        for kind in (
+            *(rpc.BadRequest, rpc.DebugInfo, rpc.ErrorInfo, rpc.Help, rpc.LocalizedMessage, rpc.PreconditionFailure),
+            *(rpc.QuotaFailure, rpc.RequestInfo, rpc.ResourceInfo, rpc.RetryInfo),
+        )
+    }
+)
+"""The messages that are known to begin with, by full name."""
+
+
+class ErrorDetails(StatusDetailsCodecBase):
+    """Encodes and decodes details, each a message.
+
+    Args:
+        types: More messages than those of `GOOGLE_RPC`, by full name, such as ``shop.v1.OutOfStock``.
+    """
+
+    def __init__(self, types: Mapping[str, type] | None = None) -> None:
+        self._types = {**GOOGLE_RPC, **(types or {})}
+        self._names = {kind: name for name, kind in self._types.items()}
+
+    def encode(self, status: Status, message: str | None, details: Iterable[object]) -> bytes:
+        """The bytes of a ``google.rpc.Status`` with these details.
+
+        Raises:
+            TypeError: One of them is no message whose name is known.
+        """
+        packed = [_Any(PREFIX + self._name(one), _encode(one)) for one in details]
+        return bytes(rpc.Status(status.value, message or "", packed))
+
+    def decode(self, status: Status, message: str | None, data: bytes) -> list[object]:  # noqa: ARG002 - grpclib's
+        """The details; one of an unknown type stays the ``google.protobuf.Any`` that it came as.
+
+        Raises:
+            ValueError: These are not the bytes of a ``google.rpc.Status``, or of a detail's message.
+        """
+        return [self._unpack(one) for one in rpc.Status().parse(data).details]
+
+    def _name(self, detail: object) -> str:
+        name = self._names.get(type(detail)) or getattr(getattr(detail, "DESCRIPTOR", None), "full_name", None)
+        if name is None:
+            raise TypeError(f"{type(detail).__name__} is not among the types of these error details")
+        return str(name)
+
+    def _unpack(self, detail: Any) -> object:
+        kind = self._types.get(detail.type_url.rpartition("/")[2])
+        return detail if kind is None else DEFAULT_CODEC.decode(detail.value, kind)
+
+
+def _encode(detail: object) -> bytes:
+    return DEFAULT_CODEC.encode(detail, type(detail))

@@ -1,0 +1,118 @@
+"""Details of a status as objects, from a handler's `GRPCError` to its caller's."""
+
+from datetime import timedelta
+
+import grpc
+import pytest
+from google.protobuf.wrappers_pb2 import StringValue
+from google.rpc import error_details_pb2, status_pb2
+
+from echo.pb.com.gopay.echo import Message, Response, ServerBase, ServerStub
+from echo.pb.google.rpc import (
+    BadRequest,
+    BadRequestFieldViolation,
+    ErrorInfo,
+    Help,
+    HelpLink,
+    LocalizedMessage,
+    RetryInfo,
+)
+from echo.rpc import GRPCError, Status
+from echo.rpc.error_details import GOOGLE_RPC, ErrorDetails
+from echo.rpc.testing import memory_channel
+from tests.support.services import Run
+
+DETAILS = [
+    BadRequest([BadRequestFieldViolation("title", "must not be empty")]),
+    RetryInfo(timedelta(seconds=3)),
+    ErrorInfo("OUT_OF_STOCK", "shop.example", {"sku": "42"}),
+    LocalizedMessage("de", "Titel fehlt"),
+    Help([HelpLink("how", "https://example.com/")]),
+]
+
+
+class Failing(ServerBase):
+    def __init__(self, details: object) -> None:
+        self.details = details
+
+    async def get_reply(self, message: Message) -> Response:  # noqa: ARG002
+        raise GRPCError(Status.INVALID_ARGUMENT, "no title", self.details)
+
+
+async def failure(details: object, codec: ErrorDetails | None) -> GRPCError:
+    async with memory_channel([Failing(details)], status_details_codec=codec) as channel:
+        with pytest.raises(GRPCError) as raised:
+            await ServerStub(channel).get_reply(Message())
+    assert (raised.value.status, raised.value.message) == (Status.INVALID_ARGUMENT, "no title")
+    return raised.value
+
+
+def test_details_arrive_as_they_were_raised(run: Run) -> None:
+    async def main() -> None:
+        assert (await failure(DETAILS, ErrorDetails())).details == DETAILS
+        assert (await failure([], ErrorDetails())).details == []
+        assert (await failure(None, ErrorDetails())).details is None
+
+    run(main)
+
+
+def test_without_a_codec_the_status_arrives_without_them(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        assert (await failure(DETAILS, None)).details is None
+
+    run(main)
+    assert "GetReply: the server has no status_details_codec, so the details are left out" in caplog.text
+
+
+def test_without_a_codec_bytes_arrive_as_bytes(run: Run) -> None:
+    async def main() -> None:
+        assert (await failure(b"\x08\x03", None)).details == b"\x08\x03"
+
+    run(main)
+
+
+def test_messages_of_one_s_own_are_told_by_name(run: Run) -> None:
+    async def main() -> None:
+        codec = ErrorDetails({"com.gopay.echo.Message": Message, "google.protobuf.StringValue": StringValue})
+        details = [Message("hello"), StringValue(value="x")]
+        assert (await failure(details, codec)).details == details
+
+    run(main)
+
+
+def test_a_detail_of_an_unknown_type_is_kept_as_it_came() -> None:
+    data = ErrorDetails().encode(Status.ABORTED, "x", [StringValue(value="x"), RetryInfo(timedelta(seconds=1))])
+    unknown, known = ErrorDetails().decode(Status.ABORTED, "x", data)
+    assert getattr(unknown, "type_url", None) == "type.googleapis.com/google.protobuf.StringValue"
+    assert known == RetryInfo(timedelta(seconds=1))
+
+
+def test_an_object_that_is_no_message_is_a_bug_of_the_handler(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([Failing([5])], status_details_codec=ErrorDetails()) as channel:
+            with pytest.raises(GRPCError) as raised:
+                await ServerStub(channel).get_reply(Message())
+        assert raised.value.status is Status.INTERNAL
+
+    run(main)
+
+
+def test_grpcio_reads_and_writes_the_same_bytes() -> None:
+    theirs = status_pb2.Status(code=grpc.StatusCode.INVALID_ARGUMENT.value[0], message="no title")
+    theirs.details.add().Pack(error_details_pb2.ErrorInfo(reason="A", domain="b", metadata={"c": "d"}))
+    theirs.details.add().Pack(
+        error_details_pb2.BadRequest(
+            field_violations=[error_details_pb2.BadRequest.FieldViolation(field="f", description="d")]
+        )
+    )
+    ours = [ErrorInfo("A", "b", {"c": "d"}), BadRequest([BadRequestFieldViolation("f", "d")])]
+    assert ErrorDetails().decode(Status.INVALID_ARGUMENT, None, theirs.SerializeToString()) == ours
+    assert status_pb2.Status.FromString(ErrorDetails().encode(Status.INVALID_ARGUMENT, "no title", ours)) == theirs
+
+
+def test_every_message_of_google_s_is_known_by_its_name() -> None:
+    assert set(GOOGLE_RPC) == {
+        *("google.rpc.BadRequest", "google.rpc.DebugInfo", "google.rpc.ErrorInfo", "google.rpc.Help"),
+        *("google.rpc.LocalizedMessage", "google.rpc.PreconditionFailure", "google.rpc.QuotaFailure"),
+        *("google.rpc.RequestInfo", "google.rpc.ResourceInfo", "google.rpc.RetryInfo"),
+    }
