@@ -11,7 +11,7 @@ ROOMS = ["wire", "transport", "rpc"]
 # Services of their own, which not everybody wants to load; how to have calls attended; and what the probe builds a
 # client of that hides nothing.
 SIDE_DOORS = {
-    *("echo.rpc.attended", "echo.rpc.error_details", "echo.rpc.health", "echo.rpc.reflection"),
+    *("echo.rpc.attended", "echo.rpc.error_details", "echo.rpc.health", "echo.rpc.interceptors", "echo.rpc.reflection"),
     *("echo.wire.frames", "echo.wire.hpack"),
 }
 ECHO = Path(__file__).parent.parent / "echo"

@@ -18,6 +18,7 @@ from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.deadline import earliest
 from echo.rpc.dial import Dial
 from echo.rpc.events import ChannelEvents
+from echo.rpc.interceptors import ClientInterceptor
 from echo.rpc.opening import Opening
 from echo.rpc.resolve import Endpoint, Resolve, Resolver, parse_targets
 from echo.rpc.subchannel import Connecting
@@ -56,6 +57,7 @@ class ChannelOptions(TypedDict, total=False):
         limits: What a connection may occupy.
         keepalive: When to ask a silent server whether it is still there; None for never.
         connect_timeout: Seconds a connection may take to be ready for calls, 20 by default; so may a name's look-up.
+        interceptors: Contexts that every call is made within, the outermost first; see `echo.rpc.interceptors`.
     """
 
     balance: Balance
@@ -67,6 +69,7 @@ class ChannelOptions(TypedDict, total=False):
     limits: Limits
     keepalive: Keepalive | None
     connect_timeout: float
+    interceptors: Sequence[ClientInterceptor]
 
 
 class Channel(GrpclibChannel):
@@ -80,6 +83,7 @@ class Channel(GrpclibChannel):
         scheme: ``http`` or ``https``.
         authority: What it takes the server's name to be, where its address does not say so.
         events: The listeners to its events.
+        interceptors: What every call is made within.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class Channel(GrpclibChannel):
         self._details_codec = options.get("status_details_codec")
         self._compression = known_encoding(options.get("compression"))
         self._wait_for_ready = options.get("wait_for_ready", False)
+        self.interceptors = tuple(options.get("interceptors", ()))
 
     @property
     def calls(self) -> int:
@@ -333,7 +338,7 @@ async def open_channel(
         tls: Calls over TLS; its ALPN protocols should be ``["h2"]``.
         server_hostname: The name the server's certificate must have, if not its host's.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
-            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``.
+            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``.
 
     Raises:
         ValueError: A host is none, or an option has a value that there is not.

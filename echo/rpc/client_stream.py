@@ -6,6 +6,7 @@ deadline). And leaving the block early is no error: it cancels the call.
 """
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -62,6 +63,17 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self._head_received = False
         self._unsound: GRPCError | None = None  # To be raised by the next receive.
         self._reported = False  # The caller has been told how the call ended.
+        self._contexts: AsyncExitStack | None = None  # Of interceptors.
+
+    @property
+    def path(self) -> str:
+        """Which method is called: ``/package.Service/Method``."""
+        return self._opening.path
+
+    @property
+    def metadata(self) -> Metadata:
+        """What is sent along; may be changed until the request is sent."""
+        return self._opening.metadata
 
     @property
     def peer(self) -> Peer | None:
@@ -69,11 +81,30 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         return None if self._call is None else self._call.peer
 
     async def __aenter__(self) -> "ClientStream[SendT, RecvT]":
+        interceptors = self._opening.channel.interceptors
+        if interceptors:
+            async with AsyncExitStack() as contexts:
+                for interceptor in interceptors:
+                    await contexts.enter_async_context(interceptor(self))
+                self._contexts = contexts.pop_all()
         return self
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
-    ) -> None:
+    ) -> bool | None:
+        if self._contexts is None:
+            await self._leave(exc)
+            return None
+        try:
+            await self._leave(exc)
+        except BaseException as error:
+            if not await self._contexts.__aexit__(type(error), error, error.__traceback__):
+                raise
+            return True
+        return await self._contexts.__aexit__(exc_type, exc, traceback)
+
+    async def _leave(self, exc: BaseException | None) -> None:
+        """End the call, as `ClientStream` says of leaving its block."""
         call = self._call
         if call is None:
             return

@@ -17,6 +17,7 @@ from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.attended import Attended, AttendedBy, ServingAttendant
 from echo.rpc.events import ServerEvents
+from echo.rpc.interceptors import ServerInterceptor, intercepted
 from echo.rpc.servable import Servable
 from echo.rpc.server_stream import ServerStream, Terms
 from echo.transport import Attending, ServerCall
@@ -47,7 +48,9 @@ class Dispatcher:
         details_codec: StatusDetailsCodecBase | None,
         events: ServerEvents,
         compression: str = IDENTITY,
+        interceptors: Sequence[ServerInterceptor] = (),
     ) -> None:
+        self._interceptors = tuple(interceptors)
         self._compression = compression
         self._handlers: dict[str, tuple[Handler, bool, Terms]] = {}  # With whether its calls are announced.
         self._attended: dict[str, AttendedBy] = {}
@@ -109,6 +112,8 @@ class Dispatcher:
                     peer=stream.peer,
                 )
                 stream.metadata, method = event.metadata, event.method_func
+            if self._interceptors:
+                method = intercepted(method, self._interceptors)
             attendant = call.attendant
             if attendant is not None:
                 assert isinstance(attendant, ServingAttendant)

@@ -2,7 +2,7 @@
 
 import logging
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import anyio
@@ -14,6 +14,7 @@ from echo.rpc.access import CallNotes
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.dispatch import Dispatcher
 from echo.rpc.events import ServerEvents
+from echo.rpc.interceptors import ServerInterceptor
 from echo.rpc.servable import Servable
 from echo.transport import Keepalive, RefusalLog, ServerSession, Signal, StreamListener, open_tcp_listener
 from echo.wire import Limits, Status, Trailers, known_encoding
@@ -36,6 +37,7 @@ class Server:
         keepalive: When to ask a silent client whether it is still there; None for never.
         compression: How to compress replies to clients that read it: ``gzip``, or None for not at all.
         access_log: Gets a line for each call when it is over; None for no such lines, at no cost.
+        interceptors: Contexts to serve every call within, the outermost first; see `echo.rpc.interceptors`.
 
     Raises:
         ValueError: The compression is unknown, or attended services have different prefixes.
@@ -51,10 +53,16 @@ class Server:
         keepalive: Keepalive | None = None,
         compression: str | None = None,
         access_log: AccessLog | None = None,
+        interceptors: Sequence[ServerInterceptor] = (),
     ) -> None:
         self.__dispatch__ = ServerEvents()
         self._dispatcher = Dispatcher(
-            services, codec or DEFAULT_CODEC, status_details_codec, self.__dispatch__, known_encoding(compression)
+            services,
+            codec or DEFAULT_CODEC,
+            status_details_codec,
+            self.__dispatch__,
+            known_encoding(compression),
+            interceptors,
         )
         self._limits = limits
         self._keepalive = keepalive

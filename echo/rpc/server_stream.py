@@ -83,6 +83,11 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         return self._call.session.peer
 
     @property
+    def path(self) -> str:
+        """Which method is called: ``/package.Service/Method``."""
+        return self._call.request.path
+
+    @property
     def user_agent(self) -> str | None:
         """Who calls, or None."""
         return self._call.request.user_agent

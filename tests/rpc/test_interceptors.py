@@ -1,0 +1,226 @@
+"""Interceptors: contexts around calls, on the server and on the client, alike for all four kinds of calls."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import pytest
+
+from echo.pb.com.gopay.echo import Message, ServerStub
+from echo.pb.com.gopay.echo.streaming import StreamingServerStub, StreamMessage
+from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Server, ServerStream, Status, bind
+from echo.rpc.testing import memory_channel, memory_channel_to
+from echo.services import EchoService, StreamingEchoService
+from tests.support.services import Run
+
+Interceptor = Callable[[Any], Any]
+PACKAGE = "/com.gopay.echo"
+STREAMING = f"{PACKAGE}.streaming.StreamingServer"
+
+
+def noting(notes: list[str], name: str = "") -> Interceptor:
+    @asynccontextmanager
+    async def note(call: Any) -> AsyncGenerator[None, None]:
+        notes.append(f"{name}> {call.path}")
+        try:
+            yield
+        except BaseException as error:
+            notes.append(f"{name}! {type(error).__name__}")
+            raise
+        notes.append(f"{name}< {call.path}")
+
+    return note
+
+
+async def unary(channel: Channel) -> None:
+    await ServerStub(channel).get_reply(Message("x"))
+
+
+async def stream_in(channel: Channel) -> None:
+    async with bind(StreamingServerStub, channel) as stub:
+        await stub.client_stream([StreamMessage("a")])
+
+
+async def stream_out(channel: Channel) -> None:
+    call = channel.request(
+        f"{STREAMING}/ServerStream", Cardinality.UNARY_STREAM, StreamMessage, StreamMessage, timeout=30
+    )
+    async with call as stream:
+        await stream.send_message(StreamMessage("a"))
+        await stream.recv_message()
+        await stream.cancel()
+
+
+async def stream_both(channel: Channel) -> None:
+    async with bind(StreamingServerStub, channel) as stub:
+        assert len([reply async for reply in stub.bidirectional_stream([StreamMessage("a")])]) == 1
+
+
+@asynccontextmanager
+async def opened(
+    *, server: list[Interceptor] | None = None, client: list[Interceptor] | None = None
+) -> AsyncIterator[Channel]:
+    serving = Server([EchoService(), StreamingEchoService()], interceptors=server or [])
+    async with memory_channel_to(serving, interceptors=client or []) as channel:
+        yield channel
+
+
+@pytest.mark.parametrize(
+    ("call", "path"),
+    [
+        (unary, f"{PACKAGE}.Server/GetReply"),
+        (stream_in, f"{STREAMING}/ClientStream"),
+        (stream_both, f"{STREAMING}/BidirectionalStream"),
+    ],
+)
+def test_every_kind_of_call_is_within_them_on_both_sides(
+    run: Run, call: Callable[[Channel], Awaitable[None]], path: str
+) -> None:
+    async def main() -> None:
+        notes: list[str] = []
+        async with opened(server=[noting(notes, "server")], client=[noting(notes, "client")]) as channel:
+            await call(channel)
+        assert notes == [f"client> {path}", f"server> {path}", f"server< {path}", f"client< {path}"]
+
+    run(main)
+
+
+def test_a_handler_that_is_cancelled_is_cancelled_within_them(run: Run) -> None:
+    async def main() -> None:
+        notes: list[str] = []
+        async with opened(server=[noting(notes)]) as channel:
+            await stream_out(channel)
+        assert notes[0] == f"> {STREAMING}/ServerStream"
+        assert notes[1].startswith("! Cancelled")
+
+    run(main)
+
+
+def test_the_first_one_is_outermost(run: Run) -> None:
+    async def main() -> None:
+        notes: list[str] = []
+        interceptors = [noting(notes, "1"), noting(notes, "2")]
+        async with opened(server=interceptors) as channel:
+            await unary(channel)
+        async with opened(client=interceptors) as channel:
+            await unary(channel)
+        assert [note[:2] for note in notes] == ["1>", "2>", "2<", "1<"] * 2
+
+    run(main)
+
+
+def test_a_call_is_refused_by_raising(run: Run) -> None:
+    async def main() -> None:
+        @asynccontextmanager
+        async def authenticated(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
+            assert call.metadata is not None
+            if call.metadata.get("authorization") != "secret":
+                raise GRPCError(Status.UNAUTHENTICATED, "who are you?")
+            yield
+
+        @asynccontextmanager
+        async def authenticating(call: ClientStream[Any, Any]) -> AsyncIterator[None]:
+            call.metadata["authorization"] = "secret"
+            yield
+
+        async with opened(server=[authenticated]) as channel:
+            with pytest.raises(GRPCError, match="who are you"):
+                await unary(channel)
+        async with opened(server=[authenticated], client=[authenticating]) as channel:
+            await unary(channel)
+
+    run(main)
+
+
+def test_what_leaves_the_outermost_decides_the_status(run: Run) -> None:
+    async def main() -> None:
+        @asynccontextmanager
+        async def translating(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
+            try:
+                yield
+            except GRPCError as error:
+                raise GRPCError(Status.NOT_FOUND, f"it was {error.status.name}") from error
+
+        async with opened(server=[translating]) as channel, bind(StreamingServerStub, channel) as stub:
+            with pytest.raises(GRPCError, match="it was INVALID_ARGUMENT") as raised:
+                await stub.client_stream([StreamMessage("")])
+        assert raised.value.status is Status.NOT_FOUND
+
+    run(main)
+
+
+def test_a_bug_in_one_is_told_as_any_other(run: Run) -> None:
+    async def main() -> None:
+        @asynccontextmanager
+        async def buggy(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
+            if call.path:
+                raise ZeroDivisionError("secret")
+            yield
+
+        async with opened(server=[buggy]) as channel:
+            with pytest.raises(GRPCError) as raised:
+                await unary(channel)
+        assert (raised.value.status, raised.value.message) == (Status.INTERNAL, "internal server error")
+
+    run(main)
+
+
+def test_a_client_s_are_told_how_the_call_failed_and_see_its_metadata(run: Run) -> None:
+    async def main() -> None:
+        seen: list[object] = []
+
+        @asynccontextmanager
+        async def looking(call: ClientStream[Any, Any]) -> AsyncIterator[None]:
+            try:
+                yield
+            except GRPCError as error:
+                seen.append((error.status, call.trailing_metadata is not None))
+                raise
+
+        async with memory_channel([]) as plain:
+            plain.interceptors = (looking,)
+            with pytest.raises(GRPCError):
+                await unary(plain)
+            # Sent, but not received: the failure is found out in leaving the block.
+            call = plain.request("/a.B/C", Cardinality.UNARY_UNARY, Message, Message)
+            with pytest.raises(GRPCError):
+                async with call as stream:
+                    await stream.send_message(Message("x"), end=True)
+        assert seen == [(Status.UNIMPLEMENTED, True)] * 2
+
+    run(main)
+
+
+def test_one_that_fails_before_the_call_leaves_the_others(run: Run) -> None:
+    async def main() -> None:
+        notes: list[str] = []
+
+        @asynccontextmanager
+        async def failing(call: ClientStream[Any, Any]) -> AsyncIterator[None]:
+            if call.path:
+                raise OSError("no token")
+            yield
+
+        async with opened(client=[noting(notes), failing]) as channel:
+            with pytest.raises(OSError, match="no token"):
+                await unary(channel)
+            assert channel.calls == 0
+        assert notes[1:] == ["! OSError"]
+
+    run(main)
+
+
+def test_its_time_counts_towards_the_deadline(run: Run) -> None:
+    async def main() -> None:
+        @asynccontextmanager
+        async def slow(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
+            await anyio.sleep_forever()
+            yield
+
+        async with opened(server=[slow]) as channel:
+            with pytest.raises(GRPCError) as raised:
+                await ServerStub(channel).get_reply(Message("x"), timeout=0.05)
+        assert raised.value.status is Status.DEADLINE_EXCEEDED
+
+    run(main)
