@@ -6,19 +6,24 @@ serving, and one whose watch breaks off as not serving, until another watch says
 
 import math
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import anyio
 from grpclib.exceptions import StreamTerminatedError
 
-from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse
 from echo.rpc.backoff import MAX_BACKOFF, Backoff
 from echo.rpc.codec import DEFAULT_CODEC, decode
-from echo.rpc.health import SERVING
+from echo.rpc.specialise import Field, upb_class
 from echo.transport import ClientCall, ClientSession
 from echo.wire import GRPCError, Request, Status
 
 WATCH: Final = "/grpc.health.v1.Health/Watch"
+SERVING: Final = 1
+
+# Not betterproto's, which a program with other stubs does without. Nor grpclib's, which register with protobuf's pool
+# of the whole process, where grpcio's would find their names taken.
+_HealthCheckRequest: Any = upb_class("HealthCheckRequest", [Field("service", 1, "string", presence=False)])
+_HealthCheckResponse: Any = upb_class("HealthCheckResponse", [Field("status", 1, "enum", presence=False)])
 
 Tell = Callable[[bool], None]
 
@@ -40,7 +45,7 @@ class HealthWatch:
     ) -> None:
         self._session = session
         self._request = Request(WATCH, scheme, authority)
-        self._message = DEFAULT_CODEC.encode(HealthCheckRequest(service), HealthCheckRequest)
+        self._message = _HealthCheckRequest(service=service).SerializeToString()
         self._tell = tell
         self._calls = calls
 
@@ -77,7 +82,7 @@ class HealthWatch:
         try:
             await call.send_message(self._message, end=True)
             while (data := await call.receive_message()) is not None:
-                self._tell(decode(DEFAULT_CODEC, data, HealthCheckResponse).status == SERVING)
+                self._tell(decode(DEFAULT_CODEC, data, _HealthCheckResponse).status == SERVING)
         except StreamTerminatedError:
             pass  # Its trailers say why.
         except GRPCError as error:  # The reply is no sound message.

@@ -18,9 +18,9 @@ from functools import cache
 
 from echo.rpc.specialise import betterproto, betterproto2
 from echo.rpc.specialise.generated import package_of
-from echo.rpc.specialise.upb import Specialised
+from echo.rpc.specialise.upb import Field, Specialised, upb_class
 
-__all__ = ["Specialised", "specialise"]
+__all__ = ["Field", "Specialised", "specialise", "upb_class"]
 
 _MAKERS = {"betterproto": betterproto.specialise, "betterproto2": betterproto2.specialise}
 

@@ -62,14 +62,16 @@ def _is_plain(message_type: type, meta: _ClassMeta, name: str) -> bool:
     return not annotation.startswith(("List[", "typing.List[", "list["))
 
 
-def _upb_class(meta: _ClassMeta) -> Any:
+def _upb_class(message_type: type, meta: _ClassMeta) -> Any:
     # With presence: a default value that came is told from one that did not, as betterproto's repr does.
     fields = meta.meta_by_field_name.items()
-    return upb_class([Field(name, field.number, field.proto_type, presence=True) for name, field in fields])
+    return upb_class(
+        message_type.__name__, [Field(name, field.number, field.proto_type, presence=True) for name, field in fields]
+    )
 
 
 def _encoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[object], bytes]:
-    upb, names = _upb_class(meta), tuple(meta.meta_by_field_name)
+    upb, names = _upb_class(message_type, meta), tuple(meta.meta_by_field_name)
     encode_slowly: Callable[[object], bytes] = message_type.__bytes__  # type: ignore[attr-defined]
 
     def encode(message: object) -> bytes:
@@ -90,7 +92,7 @@ def _encoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[o
 
 
 def _decoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[bytes], object]:
-    upb, names = _upb_class(meta), tuple(meta.meta_by_field_name)
+    upb, names = _upb_class(message_type, meta), tuple(meta.meta_by_field_name)
     enumerations = [
         (name, meta.cls_by_field[name].try_value)
         for name, field in meta.meta_by_field_name.items()

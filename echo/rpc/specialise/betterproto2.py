@@ -44,7 +44,7 @@ def specialise(message_type: Any) -> Specialised | None:
         return None
     if any(meta.default_gen[field.name]() for field in fields):
         return None  # An enumeration without a zero.
-    upb: Any = upb_class(fields)
+    upb: Any = upb_class(message_type.__name__, fields)
     return Specialised(_encoder(message_type, fields, upb), _decoder(message_type, meta, fields, upb))
 
 

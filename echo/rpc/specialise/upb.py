@@ -56,11 +56,11 @@ class Field(NamedTuple):
 _packages = count()
 
 
-def upb_class(fields: Sequence[Field]) -> type[Message]:
-    """A class with these fields and no others, in a descriptor pool of its own."""
+def upb_class(name: str, fields: Sequence[Field]) -> type[Message]:
+    """A class of this name with these fields and no others, in a descriptor pool of its own."""
     package = f"echo.specialised.p{next(_packages)}"
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
-    message = file.message_type.add(name="M")
+    message = file.message_type.add(name=name)
     for field in fields:
         described = message.field.add(
             name=field.name,
@@ -74,7 +74,7 @@ def upb_class(fields: Sequence[Field]) -> type[Message]:
             message.oneof_decl.add(name=f"_{field.name}")
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(file.SerializeToString())
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.M"))
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{package}.{name}"))
 
 
 def parse(upb: type[Message], data: bytes) -> Message:
