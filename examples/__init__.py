@@ -1,0 +1,1 @@
+"""Programs to learn from. Each is one file and is run by the tests."""

@@ -1,0 +1,73 @@
+"""A chat room: ``python -m examples.chat`` serves it on port 50052.
+
+Reading and writing go on at once here, which a generated base class cannot express: its methods are async generators,
+and a nursery must not stay open across a ``yield``. So the method takes the stream itself, and its nursery ties both
+tasks together: whichever ends first ends the call.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from grpclib.const import Handler
+
+from echo.rpc import Cardinality, GRPCError, Server, ServerStream, Status, open_tcp_listener
+from examples.pb.chat.v1 import Line
+
+BACKLOG = 100  # Lines that may wait for a member. Whoever falls behind further has to leave.
+
+Member = MemoryObjectSendStream[Line]
+
+
+class Chat:
+    """The rooms, each a set of its members' queues."""
+
+    def __init__(self) -> None:
+        self._rooms: defaultdict[str, set[Member]] = defaultdict(set)
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        return {"/chat.v1.Chat/Join": Handler(self.join, Cardinality.STREAM_STREAM, Line, Line)}
+
+    async def join(self, stream: ServerStream[Line, Line]) -> None:
+        """Be in the room that the first line names, until the client half-closes or leaves."""
+        line = await stream.recv_message()
+        if line is None or not line.room:
+            raise GRPCError(Status.INVALID_ARGUMENT, "the first line must name a room")
+        room = self._rooms[line.room]
+        member, heard = anyio.create_memory_object_stream[Line](BACKLOG)
+        room.add(member)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._pass_on, heard, stream)
+                self._say(room, line)
+                async for line in stream:
+                    self._say(room, line)
+                tasks.cancel_scope.cancel()
+        finally:
+            room.discard(member)
+            member.close()
+
+    async def _pass_on(self, heard: MemoryObjectReceiveStream[Line], stream: ServerStream[Line, Line]) -> None:
+        """Send the client what is said; a client that reads slowly is waited for here, and by nobody else."""
+        async with heard:
+            async for line in heard:
+                await stream.send_message(line)
+        raise GRPCError(Status.RESOURCE_EXHAUSTED, "you read too slowly")
+
+    def _say(self, room: set[Member], line: Line) -> None:
+        for member in list(room):
+            try:
+                member.send_nowait(line)
+            except anyio.WouldBlock:
+                room.discard(member)
+                member.close()  # `_pass_on` sends what is left, then ends the call.
+
+
+async def main() -> None:
+    """Listen on port 50052 of this machine."""
+    await Server([Chat()]).serve(await open_tcp_listener("127.0.0.1", 50052))
+
+
+if __name__ == "__main__":
+    anyio.run(main, backend="trio")

@@ -1,0 +1,52 @@
+"""A service with a unary method and a stream, on a port of its own: ``python -m examples.todo_server``."""
+
+from collections.abc import AsyncIterator
+
+import anyio
+from anyio.abc import ByteStream, Listener, TaskStatus
+
+from echo.rpc import GRPCError, Server, Status, open_tcp_listener
+from echo.rpc.health import Health
+from examples.pb.todo.v1 import AddRequest, Todo, TodosBase, WatchRequest
+
+
+class Todos(TodosBase):
+    """Keeps to-dos in memory."""
+
+    def __init__(self) -> None:
+        self._todos: list[Todo] = []
+        self._added = anyio.Event()
+
+    async def add(self, add_request: AddRequest) -> Todo:
+        """Add a to-do. `GRPCError` ends a call with that status; others are logged and end it with INTERNAL."""
+        if not add_request.title:
+            raise GRPCError(Status.INVALID_ARGUMENT, "a to-do needs a title")
+        todo = Todo(number=len(self._todos) + 1, title=add_request.title)
+        self._todos.append(todo)
+        self._added.set()
+        self._added = anyio.Event()
+        return todo
+
+    async def watch(self, watch_request: WatchRequest) -> AsyncIterator[Todo]:  # noqa: ARG002 - it is empty
+        """Send all there are, then new ones. When the client leaves, this is cancelled where it waits."""
+        sent = 0
+        while True:
+            while sent < len(self._todos):
+                yield self._todos[sent]
+                sent += 1
+            await self._added.wait()
+
+
+async def serve(listener: Listener[ByteStream], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
+    """Serve until cancelled. Health and reflection are services like any other."""
+    todos = Todos()
+    await Server([todos, Health([todos])]).serve(listener, task_status=task_status)
+
+
+async def main() -> None:
+    """Listen on port 50051 of this machine."""
+    await serve(await open_tcp_listener("127.0.0.1", 50051))
+
+
+if __name__ == "__main__":
+    anyio.run(main, backend="trio")

@@ -1,0 +1,44 @@
+"""A WebSocket gateway of one's own, to the chat room.
+
+Run it by ``hypercorn --worker-class trio examples.websocket_gateway:app``. One nursery ties the two directions of a
+WebSocket together, and the call with them: when the browser leaves, Quart cancels the handler, which leaves the block
+of the call, which resets it, which cancels the method on the server.
+"""
+
+import os
+
+import trio
+from quart import websocket
+from quart_trio import QuartTrio
+
+from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, open_channel
+from examples.pb.chat.v1 import Line
+
+app = QuartTrio(__name__)
+
+
+@app.websocket("/rooms/<room>")
+async def join(room: str) -> None:
+    """Pass on what the browser says as lines in the room, and what is said there as text."""
+    author = websocket.args.get("name", "somebody")
+    async with open_channel(os.environ.get("CHAT", "127.0.0.1:50052")) as channel, joined(channel) as stream:
+        await stream.send_message(Line(room, author, "is here"))
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(to_room, stream, room, author)
+                async for line in stream:
+                    await websocket.send(f"{line.author}: {line.text}")
+                nursery.cancel_scope.cancel()
+        except* GRPCError as failures:
+            await websocket.close(1011, str(failures.exceptions[0])[:100])
+
+
+def joined(channel: Channel) -> ClientStream[Line, Line]:
+    """The call, which begins when its block is entered and something is sent."""
+    return channel.request("/chat.v1.Chat/Join", Cardinality.STREAM_STREAM, Line, Line)
+
+
+async def to_room(stream: ClientStream[Line, Line], room: str, author: str) -> None:
+    """One way of the relay; the room's backpressure reaches the browser, as nothing is read while a send waits."""
+    while True:
+        await stream.send_message(Line(room, author, str(await websocket.receive())))
