@@ -1,10 +1,13 @@
 """The examples do what they say, and their generated code is what the generator makes today."""
 
+import asyncio
 import contextlib
 import filecmp
 import hashlib
 import http.client
+import importlib
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -15,6 +18,7 @@ from pathlib import Path
 import anyio
 import pytest
 import trio
+import trustme
 from anyio.abc import SocketAttribute
 from hypercorn.config import Config
 from hypercorn.trio import serve
@@ -22,6 +26,7 @@ from hypercorn.trio import serve
 from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Server, Status, open_tcp_listener
 from echo.rpc.testing import memory_channel
 from examples import auth, chat, todo_client, todo_server, upload, websocket_gateway
+from examples.guide import tls as guide_tls
 from examples.pb.chat.v1 import Line
 from tests.support.process import running_as
 from tests.support.websocket import open_websocket
@@ -191,3 +196,29 @@ def test_generated_code_is_current(tmp_path: Path) -> None:
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")]
     assert len(made) > 3
     assert [path for path in made if not filecmp.cmp(tmp_path / path, EXAMPLES / "pb" / path, shallow=False)] == []
+
+
+@pytest.mark.parametrize("name", ["channels", "deadlines", "errors", "serving", "streams"])
+def test_the_guide_s_programs_run(run: Run, name: str) -> None:
+    run(importlib.import_module(f"examples.guide.{name}").main)
+
+
+def test_the_guide_s_program_with_tls_runs(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    for name in ("server", "client"):
+        authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{name}.pem")
+    run(partial(guide_tls.main, tmp_path))
+    assert "keep a secret" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("make", ["grpclib", "grpcio"])
+def test_programs_of_other_libraries_do_the_same_on_ours(
+    run: Run, make: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    asyncio.run(importlib.import_module(f"examples.moving.on_{make}").main(port))
+    theirs = capsys.readouterr().out
+    run(partial(importlib.import_module(f"examples.moving.from_{make}").main, port))
+    assert capsys.readouterr().out == theirs
