@@ -62,6 +62,10 @@ bench *flags: install
 soak *flags: install
     @python -m tests.soak {{flags}}
 
+# Build the pages of docs/ into site/; --serve shows them in a browser while you write.
+docs *flags: install
+    @python -m docs.build {{flags}}
+
 # Formatting and lint.
 style: install
     ruff format --check --quiet

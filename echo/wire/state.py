@@ -50,6 +50,7 @@ RECV_DATA: Final = "recv DATA"
 RECV_END: Final = "recv end"
 RECV_RESET: Final = "recv reset"
 
+# --8<-- [start:transitions]
 TRANSITIONS: Final[dict[State, dict[Step, State]]] = {
     IDLE: {
         SEND_HEADERS: OPEN,
@@ -81,3 +82,4 @@ TRANSITIONS: Final[dict[State, dict[Step, State]]] = {
     },
     CLOSED: {},  # What may still arrive is the business of `echo.wire.closed`.
 }
+# --8<-- [end:transitions]

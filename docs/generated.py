@@ -1,0 +1,53 @@
+"""What mkdocs fills in from the code: advice for a check, settings, generators.
+
+A page asks for it by a comment such as ``<!-- generated: settings -->`` or ``<!-- generated: advice stream-idle -->``.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # mkdocs loads this file by its path.
+
+from echo.probe.advice import read_advice
+from echo.settings import SETTINGS, User
+from tests.rpc.test_generated_code import MAKES
+
+
+def advice(check: str) -> Iterator[str]:
+    """The settings to look at for each cause of a check."""
+    causes = read_advice().get(check, {})
+    if causes:
+        yield "| found | look at |\n|---|---|"
+    for cause, lines in causes.items():
+        yield f"| {cause.replace('-', ' ')} | {'<br>'.join(line.replace('|', '&#124;') for line in lines)} |"
+
+
+def settings() -> Iterator[str]:
+    """A table for each group of settings."""
+    users = {User.BOTH: "both", User.SERVER: "server", User.GATEWAY: "gateway"}
+    for group, members in groupby(SETTINGS, lambda setting: setting.group):
+        yield f"## {group.value}\n\n| variable | default | used by | what it is |\n|---|---|---|---|"
+        for setting in members:
+            default = f"`{setting.default}`" if setting.default else ""
+            text = setting.help.replace("|", "&#124;")
+            yield f"| `{setting.variable}` | {default} | {users[setting.used_by]} | {text} |"
+        yield ""
+
+
+def generators() -> Iterator[str]:
+    """The generators whose code the tests run, as they list them."""
+    yield "| generator | services | stubs | trio | asyncio |\n|---|---|---|---|---|"
+    for make in ["betterproto 2.0", *MAKES]:
+        yield f"| {make} | yes | yes | yes | yes |"
+
+
+WRITERS: dict[str, Callable[..., Iterator[str]]] = {"advice": advice, "settings": settings, "generators": generators}
+
+
+def on_page_markdown(markdown: str, **_: object) -> str:
+    """Fill in what the page asks for; mkdocs calls this."""
+    asked = re.compile(r"<!-- generated: (\w+) ?([\w-]*) -->")
+    return asked.sub(lambda found: "\n".join(WRITERS[found[1]](*found[2].split())), markdown)

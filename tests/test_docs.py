@@ -1,0 +1,73 @@
+"""The pages are built without a warning, and what they show is run or checked somewhere."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from echo.probe.table import CHECKS
+from tests.test_readme import README
+
+ROOT = Path(__file__).parents[1]
+PAGES = ROOT / "docs/pages"
+INCLUDE = re.compile(r'--8<-- "([\w./]+\.py)(?::\w+)?"')
+# Commands on the pages that the README does not have, and who runs their like.
+ELSEWHERE = {
+    "wscat -c ws://localhost:8080/ws/stream/bidirectional": "tests/test_readme.py",
+    "grpcurl -plaintext -d": "tests/test_readme.py",
+    ".venv/bin/just probe localhost:8081": "tests/probe/test_survey.py",
+    "echo-grpc probe echo.example.com:443": "tests/probe/test_formats.py",
+    "pip install grpcio-tools": "requirements-dev.txt has the same",
+    "python -m grpc_tools.protoc": "tests/test_examples.py",
+    ".venv/bin/just soak --short": "tests/soak",
+}
+
+
+def blocks(language: str) -> list[tuple[str, str]]:
+    """Page and text of each block in this language, also of those that stand within tabs."""
+    fenced = re.compile(rf"^ *```{language}\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+    return [
+        (str(page.relative_to(PAGES)), block)
+        for page in sorted(PAGES.rglob("*.md"))
+        for block in fenced.findall(page.read_text())
+    ]
+
+
+@pytest.mark.slow
+def test_pages_are_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "docs.build", "--into", str(tmp_path)]
+    built = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True, timeout=100)
+    assert (built.returncode, built.stdout + built.stderr) == (0, "")
+    assert "HTTP/2" in (tmp_path / "checks/index.html").read_text()
+    assert "GRPC_SERVER_PORT" in (tmp_path / "settings/index.html").read_text()
+    assert "betterproto2" in (tmp_path / "library/generators/index.html").read_text()
+
+
+def test_python_on_the_pages_is_of_files_that_are_run() -> None:
+    pieces = [(page, line.strip()) for page, block in blocks("python") for line in block.splitlines() if line.strip()]
+    assert pieces
+    assert [(page, line) for page, line in pieces if not INCLUDE.fullmatch(line)] == []
+    run = (ROOT / "tests/test_examples.py").read_text()
+    for _, line in pieces:
+        match = INCLUDE.fullmatch(line)
+        assert match is not None
+        path = Path(match[1])
+        name = path.stem.removeprefix("from_").removeprefix("on_")
+        assert path.parts[0] == "echo" or name in run or path.name.startswith("test_"), path
+
+
+def test_commands_on_the_pages_are_run_somewhere() -> None:
+    commands = [
+        (page, line) for page, block in blocks("sh") for line in block.splitlines() if line and not line.startswith(" ")
+    ]
+    unknown = [
+        (page, line) for page, line in commands if line not in README and not any(map(line.startswith, ELSEWHERE))
+    ]
+    assert unknown == []
+
+
+def test_every_check_is_explained() -> None:
+    explained = re.findall(r"^## `(.+)`\n\n(.)", (PAGES / "checks.md").read_text(), re.MULTILINE)
+    assert [name for name, _ in explained] == [check.name for check in CHECKS]
