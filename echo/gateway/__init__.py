@@ -9,9 +9,12 @@ sees it, `drain` the end in good order, `rpc_over_http` gRPC-Web and Connect, `h
 Hypercorn.
 """
 
-from echo.gateway.application import create_app
-from echo.gateway.environment import EnvironmentApp
-from echo.gateway.server import serve_gateway
+from echo.extras import needs
+
+with needs("gateway", part="the gateway"):
+    from echo.gateway.application import create_app
+    from echo.gateway.environment import EnvironmentApp
+    from echo.gateway.server import serve_gateway
 
 __all__ = ["app", "create_app", "serve_gateway"]
 

@@ -11,9 +11,12 @@ from typing import Any, Final
 
 from grpclib.encoding.base import StatusDetailsCodecBase
 
-from echo.pb.google import rpc
+from echo.extras import needs
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.wire import Status
+
+with needs("betterproto", part="echo.rpc.error_details"):
+    from echo.pb.google import rpc
 
 __all__ = ["GOOGLE_RPC", "ErrorDetails"]
 

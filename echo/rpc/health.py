@@ -6,17 +6,20 @@ After gRPC's health checking protocol. The service named "" is the server as a w
 from collections.abc import AsyncIterator, Iterable
 from typing import Final, TypeAlias, cast
 
-from echo.pb.grpc.health.v1 import (
-    HealthBase,
-    HealthCheckRequest,
-    HealthCheckResponse,
-    HealthCheckResponseServingStatus,
-    HealthListRequest,
-    HealthListResponse,
-)
+from echo.extras import needs
 from echo.rpc.servable import Servable
 from echo.transport import Signal
 from echo.wire import GRPCError, Status
+
+with needs("betterproto", part="echo.rpc.health"):
+    from echo.pb.grpc.health.v1 import (
+        HealthBase,
+        HealthCheckRequest,
+        HealthCheckResponse,
+        HealthCheckResponseServingStatus,
+        HealthListRequest,
+        HealthListResponse,
+    )
 
 ServingStatus: TypeAlias = HealthCheckResponseServingStatus
 

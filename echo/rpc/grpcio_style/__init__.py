@@ -8,7 +8,10 @@ with a `context` for each call.
 This needs the package grpcio, as the generated code does; nothing of grpcio's transport is used.
 """
 
-from echo.rpc.grpcio_style.callables import StreamStream, StreamUnary, UnaryStream, UnaryUnary
-from echo.rpc.grpcio_style.servicer import Servicer
+from echo.extras import needs
+
+with needs("interop", part="code that was generated for grpcio"):
+    from echo.rpc.grpcio_style.callables import StreamStream, StreamUnary, UnaryStream, UnaryUnary
+    from echo.rpc.grpcio_style.servicer import Servicer
 
 __all__ = ["Servicer", "StreamStream", "StreamUnary", "UnaryStream", "UnaryUnary"]
