@@ -323,8 +323,11 @@ def test_a_constructor_still_tells_its_parameters() -> None:
 
 def test_values_may_be_given_in_order() -> None:
     assert state(Fast(True, b"x")) == state(Plain(True, b"x"))
+    assert state(Fast(True, m="x")) == state(Plain(True, m="x"))
     with pytest.raises(TypeError, match="multiple values"):
         Fast(True, a=True)
+    with pytest.raises(TypeError, match="positional arguments"):
+        Fast(*range(16))
 
 
 def test_the_wrong_class_is_told() -> None:

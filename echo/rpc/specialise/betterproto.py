@@ -136,17 +136,19 @@ def _initialiser(message_type: Any, names: Sequence[str], unset: object) -> Call
 
     @wraps(original)
     def __init__(self: object, /, *args: object, **kwargs: object) -> None:  # noqa: N807 - it becomes the class's
-        # What is unusual is left to the original: a subclass, which may have a __post_init__; values without names; ...
-        if type(self) is message_type and not args:
+        # What is unusual is left to the original: a subclass, which may have a __post_init__, and wrong arguments.
+        if type(self) is message_type:
             values = _dict_of(self, "__dict__")
             values.update(blank)
+            if args:
+                values.update(zip(names, args, strict=False))
             values.update(kwargs)
-            if len(values) == size:
-                values["_serialized_on_wire"] = bool(kwargs)
+            if len(values) == size and (not args or len(args) <= size and kwargs.keys().isdisjoint(names[: len(args)])):
+                values["_serialized_on_wire"] = bool(args or kwargs)
                 values["_unknown_fields"] = b""
                 values["_group_current"] = {}
                 return
-            values.clear()  # ... and names that are no fields.
+            values.clear()
         original(self, *args, **kwargs)
 
     return __init__
