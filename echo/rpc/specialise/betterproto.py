@@ -143,7 +143,7 @@ def _initialiser(message_type: Any, names: Sequence[str], unset: object) -> Call
             if args:
                 values.update(zip(names, args, strict=False))
             values.update(kwargs)
-            if len(values) == size and (not args or len(args) <= size and kwargs.keys().isdisjoint(names[: len(args)])):
+            if len(values) == size and (not args or _fit(names, args, kwargs)):
                 values["_serialized_on_wire"] = bool(args or kwargs)
                 values["_unknown_fields"] = b""
                 values["_group_current"] = {}
@@ -152,6 +152,11 @@ def _initialiser(message_type: Any, names: Sequence[str], unset: object) -> Call
         original(self, *args, **kwargs)
 
     return __init__
+
+
+def _fit(names: Sequence[str], args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
+    """Whether the values given by position are no more than there are fields, and none is given by name as well."""
+    return len(args) <= len(names) and kwargs.keys().isdisjoint(names[: len(args)])
 
 
 def _reader(message_type: Any, unset: object) -> Callable[[object, str], object]:
