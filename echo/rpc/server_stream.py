@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 from grpclib.const import Handler
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
@@ -17,7 +18,7 @@ from echo.rpc.codec import decode
 from echo.rpc.deadline import Deadline
 from echo.rpc.events import ServerEvents
 from echo.transport import Peer, ServerCall
-from echo.wire import GRPCError, Metadata, MetadataLike, Response, Status, Trailers
+from echo.wire import GRPCError, Metadata, MetadataLike, Request, Response, Status, Trailers
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +87,16 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
     def path(self) -> str:
         """Which method is called: ``/package.Service/Method``."""
         return self._call.request.path
+
+    @property
+    def request(self) -> Request:
+        """The call's head as it came."""
+        return self._call.request
+
+    @property
+    def transport(self) -> ByteStream:
+        """What the connection goes by. Its attributes may be asked for, and nothing else."""
+        return self._call.session.stream
 
     @property
     def user_agent(self) -> str | None:
@@ -263,6 +274,19 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
     def compress(self, encoding: str) -> None:
         """Send messages in this encoding, if the client reads it; to be said before the head is sent."""
         self._call.compress(encoding)
+
+    def compress_next(self, *, wanted: bool) -> None:
+        """Whether the messages sent from here on are compressed, whatever their sizes.
+
+        Only where `compress` was said, and the client reads that encoding; else none of them is.
+        """
+        self._call.compress_next(wanted=wanted)
+
+    @property
+    def received_compressed(self) -> bool:
+        """Whether the message received last came compressed."""
+        messages = self._call.messages
+        return messages.inflated == messages.messages > 0
 
     def drain_connection(self) -> None:
         """Have the client make its next calls on another connection (GOAWAY); this call and its like go on."""

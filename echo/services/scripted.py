@@ -15,7 +15,8 @@ from echo.evidence import Recorder, Recording, report
 from echo.rpc import Cardinality, GRPCError, ServerStream, Status
 from echo.rpc.attended import ReceivedField, ServerCall
 from echo.scripting import PREFIX, Ending, Script, ScriptError, parse_script, status_details
-from echo.services.scripted_stream import MOST_LARGE, EndedError, LargeResponses, Pad, ScriptedStream
+from echo.services.large import LargeResponses
+from echo.services.scripted_stream import EndedError, Pad, ScriptedStream
 
 REPORT: Final = "x-echo-report"
 
@@ -36,7 +37,7 @@ class Scripting:
         self.recorder = recorder
         self.methods = methods
         self.pad = pad
-        self.large = LargeResponses(max(MOST_LARGE, max_size))
+        self.large = LargeResponses(max_size)
         self._max_size = max_size
 
     def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> "ScriptedCall":

@@ -1,16 +1,14 @@
 """A call's stream as its script has it: what a service's handler receives and sends goes by way of this."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import anyio
 
 from echo.evidence import Recording
-from echo.rpc import GRPCError, ServerStream, Status
+from echo.rpc import ServerStream
 from echo.scripting import Script
-
-LARGE: Final = 64 * 1024  # Bytes of a response above which it counts among the large ones.
-MOST_LARGE: Final = 64 * 2**20  # Bytes of large responses that may wait for their clients, all together.
+from echo.services.large import LargeResponses
 
 Pad = Callable[[Any, int], None]
 """Pads a response to a number of bytes, unless it has more."""
@@ -18,31 +16,6 @@ Pad = Callable[[Any, int], None]
 
 class EndedError(Exception):
     """The script ends the call here; the handler is to be left."""
-
-
-class LargeResponses:
-    """Room for large responses that wait for their clients: a few bytes of a script ask for megabytes.
-
-    Args:
-        room: In bytes of responses, which occupy up to twice as much: as messages, and encoded.
-    """
-
-    def __init__(self, room: int) -> None:
-        self._room = room
-
-    def take(self, size: int) -> None:
-        """Take room; to be given back.
-
-        Raises:
-            GRPCError: RESOURCE_EXHAUSTED: there is none.
-        """
-        if size > self._room:
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many large scripted responses wait for their clients")
-        self._room -= size
-
-    def give_back(self, size: int) -> None:
-        """The response has left, or its call is over."""
-        self._room += size
 
 
 class ScriptedStream:
@@ -138,19 +111,12 @@ class ScriptedStream:
 
     async def _send(self, message: Any) -> None:
         size = self._script.size
-        if size is None or size <= LARGE:
-            if size is not None:
-                self._pad(message, size)
+        if size is None:
             await self._stream.send_message(message)
             return
-        await self._stream.settle()
-        self._large.take(size)
-        try:
+        async with self._large.room(self._stream, size):
             self._pad(message, size)
             await self._stream.send_message(message)
-            await self._stream.settle()
-        finally:
-            self._large.give_back(size)
 
     async def delay(self) -> None:
         """Wait before the first response, or before the end if there is none."""

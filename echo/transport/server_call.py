@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from echo.transport.attendant import Attendant
 from echo.transport.backend import Scope
 from echo.transport.call import Call
-from echo.wire import IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed
+from echo.wire import IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed, encode_message
 
 if TYPE_CHECKING:
     from echo.transport.server import ServerSession
@@ -79,6 +79,11 @@ class ServerCall(Call):
         if accepts(self.request.accept_encoding, encoding):
             self.encoding = encoding
             self.encoder = partial(encode_compressed, encoding)
+
+    def compress_next(self, *, wanted: bool) -> None:
+        """Whether the messages from here on are compressed, whatever their sizes; does nothing without `compress`."""
+        if self.encoding != IDENTITY:
+            self.encoder = partial(encode_compressed, self.encoding, always=True) if wanted else encode_message
 
     async def send_response(self, response: Response, *, hold: bool = False) -> None:
         """Send the response's head; with ``hold``, together with what follows at once.

@@ -39,16 +39,17 @@ def encode_message(payload: bytes, *, compressed: bool = False) -> bytes:
     return _PREFIX.pack(_COMPRESSED if compressed else _PLAIN, len(payload)) + payload
 
 
-def encode_compressed(encoding: str, payload: bytes) -> bytes:
+def encode_compressed(encoding: str, payload: bytes, *, always: bool = False) -> bytes:
     """Compress a message and put the prefix before it; a small one, or one that would not shrink, goes as it is.
 
     Args:
         encoding: What the call's head announced as ``grpc-encoding``.
         payload: The message, of less than 4 GiB.
+        always: Compress also those.
     """
-    if len(payload) >= MIN_COMPRESSED:
+    if always or len(payload) >= MIN_COMPRESSED:
         compressed = compress(encoding, payload)
-        if len(compressed) < len(payload):
+        if always or len(compressed) < len(payload):
             return encode_message(compressed, compressed=True)
     return encode_message(payload)
 
@@ -61,15 +62,16 @@ class MessageDecoder:
             head comes before its messages. None and ``identity`` mean that no message may be compressed.
         limit: Bytes that a message may have.
         messages: How many were given out.
+        inflated: Which of them was the last that came compressed; 0 if none did.
         consumed: How many of the bytes fed are done with, from the beginning: those of the messages given out, prefix
             included, and those dropped. What it grew by may be returned to the sender's window (RFC 9113 §6.9).
     """
 
-    __slots__ = ("_at", "_buffer", "_closed", "_failure", "consumed", "encoding", "limit", "messages")
+    __slots__ = ("_at", "_buffer", "_closed", "_failure", "consumed", "encoding", "inflated", "limit", "messages")
 
     def __init__(self, max_message_size: int, encoding: str | None = None) -> None:
         self.encoding = encoding
-        self.messages = self.consumed = 0
+        self.messages = self.consumed = self.inflated = 0
         self.limit = max_message_size
         # What came, as it came, as long as it holds whole messages; gathered in a bytearray where it does not. That
         # moves its start when the front is deleted, and copies when an eighth more is needed: neither is quadratic.
@@ -149,6 +151,7 @@ class MessageDecoder:
 
     def _inflate(self, message: bytes) -> bytes:
         assert self.encoding is not None  # The prefix was not let through without.
+        self.inflated = self.messages
         try:
             return decompress(self.encoding, message, self.limit)
         except GRPCError as error:

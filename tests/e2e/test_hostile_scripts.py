@@ -12,7 +12,7 @@ from echo.pb.com.gopay.echo.streaming import StreamMessage
 from echo.rpc import GRPCError, Limits, Server, Status
 from echo.services import echo_services
 from echo.services.evidence import MOST_WATCHERS
-from echo.services.scripted_stream import MOST_LARGE
+from echo.services.large import MOST_LARGE
 from tests.support.http2_frames import data, rst_stream
 from tests.support.leaks import no_leaks
 from tests.support.raw import raw_client

@@ -13,8 +13,12 @@ from echo.transport.background import open_background
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.wire import head
 from echo.wire.limits import Limits
-from echo.wire.message import MIN_COMPRESSED
-from tests.support.services import BIDI, ECHO, BytesCodec, Run, call, unary
+from echo.wire.message import MIN_COMPRESSED, MessageDecoder, encode_compressed, encode_message
+from tests.support.http2_frames import data
+from tests.support.raw import raw_client
+from tests.support.services import BIDI, ECHO, BytesCodec, BytesStream, Run, Service, call, unary
+from tests.support.serving import serving
+from tests.support.target import request
 
 CODEC = BytesCodec()
 SAME = b"so much of the same " * 50_000  # A megabyte that is a few kilobytes by gzip.
@@ -135,3 +139,41 @@ async def test_encodings_that_there_are_not_are_told() -> None:
     async with memory_channel([ECHO], codec=CODEC) as channel:
         with pytest.raises(ValueError, match="'zstd' is not one of identity, gzip"):
             call(channel, "One", BIDI, compression="zstd")
+
+
+async def echo_in_kind(stream: BytesStream) -> None:
+    """Sends each message back as it came: compressed or not."""
+    stream.compress("gzip")
+    async for message in stream:
+        stream.compress_next(wanted=stream.received_compressed)
+        await stream.send_message(message)
+
+
+@pytest.mark.parametrize("server", [None, "gzip"])
+async def test_a_handler_knows_and_says_for_each_message_whether_it_is_compressed(server: str | None) -> None:
+    messages = [b"a", SAME, b"", SAME]
+    head = request("/test.Service/InKind", grpc_encoding="gzip", grpc_accept_encoding="identity,gzip")
+    sent = b"".join(
+        encode_compressed("gzip", message, always=True) if index % 2 else encode_message(message)
+        for index, message in enumerate(messages)
+    )
+    server_ = Server([Service(InKind=(BIDI, echo_in_kind))], codec=CODEC, compression=server)
+    async with serving(server_) as port, raw_client(port) as client:
+        await client.send(client.head(1, head), data(1, sent, end=True))
+        heard = await client.heard(1)
+    assert heard.fields["grpc-encoding"] == "gzip"
+    decoder = MessageDecoder(len(SAME), "gzip")
+    decoder.feed(heard.data)
+    for index, message in enumerate(messages):
+        assert decoder.next_message() == message
+        assert (decoder.inflated == decoder.messages) is (index % 2 == 1)
+
+
+async def test_a_client_that_reads_no_gzip_gets_none_of_a_handler_either() -> None:
+    head = request("/test.Service/InKind", grpc_encoding="gzip")
+    server = Server([Service(InKind=(BIDI, echo_in_kind))], codec=CODEC)
+    async with serving(server) as port, raw_client(port) as client:
+        await client.send(client.head(1, head), data(1, encode_compressed("gzip", b"a", always=True), end=True))
+        heard = await client.heard(1)
+    assert "grpc-encoding" not in heard.fields
+    assert heard.data == encode_message(b"a")

@@ -324,3 +324,21 @@ def test_only_what_shrinks_is_marked_as_compressed(payload: bytes, flag: int) ->
     assert len(encoded) - PREFIX_SIZE == int.from_bytes(encoded[1:PREFIX_SIZE], "big")
     if not flag:
         assert encoded == encode_message(payload)
+
+
+@pytest.mark.parametrize("payload", [b"", b"x", random.Random(0).randbytes(1_000)])
+def test_what_is_always_compressed_is_so_marked_whatever_that_makes_of_it(payload: bytes) -> None:
+    encoded = encode_compressed("gzip", payload, always=True)
+    assert encoded[0] == 1
+    decoder = MessageDecoder(LIMIT, "gzip")
+    decoder.feed(encoded)
+    assert decoder.next_message() == payload
+
+
+def test_which_message_came_compressed_last_is_known() -> None:
+    decoder = MessageDecoder(LIMIT, "gzip")
+    decoder.feed(encode_message(b"a") + encode_compressed("gzip", b"b", always=True) + encode_message(b"c"))
+    seen = []
+    while decoder.next_message() is not None:
+        seen.append((decoder.messages, decoder.inflated))
+    assert seen == [(1, 0), (2, 2), (3, 2)]

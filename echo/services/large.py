@@ -1,0 +1,44 @@
+"""Large responses that wait for their clients, bounded over all calls: a few bytes of a request ask for megabytes."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any, Final
+
+from echo.rpc import GRPCError, ServerStream, Status
+
+LARGE: Final = 64 * 1024  # Bytes of a response above which it counts among the large ones.
+MOST_LARGE: Final = 64 * 2**20  # Bytes of large responses that may wait for their clients, all together.
+
+
+class LargeResponses:
+    """Room for large responses.
+
+    Args:
+        max_size: The largest response, in bytes. A response occupies up to twice its size: as a message, and encoded.
+    """
+
+    def __init__(self, max_size: int) -> None:
+        self._room = max(MOST_LARGE, max_size)
+
+    @asynccontextmanager
+    async def room(self, stream: ServerStream[Any, Any], size: int) -> AsyncIterator[None]:
+        """Room for one response of ``size`` bytes, to be made and sent in the block; returns when most of it has left.
+
+        Small ones are free, and never waited for.
+
+        Raises:
+            GRPCError: RESOURCE_EXHAUSTED: there is none.
+            StreamTerminatedError: The client is gone.
+        """
+        if size <= LARGE:
+            yield
+            return
+        await stream.settle()
+        if size > self._room:
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many large responses are waiting for their clients")
+        self._room -= size
+        try:
+            yield
+            await stream.settle()
+        finally:
+            self._room += size
