@@ -91,6 +91,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "log_format": "auto",
         "access_log": True,
         "echo_scripting": True,
+        "echo_interop": False,
     }
 
 

@@ -68,7 +68,11 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         StartError: An address can't be had.
         SettingsError: A certificate or key can't be used.
     """
-    echo = echo_services(scripting=settings.echo_scripting, max_message_size=settings.grpc_max_message_size)
+    echo = echo_services(
+        scripting=settings.echo_scripting,
+        interop=settings.echo_interop,
+        max_message_size=settings.grpc_max_message_size,
+    )
     server = Server(
         echo.services,
         limits=server_limits(settings),

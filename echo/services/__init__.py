@@ -14,7 +14,9 @@ from echo.rpc.health import Health
 from echo.rpc.reflection import reflection
 from echo.scripting import PREFIX
 from echo.services.evidence import EvidenceService
+from echo.services.interop import interop_services
 from echo.services.padding import pad
+from echo.services.protobuf import Messages
 from echo.services.scripted import Scripting
 from echo.services.streaming import StreamingEchoService, scripted_server_stream
 from echo.services.unary import EchoService
@@ -39,11 +41,12 @@ SERVER_STREAM: Final = "/com.gopay.echo.streaming.StreamingServer/ServerStream"
 MAX_SIZE: Final = 4 * 2**20
 
 
-def echo_services(*, scripting: bool = True, max_message_size: int = MAX_SIZE) -> EchoServices:
+def echo_services(*, scripting: bool = True, interop: bool = False, max_message_size: int = MAX_SIZE) -> EchoServices:
     """The echo services with their health, all SERVING, the evidence of their calls, and reflection.
 
     Args:
         scripting: Whether callers may script calls, and have them recorded.
+        interop: Whether the services of other people's test clients are there, too.
         max_message_size: The largest response that they may ask for, in bytes.
     """
     recorder = Recorder()
@@ -52,6 +55,9 @@ def echo_services(*, scripting: bool = True, max_message_size: int = MAX_SIZE) -
         attend = Scripting(recorder, max_message_size, {SERVER_STREAM: scripted_server_stream}, pad)
         echoes = [Attended(service, PREFIX, attend) for service in echoes]
     descriptors = files("echo.pb").joinpath("descriptors.binpb").read_bytes()
-    echoes.append(EvidenceService(recorder, descriptors))
+    messages = Messages(descriptors)
+    echoes.append(EvidenceService(recorder, messages))
+    if interop:
+        echoes += interop_services(messages, max_message_size)
     health = Health(echoes)
     return EchoServices([*echoes, health, *reflection([*echoes, health], descriptors, until=health.drained)], health)

@@ -1,20 +1,17 @@
 """``com.gopay.echo.evidence.Evidence``: the records of calls, to be asked for and to be watched.
 
-The messages are protobuf's own and not betterproto's: a record can have a thousand times and hundreds of headers, which
-the one encodes in a hundredth of the time.
+The messages are protobuf's own and not betterproto's: a record can have a thousand times and hundreds of headers.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Final
 
 import anyio
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
-from google.protobuf.descriptor_pool import DescriptorPool
-from google.protobuf.message_factory import GetMessageClass
 from grpclib.const import Handler
 
 from echo.evidence import Recorder, Recording
 from echo.rpc import Cardinality, GRPCError, ServerStream, Status
+from echo.services.protobuf import Messages
 
 PACKAGE: Final = "com.gopay.echo.evidence"
 PAUSE: Final = 0.05  # Seconds between two changes that a watcher is told, for each watcher that there is.
@@ -27,17 +24,14 @@ class EvidenceService:
 
     Args:
         recorder: Has the records.
-        descriptors: A serialised ``FileDescriptorSet`` with the service's messages.
+        messages: Has the service's.
     """
 
-    def __init__(self, recorder: Recorder, descriptors: bytes) -> None:
+    def __init__(self, recorder: Recorder, messages: Messages) -> None:
         self._recorder = recorder
         self._watchers = 0
-        pool = DescriptorPool()
-        for file in FileDescriptorSet.FromString(descriptors).file:
-            pool.AddSerializedFile(file.SerializeToString())
-        self._request: Any = GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.GetRequest"))
-        self._record: Any = GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.Record"))
+        self._request: Any = messages(f"{PACKAGE}.GetRequest")
+        self._record: Any = messages(f"{PACKAGE}.Record")
 
     def __mapping__(self) -> Mapping[str, Handler]:
         def handler(method: Callable[[Any], Awaitable[None]], cardinality: Cardinality) -> Handler:

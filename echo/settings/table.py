@@ -74,6 +74,7 @@ class Group(Enum):
     SHUTDOWN = "Shutdown"
     LOGGING = "Logging"
     SCRIPTING = "Scripting"
+    INTEROP = "Services for other test clients"
 
 
 class ContradictionError(ValueError):
@@ -98,7 +99,7 @@ def _setting(group: Group, default: _T, used_by: User, help_text: str, *, size: 
 
 
 _S, _G, _B = User.SERVER, User.GATEWAY, User.BOTH
-_LISTENING, _CALLING, _TLS, _KEEPALIVE, _LIFETIME, _LIMITS, _FLOODS, _SHUTDOWN, _LOGGING, _SCRIPTING = Group
+_LISTENING, _CALLING, _TLS, _KEEPALIVE, _LIFETIME, _LIMITS, _FLOODS, _SHUTDOWN, _LOGGING, _SCRIPTING, _INTEROP = Group
 
 
 class Settings(BaseModel):
@@ -254,6 +255,9 @@ class Settings(BaseModel):
     access_log: Switch = _setting(_LOGGING, True, _B, "log each call, request and WebSocket")
     echo_scripting: Switch = _setting(
         _SCRIPTING, True, _B, "let callers script what a call is like and have it recorded, by x-echo-... metadata"
+    )
+    echo_interop: Switch = _setting(
+        _INTEROP, False, _S, "serve gRPC's interoperability tests and the Gateway API's conformance tests as well"
     )
 
     _from_flags: frozenset[str] = PrivateAttr(default=frozenset())

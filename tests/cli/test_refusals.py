@@ -288,6 +288,7 @@ def sections(shown: str) -> dict[str, str]:
                 "Shutdown": "--shutdown-grace",
                 "Logging": "--access-log",
                 "Scripting": "--echo-scripting",
+                "Services for other test clients": "--echo-interop",
                 "Other": "--help",
             },
         ),
