@@ -50,14 +50,15 @@ for _file in FileDescriptorSet.FromString(files("echo.pb").joinpath("descriptors
     _POOL.AddSerializedFile(_file.SerializeToString())
 
 
-def _message_class(name: str) -> Dynamic:
+def message_class(name: str) -> Dynamic:
+    """A message of ours by its full name, as a class of protobuf's own."""
     return GetMessageClass(_POOL.FindMessageTypeByName(name))
 
 
-Message: Final = _message_class("com.gopay.echo.Message")
-Response: Final = _message_class("com.gopay.echo.Response")
-StreamMessage: Final = _message_class("com.gopay.echo.streaming.StreamMessage")
-StreamResponse: Final = _message_class("com.gopay.echo.streaming.StreamResponse")
+Message: Final = message_class("com.gopay.echo.Message")
+Response: Final = message_class("com.gopay.echo.Response")
+StreamMessage: Final = message_class("com.gopay.echo.streaming.StreamMessage")
+StreamResponse: Final = message_class("com.gopay.echo.streaming.StreamResponse")
 
 CODES: Final[dict[int, grpc.StatusCode]] = {code.value[0]: code for code in grpc.StatusCode}
 
