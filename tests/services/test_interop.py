@@ -8,9 +8,14 @@ import trio.testing
 
 from echo.evidence import INSTANCE
 from echo.pb.grpc import testing
-from echo.rpc import Cardinality, GRPCError, Status
+from echo.rpc import Cardinality, GRPCError, Server, Status
 from echo.services import echo_services
-from tests.support.interop import call, interop_channel, open_call, output, payload
+from echo.wire.message import encode_message
+from tests.support.http2_frames import data
+from tests.support.interop import SERVICE, call, interop_channel, open_call, output, payload
+from tests.support.raw import raw_client
+from tests.support.serving import serving
+from tests.support.target import request
 
 INITIAL = ("x-grpc-test-echo-initial", "test_initial_metadata_value")
 TRAILING = ("x-grpc-test-echo-trailing-bin", b"\xab\xab\xab")
@@ -169,6 +174,25 @@ async def test_metadata_come_back_with_a_status_too(method: str) -> None:
     assert seen.status is Status.NOT_FOUND
     assert INITIAL in seen.headers
     assert seen.trailers == [TRAILING]
+
+
+async def test_a_status_alone_needs_no_head() -> None:
+    asked = testing.SimpleRequest(response_status=testing.EchoStatus(code=5))
+    async with serving(Server(echo_services(interop=True).services)) as port, raw_client(port) as client:
+        message = encode_message(bytes(asked))
+        await client.send(client.head(1, request(f"{SERVICE}/UnaryCall")), data(1, message, end=True))
+        heard = await client.heard(1)
+    (trailers_only,) = heard.heads
+    assert trailers_only["grpc-status"] == "5"
+
+
+@pytest.mark.parametrize("method", ["EmptyCall", "UnaryCall", "CacheableUnaryCall", "StreamingOutputCall"])
+async def test_a_call_without_its_request_is_refused(method: str) -> None:
+    async with serving(Server(echo_services(interop=True).services)) as port, raw_client(port) as client:
+        await client.send(client.head(1, request(f"{SERVICE}/{method}"), end=True))
+        heard = await client.heard(1)
+    assert heard.fields["grpc-status"] == str(Status.UNIMPLEMENTED.value)
+    assert heard.data == b""
 
 
 @pytest.mark.parametrize("method", ["StreamingInputCall", "FullDuplexCall", "HalfDuplexCall"])

@@ -47,7 +47,7 @@ async def test_the_largest_response_is_within_the_limit_of_messages(limit: int) 
         assert seen.status is Status.INVALID_ARGUMENT
 
 
-async def test_intervals_are_neither_negative_nor_longer_than_an_hour() -> None:
+async def test_intervals_are_neither_negative_nor_longer_than_an_hour(autojump_clock: trio.testing.MockClock) -> None:
     def every(*intervals: int) -> testing.StreamingOutputCallRequest:
         return testing.StreamingOutputCallRequest(
             response_parameters=[testing.ResponseParameters(interval_us=interval) for interval in intervals]
@@ -60,6 +60,7 @@ async def test_intervals_are_neither_negative_nor_longer_than_an_hour() -> None:
             seen = await call(channel, method, every(1_800_000_000, 1_800_000_001))
             assert seen.status is Status.INVALID_ARGUMENT
             assert seen.message == "interval_us: the responses would take 3600 s (at most 3600)"
+            assert (await call(channel, method, every(1_800_000_000, 1_800_000_000))).sizes == [0, 0]
 
 
 async def test_responses_are_not_more_than_a_thousand_to_a_request() -> None:
@@ -165,7 +166,7 @@ async def test_large_responses_that_wait_for_their_clients_are_bounded(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(large, "MOST_LARGE", 2_000_000)
-    size = 1_900_000
+    size = 1_940_000  # A response of 64 KiB does not fit beside it, if it counted.
     request = testing.SimpleRequest(response_size=size) if method == "UnaryCall" else output(size)
     async with interop_channel(max_message_size=2_000_000) as channel:
         async with open_call(channel, method) as slow:
@@ -174,6 +175,8 @@ async def test_large_responses_that_wait_for_their_clients_are_bounded(
             seen = await call(channel, method, request)
             assert seen.status is Status.RESOURCE_EXHAUSTED
             assert seen.message == "too many large responses are waiting for their clients"
+            small = testing.SimpleRequest(response_size=64 * 1024)
+            assert (await call(channel, "UnaryCall", small)).sizes == [64 * 1024]
             await slow.cancel()
         await trio.testing.wait_all_tasks_blocked()
         assert (await call(channel, method, request)).sizes == [size]
