@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
 
+from anyio.lowlevel import checkpoint
+
 from echo.rpc import GRPCError, ServerStream, Status
 
 LARGE: Final = 64 * 1024  # Bytes of a response above which it counts among the large ones.
@@ -24,7 +26,7 @@ class LargeResponses:
     async def room(self, stream: ServerStream[Any, Any], size: int) -> AsyncIterator[None]:
         """Room for one response of ``size`` bytes, to be made and sent in the block; returns when most of it has left.
 
-        Small ones are free, and never waited for.
+        Other tasks get a turn after each. Small ones are free, and never waited for.
 
         Raises:
             GRPCError: RESOURCE_EXHAUSTED: there is none.
@@ -40,5 +42,6 @@ class LargeResponses:
         try:
             yield
             await stream.settle()
+            await checkpoint()  # Compressed it may be small, and was still milliseconds of work.
         finally:
             self._room += size

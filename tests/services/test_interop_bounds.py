@@ -63,13 +63,17 @@ async def test_intervals_are_neither_negative_nor_longer_than_an_hour(autojump_c
             assert (await call(channel, method, every(1_800_000_000, 1_800_000_000))).sizes == [0, 0]
 
 
-async def test_responses_are_not_more_than_a_thousand_to_a_request() -> None:
+@pytest.mark.parametrize("method", OUTPUT)
+async def test_responses_are_not_more_than_a_thousand_to_a_request(method: str) -> None:
     async with interop_channel() as channel:
-        for method in OUTPUT:
-            seen = await call(channel, method, output(*[0] * (MOST_RESPONSES + 1)))
-            assert seen.status is Status.INVALID_ARGUMENT
-            assert seen.message == "response_parameters: 1001 responses are too many (at most 1000)"
-            assert (await call(channel, method, output(*[0] * MOST_RESPONSES))).sizes == [0] * MOST_RESPONSES
+        seen = await call(channel, method, output(*[0] * (MOST_RESPONSES + 1)))
+        assert seen.status is Status.INVALID_ARGUMENT
+        assert seen.message == "response_parameters: 1001 responses are too many (at most 1000)"
+        assert (await call(channel, method, output(*[0] * MOST_RESPONSES))).sizes == [0] * MOST_RESPONSES
+
+
+async def test_a_thousand_responses_is_the_most_of_all_requests_of_a_half_duplex_call() -> None:
+    async with interop_channel() as channel:
         half = output(*[0] * (MOST_RESPONSES // 2))
         assert (await call(channel, "HalfDuplexCall", half, half, output(0))).status is Status.INVALID_ARGUMENT
         assert len((await call(channel, "FullDuplexCall", half, half, output(0))).sizes) == MOST_RESPONSES + 1
@@ -180,6 +184,28 @@ async def test_large_responses_that_wait_for_their_clients_are_bounded(
             await slow.cancel()
         await trio.testing.wait_all_tasks_blocked()
         assert (await call(channel, method, request)).sizes == [size]
+
+
+class CountingCodec(ProtoCodec):
+    """Counts the messages that are sent."""
+
+    sent = 0
+
+    def encode(self, message: object, message_type: type) -> bytes:
+        self.sent += 1
+        return super().encode(message, message_type)
+
+
+async def test_large_responses_leave_turns_to_other_calls_though_compressed_they_are_small() -> None:
+    responses, codec = 50, CountingCodec()
+    asked = testing.ResponseParameters(size=100_000, compressed=testing.BoolValue(value=True))
+    request = testing.StreamingOutputCallRequest(response_parameters=[asked] * responses)
+    server = Server(echo_services(interop=True).services, codec=codec)
+    async with memory_channel_to(server) as channel, open_call(channel, "StreamingOutputCall") as stream:
+        await stream.send_message(request)
+        await call(channel, "EmptyCall", testing.Empty())
+        assert codec.sent < responses
+        await stream.cancel()
 
 
 @given(st.binary(max_size=200), st.sampled_from(["UnaryCall", "CacheableUnaryCall", "StreamingInputCall", *OUTPUT]))
