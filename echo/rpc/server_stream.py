@@ -95,7 +95,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
     @property
     def transport(self) -> ByteStream:
-        """What the connection goes by. Its attributes may be asked for, and nothing else."""
+        """The connection's byte stream, for its extra attributes only."""
         return self._call.session.stream
 
     @property
@@ -278,7 +278,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
     def compress_next(self, *, wanted: bool) -> None:
         """Whether the messages sent from here on are compressed, whatever their sizes.
 
-        Only where `compress` was said, and the client reads that encoding; else none of them is.
+        Has no effect unless `compress` was called and the client reads that encoding.
         """
         self._call.compress_next(wanted=wanted)
 

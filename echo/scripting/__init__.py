@@ -1,4 +1,4 @@
-"""What a caller can make the server do, by metadata ``x-echo-NAME``: read here, done in `echo.services.scripted`.
+"""What a caller can have the server do by metadata ``x-echo-NAME``: read here, carried out in `echo.services.scripted`.
 
 The gateway takes the same names and values as query parameters and headers.
 """

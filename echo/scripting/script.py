@@ -29,22 +29,22 @@ class Script:
     """What a call asks for; None and False where it does not. Durations are in seconds, sizes in bytes.
 
     Attributes:
-        delay: To wait before the first response.
+        delay: How long to wait before the first response.
         count: How many responses a server stream sends,
-        interval: and how long after one the next.
+        interval: and how far apart.
         size: What each response is padded to.
-        status: How to end, by chance; see `ending`.
-        details: Whether the status has a ``google.rpc.Status`` with it.
-        after: How many responses to send before that, or before the reset. None: as many as there are.
-        reset: RST_STREAM's code, instead of a status.
-        goaway: Whether the connection drains.
-        stall: How long to read no messages.
+        status: Which statuses to end with, each with its chance; see `ending`.
+        details: Whether to send a ``google.rpc.Status`` with the status.
+        after: How many responses to send before the status or the reset; None for all there are.
+        reset: The code of RST_STREAM, sent instead of a status.
+        goaway: Whether to drain the connection.
+        stall: How long to wait before reading messages.
         succeed_after: How many attempts with this call-id fail with UNAVAILABLE.
         headers: Response metadata to add,
         trailers: and trailing metadata.
         compress: The encoding of responses.
-        call_id: What to record the call as.
-        report: Whether the trailers have a report.
+        call_id: The name to record the call under.
+        report: Whether to send a report in the trailers.
     """
 
     delay: float = 0.0

@@ -1,4 +1,4 @@
-"""The forms of a script's values, each to what it means; `ScriptError` for what does not parse or exceeds its bound."""
+"""Parsers for the values of a script, which raise `ScriptError` for a value that is invalid or out of bounds."""
 
 import re
 from base64 import b64decode
@@ -22,7 +22,7 @@ _WEIGHT: Final = re.compile(r"([^@:,]+)@([0-9]{1,3}(?:\.[0-9]{1,6})?)")
 
 
 class ScriptError(ValueError):
-    """A value that does not parse, or exceeds its bound.
+    """A value that is invalid or out of bounds.
 
     Args:
         name: Of the value, without prefix.
@@ -44,14 +44,14 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An ending to be taken by chance. ``percent`` of the calls end so."""
+    """An ending that ``percent`` of the calls get."""
 
     ending: Ending
     percent: float
 
 
 def shown(value: str) -> str:
-    """A value for an error, within bounds."""
+    """A value as errors quote it, shortened if need be."""
     return f"'{printable(value if len(value) <= SHOWN else value[: SHOWN - 3] + '...')}'"
 
 
@@ -92,7 +92,7 @@ def size(name: str, value: str, most: int) -> int:
 
 
 def switch(name: str, value: str) -> bool:
-    """Whether."""
+    """True or false."""
     try:
         return to_bool(value)
     except ValueError as error:
@@ -119,7 +119,7 @@ def compression(name: str, value: str) -> str:
 
 
 def endings(name: str, value: str) -> tuple[Choice, ...]:
-    """``14``, ``UNAVAILABLE``, ``14:please retry``, or with weights ``14@10,0@90``; what is missing to 100 is OK's."""
+    """``14``, ``UNAVAILABLE``, ``14:please retry``, or with weights ``14@10,0@90``; the rest to 100 is OK."""
     weights = [_WEIGHT.fullmatch(item.strip(" ")) for item in value.split(",")]
     if not all(weights):
         code, separator, text = value.partition(":")

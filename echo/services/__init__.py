@@ -30,7 +30,7 @@ class EchoServices:
 
     Attributes:
         services: For `echo.rpc.Server`; ``health`` is among them.
-        health: To be told of a drain.
+        health: Must be told when the server drains.
     """
 
     services: list[Servable]

@@ -1,4 +1,4 @@
-"""``com.gopay.echo.evidence.Evidence``: the records of calls, to be asked for and to be watched.
+"""``com.gopay.echo.evidence.Evidence``: records of calls, to fetch and to watch.
 
 The messages are protobuf's own and not betterproto's: a record can have a thousand times and hundreds of headers.
 """
@@ -14,16 +14,16 @@ from echo.rpc import Cardinality, GRPCError, ServerStream, Status
 from echo.services.protobuf import Messages
 
 PACKAGE: Final = "com.gopay.echo.evidence"
-PAUSE: Final = 0.05  # Seconds between two changes that a watcher is told, for each watcher that there is.
+PAUSE: Final = 0.05  # Seconds between two updates to a watcher, times the number of watchers.
 MOST_WATCHERS: Final = 100
-TIMES_OF_OTHERS: Final = 100  # Of messages of each attempt but the latest.
+TIMES_OF_OTHERS: Final = 100  # How many messages' times are told of each attempt but the latest.
 
 
 class EvidenceService:
     """The service.
 
     Args:
-        recorder: Has the records.
+        recorder: Keeps the records.
         messages: Has the service's.
     """
 
@@ -57,7 +57,7 @@ class EvidenceService:
             told = -1
             while True:
                 change, over = recording.change, recording.over
-                if change == told:  # Nothing was awaited since the look at it, so none can be missed.
+                if change == told:  # Nothing was awaited since it was read, so no change can be missed.
                     await recording.changed.wait()
                     continue
                 told = change

@@ -1,4 +1,4 @@
-"""Responses of a size."""
+"""Padding a response to a size."""
 
 from echo.pb.com.gopay.echo import Response
 from echo.pb.com.gopay.echo.streaming import StreamResponse
@@ -7,7 +7,7 @@ FILLER = "x"
 
 
 def pad(message: Response | StreamResponse, size: int) -> None:
-    """Lengthen the response's text until it is encoded in ``size`` bytes, or in one less where there is no other way.
+    """Pad the response's text until the message takes ``size`` bytes, or one less where no length gives that.
 
     A message that is longer is left as it is.
     """

@@ -1,7 +1,7 @@
 """protobuf's own message classes, where betterproto's would cost too much.
 
-A request of a few megabytes can have a million messages in it, and a response hundreds of them. protobuf's C library
-needs a hundredth of the time for these, and of the memory.
+A request of a few megabytes can hold a million messages, and a response hundreds. protobuf's C library takes a
+hundredth of the time for them.
 """
 
 from google.protobuf.descriptor_pb2 import FileDescriptorSet

@@ -1,7 +1,7 @@
-"""The echo services as their callers script them: metadata ``x-echo-NAME`` says what a call is to be like.
+"""The echo services as their callers script them: metadata ``x-echo-NAME`` says how a call should behave.
 
-`Scripting` gives a call that has such metadata an attendant, which records the call if it is asked to, and serves it by
-the service's own handler with a `ScriptedStream` in place of its stream. The others take no notice of this.
+`Scripting` gives each call with this metadata an attendant, which records the call if asked to, and serves it with the
+service's own handler on a `ScriptedStream`. Other calls are not affected.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,12 +24,12 @@ Method = Callable[[ScriptedStream, Script], Awaitable[None]]
 
 
 class Scripting:
-    """Gives scripted calls their attendants; it is what `echo.rpc.attended.Attended` wants.
+    """Gives scripted calls their attendants: the ``attend`` of `echo.rpc.attended.Attended`.
 
     Args:
         recorder: Keeps the records.
         max_size: The largest response, in bytes.
-        methods: By their paths, methods that do by themselves what a script can ask of them alone.
+        methods: By path, what serves scripted calls in place of the service's own method.
         pad: Pads a response.
     """
 
@@ -59,12 +59,12 @@ class Scripting:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How a call is to end, decided as it begins.
+    """How a call will end, decided when it begins.
 
     Attributes:
-        ending: With this status; None as its handler has it.
-        reset: With RST_STREAM and this code instead.
-        limit: After so many responses; None for as many as there are.
+        ending: The status to end with; None leaves it to the handler.
+        reset: RST_STREAM's code, to end with that instead.
+        limit: How many responses to send first; None for no limit.
     """
 
     ending: Ending | None = None
@@ -76,8 +76,8 @@ class ScriptedCall:
     """The attendant of a scripted call.
 
     Args:
-        scripting: Who made it.
-        script: What is asked for, or what is wrong with that.
+        scripting: What made it.
+        script: What the caller asks for, or the error in it.
         recording: Of the call, if it is recorded.
         method: Serves the call instead of the service's own method.
     """
@@ -96,7 +96,7 @@ class ScriptedCall:
             self._recording.half_closed()
 
     def stalled(self, seconds: float) -> None:
-        """Sending has waited so long for the client to take more."""
+        """Sending waited this many seconds for the client to read more."""
         if self._recording is not None:
             self._recording.stalled(seconds)
 
@@ -109,7 +109,7 @@ class ScriptedCall:
         """Serve the call as the script says.
 
         Raises:
-            GRPCError: INVALID_ARGUMENT: a value of the script's is wrong.
+            GRPCError: INVALID_ARGUMENT: one of the script's values is invalid.
         """
         script = self._script
         if isinstance(script, ScriptError):
@@ -140,13 +140,13 @@ class ScriptedCall:
         await self._end(stream, script, said, scripted.sent)
 
     async def _run(self, scripted: ScriptedStream, script: Script, handler: Handler, *, announced: bool) -> None:
-        """Have the call served by its handler."""
+        """Run the call's handler."""
         if announced:
             await scripted.announce()
         await (handler.func(scripted) if self._method is None else self._method(scripted, script))
         await scripted.delay()
         if script.goaway:
-            scripted.drain_connection()  # If there were fewer responses than it was to be after.
+            scripted.drain_connection()  # There were fewer responses than it should come after.
 
     def _plan(self, script: Script, cardinality: Cardinality) -> Plan:
         ending, reset, limit = script.ending(), script.reset, script.after
@@ -162,14 +162,14 @@ class ScriptedCall:
             return Plan(None, reset, limit)
         single = not cardinality.server_streaming
         if ending is None or (ending.status is Status.OK and single):
-            return Plan()  # There is no OK without the one response, and with it the call is over anyway.
+            return Plan()  # OK needs the one response, and with that the call is over anyway.
         # A status takes the place of a single response, as it does where a handler raises it.
         return Plan(ending, None, 0 if limit is None and single else limit)
 
     async def _end(
         self, stream: ServerStream[Any, Any], script: Script, said: GRPCError | None, responses: int
     ) -> None:
-        """End the call with what was said of it, or with OK."""
+        """End the call with the error that it was given, or with OK."""
         status, message, details = (
             (Status.OK, None, None) if said is None else (said.status, said.message, said.details)
         )

@@ -1,4 +1,4 @@
-"""A call's stream as its script has it: what a service's handler receives and sends goes by way of this."""
+"""The stream that the handler of a scripted call gets: it receives and sends as the script says."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ class ScriptedStream:
     Args:
         stream: The call.
         script: What is asked for.
-        limit: How many responses to send; then `EndedError` is raised. None for as many as there are.
+        limit: How many responses to send before `EndedError` is raised; None for no limit.
         pad: Pads a response.
         large: Room for large ones.
         recording: Of the call, if it is recorded.
@@ -59,7 +59,7 @@ class ScriptedStream:
         return getattr(self._stream, name)  # Metadata, deadline and the like.
 
     async def announce(self) -> None:
-        """Tell the client that the call has arrived, by a head that has the scripted headers."""
+        """Send the response's head with the scripted headers: it tells the client that the call has arrived."""
         if self._script.headers:
             await self._stream.send_initial_metadata(metadata=self._script.headers)
         else:
@@ -86,7 +86,7 @@ class ScriptedStream:
         return message
 
     async def send_message(self, message: Any) -> None:
-        """Send a response as the script has it.
+        """Send a response as the script says.
 
         Raises:
             EndedError: The call is to end now.

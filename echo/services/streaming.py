@@ -19,8 +19,8 @@ class StreamingEchoService(StreamingServerBase):
     """``com.gopay.echo.streaming.StreamingServer``.
 
     Every message must name its stream: one with an empty ``stream_id`` ends the call with `GRPCError`
-    INVALID_ARGUMENT, in all three methods. Every response is a success and carries the time of its making; it bears
-    the ``stream_id`` of the message it answers, which may differ from one message of a call to the next.
+    INVALID_ARGUMENT, in all three methods. Every response reports success, the time it was
+    made, and the ``stream_id`` of the message it answers, which may differ between the messages of a call.
     """
 
     async def client_stream(self, stream_message_iterator: AsyncIterator[StreamMessage]) -> StreamResponse:
@@ -53,7 +53,7 @@ class StreamingEchoService(StreamingServerBase):
 
 
 async def scripted_server_stream(stream: ScriptedStream, script: Script) -> None:
-    """`StreamingEchoService.server_stream` with as many echoes as the script wants, and as far apart."""
+    """`StreamingEchoService.server_stream` with the number of echoes and the interval that the script asks for."""
     count = ECHOES if script.count is None else script.count
     stream.interval = INTERVAL if script.interval is None else script.interval
     message: StreamMessage = await stream.recv_message()

@@ -45,7 +45,7 @@ def encode_compressed(encoding: str, payload: bytes, *, always: bool = False) ->
     Args:
         encoding: What the call's head announced as ``grpc-encoding``.
         payload: The message, of less than 4 GiB.
-        always: Compress also those.
+        always: Compress those too.
     """
     if always or len(payload) >= MIN_COMPRESSED:
         compressed = compress(encoding, payload)

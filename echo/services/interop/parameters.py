@@ -1,7 +1,7 @@
-"""What a request of gRPC's interoperability tests asks for, read and checked before anything is made of it.
+"""What a request of gRPC's interoperability tests asks for, checked before anything is sent.
 
-A request's messages can occupy many times their size. What is read of them is small, so that a call that waits holds
-no request.
+A decoded request can occupy many times its size on the wire. Only these parameters are kept of it, so that a call that
+waits holds no request.
 """
 
 from collections.abc import Sequence

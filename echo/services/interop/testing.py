@@ -1,7 +1,7 @@
 """``grpc.testing.TestService``: the server side of gRPC's interoperability tests.
 
 After the public "Interoperability Test Case Descriptions". Callers are not authenticated here, so that ``username`` and
-``oauth_scope`` stay empty; there are no load reports. ``UnimplementedCall`` is implemented by not being here.
+``oauth_scope`` stay empty; there are no load reports. ``UnimplementedCall`` is left out on purpose.
 """
 
 import os
@@ -167,12 +167,12 @@ def _echoed(stream: Stream, name: str) -> list[tuple[str, str | bytes]]:
 
 
 async def _send_head(stream: Stream, fields: Iterable[tuple[str, str]] = ()) -> None:
-    """Send the response's head with the metadata that the client wants back in it, before anything is waited for."""
+    """Send the response's head, with the metadata that the client wants back in it and these fields."""
     await stream.send_initial_metadata(metadata=[*_echoed(stream, ECHO_INITIAL), *fields])
 
 
 def _echoing_metadata(method: Method) -> Method:
-    """End a method's calls, however they end, with the trailing metadata that their clients want back."""
+    """The method, with the trailing metadata that its clients want back, whatever status its calls end with."""
 
     async def serve(stream: Stream) -> None:
         trailing = _echoed(stream, ECHO_TRAILING)
