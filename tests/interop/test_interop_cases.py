@@ -28,6 +28,7 @@ from tests.support.interop_cases import (
     ping_pong,
 )
 from tests.support.leaks import no_leaks
+from tests.support.process import running
 from tests.support.relay import relaying
 from tests.support.ruby import RUBY, needs_ruby
 from tests.support.serving import LOOPBACK, serving
@@ -127,6 +128,12 @@ async def test_the_services_are_listed_only_when_switched_on(interop: bool) -> N
         request = health_pb2.HealthListRequest()
         healthy: Dynamic = await in_thread(HealthStub(client.channel).List, request, timeout=PATIENCE)
     assert listed & ADDED == set(healthy.statuses) & ADDED == (ADDED if interop else set())
+
+
+async def test_echo_interop_is_the_switch() -> None:
+    async with running("serve", GRPC_SERVER_BIND=LOOPBACK, GRPC_SERVER_PORT="0", ECHO_INTEROP="on") as echo:
+        listed = set((await grpcurl(f"{LOOPBACK}:{await echo.grpc_port()}", "list")).split())
+    assert listed >= ADDED
 
 
 async def test_without_the_switch_their_methods_are_unknown() -> None:
