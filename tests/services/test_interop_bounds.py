@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from importlib.resources import files
 from typing import Any
 from weakref import ref
 
@@ -18,6 +19,8 @@ from echo.rpc.dispatch import INTERNAL
 from echo.rpc.testing import memory_channel_to
 from echo.services import echo_services, large
 from echo.services.interop.parameters import MOST_RESPONSES
+from echo.services.interop.testing import LARGEST_SUM
+from echo.services.protobuf import Messages
 from tests.support.interop import METHODS, SERVICE, call, interop_channel, open_call, output, payload
 from tests.support.services import BytesCodec
 
@@ -123,6 +126,14 @@ async def test_a_sum_that_the_response_can_t_hold_is_refused(monkeypatch: pytest
         assert (await call(channel, "StreamingInputCall", request, request)).status is Status.OK
         seen = await call(channel, "StreamingInputCall", request, request, request)
     assert (seen.status, seen.message) == (Status.OUT_OF_RANGE, "the payloads have more than 1000 bytes")
+
+
+def test_the_largest_sum_is_the_largest_that_the_response_can_hold() -> None:
+    descriptors = files("echo.pb").joinpath("descriptors.binpb").read_bytes()
+    response: Any = Messages(descriptors)("grpc.testing.StreamingInputCallResponse")
+    assert response(aggregated_payload_size=LARGEST_SUM).aggregated_payload_size == LARGEST_SUM
+    with pytest.raises(ValueError, match="out of range"):
+        response(aggregated_payload_size=LARGEST_SUM + 1)
 
 
 class Kept:

@@ -86,9 +86,9 @@ def check_status(request: Request) -> None:
     Raises:
         GRPCError: It; or INVALID_ARGUMENT: there is no such status, or its message is too long.
     """
-    if not request.HasField("response_status") or not request.response_status.code:
-        return
     code, message = request.response_status.code, request.response_status.message
+    if not code:
+        return
     try:
         status = Status(code)
     except ValueError:
