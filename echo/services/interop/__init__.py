@@ -47,4 +47,4 @@ class UnimplementedService:
 
 
 async def _unimplemented(stream: ServerStream[object, object]) -> None:
-    raise GRPCError(Status.UNIMPLEMENTED, f"unknown method {stream.request.path}")
+    raise GRPCError(Status.UNIMPLEMENTED, f"unknown method {stream.path}")

@@ -48,7 +48,7 @@ class GrpcEcho:
     async def _echo(self, stream: ServerStream[Any, Any]) -> None:
         await stream.recv_message()
         assertions = {
-            "fully_qualified_method": stream.request.path,
+            "fully_qualified_method": stream.path,
             "headers": [{"key": name, "value": value} for name, value in headers_of(stream)],
             "authority": stream.request.authority,
             "context": self._context,
