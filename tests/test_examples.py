@@ -192,7 +192,8 @@ async def test_browsers_join_the_chat_by_websocket(monkeypatch: pytest.MonkeyPat
 def test_generated_code_is_current(tmp_path: Path) -> None:
     protos = [path.name for path in (EXAMPLES / "proto").iterdir()]
     command = [sys.executable, "-m", "grpc_tools.protoc", "-Iproto", f"--python_betterproto_out={tmp_path}", *protos]
-    subprocess.run(command, check=True, cwd=EXAMPLES, capture_output=True, timeout=60)
+    plugins = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run(command, env=plugins, check=True, cwd=EXAMPLES, capture_output=True, timeout=60)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")]
     assert len(made) > 3
     assert [path for path in made if not filecmp.cmp(tmp_path / path, EXAMPLES / "pb" / path, shallow=False)] == []

@@ -1,6 +1,7 @@
 """Code that other projects' generators make of `todo.proto`, compiled when a test first asks for it."""
 
 import importlib
+import os
 import subprocess
 import sys
 from functools import cache
@@ -18,7 +19,8 @@ def _compiled(*options: str) -> Path:
     (folder / "todo_betterproto2").mkdir()
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO.parent}"]
     command += [option.replace("{}", str(folder)) for option in options]
-    subprocess.run([*command, PROTO.name], check=True, capture_output=True, timeout=60)
+    plugins = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    subprocess.run([*command, PROTO.name], env=plugins, check=True, capture_output=True, timeout=60)
     sys.path.append(str(folder))
     return folder
 
