@@ -6,6 +6,7 @@ import filecmp
 import hashlib
 import http.client
 import importlib
+import logging
 import os
 import socket
 import subprocess
@@ -175,6 +176,7 @@ async def test_a_starlette_application_calls_a_service() -> None:
 async def test_browsers_join_the_chat_by_websocket(monkeypatch: pytest.MonkeyPatch) -> None:
     config = Config()
     config.bind = ["127.0.0.1:0"]
+    config.errorlog = logging.getLogger("examples")  # Or Hypercorn adds handlers to a logger of the whole process.
     async with served(Server([chat.Chat()])) as port:
         monkeypatch.setenv("CHAT", f"127.0.0.1:{port}")
         async with trio.open_nursery() as nursery:
