@@ -35,4 +35,4 @@ def betterproto2() -> ModuleType:
     """Import what betterproto2's generator makes."""
     options = "client_generation=async_sync,server_generation=async"
     _compiled("--python_betterproto2_out={}/todo_betterproto2", f"--python_betterproto2_opt={options}")
-    return importlib.import_module("todo_betterproto2.todo.v1")
+    return importlib.import_module("todo_betterproto2.tests.todo.v1")
