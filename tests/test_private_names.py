@@ -20,7 +20,19 @@ import echo
 
 ROOT = Path(echo.__file__).parent.parent
 # Each sees the private names of those before it, for inheritance.
-ROOMS = ["wire", "transport", "rpc", "evidence", "scripting", "services", "settings", "gateway", "probe", "cli"]
+ROOMS = [
+    "wire",
+    "transport",
+    "rpc",
+    "evidence",
+    "scripting",
+    "services",
+    "settings",
+    "gateway",
+    "probe",
+    "health",
+    "cli",
+]
 
 _BETTERPROTO = "the state of betterproto's messages, which it has no public way to set; its version is pinned exactly"
 _HYPERCORN = "; Hypercorn has no public name for it, its version is pinned exactly, and `install` looks at it"

@@ -1,4 +1,4 @@
-"""The command line: ``echo-grpc serve | gateway | up | probe``, or ``python -m echo``.
+"""The command line: ``echo-grpc serve | gateway | up | probe | health``, or ``python -m echo``.
 
 Every setting is a flag of the commands that use it, made from `echo.settings.SETTINGS`; a flag wins over its variable.
 Exit status: 0 after stopping in good order, 2 with one line on standard error when the command line, a setting or an
@@ -21,6 +21,7 @@ from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop, run_until_signalled
 from echo.cli.probe import probe_command
 from echo.cli.programs import gateway, serve, up
+from echo.health.command import health, health_command
 from echo.logs import asks_for_json, configure_logging, refuse
 from echo.settings import SETTINGS, Setting, Settings, SettingsError, User, load_settings
 
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status; never raises.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ["health"]:
+        return health(arguments[1:])
     as_json = asks_for_json(arguments)
     _occupy_standard_streams()
     try:
@@ -108,6 +111,7 @@ def _commands(as_json: bool) -> click.Group:
         )
     )
     group.add_command(probe_command())
+    group.add_command(health_command())
     return click.version_option(package_name="echo")(group)
 
 

@@ -322,4 +322,6 @@ def test_help_says_what_to_start_with_and_lists_it_first(capsys: pytest.CaptureF
     assert main(["--help"]) == 0
     shown = capsys.readouterr().out
     assert "Start with `echo-grpc up`" in shown
-    assert re.findall(r"^  (\w+) ", sections(shown)["Commands"], re.MULTILINE) == ["up", "serve", "gateway", "probe"]
+    assert re.findall(r"^  (\w+) ", sections(shown)["Commands"], re.MULTILINE) == [
+        *("up", "serve", "gateway", "probe", "health")
+    ]

@@ -1,0 +1,193 @@
+"""``echo-grpc health``: its flags and its exit statuses, both those of ``grpc_health_probe``.
+
+So whatever runs that program can run this one: its flags are taken with one dash and with two, and ``-tls=true`` as
+well. Exit status: 0 SERVING, 1 the command line, 2 no connection, 3 the call failed, 4 not SERVING.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import click
+
+from echo.health.check import SERVING, Call, check
+from echo.health.line import Address, CallFailedError, TlsFiles, UnreachableError, UnusableFileError
+from echo.health.target import own_server, parse_address, parse_url
+from echo.health.web import get
+
+__all__ = ["health", "health_command"]
+
+HEALTHY, USAGE, UNREACHABLE, FAILED, UNHEALTHY = range(5)
+PATIENCE: Final = 1.0  # Seconds, as in grpc_health_probe.
+
+_GO_FLAG: Final = re.compile(r"-([a-z][a-z-]+)((?:=.*)?)", re.DOTALL)
+_SWITCH: Final = re.compile(r"--(?:tls|tls-no-verify|verbose|v)=(?:(true|t|1)|(?:false|f|0))", re.IGNORECASE)
+
+
+class _UsageError(Exception):
+    """Something on the command line, or in the environment, that can't be used."""
+
+
+def health(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
+    """Do what the command line says, given without the program's name and ``health``.
+
+    Args:
+        arguments: The command line.
+        environ: Says where the server listens if no target is named.
+
+    Returns:
+        The exit status; never raises.
+    """
+    try:
+        status = _command(environ).main(_from_go(arguments), "echo-grpc health", standalone_mode=False)
+    except (_UsageError, UnusableFileError) as error:
+        return _tell(USAGE, str(error))
+    except click.ClickException as error:
+        return _tell(USAGE, error.format_message())
+    except UnreachableError as error:
+        return _tell(UNREACHABLE, f"cannot connect: {error}")
+    except CallFailedError as error:
+        return _tell(FAILED, f"the check failed: {error}")
+    except (click.Abort, KeyboardInterrupt):
+        return _tell(FAILED, "interrupted")
+    return int(status or HEALTHY)
+
+
+def health_command() -> click.Command:
+    """The command, for the list of all; it runs by `health`, which gives its own exit statuses."""
+    return _command(os.environ)
+
+
+def _tell(status: int, text: str) -> int:
+    sys.stderr.write(f"echo: {text}\n")
+    return status
+
+
+def _from_go(arguments: Sequence[str]) -> list[str]:
+    """Flags as Go has them, ``-addr=x`` and ``-tls=true``, in the form that is usual here."""
+    usual = []
+    for argument in arguments:
+        if flag := _GO_FLAG.fullmatch(argument):
+            argument = f"--{flag[1]}{flag[2]}"
+        switch = _SWITCH.fullmatch(argument)
+        if switch is None:
+            usual.append(argument)
+        elif switch[1]:
+            usual.append(argument.partition("=")[0])
+    return usual
+
+
+def _text(name: str, metavar: str, text: str, *, multiple: bool = False) -> click.Option:
+    return click.Option([f"--{name}"], metavar=metavar, help=text, multiple=multiple)
+
+
+def _switch(*names: str, text: str) -> click.Option:
+    return click.Option(names, is_flag=True, help=text)
+
+
+def _command(environ: Mapping[str, str]) -> click.Command:
+    return click.Command(
+        "health",
+        help="Ask a gRPC server for its health, or a gateway with --http.\n\n"
+        "TARGET is HOST:PORT, :PORT or unix:PATH; by default the server that this environment configures, on "
+        "GRPC_HEALTH_PORT or else GRPC_SERVER_PORT.\n\n"
+        "Exit status: 0 SERVING, 1 the command line, 2 no connection, 3 the call failed, 4 not SERVING. Flags and "
+        "statuses are those of grpc_health_probe.",
+        params=[
+            click.Argument(["target"], required=False),
+            _text("addr", "HOST:PORT", "the same as TARGET"),
+            _text("service", "NAME", "whose health, by default that of the whole server"),
+            _text("http", "URL", "ask a gateway instead: its /readyz, or the path in the URL"),
+            _text("connect-timeout", "DURATION", "how long connecting may take, by default 1s"),
+            _text("rpc-timeout", "DURATION", "how long the call may take, by default 1s"),
+            _text("rpc-header", "NAME:VALUE", "send this with the call; may be repeated", multiple=True),
+            _text("user-agent", "TEXT", "what the call says of its maker"),
+            _switch("--tls", text="speak TLS"),
+            _text("tls-ca-cert", "FILE", "CAs (PEM) to verify the server with; by default the system's"),
+            _text("tls-client-cert", "FILE", "our certificate chain (PEM), for mTLS"),
+            _text("tls-client-key", "FILE", "its private key (PEM)"),
+            _text("tls-server-name", "NAME", "what the server's certificate is for, if not its host"),
+            _switch("--tls-no-verify", text="verify nothing"),
+            _switch("-v", "--verbose", text="say what is asked"),
+        ],
+        callback=lambda **given: _run(environ, given),
+        context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    )
+
+
+def _run(environ: Mapping[str, str], given: Mapping[str, object]) -> int:
+    flags = {name: value for name, value in given.items() if isinstance(value, str)}
+    tls = _tls(flags, wanted=bool(given["tls"]), verify=not given["tls_no_verify"])
+    connect, patience = _duration(flags, "connect_timeout"), _duration(flags, "rpc_timeout")
+    try:
+        if "http" in flags:
+            return _ask_gateway(flags, connect, patience, tls)
+        address, own_tls = _server(flags, environ)
+        headers = given["rpc_header"]
+        assert isinstance(headers, tuple)
+        call = Call(
+            flags.get("service", ""), connect, patience, [_header(one) for one in headers], flags.get("user_agent")
+        )
+        if tls is None and own_tls:  # Beside it, the name is another than the certificate's; and it asks itself.
+            tls = TlsFiles(verify=False)
+        if given["verbose"]:
+            sys.stderr.write(f"echo: asking {address} {'over TLS ' if tls else ''}for {call.service or 'its health'}\n")
+        status = check(address, call, tls)
+    except ValueError as error:
+        raise _UsageError(str(error)) from None
+    if status != SERVING:
+        return _tell(UNHEALTHY, f"not healthy: {status}")
+    sys.stdout.write(f"status: {status}\n")
+    return HEALTHY
+
+
+def _ask_gateway(flags: Mapping[str, str], connect: float, patience: float, tls: TlsFiles | None) -> int:
+    if "target" in flags or "addr" in flags or "service" in flags:
+        raise _UsageError("--http takes no TARGET and no --service")
+    web = parse_url(flags["http"])
+    answer = get(web.address, web.path, connect, patience, (tls or TlsFiles()) if web.tls else None)
+    if answer.status != 200:
+        return _tell(UNHEALTHY, f"not healthy: HTTP {answer.status}" + (f": {answer.text}" if answer.text else ""))
+    sys.stdout.write(f"status: HTTP {answer.status}\n")
+    return HEALTHY
+
+
+def _server(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Address, bool]:
+    """Which server to ask, and whether it is our own and speaks TLS."""
+    if "target" in flags and "addr" in flags:
+        raise _UsageError("TARGET and --addr say the same: give one of them")
+    named = flags.get("target", flags.get("addr"))
+    return own_server(environ) if named is None else (parse_address(named), False)
+
+
+def _tls(flags: Mapping[str, str], *, wanted: bool, verify: bool) -> TlsFiles | None:
+    files = [flags.get(name) for name in ("tls_ca_cert", "tls_client_cert", "tls_client_key", "tls_server_name")]
+    if not wanted and not flags.get("http", "").startswith("https:"):
+        if any(files) or not verify:
+            raise _UsageError("--tls-... only applies with --tls")
+        return None
+    if not verify and (files[0] or files[3]):
+        raise _UsageError("--tls-no-verify contradicts --tls-ca-cert and --tls-server-name")
+    if (files[1] is None) != (files[2] is None):
+        raise _UsageError("--tls-client-cert and --tls-client-key belong together")
+    return TlsFiles(verify, *files)
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise _UsageError(f"--rpc-header: {text!r} is not NAME:VALUE")
+    return name.strip().lower(), value.strip()
+
+
+def _duration(flags: Mapping[str, str], name: str) -> float:
+    if name not in flags:
+        return PATIENCE
+    from echo.settings.values import to_positive_duration  # noqa: PLC0415 - Loads the whole room, for a rare flag.
+
+    try:
+        return to_positive_duration(flags[name])
+    except ValueError as error:
+        raise _UsageError(f"--{name.replace('_', '-')}: {flags[name]!r} {error}") from None

@@ -1,0 +1,186 @@
+"""A blocking connection to a server, with a deadline for everything that is sent and received on it."""
+
+import socket
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = ["Address", "CallFailedError", "Line", "TlsFiles", "UnreachableError", "UnusableFileError", "dial"]
+
+UNIX = "unix:"
+_PIECE = 65_536
+
+
+class UnreachableError(Exception):
+    """There is no connection to the server. Its text says why."""
+
+
+class CallFailedError(Exception):
+    """There is a connection, but no answer that could be understood. Its text says why."""
+
+
+class UnusableFileError(Exception):
+    """A certificate or a key that can't be used. Its text names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a server listens: a host and a port, or the path of a Unix socket, whose port is 0."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        if self.host.startswith(UNIX):
+            return self.host
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def authority(self) -> str:
+        """What a request to it carries as the server's name."""
+        return "localhost" if self.host.startswith(UNIX) else str(self)
+
+
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """How to speak TLS. With ``verify`` the server's certificate must be good for ``server_name``, or for its host."""
+
+    verify: bool = True
+    ca: str | None = None
+    cert: str | None = None
+    key: str | None = None
+    server_name: str | None = None
+
+    def context(self, alpn: str) -> "ssl.SSLContext":
+        """The context of a client that asks for this protocol.
+
+        Raises:
+            UnusableFileError: A file can't be read, or holds no certificate or key.
+        """
+        import ssl  # noqa: PLC0415 - Most checks are in plain text, and it takes as long to load as they do.
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols([alpn])
+        files = self.ca
+        try:
+            if not self.verify:
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            elif self.ca is not None:
+                context.load_verify_locations(cafile=self.ca)
+            else:
+                context.load_default_certs()
+            if self.cert is not None:
+                files = f"{self.cert}, {self.key}"
+                context.load_cert_chain(self.cert, self.key, password="")
+        except OSError as error:  # ssl.SSLError is one.
+            reason = "no certificate or key in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
+            raise UnusableFileError(f"{files}: {reason}") from None
+        return context
+
+
+class Line:
+    """A connection; a context manager that closes it.
+
+    Attributes:
+        deadline: When sending and receiving give up with `TimeoutError`, on the clock of `time.monotonic`.
+    """
+
+    def __init__(self, connected: socket.socket, deadline: float) -> None:
+        self._socket = connected
+        self.deadline = deadline
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        """Send all of it."""
+        self._socket.settimeout(_left(self.deadline))
+        self._socket.sendall(data)
+
+    def receive(self) -> bytes:
+        """What comes next; empty when the peer has closed."""
+        self._socket.settimeout(_left(self.deadline))
+        return self._socket.recv(_PIECE)
+
+
+def dial(address: Address, timeout: float, tls: TlsFiles | None, alpn: str) -> Line:
+    """Connect within ``timeout`` seconds, in TLS if there is any; what looks up a name is not bounded by that.
+
+    Raises:
+        UnreachableError: No connection.
+        UnusableFileError: A file of TLS can't be used.
+    """
+    deadline = monotonic() + timeout
+    context = None if tls is None else tls.context(alpn)
+    try:
+        connected = _connect(address, deadline)
+    except TimeoutError:
+        raise UnreachableError(f"no connection within {timeout:g} s") from None
+    except OSError as error:
+        raise UnreachableError(error.strerror or str(error)) from None
+    if context is None or tls is None:
+        return Line(connected, deadline)
+    try:
+        connected.settimeout(_left(deadline))
+        wrapped = context.wrap_socket(connected, server_hostname=tls.server_name or _name(address))
+    except TimeoutError:
+        connected.close()
+        raise UnreachableError(f"no TLS handshake within {timeout:g} s") from None
+    except (OSError, ValueError) as error:
+        connected.close()
+        raise UnreachableError(f"TLS: {getattr(error, 'verify_message', None) or error}") from None
+    if wrapped.selected_alpn_protocol() not in {alpn, None}:
+        wrapped.close()
+        raise UnreachableError(f"the server speaks {wrapped.selected_alpn_protocol()} over TLS, not {alpn}")
+    return Line(wrapped, deadline)
+
+
+def _name(address: Address) -> str:
+    return "localhost" if address.host.startswith(UNIX) else address.host
+
+
+def _connect(address: Address, deadline: float) -> socket.socket:
+    """Connect to the first of the host's addresses that answers."""
+    if address.host.startswith(UNIX):
+        return _open(socket.AF_UNIX, address.host.removeprefix(UNIX), deadline)
+    failed: OSError = OSError("the name has no address")
+    for family, _, _, _, where in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
+        try:
+            return _open(family, where, deadline)
+        except OSError as error:
+            failed = error
+    raise failed
+
+
+def _open(family: int, where: object, deadline: float) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.settimeout(_left(deadline))
+        opened.connect(where)  # type: ignore[arg-type] # As getaddrinfo gave it.
+    except BaseException:
+        opened.close()
+        raise
+    with suppress(OSError):
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return opened
+
+
+def _left(deadline: float) -> float:
+    """Seconds until then.
+
+    Raises:
+        TimeoutError: It is over.
+    """
+    left = deadline - monotonic()
+    if left <= 0:
+        raise TimeoutError
+    return left

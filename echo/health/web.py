@@ -1,0 +1,53 @@
+"""One GET to a gateway's ``/readyz`` or ``/healthz``, which answer 200, or 503 with the reason."""
+
+from dataclasses import dataclass
+from time import monotonic
+
+from echo.health.line import Address, CallFailedError, Line, TlsFiles, dial
+from echo.printable import printable_octets
+
+__all__ = ["Answer", "get"]
+
+_LONGEST = 16_384  # Bytes of an answer that are looked at; the gateway's has some hundred.
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The status of an answer, and the first line of its body."""
+
+    status: int
+    text: str
+
+
+def get(address: Address, path: str, connect_timeout: float, timeout: float, tls: TlsFiles | None = None) -> Answer:
+    """Ask; HTTP/1.0, whose answers end with the connection.
+
+    Raises:
+        UnreachableError: There is no connection.
+        CallFailedError: No answer in HTTP, or not in time.
+        UnusableFileError: A file of TLS can't be used.
+    """
+    with dial(address, connect_timeout, tls, "http/1.1") as line:
+        line.deadline = monotonic() + timeout
+        try:
+            line.send(
+                f"GET {path} HTTP/1.0\r\nhost: {address.authority}\r\nuser-agent: echo-grpc health\r\n\r\n".encode()
+            )
+            answer = _read(line)
+        except TimeoutError:
+            raise CallFailedError(f"no answer within {timeout:g} s") from None
+        except OSError as error:
+            raise CallFailedError(error.strerror or str(error)) from None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    protocol, _, rest = head.partition(b" ")
+    if not protocol.startswith(b"HTTP/1.") or not rest[:3].isdigit():
+        raise CallFailedError("the answer is not HTTP/1.1")
+    return Answer(int(rest[:3]), printable_octets(body.partition(b"\n")[0].strip()))
+
+
+def _read(line: Line) -> bytes:
+    """All that comes until the peer closes, as far as it is worth looking at."""
+    answer = b""
+    while len(answer) < _LONGEST and (piece := line.receive()):
+        answer += piece
+    return answer
