@@ -3,7 +3,7 @@
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export PATH := justfile_directory() / ".venv/bin:" + justfile_directory() / "tests/interop/node/node_modules/.bin:" + env("PATH")
-debian := "nginx-light haproxy chromium ruby-grpc"
+debian := "nginx-light haproxy chromium ruby-grpc bubblewrap"
 protos := "$(cd proto && find . -name '*.proto' | sed 's|^[.]/||' | sort)"
 
 # List the commands.
@@ -104,10 +104,19 @@ generate into:
 tools *flags:
     @tests/support/tools.sh "{{debian}}" {{flags}}
 
-# Pin every dependency anew, in the same versions for running and for developing, with hashes and without addresses.
-lock: install (pin "requirements-dev.txt --group dev --upgrade") (pin "requirements.txt --group run -c requirements-dev.txt")
+# Pin every dependency anew, in the same versions everywhere, with hashes and without addresses: for developing, for
+# running from a checkout, for the image, and for building what goes into the image.
+lock: install (pin "requirements-dev.txt pyproject.toml --group dev --upgrade") \
+    (pin "requirements.txt pyproject.toml --group run -c requirements-dev.txt") \
+    (pin "deploy/image/requirements.txt pyproject.toml -c requirements-dev.txt") \
+    (pin "deploy/image/build.txt --group build -c requirements-dev.txt")
 
 [private]
 pin arguments:
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
-        pyproject.toml -o {{arguments}}
+        -o {{arguments}}
+
+# Asks the registry by Docker; `just image-pin python:3.14.1-slim-trixie` moves on to another tag.
+# Pin the image that ours is built on by its digest in the Dockerfile.
+image-pin image="":
+    @deploy/image/pin.sh {{image}}
