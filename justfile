@@ -116,6 +116,10 @@ pin arguments:
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
         -o {{arguments}}
 
+# Write deploy/kustomize's part of the chart anew.
+manifests: install (tools)
+    @python -m tests.deploy.manifests
+
 # Asks the registry by Docker; `just image-pin python:3.14.1-slim-trixie` moves on to another tag.
 # Pin the image that ours is built on by its digest in the Dockerfile.
 image-pin image="":

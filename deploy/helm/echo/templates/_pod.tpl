@@ -1,0 +1,120 @@
+{{/* What the pods of server, gateway and probe have in common. */}}
+
+{{/* Of the pod: nobody, who needs neither the API server nor variables about Services. */}}
+{{- define "echo.pod" -}}
+automountServiceAccountToken: false
+enableServiceLinks: false
+securityContext:
+  runAsNonRoot: true
+  runAsUser: 65532
+  runAsGroup: 65532
+  fsGroup: 65532
+  seccompProfile:
+    type: RuntimeDefault
+{{- with .Values.image.pullSecrets }}
+imagePullSecrets:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* Of the pod of a component: (list . "server" .Values.server) */}}
+{{- define "echo.placement" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 2 -}}
+terminationGracePeriodSeconds: {{ include "echo.terminationGrace" $root }}
+topologySpreadConstraints:
+  {{- range list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+  - maxSkew: 1
+    topologyKey: {{ . }}
+    whenUnsatisfiable: ScheduleAnyway
+    labelSelector:
+      matchLabels:
+        {{- include "echo.selector" (list $root (index $ 1)) | nindent 8 }}
+  {{- end }}
+{{- with $values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.tolerations }}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with $values.affinity }}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* echo closes what SHUTDOWN_GRACE has left over within two seconds. */}}
+{{- define "echo.terminationGrace" -}}
+{{- with .Values.shutdown -}}
+{{ add .preStopSeconds .graceSeconds 2 .slackSeconds }}
+{{- end -}}
+{{- end -}}
+
+{{- define "echo.container" -}}
+image: {{ include "echo.image" . }}
+imagePullPolicy: {{ .Values.image.pullPolicy }}
+securityContext:
+  allowPrivilegeEscalation: false
+  readOnlyRootFilesystem: true
+  capabilities:
+    drop: [ALL]
+{{- end -}}
+
+{{/*
+A stopping pod is taken off the endpoints' lists while it already gets SIGTERM, after which echo accepts nothing new: so
+it waits a little before, until nobody sends it anything. Kubernetes sleeps by itself from 1.30 on; before, Python does,
+as the image need not have a program for it.
+*/}}
+{{- define "echo.preStop" -}}
+{{- if gt (int .Values.shutdown.preStopSeconds) 0 -}}
+lifecycle:
+  preStop:
+    {{- if semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version }}
+    sleep:
+      seconds: {{ .Values.shutdown.preStopSeconds }}
+    {{- else }}
+    exec:
+      command: [python, -c, "import time; time.sleep({{ .Values.shutdown.preStopSeconds }})"]
+    {{- end }}
+{{- end -}}
+{{- end -}}
+
+{{/* Where a pod runs; echo writes it into its records of calls. */}}
+{{- define "echo.place" -}}
+- name: POD_NAME
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+- name: NAMESPACE
+  valueFrom: {fieldRef: {fieldPath: metadata.namespace}}
+- name: NODE_NAME
+  valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
+{{- end -}}
+
+{{/* Settings of a component that the chart has no values for: (list . .Values.server (list "NAME" ...)) */}}
+{{- define "echo.settings" -}}
+{{- $root := index . 0 -}}
+{{- $values := index . 1 -}}
+{{- $own := concat (index . 2) (list "SHUTDOWN_GRACE" "METRICS_PORT" "WORKERS") -}}
+- name: SHUTDOWN_GRACE
+  value: {{ printf "%vs" $root.Values.shutdown.graceSeconds | quote }}
+{{- if $root.Values.metrics.enabled }}
+- name: METRICS_PORT
+  value: {{ $root.Values.metrics.port | quote }}
+{{- end }}
+{{- if gt (int $values.workers) 1 }}
+- name: WORKERS
+  value: {{ $values.workers | quote }}
+{{- end }}
+{{- range $name, $value := merge (dict) $values.settings $root.Values.settings }}
+{{- if has $name $own }}
+{{- fail (printf "settings: %s is set by the chart from another value; see values.yaml" $name) }}
+{{- end }}
+- name: {{ $name }}
+  {{- /* Helm has every number as a float, which would come out as 1e+06. */}}
+  value: {{ ternary (int64 $value) $value (and (kindIs "float64" $value) (eq (floor $value) (float64 $value))) | toString | quote }}
+{{- end }}
+{{- with $values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
