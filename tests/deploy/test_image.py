@@ -73,6 +73,7 @@ def first_child(pid: int) -> int:
     return int(child)
 
 
+@pytest.mark.third_party(lambda: shutil.which("hadolint") is not None, reason="hadolint is for Linux alone")
 def test_hadolint_finds_nothing() -> None:
     done = subprocess.run(
         ["hadolint", "--failure-threshold", "style", DOCKERFILE], capture_output=True, text=True, check=False

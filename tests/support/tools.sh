@@ -42,7 +42,7 @@ fi
 
 node=tests/interop/node
 if ! command -v npm >/dev/null; then
-    echo "missing: Node.js with npm; tests with grpc-js, wscat, Connect and a browser are skipped" >&2
+    echo "missing: Node.js with npm; tests with grpc-js, wscat, Connect, Helm and a browser are skipped" >&2
 elif [ -L $node/node_modules ]; then
     echo "$node/node_modules is a link: npm would empty the folder behind it, so it is left alone" >&2
 elif ! [ $node/node_modules/.package-lock.json -nt $node/package-lock.json ]; then
