@@ -32,6 +32,9 @@ LABEL org.opencontainers.image.title="echo-grpc" \
     org.opencontainers.image.description="gRPC echo services, a WebSocket gateway, and a probe of the paths to them" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
+# The base image comes without compiled modules, and nothing can be written later: each start would compile them anew.
+RUN python -m compileall -q -j 0 --invalidation-mode unchecked-hash -x 'ensurepip|idlelib|pydoc_data|site-packages|tkinter' \
+    "$(python -c 'import sysconfig; print(sysconfig.get_path("stdlib"))')"
 COPY --from=build /opt/echo /opt/echo
 ENV PATH=/opt/echo/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \

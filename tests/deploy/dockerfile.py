@@ -91,11 +91,11 @@ def build(dockerfile: Path, work: Path) -> Stage:
             image, _, alias = rest.partition(" AS ")
             assert "@sha256:" in Template(image).substitute(arguments)
             stage = stages[alias or "last"] = Stage(work / f"stage-{number}", dict(_BASE))
-            (stage.root / "usr/local").mkdir(parents=True)
+            shutil.copytree(base, stage.root / "usr/local", symlinks=True)
         elif name == "COPY":
             _copy(stage, instruction, dockerfile.parent, ignored, stages)
         elif name == "RUN":
-            _run(stage, rest, base)
+            _run(stage, rest)
         elif name in {"ENV", "ARG"}:
             stage.variables |= stage.set(rest)
         elif name == "WORKDIR":
@@ -109,7 +109,7 @@ def build(dockerfile: Path, work: Path) -> Stage:
 
 
 def container(
-    stage: Stage, base: Path, command: Sequence[str], variables: Mapping[str, str] = {}, *, writable: bool = False
+    stage: Stage, command: Sequence[str], variables: Mapping[str, str] = {}, *, writable: bool = False
 ) -> list[str]:
     """The command line that runs a command in the stage, as its user, and unless ``writable`` with a read-only root."""
     for folder in ("proc", "dev", "usr/local", *(path.lstrip("/") for path in _machine())):
@@ -120,7 +120,14 @@ def container(
     line += ["--bind" if writable else "--ro-bind", str(stage.root), "/", "--proc", "/proc", "--dev", "/dev"]
     for path in _machine():
         line += ["--ro-bind", path, path]
-    line += ["--bind" if writable else "--ro-bind", str(base), "/usr/local", "--chdir", stage.folder, "--clearenv"]
+    line += [
+        "--bind" if writable else "--ro-bind",
+        str(stage.root / "usr/local"),
+        "/usr/local",
+        "--chdir",
+        stage.folder,
+        "--clearenv",
+    ]
     for name, value in {**stage.variables, **variables}.items():
         line += ["--setenv", name, value]
     return [*line, "--", *command]
@@ -130,10 +137,10 @@ def _machine() -> Iterator[str]:
     return (path for path in _MACHINE if Path(path).exists())
 
 
-def _run(stage: Stage, command: str, base: Path) -> None:
+def _run(stage: Stage, command: str) -> None:
     out = {name: value for name, value in os.environ.items() if _WAY_OUT.fullmatch(name)}
     (stage.root / "tmp").mkdir(exist_ok=True)
-    subprocess.run(container(stage, base, ["/bin/sh", "-c", command], out, writable=True), check=True, timeout=300)
+    subprocess.run(container(stage, ["/bin/sh", "-c", command], out, writable=True), check=True, timeout=300)
 
 
 def _copy(stage: Stage, instruction: Instruction, context: Path, ignored: list[str], stages: dict[str, Stage]) -> None:
