@@ -13,7 +13,8 @@ from tests.deploy.tools import Manifest
 
 __all__ = ["containers", "disagreements", "environment", "invalid", "pods", "separate"]
 
-OLDEST, NEWEST = "1.30", "1.37"
+VERSIONS = ("1.27", "1.30", "1.37")  # The oldest that the chart takes, the first where Kubernetes sleeps, the newest.
+NEWEST = VERSIONS[-1]
 CUSTOM = re.compile(r"(gateway\.networking\.k8s\.io|monitoring\.coreos\.com)/")
 PLACE = {"POD_NAME", "NAMESPACE", "NODE_NAME", "SERVICE_NAME", "INGRESS_NAME"}
 # Of rooms that are still being built; theirs in `SETTINGS` once they are there.

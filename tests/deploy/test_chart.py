@@ -43,6 +43,7 @@ CASES: dict[str, Mapping[str, Any]] = {
         "shutdown": {"graceSeconds": 90, "preStopSeconds": 15},
     },
     "in plain text behind both": {"ingress": {"enabled": True}, "gatewayApi": {"enabled": True}},
+    "without metrics": {"metrics": {"enabled": False}},
     "bare": {
         **{name: {"disruptionBudget": {"enabled": False}} for name in ("server", "gateway")},
         "metrics": {"enabled": False},
@@ -69,14 +70,19 @@ def values(request: pytest.FixtureRequest) -> Mapping[str, Any]:
     return CASES[request.param]
 
 
+def test_an_older_kubernetes_is_refused() -> None:
+    done = helm("template", str(CHART), "--kube-version", "1.26.0")
+    assert "requires kubeVersion: >=1.27.0" in done.stderr
+
+
 def test_helm_finds_no_fault(values: Mapping[str, Any]) -> None:
     done = helm("lint", "--strict", str(CHART), values=values)
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("version", [checks.OLDEST, checks.NEWEST])
+@pytest.mark.parametrize("version", checks.VERSIONS)
 def test_every_manifest_is_valid(values: Mapping[str, Any], version: str) -> None:
-    own, custom = checks.separate(loaded(render(values)))
+    own, custom = checks.separate(loaded(render(values, "--kube-version", f"{version}.0")))
     assert checks.invalid(own, version) == []
     assert not custom or invalid_custom(custom) == []
 
