@@ -8,14 +8,18 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import trio
+from grpclib.const import Cardinality, Handler
 
 from echo.cli import main
 from echo.health.command import health
+from echo.pb.com.gopay.echo import Message
+from echo.pb.grpc.health.v1 import HealthCheckResponseServingStatus
 from echo.rpc import Server, open_unix_listener
-from echo.rpc.health import NOT_SERVING, Health
+from echo.rpc.health import NOT_SERVING, SERVING, Health, ServingStatus
 from echo.services import EchoService
 from tests.support.process import ROOT, running
 from tests.support.serving import serving
@@ -65,6 +69,36 @@ async def test_one_that_does_not_serve_is_not(capsys: pytest.CaptureFixture[str]
         service.drain()
         assert await asked(address) == 4
     assert capsys.readouterr().err == "echo: not healthy: NOT_SERVING\n" * 2
+
+
+async def test_a_status_that_is_not_known_yet_is_not_healthy(capsys: pytest.CaptureFixture[str]) -> None:
+    async with healthy() as (service, address):
+        service.set("", cast("ServingStatus", HealthCheckResponseServingStatus.UNKNOWN))
+        assert await asked(address) == 4
+    assert capsys.readouterr().err == "echo: not healthy: UNKNOWN\n"
+
+
+@pytest.mark.parametrize("length", [1, 127, 128, 300])
+async def test_a_service_s_name_may_be_long(length: int) -> None:
+    name = "x" * length
+    async with healthy() as (service, address):
+        service.set(name, SERVING)
+        assert await asked(address, "--service", name) == 0
+        assert await asked(address, "--service", f"{name}x") == 3
+
+
+async def test_an_answer_that_means_something_else_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    class Odd:
+        def __mapping__(self) -> dict[str, Handler]:
+            return {"/grpc.health.v1.Health/Check": Handler(self.check, Cardinality.UNARY_UNARY, Message, Message)}
+
+        async def check(self, stream: Any) -> None:
+            await stream.recv_message()
+            await stream.send_message(Message("what?"))
+
+    async with serving(Server([Odd()])) as port:
+        assert await asked(f":{port}") == 3
+    assert capsys.readouterr().err == "echo: the check failed: the answer is no HealthCheckResponse\n"
 
 
 async def test_a_call_that_fails_is_told_apart_from_a_status(capsys: pytest.CaptureFixture[str]) -> None:
