@@ -22,6 +22,8 @@ ELSEWHERE = {
     "pip install grpcio-tools": "requirements-dev.txt has the same",
     "python -m grpc_tools.protoc": "tests/test_examples.py",
     ".venv/bin/just soak --short": "tests/soak",
+    ".venv/bin/just probe https://grpc.echo.example.com": "tests/probe/test_formats.py",
+    "helm upgrade echo deploy/helm/echo --namespace echo --reuse-values": "tests/deploy/test_readme.py",
 }
 
 

