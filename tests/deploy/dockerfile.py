@@ -24,7 +24,7 @@ __all__ = ["Instruction", "Stage", "build", "container", "parse", "usable"]
 
 # Of the machine: what its programs need, and with the variables below how it reaches a package index.
 _MACHINE = ("/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/lib32")
-_WAY_OUT = re.compile(r"PIP_(?!NO_CACHE|ROOT|DISABLE).*|.*_PROXY|.*_proxy|SSL_CERT_.*|REQUESTS_CA_BUNDLE")
+_WAY_OUT = re.compile(r"PIP_(?!NO_CACHE|ROOT|DISABLE|FIND_LINKS).*|.*_PROXY|.*_proxy|SSL_CERT_.*|REQUESTS_CA_BUNDLE")
 # What the base image sets; the second stands in for the cache of its linker.
 _BASE = {"PATH": "/usr/local/bin:/usr/bin:/bin", "LD_LIBRARY_PATH": "/usr/local/lib"}
 _LEFT_OUT = ("test", "site-packages", "idlelib", "turtledemo", "tkinter", "lib2to3", "__pycache__", "config-*")

@@ -81,4 +81,6 @@ def test_a_custom_resource_that_is_wrong_is_found() -> None:
     }
     assert "GRPCRoute x" in invalid_custom([route])[0]
     assert "no such kind" in invalid_custom([{**route, "kind": "GrpcRoute"}])[0]
+    typo = {**route, "spec": {"rules": [{"backendsRef": [{"name": "y", "port": 1}]}]}}
+    assert invalid_custom([typo]) == ["GRPCRoute x: unknown field backendsRef"]
     assert "no such kind" in invalid_custom([{**route, "apiVersion": "gateway.networking.k8s.io/v9"}])[0]
