@@ -13,14 +13,14 @@ ENV PIP_DISABLE_PIP_VERSION_CHECK=1 \
     PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
 COPY deploy/image/build.txt deploy/image/requirements.txt ./
-# Wheels only, so that nothing is compiled and no package's code runs here; what has none is not for the image.
+# Wheels only: nothing is compiled, and no package's code runs here.
 RUN python -m venv --without-pip /opt/echo \
     && python -m pip install --quiet --require-hashes --only-binary :all: --requirement build.txt \
     && python -m pip --python /opt/echo/bin/python install --quiet --no-compile --require-hashes --only-binary :all: \
         --requirement requirements.txt
 COPY pyproject.toml README.md ./
 COPY echo ./echo
-# Modules are compiled once here, as the root may be read-only; by their content, whatever becomes of their times.
+# Modules are compiled here, as the root may be read-only, and are not compared with their sources again.
 RUN python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
     && python -m pip --python /opt/echo/bin/python install --quiet --no-compile --no-deps --no-index /wheels/*.whl \
     && python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/echo/lib

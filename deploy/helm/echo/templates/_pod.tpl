@@ -1,6 +1,6 @@
 {{/* What the pods of server, gateway and probe have in common. */}}
 
-{{/* Of the pod: nobody, who needs neither the API server nor variables about Services. */}}
+{{/* The pod runs as nobody, and needs neither the API server nor variables about Services. */}}
 {{- define "echo.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
@@ -17,7 +17,7 @@ imagePullSecrets:
 {{- end }}
 {{- end -}}
 
-{{/* Of the pod of a component: (list . "server" .Values.server) */}}
+{{/* Where the pods of a component run, and how long they may take to stop: (list . "server" .Values.server) */}}
 {{- define "echo.placement" -}}
 {{- $root := index . 0 -}}
 {{- $values := index . 2 -}}
@@ -63,9 +63,9 @@ securityContext:
 {{- end -}}
 
 {{/*
-A stopping pod is taken off the endpoints' lists while it already gets SIGTERM, after which echo accepts nothing new: so
-it waits a little before, until nobody sends it anything. Kubernetes sleeps by itself from 1.30 on; before, Python does,
-as the image need not have a program for it.
+Kubernetes sends SIGTERM to a pod while it is still being taken off the endpoints' lists, and echo accepts nothing new
+from then on. So the pod waits first, until nobody sends it anything. From 1.30 on, Kubernetes sleeps by itself; before,
+the container's Python does.
 */}}
 {{- define "echo.preStop" -}}
 {{- if gt (int .Values.shutdown.preStopSeconds) 0 -}}
