@@ -18,7 +18,7 @@ RUN python -m venv --without-pip /opt/echo \
     && python -m pip install --quiet --require-hashes --only-binary :all: --requirement build.txt \
     && python -m pip --python /opt/echo/bin/python install --quiet --no-compile --require-hashes --only-binary :all: \
         --requirement requirements.txt
-COPY pyproject.toml README.md ./
+COPY pyproject.toml README.md LICENSE ./
 COPY echo ./echo
 # Modules are compiled here, as the root may be read-only, and are not compared with their sources again.
 RUN python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
@@ -30,6 +30,7 @@ ARG VERSION=0.1.0
 ARG REVISION=unknown
 LABEL org.opencontainers.image.title="echo-grpc" \
     org.opencontainers.image.description="gRPC echo services, a WebSocket gateway, and a probe of the paths to them" \
+    org.opencontainers.image.licenses="MIT" \
     org.opencontainers.image.version="${VERSION}" \
     org.opencontainers.image.revision="${REVISION}"
 # The base image comes without compiled modules, and nothing can be written later: each start would compile them anew.
