@@ -26,6 +26,7 @@ ROOMS = [
     "rpc",
     "evidence",
     "scripting",
+    "telemetry",
     "services",
     "settings",
     "gateway",
