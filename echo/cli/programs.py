@@ -5,20 +5,21 @@ in nurseries it opens itself, so cancelling it closes everything. What goes wron
 `StartError` or `SettingsError`, whose text is for the person who started it.
 """
 
-import errno
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute
 
-from echo.cli.announce import announce_console, announce_gateway, announce_server, authority
-from echo.cli.errors import StartError, first
+from echo.cli.announce import announce_console, announce_gateway, announce_metrics, announce_server, authority
+from echo.cli.errors import StartError, first, unavailable
 from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
+from echo.cli.metrics import open_metrics
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.logs import open_access_log
 from echo.rpc import Server, open_tcp_listener, open_unix_listener
@@ -28,6 +29,9 @@ from echo.settings import Settings, SettingsError
 from echo.settings.addresses import UNIX, split_servers
 from echo.settings.values import format_duration
 from echo.tls import server_context
+
+if TYPE_CHECKING:
+    from echo.telemetry.meters import Meters
 
 __all__ = ["gateway", "serve", "up"]
 
@@ -59,8 +63,8 @@ class Backend:
 
 
 @asynccontextmanager
-async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
-    """Run the gRPC server while the block runs.
+async def open_backend(settings: Settings, meters: "Meters | None" = None) -> AsyncIterator[Backend]:
+    """Run the gRPC server while the block runs; what it does is counted by the meters, if there are any.
 
     The block drains it before it ends; ending by an exception or cancelled closes everything at once.
 
@@ -73,12 +77,18 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         interop=settings.echo_interop,
         max_message_size=settings.grpc_max_message_size,
     )
+    access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
+    meter = None if meters is None else meters.for_server()
     server = Server(
         echo.services,
         limits=server_limits(settings),
         keepalive=server_keepalive(settings),
-        access_log=open_access_log(wanted=settings.access_log, log_format=settings.log_format),
+        access_log=access_log,
+        notes=[] if meter is None else [meter],
     )
+    if meters is not None and meter is not None:
+        meters.watch_log(access_log)
+        meter.watch(server)
     tls = server_context(settings)
     health_server = Server([echo.health], limits=server_limits(settings))
     async with AsyncExitStack() as opened:
@@ -106,13 +116,13 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> Listener[By
                 bind.removeprefix(UNIX), tls=tls, mode=settings.grpc_server_socket_mode, handshake_timeout=timeout
             )
         except OSError as error:
-            raise _unavailable(settings, bind, "grpc_server_bind", error=error) from error
+            raise unavailable(settings, bind, "grpc_server_bind", error=error) from error
     try:
         host = await listening_host(bind)
         return await open_tcp_listener(host, settings.grpc_server_port, tls=tls, handshake_timeout=timeout)
     except OSError as error:
         address = authority(bind, settings.grpc_server_port)
-        raise _unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
+        raise unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
 
 
 async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
@@ -123,15 +133,16 @@ async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
     try:
         return await open_tcp_listener(await listening_host(host), port)
     except OSError as error:
-        raise _unavailable(
+        raise unavailable(
             settings, authority(host, port), "grpc_server_bind", "grpc_health_port", error=error
         ) from error
 
 
 async def serve(settings: Settings, stop: Stop) -> None:
     """Run the gRPC server until ``stop()`` returns, then drain it within the grace period."""
-    async with open_backend(settings) as backend:
+    async with open_metrics(settings) as metrics, open_backend(settings, metrics.meters) as backend:
         announce_server(settings, backend.port, backend.health_port)
+        announce_metrics(settings, metrics.port)
         await stop()
         await backend.drain(settings.shutdown_grace)
 
@@ -140,10 +151,11 @@ async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
     if settings.grpc_server_port == 0 and any(server.needs_port for server in split_servers(settings.grpc_server_host)):
         raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
-    async with trio.open_nursery() as nursery:
-        port = await _start_gateway(nursery, settings, stop)
+    async with open_metrics(settings) as metrics, trio.open_nursery() as nursery:
+        port = await _start_gateway(nursery, settings, stop, metrics.meters)
         announce_console(settings, port)
         announce_gateway(settings, port)
+        announce_metrics(settings, metrics.port)
 
 
 async def up(settings: Settings, stop: Stop) -> None:
@@ -154,20 +166,22 @@ async def up(settings: Settings, stop: Stop) -> None:
     ``grpc_server_host`` is not called here, but stays the name that the server's certificate must have.
     """
     _agree_on_tls(settings)
-    async with open_backend(permitting_pings(settings)) as backend:
+    permitting = permitting_pings(settings)
+    async with open_metrics(settings) as metrics, open_backend(permitting, metrics.meters) as backend:
         calling = calling_beside(settings, backend.port)
         async with trio.open_nursery() as nursery:
-            port = await _start_gateway(nursery, calling, stop)
+            port = await _start_gateway(nursery, calling, stop, metrics.meters)
             announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)
+            announce_metrics(settings, metrics.port)
             await stop()
             deadline = trio.current_time() + settings.shutdown_grace
             backend.health.drain()
         await backend.drain(max(0.0, deadline - trio.current_time()))
 
 
-async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) -> int:
+async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop, meters: "Meters | None") -> int:
     """Start the gateway in ``nursery``; returns the port it listens on."""
     # Only who runs a gateway loads the web framework.
     from echo.gateway import serve_gateway  # noqa: PLC0415
@@ -175,7 +189,7 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) 
 
     try:
         listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
-        bound: list[str] = await nursery.start(partial(serve_gateway, listening, shutdown=stop))
+        bound: list[str] = await nursery.start(partial(serve_gateway, listening, shutdown=stop, meters=meters))
     except (OSError, UnsupportedVersionError, BaseExceptionGroup) as error:
         if (unsupported := first(UnsupportedVersionError, error)) is not None:
             raise StartError(str(unsupported)) from error
@@ -183,7 +197,7 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) 
         if fault is None:
             raise
         address = authority(settings.http_bind, settings.http_port)
-        raise _unavailable(settings, address, "http_bind", "http_port", error=fault) from error
+        raise unavailable(settings, address, "http_bind", "http_port", error=fault) from error
     return int(bound[0].rpartition(":")[2])
 
 
@@ -234,10 +248,3 @@ def calling_beside(settings: Settings, port: int | None) -> Settings:
         known_by = split_servers(settings.grpc_server_host)[0].name
         changes["grpc_client_server_name"] = settings.grpc_client_server_name or known_by
     return settings.model_copy(update=changes)
-
-
-def _unavailable(settings: Settings, address: str, *fields: str, error: OSError) -> StartError:
-    """What to say when an address can't be had that these settings name."""
-    names = ", ".join(settings.name_of(field) for field in fields)
-    reason = "this machine has no IPv6" if error.errno == errno.EAFNOSUPPORT else error.strerror or error
-    return StartError(f"cannot listen on {address} ({names}): {reason}")
