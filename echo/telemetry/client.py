@@ -146,7 +146,8 @@ class _Record:
         traffic.messages_out += call.unsent.messages
         traffic.bytes_in += received
         traffic.bytes_out += sent
-        at = call.concluded or now  # When its status came, which may be a while before its caller leaves it.
+        # When its status came, which may be a while before its caller leaves it.
+        at = now if call.concluded is None else call.concluded
         ended.record(at - self._attempted, sent, received)
         return at
 

@@ -21,7 +21,7 @@ class ClientCall(Call):
         unprocessed: It ended before the server has done anything about it: it may be made anew.
         deadline: On the event loop's clock, in seconds; infinity for none.
         alarm: What ends it then.
-        concluded: When the server ended it, or the connection, on the event loop's clock; 0 if neither has.
+        concluded: When the server ended it, or the connection, on the event loop's clock; None if neither has.
     """
 
     __slots__ = ("alarm", "concluded", "deadline", "response", "trailers", "unprocessed")
@@ -37,7 +37,7 @@ class ClientCall(Call):
         self.unprocessed = False
         self.deadline = math.inf
         self.alarm: Alarm | None = None
-        self.concluded = 0.0
+        self.concluded: float | None = None
 
     def compress(self, encoding: str) -> None:
         """Send messages in this encoding, as the request's head has announced."""
