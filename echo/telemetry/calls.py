@@ -6,9 +6,9 @@ from typing import Final
 
 from echo.rpc import Status
 from echo.telemetry.names import RECEIVE, SECONDS, SIZES, TRANSMIT, Instrument
-from echo.telemetry.series import Histogram, histograms
-from echo.telemetry.snapshot import Metric
+from echo.telemetry.snapshot import Distribution, Metric
 from echo.transport import Call
+from echo.wire import PREFIX_SIZE
 
 __all__ = ["OTHER", "Ended", "Method", "Traffic", "ended_metrics", "method_label", "traffic_metrics"]
 
@@ -20,31 +20,8 @@ def method_label(path: str) -> str:
     return path.removeprefix("/")
 
 
-class Ended:
-    """Calls of one method that ended with one status."""
-
-    __slots__ = ("duration", "received", "sent")
-
-    def __init__(self) -> None:
-        self.duration = Histogram(SECONDS)
-        self.sent = Histogram(SIZES)
-        self.received = Histogram(SIZES)
-
-    def record(self, seconds: float, sent: int, received: int) -> None:
-        """Count one. Without further calls: it is done for every call."""
-        one = self.duration
-        one.counts[bisect_left(SECONDS, seconds)] += 1
-        one.total += seconds
-        one = self.sent
-        one.counts[bisect_left(SIZES, sent)] += 1
-        one.total += sent
-        one = self.received
-        one.counts[bisect_left(SIZES, received)] += 1
-        one.total += received
-
-
 class Traffic:
-    """Messages and bytes, both ways."""
+    """Messages and bytes, both ways; bytes as they travel, without framing."""
 
     __slots__ = ("bytes_in", "bytes_out", "messages_in", "messages_out")
 
@@ -58,13 +35,57 @@ class Traffic:
         self.bytes_in += call.received_bytes
         self.bytes_out += call.sent_bytes
 
-    def __add__(self, other: "Traffic") -> "Traffic":
-        both = Traffic()
-        both.messages_in = self.messages_in + other.messages_in
-        both.messages_out = self.messages_out + other.messages_out
-        both.bytes_in = self.bytes_in + other.bytes_in
-        both.bytes_out = self.bytes_out + other.bytes_out
-        return both
+    def include(self, other: "Traffic") -> None:
+        """Add other traffic."""
+        self.messages_in += other.messages_in
+        self.messages_out += other.messages_out
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+
+
+class Ended(Traffic):
+    """Calls of one method that ended with one status, and their traffic.
+
+    Attributes:
+        durations: How many took how long, by the buckets of `SECONDS`,
+        seconds: and how long all of them together.
+        sent: How many have sent how much, by the buckets of `SIZES`,
+        received: and received how much.
+    """
+
+    __slots__ = ("durations", "received", "seconds", "sent")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.durations = [0] * (len(SECONDS) + 1)
+        self.seconds = 0.0
+        self.sent = [0] * (len(SIZES) + 1)
+        self.received = [0] * (len(SIZES) + 1)
+
+    def record(self, seconds: float, call: Call | None) -> None:
+        """Count one; None for one that never was on a connection. Every call pays for this, so it is one piece."""
+        self.durations[bisect_left(SECONDS, seconds)] += 1
+        self.seconds += seconds
+        if call is None:
+            self.sent[0] += 1
+            self.received[0] += 1
+            return
+        incoming, outgoing = call.messages, call.unsent
+        messages = incoming.messages
+        received = incoming.consumed - PREFIX_SIZE * messages
+        self.messages_in += messages
+        self.bytes_in += received
+        messages = outgoing.messages
+        sent = outgoing.taken - PREFIX_SIZE * messages
+        self.messages_out += messages
+        self.bytes_out += sent
+        self.received[1 if 0 < received <= 1024 else bisect_left(SIZES, received)] += 1
+        self.sent[1 if 0 < sent <= 1024 else bisect_left(SIZES, sent)] += 1
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self.durations)
 
 
 class Method:
@@ -74,16 +95,14 @@ class Method:
         label: What it is called.
         ok: Those that ended with OK,
         failed: and with others.
-        traffic: Of those that have ended.
     """
 
-    __slots__ = ("_shown", "failed", "label", "ok", "traffic")
+    __slots__ = ("_shown", "failed", "label", "ok")
 
     def __init__(self, label: str) -> None:
         self.label = label
         self.ok = Ended()
         self.failed: dict[Status, Ended] = {}
-        self.traffic = Traffic()
         self._shown = 0
 
     def failures(self, status: Status) -> Ended:
@@ -95,7 +114,7 @@ class Method:
 
     def ended(self) -> Iterator[tuple[str, Ended]]:
         """By the status's name, those that have ended; OK only if there were any."""
-        if self.ok.duration.count:
+        if self.ok.count:
             yield "OK", self.ok
         for status, found in self.failed.items():
             yield status.name, found
@@ -103,11 +122,14 @@ class Method:
     @property
     def count(self) -> int:
         """How many have ended."""
-        return sum(found.duration.count for _, found in self.ended())
+        return sum(found.count for _, found in self.ended())
 
     def together(self, still_open: Traffic) -> Traffic:
         """The traffic of all calls. Bytes sent never go down, though the prefix of a message half sent counts first."""
-        both = self.traffic + still_open
+        both = Traffic()
+        both.include(still_open)
+        for _, found in self.ended():
+            both.include(found)
         both.bytes_out = self._shown = max(self._shown, both.bytes_out)
         return both
 
@@ -120,16 +142,18 @@ def ended_metrics(instruments: Sequence[Instrument], methods: Iterable[Method], 
         methods: Their calls.
         between: The values of the attributes between method and status.
     """
-    parts: tuple[Callable[[Ended], Histogram], ...] = (
-        lambda one: one.duration,
-        lambda one: one.sent,
-        lambda one: one.received,
-    )
     ended = [((method.label, *between, status), found) for method in methods for status, found in method.ended()]
+    parts: tuple[Callable[[Ended], tuple[list[int], float]], ...] = (
+        lambda one: (one.durations, one.seconds),
+        lambda one: (one.sent, one.bytes_out),
+        lambda one: (one.received, one.bytes_in),
+    )
     for instrument, part in zip(instruments, parts, strict=True):
-        yield histograms(
-            instrument,
-            ((tuple(zip(instrument.attributes, key, strict=True)), part(found)) for key, found in ended),
+        yield instrument.metric(
+            distributions=[
+                Distribution(tuple(zip(instrument.attributes, key, strict=True)), list(counts), total)
+                for key, (counts, total) in ((key, part(found)) for key, found in ended)
+            ]
         )
 
 

@@ -137,18 +137,9 @@ class _Record:
         """The attempt is over; gives when it ended."""
         call, method = self.call, self.method
         ended = method.ok if status is Status.OK else method.failures(status)
-        if call is None:
-            ended.record(now - self._attempted, 0, 0)
-            return now
-        received, sent = call.received_bytes, call.sent_bytes
-        traffic = method.traffic
-        traffic.messages_in += call.messages.messages
-        traffic.messages_out += call.unsent.messages
-        traffic.bytes_in += received
-        traffic.bytes_out += sent
         # When its status came, which may be a while before its caller leaves it.
-        at = now if call.concluded is None else call.concluded
-        ended.record(at - self._attempted, sent, received)
+        at = now if call is None or call.concluded is None else call.concluded
+        ended.record(at - self._attempted, call)
         return at
 
 

@@ -38,14 +38,8 @@ class ServerMeter:
         method = self._methods.get(call.request.path, self._other)
         now = call.session.backend.now()
         status = call.outcome(now)[0]
-        received, sent = call.received_bytes, call.sent_bytes
-        traffic = method.traffic
-        traffic.messages_in += call.messages.messages
-        traffic.messages_out += call.unsent.messages
-        traffic.bytes_in += received
-        traffic.bytes_out += sent
         ended = method.ok if status is Status.OK else method.failures(status)
-        ended.record(now - call.started, sent, received)
+        ended.record(now - call.started, call)
 
     def metrics(self) -> Iterable[Metric]:
         """What was counted so far."""

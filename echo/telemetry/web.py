@@ -129,7 +129,10 @@ class WebMeter:
         yield names.HTTP_ACTIVE_CONNECTIONS.alone(begun - ended)
         active: Counter[str] = Counter(dict.fromkeys(self._traffic, 0))
         handshakes = self._handshakes.copy()
-        traffic = {route: Traffic() + found for route, found in self._traffic.items()}
+        traffic: dict[str, Traffic] = {}
+        for route, past in self._traffic.items():
+            traffic[route] = Traffic()
+            traffic[route].include(past)
         for socket in self._sockets:
             if socket.accepted:
                 active[socket.route] += 1
