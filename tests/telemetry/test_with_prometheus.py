@@ -18,6 +18,7 @@ import trio
 from echo.rpc import open_channel
 from echo.telemetry import Snapshot, render
 from echo.telemetry.names import INSTRUMENTS
+from echo.telemetry.prometheus import prometheus_name
 from echo.telemetry.snapshot import Distribution, Point
 from tests.support.chat import chat, say
 from tests.support.gateway import http_get
@@ -30,6 +31,7 @@ pytestmark = pytest.mark.third_party(
     reason="Prometheus is not installed (Debian: prometheus)",
 )
 
+PAGE = Path(__file__).parents[2] / "docs/pages/operate.md"
 UP = [
     *("up", "--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0", "--http-bind", "127.0.0.1"),
     *("--http-port", "0", "--metrics-bind", "127.0.0.1", "--metrics-port", "0"),
@@ -58,6 +60,27 @@ def test_the_linter_has_nothing_to_say_about_any_metric_there_is() -> None:
         histogram = one.kind == "histogram"
         metrics.append(one.metric([] if histogram else [Point(attributes, 1)], buckets if histogram else []))
     assert lint(render(Snapshot((("service.name", "echo-grpc"),), 0.0, 0.0, metrics))) == ""
+
+
+def questions() -> list[str]:
+    """Those of the page for operators."""
+    (block,) = re.findall(r"```promql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    lines = re.sub(r"\n +", " ", re.sub(r"^#.*\n", "", block, flags=re.MULTILINE))
+    return [line for line in lines.splitlines() if line]
+
+
+def test_the_questions_of_the_page_are_sound_and_about_metrics_that_there_are(tmp_path: Path) -> None:
+    rules = [{"record": f"question:{number}", "expr": question} for number, question in enumerate(questions())]
+    assert len(rules) == 9
+    file = tmp_path / "rules.yml"
+    file.write_text(json.dumps({"groups": [{"name": "questions", "rules": rules}]}))
+    done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    known = {prometheus_name(one.name, one.unit, one.kind): set(one.attributes) for one in INSTRUMENTS}
+    for question in questions():
+        name = re.search(r"\b((?:echo|grpc|http)_(?:grpc|server|client|websocket|access)\w+)", question)
+        assert name is not None, question
+        assert re.sub("_(bucket|count)$", "", name[1]) in known, question
 
 
 @asynccontextmanager
