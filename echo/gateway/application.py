@@ -102,7 +102,7 @@ class Gateway(QuartTrio):
 
     @property
     def web(self) -> "WebMeter | None":
-        """Where they are counted."""
+        """What counts requests and WebSockets; None for nothing."""
         return self.runtime.web
 
     @property

@@ -27,7 +27,7 @@ class Runtime:
         access_log: Where requests and WebSockets are told of when they are over; None for nowhere.
         recorder: What it has seen of requests that asked to be recorded.
         drain: What it is working on, and whether it is going down.
-        web: Counts them; None for nobody does.
+        web: Counts requests and WebSockets; None for nothing.
         backend: The gRPC server; there while the application is served, so whenever a request is.
     """
 

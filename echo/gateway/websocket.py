@@ -168,7 +168,7 @@ class Application(Protocol):
 
     @property
     def web(self) -> "WebMeter | None":
-        """Where they are counted."""
+        """What counts WebSockets; None for nothing."""
         ...
 
     @property

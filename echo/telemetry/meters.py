@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from itertools import chain
 
 from echo.access_log import AccessLog
@@ -29,7 +29,7 @@ class Meters:
     def __init__(self, instance: str, service: str = "echo-grpc") -> None:
         self._resource: Attributes = (
             ("service.name", service),
-            ("service.version", version("echo")),
+            *((("service.version", found),) if (found := _version()) else ()),
             ("service.instance.id", instance),
         )
         self._started = start_time()
@@ -69,3 +69,11 @@ class Meters:
     async def collect(self) -> Snapshot:
         """The same, for `serve_metrics`."""
         return self.snapshot()
+
+
+def _version() -> str:
+    """Of echo; empty where it runs without having been installed."""
+    try:
+        return version("echo")
+    except PackageNotFoundError:
+        return ""

@@ -6,9 +6,10 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from echo.gateway.environment import EnvironmentApp
 from tests.support.gateway import http_get
 from tests.support.metrics import GET_REPLY, STREAMING, scrape, scraped_until
-from tests.support.process import running
+from tests.support.process import environment, running
 from tests.support.websocket import Closed, Rejected, open_websocket
 
 UP = [
@@ -124,3 +125,12 @@ async def test_a_client_that_leaves_in_the_middle_is_incomplete() -> None:
         found = await scraped_until(port, lambda now: now.value(REQUESTS))
     assert found.by("error_type", REQUESTS) == {"incomplete": 1}
     assert found.value("http_server_active_requests") == 0
+
+
+def test_plain_hypercorn_says_that_it_shows_no_metrics(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    for name, value in environment(METRICS_PORT="9090").items():
+        monkeypatch.setenv(name, value)
+    assert EnvironmentApp().gateway.web is None
+    assert "METRICS_PORT is ignored" in caplog.text
