@@ -3,6 +3,7 @@
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 import trio
@@ -18,14 +19,17 @@ from tests.support.chat import chat, say
 from tests.support.leaks import settles
 from tests.support.metrics import GET_REPLY, STREAMING, Scraped, scrape, scraped_until
 from tests.support.process import Echo, running
+from tests.support.quiet_clock import QuietClock
 from tests.support.raw import raw_client
 from tests.support.serving import serving
 from tests.support.target import request
+from tests.support.tls import Certificates, serving_tls
 
 STARTED = "grpc_server_call_started_total"
 ENDED = "grpc_server_call_duration_seconds_count"
 MESSAGES = "echo_grpc_server_messages_total"
 IO = "echo_grpc_server_io_bytes_total"
+REFUSED = "echo_grpc_server_refused_connections_total"
 SENT = "grpc_server_call_sent_total_compressed_message_size_bytes"
 RECEIVED = "grpc_server_call_rcvd_total_compressed_message_size_bytes"
 
@@ -244,8 +248,42 @@ async def test_connections_that_break_the_protocol_are_counted_by_its_codes() ->
             assert (await stream.receive_some()).startswith(b"HTTP/1.1 505")
         await settles(lambda: shown(meters).value("echo_grpc_server_active_connections"), 0, "open connections")
         found = shown(meters)
-    assert found.by("error_type", "echo_grpc_server_refused_connections_total") == {
+    assert found.by("error_type", REFUSED) == {
         "PROTOCOL_ERROR": 1,
         "not HTTP/2": 1,
     }
     assert found.value("echo_grpc_server_connections_total") == 2
+
+
+async def test_failed_tls_handshakes_and_clients_that_never_speak_are_refused_connections(
+    tmp_path: Path, quiet_clock: QuietClock
+) -> None:
+    certificates = Certificates(tmp_path)
+    async with metered() as (server, meters), serving_tls(server, certificates.serving()) as port:
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            await stream.send_all(b"no TLS at all\r\n\r\n")
+            while await stream.receive_some():
+                pass
+        assert shown(meters).by("error_type", REFUSED) == {"TLS handshake": 1}
+    async with metered() as (server, meters), serving(server) as port:
+        async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
+            while await stream.receive_some():
+                pass
+        assert shown(meters).by("error_type", REFUSED) == {"timeout": 1}
+
+
+async def test_calls_that_come_after_a_drain_are_refused_as_such(quiet_clock: QuietClock) -> None:
+    async with metered() as (server, meters), serving(server) as port, raw_client(port) as client:
+        await client.send(client.head(1, request(f"/{STREAMING}/ClientStream")))
+        await settles(lambda: server.calls, 1, "running calls")
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.drain, 60)
+            await client.until(lambda: len(client.goaways) == 2)
+            await client.send(client.head(3, request(f"/{STREAMING}/ClientStream")))
+            await client.heard(3)
+            found = shown(meters)
+            assert found.by("error_type", "echo_grpc_server_refused_calls_total") == {"draining": 1}
+            assert found.value("echo_grpc_server_drained_connections_total") == 1
+            await client.close()
+        assert shown(meters).by("error_type", "echo_grpc_server_refused_calls_total") == {"draining": 1}
+        assert shown(meters).by("grpc_status", ENDED) == {"CANCELLED": 1}
