@@ -7,8 +7,7 @@ from typing import Final
 from echo.rpc import Status
 from echo.telemetry.names import RECEIVE, SECONDS, SIZES, TRANSMIT, Instrument
 from echo.telemetry.snapshot import Distribution, Metric
-from echo.transport import Call
-from echo.wire import PREFIX_SIZE
+from echo.wire import PREFIX_SIZE, Stream
 
 __all__ = ["OTHER", "Ended", "Method", "Traffic", "ended_metrics", "method_label", "traffic_metrics"]
 
@@ -28,7 +27,7 @@ class Traffic:
     def __init__(self) -> None:
         self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
 
-    def add(self, call: Call) -> None:
+    def add(self, call: Stream) -> None:
         """Add what a call has come to."""
         self.messages_in += call.messages.messages
         self.messages_out += call.unsent.messages
@@ -62,7 +61,7 @@ class Ended(Traffic):
         self.sent = [0] * (len(SIZES) + 1)
         self.received = [0] * (len(SIZES) + 1)
 
-    def record(self, seconds: float, call: Call | None) -> None:
+    def record(self, seconds: float, call: Stream | None) -> None:
         """Count one; None for one that never was on a connection. Every call pays for this, so it is one piece."""
         self.durations[bisect_left(SECONDS, seconds)] += 1
         self.seconds += seconds
