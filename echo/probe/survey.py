@@ -16,7 +16,7 @@ from typing import Final, Protocol
 
 import trio
 
-from echo.probe.advice import advice_for
+from echo.advice import advice_for
 from echo.probe.check import Check, Company, Kind
 from echo.probe.facts import explore
 from echo.probe.finding import Finding, Outcome, inconclusive, skipped
