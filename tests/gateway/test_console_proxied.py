@@ -6,7 +6,7 @@ import pytest
 
 from tests.support.browser import Browser, console, needs_browser
 from tests.support.gateway import running_gateway
-from tests.support.page_checks import checks_in, page_report
+from tests.support.page_checks import NOISE, checks_in, page_report
 from tests.support.proxies import installed, proxied
 from tests.support.proxy_configs import Front
 from tests.support.serving import LOOPBACK
@@ -162,6 +162,38 @@ async def test_what_nginx_does_unless_told_is_what_the_check_finds(tmp_path: Pat
     assert "beyond that: HTTP 413 with text/html" in found["message-size"]["finding"]
     assert found["status"]["outcome"] == "survived"
     assert report["path"]["hops_guess"] == ["nginx"]
+
+
+async def test_the_check_tells_why_an_origin_is_refused(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)
+    async with running_gateway() as gateway:
+        front = Front((gateway.port,), websockets=True, shows=certificates.server, locations=taken_off())
+        async with (
+            proxied("nginx", front, tmp_path) as proxy,
+            console(proxy.port, path="/echo/", scheme="https", ignoreHTTPSErrors=True, noise=NOISE) as page,
+        ):
+            await page.click("#check")
+            row = "#check-table tr[data-outcome=broken]"
+            await page.shows(row, "ws-upgrade.*broken.*The gateway refuses what arrived: the origin is not allowed.")
+            await page.shows(f"{row} p", "refuses this page's origin, https:.* send X-Forwarded-Proto: https, or")
+            await page.shows(f"{row} li", "^nginx: proxy_set_header Upgrade")
+            await page.click("#check")
+            await page.shows("#check-summary", "^Stopped.* 1 broken")
+
+
+@pytest.mark.third_party(lambda: installed("haproxy"), reason="haproxy is not installed")
+async def test_haproxy_does_not_pass_on_that_a_request_is_cancelled_unless_told(tmp_path: Path) -> None:
+    async with (
+        running_gateway() as gateway,
+        proxied("haproxy", Front((gateway.port,), websockets=True), tmp_path) as proxy,
+    ):
+        report = await page_report(proxy.port, ["cancel"])
+    found = checks_in(report)["cancel"]
+    assert (found["outcome"], found["finding"]) == (
+        "broken",
+        "The server still worked on a call 2 s after we had cancelled it.",
+    )
+    assert any(line.startswith("HAProxy: option abortonclose (default off)") for line in found["advice"])
 
 
 async def test_the_check_tells_that_websockets_go_by_http2(tmp_path: Path) -> None:

@@ -30,18 +30,21 @@ export class View {
   }
 
   end({ name, finding, advice }) {
-    this.#conclude(name, finding.outcome, finding.sentence, advice);
+    this.#conclude(name, finding.outcome, finding.sentence, advice, finding.details);
   }
 
   /** Show what is in the report: the likely advice comes first. */
   conclude(checks) {
-    for (const { name, outcome, finding, advice } of checks) this.#conclude(name, outcome, finding, advice);
+    for (const { name, outcome, finding, advice, details } of checks) {
+      this.#conclude(name, outcome, finding, advice, details);
+    }
   }
 
-  #conclude(name, outcome, sentence, advice) {
+  #conclude(name, outcome, sentence, advice, { likely }) {
     const line = this.#rows.get(name);
     this.#say(line, outcome, outcome);
     line.finding.replaceChildren(sentence);
+    if (likely) line.finding.append(part("p", likely));
     if (!advice.length) return;
     const list = document.createElement("ul");
     list.setAttribute("aria-label", `Settings to look at for ${name}`);

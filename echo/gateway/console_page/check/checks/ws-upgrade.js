@@ -8,6 +8,7 @@ import { RefusedError } from "../path.js";
 import { LOST } from "../socket.js";
 import { echoed, howClosed, isClosed, isEcho } from "../talk.js";
 import { within } from "../time.js";
+import { diagnose } from "../../reach.js";
 import { ACCEPTED, NEVER_ARRIVED } from "../only_here.js";
 
 const PATIENCE = 3; // Seconds for each answer.
@@ -56,14 +57,17 @@ async function refused(signal, path, id) {
     return broken("headers", `A WebSocket does not open: its request reached the gateway without its ${lost}${by}.`);
   }
   if (gateway?.status === "403") {
-    return broken("headers", `The gateway refuses what arrived: ${printable(gateway.cause, 120)}.`);
+    return broken("headers", `The gateway refuses what arrived: ${printable(gateway.cause, 120)}.`, await likely());
   }
   const error = gateway ? ACCEPTED : NEVER_ARRIVED;
   if (await answers(signal, path)) {
-    return broken("refused", `Plain requests are answered, but a WebSocket is not opened: ${error}.`);
+    return broken("refused", `Plain requests are answered, but a WebSocket is not opened: ${error}.`, await likely());
   }
   return inconclusive(`The gateway does not answer at all: ${error}.`);
 }
+
+/** What a plain request to the same address tells, for the table. */
+const likely = async () => ({ details: { likely: await diagnose("bidirectional") } });
 
 function lostOf(headers) {
   const holds = (name, word) => headers.some((one) => one.name === name && one.value.toLowerCase().includes(word));
