@@ -164,6 +164,24 @@ async def test_what_nginx_does_unless_told_is_what_the_check_finds(tmp_path: Pat
     assert report["path"]["hops_guess"] == ["nginx"]
 
 
+@pytest.mark.parametrize(("more", "outcome"), [("", "broken"), ("proxy_buffering off;", "survived")])
+async def test_responses_that_nginx_holds_back_but_for_websockets_are_found(
+    more: str, outcome: str, tmp_path: Path
+) -> None:
+    sockets = f"location /ws/ {{ proxy_pass http://backends; {UPGRADE} }}"
+    others = f"location / {{ proxy_pass http://backends; proxy_set_header Host $http_host; {more} }}"
+    async with running_gateway() as gateway:
+        front = Front((gateway.port,), websockets=True, locations=f"{sockets} {others}")
+        async with proxied("nginx", front, tmp_path) as proxy:
+            report = await page_report(proxy.port, ["response-streaming"])
+    found = checks_in(report)["response-streaming"]
+    assert found["outcome"] == outcome
+    if outcome == "broken":
+        assert found["finding"].startswith("The path holds responses back until ")
+        assert found["details"]["likely"].startswith("So it is for calls by gRPC-Web and Connect; on a WebSocket each")
+        assert "nginx: proxy_buffering (default on): off before a gateway for gRPC-Web and Connect" in found["advice"]
+
+
 async def test_the_check_tells_why_an_origin_is_refused(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     async with running_gateway() as gateway:

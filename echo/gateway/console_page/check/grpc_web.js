@@ -110,9 +110,9 @@ class Answer {
  * Make a call.
  *
  * @param {string} method Such as `UNARY`.
- * @param {{script?: object, headers?: object, messages?: Uint8Array[], seconds?: number, heard?: () => void}} options
+ * @param {{script?: object, headers?: object, messages?: Uint8Array[], seconds?: number, heard?: (answer: Answer) => void}} options
  *   What the server is to do, by name; further metadata; what to send, one message by default; how long it may take;
- *   what to call whenever something has come.
+ *   what to call, with the answer as it is, whenever something has come.
  */
 export async function call(signal, method, { script = {}, headers = {}, messages, seconds = 3, heard = () => {} } = {}) {
   const answer = new Answer();
@@ -144,7 +144,7 @@ async function take(response, answer, heard) {
     const { done, value } = await reader.read();
     if (done) break;
     frames.feed(value);
-    heard();
+    heard(answer);
   }
   answer.over = true;
 }

@@ -25,5 +25,8 @@ export const uncompressed = (how, wrong) =>
 export const withMessages = (pause) => `; with a message ${pause} it lives`;
 export const SOCKETS_ARE_CUT = "WebSockets that are silent are cut themselves (ws-idle), so nothing can be said of their calls.";
 
+// Of responses that come when they are sent on a WebSocket.
+export const BY_GRPC_WEB = "So it is for calls by gRPC-Web and Connect; on a WebSocket each comes when it is sent.";
+
 // Of metadata, whose repeated values a browser joins before it sends them, and before it shows them.
 export const METADATA = "Metadata passes unchanged both ways, whatever its name, and binary values, too.";
