@@ -6,6 +6,7 @@ from echo.probe.checks.connection_idle import ConnectionIdle
 from echo.probe.finding import Outcome
 from echo.rpc import Limits
 from tests.probe.cutting import (
+    CutAsTheyAreUsed,
     CutConnectionsWithoutStreams,
     CutIdleConnections,
     CutOldConnections,
@@ -64,6 +65,12 @@ async def test_old_connections_that_are_cut_off_are_the_business_of_another_chec
 async def test_a_connection_that_is_reset_when_it_is_used_again_is_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ConnectionIdle(), ForgetIdleConnections(3.0), idle=IDLE)
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "black-hole", 2.0)
+
+
+async def test_notice_that_crosses_our_call_is_notice_all_the_same(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), CutAsTheyAreUsed(3.0), idle=IDLE)
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "closed")
+    assert "with notice" in finding.sentence
 
 
 async def test_a_server_that_closes_idle_connections_is_not_the_path_s_fault(quiet_clock: QuietClock) -> None:

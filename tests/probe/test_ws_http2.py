@@ -28,6 +28,22 @@ class RefuseConnect(Fault):
         return [item]
 
 
+class LoseKeys(Fault):
+    """Makes an HTTP/1.1 handshake of each, without a key; our gateway's answer to that is passed on."""
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.get(":status") is not None:
+            line.client.send(Head(item.stream, [(":status", "400"), ("content-type", "text/plain")]))
+            said = b"Sec-WebSocket-Key must be there once, and be 16 bytes in base64"
+            line.data(line.client, item.stream, said, end=True)
+            return []
+        return [item]
+
+
+class Translated(WebFault):
+    http2 = LoseKeys()
+
+
 class NotOffered(WebFault):
     http2 = HideConnect()
 
@@ -59,3 +75,9 @@ async def test_what_is_offered_and_refused_is_broken() -> None:
     finding = await finding_of(WsHttp2(), Refused())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
     assert "HTTP 502 with text/html" in finding.sentence
+
+
+async def test_a_handshake_that_is_made_into_one_of_http1_without_a_key_is_broken() -> None:
+    finding = await finding_of(WsHttp2(), Translated())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "incomplete")
+    assert "makes an HTTP/1.1 handshake of it, and leaves out the key" in finding.sentence

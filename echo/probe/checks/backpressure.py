@@ -16,7 +16,7 @@ from echo.probe.check import Check, Company
 from echo.probe.evidence import Record
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
 from echo.probe.http2 import Http2, Stream
-from echo.probe.ladder import lone_stream
+from echo.probe.ladder import NEVER, lone_stream
 from echo.probe.path import Path
 from echo.probe.rhythm import kib
 from echo.probe.talk import cut_of
@@ -79,7 +79,11 @@ class Backpressure(Check):
             cut = came.cut if came.went_on else pause
             if cut is None:
                 continue
-            if await self._cut_anyway(path, cut):
+            anyway = await lone_stream(path, cut + 0.5)
+            if anyway is NEVER:
+                what = "No message is answered while we still send, so nothing can be said of readers that pause."
+                return inconclusive(what, details=details)
+            if anyway is not None:
                 return inconclusive("The path cuts off calls that are merely silent for so long, too.", details=details)
             if came.cut is None:
                 what = f"A call does not go on after its reader has paused for {pause:g} s."
@@ -87,7 +91,8 @@ class Backpressure(Check):
                 what = f"When {WHO[way]}, the path cuts off the call after {cut:.1f} s."
             return broken("cut", what, limit=round(cut, 1), unit="s", details=details)
         if any(came.buffered is None for came in ways.values()):
-            return inconclusive("How much the server sent or saw cannot be had; --direct would help.", details=details)
+            what = f"How much the server sent, or how much reached it, cannot be seen{path.hint}."
+            return inconclusive(what, details=details)
         if not all(came.through for came in ways.values()):
             return inconclusive("Too little came through while it was read, so it cannot be told.", details=details)
         if not all(came.held_up for came in ways.values()):
@@ -96,10 +101,6 @@ class Backpressure(Check):
         held = f"holds {kib(most)} at most" if most >= 1024 else "itself holds next to nothing"
         what = f"A reader that pauses slows the sender down, each way: the path {held}."
         return survived(what, details=details)
-
-    async def _cut_anyway(self, path: Path, seconds: float) -> bool:
-        """Whether a call on which nothing is said is cut off as well."""
-        return await lone_stream(path, seconds + 0.5) is not None
 
 
 async def _responses(path: Path, pause: float, came: Paused) -> None:

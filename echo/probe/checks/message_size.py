@@ -143,7 +143,9 @@ def _finding(ways: list[Way]) -> Finding:
     if short:
         least = min(short, key=lambda way: way.bounds.fits)
         told = " and ".join(f"{way.what} get through up to {size_in_words(way.bounds.fits)}" for way in short)
-        sentence = f"{told}, of {size_in_words(ASKED)} that the server takes; beyond that: {least.came or 'no answer'}."
+        sentence = (
+            f"{told}, of {size_in_words(ASKED)} that the server takes; a larger one fails: {least.came or 'no answer'}."
+        )
         return limited(
             least.kind, sentence[0].upper() + sentence[1:], limit=least.bounds.fits, unit="bytes", details=details
         )

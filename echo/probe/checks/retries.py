@@ -92,7 +92,7 @@ def _finding(seen: Mapping[str, int], *, alone: bool, path: Path) -> Finding:
     missing = len(WISHES) - len(seen)
     if missing:
         what = "the calls" if not seen else f"{missing} of {len(WISHES)} calls"
-        return inconclusive(f"What the server saw of {what} cannot be had; --direct would help.", details=details)
+        return inconclusive(f"What the server saw of {what} cannot be had{path.hint}.", details=details)
     if not alone and not path.direct:
         return inconclusive(
             "Several servers are behind the path, and not all can be asked; --direct for each would help.",
