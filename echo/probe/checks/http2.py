@@ -29,7 +29,7 @@ class Http2Check(Check):
     question = "Is HTTP/2 spoken to us, and to the server?"
     needs = ()
     patience = 8.0
-    causes = ("alpn", "http1", "silence", "call")
+    causes = ("alpn", "http1", "silence", "call", "unanswered")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         where = path.target
@@ -72,7 +72,7 @@ class Http2Check(Check):
         if "grpc-status" in fields:
             said = _status(fields["grpc-status"], fields.get("grpc-message", ""))
             return broken("call", f"A plain call failed: {said}.", details={"grpc_status": fields["grpc-status"]})
-        return broken("call", "A plain call was never answered.", details={"connection": connection.ended})
+        return broken("unanswered", "A plain call was never answered.", details={"connection": connection.ended})
 
 
 def _status(code: str, message: str) -> str:
