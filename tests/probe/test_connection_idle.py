@@ -82,7 +82,7 @@ async def test_a_server_that_closes_idle_connections_is_not_the_path_s_fault(qui
 async def test_without_a_way_around_it_is_left_open_who_closes_idle_connections(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ConnectionIdle(), idle=IDLE, direct=False, limits=Limits(max_connection_idle=3.0))
     assert (finding.outcome, finding.limit) == (Outcome.LIMITED, 3.0)
-    assert "by the path or the server" in finding.sentence
+    assert "The path or the server closes" in finding.sentence
 
 
 async def test_where_nothing_is_answered_nothing_is_claimed(quiet_clock: QuietClock) -> None:

@@ -32,9 +32,9 @@ FIELD: Final = 32  # What a field counts besides its name and value (RFC 9113 §
 NAME: Final = "x-probe-filler"
 FILLER: Final = "X"  # Of eight bits in HPACK's code, too (RFC 7541, Appendix B): hops may count either way.
 _WORDS: Final = {
-    "request": "metadata of a request",
-    "response": "metadata at the head of a reply",
-    "trailers": "metadata at the end of a reply",
+    "request": "in a request",
+    "response": "at the head of a reply",
+    "trailers": "at the end of a reply",
 }
 
 
@@ -154,15 +154,15 @@ def _finding(ways: list[Way], short: list[Way]) -> Finding:
     details = {way.kind: way.bounds.fits for way in ways if not way.unlike}
     if short:
         least = min(short, key=lambda way: way.bounds.fits)
-        told = [f"{_WORDS[way.kind]} gets through up to {_size(way.bounds)}" for way in short]
-        sentence = f"{_and(told)}; beyond that, {least.came}."
+        told = [f"up to {_size(way.bounds)} {_WORDS[way.kind]}" for way in short]
+        beyond = f"; beyond that, {least.came}" if len({way.came for way in short}) == 1 else ""
         cause = least.kind if len(short) == 1 else "several"
-        return limited(
-            cause, sentence[0].upper() + sentence[1:], limit=least.bounds.fits, unit="bytes", details=details
-        )
+        sentence = f"Metadata gets through {_and(told)}{beyond}."
+        return limited(cause, sentence, limit=least.bounds.fits, unit="bytes", details=details)
     unlike = [_WORDS[way.kind] for way in ways if way.unlike]
     if unlike:
-        return inconclusive(f"The server did not send {_and(unlike)} as asked: is ECHO_SCRIPTING off?", details=details)
+        what = f"The server did not send metadata {_and(unlike)} as asked: is ECHO_SCRIPTING off?"
+        return inconclusive(what, details=details)
     least_of_all = min(way.bounds.fits for way in ways)
     return survived(
         f"Metadata gets through up to what the server takes: {size_in_words(least_of_all)} in one value, each way.",

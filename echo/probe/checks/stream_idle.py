@@ -64,9 +64,7 @@ class StreamIdle(Check):
             what = f"A silent stream lives {shared.limit:g} s where something else keeps its connection in use."
             return survived(what, limit=shared.limit, unit="s", details=details)
         limit = max(shared.limit, lone.limit)
-        return survived(
-            f"A stream on which nothing is said lives for {limit:g} s.", limit=limit, unit="s", details=details
-        )
+        return survived(f"A silent stream lives for {limit:g} s.", limit=limit, unit="s", details=details)
 
 
 def _judged(ladder: Ladder, cut: Cut, busy: Busy, sent: Ladder, details: Mapping[str, JsonValue]) -> Finding:
@@ -83,9 +81,9 @@ def _judged(ladder: Ladder, cut: Cut, busy: Busy, sent: Ladder, details: Mapping
         return limited("our-silence", what, limit=ladder.limit, unit="s", details=details)
     how = HOW[cut.cause]
     if cut.cause == "silence":
-        what = f"A stream on which nothing is said is dropped by the path within {cut.at:g} s: {how}."
+        what = f"The path drops a silent stream within {cut.at:g} s: {how}."
     else:
-        what = f"A stream on which nothing is said is cut off by the path after {cut.at:.1f} s: {how}."
+        what = f"The path cuts off a silent stream after {cut.at:.1f} s: {how}."
     return limited(cut.cause, what, limit=ladder.limit, unit="s", details=details)
 
 
