@@ -56,6 +56,20 @@ async def test_responses_that_are_buffered_without_end_are_told(quiet_clock: Qui
     assert "When we stop reading, the path still takes 23.0 MiB" in finding.sentence
 
 
+class BufferOnce(BufferResponses):
+    """Buffers responses on the first two connections alone, as if by chance."""
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return await super().to_server(line, item) if line.number < 2 else [item]
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        return await super().to_client(line, item) if line.number < 2 else [item]
+
+
+async def test_what_is_buffered_by_chance_alone_is_not_held_against_the_path(quiet_clock: QuietClock) -> None:
+    assert (await finding_of(Backpressure(), BufferOnce())).outcome is Outcome.SURVIVED
+
+
 async def test_requests_that_are_buffered_without_end_are_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Backpressure(), BufferRequests())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "buffered")
