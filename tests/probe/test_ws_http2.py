@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import trio
+
 from echo.probe.checks.ws_http2 import WsHttp2
 from echo.probe.finding import Outcome
 from tests.probe.gateway_paths import finding_of
@@ -34,10 +36,14 @@ class LoseKeys(Fault):
     async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
         if isinstance(item, Head) and item.get(":status") is not None:
             line.client.send(Head(item.stream, [(":status", "400"), ("content-type", "text/plain")]))
-            said = b"Sec-WebSocket-Key must be there once, and be 16 bytes in base64"
-            line.data(line.client, item.stream, said, end=True)
+            line.nursery.start_soon(self._explain, line, item.stream)
             return []
         return [item]
+
+    async def _explain(self, line: Line, stream: int) -> None:
+        await trio.sleep(0.1)  # A body may come later than its head.
+        said = b"Sec-WebSocket-Key must be there once, and be 16 bytes in base64"
+        line.data(line.client, stream, said, end=True)
 
 
 class Translated(WebFault):
