@@ -58,8 +58,15 @@ class Ladder:
 
     @property
     def cut(self) -> Cut | None:
-        """How the first was cut off; None if none was."""
-        return min(self.cuts.values(), key=lambda cut: cut.at, default=None)
+        """How the first was cut off; None if none was.
+
+        Where a rung ends just as everything is cut off, it seems to be dropped in silence; longer ones know better.
+        """
+        first = min(self.cuts.values(), key=lambda cut: cut.at, default=None)
+        if first is not None and first.cause == "silence":
+            noticed = [cut for cut in self.cuts.values() if cut.cause != "silence" and cut.at <= first.at + SLACK]
+            return min(noticed, key=lambda cut: cut.at, default=first)
+        return first
 
     @property
     def limit(self) -> float:
