@@ -9,10 +9,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from echo.rpc.resolve import parse_targets
 from echo.settings import SETTINGS, Group, Settings, SettingsError, User, load_settings
-from echo.settings.addresses import split_servers, to_servers
+from echo.settings.addresses import to_servers
 from echo.settings.values import format_duration, format_size, to_duration, to_size
+from echo.targets import parse_targets, read_targets
 
 VARIABLES = [setting.variable for setting in SETTINGS]
 NO_DURATION = "is not a duration (such as 10s, 1h30m or 500ms)"
@@ -71,6 +71,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "grpc_client_server_name": None,
         "grpc_client_insecure": False,
         "grpc_client_balance": "pick_first",
+        "grpc_client_authority": None,
         "grpc_client_keepalive": False,
         "grpc_client_keepalive_time": 10.0,
         "grpc_client_keepalive_timeout": 20.0,
@@ -108,6 +109,10 @@ def test_defaults_are_those_of_the_contract() -> None:
         ("GRPC_SERVER_HOST", "a:8081, b , [::1]:5,[::1]", "a:8081,b,[::1]:5,::1"),
         ("GRPC_SERVER_HOST", "::1", "::1"),
         ("GRPC_SERVER_HOST", "unix:///run/echo.sock,unix:e.sock", "unix:/run/echo.sock,unix:e.sock"),
+        ("GRPC_SERVER_HOST", "dns:///a:1,ipv4:10.0.0.1:2,10.0.0.2", "a:1,10.0.0.1:2,10.0.0.2"),
+        ("GRPC_SERVER_HOST", "unix-abstract:echo", "unix-abstract:echo"),
+        ("GRPC_CLIENT_AUTHORITY", "echo.example", "echo.example"),
+        ("GRPC_CLIENT_AUTHORITY", "[::1]:443", "[::1]:443"),
         ("GRPC_SERVER_BIND", "::1", "::1"),
         ("GRPC_SERVER_BIND", "unix:/run/echo.sock", "unix:/run/echo.sock"),
         ("GRPC_SERVER_BIND", "unix:///run/echo.sock", "unix:/run/echo.sock"),
@@ -182,13 +187,20 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
             "tcp://10.0.0.1:80",
             f"HTTP_PORT: 'tcp://10.0.0.1:80' {NO_PORT_BUT_A_SERVICE_LINK}",
         ),
-        ("GRPC_SERVER_HOST", "http://a", f"GRPC_SERVER_HOST: 'http://a' is not {A_SERVER}"),
-        ("GRPC_SERVER_HOST", "a:0", f"GRPC_SERVER_HOST: 'a:0' is not {A_SERVER}"),
-        ("GRPC_SERVER_HOST", "a:65536", f"GRPC_SERVER_HOST: 'a:65536' is not {A_SERVER}"),
-        ("GRPC_SERVER_HOST", "[a]:1", f"GRPC_SERVER_HOST: '[a]:1' is not {A_SERVER}"),
+        (
+            "GRPC_SERVER_HOST",
+            "http://a",
+            f"GRPC_SERVER_HOST: 'http://a' is not {A_SERVER}: no target begins with http://",
+        ),
+        ("GRPC_SERVER_HOST", "a:0", f"GRPC_SERVER_HOST: 'a:0' is not {A_SERVER}: 0 is no port"),
+        ("GRPC_SERVER_HOST", "a:65536", f"GRPC_SERVER_HOST: 'a:65536' is not {A_SERVER}: 65536 is no port"),
+        ("GRPC_SERVER_HOST", "[a]:1", f"GRPC_SERVER_HOST: '[a]:1' is not {A_SERVER}: no IPv6 address in brackets"),
         ("GRPC_SERVER_HOST", "a,", f"GRPC_SERVER_HOST: 'a,' holds '', which is not {A_SERVER}"),
         ("GRPC_SERVER_HOST", "a,b:x", f"GRPC_SERVER_HOST: 'a,b:x' holds 'b:x', which is not {A_SERVER}"),
         ("GRPC_SERVER_HOST", "unix:", "GRPC_SERVER_HOST: 'unix:' does not name a Unix socket (unix:PATH)"),
+        ("GRPC_SERVER_HOST", "a,é..b", f"GRPC_SERVER_HOST: 'a,é..b' holds 'é..b', which is not {A_SERVER}"),
+        ("GRPC_CLIENT_AUTHORITY", "https://a", "GRPC_CLIENT_AUTHORITY: 'https://a' is not HOST or HOST:PORT"),
+        ("GRPC_CLIENT_AUTHORITY", "a..b", "GRPC_CLIENT_AUTHORITY: 'a..b' is not HOST or HOST:PORT"),
         ("GRPC_SERVER_BIND", "a:1", "GRPC_SERVER_BIND: 'a:1' is not a host name, an IP address or unix:PATH"),
         ("GRPC_SERVER_BIND", "unix://run", "GRPC_SERVER_BIND: 'unix://run' has no absolute path after unix://"),
         (
@@ -582,7 +594,4 @@ def test_the_servers_that_a_setting_takes_are_those_that_a_channel_takes(text: s
         return
     targets = parse_targets(taken, 1)
     assert parse_targets(text, 1) == targets
-    named = dict.fromkeys((server.host.removeprefix("unix:"), server.port) for server in split_servers(taken))
-    ported = [(host, port if port is not None or "/" in host else 1) for host, port in named]
-    assert {(target.host, target.port) for target in targets} <= {*ported, *named}
-    assert [target.name for target in targets][:1] == [split_servers(taken)[0].name]
+    assert list(dict.fromkeys(target.at(1) for target in read_targets(taken))) == targets

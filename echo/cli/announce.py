@@ -16,21 +16,16 @@ import structlog
 
 from echo.logs import json_line, writes_json
 from echo.settings import Settings
-from echo.settings.addresses import UNIX, split_servers
+from echo.targets import UNIX, join, read_targets
 
-__all__ = ["announce_console", "announce_gateway", "announce_metrics", "announce_server", "authority"]
+__all__ = ["announce_console", "announce_gateway", "announce_metrics", "announce_server"]
 
 log = structlog.get_logger(__name__)
 
 
-def authority(host: str, port: int) -> str:
-    """Host and port as one word; IPv6 addresses get their brackets (RFC 3986 §3.2.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
 def announce_console(settings: Settings, port: int) -> None:
     """Say where to point a browser: at the gateway's console. What a person wants to know first."""
-    url = f"{_scheme(settings)}://{authority(_reachable(settings.http_bind), port)}/"
+    url = f"{_scheme(settings)}://{join(_reachable(settings.http_bind), port)}/"
     _say(settings, [f"console: {url}"], "console", url=url)
 
 
@@ -46,8 +41,8 @@ def announce_server(settings: Settings, port: int | None, health_port: int | Non
         bound = settings.grpc_server_bind
         target = f"-unix {shlex.quote(bound.removeprefix(UNIX))}"
     else:
-        bound = authority(settings.grpc_server_bind, port)
-        target = authority(_reachable(settings.grpc_server_bind), port)
+        bound = join(settings.grpc_server_bind, port)
+        target = join(_reachable(settings.grpc_server_bind), port)
     attempt = f"""grpcurl {flags} -d '{{"message":"hi"}}' {target} com.gopay.echo.Server/GetReply"""
     lines = [f"gRPC server on {bound} ({security})", f"  try: {attempt}"]
     _say(settings, lines, "listening", service="grpc", address=bound, port=port, security=security, attempts=[attempt])
@@ -59,12 +54,9 @@ def announce_server(settings: Settings, port: int | None, health_port: int | Non
 def announce_gateway(settings: Settings, port: int) -> None:
     """Say that the gateway listens on ``port``, and which server it calls."""
     scheme = _scheme(settings)
-    bound = authority(settings.http_bind, port)
-    target = authority(_reachable(settings.http_bind), port)
-    servers = ", ".join(
-        host if host.startswith(UNIX) else authority(host, settings.grpc_server_port if own is None else own)
-        for host, own in split_servers(settings.grpc_server_host)
-    )
+    bound = join(settings.http_bind, port)
+    target = join(_reachable(settings.http_bind), port)
+    servers = ", ".join(str(target.at(settings.grpc_server_port)) for target in read_targets(settings.grpc_server_host))
     unverified, unchecked, web = ("-k ", "--no-check ", "wss") if scheme == "https" else ("", "", "ws")
     message = """'{"stream_id":"a","message":"hi"}'"""
     attempts = [
@@ -92,7 +84,7 @@ def announce_metrics(settings: Settings, port: int | None) -> None:
     """Say where Prometheus finds the metrics, if it does."""
     if port is None:
         return
-    url = f"http://{authority(_reachable(settings.metrics_bind), port)}/metrics"
+    url = f"http://{join(_reachable(settings.metrics_bind), port)}/metrics"
     _say(settings, [f"metrics: {url}"], "listening", service="metrics", port=port, security="plain text", url=url)
 
 

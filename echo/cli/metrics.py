@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from echo.cli.announce import authority
 from echo.cli.errors import first, unavailable
 from echo.cli.hosts import listening_host
 from echo.evidence import INSTANCE
 from echo.settings import Settings
+from echo.targets import join
 
 if TYPE_CHECKING:
     from echo.telemetry import Collect
@@ -97,7 +97,7 @@ async def _show(nursery: trio.Nursery, settings: Settings, collect: "Collect") -
         fault = first(OSError, error)
         if fault is None:
             raise
-        raise unavailable(settings, authority(bind, port), "metrics_bind", "metrics_port", error=fault) from error
+        raise unavailable(settings, join(bind, port), "metrics_bind", "metrics_port", error=fault) from error
     return found
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute
 
-from echo.cli.announce import announce_console, announce_gateway, announce_metrics, announce_server, authority
+from echo.cli.announce import announce_console, announce_gateway, announce_metrics, announce_server
 from echo.cli.errors import StartError, first, unavailable
 from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
@@ -26,8 +26,8 @@ from echo.rpc import Server, open_tcp_listener, open_unix_listener
 from echo.rpc.health import Health
 from echo.services import echo_services
 from echo.settings import Settings, SettingsError
-from echo.settings.addresses import UNIX, split_servers
 from echo.settings.values import format_duration
+from echo.targets import UNIX, join, read_targets
 from echo.tls import server_context
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> Listener[By
         host = await listening_host(bind)
         return await open_tcp_listener(host, settings.grpc_server_port, tls=tls, handshake_timeout=timeout)
     except OSError as error:
-        address = authority(bind, settings.grpc_server_port)
+        address = join(bind, settings.grpc_server_port)
         raise unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
 
 
@@ -133,9 +133,7 @@ async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
     try:
         return await open_tcp_listener(await listening_host(host), port)
     except OSError as error:
-        raise unavailable(
-            settings, authority(host, port), "grpc_server_bind", "grpc_health_port", error=error
-        ) from error
+        raise unavailable(settings, join(host, port), "grpc_server_bind", "grpc_health_port", error=error) from error
 
 
 async def serve(settings: Settings, stop: Stop) -> None:
@@ -149,7 +147,7 @@ async def serve(settings: Settings, stop: Stop) -> None:
 
 async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
-    if settings.grpc_server_port == 0 and any(server.needs_port for server in split_servers(settings.grpc_server_host)):
+    if settings.grpc_server_port == 0 and any(target.port == 0 for target in read_targets(settings.grpc_server_host)):
         raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
     async with open_metrics(settings) as metrics, trio.open_nursery() as nursery:
         port = await _start_gateway(nursery, settings, stop, metrics.meters)
@@ -196,7 +194,7 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop, 
         fault = first(OSError, error)
         if fault is None:
             raise
-        address = authority(settings.http_bind, settings.http_port)
+        address = join(settings.http_bind, settings.http_port)
         raise unavailable(settings, address, "http_bind", "http_port", error=fault) from error
     return int(bound[0].rpartition(":")[2])
 
@@ -244,7 +242,7 @@ def calling_beside(settings: Settings, port: int | None) -> Settings:
     }
     if port is not None:
         changes["grpc_server_port"] = port
-    if settings.grpc_server_tls and not settings.grpc_client_insecure:
-        known_by = split_servers(settings.grpc_server_host)[0].name
+    if settings.grpc_server_tls and not settings.grpc_client_insecure and not settings.grpc_client_authority:
+        known_by = read_targets(settings.grpc_server_host)[0].name
         changes["grpc_client_server_name"] = settings.grpc_client_server_name or known_by
     return settings.model_copy(update=changes)

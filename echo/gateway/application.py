@@ -25,7 +25,7 @@ from echo.limits import client_keepalive, client_limits
 from echo.logs import open_access_log
 from echo.rpc import CallNotes, open_channel
 from echo.settings import Settings
-from echo.settings.addresses import UNIX, split_servers
+from echo.targets import read_targets
 from echo.tls import client_context
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Lifespan(TrioASGILifespan):
             settings.grpc_server_port,
             tls=self.app.tls,
             server_hostname=settings.grpc_client_server_name,
+            authority=settings.grpc_client_authority,
             balance=settings.grpc_client_balance,
             health_service="" if settings.grpc_client_balance == "round_robin" else None,
             limits=client_limits(settings),
@@ -150,10 +151,8 @@ class Gateway(QuartTrio):
 
 def _target(settings: Settings) -> str:
     """What the gateway calls, as a channel has it."""
-    return ",".join(
-        host if host.startswith(UNIX) else f"{f'[{host}]' if ':' in host else host}:{own or settings.grpc_server_port}"
-        for host, own in split_servers(settings.grpc_server_host)
-    )
+    targets = read_targets(settings.grpc_server_host)
+    return ",".join(str(target.at(settings.grpc_server_port)) for target in targets)
 
 
 def create_app(settings: Settings, meters: "Meters | None" = None) -> Gateway:

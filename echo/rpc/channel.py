@@ -21,9 +21,10 @@ from echo.rpc.dial import Dial
 from echo.rpc.events import ChannelEvents
 from echo.rpc.interceptors import ClientInterceptor
 from echo.rpc.opening import Opening
-from echo.rpc.resolve import Endpoint, Resolve, Resolver, parse_targets
+from echo.rpc.resolve import Endpoint, Resolve, Resolver
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
+from echo.targets import parse_targets
 from echo.transport import ClientCall, Keepalive, Tally, open_background
 from echo.wire import GRPCError, Limits, MetadataLike, Request, Status, known_encoding
 
@@ -315,15 +316,18 @@ async def open_channel_to(
 
 @asynccontextmanager
 async def open_channel_over(
-    dial: Dial, target: str, *, scheme: str = "http", **options: Unpack[ChannelOptions]
+    dial: Dial, target: str, *, scheme: str = "http", authority: str | None = None, **options: Unpack[ChannelOptions]
 ) -> AsyncIterator[Channel]:
-    """`open_channel` over any byte stream; ``dial`` opens one whenever a connection is needed."""
-    endpoints = [Endpoint(target, target, dial)]
+    """`open_channel` over any byte stream; ``dial`` opens one whenever a connection is needed.
+
+    The server's name in requests is ``authority``, or else ``target``.
+    """
+    endpoints = [Endpoint(target, authority or target, dial)]
 
     async def resolve() -> Sequence[Endpoint]:
         return endpoints
 
-    async with open_channel_to(resolve, target, scheme=scheme, **options) as channel:
+    async with open_channel_to(resolve, target, scheme=scheme, authority=authority, **options) as channel:
         yield channel
 
 
@@ -334,21 +338,25 @@ async def open_channel(
     *,
     tls: ssl.SSLContext | None = None,
     server_hostname: str | None = None,
+    authority: str | None = None,
     **options: Unpack[ChannelOptions],
 ) -> AsyncIterator[Channel]:
     """A channel to ``host:port`` for the length of the block. It connects when the first call needs it.
 
     Args:
-        host: Name or address of the server, or ``unix:`` and the path of its socket. Several of them, as a sequence or
-            in one string by commas, are servers that are alike, each with ``:PORT`` behind it if need be.
+        host: Where the server is: ``HOST``, ``HOST:PORT``, or one of gRPC's forms (``dns:``, ``ipv4:``, ``ipv6:``,
+            ``unix:``, see `echo.targets`). Several servers that are alike may be given, as a sequence or separated by
+            commas.
         port: The port of those without one of their own.
         tls: Calls over TLS; its ALPN protocols should be ``["h2"]``.
-        server_hostname: The name the server's certificate must have, if not its host's.
+        server_hostname: The name the server's certificate must have; by default the authority's host, or the target's.
+        authority: What requests name the server, ``HOST`` or ``HOST:PORT`` (``:authority``); by default the target.
+            With it, an ingress is called at one address and asked for another.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
             ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``.
 
     Raises:
-        ValueError: A host is none, or an option has a value that there is not.
+        ValueError: A host, the authority or an option has an invalid value.
 
     A name may stand for several addresses. It is looked up when the channel connects, and again when a connection is
     to be replaced. Each address that fails is left alone for a while, from 0.05 s after the first failure up to 2 s.
@@ -357,10 +365,10 @@ async def open_channel(
     """
     targets = parse_targets(host, port)
     async with open_channel_to(
-        Resolver(targets, tls, server_hostname),
+        Resolver(targets, tls, server_hostname, authority),
         ",".join(map(str, targets)),
         scheme="http" if tls is None else "https",
-        authority=targets[0].authority,
+        authority=authority or targets[0].authority,
         **options,
     ) as channel:
         yield channel

@@ -5,42 +5,16 @@ Python, and raises `ValueError` with the rest of a sentence that begins with the
 """
 
 import ipaddress
-import os
 import re
 from pathlib import Path
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
-UNIX = "unix:"
+from echo.targets import FORMS, UNIX, TargetError, authority_host, read_targets, unix_path
 
 _HOST_LABEL = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
 _ORIGIN_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*", re.ASCII)
-_HOST_AND_PORT = re.compile(r"(?:\[([^][]+:[^][]*)\]|([^][:]+))(?::([0-9]{1,5}))?", re.ASCII)
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_LONGEST_SOCKET = 107  # Bytes of a path that fit into Linux's sockaddr_un beside the zero at its end (unix(7)).
 _MOST_SERVERS = 64
-
-
-class Server(NamedTuple):
-    """One server to call.
-
-    Attributes:
-        host: Its name or address, or ``unix:`` and the path of its socket.
-        port: Its own port, if it has one.
-    """
-
-    host: str
-    port: int | None
-
-    @property
-    def name(self) -> str:
-        """What its certificate should say; there are no names on a Unix socket, where it is ``localhost``."""
-        return "localhost" if self.host.startswith(UNIX) else self.host
-
-    @property
-    def needs_port(self) -> bool:
-        """It is called on a port, and has none of its own."""
-        return self.port is None and not self.host.startswith(UNIX)
 
 
 def to_port(value: object) -> int:
@@ -70,36 +44,41 @@ def to_bind(value: object) -> str:
         The host; or ``unix:`` and the path, in that form also for ``unix:///run/echo.sock``.
     """
     if isinstance(value, str) and value.startswith(UNIX):
-        return _unix(value)
+        return UNIX + unix_path(value)
     if isinstance(value, str) and (_is_address(value) or _is_host_name(value)):
         return value
     raise ValueError("is not a host name, an IP address or unix:PATH")
 
 
 def to_servers(value: object) -> str:
-    """Read which servers to call: one, or several separated by commas.
-
-    Each is a name or an address, with ``:PORT`` behind it or without (then brackets around an IPv6 address), or
-    ``unix:`` and a path, in which there can be no comma.
+    """Read which servers to call: targets separated by commas, in the forms of `echo.targets`.
 
     Returns:
-        The same without spaces.
+        The same without spaces, each in its shortest form.
     """
     if not isinstance(value, str):
-        raise ValueError("is not a server (HOST, HOST:PORT or unix:PATH; separate several with commas)")
-    servers = split_servers(value)
-    if len(servers) > _MOST_SERVERS:
+        raise ValueError(f"is not {FORMS}")
+    try:
+        targets = read_targets(value)
+        for target in targets:
+            if target.port is not None and not (_is_address(target.host) or _is_host_name(target.host)):
+                raise TargetError(target.host, f"is not {FORMS}")
+    except TargetError as error:
+        raise ValueError(error.why if "," not in value else f"holds {error.text!r}, which {error.why}") from None
+    if len(targets) > _MOST_SERVERS:
         raise ValueError(f"lists too many servers (at most {_MOST_SERVERS})")
-    return ",".join(_written(server) for server in servers)
+    return ",".join(map(str, targets))
 
 
-def split_servers(text: str) -> list[Server]:
-    """The servers in what `to_servers` takes or gives.
-
-    Raises:
-        ValueError: One of them is none.
-    """
-    return [_server(part.strip(), alone="," not in text) for part in text.split(",")]
+def to_authority(value: object) -> str:
+    """Read ``HOST`` or ``HOST:PORT``, as requests name the server."""
+    try:
+        host = authority_host(value) if isinstance(value, str) else ""
+    except ValueError:
+        host = ""
+    if isinstance(value, str) and (_is_address(host) or _is_host_name(host)):
+        return value
+    raise ValueError("is not HOST or HOST:PORT")
 
 
 def to_path(value: object) -> Path:
@@ -136,45 +115,6 @@ def _is_host_name(text: str) -> bool:
     except UnicodeError:
         return False
     return len(encoded) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in text.removesuffix(".").split("."))
-
-
-def _unix(text: str) -> str:
-    """``unix:PATH`` of that or of ``unix:///PATH``, the two forms of gRPC's names."""
-    path = text.removeprefix(UNIX)
-    if path.startswith("//"):
-        path = path[2:]
-        if not path.startswith("/"):
-            raise ValueError("has no absolute path after unix://")
-        path = "/" + path.lstrip("/")  # Or what is returned would be of the form with the two slashes again.
-    try:
-        size = len(os.fsencode(path))
-    except UnicodeEncodeError:
-        size = 0
-    if not size or "\0" in path:
-        raise ValueError("does not name a Unix socket (unix:PATH)")
-    if size > _LONGEST_SOCKET:
-        raise ValueError(f"is too long a path for a Unix socket (at most {_LONGEST_SOCKET} bytes)")
-    return UNIX + path
-
-
-def _server(text: str, *, alone: bool) -> Server:
-    if text.startswith(UNIX):
-        return Server(_unix(text), None)
-    if _is_address(text) or _is_host_name(text):
-        return Server(text, None)
-    if match := _HOST_AND_PORT.fullmatch(text):
-        ipv6, other, digits = match.groups()
-        known = _is_address(ipv6) if ipv6 else _is_address(other) or _is_host_name(other)
-        port = int(digits) if digits else None
-        if known and (port is None or 1 <= port <= 65535):
-            return Server(ipv6 or other, port)
-    what = "a server (HOST, HOST:PORT or unix:PATH; separate several with commas)"
-    raise ValueError(f"is not {what}" if alone else f"holds {text!r}, which is not {what}")
-
-
-def _written(server: Server) -> str:
-    host = f"[{server.host}]" if server.port is not None and ":" in server.host else server.host
-    return host if server.port is None else f"{host}:{server.port}"
 
 
 def _origin(value: object) -> str:

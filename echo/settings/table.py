@@ -10,6 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, P
 
 from echo.settings import addresses, values
 from echo.settings.environment import Note
+from echo.targets import UNIX
 
 __all__ = ["ContradictionError", "Group", "Settings", "User", "name_of"]
 
@@ -32,6 +33,7 @@ _AGE = partial(values.to_duration_or_off, least=1.0)
 Port = Annotated[int, BeforeValidator(addresses.to_port)]
 Host = Annotated[str, BeforeValidator(addresses.to_host)]
 Bind = Annotated[str, BeforeValidator(addresses.to_bind)]
+Authority = Annotated[str, BeforeValidator(addresses.to_authority)]
 Servers = Annotated[str, BeforeValidator(addresses.to_servers)]
 Mode = Annotated[int, BeforeValidator(values.to_mode)]
 Switch = Annotated[bool, BeforeValidator(values.to_bool)]
@@ -156,7 +158,8 @@ class Settings(BaseModel):
         _CALLING,
         "localhost",
         _G,
-        "gRPC server the gateway calls: HOST, HOST:PORT or unix:PATH; separate several with commas",
+        "gRPC server the gateway calls: HOST, HOST:PORT, unix:PATH or another of gRPC's forms; separate several with "
+        "commas",
     )
     grpc_client_balance: Balance = _setting(
         _CALLING,
@@ -164,6 +167,12 @@ class Settings(BaseModel):
         _G,
         "how to choose among several servers or addresses: pick_first takes the first that answers, round_robin "
         "rotates among those that report SERVING",
+    )
+    grpc_client_authority: Authority | None = _setting(
+        _CALLING,
+        None,
+        _G,
+        "the gRPC server's name in requests (:authority) and in its TLS certificate; by default the host called",
     )
     grpc_client_timeout: PositiveSeconds = _setting(
         _CALLING, 15.0, _G, "deadline of unary calls made through the gateway, unless the client sets one"
@@ -184,7 +193,7 @@ class Settings(BaseModel):
     )
     grpc_client_key: File | None = _setting(_TLS, None, _G, "private key for that certificate (PEM)")
     grpc_client_server_name: Host | None = _setting(
-        _TLS, None, _G, "name the gRPC server's certificate must have; by default the host called"
+        _TLS, None, _G, "name the gRPC server's certificate must have; by default the authority or the host called"
     )
     grpc_client_insecure: Switch = _setting(_TLS, False, _G, "call over TLS without verifying the server's certificate")
     grpc_server_keepalive: Switch = _setting(
@@ -307,7 +316,7 @@ class Settings(BaseModel):
             raise ContradictionError(
                 "grpc_server_max_connection_age_grace", "needs {grpc_server_max_connection_age} as well"
             )
-        if self.grpc_server_socket_mode is not None and not self.grpc_server_bind.startswith(addresses.UNIX):
+        if self.grpc_server_socket_mode is not None and not self.grpc_server_bind.startswith(UNIX):
             raise ContradictionError("grpc_server_socket_mode", "only applies when {grpc_server_bind} is unix:PATH")
         return self
 

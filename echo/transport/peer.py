@@ -1,5 +1,6 @@
 """Who is at the other end, in the shape of grpclib's ``Peer``."""
 
+import os
 from typing import Any
 
 from anyio.abc import ByteStream, SocketAttribute
@@ -12,12 +13,18 @@ class Peer:
     """The peer of a connection, for handlers, logs and grpclib's events."""
 
     def __init__(self, stream: ByteStream) -> None:
-        self._addr = stream.extra(SocketAttribute.remote_address, None)
+        addr: object = stream.extra(SocketAttribute.remote_address, None)
+        if isinstance(addr, bytes):  # Python has abstract names of Unix sockets as bytes.
+            addr = os.fsdecode(addr)
+        self._addr = addr if isinstance(addr, (tuple, str)) else None
         self._cert = stream.extra(TLSAttribute.peer_certificate, None)
         self._text = self._describe()
 
     def addr(self) -> tuple[str, int] | str | None:
-        """Host and port; the path of a Unix socket, which is empty for a client's; None in memory."""
+        """Host and port; the path of a Unix socket, or its abstract name after a zero byte; None in memory.
+
+        The path is empty for clients.
+        """
         return self._addr
 
     def cert(self) -> dict[str, Any] | None:
@@ -31,4 +38,6 @@ class Peer:
         if isinstance(self._addr, tuple):
             host, port = self._addr[:2]
             return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return "memory" if self._addr is None else printable(self._addr) or "unix"
+        if self._addr is None:
+            return "memory"
+        return printable(self._addr.replace("\0", "@")) or "unix"  # As netstat and ss write an abstract name.

@@ -7,8 +7,7 @@ import json
 import pytest
 import structlog
 
-from echo.cli.announce import announce_console, announce_gateway, announce_server, authority
-from echo.cli.programs import calling_beside
+from echo.cli.announce import announce_console, announce_gateway, announce_server
 from echo.settings import load_settings
 
 TLS = {"grpc_server_cert": "c", "grpc_server_key": "k"}
@@ -159,43 +158,3 @@ def test_where_nobody_reads_standard_output_it_is_told_in_the_log(
     assert (events[0]["event"], events[0]["url"]) == ("console", "http://localhost:8080/")
     assert [event["event"] for event in events[1:]] == ([] if stdout is None else ["cannot write to standard output"])
     assert discarded == ([] if stdout is None else [True])
-
-
-@pytest.mark.parametrize(
-    ("host", "text"), [("localhost", "localhost:1"), ("127.0.0.1", "127.0.0.1:1"), ("::1", "[::1]:1")]
-)
-def test_an_ipv6_address_with_its_port_is_in_brackets(host: str, text: str) -> None:
-    assert authority(host, 1) == text
-
-
-@pytest.mark.parametrize(
-    ("bind", "host"),
-    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1"), ("echo.example", "echo.example")],
-)
-def test_a_gateway_calls_the_server_beside_it_where_that_listens(bind: str, host: str) -> None:
-    settings = calling_beside(load_settings({}, grpc_server_bind=bind), 5)
-    assert (settings.grpc_server_host, settings.grpc_server_port) == (host, 5)
-    assert settings.grpc_client_server_name is None
-
-
-def test_a_gateway_calls_the_server_beside_it_on_its_unix_socket() -> None:
-    settings = calling_beside(load_settings({}, grpc_server_bind="unix:/run/echo.sock"), None)
-    assert settings.grpc_server_host == "unix:/run/echo.sock"
-
-
-@pytest.mark.parametrize(
-    ("given", "name"),
-    [
-        ({}, "localhost"),
-        ({"grpc_server_host": "echo.example"}, "echo.example"),
-        ({"grpc_server_host": "echo.example:5,other.example"}, "echo.example"),
-        ({"grpc_server_host": "unix:/run/echo.sock"}, "localhost"),
-        ({"grpc_client_server_name": "other.example"}, "other.example"),
-        ({"grpc_client_insecure": "true"}, None),
-    ],
-)
-def test_a_server_called_over_loopback_is_verified_by_the_name_it_is_known_by(
-    given: dict[str, str], name: str | None
-) -> None:
-    settings = calling_beside(load_settings({}, grpc_server_tls="true", **TLS, **given), 5)
-    assert settings.grpc_client_server_name == name

@@ -1,13 +1,14 @@
 """Whom the gateway calls: several servers by turns, those that say they serve, and no more at once than they take."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 import trio
+from grpclib.const import Cardinality, Handler
 
 from echo.pb.com.gopay.echo import Message, Response, ServerBase
-from echo.rpc import Limits, Server
+from echo.rpc import Limits, Server, ServerStream
 from echo.rpc.health import Health
 from tests.support.gateway import RunningGateway, gateway_to, running_gateway
 from tests.support.serving import LOOPBACK, serving
@@ -25,6 +26,16 @@ class Named(ServerBase):
 
     async def get_reply(self, message: Message) -> Response:
         return Response(success=bool(message.message), response=self.name)
+
+
+class Handlers:
+    """A service of one unary method."""
+
+    def __init__(self, path: str, function: Callable[[ServerStream[Message, Response]], Awaitable[None]]) -> None:
+        self._mapping = {path: Handler(function, Cardinality.UNARY_UNARY, Message, Response)}
+
+    def __mapping__(self) -> Mapping[str, Handler]:
+        return self._mapping
 
 
 class Fleet:
@@ -57,6 +68,19 @@ async def fleet(balance: str) -> AsyncIterator[Fleet]:
 async def test_the_first_of_several_servers_is_called() -> None:
     async with fleet("pick_first") as servers:
         assert await servers.answers(6) == ["a"] * 6
+
+
+async def test_the_server_is_asked_for_by_another_name_than_it_is_called_at() -> None:
+    heard: list[str] = []
+
+    async def get_reply(stream: ServerStream[Message, Response]) -> None:
+        heard.append(stream._call.request.authority)
+        await stream.send_message(Response(success=True))
+
+    server = Server([Handlers("/com.gopay.echo.Server/GetReply", get_reply)])
+    async with serving(server) as port, gateway_to(port, GRPC_CLIENT_AUTHORITY="shop.example") as gateway:
+        assert (await gateway.get("/grpc/x")).status == 200
+    assert heard == ["shop.example"]
 
 
 async def test_several_servers_are_called_by_turns() -> None:

@@ -1,17 +1,20 @@
 """Several servers, and servers in other places than a port, over real sockets."""
 
+import socket
+import sys
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import anyio
 import pytest
 from anyio.abc import SocketAttribute, TaskGroup
 
 from echo.rpc import Channel, GRPCError, Server, Status, open_channel, open_tcp_listener
-from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Run, Service, unary
+from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Run, Service, call, unary
 from tests.support.tls import Certificates
 
 CODEC = BytesCodec()
@@ -154,6 +157,51 @@ def test_each_server_hears_the_name_it_was_called_by(run: Run) -> None:
     run(main)
 
 
+def test_a_server_is_called_at_one_address_and_asked_for_by_another_name(run: Run) -> None:
+    heard: list[str] = []
+
+    async def hear(stream: BytesStream) -> None:
+        heard.append(stream._call.request.authority)
+        await stream.send_message(b"")
+
+    async def main() -> None:
+        async with anyio.create_task_group() as tasks:
+            listener = await open_tcp_listener("127.0.0.1", 0)
+            await tasks.start(Server([Service(Hear=(UNARY, hear))], codec=CODEC).serve, listener)
+            port = listener.extra(SocketAttribute.local_port)
+            async with open_channel("127.0.0.1", port, authority="shop.example:443", codec=CODEC) as channel:
+                await unary(channel, "Hear")
+                assert (channel.target, channel.authority) == (f"127.0.0.1:{port}", "shop.example:443")
+            tasks.cancel_scope.cancel()
+        assert heard == ["shop.example:443"]
+
+    run(main)
+
+
+async def test_that_name_is_the_one_that_the_certificate_must_have(tmp_path: Path) -> None:
+    certificates = Certificates(tmp_path)  # For localhost.
+    async with anyio.create_task_group() as tasks:
+        listener = await open_tcp_listener("127.0.0.2", 0, tls=certificates.serving())
+        await tasks.start(Server([ECHO], codec=CODEC).serve, listener)
+        host, tls = f"127.0.0.2:{listener.extra(SocketAttribute.local_port)}", certificates.calling()
+        async with open_channel(host, tls=tls, authority="localhost:1", codec=CODEC) as channel:
+            await unary(channel, "One")
+        async with open_channel(host, tls=tls, authority="shop.example", codec=CODEC) as channel:
+            with pytest.raises(GRPCError, match=r"certificate is not valid for 'shop\.example'"):
+                await unary(channel, "One")
+        async with open_channel(
+            host, tls=tls, authority="shop.example", server_hostname="localhost", codec=CODEC
+        ) as channel:
+            await unary(channel, "One")
+        tasks.cancel_scope.cancel()
+
+
+async def test_an_authority_that_is_none_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match="the authority 'http://a' is not HOST or HOST:PORT"):
+        async with open_channel("localhost", authority="http://a"):
+            pass
+
+
 async def test_a_server_whose_certificate_has_another_name_has_no_share(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     server = Server([ECHO], codec=CODEC)
@@ -201,6 +249,34 @@ def test_calls_over_a_unix_socket(run: Run, tmp_path: Path, form: str) -> None:
                 assert (channel.target, channel.authority) == (f"unix:{path}", "localhost")
             tasks.cancel_scope.cancel()
         assert heard == ["localhost"]
+
+    run(main)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has abstract sockets")
+def test_calls_over_an_abstract_unix_socket(run: Run) -> None:
+    async def main() -> None:
+        name = f"echo-test-{uuid4()}"
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(f"\0{name}")
+            listener.listen()
+            listener.setblocking(False)
+            async with anyio.create_task_group() as tasks:
+
+                async def serve() -> None:
+                    await anyio.wait_readable(listener)
+                    connection, _ = listener.accept()
+                    stream = await anyio.abc.UNIXSocketStream.from_socket(connection)
+                    await Server([ECHO], codec=CODEC).serve_connection(stream)
+
+                tasks.start_soon(serve)
+                async with open_channel(f"unix-abstract:{name}", codec=CODEC) as channel:
+                    assert await unary(channel, "One", b"hello") == b"hello"
+                    assert channel.target == f"unix-abstract:{name}"
+                    async with call(channel, "One", UNARY) as stream:
+                        await stream.send_message(b"hello", end=True)
+                        assert str(stream.peer) == f"@{name}"
+                tasks.cancel_scope.cancel()
 
     run(main)
 

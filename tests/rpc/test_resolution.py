@@ -12,7 +12,8 @@ import trio.testing
 from echo.rpc import Channel, GRPCError, Status, open_channel
 from echo.rpc.backoff import MAX_BACKOFF, MIN_BACKOFF
 from echo.rpc.balancer import LOOKUP_INTERVAL
-from echo.rpc.resolve import MAX_ENDPOINTS, Resolver, parse_targets
+from echo.rpc.resolve import MAX_ENDPOINTS, Resolver
+from echo.targets import parse_targets
 from tests.support.fleet import a_fleet, shares, who
 from tests.support.services import Run, unary
 
@@ -212,7 +213,7 @@ class Names:
 
 
 async def addresses_of(hosts: str) -> list[tuple[str, str]]:
-    resolver = Resolver(parse_targets(hosts, 8081), None, None)
+    resolver = Resolver(parse_targets(hosts, 8081), None)
     return [(endpoint.address, endpoint.authority) for endpoint in await resolver()]
 
 

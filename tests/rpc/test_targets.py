@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo.rpc.resolve import Target, parse_targets
+from echo.targets import Target, authority_host, join, parse_targets
 
 NAMES = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?(\.[a-z]{1,5}){0,3}", fullmatch=True)
 PORTS = st.integers(1, 65_535)
@@ -37,6 +37,20 @@ TARGETS = st.one_of(
         ("unix:echo.sock", [Target("echo.sock", None)]),
         (["a:1", "b"], [Target("a", 1), Target("b", 8081)]),
         (["unix:/with,comma"], [Target("/with,comma", None)]),
+        # gRPC's forms
+        ("dns:a", [Target("a", 8081)]),
+        ("dns:a:1", [Target("a", 1)]),
+        ("dns:///a:1", [Target("a", 1)]),
+        ("dns:///[::1]:1", [Target("::1", 1)]),
+        ("dns:8082", [Target("dns", 8082)]),
+        ("ipv4:10.0.0.1", [Target("10.0.0.1", 8081)]),
+        ("ipv4:10.0.0.1:1,10.0.0.2", [Target("10.0.0.1", 1), Target("10.0.0.2", 8081)]),
+        ("ipv6:::1", [Target("::1", 8081)]),
+        ("ipv6:[::1]:1,[::2]:2", [Target("::1", 1), Target("::2", 2)]),
+        ("ipv4:10.0.0.1:1,dns:a,b", [Target("10.0.0.1", 1), Target("a", 8081), Target("b", 8081)]),
+        (["ipv4:10.0.0.1:1,10.0.0.2:2", "a"], [Target("10.0.0.1", 1), Target("10.0.0.2", 2), Target("a", 8081)]),
+        ("unix-abstract:echo", [Target("\0echo", None)]),
+        ("dns:unix:1", [Target("unix", 1)]),
     ],
 )
 def test_these_are_hosts(text: str | list[str], targets: list[Target]) -> None:
@@ -48,12 +62,19 @@ def test_these_are_hosts(text: str | list[str], targets: list[Target]) -> None:
     [
         "", ",", "a,", " ", "a b", ":1", "a:", "a:0", "a:65536", "a:000001", "a:http", "a:-1", "a:+1", "a:²", "a:1:2",
         "fe80::1:65000", "[::1", "::1]", "[a]", "[a]:1", "[]:1", "[::1]1", "[::1]:", "http://a", "a/b", "user@a",
-        "unix:", "unix://host/path", "unix:\0x", [],
+        "unix:", "unix://host/path", "unix:\0x", [], "unix:" + "x" * 108, "unix-abstract:", "unix-abstract:a\0",
+        "dns:", "dns:///", "dns:a/b", "dns://a", "ipv4:", "ipv4:a", "ipv4:::1", "ipv6:10.0.0.1", "ipv4:10.0.0.1,a",
+        "ipv6:[::1]:0", ["ipv4:10.0.0.1,"], "xds:///a",
     ],
 )  # fmt: skip
 def test_these_are_none_and_that_is_told(text: str | list[str]) -> None:
-    with pytest.raises(ValueError, match=r"HOST|no port|brackets|Unix socket|absolute path|no host"):
+    with pytest.raises(ValueError, match=r"HOST|no port|brackets|Unix socket|absolute path|no host|IPv"):
         parse_targets(text, 8081)
+
+
+def test_a_dns_server_of_one_s_own_is_refused_in_plain_words() -> None:
+    with pytest.raises(ValueError, match=r"^'dns://8.8.8.8/a' names a DNS server to ask, .*: write dns:///HOST$"):
+        parse_targets("dns://8.8.8.8/a", 1)
 
 
 @pytest.mark.parametrize("port", [-1, 0, 65_536])
@@ -79,6 +100,7 @@ def test_any_text_is_a_list_of_targets_or_refused(text: str, port: int) -> None:
     for target in targets:
         assert target.host
         assert target.port is None or 0 < target.port < 65_536
+        assert target.at(1) == target
     assert parse_targets([str(target) for target in targets], port) == targets
 
 
@@ -88,3 +110,17 @@ def test_an_ipv6_address_without_brackets_is_one_whatever_it_ends_in(address: st
     assert ipaddress.ip_address(target.host) == ipaddress.ip_address(address)
     assert target.port == port
     assert target.authority == f"[{address}]:{port}"
+
+
+@pytest.mark.parametrize(
+    ("host", "text"), [("localhost", "localhost:1"), ("127.0.0.1", "127.0.0.1:1"), ("::1", "[::1]:1")]
+)
+def test_an_ipv6_address_with_its_port_is_in_brackets(host: str, text: str) -> None:
+    assert join(host, 1) == text
+    assert authority_host(text) == host
+
+
+@pytest.mark.parametrize("text", ["", "a b", "http://a", "a/b", "user@a", "a:x", "::1", "[a]", "\u00e9", "a:1\n"])
+def test_an_authority_is_a_host_and_maybe_a_port(text: str) -> None:
+    with pytest.raises(ValueError, match="is not HOST or HOST:PORT"):
+        authority_host(text)
