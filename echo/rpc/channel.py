@@ -1,7 +1,8 @@
 """The client: a channel to a server, or to several that are alike, which connects when a call needs it."""
 
+import math
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
@@ -22,6 +23,8 @@ from echo.rpc.events import ChannelEvents
 from echo.rpc.interceptors import ClientInterceptor
 from echo.rpc.opening import Opening
 from echo.rpc.resolve import Endpoint, Resolve, Resolver
+from echo.rpc.retry_policy import Throttle
+from echo.rpc.service_config import ServiceConfig
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
 from echo.targets import parse_targets
@@ -61,6 +64,8 @@ class ChannelOptions(TypedDict, total=False):
         connect_timeout: Seconds a connection may take to be ready for calls, 20 by default; so may a name's look-up.
         interceptors: Contexts that every call is made within, the outermost first; see `echo.rpc.interceptors`.
         notes: Who takes note of calls; None, the default, for nobody, at no cost.
+        service_config: Timeouts, retries and more for the calls of each method: gRPC's service config, as JSON text or
+            as a dictionary; see `echo.rpc.service_config`.
     """
 
     balance: Balance
@@ -74,6 +79,7 @@ class ChannelOptions(TypedDict, total=False):
     connect_timeout: float
     interceptors: Sequence[ClientInterceptor]
     notes: CallNotes | None
+    service_config: str | Mapping[str, object] | None
 
 
 class Channel(GrpclibChannel):
@@ -89,6 +95,7 @@ class Channel(GrpclibChannel):
         events: The listeners to its events.
         interceptors: What every call is made within.
         notes: Who takes note of its calls.
+        throttle: Stops retries when too many calls fail; None for never.
     """
 
     def __init__(
@@ -109,6 +116,10 @@ class Channel(GrpclibChannel):
         self._compression = known_encoding(options.get("compression"))
         self._wait_for_ready = options.get("wait_for_ready", False)
         self.interceptors = tuple(options.get("interceptors", ()))
+        config = options.get("service_config")
+        self._service_config = None if config is None else ServiceConfig.parse(config)
+        throttling = None if self._service_config is None else self._service_config.throttling
+        self.throttle = None if throttling is None else Throttle(throttling)
 
     @property
     def calls(self) -> int:
@@ -156,13 +167,21 @@ class Channel(GrpclibChannel):
         """
         if cardinality is Cardinality.STREAM_STREAM:
             refuse_unbound(name)
+        due = earliest(timeout, deadline)
+        config = None if self._service_config is None else self._service_config.of(name)
+        if config is not None:
+            if config.timeout != math.inf:
+                due = min(due, anyio.current_time() + config.timeout)
+            if wait_for_ready is None:
+                wait_for_ready = config.wait_for_ready
         opening = Opening(
             self,
             name,
             MultiDict(metadata or ()),
-            earliest(timeout, deadline),
+            due,
             self._compression if compression is None else known_encoding(compression),
             self._wait_for_ready if wait_for_ready is None else wait_for_ready,
+            config,
         )
         return ClientStream(opening, cardinality, request_type, reply_type, codec or self._codec, self._details_codec)
 
@@ -353,7 +372,8 @@ async def open_channel(
         authority: What requests name the server, ``HOST`` or ``HOST:PORT`` (``:authority``); by default the target.
             With it, an ingress is called at one address and asked for another.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
-            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``.
+            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``,
+            ``service_config``.
 
     Raises:
         ValueError: A host, the authority or an option has an invalid value.

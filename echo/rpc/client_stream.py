@@ -18,7 +18,7 @@ from multidict import MultiDict
 
 from echo.rpc.codec import decode, decode_details
 from echo.rpc.opening import Opening
-from echo.rpc.retry import RetriedCall
+from echo.rpc.retry import RepeatableCall
 from echo.transport import ClientCall, Peer
 from echo.wire import GRPCError, Metadata, Status, Trailers
 
@@ -31,7 +31,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
 
     One task may send while another receives. Leaving the block ends the call: normally, once the server's status is
     there (`GRPCError` unless it is OK); with RST_STREAM CANCEL when it is left early, by an exception or cancelled.
-    A call that no server has processed is retried, see `echo.rpc.retry`.
+    A call that no server has processed is retried (`echo.rpc.retry`), and others as the channel's service config says.
 
     Attributes:
         initial_metadata: From the response's head, once received.
@@ -57,7 +57,8 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self._codec = codec
         self._details_codec = details_codec
         self._events = opening.channel.events
-        self._call: RetriedCall | None = None
+        self._max_request = opening.max_request
+        self._call: RepeatableCall | None = None
         self._half_closed = False
         self._only_received = False
         self._head_received = False
@@ -156,7 +157,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         else:
             self._sent().current.session.flush_soon()
 
-    async def _open(self) -> RetriedCall:
+    async def _open(self) -> RepeatableCall:
         """Open the call; its head leaves with what is sent next."""
         self._call = await self._opening.open()
         return self._call
@@ -179,6 +180,10 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if self._events.send_message:
             message = (await self._events.send_message.tell(message=message)).message
         data = self._codec.encode(message, self._send_type)
+        if len(data) > self._max_request:
+            raise GRPCError(
+                Status.RESOURCE_EXHAUSTED, f"the message has {len(data)} bytes, more than the method's limit"
+            )
         try:
             last = end or not self._cardinality.client_streaming
             await call.send_message(data, hold=last)
@@ -323,7 +328,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise StopAsyncIteration
         return message
 
-    def _sent(self) -> RetriedCall:
+    def _sent(self) -> RepeatableCall:
         if self._call is None:
             raise ProtocolError("the request was not sent yet")
         return self._call

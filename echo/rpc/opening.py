@@ -1,15 +1,19 @@
-"""What `Channel.request` was given, kept until the call is opened."""
+"""What `Channel.request` was given, kept until the call is opened, in one attempt or in several."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 import anyio
 
 from echo.rpc.deadline import Deadline
-from echo.rpc.retry import RetriedCall
-from echo.wire import CONTENT_TYPE, GRPCError, Metadata, Request, Status
+from echo.rpc.hedging import open_hedged
+from echo.rpc.retry import RepeatableCall, RetriedCall
+from echo.rpc.retry_policy import Schedule, open_retried
+from echo.rpc.service_config import MethodConfig, RetryPolicy
+from echo.transport import ClientCall
+from echo.wire import CONTENT_TYPE, PREVIOUS_ATTEMPTS, Metadata, Request
 
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
@@ -26,6 +30,7 @@ class Opening:
         deadline: On the event loop's clock; infinity for none.
         compression: How messages that are sent are compressed.
         wait_for_ready: Whether to wait for a connection rather than to fail.
+        config: What the channel's service config says of the method, if it says anything.
     """
 
     channel: "Channel"
@@ -34,8 +39,14 @@ class Opening:
     deadline: float
     compression: str
     wait_for_ready: bool
+    config: MethodConfig | None = None
 
-    async def open(self) -> RetriedCall:
+    @property
+    def max_request(self) -> float:
+        """Bytes of a message that is sent."""
+        return math.inf if self.config is None or self.config.max_request is None else self.config.max_request
+
+    async def open(self) -> RepeatableCall:
         """Open the call.
 
         Raises:
@@ -51,17 +62,30 @@ class Opening:
             )
             metadata = event.metadata
         request = Request(self.path, channel.scheme, channel.authority, metadata=metadata, encoding=self.compression)
+        if self.config is not None:
+            return await self._open_by(self.config, request)
         open_call = partial(channel.open_call, request, self.deadline, wait_for_ready=self.wait_for_ready)
-        if channel.notes is None:
-            return RetriedCall(open_call, await open_call())
-        record = channel.notes.begin(self.path, anyio.current_time())
-        try:
-            call = await open_call()
-        except BaseException as error:
-            # Else it was cancelled, or its metadata cannot be sent.
-            fault = Status.INTERNAL if isinstance(error, Exception) else Status.CANCELLED
-            status = error.status if isinstance(error, GRPCError) else fault
-            record.over(status, anyio.current_time())
-            raise
-        record.opened(call)
-        return RetriedCall(open_call, call, record)
+        return RetriedCall(open_call, await open_call())
+
+    async def _open_by(self, config: MethodConfig, request: Request) -> RepeatableCall:
+        """Open the call as the service config has it."""
+
+        async def attempt(*, refused: ClientCall | None = None, previous: int = 0) -> ClientCall:
+            head = request
+            if previous:
+                metadata = request.metadata.copy()
+                metadata[PREVIOUS_ATTEMPTS] = str(previous)
+                head = replace(request, metadata=metadata)
+            call = await self.channel.open_call(
+                head, self.deadline, wait_for_ready=self.wait_for_ready, refused=refused
+            )
+            if config.max_response is not None:
+                call.messages.limit = min(call.messages.limit, config.max_response)
+            return call
+
+        policy, throttle = config.policy, self.channel.throttle
+        if policy is None:
+            return RetriedCall(attempt, await attempt())
+        if isinstance(policy, RetryPolicy):
+            return await open_retried(attempt, Schedule(policy, throttle, self.deadline))
+        return await open_hedged(attempt, policy, throttle)

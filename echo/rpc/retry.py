@@ -12,6 +12,7 @@ there was one. The caller carries on and notices nothing but the delay. A call i
 - after the caller has cancelled it or left its block.
 
 It then fails with what the last server said, or with the reason why no other connection could be had.
+`echo.rpc.retry_policy` adds the retries that a service config asks for.
 
 Two tasks, one retry
 --------------------
@@ -44,6 +45,40 @@ class Open(Protocol):
     """Opens the call on some connection; for a retry, given the call that was refused."""
 
     def __call__(self, *, refused: ClientCall | None) -> Awaitable[ClientCall]: ...  # noqa: D102
+
+
+class RepeatableCall(Protocol):
+    """What a caller's stream uses: like a `ClientCall`, and made of as many attempts as it takes."""
+
+    @property
+    def current(self) -> ClientCall:
+        """The attempt whose response the caller gets, or the latest while that is not known."""
+
+    @property
+    def peer(self) -> Peer:
+        """The other end of the connection."""
+
+    @property
+    def trailers(self) -> Trailers | None:
+        """How the call ended, once it has."""
+
+    async def send_message(self, message: bytes, *, hold: bool = False) -> None:
+        """Send one message, as `RetriedCall.send_message`."""
+
+    async def half_close(self) -> None:
+        """Send no more messages; raises as `RetriedCall.half_close`."""
+
+    async def receive_response(self) -> Response | None:
+        """Wait for the head of the response; None if the call ended without."""
+
+    async def receive_trailers(self) -> Trailers:
+        """Wait until the call has ended."""
+
+    def end(self, verdict: Trailers) -> None:
+        """End the call as `RetriedCall.end`."""
+
+    def reset(self) -> None:
+        """End the call as `RetriedCall.reset`."""
 
 
 class RetriedCall:
@@ -96,7 +131,7 @@ class RetriedCall:
     @property
     def trailers(self) -> Trailers | None:
         """How the call ended, once it has. A refused call that may still be retried has not."""
-        if self._verdict is None and self.current.unprocessed and self._may_retry:
+        if self._verdict is None and self._lost(self.current) and self._may_retry:
             return None
         return self._verdict or self.current.trailers
 
@@ -115,10 +150,10 @@ class RetriedCall:
             try:
                 await call.send_message(message, hold=hold)
             except StreamTerminatedError:
-                if not (call.unprocessed and await self._renewed(call)):
+                if not (self._lost(call) and await self._renewed(call)):
                     raise
             else:
-                if not call.unprocessed:
+                if call.trailers is None or not self._lost(call):
                     self._keep(message)
                     return
                 if not await self._renewed(call):
@@ -135,7 +170,7 @@ class RetriedCall:
         try:
             await call.half_close()
         except StreamTerminatedError:
-            if not (call.unprocessed and await self._renewed(call)):
+            if not (self._lost(call) and await self._renewed(call)):
                 raise
             # The retry has repeated the half-close.
 
@@ -144,7 +179,7 @@ class RetriedCall:
         while True:
             call = self.current
             await call.receive_response()
-            if not (call.unprocessed and await self._renewed(call)):
+            if not (self._lost(call) and await self._renewed(call)):
                 self._kept = None  # Not needed any more, and the call may be a long one.
                 return call.response
 
@@ -153,7 +188,7 @@ class RetriedCall:
         while True:
             call = self.current
             trailers = await call.receive_trailers()
-            if not (call.unprocessed and await self._renewed(call)):
+            if not (self._lost(call) and await self._renewed(call)):
                 return self._verdict or trailers
 
     def end(self, verdict: Trailers) -> None:
@@ -198,6 +233,10 @@ class RetriedCall:
                     finally:
                         self._renewing = None
             return self.current is not ended
+
+    def _lost(self, call: ClientCall) -> bool:
+        """Whether another attempt may replace this one, or has."""
+        return call.unprocessed
 
     @property
     def _may_retry(self) -> bool:

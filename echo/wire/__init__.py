@@ -28,7 +28,15 @@ from echo.wire.hpack import ReceivedField
 from echo.wire.http1 import answer_http1
 from echo.wire.limits import Limits
 from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message
-from echo.wire.metadata import Metadata, MetadataLike, decode_bin, encode_bin, encode_metadata
+from echo.wire.metadata import (
+    PREVIOUS_ATTEMPTS,
+    PUSHBACK,
+    Metadata,
+    MetadataLike,
+    decode_bin,
+    encode_bin,
+    encode_metadata,
+)
 from echo.wire.refused import read_refused
 from echo.wire.server import ServerConnection
 from echo.wire.state import CLOSED
@@ -43,6 +51,8 @@ __all__ = [
     "IDENTITY",
     "MAX_STREAM_ID",
     "PREFIX_SIZE",
+    "PREVIOUS_ATTEMPTS",
+    "PUSHBACK",
     "SUPPORTED",
     "Budget",
     "CallEnded",

@@ -11,6 +11,7 @@ from itertools import chain
 from typing import Final, NamedTuple
 
 from echo.wire.hpack import FIELD_OVERHEAD, Field, ReceivedField
+from echo.wire.metadata import SHARED_NAMES
 
 REQUEST: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 RESPONSE: Final = frozenset({b":status"})
@@ -103,7 +104,7 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
             own[name] = _content_length(value, own.get(name))
         elif name == b"te" and value.strip(b" \t") != b"trailers":
             raise MalformedError(f"te is {_show(value)}")
-        elif name in (b"te", b"host") or name.startswith(b"grpc-"):
+        elif name in (b"te", b"host") or (name.startswith(b"grpc-") and name not in SHARED_NAMES):
             own[name] = value
         else:
             custom.append((name, value))

@@ -18,6 +18,12 @@ from echo.wire.hpack import Field
 MetadataLike: TypeAlias = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
 Metadata: TypeAlias = MultiDict[str | bytes]
 
+# Names of gRPC's own that applications may see and set (proposal A6): how often a call was attempted before, and when
+# the server wants the next attempt.
+PREVIOUS_ATTEMPTS: Final = "grpc-previous-rpc-attempts"
+PUSHBACK: Final = "grpc-retry-pushback-ms"
+SHARED_NAMES: Final = frozenset({PREVIOUS_ATTEMPTS.encode(), PUSHBACK.encode()})
+
 _KEY: Final = re.compile(r"[0-9a-z_.\-]+")
 _TEXT: Final = re.compile(r"[ -~]*")
 
@@ -58,7 +64,7 @@ def encode_metadata(metadata: MetadataLike) -> list[Field]:
         if not _KEY.fullmatch(key):
             raise ValueError(f"metadata key {key!r} has characters other than 0-9 a-z _ . -")
         name = key.encode()
-        if name in _RESERVED or key.startswith("grpc-"):
+        if name in _RESERVED or (key.startswith("grpc-") and name not in SHARED_NAMES):
             raise ValueError(f"metadata key {key!r} is reserved")
         # The values stay out of the messages: they may be secrets, and messages end up in logs.
         if key.endswith("-bin"):

@@ -174,10 +174,13 @@ async def network(
     is_due: Due = at_the_head,
     server: Server | None = None,
     limits: Limits = Limits(),
+    service_config: dict[str, object] | None = None,
 ) -> AsyncIterator[tuple[Channel, Network]]:
     """A channel over a network that refuses so many calls, and the network."""
     async with trio.open_nursery() as nursery:
         world = Network(nursery, server or Server([ECHO], codec=CODEC), how, refusing, is_due)
-        async with open_channel_over(world.dial, "memory", codec=CODEC, limits=limits) as channel:
+        async with open_channel_over(
+            world.dial, "memory", codec=CODEC, limits=limits, service_config=service_config
+        ) as channel:
             yield channel, world
         nursery.cancel_scope.cancel()

@@ -1,0 +1,267 @@
+"""Hedging, which a service config may ask for (proposal A6): a call that is not answered soon is made several times.
+
+The first attempt is made at once, and each further one ``hedgingDelay`` after the one before, or as soon as one has
+failed with a status of ``nonFatalStatusCodes``. The first that is answered is the call; so is one that fails with
+another status. The others are reset. Servers may be handed the same call several times: hedging is for methods to which
+that makes no difference.
+
+Further attempts are made while the caller waits for the response, in a nursery around that wait; those that are due by
+then are made at once. Attempts themselves are no tasks, so a receive that is cancelled loses none, and can be repeated.
+
+Messages are sent on every attempt, and kept for those that are still to come. When they exceed what is kept (see
+`echo.rpc.retry`), the oldest attempt that still runs is the call, and no others are made.
+"""
+
+import math
+from contextlib import suppress
+
+import anyio
+from anyio.abc import TaskGroup
+from grpclib.exceptions import StreamTerminatedError
+
+from echo.rpc.retry import MAX_ATTEMPTS, MAX_REPLAY
+from echo.rpc.retry_policy import OpenAttempt, Throttle, pushback
+from echo.rpc.service_config import HedgingPolicy
+from echo.transport import ClientCall, Peer
+from echo.wire import PREFIX_SIZE, PREVIOUS_ATTEMPTS, GRPCError, Response, Status, Trailers
+
+__all__ = ["HedgedCall", "open_hedged"]
+
+
+async def open_hedged(open_attempt: OpenAttempt, policy: HedgingPolicy, throttle: Throttle | None) -> "HedgedCall":
+    """Open a call's first attempt.
+
+    Raises:
+        GRPCError: It cannot be opened.
+        ValueError, TypeError: The metadata cannot be sent.
+    """
+    return HedgedCall(open_attempt, await open_attempt(previous=0, refused=None), policy, throttle)
+
+
+class HedgedCall:
+    """A call made of several attempts at a time. One task may send while another receives.
+
+    Args:
+        open_attempt: Opens further attempts.
+        first: The first one.
+        policy: The method's.
+        throttle: The channel's.
+
+    Attributes:
+        current: The attempt that is the call, or the oldest while that is not decided.
+    """
+
+    def __init__(
+        self, open_attempt: OpenAttempt, first: ClientCall, policy: HedgingPolicy, throttle: Throttle | None
+    ) -> None:
+        self.current = first
+        self._open_attempt = open_attempt
+        self._policy = policy
+        self._throttle = throttle
+        self._running = [first]
+        self._previous = {first: 0}  # How many attempts went before.
+        self._latest = first
+        self._made = 1
+        self._transparent_retries = 0
+        self._next_at = anyio.current_time() + policy.delay
+        self._kept: list[bytes] | None = []  # What was sent; None once the call is decided.
+        self._kept_size = 0
+        self._half_closed = False
+        self._verdict: Trailers | None = None  # How the call ended, if not as `current` did.
+        self._lock = anyio.Lock()  # Held while attempts race.
+        self._race: TaskGroup | None = None
+        self._hurry = anyio.Event()  # Set when the next attempt is due at another time than before.
+        self._last_failure: tuple[Trailers, ClientCall | None] = (Trailers(Status.UNKNOWN), None)
+        self._settled = False
+
+    @property
+    def peer(self) -> Peer:
+        """The other end of the connection."""
+        return self.current.session.peer
+
+    @property
+    def trailers(self) -> Trailers | None:
+        """How the call ended, once it has."""
+        if self._verdict is None and self._kept is not None:
+            return None
+        return self._verdict or self.current.trailers
+
+    async def send_message(self, message: bytes, *, hold: bool = False) -> None:
+        """Send one message, on every attempt; raises as `RetriedCall.send_message`."""
+        if self._kept is not None:
+            self._kept_size += PREFIX_SIZE + len(message)
+            if self._kept_size <= min(MAX_REPLAY, self.current.session.limits.max_unsent):
+                self._kept.append(message)
+                for attempt in list(self._running):
+                    await self._send(attempt, message, hold=hold)
+                return
+            self._decide(self._running[0] if self._running else self.current)
+        await self.current.send_message(message, hold=hold)
+
+    async def half_close(self) -> None:
+        """Send no more messages; raises as `RetriedCall.half_close`."""
+        self._half_closed = True
+        if self._kept is None:
+            await self.current.half_close()
+        for attempt in list(self._running):
+            if attempt.is_open:
+                await attempt.half_close()
+
+    async def receive_response(self) -> Response | None:
+        """Wait for the head of the response; None if the call ended without."""
+        while self._kept is not None:
+            async with self._lock:
+                if self._kept is not None:
+                    await self._run_race()
+        if self._verdict is not None:
+            return None
+        await self.current.receive_response()
+        return self.current.response
+
+    async def receive_trailers(self) -> Trailers:
+        """Wait until the call has ended."""
+        await self.receive_response()
+        return self._verdict or await self.current.receive_trailers()
+
+    def end(self, verdict: Trailers) -> None:
+        """End the call as `RetriedCall.end`."""
+        if self.trailers is None:
+            self._verdict = verdict
+        for attempt in self._running:
+            attempt.conclude(verdict)
+        self.reset()
+
+    def reset(self) -> None:
+        """End the call as `RetriedCall.reset`."""
+        self._decide(self.current)
+        self.current.reset()
+        ended = self.current.trailers
+        if not self._settled:
+            self._settled = True
+            if self._throttle is not None and self._verdict is None and ended is not None and ended.status is Status.OK:
+                self._throttle.succeed()
+
+    # Deciding
+
+    async def _run_race(self) -> None:
+        """Make further attempts when they are due, until the call is decided."""
+        try:
+            async with anyio.create_task_group() as self._race:
+                for attempt in self._running:
+                    self._race.start_soon(self._watch, attempt)
+                self._race.start_soon(self._hedge)
+        finally:
+            self._race = None
+
+    async def _watch(self, attempt: ClientCall) -> None:
+        """Wait for an attempt's outcome."""
+        await attempt.receive_response()
+        if attempt not in self._running:
+            return
+        trailers = attempt.trailers
+        if attempt.response is not None or trailers is None or trailers.status is Status.OK:
+            self._decide(attempt)
+        elif attempt.unprocessed and self._transparent_retries < MAX_ATTEMPTS - 1:
+            self._transparent_retries += 1
+            await self._attempt(self._previous[attempt], instead=attempt)
+        else:
+            self._fail(trailers, attempt)
+
+    async def _hedge(self) -> None:
+        """Make the attempts that are still to come."""
+        while self._made < self._policy.max_attempts:
+            self._hurry = anyio.Event()
+            with anyio.CancelScope(deadline=self._next_at) as waiting:
+                await self._hurry.wait()
+            if not waiting.cancelled_caught and anyio.current_time() < self._next_at:
+                continue
+            if self._throttle is not None and not self._throttle.permits:
+                self._made = self._policy.max_attempts
+                break
+            due = anyio.current_time()
+            self._next_at = due + self._policy.delay
+            try:
+                await self._attempt(self._made)
+            except BaseException:
+                self._next_at = due  # It has not been made, and can be.
+                raise
+            self._made += 1
+        self._give_up_if_over()
+
+    async def _attempt(self, previous: int, instead: ClientCall | None = None) -> None:
+        """Open an attempt, send on it what was sent so far, and have it take part; in the place of another, perhaps."""
+        try:
+            attempt = await self._open_attempt(previous=previous, refused=instead or self._latest)
+        except GRPCError as error:
+            self._fail(Trailers(error.status, error.message), instead)
+            return
+        kept = self._kept
+        try:
+            sent = 0
+            while kept is not None and sent < len(kept):
+                await self._send(attempt, kept[sent], hold=True)
+                sent += 1
+            if self._half_closed and attempt.is_open:
+                await attempt.half_close()
+            attempt.session.flush_soon()
+        except BaseException:
+            attempt.reset()
+            raise
+        if self._race is None or self._kept is None:
+            attempt.reset()  # Decided meanwhile.
+            return
+        if instead is not None:
+            self._running.remove(instead)
+        self._running.append(attempt)
+        self._previous[attempt] = previous
+        self._latest = attempt
+        self._race.start_soon(self._watch, attempt)
+
+    def _fail(self, trailers: Trailers, attempt: ClientCall | None) -> None:
+        """An attempt has failed so, or could not be opened."""
+        wanted = pushback(trailers)
+        spared = trailers.status in self._policy.codes
+        if self._throttle is not None and (spared or wanted == math.inf):
+            self._throttle.fail()
+        self._last_failure = trailers, attempt
+        if not spared:
+            self._give_up()
+            return
+        if attempt is not None:
+            self._running.remove(attempt)
+        if wanted == math.inf:
+            self._made = self._policy.max_attempts
+        else:
+            self._next_at = anyio.current_time() + (wanted or 0.0)
+        self._hurry.set()
+        self._give_up_if_over()
+
+    def _give_up_if_over(self) -> None:
+        if not self._running and self._made >= self._policy.max_attempts and self._kept is not None:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """The last failure is the call's."""
+        trailers, attempt = self._last_failure
+        if attempt is None or attempt.trailers is not trailers:
+            self._verdict = trailers
+        self._decide(attempt or self.current)
+
+    def _decide(self, attempt: ClientCall) -> None:
+        """This attempt is the call: reset the others, and make no more."""
+        if self._kept is None:
+            return
+        self._kept = None
+        self.current = attempt
+        for other in self._running:
+            if other is not attempt:
+                other.reset()
+        self._running.clear()
+        if attempt.response is not None and self._previous.get(attempt):
+            attempt.response.metadata[PREVIOUS_ATTEMPTS] = str(self._previous[attempt])
+        if self._race is not None:
+            self._race.cancel_scope.cancel()
+
+    async def _send(self, attempt: ClientCall, message: bytes, *, hold: bool) -> None:
+        with suppress(StreamTerminatedError):  # Whoever waits for its outcome will see.
+            await attempt.send_message(message, hold=hold)

@@ -1,0 +1,245 @@
+"""Retries that a service config asks for (proposal A6): a call that has failed is attempted again after a pause.
+
+A call is attempted again if its method has a policy that names the status of its failure, and
+
+- no head of a response has come, and the messages sent so far are still kept (see `echo.rpc.retry`);
+- fewer attempts than the policy's ``maxAttempts`` have been made;
+- the server has not said ``grpc-retry-pushback-ms`` with anything but a time to wait;
+- the channel's calls do not fail too often (``retryThrottling``);
+- its deadline, which holds for all attempts together, has not passed.
+
+Each attempt but the first tells the server in ``grpc-previous-rpc-attempts`` how many went before, and the caller finds
+the same in the response's metadata. A failure to connect is a failed attempt. Transparent retries are not: they are
+made besides, at once, and counted by themselves.
+"""
+
+import math
+import random
+import re
+from typing import Final, Protocol
+
+import anyio
+
+from echo.rpc.retry import MAX_ATTEMPTS, RetriedCall
+from echo.rpc.service_config import RetryPolicy, RetryThrottling
+from echo.transport import ClientCall
+from echo.wire import PREVIOUS_ATTEMPTS, PUSHBACK, GRPCError, Response, Status, Trailers
+
+JITTER: Final = 0.2
+
+_MILLISECONDS: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,9})", re.ASCII)
+
+
+class OpenAttempt(Protocol):
+    """Opens an attempt at a call, given how many went before, and one that failed or still runs elsewhere."""
+
+    async def __call__(self, *, previous: int, refused: ClientCall | None) -> ClientCall: ...  # noqa: D102
+
+
+class Throttle:
+    """Stops the repeated attempts of a channel's calls while too many attempts fail.
+
+    Args:
+        config: What is too many.
+    """
+
+    def __init__(self, config: RetryThrottling) -> None:
+        self._most = config.max_tokens
+        self._ratio = config.token_ratio
+        self._tokens = config.max_tokens
+
+    @property
+    def permits(self) -> bool:
+        """Whether calls may be attempted again."""
+        return self._tokens > self._most / 2
+
+    def fail(self) -> None:
+        """An attempt has failed."""
+        self._tokens = max(0.0, self._tokens - 1)
+
+    def succeed(self) -> None:
+        """A call has succeeded."""
+        self._tokens = min(self._most, self._tokens + self._ratio)
+
+
+def pushback(trailers: Trailers) -> float | None:
+    """Seconds the server wants to be left alone for; infinity for no further attempt, None if it does not say."""
+    if PUSHBACK not in trailers.metadata:
+        return None
+    values = trailers.metadata.getall(PUSHBACK)
+    text = values[0] if len(values) == 1 else ""
+    if not isinstance(text, str) or not _MILLISECONDS.fullmatch(text) or not 0 <= int(text) < 2**31:
+        return math.inf
+    return int(text) / 1_000
+
+
+class Schedule:
+    """Decides on the attempts at one call.
+
+    Args:
+        policy: The method's.
+        throttle: The channel's.
+        deadline: Of the call, on the event loop's clock.
+
+    Attributes:
+        made: Attempts made, without transparent retries.
+    """
+
+    def __init__(self, policy: RetryPolicy, throttle: Throttle | None, deadline: float) -> None:
+        self.made = 0
+        self._policy = policy
+        self._throttle = throttle
+        self._deadline = deadline
+        self._pauses = 0  # Of the policy's, since the server has last said how long to wait.
+        self._not_before = -math.inf
+        self._last: Trailers | None = None
+
+    def allows(self, failed: Trailers, *, committed: bool) -> bool:
+        """Whether an attempt that failed so is followed by another, which `pause` then waits for. Ask once for each.
+
+        Args:
+            failed: How it failed.
+            committed: There can be no other, whatever the policy says.
+        """
+        policy, throttle = self._policy, self._throttle
+        wanted = pushback(failed)
+        if failed.status not in policy.codes and wanted != math.inf:
+            return False
+        if throttle is not None:
+            throttle.fail()
+        if (
+            failed.status not in policy.codes
+            or wanted == math.inf
+            or (throttle is not None and not throttle.permits)
+            or self.made >= policy.max_attempts
+            or committed
+        ):
+            return False
+        if wanted is None:
+            pause = min(policy.initial_backoff * policy.multiplier**self._pauses, policy.max_backoff)
+            pause *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not for secrets
+            self._pauses += 1
+        else:
+            pause, self._pauses = wanted, 0
+        self._not_before = anyio.current_time() + pause
+        self._last = failed
+        return True
+
+    async def pause(self) -> None:
+        """Wait until the next attempt is due. When cancelled, it can be repeated.
+
+        Raises:
+            GRPCError: DEADLINE_EXCEEDED.
+        """
+        await anyio.sleep_until(min(self._not_before, self._deadline))
+        if self._deadline <= self._not_before:
+            last = self._last
+            why = "" if last is None else f" (the last attempt ended {last.status.name}: {last.message})"
+            raise GRPCError(Status.DEADLINE_EXCEEDED, f"the deadline passed before the next attempt{why}")
+
+    def settle(self, ended: Trailers | None) -> None:
+        """The call is over; so its last attempt ended, if it has."""
+        if self._throttle is not None and ended is not None and ended.status is Status.OK:
+            self._throttle.succeed()
+
+
+async def open_retried(open_attempt: OpenAttempt, schedule: Schedule) -> "PolicyRetriedCall":
+    """Open a call that is retried as its schedule says, already if no connection can be had.
+
+    Raises:
+        GRPCError: The last attempt failed so.
+        ValueError, TypeError: The metadata cannot be sent.
+    """
+    while True:
+        try:
+            call = await open_attempt(previous=schedule.made, refused=None)
+        except GRPCError as error:
+            schedule.made += 1
+            if not schedule.allows(Trailers(error.status, error.message), committed=False):
+                raise
+            await schedule.pause()
+        else:
+            schedule.made += 1
+            return PolicyRetriedCall(open_attempt, call, schedule)
+
+
+class PolicyRetriedCall(RetriedCall):
+    """A call that is retried as its method's policy says.
+
+    Args:
+        open_attempt: Opens further attempts.
+        call: The first one.
+        schedule: Decides on them.
+    """
+
+    __slots__ = ("_again", "_judged", "_open_attempt", "_schedule", "_transparent", "_transparent_retries")
+
+    def __init__(self, open_attempt: OpenAttempt, call: ClientCall, schedule: Schedule) -> None:
+        super().__init__(self._open_next, call)
+        self._open_attempt = open_attempt
+        self._schedule: Schedule | None = schedule
+        self._judged: ClientCall | None = None  # Whether to replace this one has been decided,
+        self._again = False  # so;
+        self._transparent = False  # and this way.
+        self._transparent_retries = 0
+
+    async def receive_response(self) -> Response | None:
+        """As `RetriedCall.receive_response`; the head says how many attempts went before."""
+        response = await super().receive_response()
+        if response is not None and self._schedule is not None and self._schedule.made > 1:
+            response.metadata[PREVIOUS_ATTEMPTS] = str(self._schedule.made - 1)
+        return response
+
+    def reset(self) -> None:
+        """As `RetriedCall.reset`."""
+        super().reset()
+        schedule = self._schedule
+        if schedule is not None:
+            self._lost(self.current)  # A failure counts, even if it is no longer to be retried.
+            self._schedule = None
+            schedule.settle(self.current.trailers)
+
+    def _lost(self, call: ClientCall) -> bool:
+        if call is not self.current:
+            return True
+        if call is not self._judged and call.trailers is not None:
+            self._judged = call
+            self._again = self._decide(call, call.trailers)
+        return call is self._judged and self._again
+
+    def _decide(self, call: ClientCall, trailers: Trailers) -> bool:
+        committed = self._kept is None or call.response is not None
+        self._transparent = call.unprocessed and not committed and self._transparent_retries < MAX_ATTEMPTS - 1
+        if self._transparent:
+            return True
+        return self._schedule is not None and self._schedule.allows(trailers, committed=committed)
+
+    @property
+    def _may_retry(self) -> bool:
+        return self._kept is not None and self.current.response is None and self._lost(self.current)
+
+    async def _open_next(self, *, refused: ClientCall | None) -> ClientCall:
+        schedule = self._schedule
+        assert schedule is not None  # Or there would be no next attempt.
+        while True:
+            if not self._transparent:
+                await schedule.pause()
+            previous = schedule.made - 1 if self._transparent else schedule.made
+            try:
+                call = await self._open_attempt(previous=previous, refused=refused)
+            except GRPCError as error:
+                failed = Trailers(error.status, error.message)
+                self._count()
+                self._transparent = False
+                if not schedule.allows(failed, committed=self._kept is None):
+                    raise
+            else:
+                self._count()
+                return call
+
+    def _count(self) -> None:
+        """An attempt has been made."""
+        if self._transparent:
+            self._transparent_retries += 1
+        elif self._schedule is not None:
+            self._schedule.made += 1
