@@ -10,6 +10,7 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 from echo.rpc.call_notes import CallNotes, CallRecord
 from echo.rpc.channel import Channel, ChannelOptions, open_channel, open_channel_over
 from echo.rpc.client_stream import ClientStream
+from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import Deadline
 from echo.rpc.servable import Servable
 from echo.rpc.server import Server, serve
@@ -24,6 +25,7 @@ __all__ = [
     "Cardinality",
     "Channel",
     "ChannelOptions",
+    "ChannelState",
     "ClientStream",
     "Deadline",
     "GRPCError",

@@ -17,6 +17,7 @@ from typing import Final, Literal, TypeAlias
 import anyio
 
 from echo.rpc.backoff import MAX_BACKOFF, Backoff
+from echo.rpc.connectivity import ChannelState, overall
 from echo.rpc.dial import reason
 from echo.rpc.resolve import MAX_ENDPOINTS, Endpoint, Resolve
 from echo.rpc.subchannel import Connecting, Subchannel
@@ -147,6 +148,7 @@ class Balancer:
         self._lookups = Backoff()
         self._lookup_failure = ""
         self._looked_up = -math.inf
+        self._waiting = 0  # Calls that wait for a connection.
         self._closed = False
 
     def choose(self, refused: ClientSession | None = None) -> Subchannel | None:
@@ -173,6 +175,15 @@ class Balancer:
         Raises:
             GRPCError: UNAVAILABLE: there is none.
         """
+        self._waiting += 1
+        try:
+            return await self._wait(for_ready=for_ready, refused=refused)
+        finally:
+            self._waiting -= 1
+            if not self._waiting:
+                self._common.changed.set()  # Between two attempts, the channel is in another state if nobody waits.
+
+    async def _wait(self, *, for_ready: bool, refused: ClientSession | None) -> Subchannel:
         seen = None if for_ready else _Seen(self._lookups)
         while True:
             if self._closed:
@@ -188,6 +199,20 @@ class Balancer:
                 raise GRPCError(Status.UNAVAILABLE, self.failure or f"cannot connect to {self._target}")
             with anyio.CancelScope(deadline=again):
                 await self._common.changed.wait()
+
+    @property
+    def state(self) -> ChannelState:
+        """Whether calls would find a connection."""
+        if self._closed:
+            return ChannelState.SHUTDOWN
+        if self._subchannels:
+            state = overall(self._subchannels)
+        elif self._lookup is not None:
+            state = ChannelState.CONNECTING
+        else:
+            state = ChannelState.TRANSIENT_FAILURE if self._lookup_failure else ChannelState.IDLE
+        # Whoever waits has the next attempt begun, if not at this moment.
+        return ChannelState.CONNECTING if state is ChannelState.IDLE and self._waiting else state
 
     @property
     def failure(self) -> str:
@@ -241,6 +266,7 @@ class Balancer:
         if wanted and self._lookup is None and now >= self._lookups.not_before:
             self._lookup = anyio.CancelScope()
             self._common.start_soon(self._look_up, self._lookup)
+            self._common.changed.set()
 
     async def _look_up(self, scope: anyio.CancelScope) -> None:
         timeout = self._common.timeout

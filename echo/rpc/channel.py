@@ -17,6 +17,7 @@ from echo.rpc.balancer import POLICIES, Balance, Balancer
 from echo.rpc.call_notes import CallNotes
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
+from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import earliest
 from echo.rpc.dial import Dial
 from echo.rpc.events import ChannelEvents
@@ -109,6 +110,7 @@ class Channel(GrpclibChannel):
         self.notes = options.get("notes")
         self._balancer = balancer
         self._nursery = common.nursery
+        self._changed = common.changed
         self._sessions = common.sessions
         self._watches = common.watches
         self._codec = options.get("codec") or DEFAULT_CODEC
@@ -130,6 +132,36 @@ class Channel(GrpclibChannel):
     def connections(self) -> int:
         """Connections that are open: those that take new calls, and others that are being finished."""
         return len(self._sessions)
+
+    @property
+    def state(self) -> ChannelState:
+        """Whether calls would find a connection; looking at it does not make one."""
+        return self._balancer.state
+
+    async def wait_for_state_change(self, last: ChannelState) -> ChannelState:
+        """Wait until the state is another than ``last``, and return it. States that soon pass may be missed."""
+        while self.state is last:
+            await self._changed.wait()
+        return self.state
+
+    async def states(self) -> AsyncIterator[ChannelState]:
+        """The state now, then each that it changes to; ends after SHUTDOWN. States that soon pass may be missed."""
+        state = self.state
+        yield state
+        while state is not ChannelState.SHUTDOWN:
+            state = await self.wait_for_state_change(state)
+            yield state
+
+    async def connect(self, *, wait_for_ready: bool = True) -> None:
+        """Connect without a call, and wait until the channel is READY.
+
+        Args:
+            wait_for_ready: Try again and again, however long it takes, rather than fail once every address has failed.
+
+        Raises:
+            GRPCError: UNAVAILABLE: it cannot connect, or is closed.
+        """
+        await self._balancer.wait(for_ready=wait_for_ready)
 
     def request(  # type: ignore[override]  # Alike in what generated stubs make of it.
         self,

@@ -115,6 +115,7 @@ class Subchannel:
         self.tried = True
         self._attempt = anyio.CancelScope()
         self._common.start_soon(self._connect, self._attempt)
+        self._common.changed.set()
 
     def disconnect(self) -> None:
         """Give up what is being attempted, take no new calls, let those finish that run. Never waits."""
@@ -134,6 +135,7 @@ class Subchannel:
                 if self._common.health_service is None:
                     self._serving = True
                     self.backoff.succeed()
+                    self._common.start_soon(self._tell_when_retired, session)
                 else:
                     self._serving = None
                     self._common.start_soon(self._watch, session, self._common.health_service)
@@ -173,6 +175,12 @@ class Subchannel:
         finally:
             self._common.sessions.discard(session)
             self._over(session)
+
+    async def _tell_when_retired(self, session: ClientSession) -> None:
+        """Where no watch over the server's health does."""
+        await session.retired.wait()
+        if not session.ending:  # Or `_over` tells, when it knows more.
+            self._common.changed.set()
 
     async def _watch(self, session: ClientSession, service: str) -> None:
         def tell(serving: bool) -> None:

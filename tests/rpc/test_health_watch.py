@@ -10,7 +10,7 @@ import trio.testing
 from grpclib.const import Cardinality, Handler
 
 from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse
-from echo.rpc import GRPCError, ServerStream, Status
+from echo.rpc import ChannelState, GRPCError, ServerStream, Status
 from echo.rpc.backoff import MAX_BACKOFF
 from echo.rpc.health import NOT_SERVING, SERVING
 from echo.rpc.servable import Servable
@@ -279,3 +279,17 @@ async def test_a_server_that_dies_before_it_said_anything_is_left_alone_for_a_wh
                 await who(channel)
             await trio.sleep(0.01)
         assert len(fleet["a"].attempts) > 1
+
+
+async def test_a_channel_whose_server_does_not_serve_has_failed_until_it_does() -> None:
+    healths = Healths()
+    healths.say(0, DOES_NOT)
+    async with (
+        a_fleet("a", services=healths.services, balance="round_robin", health_service="") as (_, channel),
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(channel.connect)
+        await trio.testing.wait_all_tasks_blocked()
+        assert channel.state is ChannelState.TRANSIENT_FAILURE
+        healths.say(0, SERVES)
+        assert await channel.wait_for_state_change(ChannelState.TRANSIENT_FAILURE) is ChannelState.READY

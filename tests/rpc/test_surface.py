@@ -58,6 +58,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
         "Cardinality",
         "Channel",
         "ChannelOptions",
+        "ChannelState",
         "ClientStream",
         "Deadline",
         "GRPCError",
