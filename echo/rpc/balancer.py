@@ -16,7 +16,7 @@ from typing import Final, Literal, TypeAlias
 
 import anyio
 
-from echo.rpc.backoff import MAX_BACKOFF, Backoff
+from echo.rpc.backoff import Backoff
 from echo.rpc.connectivity import ChannelState, overall
 from echo.rpc.dial import reason
 from echo.rpc.resolve import MAX_ENDPOINTS, Endpoint, Resolve
@@ -26,8 +26,8 @@ from echo.wire import GRPCError, Status
 
 # Seconds after which the next address is tried besides the one that has not answered yet (RFC 8305 §5).
 STAGGER: Final = 0.25
-# Seconds for which the addresses of a name are taken to be as they were found.
-LOOKUP_INTERVAL: Final = MAX_BACKOFF
+# Seconds for which the addresses of a name are taken to be as they were found, as by other gRPC clients.
+LOOKUP_INTERVAL: Final = 30.0
 MAX_REASONS: Final = 3  # How many addresses' failures are told.
 
 Balance: TypeAlias = Literal["pick_first", "round_robin"]
@@ -136,13 +136,22 @@ class Balancer:
         resolve: Finds the addresses.
         policy: Chooses among them.
         common: What their connections have in common.
+        lookup_interval: Seconds between look-ups, at least.
     """
 
-    def __init__(self, target: str, resolve: Resolve, policy: Policy, common: Connecting) -> None:
+    def __init__(
+        self,
+        target: str,
+        resolve: Resolve,
+        policy: Policy,
+        common: Connecting,
+        lookup_interval: float = LOOKUP_INTERVAL,
+    ) -> None:
         self._target = target
         self._resolve = resolve
         self._policy = policy
         self._common = common
+        self._lookup_interval = lookup_interval
         self._subchannels: list[Subchannel] = []
         self._lookup: anyio.CancelScope | None = None
         self._lookups = Backoff()
@@ -260,7 +269,7 @@ class Balancer:
     def _look_up_if_due(self, due: Sequence[Subchannel], seen: _Seen | None, now: float) -> None:
         """Find the addresses if there are none, or beside an attempt to replace a connection that was there before."""
         if self._subchannels:
-            wanted = now >= self._looked_up + LOOKUP_INTERVAL and any(subchannel.tried for subchannel in due)
+            wanted = now >= self._looked_up + self._lookup_interval and any(subchannel.tried for subchannel in due)
         else:
             wanted = seen is None or not seen.lookup_failed_since()
         if wanted and self._lookup is None and now >= self._lookups.not_before:

@@ -13,7 +13,7 @@ from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
-from echo.rpc.balancer import POLICIES, Balance, Balancer
+from echo.rpc.balancer import LOOKUP_INTERVAL, POLICIES, Balance, Balancer
 from echo.rpc.call_notes import CallNotes
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
@@ -67,6 +67,7 @@ class ChannelOptions(TypedDict, total=False):
         notes: Who takes note of calls; None, the default, for nobody, at no cost.
         service_config: Timeouts, retries and more for the calls of each method: gRPC's service config, as JSON text or
             as a dictionary; see `echo.rpc.service_config`.
+        lookup_interval: Seconds between two look-ups of a name, at least; 30 by default.
     """
 
     balance: Balance
@@ -81,6 +82,7 @@ class ChannelOptions(TypedDict, total=False):
     interceptors: Sequence[ClientInterceptor]
     notes: CallNotes | None
     service_config: str | Mapping[str, object] | None
+    lookup_interval: float
 
 
 class Channel(GrpclibChannel):
@@ -358,7 +360,9 @@ async def open_channel_to(
             health_service,
             tally=Tally() if notes is None else notes.tally,
         )
-        channel = Channel(target, authority or target, Balancer(target, resolve, policy, common), common, options)
+        interval = options.get("lookup_interval", LOOKUP_INTERVAL)
+        balancer = Balancer(target, resolve, policy, common, interval)
+        channel = Channel(target, authority or target, balancer, common, options)
         try:
             yield channel
         finally:
@@ -405,13 +409,14 @@ async def open_channel(
             With it, an ingress is called at one address and asked for another.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
             ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``,
-            ``service_config``.
+            ``service_config``, ``lookup_interval``.
 
     Raises:
         ValueError: A host, the authority or an option has an invalid value.
 
     A name may stand for several addresses. It is looked up when the channel connects, and again when a connection is
-    to be replaced. Each address that fails is left alone for a while, from 0.05 s after the first failure up to 2 s.
+    to be replaced, but not before ``lookup_interval`` has passed. Each address that fails is left alone for a while,
+    from 0.05 s after the first failure up to 2 s.
 
     Leaving the block, also by an exception or cancelled, ends the calls that are still open and closes the connections.
     """

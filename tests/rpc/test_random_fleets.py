@@ -136,7 +136,10 @@ class Story:
 
 
 async def live_through(steps: list[Step], balance: Literal["pick_first", "round_robin"]) -> None:
-    async with a_fleet(*HOSTS, balance=balance) as (fleet, channel), trio.open_nursery() as nursery:
+    async with (
+        a_fleet(*HOSTS, balance=balance, lookup_interval=MAX_BACKOFF) as (fleet, channel),
+        trio.open_nursery() as nursery,
+    ):
         story = Story(fleet, channel, nursery)
         for step in steps:
             await story.take(step)
