@@ -14,6 +14,7 @@ from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
 from echo.rpc.balancer import LOOKUP_INTERVAL, POLICIES, Balance, Balancer
+from echo.rpc.call_credentials import CallCredentials
 from echo.rpc.call_notes import CallNotes
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
@@ -68,6 +69,8 @@ class ChannelOptions(TypedDict, total=False):
         service_config: Timeouts, retries and more for the calls of each method: gRPC's service config, as JSON text or
             as a dictionary; see `echo.rpc.service_config`.
         lookup_interval: Seconds between two look-ups of a name, at least; 30 by default.
+        call_credentials: Gives metadata for each call, such as a token; see `echo.rpc.call_credentials`.
+        plaintext_credentials: Whether they may be sent without TLS, where anybody on the way can read them.
     """
 
     balance: Balance
@@ -83,6 +86,8 @@ class ChannelOptions(TypedDict, total=False):
     notes: CallNotes | None
     service_config: str | Mapping[str, object] | None
     lookup_interval: float
+    call_credentials: CallCredentials | None
+    plaintext_credentials: bool
 
 
 class Channel(GrpclibChannel):
@@ -124,6 +129,8 @@ class Channel(GrpclibChannel):
         self._service_config = None if config is None else ServiceConfig.parse(config)
         throttling = None if self._service_config is None else self._service_config.throttling
         self.throttle = None if throttling is None else Throttle(throttling)
+        self._may_send_credentials = self.scheme == "https" or options.get("plaintext_credentials", False)
+        self._credentials = self._checked(options.get("call_credentials"))
 
     @property
     def calls(self) -> int:
@@ -178,6 +185,7 @@ class Channel(GrpclibChannel):
         wait_for_ready: bool | None = None,
         compression: str | None = None,
         codec: CodecBase | None = None,
+        credentials: CallCredentials | None = None,
     ) -> ClientStream[SendT, RecvT]:
         """Prepare a call: ``async with channel.request(...) as stream``. Nothing is sent yet.
 
@@ -194,9 +202,10 @@ class Channel(GrpclibChannel):
             compression: How to compress the messages that are sent, ``gzip`` or ``identity``; None for what the channel
                 was opened with.
             codec: Makes this call's messages; None for what the channel was opened with.
+            credentials: Gives further metadata, besides those that the channel was opened with.
 
         Raises:
-            ValueError: The compression is unknown.
+            ValueError: The compression is unknown, or the credentials would be sent in plain text.
             RuntimeError: A betterproto stub that was not bound makes a bidirectional call, which would hang on trio.
         """
         if cardinality is Cardinality.STREAM_STREAM:
@@ -216,8 +225,19 @@ class Channel(GrpclibChannel):
             self._compression if compression is None else known_encoding(compression),
             self._wait_for_ready if wait_for_ready is None else wait_for_ready,
             config,
+            self._credentials if credentials is None else (*self._credentials, *self._checked(credentials)),
         )
         return ClientStream(opening, cardinality, request_type, reply_type, codec or self._codec, self._details_codec)
+
+    def _checked(self, credentials: CallCredentials | None) -> tuple[CallCredentials, ...]:
+        """The credentials, if they may be sent."""
+        if credentials is None:
+            return ()
+        if not self._may_send_credentials:
+            raise ValueError(
+                "call credentials would be sent in plain text: use TLS, or allow it by plaintext_credentials=True"
+            )
+        return (credentials,)
 
     # For the stubs that are generated for grpcio
 
@@ -409,7 +429,7 @@ async def open_channel(
             With it, an ingress is called at one address and asked for another.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
             ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``,
-            ``service_config``, ``lookup_interval``.
+            ``service_config``, ``lookup_interval``, ``call_credentials``, ``plaintext_credentials``.
 
     Raises:
         ValueError: A host, the authority or an option has an invalid value.

@@ -1,12 +1,12 @@
 """What `Channel.request` was given, kept until the call is opened, in one attempt or in several."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-import anyio
-
+from echo.rpc.call_credentials import CallCredentials, metadata_with
 from echo.rpc.deadline import Deadline
 from echo.rpc.hedging import open_hedged
 from echo.rpc.retry import RepeatableCall, RetriedCall
@@ -31,6 +31,7 @@ class Opening:
         compression: How messages that are sent are compressed.
         wait_for_ready: Whether to wait for a connection rather than to fail.
         config: What the channel's service config says of the method, if it says anything.
+        credentials: Who is asked for further metadata.
     """
 
     channel: "Channel"
@@ -40,6 +41,7 @@ class Opening:
     compression: str
     wait_for_ready: bool
     config: MethodConfig | None = None
+    credentials: Sequence[CallCredentials] = ()
 
     @property
     def max_request(self) -> float:
@@ -62,20 +64,22 @@ class Opening:
             )
             metadata = event.metadata
         request = Request(self.path, channel.scheme, channel.authority, metadata=metadata, encoding=self.compression)
-        if self.config is not None:
-            return await self._open_by(self.config, request)
+        if self.config is not None or self.credentials:
+            return await self._open_by(self.config or MethodConfig(), request)
         open_call = partial(channel.open_call, request, self.deadline, wait_for_ready=self.wait_for_ready)
         return RetriedCall(open_call, await open_call())
 
     async def _open_by(self, config: MethodConfig, request: Request) -> RepeatableCall:
-        """Open the call as the service config has it."""
+        """Open the call as the service config has it, each attempt with credentials."""
 
         async def attempt(*, refused: ClientCall | None = None, previous: int = 0) -> ClientCall:
             head = request
+            if self.credentials:
+                head = replace(head, metadata=await metadata_with(self.credentials, head, self.deadline))
             if previous:
-                metadata = request.metadata.copy()
+                metadata = head.metadata.copy()
                 metadata[PREVIOUS_ATTEMPTS] = str(previous)
-                head = replace(request, metadata=metadata)
+                head = replace(head, metadata=metadata)
             call = await self.channel.open_call(
                 head, self.deadline, wait_for_ready=self.wait_for_ready, refused=refused
             )

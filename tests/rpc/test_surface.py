@@ -55,6 +55,7 @@ def test_the_public_names_are_these_and_no_others() -> None:
     assert set(echo.rpc.__all__) == {
         "CallNotes",
         "CallRecord",
+        "CallCredentials",
         "Cardinality",
         "Channel",
         "ChannelOptions",

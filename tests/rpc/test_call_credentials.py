@@ -1,0 +1,167 @@
+"""Metadata that an application obtains for each call, such as a token: when they are asked for, and when not sent."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import anyio
+import pytest
+import trio
+from anyio.abc import SocketAttribute
+
+from echo.rpc import CallCredentials, Channel, GRPCError, Server, Status, open_channel, open_tcp_listener
+from echo.rpc.testing import memory_channel_to
+from tests.support.services import UNARY, BytesCodec, BytesStream, Run, Service, call, unary
+from tests.support.tls import Certificates
+
+CODEC = BytesCodec()
+
+
+class Guarded:
+    """A server that notes what callers say of themselves, and fails the first calls if a test wants it."""
+
+    def __init__(self, failures: int = 0) -> None:
+        self.failures = failures
+        self.seen: list[list[str | bytes]] = []
+        self.server = Server([Service(One=(UNARY, self._one))], codec=CODEC)
+
+    async def _one(self, stream: BytesStream) -> None:
+        assert stream.metadata is not None
+        self.seen.append(stream.metadata.getall("authorization", []))
+        if self.failures:
+            self.failures -= 1
+            raise GRPCError(Status.UNAVAILABLE, "not now")
+        message = await stream.recv_message()
+        assert message is not None
+        await stream.send_message(message)
+
+    @asynccontextmanager
+    async def channel(
+        self, credentials: CallCredentials | None, config: dict[str, object] | None = None
+    ) -> AsyncIterator[Channel]:
+        async with memory_channel_to(
+            self.server, codec=CODEC, call_credentials=credentials, plaintext_credentials=True, service_config=config
+        ) as channel:
+            yield channel
+
+
+class Tokens:
+    """Gives another token each time."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str]] = []
+
+    async def __call__(self, service_url: str, method: str) -> dict[str, str]:
+        await anyio.lowlevel.checkpoint()
+        self.asked.append((service_url, method))
+        return {"authorization": f"Bearer {len(self.asked)}"}
+
+
+def test_each_call_carries_the_metadata_given_for_it(run: Run) -> None:
+    async def main() -> None:
+        guarded, tokens = Guarded(), Tokens()
+        async with guarded.channel(tokens) as channel:
+            for _ in range(2):
+                await unary(channel, "One")
+        assert guarded.seen == [["Bearer 1"], ["Bearer 2"]]
+        assert tokens.asked == [("http://memory/test.Service", "One")] * 2
+
+    run(main)
+
+
+async def test_a_call_s_own_come_after_the_channel_s() -> None:
+    async def more(service_url: str, method: str) -> list[tuple[str, str]]:
+        return [("authorization", "more")]
+
+    guarded = Guarded()
+    async with guarded.channel(Tokens()) as channel:
+        async with channel.request("/test.Service/One", UNARY, bytes, bytes, credentials=more) as stream:
+            await stream.send_message(b"")
+            await stream.recv_message()
+        await unary(channel, "One", metadata={"authorization": "mine"})
+    assert guarded.seen == [["Bearer 1", "more"], ["mine", "Bearer 2"]]
+
+
+async def test_each_attempt_has_metadata_of_its_own(autojump_clock: trio.abc.Clock) -> None:
+    policy = {
+        "maxAttempts": 3,
+        "initialBackoff": "1s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 1,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+    guarded = Guarded(failures=2)
+    async with guarded.channel(Tokens(), {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}) as channel:
+        await unary(channel, "One")
+    assert guarded.seen == [["Bearer 1"], ["Bearer 2"], ["Bearer 3"]]
+
+
+@pytest.mark.parametrize(
+    ("failure", "status", "message"),
+    [
+        (GRPCError(Status.UNAVAILABLE, "no token"), Status.UNAVAILABLE, "no token"),
+        (GRPCError(Status.PERMISSION_DENIED, "no token"), Status.PERMISSION_DENIED, "no token"),
+        (GRPCError(Status.NOT_FOUND, "no user"), Status.INTERNAL, "NOT_FOUND: no user"),
+        (OSError("nobody there"), Status.UNAUTHENTICATED, "could not be had: OSError: nobody there"),
+    ],
+)
+async def test_a_call_whose_metadata_cannot_be_had_fails_and_is_not_sent(
+    failure: Exception, status: Status, message: str
+) -> None:
+    async def fail(service_url: str, method: str) -> dict[str, str]:
+        raise failure
+
+    guarded = Guarded()
+    async with guarded.channel(fail) as channel:
+        with pytest.raises(GRPCError, match=message) as raised:
+            await unary(channel, "One")
+        assert raised.value.status is status
+        assert channel.calls == 0
+    assert guarded.seen == []
+
+
+async def test_asking_takes_no_longer_than_the_call_may(autojump_clock: trio.abc.Clock) -> None:
+    async def wait(service_url: str, method: str) -> dict[str, str]:
+        await trio.sleep_forever()
+
+    async with Guarded().channel(wait) as channel:
+        with pytest.raises(GRPCError, match="call credentials") as raised:
+            await unary(channel, "One", timeout=3)
+        assert raised.value.status is Status.DEADLINE_EXCEEDED
+
+
+async def test_plain_text_carries_none_unless_that_is_allowed() -> None:
+    with pytest.raises(ValueError, match="in plain text: use TLS, or allow it by plaintext_credentials=True"):
+        async with open_channel("localhost", call_credentials=Tokens()):
+            pass
+    async with open_channel("localhost") as channel:
+        with pytest.raises(ValueError, match="in plain text"):
+            channel.request("/test.Service/One", UNARY, bytes, bytes, credentials=Tokens())
+
+
+async def test_tls_does(tmp_path: Path) -> None:
+    certificates, guarded, tokens = Certificates(tmp_path), Guarded(), Tokens()
+    async with anyio.create_task_group() as tasks:
+        listener = await open_tcp_listener("127.0.0.1", 0, tls=certificates.serving())
+        port = listener.extra(SocketAttribute.local_port)
+        await tasks.start(guarded.server.serve, listener)
+        for authority in (None, "localhost:443"):
+            async with (
+                open_channel(
+                    "localhost",
+                    port,
+                    tls=certificates.calling(),
+                    authority=authority,
+                    call_credentials=tokens,
+                    codec=CODEC,
+                ) as channel,
+                call(channel, "One", UNARY) as stream,
+            ):
+                await stream.send_message(b"")
+                await stream.recv_message()
+        tasks.cancel_scope.cancel()
+    assert guarded.seen == [["Bearer 1"], ["Bearer 2"]]
+    assert tokens.asked == [
+        (f"https://localhost:{port}/test.Service", "One"),
+        ("https://localhost/test.Service", "One"),
+    ]
