@@ -9,105 +9,23 @@ left alone for a while because it failed before.
 """
 
 import math
-import random
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Final, Literal, TypeAlias
+from collections.abc import Collection, Sequence
+from typing import Final
 
 import anyio
 
 from echo.rpc.backoff import Backoff
 from echo.rpc.connectivity import ChannelState, overall
 from echo.rpc.dial import reason
+from echo.rpc.policies import Policy
 from echo.rpc.resolve import MAX_ENDPOINTS, Endpoint, Resolve
 from echo.rpc.subchannel import Connecting, Subchannel
 from echo.transport import ClientSession
 from echo.wire import GRPCError, Status
 
-# Seconds after which the next address is tried besides the one that has not answered yet (RFC 8305 §5).
-STAGGER: Final = 0.25
 # Seconds for which the addresses of a name are taken to be as they were found, as by other gRPC clients.
 LOOKUP_INTERVAL: Final = 30.0
 MAX_REASONS: Final = 3  # How many addresses' failures are told.
-
-Balance: TypeAlias = Literal["pick_first", "round_robin"]
-
-
-class Policy(ABC):
-    """How calls are distributed among subchannels.
-
-    Attributes:
-        spreads: It wants all of them connected, not one.
-    """
-
-    spreads: bool
-
-    @abstractmethod
-    def choose(self, subchannels: Sequence[Subchannel], refused: ClientSession | None) -> Subchannel | None:
-        """One that is ready; None if none is. Not that whose connection has refused the call, if there is another."""
-
-    @abstractmethod
-    def connect(self, subchannels: Sequence[Subchannel], eligible: Sequence[Subchannel], now: float) -> float:
-        """Have some of the eligible ones connect; gives the time at which to be asked for more."""
-
-
-class PickFirst(Policy):
-    """All calls go to the first address that answers, until it does so no more.
-
-    The addresses are tried in their order, each when the one before has failed, or has not answered for a moment.
-    """
-
-    spreads = False
-
-    def __init__(self) -> None:
-        self._chosen: Subchannel | None = None
-        self._next = -math.inf
-
-    def choose(self, subchannels: Sequence[Subchannel], refused: ClientSession | None) -> Subchannel | None:  # noqa: ARG002, D102
-        if self._chosen is not None and self._chosen.ready:
-            return self._chosen
-        self._chosen = next((subchannel for subchannel in subchannels if subchannel.ready), None)
-        if self._chosen is not None:
-            for other in subchannels:
-                if other is not self._chosen:
-                    other.disconnect()  # It was tried too, and came second.
-        return self._chosen
-
-    def connect(self, subchannels: Sequence[Subchannel], eligible: Sequence[Subchannel], now: float) -> float:  # noqa: D102
-        if not eligible:
-            return math.inf
-        if now >= self._next or not any(subchannel.pending for subchannel in subchannels):
-            eligible[0].connect()
-            self._next = now + STAGGER
-        return self._next
-
-
-class RoundRobin(Policy):
-    """Calls go to all addresses that can be reached, in turn."""
-
-    spreads = True
-
-    def __init__(self) -> None:
-        self._turn = random.randrange(MAX_ENDPOINTS)  # noqa: S311 - so that not all clients begin with the same server
-
-    def choose(self, subchannels: Sequence[Subchannel], refused: ClientSession | None) -> Subchannel | None:  # noqa: D102
-        ready = [subchannel for subchannel in subchannels if subchannel.ready]
-        if not ready:
-            return None
-        if refused is not None:
-            # By chance: the next in turn would be the same one each time, and have the double share.
-            others = [subchannel for subchannel in ready if subchannel.session is not refused]
-            return random.choice(others or ready)  # noqa: S311 - not for secrets
-        self._turn += 1
-        return ready[self._turn % len(ready)]
-
-    def connect(self, subchannels: Sequence[Subchannel], eligible: Sequence[Subchannel], now: float) -> float:  # noqa: ARG002, D102
-        for subchannel in eligible:
-            subchannel.connect()
-        return math.inf
-
-
-POLICIES: Final[dict[str, type[Policy]]] = {"pick_first": PickFirst, "round_robin": RoundRobin}
 
 
 class _Seen:
@@ -160,13 +78,13 @@ class Balancer:
         self._waiting = 0  # Calls that wait for a connection.
         self._closed = False
 
-    def choose(self, refused: ClientSession | None = None) -> Subchannel | None:
+    def choose(self, avoided: Collection[ClientSession] = ()) -> Subchannel | None:
         """A subchannel that is ready, or None. Never waits.
 
         Args:
-            refused: A connection that has refused the call; another one is preferred.
+            avoided: Connections that have refused the call, or have it already; another one is preferred.
         """
-        chosen = self._policy.choose(self._subchannels, refused)
+        chosen = self._policy.choose(self._subchannels, avoided)
         if chosen is not None and self._policy.spreads:
             for subchannel in self._subchannels:
                 if not subchannel.ready:
@@ -174,30 +92,30 @@ class Balancer:
                     break
         return chosen
 
-    async def wait(self, *, for_ready: bool, refused: ClientSession | None = None) -> Subchannel:
+    async def wait(self, *, for_ready: bool, avoided: Collection[ClientSession] = ()) -> Subchannel:
         """A subchannel that is ready, as soon as there is one.
 
         Args:
             for_ready: Wait for it however long it takes, not only until every address has failed.
-            refused: As in `choose`.
+            avoided: As in `choose`.
 
         Raises:
             GRPCError: UNAVAILABLE: there is none.
         """
         self._waiting += 1
         try:
-            return await self._wait(for_ready=for_ready, refused=refused)
+            return await self._wait(for_ready=for_ready, avoided=avoided)
         finally:
             self._waiting -= 1
             if not self._waiting:
                 self._common.changed.set()  # Between two attempts, the channel is in another state if nobody waits.
 
-    async def _wait(self, *, for_ready: bool, refused: ClientSession | None) -> Subchannel:
+    async def _wait(self, *, for_ready: bool, avoided: Collection[ClientSession]) -> Subchannel:
         seen = None if for_ready else _Seen(self._lookups)
         while True:
             if self._closed:
                 raise GRPCError(Status.UNAVAILABLE, f"cannot connect to {self._target}: the channel is closed")
-            chosen = self.choose(refused)
+            chosen = self.choose(avoided)
             if chosen is not None:
                 return chosen
             now = anyio.current_time()

@@ -2,7 +2,7 @@
 
 import math
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
@@ -13,7 +13,7 @@ from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
-from echo.rpc.balancer import LOOKUP_INTERVAL, POLICIES, Balance, Balancer
+from echo.rpc.balancer import LOOKUP_INTERVAL, Balancer
 from echo.rpc.call_credentials import CallCredentials
 from echo.rpc.call_notes import CallNotes
 from echo.rpc.client_stream import ClientStream
@@ -24,13 +24,14 @@ from echo.rpc.dial import Dial
 from echo.rpc.events import ChannelEvents
 from echo.rpc.interceptors import ClientInterceptor
 from echo.rpc.opening import Opening
+from echo.rpc.policies import POLICIES, Balance
 from echo.rpc.resolve import Endpoint, Resolve, Resolver
 from echo.rpc.retry_policy import Throttle
 from echo.rpc.service_config import ServiceConfig
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
 from echo.targets import parse_targets
-from echo.transport import ClientCall, Keepalive, Tally, open_background
+from echo.transport import ClientCall, ClientSession, Keepalive, Tally, open_background
 from echo.wire import GRPCError, Limits, MetadataLike, Request, Status, known_encoding
 
 if TYPE_CHECKING:
@@ -304,6 +305,7 @@ class Channel(GrpclibChannel):
         *,
         wait_for_ready: bool = False,
         refused: ClientCall | None = None,
+        avoided: Collection[ClientSession] = (),
     ) -> ClientCall:
         """For `ClientStream`: open a call on a connection that takes it.
 
@@ -312,17 +314,19 @@ class Channel(GrpclibChannel):
             deadline: On the event loop's clock.
             wait_for_ready: Whether to wait for a connection rather than to fail.
             refused: The same call, made before, which a server has refused: another server is preferred.
+            avoided: Connections to other servers that are not preferred either.
 
         Raises:
             GRPCError: UNAVAILABLE or DEADLINE_EXCEEDED.
         """
-        avoided = None if refused is None else refused.session
+        if refused is not None:
+            avoided = (*avoided, refused.session)
         balancer = self._balancer
         while True:
             chosen = balancer.choose(avoided)
             if chosen is None:
                 with anyio.CancelScope(deadline=deadline) as scope:
-                    chosen = await balancer.wait(for_ready=wait_for_ready, refused=avoided)
+                    chosen = await balancer.wait(for_ready=wait_for_ready, avoided=avoided)
                 if chosen is None or scope.cancelled_caught:
                     why = f" ({balancer.failure})" if balancer.failure else ""
                     raise GRPCError(Status.DEADLINE_EXCEEDED, f"the deadline passed{why}")

@@ -35,7 +35,7 @@ async def open_hedged(open_attempt: OpenAttempt, policy: HedgingPolicy, throttle
         GRPCError: It cannot be opened.
         ValueError, TypeError: The metadata cannot be sent.
     """
-    return HedgedCall(open_attempt, await open_attempt(previous=0, refused=None), policy, throttle)
+    return HedgedCall(open_attempt, await open_attempt(previous=0), policy, throttle)
 
 
 class HedgedCall:
@@ -60,7 +60,6 @@ class HedgedCall:
         self._throttle = throttle
         self._running = [first]
         self._previous = {first: 0}  # How many attempts went before.
-        self._latest = first
         self._made = 1
         self._transparent_retries = 0
         self._next_at = anyio.current_time() + policy.delay
@@ -191,7 +190,8 @@ class HedgedCall:
     async def _attempt(self, previous: int, instead: ClientCall | None = None) -> None:
         """Open an attempt, send on it what was sent so far, and have it take part; in the place of another, perhaps."""
         try:
-            attempt = await self._open_attempt(previous=previous, refused=instead or self._latest)
+            elsewhere = {other.session for other in self._previous}
+            attempt = await self._open_attempt(previous=previous, refused=instead, avoided=elsewhere)
         except GRPCError as error:
             self._fail(Trailers(error.status, error.message), instead)
             return
@@ -214,11 +214,12 @@ class HedgedCall:
             self._running.remove(instead)
         self._running.append(attempt)
         self._previous[attempt] = previous
-        self._latest = attempt
         self._race.start_soon(self._watch, attempt)
 
     def _fail(self, trailers: Trailers, attempt: ClientCall | None) -> None:
         """An attempt has failed so, or could not be opened."""
+        if self._kept is None:
+            return
         wanted = pushback(trailers)
         spared = trailers.status in self._policy.codes
         if self._throttle is not None and (spared or wanted == math.inf):

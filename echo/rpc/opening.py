@@ -1,7 +1,7 @@
 """What `Channel.request` was given, kept until the call is opened, in one attempt or in several."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from echo.rpc.hedging import open_hedged
 from echo.rpc.retry import RepeatableCall, RetriedCall
 from echo.rpc.retry_policy import Schedule, open_retried
 from echo.rpc.service_config import MethodConfig, RetryPolicy
-from echo.transport import ClientCall
+from echo.transport import ClientCall, ClientSession
 from echo.wire import CONTENT_TYPE, PREVIOUS_ATTEMPTS, Metadata, Request
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ class Opening:
     async def _open_by(self, config: MethodConfig, request: Request) -> RepeatableCall:
         """Open the call as the service config has it, each attempt with credentials."""
 
-        async def attempt(*, refused: ClientCall | None = None, previous: int = 0) -> ClientCall:
+        async def attempt(
+            *, refused: ClientCall | None = None, previous: int = 0, avoided: Collection[ClientSession] = ()
+        ) -> ClientCall:
             head = request
             if self.credentials:
                 head = replace(head, metadata=await metadata_with(self.credentials, head, self.deadline))
@@ -81,7 +83,7 @@ class Opening:
                 metadata[PREVIOUS_ATTEMPTS] = str(previous)
                 head = replace(head, metadata=metadata)
             call = await self.channel.open_call(
-                head, self.deadline, wait_for_ready=self.wait_for_ready, refused=refused
+                head, self.deadline, wait_for_ready=self.wait_for_ready, refused=refused, avoided=avoided
             )
             if config.max_response is not None:
                 call.messages.limit = min(call.messages.limit, config.max_response)

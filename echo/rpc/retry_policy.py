@@ -16,13 +16,14 @@ made besides, at once, and counted by themselves.
 import math
 import random
 import re
+from collections.abc import Collection
 from typing import Final, Protocol
 
 import anyio
 
 from echo.rpc.retry import MAX_ATTEMPTS, RetriedCall
 from echo.rpc.service_config import RetryPolicy, RetryThrottling
-from echo.transport import ClientCall
+from echo.transport import ClientCall, ClientSession
 from echo.wire import PREVIOUS_ATTEMPTS, PUSHBACK, GRPCError, Response, Status, Trailers
 
 JITTER: Final = 0.2
@@ -31,9 +32,11 @@ _MILLISECONDS: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,9})", re.ASCII)
 
 
 class OpenAttempt(Protocol):
-    """Opens an attempt at a call, given how many went before, and one that failed or still runs elsewhere."""
+    """Opens an attempt at a call, given how many went before, the one that failed, and where others run."""
 
-    async def __call__(self, *, previous: int, refused: ClientCall | None) -> ClientCall: ...  # noqa: D102
+    async def __call__(  # noqa: D102
+        self, *, previous: int, refused: ClientCall | None = None, avoided: Collection[ClientSession] = ()
+    ) -> ClientCall: ...
 
 
 class Throttle:
@@ -152,7 +155,7 @@ async def open_retried(open_attempt: OpenAttempt, schedule: Schedule) -> "Policy
     """
     while True:
         try:
-            call = await open_attempt(previous=schedule.made, refused=None)
+            call = await open_attempt(previous=schedule.made)
         except GRPCError as error:
             schedule.made += 1
             if not schedule.allows(Trailers(error.status, error.message), committed=False):

@@ -10,7 +10,7 @@ import trio.testing
 
 from echo.rpc import GRPCError, Status
 from echo.rpc.backoff import MAX_BACKOFF, MIN_BACKOFF
-from echo.rpc.balancer import STAGGER
+from echo.rpc.policies import STAGGER
 from echo.rpc.subchannel import Connecting, Subchannel
 from echo.transport.client import ClientSession
 from echo.wire.limits import Limits

@@ -254,13 +254,13 @@ async def test_while_too_many_calls_fail_each_is_made_once(autojump_clock: trio.
 
 
 async def test_attempts_go_to_different_servers(autojump_clock: trio.abc.Clock) -> None:
-    async with a_fleet("a", "b", balance="round_robin", service_config=hedging(2)) as (fleet, channel):
-        while channel.connections < 2:
+    async with a_fleet("a", "b", "c", balance="round_robin", service_config=hedging(3)) as (fleet, channel):
+        while channel.connections < 3:
             await who(channel)
             await trio.testing.wait_all_tasks_blocked()
-        fleet["a"].hold = anyio.Event()
-        for _ in range(6):
-            assert await who(channel) == "b"
+        fleet["a"].hold = fleet["b"].hold = anyio.Event()
+        for _ in range(12):
+            assert await who(channel) == "c"
 
 
 async def test_a_server_that_cannot_be_reached_fails_the_call(autojump_clock: trio.abc.Clock) -> None:
