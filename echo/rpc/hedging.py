@@ -126,8 +126,7 @@ class HedgedCall:
         """End the call as `RetriedCall.end`."""
         if self.trailers is None:
             self._verdict = verdict
-        for attempt in self._running:
-            attempt.conclude(verdict)
+        self.current.conclude(verdict)  # Somebody may wait for its messages.
         self.reset()
 
     def reset(self) -> None:

@@ -153,10 +153,10 @@ class RetriedCall:
                 if not (self._lost(call) and await self._renewed(call)):
                     raise
             else:
-                if call.trailers is None or not self._lost(call):
+                if call.trailers is None:
                     self._keep(message)
                     return
-                if not await self._renewed(call):
+                if not (self._lost(call) and await self._renewed(call)):
                     return  # Lost like any message of a call that fails later; the receiver is told.
 
     async def half_close(self) -> None:

@@ -198,7 +198,6 @@ class PolicyRetriedCall(RetriedCall):
         super().reset()
         schedule = self._schedule
         if schedule is not None:
-            self._lost(self.current)  # A failure counts, even if it is no longer to be retried.
             self._schedule = None
             schedule.settle(self.current.trailers)
 
@@ -225,8 +224,7 @@ class PolicyRetriedCall(RetriedCall):
         schedule = self._schedule
         assert schedule is not None  # Or there would be no next attempt.
         while True:
-            if not self._transparent:
-                await schedule.pause()
+            await schedule.pause()  # Which is over if the retry is transparent.
             previous = schedule.made - 1 if self._transparent else schedule.made
             try:
                 call = await self._open_attempt(previous=previous, refused=refused)

@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from echo.rpc import Channel, GRPCError, Server, Status
-from echo.rpc.retry import MAX_REPLAY
+from echo.rpc.retry import MAX_ATTEMPTS, MAX_REPLAY
 from echo.rpc.testing import memory_channel_to
 from tests.support.fleet import a_fleet, who
 from tests.support.refusing import network, refuse
@@ -254,13 +254,27 @@ async def test_while_too_many_calls_fail_each_is_made_once(autojump_clock: trio.
 
 
 async def test_attempts_go_to_different_servers(autojump_clock: trio.abc.Clock) -> None:
-    async with a_fleet("a", "b", "c", balance="round_robin", service_config=hedging(3)) as (fleet, channel):
-        while channel.connections < 3:
+    """Though in turn, after another call, it would be the same one again."""
+    async with a_fleet("a", "b", balance="round_robin", service_config=hedging(2)) as (fleet, channel):
+        while channel.connections < 2:
             await who(channel)
             await trio.testing.wait_all_tasks_blocked()
-        fleet["a"].hold = fleet["b"].hold = anyio.Event()
-        for _ in range(12):
-            assert await who(channel) == "c"
+        while await who(channel) == "a":
+            pass
+        hold = fleet["a"].hold = anyio.Event()
+        answers: list[str] = []
+
+        async def one() -> None:
+            answers.append(await who(channel))
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one)
+            await trio.testing.wait_all_tasks_blocked()
+            assert fleet["a"].held == 1
+            assert await who(channel) == "b"
+            await trio.sleep(1.5)
+            assert answers == ["b"]
+            hold.set()
 
 
 async def test_a_server_that_cannot_be_reached_fails_the_call(autojump_clock: trio.abc.Clock) -> None:
@@ -276,6 +290,63 @@ async def test_an_attempt_that_was_refused_unseen_is_replaced_and_not_counted(au
         assert await unary(channel, "One", b"x") == b"1:x"
         assert world.refused == 1
     assert [previous for _, previous in slow.came] == ["", "1"]
+
+
+async def test_a_call_that_is_refused_again_and_again_fails_in_the_end(autojump_clock: trio.abc.Clock) -> None:
+    async with network(refuse, 100, service_config=hedging(2)) as (channel, world):
+        with pytest.raises(GRPCError) as raised:
+            await unary(channel, "One")
+        assert raised.value.status is Status.UNAVAILABLE
+        assert world.refused == (MAX_ATTEMPTS - 1) + 2
+
+
+async def test_an_attempt_that_was_given_up_before_it_was_made_is_made_at_once(autojump_clock: trio.abc.Clock) -> None:
+    async def slowly(service_url: str, method: str) -> dict[str, str]:
+        asked.append(trio.current_time() - slow.began)
+        if len(asked) > 1:
+            await trio.sleep(1)
+        return {}
+
+    asked: list[float] = []
+    slow = Slow((10, None), (0.5, None))
+    async with (
+        memory_channel_to(
+            slow.server,
+            codec=CODEC,
+            service_config=hedging(2),
+            call_credentials=slowly,
+            plaintext_credentials=True,
+        ) as channel,
+        call(channel, "One", UNARY) as stream,
+    ):
+        await stream.send_message(b"x")
+        with trio.move_on_after(1.5):
+            await stream.recv_message()
+        assert await stream.recv_message() == b"1:x"
+    assert asked == pytest.approx([0, 1, 1.5])
+
+
+async def test_a_call_that_is_cancelled_after_it_was_answered_is_over_for_its_receiver() -> None:
+    async def talk(stream: BytesStream) -> None:
+        await stream.send_message(b"first")
+        await trio.sleep_forever()
+
+    server = Server([Service(All=(BIDI, talk))], codec=CODEC)
+    async with (
+        memory_channel_to(server, codec=CODEC, service_config=hedging()) as channel,
+        call(channel, "All", BIDI) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        await stream.send_message(b"x")
+        assert await stream.recv_message() == b"first"
+
+        async def receive() -> None:
+            with pytest.raises(GRPCError, match="by its caller"):
+                await stream.recv_message()
+
+        nursery.start_soon(receive)
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.cancel()
 
 
 def test_hedging_on_both_event_loops(run: Run) -> None:

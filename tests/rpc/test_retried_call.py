@@ -1,6 +1,7 @@
 """`RetriedCall` by itself, between two tasks that meet at the worst moments."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection
 from types import SimpleNamespace
 from typing import cast
 
@@ -11,6 +12,9 @@ from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc import GRPCError, Limits, Status
 from echo.rpc.retry import RetriedCall
+from echo.rpc.retry_policy import PolicyRetriedCall, Schedule
+from echo.rpc.service_config import RetryPolicy
+from echo.transport import ClientSession
 from echo.transport.client_call import ClientCall
 from echo.wire.head import Response, Trailers
 
@@ -203,3 +207,37 @@ async def test_a_half_close_of_a_refused_call_is_carried_out_on_the_new_one_or_f
     calls.made[1].conclude(Trailers(Status.NOT_FOUND))
     with pytest.raises(StreamTerminatedError):
         await call.half_close()
+
+
+async def test_a_failure_is_counted_once_though_its_sender_hears_of_it_after_the_next_one(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    """Three attempts are allowed; while the first still takes a message, it fails, and so does the second."""
+
+    async def attempt(
+        *, previous: int, refused: ClientCall | None = None, avoided: Collection[ClientSession] = ()
+    ) -> ClientCall:
+        counts.append(previous)
+        return await calls.open(refused=refused)
+
+    counts: list[int] = []
+    failed = Trailers(Status.UNAVAILABLE, "not now")
+    calls = Calls()
+    schedule = Schedule(RetryPolicy(3, 0.1, 0.1, 1.0, frozenset({Status.UNAVAILABLE})), None, math.inf)
+    schedule.made = 1
+    call = PolicyRetriedCall(attempt, cast("ClientCall", calls.made[0]), schedule)
+    first = calls.made[0]
+    first.room = trio.Event()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call.receive_response)
+        nursery.start_soon(call.send_message, b"x")
+        await trio.testing.wait_all_tasks_blocked()
+        first.conclude(failed)
+        await trio.sleep(1)
+        calls.made[1].conclude(failed)
+        await trio.sleep(1)
+        first.room.set()
+        await trio.testing.wait_all_tasks_blocked()
+        calls.made[2].answer()
+    assert counts == [1, 2]
+    assert [made.sent for made in calls.made] == [[b"x"], [], [b"x"]]

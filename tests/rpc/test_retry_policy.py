@@ -12,7 +12,7 @@ import trio.testing
 from grpclib.const import Cardinality
 
 from echo.rpc import Channel, GRPCError, Server, Status
-from echo.rpc.retry import MAX_REPLAY
+from echo.rpc.retry import MAX_ATTEMPTS, MAX_REPLAY
 from echo.rpc.retry_policy import JITTER
 from echo.rpc.testing import memory_channel_to
 from tests.support.fleet import a_fleet, who
@@ -272,6 +272,41 @@ async def test_a_stream_is_retried_while_its_caller_still_sends(autojump_clock: 
         assert [message async for message in stream] == messages
 
 
+@pytest.mark.parametrize("reads", range(0, 12, 2))
+@pytest.mark.parametrize("failures", [1, 4])
+async def test_whoever_notices_a_failure_every_message_arrives_once_in_order(reads: int, failures: int) -> None:
+    async def serve(stream: BytesStream) -> None:
+        assert stream.metadata is not None
+        attempts.append(stream.metadata.get(PREVIOUS, "0"))
+        if len(attempts) <= failures:
+            for _ in range(reads):
+                await stream.recv_message()
+            await stream.send_trailing_metadata(status=Status.UNAVAILABLE, metadata={PUSHBACK: "0"})
+            return
+        async for message in stream:
+            await stream.send_message(message)
+
+    attempts: list[str | bytes] = []
+    messages = [b"%d" % number for number in range(20)]
+    server = Server([Service(All=(BIDI, serve))], codec=CODEC)
+    async with (
+        memory_channel_to(server, codec=CODEC, service_config=retrying()) as channel,
+        call(channel, "All", BIDI) as stream,
+        trio.open_nursery() as nursery,
+    ):
+        await stream.send_request()
+
+        async def send() -> None:
+            for message in messages:
+                await stream.send_message(message)
+                await trio.lowlevel.checkpoint()
+            await stream.end()
+
+        nursery.start_soon(send)
+        assert [message async for message in stream] == messages
+    assert attempts == [str(number) for number in range(failures + 1)]
+
+
 async def test_a_call_that_is_left_while_it_waits_for_its_next_attempt_is_over(autojump_clock: trio.abc.Clock) -> None:
     flaky = Flaky(*[Status.UNAVAILABLE] * 4)
     async with flaky.channel(retrying(5, "100s", longest="100s")) as channel:
@@ -373,6 +408,14 @@ async def test_transparent_retries_are_not_counted() -> None:
     assert flaky.attempts == ["", "1"]
 
 
+async def test_a_call_that_is_refused_again_and_again_is_in_the_end_retried_as_the_policy_says() -> None:
+    async with network(refuse, 100, service_config=retrying(2)) as (channel, world):
+        with pytest.raises(GRPCError) as raised:
+            await unary(channel, "One")
+        assert raised.value.status is Status.UNAVAILABLE
+        assert world.refused == (MAX_ATTEMPTS - 1) + 2
+
+
 # Throttling
 
 
@@ -386,7 +429,11 @@ async def test_calls_are_not_retried_while_too_many_fail() -> None:
         await fails(channel, Status.UNAVAILABLE)
         assert flaky.attempts == ["", "1", "2", "3", "4", "", ""]
         flaky.failures.clear()
-        for _ in range(7):  # Three tokens are left; each success brings back half a one.
+        for _ in range(6):  # Three tokens are left; each success brings back half a one, and six are not enough.
+            await unary(channel, "One")
+        flaky.failures = [Status.UNAVAILABLE]
+        await fails(channel, Status.UNAVAILABLE)
+        for _ in range(3):
             await unary(channel, "One")
         flaky.attempts.clear()
         flaky.failures = [Status.UNAVAILABLE]
