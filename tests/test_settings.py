@@ -582,7 +582,11 @@ def test_no_python_value_whatever_raises_anything_but_one_line(field: str, value
     assert fault is None or fault.startswith(f"--{field.replace('_', '-')}: ")
 
 
-PART = st.from_regex(r"[a-z0-9:.%\[\]_-]{0,12}|unix:/{0,3}[a-z/]{0,3}|\[[0-9a-f:]{0,9}\](:[0-9]{0,6})?", fullmatch=True)
+PART = st.from_regex(
+    r"(dns:(///)?|ipv[46]:)?([a-z0-9:.%\[\]_-]{0,12}|\[[0-9a-f:]{0,9}\](:[0-9]{0,6})?|[0-9.:]{1,12})"
+    r"|unix:/{0,3}[a-z/]{0,3}|unix-abstract:[a-z/]{0,3}",
+    fullmatch=True,
+)
 
 
 @example("0,unix:////")

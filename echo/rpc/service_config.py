@@ -141,7 +141,7 @@ class ServiceConfig:
         if isinstance(given, str):
             try:
                 given = json.loads(given)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"service config: {error}") from None
         top = _Object("service config", given)
         methods: dict[tuple[str, str], MethodConfig] = {}

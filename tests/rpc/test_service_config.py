@@ -2,11 +2,14 @@
 
 import json
 import math
+from contextlib import suppress
 from typing import Any
 
 import anyio
 import pytest
 import trio
+from hypothesis import given
+from hypothesis import strategies as st
 
 from echo.rpc import GRPCError, Server, Status
 from echo.rpc.service_config import HedgingPolicy, MethodConfig, RetryPolicy, RetryThrottling, ServiceConfig
@@ -111,6 +114,61 @@ async def test_an_invalid_field_is_named_when_the_channel_is_opened(config: Any,
         async with memory_channel_to(Server([]), service_config=config):
             pass
     assert message in str(raised.value)
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.sampled_from(["1s", "OK", "a.B"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+def fields(*names: str) -> st.SearchStrategy[dict[str, Any]]:
+    return st.dictionaries(st.sampled_from(names), VALUES, max_size=len(names))
+
+
+POLICIES = st.fixed_dictionaries(
+    {}, optional={name: VALUES | st.just(value) for name, value in (RETRY | HEDGING).items()}
+)
+ENTRIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "name": st.lists(fields("service", "method"), max_size=3) | VALUES,
+        "retryPolicy": POLICIES,
+        "hedgingPolicy": POLICIES,
+        "timeout": VALUES,
+        "waitForReady": VALUES,
+        "maxRequestMessageBytes": VALUES,
+    },
+)
+
+
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={"methodConfig": st.lists(ENTRIES, max_size=3), "retryThrottling": fields("maxTokens", "tokenRatio")},
+    )
+    | VALUES
+)
+def test_anything_is_a_service_config_or_refused_by_a_line_that_says_where(given: Any) -> None:
+    try:
+        config = ServiceConfig.parse(given)
+    except ValueError as error:
+        assert str(error).startswith("service config: ")
+        assert "\n" not in str(error)
+    else:
+        config.of("/a.B/c")
+
+
+@given(st.text() | st.from_regex(r"[\[{\"a:1,}\]]{0,20}", fullmatch=True) | st.just("[" * 100_000))
+def test_neither_does_any_text_raise_anything_else(text: str) -> None:
+    with suppress(ValueError):
+        ServiceConfig.parse(text)
 
 
 # What is done about it
