@@ -6,8 +6,7 @@ from contextlib import suppress
 from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
-from echo.printable import printable
-from echo.transport import REQUESTED_NAME
+from echo.transport import REQUESTED_NAME, address_text
 
 _SHORT = {
     "commonName": "CN",
@@ -22,11 +21,7 @@ _SHORT = {
 def local_address(stream: ByteStream) -> str:
     """Our end: host and port, or the path of a Unix socket; empty in memory."""
     with suppress(OSError):
-        address = stream.extra(SocketAttribute.local_address, None)
-        if isinstance(address, tuple):
-            host, port = address[:2]
-            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        return printable(address or "")
+        return address_text(stream.extra(SocketAttribute.local_address, None))
     return ""
 
 

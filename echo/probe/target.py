@@ -5,6 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from echo.targets import join
+
 TlsFactory = Callable[[Sequence[str]], ssl.SSLContext]
 """Makes a context that offers these protocols by ALPN."""
 
@@ -30,7 +32,7 @@ class Target:
     @property
     def authority(self) -> str:
         """Host and port as one word."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+        return join(self.host, self.port)
 
     @property
     def scheme(self) -> str:

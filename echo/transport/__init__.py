@@ -10,7 +10,7 @@ from echo.transport.keepalive import Keepalive
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.transport.notes import Notes, hearing
-from echo.transport.peer import Peer
+from echo.transport.peer import Peer, address_text
 from echo.transport.refusals import RefusalLog
 from echo.transport.server import ServerSession
 from echo.transport.server_call import Fate, ServerCall
@@ -36,6 +36,7 @@ __all__ = [
     "Signal",
     "StreamListener",
     "Tally",
+    "address_text",
     "connect_tls",
     "hearing",
     "memory_stream_pair",

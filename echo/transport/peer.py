@@ -7,6 +7,19 @@ from anyio.abc import ByteStream, SocketAttribute
 from anyio.streams.tls import TLSAttribute
 
 from echo.printable import printable
+from echo.targets import join
+
+
+def address_text(address: object) -> str:
+    """A socket's address for people: host and port, or the path of a Unix socket; empty if it has none.
+
+    Abstract names of Unix sockets, which Python has as bytes, begin with ``@``, as netstat and ss write them.
+    """
+    if isinstance(address, tuple):
+        return join(*address[:2])
+    if isinstance(address, bytes):
+        address = os.fsdecode(address)
+    return printable(address.replace("\0", "@")) if isinstance(address, str) else ""
 
 
 class Peer:
@@ -14,11 +27,11 @@ class Peer:
 
     def __init__(self, stream: ByteStream) -> None:
         addr: object = stream.extra(SocketAttribute.remote_address, None)
-        if isinstance(addr, bytes):  # Python has abstract names of Unix sockets as bytes.
+        if isinstance(addr, bytes):
             addr = os.fsdecode(addr)
         self._addr = addr if isinstance(addr, (tuple, str)) else None
         self._cert = stream.extra(TLSAttribute.peer_certificate, None)
-        self._text = self._describe()
+        self._text = "memory" if self._addr is None else address_text(self._addr) or "unix"
 
     def addr(self) -> tuple[str, int] | str | None:
         """Host and port; the path of a Unix socket, or its abstract name after a zero byte; None in memory.
@@ -33,11 +46,3 @@ class Peer:
 
     def __str__(self) -> str:
         return self._text
-
-    def _describe(self) -> str:
-        if isinstance(self._addr, tuple):
-            host, port = self._addr[:2]
-            return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-        if self._addr is None:
-            return "memory"
-        return printable(self._addr.replace("\0", "@")) or "unix"  # As netstat and ss write an abstract name.
