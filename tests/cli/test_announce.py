@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from echo.cli.announce import announce_console, announce_gateway, announce_server
+from echo.cli.programs import calling_beside
 from echo.settings import load_settings
 
 TLS = {"grpc_server_cert": "c", "grpc_server_key": "k"}
@@ -158,3 +159,40 @@ def test_where_nobody_reads_standard_output_it_is_told_in_the_log(
     assert (events[0]["event"], events[0]["url"]) == ("console", "http://localhost:8080/")
     assert [event["event"] for event in events[1:]] == ([] if stdout is None else ["cannot write to standard output"])
     assert discarded == ([] if stdout is None else [True])
+
+
+@pytest.mark.parametrize(
+    ("bind", "host"),
+    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1"), ("echo.example", "echo.example")],
+)
+def test_a_gateway_calls_the_server_beside_it_where_that_listens(bind: str, host: str) -> None:
+    settings = calling_beside(load_settings({}, grpc_server_bind=bind), 5)
+    assert (settings.grpc_server_host, settings.grpc_server_port) == (host, 5)
+    assert settings.grpc_client_server_name is None
+
+
+def test_a_gateway_calls_the_server_beside_it_on_its_unix_socket() -> None:
+    settings = calling_beside(load_settings({}, grpc_server_bind="unix:/run/echo.sock"), None)
+    assert settings.grpc_server_host == "unix:/run/echo.sock"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({}, "localhost"),
+        ({"grpc_server_host": "echo.example"}, "echo.example"),
+        ({"grpc_server_host": "echo.example:5,other.example"}, "echo.example"),
+        ({"grpc_server_host": "unix:/run/echo.sock"}, "localhost"),
+        ({"grpc_server_host": "dns:///echo.example:5"}, "echo.example"),
+        ({"grpc_client_server_name": "other.example"}, "other.example"),
+        ({"grpc_client_authority": "shop.example:443"}, None),  # Which is then what the certificate must say.
+        ({"grpc_client_authority": "shop.example", "grpc_client_server_name": "other.example"}, "other.example"),
+        ({"grpc_client_insecure": "true"}, None),
+    ],
+)
+def test_a_server_called_over_loopback_is_verified_by_the_name_it_is_known_by(
+    given: dict[str, str], name: str | None
+) -> None:
+    settings = calling_beside(load_settings({}, grpc_server_tls="true", **TLS, **given), 5)
+    assert settings.grpc_client_server_name == name
+    assert settings.grpc_client_authority == given.get("grpc_client_authority")
