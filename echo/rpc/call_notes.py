@@ -12,8 +12,8 @@ class CallRecord(Protocol):
     def opened(self, call: ClientCall) -> None:
         """An attempt is on a connection, the first one or another one after `retry`."""
 
-    def retry(self, now: float) -> None:
-        """The last attempt was refused, and another one begins."""
+    def retry(self, now: float, *, transparent: bool) -> None:
+        """The last attempt was refused unseen (``transparent``) or failed, and another one begins."""
 
     def over(self, status: Status, now: float) -> None:
         """The call is over, and its caller has left it."""

@@ -19,6 +19,7 @@ import anyio
 from anyio.abc import TaskGroup
 from grpclib.exceptions import StreamTerminatedError
 
+from echo.rpc.call_notes import CallRecord
 from echo.rpc.retry import MAX_ATTEMPTS, MAX_REPLAY
 from echo.rpc.retry_policy import OpenAttempt, Throttle, pushback
 from echo.rpc.service_config import HedgingPolicy
@@ -28,14 +29,16 @@ from echo.wire import PREFIX_SIZE, PREVIOUS_ATTEMPTS, GRPCError, Response, Statu
 __all__ = ["HedgedCall", "open_hedged"]
 
 
-async def open_hedged(open_attempt: OpenAttempt, policy: HedgingPolicy, throttle: Throttle | None) -> "HedgedCall":
+async def open_hedged(
+    open_attempt: OpenAttempt, policy: HedgingPolicy, throttle: Throttle | None, record: CallRecord | None
+) -> "HedgedCall":
     """Open a call's first attempt.
 
     Raises:
         GRPCError: It cannot be opened.
         ValueError, TypeError: The metadata cannot be sent.
     """
-    return HedgedCall(open_attempt, await open_attempt(previous=0), policy, throttle)
+    return HedgedCall(open_attempt, await open_attempt(previous=0), policy, throttle, record)
 
 
 class HedgedCall:
@@ -46,15 +49,22 @@ class HedgedCall:
         first: The first one.
         policy: The method's.
         throttle: The channel's.
+        record: Who hears of the call. To it, the attempt that is the call is the only one.
 
     Attributes:
         current: The attempt that is the call, or the oldest while that is not decided.
     """
 
     def __init__(
-        self, open_attempt: OpenAttempt, first: ClientCall, policy: HedgingPolicy, throttle: Throttle | None
+        self,
+        open_attempt: OpenAttempt,
+        first: ClientCall,
+        policy: HedgingPolicy,
+        throttle: Throttle | None,
+        record: CallRecord | None,
     ) -> None:
         self.current = first
+        self.record = record
         self._open_attempt = open_attempt
         self._policy = policy
         self._throttle = throttle
@@ -253,6 +263,8 @@ class HedgedCall:
             return
         self._kept = None
         self.current = attempt
+        if self.record is not None:
+            self.record.opened(attempt)
         for other in self._running:
             if other is not attempt:
                 other.reset()

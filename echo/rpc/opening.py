@@ -6,14 +6,17 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
+
 from echo.rpc.call_credentials import CallCredentials, metadata_with
+from echo.rpc.call_notes import CallRecord
 from echo.rpc.deadline import Deadline
 from echo.rpc.hedging import open_hedged
 from echo.rpc.retry import RepeatableCall, RetriedCall
 from echo.rpc.retry_policy import Schedule, open_retried
 from echo.rpc.service_config import MethodConfig, RetryPolicy
 from echo.transport import ClientCall, ClientSession
-from echo.wire import CONTENT_TYPE, PREVIOUS_ATTEMPTS, Metadata, Request
+from echo.wire import CONTENT_TYPE, PREVIOUS_ATTEMPTS, GRPCError, Metadata, Request, Status
 
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
@@ -64,12 +67,27 @@ class Opening:
             )
             metadata = event.metadata
         request = Request(self.path, channel.scheme, channel.authority, metadata=metadata, encoding=self.compression)
-        if self.config is not None or self.credentials:
-            return await self._open_by(self.config or MethodConfig(), request)
-        open_call = partial(channel.open_call, request, self.deadline, wait_for_ready=self.wait_for_ready)
-        return RetriedCall(open_call, await open_call())
+        if channel.notes is None:
+            return await self._open(request, None)
+        record = channel.notes.begin(self.path, anyio.current_time())
+        try:
+            call = await self._open(request, record)
+        except BaseException as error:
+            # Else it was cancelled, or its metadata cannot be sent.
+            fault = Status.INTERNAL if isinstance(error, Exception) else Status.CANCELLED
+            status = error.status if isinstance(error, GRPCError) else fault
+            record.over(status, anyio.current_time())
+            raise
+        record.opened(call.current)
+        return call
 
-    async def _open_by(self, config: MethodConfig, request: Request) -> RepeatableCall:
+    async def _open(self, request: Request, record: CallRecord | None) -> RepeatableCall:
+        if self.config is not None or self.credentials:
+            return await self._open_by(self.config or MethodConfig(), request, record)
+        open_call = partial(self.channel.open_call, request, self.deadline, wait_for_ready=self.wait_for_ready)
+        return RetriedCall(open_call, await open_call(), record)
+
+    async def _open_by(self, config: MethodConfig, request: Request, record: CallRecord | None) -> RepeatableCall:
         """Open the call as the service config has it, each attempt with credentials."""
 
         async def attempt(
@@ -91,7 +109,7 @@ class Opening:
 
         policy, throttle = config.policy, self.channel.throttle
         if policy is None:
-            return RetriedCall(attempt, await attempt())
+            return RetriedCall(attempt, await attempt(), record)
         if isinstance(policy, RetryPolicy):
-            return await open_retried(attempt, Schedule(policy, throttle, self.deadline))
-        return await open_hedged(attempt, policy, throttle)
+            return await open_retried(attempt, Schedule(policy, throttle, self.deadline), record)
+        return await open_hedged(attempt, policy, throttle, record)

@@ -55,6 +55,10 @@ class RepeatableCall(Protocol):
         """The attempt whose response the caller gets, or the latest while that is not known."""
 
     @property
+    def record(self) -> CallRecord | None:
+        """Who hears what becomes of it."""
+
+    @property
     def peer(self) -> Peer:
         """The other end of the connection."""
 
@@ -234,6 +238,11 @@ class RetriedCall:
                         self._renewing = None
             return self.current is not ended
 
+    async def _open_again(self, refused: ClientCall) -> ClientCall:
+        if self.record is not None:
+            self.record.retry(anyio.current_time(), transparent=True)
+        return await self._open(refused=refused)
+
     def _lost(self, call: ClientCall) -> bool:
         """Whether another attempt may replace this one, or has."""
         return call.unprocessed
@@ -245,9 +254,7 @@ class RetriedCall:
     async def _retry(self, refused: ClientCall) -> None:
         kept = self._kept
         assert kept is not None
-        if self.record is not None:
-            self.record.retry(anyio.current_time())
-        call = await self._open(refused=refused)
+        call = await self._open_again(refused)
         self._attempts += 1
         if self.record is not None:
             self.record.opened(call)

@@ -17,10 +17,12 @@ import math
 import random
 import re
 from collections.abc import Collection
+from functools import partial
 from typing import Final, Protocol
 
 import anyio
 
+from echo.rpc.call_notes import CallRecord
 from echo.rpc.retry import MAX_ATTEMPTS, RetriedCall
 from echo.rpc.service_config import RetryPolicy, RetryThrottling
 from echo.transport import ClientCall, ClientSession
@@ -146,7 +148,7 @@ class Schedule:
             self._throttle.succeed()
 
 
-async def open_retried(open_attempt: OpenAttempt, schedule: Schedule) -> "PolicyRetriedCall":
+async def open_retried(open_attempt: OpenAttempt, schedule: Schedule, record: CallRecord | None) -> "PolicyRetriedCall":
     """Open a call that is retried as its schedule says, already if no connection can be had.
 
     Raises:
@@ -161,9 +163,11 @@ async def open_retried(open_attempt: OpenAttempt, schedule: Schedule) -> "Policy
             if not schedule.allows(Trailers(error.status, error.message), committed=False):
                 raise
             await schedule.pause()
+            if record is not None:
+                record.retry(anyio.current_time(), transparent=False)
         else:
             schedule.made += 1
-            return PolicyRetriedCall(open_attempt, call, schedule)
+            return PolicyRetriedCall(open_attempt, call, schedule, record)
 
 
 class PolicyRetriedCall(RetriedCall):
@@ -173,12 +177,15 @@ class PolicyRetriedCall(RetriedCall):
         open_attempt: Opens further attempts.
         call: The first one.
         schedule: Decides on them.
+        record: Who hears of them.
     """
 
     __slots__ = ("_again", "_judged", "_open_attempt", "_schedule", "_transparent", "_transparent_retries")
 
-    def __init__(self, open_attempt: OpenAttempt, call: ClientCall, schedule: Schedule) -> None:
-        super().__init__(self._open_next, call)
+    def __init__(
+        self, open_attempt: OpenAttempt, call: ClientCall, schedule: Schedule, record: CallRecord | None = None
+    ) -> None:
+        super().__init__(partial(open_attempt, previous=0), call, record)
         self._open_attempt = open_attempt
         self._schedule: Schedule | None = schedule
         self._judged: ClientCall | None = None  # Whether to replace this one has been decided,
@@ -220,11 +227,13 @@ class PolicyRetriedCall(RetriedCall):
     def _may_retry(self) -> bool:
         return self._kept is not None and self.current.response is None and self._lost(self.current)
 
-    async def _open_next(self, *, refused: ClientCall | None) -> ClientCall:
+    async def _open_again(self, refused: ClientCall) -> ClientCall:
         schedule = self._schedule
         assert schedule is not None  # Or there would be no next attempt.
         while True:
             await schedule.pause()  # Which is over if the retry is transparent.
+            if self.record is not None:
+                self.record.retry(anyio.current_time(), transparent=self._transparent)
             previous = schedule.made - 1 if self._transparent else schedule.made
             try:
                 call = await self._open_attempt(previous=previous, refused=refused)

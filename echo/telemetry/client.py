@@ -19,15 +19,16 @@ class CalledMethod(Method):
 
     Attributes:
         calls: How long calls took, by status.
-        retried: Attempts begun that were not the first of their call.
+        transparent_retries: Attempts begun because the one before was refused unseen.
+        retries: Those begun because it had failed.
     """
 
-    __slots__ = ("calls", "retried")
+    __slots__ = ("calls", "retries", "transparent_retries")
 
     def __init__(self, label: str) -> None:
         super().__init__(label)
         self.calls: dict[Status, Histogram] = {}
-        self.retried = 0
+        self.transparent_retries = self.retries = 0
 
 
 class ClientMeter:
@@ -72,7 +73,8 @@ class ClientMeter:
             for method in methods
             for kind, count in (
                 ("original", sum(found.count for found in method.calls.values()) + active[method]),
-                ("transparent_retry", method.retried),
+                ("transparent_retry", method.transparent_retries),
+                ("retry", method.retries),
             )
         )
         yield from ended_metrics((names.CLIENT_DURATION, names.CLIENT_SENT, names.CLIENT_RECEIVED), methods, target)
@@ -112,15 +114,16 @@ class _Record:
         """An attempt is on a connection."""
         self.call = call
 
-    def retry(self, now: float) -> None:
-        """The attempt was refused; another begins."""
-        refused = self.call
-        assert refused is not None  # Or nobody could have refused it.
-        trailers = refused.trailers
+    def retry(self, now: float, *, transparent: bool) -> None:
+        """The attempt has failed; another begins."""
+        trailers = None if self.call is None else self.call.trailers
         self._end(Status.UNAVAILABLE if trailers is None else trailers.status, now)
         self.call = None
         self._attempted = now
-        self.method.retried += 1
+        if transparent:
+            self.method.transparent_retries += 1
+        else:
+            self.method.retries += 1
 
     def over(self, status: Status, now: float) -> None:
         """The call is over."""

@@ -163,7 +163,7 @@ CLIENT_STARTED: Final = Instrument(
     "{attempt}",
     "counter",
     (METHOD, TARGET, "grpc.attempt_type"),
-    "Attempts started, including those that have not ended; transparent_retry for calls made again.",
+    "Attempts started, including those that have not ended; transparent_retry where no server saw the one before.",
 )
 CLIENT_DURATION: Final = Instrument(
     "grpc.client.attempt.duration",

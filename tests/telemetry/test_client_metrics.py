@@ -25,13 +25,15 @@ METHOD = PATH.removeprefix("/")
 
 
 @asynccontextmanager
-async def metered(refusing: int = 0) -> AsyncIterator[tuple[Channel, Meters, Network]]:
+async def metered(
+    refusing: int = 0, config: dict[str, object] | None = None
+) -> AsyncIterator[tuple[Channel, Meters, Network]]:
     """A channel whose calls are counted, over a network that refuses so many of them first."""
     meters = Meters("test")
     notes = meters.for_client("echo.test:8081", [PATH])
     async with (
         network(refuse, refusing) as (_, world),
-        open_channel_over(world.dial, "memory", codec=CODEC, notes=notes) as channel,
+        open_channel_over(world.dial, "memory", codec=CODEC, notes=notes, service_config=config) as channel,
     ):
         yield channel, meters, world
 
@@ -70,6 +72,47 @@ async def test_calls_that_are_made_again_show_as_attempts_of_their_own() -> None
     assert found.by("grpc_status", CALLS) == {"OK": 1}
     assert found.value("echo_grpc_client_drained_connections_total") == 2
     assert found.value("echo_grpc_client_connections_total") == 3
+
+
+def policy(**fields: object) -> dict[str, object]:
+    return {"methodConfig": [{"name": [{}], **fields}]}
+
+
+RETRYING = policy(
+    retryPolicy={
+        "maxAttempts": 3,
+        "initialBackoff": "0.001s",
+        "maxBackoff": "0.001s",
+        "backoffMultiplier": 1,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+)
+
+
+async def test_so_do_calls_that_are_retried_by_a_policy() -> None:
+    async with metered(config=RETRYING) as (channel, meters, world):
+        world.failure = "nobody there"
+        with pytest.raises(GRPCError, match="nobody there"):
+            await call(channel)
+        found = shown(meters)
+        assert found.by("grpc_attempt_type", STARTED) == {"original": 1, "retry": 2}
+        assert found.by("grpc_status", ATTEMPTS) == {"UNAVAILABLE": 3}
+        assert found.by("grpc_status", CALLS) == {"UNAVAILABLE": 1}
+    async with metered(refusing=5, config=RETRYING) as (channel, meters, _):
+        await call(channel)
+        found = shown(meters)
+        assert found.by("grpc_attempt_type", STARTED) == {"original": 1, "transparent_retry": 3, "retry": 2}
+        assert found.by("grpc_status", ATTEMPTS) == {"UNAVAILABLE": 5, "OK": 1}
+        assert found.by("grpc_status", CALLS) == {"OK": 1}
+
+
+async def test_a_hedged_call_is_one_however_many_attempts_it_takes() -> None:
+    async with metered(config=policy(hedgingPolicy={"maxAttempts": 3})) as (channel, meters, _):
+        await call(channel)
+        found = shown(meters)
+    assert found.by("grpc_attempt_type", STARTED) == {"original": 1}
+    assert found.by("grpc_status", ATTEMPTS) == {"OK": 1}
+    assert found.by("grpc_status", CALLS) == {"OK": 1}
 
 
 async def test_an_open_call_has_started_and_not_ended() -> None:
