@@ -16,7 +16,15 @@ from echo.rpc.dispatch import Dispatcher
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor
 from echo.rpc.servable import Servable
-from echo.transport import Keepalive, RefusalLog, ServerSession, Signal, StreamListener, open_tcp_listener
+from echo.transport import (
+    HandedListener,
+    Keepalive,
+    RefusalLog,
+    ServerSession,
+    Signal,
+    StreamListener,
+    open_tcp_listener,
+)
 from echo.wire import Limits, Status, Trailers, known_encoding
 
 log = logging.getLogger(__name__)
@@ -150,7 +158,7 @@ class Server:
         """
         self._draining = True
         for reception, listener in self._receptions.items():
-            if isinstance(listener, StreamListener):
+            if isinstance(listener, StreamListener | HandedListener):
                 listener.retire()
             else:
                 reception.cancel()

@@ -5,6 +5,7 @@ from echo.transport.background import open_background
 from echo.transport.call import Call
 from echo.transport.client import ClientSession
 from echo.transport.client_call import ClientCall
+from echo.transport.handed import Handed, HandedListener, Source
 from echo.transport.handshake import connect_tls
 from echo.transport.keepalive import Keepalive
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
@@ -24,6 +25,8 @@ __all__ = [
     "ClientCall",
     "ClientSession",
     "Fate",
+    "Handed",
+    "HandedListener",
     "Keepalive",
     "MemoryStream",
     "Peer",
@@ -31,6 +34,7 @@ __all__ = [
     "ServerCall",
     "ServerSession",
     "Signal",
+    "Source",
     "StreamListener",
     "connect_tls",
     "memory_stream_pair",
