@@ -28,6 +28,7 @@ ROOMS = [
     "scripting",
     "services",
     "settings",
+    "workers",
     "gateway",
     "probe",
     "health",

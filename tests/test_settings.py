@@ -86,6 +86,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "http_key": None,
         "http_allowed_origins": (),
         "http_ping_interval": 27.0,
+        "workers": 1,
         "shutdown_grace": 10.0,
         "log_level": "info",
         "log_format": "auto",
@@ -400,6 +401,9 @@ def test_values_of_python_are_taken_as_they_are() -> None:
         ("grpc_max_concurrent_streams", True),
         ("grpc_max_concurrent_streams", 1.5),
         ("grpc_server_socket_mode", 0o1000),
+        ("workers", -1),
+        ("workers", 1_001),
+        ("workers", True),
         ("shutdown_grace", -1),
         ("shutdown_grace", True),
         ("grpc_max_message_size", False),
@@ -584,3 +588,14 @@ def test_the_servers_that_a_setting_takes_are_those_that_a_channel_takes(text: s
     ported = [(host, port if port is not None or "/" in host else 1) for host, port in named]
     assert {(target.host, target.port) for target in targets} <= {*ported, *named}
     assert [target.name for target in targets][:1] == [split_servers(taken)[0].name]
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("16", 16), ("auto", 0), ("Auto", 0), ("0", 0)])
+def test_workers_are_a_number_or_auto(text: str, number: int) -> None:
+    assert load_settings({"WORKERS": text}).workers == number
+
+
+@pytest.mark.parametrize("text", ["-1", "two", "1.5", "1001"])
+def test_workers_that_are_no_number_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^WORKERS: '{text}' is not a whole number from 0 to 1000, or auto$"):
+        load_settings({"WORKERS": text})

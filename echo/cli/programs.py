@@ -5,8 +5,6 @@ in nurseries it opens itself, so cancelling it closes everything. What goes wron
 `StartError` or `SettingsError`, whose text is for the person who started it.
 """
 
-import errno
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -19,17 +17,20 @@ from echo.cli.announce import announce_console, announce_gateway, announce_serve
 from echo.cli.errors import StartError, first
 from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
+from echo.cli.places import listen, listen_for_health, unavailable
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.logs import open_access_log
-from echo.rpc import Server, open_tcp_listener, open_unix_listener
+from echo.rpc import Server
 from echo.rpc.health import Health
 from echo.services import echo_services
 from echo.settings import Settings, SettingsError
-from echo.settings.addresses import UNIX, split_servers
+from echo.settings.addresses import split_servers
 from echo.settings.values import format_duration
 from echo.tls import server_context
+from echo.transport import HandedListener
+from echo.workers import Membership
 
-__all__ = ["gateway", "serve", "up"]
+__all__ = ["gateway", "open_backend", "refuse_port_zero", "serve", "start_gateway", "up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +49,26 @@ class Backend:
     port: int | None
     health_port: int | None
 
-    async def drain(self, grace: float) -> None:
+    async def drain(self, grace: float, *, others_serve: bool = False) -> None:
         """Say NOT_SERVING, take nothing new, and give running calls ``grace`` seconds; returns when all is closed.
 
-        The health port answers until then.
+        The health port answers until then. If others serve on, in the place of this process, the service does so as
+        well: nobody is told NOT_SERVING.
         """
-        self.health.drain()
+        if others_serve:
+            self.health.leave()
+        else:
+            self.health.drain()
         await self.server.drain(grace)
         await self.health_server.drain(0)
 
 
 @asynccontextmanager
-async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
+async def open_backend(settings: Settings, membership: Membership | None = None) -> AsyncIterator[Backend]:
     """Run the gRPC server while the block runs.
 
-    The block drains it before it ends; ending by an exception or cancelled closes everything at once.
+    The block drains it before it ends; ending by an exception or cancelled closes everything at once. A worker gets its
+    connections by its membership, and has no ports of its own.
 
     Raises:
         StartError: An address can't be had.
@@ -82,10 +88,16 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
     tls = server_context(settings)
     health_server = Server([echo.health], limits=server_limits(settings))
     async with AsyncExitStack() as opened:
-        listener = await opened.enter_async_context(await _listen(settings, tls))
-        health_listener = None
-        if settings.grpc_health_port is not None:
-            health_listener = await opened.enter_async_context(await _listen_for_health(settings))
+        listener: Listener[ByteStream]
+        health_listener: Listener[ByteStream] | None = None
+        if membership is None:
+            listener = await opened.enter_async_context(await listen(settings, tls))
+            if settings.grpc_health_port is not None:
+                health_listener = await opened.enter_async_context(await listen_for_health(settings))
+        else:
+            feed, *others = membership.feeds
+            listener = HandedListener(feed, tls=tls, handshake_timeout=settings.grpc_server_handshake_timeout)
+            health_listener = HandedListener(others[0]) if others else None
         async with trio.open_nursery() as nursery:
             if health_listener is not None:
                 await nursery.start(health_server.serve, health_listener)
@@ -95,37 +107,6 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
 
 def _port(listener: Listener[ByteStream] | None) -> int | None:
     return None if listener is None else listener.extra(SocketAttribute.local_port, None)
-
-
-async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> Listener[ByteStream]:
-    """Where the gRPC server is to listen."""
-    bind, timeout = settings.grpc_server_bind, settings.grpc_server_handshake_timeout
-    if bind.startswith(UNIX):
-        try:
-            return await open_unix_listener(
-                bind.removeprefix(UNIX), tls=tls, mode=settings.grpc_server_socket_mode, handshake_timeout=timeout
-            )
-        except OSError as error:
-            raise _unavailable(settings, bind, "grpc_server_bind", error=error) from error
-    try:
-        host = await listening_host(bind)
-        return await open_tcp_listener(host, settings.grpc_server_port, tls=tls, handshake_timeout=timeout)
-    except OSError as error:
-        address = authority(bind, settings.grpc_server_port)
-        raise _unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
-
-
-async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
-    """Beside the gRPC server; on every address if that has none, as an orchestrator's probes come from outside."""
-    bind, port = settings.grpc_server_bind, settings.grpc_health_port
-    assert port is not None
-    host = "0.0.0.0" if bind.startswith(UNIX) else bind  # noqa: S104 - As the documentation of the setting says.
-    try:
-        return await open_tcp_listener(await listening_host(host), port)
-    except OSError as error:
-        raise _unavailable(
-            settings, authority(host, port), "grpc_server_bind", "grpc_health_port", error=error
-        ) from error
 
 
 async def serve(settings: Settings, stop: Stop) -> None:
@@ -138,12 +119,17 @@ async def serve(settings: Settings, stop: Stop) -> None:
 
 async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
-    if settings.grpc_server_port == 0 and any(server.needs_port for server in split_servers(settings.grpc_server_host)):
-        raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
+    refuse_port_zero(settings)
     async with trio.open_nursery() as nursery:
-        port = await _start_gateway(nursery, settings, stop)
+        port = await start_gateway(nursery, settings, stop)
         announce_console(settings, port)
         announce_gateway(settings, port)
+
+
+def refuse_port_zero(settings: Settings) -> None:
+    """Refuse what a gateway by itself can't call."""
+    if settings.grpc_server_port == 0 and any(server.needs_port for server in split_servers(settings.grpc_server_host)):
+        raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
 
 
 async def up(settings: Settings, stop: Stop) -> None:
@@ -153,11 +139,13 @@ async def up(settings: Settings, stop: Stop) -> None:
     server's. Health says NOT_SERVING from the beginning of this, so the gateway is not ready either.
     ``grpc_server_host`` is not called here, but stays the name that the server's certificate must have.
     """
+    if settings.workers != 1:
+        raise SettingsError(f"{settings.name_of('workers')}: up is one process; run serve and gateway for workers")
     _agree_on_tls(settings)
     async with open_backend(permitting_pings(settings)) as backend:
         calling = calling_beside(settings, backend.port)
         async with trio.open_nursery() as nursery:
-            port = await _start_gateway(nursery, calling, stop)
+            port = await start_gateway(nursery, calling, stop)
             announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)
@@ -167,15 +155,20 @@ async def up(settings: Settings, stop: Stop) -> None:
         await backend.drain(max(0.0, deadline - trio.current_time()))
 
 
-async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) -> int:
-    """Start the gateway in ``nursery``; returns the port it listens on."""
+async def start_gateway(
+    nursery: trio.Nursery, settings: Settings, stop: Stop, membership: Membership | None = None
+) -> int:
+    """Start the gateway in ``nursery``; returns the port it listens on, 0 for a worker, whose parent listens."""
     # Only who runs a gateway loads the web framework.
     from echo.gateway import serve_gateway  # noqa: PLC0415
     from echo.gateway.hypercorn_compat import UnsupportedVersionError  # noqa: PLC0415
 
     try:
         listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
-        bound: list[str] = await nursery.start(partial(serve_gateway, listening, shutdown=stop))
+        serving = partial(serve_gateway, listening, shutdown=stop)
+        if membership is not None:
+            serving = partial(serving, source=membership.feeds[0], others_serve=lambda: membership.retiring)
+        bound: list[str] = await nursery.start(serving)
     except (OSError, UnsupportedVersionError, BaseExceptionGroup) as error:
         if (unsupported := first(UnsupportedVersionError, error)) is not None:
             raise StartError(str(unsupported)) from error
@@ -183,8 +176,8 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) 
         if fault is None:
             raise
         address = authority(settings.http_bind, settings.http_port)
-        raise _unavailable(settings, address, "http_bind", "http_port", error=fault) from error
-    return int(bound[0].rpartition(":")[2])
+        raise unavailable(settings, address, "http_bind", "http_port", error=fault) from error
+    return int(bound[0].rpartition(":")[2]) if bound else 0
 
 
 def _agree_on_tls(settings: Settings) -> None:
@@ -234,10 +227,3 @@ def calling_beside(settings: Settings, port: int | None) -> Settings:
         known_by = split_servers(settings.grpc_server_host)[0].name
         changes["grpc_client_server_name"] = settings.grpc_client_server_name or known_by
     return settings.model_copy(update=changes)
-
-
-def _unavailable(settings: Settings, address: str, *fields: str, error: OSError) -> StartError:
-    """What to say when an address can't be had that these settings name."""
-    names = ", ".join(settings.name_of(field) for field in fields)
-    reason = "this machine has no IPv6" if error.errno == errno.EAFNOSUPPORT else error.strerror or error
-    return StartError(f"cannot listen on {address} ({names}): {reason}")

@@ -37,6 +37,9 @@ class Source(Protocol):
     def retire(self) -> None:
         """Ask for no more; those that are on their way still come."""
 
+    async def aclose(self) -> None:
+        """Whatever still comes is closed."""
+
 
 class HandedListener(Listener[ByteStream]):
     """Hands each connection of a source to a task of its own, after its TLS handshake. `serve` may be called once."""
@@ -67,4 +70,5 @@ class HandedListener(Listener[ByteStream]):
         self._source.retire()
 
     async def aclose(self) -> None:
-        """Nothing is held here; whoever made the source closes it."""
+        """Close the source."""
+        await self._source.aclose()

@@ -54,6 +54,9 @@ class PassedOn:
     def retire(self) -> None:
         self._listener.retire()
 
+    async def aclose(self) -> None:
+        self._receive.close()
+
 
 async def one(stream: BytesStream) -> None:
     await stream.send_message(await stream.recv_message() or b"")

@@ -1,0 +1,93 @@
+"""Which worker gets a connection: the one with the fewest.
+
+A client's connection lasts for hours, with all its calls on it; so it is the open connections that are spread, not the
+new ones. Among equals it is their turn one after another, so that short connections are spread as well.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from socket import socket
+
+import trio
+import trio.lowlevel
+
+from echo.workers.worker import Worker
+
+__all__ = ["Placement"]
+
+
+class Placement:
+    """Gives connections to workers, and holds those that no worker can take just now.
+
+    It holds a few: nothing more is accepted meanwhile (`room`), so they are as many as there are sockets that are
+    listened on, besides those taken back from a worker, and the last ones when listening ends.
+
+    Attributes:
+        workers: Those that serve.
+    """
+
+    def __init__(self) -> None:
+        self.workers: list[Worker] = []
+        self._held: dict[int, deque[socket]] = {}
+        self._turn = 0
+        self._changed = trio.lowlevel.ParkingLot()
+
+    @property
+    def held(self) -> int:
+        """Connections that wait for a worker."""
+        return sum(map(len, self._held.values()))
+
+    def add(self, worker: Worker) -> None:
+        """There is another worker."""
+        self.workers.append(worker)
+        self.move()
+
+    def remove(self, worker: Worker) -> None:
+        """A worker has ended."""
+        self.workers.remove(worker)
+        self.move()
+
+    def place(self, listener: int, connection: socket) -> None:
+        """Give the connection to a worker, now or as soon as one can take it; closes it here then."""
+        self._held.setdefault(listener, deque()).append(connection)
+        self.move()
+
+    def place_again(self, connections: Iterable[tuple[int, socket]]) -> None:
+        """The same for some that a worker has not taken."""
+        for listener, connection in connections:
+            self.place(listener, connection)
+
+    def move(self) -> None:
+        """Something has changed: give away what can be given."""
+        for listener, held in self._held.items():
+            while held and (worker := self._choose(listener)) is not None:
+                if not worker.pass_on(listener, held[0]):
+                    break  # Until something changes.
+                self._turn += 1
+                worker.last_turn = self._turn
+                held.popleft().close()
+        self._changed.unpark_all()
+
+    async def changed(self) -> None:
+        """Wait until something has changed."""
+        await self._changed.park()
+
+    async def room(self, listener: int) -> None:
+        """Wait until a connection of this listener would be given to a worker at once."""
+        while self._held.get(listener) or self._choose(listener) is None:
+            await self._changed.park()
+
+    async def placed(self, listener: int) -> None:
+        """Wait until none of this listener is held."""
+        while self._held.get(listener):
+            await self._changed.park()
+
+    def close(self, listener: int) -> None:
+        """Close those of this listener that are held."""
+        for connection in self._held.pop(listener, ()):
+            connection.close()
+
+    def _choose(self, listener: int) -> Worker | None:
+        able = [worker for worker in self.workers if worker.takes(listener)]
+        willing = [worker for worker in able if listener not in worker.leaving]
+        return min(willing or able, key=lambda worker: (worker.open, worker.last_turn), default=None)
