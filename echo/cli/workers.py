@@ -80,22 +80,17 @@ def _membership(listeners: int) -> Membership | None:
 
 
 async def _work(membership: Membership, stop: Stop, program: Callable[[Stop], Awaitable[None]]) -> None:
-    """Run a worker's program until it is told to stop, by its parent or by a signal, and has drained."""
+    """Run a worker's program until its parent tells it to stop, and it has drained. A signal has it ask for that."""
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # It is for the parent.
 
-    async def told() -> None:
-        async with trio.open_nursery() as waiting:
-
-            async def end_with(wait: Stop) -> None:
-                await wait()
-                waiting.cancel_scope.cancel()
-
-            waiting.start_soon(end_with, stop)
-            waiting.start_soon(end_with, membership.stop)
+    async def leave_when_asked_to() -> None:
+        await stop()
+        membership.leave()
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(membership.run)
-        await program(told)
+        nursery.start_soon(leave_when_asked_to)
+        await program(membership.stop)
         nursery.cancel_scope.cancel()
 
 

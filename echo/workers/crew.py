@@ -26,7 +26,7 @@ __all__ = ["Crew", "NoWorkersError"]
 
 log = structlog.get_logger(__name__)
 
-STEADY: Final = 30.0  # Seconds after which a worker's end is no failure to start.
+STEADY: Final = 10.0  # Seconds after which a worker's end is no failure to start.
 FIRST_PAUSE: Final = 0.5
 LONGEST_PAUSE: Final = 30.0
 MOST_FAILURES: Final = 5  # In a row, while no worker serves; then the parent gives up.

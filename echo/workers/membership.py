@@ -145,6 +145,11 @@ class Membership:
         self._ready = True
         self._news.set()
 
+    def leave(self) -> None:
+        """Tell the parent that this worker wants to stop. It then says `Retire`, having found others for what comes."""
+        for feed in self.feeds:
+            feed.retire()
+
     async def stop(self) -> None:
         """Wait until this worker shall stop; `retiring` then says whether others go on."""
         await self._stopped.wait()

@@ -4,6 +4,7 @@ It is started by the parent's own command line, as a process of a group of its o
 the parent alone. `Worker.run` lasts as long as the process.
 """
 
+import math
 import os
 import signal
 import socket
@@ -24,7 +25,8 @@ log = structlog.get_logger(__name__)
 
 QUEUE: Final = 64  # Connections that a worker may have waiting; others get the next ones.
 START: Final = 60.0  # Seconds a worker may take until it serves,
-LATE: Final = 1.0  # to take a connection, before it is given to another,
+LATE: Final = 2.0  # to take a connection, before it is given to another,
+SILENT: Final = 10.0  # to say anything after that, before the log has a warning,
 OVERTIME: Final = 5.0  # to end, beyond the grace period, before it is killed,
 AT_ONCE: Final = 2.0  # and to end if it shall do so at once.
 MAX_ANSWER: Final = 16 * 1024 * 1024  # Bytes of an answer.
@@ -196,28 +198,39 @@ class Worker:
             return
         log.info("worker serves", worker=self.pid)
         task_status.started(self)
-        while True:  # Look after connections that it does not take.
-            await self._heard.wait()
-            self._heard = trio.Event()
+        while True:
+            await self._news()
             while self.waiting:
                 taken = self._taken
-                with trio.move_on_after(LATE):
-                    while self.waiting and self._taken == taken:
-                        await self._heard.wait()
-                        self._heard = trio.Event()
-                if self.waiting and self._taken == taken:
+                # In two halves: if it was this process that stood still, the worker's word is read in the second.
+                if not await self._takes_some(taken, LATE / 2) and not await self._takes_some(taken, LATE / 2):
                     await self._note_late()
+
+    async def _takes_some(self, taken: int, patience: float) -> bool:
+        """Whether it takes a connection in time, having taken so many, or has none waiting."""
+        with trio.move_on_after(patience):
+            while self.waiting and self._taken == taken:
+                await self._news()
+        return not (self.waiting and self._taken == taken)
+
+    async def _news(self) -> None:
+        """Wait until it has said something, or has been given something."""
+        await self._heard.wait()
+        self._heard = trio.Event()
 
     async def _note_late(self) -> None:
         """Give its connections to others, and wait until it says something."""
         self._late = True
         connections = self.take_back()
-        log.warning("worker is late: others get its connections", worker=self.pid, connections=len(connections))
+        log.info("worker is late: others get its connections", worker=self.pid, connections=len(connections))
         self._tell(Ping())
         self._employer.place_again(connections)
-        while self._late:
-            await self._heard.wait()
-            self._heard = trio.Event()
+        for patience in (SILENT, math.inf):
+            with trio.move_on_after(patience):
+                while self._late:
+                    await self._news()
+                return
+            log.warning("worker does not answer", worker=self.pid)
 
     async def _listen(self) -> None:
         """Take in what the worker says."""
