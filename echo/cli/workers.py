@@ -91,6 +91,7 @@ async def _work(membership: Membership, stop: Stop, program: Callable[[Stop], Aw
         nursery.start_soon(membership.run)
         nursery.start_soon(leave_when_asked_to)
         await program(membership.stop)
+        await membership.say_last()
         nursery.cancel_scope.cancel()
 
 

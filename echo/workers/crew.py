@@ -119,14 +119,22 @@ class Crew:
         listeners: What to accept connections on. TLS is the workers'.
         number: How many workers.
         grace: Seconds that a worker has to drain.
+        last_words: Gets what a worker collected last, when it has ended.
     """
 
-    def __init__(self, command: Sequence[str], listeners: Sequence[StreamListener], number: int, grace: float) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        listeners: Sequence[StreamListener],
+        number: int,
+        grace: float,
+        last_words: Callable[[bytes], None] | None = None,
+    ) -> None:
         self._command = command
         self._listeners = listeners
         self._number = number
         self._grace = grace
-        self._placement = Placement()
+        self._placement = Placement(last_words)
 
     @property
     def workers(self) -> Sequence[Worker]:
@@ -134,19 +142,16 @@ class Crew:
         return self._placement.workers
 
     async def ask_all(self, patience: float) -> list[bytes]:
-        """What each worker collects; of those that answer within ``patience`` seconds."""
-        answers: list[bytes] = []
+        """What each worker collects. For those that do not answer within ``patience`` seconds, what they did last time.
 
-        async def ask(worker: Worker) -> None:
-            answer = await worker.ask()
-            if answer is not None:
-                answers.append(answer)
-
+        What workers that have ended said last is not in it: see ``last_words``.
+        """
         with trio.move_on_after(patience):
             async with trio.open_nursery() as nursery:
-                for worker in list(self.workers):
-                    nursery.start_soon(ask, worker)
-        return answers
+                for worker in self.workers:
+                    nursery.start_soon(worker.ask)
+        # Of those that are there now, lest one that has ended meanwhile is counted twice.
+        return [answer for worker in self.workers if (answer := worker.answers.latest) is not None]
 
     async def run(
         self,

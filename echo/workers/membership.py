@@ -8,7 +8,8 @@ import logging
 import os
 import socket
 import stat
-from collections.abc import AsyncIterator, Callable, MutableMapping
+from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Final
 
 import trio
@@ -16,6 +17,7 @@ import trio
 from echo.transport import Handed
 from echo.workers.channel import WorkerChannel
 from echo.workers.messages import (
+    LAST_WORD,
     PART,
     Ask,
     Connection,
@@ -36,6 +38,7 @@ log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ECHO_WORKER_CHANNEL"
 """The environment variable that has the number of the channel's descriptor."""
+LAST_WORDS: Final = 1.0  # Seconds for a worker's last words.
 
 
 class Feed:
@@ -83,14 +86,16 @@ class Membership:
     Args:
         end: The worker's end of the channel; closed when `run` ends.
         listeners: How many listeners the parent has.
-        collect: What to answer when the parent asks.
+        collect: What to answer when the parent asks, and to say last.
 
     Attributes:
         retiring: Whether others go on serving when this one stops.
         feeds: The connections of each listener.
     """
 
-    def __init__(self, end: socket.socket, listeners: int = 1, collect: Callable[[], bytes] | None = None) -> None:
+    def __init__(
+        self, end: socket.socket, listeners: int = 1, collect: Callable[[], Awaitable[bytes]] | None = None
+    ) -> None:
         self.retiring = True  # As long as nobody has said otherwise, others go on.
         self.feeds = [Feed(lambda number=number: self._leave(number)) for number in range(listeners)]  # type: ignore[misc]
         self._channel = WorkerChannel(end)
@@ -150,6 +155,12 @@ class Membership:
         for feed in self.feeds:
             feed.retire()
 
+    async def say_last(self) -> None:
+        """Tell the parent what there is to collect, unasked: nothing happens here any more."""
+        if self._collect is not None:
+            with suppress(trio.BrokenResourceError), trio.move_on_after(LAST_WORDS):
+                await self._answer(LAST_WORD)
+
     async def stop(self) -> None:
         """Wait until this worker shall stop; `retiring` then says whether others go on."""
         await self._stopped.wait()
@@ -197,16 +208,16 @@ class Membership:
                 while self._leaving:
                     await self._channel.send(Leaving(self._leaving.pop(0)))
                 if self._asked is not None:
-                    await self._answer(self._asked)
+                    asked, self._asked = self._asked, None
+                    await self._answer(asked)
             except trio.BrokenResourceError:
                 return  # The other task finds out, too.
 
     async def _answer(self, number: int) -> None:
-        self._asked = None
         data = b""
         try:
             if self._collect is not None:
-                data = self._collect()
+                data = await self._collect()
         except Exception:
             log.exception("cannot tell the parent what was asked for")
         for start in range(0, max(len(data), 1), PART):

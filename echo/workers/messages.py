@@ -11,6 +11,7 @@ from typing import Final, TypeAlias
 import msgspec
 
 __all__ = [
+    "LAST_WORD",
     "MAX_MESSAGE",
     "PART",
     "Ask",
@@ -29,6 +30,8 @@ __all__ = [
 
 PART: Final = 32 * 1024  # Bytes of an answer in one message; the system's buffer for a channel holds several.
 MAX_MESSAGE: Final = PART + 64
+LAST_WORD: Final = 0
+"""The number of an answer that nobody has asked for: the worker's last."""
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
@@ -83,7 +86,7 @@ class Leaving(_Message, frozen=True):
 
 
 class Part(_Message, frozen=True):
-    """A piece of the answer to `Ask`."""
+    """A piece of the answer to `Ask`, or of the `LAST_WORD`."""
 
     number: int
     data: bytes

@@ -5,7 +5,7 @@ new ones. Among equals it is their turn one after another, so that short connect
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from socket import socket
 
 import trio
@@ -26,9 +26,11 @@ class Placement:
         workers: Those that serve.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, last_words: Callable[[bytes], None] | None = None) -> None:
+        """``last_words`` gets what a worker has answered last, when it has ended."""
         self.workers: list[Worker] = []
         self._held: dict[int, deque[socket]] = {}
+        self._last_words = last_words
         self._turn = 0
         self._changed = trio.lowlevel.ParkingLot()
 
@@ -45,6 +47,8 @@ class Placement:
     def remove(self, worker: Worker) -> None:
         """A worker has ended."""
         self.workers.remove(worker)
+        if self._last_words is not None and worker.answers.latest is not None:
+            self._last_words(worker.answers.latest)
         self.move()
 
     def place(self, listener: int, connection: socket) -> None:

@@ -9,17 +9,31 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final
 
 import structlog
 import trio
 
+from echo.workers.answers import Answers
 from echo.workers.channel import ParentChannel, channel_pair
+from echo.workers.employer import Employer
 from echo.workers.membership import CHANNEL
-from echo.workers.messages import Ask, Connection, Counts, End, FromParent, Leaving, Part, Ping, Ready, Retire, Stop
+from echo.workers.messages import (
+    Connection,
+    Counts,
+    End,
+    FromParent,
+    FromWorker,
+    Leaving,
+    Part,
+    Ping,
+    Ready,
+    Retire,
+    Stop,
+)
 
-__all__ = ["MAX_ANSWER", "Worker", "WorkerExitedError"]
+__all__ = ["Worker", "WorkerExitedError"]
 
 log = structlog.get_logger(__name__)
 
@@ -29,26 +43,6 @@ LATE: Final = 2.0  # to take a connection, before it is given to another,
 SILENT: Final = 10.0  # to say anything after that, before the log has a warning,
 OVERTIME: Final = 5.0  # to end, beyond the grace period, before it is killed,
 AT_ONCE: Final = 2.0  # and to end if it shall do so at once.
-MAX_ANSWER: Final = 16 * 1024 * 1024  # Bytes of an answer.
-
-Connections = Iterable[tuple[int, socket.socket]]
-"""With the listener of each."""
-
-
-class Employer(Protocol):
-    """Who gives workers their connections. Nothing of it waits."""
-
-    def add(self, worker: "Worker") -> None:
-        """The worker serves."""
-
-    def remove(self, worker: "Worker") -> None:
-        """It has ended."""
-
-    def move(self) -> None:
-        """It may take connections that it could not take before, or wants no more."""
-
-    def place_again(self, connections: Connections) -> None:
-        """It has left these waiting, for too long or when it ended."""
 
 
 class WorkerExitedError(Exception):
@@ -76,6 +70,7 @@ class Worker:
         last_turn: When it was last given a connection, on a clock of whoever gives them.
         gone: Set when the process has ended.
         going: Set when it shall be replaced: it is gone, or leaves unasked.
+        answers: What it has answered.
     """
 
     def __init__(self, employer: Employer) -> None:
@@ -85,6 +80,7 @@ class Worker:
         self.last_turn = 0
         self.gone = trio.Event()
         self.going = trio.Event()
+        self.answers = Answers()
         self._employer = employer
         self._asked_to_go = False
         self._passed = self._taken = self._over = 0
@@ -92,11 +88,6 @@ class Worker:
         self._ready = trio.Event()
         self._heard = trio.Event()
         self._life = trio.CancelScope()
-        self._asking = trio.Lock()
-        self._question = 0
-        self._answer: bytearray | None = bytearray()
-        self._answered = trio.Event()
-        self._answered.set()
 
     @property
     def open(self) -> int:
@@ -165,6 +156,8 @@ class Worker:
             finally:
                 with trio.CancelScope(shield=True):
                     await self._finish(process)
+                self._hear_last_words()
+                self.answers.end()
                 self.gone.set()
                 self.going.set()
                 if self._ready.is_set():
@@ -234,28 +227,38 @@ class Worker:
 
     async def _listen(self) -> None:
         """Take in what the worker says."""
-        while True:
-            try:
-                message, _ = await self._channel.receive()
-            except (ValueError, trio.EndOfChannel):
-                log.exception("worker says what no worker should", worker=self.pid)
-                self._life.cancel()
-                return
-            match message:
-                case Ready():
+        try:
+            while True:
+                self._take_in((await self._channel.receive())[0])
+                self._late = False
+                self._heard.set()
+                self._employer.move()
+        except (ValueError, trio.EndOfChannel) as error:
+            log.error("worker says what no worker says: killed", worker=self.pid, reason=str(error))
+            self._life.cancel()
+
+    def _hear_last_words(self) -> None:
+        """Take in what it had said when it ended."""
+        try:
+            while (received := self._channel.receive_now()) is not None:
+                self._take_in(received[0])
+        except (ValueError, trio.EndOfChannel):
+            pass
+
+    def _take_in(self, message: FromWorker) -> None:
+        match message:
+            case Ready():
+                if not self._ready.is_set():
                     self._ready.set()
                     self._employer.add(self)
-                case Counts(taken, ended):
-                    self._taken, self._over = taken, ended
-                case Leaving(listener):
-                    self.leaving.add(listener)
-                    if not self._asked_to_go:
-                        self.going.set()
-                case Part(number, data, last) if number == self._question:
-                    self._note_part(data, last=last)
-            self._late = False
-            self._heard.set()
-            self._employer.move()
+            case Counts(taken, ended):
+                self._taken, self._over = taken, ended
+            case Leaving(listener):
+                self.leaving.add(listener)
+                if not self._asked_to_go:
+                    self.going.set()
+            case Part():
+                self.answers.note(message)
 
     # What it is told
 
@@ -288,34 +291,6 @@ class Worker:
             log.error("no room for a message to a worker: killed", worker=self.pid)
             self._life.cancel()
 
-    async def ask(self) -> bytes | None:
-        """What it collects; None if it ends, or an answer is too large. Cancelling it gives the question up.
-
-        A question that is not answered yet is not put again: the next one waits for that answer.
-        """
-        async with self._asking:
-            if self._answered.is_set():
-                self._answered = trio.Event()
-                self._answer = bytearray()
-                self._question += 1
-                self._tell(Ask(self._question))
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(self._give_up_when_gone, nursery.cancel_scope)
-                await self._answered.wait()
-                nursery.cancel_scope.cancel()
-            return bytes(self._answer) if self._answered.is_set() and self._answer is not None else None
-
-    def _note_part(self, data: bytes, *, last: bool) -> None:
-        assert self._answer is not None
-        self._answer += data
-        if len(self._answer) > MAX_ANSWER:
-            log.warning("worker answers too much", worker=self.pid)
-            self._answer = None
-            self._question += 1  # What follows is for nobody.
-            self._answered.set()
-        elif last:
-            self._answered.set()
-
-    async def _give_up_when_gone(self, scope: trio.CancelScope) -> None:
-        await self.gone.wait()
-        scope.cancel()
+    async def ask(self) -> None:
+        """Have it answer, see `Answers.ask`; `answers` has what came."""
+        await self.answers.ask(self._tell)

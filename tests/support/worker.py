@@ -46,7 +46,11 @@ async def main(folder: Path, listeners: int) -> None:
             await trio.sleep_forever()
     size = told(folder, "answer")
     answer = b"x" * int(size[0]) if size else b"%d" % os.getpid()
-    membership = Membership(end, listeners, lambda: answer)
+
+    async def collect() -> bytes:
+        return answer
+
+    membership = Membership(end, listeners, collect)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(membership.run)
         async with trio.open_nursery() as serving:
@@ -61,6 +65,7 @@ async def main(folder: Path, listeners: int) -> None:
             await membership.stop()
             for feed in membership.feeds:
                 feed.retire()
+        await membership.say_last()
         nursery.cancel_scope.cancel()
 
 

@@ -15,7 +15,8 @@ import trio
 from anyio.abc import SocketAttribute
 
 from echo.rpc import open_tcp_listener
-from echo.workers import Crew, NoWorkersError, WorkerExitedError
+from echo.transport import StreamListener
+from echo.workers import Crew, NoWorkersError, WorkerExitedError, answers
 from echo.workers import crew as under_test
 from echo.workers import worker as worker_module
 from tests.support.leaks import no_leaks
@@ -37,13 +38,15 @@ class Running:
 
     Attributes:
         ports: Where it listens.
+        last_words: Of those that have ended.
         stop: Set it to have it drain.
         ended: Set when it has ended.
         scope: Cancel it to have it end at once.
     """
 
-    def __init__(self, crew: Crew, ports: list[int]) -> None:
-        self.crew = crew
+    def __init__(self, places: list[StreamListener], command: list[str], number: int, ports: list[int]) -> None:
+        self.last_words: list[bytes] = []
+        self.crew = Crew(command, places, number, GRACE, self.last_words.append)
         self.ports = ports
         self.stop = trio.Event()
         self.ended = trio.Event()
@@ -62,7 +65,8 @@ class Running:
 async def run(folder: Path, number: int = 2, *, listeners: int = 1, task_status: trio.TaskStatus[Running]) -> None:
     places = [await open_tcp_listener(LOOPBACK, 0) for _ in range(listeners)]
     command = [sys.executable, "-m", "tests.support.worker", str(folder), str(listeners)]
-    running = Running(Crew(command, places, number, GRACE), [each.extra(SocketAttribute.local_port) for each in places])
+    ports = [each.extra(SocketAttribute.local_port) for each in places]
+    running = Running(places, command, number, ports)
     try:
         with running.scope:
             async with trio.open_nursery() as nursery:
@@ -354,9 +358,8 @@ async def test_cancelling_it_ends_all_workers_also_stopped_ones(
             os.kill(pid, 0)
 
 
-async def test_all_are_asked_and_those_that_do_not_answer_are_left_out(tmp_path: Path) -> None:
+async def test_all_are_asked_and_one_that_does_not_answer_is_what_it_was(tmp_path: Path) -> None:
     async with crew(tmp_path) as running:
-        assert {int(answer) for answer in await running.crew.ask_all(20)} == running.pids
         stopped, other = running.pids
         os.kill(stopped, signal.SIGSTOP)
         try:
@@ -365,6 +368,24 @@ async def test_all_are_asked_and_those_that_do_not_answer_are_left_out(tmp_path:
         finally:
             os.kill(stopped, signal.SIGCONT)
         assert {int(answer) for answer in await running.crew.ask_all(20)} == running.pids
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            assert {int(answer) for answer in await running.crew.ask_all(0.2)} == running.pids
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+
+
+async def test_a_worker_s_last_words_are_kept_however_it_ends(tmp_path: Path) -> None:
+    async with crew(tmp_path) as running:
+        killed, other = running.pids
+        await running.crew.ask_all(20)
+        os.kill(killed, signal.SIGKILL)
+        await until(lambda: running.last_words == [b"%d" % killed])
+        await running.until(2, {killed})
+        (asked_never,) = running.pids - {other}
+        running.stop.set()
+        await running.ended.wait()
+        assert sorted(running.last_words[1:]) == sorted(b"%d" % pid for pid in (other, asked_never))
 
 
 @pytest.mark.parametrize("size", [0, 1, 32 * 1024, 32 * 1024 + 1, 1_000_000])
@@ -377,11 +398,11 @@ async def test_answers_of_any_size_come_whole(size: int, tmp_path: Path) -> None
 async def test_an_answer_that_is_too_large_is_none_and_the_next_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "MAX_ANSWER", 99_999)
+    monkeypatch.setattr(answers, "MAX_ANSWER", 99_999)
     (tmp_path / "answer").write_text("100000")
     async with crew(tmp_path, 1) as running:
         assert await running.crew.ask_all(20) == []
-        monkeypatch.setattr(worker_module, "MAX_ANSWER", 100_000)
+        monkeypatch.setattr(answers, "MAX_ANSWER", 100_000)
         assert [len(answer) for answer in await running.crew.ask_all(20)] == [100_000]
 
 
