@@ -9,6 +9,8 @@ import errno
 import logging
 import os
 import socket
+import sys
+from array import array
 from typing import Final, Generic, TypeVar
 
 import msgspec
@@ -24,6 +26,7 @@ RETRY_DELAY: Final = 0.1  # Seconds until a socket is taken again after the proc
 
 # There is no room for the message, or for sockets on their way to anybody.
 _FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
+_ONE_DESCRIPTOR: Final = socket.CMSG_LEN(array("i").itemsize)
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 In = TypeVar("In")
@@ -98,14 +101,18 @@ class Channel(Generic[In, Out]):
     def receive_now(self) -> tuple[In, socket.socket | None] | None:
         """The same, or None if there is nothing just now."""
         try:
-            data, descriptors, _, _ = socket.recv_fds(self._end, MAX_MESSAGE, 1, socket.MSG_CMSG_CLOEXEC)
+            # Not by `socket.recv_fds`, which forgets the flags that it is given.
+            data, ancillary, _, _ = self._end.recvmsg(MAX_MESSAGE, _ONE_DESCRIPTOR, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
         except OSError as error:
             raise trio.EndOfChannel from error
         if not data:
             raise trio.EndOfChannel
-        beside = socket.socket(fileno=descriptors[0]) if descriptors else None
+        beside = None
+        for level, kind, content in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                beside = socket.socket(fileno=int.from_bytes(content, sys.byteorder))
         try:
             return self._decoder.decode(data), beside
         except msgspec.MsgspecError as error:

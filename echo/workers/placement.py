@@ -64,13 +64,18 @@ class Placement:
     def move(self) -> None:
         """Something has changed: give away what can be given."""
         for listener, held in self._held.items():
-            while held and (worker := self._choose(listener)) is not None:
-                if not worker.pass_on(listener, held[0]):
-                    break  # Until something changes.
-                self._turn += 1
-                worker.last_turn = self._turn
+            while held and self._give(listener, held[0]):
                 held.popleft().close()
         self._changed.unpark_all()
+
+    def _give(self, listener: int, connection: socket) -> bool:
+        """Give it to a worker; to the next best if the channel to the best has no room. False if nobody takes it."""
+        for worker in self._able(listener):
+            if worker.pass_on(listener, connection):
+                self._turn += 1
+                worker.last_turn = self._turn
+                return True
+        return False
 
     async def changed(self) -> None:
         """Wait until something has changed."""
@@ -78,7 +83,7 @@ class Placement:
 
     async def room(self, listener: int) -> None:
         """Wait until a connection of this listener would be given to a worker at once."""
-        while self._held.get(listener) or self._choose(listener) is None:
+        while self._held.get(listener) or not self._able(listener):
             await self._changed.park()
 
     async def placed(self, listener: int) -> None:
@@ -91,7 +96,7 @@ class Placement:
         for connection in self._held.pop(listener, ()):
             connection.close()
 
-    def _choose(self, listener: int) -> Worker | None:
+    def _able(self, listener: int) -> list[Worker]:
+        """Those that may be given one of this listener, the best first: those that want it, with the fewest."""
         able = [worker for worker in self.workers if worker.takes(listener)]
-        willing = [worker for worker in able if listener not in worker.leaving]
-        return min(willing or able, key=lambda worker: (worker.open, worker.last_turn), default=None)
+        return sorted(able, key=lambda worker: (listener in worker.leaving, worker.open, worker.last_turn))

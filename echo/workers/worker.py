@@ -82,6 +82,7 @@ class Worker:
         self.going = trio.Event()
         self.answers = Answers()
         self._employer = employer
+        self._serving = False
         self._asked_to_go = False
         self._passed = self._taken = self._over = 0
         self._late = False
@@ -160,12 +161,12 @@ class Worker:
                 self.answers.end()
                 self.gone.set()
                 self.going.set()
-                if self._ready.is_set():
+                if self._serving:
                     self._employer.remove(self)
                     self._employer.place_again(self.take_back())
         finally:
             self._channel.close()
-        if not self._ready.is_set():
+        if not self._serving:
             raise WorkerExitedError(process.returncode or 0)
         if not self._asked_to_go or process.returncode:
             log.warning("worker ended", worker=self.pid, status=process.returncode)
@@ -190,6 +191,8 @@ class Worker:
             self._life.cancel()
             return
         log.info("worker serves", worker=self.pid)
+        self._serving = True
+        self._employer.add(self)  # In one step with the next: whoever gets connections is not cancelled by a stop.
         task_status.started(self)
         while True:
             await self._news()
@@ -248,9 +251,7 @@ class Worker:
     def _take_in(self, message: FromWorker) -> None:
         match message:
             case Ready():
-                if not self._ready.is_set():
-                    self._ready.set()
-                    self._employer.add(self)
+                self._ready.set()
             case Counts(taken, ended):
                 self._taken, self._over = taken, ended
             case Leaving(listener):
