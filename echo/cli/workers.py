@@ -13,7 +13,7 @@ from anyio.abc import SocketAttribute
 
 from echo.cli import programs
 from echo.cli.announce import announce_console, announce_gateway, announce_server
-from echo.cli.errors import StartError
+from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop
 from echo.cli.places import listen, listen_for_health, listen_for_web
 from echo.settings import Settings
@@ -34,7 +34,7 @@ async def serve(command: Sequence[str], settings: Settings, stop: Stop) -> None:
     membership = _membership(listeners)
     if membership is not None:
         await _work(membership, stop, partial(_serve_as_worker, settings, membership))
-    elif (number := _number(settings)) == 1:
+    elif settings.workers == 1:
         await programs.serve(settings, stop)
     else:
         async with AsyncExitStack() as opened:
@@ -42,9 +42,9 @@ async def serve(command: Sequence[str], settings: Settings, stop: Stop) -> None:
             if settings.grpc_health_port is not None:
                 places.append(await opened.enter_async_context(await listen_for_health(settings)))
             ports = [place.extra(SocketAttribute.local_port, None) for place in places]
-            crew = Crew(command, places, number, settings.shutdown_grace)
+            crew = Crew(command, places, settings.workers or usable_cpus(), settings.shutdown_grace)
             async with trio.open_nursery() as nursery:
-                await nursery.start(crew.run, stop)
+                await _start(nursery, settings, stop, crew)
                 announce_server(settings, *ports)
 
 
@@ -54,20 +54,27 @@ async def gateway(command: Sequence[str], settings: Settings, stop: Stop) -> Non
     membership = _membership(1)
     if membership is not None:
         await _work(membership, stop, partial(_serve_web_as_worker, settings, membership))
-    elif (number := _number(settings)) == 1:
+    elif settings.workers == 1:
         await programs.gateway(settings, stop)
     else:
         async with await listen_for_web(settings) as place:
-            crew = Crew(command, [place], number, settings.shutdown_grace)
+            crew = Crew(command, [place], settings.workers or usable_cpus(), settings.shutdown_grace)
             async with trio.open_nursery() as nursery:
-                await nursery.start(crew.run, stop)
+                await _start(nursery, settings, stop, crew)
                 port = place.extra(SocketAttribute.local_port)
                 announce_console(settings, port)
                 announce_gateway(settings, port)
 
 
-def _number(settings: Settings) -> int:
-    return settings.workers or usable_cpus()
+async def _start(nursery: trio.Nursery, settings: Settings, stop: Stop, crew: Crew) -> None:
+    """Run the parent in ``nursery``; returns when all workers serve."""
+    try:
+        await nursery.start(crew.run, stop)
+    except (OSError, BaseExceptionGroup) as error:
+        fault = first(OSError, error)
+        if fault is None:
+            raise
+        raise StartError(f"{settings.name_of('workers')}: cannot start workers: {fault.strerror or fault}") from error
 
 
 def _membership(listeners: int) -> Membership | None:

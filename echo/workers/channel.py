@@ -26,7 +26,6 @@ RETRY_DELAY: Final = 0.1  # Seconds until a socket is taken again after the proc
 
 # There is no room for the message, or for sockets on their way to anybody.
 _FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
-_ONE_DESCRIPTOR: Final = socket.CMSG_LEN(array("i").itemsize)
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
 In = TypeVar("In")
@@ -58,6 +57,7 @@ class Channel(Generic[In, Out]):
         self._decoder: msgspec.msgpack.Decoder[In] = msgspec.msgpack.Decoder(incoming)
         self._encode = msgspec.msgpack.Encoder().encode
         self._sending = trio.Lock()
+        self._one_descriptor = socket.CMSG_LEN(array("i").itemsize)
 
     def send_now(self, message: Out, beside: socket.socket | None = None) -> bool:
         """Send a message, and a socket beside it, of which the caller keeps its own; False if there is no room.
@@ -102,7 +102,7 @@ class Channel(Generic[In, Out]):
         """The same, or None if there is nothing just now."""
         try:
             # Not by `socket.recv_fds`, which forgets the flags that it is given.
-            data, ancillary, _, _ = self._end.recvmsg(MAX_MESSAGE, _ONE_DESCRIPTOR, socket.MSG_CMSG_CLOEXEC)
+            data, ancillary, _, _ = self._end.recvmsg(MAX_MESSAGE, self._one_descriptor, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
         except OSError as error:

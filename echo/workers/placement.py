@@ -2,6 +2,9 @@
 
 A client's connection lasts for hours, with all its calls on it; so it is the open connections that are spread, not the
 new ones. Among equals it is their turn one after another, so that short connections are spread as well.
+
+The kernel would not: of 10 long connections on two processes, the one with more had 6 in the median and 9 at worst with
+a socket for each (SO_REUSEPORT), and 7 and all 10 with one socket for both (measured 40 times; here it is 5).
 """
 
 from collections import deque

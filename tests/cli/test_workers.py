@@ -16,6 +16,7 @@ import trio
 from echo.pb.com.gopay.echo import Message, Response
 from echo.pb.grpc.health.v1 import HealthCheckRequest, HealthCheckResponse, HealthCheckResponseServingStatus
 from echo.rpc import Cardinality, Channel, GRPCError, Status, open_channel
+from echo.workers import usable_cpus
 from tests.support.chat import chat, say
 from tests.support.gateway import http_get
 from tests.support.process import PATIENCE, Echo, running
@@ -317,6 +318,16 @@ async def test_one_worker_is_no_parent() -> None:
         await echo.grpc_port()
         echo.send(signal.SIGHUP)
         assert await echo.status() == -signal.SIGHUP
+
+
+async def test_auto_is_a_worker_for_each_cpu_and_always_has_a_parent() -> None:
+    async with running(*SERVE[:-2], WORKERS="auto") as echo:
+        await echo.grpc_port()
+        assert len(workers_of(echo)) == usable_cpus()
+        echo.send(signal.SIGHUP)
+        await rolled(echo)
+        echo.send(signal.SIGTERM)
+        assert await echo.status() == 0
 
 
 async def test_a_channel_that_is_none_is_refused() -> None:

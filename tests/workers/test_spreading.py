@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 import trio.testing
 
@@ -88,3 +89,41 @@ async def test_each_listener_s_connections_are_told_apart(tmp_path: Path) -> Non
         assert sorted(Counter(client.pid for client in clients).values()) == [2, 2]
         for client in clients:
             await client.stream.aclose()
+
+
+async def test_what_waits_for_a_worker_is_bounded_and_the_kernel_keeps_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "QUEUE", 5)
+    async with crew(tmp_path, 1) as running:
+        (worker,) = running.crew.workers
+        os.kill(worker.pid, signal.SIGSTOP)
+        clients: list[Client] = []
+
+        async def client() -> None:
+            clients.append(await connect(running.ports[0]))
+
+        async with trio.open_nursery() as nursery:
+            for _ in range(20):
+                nursery.start_soon(client)
+            await until(lambda: worker.waiting == 5)
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            assert worker.open == 5
+            os.kill(worker.pid, signal.SIGCONT)
+        assert len(clients) == 20
+        for each in clients:
+            await each.stream.aclose()
+
+
+async def test_one_that_goes_on_saying_nothing_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "LATE", 0.02)
+    monkeypatch.setattr(worker_module, "SILENT", 0.02)
+    with structlog.testing.capture_logs() as logs:
+        async with crew(tmp_path) as running:
+            stopped = next(iter(running.pids))
+            os.kill(stopped, signal.SIGSTOP)
+            clients = [await connect(running.ports[0]) for _ in range(2)]
+            await until(lambda: {"event": "worker does not answer", "worker": stopped, "log_level": "warning"} in logs)
+            os.kill(stopped, signal.SIGCONT)
+            for each in clients:
+                await each.stream.aclose()
