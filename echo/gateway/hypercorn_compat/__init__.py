@@ -21,10 +21,10 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 `handshake`            Refused handshakes did not say why, and left the socket open for ever.
 `websocket_stream`     Early frames, large messages and protocol errors cut WebSockets off; nothing was sent in batches.
 `frames`               Close code 1014 cut a client off; a frame cost more than the rest of a relayed message.
-`serve`                Connections came from sockets of its own alone, and the last ones were not waited for.
 =====================  ==============================================================================================
 
-`direct` is what the gateway's WebSockets may use besides ASGI; `timing` has the times.
+`serve` is a worker of our own for `Connection`, on connections from anywhere; `direct` is what the gateway's WebSockets
+may use besides ASGI; `timing` has the times.
 """
 
 from echo.gateway.hypercorn_compat.direct import DIRECT, Direct, Wishes

@@ -1,8 +1,7 @@
 """Serving an application on connections from anywhere: what Hypercorn's trio worker does, without its sockets.
 
-Upstream: the worker accepts by itself, on sockets that it is given, and so it can neither be handed connections that
-another process has accepted, nor be waited for until it has taken the last ones. It also needs `install`, which this
-does not.
+Hypercorn's worker accepts by itself, on sockets that it is given: it cannot be handed connections that another process
+has accepted. So `serve_gateway` serves by this; plain ``hypercorn`` serves by its own worker and `install`.
 """
 
 from collections.abc import Awaitable, Callable
