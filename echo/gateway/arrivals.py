@@ -82,6 +82,7 @@ class HandedOver:
             async for handed in self._source:
                 nursery.start_soon(serve, handed)
         finally:
+            self._source.retire()  # If the grace period was over before `finish` could.
             await self._source.aclose()
             self._taken.set()
 

@@ -59,7 +59,7 @@ class _Post:
         """Replace whoever goes, for ever.
 
         Args:
-            retire: Called with a worker that is going but not gone, once it is replaced.
+            retire: Called with a worker that is going but not gone.
             alone: Whether no worker serves.
 
         Raises:

@@ -6,10 +6,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
-from anyio.abc import SocketAttribute, SocketStream
 
 from echo.rpc import Server, open_channel
-from echo.transport import Handed, HandedListener, StreamListener, open_tcp_listener
+from echo.transport import HandedListener, open_tcp_listener
+from tests.support.handing import PassedOn
 from tests.support.leaks import no_leaks, settles
 from tests.support.services import UNARY, BytesCodec, BytesStream, Service, path
 from tests.support.serving import LOOPBACK
@@ -19,43 +19,6 @@ from tests.support.tls import Certificates
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-class PassedOn:
-    """A source that gives what a listener accepts.
-
-    Attributes:
-        port: Where it listens.
-        begun: Connections handed over,
-        ended: and those of them that are over.
-    """
-
-    def __init__(self, listener: StreamListener) -> None:
-        self.port = listener.extra(SocketAttribute.local_port)
-        self.begun = self.ended = 0
-        self._listener = listener
-        self._send, self._receive = trio.open_memory_channel[Handed](10)
-
-    async def run(self) -> None:
-        async with self._listener, self._send:
-            await self._listener.accept(self._hand_over)
-
-    def _hand_over(self, stream: SocketStream) -> None:
-        accepted: socket.socket = stream.extra(SocketAttribute.raw_socket)
-        self.begun += 1
-        self._send.send_nowait(Handed(socket.socket(fileno=accepted.detach()), self._note_end))
-
-    def _note_end(self) -> None:
-        self.ended += 1
-
-    def __aiter__(self) -> AsyncIterator[Handed]:
-        return self._receive
-
-    def retire(self) -> None:
-        self._listener.retire()
-
-    async def aclose(self) -> None:
-        self._receive.close()
 
 
 async def one(stream: BytesStream) -> None:
