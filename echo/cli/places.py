@@ -1,17 +1,16 @@
 """Where the programs listen, as the settings say; what keeps them from it is one line."""
 
-import errno
 import ssl
 
 from echo.cli.announce import authority
-from echo.cli.errors import StartError
+from echo.cli.errors import unavailable
 from echo.cli.hosts import listening_host
 from echo.rpc import open_tcp_listener, open_unix_listener
 from echo.settings import Settings
 from echo.settings.addresses import UNIX
 from echo.transport import StreamListener
 
-__all__ = ["listen", "listen_for_health", "listen_for_web", "unavailable"]
+__all__ = ["listen", "listen_for_health", "listen_for_web"]
 
 
 async def listen(settings: Settings, tls: ssl.SSLContext | None) -> StreamListener:
@@ -52,10 +51,3 @@ async def listen_for_web(settings: Settings) -> StreamListener:
     except OSError as error:
         address = authority(settings.http_bind, settings.http_port)
         raise unavailable(settings, address, "http_bind", "http_port", error=error) from error
-
-
-def unavailable(settings: Settings, address: str, *fields: str, error: OSError) -> StartError:
-    """What to say when an address can't be had that these settings name."""
-    names = ", ".join(settings.name_of(field) for field in fields)
-    reason = "this machine has no IPv6" if error.errno == errno.EAFNOSUPPORT else error.strerror or error
-    return StartError(f"cannot listen on {address} ({names}): {reason}")

@@ -9,15 +9,17 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute
 
-from echo.cli.announce import announce_console, announce_gateway, announce_server, authority
-from echo.cli.errors import StartError, first
+from echo.cli.announce import announce_console, announce_gateway, announce_metrics, announce_server, authority
+from echo.cli.errors import StartError, first, unavailable
 from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
-from echo.cli.places import listen, listen_for_health, unavailable
+from echo.cli.metrics import open_metrics
+from echo.cli.places import listen, listen_for_health
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.logs import open_access_log
 from echo.rpc import Server
@@ -29,6 +31,9 @@ from echo.settings.values import format_duration
 from echo.tls import server_context
 from echo.transport import HandedListener
 from echo.workers import Membership
+
+if TYPE_CHECKING:
+    from echo.telemetry.meters import Meters
 
 __all__ = ["gateway", "open_backend", "refuse_port_zero", "serve", "start_gateway", "up"]
 
@@ -64,8 +69,10 @@ class Backend:
 
 
 @asynccontextmanager
-async def open_backend(settings: Settings, membership: Membership | None = None) -> AsyncIterator[Backend]:
-    """Run the gRPC server while the block runs.
+async def open_backend(
+    settings: Settings, meters: "Meters | None" = None, membership: Membership | None = None
+) -> AsyncIterator[Backend]:
+    """Run the gRPC server while the block runs; what it does is counted by the meters, if there are any.
 
     The block drains it before it ends; ending by an exception or cancelled closes everything at once. A worker gets its
     connections by its membership, and has no ports of its own.
@@ -79,12 +86,18 @@ async def open_backend(settings: Settings, membership: Membership | None = None)
         interop=settings.echo_interop,
         max_message_size=settings.grpc_max_message_size,
     )
+    access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
+    meter = None if meters is None else meters.for_server()
     server = Server(
         echo.services,
         limits=server_limits(settings),
         keepalive=server_keepalive(settings),
-        access_log=open_access_log(wanted=settings.access_log, log_format=settings.log_format),
+        access_log=access_log,
+        notes=[] if meter is None else [meter],
     )
+    if meters is not None and meter is not None:
+        meters.watch_log(access_log)
+        meter.watch(server)
     tls = server_context(settings)
     health_server = Server([echo.health], limits=server_limits(settings))
     async with AsyncExitStack() as opened:
@@ -111,8 +124,9 @@ def _port(listener: Listener[ByteStream] | None) -> int | None:
 
 async def serve(settings: Settings, stop: Stop) -> None:
     """Run the gRPC server until ``stop()`` returns, then drain it within the grace period."""
-    async with open_backend(settings) as backend:
+    async with open_metrics(settings) as metrics, open_backend(settings, metrics.meters) as backend:
         announce_server(settings, backend.port, backend.health_port)
+        announce_metrics(settings, metrics.port)
         await stop()
         await backend.drain(settings.shutdown_grace)
 
@@ -120,10 +134,11 @@ async def serve(settings: Settings, stop: Stop) -> None:
 async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
     refuse_port_zero(settings)
-    async with trio.open_nursery() as nursery:
-        port = await start_gateway(nursery, settings, stop)
+    async with open_metrics(settings) as metrics, trio.open_nursery() as nursery:
+        port = await start_gateway(nursery, settings, stop, metrics.meters)
         announce_console(settings, port)
         announce_gateway(settings, port)
+        announce_metrics(settings, metrics.port)
 
 
 def refuse_port_zero(settings: Settings) -> None:
@@ -142,13 +157,15 @@ async def up(settings: Settings, stop: Stop) -> None:
     if settings.workers != 1:
         raise SettingsError(f"{settings.name_of('workers')}: up is one process; run serve and gateway for workers")
     _agree_on_tls(settings)
-    async with open_backend(permitting_pings(settings)) as backend:
+    permitting = permitting_pings(settings)
+    async with open_metrics(settings) as metrics, open_backend(permitting, metrics.meters) as backend:
         calling = calling_beside(settings, backend.port)
         async with trio.open_nursery() as nursery:
-            port = await start_gateway(nursery, calling, stop)
+            port = await start_gateway(nursery, calling, stop, metrics.meters)
             announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)
+            announce_metrics(settings, metrics.port)
             await stop()
             deadline = trio.current_time() + settings.shutdown_grace
             backend.health.drain()
@@ -156,7 +173,11 @@ async def up(settings: Settings, stop: Stop) -> None:
 
 
 async def start_gateway(
-    nursery: trio.Nursery, settings: Settings, stop: Stop, membership: Membership | None = None
+    nursery: trio.Nursery,
+    settings: Settings,
+    stop: Stop,
+    meters: "Meters | None",
+    membership: Membership | None = None,
 ) -> int:
     """Start the gateway in ``nursery``; returns the port it listens on, 0 for a worker, whose parent listens."""
     # Only who runs a gateway loads the web framework.
@@ -165,7 +186,7 @@ async def start_gateway(
 
     try:
         listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
-        serving = partial(serve_gateway, listening, shutdown=stop)
+        serving = partial(serve_gateway, listening, shutdown=stop, meters=meters)
         if membership is not None:
             serving = partial(serving, source=membership.feeds[0], others_serve=lambda: membership.retiring)
         bound: list[str] = await nursery.start(serving)

@@ -4,20 +4,28 @@ The same command line runs all of them: a worker is told what it is by its envir
 """
 
 import signal
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from anyio.abc import SocketAttribute
 
 from echo.cli import programs
-from echo.cli.announce import announce_console, announce_gateway, announce_server
+from echo.cli.announce import announce_console, announce_gateway, announce_metrics, announce_server
 from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop
+from echo.cli.metrics import new_meters, publish_metrics
 from echo.cli.places import listen, listen_for_health, listen_for_web
+from echo.cli.totals import Totals, collecting
 from echo.settings import Settings
+from echo.transport import StreamListener
 from echo.workers import Crew, Membership, usable_cpus
+
+if TYPE_CHECKING:
+    from echo.telemetry.meters import Meters
 
 __all__ = ["gateway", "serve"]
 
@@ -30,10 +38,10 @@ async def serve(command: Sequence[str], settings: Settings, stop: Stop) -> None:
         settings: What to do.
         stop: Returns when it shall stop.
     """
-    listeners = 1 if settings.grpc_health_port is None else 2
-    membership = _membership(listeners)
-    if membership is not None:
-        await _work(membership, stop, partial(_serve_as_worker, settings, membership))
+    if (end := _inherited()) is not None:
+        meters = new_meters(settings)
+        membership = Membership(end, 1 if settings.grpc_health_port is None else 2, collecting(meters))
+        await _work(membership, stop, partial(_serve_as_worker, settings, membership, meters))
     elif settings.workers == 1:
         await programs.serve(settings, stop)
     else:
@@ -42,48 +50,59 @@ async def serve(command: Sequence[str], settings: Settings, stop: Stop) -> None:
             if settings.grpc_health_port is not None:
                 places.append(await opened.enter_async_context(await listen_for_health(settings)))
             ports = [place.extra(SocketAttribute.local_port, None) for place in places]
-            crew = Crew(command, places, settings.workers or usable_cpus(), settings.shutdown_grace)
-            async with trio.open_nursery() as nursery:
-                await _start(nursery, settings, stop, crew)
+            async with _crew(command, places, settings, stop) as metrics_port:
                 announce_server(settings, *ports)
+                announce_metrics(settings, metrics_port)
 
 
 async def gateway(command: Sequence[str], settings: Settings, stop: Stop) -> None:
     """The same for the gateway."""
     programs.refuse_port_zero(settings)
-    membership = _membership(1)
-    if membership is not None:
-        await _work(membership, stop, partial(_serve_web_as_worker, settings, membership))
+    if (end := _inherited()) is not None:
+        meters = new_meters(settings)
+        membership = Membership(end, 1, collecting(meters))
+        await _work(membership, stop, partial(_serve_web_as_worker, settings, membership, meters))
     elif settings.workers == 1:
         await programs.gateway(settings, stop)
     else:
-        async with await listen_for_web(settings) as place:
-            crew = Crew(command, [place], settings.workers or usable_cpus(), settings.shutdown_grace)
-            async with trio.open_nursery() as nursery:
-                await _start(nursery, settings, stop, crew)
-                port = place.extra(SocketAttribute.local_port)
-                announce_console(settings, port)
-                announce_gateway(settings, port)
+        async with (
+            await listen_for_web(settings) as place,
+            _crew(command, [place], settings, stop) as metrics_port,
+        ):
+            port = place.extra(SocketAttribute.local_port)
+            announce_console(settings, port)
+            announce_gateway(settings, port)
+            announce_metrics(settings, metrics_port)
 
 
-async def _start(nursery: trio.Nursery, settings: Settings, stop: Stop, crew: Crew) -> None:
-    """Run the parent in ``nursery``; returns when all workers serve."""
+@asynccontextmanager
+async def _crew(
+    command: Sequence[str], places: Sequence[StreamListener], settings: Settings, stop: Stop
+) -> AsyncIterator[int | None]:
+    """Run the parent until ``stop()`` returns and all workers have drained; the block runs when all of them serve.
+
+    Gives the port where metrics are shown, if they are.
+    """
+    totals = Totals()
+    crew = Crew(command, places, settings.workers or usable_cpus(), settings.shutdown_grace, totals.keep)
+    async with publish_metrics(settings, partial(totals.collect, crew)) as port, trio.open_nursery() as nursery:
+        try:
+            await nursery.start(crew.run, stop)
+        except (OSError, BaseExceptionGroup) as error:
+            fault = first(OSError, error)
+            if fault is None:
+                raise
+            reason = fault.strerror or fault
+            raise StartError(f"{settings.name_of('workers')}: cannot start workers: {reason}") from error
+        yield port
+
+
+def _inherited() -> socket.socket | None:
+    """The way to this process's parent, if it is a worker."""
     try:
-        await nursery.start(crew.run, stop)
-    except (OSError, BaseExceptionGroup) as error:
-        fault = first(OSError, error)
-        if fault is None:
-            raise
-        raise StartError(f"{settings.name_of('workers')}: cannot start workers: {fault.strerror or fault}") from error
-
-
-def _membership(listeners: int) -> Membership | None:
-    """This process's place among workers, if it is one."""
-    try:
-        end = Membership.inherited()
+        return Membership.inherited()
     except ValueError as error:
         raise StartError(str(error)) from None
-    return None if end is None else Membership(end, listeners)
 
 
 async def _work(membership: Membership, stop: Stop, program: Callable[[Stop], Awaitable[None]]) -> None:
@@ -102,14 +121,14 @@ async def _work(membership: Membership, stop: Stop, program: Callable[[Stop], Aw
         nursery.cancel_scope.cancel()
 
 
-async def _serve_as_worker(settings: Settings, membership: Membership, stop: Stop) -> None:
-    async with programs.open_backend(settings, membership) as backend:
+async def _serve_as_worker(settings: Settings, membership: Membership, meters: "Meters | None", stop: Stop) -> None:
+    async with programs.open_backend(settings, meters, membership) as backend:
         membership.ready()
         await stop()
         await backend.drain(settings.shutdown_grace, others_serve=membership.retiring)
 
 
-async def _serve_web_as_worker(settings: Settings, membership: Membership, stop: Stop) -> None:
+async def _serve_web_as_worker(settings: Settings, membership: Membership, meters: "Meters | None", stop: Stop) -> None:
     async with trio.open_nursery() as nursery:
-        await programs.start_gateway(nursery, settings, stop, membership)
+        await programs.start_gateway(nursery, settings, stop, meters, membership)
         membership.ready()

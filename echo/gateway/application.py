@@ -2,6 +2,7 @@
 
 import ssl
 from functools import partial
+from typing import TYPE_CHECKING
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart.wrappers import BaseRequestWebsocket
@@ -13,17 +14,23 @@ from echo.access_log import AccessLog
 from echo.gateway.access import RequestNotes
 from echo.gateway.backend import open_backend
 from echo.gateway.console import add_console
-from echo.gateway.hypercorn_compat import install
+from echo.gateway.hypercorn_compat import connection_counts, install
 from echo.gateway.inspection import add_inspection
+from echo.gateway.route import RPC_ROUTE, note_route, noted_route
 from echo.gateway.routes import add_routes
-from echo.gateway.rpc_over_http import serve_rpc, speaks_rpc
+from echo.gateway.rpc_over_http import known_methods, serve_rpc, speaks_rpc
 from echo.gateway.runtime import Runtime
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
 from echo.limits import client_keepalive, client_limits
 from echo.logs import open_access_log
-from echo.rpc import open_channel
+from echo.rpc import CallNotes, open_channel
 from echo.settings import Settings
+from echo.settings.addresses import UNIX, split_servers
 from echo.tls import client_context
+
+if TYPE_CHECKING:
+    from echo.telemetry.meters import Meters
+    from echo.telemetry.web import WebMeter
 
 __all__ = ["Gateway", "create_app"]
 
@@ -52,6 +59,7 @@ class Lifespan(TrioASGILifespan):
             health_service="" if settings.grpc_client_balance == "round_robin" else None,
             limits=client_limits(settings),
             keepalive=client_keepalive(settings),
+            notes=self.app.calls,
         )
         async with open_backend(open_one, settings.grpc_max_concurrent_streams) as runtime.backend:
             await super().__call__(receive, send)
@@ -63,17 +71,23 @@ class Gateway(QuartTrio):
     Attributes:
         runtime: What its parts share.
         tls: How it calls the gRPC server; None for plain text.
+        calls: Who takes note of its calls; None for nobody.
     """
 
     asgi_lifespan_class = Lifespan
     asgi_websocket_class = SocketConnection  # type: ignore[assignment]  # Alike in what Quart makes use of.
     websocket_class = GatewayWebsocket
 
-    def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, settings: Settings, tls: ssl.SSLContext | None, meters: "Meters | None" = None) -> None:
         super().__init__("echo.gateway", static_folder=None)
         access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
         self.runtime = Runtime(settings, access_log)
         self.tls = tls
+        self.calls: CallNotes | None = None
+        if meters is not None:
+            meters.watch_log(access_log)
+            self.runtime.web = meters.for_web(connection_counts)
+            self.calls = meters.for_client(_target(settings), known_methods())
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY
 
     @property
@@ -85,6 +99,11 @@ class Gateway(QuartTrio):
     def ping_interval(self) -> float:
         """Seconds between pings of a WebSocket; infinity for none."""
         return self.runtime.settings.http_ping_interval
+
+    @property
+    def web(self) -> "WebMeter | None":
+        """What counts requests and WebSockets; None for nothing."""
+        return self.runtime.web
 
     @property
     def access_log(self) -> AccessLog | None:
@@ -102,18 +121,26 @@ class Gateway(QuartTrio):
 
     async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve calls by gRPC-Web and Connect below Quart, all else by it; with a line in the access log for each."""
-        log = self.runtime.access_log
-        if scope["type"] != "http" or log is None:
+        log, web = self.runtime.access_log, self.runtime.web
+        if scope["type"] != "http" or (log is None and web is None):
             await self._serve(scope, receive, send)
             return
         notes = RequestNotes(scope, receive, send)
+        method, scheme, version = scope["method"], scope["scheme"], scope["http_version"]
+        if web is not None:
+            web.request_began(method, scheme)
         try:
             await self._serve(scope, notes.receive, notes.send)
         finally:
-            log.write(notes.entry())
+            if web is not None:
+                seconds, route = notes.seconds, noted_route(scope)
+                web.request_ended(method, scheme, version, route, notes.status, seconds, complete=notes.complete)
+            if log is not None:
+                log.write(notes.entry())
 
     async def _serve(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "http" and speaks_rpc(scope):
+            note_route(scope, RPC_ROUTE)
             await serve_rpc(self.runtime, scope, receive, send)
         else:
             if scope["type"] == "http" and not scope["path"]:  # As of "GET ?a=b": no route has it, and Quart fails.
@@ -121,15 +148,27 @@ class Gateway(QuartTrio):
             await super().asgi_app(scope, receive, send)
 
 
-def create_app(settings: Settings) -> Gateway:
+def _target(settings: Settings) -> str:
+    """What the gateway calls, as a channel has it."""
+    return ",".join(
+        host if host.startswith(UNIX) else f"{f'[{host}]' if ':' in host else host}:{own or settings.grpc_server_port}"
+        for host, own in split_servers(settings.grpc_server_host)
+    )
+
+
+def create_app(settings: Settings, meters: "Meters | None" = None) -> Gateway:
     """Make the application; nothing is opened until it is served. Mends Hypercorn in this process (`install`).
+
+    Args:
+        settings: Whom to call, and how.
+        meters: What it does is counted there; None for nowhere.
 
     Raises:
         SettingsError: A certificate or key for calling the gRPC server can't be used.
         UnsupportedVersionError: Hypercorn or wsproto is of a version that `install` was not made for.
     """
     install()
-    app = Gateway(settings, client_context(settings))
+    app = Gateway(settings, client_context(settings), meters)
     add_routes(app, app.runtime)
     add_inspection(app, app.runtime)
     add_console(app)

@@ -34,6 +34,8 @@ class EnvironmentApp:
             settings = load_settings(None, User.GATEWAY)
             for note in settings.notes:
                 log.log(logging.getLevelNamesMapping()[note.level.upper()], note.text)
+            if settings.metrics_port is not None:
+                log.warning("METRICS_PORT is ignored: run `echo-grpc gateway` for metrics")
             return create_app(settings)
         except (SettingsError, UnsupportedVersionError) as error:
             refuse(str(error), as_json=asks_for_json())

@@ -32,6 +32,7 @@ from echo.gateway.metadata import (
 )
 from echo.gateway.origin import is_allowed
 from echo.gateway.relay import BIDIRECTIONAL, CLIENT_STREAM, SERVER_STREAM, Call, Kind, relay
+from echo.gateway.route import note_route, template_of
 from echo.gateway.runtime import Runtime
 from echo.gateway.scripting import script_of
 from echo.gateway.status import (
@@ -155,10 +156,11 @@ async def _ready(runtime: Runtime) -> Response:
 async def _stream(runtime: Runtime, kind: Kind) -> Response | None:
     """Relay a WebSocket to a stream."""
     scope = websocket.scope
+    socket = current_socket(websocket)
+    socket.notes.route = template_of(websocket)
     if not is_allowed(scope["headers"], scope["scheme"], runtime.settings.http_allowed_origins):
         return _error(Status.PERMISSION_DENIED, "the origin is not allowed")
     context = _context(scope)
-    socket = current_socket(websocket)
     close, record = DRAINING, None
     with runtime.drain.work():
         await socket.accept([(REQUEST_ID, g.request_id), (INSTANCE_HEADER, INSTANCE)])
@@ -239,6 +241,8 @@ async def _name_websocket() -> None:
 async def _finish(runtime: Runtime, response: Response) -> Response:
     response.headers[REQUEST_ID] = g.request_id
     response.headers[INSTANCE_HEADER] = INSTANCE
+    if runtime.web is not None:
+        note_route(cast("HTTPScope", request.scope), template_of(request))
     if runtime.drain.started and request.http_version.startswith("1"):
         response.headers["connection"] = "close"  # The client's next request is better sent elsewhere.
     return response

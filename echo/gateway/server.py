@@ -5,6 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from hypercorn.config import Config
@@ -18,6 +19,9 @@ from echo.settings import Settings
 from echo.tls import web_context
 from echo.transport import Source
 
+if TYPE_CHECKING:
+    from echo.telemetry.meters import Meters
+
 BACKLOG = 1024
 TLS_TIMEOUT = 20.0  # Seconds that a client has for its TLS handshake; Hypercorn would give it 60.
 
@@ -28,6 +32,7 @@ async def serve_gateway(
     shutdown: Callable[[], Awaitable[None]],
     source: Source | None = None,
     others_serve: Callable[[], bool] = lambda: False,
+    meters: "Meters | None" = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the gateway until ``shutdown()`` returns and it has drained.
@@ -40,6 +45,7 @@ async def serve_gateway(
     Args:
         settings: Where to listen, whom to call.
         shutdown: Returns when the gateway shall stop.
+        meters: What it does is counted there; None for nowhere.
         source: Where connections come from if it shall not listen itself.
         others_serve: Asked when it shall stop: whether other processes serve on in its place, so that it stays ready.
         task_status: ``started`` gives the addresses it listens on, such as ``https://127.0.0.1:8080``, once connections
@@ -52,7 +58,7 @@ async def serve_gateway(
     Cancelling it closes everything at once; clients of WebSockets are still told, if they take it.
     """
     # Only now, as `create_app` looks at the versions first.
-    app = create_app(settings)
+    app = create_app(settings, meters)
     from echo.gateway.hypercorn_compat.serve import serve_connections  # noqa: PLC0415
 
     config, tls, grace = _config(settings), web_context(settings), settings.shutdown_grace

@@ -13,6 +13,7 @@ from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
 from echo.rpc.balancer import POLICIES, Balance, Balancer
+from echo.rpc.call_notes import CallNotes
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.deadline import earliest
@@ -23,7 +24,7 @@ from echo.rpc.opening import Opening
 from echo.rpc.resolve import Endpoint, Resolve, Resolver, parse_targets
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
-from echo.transport import ClientCall, Keepalive, open_background
+from echo.transport import ClientCall, Keepalive, Tally, open_background
 from echo.wire import GRPCError, Limits, MetadataLike, Request, Status, known_encoding
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class ChannelOptions(TypedDict, total=False):
         keepalive: When to ask a silent server whether it is still there; None for never.
         connect_timeout: Seconds a connection may take to be ready for calls, 20 by default; so may a name's look-up.
         interceptors: Contexts that every call is made within, the outermost first; see `echo.rpc.interceptors`.
+        notes: Who takes note of calls; None, the default, for nobody, at no cost.
     """
 
     balance: Balance
@@ -70,6 +72,7 @@ class ChannelOptions(TypedDict, total=False):
     keepalive: Keepalive | None
     connect_timeout: float
     interceptors: Sequence[ClientInterceptor]
+    notes: CallNotes | None
 
 
 class Channel(GrpclibChannel):
@@ -84,6 +87,7 @@ class Channel(GrpclibChannel):
         authority: What it takes the server's name to be, where its address does not say so.
         events: The listeners to its events.
         interceptors: What every call is made within.
+        notes: Who takes note of its calls.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class Channel(GrpclibChannel):
         self.target = target
         self.scheme = common.scheme
         self.authority = authority
+        self.notes = options.get("notes")
         self._balancer = balancer
         self._nursery = common.nursery
         self._sessions = common.sessions
@@ -291,6 +296,7 @@ async def open_channel_to(
     if health_service is not None and not policy.spreads:
         raise ValueError("health is watched only with round_robin")
     async with open_background() as nursery:
+        notes = options.get("notes")
         common = Connecting(
             nursery,
             scheme,
@@ -298,6 +304,7 @@ async def open_channel_to(
             options.get("keepalive"),
             options.get("connect_timeout", 20.0),
             health_service,
+            tally=Tally() if notes is None else notes.tally,
         )
         channel = Channel(target, authority or target, Balancer(target, resolve, policy, common), common, options)
         try:
@@ -338,7 +345,7 @@ async def open_channel(
         tls: Calls over TLS; its ALPN protocols should be ``["h2"]``.
         server_hostname: The name the server's certificate must have, if not its host's.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
-            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``.
+            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``.
 
     Raises:
         ValueError: A host is none, or an option has a value that there is not.

@@ -126,6 +126,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
                 call.end(Trailers(Status.CANCELLED, "the caller left the call before its end"))
             else:
                 call.reset()
+            if call.record is not None:
+                assert call.trailers is not None  # It has ended, if only just now.
+                call.record.over(call.trailers.status, call.current.session.backend.now())
 
     # Sending
 

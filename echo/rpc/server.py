@@ -19,10 +19,13 @@ from echo.rpc.servable import Servable
 from echo.transport import (
     HandedListener,
     Keepalive,
+    Notes,
     RefusalLog,
     ServerSession,
     Signal,
     StreamListener,
+    Tally,
+    hearing,
     open_tcp_listener,
 )
 from echo.wire import Limits, Status, Trailers, known_encoding
@@ -46,6 +49,10 @@ class Server:
         compression: How to compress replies to clients that read it: ``gzip``, or None for not at all.
         access_log: Gets a line for each call when it is over; None for no such lines, at no cost.
         interceptors: Contexts to serve every call within, the outermost first; see `echo.rpc.interceptors`.
+        notes: Who else takes note of calls.
+
+    Attributes:
+        tally: What has become of its connections.
 
     Raises:
         ValueError: The compression is unknown, or attended services have different prefixes.
@@ -62,6 +69,7 @@ class Server:
         compression: str | None = None,
         access_log: AccessLog | None = None,
         interceptors: Sequence[ServerInterceptor] = (),
+        notes: Sequence[Notes] = (),
     ) -> None:
         self.__dispatch__ = ServerEvents()
         self._dispatcher = Dispatcher(
@@ -78,7 +86,8 @@ class Server:
         self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
         self._refusals = RefusalLog(log)
-        self._notes = None if access_log is None else CallNotes(access_log)
+        self._hearing = hearing([*([] if access_log is None else [CallNotes(access_log)]), *notes])
+        self.tally = Tally()
         self._session_ended = Signal()
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
@@ -105,6 +114,18 @@ class Server:
         """Handlers that are running."""
         return sum(session.calls for session in self._sessions)
 
+    @property
+    def methods(self) -> Sequence[str]:
+        """The methods it serves, as ``/package.Service/Method``."""
+        return self._dispatcher.methods
+
+    def refused_calls(self) -> dict[str, int]:
+        """How many calls were refused by RST_STREAM REFUSED_STREAM, by why."""
+        together = Tally(refused_calls=dict(self.tally.refused_calls))
+        for session in self._sessions:
+            _count_refused(session, together)
+        return together.refused_calls
+
     async def serve(
         self, listener: Listener[ByteStream], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
@@ -118,6 +139,8 @@ class Server:
                 return
             reception = anyio.CancelScope()
             self._receptions[reception] = listener
+            if isinstance(listener, StreamListener | HandedListener):
+                listener.tally = self.tally
             task_status.started()
             try:
                 with reception:
@@ -130,7 +153,14 @@ class Server:
         """Serve one connection until it ends; closes the stream. Cancelling it cancels its handlers."""
         dispatcher = self._dispatcher
         session = ServerSession(
-            stream, dispatcher, self._limits, self._keepalive, self._refusals, self._notes, dispatcher.attending
+            stream,
+            dispatcher,
+            self._limits,
+            self._keepalive,
+            self._refusals,
+            self._hearing,
+            dispatcher.attending,
+            self.tally,
         )
         with anyio.CancelScope() as scope:
             self._sessions[session] = scope
@@ -142,8 +172,9 @@ class Server:
                 # A fault of ours in one connection must not take the others down.
                 log.exception("connection of %s failed", session.peer)
             finally:
-                if self._notes is not None:
-                    self._notes.flush()
+                if self._hearing.flush is not None:
+                    self._hearing.flush()
+                _count_refused(session, self.tally)
                 del self._sessions[session]
                 self._session_ended.set()
 
@@ -179,6 +210,11 @@ class Server:
     async def _empty(self) -> None:
         while self._sessions or self._receptions:
             await self._session_ended.wait()
+
+
+def _count_refused(session: ServerSession, tally: Tally) -> None:
+    tally.refuse_calls("draining", session.connection.refused_draining)
+    tally.refuse_calls("too many", session.connection.refused_surplus)
 
 
 async def serve(

@@ -12,6 +12,7 @@ from anyio.abc import ByteStream, Listener, TaskGroup
 from echo.transport.accepting import wrapped
 from echo.transport.reception import HANDSHAKE_TIMEOUT, Handler, Over, Reception
 from echo.transport.refusals import RefusalLog
+from echo.transport.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,11 @@ class Source(Protocol):
 
 
 class HandedListener(Listener[ByteStream]):
-    """Hands each connection of a source to a task of its own, after its TLS handshake. `serve` may be called once."""
+    """Hands each connection of a source to a task of its own, after its TLS handshake. `serve` may be called once.
+
+    Attributes:
+        tally: Where TLS handshakes that fail are counted.
+    """
 
     def __init__(
         self, source: Source, *, tls: ssl.SSLContext | None = None, handshake_timeout: float = HANDSHAKE_TIMEOUT
@@ -51,12 +56,19 @@ class HandedListener(Listener[ByteStream]):
         self._source = source
         self._tls = tls
         self._handshake_timeout = handshake_timeout
+        self.tally = Tally()
 
     async def serve(self, handler: Handler, task_group: TaskGroup | None = None) -> None:
         """As `StreamListener.serve`: until the source has come to its end."""
         async with anyio.create_task_group() as connections, anyio.create_task_group() as greetings:
             reception = Reception(
-                handler, task_group or connections, greetings, self._tls, self._handshake_timeout, RefusalLog(log)
+                handler,
+                task_group or connections,
+                greetings,
+                self._tls,
+                self._handshake_timeout,
+                RefusalLog(log),
+                self.tally,
             )
             async for handed in self._source:
                 stream = await wrapped(handed.socket)

@@ -14,6 +14,7 @@ from anyio.streams.stapled import MultiListener
 from echo.transport.accepting import BACKLOG, Room, Welcome, accept, accept_last
 from echo.transport.reception import HANDSHAKE_TIMEOUT, Handler, Reception
 from echo.transport.refusals import RefusalLog
+from echo.transport.tally import Tally
 
 if TYPE_CHECKING:
     from echo.transport.unix import UnixPath
@@ -22,7 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class StreamListener(Listener[ByteStream]):
-    """Bound and listening; hands each accepted connection to a task of its own. `serve` may be called once."""
+    """Bound and listening; hands each accepted connection to a task of its own. `serve` may be called once.
+
+    Attributes:
+        tally: Where TLS handshakes that fail are counted.
+    """
 
     def __init__(
         self,
@@ -35,6 +40,7 @@ class StreamListener(Listener[ByteStream]):
         self._tls = tls
         self._handshake_timeout = handshake_timeout
         self._path = path
+        self.tally = Tally()
         self._accepting = anyio.CancelScope()
 
     @property
@@ -50,7 +56,13 @@ class StreamListener(Listener[ByteStream]):
         """
         async with anyio.create_task_group() as connections, anyio.create_task_group() as greetings:
             reception = Reception(
-                handler, task_group or connections, greetings, self._tls, self._handshake_timeout, RefusalLog(log)
+                handler,
+                task_group or connections,
+                greetings,
+                self._tls,
+                self._handshake_timeout,
+                RefusalLog(log),
+                self.tally,
             )
             await self.accept(reception.welcome)
 

@@ -14,6 +14,7 @@ from anyio.abc import ByteStream, SocketStream, TaskGroup
 from echo.transport.handshake import RefusedError, accept_tls, linger
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
+from echo.transport.tally import Tally
 
 log = logging.getLogger("echo.transport.listener")
 
@@ -33,7 +34,8 @@ class Reception:
         greetings: Runs the TLS handshakes before that.
         tls: For TLS, the server's context.
         handshake_timeout: Seconds a TLS handshake may take.
-        refusals: Where the log hears of handshakes that failed.
+        refusals: Where the log hears of handshakes that failed,
+        tally: and where they are counted.
     """
 
     handler: Handler
@@ -42,6 +44,7 @@ class Reception:
     tls: ssl.SSLContext | None
     handshake_timeout: float
     refusals: RefusalLog
+    tally: Tally
 
     def welcome(self, stream: SocketStream, over: Over | None = None) -> None:
         """Start serving the connection, and call ``over`` when it has ended. Never waits."""
@@ -60,6 +63,7 @@ class Reception:
             try:
                 secure = await accept_tls(stream, tls, self.handshake_timeout)
             except OSError as error:
+                self.tally.refuse("TLS handshake")
                 self.refusals.tell("TLS handshake with %s failed: %s", peer, error)
                 if isinstance(error, RefusedError):
                     await linger(stream)

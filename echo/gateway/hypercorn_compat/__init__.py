@@ -27,6 +27,7 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 may use besides ASGI; `timing` has the times.
 """
 
+from echo.gateway.hypercorn_compat.census import connection_counts
 from echo.gateway.hypercorn_compat.direct import DIRECT, Direct, Wishes
 from echo.gateway.hypercorn_compat.install import UnsupportedVersionError, install
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT, LAST_WORDS, PATIENCE
@@ -39,5 +40,6 @@ __all__ = [
     "Direct",
     "UnsupportedVersionError",
     "Wishes",
+    "connection_counts",
     "install",
 ]
