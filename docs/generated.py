@@ -11,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # mkdocs loads this file by its path.
 
-from echo.probe.advice import read_advice
+from echo.advice import read_advice
 from echo.settings import SETTINGS, User
 from echo.telemetry.names import INSTRUMENTS
 from echo.telemetry.prometheus import prometheus_name
