@@ -29,6 +29,7 @@ ROOMS = [
     "telemetry",
     "services",
     "settings",
+    "workers",
     "gateway",
     "probe",
     "health",

@@ -89,6 +89,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "metrics_bind": "0.0.0.0",
         "http_allowed_origins": (),
         "http_ping_interval": 27.0,
+        "workers": 1,
         "shutdown_grace": 10.0,
         "log_level": "info",
         "log_format": "auto",
@@ -414,6 +415,9 @@ def test_values_of_python_are_taken_as_they_are() -> None:
         ("grpc_max_concurrent_streams", True),
         ("grpc_max_concurrent_streams", 1.5),
         ("grpc_server_socket_mode", 0o1000),
+        ("workers", -1),
+        ("workers", 1_001),
+        ("workers", True),
         ("shutdown_grace", -1),
         ("shutdown_grace", True),
         ("grpc_max_message_size", False),
@@ -599,3 +603,14 @@ def test_the_servers_that_a_setting_takes_are_those_that_a_channel_takes(text: s
     targets = parse_targets(taken, 1)
     assert parse_targets(text, 1) == targets
     assert list(dict.fromkeys(target.at(1) for target in read_targets(taken))) == targets
+
+
+@pytest.mark.parametrize(("text", "number"), [("1", 1), ("16", 16), ("auto", 0), ("Auto", 0), ("0", 0)])
+def test_workers_are_a_number_or_auto(text: str, number: int) -> None:
+    assert load_settings({"WORKERS": text}).workers == number
+
+
+@pytest.mark.parametrize("text", ["-1", "two", "1.5", "1001"])
+def test_workers_that_are_no_number_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^WORKERS: '{text}' is not a whole number from 0 to 1000, or auto$"):
+        load_settings({"WORKERS": text})

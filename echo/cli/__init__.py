@@ -20,10 +20,12 @@ import trio
 from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop, run_until_signalled
 from echo.cli.probe import probe_command
-from echo.cli.programs import gateway, serve, up
+from echo.cli.programs import up
+from echo.cli.workers import gateway, serve
 from echo.health.command import health, health_command
 from echo.logs import asks_for_json, configure_logging, refuse
 from echo.settings import SETTINGS, Setting, Settings, SettingsError, User, load_settings
+from echo.workers import CHANNEL, NoWorkersError, WorkerExitedError
 
 __all__ = ["main"]
 
@@ -43,13 +45,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status; never raises.
     """
-    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments is None:
+        arguments, command = sys.argv[1:], [sys.executable, *sys.orig_argv[1:]]
+    else:
+        command = [sys.executable, "-m", "echo", *arguments]
     if arguments[:1] == ["health"]:
         return health(arguments[1:])
     as_json = asks_for_json(arguments)
     _occupy_standard_streams()
     try:
-        status = _commands(as_json).main(arguments, standalone_mode=False)
+        status = _commands(as_json, command).main(arguments, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return REFUSED
@@ -93,7 +98,7 @@ class _Command(click.Command):
                 formatter.write_dl([record for option in options if (record := option.get_help_record(ctx))])
 
 
-def _commands(as_json: bool) -> click.Group:
+def _commands(as_json: bool, command: Sequence[str]) -> click.Group:
     group = _Group(
         "echo-grpc",
         help="gRPC echo services on trio, and a WebSocket gateway in front of them.\n\n"
@@ -104,12 +109,11 @@ def _commands(as_json: bool) -> click.Group:
     group.add_command(
         _command("up", partial(_run, up, as_json), User.BOTH, "Run the gRPC server and the gateway in one process.")
     )
-    group.add_command(_command("serve", partial(_run, serve, as_json), User.SERVER, "Run the gRPC server."))
-    group.add_command(
-        _command(
-            "gateway", partial(_run, gateway, as_json), User.GATEWAY, "Run the gateway, which calls a gRPC server."
-        )
-    )
+    for name, program, user, text in (
+        ("serve", serve, User.SERVER, "Run the gRPC server."),
+        ("gateway", gateway, User.GATEWAY, "Run the gateway, which calls a gRPC server."),
+    ):
+        group.add_command(_command(name, partial(_run, partial(program, command), as_json), user, text))
     group.add_command(probe_command())
     group.add_command(health_command())
     return click.version_option(package_name="echo")(group)
@@ -131,8 +135,11 @@ def _run(program: Program, as_json: bool, user: User, /, **flags: str | None) ->
         given = {field: value for field, value in flags.items() if value is not None}
         settings = load_settings(None, user, **given)
         configure_logging(settings.log_level, settings.log_format)
-        for note in settings.notes:
-            getattr(log, note.level)(note.text)
+        if CHANNEL in os.environ:
+            structlog.contextvars.bind_contextvars(worker=os.getpid())
+        else:  # Workers need not repeat what their parent has said.
+            for note in settings.notes:
+                getattr(log, note.level)(note.text)
         return trio.run(run_until_signalled, partial(program, settings))
     except BaseException as error:  # noqa: BLE001 - Whatever it is, it ends in a status and a line.
         return _outcome(error, as_json)
@@ -144,6 +151,12 @@ def _outcome(error: BaseException, as_json: bool) -> int:
     if refusal is not None:
         refuse(str(refusal), as_json=as_json)
         return REFUSED
+    exited = first(WorkerExitedError, error)
+    if exited is not None and exited.status == REFUSED:
+        return REFUSED  # It has said why.
+    if (failure := exited or first(NoWorkersError, error)) is not None:
+        log.critical(str(failure))
+        return CRASHED
     if first(KeyboardInterrupt, error) is not None:
         return INTERRUPTED
     log.critical("crashed", exc_info=error)

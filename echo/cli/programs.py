@@ -5,7 +5,6 @@ in nurseries it opens itself, so cancelling it closes everything. What goes wron
 `StartError` or `SettingsError`, whose text is for the person who started it.
 """
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -20,20 +19,23 @@ from echo.cli.errors import StartError, first, unavailable
 from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
 from echo.cli.metrics import open_metrics
+from echo.cli.places import listen, listen_for_health
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.logs import open_access_log
-from echo.rpc import Server, open_tcp_listener, open_unix_listener
+from echo.rpc import Server
 from echo.rpc.health import Health
 from echo.services import echo_services
 from echo.settings import Settings, SettingsError
 from echo.settings.values import format_duration
-from echo.targets import UNIX, join, read_targets
+from echo.targets import join, read_targets
 from echo.tls import server_context
+from echo.transport import HandedListener
+from echo.workers import Membership
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
 
-__all__ = ["gateway", "serve", "up"]
+__all__ = ["gateway", "open_backend", "refuse_port_zero", "serve", "start_gateway", "up"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,21 +54,28 @@ class Backend:
     port: int | None
     health_port: int | None
 
-    async def drain(self, grace: float) -> None:
+    async def drain(self, grace: float, *, others_serve: bool = False) -> None:
         """Say NOT_SERVING, take nothing new, and give running calls ``grace`` seconds; returns when all is closed.
 
-        The health port answers until then.
+        The health port answers until then. If others serve on, in the place of this process, the service does so as
+        well: nobody is told NOT_SERVING.
         """
-        self.health.drain()
+        if others_serve:
+            self.health.leave()
+        else:
+            self.health.drain()
         await self.server.drain(grace)
         await self.health_server.drain(0)
 
 
 @asynccontextmanager
-async def open_backend(settings: Settings, meters: "Meters | None" = None) -> AsyncIterator[Backend]:
+async def open_backend(
+    settings: Settings, meters: "Meters | None" = None, membership: Membership | None = None
+) -> AsyncIterator[Backend]:
     """Run the gRPC server while the block runs; what it does is counted by the meters, if there are any.
 
-    The block drains it before it ends; ending by an exception or cancelled closes everything at once.
+    The block drains it before it ends; ending by an exception or cancelled closes everything at once. A worker gets its
+    connections by its membership, and has no ports of its own.
 
     Raises:
         StartError: An address can't be had.
@@ -92,10 +101,16 @@ async def open_backend(settings: Settings, meters: "Meters | None" = None) -> As
     tls = server_context(settings)
     health_server = Server([echo.health], limits=server_limits(settings))
     async with AsyncExitStack() as opened:
-        listener = await opened.enter_async_context(await _listen(settings, tls))
-        health_listener = None
-        if settings.grpc_health_port is not None:
-            health_listener = await opened.enter_async_context(await _listen_for_health(settings))
+        listener: Listener[ByteStream]
+        health_listener: Listener[ByteStream] | None = None
+        if membership is None:
+            listener = await opened.enter_async_context(await listen(settings, tls))
+            if settings.grpc_health_port is not None:
+                health_listener = await opened.enter_async_context(await listen_for_health(settings))
+        else:
+            feed, *others = membership.feeds
+            listener = HandedListener(feed, tls=tls, handshake_timeout=settings.grpc_server_handshake_timeout)
+            health_listener = HandedListener(others[0]) if others else None
         async with trio.open_nursery() as nursery:
             if health_listener is not None:
                 await nursery.start(health_server.serve, health_listener)
@@ -105,35 +120,6 @@ async def open_backend(settings: Settings, meters: "Meters | None" = None) -> As
 
 def _port(listener: Listener[ByteStream] | None) -> int | None:
     return None if listener is None else listener.extra(SocketAttribute.local_port, None)
-
-
-async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> Listener[ByteStream]:
-    """Where the gRPC server is to listen."""
-    bind, timeout = settings.grpc_server_bind, settings.grpc_server_handshake_timeout
-    if bind.startswith(UNIX):
-        try:
-            return await open_unix_listener(
-                bind.removeprefix(UNIX), tls=tls, mode=settings.grpc_server_socket_mode, handshake_timeout=timeout
-            )
-        except OSError as error:
-            raise unavailable(settings, bind, "grpc_server_bind", error=error) from error
-    try:
-        host = await listening_host(bind)
-        return await open_tcp_listener(host, settings.grpc_server_port, tls=tls, handshake_timeout=timeout)
-    except OSError as error:
-        address = join(bind, settings.grpc_server_port)
-        raise unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
-
-
-async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
-    """Beside the gRPC server; on every address if that has none, as an orchestrator's probes come from outside."""
-    bind, port = settings.grpc_server_bind, settings.grpc_health_port
-    assert port is not None
-    host = "0.0.0.0" if bind.startswith(UNIX) else bind  # noqa: S104 - As the documentation of the setting says.
-    try:
-        return await open_tcp_listener(await listening_host(host), port)
-    except OSError as error:
-        raise unavailable(settings, join(host, port), "grpc_server_bind", "grpc_health_port", error=error) from error
 
 
 async def serve(settings: Settings, stop: Stop) -> None:
@@ -147,13 +133,18 @@ async def serve(settings: Settings, stop: Stop) -> None:
 
 async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
-    if settings.grpc_server_port == 0 and any(target.port == 0 for target in read_targets(settings.grpc_server_host)):
-        raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
+    refuse_port_zero(settings)
     async with open_metrics(settings) as metrics, trio.open_nursery() as nursery:
-        port = await _start_gateway(nursery, settings, stop, metrics.meters)
+        port = await start_gateway(nursery, settings, stop, metrics.meters)
         announce_console(settings, port)
         announce_gateway(settings, port)
         announce_metrics(settings, metrics.port)
+
+
+def refuse_port_zero(settings: Settings) -> None:
+    """Refuse what a gateway by itself can't call."""
+    if settings.grpc_server_port == 0 and any(target.port == 0 for target in read_targets(settings.grpc_server_host)):
+        raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
 
 
 async def up(settings: Settings, stop: Stop) -> None:
@@ -163,12 +154,14 @@ async def up(settings: Settings, stop: Stop) -> None:
     server's. Health says NOT_SERVING from the beginning of this, so the gateway is not ready either.
     ``grpc_server_host`` is not called here, but stays the name that the server's certificate must have.
     """
+    if settings.workers != 1:
+        raise SettingsError(f"{settings.name_of('workers')}: up is one process; run serve and gateway for workers")
     _agree_on_tls(settings)
     permitting = permitting_pings(settings)
     async with open_metrics(settings) as metrics, open_backend(permitting, metrics.meters) as backend:
         calling = calling_beside(settings, backend.port)
         async with trio.open_nursery() as nursery:
-            port = await _start_gateway(nursery, calling, stop, metrics.meters)
+            port = await start_gateway(nursery, calling, stop, metrics.meters)
             announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)
@@ -179,15 +172,24 @@ async def up(settings: Settings, stop: Stop) -> None:
         await backend.drain(max(0.0, deadline - trio.current_time()))
 
 
-async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop, meters: "Meters | None") -> int:
-    """Start the gateway in ``nursery``; returns the port it listens on."""
+async def start_gateway(
+    nursery: trio.Nursery,
+    settings: Settings,
+    stop: Stop,
+    meters: "Meters | None",
+    membership: Membership | None = None,
+) -> int:
+    """Start the gateway in ``nursery``; returns the port it listens on, 0 for a worker, whose parent listens."""
     # Only who runs a gateway loads the web framework.
     from echo.gateway import serve_gateway  # noqa: PLC0415
     from echo.gateway.hypercorn_compat import UnsupportedVersionError  # noqa: PLC0415
 
     try:
         listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
-        bound: list[str] = await nursery.start(partial(serve_gateway, listening, shutdown=stop, meters=meters))
+        serving = partial(serve_gateway, listening, shutdown=stop, meters=meters)
+        if membership is not None:
+            serving = partial(serving, source=membership.feeds[0], others_serve=lambda: membership.retiring)
+        bound: list[str] = await nursery.start(serving)
     except (OSError, UnsupportedVersionError, BaseExceptionGroup) as error:
         if (unsupported := first(UnsupportedVersionError, error)) is not None:
             raise StartError(str(unsupported)) from error
@@ -196,7 +198,7 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop, 
             raise
         address = join(settings.http_bind, settings.http_port)
         raise unavailable(settings, address, "http_bind", "http_port", error=fault) from error
-    return int(bound[0].rpartition(":")[2])
+    return int(bound[0].rpartition(":")[2]) if bound else 0
 
 
 def _agree_on_tls(settings: Settings) -> None:

@@ -15,6 +15,7 @@ class Drain:
 
     def __init__(self) -> None:
         self._begun = trio.Event()
+        self._others_serve = False
         self._cut = False
         self._scopes: set[trio.CancelScope] = set()
         self._waiting = trio.lowlevel.ParkingLot()
@@ -23,6 +24,11 @@ class Drain:
     def started(self) -> bool:
         """The gateway is going down; it still takes what comes."""
         return self._begun.is_set()
+
+    @property
+    def unready(self) -> bool:
+        """Nothing new should be sent here: the gateway is going down, and nobody serves in its place."""
+        return self.started and not self._others_serve
 
     @property
     def working(self) -> int:
@@ -43,8 +49,9 @@ class Drain:
                 if not self._scopes:
                     self._waiting.unpark_all()
 
-    def start(self) -> None:
-        """Say that the gateway is going down."""
+    def start(self, *, others_serve: bool = False) -> None:
+        """Say that the gateway is going down; or that this process of several is, and others serve on."""
+        self._others_serve = others_serve
         self._begun.set()
 
     async def begun(self) -> None:

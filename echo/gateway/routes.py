@@ -130,7 +130,7 @@ async def _alive() -> Response:
 
 async def _ready(runtime: Runtime) -> Response:
     """Whether requests should be sent here: the server can be reached and serves, and the gateway is not going down."""
-    if runtime.drain.started:
+    if runtime.drain.unready:
         return Response("the gateway is going away", 503, content_type=TEXT)
     try:
         async with (

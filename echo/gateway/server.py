@@ -1,24 +1,23 @@
-"""Serving the gateway with Hypercorn's trio worker, in the caller's own event loop, and draining it in good order."""
+"""Serving the gateway on Hypercorn's protocols, in the caller's own event loop, and draining it in good order."""
 
 import logging
-import select
 import socket
-import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
-from hypercorn.config import Config, Sockets
-from hypercorn.trio.run import worker_serve
-from hypercorn.utils import wrap_app
+from hypercorn.config import Config
+from hypercorn.utils import repr_socket_addr, wrap_app
 
 from echo.gateway.application import create_app
+from echo.gateway.arrivals import Arrivals, HandedOver, Handler, Listening
 from echo.gateway.drain import Drain
 from echo.gateway.hypercorn_compat import LAST_WORDS
 from echo.settings import Settings
 from echo.tls import web_context
+from echo.transport import Source
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
@@ -31,6 +30,8 @@ async def serve_gateway(
     settings: Settings,
     *,
     shutdown: Callable[[], Awaitable[None]],
+    source: Source | None = None,
+    others_serve: Callable[[], bool] = lambda: False,
     meters: "Meters | None" = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -45,6 +46,8 @@ async def serve_gateway(
         settings: Where to listen, whom to call.
         shutdown: Returns when the gateway shall stop.
         meters: What it does is counted there; None for nowhere.
+        source: Where connections come from if it shall not listen itself.
+        others_serve: Asked when it shall stop: whether other processes serve on in its place, so that it stays ready.
         task_status: ``started`` gives the addresses it listens on, such as ``https://127.0.0.1:8080``, once connections
             are accepted.
 
@@ -54,38 +57,59 @@ async def serve_gateway(
 
     Cancelling it closes everything at once; clients of WebSockets are still told, if they take it.
     """
-    app, config, grace = create_app(settings, meters), _config(settings), settings.shutdown_grace
+    # Only now, as `create_app` looks at the versions first.
+    app = create_app(settings, meters)
+    from echo.gateway.hypercorn_compat.serve import serve_connections  # noqa: PLC0415
+
+    config, tls, grace = _config(settings), web_context(settings), settings.shutdown_grace
     drain = app.runtime.drain
     with ExitStack() as stack:
-        sockets = [stack.enter_context(found) for found in await _listen(settings.http_bind, settings.http_port)]
+        sockets: list[socket.socket] = []
+        arrivals: Arrivals
+        if source is None:
+            sockets = [stack.enter_context(found) for found in await _listen(settings.http_bind, settings.http_port)]
+            arrivals = Listening(sockets, tls)
+        else:
+            arrivals = HandedOver(source, tls)
+        scheme = "http" if tls is None else "https"
+        bound = [f"{scheme}://{repr_socket_addr(each.family, each.getsockname())}" for each in sockets]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cut_off, drain, grace)
-            await worker_serve(
+            await serve_connections(
                 wrap_app(app, 0, "asgi"),
                 config,
-                sockets=Sockets(sockets, [], []) if config.ssl_enabled else Sockets([], sockets, []),
-                shutdown_trigger=partial(_stop_accepting, drain, shutdown, grace, sockets, config),
-                task_status=task_status,
+                partial(_accept, arrivals, partial(_stop, drain, shutdown, grace, arrivals, others_serve)),
+                started=partial(task_status.started, bound),
             )
             nursery.cancel_scope.cancel()
 
 
-async def _stop_accepting(
+async def _accept(
+    arrivals: Arrivals, stop: Callable[[], Awaitable[float]], handler: Handler, nursery: trio.Nursery
+) -> float:
+    """Accept connections until ``stop()`` returns; gives what that does."""
+    async with trio.open_nursery() as accepting:
+        accepting.start_soon(arrivals.accept, handler, nursery)
+        patience = await stop()
+        accepting.cancel_scope.cancel()
+    return patience
+
+
+async def _stop(
     drain: Drain,
     shutdown: Callable[[], Awaitable[None]],
     grace: float,
-    sockets: list[socket.socket],
-    config: Config,
-) -> None:
-    """Return when Hypercorn shall accept nothing more; it then waits for the connections that are open."""
+    arrivals: Arrivals,
+    others_serve: Callable[[], bool],
+) -> float:
+    """Return when nothing more shall be accepted, with the seconds that open connections have left."""
     await shutdown()
     deadline = trio.current_time() + grace
-    drain.start()
+    drain.start(others_serve=others_serve())
     with trio.CancelScope(deadline=deadline):
         await drain.finished()
-        await _taken(sockets)
-    left = max(0.0, deadline - trio.current_time())
-    config.graceful_timeout = left + LAST_WORDS  # Read by Hypercorn next. A connection adds `LAST_WORDS` of its own.
+        await arrivals.finish()
+    return max(0.0, deadline - trio.current_time()) + LAST_WORDS  # A connection adds `LAST_WORDS` of its own.
 
 
 async def _cut_off(drain: Drain, grace: float) -> None:
@@ -93,15 +117,6 @@ async def _cut_off(drain: Drain, grace: float) -> None:
     await drain.begun()
     await trio.sleep(grace)
     drain.cut()
-
-
-async def _taken(sockets: list[socket.socket]) -> None:
-    """Wait until every connection that the kernel has made for us is accepted: closing the socket would reset them."""
-    waiting = select.poll()
-    for listener in sockets:
-        waiting.register(listener, select.POLLIN)
-    while waiting.poll(0):
-        await trio.lowlevel.checkpoint()
 
 
 async def _listen(host: str, port: int) -> list[socket.socket]:
@@ -117,25 +132,9 @@ def _plain(listener: trio.SocketListener) -> socket.socket:
     return plain
 
 
-class _Config(Config):
-    """Hypercorn's configuration, with a TLS context of ours instead of files."""
-
-    tls: ssl.SSLContext | None = None
-
-    @property
-    def ssl_enabled(self) -> bool:
-        """Whether the gateway speaks TLS."""
-        return self.tls is not None
-
-    def create_ssl_context(self) -> ssl.SSLContext | None:
-        """What it speaks TLS with."""
-        return self.tls
-
-
 def _config(settings: Settings) -> Config:
     """Hypercorn's configuration. Pings and dead peers are `echo.gateway.hypercorn_compat`'s, so its own are off."""
-    config = _Config()
-    config.tls = web_context(settings)
+    config = Config()
     config.websocket_max_message_size = settings.grpc_max_message_size
     config.include_server_header = False
     config.ssl_handshake_timeout = TLS_TIMEOUT

@@ -65,6 +65,11 @@ class Health(HealthBase):
         self._draining = True
         self._changed.set()
 
+    def leave(self) -> None:
+        """Every watch ends, as when it drains, but the statuses stay: others serve in the place of this process."""
+        self._draining = True
+        self._changed.set()
+
     async def drained(self) -> None:
         """Wait until it drains; for streams of others that would go on for ever."""
         while not self._draining:

@@ -17,6 +17,7 @@ from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor
 from echo.rpc.servable import Servable
 from echo.transport import (
+    HandedListener,
     Keepalive,
     Notes,
     RefusalLog,
@@ -138,7 +139,7 @@ class Server:
                 return
             reception = anyio.CancelScope()
             self._receptions[reception] = listener
-            if isinstance(listener, StreamListener):
+            if isinstance(listener, StreamListener | HandedListener):
                 listener.tally = self.tally
             task_status.started()
             try:
@@ -188,7 +189,7 @@ class Server:
         """
         self._draining = True
         for reception, listener in self._receptions.items():
-            if isinstance(listener, StreamListener):
+            if isinstance(listener, StreamListener | HandedListener):
                 listener.retire()
             else:
                 reception.cancel()

@@ -35,6 +35,7 @@ Host = Annotated[str, BeforeValidator(addresses.to_host)]
 Bind = Annotated[str, BeforeValidator(addresses.to_bind)]
 Authority = Annotated[str, BeforeValidator(addresses.to_authority)]
 Servers = Annotated[str, BeforeValidator(addresses.to_servers)]
+Workers = Annotated[int, BeforeValidator(values.to_workers)]
 Mode = Annotated[int, BeforeValidator(values.to_mode)]
 Switch = Annotated[bool, BeforeValidator(values.to_bool)]
 Seconds = Annotated[float, BeforeValidator(values.to_duration)]
@@ -73,6 +74,7 @@ class Group(Enum):
     LIFETIME = "Connection lifetime"
     LIMITS = "Limits"
     FLOODS = "Floods and stalled peers"
+    PROCESSES = "Processes"
     SHUTDOWN = "Shutdown"
     LOGGING = "Logging"
     SCRIPTING = "Scripting"
@@ -101,7 +103,10 @@ def _setting(group: Group, default: _T, used_by: User, help_text: str, *, size: 
 
 
 _S, _G, _B = User.SERVER, User.GATEWAY, User.BOTH
-_LISTENING, _CALLING, _TLS, _KEEPALIVE, _LIFETIME, _LIMITS, _FLOODS, _SHUTDOWN, _LOGGING, _SCRIPTING, _INTEROP = Group
+(
+    _LISTENING, _CALLING, _TLS, _KEEPALIVE, _LIFETIME, _LIMITS, _FLOODS, _PROCESSES, _SHUTDOWN, _LOGGING, _SCRIPTING,
+    _INTEROP,
+) = Group  # fmt: skip
 
 
 class Settings(BaseModel):
@@ -263,6 +268,9 @@ class Settings(BaseModel):
         _FLOODS, 1_000, _S, "how many frames of the kinds used in floods (resets, pings, ...) a client may send at once"
     )
     grpc_server_flood_rate: Rate = _setting(_FLOODS, 100, _S, "the sustained rate of such frames per second")
+    workers: Workers = _setting(
+        _PROCESSES, 1, _B, "how many processes serve: a number, or auto for one on each CPU; serve and gateway only"
+    )
     shutdown_grace: Seconds = _setting(_SHUTDOWN, 10.0, _B, "how long running calls may go on after SIGTERM or SIGINT")
     log_level: LogLevel = _setting(
         _LOGGING, "info", _B, "least severe events to log: debug, info, warning, error, critical"

@@ -144,6 +144,16 @@ def to_count(value: object, *, least: int, most: int) -> int:
     raise ValueError(f"is not a whole number from {least} to {most}")
 
 
+def to_workers(value: object) -> int:
+    """Read how many processes shall serve: a whole number; ``auto``, or 0, for as many as there are CPUs to use."""
+    if isinstance(value, str) and value.lower() == "auto":
+        return 0
+    try:
+        return to_count(value, least=0, most=1_000)
+    except ValueError as error:
+        raise ValueError(f"{error}, or auto") from None
+
+
 def to_mode(value: object) -> int:
     """Read the permissions of a file as chmod takes them in digits: ``660``."""
     if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value, re.ASCII):

@@ -5,6 +5,7 @@ from echo.transport.background import open_background
 from echo.transport.call import Call
 from echo.transport.client import ClientSession
 from echo.transport.client_call import ClientCall
+from echo.transport.handed import Handed, HandedListener, Source
 from echo.transport.handshake import connect_tls
 from echo.transport.keepalive import Keepalive
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
@@ -26,6 +27,8 @@ __all__ = [
     "ClientCall",
     "ClientSession",
     "Fate",
+    "Handed",
+    "HandedListener",
     "Keepalive",
     "MemoryStream",
     "Notes",
@@ -34,6 +37,7 @@ __all__ = [
     "ServerCall",
     "ServerSession",
     "Signal",
+    "Source",
     "StreamListener",
     "Tally",
     "address_text",

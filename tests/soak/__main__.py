@@ -18,7 +18,7 @@ from functools import partial
 
 import trio
 
-from tests.soak import breaks, churn, fuzz, load, pairs, restarts, silence, slow_reader
+from tests.soak import breaks, churn, fuzz, load, pairs, restarts, silence, slow_reader, workers
 from tests.soak.report import Report
 from tests.soak.scale import DEFAULT, LONG, SHORT, Scale
 
@@ -32,6 +32,7 @@ SCENARIOS: dict[str, Scenario] = {
     "kills": restarts.kills,
     "drains": restarts.drains,
     "stops": restarts.stops,
+    "workers": workers.run,
     "slow-reader": slow_reader.run,
     "churn": churn.run,
     "pairs": pairs.run,

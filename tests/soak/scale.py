@@ -28,6 +28,8 @@ class Scale:
         noticed: Median until a handler hears of its client's end, at most.
         fuzz: Bytes of nonsense for each protocol.
         turns: How often each of two gateways and two servers is stopped.
+        spread: Connections on a server of two workers.
+        rolled: Unary calls while its workers are replaced.
         slack: What a machine that has other things to do may add to a time that is promised.
     """
 
@@ -51,6 +53,8 @@ class Scale:
     noticed: float
     fuzz: int
     turns: int
+    spread: int
+    rolled: int
     slack: float
 
 
@@ -75,6 +79,8 @@ SHORT = Scale(
     noticed=1.0,
     fuzz=100_000,
     turns=1,
+    spread=200,
+    rolled=2_000,
     slack=10.0,
 )
 DEFAULT = Scale(
@@ -98,6 +104,8 @@ DEFAULT = Scale(
     noticed=0.1,
     fuzz=10_000_000,
     turns=2,
+    spread=10_000,
+    rolled=20_000,
     slack=1.0,
 )
 LONG = replace(

@@ -13,6 +13,7 @@ import trio.testing
 from anyio.abc import SocketAttribute
 
 from echo.rpc import Server, open_channel, open_tcp_listener, open_unix_listener
+from echo.transport import accepting
 from echo.transport import listener as under_test
 from tests.support.accepting import EXHAUSTED, FOR_EVER, GONE, FaultyAccept, connected
 from tests.support.leaks import no_leaks, settles
@@ -53,7 +54,7 @@ def no_descriptors() -> Callable[[], None]:
 def test_a_connection_is_served_after_accept_has_failed(
     faulty: FaultyAccept, name: str, backend: str, kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(under_test, "RETRY_DELAY", 0.001)
+    monkeypatch.setattr(accepting, "RETRY_DELAY", 0.001)
 
     async def main() -> None:
         path = tmp_path / "echo.sock"
@@ -127,7 +128,7 @@ async def test_a_shortage_costs_no_work_and_one_line(
 async def test_every_shortage_is_in_the_log(
     faulty: FaultyAccept, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_test, "RETRY_DELAY", 0.001)
+    monkeypatch.setattr(accepting, "RETRY_DELAY", 0.001)
     server = Server([])
     listener = await open_tcp_listener(LOOPBACK, 0)
     async with trio.open_nursery() as nursery:

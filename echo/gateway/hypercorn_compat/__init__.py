@@ -23,7 +23,8 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 `frames`               Close code 1014 cut a client off; a frame cost more than the rest of a relayed message.
 =====================  ==============================================================================================
 
-`direct` is what the gateway's WebSockets may use besides ASGI; `timing` has the times.
+`serve` is a worker of our own for `Connection`, on connections from anywhere; `direct` is what the gateway's WebSockets
+may use besides ASGI; `timing` has the times.
 """
 
 from echo.gateway.hypercorn_compat.census import connection_counts

@@ -1,0 +1,50 @@
+"""Where the programs listen, as the settings say; what keeps them from it is one line."""
+
+import ssl
+
+from echo.cli.errors import unavailable
+from echo.cli.hosts import listening_host
+from echo.rpc import open_tcp_listener, open_unix_listener
+from echo.settings import Settings
+from echo.targets import UNIX, join
+from echo.transport import StreamListener
+
+__all__ = ["listen", "listen_for_health", "listen_for_web"]
+
+
+async def listen(settings: Settings, tls: ssl.SSLContext | None) -> StreamListener:
+    """Where the gRPC server is to listen."""
+    bind, timeout = settings.grpc_server_bind, settings.grpc_server_handshake_timeout
+    if bind.startswith(UNIX):
+        try:
+            return await open_unix_listener(
+                bind.removeprefix(UNIX), tls=tls, mode=settings.grpc_server_socket_mode, handshake_timeout=timeout
+            )
+        except OSError as error:
+            raise unavailable(settings, bind, "grpc_server_bind", error=error) from error
+    try:
+        host = await listening_host(bind)
+        return await open_tcp_listener(host, settings.grpc_server_port, tls=tls, handshake_timeout=timeout)
+    except OSError as error:
+        address = join(bind, settings.grpc_server_port)
+        raise unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
+
+
+async def listen_for_health(settings: Settings) -> StreamListener:
+    """Beside the gRPC server; on every address if that has none, as an orchestrator's probes come from outside."""
+    bind, port = settings.grpc_server_bind, settings.grpc_health_port
+    assert port is not None
+    host = "0.0.0.0" if bind.startswith(UNIX) else bind  # noqa: S104 - As the documentation of the setting says.
+    try:
+        return await open_tcp_listener(await listening_host(host), port)
+    except OSError as error:
+        raise unavailable(settings, join(host, port), "grpc_server_bind", "grpc_health_port", error=error) from error
+
+
+async def listen_for_web(settings: Settings) -> StreamListener:
+    """Where the gateway is to listen, for a parent of workers; without them, the gateway listens by itself."""
+    try:
+        return await open_tcp_listener(await listening_host(settings.http_bind), settings.http_port)
+    except OSError as error:
+        address = join(settings.http_bind, settings.http_port)
+        raise unavailable(settings, address, "http_bind", "http_port", error=error) from error

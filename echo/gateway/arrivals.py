@@ -1,0 +1,96 @@
+"""Where the gateway's connections come from: sockets that it listens on, or a parent that hands them over."""
+
+import select
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import trio
+
+from echo.transport import Handed, Source
+
+__all__ = ["Arrivals", "HandedOver", "Listening"]
+
+Stream = trio.SSLStream[trio.SocketStream] | trio.SocketStream
+Handler = Callable[[Stream], Awaitable[None]]
+
+
+class Arrivals(Protocol):
+    """Where they come from."""
+
+    async def accept(self, handler: Handler, nursery: trio.Nursery) -> None:
+        """Run the handler in the nursery for each connection, until `finish` was called and all have been taken."""
+
+    async def finish(self) -> None:
+        """Return when every connection that was made for us has been taken, and take no more."""
+
+
+class Listening:
+    """Sockets that listen.
+
+    Args:
+        sockets: They; closed by whoever opened them.
+        tls: What TLS is spoken with; None for plain text.
+    """
+
+    def __init__(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
+        self._sockets = sockets
+        self._tls = tls
+        self._scope = trio.CancelScope()
+
+    async def accept(self, handler: Handler, nursery: trio.Nursery) -> None:  # noqa: D102 - as in Arrivals
+        listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listening)) for listening in self._sockets]
+
+        async def serve(stream: trio.SocketStream) -> None:
+            await handler(_secured(stream, self._tls))
+
+        with self._scope:
+            await trio.serve_listeners(serve, listeners, handler_nursery=nursery)
+
+    async def finish(self) -> None:
+        """As in `Arrivals`: closing the sockets would reset the connections that are not accepted yet."""
+        waiting = select.poll()
+        for listening in self._sockets:
+            waiting.register(listening, select.POLLIN)
+        try:
+            while waiting.poll(0):
+                await trio.lowlevel.checkpoint()
+        finally:
+            self._scope.cancel()
+
+
+class HandedOver:
+    """Connections from a source."""
+
+    def __init__(self, source: Source, tls: ssl.SSLContext | None) -> None:
+        """TLS as for `Listening`."""
+        self._source = source
+        self._tls = tls
+        self._taken = trio.Event()
+
+    async def accept(self, handler: Handler, nursery: trio.Nursery) -> None:  # noqa: D102 - as in Arrivals
+        async def serve(handed: Handed) -> None:
+            try:
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(handed.socket))
+                await handler(_secured(stream, self._tls))
+            finally:
+                handed.socket.close()
+                handed.over()
+
+        try:
+            async for handed in self._source:
+                nursery.start_soon(serve, handed)
+        finally:
+            self._source.retire()  # If the grace period was over before `finish` could.
+            await self._source.aclose()
+            self._taken.set()
+
+    async def finish(self) -> None:
+        """As in `Arrivals`."""
+        self._source.retire()
+        await self._taken.wait()
+
+
+def _secured(stream: trio.SocketStream, tls: ssl.SSLContext | None) -> Stream:
+    return stream if tls is None else trio.SSLStream(stream, tls, server_side=True, https_compatible=True)

@@ -1,0 +1,91 @@
+"""The gateway by several processes: spread, replaced and stopped without a surprise for who uses it."""
+
+import signal
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+import trio
+
+from tests.support.gateway import http_get
+from tests.support.process import PATIENCE, Echo, running
+from tests.support.websocket import Closed, open_websocket
+from tests.support.workers import GATEWAY, SERVE, rolled, stop, third_worker, until
+
+pytestmark = pytest.mark.slow  # Each starts three processes and more.
+
+
+@pytest.fixture(autouse=True)
+async def patience() -> AsyncIterator[None]:
+    with trio.fail_after(2 * PATIENCE):
+        yield
+
+
+@asynccontextmanager
+async def gateway(*flags: str) -> AsyncIterator[tuple[Echo, int]]:
+    """A gateway with two workers in front of a server."""
+    async with (
+        running(*SERVE[:-2], "--access-log=off") as server,
+        running(*GATEWAY, "--grpc-server-port", str(await server.grpc_port()), "--workers", "2", *flags) as echo,
+    ):
+        yield echo, await echo.http_port()
+        stop(echo)
+        assert await echo.status() == 0
+
+
+async def test_a_gateway_s_requests_are_spread_over_its_workers() -> None:
+    async with gateway() as (echo, port):
+        assert echo.stdout.count('"console"') == 1
+        found: Counter[str] = Counter()
+        for number in range(10):
+            answer = await http_get(port, f"/grpc/{number}")
+            assert answer.body.endswith(b":from server:%d:success:true" % number)
+            found[answer.headers["x-echo-instance"]] += 1
+        assert len(found) == 2
+        assert min(found.values()) >= 4
+
+
+async def test_a_roll_of_the_gateway_closes_its_websockets_after_the_grace_period_and_is_ready_throughout() -> None:
+    async with gateway("--shutdown-grace", "2s") as (echo, port):
+        async with open_websocket(port, "/ws/stream/bidirectional") as old:
+            await old.send('{"stream_id":"a","message":"hi"}')
+            assert '"response":"from server: hi"' in str(await old.receive())
+            echo.send(signal.SIGHUP)
+            await until(third_worker(echo))
+            async with open_websocket(port, "/ws/stream/bidirectional") as new:
+                for _ in range(5):
+                    assert (await http_get(port, "/readyz")).status == 200
+                assert await old.receive() == Closed(1001, "going away")
+                await new.send('{"stream_id":"a","message":"hi"}')
+                assert '"response":"from server: hi"' in str(await new.receive())
+                await new.send("")
+                assert await new.receive() == Closed(1000)
+        await rolled(echo)
+        assert (await http_get(port, "/grpc/1")).status == 200
+
+
+async def test_a_stop_of_the_gateway_is_told_to_who_asks_whether_it_is_ready() -> None:
+    async with (
+        gateway("--shutdown-grace", "20s") as (echo, port),
+        open_websocket(port, "/ws/stream/bidirectional") as websocket,
+    ):
+        await websocket.send('{"stream_id":"a","message":"hi"}')
+        await websocket.receive()
+        echo.send(signal.SIGTERM)
+
+        async def unready() -> bool:
+            return (await http_get(port, "/readyz")).status == 503
+
+        await until(unready)
+        assert (await http_get(port, "/grpc/1")).status == 200
+        await websocket.send("")
+        assert await websocket.receive() == Closed(1000)
+
+
+async def test_a_gateway_s_port_that_is_taken_is_told() -> None:
+    async with gateway() as (_, port):
+        async with running(*GATEWAY, "--http-port", str(port), "--workers", "2") as second:
+            assert await second.status() == 2
+        assert "cannot listen on" in second.stderr
+        assert len(second.stderr.splitlines()) == 1

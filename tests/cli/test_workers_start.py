@@ -1,0 +1,104 @@
+"""How servers of several workers start, or do not, and where they listen."""
+
+import signal
+import ssl
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import trio
+
+from echo.rpc import open_channel
+from echo.workers import usable_cpus
+from tests.support.process import PATIENCE, running
+from tests.support.tls import Certificates
+from tests.support.workers import SERVE, get_reply, rolled, serving, workers_of
+
+pytestmark = pytest.mark.slow  # Each starts three processes and more.
+
+
+@pytest.fixture(autouse=True)
+async def patience() -> AsyncIterator[None]:
+    with trio.fail_after(2 * PATIENCE):
+        yield
+
+
+async def test_what_keeps_workers_from_starting_is_told_in_one_line_and_by_status_2(tmp_path: Path) -> None:
+    async with running(*SERVE, GRPC_SERVER_CERT="nowhere.pem", GRPC_SERVER_KEY="nowhere.pem") as echo:
+        assert await echo.status() == 2
+    assert echo.stderr == "echo: GRPC_SERVER_CERT: 'nowhere.pem' cannot be read: No such file or directory\n"
+    assert echo.stdout == ""
+
+
+async def test_a_port_that_is_taken_is_told_before_any_worker_starts() -> None:
+    async with serving() as (_, port):
+        async with running(*SERVE, "--grpc-server-port", str(port)) as second:
+            assert await second.status() == 2
+        assert "cannot listen on" in second.stderr
+        assert len(second.stderr.splitlines()) == 1
+
+
+async def test_up_refuses_workers() -> None:
+    async with running("up", "--grpc-server-port", "0", "--http-port", "0", WORKERS="2") as echo:
+        assert await echo.status() == 2
+    assert echo.stderr == "echo: WORKERS: up is one process; run serve and gateway for workers\n"
+
+
+async def test_one_worker_is_no_parent() -> None:
+    async with running(*SERVE, "--workers", "1") as echo:
+        await echo.grpc_port()
+        echo.send(signal.SIGHUP)
+        assert await echo.status() == -signal.SIGHUP
+
+
+async def test_auto_is_a_worker_for_each_cpu_and_always_has_a_parent() -> None:
+    async with running(*SERVE[:-2], WORKERS="auto") as echo:
+        await echo.grpc_port()
+        assert len(workers_of(echo)) == usable_cpus()
+        echo.send(signal.SIGHUP)
+        await rolled(echo)
+        echo.send(signal.SIGTERM)
+        assert await echo.status() == 0
+
+
+async def test_a_channel_that_is_none_is_refused() -> None:
+    async with running(*SERVE, ECHO_WORKER_CHANNEL="77") as echo:
+        assert await echo.status() == 2
+    assert echo.stderr == "echo: ECHO_WORKER_CHANNEL: '77' is not a channel; only echo itself sets this\n"
+
+
+async def test_a_unix_socket_is_the_parent_s(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    async with running("serve", "--grpc-server-bind", f"unix:{path}", "--workers", "2") as echo:
+        await echo.announced("grpc")
+        async with open_channel(f"unix:{path}") as channel:
+            assert await get_reply(channel) == "from server:hi"
+            echo.send(signal.SIGHUP)
+            await rolled(echo)
+            assert await get_reply(channel) == "from server:hi"
+        echo.send(signal.SIGTERM)
+        assert await echo.status() == 0
+    assert not path.exists()
+
+
+async def test_tls_is_the_workers_and_a_roll_reads_certificates_again(tmp_path: Path) -> None:
+    for name in ("old", "new"):
+        (tmp_path / name).mkdir()
+    old, new = Certificates(tmp_path / "old"), Certificates(tmp_path / "new")
+    cert, key = tmp_path / "cert.pem", tmp_path / "key.pem"
+
+    def put(certificates: Certificates) -> None:
+        cert.write_text(Path(certificates.server.cert).read_text())
+        key.write_text(Path(certificates.server.key).read_text())
+
+    async def ask(context: ssl.SSLContext, port: int) -> str:
+        async with open_channel("127.0.0.1", port, tls=context, server_hostname="localhost") as channel:
+            return await get_reply(channel)
+
+    put(old)
+    async with serving("--grpc-server-cert", str(cert), "--grpc-server-key", str(key)) as (echo, port):
+        assert await ask(old.calling(), port) == "from server:hi"
+        put(new)
+        echo.send(signal.SIGHUP)
+        await rolled(echo)
+        assert await ask(new.calling(), port) == "from server:hi"

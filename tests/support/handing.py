@@ -1,0 +1,46 @@
+"""Connections that are handed over, as to a worker, by a listener in the same process."""
+
+import socket
+from collections.abc import AsyncIterator
+
+import trio
+from anyio.abc import SocketAttribute, SocketStream
+
+from echo.transport import Handed, StreamListener
+
+
+class PassedOn:
+    """A source that gives what a listener accepts.
+
+    Attributes:
+        port: Where it listens.
+        begun: Connections handed over,
+        ended: and those of them that are over.
+    """
+
+    def __init__(self, listener: StreamListener) -> None:
+        self.port = listener.extra(SocketAttribute.local_port)
+        self.begun = self.ended = 0
+        self._listener = listener
+        self._send, self._receive = trio.open_memory_channel[Handed](10)
+
+    async def run(self) -> None:
+        async with self._listener, self._send:
+            await self._listener.accept(self._hand_over)
+
+    def _hand_over(self, stream: SocketStream) -> None:
+        accepted: socket.socket = stream.extra(SocketAttribute.raw_socket)
+        self.begun += 1
+        self._send.send_nowait(Handed(socket.socket(fileno=accepted.detach()), self._note_end))
+
+    def _note_end(self) -> None:
+        self.ended += 1
+
+    def __aiter__(self) -> AsyncIterator[Handed]:
+        return self._receive
+
+    def retire(self) -> None:
+        self._listener.retire()
+
+    async def aclose(self) -> None:
+        self._receive.close()

@@ -1,0 +1,73 @@
+"""A worker for tests of its parent: ``python -m tests.support.worker FOLDER LISTENERS``.
+
+It greets each connection with its process id and sends back what comes, until the client ends. It drains without end.
+What it does otherwise is read from files in the folder, when it starts: ``start`` has ``exit N``, ``hang`` or
+``babble``; ``answer`` has how many bytes it answers with.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import trio
+
+from echo.transport import Handed
+from echo.workers import Membership
+
+
+def told(folder: Path, name: str) -> list[str]:
+    path = folder / name
+    return path.read_text().split() if path.exists() else []
+
+
+async def serve(handed: Handed) -> None:
+    try:
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(handed.socket)) as stream:
+            try:
+                await stream.send_all(b"%d\n" % os.getpid())
+                async for data in stream:
+                    await stream.send_all(data)
+            except trio.BrokenResourceError:
+                pass
+    finally:
+        handed.over()
+
+
+async def main(folder: Path, listeners: int) -> None:
+    end = Membership.inherited()
+    assert end is not None
+    match told(folder, "start"):
+        case ["exit", status]:
+            sys.exit(int(status))
+        case ["hang"]:
+            await trio.sleep_forever()
+        case ["babble"]:
+            end.send(b"hello")
+            await trio.sleep_forever()
+    size = told(folder, "answer")
+    answer = b"x" * int(size[0]) if size else b"%d" % os.getpid()
+
+    async def collect() -> bytes:
+        return answer
+
+    membership = Membership(end, listeners, collect)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(membership.run)
+        async with trio.open_nursery() as serving:
+            for feed in membership.feeds:
+
+                async def take(feed: object = feed) -> None:
+                    async for handed in feed:  # type: ignore[attr-defined]
+                        serving.start_soon(serve, handed)
+
+                serving.start_soon(take)
+            membership.ready()
+            await membership.stop()
+            for feed in membership.feeds:
+                feed.retire()
+        await membership.say_last()
+        nursery.cancel_scope.cancel()
+
+
+if __name__ == "__main__":
+    trio.run(main, Path(sys.argv[1]), int(sys.argv[2]))

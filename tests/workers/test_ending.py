@@ -1,0 +1,58 @@
+"""How a parent and its workers end."""
+
+import os
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+import trio
+import trio.testing
+
+from echo.workers import worker as worker_module
+from tests.support.crew import GRACE, connect, crew
+from tests.support.serving import LOOPBACK
+
+pytestmark = [pytest.mark.usefixtures("nothing_left")]
+
+
+async def test_a_stop_takes_the_last_connections_and_waits_for_all_to_be_finished(tmp_path: Path) -> None:
+    async with crew(tmp_path) as running:
+        client = await connect(running.ports[0])
+        late = socket.create_connection((LOOPBACK, running.ports[0]))  # Nobody has accepted it yet.
+        running.stop.set()
+        assert await client.echoes()
+        last = await trio.to_thread.run_sync(late.recv, 100)
+        assert int(last) in running.pids
+        late.close()
+        assert not running.ended.is_set()
+        await client.stream.aclose()
+        await running.ended.wait()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((LOOPBACK, running.ports[0]))
+
+
+async def test_workers_that_outlast_the_grace_period_are_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "OVERTIME", 0.3 - GRACE)
+    async with crew(tmp_path) as running:
+        client = await connect(running.ports[0])
+        running.stop.set()
+        await running.ended.wait()
+        assert not await client.echoes()
+        await client.stream.aclose()
+
+
+async def test_cancelling_it_ends_all_workers_also_stopped_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "AT_ONCE", 0.3)
+    async with crew(tmp_path) as running:
+        pids = running.pids
+        os.kill(next(iter(pids)), signal.SIGSTOP)
+        running.scope.cancel()
+        await running.ended.wait()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)

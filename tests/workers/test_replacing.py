@@ -1,0 +1,151 @@
+"""Workers that die, that are to be replaced, and that cannot be started."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import structlog
+import trio
+import trio.testing
+
+from echo.workers import NoWorkersError, WorkerExitedError
+from echo.workers import crew as under_test
+from echo.workers import worker as worker_module
+from tests.support.crew import connect, crew, until
+
+pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
+
+
+async def test_a_worker_that_is_killed_takes_its_own_connections_and_is_replaced(tmp_path: Path) -> None:
+    async with crew(tmp_path) as running:
+        clients = [await connect(running.ports[0]) for _ in range(6)]
+        victim = clients[0].pid
+        before = running.pids
+        os.kill(victim, signal.SIGKILL)
+        assert [await client.echoes() for client in clients] == [client.pid != victim for client in clients]
+        after = await running.until(2, {victim})
+        assert len(after & before) == 1
+        newcomer = await connect(running.ports[0])
+        assert newcomer.pid not in before, "the newcomer has the fewest"
+        for client in (*clients, newcomer):
+            await client.stream.aclose()
+
+
+async def test_sighup_replaces_the_workers_one_by_one_and_their_connections_are_finished(tmp_path: Path) -> None:
+    async with crew(tmp_path) as running:
+        clients = [await connect(running.ports[0]) for _ in range(4)]
+        before = running.pids
+        os.kill(os.getpid(), signal.SIGHUP)
+        first = await running.until(3)
+        (successor,) = first - before
+        newcomer = await connect(running.ports[0])
+        assert newcomer.pid == successor
+        assert await running.until(3) == first, "the second is not replaced before the first has ended"
+        assert all([await client.echoes() for client in clients])
+        for client in clients:
+            await client.stream.aclose()
+        await running.until(2, before)
+        assert await newcomer.echoes()
+        await newcomer.stream.aclose()
+
+
+async def test_sighups_during_a_roll_mean_one_more(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        await roll_six_times(tmp_path)
+    assert [line["event"] for line in logs].count("replacing the workers") == 2
+
+
+async def roll_six_times(tmp_path: Path) -> None:
+    async with crew(tmp_path, 1) as running:
+        first = running.pids
+        client = await connect(running.ports[0])
+        os.kill(os.getpid(), signal.SIGHUP)
+        second = await running.until(2) - first  # The first cannot end yet.
+        for _ in range(5):
+            os.kill(os.getpid(), signal.SIGHUP)
+            await trio.sleep(0.001)
+        await client.stream.aclose()
+        third = await running.until(1, first | second)
+        await trio.testing.wait_all_tasks_blocked(0.05)
+        assert running.pids == third
+
+
+async def test_a_successor_that_does_not_start_leaves_all_as_it_was(tmp_path: Path) -> None:
+    async with crew(tmp_path) as running:
+        before = running.pids
+        (tmp_path / "start").write_text("exit 2")
+        with structlog.testing.capture_logs() as logs:
+            os.kill(os.getpid(), signal.SIGHUP)
+            await until(lambda: any("stay as they are" in line["event"] for line in logs))
+        client = await connect(running.ports[0])
+        assert running.pids == before
+        await client.stream.aclose()
+
+
+async def test_a_worker_that_is_asked_to_leave_by_a_signal_is_replaced_and_finishes(tmp_path: Path) -> None:
+    """As when somebody sends SIGTERM to it by itself: then it says that it is leaving."""
+    async with crew(tmp_path) as running:
+        client = await connect(running.ports[0])
+        before = running.pids
+        (worker,) = (worker for worker in running.crew.workers if worker.pid == client.pid)
+        worker.going.set()
+        await running.until(3)
+        assert worker.ended == {0}
+        assert await client.echoes()
+        await client.stream.aclose()
+        assert len(await running.until(2, {client.pid}) & before) == 1
+
+
+async def test_the_first_one_s_failure_to_start_is_that_of_all(tmp_path: Path) -> None:
+    (tmp_path / "start").write_text("exit 2")
+    with pytest.RaisesGroup(pytest.RaisesExc(WorkerExitedError, match="status 2 "), flatten_subgroups=True):
+        async with crew(tmp_path):
+            pass
+
+
+async def test_one_that_does_not_become_ready_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "START", 0.5)
+    (tmp_path / "start").write_text("hang")
+    with pytest.RaisesGroup(pytest.RaisesExc(WorkerExitedError), flatten_subgroups=True):
+        async with crew(tmp_path):
+            pass
+
+
+async def test_one_that_says_what_no_worker_says_is_ended(tmp_path: Path) -> None:
+    (tmp_path / "start").write_text("babble")
+    with pytest.RaisesGroup(pytest.RaisesExc(WorkerExitedError), flatten_subgroups=True):
+        async with crew(tmp_path):
+            pass
+
+
+async def test_it_gives_up_when_none_is_left_and_none_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(under_test, "MOST_FAILURES", 3)
+    with pytest.RaisesGroup(NoWorkersError, flatten_subgroups=True):
+        async with crew(tmp_path, 1) as running:
+            (tmp_path / "start").write_text("exit 1")
+            os.kill(next(iter(running.pids)), signal.SIGKILL)
+            await trio.sleep_forever()
+
+
+async def test_one_that_dies_again_and_again_is_started_again_by_and_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "FIRST_PAUSE", 0.01)
+    async with crew(tmp_path) as running:
+        victim, survivor = running.pids
+        (tmp_path / "start").write_text("exit 1")
+        os.kill(victim, signal.SIGKILL)
+        await running.until(1)
+        client = await connect(running.ports[0])
+        assert client.pid == survivor
+        (tmp_path / "start").unlink()
+        await running.until(2, {victim})
+        await client.stream.aclose()
+
+
+async def test_the_pauses_grow_to_a_bound() -> None:
+    pauses = [under_test.pause_after(failures) for failures in range(1, 20)]
+    assert pauses[:5] == [0.0, 0.5, 1.0, 2.0, 4.0]
+    assert max(pauses) == pauses[-1] == under_test.LONGEST_PAUSE
