@@ -106,7 +106,7 @@ tools *flags:
 
 # Pin every dependency anew, in the same versions everywhere, with hashes and without addresses: for developing, for
 # running from a checkout, for the image, and for building what goes into the image.
-lock: install (pin "requirements-dev.txt pyproject.toml --group dev --upgrade") \
+lock: install (pin "requirements-dev.txt pyproject.toml --group dev --extra telemetry --upgrade") \
     (pin "requirements.txt pyproject.toml --group run -c requirements-dev.txt") \
     (pin "deploy/image/requirements.txt pyproject.toml -c requirements-dev.txt") \
     (pin "deploy/image/build.txt --group build -c requirements-dev.txt")

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute
@@ -23,11 +24,16 @@ from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.logs import open_access_log
 from echo.rpc import Server, open_tcp_listener, open_unix_listener
 from echo.rpc.health import Health
+from echo.rpc.tracing import ServerTracing
 from echo.services import echo_services
 from echo.settings import Settings, SettingsError
 from echo.settings.addresses import UNIX, split_servers
 from echo.settings.values import format_duration
+from echo.telemetry.tracing import open_tracing
 from echo.tls import server_context
+
+if TYPE_CHECKING:
+    from echo.telemetry.tracing.program import Tracing  # Which loads OpenTelemetry.
 
 __all__ = ["gateway", "serve", "up"]
 
@@ -59,8 +65,8 @@ class Backend:
 
 
 @asynccontextmanager
-async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
-    """Run the gRPC server while the block runs.
+async def open_backend(settings: Settings, tracing: ServerTracing | None = None) -> AsyncIterator[Backend]:
+    """Run the gRPC server while the block runs; ``tracing`` records its calls as traces.
 
     The block drains it before it ends; ending by an exception or cancelled closes everything at once.
 
@@ -78,6 +84,7 @@ async def open_backend(settings: Settings) -> AsyncIterator[Backend]:
         limits=server_limits(settings),
         keepalive=server_keepalive(settings),
         access_log=open_access_log(wanted=settings.access_log, log_format=settings.log_format),
+        tracing=tracing,
     )
     tls = server_context(settings)
     health_server = Server([echo.health], limits=server_limits(settings))
@@ -130,7 +137,10 @@ async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
 
 async def serve(settings: Settings, stop: Stop) -> None:
     """Run the gRPC server until ``stop()`` returns, then drain it within the grace period."""
-    async with open_backend(settings) as backend:
+    async with (
+        open_tracing(settings.shutdown_grace) as tracing,
+        open_backend(settings, None if tracing is None else tracing.server) as backend,
+    ):
         announce_server(settings, backend.port, backend.health_port)
         await stop()
         await backend.drain(settings.shutdown_grace)
@@ -140,8 +150,8 @@ async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
     if settings.grpc_server_port == 0 and any(server.needs_port for server in split_servers(settings.grpc_server_host)):
         raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
-    async with trio.open_nursery() as nursery:
-        port = await _start_gateway(nursery, settings, stop)
+    async with open_tracing(settings.shutdown_grace) as tracing, trio.open_nursery() as nursery:
+        port = await _start_gateway(nursery, settings, stop, tracing)
         announce_console(settings, port)
         announce_gateway(settings, port)
 
@@ -154,10 +164,13 @@ async def up(settings: Settings, stop: Stop) -> None:
     ``grpc_server_host`` is not called here, but stays the name that the server's certificate must have.
     """
     _agree_on_tls(settings)
-    async with open_backend(permitting_pings(settings)) as backend:
+    async with (
+        open_tracing(settings.shutdown_grace) as tracing,
+        open_backend(permitting_pings(settings), None if tracing is None else tracing.server) as backend,
+    ):
         calling = calling_beside(settings, backend.port)
         async with trio.open_nursery() as nursery:
-            port = await _start_gateway(nursery, calling, stop)
+            port = await _start_gateway(nursery, calling, stop, tracing)
             announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)
@@ -167,7 +180,7 @@ async def up(settings: Settings, stop: Stop) -> None:
         await backend.drain(max(0.0, deadline - trio.current_time()))
 
 
-async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) -> int:
+async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop, tracing: "Tracing | None") -> int:
     """Start the gateway in ``nursery``; returns the port it listens on."""
     # Only who runs a gateway loads the web framework.
     from echo.gateway import serve_gateway  # noqa: PLC0415
@@ -175,7 +188,10 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop) 
 
     try:
         listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
-        bound: list[str] = await nursery.start(partial(serve_gateway, listening, shutdown=stop))
+        serve_it = partial(
+            serve_gateway, listening, shutdown=stop, tracing=None if tracing is None else tracing.gateway
+        )
+        bound: list[str] = await nursery.start(serve_it)
     except (OSError, UnsupportedVersionError, BaseExceptionGroup) as error:
         if (unsupported := first(UnsupportedVersionError, error)) is not None:
             raise StartError(str(unsupported)) from error

@@ -15,21 +15,26 @@ from hypercorn.typing import (
     WebsocketScope,
 )
 
-from echo.access_log import Entry, trace_id
+from echo.access_log import Entry
 from echo.gateway.metadata import FORWARDED_FOR, REQUEST_ID
+from echo.gateway.tracing import ids_of
 
 __all__ = ["RequestNotes", "SocketNotes", "address_text"]
 
 
 class RequestNotes:
-    """Stands between the application and the server for one request, and takes notes."""
+    """Stands between the application and the server for one request, and takes notes.
+
+    Attributes:
+        status: The HTTP status, once the response has begun.
+    """
 
     def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         self._scope = scope
         self._receive = receive
         self._send = send
         self._began = trio.current_time()
-        self._status: int | None = None
+        self.status: int | None = None
         self._request_id: str | None = None
         self._bytes_in = 0
         self._bytes_out = 0
@@ -48,31 +53,37 @@ class RequestNotes:
     async def send(self, event: ASGISendEvent) -> None:
         """As ASGI's."""
         if event["type"] == "http.response.start":
-            self._status = int(event["status"])
+            self.status = int(event["status"])
             self._request_id = _value(event["headers"], REQUEST_ID)
         elif event["type"] == "http.response.body":
             self._bytes_out += len(event.get("body", b""))
             self._complete = not event.get("more_body", False)
         await self._send(event)
 
+    @property
+    def reason(self) -> str | None:
+        """Why the response is not complete, in words; None if it is."""
+        if self._complete:
+            return None
+        return "the client left before the response was complete" if self._left else "cut off"
+
     def entry(self) -> Entry:
         """The line."""
-        reason = None
-        if not self._complete:
-            reason = "the client left before the response was complete" if self._left else "cut off"
+        trace, span = ids_of(self._scope)
         return Entry(
             "http",
             peer=address_text(self._scope["client"]),
             forwarded_for=_value(self._scope["headers"], FORWARDED_FOR),
             method=self._scope["method"],
             path=self._scope["raw_path"].decode("latin-1"),
-            status=self._status,
-            reason=reason,
+            status=self.status,
+            reason=self.reason,
             seconds=trio.current_time() - self._began,
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
             request_id=self._request_id,
-            trace_id=trace_id(_value(self._scope["headers"], "traceparent")),
+            trace_id=trace,
+            span_id=span,
         )
 
 
@@ -122,6 +133,7 @@ class SocketNotes:
 
     def entry(self) -> Entry:
         """The line."""
+        trace, span = ids_of(self._scope)
         return Entry(
             "websocket",
             peer=address_text(self._scope["client"]),
@@ -135,7 +147,8 @@ class SocketNotes:
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             request_id=self.request_id,
-            trace_id=trace_id(_value(self._scope["headers"], "traceparent")),
+            trace_id=trace,
+            span_id=span,
         )
 
 

@@ -18,6 +18,7 @@ from echo.gateway.inspection import add_inspection
 from echo.gateway.routes import add_routes
 from echo.gateway.rpc_over_http import serve_rpc, speaks_rpc
 from echo.gateway.runtime import Runtime
+from echo.gateway.tracing import GatewayTracing, OpenTracing, keep_trace, untraced
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
 from echo.limits import client_keepalive, client_limits
 from echo.logs import open_access_log
@@ -42,19 +43,21 @@ class Lifespan(TrioASGILifespan):
         """Go through ASGI's lifespan."""
         runtime = self.app.runtime
         settings = runtime.settings
-        open_one = partial(
-            open_channel,  # Which connects when the first call needs it.
-            settings.grpc_server_host,
-            settings.grpc_server_port,
-            tls=self.app.tls,
-            server_hostname=settings.grpc_client_server_name,
-            balance=settings.grpc_client_balance,
-            health_service="" if settings.grpc_client_balance == "round_robin" else None,
-            limits=client_limits(settings),
-            keepalive=client_keepalive(settings),
-        )
-        async with open_backend(open_one, settings.grpc_max_concurrent_streams) as runtime.backend:
-            await super().__call__(receive, send)
+        async with self.app.open_tracing() as runtime.tracing:
+            open_one = partial(
+                open_channel,  # Which connects when the first call needs it.
+                settings.grpc_server_host,
+                settings.grpc_server_port,
+                tls=self.app.tls,
+                server_hostname=settings.grpc_client_server_name,
+                balance=settings.grpc_client_balance,
+                health_service="" if settings.grpc_client_balance == "round_robin" else None,
+                limits=client_limits(settings),
+                keepalive=client_keepalive(settings),
+                tracing=None if runtime.tracing is None else runtime.tracing.calls,
+            )
+            async with open_backend(open_one, settings.grpc_max_concurrent_streams) as runtime.backend:
+                await super().__call__(receive, send)
 
 
 class Gateway(QuartTrio):
@@ -63,17 +66,19 @@ class Gateway(QuartTrio):
     Attributes:
         runtime: What its parts share.
         tls: How it calls the gRPC server; None for plain text.
+        open_tracing: What records its requests as traces while it is served.
     """
 
     asgi_lifespan_class = Lifespan
     asgi_websocket_class = SocketConnection  # type: ignore[assignment]  # Alike in what Quart makes use of.
     websocket_class = GatewayWebsocket
 
-    def __init__(self, settings: Settings, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, settings: Settings, tls: ssl.SSLContext | None, open_tracing: OpenTracing) -> None:
         super().__init__("echo.gateway", static_folder=None)
         access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
         self.runtime = Runtime(settings, access_log)
         self.tls = tls
+        self.open_tracing = open_tracing
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY
 
     @property
@@ -91,6 +96,11 @@ class Gateway(QuartTrio):
         """Where WebSockets are told of."""
         return self.runtime.access_log
 
+    @property
+    def tracing(self) -> GatewayTracing | None:
+        """Who records WebSockets as traces."""
+        return self.runtime.tracing
+
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         """What routes a request: by its path alone. Quart also looks at the host, and fails at one that is none."""
         if request is None:
@@ -101,16 +111,22 @@ class Gateway(QuartTrio):
         )
 
     async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Serve calls by gRPC-Web and Connect below Quart, all else by it; with a line in the access log for each."""
-        log = self.runtime.access_log
-        if scope["type"] != "http" or log is None:
+        """Serve calls by gRPC-Web and Connect below Quart, all else by it; each with a line in the access log."""
+        log, tracing = self.runtime.access_log, self.runtime.tracing
+        if scope["type"] != "http" or (log is None and tracing is None):
             await self._serve(scope, receive, send)
             return
+        trace = None if tracing is None else tracing.begin(scope, scope["headers"])
+        if trace is not None:
+            keep_trace(scope, trace)
         notes = RequestNotes(scope, receive, send)
         try:
             await self._serve(scope, notes.receive, notes.send)
         finally:
-            log.write(notes.entry())
+            if trace is not None:
+                trace.responded(notes.status, notes.reason)
+            if log is not None:
+                log.write(notes.entry())
 
     async def _serve(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "http" and speaks_rpc(scope):
@@ -121,15 +137,19 @@ class Gateway(QuartTrio):
             await super().asgi_app(scope, receive, send)
 
 
-def create_app(settings: Settings) -> Gateway:
+def create_app(settings: Settings, open_tracing: OpenTracing = untraced) -> Gateway:
     """Make the application; nothing is opened until it is served. Mends Hypercorn in this process (`install`).
+
+    Args:
+        settings: What it is made with.
+        open_tracing: What records its requests as traces.
 
     Raises:
         SettingsError: A certificate or key for calling the gRPC server can't be used.
         UnsupportedVersionError: Hypercorn or wsproto is of a version that `install` was not made for.
     """
     install()
-    app = Gateway(settings, client_context(settings))
+    app = Gateway(settings, client_context(settings), open_tracing)
     add_routes(app, app.runtime)
     add_inspection(app, app.runtime)
     add_console(app)

@@ -16,6 +16,8 @@ from hypercorn.utils import wrap_app
 from echo.gateway.application import create_app
 from echo.gateway.drain import Drain
 from echo.gateway.hypercorn_compat import LAST_WORDS
+from echo.gateway.runtime import Runtime
+from echo.gateway.tracing import GatewayTracing, traced
 from echo.settings import Settings
 from echo.tls import web_context
 
@@ -27,6 +29,7 @@ async def serve_gateway(
     settings: Settings,
     *,
     shutdown: Callable[[], Awaitable[None]],
+    tracing: GatewayTracing | None = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the gateway until ``shutdown()`` returns and it has drained.
@@ -39,6 +42,7 @@ async def serve_gateway(
     Args:
         settings: Where to listen, whom to call.
         shutdown: Returns when the gateway shall stop.
+        tracing: Records requests as traces; None for no traces.
         task_status: ``started`` gives the addresses it listens on, such as ``https://127.0.0.1:8080``, once connections
             are accepted.
 
@@ -48,7 +52,8 @@ async def serve_gateway(
 
     Cancelling it closes everything at once; clients of WebSockets are still told, if they take it.
     """
-    app, config, grace = create_app(settings), _config(settings), settings.shutdown_grace
+    app = create_app(settings, traced(tracing))
+    config, grace = _config(settings), settings.shutdown_grace
     drain = app.runtime.drain
     with ExitStack() as stack:
         sockets = [stack.enter_context(found) for found in await _listen(settings.http_bind, settings.http_port)]
@@ -58,14 +63,14 @@ async def serve_gateway(
                 wrap_app(app, 0, "asgi"),
                 config,
                 sockets=Sockets(sockets, [], []) if config.ssl_enabled else Sockets([], sockets, []),
-                shutdown_trigger=partial(_stop_accepting, drain, shutdown, grace, sockets, config),
+                shutdown_trigger=partial(_stop_accepting, app.runtime, shutdown, grace, sockets, config),
                 task_status=task_status,
             )
             nursery.cancel_scope.cancel()
 
 
 async def _stop_accepting(
-    drain: Drain,
+    runtime: Runtime,
     shutdown: Callable[[], Awaitable[None]],
     grace: float,
     sockets: list[socket.socket],
@@ -74,9 +79,11 @@ async def _stop_accepting(
     """Return when Hypercorn shall accept nothing more; it then waits for the connections that are open."""
     await shutdown()
     deadline = trio.current_time() + grace
-    drain.start()
+    runtime.drain.start()
+    if runtime.tracing is not None:
+        runtime.tracing.draining()
     with trio.CancelScope(deadline=deadline):
-        await drain.finished()
+        await runtime.drain.finished()
         await _taken(sockets)
     left = max(0.0, deadline - trio.current_time())
     config.graceful_timeout = left + LAST_WORDS  # Read by Hypercorn next. A connection adds `LAST_WORDS` of its own.

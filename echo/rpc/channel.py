@@ -22,6 +22,7 @@ from echo.rpc.interceptors import ClientInterceptor
 from echo.rpc.opening import Opening
 from echo.rpc.resolve import Endpoint, Resolve, Resolver, parse_targets
 from echo.rpc.subchannel import Connecting
+from echo.rpc.tracing import ChannelTracing
 from echo.rpc.unbound import refuse_unbound
 from echo.transport import ClientCall, Keepalive, open_background
 from echo.wire import GRPCError, Limits, MetadataLike, Request, Status, known_encoding
@@ -58,6 +59,7 @@ class ChannelOptions(TypedDict, total=False):
         keepalive: When to ask a silent server whether it is still there; None for never.
         connect_timeout: Seconds a connection may take to be ready for calls, 20 by default; so may a name's look-up.
         interceptors: Contexts that every call is made within, the outermost first; see `echo.rpc.interceptors`.
+        tracing: Records the calls as traces, and tells the servers of them; None for no traces.
     """
 
     balance: Balance
@@ -70,6 +72,7 @@ class ChannelOptions(TypedDict, total=False):
     keepalive: Keepalive | None
     connect_timeout: float
     interceptors: Sequence[ClientInterceptor]
+    tracing: ChannelTracing | None
 
 
 class Channel(GrpclibChannel):
@@ -84,6 +87,7 @@ class Channel(GrpclibChannel):
         authority: What it takes the server's name to be, where its address does not say so.
         events: The listeners to its events.
         interceptors: What every call is made within.
+        tracing: Who records its calls, if anybody does.
     """
 
     def __init__(
@@ -94,6 +98,7 @@ class Channel(GrpclibChannel):
         self.target = target
         self.scheme = common.scheme
         self.authority = authority
+        self.tracing = options.get("tracing")
         self._balancer = balancer
         self._nursery = common.nursery
         self._sessions = common.sessions
@@ -157,6 +162,7 @@ class Channel(GrpclibChannel):
             earliest(timeout, deadline),
             self._compression if compression is None else known_encoding(compression),
             self._wait_for_ready if wait_for_ready is None else wait_for_ready,
+            streaming=cardinality is not Cardinality.UNARY_UNARY,
         )
         return ClientStream(opening, cardinality, request_type, reply_type, codec or self._codec, self._details_codec)
 
@@ -338,7 +344,8 @@ async def open_channel(
         tls: Calls over TLS; its ALPN protocols should be ``["h2"]``.
         server_hostname: The name the server's certificate must have, if not its host's.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
-            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``.
+            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``,
+            ``tracing``.
 
     Raises:
         ValueError: A host is none, or an option has a value that there is not.

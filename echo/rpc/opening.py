@@ -1,12 +1,13 @@
 """What `Channel.request` was given, kept until the call is opened."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
 from echo.rpc.deadline import Deadline
 from echo.rpc.retry import RetriedCall
+from echo.rpc.tracing import MadeCallTrace
 from echo.wire import CONTENT_TYPE, Metadata, Request
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ class Opening:
         deadline: On the event loop's clock; infinity for none.
         compression: How messages that are sent are compressed.
         wait_for_ready: Whether to wait for a connection rather than to fail.
+        streaming: Either side may send several messages.
+        trace: What is recorded of the call, once it is being opened.
     """
 
     channel: "Channel"
@@ -32,6 +35,8 @@ class Opening:
     deadline: float
     compression: str
     wait_for_ready: bool
+    streaming: bool
+    trace: MadeCallTrace | None = field(default=None, init=False)
 
     async def open(self) -> RetriedCall:
         """Open the call.
@@ -41,6 +46,8 @@ class Opening:
             ValueError, TypeError: The metadata cannot be sent.
         """
         channel, metadata = self.channel, self.metadata
+        if channel.tracing is not None:
+            self.trace = channel.tracing.begin(self.path, channel.target, metadata, streaming=self.streaming)
         listeners = channel.events.send_request
         if listeners:
             deadline = None if self.deadline == math.inf else Deadline.at(self.deadline)

@@ -16,6 +16,7 @@ from echo.rpc.dispatch import Dispatcher
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor
 from echo.rpc.servable import Servable
+from echo.rpc.tracing import ServerTracing
 from echo.transport import Keepalive, RefusalLog, ServerSession, Signal, StreamListener, open_tcp_listener
 from echo.wire import Limits, Status, Trailers, known_encoding
 
@@ -38,6 +39,7 @@ class Server:
         compression: How to compress replies to clients that read it: ``gzip``, or None for not at all.
         access_log: Gets a line for each call when it is over; None for no such lines, at no cost.
         interceptors: Contexts to serve every call within, the outermost first; see `echo.rpc.interceptors`.
+        tracing: Records the calls as traces; None for no traces, at no cost.
 
     Raises:
         ValueError: The compression is unknown, or attended services have different prefixes.
@@ -54,6 +56,7 @@ class Server:
         compression: str | None = None,
         access_log: AccessLog | None = None,
         interceptors: Sequence[ServerInterceptor] = (),
+        tracing: ServerTracing | None = None,
     ) -> None:
         self.__dispatch__ = ServerEvents()
         self._dispatcher = Dispatcher(
@@ -71,6 +74,7 @@ class Server:
         self._draining = False
         self._refusals = RefusalLog(log)
         self._notes = None if access_log is None else CallNotes(access_log)
+        self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
         self._session_ended = Signal()
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
@@ -122,7 +126,14 @@ class Server:
         """Serve one connection until it ends; closes the stream. Cancelling it cancels its handlers."""
         dispatcher = self._dispatcher
         session = ServerSession(
-            stream, dispatcher, self._limits, self._keepalive, self._refusals, self._notes, dispatcher.attending
+            stream,
+            dispatcher,
+            self._limits,
+            self._keepalive,
+            self._refusals,
+            self._notes,
+            dispatcher.attending,
+            self._tracing,
         )
         with anyio.CancelScope() as scope:
             self._sessions[session] = scope

@@ -14,6 +14,7 @@ from echo.transport.refusals import RefusalLog
 from echo.transport.server import ServerSession
 from echo.transport.server_call import Fate, ServerCall
 from echo.transport.tls_stream import REQUESTED_NAME
+from echo.transport.tracing import CallTrace, Tracing
 from echo.transport.waiting import Signal
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Attendant",
     "Attending",
     "Call",
+    "CallTrace",
     "ClientCall",
     "ClientSession",
     "Fate",
@@ -32,6 +34,7 @@ __all__ = [
     "ServerSession",
     "Signal",
     "StreamListener",
+    "Tracing",
     "connect_tls",
     "memory_stream_pair",
     "open_background",

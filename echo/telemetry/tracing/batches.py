@@ -1,0 +1,112 @@
+"""Spans on their way out: a bounded queue, and the one task that empties it.
+
+Whoever ends a span puts its bytes here and goes on; that never waits. With a collector that is slow, or down, the queue
+fills up, and what comes on top is dropped and counted. The log says so when it begins, and when it is over.
+"""
+
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeAlias
+
+import anyio
+
+from echo.transport import Signal
+
+__all__ = ["Batches", "ExportError", "Send"]
+
+log = logging.getLogger(__name__)
+
+Send: TypeAlias = Callable[[Sequence[bytes]], Awaitable[None]]
+"""Hands spans over. Raises `ExportError` when it gives up on them."""
+
+SPAN: Final = 64 * 1024  # Bytes of one span; a longer one is dropped.
+
+
+class ExportError(Exception):
+    """Spans could not be handed over; the text says why."""
+
+
+class Batches:
+    """The queue, and what empties it.
+
+    Args:
+        send: Hands spans over.
+        most: How many may wait.
+        batch: How many are handed over together.
+        delay: Seconds that a span waits for others at most.
+
+    Attributes:
+        dropped: Spans that were lost.
+    """
+
+    def __init__(self, send: Send, most: int, batch: int, delay: float) -> None:
+        self.dropped = 0
+        self._send = send
+        self._most = most
+        self._batch = batch
+        self._delay = delay
+        self._queue: deque[bytes] = deque()
+        self._enough = Signal()
+        self._failing = False
+
+    def put(self, span: bytes) -> None:
+        """Have a span handed over. Never waits."""
+        queue = self._queue
+        size = len(queue)
+        if size >= self._most or len(span) > SPAN:
+            self._drop(1, "the collector does not keep up")
+            return
+        queue.append(span)
+        if size + 1 == self._batch:
+            self._enough.set()
+
+    async def run(self) -> None:
+        """Hand spans over until cancelled, which leaves those in the queue for `flush`."""
+        while True:
+            if len(self._queue) < self._batch:
+                with anyio.move_on_after(self._delay):
+                    await self._enough.wait()
+            await self._export()
+
+    async def flush(self) -> None:
+        """Hand over what there is. What is not gone when this is cancelled is dropped."""
+        try:
+            while self._queue:
+                await self._export()
+        finally:
+            left = len(self._queue)
+            self._queue.clear()
+            self._drop(left, "the program has ended before the collector took them")
+            if self.dropped:
+                log.warning("%d spans were dropped in all", self.dropped)
+
+    async def _export(self) -> None:
+        queue = self._queue
+        spans = [queue.popleft() for _ in range(min(self._batch, len(queue)))]
+        if not spans:
+            return
+        gone = False
+        try:
+            await self._send(spans)
+            gone = True
+            self._recover()
+        except ExportError as error:
+            gone = True
+            self._drop(len(spans), str(error))
+        finally:
+            if not gone:  # Cancelled: `flush` may try again.
+                queue.extendleft(reversed(spans))
+
+    def _drop(self, number: int, reason: str) -> None:
+        if not number:
+            return
+        self.dropped += number
+        if not self._failing:
+            self._failing = True
+            log.warning("spans are dropped: %s", reason)
+
+    def _recover(self) -> None:
+        if self._failing and len(self._queue) < self._most:
+            self._failing = False
+            log.info("spans are taken again; %d were dropped", self.dropped)
