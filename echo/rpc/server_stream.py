@@ -208,8 +208,8 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         data = self._terms.codec.encode(message, self._handler.reply_type)
         if not self.message_sent:
             self.message_sent = True
-            if self._call.trace is not None:
-                self._call.trace.sent_first()
+            if self._call.stream_trace is not None:
+                self._call.stream_trace.sent_first()
         # The only message of a call leaves with the status behind it, which makes it whole.
         hold = not self._handler.cardinality.server_streaming
         if not self._call.send_nowait(data, hold=hold):

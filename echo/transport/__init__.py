@@ -14,7 +14,7 @@ from echo.transport.refusals import RefusalLog
 from echo.transport.server import ServerSession
 from echo.transport.server_call import Fate, ServerCall
 from echo.transport.tls_stream import REQUESTED_NAME
-from echo.transport.tracing import CallTrace, Tracing
+from echo.transport.tracing import CallTrace, StreamTrace, Tracing
 from echo.transport.waiting import Signal
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "ServerSession",
     "Signal",
     "StreamListener",
+    "StreamTrace",
     "Tracing",
     "connect_tls",
     "memory_stream_pair",

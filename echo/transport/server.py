@@ -268,7 +268,7 @@ class ServerSession(Session):
         call = event.stream
         call.begin(event.request, self._last_received)
         if self._tracing is not None:
-            call.trace = self._tracing.begin(call)
+            self._tracing.begin(call)
         attending = self._attending
         if attending is not None:
             for name in event.request.metadata:
@@ -291,14 +291,14 @@ class ServerSession(Session):
     def _on_data(self, event: DataReceived[ServerCall]) -> None:
         call = event.stream
         call.note_data()
-        if call.trace is not None:
-            call.trace.received()
+        if call.stream_trace is not None:
+            call.stream_trace.received()
 
     def _on_half_closed(self, event: HalfClosed[ServerCall]) -> None:
         call = event.stream
         call.note_end()
-        if call.trace is not None:
-            call.trace.half_closed()
+        if call.stream_trace is not None:
+            call.stream_trace.half_closed()
         if call.attendant is not None:
             call.attendant.half_closed()
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from echo.transport.attendant import Attendant
 from echo.transport.backend import Scope
 from echo.transport.call import Call
-from echo.transport.tracing import CallTrace
+from echo.transport.tracing import CallTrace, StreamTrace
 from echo.wire import IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed, encode_message
 
 if TYPE_CHECKING:
@@ -35,9 +35,21 @@ class ServerCall(Call):
         fate: What has befallen it, if it was not left to its handler.
         attendant: Who goes along with it, if anybody does.
         trace: What is recorded of it; None for nothing.
+        stream_trace: The same of its course.
     """
 
-    __slots__ = ("attendant", "deadline", "encoding", "fate", "request", "scope", "started", "trace", "verdict")
+    __slots__ = (
+        "attendant",
+        "deadline",
+        "encoding",
+        "fate",
+        "request",
+        "scope",
+        "started",
+        "stream_trace",
+        "trace",
+        "verdict",
+    )
 
     session: "ServerSession"
     request: Request
@@ -54,6 +66,7 @@ class ServerCall(Call):
         self.fate: Fate | None = None
         self.attendant: Attendant | None = None
         self.trace: CallTrace | None = None
+        self.stream_trace: StreamTrace | None = None
 
     @property
     def broken_off(self) -> bool:

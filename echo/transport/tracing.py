@@ -9,15 +9,8 @@ if TYPE_CHECKING:
     from echo.transport.server_call import ServerCall
 
 
-class CallTrace(Protocol):
-    """The trace of one call. Its methods never wait, and raise nothing."""
-
-    @property
-    def ids(self) -> tuple[str, str | None]:
-        """The trace's id and the span's, in hexadecimal, as a log shows them; None for a span that is not recorded."""
-
-    def enter(self) -> None:
-        """The handler begins, in the task that calls this."""
+class StreamTrace(Protocol):
+    """Hears of what makes a stream. Its methods never wait, and raise nothing."""
 
     def received(self) -> None:
         """Bytes of messages came."""
@@ -27,6 +20,17 @@ class CallTrace(Protocol):
 
     def half_closed(self) -> None:
         """The client sends no more."""
+
+
+class CallTrace(Protocol):
+    """The trace of one call. Its methods never wait, and raise nothing."""
+
+    @property
+    def ids(self) -> tuple[str, str | None]:
+        """The trace's id and the span's, in hexadecimal, as a log shows them; None for a span that is not recorded."""
+
+    def enter(self) -> None:
+        """The handler begins, in the task that calls this."""
 
     def draining(self) -> None:
         """The connection takes no new calls; this one goes on."""
@@ -46,5 +50,5 @@ class CallTrace(Protocol):
 class Tracing(Protocol):
     """Gives calls their traces."""
 
-    def begin(self, call: "ServerCall") -> CallTrace | None:
-        """The trace of a call whose head came; None for a call that is not traced. Never waits, and raises nothing."""
+    def begin(self, call: "ServerCall") -> None:
+        """The head of a call came: give it its ``trace``, and its ``stream_trace``. Never waits, and raises nothing."""

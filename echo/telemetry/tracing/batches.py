@@ -1,13 +1,14 @@
 """Spans on their way out: a bounded queue, and the one task that empties it.
 
-Whoever ends a span puts its bytes here and goes on; that never waits. With a collector that is slow, or down, the queue
-fills up, and what comes on top is dropped and counted. The log says so when it begins, and when it is over.
+Whoever ends a span puts its bytes here and goes on; that never waits. (Bytes, because objects that wait here would have
+Python collect garbage more often, which costs more than encoding them.) With a collector that is slow, or down, the
+queue fills up, and what comes on top is dropped and counted. The log says so when it begins, and when it is over.
 """
 
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import anyio
 
@@ -19,8 +20,6 @@ log = logging.getLogger(__name__)
 
 Send: TypeAlias = Callable[[Sequence[bytes]], Awaitable[None]]
 """Hands spans over. Raises `ExportError` when it gives up on them."""
-
-SPAN: Final = 64 * 1024  # Bytes of one span; a longer one is dropped.
 
 
 class ExportError(Exception):
@@ -54,7 +53,7 @@ class Batches:
         """Have a span handed over. Never waits."""
         queue = self._queue
         size = len(queue)
-        if size >= self._most or len(span) > SPAN:
+        if size >= self._most:
             self._drop(1, "the collector does not keep up")
             return
         queue.append(span)
@@ -91,8 +90,10 @@ class Batches:
             await self._send(spans)
             gone = True
             self._recover()
-        except ExportError as error:
+        except Exception as error:
             gone = True
+            if not isinstance(error, ExportError):  # A fault of ours, for which no call shall suffer.
+                log.exception("spans could not be handed over")
             self._drop(len(spans), str(error))
         finally:
             if not gone:  # Cancelled: `flush` may try again.

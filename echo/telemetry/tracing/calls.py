@@ -12,14 +12,15 @@ from functools import lru_cache
 from typing import Final
 
 from grpclib.const import Cardinality, Handler
-from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.trace import SpanKind
 
 from echo.printable import printable
 from echo.rpc import Status
 from echo.rpc.tracing import MadeCallTrace
-from echo.telemetry.tracing.protobuf import CLIENT, SERVER, attribute, count, failure, name_and_kind
+from echo.telemetry.tracing.propagation import Parent
+from echo.telemetry.tracing.protobuf import CLIENT, SERVER, attribute, failure, name_and_kind
 from echo.telemetry.tracing.recorder import Recorder, Span, current
-from echo.transport import CallTrace, ServerCall, Tracing
+from echo.transport import ServerCall, Tracing
 from echo.wire import Metadata
 
 __all__ = ["MadeCalls", "ServedCalls"]
@@ -27,11 +28,14 @@ __all__ = ["MadeCalls", "ServedCalls"]
 UNTRACED: Final = ("/grpc.health.", "/grpc.reflection.")
 LONGEST: Final = 256  # Characters of what a peer has said.
 
-_OURS: Final = frozenset(
-    {Status.UNKNOWN, Status.DEADLINE_EXCEEDED, Status.UNIMPLEMENTED, Status.INTERNAL, Status.UNAVAILABLE}
-    | {Status.DATA_LOSS}
-)
-"""What is a failure of the server's, by the conventions: the others are answers."""
+_FAILURES: Final = {
+    SERVER: frozenset(
+        {Status.UNKNOWN, Status.DEADLINE_EXCEEDED, Status.UNIMPLEMENTED, Status.INTERNAL, Status.UNAVAILABLE}
+        | {Status.DATA_LOSS}
+    ),
+    CLIENT: frozenset(Status) - {Status.OK},
+}
+"""What is a failure, by the conventions: a server's other errors are answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +44,17 @@ class _Method:
 
     Attributes:
         name: The span's.
-        pieces: What every span of it says.
+        ends: What every span of it says, by how the call ended; and whether that is a failure.
+        ok: The same for OK.
         streaming: Either side may send several messages.
+        known: There is such a method.
     """
 
     name: str
-    pieces: bytes
+    ends: dict[Status, tuple[bytes, bool]]
+    ok: bytes
     streaming: bool
+    known: bool
 
 
 def _method(path: str, kind: int, *, streaming: bool, known: bool = True) -> _Method:
@@ -54,34 +62,24 @@ def _method(path: str, kind: int, *, streaming: bool, known: bool = True) -> _Me
     name = full if known else "grpc"  # Span names are few, whatever clients call.
     common = (("rpc.system.name", "grpc"), ("rpc.system", "grpc"), ("rpc.method", full))
     pieces = name_and_kind(name, kind) + b"".join(attribute(key, value) for key, value in common)
-    if known:
-        pieces += attribute("rpc.service", full.rpartition("/")[0])
-    return _Method(name, pieces, streaming)
+    failures = _FAILURES[kind]
+    ends = {status: (pieces + _end(status, failures), status in failures) for status in Status}
+    return _Method(name, ends, ends[Status.OK][0], streaming, known)
 
 
-def _outcomes(failures: frozenset[Status]) -> dict[Status, bytes]:
-    return {
-        status: attribute("rpc.response.status_code", status.name)
-        + attribute("rpc.grpc.status_code", status.value)
-        + (attribute("error.type", status.name) if status in failures else b"")
-        for status in Status
-    }
-
-
-_SERVED: Final = _outcomes(_OURS)
-_MADE: Final = _outcomes(frozenset(Status) - {Status.OK})
+def _end(status: Status, failures: frozenset[Status]) -> bytes:
+    end = attribute("rpc.response.status_code", status.name) + attribute("rpc.grpc.status_code", status.value)
+    return end + attribute("error.type", status.name) if status in failures else end
 
 
 class ServedCall(Span):
     """The span of a call that is served."""
 
-    __slots__ = ("_cancelled", "_method", "_received")
+    _received = _cancelled = False
 
-    def __init__(self, recorder: Recorder, context: SpanContext, parent: SpanContext | None, method: _Method) -> None:
-        super().__init__(recorder, context, parent)
+    def __init__(self, recorder: Recorder, parent: Parent | None, method: _Method) -> None:
+        super().__init__(recorder, parent, method.name, SpanKind.SERVER)
         self._method = method
-        self._received = not method.streaming  # Nothing is said of that any more, or at all.
-        self._cancelled = False
 
     def received(self) -> None:
         if not self._received:
@@ -89,12 +87,10 @@ class ServedCall(Span):
             self.happened("first message received")
 
     def sent_first(self) -> None:
-        if self._method.streaming:
-            self.happened("first message sent")
+        self.happened("first message sent")
 
     def half_closed(self) -> None:
-        if self._method.streaming:
-            self.happened("half-close")
+        self.happened("half-close")
 
     def draining(self) -> None:
         self.happened("drain")
@@ -107,21 +103,16 @@ class ServedCall(Span):
     def over(self, call: ServerCall) -> None:
         if not self.recorded:
             return
-        session = call.session
-        status, reason = call.outcome(session.backend.now())
-        method = self._method
-        pieces = [
-            method.pieces,
-            _SERVED[status],
-            count("echo.messages.received", call.messages.messages),
-            count("echo.messages.sent", call.unsent.messages),
-            _client(session.peer.addr()),
-        ]
-        if method.name == "grpc":
-            pieces.append(attribute("rpc.method_original", printable(call.request.path, LONGEST)))
-        if status in _OURS:
-            pieces.append(failure(printable(reason or "", LONGEST)))
-        self.end(*pieces)
+        method, trailers = self._method, call.sent_trailers
+        told = _counts(call.messages.messages, call.unsent.messages, call.session.peer.addr())
+        if trailers is not None and trailers.status is Status.OK and not call.broken_off:
+            self.finish(method.ok + told)
+            return
+        status, reason = call.outcome(call.session.backend.now())
+        end, failed = method.ends[status]
+        if not method.known:
+            told += attribute("rpc.method_original", printable(call.request.path, LONGEST))
+        self.finish(end + told + (failure(printable(reason or "", LONGEST)) if failed else b""))
 
 
 class ServedCalls:
@@ -143,31 +134,27 @@ class _Serving:
             if not path.startswith(UNTRACED):
                 streaming = handler.cardinality is not Cardinality.UNARY_UNARY
                 self._methods[path] = _method(path, SERVER, streaming=streaming)
+        self._read = recorder.propagation.read
         self._other = _method("", SERVER, streaming=False, known=False)
 
-    def begin(self, call: ServerCall) -> CallTrace | None:
-        """The trace of a call."""
+    def begin(self, call: ServerCall) -> None:
+        """Give a call its trace."""
         method = self._methods.get(call.request.path, self._other)
-        if method is None:
-            return None
-        recorder = self._recorder
-        parent = recorder.propagation.read(call.request.metadata.get)
-        return ServedCall(recorder, recorder.context(parent, method.name, SpanKind.SERVER), parent, method)
+        if method is not None:
+            trace = call.trace = ServedCall(self._recorder, self._read(call.request.metadata.get), method)
+            if method.streaming and trace.recorded:
+                call.stream_trace = trace
 
 
 class MadeCall(Span):
     """The span of a call that is made."""
 
-    __slots__ = ("_cancelled", "_method", "_over", "_target")
+    _cancelled = _over = False
 
-    def __init__(
-        self, recorder: Recorder, context: SpanContext, parent: SpanContext | None, method: _Method, target: bytes
-    ) -> None:
-        super().__init__(recorder, context, parent)
+    def __init__(self, recorder: Recorder, parent: Parent | None, method: _Method, target: bytes) -> None:
+        super().__init__(recorder, parent, method.name, SpanKind.CLIENT)
         self._method = method
         self._target = target
-        self._cancelled = False
-        self._over = False
 
     def head_received(self) -> None:
         if self._method.streaming:
@@ -183,19 +170,11 @@ class MadeCall(Span):
             self.happened("cancel", reason)
 
     def over(self, status: Status, message: str | None, sent: int, received: int) -> None:
-        if self._over:
-            return
-        self._over = True
-        pieces = [
-            self._method.pieces,
-            _MADE[status],
-            count("echo.messages.sent", sent),
-            count("echo.messages.received", received),
-            self._target,
-        ]
-        if status is not Status.OK:
-            pieces.append(failure(printable(message or "", LONGEST)))
-        self.end(*pieces)
+        if not self._over:
+            self._over = True
+            end, failed = self._method.ends[status]
+            told = end + _counts(received, sent, None) + self._target
+            self.finish(told + failure(printable(message or "", LONGEST)) if failed else told)
 
 
 class MadeCalls:
@@ -211,11 +190,18 @@ class MadeCalls:
         recorder = self._recorder
         method = _made(path, streaming)
         parent = current() or recorder.propagation.read(metadata.get)
-        context = recorder.context(parent, method.name, SpanKind.CLIENT)
-        recorder.propagation.write(context, metadata)
-        if not context.trace_flags & 1:
-            return None
-        return MadeCall(recorder, context, parent, method, _server(target))
+        call = MadeCall(recorder, parent, method, _server(target))
+        recorder.propagation.write(call.as_parent(), metadata)
+        return call if call.recorded else None
+
+
+@lru_cache(4096)
+def _counts(received: int, sent: int, client: tuple[str, int] | str | None) -> bytes:
+    """How many messages there were, and with whom."""
+    told = attribute("echo.messages.received", received) + attribute("echo.messages.sent", sent)
+    if isinstance(client, tuple):
+        return told + attribute("client.address", client[0]) + attribute("client.port", client[1])
+    return told
 
 
 @lru_cache(1024)
@@ -230,10 +216,3 @@ def _server(target: str) -> bytes:
     if host and port.isdecimal() and "," not in target:
         return attribute("server.address", host.strip("[]")) + attribute("server.port", int(port))
     return attribute("server.address", target)
-
-
-@lru_cache(1024)
-def _client(address: tuple[str, int] | str | None) -> bytes:
-    if isinstance(address, tuple):
-        return attribute("client.address", address[0]) + attribute("client.port", address[1])
-    return b""

@@ -5,24 +5,37 @@ OpenTelemetry's own propagators do the same, at five times the cost, which calls
 
 import re
 from collections.abc import Callable, Collection
-from typing import Final, TypeAlias
-
-from opentelemetry.trace import SpanContext, TraceFlags, TraceState
+from typing import Final, NamedTuple, TypeAlias
 
 from echo.wire import Metadata
 
-__all__ = ["Propagation"]
+__all__ = ["Parent", "Propagation"]
 
 Get: TypeAlias = Callable[[str], str | bytes | None]
 """The value of the header of this name, in lower case; None without."""
 
-_TRACEPARENT: Final = re.compile(r"(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?", re.ASCII)
+_LATER: Final = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})(?:-.*)?", re.ASCII)
 _B3: Final = re.compile(r"((?:[0-9a-fA-F]{16}){1,2})-([0-9a-fA-F]{16})(?:-([01d])(?:-[0-9a-fA-F]{16})?)?", re.ASCII)
-_HEX: Final = re.compile(r"(?:[0-9a-fA-F]{16}){1,2}", re.ASCII)
-_MOST: Final = 512  # Characters of a tracestate (W3C Trace Context §3.3.1.5).
+_STATE: Final = re.compile(r"[ -~]{1,512}", re.ASCII)  # §3.3.1.5: vendors should pass on as much as that.
+_NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 
-SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
-NOT_SAMPLED: Final = TraceFlags(TraceFlags.DEFAULT)
+
+class Parent(NamedTuple):
+    """The span that another one is part of.
+
+    Attributes:
+        trace_id: Sixteen bytes,
+        span_id: and eight.
+        sampled: It is recorded.
+        state: What other vendors say of the trace; None for nothing.
+        remote: It is of another process.
+    """
+
+    trace_id: bytes
+    span_id: bytes
+    sampled: bool
+    state: str | None = None
+    remote: bool = True
 
 
 class Propagation:
@@ -38,56 +51,66 @@ class Propagation:
         self._b3_multi = "b3multi" in names
         self._zipkin = self._b3 or self._b3_multi
 
-    def read(self, get: Get) -> SpanContext | None:
+    def read(self, get: Get) -> Parent | None:
         """What the headers say of a trace; None if that is nothing, or nothing sound."""
         if self._w3c:
-            found = get("traceparent")
-            if found.__class__ is str and (context := _traceparent(found, get)) is not None:
-                return context
+            text = get("traceparent")
+            if text is not None and (found := _traceparent(text, get)) is not None:
+                return found
         return _zipkin(get) if self._zipkin else None
 
-    def write(self, context: SpanContext, metadata: Metadata) -> None:
-        """Say in the metadata that the call belongs to this trace, in place of what it says of another."""
-        trace, span, sampled = context.trace_id, context.span_id, context.trace_flags & TraceFlags.SAMPLED
+    def write(self, span: Parent, metadata: Metadata) -> None:
+        """Say in the metadata that the call belongs to this span, in place of what it says of another."""
+        trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
         if self._w3c:
-            metadata["traceparent"] = f"00-{trace:032x}-{span:016x}-0{sampled:d}"
-            if context.trace_state:
-                metadata["tracestate"] = context.trace_state.to_header()
+            metadata["traceparent"] = f"00-{trace_id}-{span_id}-{'01' if span.sampled else '00'}"
+            if span.state is not None:
+                metadata["tracestate"] = span.state
         if self._zipkin:
             for name in [name for name in metadata if name == "b3" or name.startswith("x-b3-")]:
                 metadata.popall(name, None)
         if self._b3:
-            metadata["b3"] = f"{trace:032x}-{span:016x}-{sampled:d}"
+            metadata["b3"] = f"{trace_id}-{span_id}-{'1' if span.sampled else '0'}"
         if self._b3_multi:
-            metadata["x-b3-traceid"] = f"{trace:032x}"
-            metadata["x-b3-spanid"] = f"{span:016x}"
-            metadata["x-b3-sampled"] = f"{sampled:d}"
+            metadata["x-b3-traceid"] = trace_id
+            metadata["x-b3-spanid"] = span_id
+            metadata["x-b3-sampled"] = "1" if span.sampled else "0"
 
 
-def _traceparent(text: str, get: Get) -> SpanContext | None:
-    match = _TRACEPARENT.fullmatch(text)
-    if match is None:
+def _traceparent(text: str | bytes, get: Get) -> Parent | None:
+    """Of the version that there is, by position; later ones begin alike (§4.3)."""
+    if not isinstance(text, str):
         return None
-    version, trace, span, flags, more = match.groups()
-    if more is not None and version == "00":  # Later versions may say more (§4.3).
+    if text[:3] != "00-":
+        match = _LATER.fullmatch(text)
+        if match is None:
+            return None
+        text = f"00-{match[1]}"
+    if len(text) != 55 or text[35] != "-" or text[52] != "-" or text != text.lower():
+        return None
+    try:
+        trace_id, span_id = bytes.fromhex(text[3:35]), bytes.fromhex(text[36:52])
+        flags = bytes.fromhex(text[53:])
+    except ValueError:
+        return None
+    # Blanks between digits are left out, and so are found by the length.
+    if len(trace_id) != 16 or len(span_id) != 8 or len(flags) != 1 or trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
     state = get("tracestate")
-    parsed = TraceState.from_header([state]) if isinstance(state, str) and len(state) <= _MOST else None
-    return _valid(trace, span, sampled=int(flags, 16) & 1 == 1, state=parsed)
+    if state is not None and not (isinstance(state, str) and _STATE.fullmatch(state)):
+        state = None
+    return Parent(trace_id, span_id, flags[0] & 1 == 1, state)
 
 
-def _zipkin(get: Get) -> SpanContext | None:
+def _zipkin(get: Get) -> Parent | None:
     single = get("b3")
-    if isinstance(single, str):
-        match = _B3.fullmatch(single)
-        return None if match is None else _valid(match[1], match[2], sampled=match[3] in ("1", "d"), state=None)
-    trace, span = get("x-b3-traceid"), get("x-b3-spanid")
-    if not (isinstance(trace, str) and isinstance(span, str) and _HEX.fullmatch(trace) and _HEX.fullmatch(span)):
+    if single is None:
+        parts = [get(f"x-b3-{name}") for name in ("traceid", "spanid", "sampled", "flags")]
+        trace_id, span_id, sampled, flags = [part if isinstance(part, str) else "" for part in parts]
+        letter = "1" if sampled in ("1", "true") or flags == "1" else "0"
+        single = f"{trace_id}-{span_id}-{letter}"
+    match = _B3.fullmatch(single) if isinstance(single, str) else None
+    if match is None:
         return None
-    sampled = get("x-b3-sampled") in ("1", "true") or get("x-b3-flags") == "1"
-    return _valid(trace, span, sampled=sampled, state=None) if len(span) == 16 else None
-
-
-def _valid(trace: str, span: str, *, sampled: bool, state: TraceState | None) -> SpanContext | None:
-    context = SpanContext(int(trace, 16), int(span, 16), True, SAMPLED if sampled else NOT_SAMPLED, state)
-    return context if context.is_valid else None
+    found = Parent(bytes.fromhex(match[1].zfill(32)), bytes.fromhex(match[2]), match[3] in ("1", "d"))
+    return None if found.trace_id == _NO_TRACE or found.span_id == _NO_SPAN else found

@@ -39,18 +39,19 @@ _EVENT: Final = 0x5A  # Field 11, of bytes.
 _TIME: Final = 0x09  # Its field 1, of eight bytes.
 
 
-def head(ids: tuple[bytes, bytes], parent: bytes | None, start: int, end: int) -> bytes:
+def head(trace_id: bytes, span_id: bytes, parent: bytes | None, start: int, end: int) -> bytes:
     """The beginning of a span.
 
     Args:
-        ids: Of the trace and of the span.
+        trace_id: The trace's,
+        span_id: and its own.
         parent: The span's above it; None for none.
         start: In nanoseconds since 1970.
         end: Likewise.
     """
     if parent is None:
-        return _ROOT.pack(_TRACE_ID, ids[0], _SPAN_ID, ids[1], _START, start, _END, end)
-    return _CHILD.pack(_TRACE_ID, ids[0], _SPAN_ID, ids[1], _START, start, _END, end, _PARENT, parent)
+        return _ROOT.pack(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end)
+    return _CHILD.pack(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end, _PARENT, parent)
 
 
 def event(name: str, time: int, cause: str = "") -> bytes:
@@ -139,9 +140,14 @@ def _number(field: int, number: int) -> bytes:
     return _varint(field << 3) + _varint(number)
 
 
+_SHORT: Final = [
+    bytes([number]) if number < 0x80 else bytes([number & 0x7F | 0x80, number >> 7]) for number in range(1024)
+]
+
+
 def _varint(number: int) -> bytes:
-    if number < 0x80:
-        return bytes((number,))
+    if number < 1024:
+        return _SHORT[number]
     out = bytearray()
     while number > 0x7F:
         out.append(number & 0x7F | 0x80)

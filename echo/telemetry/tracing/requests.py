@@ -8,11 +8,12 @@ from functools import lru_cache
 from typing import Final
 
 from hypercorn.typing import HTTPScope, WebsocketScope
-from opentelemetry.trace import SpanContext, SpanKind
+from opentelemetry.trace import SpanKind
 
 from echo.printable import printable
 from echo.rpc.tracing import ChannelTracing
 from echo.telemetry.tracing.calls import LONGEST
+from echo.telemetry.tracing.propagation import Parent
 from echo.telemetry.tracing.protobuf import SERVER, attribute, count, failure, name_and_kind
 from echo.telemetry.tracing.recorder import Recorder, Span
 
@@ -26,17 +27,15 @@ FAILED: Final = 1011  # The close code of a server that met a condition it did n
 class Request(Span):
     """The span of a request, or of a WebSocket."""
 
-    __slots__ = ("_open", "_scope", "route")
-
     def __init__(
         self,
         recorder: Recorder,
-        context: SpanContext,
-        parent: SpanContext | None,
+        parent: Parent | None,
         scope: HTTPScope | WebsocketScope,
         open_ones: "set[Request]",
     ) -> None:
-        super().__init__(recorder, context, parent)
+        name = "WebSocket" if scope["type"] == "websocket" else scope["method"]
+        super().__init__(recorder, parent, name, SpanKind.SERVER)
         self.route = ""
         self._scope = scope
         self._open = open_ones
@@ -52,7 +51,7 @@ class Request(Span):
         if failed or reason is not None:
             kind = str(status) if status is not None and status >= 500 else "incomplete"
             pieces += [attribute("error.type", kind), failure(reason)]
-        self._end(pieces)
+        self._over(pieces)
 
     def closed(self, status: int | None, reason: str, *, upgraded: bool, received: int, sent: int) -> None:
         """The WebSocket is over."""
@@ -73,23 +72,24 @@ class Request(Span):
         failed = status is None or (status == FAILED if upgraded else status >= 500)
         if failed:
             pieces += [attribute("error.type", str(status)), failure(printable(reason, LONGEST))]
-        self._end(pieces)
+        self._over(pieces)
 
-    def _end(self, pieces: Iterable[bytes]) -> None:
+    def _over(self, pieces: list[bytes]) -> None:
         self._open.discard(self)
+        self.finish(b"".join([*self._told(), *pieces]))
+
+    def _told(self) -> Iterable[bytes]:
         scope = self._scope
         method = "GET" if scope["type"] == "websocket" else scope["method"]
         known = method if method in METHODS else "_OTHER"
         client = scope["client"]
-        path = scope["raw_path"].decode("latin-1")
-        self.end(
-            _fixed(known, self.route, scope["scheme"], scope["http_version"]),
-            attribute("url.path", printable(path, LONGEST)),
-            b"" if known == method else attribute("http.request.method_original", printable(method, LONGEST)),
-            b"" if client is None else attribute("client.address", client[0]),
-            *self._said(scope["headers"]),
-            *pieces,
-        )
+        yield _fixed(known, self.route, scope["scheme"], scope["http_version"])
+        yield attribute("url.path", printable(scope["raw_path"].decode("latin-1"), LONGEST))
+        if known != method:
+            yield attribute("http.request.method_original", printable(method, LONGEST))
+        if client is not None:
+            yield attribute("client.address", client[0])
+        yield from self._said(scope["headers"])
 
     def _said(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
         for name, value in headers:
@@ -125,8 +125,7 @@ class Requests:
         parent = recorder.propagation.read(
             lambda name: None if (value := found.get(name.encode())) is None else value.decode("latin-1").strip()
         )
-        name = "WebSocket" if scope["type"] == "websocket" else scope["method"]
-        trace = Request(recorder, recorder.context(parent, name, SpanKind.SERVER), parent, scope, self._open)
+        trace = Request(recorder, parent, scope, self._open)
         trace.enter()
         return trace
 

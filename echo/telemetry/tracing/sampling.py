@@ -8,7 +8,9 @@ from typing import Final
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, set_span_in_context
+from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
+
+from echo.telemetry.tracing.propagation import Parent
 
 __all__ = ["Sampling"]
 
@@ -37,7 +39,7 @@ class Sampling:
         self._follows_parent = known and (not name or name.startswith("parentbased"))
         self._root = _ROOTS.get(name)
 
-    def wants(self, parent: SpanContext | None, trace_id: int, name: str, kind: SpanKind) -> bool:
+    def wants(self, parent: Parent | None, trace_id: bytes, name: str, kind: SpanKind) -> bool:
         """Whether a span is to be recorded.
 
         Args:
@@ -47,9 +49,13 @@ class Sampling:
             kind: Which side of a call it is.
         """
         if parent is not None and self._follows_parent:
-            return bool(parent.trace_flags & 1)
+            return parent.sampled
         if self._root is not None:
             return self._root
-        context = None if parent is None else set_span_in_context(NonRecordingSpan(parent))
-        decision = self._sampler.should_sample(context, trace_id, name, kind).decision
+        trace, context = int.from_bytes(trace_id, "big"), None
+        if parent is not None:
+            span = int.from_bytes(parent.span_id, "big")
+            asked = SpanContext(trace, span, parent.remote, TraceFlags(parent.sampled))
+            context = set_span_in_context(NonRecordingSpan(asked))
+        decision = self._sampler.should_sample(context, trace, name, kind).decision
         return decision is Decision.RECORD_AND_SAMPLE
