@@ -154,10 +154,11 @@ class Collector:
                 try:
                     data = await stream.receive()
                 except anyio.EndOfStream:
-                    data = b""
+                    if answer is None:
+                        raise _TransientError("the connection was closed without an answer") from None
+                    return answer
                 size += len(data)
-                if size > MAX_ANSWER:
-                    assert answer is not None  # h11 bounds heads.
+                if size > MAX_ANSWER and answer is not None:  # Heads h11 bounds itself.
                     return answer
                 self._http.receive_data(data)
             elif isinstance(event, h11.Response):
@@ -165,8 +166,6 @@ class Collector:
             elif isinstance(event, h11.EndOfMessage):
                 assert answer is not None  # Or there would be no end.
                 return answer
-            elif isinstance(event, h11.ConnectionClosed):
-                raise _TransientError("the connection was closed without an answer")
 
 
 def _retry_after(answer: h11.Response) -> float | None:
