@@ -39,6 +39,7 @@ FILES: Final[dict[str, tuple[str, str]]] = {
     "/console/routes.js": ("routes.js", SCRIPT),
     "/console/session.js": ("session.js", SCRIPT),
     "/console/settings.js": ("settings.js", SCRIPT),
+    "/console/trace.js": ("trace.js", SCRIPT),
     "/console/unary.js": ("unary.js", SCRIPT),
 }
 """Where each file of the page is found: the URL's path, the name in ``console_page``, the content type."""

@@ -3,7 +3,7 @@
 import gzip
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import h11
@@ -75,12 +75,21 @@ class Collector:
 
     def __init__(self) -> None:
         self.spans: list[Seen] = []
+        self._grown = trio.Event()
 
     async def send(self, spans: Sequence[bytes]) -> None:
         self.take(trace_pb2.Span.FromString(span) for span in spans)
 
     def take(self, spans: Iterator[trace_pb2.Span]) -> None:
         self.spans += map(Seen, spans)
+        self._grown.set()
+        self._grown = trio.Event()
+
+    async def until(self, number: int) -> None:
+        """Wait until there are so many spans."""
+        with trio.fail_after(20):
+            while len(self.spans) < number:
+                await self._grown.wait()
 
     def one(self, kind: str, name: str = "") -> Seen:
         """The only span of this kind, and with this in its name."""
@@ -96,9 +105,8 @@ class Collector:
             yield tracing
 
 
-@dataclass
 class Receiver(Collector):
-    """What a collector that speaks OTLP over HTTP has got.
+    """A collector that speaks OTLP over HTTP, and what it has got.
 
     Attributes:
         port: Where it listens.
@@ -109,13 +117,14 @@ class Receiver(Collector):
         closes: It closes a connection after each answer, without saying so.
     """
 
-    port: int = 0
-    requests: list[dict[str, str]] = field(default_factory=list)
-    resources: list[dict[str, object]] = field(default_factory=list)
-    answers: list[tuple[int, Mapping[str, str]]] = field(default_factory=list)
-    connections: int = 0
-    closes: bool = False
-    spans: list[Seen] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__()
+        self.port = 0
+        self.requests: list[dict[str, str]] = []
+        self.resources: list[dict[str, object]] = []
+        self.answers: list[tuple[int, Mapping[str, str]]] = []
+        self.connections = 0
+        self.closes = False
 
     async def serve(self, stream: trio.SocketStream) -> None:
         self.connections += 1
