@@ -8,7 +8,6 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from subprocess import PIPE
 from typing import Final
 
 import pytest
@@ -111,7 +110,7 @@ async def test_without_being_asked_for_opentelemetry_is_not_loaded() -> None:
         "        print(tracing, [name for name in sys.modules if name.startswith('opentelemetry')])\n"
         "trio.run(main)\n"
     )
-    done = await trio.run_process([sys.executable, "-c", program], env=environment(), stdout=PIPE)
+    done = await trio.run_process([sys.executable, "-c", program], env=environment(), capture_stdout=True)
     assert done.stdout == b"None []\n"
 
 
