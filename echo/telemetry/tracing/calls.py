@@ -75,11 +75,8 @@ def _end(status: Status, failures: frozenset[Status]) -> bytes:
 class ServedCall(Span):
     """The span of a call that is served."""
 
+    method: _Method
     _received = _cancelled = False
-
-    def __init__(self, recorder: Recorder, parent: Parent | None, method: _Method) -> None:
-        super().__init__(recorder, parent, method.name, SpanKind.SERVER)
-        self._method = method
 
     def received(self) -> None:
         if not self._received:
@@ -103,7 +100,7 @@ class ServedCall(Span):
     def over(self, call: ServerCall) -> None:
         if not self.recorded:
             return
-        method, trailers = self._method, call.sent_trailers
+        method, trailers = self.method, call.sent_trailers
         told = _counts(call.messages.messages, call.unsent.messages, call.session.peer.addr())
         if trailers is not None and trailers.status is Status.OK and not call.broken_off:
             self.finish(method.ok + told)
@@ -141,7 +138,9 @@ class _Serving:
         """Give a call its trace."""
         method = self._methods.get(call.request.path, self._other)
         if method is not None:
-            trace = call.trace = ServedCall(self._recorder, self._read(call.request.metadata.get), method)
+            parent = self._read(call.request.metadata.get)
+            trace = call.trace = ServedCall(self._recorder, parent, method.name, SpanKind.SERVER)
+            trace.method = method
             if method.streaming and trace.recorded:
                 call.stream_trace = trace
 

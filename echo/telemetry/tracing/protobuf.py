@@ -30,8 +30,8 @@ Value: TypeAlias = str | bool | int | float
 
 SERVER, CLIENT = 2, 3  # `SpanKind`.
 
-_ROOT: Final = struct.Struct("<2s16s2s8sBQBQ")
-_CHILD: Final = struct.Struct("<2s16s2s8sBQBQ2s8s")
+_ROOT: Final = struct.Struct("<2s16s2s8sBQBQ").pack
+_CHILD: Final = struct.Struct("<2s16s2s8sBQBQ2s8s").pack
 _TRACE_ID, _SPAN_ID, _PARENT, _START, _END = b"\x0a\x10", b"\x12\x08", b"\x22\x08", 0x39, 0x41
 
 _EVENT_TIME: Final = struct.Struct("<BBBQ")
@@ -40,18 +40,10 @@ _TIME: Final = 0x09  # Its field 1, of eight bytes.
 
 
 def head(trace_id: bytes, span_id: bytes, parent: bytes | None, start: int, end: int) -> bytes:
-    """The beginning of a span.
-
-    Args:
-        trace_id: The trace's,
-        span_id: and its own.
-        parent: The span's above it; None for none.
-        start: In nanoseconds since 1970.
-        end: Likewise.
-    """
+    """The beginning of a span, of its ids, that of the one above it if any, and its times in ns since 1970."""
     if parent is None:
-        return _ROOT.pack(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end)
-    return _CHILD.pack(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end, _PARENT, parent)
+        return _ROOT(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end)
+    return _CHILD(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end, _PARENT, parent)
 
 
 def event(name: str, time: int, cause: str = "") -> bytes:

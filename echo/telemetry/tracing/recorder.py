@@ -45,13 +45,15 @@ class Recorder:
 
     Attributes:
         propagation: How the context of a trace travels.
-        wants: Whether a trace is recorded, as `Sampling.wants`.
+        wants: Whether a trace is recorded, as `Sampling.wants`,
+        follows_parent: and whether that needs no asking where it has begun elsewhere.
         take: Takes a span that has ended.
     """
 
     def __init__(self, batches: Batches, sampling: Sampling, propagation: Propagation) -> None:
         self.propagation = propagation
         self.wants = sampling.wants
+        self.follows_parent = sampling.follows_parent
         self.take = batches.put
 
 
@@ -77,8 +79,14 @@ class Span(ApiSpan):
 
     def __init__(self, recorder: Recorder, parent: Parent | None, name: str, kind: SpanKind) -> None:
         # Ids are no secrets; and Python seeds its generator anew in a child process.
-        self.trace_id = (random.getrandbits(128) or 1).to_bytes(16, "big") if parent is None else parent.trace_id
-        self.recorded = recorded = recorder.wants(parent, self.trace_id, name, kind)
+        if parent is None:
+            self.trace_id = (random.getrandbits(128) or 1).to_bytes(16, "big")
+            recorded = recorder.wants(None, self.trace_id, name, kind)
+        else:
+            self.trace_id, recorded = parent.trace_id, parent.sampled
+            if not recorder.follows_parent:
+                recorded = recorder.wants(parent, self.trace_id, name, kind)
+        self.recorded = recorded
         if recorded or parent is None or parent.sampled:
             self.span_id = (random.getrandbits(64) or 1).to_bytes(8, "big")
         else:

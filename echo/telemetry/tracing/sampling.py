@@ -31,12 +31,15 @@ class Sampling:
 
     Args:
         name: Its name, in lower case; empty for the default.
+
+    Attributes:
+        follows_parent: A span is recorded if what it is part of is.
     """
 
     def __init__(self, name: str) -> None:
         self._sampler = TracerProvider(shutdown_on_exit=False).sampler  # As the environment says.
         known = name in _ROOTS
-        self._follows_parent = known and (not name or name.startswith("parentbased"))
+        self.follows_parent = known and (not name or name.startswith("parentbased"))
         self._root = _ROOTS.get(name)
 
     def wants(self, parent: Parent | None, trace_id: bytes, name: str, kind: SpanKind) -> bool:
@@ -48,7 +51,7 @@ class Sampling:
             name: The span's.
             kind: Which side of a call it is.
         """
-        if parent is not None and self._follows_parent:
+        if parent is not None and self.follows_parent:
             return parent.sampled
         if self._root is not None:
             return self._root
