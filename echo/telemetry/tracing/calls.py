@@ -72,6 +72,10 @@ def _end(status: Status, failures: frozenset[Status]) -> bytes:
     return end + attribute("error.type", status.name) if status in failures else end
 
 
+_UNKNOWN: Final = _method("", SERVER, streaming=False, known=False)
+_UNTRACED: Final = _method("", SERVER, streaming=False, known=False)
+
+
 class ServedCall(Span):
     """The span of a call that is served."""
 
@@ -126,23 +130,29 @@ class ServedCalls:
 class _Serving:
     def __init__(self, recorder: Recorder, handlers: Mapping[str, Handler]) -> None:
         self._recorder = recorder
-        self._methods: dict[str, _Method | None] = dict.fromkeys(handlers)
-        for path, handler in handlers.items():
-            if not path.startswith(UNTRACED):
-                streaming = handler.cardinality is not Cardinality.UNARY_UNARY
-                self._methods[path] = _method(path, SERVER, streaming=streaming)
         self._read = recorder.propagation.read
-        self._other = _method("", SERVER, streaming=False, known=False)
+        self._handlers = handlers
+        self._methods: dict[str, _Method] = {}  # Of the handlers that were called.
 
     def begin(self, call: ServerCall) -> None:
         """Give a call its trace."""
-        method = self._methods.get(call.request.path, self._other)
-        if method is not None:
+        path = call.request.path
+        method = self._methods.get(path) or self._find(path)
+        if method is not _UNTRACED:
             parent = self._read(call.request.metadata.get)
             trace = call.trace = ServedCall(self._recorder, parent, method.name, SpanKind.SERVER)
             trace.method = method
             if method.streaming and trace.recorded:
                 call.stream_trace = trace
+
+    def _find(self, path: str) -> _Method:
+        """The method, which a server may have been given since."""
+        handler = self._handlers.get(path)
+        if handler is None:
+            return _UNKNOWN
+        streaming = handler.cardinality is not Cardinality.UNARY_UNARY
+        found = _UNTRACED if path.startswith(UNTRACED) else _method(path, SERVER, streaming=streaming)
+        return self._methods.setdefault(path, found)
 
 
 class MadeCall(Span):

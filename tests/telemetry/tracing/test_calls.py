@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import grpc
 import pytest
 import structlog
 import trio
@@ -249,6 +250,17 @@ async def test_methods_that_do_not_exist_share_a_name(autojump_clock: trio.abc.C
         assert (span.name, span.attributes["rpc.method"]) == ("grpc", "_OTHER")
         assert span.attributes["rpc.method_original"] == f"/test.Service/{name}"
         assert span.failed
+
+
+async def test_a_method_that_a_server_is_given_later_has_its_name(autojump_clock: trio.abc.Clock) -> None:
+    async with traced() as ours:
+        ours.server.add_registered_method_handlers(
+            "test.Later", {"One": grpc.unary_unary_rpc_method_handler(lambda request, _: request)}
+        )
+        async with ours.channel.request("/test.Later/One", UNARY, bytes, bytes) as stream:
+            await stream.send_message(b"hi")
+            assert await stream.recv_message() == b"hi"
+    assert [span.name for span in ours.collector.spans] == ["test.Later/One"]
 
 
 async def test_health_checks_are_not_traced(autojump_clock: trio.abc.Clock) -> None:
