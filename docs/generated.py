@@ -1,4 +1,4 @@
-"""What mkdocs fills in from the code: advice for a check, settings, generators.
+"""What mkdocs fills in from the code: advice for a check, settings, generators, metrics.
 
 A page asks for it by a comment such as ``<!-- generated: settings -->`` or ``<!-- generated: advice stream-idle -->``.
 """
@@ -11,8 +11,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # mkdocs loads this file by its path.
 
-from echo.probe.advice import read_advice
+from echo.advice import read_advice
 from echo.settings import SETTINGS, User
+from echo.telemetry.names import INSTRUMENTS
+from echo.telemetry.prometheus import prometheus_name
 from tests.rpc.test_generated_code import MAKES
 
 
@@ -44,7 +46,20 @@ def generators() -> Iterator[str]:
         yield f"| {make} | yes | yes | yes | yes |"
 
 
-WRITERS: dict[str, Callable[..., Iterator[str]]] = {"advice": advice, "settings": settings, "generators": generators}
+def metrics() -> Iterator[str]:
+    """Every metric by Prometheus's name of it."""
+    yield "| metric | type | labels | what it tells |\n|---|---|---|---|"
+    for one in INSTRUMENTS:
+        labels = ", ".join(f"`{name.replace('.', '_')}`" for name in one.attributes)
+        yield f"| `{prometheus_name(one.name, one.unit, one.kind)}` | {one.kind} | {labels} | {one.description} |"
+
+
+WRITERS: dict[str, Callable[..., Iterator[str]]] = {
+    "advice": advice,
+    "settings": settings,
+    "generators": generators,
+    "metrics": metrics,
+}
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:

@@ -89,6 +89,11 @@ class AccessLog:
         self._second = -1
         self._date = ""
 
+    @property
+    def dropped(self) -> int:
+        """How many lines were lost."""
+        return self._outlet.dropped
+
     def write(self, entry: Entry, *, hold: bool = False) -> None:
         """Write the entry, whose texts may be anything; changes those that are not fit to be shown. Raises nothing.
 

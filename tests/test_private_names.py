@@ -26,6 +26,7 @@ ROOMS = [
     "rpc",
     "evidence",
     "scripting",
+    "telemetry",
     "services",
     "settings",
     "telemetry",
@@ -49,6 +50,7 @@ ALLOWED: dict[tuple[str, str], str] = {
             ("http2", "_handle_events", "where data and priorities come, which upstream takes amiss"),
         )
     },
+    ("echo/telemetry/web.py", "_OTHER"): "OpenTelemetry's value of an attribute",
     ("echo/rpc/dispatch.py", "_call_rpc_handler_server_stream"): "protected: see `_close_generators_of` for why",
     **{
         (f"echo/rpc/specialise/{file}.py", name): _BETTERPROTO

@@ -84,6 +84,8 @@ def test_defaults_are_those_of_the_contract() -> None:
         "http_bind": "0.0.0.0",
         "http_cert": None,
         "http_key": None,
+        "metrics_port": None,
+        "metrics_bind": "0.0.0.0",
         "http_allowed_origins": (),
         "http_ping_interval": 27.0,
         "shutdown_grace": 10.0,

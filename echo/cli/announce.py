@@ -3,8 +3,8 @@
 It goes to standard output, in the form that the log has on standard error: text for a person on a terminal, else a line
 of JSON for each (``LOG_FORMAT`` decides, as for the log, and by standard output's own terminal). Ports are the real
 ones, also where port 0 was asked for, and nothing is said before connections are accepted. So programs may wait for
-these lines and read the address from them: ``port`` of the one whose ``service`` is ``grpc``, ``health`` or
-``gateway``. Where nobody can read standard output, they go to the log.
+these lines and read the address from them: ``port`` of the one whose ``service`` is ``grpc``, ``health``, ``gateway``
+or ``metrics``. Where nobody can read standard output, they go to the log.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ from echo.logs import json_line, writes_json
 from echo.settings import Settings
 from echo.settings.addresses import UNIX, split_servers
 
-__all__ = ["announce_console", "announce_gateway", "announce_server", "authority"]
+__all__ = ["announce_console", "announce_gateway", "announce_metrics", "announce_server", "authority"]
 
 log = structlog.get_logger(__name__)
 
@@ -86,6 +86,14 @@ def announce_gateway(settings: Settings, port: int) -> None:
         server_tls=settings.grpc_server_tls,
         attempts=attempts,
     )
+
+
+def announce_metrics(settings: Settings, port: int | None) -> None:
+    """Say where Prometheus finds the metrics, if it does."""
+    if port is None:
+        return
+    url = f"http://{authority(_reachable(settings.metrics_bind), port)}/metrics"
+    _say(settings, [f"metrics: {url}"], "listening", service="metrics", port=port, security="plain text", url=url)
 
 
 def _scheme(settings: Settings) -> str:

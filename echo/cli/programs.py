@@ -5,7 +5,6 @@ in nurseries it opens itself, so cancelling it closes everything. What goes wron
 `StartError` or `SettingsError`, whose text is for the person who started it.
 """
 
-import errno
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -16,10 +15,11 @@ from typing import TYPE_CHECKING
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute
 
-from echo.cli.announce import announce_console, announce_gateway, announce_server, authority
-from echo.cli.errors import StartError, first
+from echo.cli.announce import announce_console, announce_gateway, announce_metrics, announce_server, authority
+from echo.cli.errors import StartError, first, unavailable
 from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
+from echo.cli.metrics import open_metrics
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.logs import open_access_log
 from echo.rpc import Server, open_tcp_listener, open_unix_listener
@@ -33,6 +33,7 @@ from echo.telemetry.tracing import open_tracing
 from echo.tls import server_context
 
 if TYPE_CHECKING:
+    from echo.telemetry.meters import Meters
     from echo.telemetry.tracing.program import Tracing  # Which loads OpenTelemetry.
 
 __all__ = ["gateway", "serve", "up"]
@@ -65,8 +66,10 @@ class Backend:
 
 
 @asynccontextmanager
-async def open_backend(settings: Settings, tracing: ServerTracing | None = None) -> AsyncIterator[Backend]:
-    """Run the gRPC server while the block runs; ``tracing`` records its calls as traces.
+async def open_backend(
+    settings: Settings, meters: "Meters | None" = None, tracing: ServerTracing | None = None
+) -> AsyncIterator[Backend]:
+    """Run the gRPC server while the block runs; the meters, if any, count what it does, and ``tracing`` records it.
 
     The block drains it before it ends; ending by an exception or cancelled closes everything at once.
 
@@ -79,13 +82,19 @@ async def open_backend(settings: Settings, tracing: ServerTracing | None = None)
         interop=settings.echo_interop,
         max_message_size=settings.grpc_max_message_size,
     )
+    access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
+    meter = None if meters is None else meters.for_server()
     server = Server(
         echo.services,
         limits=server_limits(settings),
         keepalive=server_keepalive(settings),
-        access_log=open_access_log(wanted=settings.access_log, log_format=settings.log_format),
+        access_log=access_log,
+        notes=[] if meter is None else [meter],
         tracing=tracing,
     )
+    if meters is not None and meter is not None:
+        meters.watch_log(access_log)
+        meter.watch(server)
     tls = server_context(settings)
     health_server = Server([echo.health], limits=server_limits(settings))
     async with AsyncExitStack() as opened:
@@ -113,13 +122,13 @@ async def _listen(settings: Settings, tls: ssl.SSLContext | None) -> Listener[By
                 bind.removeprefix(UNIX), tls=tls, mode=settings.grpc_server_socket_mode, handshake_timeout=timeout
             )
         except OSError as error:
-            raise _unavailable(settings, bind, "grpc_server_bind", error=error) from error
+            raise unavailable(settings, bind, "grpc_server_bind", error=error) from error
     try:
         host = await listening_host(bind)
         return await open_tcp_listener(host, settings.grpc_server_port, tls=tls, handshake_timeout=timeout)
     except OSError as error:
         address = authority(bind, settings.grpc_server_port)
-        raise _unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
+        raise unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
 
 
 async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
@@ -130,7 +139,7 @@ async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
     try:
         return await open_tcp_listener(await listening_host(host), port)
     except OSError as error:
-        raise _unavailable(
+        raise unavailable(
             settings, authority(host, port), "grpc_server_bind", "grpc_health_port", error=error
         ) from error
 
@@ -138,10 +147,12 @@ async def _listen_for_health(settings: Settings) -> Listener[ByteStream]:
 async def serve(settings: Settings, stop: Stop) -> None:
     """Run the gRPC server until ``stop()`` returns, then drain it within the grace period."""
     async with (
+        open_metrics(settings) as metrics,
         open_tracing(settings.shutdown_grace) as tracing,
-        open_backend(settings, None if tracing is None else tracing.server) as backend,
+        open_backend(settings, metrics.meters, None if tracing is None else tracing.server) as backend,
     ):
         announce_server(settings, backend.port, backend.health_port)
+        announce_metrics(settings, metrics.port)
         await stop()
         await backend.drain(settings.shutdown_grace)
 
@@ -150,10 +161,15 @@ async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
     if settings.grpc_server_port == 0 and any(server.needs_port for server in split_servers(settings.grpc_server_host)):
         raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
-    async with open_tracing(settings.shutdown_grace) as tracing, trio.open_nursery() as nursery:
-        port = await _start_gateway(nursery, settings, stop, tracing)
+    async with (
+        open_metrics(settings) as metrics,
+        open_tracing(settings.shutdown_grace) as tracing,
+        trio.open_nursery() as nursery,
+    ):
+        port = await _start_gateway(nursery, settings, stop, metrics.meters, tracing)
         announce_console(settings, port)
         announce_gateway(settings, port)
+        announce_metrics(settings, metrics.port)
 
 
 async def up(settings: Settings, stop: Stop) -> None:
@@ -164,23 +180,28 @@ async def up(settings: Settings, stop: Stop) -> None:
     ``grpc_server_host`` is not called here, but stays the name that the server's certificate must have.
     """
     _agree_on_tls(settings)
+    permitting = permitting_pings(settings)
     async with (
+        open_metrics(settings) as metrics,
         open_tracing(settings.shutdown_grace) as tracing,
-        open_backend(permitting_pings(settings), None if tracing is None else tracing.server) as backend,
+        open_backend(permitting, metrics.meters, None if tracing is None else tracing.server) as backend,
     ):
         calling = calling_beside(settings, backend.port)
         async with trio.open_nursery() as nursery:
-            port = await _start_gateway(nursery, calling, stop, tracing)
+            port = await _start_gateway(nursery, calling, stop, metrics.meters, tracing)
             announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)
+            announce_metrics(settings, metrics.port)
             await stop()
             deadline = trio.current_time() + settings.shutdown_grace
             backend.health.drain()
         await backend.drain(max(0.0, deadline - trio.current_time()))
 
 
-async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop, tracing: "Tracing | None") -> int:
+async def _start_gateway(
+    nursery: trio.Nursery, settings: Settings, stop: Stop, meters: "Meters | None", tracing: "Tracing | None"
+) -> int:
     """Start the gateway in ``nursery``; returns the port it listens on."""
     # Only who runs a gateway loads the web framework.
     from echo.gateway import serve_gateway  # noqa: PLC0415
@@ -188,9 +209,8 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop, 
 
     try:
         listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
-        serve_it = partial(
-            serve_gateway, listening, shutdown=stop, tracing=None if tracing is None else tracing.gateway
-        )
+        requests = None if tracing is None else tracing.gateway
+        serve_it = partial(serve_gateway, listening, shutdown=stop, meters=meters, tracing=requests)
         bound: list[str] = await nursery.start(serve_it)
     except (OSError, UnsupportedVersionError, BaseExceptionGroup) as error:
         if (unsupported := first(UnsupportedVersionError, error)) is not None:
@@ -199,7 +219,7 @@ async def _start_gateway(nursery: trio.Nursery, settings: Settings, stop: Stop, 
         if fault is None:
             raise
         address = authority(settings.http_bind, settings.http_port)
-        raise _unavailable(settings, address, "http_bind", "http_port", error=fault) from error
+        raise unavailable(settings, address, "http_bind", "http_port", error=fault) from error
     return int(bound[0].rpartition(":")[2])
 
 
@@ -250,10 +270,3 @@ def calling_beside(settings: Settings, port: int | None) -> Settings:
         known_by = split_servers(settings.grpc_server_host)[0].name
         changes["grpc_client_server_name"] = settings.grpc_client_server_name or known_by
     return settings.model_copy(update=changes)
-
-
-def _unavailable(settings: Settings, address: str, *fields: str, error: OSError) -> StartError:
-    """What to say when an address can't be had that these settings name."""
-    names = ", ".join(settings.name_of(field) for field in fields)
-    reason = "this machine has no IPv6" if error.errno == errno.EAFNOSUPPORT else error.strerror or error
-    return StartError(f"cannot listen on {address} ({names}): {reason}")

@@ -1,4 +1,4 @@
-"""What the access log tells of a request over HTTP, and of a WebSocket: one line each, when it is over.
+"""What the access log and metrics tell of a request over HTTP, and of a WebSocket, when it is over.
 
 The request id is the one that goes along as metadata, so that the gRPC call made for it is found in the server's log.
 """
@@ -26,7 +26,8 @@ class RequestNotes:
     """Stands between the application and the server for one request, and takes notes.
 
     Attributes:
-        status: The HTTP status, once the response has begun.
+        status: HTTP's, once a response has begun.
+        complete: The response has left as a whole.
     """
 
     def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -39,7 +40,12 @@ class RequestNotes:
         self._bytes_in = 0
         self._bytes_out = 0
         self._left = False
-        self._complete = False
+        self.complete = False
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return trio.current_time() - self._began
 
     async def receive(self) -> ASGIReceiveEvent:
         """As ASGI's."""
@@ -57,13 +63,13 @@ class RequestNotes:
             self._request_id = _value(event["headers"], REQUEST_ID)
         elif event["type"] == "http.response.body":
             self._bytes_out += len(event.get("body", b""))
-            self._complete = not event.get("more_body", False)
+            self.complete = not event.get("more_body", False)
         await self._send(event)
 
     @property
     def reason(self) -> str | None:
         """Why the response is not complete, in words; None if it is."""
-        if self._complete:
+        if self.complete:
             return None
         return "the client left before the response was complete" if self._left else "cut off"
 
@@ -78,7 +84,7 @@ class RequestNotes:
             path=self._scope["raw_path"].decode("latin-1"),
             status=self.status,
             reason=self.reason,
-            seconds=trio.current_time() - self._began,
+            seconds=self.seconds,
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
             request_id=self._request_id,
@@ -91,6 +97,8 @@ class SocketNotes:
     """What is noted of one WebSocket.
 
     Attributes:
+        accepted: The upgrade was made.
+        route: The template of its route; empty if there is none of its path.
         messages_in: How many messages came in; the next ones alike.
         request_id: As the client was told.
         status: The close code, or the HTTP status of a handshake that was refused; None as long as it goes on.
@@ -101,6 +109,7 @@ class SocketNotes:
     __slots__ = (
         "_began",
         "_scope",
+        "accepted",
         "by_client",
         "bytes_in",
         "bytes_out",
@@ -108,17 +117,30 @@ class SocketNotes:
         "messages_out",
         "reason",
         "request_id",
+        "route",
         "status",
     )
 
     def __init__(self, scope: WebsocketScope) -> None:
         self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
+        self.accepted = False
+        self.route = ""
         self.request_id: str | None = None
         self._scope = scope
         self._began = trio.current_time()
         self.status: int | None = None
         self.reason = ""
         self.by_client = False
+
+    @property
+    def http_version(self) -> str:
+        """HTTP's, of the handshake."""
+        return self._scope["http_version"]
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return trio.current_time() - self._began
 
     def sent(self, texts: Sequence[str]) -> None:
         """These messages go out."""
@@ -141,7 +163,7 @@ class SocketNotes:
             path=self._scope["raw_path"].decode("latin-1"),
             status=self.status,
             reason=self.reason or None,
-            seconds=trio.current_time() - self._began,
+            seconds=self.seconds,
             messages_in=self.messages_in,
             messages_out=self.messages_out,
             bytes_in=self.bytes_in,

@@ -2,6 +2,7 @@
 
 import ssl
 from functools import partial
+from typing import TYPE_CHECKING
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart.wrappers import BaseRequestWebsocket
@@ -13,18 +14,24 @@ from echo.access_log import AccessLog
 from echo.gateway.access import RequestNotes
 from echo.gateway.backend import open_backend
 from echo.gateway.console import add_console
-from echo.gateway.hypercorn_compat import install
+from echo.gateway.hypercorn_compat import connection_counts, install
 from echo.gateway.inspection import add_inspection
+from echo.gateway.route import RPC_ROUTE, note_route, noted_route
 from echo.gateway.routes import add_routes
-from echo.gateway.rpc_over_http import serve_rpc, speaks_rpc
+from echo.gateway.rpc_over_http import known_methods, serve_rpc, speaks_rpc
 from echo.gateway.runtime import Runtime
 from echo.gateway.tracing import GatewayTracing, OpenTracing, keep_trace, untraced
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
 from echo.limits import client_keepalive, client_limits
 from echo.logs import open_access_log
-from echo.rpc import open_channel
+from echo.rpc import CallNotes, open_channel
 from echo.settings import Settings
+from echo.settings.addresses import UNIX, split_servers
 from echo.tls import client_context
+
+if TYPE_CHECKING:
+    from echo.telemetry.meters import Meters
+    from echo.telemetry.web import WebMeter
 
 __all__ = ["Gateway", "create_app"]
 
@@ -54,6 +61,7 @@ class Lifespan(TrioASGILifespan):
                 health_service="" if settings.grpc_client_balance == "round_robin" else None,
                 limits=client_limits(settings),
                 keepalive=client_keepalive(settings),
+                notes=self.app.calls,
                 tracing=None if runtime.tracing is None else runtime.tracing.calls,
             )
             async with open_backend(open_one, settings.grpc_max_concurrent_streams) as runtime.backend:
@@ -67,18 +75,30 @@ class Gateway(QuartTrio):
         runtime: What its parts share.
         tls: How it calls the gRPC server; None for plain text.
         open_tracing: What records its requests as traces while it is served.
+        calls: Who takes note of its calls; None for nobody.
     """
 
     asgi_lifespan_class = Lifespan
     asgi_websocket_class = SocketConnection  # type: ignore[assignment]  # Alike in what Quart makes use of.
     websocket_class = GatewayWebsocket
 
-    def __init__(self, settings: Settings, tls: ssl.SSLContext | None, open_tracing: OpenTracing) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tls: ssl.SSLContext | None,
+        meters: "Meters | None" = None,
+        open_tracing: OpenTracing = untraced,
+    ) -> None:
         super().__init__("echo.gateway", static_folder=None)
         access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
         self.runtime = Runtime(settings, access_log)
         self.tls = tls
         self.open_tracing = open_tracing
+        self.calls: CallNotes | None = None
+        if meters is not None:
+            meters.watch_log(access_log)
+            self.runtime.web = meters.for_web(connection_counts)
+            self.calls = meters.for_client(_target(settings), known_methods())
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY
 
     @property
@@ -90,6 +110,11 @@ class Gateway(QuartTrio):
     def ping_interval(self) -> float:
         """Seconds between pings of a WebSocket; infinity for none."""
         return self.runtime.settings.http_ping_interval
+
+    @property
+    def web(self) -> "WebMeter | None":
+        """What counts requests and WebSockets; None for nothing."""
+        return self.runtime.web
 
     @property
     def access_log(self) -> AccessLog | None:
@@ -112,24 +137,31 @@ class Gateway(QuartTrio):
 
     async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve calls by gRPC-Web and Connect below Quart, all else by it; each with a line in the access log."""
-        log, tracing = self.runtime.access_log, self.runtime.tracing
-        if scope["type"] != "http" or (log is None and tracing is None):
+        log, web, tracing = self.runtime.access_log, self.runtime.web, self.runtime.tracing
+        if scope["type"] != "http" or (log is None and web is None and tracing is None):
             await self._serve(scope, receive, send)
             return
         trace = None if tracing is None else tracing.begin(scope, scope["headers"])
         if trace is not None:
             keep_trace(scope, trace)
         notes = RequestNotes(scope, receive, send)
+        method, scheme, version = scope["method"], scope["scheme"], scope["http_version"]
+        if web is not None:
+            web.request_began(method, scheme)
         try:
             await self._serve(scope, notes.receive, notes.send)
         finally:
             if trace is not None:
                 trace.responded(notes.status, notes.reason)
+            if web is not None:
+                seconds, route = notes.seconds, noted_route(scope)
+                web.request_ended(method, scheme, version, route, notes.status, seconds, complete=notes.complete)
             if log is not None:
                 log.write(notes.entry())
 
     async def _serve(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] == "http" and speaks_rpc(scope):
+            note_route(scope, RPC_ROUTE)
             await serve_rpc(self.runtime, scope, receive, send)
         else:
             if scope["type"] == "http" and not scope["path"]:  # As of "GET ?a=b": no route has it, and Quart fails.
@@ -137,11 +169,20 @@ class Gateway(QuartTrio):
             await super().asgi_app(scope, receive, send)
 
 
-def create_app(settings: Settings, open_tracing: OpenTracing = untraced) -> Gateway:
+def _target(settings: Settings) -> str:
+    """What the gateway calls, as a channel has it."""
+    return ",".join(
+        host if host.startswith(UNIX) else f"{f'[{host}]' if ':' in host else host}:{own or settings.grpc_server_port}"
+        for host, own in split_servers(settings.grpc_server_host)
+    )
+
+
+def create_app(settings: Settings, meters: "Meters | None" = None, open_tracing: OpenTracing = untraced) -> Gateway:
     """Make the application; nothing is opened until it is served. Mends Hypercorn in this process (`install`).
 
     Args:
-        settings: What it is made with.
+        settings: Whom to call, and how.
+        meters: What it does is counted there; None for nowhere.
         open_tracing: What records its requests as traces.
 
     Raises:
@@ -149,7 +190,7 @@ def create_app(settings: Settings, open_tracing: OpenTracing = untraced) -> Gate
         UnsupportedVersionError: Hypercorn or wsproto is of a version that `install` was not made for.
     """
     install()
-    app = Gateway(settings, client_context(settings), open_tracing)
+    app = Gateway(settings, client_context(settings), meters, open_tracing)
     add_routes(app, app.runtime)
     add_inspection(app, app.runtime)
     add_console(app)

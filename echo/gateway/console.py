@@ -16,33 +16,42 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Final
 
+import msgspec
 from quart import Quart, Response, request
+
+from echo.advice import read_advice
 
 HTML: Final = "text/html; charset=utf-8"
 CSS: Final = "text/css; charset=utf-8"
 SCRIPT: Final = "text/javascript; charset=utf-8"
+JSON: Final = "application/json"
+
+_SCRIPTS: Final = (
+    *("burst", "close", "figures", "format", "http", "log", "main", "measures", "page", "plot", "reach", "routes"),
+    *("session", "settings", "trace", "unary"),
+    # "Check this path": loaded when it is asked for.
+    *("check/facts", "check/finding", "check/grpc_web", "check/ladder", "check/only_here", "check/panel", "check/path"),
+    *("check/rhythm", "check/save", "check/sizes", "check/socket", "check/survey", "check/table", "check/talk"),
+    *("check/time", "check/view", "check/words"),
+    *("check/checks/balancing", "check/checks/bidirectional", "check/checks/cancel", "check/checks/deadline"),
+    *("check/checks/early-end", "check/checks/half-close", "check/checks/http-status", "check/checks/message-size"),
+    *("check/checks/metadata", "check/checks/request-streaming", "check/checks/response-streaming"),
+    *("check/checks/retries", "check/checks/status", "check/checks/stream-duration", "check/checks/stream-idle"),
+    *("check/checks/stream-size", "check/checks/trailers", "check/checks/ws-cancel", "check/checks/ws-close"),
+    *("check/checks/ws-compression", "check/checks/ws-http2", "check/checks/ws-idle", "check/checks/ws-messages"),
+    *("check/checks/ws-upgrade",),
+)
 
 FILES: Final[dict[str, tuple[str, str]]] = {
     "/": ("index.html", HTML),
     "/console/console.css": ("console.css", CSS),
-    "/console/burst.js": ("burst.js", SCRIPT),
-    "/console/close.js": ("close.js", SCRIPT),
-    "/console/figures.js": ("figures.js", SCRIPT),
-    "/console/format.js": ("format.js", SCRIPT),
-    "/console/http.js": ("http.js", SCRIPT),
-    "/console/log.js": ("log.js", SCRIPT),
-    "/console/main.js": ("main.js", SCRIPT),
-    "/console/measures.js": ("measures.js", SCRIPT),
-    "/console/page.js": ("page.js", SCRIPT),
-    "/console/plot.js": ("plot.js", SCRIPT),
-    "/console/reach.js": ("reach.js", SCRIPT),
-    "/console/routes.js": ("routes.js", SCRIPT),
-    "/console/session.js": ("session.js", SCRIPT),
-    "/console/settings.js": ("settings.js", SCRIPT),
-    "/console/trace.js": ("trace.js", SCRIPT),
-    "/console/unary.js": ("unary.js", SCRIPT),
+    "/console/check/check.css": ("check/check.css", CSS),
+    **{f"/console/{name}.js": (f"{name}.js", SCRIPT) for name in _SCRIPTS},
 }
 """Where each file of the page is found: the URL's path, the name in ``console_page``, the content type."""
+
+ADVICE: Final = "/console/check/advice.json"
+"""Where the page finds what to advise, by check and cause: that of the command line's probe."""
 
 # 'self' for connect-src covers WebSockets to the same host and port too (CSP Level 3 §6.7.2.8).
 POLICY: Final = (
@@ -102,6 +111,8 @@ def add_console(app: Quart) -> None:
         content = (folder / name).read_bytes()
         file = _File.of(content, content_type)
         app.add_url_rule(path, f"console {name}", partial(_serve, file))
+    advice = _File.of(msgspec.json.encode(read_advice()), JSON)
+    app.add_url_rule(ADVICE, "console advice", partial(_serve, advice))
 
 
 def prefix_of(values: Iterable[str]) -> str:

@@ -37,8 +37,10 @@ class EnvironmentApp:
             settings = load_settings(None, User.GATEWAY)
             for note in settings.notes:
                 log.log(logging.getLevelNamesMapping()[note.level.upper()], note.text)
+            if settings.metrics_port is not None:
+                log.warning("METRICS_PORT is ignored: run `echo-grpc gateway` for metrics")
             check_tracing()  # To refuse now what could not be used later.
-            return create_app(settings, partial(_open_tracing, settings.shutdown_grace))
+            return create_app(settings, open_tracing=partial(_open_tracing, settings.shutdown_grace))
         except (SettingsError, UnsupportedVersionError) as error:
             refuse(str(error), as_json=asks_for_json())
             raise SystemExit(REFUSED) from None

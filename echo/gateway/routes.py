@@ -5,7 +5,7 @@ A WebSocket is handled here up to the upgrade and from the close on; in between 
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import cast
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -32,6 +32,7 @@ from echo.gateway.metadata import (
 )
 from echo.gateway.origin import is_allowed
 from echo.gateway.relay import BIDIRECTIONAL, CLIENT_STREAM, SERVER_STREAM, Call, Kind, relay
+from echo.gateway.route import note_route, template_of
 from echo.gateway.runtime import Runtime
 from echo.gateway.scripting import script_of
 from echo.gateway.status import (
@@ -63,6 +64,7 @@ READINESS_TIMEOUT = 2.0  # Seconds; whoever probes waits hardly longer.
 
 TEXT = "text/plain; charset=utf-8"
 HELLO = "Hello!"
+ORIGIN_REFUSED = "the origin is not allowed"
 
 
 class _Anything(BaseConverter):
@@ -156,10 +158,12 @@ async def _ready(runtime: Runtime) -> Response:
 async def _stream(runtime: Runtime, kind: Kind) -> Response | None:
     """Relay a WebSocket to a stream."""
     scope = websocket.scope
-    if not is_allowed(scope["headers"], scope["scheme"], runtime.settings.http_allowed_origins):
-        return _error(Status.PERMISSION_DENIED, "the origin is not allowed")
-    context = _context(scope)
     socket = current_socket(websocket)
+    socket.notes.route = template_of(websocket)
+    if not is_allowed(scope["headers"], scope["scheme"], runtime.settings.http_allowed_origins):
+        _record_refusal(runtime, scope, HTTP_STATUS[Status.PERMISSION_DENIED], ORIGIN_REFUSED)
+        return _error(Status.PERMISSION_DENIED, ORIGIN_REFUSED)
+    context = _context(scope)
     close, record = DRAINING, None
     with runtime.drain.work():
         await socket.accept([(REQUEST_ID, g.request_id), (INSTANCE_HEADER, INSTANCE)])
@@ -180,6 +184,14 @@ async def _stream(runtime: Runtime, kind: Kind) -> Response | None:
     if record is not None:
         _conclude(record, socket.notes)
     return None
+
+
+def _record_refusal(runtime: Runtime, scope: HTTPScope | WebsocketScope, http_status: int, why: str) -> None:
+    """Record a handshake that was refused, if it asked for that: its browser does not tell the page why."""
+    with suppress(ScriptError):
+        _, call_id = script_of(scope, runtime.settings)
+        if call_id is not None:
+            runtime.recorder.begin(scope, call_id).end("failed", str(http_status), why)
 
 
 def _conclude(record: GatewayRecord, notes: SocketNotes) -> None:
@@ -246,6 +258,8 @@ async def _name_websocket() -> None:
 async def _finish(runtime: Runtime, response: Response) -> Response:
     response.headers[REQUEST_ID] = g.request_id
     response.headers[INSTANCE_HEADER] = INSTANCE
+    if runtime.web is not None:
+        note_route(cast("HTTPScope", request.scope), template_of(request))
     if runtime.drain.started and request.http_version.startswith("1"):
         response.headers["connection"] = "close"  # The client's next request is better sent elsewhere.
     return response
@@ -261,7 +275,9 @@ async def _finish_rejection(response: Response | None) -> Response | None:
 async def _http_error(runtime: Runtime, error: HTTPException) -> Response:
     """Errors of Quart's own: no such route, no such method, our own faults."""
     if isinstance(error, WebsocketMismatch) and has_request_context():
-        arrival = describe_arrival(cast("HTTPScope", request.scope), runtime.settings.http_allowed_origins)
+        scope = cast("HTTPScope", request.scope)
+        _record_refusal(runtime, scope, 426, "this route takes WebSockets")
+        arrival = describe_arrival(scope, runtime.settings.http_allowed_origins)
         response = Response(arrival, 426, content_type="application/json")
         response.headers["upgrade"] = "websocket"
         return response

@@ -4,6 +4,7 @@ The application makes it and hands it to whoever needs it, so that nobody has to
 """
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from echo.access_log import AccessLog
 from echo.gateway.backend import Backend
@@ -11,6 +12,9 @@ from echo.gateway.drain import Drain
 from echo.gateway.evidence import GatewayRecorder
 from echo.gateway.tracing import GatewayTracing
 from echo.settings import Settings
+
+if TYPE_CHECKING:
+    from echo.telemetry.web import WebMeter
 
 __all__ = ["Runtime"]
 
@@ -25,6 +29,7 @@ class Runtime:
         recorder: What it has seen of requests that asked to be recorded.
         drain: What it is working on, and whether it is going down.
         tracing: Who records requests as traces; None for nobody.
+        web: Counts requests and WebSockets; None for nothing.
         backend: The gRPC server; there while the application is served, so whenever a request is.
     """
 
@@ -33,4 +38,5 @@ class Runtime:
     recorder: GatewayRecorder = field(default_factory=GatewayRecorder)
     drain: Drain = field(default_factory=Drain)
     tracing: GatewayTracing | None = None
+    web: "WebMeter | None" = None
     backend: Backend = field(init=False)

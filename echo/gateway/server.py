@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import ExitStack
 from functools import partial
+from typing import TYPE_CHECKING
 
 import trio
 from hypercorn.config import Config, Sockets
@@ -21,6 +22,9 @@ from echo.gateway.tracing import GatewayTracing, traced
 from echo.settings import Settings
 from echo.tls import web_context
 
+if TYPE_CHECKING:
+    from echo.telemetry.meters import Meters
+
 BACKLOG = 1024
 TLS_TIMEOUT = 20.0  # Seconds that a client has for its TLS handshake; Hypercorn would give it 60.
 
@@ -30,6 +34,7 @@ async def serve_gateway(
     *,
     shutdown: Callable[[], Awaitable[None]],
     tracing: GatewayTracing | None = None,
+    meters: "Meters | None" = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
     """Serve the gateway until ``shutdown()`` returns and it has drained.
@@ -43,6 +48,7 @@ async def serve_gateway(
         settings: Where to listen, whom to call.
         shutdown: Returns when the gateway shall stop.
         tracing: Records requests as traces; None for no traces.
+        meters: What it does is counted there; None for nowhere.
         task_status: ``started`` gives the addresses it listens on, such as ``https://127.0.0.1:8080``, once connections
             are accepted.
 
@@ -52,7 +58,7 @@ async def serve_gateway(
 
     Cancelling it closes everything at once; clients of WebSockets are still told, if they take it.
     """
-    app = create_app(settings, traced(tracing))
+    app = create_app(settings, meters, traced(tracing))
     config, grace = _config(settings), settings.shutdown_grace
     drain = app.runtime.drain
     with ExitStack() as stack:

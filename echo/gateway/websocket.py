@@ -9,7 +9,7 @@ every message twice.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
 from urllib.parse import urlsplit
 
 import trio
@@ -25,6 +25,9 @@ from echo.gateway.metadata import REQUEST_ID
 from echo.gateway.status import ABNORMAL, DRAINING, Close, close_of_failed_call
 from echo.gateway.tracing import GatewayTracing, RequestTrace, headers_of, keep_trace, trace_of
 from echo.rpc import Status
+
+if TYPE_CHECKING:
+    from echo.telemetry.web import WebMeter
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +73,7 @@ class Socket:
 
     async def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Make the upgrade, with these headers in the response."""
-        self.accepted = True
+        self.accepted = self.notes.accepted = True
         self.notes.request_id = dict(headers).get(REQUEST_ID)
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
         accept = {"type": "websocket.accept", "subprotocol": None, "headers": encoded, DIRECT: self._wishes}
@@ -172,6 +175,11 @@ class Application(Protocol):
         ...
 
     @property
+    def web(self) -> "WebMeter | None":
+        """What counts WebSockets; None for nothing."""
+        ...
+
+    @property
     def max_message_size(self) -> int:
         """Bytes of a message that are taken."""
         ...
@@ -213,6 +221,8 @@ class SocketConnection:
         socket = Socket(self._scope, receive, send, max_message_size=size, ping_interval=interval)
         if (await receive())["type"] != "websocket.connect":
             return
+        if app.web is not None:
+            app.web.socket_began(socket.notes)
         try:
             await self._run(socket)
         finally:
@@ -220,6 +230,8 @@ class SocketConnection:
                 notes = socket.notes
                 received, sent = notes.messages_in, notes.messages_out
                 trace.closed(notes.status, notes.reason, upgraded=socket.accepted, received=received, sent=sent)
+            if app.web is not None:
+                app.web.socket_ended(socket.notes)
             if app.access_log is not None:
                 app.access_log.write(socket.notes.entry())
 

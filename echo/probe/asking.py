@@ -17,6 +17,12 @@ RecvT = TypeVar("RecvT")
 
 AT_ONCE: Final = 4  # Calls that a check makes at once on one connection: few enough for the narrowest path.
 MARK: Final = "x-probe-mark"  # Response metadata by which the server shows that it does as it is asked.
+_CLAUSES: Final = {
+    "a broken-off call": "calls are broken off",
+    "an end without a status": "calls end without a status",
+    "a lost connection": "the connection is lost",
+    "no answer": "no answer comes",
+}
 _SLACK: Final = 1.0  # Seconds that the server has more than we wait, so that its deadline is not what we see.
 
 
@@ -103,6 +109,14 @@ def ending(call: Stream) -> str:
     if call.connection.ended:
         return "a lost connection"
     return "no answer"
+
+
+def happening(call: Stream) -> str:
+    """The same as a clause of its own."""
+    how = ending(call)
+    if how.startswith(("HTTP ", "an answer")):
+        return f"{how} is the answer" if how.startswith("HTTP ") else f"{how} comes"
+    return _CLAUSES.get(how, f"calls end with {how}")
 
 
 def status_in_words(code: str, message: str = "") -> str:

@@ -57,7 +57,7 @@ async def explore(path: Path) -> Facts:
     async with open_http2(stream, where.scheme, path.authority or where.authority) as connection:
         with trio.move_on_after(3.0):
             if not await connection.ready():
-                return Facts(protocol="HTTP/1.1" if connection.foreign.startswith(b"HTTP/1") else None, tls=tls)
+                return _of_http1(connection.foreign, tls)
             call = path.begin(connection, UNARY, call_id=call_id)
             await call.send(path.message(UNARY), end=True)
             await call.until_over()
@@ -99,6 +99,15 @@ def _tls(stream: object) -> tuple[str | None, str | None]:
 
 def _settings(connection: Http2) -> dict[str, int]:
     return {_SETTINGS[number]: value for number, value in (connection.settings or {}).items() if number in _SETTINGS}
+
+
+def _of_http1(answer: bytes, tls: str | None) -> Facts:
+    """What an answer in HTTP/1 says, if it is one."""
+    if not answer.startswith(b"HTTP/1"):
+        return Facts(tls=tls)
+    lines = answer.decode("latin-1").split("\r\n\r\n", 1)[0].splitlines()[1:]
+    fields = {name.strip().lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    return Facts(protocol="HTTP/1.1", tls=tls, hops_guess=_guess([], fields))
 
 
 def _added(arrived: Iterable[str], ours: Sequence[str]) -> list[str]:

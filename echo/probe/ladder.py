@@ -10,17 +10,18 @@ from typing import Final
 
 import trio
 
-from echo.probe.calls import UNARY
+from echo.probe.calls import SERVER_STREAM, UNARY
 from echo.probe.http2 import Http2
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
-from echo.probe.talk import ANSWER, Cut, Talk, cut_of_connection
+from echo.probe.talk import ANSWER, Cut, Talk, cut_of, cut_of_connection
 from echo.probe.target import Target
 
 BEAT: Final = 0.4  # Seconds between the messages of a busy call,
 SLOW_BEAT: Final = 5.0  # and where it goes on for long.
 LONG: Final = 130.0  # Seconds.
 NEVER: Final = Cut("never", 0.0)  # There was no answer to begin with, so nothing can be said of how long it lives.
+MOST: Final = 3600  # Seconds that the server may be asked to be silent for.
 SLACK: Final = 1.5  # Seconds by which two things may differ that are cut off for the same reason.
 
 
@@ -57,8 +58,15 @@ class Ladder:
 
     @property
     def cut(self) -> Cut | None:
-        """How the first was cut off; None if none was."""
-        return min(self.cuts.values(), key=lambda cut: cut.at, default=None)
+        """How the first was cut off; None if none was.
+
+        Where a rung ends just as everything is cut off, it seems to be dropped in silence; longer ones know better.
+        """
+        first = min(self.cuts.values(), key=lambda cut: cut.at, default=None)
+        if first is not None and first.cause == "silence":
+            noticed = [cut for cut in self.cuts.values() if cut.cause != "silence" and cut.at <= first.at + SLACK]
+            return min(noticed, key=lambda cut: cut.at, default=first)
+        return first
 
     @property
     def limit(self) -> float:
@@ -141,7 +149,31 @@ async def _outlive(talk: Talk, seconds: float) -> Cut | None:
     cut = await talk.silent(seconds)
     if cut is not None:
         return Cut(cut.cause, cut.at - last)
-    return None if await talk.say() else Cut("silence", seconds)
+    if await talk.say():
+        return None
+    return _noticed(talk.connection, last) or Cut("silence", seconds)
+
+
+async def silent_server(path: Path, seconds: float) -> Cut | None:
+    """A call on which we have sent everything, and the server is silent for so long; how it was cut off."""
+    async with path.http2() as connection, trio.open_nursery() as nursery:
+        await connection.ready()
+        if connection.max_streams == 1:
+            return NEVER
+        nursery.start_soon(Busy(path, connection).run)
+        script = {"count": "2", "interval": f"{min(seconds + 60, MOST):.0f}s"}
+        call = path.begin(connection, SERVER_STREAM, script, call_id=path.new_call_id())
+        with trio.move_on_after(ANSWER):
+            await call.send(path.message(SERVER_STREAM), end=True)
+            await connection.until(lambda: call.data or call.over)
+        last = trio.current_time()
+        with trio.move_on_at(last + seconds if call.data else last):
+            await connection.until(lambda: cut_of(call, connection))
+        cut = cut_of(call, connection) if call.data else NEVER
+        if not call.over:
+            call.cancel()
+        nursery.cancel_scope.cancel()
+    return cut if cut is None or cut is NEVER else Cut(cut.cause, cut.at - last)
 
 
 async def idle_connection(path: Path, seconds: float, to: Target | None = None) -> Cut | None:
@@ -152,12 +184,20 @@ async def idle_connection(path: Path, seconds: float, to: Target | None = None) 
         last = trio.current_time()
         with trio.move_on_at(last + seconds):
             await connection.until(lambda: connection.goaways)
-        if connection.goaways:
-            return Cut("goaway", connection.goaways[0].at - last)
+        cut = _noticed(connection, last)
+        if cut is not None:
+            return cut
         cut = cut_of_connection(connection)
         if cut is not None:
             return Cut(cut.cause, cut.at - last)
-        return None if await answers(path, connection) else Cut("silence", seconds)
+        if await answers(path, connection):
+            return None
+        return _noticed(connection, last) or Cut("silence", seconds)  # A notice may cross our call on its way.
+
+
+def _noticed(connection: Http2, last: float) -> Cut | None:
+    """The notice that a connection is given up, if it has come."""
+    return Cut("goaway", connection.goaways[0].at - last) if connection.goaways else None
 
 
 async def answers(path: Path, connection: Http2) -> bool:

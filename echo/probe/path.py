@@ -56,6 +56,11 @@ class Path:
     authority: str | None = None
     server_name: str | None = None
 
+    @property
+    def hint(self) -> str:
+        """What to add where the server's own word is missing."""
+        return "" if self.direct else "; --direct would help"
+
     # gRPC
 
     @asynccontextmanager
@@ -176,8 +181,7 @@ class Path:
 
     def message(self, rpc: Rpc[SendT, RecvT], text: str = "hi") -> bytes:
         """A message as it goes into DATA: five bytes, and the message."""
-        message = rpc.message(text)
-        return encode_message(bytes(message))  # type: ignore[call-overload]
+        return encode_message(bytes(rpc.message(text)))  # type: ignore[call-overload]
 
     # Evidence
 
@@ -280,8 +284,7 @@ class Path:
         Raises:
             RefusedError: The answer is something else.
         """
-        path = self._gateway().prefix + target
-        return await tunnel(connection, path, [*self.headers, *headers], deflate=deflate)
+        return await tunnel(connection, self._gateway().prefix + target, [*self.headers, *headers], deflate=deflate)
 
     def _gateway(self) -> Target:
         if self.gateway is None:

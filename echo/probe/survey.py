@@ -4,6 +4,9 @@ Checks that wait (ladders of idle times) begin at once and go on throughout. Tho
 side, and those that must be alone afterwards, one by one; at the very end those that may have hops think the server ill
 (nginx sends a server no calls for 10 s after one reply that broke off, if there are others), the mildest first: the
 table has them the other way round. A check whose needs turned out broken is skipped.
+
+What came out badly in company is looked at once more, by itself or with its like alone: on a busy machine it may have
+been for want of time. What survives then has survived.
 """
 
 import logging
@@ -16,7 +19,7 @@ from typing import Final, Protocol
 
 import trio
 
-from echo.probe.advice import advice_for
+from echo.advice import advice_for
 from echo.probe.check import Check, Company, Kind
 from echo.probe.facts import explore
 from echo.probe.finding import Finding, Outcome, inconclusive, skipped
@@ -26,7 +29,9 @@ from echo.probe.report import Facts, Report, Result
 
 log = logging.getLogger(__name__)
 
+AGAIN: Final = 0.15  # Part of the budget that second looks may take.
 SIDE_BY_SIDE: Final = 8  # Checks at once: more would disturb each other on a small machine.
+BAD: Final = (Outcome.BROKEN, Outcome.LIMITED)
 RESERVE: Final = 1.0  # Seconds of the budget kept for the report.
 
 
@@ -63,6 +68,7 @@ class Survey:
         self.results: dict[str, Result] = {}
         self._audience = audience or Nobody()
         self._done = {check.name: trio.Event() for check in checks}
+        self._needed = {name for check in checks for name in check.needs}
         self._places = trio.CapacityLimiter(SIDE_BY_SIDE)
         self._facts = Facts()
         self._started = datetime.now(UTC)
@@ -86,6 +92,7 @@ class Survey:
                 async with trio.open_nursery() as beside:
                     for check in self._of(Company.BESIDE):
                         beside.start_soon(self._run_in_company, check)
+                await self._look_again()
                 for check in [*self._of(Company.ALONE), *reversed(self._of(Company.LAST))]:
                     await self._run(check)
         return self.report("There was no time left for it.")
@@ -135,7 +142,32 @@ class Survey:
         began = trio.current_time()
         self._audience.begin(check)
         finding = self._excused(check) or await self._ask(check)
+        if check.name in self._needed and finding.outcome is Outcome.BROKEN:
+            finding = await self._better(check, finding)  # Others are about to be skipped for it.
         self._conclude(check, finding, trio.current_time() - began)
+
+    async def _look_again(self) -> None:
+        """Ask anew what came out badly in company."""
+        found = {check.name: self.results[check.name] for check in self._of(Company.BESIDE)}
+        with trio.move_on_after(self.path.budget.total * AGAIN):
+            async with trio.open_nursery() as nursery:
+                for check in self._of(Company.BESIDE):
+                    if check.name not in self._needed and found[check.name].finding.outcome in BAD:
+                        nursery.start_soon(self._once_more, check, found[check.name])
+
+    async def _once_more(self, check: Check, before: Result) -> None:
+        began = trio.current_time()
+        finding = await self._better(check, before.finding)
+        if finding is not before.finding:
+            self._conclude(check, finding, before.seconds + trio.current_time() - began)
+
+    async def _better(self, check: Check, before: Finding) -> Finding:
+        """What is found out by asking once more, if that is better."""
+        again = await self._ask(check)
+        if again.outcome is not Outcome.SURVIVED:
+            return before
+        sentence = f"{again.sentence.removesuffix('.')}, though only at the second look."
+        return replace(again, sentence=sentence, details={**again.details, "at_first": before.sentence})
 
     def _excused(self, check: Check) -> Finding | None:
         """Why a check need not run."""

@@ -77,8 +77,8 @@ def how_closed(closed: Closed) -> str:
 
 def what_came(answer: HttpAnswer) -> str:
     """An HTTP answer in a few words."""
-    kind = printable(answer.header("content-type").partition(";")[0], 40) or "no content type"
-    return f"HTTP {answer.status} with {kind}"
+    kind = printable(answer.header("content-type").partition(";")[0], 40)
+    return f"HTTP {answer.status} with {kind}" if kind else f"HTTP {answer.status}"
 
 
 def of_gateway(answer: HttpAnswer) -> Mapping[str, object] | None:

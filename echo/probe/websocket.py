@@ -17,6 +17,7 @@ from echo.probe.http1 import Headers, HttpAnswer, exchange
 from echo.probe.http2 import Http2, Stream
 from echo.probe.line import LOST, READ_SIZE, Bytes
 
+REST: Final = 1.0  # Seconds that the rest of a refusal may take.
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
 LOST_CODE: Final = 1006  # What stands for an end without a close frame (RFC 6455 §7.1.5).
 
@@ -167,8 +168,12 @@ async def tunnel(connection: Http2, target: str, headers: Headers = (), *, defla
     stream = connection.open([(name.encode(), value.encode()) for name, value in asked])
     await connection.until(lambda: stream.heads or stream.over)
     fields = stream.fields
-    answer = HttpAnswer(int(fields.get(":status", "0")), list(fields.items()), bytes(stream.data))
-    if answer.status != 200:
+    status = int(fields.get(":status", "0"))
+    if status != 200:
+        with trio.move_on_after(REST):
+            await stream.until_over()
+    answer = HttpAnswer(status, list(fields.items()), bytes(stream.data))
+    if status != 200:
         raise RefusedError(answer)
     return WebSocket(_Tunnel(stream), deflate=_agreed(extension, answer.header("sec-websocket-extensions")))
 

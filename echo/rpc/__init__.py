@@ -7,6 +7,7 @@
 from grpclib.const import Cardinality, Status
 from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
+from echo.rpc.call_notes import CallNotes, CallRecord
 from echo.rpc.channel import Channel, ChannelOptions, open_channel, open_channel_over
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.deadline import Deadline
@@ -18,6 +19,8 @@ from echo.transport import Keepalive, open_tcp_listener, open_unix_listener
 from echo.wire import Limits
 
 __all__ = [
+    "CallNotes",
+    "CallRecord",
     "Cardinality",
     "Channel",
     "ChannelOptions",

@@ -6,7 +6,7 @@ from echo.wire import Metadata
 
 
 class CallNotes:
-    """Writes a line for each call that is over; an instance is what a `ServerSession` wants as ``notes``."""
+    """Writes a line for each call that is over; an instance is among the notes of a `Server`."""
 
     def __init__(self, log: AccessLog) -> None:
         self._log = log

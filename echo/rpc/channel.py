@@ -13,6 +13,7 @@ from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
 from echo.rpc.balancer import POLICIES, Balance, Balancer
+from echo.rpc.call_notes import CallNotes
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.deadline import earliest
@@ -24,7 +25,7 @@ from echo.rpc.resolve import Endpoint, Resolve, Resolver, parse_targets
 from echo.rpc.subchannel import Connecting
 from echo.rpc.tracing import ChannelTracing
 from echo.rpc.unbound import refuse_unbound
-from echo.transport import ClientCall, Keepalive, open_background
+from echo.transport import ClientCall, Keepalive, Tally, open_background
 from echo.wire import GRPCError, Limits, MetadataLike, Request, Status, known_encoding
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class ChannelOptions(TypedDict, total=False):
         connect_timeout: Seconds a connection may take to be ready for calls, 20 by default; so may a name's look-up.
         interceptors: Contexts that every call is made within, the outermost first; see `echo.rpc.interceptors`.
         tracing: Records the calls as traces, and tells the servers of them; None for no traces.
+        notes: Who takes note of calls; None, the default, for nobody, at no cost.
     """
 
     balance: Balance
@@ -73,6 +75,7 @@ class ChannelOptions(TypedDict, total=False):
     connect_timeout: float
     interceptors: Sequence[ClientInterceptor]
     tracing: ChannelTracing | None
+    notes: CallNotes | None
 
 
 class Channel(GrpclibChannel):
@@ -88,6 +91,7 @@ class Channel(GrpclibChannel):
         events: The listeners to its events.
         interceptors: What every call is made within.
         tracing: Who records its calls, if anybody does.
+        notes: Who takes note of its calls.
     """
 
     def __init__(
@@ -99,6 +103,7 @@ class Channel(GrpclibChannel):
         self.scheme = common.scheme
         self.authority = authority
         self.tracing = options.get("tracing")
+        self.notes = options.get("notes")
         self._balancer = balancer
         self._nursery = common.nursery
         self._sessions = common.sessions
@@ -297,6 +302,7 @@ async def open_channel_to(
     if health_service is not None and not policy.spreads:
         raise ValueError("health is watched only with round_robin")
     async with open_background() as nursery:
+        notes = options.get("notes")
         common = Connecting(
             nursery,
             scheme,
@@ -304,6 +310,7 @@ async def open_channel_to(
             options.get("keepalive"),
             options.get("connect_timeout", 20.0),
             health_service,
+            tally=Tally() if notes is None else notes.tally,
         )
         channel = Channel(target, authority or target, Balancer(target, resolve, policy, common), common, options)
         try:
@@ -344,7 +351,7 @@ async def open_channel(
         tls: Calls over TLS; its ALPN protocols should be ``["h2"]``.
         server_hostname: The name the server's certificate must have, if not its host's.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
-            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``,
+            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``,
             ``tracing``.
 
     Raises:

@@ -137,6 +137,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             if trace is not None:
                 ended, current = call.trailers or Trailers(Status.CANCELLED, LEFT), call.current
                 trace.over(ended.status, ended.message, current.unsent.messages, current.messages.messages)
+            if call.record is not None:
+                assert call.trailers is not None  # It has ended, if only just now.
+                call.record.over(call.trailers.status, call.current.session.backend.now())
 
     # Sending
 

@@ -82,6 +82,11 @@ class Dispatcher:
             self._handlers[path] = handler, announced, terms
             self.handlers[path] = handler
 
+    @property
+    def methods(self) -> Sequence[str]:
+        """The paths of the methods there are."""
+        return tuple(self._handlers)
+
     def _attend(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingAttendant | None:
         attend = self._attended.get(call.request.path)
         return None if attend is None else attend(call, fields)

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
+import anyio
+
 from echo.rpc.deadline import Deadline
 from echo.rpc.retry import RetriedCall
 from echo.rpc.tracing import MadeCallTrace
-from echo.wire import CONTENT_TYPE, Metadata, Request
+from echo.wire import CONTENT_TYPE, GRPCError, Metadata, Request, Status
 
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
@@ -57,4 +59,16 @@ class Opening:
             metadata = event.metadata
         request = Request(self.path, channel.scheme, channel.authority, metadata=metadata, encoding=self.compression)
         open_call = partial(channel.open_call, request, self.deadline, wait_for_ready=self.wait_for_ready)
-        return RetriedCall(open_call, await open_call())
+        if channel.notes is None:
+            return RetriedCall(open_call, await open_call())
+        record = channel.notes.begin(self.path, anyio.current_time())
+        try:
+            call = await open_call()
+        except BaseException as error:
+            # Else it was cancelled, or its metadata cannot be sent.
+            fault = Status.INTERNAL if isinstance(error, Exception) else Status.CANCELLED
+            status = error.status if isinstance(error, GRPCError) else fault
+            record.over(status, anyio.current_time())
+            raise
+        record.opened(call)
+        return RetriedCall(open_call, call, record)

@@ -32,6 +32,7 @@ from typing import Final, Protocol
 import anyio
 from grpclib.exceptions import StreamTerminatedError
 
+from echo.rpc.call_notes import CallRecord
 from echo.transport import ClientCall, Peer
 from echo.wire import PREFIX_SIZE, GRPCError, Response, Trailers
 
@@ -51,6 +52,7 @@ class RetriedCall:
     Args:
         open_call: Opens the call again for a retry.
         call: The first attempt.
+        record: Who hears of further ones.
 
     Attributes:
         current: The latest attempt.
@@ -66,10 +68,12 @@ class RetriedCall:
         "_renewing",
         "_verdict",
         "current",
+        "record",
     )
 
-    def __init__(self, open_call: Open, call: ClientCall) -> None:
+    def __init__(self, open_call: Open, call: ClientCall, record: CallRecord | None = None) -> None:
         self.current = call
+        self.record = record
         self._open = open_call
         self._half_closed = False
         self._attempts = 1
@@ -202,8 +206,12 @@ class RetriedCall:
     async def _retry(self, refused: ClientCall) -> None:
         kept = self._kept
         assert kept is not None
+        if self.record is not None:
+            self.record.retry(anyio.current_time())
         call = await self._open(refused=refused)
         self._attempts += 1
+        if self.record is not None:
+            self.record.opened(call)
         try:
             for message in kept:
                 await call.send_message(message, hold=True)

@@ -17,7 +17,17 @@ from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor
 from echo.rpc.servable import Servable
 from echo.rpc.tracing import ServerTracing
-from echo.transport import Keepalive, RefusalLog, ServerSession, Signal, StreamListener, open_tcp_listener
+from echo.transport import (
+    Keepalive,
+    Notes,
+    RefusalLog,
+    ServerSession,
+    Signal,
+    StreamListener,
+    Tally,
+    hearing,
+    open_tcp_listener,
+)
 from echo.wire import Limits, Status, Trailers, known_encoding
 
 log = logging.getLogger(__name__)
@@ -39,7 +49,11 @@ class Server:
         compression: How to compress replies to clients that read it: ``gzip``, or None for not at all.
         access_log: Gets a line for each call when it is over; None for no such lines, at no cost.
         interceptors: Contexts to serve every call within, the outermost first; see `echo.rpc.interceptors`.
+        notes: Who else takes note of calls.
         tracing: Records the calls as traces; None for no traces, at no cost.
+
+    Attributes:
+        tally: What has become of its connections.
 
     Raises:
         ValueError: The compression is unknown, or attended services have different prefixes.
@@ -57,6 +71,7 @@ class Server:
         access_log: AccessLog | None = None,
         interceptors: Sequence[ServerInterceptor] = (),
         tracing: ServerTracing | None = None,
+        notes: Sequence[Notes] = (),
     ) -> None:
         self.__dispatch__ = ServerEvents()
         self._dispatcher = Dispatcher(
@@ -73,7 +88,8 @@ class Server:
         self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
         self._refusals = RefusalLog(log)
-        self._notes = None if access_log is None else CallNotes(access_log)
+        self._hearing = hearing([*([] if access_log is None else [CallNotes(access_log)]), *notes])
+        self.tally = Tally()
         self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
         self._session_ended = Signal()
 
@@ -101,6 +117,18 @@ class Server:
         """Handlers that are running."""
         return sum(session.calls for session in self._sessions)
 
+    @property
+    def methods(self) -> Sequence[str]:
+        """The methods it serves, as ``/package.Service/Method``."""
+        return self._dispatcher.methods
+
+    def refused_calls(self) -> dict[str, int]:
+        """How many calls were refused by RST_STREAM REFUSED_STREAM, by why."""
+        together = Tally(refused_calls=dict(self.tally.refused_calls))
+        for session in self._sessions:
+            _count_refused(session, together)
+        return together.refused_calls
+
     async def serve(
         self, listener: Listener[ByteStream], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED
     ) -> None:
@@ -114,6 +142,8 @@ class Server:
                 return
             reception = anyio.CancelScope()
             self._receptions[reception] = listener
+            if isinstance(listener, StreamListener):
+                listener.tally = self.tally
             task_status.started()
             try:
                 with reception:
@@ -131,8 +161,9 @@ class Server:
             self._limits,
             self._keepalive,
             self._refusals,
-            self._notes,
+            self._hearing,
             dispatcher.attending,
+            self.tally,
             self._tracing,
         )
         with anyio.CancelScope() as scope:
@@ -145,8 +176,9 @@ class Server:
                 # A fault of ours in one connection must not take the others down.
                 log.exception("connection of %s failed", session.peer)
             finally:
-                if self._notes is not None:
-                    self._notes.flush()
+                if self._hearing.flush is not None:
+                    self._hearing.flush()
+                _count_refused(session, self.tally)
                 del self._sessions[session]
                 self._session_ended.set()
 
@@ -182,6 +214,11 @@ class Server:
     async def _empty(self) -> None:
         while self._sessions or self._receptions:
             await self._session_ended.wait()
+
+
+def _count_refused(session: ServerSession, tally: Tally) -> None:
+    tally.refuse_calls("draining", session.connection.refused_draining)
+    tally.refuse_calls("too many", session.connection.refused_surplus)
 
 
 async def serve(

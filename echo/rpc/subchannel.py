@@ -24,7 +24,7 @@ from echo.rpc.backoff import Backoff
 from echo.rpc.dial import reason
 from echo.rpc.resolve import Endpoint
 from echo.rpc.watch import HealthWatch
-from echo.transport import ClientCall, ClientSession, Keepalive, Signal
+from echo.transport import ClientCall, ClientSession, Keepalive, Signal, Tally
 from echo.wire import Limits
 
 # With TLS 1.3 a server judges our certificate after the handshake is over for us, and not every one says what it found.
@@ -45,6 +45,7 @@ class Connecting:
         changed: Set whenever a subchannel may be in another state than before.
         sessions: The connections that are open.
         watches: The calls among theirs that are the channel's own.
+        tally: Where they are counted.
     """
 
     nursery: TaskGroup
@@ -56,6 +57,7 @@ class Connecting:
     changed: Signal = field(default_factory=Signal)
     sessions: set[ClientSession] = field(default_factory=set)
     watches: set[ClientCall] = field(default_factory=set)
+    tally: Tally = field(default_factory=Tally)
     _context: Context = field(default_factory=copy_context)
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
@@ -136,6 +138,7 @@ class Subchannel:
                     self._serving = None
                     self._common.start_soon(self._watch, session, self._common.health_service)
         except OSError as error:
+            self._common.tally.refuse("unreachable")
             self._fail(reason(error))
         finally:
             self._attempt = None
@@ -150,7 +153,7 @@ class Subchannel:
         common = self._common
         try:
             with anyio.fail_after(common.timeout):
-                session = ClientSession(await self.endpoint.dial(), common.limits, self._keepalive)
+                session = ClientSession(await self.endpoint.dial(), common.limits, self._keepalive, common.tally)
                 common.sessions.add(session)
                 common.start_soon(self._run, session)
                 try:

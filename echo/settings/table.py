@@ -136,6 +136,15 @@ class Settings(BaseModel):
         _G,
         "address the gateway listens on",
     )
+    metrics_port: Port | None = _setting(
+        _LISTENING, None, _B, "port that serves /metrics for Prometheus; off if not set, 0 picks a free one"
+    )
+    metrics_bind: Host = _setting(
+        _LISTENING,
+        "0.0.0.0",  # noqa: S104 - As documented.
+        _B,
+        "address that /metrics is served on",
+    )
     http_allowed_origins: Origins = _setting(
         _LISTENING,
         (),

@@ -9,10 +9,12 @@ from echo.transport.handshake import connect_tls
 from echo.transport.keepalive import Keepalive
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
 from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.transport.notes import Notes, hearing
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
 from echo.transport.server import ServerSession
 from echo.transport.server_call import Fate, ServerCall
+from echo.transport.tally import Tally
 from echo.transport.tls_stream import REQUESTED_NAME
 from echo.transport.tracing import CallTrace, StreamTrace, Tracing
 from echo.transport.waiting import Signal
@@ -28,6 +30,7 @@ __all__ = [
     "Fate",
     "Keepalive",
     "MemoryStream",
+    "Notes",
     "Peer",
     "RefusalLog",
     "ServerCall",
@@ -35,8 +38,10 @@ __all__ = [
     "Signal",
     "StreamListener",
     "StreamTrace",
+    "Tally",
     "Tracing",
     "connect_tls",
+    "hearing",
     "memory_stream_pair",
     "open_background",
     "open_tcp_listener",

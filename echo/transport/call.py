@@ -202,6 +202,7 @@ class Call(Stream):
 
     def _note_stall(self, seconds: float) -> None:
         """Sending has waited so long for the peer to take more."""
+        self.session.tally.stall(seconds)
 
     def _give_up_sending(self, reason: str) -> None:
         self.reset()

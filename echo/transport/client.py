@@ -13,6 +13,7 @@ from echo.transport.client_call import ClientCall
 from echo.transport.deadlines import Deadlines
 from echo.transport.keepalive import Keepalive
 from echo.transport.session import Session
+from echo.transport.tally import Tally
 from echo.transport.waiting import Signal
 from echo.wire import (
     CallEnded,
@@ -53,8 +54,10 @@ class ClientSession(Session):
 
     connection: ClientConnection[ClientCall]
 
-    def __init__(self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None) -> None:
-        super().__init__(stream, limits, keepalive)
+    def __init__(
+        self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None, tally: Tally | None = None
+    ) -> None:
+        super().__init__(stream, limits, keepalive, tally)
         self.connection = ClientConnection(limits, partial(ClientCall, self))
         self.connection.start()
         self.ready = anyio.Event()
@@ -191,6 +194,7 @@ class ClientSession(Session):
         event.stream.note_data()
 
     def _on_call_ended(self, event: CallEnded[ClientCall]) -> None:
+        event.stream.concluded = self._last_received
         event.stream.conclude(event.trailers, unprocessed=event.unprocessed)
         self.release(event.stream)
 
@@ -201,6 +205,8 @@ class ClientSession(Session):
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
         self.pinged_too_often = event.debug_data == b"too_many_pings"
+        if not self.retiring:
+            self.tally.drained += 1
         if event.error_code:
             self._accusation = describe_goaway(event)
         self.retire()

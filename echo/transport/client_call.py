@@ -21,9 +21,10 @@ class ClientCall(Call):
         unprocessed: It ended before the server has done anything about it: it may be made anew.
         deadline: On the event loop's clock, in seconds; infinity for none.
         alarm: What ends it then.
+        concluded: When the server ended it, or the connection, on the event loop's clock; None if neither has.
     """
 
-    __slots__ = ("alarm", "deadline", "response", "trailers", "unprocessed")
+    __slots__ = ("alarm", "concluded", "deadline", "response", "trailers", "unprocessed")
 
     session: "ClientSession"
 
@@ -36,6 +37,7 @@ class ClientCall(Call):
         self.unprocessed = False
         self.deadline = math.inf
         self.alarm: Alarm | None = None
+        self.concluded: float | None = None
 
     def compress(self, encoding: str) -> None:
         """Send messages in this encoding, as the request's head has announced."""

@@ -25,6 +25,7 @@ from anyio.streams.stapled import MultiListener
 from echo.transport.handshake import RefusedError, accept_tls, linger
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
+from echo.transport.tally import Tally
 
 if TYPE_CHECKING:
     from echo.transport.unix import UnixPath
@@ -50,7 +51,11 @@ Handler = Callable[[ByteStream], Coroutine[Any, Any, Any]]
 
 
 class StreamListener(Listener[ByteStream]):
-    """Bound and listening; hands each accepted connection to a task of its own. `serve` may be called once."""
+    """Bound and listening; hands each accepted connection to a task of its own. `serve` may be called once.
+
+    Attributes:
+        tally: Where TLS handshakes that fail are counted.
+    """
 
     def __init__(
         self,
@@ -63,6 +68,7 @@ class StreamListener(Listener[ByteStream]):
         self._tls = tls
         self._handshake_timeout = handshake_timeout
         self._path = path
+        self.tally = Tally()
         self._accepting = anyio.CancelScope()
 
     @property
@@ -78,7 +84,13 @@ class StreamListener(Listener[ByteStream]):
         """
         async with anyio.create_task_group() as connections, anyio.create_task_group() as greetings:
             reception = _Reception(
-                handler, task_group or connections, greetings, self._tls, self._handshake_timeout, RefusalLog(log)
+                handler,
+                task_group or connections,
+                greetings,
+                self._tls,
+                self._handshake_timeout,
+                RefusalLog(log),
+                self.tally,
             )
             with self._accepting:
                 async with anyio.create_task_group() as accepting:
@@ -124,7 +136,8 @@ class _Reception:
         greetings: Runs the TLS handshakes before that.
         tls: For TLS, the server's context.
         handshake_timeout: Seconds a TLS handshake may take.
-        refusals: Where the log hears of handshakes that failed.
+        refusals: Where the log hears of handshakes that failed,
+        tally: and where they are counted.
     """
 
     handler: Handler
@@ -133,6 +146,7 @@ class _Reception:
     tls: ssl.SSLContext | None
     handshake_timeout: float
     refusals: RefusalLog
+    tally: Tally
 
     def welcome(self, stream: SocketStream) -> None:
         """Start serving the connection. Never waits."""
@@ -148,6 +162,7 @@ class _Reception:
             try:
                 secure = await accept_tls(stream, tls, self.handshake_timeout)
             except OSError as error:
+                self.tally.refuse("TLS handshake")
                 self.refusals.tell("TLS handshake with %s failed: %s", peer, error)
                 if isinstance(error, RefusedError):
                     await linger(stream)

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
-from typing import Final, Protocol
+from typing import Final
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
@@ -22,9 +22,11 @@ from echo.transport.attendant import Attending
 from echo.transport.backend import Nursery
 from echo.transport.call import Call
 from echo.transport.keepalive import Keepalive
+from echo.transport.notes import NOBODY, Hearing
 from echo.transport.refusals import RefusalLog
 from echo.transport.server_call import ServerCall
 from echo.transport.session import Session
+from echo.transport.tally import Tally
 from echo.transport.tracing import Tracing
 from echo.wire import (
     MAX_STREAM_ID,
@@ -56,21 +58,11 @@ Handle = Callable[[ServerCall], Awaitable[None]]
 _numbers = count(1)
 
 
-class Notes(Protocol):
-    """Takes note of calls. Raises nothing."""
-
-    def note(self, call: ServerCall) -> None:
-        """A call is over. While `Session.turn_is_due` the note may be held until `flush`."""
-
-    def flush(self) -> None:
-        """Let go of what was held."""
-
-
 class ServerSession(Session):
     """One client's connection. ``handle`` serves a call; it is run in a task of its own.
 
-    ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server;
-    ``notes`` hears of each call when it is over; ``attending`` may give some of them attendants;
+    ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server, as is
+    ``tally``; ``hearing`` is told of calls; ``attending`` may give some of them attendants;
     ``tracing`` gives them their traces.
 
     Attributes:
@@ -87,14 +79,14 @@ class ServerSession(Session):
         limits: Limits,
         keepalive: Keepalive | None,
         refusals: RefusalLog | None = None,
-        notes: Notes | None = None,
+        hearing: Hearing = NOBODY,
         attending: Attending | None = None,
+        tally: Tally | None = None,
         tracing: Tracing | None = None,
     ) -> None:
-        super().__init__(stream, limits, keepalive)
+        super().__init__(stream, limits, keepalive, tally)
         self._refusals = RefusalLog(log) if refusals is None else refusals
-        self._note = None if notes is None else notes.note
-        self._after_turn = None if notes is None else notes.flush
+        self._begin, self._note, self._after_turn = hearing.begin, hearing.note, hearing.flush
         self._attending = attending
         self._tracing = tracing
         self.number = next(_numbers)
@@ -222,6 +214,10 @@ class ServerSession(Session):
         self._start_waiting()
         self._end_if_done()
 
+    def _give_up_waiting(self) -> None:
+        super()._give_up_waiting()
+        self.tally.refuse("timeout")
+
     def _end_calls(self) -> None:
         for call in list(self.connection.streams.values()):
             call.break_off(Trailers(Status.UNAVAILABLE, self.ending), "connection lost")
@@ -233,6 +229,7 @@ class ServerSession(Session):
         """Take no new calls, let those go on that run, end when the last has ended. Never waits; may be repeated."""
         if not self._draining and not self.ending:
             self._draining = True
+            self.tally.drained += 1
             if self._tracing is not None:
                 for call in self.connection.streams.values():
                     if call.trace is not None:
@@ -267,6 +264,8 @@ class ServerSession(Session):
     def _on_request(self, event: RequestStarted[ServerCall]) -> None:
         call = event.stream
         call.begin(event.request, self._last_received)
+        if self._begin is not None:
+            self._begin(call)
         if self._tracing is not None:
             self._tracing.begin(call)
         attending = self._attending
@@ -319,4 +318,5 @@ class ServerSession(Session):
         if event.foreign:
             self.stop(event.reason, linger=math.inf)  # It has been told in its own protocol, and shall read it.
         super()._on_failure(event)
+        self.tally.refuse("not HTTP/2" if event.foreign else describe_code(event.error_code))
         self._refusals.tell("connection of %s refused: %s", self.peer, event.reason)

@@ -172,5 +172,6 @@ class ServerCall(Call):
         super()._give_up_sending(reason)
 
     def _note_stall(self, seconds: float) -> None:
+        super()._note_stall(seconds)
         if self.attendant is not None:
             self.attendant.stalled(seconds)

@@ -27,6 +27,7 @@ from echo.transport.call import Call
 from echo.transport.keepalive import PING_DATA, Keepalive
 from echo.transport.link import LINGER, LinkLostError, link_over
 from echo.transport.peer import Peer
+from echo.transport.tally import Tally
 from echo.transport.waiting import Doorbell
 from echo.wire import Connection, ConnectionFailed, ErrorCode, Limits, PingAcknowledged, SettingsReceived
 
@@ -42,11 +43,15 @@ class Session(ABC):
         ending: Why the connection ended, for people; empty while it lives.
         stream: What it goes by. Its attributes may be asked for, and nothing else.
         opened: When it began, on the event loop's clock.
+        tally: Where it is counted, with others like it.
     """
 
     connection: Connection[Any]
 
-    def __init__(self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None) -> None:
+    def __init__(
+        self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None, tally: Tally | None = None
+    ) -> None:
+        self.tally = Tally() if tally is None else tally
         self.limits = limits
         self.max_unsent = limits.max_unsent  # Looked at for every message.
         self.stream = stream
@@ -79,17 +84,21 @@ class Session(ABC):
 
         Ends normally however the connection ends; open calls are told. Cancelling it closes the connection at once.
         """
-        async with self._link:
-            async with anyio.create_task_group() as io:
-                self._bell.ring()  # For what opens the connection.
-                io.start_soon(self._write)
-                try:
-                    await self._exchange()
-                finally:
-                    self._bell.close()
-                io.cancel_scope.deadline = anyio.current_time() + self._linger
-            if self._linger > LINGER:
-                await self._link.linger()
+        self.tally.connections += 1
+        try:
+            async with self._link:
+                async with anyio.create_task_group() as io:
+                    self._bell.ring()  # For what opens the connection.
+                    io.start_soon(self._write)
+                    try:
+                        await self._exchange()
+                    finally:
+                        self._bell.close()
+                    io.cancel_scope.deadline = anyio.current_time() + self._linger
+                if self._linger > LINGER:
+                    await self._link.linger()
+        finally:
+            self.tally.ended += 1
 
     async def _exchange(self) -> None:
         """Read until the connection ends, then end its calls."""

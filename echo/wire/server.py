@@ -28,11 +28,15 @@ class ServerConnection(Connection[S]):
     Attributes:
         refusing: Whether new streams are refused; `goaway` without a stream of the future sets it.
         pings: How many PINGs came.
+        refused_draining: How many streams were refused since they came too late,
+        refused_surplus: and how many since there were too many.
     """
 
     _client = False
     refusing = False
     pings = 0
+    refused_draining = 0
+    refused_surplus = 0
     _opened = False
     _ping_strikes = 0
     _last_ping = -math.inf
@@ -177,6 +181,10 @@ class ServerConnection(Connection[S]):
     def _receive_request(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
         if self.refusing or len(self.streams) >= self._limits.max_concurrent_streams:
             # The client was told in GOAWAY or SETTINGS, and may try the call again (RFC 9113 §5.1.2, §8.7).
+            if self.refusing:
+                self.refused_draining += 1
+            else:
+                self.refused_surplus += 1
             self._highest = stream_id
             self._closed.add(stream_id, self._stream_window, reset=True)
             self._out.put(rst_stream(stream_id, ErrorCode.REFUSED_STREAM))

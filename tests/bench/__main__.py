@@ -9,9 +9,9 @@ picture and the tables of the README (``--no-write``: it does not). While you op
 
     python -m tests.bench --only unary,unary-mesh,stream,pingpong,fanout,idle,client --peers ours,grpclib --rounds 3
 
-Where to look: `servers`, `calling`, `relays`, `growth` and `memory` measure; `peers`, `clients` and `gateways` are
-measured; `raw_http2`, `raw_calls` and `raw_websocket` make the load; `figures` takes samples, `selection` says which,
-`quiet` whether the machine was; `goals`, `report`, `plot` and `publish` tell.
+Where to look: `servers`, `calling`, `relays`, `telemetry`, `growth` and `memory` measure; `peers`, `clients` and
+`gateways` are measured; `raw_http2`, `raw_calls` and `raw_websocket` make the load; `figures` takes samples,
+`selection` says which, `quiet` whether the machine was; `goals`, `report`, `plot` and `publish` tell.
 """
 
 import argparse

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.bench import calling, growth, memory, relays, servers
+from tests.bench import calling, growth, memory, relays, servers, telemetry
 from tests.bench.figures import Figures, ratio
 from tests.bench.results import OURS, Results
 
@@ -79,6 +79,16 @@ def _streams(load: str, many: int) -> Measure:
     return measure
 
 
+def _metrics(what: str) -> Measure:
+    """With metrics, as a multiple of without."""
+
+    def measure(results: Results) -> float:
+        by_peer = results.telemetry[what]
+        return ratio(by_peer[telemetry.METRICS], by_peer[OURS])
+
+    return measure
+
+
 def _idle(what: str) -> Measure:
     return lambda results: results.memory[what][OURS] / KIB
 
@@ -116,6 +126,8 @@ GOALS: Final = (
         _streams(growth.NEIGHBOURS, 10_000),
         least=0.8,
     ),
+    Goal("streamed message with metrics: server CPU, of that without", 1.05, _metrics(telemetry.STREAMED)),
+    Goal("unary call with metrics: server CPU, of that without", 1.1, _metrics(telemetry.UNARY)),
     Goal("idle open stream: KiB", 6, _idle(memory.STREAM)),
     Goal("idle WebSocket: KiB", 45, _idle(memory.WEBSOCKET)),
     Goal("gateway, relayed message: CPU, of Starlette's", 1 / 6, _gateway(relays.RELAYED)),

@@ -31,6 +31,8 @@ def markdown(results: Results) -> str:
         parts += ["### Clients: CPU, as multiples of ours", ratios(results.clients, OURS)]
     if results.gateways:
         parts += ["### Gateways: CPU, as multiples of ours", ratios(results.gateways, OURS)]
+    if results.telemetry:
+        parts += ["### Telemetry: CPU, as multiples of ours without", ratios(results.telemetry, OURS)]
     if results.memory:
         parts += ["### Memory held by what is idle, as multiples of ours", *held(results.memory)]
     if results.growth:
@@ -42,6 +44,7 @@ def markdown(results: Results) -> str:
         ("servers", results.servers, "server", "load"),
         ("clients", results.clients, "client", "server"),
         ("gateways", results.gateways, "gateway", "load"),
+        ("telemetry", results.telemetry, "server", "load"),
         ("open streams", results.growth, "server", "load"),
     ):
         if figures:
@@ -56,6 +59,7 @@ def brief(results: Results) -> str:
         "server": results.servers,
         "client": results.clients,
         "gateway": results.gateways,
+        "telemetry": results.telemetry,
         "open streams": results.growth,
     }
     if any(measured.values()):
@@ -132,7 +136,7 @@ def bottlenecks(results: Results) -> str:
     """
     found = [
         f"{what} ({name})"
-        for figures in (results.servers, results.gateways, results.growth)
+        for figures in (results.servers, results.gateways, results.telemetry, results.growth)
         for what, by_peer in figures.items()
         for name, samples in by_peer.items()
         if median(samples, "load") >= SATURATED > median(samples, "busy")

@@ -51,6 +51,7 @@ class Results:
         servers: What servers cost under load.
         clients: What clients cost.
         gateways: What gateways cost under load.
+        telemetry: What our server costs without and with it.
         growth: What our server costs, by the number of open streams instead of by peer.
         memory: Bytes for each thing that is held and idle.
         environment: Of the machine and the packages.
@@ -60,6 +61,7 @@ class Results:
     servers: Figures = field(default_factory=dict)
     clients: Figures = field(default_factory=dict)
     gateways: Figures = field(default_factory=dict)
+    telemetry: Figures = field(default_factory=dict)
     growth: Figures = field(default_factory=dict)
     memory: Growth = field(default_factory=dict)
     environment: str = field(default_factory=environment)
@@ -72,9 +74,9 @@ class Results:
     def load(cls, text: str) -> "Results":
         """The reverse of `dump`."""
         fields: dict[str, Any] = json.loads(text)
-        for part in ("servers", "clients", "gateways", "growth"):
+        for part in ("servers", "clients", "gateways", "telemetry", "growth"):
             fields[part] = {
                 what: {name: [Sample(**sample) for sample in samples] for name, samples in by_peer.items()}
-                for what, by_peer in fields[part].items()
+                for what, by_peer in fields.get(part, {}).items()
             }
         return cls(**fields)

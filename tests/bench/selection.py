@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from tests.bench import calling, growth, memory, relays, servers
+from tests.bench import calling, growth, memory, relays, servers, telemetry
 from tests.bench.clients import CLIENTS
 from tests.bench.figures import Plan
 from tests.bench.goals import GRPCIO, GRPCLIB
@@ -28,6 +28,8 @@ FIGURES: Final[dict[str, tuple[str, ...]]] = {
     "growth": (growth.ROUND, growth.NEIGHBOURS),
     "idle": (memory.STREAM,),
     "idle-websocket": (memory.WEBSOCKET,),
+    "telemetry-stream": (telemetry.STREAMED,),
+    "telemetry-unary": (telemetry.UNARY,),
 }
 """By its short name, what is measured."""
 
@@ -37,6 +39,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "gateways": ("relay", "relay-pingpong"),
     "open-streams": ("fanout", "growth"),
     "memory": ("idle", "idle-websocket"),
+    "telemetry": ("telemetry-stream", "telemetry-unary"),
 }
 """Figures that are measured together, by processes that are started once."""
 
@@ -86,7 +89,7 @@ def _known(word: str, known: Iterable[str]) -> str:
 
 
 def measure(scale: Scale, wanted: Iterable[str] = tuple(FIGURES), names: Iterable[str] = tuple(PEERS)) -> Results:
-    """Measure these figures, by their short names, of these peers; of gateways all are measured, whatever the peers."""
+    """Measure these figures, by their short names, of these peers; of gateways all, and telemetry only of ours."""
     chosen = set(wanted)
     what = {
         part: [load for name in all_of if name in chosen for load in FIGURES[name]] for part, all_of in PARTS.items()
@@ -103,6 +106,8 @@ def measure(scale: Scale, wanted: Iterable[str] = tuple(FIGURES), names: Iterabl
         results.gateways.update(relays.measure(scale.plan, loads))
     if loads := what["open-streams"]:
         results.growth.update(growth.measure(scale.plan, levels, loads))
+    if loads := what["telemetry"]:
+        results.telemetry.update(telemetry.measure(scale.plan, loads))
     if held := what["memory"]:
         results.memory.update(memory.measure(scale.span, servers_named, what=held))
     return results

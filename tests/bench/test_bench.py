@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.bench import relays
+from tests.bench import relays, telemetry
 from tests.bench.clients import CLIENTS, count
 from tests.bench.figures import Contender, Load, Plan, Work, contest, percentile, take
 from tests.bench.fleet import Fleet
@@ -40,6 +40,12 @@ def test_every_peer_answers_alike(name: str) -> None:
             assert len(calls.calls(20, concurrent=4, mesh=True).latencies) == 20
             calls.finish()
         assert server.cpu_ns() > 0
+
+
+@pytest.mark.parametrize("name", telemetry.PEERS)
+def test_ours_answers_alike_with_telemetry_and_without(name: str) -> None:
+    with child("tests.bench.telemetry", name) as server:
+        trio.run(check, server.port)
 
 
 @pytest.fixture(scope="module")

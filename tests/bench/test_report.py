@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench import calling, growth, memory, plot, publish, relays, report, servers
+from tests.bench import calling, growth, memory, plot, publish, relays, report, servers, telemetry
 from tests.bench.__main__ import main
 from tests.bench.figures import Sample, ratios
 from tests.bench.gateways import GATEWAYS
@@ -35,6 +35,9 @@ def results(ours: float) -> Results:
         servers=figures(*servers.LOADS) | mesh,
         clients=figures(*calling.ORDERS),
         gateways=figures(relays.RELAYED, relays.PING_PONG),
+        telemetry={
+            what: {"echo": [sample(100)], telemetry.METRICS: [sample(100 + ours / 2)]} for what in telemetry.LOADS
+        },
         growth={what: {"1": [sample(100)], "100": [more], "1,000": [more], "10,000": [more]} for what in growth.LOADS},
         memory={
             what: {name: 1024.0 * (ours if name == "echo" else 100) for name in names}
@@ -64,7 +67,7 @@ def test_details_give_range_rate_latency_and_who_was_busy() -> None:
 @pytest.mark.parametrize(("ours", "verdict"), [(6, "met"), (111, "**missed**")])
 def test_a_goal_is_met_or_missed_and_says_so(ours: float, verdict: str) -> None:
     rows = [goal.row(results(ours)) for goal in GOALS]
-    assert len(rows) == 22
+    assert len(rows) == 24
     assert {row and row[3] for row in rows} == {verdict}
 
 
@@ -117,10 +120,11 @@ def test_the_whole_report_has_ratios_before_goals_and_goals_before_details() -> 
         "Servers",
         "Clients",
         "Gateways",
+        "Telemetry",
         "Memory held by what is idle, as multiples of ours",
         "Open streams",
         "Goals",
-        *["What that is made of"] * 4,
+        *["What that is made of"] * 5,
     ]
     assert "| ratio | 1.00 | 2.00 | 2.00 |\n| KiB | 50.0 | 100.0 | 100.0 |" in whole
     assert whole.endswith("here & now\n")

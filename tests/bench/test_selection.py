@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.bench import calling, growth, memory, relays, selection, servers
+from tests.bench import calling, growth, memory, relays, selection, servers, telemetry
 from tests.bench.figures import Plan
 from tests.bench.goals import GOALS
 from tests.bench.memory import Span
@@ -34,6 +34,7 @@ def test_every_figure_has_a_short_name_and_belongs_to_a_part() -> None:
         *growth.LOADS,
         memory.STREAM,
         memory.WEBSOCKET,
+        *telemetry.LOADS,
     }
     assert [name for all_of in selection.PARTS.values() for name in all_of] == list(selection.FIGURES)
 

@@ -58,7 +58,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         ("up --http-port=-1", "--http-port: '-1' is not a port (0 to 65535)"),
         ("serve --grpc-server-key k.pem", "--grpc-server-key: needs GRPC_SERVER_CERT as well"),
         ("gateway --grpc-server-port 0", "--grpc-server-port: the gateway can't call port 0"),
-        ("serve --http-port 1", "No such option '--http-port'."),
+        ("serve --http-port 1", "No such option '--http-port'. Did you mean '--metrics-port'?"),
         ("serve now", "Got unexpected extra argument (now)"),
         ("sreve", "No such command 'sreve'. Did you mean 'serve'?"),
         ("serve --log-level", "Option '--log-level' requires an argument."),

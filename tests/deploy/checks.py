@@ -18,7 +18,7 @@ NEWEST = VERSIONS[-1]
 CUSTOM = re.compile(r"(gateway\.networking\.k8s\.io|monitoring\.coreos\.com)/")
 PLACE = {"POD_NAME", "NAMESPACE", "NODE_NAME", "SERVICE_NAME", "INGRESS_NAME"}
 # Of rooms that are still being built; theirs in `SETTINGS` once they are there.
-EXPECTED_SETTINGS = {"METRICS_PORT", "WORKERS"}
+EXPECTED_SETTINGS = {"WORKERS"}
 CLOSING = 2  # Seconds that echo takes at most to close what SHUTDOWN_GRACE has left.
 
 

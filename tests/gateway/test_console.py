@@ -1,11 +1,13 @@
 """The console page over HTTP: what is served, and under which rules."""
 
+import json
 import re
 from importlib.resources import files
 
 import pytest
 
-from echo.gateway.console import FILES, POLICY
+from echo.advice import read_advice
+from echo.gateway.console import ADVICE, FILES, POLICY
 from tests.support.gateway import gateway_to
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -41,6 +43,15 @@ async def test_what_the_browser_has_is_not_sent_again() -> None:
             assert (await gateway.get(path, {"If-None-Match": '"other"'})).status == 200
 
 
+async def test_the_probe_s_advice_is_served_for_the_page() -> None:
+    async with gateway_to(1) as gateway:
+        answer = await gateway.get(ADVICE)
+        known = await gateway.get(ADVICE, {"If-None-Match": answer.headers["etag"]})
+    assert answer.headers["content-type"] == "application/json"
+    assert json.loads(answer.body) == read_advice()
+    assert (known.status, known.body) == (304, b"")
+
+
 async def test_tags_differ_as_the_files_do() -> None:
     async with gateway_to(1) as gateway:
         assert len({(await gateway.get(path)).headers["etag"] for path in FILES}) == len(FILES)
@@ -53,7 +64,7 @@ async def test_below_a_prefix_the_page_s_links_lead_there() -> None:
         evil = await gateway.get("/", {"X-Forwarded-Prefix": "//evil.example"})
         file = await gateway.get("/console/main.js", {"X-Forwarded-Prefix": "/some/where"})
     links = re.findall(rb'(?:href|src)="(?!data:)([^"]+)"', below.body)
-    assert links == [b"/some/where/console/console.css", b"/some/where/console/main.js"]
+    assert links == [b"/some/where/console/" + name for name in (b"console.css", b"check/check.css", b"main.js")]
     assert below.headers["content-security-policy"] == POLICY
     assert below.headers["vary"] == plain.headers["vary"] == "x-forwarded-prefix"
     assert below.headers["etag"] != plain.headers["etag"]

@@ -6,13 +6,14 @@ import sys
 import zipfile
 from importlib.resources import files
 from pathlib import Path
+from urllib.parse import urljoin
 
 import pytest
 
 from echo.gateway.console import FILES, POLICY, prefix_of
 from tests.support.process import ROOT
 
-FOLDER = files("echo.gateway") / "console_page"
+FOLDER = Path(str(files("echo.gateway"))) / "console_page"
 HTML = (FOLDER / "index.html").read_text()
 
 # SVG's name for itself is an address that nobody follows.
@@ -35,7 +36,8 @@ def test_the_policy_allows_nothing_from_elsewhere_and_nothing_inline() -> None:
 
 
 def test_every_file_of_the_folder_is_served() -> None:
-    assert {name for name, _ in FILES.values()} == {file.name for file in FOLDER.iterdir()}
+    found = {file.relative_to(FOLDER).as_posix() for file in FOLDER.rglob("*") if file.is_file()}
+    assert {name for name, _ in FILES.values()} == found
 
 
 @pytest.mark.parametrize("name", [name for name, _ in FILES.values()])
@@ -43,6 +45,11 @@ def test_no_file_names_an_address_elsewhere(name: str) -> None:
     text = (FOLDER / name).read_text()
     assert set(re.findall(r"(?:https?:)?//[a-z0-9][\w.-]*\.[a-z]{2,}[\w/.-]*", text)) <= NAMES
     assert "@import" not in text
+
+
+def test_no_signal_is_made_that_a_browser_may_collect_while_a_response_is_read() -> None:
+    scripts = [name for name, _ in FILES.values() if name.endswith(".js")]
+    assert not [name for name in scripts if "AbortSignal.any(" in (FOLDER / name).read_text()]  # See check/time.js.
 
 
 def test_the_page_has_nothing_inline() -> None:
@@ -54,8 +61,9 @@ def test_the_page_and_its_modules_refer_to_files_that_are_served() -> None:
     referred = set(re.findall(r'(?:href|src)="(?!data:)([^"]+)"', HTML))
     for name, _ in FILES.values():
         if name.endswith(".js"):
-            imported = re.findall(r'^import .* from "\./(.+)";$', (FOLDER / name).read_text(), re.MULTILINE)
-            referred |= {f"console/{module}" for module in imported}
+            text = (FOLDER / name).read_text()
+            imported = re.findall(r'^import .* from "(\..+)";$|\bimport\("(\..+?)"\)', text, re.MULTILINE)
+            referred |= {urljoin(f"console/{name}", here or there) for here, there in imported}
     # Relative, so that the page also works below a prefix that an ingress takes off.
     assert {f"/{reference}" for reference in referred} == set(FILES) - {"/"}
 

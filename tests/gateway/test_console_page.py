@@ -77,7 +77,7 @@ async def test_it_can_be_worked_by_the_keyboard_alone() -> None:
         await go_to("unary-key")
         await page.press("Enter")
         await page.shows("#unary-result .status", "^200")
-    assert seen[:4] == ["readiness", "theme", "bidirectional", "connect"]
+    assert seen[:5] == ["check", "readiness", "theme", "bidirectional", "connect"]
 
 
 async def test_enter_sends_raw_text_and_shift_enter_breaks_the_line() -> None:

@@ -120,6 +120,38 @@ async def test_both_ends_tell_what_they_saw_of_a_websocket() -> None:
     assert told["gateway"]["status"] == "4000"
 
 
+@pytest.mark.parametrize(
+    ("headers", "status", "cause"),
+    [
+        ({"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "X-Note": "a"}, 426, "this route takes WebSockets"),
+        (
+            {
+                "Upgrade": "websocket",
+                "Connection": "Upgrade",
+                "Sec-WebSocket-Version": "13",
+                "X-Note": "a",
+                "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+                "Origin": "http://elsewhere.example",
+            },
+            403,
+            "the origin is not allowed",
+        ),
+    ],
+    ids=["without-upgrade", "origin"],
+)
+async def test_a_handshake_that_is_refused_is_recorded(headers: dict[str, str], status: int, cause: str) -> None:
+    async with running_gateway() as gateway:
+        answer = await gateway.get(f"{BIDIRECTIONAL}?call-id=four", headers)
+        told = await evidence(gateway, "four")
+        assert (await gateway.get(f"{BIDIRECTIONAL}?call-id=no/id", headers)).status == status
+    assert answer.status == status
+    assert not told["server"]
+    record = told["gateway"]
+    assert (record["outcome"], record["status"], record["cause"]) == ("failed", str(status), cause)
+    assert record["ended"]
+    assert {"name": "x-note", "value": "a"} in record["request_headers"]  # type: ignore[operator]
+
+
 async def test_attempts_are_all_told_and_nothing_is_404() -> None:
     async with running_gateway() as gateway:
         for _ in range(3):

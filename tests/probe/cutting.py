@@ -91,6 +91,16 @@ class CutSilentStreams(Cutter):
             self.note(line, item.stream)
 
 
+class CutSilentClients(Cutter):
+    """Cuts off streams on which the client has sent nothing for some seconds, though it has more to send."""
+
+    def seen(self, line: Line, item: Item, *, from_server: bool) -> None:
+        if item.ends or is_end(item, from_server=from_server):
+            self.forget(line, item.stream)
+        elif item.stream and not from_server and (is_data(item) or isinstance(item, Head)):
+            self.note(line, item.stream)
+
+
 class CutOldStreams(Cutter):
     """Cuts off streams that have lived for some seconds."""
 
@@ -151,6 +161,23 @@ class ForgetIdleConnections(CutIdleConnections):
         if (line.number, 0) in self.mute:
             line.close()
         return await super().to_server(line, item)
+
+
+class CutAsTheyAreUsed(CutIdleConnections):
+    """Gives connections up on which nothing has come for some seconds, just as a call is on its way."""
+
+    async def cut(self, line: Line, key: tuple[int, int]) -> None:
+        self.mute.add(key)
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if (line.number, 0) in self.mute:
+            line.goaway(1)
+            line.nursery.start_soon(self._leave, line)
+        return await super().to_server(line, item)
+
+    async def _leave(self, line: Line) -> None:
+        await trio.sleep(SOON)
+        line.close()
 
 
 class CutConnectionsWithoutStreams(CutOldConnections):

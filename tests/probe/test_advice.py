@@ -5,11 +5,11 @@ from importlib.resources import files
 
 import pytest
 
-from echo.probe.advice import advice_for, read_advice
+from echo.advice import advice_for, read_advice
 from echo.probe.check import Check
 from echo.probe.table import CHECKS
 
-DOCUMENT = tomllib.loads(files("echo.probe").joinpath("advice.toml").read_text("utf-8"))
+DOCUMENT = tomllib.loads(files("echo.advice").joinpath("advice.toml").read_text("utf-8"))
 PRODUCTS = [
     *("nginx", "ingress-nginx", "Envoy", "Istio", "HAProxy", "Traefik", "AWS ALB", "AWS NLB", "GCP", "Cloudflare"),
 ]

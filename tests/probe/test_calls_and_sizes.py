@@ -46,6 +46,7 @@ HOPS: list[tuple[str, Callable[[], Fault]]] = [
     ("status", status.SpoilMessages),
     ("metadata", metadata.DropUnderscores),
     ("metadata", lambda: metadata.DropUnderscores(up=False)),
+    ("metadata", metadata.DropDots),
     ("metadata", metadata.Merge),
     ("metadata", lambda: metadata.Merge(up=False)),
     ("metadata", metadata.LowerCase),

@@ -15,6 +15,11 @@ class KeepResets(Fault):
         return [] if isinstance(item, Frame) and item.kind == RST_STREAM else [item]
 
 
+class KeepCalls(Fault):
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return [] if item.stream else [item]
+
+
 async def test_a_clean_path_survives() -> None:
     assert (await finding_of(Cancel())).outcome is Outcome.SURVIVED
 
@@ -31,3 +36,14 @@ async def test_a_hop_that_keeps_resets_to_itself_is_told(quiet_clock: QuietClock
 
 async def test_without_evidence_nothing_is_claimed(quiet_clock: QuietClock) -> None:
     assert (await finding_of(Cancel(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_call_that_has_not_reached_the_server_cannot_be_cancelled_there(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Cancel(), KeepCalls())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence == "The server has not seen the call that was to be cancelled."
+
+
+async def test_a_way_around_is_recommended_where_there_is_none(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Cancel(), KeepCalls(), direct=False)
+    assert finding.sentence == "The server has not seen the call that was to be cancelled; --direct would help."

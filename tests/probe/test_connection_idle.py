@@ -6,6 +6,7 @@ from echo.probe.checks.connection_idle import ConnectionIdle
 from echo.probe.finding import Outcome
 from echo.rpc import Limits
 from tests.probe.cutting import (
+    CutAsTheyAreUsed,
     CutConnectionsWithoutStreams,
     CutIdleConnections,
     CutOldConnections,
@@ -66,6 +67,12 @@ async def test_a_connection_that_is_reset_when_it_is_used_again_is_told(quiet_cl
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "black-hole", 2.0)
 
 
+async def test_notice_that_crosses_our_call_is_notice_all_the_same(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), CutAsTheyAreUsed(3.0), idle=IDLE)
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "closed")
+    assert "with notice" in finding.sentence
+
+
 async def test_a_server_that_closes_idle_connections_is_not_the_path_s_fault(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ConnectionIdle(), idle=IDLE, limits=Limits(max_connection_idle=3.0))
     assert (finding.outcome, finding.limit) == (Outcome.SURVIVED, 3.0)
@@ -75,7 +82,7 @@ async def test_a_server_that_closes_idle_connections_is_not_the_path_s_fault(qui
 async def test_without_a_way_around_it_is_left_open_who_closes_idle_connections(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ConnectionIdle(), idle=IDLE, direct=False, limits=Limits(max_connection_idle=3.0))
     assert (finding.outcome, finding.limit) == (Outcome.LIMITED, 3.0)
-    assert "by the path or the server" in finding.sentence
+    assert "The path or the server closes" in finding.sentence
 
 
 async def test_where_nothing_is_answered_nothing_is_claimed(quiet_clock: QuietClock) -> None:

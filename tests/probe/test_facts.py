@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
+import trio
+
 from echo.probe.checks.trailers import Trailers
 from echo.probe.facts import explore
 from echo.probe.path import Path
@@ -73,3 +75,17 @@ async def test_advice_about_what_is_on_the_path_comes_first() -> None:
     advised = [line.partition(":")[0] for line in report.results[0].advice]
     assert advised[0] == "Envoy"
     assert "nginx" in advised[1:]
+
+
+async def test_what_answers_in_http1_tells_what_it_is_too() -> None:
+    async def answer(stream: trio.SocketStream) -> None:
+        async with stream:
+            await stream.receive_some()
+            await stream.send_all(b"HTTP/1.1 400 Bad Request\r\nServer: nginx/1.22.1\r\nContent-Length: 0\r\n\r\n")
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        await nursery.start(trio.serve_listeners, answer, [listener])
+        facts = await explore(Path(Target(LOOPBACK, listener.socket.getsockname()[1]), no_tls))
+        nursery.cancel_scope.cancel()
+    assert (facts.protocol, list(facts.hops_guess)) == ("HTTP/1.1", ["nginx"])

@@ -1,5 +1,6 @@
 """`header-size`, against hops that refuse large header lists."""
 
+import re
 from collections.abc import Iterable
 
 import pytest
@@ -79,6 +80,17 @@ class TakeForIll(RefuseLargeReplies):
         return passed
 
 
+class RefuseLargeHeads(RefuseLargeRequests):
+    """Refuses heads of requests, and of responses if they are a bit larger than half of that."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most)
+        self.replies = RefuseLargeReplies(most // 2, trailers=False)
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        return await self.replies.to_client(line, item)
+
+
 @pytest.mark.parametrize("direct", [True, False])
 async def test_a_clean_path_survives(direct: bool) -> None:
     finding = await finding_of(HeaderSize(), direct=direct)
@@ -90,10 +102,10 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 @pytest.mark.parametrize(
     ("fault", "cause", "words"),
     [
-        (RefuseLargeRequests(8_000), "request", "beyond that comes HTTP 431 with text/html"),
-        (SwallowLargeRequests(4_000), "request", "beyond that comes no answer"),
-        (RefuseLargeReplies(4_000, trailers=False), "response", "Metadata at the head of a reply gets through up to"),
-        (RefuseLargeReplies(4_000, trailers=True), "trailers", "Metadata at the end of a reply gets through up to"),
+        (RefuseLargeRequests(8_000), "request", "beyond that, HTTP 431 with text/html is the answer"),
+        (SwallowLargeRequests(4_000), "request", "beyond that, no answer comes"),
+        (RefuseLargeReplies(4_000, trailers=False), "response", "KiB at the head of a reply; beyond that"),
+        (RefuseLargeReplies(4_000, trailers=True), "trailers", "KiB at the end of a reply; beyond that"),
     ],
 )
 async def test_a_limit_is_told(fault: Fault, cause: str, words: str, quiet_clock: QuietClock) -> None:
@@ -105,11 +117,21 @@ async def test_a_limit_is_told(fault: Fault, cause: str, words: str, quiet_clock
     assert most - 900 < finding.limit < most
 
 
+async def test_limits_of_several_kinds_are_told_together(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(HeaderSize(), RefuseLargeHeads(8_000))
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "several")
+    assert finding.sentence.startswith("Metadata gets through up to 7")
+    assert re.search(r"KiB in a request and up to 3\.\d KiB at the head of a reply\.$", finding.sentence)
+
+
 async def test_a_hop_that_then_takes_the_server_for_ill_tells_nothing_of_other_sizes(quiet_clock: QuietClock) -> None:
     finding = await finding_of(HeaderSize(), TakeForIll(5_000))
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "response")
     assert finding.limit == 4_096  # The largest that had got through by then.
-    assert "up to some size between 4 KiB and 8 KiB; beyond that comes a broken-off call" in finding.sentence
+    assert (
+        "up to some size between 4 KiB and 8 KiB at the head of a reply; beyond that, calls are broken off"
+        in finding.sentence
+    )
 
 
 async def test_replies_that_cannot_be_asked_for_are_not_judged() -> None:

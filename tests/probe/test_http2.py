@@ -10,6 +10,7 @@ from echo.probe.survey import Survey
 from echo.probe.target import Target
 from tests.probe.paths import finding_of, path_through
 from tests.probe.relays import Fault, Head, Item, Line
+from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
 
 
@@ -48,3 +49,34 @@ async def test_an_error_page_is_told() -> None:
     finding = await finding_of(Http2Check(), ErrorPage())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "call")
     assert "HTTP 502 and text/html" in finding.sentence
+
+
+class SpeakHttp1(ErrorPage):
+    """Speaks HTTP/1.1 to the server, and passes on what it says to that."""
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if not isinstance(item, Head):
+            return [item] if item.kind != 0 else []
+        if item.ends:
+            return []
+        text = b"This port speaks gRPC (HTTP/2); the request arrived as HTTP/1.1. A proxy has to forward HTTP/2."
+        line.client.send(Head(item.stream, [(":status", "505"), ("content-type", "text/plain")]))
+        line.data(line.client, item.stream, text, end=True)
+        return []
+
+
+async def test_a_hop_that_speaks_http1_to_the_server_is_told() -> None:
+    finding = await finding_of(Http2Check(), SpeakHttp1())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "call")
+    assert finding.sentence == "HTTP/2 is spoken to us, but not to the server: a call reached it as HTTP/1.1."
+
+
+class KeepCalls(Fault):
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return [] if item.stream else [item]
+
+
+async def test_a_hop_that_speaks_http2_and_keeps_calls_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Http2Check(), KeepCalls())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "unanswered")
+    assert finding.sentence == "A plain call was never answered."

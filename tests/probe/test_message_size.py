@@ -1,5 +1,6 @@
 """`message-size`, against hops that take only so much of a message."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 
@@ -10,6 +11,7 @@ from echo.probe.finding import Outcome
 from echo.probe.survey import Survey
 from echo.rpc import Limits, Server
 from echo.services import echo_services
+from tests.probe.holding import ReleaseInTurns
 from tests.probe.paths import finding_of, path_through
 from tests.probe.relays import Fault, Head, Item, Line, is_data
 from tests.support.http2_frames import CANCEL, Frame
@@ -92,6 +94,12 @@ async def test_a_limit_is_told(up: bool, words: str, quiet_clock: QuietClock) ->
 async def test_what_cannot_be_asked_for_is_not_judged() -> None:
     finding = await finding_of(MessageSize(), scripting=False)
     assert finding.outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_slow_path_is_none_that_refuses_large_messages(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(MessageSize(), ReleaseInTurns(0.5, requests=True))
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert re.match(r"The path is too slow to try 4 MiB: 1 KiB took \d\.\d s\.$", finding.sentence)
 
 
 async def test_the_server_s_own_limit_is_not_the_path_s() -> None:

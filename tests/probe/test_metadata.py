@@ -34,6 +34,11 @@ class DropUnderscores(ChangeFields):
         return [(name, value) for name, value in fields if "_" not in name]
 
 
+class DropDots(ChangeFields):
+    def change(self, fields: Fields) -> Fields:
+        return [(name, value) for name, value in fields if "." not in name]
+
+
 class Merge(ChangeFields):
     """Makes one field of several that have the same name."""
 
@@ -66,6 +71,7 @@ THERE, BACK = "on the way: to the server (", " in the head of the reply and at t
     ("fault", "cause", "words"),
     [
         (DropUnderscores(), "dropped", ["Metadata is dropped", THERE, "x_probe_underscores"]),
+        (DropDots(), "dots", [THERE, "(x.probe.dots)"]),
         (DropUnderscores(up=False), "dropped", [BACK, "x_probe_underscores"]),
         (Merge(), "merged", [THERE, "x-probe-twice)"]),
         (Merge(up=False), "merged", [BACK, "x-probe-twice)"]),

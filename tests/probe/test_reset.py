@@ -54,7 +54,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 async def test_another_reason_is_told() -> None:
     finding = await finding_of(Reset(), ResetByCancel())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
-    assert "4 of 5 reasons" in finding.sentence
+    assert "in 4 of 5 cases" in finding.sentence
     assert "INTERNAL became CANCELLED" in finding.sentence
 
 
@@ -67,7 +67,7 @@ async def test_a_status_of_another_meaning_is_told() -> None:
 async def test_a_response_that_just_stops_is_told() -> None:
     finding = await finding_of(Reset(), EndForReset())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
-    assert "just stopped, without any reason" in finding.sentence
+    assert "just stopped, without a reason" in finding.sentence
 
 
 async def test_a_call_left_hanging_is_told(quiet_clock: QuietClock) -> None:

@@ -87,9 +87,13 @@ async def test_a_clean_path_survives(fault: type[Fault], direct: bool) -> None:
         (
             lambda: Repeat(["14", "13", "1"]),
             "retried-unsafe",
-            "up to 3 times, when it ended with INTERNAL or CANCELLED",
+            "one that ended with INTERNAL or CANCELLED reached the server 3 times",
         ),
-        (lambda: Repeat([], resets=[2], attempts=2), "retried-unsafe", "when it ended with a broken-off call"),
+        (
+            lambda: Repeat([], resets=[2], attempts=2),
+            "retried-unsafe",
+            "one that was broken off reached the server 2 times",
+        ),
     ],
 )
 async def test_repeated_calls_are_told(fault: Callable[[], Fault], cause: str, words: str, direct: bool) -> None:

@@ -32,6 +32,15 @@ class Rewrite(Fault):
         return [item]
 
 
+class HideFailures(Fault):
+    """Has every call end with OK."""
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.get("grpc-status") is not None:
+            return [item.without("grpc-status").adding("grpc-status", "0")]
+        return [item]
+
+
 class Lose(Fault):
     def __init__(self, name: str) -> None:
         self.name = name
@@ -58,6 +67,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
     ("fault", "cause", "words"),
     [
         (Rewrite("14", "13"), "rewritten", "1 of 17 status codes does not arrive: UNAVAILABLE came as INTERNAL"),
+        (HideFailures(), "hidden", "Calls that fail seem to succeed: 16 of 17 status codes arrive as OK."),
         (ErrorPages(), "trailers-only", "CANCELLED came as HTTP 502 with text/html"),
         (Lose("grpc-message"), "message", "nothing arrives"),
         (SpoilMessages(), "message", 'vu" ?” arrives'),

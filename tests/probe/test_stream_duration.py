@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 import pytest
+import trio
 
 from echo.probe.checks.stream_duration import StreamDuration
 from echo.probe.finding import Outcome
@@ -39,8 +40,8 @@ async def test_old_streams_that_are_cut_off_are_told(quiet_clock: QuietClock, ho
 
 async def test_streams_that_are_cut_off_only_once_the_client_has_ended_are_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(StreamDuration(), CutStreamsOldSinceHalfClose(3.0), idle=IDLE)
-    assert (finding.outcome, finding.limit) == (Outcome.LIMITED, 3.0)
-    assert "3.0 s old once we have sent everything" in finding.sentence
+    assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "response-cut", 3.0)
+    assert "when it is 3.0 s old and we have sent everything" in finding.sentence
 
 
 async def test_old_connections_that_are_closed_are_told(quiet_clock: QuietClock) -> None:
@@ -78,3 +79,23 @@ class OneAccident(Fault):
 
 async def test_an_accident_is_no_limit(quiet_clock: QuietClock) -> None:
     assert (await finding_of(StreamDuration(), OneAccident(), idle=IDLE)).outcome is Outcome.INCONCLUSIVE
+
+
+class GiveUpWaiting(Fault):
+    """Answers by itself where the client has not sent everything after some seconds, in place of the server."""
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.get(":path") is not None:
+            line.nursery.start_soon(self._answer, line, item.stream)
+        return [] if item.stream else [item]
+
+    async def _answer(self, line: Line, stream: int) -> None:
+        await trio.sleep(3.0)
+        line.client.send(Head(stream, [(":status", "408"), ("content-type", "text/html")]))
+        line.data(line.client, stream, b"Your browser did not send a complete request in time.", end=True)
+
+
+async def test_a_hop_that_answers_in_the_server_s_place_is_the_business_of_other_checks(
+    quiet_clock: QuietClock,
+) -> None:
+    assert (await finding_of(StreamDuration(), GiveUpWaiting(), idle=IDLE)).outcome is Outcome.INCONCLUSIVE

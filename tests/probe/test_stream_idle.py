@@ -4,7 +4,14 @@ import pytest
 
 from echo.probe.checks.stream_idle import StreamIdle
 from echo.probe.finding import Outcome
-from tests.probe.cutting import CutIdleConnections, CutOldConnections, CutOldStreams, CutSilentStreams, How
+from tests.probe.cutting import (
+    CutIdleConnections,
+    CutOldConnections,
+    CutOldStreams,
+    CutSilentClients,
+    CutSilentStreams,
+    How,
+)
 from tests.probe.holding import HoldResponses
 from tests.probe.paths import finding_of
 from tests.support.quiet_clock import QuietClock
@@ -32,6 +39,12 @@ async def test_silent_streams_that_are_cut_off_are_told(quiet_clock: QuietClock,
     assert (finding.outcome, finding.cause, finding.unit) == (Outcome.LIMITED, how, "s")
     assert words in finding.sentence
     assert finding.limit == (2.0 if how == "silence" else pytest.approx(3.0, abs=0.11))
+
+
+async def test_a_hop_that_waits_for_the_client_alone_is_told_apart(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(StreamIdle(), CutSilentClients(3.0), idle=IDLE)
+    assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "our-silence", 3.0)
+    assert finding.sentence.startswith("The path waits 3.0 s for our next message on a stream")
 
 
 @pytest.mark.parametrize("how", ["closed", "silence"])

@@ -50,8 +50,8 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 @pytest.mark.parametrize(
     ("fault", "cause", "words"),
     [
-        (CutStreams(2 * MIB, up=True), "request", "A stream to the server was cut after 2 MiB of 8 MiB ("),
-        (CutStreams(2 * MIB, up=False), "response", "A stream from the server was cut after 2 MiB of 8 MiB ("),
+        (CutStreams(2 * MIB, up=True), "request", "A stream to the server was cut after 2 MiB of 8 MiB: "),
+        (CutStreams(2 * MIB, up=False), "response", "A stream from the server was cut after 2 MiB of 8 MiB: "),
         (CutStreams(2 * MIB, up=True, reset=False), "request", "nothing moved for 1.8 s"),
         (CutStreams(2 * MIB, up=False, reset=False), "response", "nothing moved for 1.8 s"),
     ],
@@ -65,3 +65,26 @@ async def test_a_cut_stream_is_told(fault: Fault, cause: str, words: str, quiet_
 
 async def test_without_a_script_nothing_is_claimed() -> None:
     assert (await finding_of(StreamSize(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+class HoldAndRefuse(CutStreams):
+    """Holds a stream back, to refuse it once there is more than it will hold."""
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        held = self.held.setdefault((line.number, item.stream), [])
+        if not item.stream or not self.goes_on(line, item):
+            return [] if item.stream else [item]
+        held.append(item)
+        if isinstance(item, Frame) and is_data(item):
+            line.absorb(line.client, item)
+        return self.held.pop((line.number, item.stream)) if item.ends else []
+
+    def __init__(self, most: int) -> None:
+        super().__init__(most, up=True)
+        self.held: dict[tuple[int, int], list[Item]] = {}
+
+
+async def test_a_stream_of_which_nothing_arrives_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(StreamSize(), HoldAndRefuse(2 * MIB))
+    assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "request", None)
+    assert finding.sentence.startswith("Nothing arrived of a stream to the server of 8 MiB: ")

@@ -20,10 +20,12 @@ from echo.probe.checks.stream_idle import StreamIdle
 from echo.probe.finding import Finding, Outcome
 from echo.probe.survey import Survey
 from tests.probe.cutting import (
+    CutAsTheyAreUsed,
     CutConnectionsWithoutStreams,
     CutIdleConnections,
     CutOldConnections,
     CutOldStreams,
+    CutSilentClients,
     CutSilentStreams,
     CutStreamsOldSinceHalfClose,
     ForgetIdleConnections,
@@ -85,6 +87,7 @@ FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "end for reset": (EndForReset, "reset"),
     "swallow resets": (SwallowResets, "reset"),
     "reset silent streams": (lambda: CutSilentStreams(3.0), "stream-idle"),
+    "reset streams of silent clients": (lambda: CutSilentClients(3.0), "stream-idle"),
     "GOAWAY for silent streams": (lambda: CutSilentStreams(3.0, "goaway"), "stream-idle"),
     "FIN for silent streams": (lambda: CutSilentStreams(3.0, "closed"), "stream-idle"),
     "drop silent streams": (lambda: CutSilentStreams(3.0, "silence"), "stream-idle"),
@@ -96,6 +99,7 @@ FAULTS: dict[str, tuple[Callable[[], Fault], str]] = {
     "close idle connections": (lambda: CutIdleConnections(3.0, "closed"), "connection-idle"),
     "drop idle connections": (lambda: CutIdleConnections(3.0, "silence"), "connection-idle"),
     "close connections without streams": (lambda: CutConnectionsWithoutStreams(3.0), "connection-idle"),
+    "give up idle connections as they are used": (lambda: CutAsTheyAreUsed(3.0), "connection-idle"),
     "forget idle connections": (lambda: ForgetIdleConnections(3.0), "connection-idle"),
     "swallow pings": (SwallowPings, "keepalive"),
     "complain of pings": (lambda: Complain(60.0), "keepalive"),

@@ -101,6 +101,39 @@ async def test_a_survey_ends_within_its_time(quiet_clock: QuietClock) -> None:
     assert found["4"].sentence == "There was no time left for it."
 
 
+class Recovering(Sleeper):
+    """Comes out badly at first."""
+
+    async def run(self, path: Path) -> Finding:
+        finding = await super().run(path)
+        self._finding = None
+        return finding
+
+
+async def test_what_is_broken_in_company_is_looked_at_once_more_by_itself(quiet_clock: QuietClock) -> None:
+    bad = broken("lost", "No.")
+    found = await surveyed(Recovering("a", 1, bad), Sleeper("b", 1, bad), Sleeper("c", 2), Loner("x", 1, bad))
+    assert [found[name].outcome for name in "abcx"] == [
+        *(Outcome.SURVIVED, Outcome.BROKEN, Outcome.SURVIVED, Outcome.BROKEN),
+    ]
+    assert found["a"].sentence == "Yes, though only at the second look."
+    assert found["a"].details == {"at_first": "No."}
+    assert set(Sleeper.log[6:8]) == {"+a", "+b"}
+    assert Sleeper.log[10:] == ["+x", "-x"]
+
+
+async def test_a_second_look_is_had_before_others_are_skipped(quiet_clock: QuietClock) -> None:
+    found = await surveyed(Needy("second", 1), Recovering("first", 1, broken("lost", "No.")))
+    assert {finding.outcome for finding in found.values()} == {Outcome.SURVIVED}
+
+
+async def test_second_looks_take_no_more_than_their_part_of_the_time(quiet_clock: QuietClock) -> None:
+    began = trio.current_time()
+    found = await surveyed(Sleeper("a", 9, broken("lost", "No.")), Loner("b", 1))
+    assert trio.current_time() - began == pytest.approx(9 + 3 + 1, abs=0.1)
+    assert (found["a"].outcome, found["b"].outcome) == (Outcome.BROKEN, Outcome.SURVIVED)
+
+
 async def test_nobody_asks_what_a_broken_check_has_answered(quiet_clock: QuietClock) -> None:
     found = await surveyed(Needy("second", 1), Sleeper("first", 1, broken("lost", "No.")))
     assert found["second"].outcome is Outcome.SKIPPED

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import trio
+
 from echo.probe.checks.ws_http2 import WsHttp2
 from echo.probe.finding import Outcome
 from tests.probe.gateway_paths import finding_of
@@ -26,6 +28,26 @@ class RefuseConnect(Fault):
         if isinstance(item, Head) and item.get(":status") is not None:
             return [Head(item.stream, [(":status", "502"), ("content-type", "text/html")], ends=True)]
         return [item]
+
+
+class LoseKeys(Fault):
+    """Makes an HTTP/1.1 handshake of each, without a key; our gateway's answer to that is passed on."""
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and item.get(":status") is not None:
+            line.client.send(Head(item.stream, [(":status", "400"), ("content-type", "text/plain")]))
+            line.nursery.start_soon(self._explain, line, item.stream)
+            return []
+        return [item]
+
+    async def _explain(self, line: Line, stream: int) -> None:
+        await trio.sleep(0.1)  # A body may come later than its head.
+        said = b"Sec-WebSocket-Key must be there once, and be 16 bytes in base64"
+        line.data(line.client, stream, said, end=True)
+
+
+class Translated(WebFault):
+    http2 = LoseKeys()
 
 
 class NotOffered(WebFault):
@@ -59,3 +81,9 @@ async def test_what_is_offered_and_refused_is_broken() -> None:
     finding = await finding_of(WsHttp2(), Refused())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
     assert "HTTP 502 with text/html" in finding.sentence
+
+
+async def test_a_handshake_that_is_made_into_one_of_http1_without_a_key_is_broken() -> None:
+    finding = await finding_of(WsHttp2(), Translated())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "incomplete")
+    assert "makes an HTTP/1.1 handshake of it, and leaves out the key" in finding.sentence

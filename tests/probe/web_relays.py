@@ -69,12 +69,15 @@ class WebLine:
     client: trio.abc.Stream
     server: trio.abc.Stream
     heard: float = field(default_factory=trio.current_time)
+    _turns: tuple[trio.Lock, trio.Lock] = field(default_factory=lambda: (trio.Lock(), trio.Lock()))
 
     async def to_client(self, frame: Bare) -> None:
-        await self.client.send_all(_encoded(frame, masked=False))
+        async with self._turns[0]:  # Either direction's task may have something for it.
+            await self.client.send_all(_encoded(frame, masked=False))
 
     async def to_server(self, frame: Bare) -> None:
-        await self.server.send_all(_encoded(frame, masked=True))
+        async with self._turns[1]:
+            await self.server.send_all(_encoded(frame, masked=True))
 
     def close(self) -> None:
         """Close both connections."""

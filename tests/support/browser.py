@@ -50,6 +50,12 @@ class Browser:
     async def click(self, selector: str) -> None:
         await self._do("click", selector)
 
+    async def save(self, selector: str) -> tuple[str, str]:
+        """Click what has the browser save a file; gives the file's name and its text."""
+        found = await self._do("save", selector)
+        assert isinstance(found, list)
+        return str(found[0]), str(found[1])
+
     async def check(self, selector: str, on: bool = True) -> None:
         await self._do("check", selector, on)
 

@@ -77,6 +77,9 @@ class Echo:
         found: dict[str, object] = json.loads((await self.printed(rf'^\{{.*"service": "{service}".*$'))[0])
         return found
 
+    async def metrics_port(self) -> int:
+        return await self._port("metrics", r"metrics: http://\S+:(\d+)/metrics")
+
     async def _port(self, service: str, text: str) -> int:
         """The port it says, in JSON or in text."""
         match = await self.printed(rf'^(?:\{{.*"service": "{service}".*"port": (\d+)\b|{text})')

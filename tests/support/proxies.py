@@ -7,7 +7,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -44,22 +44,28 @@ EACH_PROXY: Final = pytest.mark.parametrize(
 
 
 class Proxy:
-    """A proxy on a port that stays its own also while it is down.
+    """A proxy on ports that stay its own also while it is down.
 
     Attributes:
-        port: Where it listens.
+        ports: Where it listens.
     """
 
-    def __init__(self, make: str, front: Front, folder: Path) -> None:
+    def __init__(self, configure: Callable[[Sequence[int], Path], list[str]], folder: Path, ports: int = 1) -> None:
         # Bound but never listening: nobody else is given the port, and who sets SO_REUSEADDR, as all three do, may
         # listen there. A connection is refused until then.
-        self._reservation = socket.socket()
-        self._reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        self._reservation.bind((LOOPBACK, 0))
-        self.port: int = self._reservation.getsockname()[1]
-        self._command = MAKES[make](front, self.port, folder)
+        self._reservations = [socket.socket() for _ in range(ports)]
+        for reservation in self._reservations:
+            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            reservation.bind((LOOPBACK, 0))
+        self.ports: Sequence[int] = [reservation.getsockname()[1] for reservation in self._reservations]
+        self._command = configure(self.ports, folder)
         self._folder = folder
         self._process: trio.Process | None = None
+
+    @property
+    def port(self) -> int:
+        """The first of the ports."""
+        return self.ports[0]
 
     @property
     def log(self) -> str:
@@ -76,7 +82,8 @@ class Proxy:
         with trio.move_on_after(PATIENCE):
             while self._process.poll() is None:
                 try:
-                    await (await trio.open_tcp_stream(LOOPBACK, self.port)).aclose()
+                    for port in self.ports:
+                        await (await trio.open_tcp_stream(LOOPBACK, port)).aclose()
                 except OSError:
                     await trio.testing.wait_all_tasks_blocked(0.01)
                 else:
@@ -103,8 +110,9 @@ class Proxy:
             self._process = None
 
     def release(self) -> None:
-        """Give the port up."""
-        self._reservation.close()
+        """Give the ports up."""
+        for reservation in self._reservations:
+            reservation.close()
 
 
 @asynccontextmanager
@@ -116,7 +124,13 @@ async def proxied(make: str, front: Front, folder: Path) -> AsyncIterator[Proxy]
         front: What it is to do.
         folder: Where all its files go.
     """
-    proxy = Proxy(make, front, folder)
+    async with running_proxy(Proxy(lambda ports, into: MAKES[make](front, ports[0], into), folder)) as proxy:
+        yield proxy
+
+
+@asynccontextmanager
+async def running_proxy(proxy: Proxy) -> AsyncIterator[Proxy]:
+    """Have this proxy run while the block does; its ports are given up afterwards."""
     try:
         await proxy.start()
         yield proxy

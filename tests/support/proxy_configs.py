@@ -50,7 +50,8 @@ def program(name: str) -> str | None:
     return shutil.which(name) or shutil.which(name, path="/usr/sbin:/usr/local/sbin")
 
 
-def _command(name: str, *arguments: str) -> list[str]:
+def command(name: str, *arguments: str) -> list[str]:
+    """The command line that runs it."""
     found = program(name)
     assert found is not None, f"{name} is not installed"
     return [found, *arguments]
@@ -109,7 +110,7 @@ def nginx_config(front: Front, port: int, folder: Path) -> list[str]:
             }}
         }}
     """)
-    return _command("nginx", "-e", "stderr", "-p", str(folder), "-c", str(config))
+    return command("nginx", "-e", "stderr", "-p", str(folder), "-c", str(config))
 
 
 def haproxy_config(front: Front, port: int, folder: Path) -> list[str]:
@@ -158,13 +159,13 @@ backend back
     balance roundrobin
 {servers}
 """)
-    return _command("haproxy", "-db", "-f", str(config))
+    return command("haproxy", "-db", "-f", str(config))
 
 
 Json: TypeAlias = dict[str, Any]
 
 
-def _typed(name: str, **fields: object) -> Json:
+def typed(name: str, **fields: object) -> Json:
     """A message that envoy finds the meaning of by its type."""
     return {"name": name, "typed_config": {"@type": f"type.googleapis.com/{name}", **fields}}
 
@@ -179,7 +180,7 @@ _FOREVER: Final = "0s"
 _RETRY: Final = {
     "retry_on": "connect-failure,refused-stream",
     "num_retries": 3,
-    "retry_host_predicate": [_typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")],
+    "retry_host_predicate": [typed("envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate")],
     "host_selection_retry_max_attempts": 3,
 }
 
@@ -206,13 +207,13 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
                 }
             ]
         },
-        "http_filters": [_typed("envoy.extensions.filters.http.router.v3.Router")],
+        "http_filters": [typed("envoy.extensions.filters.http.router.v3.Router")],
     }
     if front.websockets:
         manager["upgrade_configs"] = [{"upgrade_type": "websocket"}]
     chain: Json = {
         "filters": [
-            _typed(
+            typed(
                 "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
                 **manager,
             )
@@ -223,7 +224,7 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
             "certificate_chain": {"filename": front.shows.cert},
             "private_key": {"filename": front.shows.key},
         }
-        chain["transport_socket"] = _typed(
+        chain["transport_socket"] = typed(
             "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
             common_tls_context={"tls_certificates": [pair], "alpn_protocols": ["h2"] if h2 else ["http/1.1"]},
         )
@@ -237,12 +238,12 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
         "load_assignment": {
             "cluster_name": "backends",
             "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": _address(backend)}} for backend in front.backends]}
+                {"lb_endpoints": [{"endpoint": {"address": address(backend)}} for backend in front.backends]}
             ],
         },
     }
     if h2:
-        options = _typed(
+        options = typed(
             "envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             explicit_http_config={"http2_protocol_options": _HTTP2 | _STREAMS},
         )["typed_config"]
@@ -252,21 +253,22 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
     if front.trusts:
         name = {"san_type": "DNS", "matcher": {"exact": NAME}}
         trusted = {"trusted_ca": {"filename": front.trusts}, "match_typed_subject_alt_names": [name]}
-        cluster["transport_socket"] = _typed(
+        cluster["transport_socket"] = typed(
             "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
             sni=NAME,
             common_tls_context={"validation_context": trusted, "alpn_protocols": ["h2"] if h2 else ["http/1.1"]},
         )
     listener = {
         "name": "front",
-        "address": _address(port),
+        "address": address(port),
         "per_connection_buffer_limit_bytes": _BUFFER,
         "filter_chains": [chain],
     }
     config = folder / "envoy.json"
     config.write_text(json.dumps({"static_resources": {"listeners": [listener], "clusters": [cluster]}}, indent=1))
-    return _command("envoy", "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
+    return command("envoy", "-c", str(config), "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
 
 
-def _address(port: int) -> Json:
+def address(port: int) -> Json:
+    """A port of the loopback as envoy writes it."""
     return {"socket_address": {"address": LOOPBACK, "port_value": port}}

@@ -3,9 +3,10 @@
 // session.js holds the socket and counts (measures.js); log.js, figures.js and plot.js show it; burst.js sends many;
 // close.js knows what an end means, reach.js why there was no beginning; unary.js is the form for unary calls; http.js
 // calls and asks for readiness; routes.js knows where everything is; settings.js keeps what was chosen; page.js has the
-// page's elements.
+// page's elements. check/ is "Check this path".
 
 import { Burst } from "./burst.js";
+import { offerCheck } from "./check/panel.js";
 import { meaning } from "./close.js";
 import { duration } from "./format.js";
 import { Figures } from "./figures.js";
@@ -266,6 +267,7 @@ at("host").textContent = location.host;
 shareSettings(document.forms);
 themeButton(at("theme"));
 offerUnaryCall();
+offerCheck();
 for (const form of ["connection", "message-form", "burst-form"]) settleOnInput(form);
 at("stream-hint").textContent = HINTS[chosen()];
 showRaw();

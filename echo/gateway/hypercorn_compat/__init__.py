@@ -26,6 +26,7 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 `direct` is what the gateway's WebSockets may use besides ASGI; `timing` has the times.
 """
 
+from echo.gateway.hypercorn_compat.census import connection_counts
 from echo.gateway.hypercorn_compat.direct import DIRECT, Direct, Wishes
 from echo.gateway.hypercorn_compat.install import UnsupportedVersionError, install
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT, LAST_WORDS, PATIENCE
@@ -38,5 +39,6 @@ __all__ = [
     "Direct",
     "UnsupportedVersionError",
     "Wishes",
+    "connection_counts",
     "install",
 ]

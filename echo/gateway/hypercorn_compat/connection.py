@@ -17,6 +17,7 @@ from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState, LifespanState, TaskGroup
 from hypercorn.utils import parse_socket_addr
 
+from echo.gateway.hypercorn_compat.census import CENSUS
 from echo.gateway.hypercorn_compat.containment import contained
 from echo.gateway.hypercorn_compat.endings import Idleness, with_last_words
 from echo.gateway.hypercorn_compat.liveness import Liveness
@@ -55,11 +56,13 @@ class Connection:
 
     async def run(self) -> None:
         """Serve the connection and close it. Raises nothing; cancelling it gives its requests `LAST_WORDS`."""
+        CENSUS.begun += 1
         try:
             with contained():
                 if await self._shake_hands():
                     await self._serve()
         finally:
+            CENSUS.ended += 1
             await trio.aclose_forcefully(self._stream)
 
     async def _shake_hands(self) -> bool:

@@ -6,6 +6,7 @@ ASGI, below Quart; `codec`, `metadata`, `outcome`, `encodings` and `framing` wha
 other; `cors` what browsers ask; `misdirected` gRPC that comes to the wrong port.
 """
 
+from echo.gateway.rpc_over_http.codec import known_methods
 from echo.gateway.rpc_over_http.serve import serve_rpc, speaks_rpc
 
-__all__ = ["serve_rpc", "speaks_rpc"]
+__all__ = ["known_methods", "serve_rpc", "speaks_rpc"]

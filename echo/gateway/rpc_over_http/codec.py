@@ -4,6 +4,7 @@
 method's descriptor, and knows those of ``echo/pb/descriptors.binpb``.
 """
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -11,7 +12,7 @@ from typing import Final, Protocol
 
 import msgspec
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
-from google.protobuf.descriptor_pb2 import FileDescriptorSet, MethodOptions
+from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSet, MethodOptions
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.json_format import MessageToDict, Parse, ParseError
 from google.protobuf.message import DecodeError
@@ -105,6 +106,14 @@ def method_at(path: str) -> MethodDescriptor | None:
     return method
 
 
+def known_methods() -> Iterable[str]:
+    """All that something is known of, as ``/package.Service/Method``."""
+    for file in _files():
+        for service in file.service:
+            for method in service.method:
+                yield f"/{file.package}.{service.name}/{method.name}"
+
+
 def is_unary(method: MethodDescriptor) -> bool:
     """Whether one message is answered by one."""
     return not (method.client_streaming or method.server_streaming)
@@ -120,6 +129,10 @@ def has_no_side_effects(method: MethodDescriptor) -> bool:
 def _pool() -> DescriptorPool:
     """Our own descriptors, in a pool of their own: the process may have others of the same names."""
     pool = DescriptorPool()
-    for file in FileDescriptorSet.FromString(files("echo.pb").joinpath("descriptors.binpb").read_bytes()).file:
+    for file in _files():
         pool.Add(file)
     return pool
+
+
+def _files() -> Sequence[FileDescriptorProto]:
+    return FileDescriptorSet.FromString(files("echo.pb").joinpath("descriptors.binpb").read_bytes()).file

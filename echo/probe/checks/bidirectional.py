@@ -39,7 +39,7 @@ class Bidirectional(Check):
                 return await self._ended(path, call, call_id)
             records = await path.evidence(call_id, until=lambda record: record.messages_out > 0, within=1.0)
             if records is None:
-                return inconclusive("No response came, and what the server saw cannot be had; --direct would help.")
+                return inconclusive(f"No response came, and what the server saw cannot be had{path.hint}.")
             if not records or not records[-1].messages_out:
                 return inconclusive("The server has seen no message before our end, so it could not respond either.")
             before = len(call.arrivals)

@@ -30,14 +30,14 @@ class Cancel(Check):
                     await stream.send_message(BIDIRECTIONAL.message("hi"))
                 except GRPCError as error:
                     return inconclusive(f"The call that was to be cancelled failed by itself: {error.message}.")
-                if not await self._arrived(path, call_id):
-                    return inconclusive("It cannot be seen whether the call reached the server; --direct would help.")
+                if not await path.evidence(call_id, until=lambda _: True, within=PROMPT):
+                    return inconclusive(f"The server has not seen the call that was to be cancelled{path.hint}.")
                 began = trio.current_time()
                 await stream.cancel()
             # The connection stays open: closing it would end the call, too.
             records = await path.evidence(call_id, within=PROMPT)
         if not records:
-            return inconclusive("What the server saw of the call cannot be had; --direct would help.")
+            return inconclusive(f"What the server saw of the call cannot be had{path.hint}.")
         outcome = records[-1].outcome
         if not is_over(records[-1]):
             return broken("not-forwarded", f"The server still worked on a call {PROMPT:g} s after we had cancelled it.")
@@ -46,6 +46,3 @@ class Cancel(Check):
         seconds = trio.current_time() - began
         sentence = f"The server heard within {seconds:.1f} s that a call was cancelled."
         return survived(sentence, details={"outcome": outcome})
-
-    async def _arrived(self, path: Path, call_id: str) -> bool:
-        return bool(await path.evidence(call_id, until=lambda _: True, within=PROMPT))

@@ -57,7 +57,7 @@ class Compression(Check):
             await call.until_over()
         records = await path.evidence(call_id)
         if not records:
-            return inconclusive("What the server saw of a compressed message cannot be had; --direct would help.")
+            return inconclusive(f"What the server saw of a compressed message cannot be had{path.hint}.")
         record = records[-1]
         if _is_coded(record):
             return broken("content-encoding", _CODED, details={"way": "request"})

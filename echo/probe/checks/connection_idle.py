@@ -58,13 +58,11 @@ class ConnectionIdle(Check):
             what = f"The path leaves idle connections alone; the server itself closes them after {cut.at:.1f} s."
             return survived(what, limit=limit, unit="s", details=details)
         if cut.cause == "silence":
-            what = (
-                f"An idle connection is dropped by the path within {cut.at:g} s without notice: the next call is lost."
-            )
+            what = f"The path drops an idle connection within {cut.at:g} s without notice: the next call is lost."
             return limited("black-hole", what, limit=limit, unit="s", details=details)
         notice = "with notice" if cut.cause == "goaway" else "by a plain end"
-        who = "by the path" if path.direct else "by the path or the server (--direct would tell)"
-        what = f"An idle connection is closed after {cut.at:.1f} s, {notice}, {who}."
+        who, told = ("The path", "") if path.direct else ("The path or the server", " (--direct would tell which)")
+        what = f"{who} closes an idle connection after {cut.at:.1f} s, {notice}{told}."
         return limited("closed", what, limit=limit, unit="s", details=details)
 
 

@@ -31,7 +31,7 @@ class Deadline(Check):
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         seen = await self._seen(path)
         if seen is None:
-            return inconclusive("What the server saw of the calls cannot be had; --direct would help.")
+            return inconclusive(f"What the server saw of the calls cannot be had{path.hint}.")
         details: Mapping[str, JsonValue] = {
             "none" if asked is None else f"{asked:g} s": arrived for asked, arrived in seen.items()
         }

@@ -64,7 +64,7 @@ class Drain(Check):
             return inconclusive(f"The stream that was to survive did not even begin ({seen.lost[0]}).")
         records = await path.evidence(seen.call_id, within=1.0) or []
         if not any(_asked(record) and record.messages_out for record in records):
-            return inconclusive("It cannot be seen whether the server drained the connection; --direct would help.")
+            return inconclusive(f"It cannot be seen whether the server drained the connection{path.hint}.")
         if (seen.lost or seen.failed) and path.direct:
             around = await _drain(path, path.direct[0])
             if around.lost or around.failed:

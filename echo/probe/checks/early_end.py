@@ -67,7 +67,7 @@ class EarlyEnd(Check):
                 return None
             records = await path.evidence(call_id, within=1.0)
             if records is None:
-                return inconclusive("What the server saw of the call cannot be had; --direct would help.")
+                return inconclusive(f"What the server saw of the call cannot be had{path.hint}.")
             if not records or (not records[-1].ended and records[-1].messages_in < case.responses):
                 return inconclusive("The server sees no message before we have sent everything, so it could not end.")
             if records[-1].outcome != "completed" or records[-1].status != STATUS.name:

@@ -58,7 +58,7 @@ class HalfClose(Check):
         if call.fields.get("grpc-status") == "0" and whole_messages(call.data) == MESSAGES:
             return None
         if not records:
-            return inconclusive("What the server saw of the call cannot be had; --direct would help.")
+            return inconclusive(f"What the server saw of the call cannot be had{path.hint}.")
         return _judged(records[-1], alone=alone)
 
 

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from echo.probe.asking import ask, ending, succeeded
+from echo.probe.asking import ask, happening, succeeded
 from echo.probe.bisect import KIB, Bounds, narrow, size_in_words
 from echo.probe.calls import UNARY, scripted
 from echo.probe.check import Check, Company
@@ -32,9 +32,9 @@ FIELD: Final = 32  # What a field counts besides its name and value (RFC 9113 §
 NAME: Final = "x-probe-filler"
 FILLER: Final = "X"  # Of eight bits in HPACK's code, too (RFC 7541, Appendix B): hops may count either way.
 _WORDS: Final = {
-    "request": "metadata of a request",
-    "response": "metadata at the head of a reply",
-    "trailers": "metadata at the end of a reply",
+    "request": "in a request",
+    "response": "at the head of a reply",
+    "trailers": "at the end of a reply",
 }
 
 
@@ -69,13 +69,14 @@ class HeaderSize(Check):
     question = "How large may metadata be?"
     company = Company.LAST
     patience = 12.0
-    causes = ("request", "response", "trailers")
+    causes = ("request", "response", "trailers", "several")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         within = 1.5 if path.budget.quick else 2.5
         request = await _explore(path, path.target, "request", _room(path), within)
         if request.unlike:
-            return inconclusive(f"A call with a little metadata ended with {request.came}, so no size can be judged.")
+            what = f"A call with a little metadata fails ({request.came}), so no size can be judged."
+            return inconclusive(what)
         # The wish has a name in front, and the request carries it.
         most = request.bounds.fits - len(NAME) - 64
         ways = [request]
@@ -115,13 +116,13 @@ async def _fits(path: Path, to: Target, way: Way, size: int, within: float) -> b
         "trailers": {"set-trailer": f"{NAME}={value}"},
     }[way.kind]
     call_id = path.new_call_id()
-    came = "no connection"
+    came = "no connection is to be had"
     with suppress(UnreachableError):
         async with path.http2(to) as connection:
             call = await ask(path, connection, UNARY, script, within=within, call_id=call_id, metadata=metadata)
             if _got_through(call, way.kind, value):
                 return True
-            came = ending(call)
+            came = happening(call)
     if way.kind != "request" and await path.evidence(call_id, within=0.2) == []:
         return None
     way.came = way.came or came
@@ -153,14 +154,15 @@ def _finding(ways: list[Way], short: list[Way]) -> Finding:
     details = {way.kind: way.bounds.fits for way in ways if not way.unlike}
     if short:
         least = min(short, key=lambda way: way.bounds.fits)
-        told = [f"{_WORDS[way.kind]} gets through up to {_size(way.bounds)}" for way in short]
-        sentence = f"{_and(told)}; beyond that comes {least.came}."
-        return limited(
-            least.kind, sentence[0].upper() + sentence[1:], limit=least.bounds.fits, unit="bytes", details=details
-        )
+        told = [f"up to {_size(way.bounds)} {_WORDS[way.kind]}" for way in short]
+        beyond = f"; beyond that, {least.came}" if len({way.came for way in short}) == 1 else ""
+        cause = least.kind if len(short) == 1 else "several"
+        sentence = f"Metadata gets through {_and(told)}{beyond}."
+        return limited(cause, sentence, limit=least.bounds.fits, unit="bytes", details=details)
     unlike = [_WORDS[way.kind] for way in ways if way.unlike]
     if unlike:
-        return inconclusive(f"The server did not send {_and(unlike)} as asked: is ECHO_SCRIPTING off?", details=details)
+        what = f"The server did not send metadata {_and(unlike)} as asked: is ECHO_SCRIPTING off?"
+        return inconclusive(what, details=details)
     least_of_all = min(way.bounds.fits for way in ways)
     return survived(
         f"Metadata gets through up to what the server takes: {size_in_words(least_of_all)} in one value, each way.",

@@ -4,6 +4,9 @@ What is spoken to the server shows in the reply: echo's port for gRPC speaks not
 is the server's word. Lost trailers are the business of `trailers`.
 """
 
+import re
+from typing import Final
+
 import trio
 
 from echo.printable import printable
@@ -15,6 +18,7 @@ from echo.probe.line import Line
 from echo.probe.path import Path
 from echo.rpc import Status
 
+OURS: Final = re.compile(rb"the request arrived as (HTTP/\d\.\d)")  # What the server says to HTTP/1 on its port.
 PATIENCE = 3.0  # Seconds for each answer.
 
 
@@ -25,7 +29,7 @@ class Http2Check(Check):
     question = "Is HTTP/2 spoken to us, and to the server?"
     needs = ()
     patience = 8.0
-    causes = ("alpn", "http1", "silence", "call")
+    causes = ("alpn", "http1", "silence", "call", "unanswered")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         where = path.target
@@ -52,17 +56,23 @@ class Http2Check(Check):
         with trio.move_on_after(PATIENCE):
             await call.send(path.message(UNARY), end=True)
             await connection.until(lambda: call.data or call.over)
+            if call.fields.get(":status") != "200":
+                await call.until_over()
         fields = call.fields
         status, kind = fields.get(":status", ""), fields.get("content-type", "")
         if call.data and status == "200" and kind.startswith("application/grpc"):
             return survived("HTTP/2 is spoken all the way: a plain call was answered by the server.")
+        arrived = OURS.search(call.data) if status == "505" else None
+        if arrived:
+            version = arrived[1].decode()
+            return broken("call", f"HTTP/2 is spoken to us, but not to the server: a call reached it as {version}.")
         if status and (status != "200" or not kind.startswith("application/grpc")):
             what = printable(kind, 40) or "no content"
             return broken("call", f"A plain call was answered with HTTP {status} and {what} in place of a gRPC reply.")
         if "grpc-status" in fields:
             said = _status(fields["grpc-status"], fields.get("grpc-message", ""))
             return broken("call", f"A plain call failed: {said}.", details={"grpc_status": fields["grpc-status"]})
-        return broken("call", "A plain call was never answered.", details={"connection": connection.ended})
+        return broken("unanswered", "A plain call was never answered.", details={"connection": connection.ended})
 
 
 def _status(code: str, message: str) -> str:

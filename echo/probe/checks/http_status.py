@@ -151,7 +151,7 @@ def _as_came(case: Case) -> str:
         return f"where HTTP {case.status} was sent, no answer came"
     if came.status == case.status and came.header("content-type").startswith("application/json"):
         return f"HTTP {case.status} came with another body than the one sent"
-    return f"instead of HTTP {case.status} with JSON came {what_came(came)}"
+    return f"{what_came(came)} came in place of HTTP {case.status} with JSON"
 
 
 def _row(case: Case) -> str:

@@ -55,8 +55,9 @@ class Way:
 
     @property
     def slow(self) -> bool:
-        """Whether more would have taken longer than there was time, at the pace of what got through."""
-        return self.limited and self.late and self.seconds * ASKED > PATIENCE / 2 * self.bounds.fits
+        """Whether more would have taken longer than there was time, at the pace of what got through; or it did."""
+        too_long = self.late and self.seconds * ASKED > PATIENCE / 2 * self.bounds.fits
+        return self.limited and (too_long or not self.came)
 
     @property
     def what(self) -> str:
@@ -134,19 +135,20 @@ def _head(size: int) -> int:
 
 def _finding(ways: list[Way]) -> Finding:
     details: dict[str, JsonValue] = {way.kind: way.bounds.fits for way in ways if not way.unlike}
-    slow = [way for way in ways if way.slow]
-    if slow:
-        size = size_in_words(slow[0].bounds.fits)
-        sentence = f"The path is too slow to try {size_in_words(ASKED)}: {size} took {slow[0].seconds:.1f} s."
-        return inconclusive(sentence, details=details)
-    short = [way for way in ways if way.limited]
+    short = [way for way in ways if way.limited and not way.slow]
     if short:
         least = min(short, key=lambda way: way.bounds.fits)
         told = " and ".join(f"{way.what} get through up to {size_in_words(way.bounds.fits)}" for way in short)
-        sentence = f"{told}, of {size_in_words(ASKED)} that the server takes; beyond that: {least.came or 'no answer'}."
+        sentence = f"{told}, of {size_in_words(ASKED)} that the server takes; a larger one fails: {least.came}."
         return limited(
             least.kind, sentence[0].upper() + sentence[1:], limit=least.bounds.fits, unit="bytes", details=details
         )
+    slow = [way for way in ways if way.slow]
+    if slow:
+        way = slow[0]
+        size = size_in_words(way.bounds.fits)
+        so_far = f"{size} took {way.seconds:.1f} s" if way.bounds.fits else "there was no time for anything larger"
+        return inconclusive(f"The path is too slow to try {size_in_words(ASKED)}: {so_far}.", details=details)
     unlike = [way for way in ways if way.unlike]
     if unlike:
         sentence = f"Small {unlike[0].what} do not get through as asked ({unlike[0].came}), so no size can be judged."

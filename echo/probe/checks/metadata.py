@@ -20,12 +20,13 @@ from echo.wire import decode_bin, encode_bin
 
 PATIENCE: Final = 3.0  # Seconds for a call.
 OCTETS: Final = bytes((0, 255, 10, 61, 128)) + "\N{SNOWMAN}".encode()
+DOTS: Final = "x.probe.dots"
 
 SENT: Final[Mapping[str, Sequence[str | bytes]]] = {
     "x-probe-plain": ('Mixed case; "quotes", commas=and %41/~',),
     "x-probe-octets-bin": (OCTETS,),
     "x_probe_underscores": ("one",),
-    "x.probe.dots": ("one",),
+    DOTS: ("one",),
     "x-probe-twice": ("one", "two"),
     "x-probe-twice-bin": (OCTETS, b"two"),
 }
@@ -39,7 +40,7 @@ class Metadata(Check):
     name = "metadata"
     question = "Does metadata pass unchanged, both ways?"
     needs = ("http2", "trailers")
-    causes = ("dropped", "merged", "rewritten")
+    causes = ("dropped", "dots", "merged", "rewritten")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         async with path.http2() as connection:
@@ -62,7 +63,7 @@ class Metadata(Check):
         if not records:
             if not succeeded(call):
                 return f"A call with metadata of every kind ended with {ending(call)}, and the server has not seen it."
-            return "What the server saw cannot be had; --direct would help."
+            return f"What the server saw cannot be had{path.hint}."
         return _differences(headers_of(records[-1]))
 
     async def _back(self, path: Path, connection: Http2) -> Sequence[dict[str, str]]:
@@ -147,7 +148,9 @@ def _finding(ways: Sequence[Mapping[str, str]]) -> Finding:
                 parts.setdefault(some, []).append(way)
         if parts:
             told = "; ".join(f"{_and(where)} ({', '.join(names)})" for names, where in parts.items())
-            return broken(cause, f"Metadata {_DONE[cause]} on the way: {told}.", details=details)
+            what = f"Metadata {_DONE[cause]} on the way: {told}."
+            dots = cause == "dropped" and {name for names in parts for name in names} == {DOTS}
+            return broken("dots" if dots else cause, what, details=details)
     raise AssertionError("there are differences")
 
 

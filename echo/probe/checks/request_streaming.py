@@ -52,7 +52,7 @@ class RequestStreaming(Check):
             for _ in range(ROUNDS):
                 seen = await _round(path, channel)
                 if seen is None:
-                    return inconclusive("When the messages arrived at the server is not to be had; --direct may help.")
+                    return inconclusive(f"When the messages arrived at the server cannot be seen{path.hint}.")
                 if not in_lumps(seen.arrived, INTERVAL):
                     return survived("The server sees each message as soon as it is sent.")
             assert seen is not None

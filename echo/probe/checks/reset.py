@@ -50,7 +50,7 @@ class Reset(Check):
                     await call.until_over()
                 arrived[code] = _meaning(call)
                 if arrived[code] != MEANING[code].name and not await self._was_reset(path, call_id):
-                    return inconclusive("It cannot be seen whether the server broke off the calls; --direct may help.")
+                    return inconclusive(f"It cannot be seen whether the server broke off the calls{path.hint}.")
         details: Mapping[str, JsonValue] = {code.name: said for code, said in arrived.items()}
         return _judged(arrived, details)
 
@@ -63,17 +63,15 @@ def _judged(arrived: Mapping[ErrorCode, str], details: Mapping[str, JsonValue]) 
     wrong = {MEANING[code].name: said for code, said in arrived.items() if said != MEANING[code].name}
     if not wrong:
         return survived(f"All {len(arrived)} reasons for which the server broke off a call arrived.", details=details)
-    count = f"{len(wrong)} of {len(arrived)} reasons for which the server broke off a call"
+    times = f"in {len(wrong)} of {len(arrived)} cases"
     if HANGING in wrong.values():
-        return broken(
-            "rewritten", f"{count} did not arrive: we were left waiting for the end of the call.", details=details
-        )
-    if SOUND in wrong.values():
-        return broken(
-            "rewritten", f"{count} did not arrive: the response just stopped, without any reason.", details=details
-        )
-    meant, said = next(iter(wrong.items()))
-    return broken("rewritten", f"{count} arrived as another one: {meant} became {said}.", details=details)
+        what = f"When the server broke off a call, we were left waiting for its end {times}."
+    elif SOUND in wrong.values():
+        what = f"When the server broke off a call, the response just stopped, without a reason, {times}."
+    else:
+        meant, said = next(iter(wrong.items()))
+        what = f"When the server broke off a call, another reason than its own arrived {times}: {meant} became {said}."
+    return broken("rewritten", what, details=details)
 
 
 def _meaning(call: Stream) -> str:

@@ -42,7 +42,7 @@ class ResponseStreaming(Check):
                     return survived("Each response reaches us as soon as it is sent.")
         took = await _took(path, answer)
         if took is None or took < INTERVAL * (len(answer.replies) - 1) / 2:
-            return inconclusive("When the server sent its responses is not to be had; --direct may help.")
+            return inconclusive(f"When the server sent its responses cannot be seen{path.hint}.")
         wait = longest_wait(answer.at)
         if wait > INTERVAL:  # So few bytes come before the end only because their time has come.
             what = f"Responses, sent {INTERVAL:g} s apart, reach us in lumps every {wait:.1f} s."

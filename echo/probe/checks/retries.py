@@ -79,8 +79,8 @@ def _finding(seen: Mapping[str, int], *, alone: bool, path: Path) -> Finding:
     unsafe = [name for name in repeated if name not in TURNED_AWAY]
     if unsafe:
         sentence = (
-            f"The path repeats calls that may have taken effect: the server saw one up to {max(repeated.values())} "
-            f"times, when it ended with {_or(unsafe)}."
+            f"The path repeats calls that may have taken effect: one that {_failed(unsafe)} reached the server "
+            f"{max(repeated[name] for name in unsafe)} times."
         )
         return broken("retried-unsafe", sentence, details=details)
     if repeated:
@@ -92,13 +92,19 @@ def _finding(seen: Mapping[str, int], *, alone: bool, path: Path) -> Finding:
     missing = len(WISHES) - len(seen)
     if missing:
         what = "the calls" if not seen else f"{missing} of {len(WISHES)} calls"
-        return inconclusive(f"What the server saw of {what} cannot be had; --direct would help.", details=details)
+        return inconclusive(f"What the server saw of {what} cannot be had{path.hint}.", details=details)
     if not alone and not path.direct:
         return inconclusive(
             "Several servers are behind the path, and not all can be asked; --direct for each would help.",
             details=details,
         )
     return survived(f"The server saw each of {len(WISHES)} failing calls once: the path repeats none.", details=details)
+
+
+def _failed(names: Sequence[str]) -> str:
+    statuses = [name for name in names if name != BROKEN_OFF]
+    ways = [f"ended with {_or(statuses)}"] if statuses else []
+    return _or([*ways, "was broken off"] if BROKEN_OFF in names else ways)
 
 
 def _or(words: Sequence[str]) -> str:

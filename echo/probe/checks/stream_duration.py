@@ -46,7 +46,7 @@ class StreamDuration(Check):
     question = "How long does a busy stream live?"
     company = Company.WAITING
     patience = 15.0
-    causes = ("cut",)
+    causes = ("cut", "response-cut")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         sending, receiving = (Life(), Life()), (Life(), Life())
@@ -79,9 +79,10 @@ def _judged(
         limit = round(min(ages.values()), 1)
         when = ""
         if len(ages) == 1:
-            when = " while we still send" if "before" in ages else " once we have sent everything"
-        what = f"The path cuts off a call {limit:.1f} s old{when}, though messages flow on it."
-        return limited("cut", what, limit=limit, unit="s", details=details)
+            when = " while we still send" if "before" in ages else " and we have sent everything"
+        what = f"The path cuts off a call when it is {limit:.1f} s old{when}, though messages flow on it."
+        cause = "cut" if "before" in ages else "response-cut"
+        return limited(cause, what, limit=limit, unit="s", details=details)
     if all(life.complete for life in lives):
         return survived(f"A call with messages flowing lives for {asked:g} s.", limit=asked, unit="s", details=details)
     if any(life.age is not None for life in lives):
@@ -111,8 +112,8 @@ async def _keep(path: Path, life: Life, after: float, sending: bool) -> None:
         if life.complete:
             return
         cut = cut_of(call, connection)
-        if not call.arrivals:
-            return  # It has not begun to flow.
+        if not call.arrivals or not call.fields.get("content-type", "").startswith("application/grpc"):
+            return  # It has not begun to flow, or it is a hop's own answer that came.
         if cut is not None:
             life.age = cut.at - began
         elif call.arrivals[-1][0] < began + idle - 3 * beat:

@@ -2,7 +2,8 @@
 
 Silent streams lie on connections that are kept in use, lest it be the connection that is idle; and on connections of
 their own, as some hops look at nothing else. Where these are cut off together with connections that have no stream at
-all, it is the business of `connection-idle`; where busy streams are cut off at the same age, of `stream-duration`.
+all, it is the business of `connection-idle`; where busy streams are cut off at the same age, of `stream-duration`. On
+one more we have sent everything: if that lives on, it is only for us that the path does not wait.
 """
 
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import trio
 
 from echo.probe.check import Check, Company
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
-from echo.probe.ladder import SLACK, Busy, Ladder, idle_connection, lone_stream, silent_stream
+from echo.probe.ladder import SLACK, Busy, Ladder, idle_connection, lone_stream, silent_server, silent_stream
 from echo.probe.path import Path
 from echo.probe.talk import Cut
 
@@ -32,10 +33,10 @@ class StreamIdle(Check):
     question = "How long does a silent stream live?"
     company = Company.WAITING
     patience = 15.0
-    causes = ("reset", "goaway", "closed", "silence")
+    causes = ("reset", "our-silence", "goaway", "closed", "silence")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
-        shared, lone, bare = Ladder(), Ladder(), Ladder()
+        shared, lone, bare, sent = Ladder(), Ladder(), Ladder(), Ladder()
         rungs = path.budget.rungs()
         async with path.http2() as connection, trio.open_nursery() as nursery:
             busy = Busy(path, connection)
@@ -43,6 +44,7 @@ class StreamIdle(Check):
             async with trio.open_nursery() as climbing:
                 for ladder, one in ((shared, silent_stream), (lone, lone_stream), (bare, idle_connection)):
                     climbing.start_soon(ladder.climb, rungs, partial(one, path))
+                climbing.start_soon(sent.climb, rungs[-1:], partial(silent_server, path))
             if shared.cut or lone.cut:
                 await trio.sleep(SLACK)  # The busy one may be about to be cut off.
             nursery.cancel_scope.cancel()
@@ -50,33 +52,38 @@ class StreamIdle(Check):
             "on_a_connection_in_use": _told(shared),
             "on_a_connection_of_its_own": _told(lone),
             "no_stream_at_all": _told(bare),
+            "after_we_have_sent_everything": _told(sent),
         }
         for ladder in (shared, lone):
             if ladder.cut is None or (ladder is lone and _together(ladder.cut, bare.cut)):
                 continue
-            return _judged(ladder, ladder.cut, busy, details)
+            return _judged(ladder, ladder.cut, busy, sent, details)
         if not shared.sound and not lone.sound:
             return inconclusive("No stream was answered to begin with, so none could be kept silent.")
         if lone.cut is not None:
             what = f"A silent stream lives {shared.limit:g} s where something else keeps its connection in use."
             return survived(what, limit=shared.limit, unit="s", details=details)
         limit = max(shared.limit, lone.limit)
-        return survived(
-            f"A stream on which nothing is said lives for {limit:g} s.", limit=limit, unit="s", details=details
-        )
+        return survived(f"A silent stream lives for {limit:g} s.", limit=limit, unit="s", details=details)
 
 
-def _judged(ladder: Ladder, cut: Cut, busy: Busy, details: Mapping[str, JsonValue]) -> Finding:
+def _judged(ladder: Ladder, cut: Cut, busy: Busy, sent: Ladder, details: Mapping[str, JsonValue]) -> Finding:
     if busy.cut is not None and busy.explains(cut):
         what = f"The path cuts off busy streams after {busy.cut.at:.1f} s as well, so it is not for their silence."
         return inconclusive(what, details=details)
     if not ladder.sound:
         return inconclusive("Some silent streams were cut off, but others were silent for longer.", details=details)
+    if cut.cause == "reset" and sent.cut is None and sent.limit > cut.at + SLACK:
+        what = (
+            f"The path waits {cut.at:.1f} s for our next message on a stream, then breaks off the call; "
+            "where we have sent everything, the server may be silent for longer."
+        )
+        return limited("our-silence", what, limit=ladder.limit, unit="s", details=details)
     how = HOW[cut.cause]
     if cut.cause == "silence":
-        what = f"A stream on which nothing is said is dropped by the path within {cut.at:g} s: {how}."
+        what = f"The path drops a silent stream within {cut.at:g} s: {how}."
     else:
-        what = f"A stream on which nothing is said is cut off by the path after {cut.at:.1f} s: {how}."
+        what = f"The path cuts off a silent stream after {cut.at:.1f} s: {how}."
     return limited(cut.cause, what, limit=ladder.limit, unit="s", details=details)
 
 

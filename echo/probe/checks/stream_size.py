@@ -125,7 +125,8 @@ async def _watch(path: Path, way: Way, run: Run, seconds: float) -> None:
     way.done = True
     if way.arrived is None:
         records = await path.evidence(call_id, within=1.0)
-        way.arrived = max(record.messages_in for record in records) if records else None
+        if records or (records == [] and path.direct):
+            way.arrived = max((record.messages_in for record in records), default=0)
 
 
 def _finding(ways: list[Way]) -> Finding:
@@ -133,13 +134,10 @@ def _finding(ways: list[Way]) -> Finding:
     asked = size_in_words(ways[0].asked * MESSAGE)
     short = [way for way in ways if way.done and way.arrived is not None and way.arrived < way.asked]
     if short:
-        told = " and ".join(
-            f"a {way.what} was cut after {size_in_words(way.bytes)} of {asked}"
-            + (f" ({way.ended})" if way.ended else ", though the call ended as if nothing was missing")
-            for way in short
-        )
+        told = "; ".join(_cut(way, asked) for way in short)
         least = min(short, key=lambda way: way.bytes)
-        return limited(least.kind, f"{told[0].upper()}{told[1:]}.", limit=least.bytes, unit="bytes", details=details)
+        limit = least.bytes or None  # Where nothing arrived, less might have.
+        return limited(least.kind, f"{told[0].upper()}{told[1:]}.", limit=limit, unit="bytes", details=details)
     for way in ways:
         if way.done and way.arrived is None:
             sentence = f"A {way.what} failed ({way.ended}); how much of it arrived cannot be seen without --direct."
@@ -155,3 +153,10 @@ def _finding(ways: list[Way]) -> Finding:
         unit="bytes",
         details=details,
     )
+
+
+def _cut(way: Way, asked: str) -> str:
+    if not way.bytes:
+        return f"nothing arrived of a {way.what} of {asked}" + (f": {way.ended}" if way.ended else "")
+    how = f": {way.ended}" if way.ended else ", though the call ended as if nothing was missing"
+    return f"a {way.what} was cut after {size_in_words(way.bytes)} of {asked}{how}"

@@ -55,7 +55,7 @@ async def _leave(path: Path, politely: bool, left: dict[bool, tuple[str, float] 
             return
         seen = await server_saw(path, call_id, until=lambda _: True, within=PATIENCE)
         if not seen or seen[-1].ended:
-            left[politely] = inconclusive("It cannot be seen whether the call reached the server; --direct would help.")
+            left[politely] = inconclusive(f"It cannot be seen whether the call reached the server{path.hint}.")
             return
         began = trio.current_time()
         if politely:
@@ -64,7 +64,7 @@ async def _leave(path: Path, politely: bool, left: dict[bool, tuple[str, float] 
                 await socket.receive()
     seen = await server_saw(path, call_id, within=PROMPT)
     if not seen:
-        left[politely] = inconclusive("What the server saw of the call cannot be had any more; --direct would help.")
+        left[politely] = inconclusive(f"What the server saw of the call cannot be had any more{path.hint}.")
         return
     left[politely] = (_heard(seen[-1]), trio.current_time() - began)
 

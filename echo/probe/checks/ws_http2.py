@@ -26,7 +26,7 @@ class WsHttp2(Check):
     kind = Kind.WS
     needs = ()
     patience = 10.0
-    causes = ("not-offered", "refused")
+    causes = ("not-offered", "refused", "incomplete")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         try:
@@ -70,5 +70,8 @@ class WsHttp2(Check):
                 how = "what comes is not the reply" if came is not None else "no reply comes"
         except RefusedError as refused:
             status = refused.answer.status
-            how = f"it is refused: {what_came(refused.answer)}" if status else "the request for one is broken off"
+            if status == 400 and b"Sec-WebSocket-Key" in refused.answer.body:  # As our gateway says.
+                how = "the path makes an HTTP/1.1 handshake of it, and leaves out the key"
+                return broken("incomplete", f"WebSockets are offered over HTTP/2, but do not open: {how}.")
+            how = f"the answer is {what_came(refused.answer)}" if status else "the request for one is broken off"
         return broken("refused", f"WebSockets are offered over HTTP/2, but do not open: {how}.")

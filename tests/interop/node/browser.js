@@ -9,6 +9,7 @@
 
 "use strict";
 
+const fs = require("node:fs");
 const readline = require("node:readline");
 const { chromium } = require("playwright-core");
 
@@ -60,6 +61,11 @@ const actions = {
   resize: (width, height) => page.setViewportSize({ width, height }),
   media: (options) => page.emulateMedia(options),
   screenshot: async (path, fullPage) => void (await page.screenshot({ path, fullPage })),
+  // What a click has the browser save: the file's name and its text.
+  save: async (selector) => {
+    const [file] = await Promise.all([page.waitForEvent("download"), page.click(selector)]);
+    return [file.suggestedFilename(), fs.readFileSync(await file.path(), "utf8")];
+  },
   said: () => said,
   asked: () => asked,
 };

@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 async def server_and_gateway(endpoint: str, **variables: str) -> AsyncIterator[tuple[Echo, Echo, int]]:
     """The two, each in a process of its own, and the gateway's port."""
     common = {"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_BSP_SCHEDULE_DELAY": "60000", "LOG_FORMAT": "json"}
-    common |= variables
+    common |= {"OTEL_METRICS_EXPORTER": "none", **variables}
     async with running("serve", GRPC_SERVER_PORT="0", OTEL_SERVICE_NAME="server", **common) as server:
         port = str(await server.grpc_port())
         where = {"GRPC_SERVER_HOST": LOOPBACK, "GRPC_SERVER_PORT": port, "HTTP_PORT": "0"}

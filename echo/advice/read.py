@@ -13,7 +13,7 @@ def read_advice() -> Mapping[str, Mapping[str, Sequence[str]]]:
     Raises:
         KeyError: An entry names a setting that is not listed.
     """
-    document = tomllib.loads(files("echo.probe").joinpath("advice.toml").read_text("utf-8"))
+    document = tomllib.loads(files("echo.advice").joinpath("advice.toml").read_text("utf-8"))
     defaults: Mapping[str, Mapping[str, str]] = document["settings"]
     return {
         check: {

@@ -1,0 +1,125 @@
+"""Metrics while a program runs: what counts them, the port where Prometheus finds them, and the push by OTLP.
+
+Both go on until the drain is over. The port is a setting of ours, the push is asked for by OpenTelemetry's variables.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+import structlog
+import trio
+
+from echo.cli.announce import authority
+from echo.cli.errors import first, unavailable
+from echo.cli.hosts import listening_host
+from echo.evidence import INSTANCE
+from echo.settings import Settings
+
+if TYPE_CHECKING:
+    from echo.telemetry import Collect
+    from echo.telemetry.meters import Meters
+    from echo.telemetry.push import Push
+
+__all__ = ["Metrics", "new_meters", "open_metrics", "publish_metrics"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """The metrics of the program, None for both if nobody wants them.
+
+    Attributes:
+        meters: What it counts by.
+        port: Where they are shown.
+    """
+
+    meters: "Meters | None" = None
+    port: int | None = None
+
+
+@asynccontextmanager
+async def open_metrics(settings: Settings) -> AsyncIterator[Metrics]:
+    """Count, and publish what was counted, where that is wanted, for the length of the block.
+
+    Raises:
+        StartError: The address can't be had.
+    """
+    meters = new_meters(settings)
+    if meters is None:
+        yield Metrics()
+        return
+    async with publish_metrics(settings, meters.collect) as port:
+        yield Metrics(meters, port)
+
+
+def new_meters(settings: Settings) -> "Meters | None":
+    """What this process is to count by; None if nobody wants metrics. Only then are they loaded."""
+    if settings.metrics_port is None and _push(os.environ, warn=log.warning) is None:
+        return None
+    from echo.telemetry.meters import Meters  # noqa: PLC0415
+
+    return Meters(INSTANCE)
+
+
+@asynccontextmanager
+async def publish_metrics(settings: Settings, collect: "Collect") -> AsyncIterator[int | None]:
+    """Show what is collected at ``/metrics``, and push it, as far as either is wanted, for the length of the block.
+
+    Gives the port where it is shown, if it is. What is collected need not be of this process alone.
+
+    Raises:
+        StartError: The address can't be had.
+    """
+    push = _push(os.environ, warn=log.debug)  # `new_meters` has said it.
+    async with trio.open_nursery() as nursery:
+        port = None if settings.metrics_port is None else await _show(nursery, settings, collect)
+        if push is not None:
+            from echo.telemetry.otlp import push_metrics  # noqa: PLC0415
+
+            nursery.start_soon(push_metrics, collect, push.interval, push.timeout)
+        yield port
+        nursery.cancel_scope.cancel()
+
+
+async def _show(nursery: trio.Nursery, settings: Settings, collect: "Collect") -> int:
+    from echo.telemetry import serve_metrics  # noqa: PLC0415
+
+    bind, port = settings.metrics_bind, settings.metrics_port
+    assert port is not None
+    try:
+        found: int = await nursery.start(serve_metrics, await listening_host(bind), port, collect)
+    except (OSError, BaseExceptionGroup) as error:
+        fault = first(OSError, error)
+        if fault is None:
+            raise
+        raise unavailable(settings, authority(bind, port), "metrics_bind", "metrics_port", error=fault) from error
+    return found
+
+
+def _push(environ: Mapping[str, str], warn: Callable[..., object]) -> "Push | None":
+    """How to push. What operators have put into the environment of every pod is no reason not to start."""
+    if not any(name.startswith("OTEL_") for name in environ):
+        return None
+    from echo.telemetry.push import PushError, wanted_push  # noqa: PLC0415
+
+    try:
+        push = wanted_push(environ)
+    except PushError as error:
+        warn("metrics are not pushed", reason=str(error))
+        return None
+    if push is not None and not _installed():
+        warn("metrics are not pushed", reason="they need an extra: pip install 'echo-grpc[telemetry]'")
+        return None
+    return push
+
+
+def _installed() -> bool:
+    try:
+        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,69 @@
+// `half-close`: does the server see that we have sent everything, and do responses go on after it.
+//
+// The server responds slowly to a few messages, so that most responses come after our end. Two calls are made: in one the
+// last message carries the end, in the other the end comes by itself.
+
+import { broken, inconclusive, survived } from "../finding.js";
+import { HALF_CLOSE, isClosed, message } from "../talk.js";
+import { sleep, within } from "../time.js";
+
+const MESSAGES = 4;
+const INTERVAL = 0.25; // Seconds between the responses.
+const PATIENCE = MESSAGES * INTERVAL + 2; // Seconds for the call to end after our end.
+const BROKEN_OFF = ["cancelled", "reset", "connection lost"];
+
+export async function run(signal, path) {
+  for (const alone of [false, true]) {
+    const finding = await tried(signal, path, alone);
+    if (finding) return finding;
+  }
+  return survived("The server sees when we have sent everything, and its responses go on to come.");
+}
+
+/** Make a call whose end comes by itself, or with the last message; null if all is well. */
+async function tried(signal, path, alone) {
+  const id = path.newCallId();
+  const script = { "call-id": id, interval: `${INTERVAL * 1000}ms` };
+  return path.websocket(signal, "bidirectional", script, async (socket) => {
+    for (let number = 1; number <= MESSAGES; number += 1) {
+      socket.send(message("hi", number === MESSAGES && !alone ? { half_close: true } : {}));
+    }
+    if (alone) {
+      await sleep(signal, INTERVAL / 2);
+      if (socket.closed) return inconclusive("The call was over before we had sent everything.");
+      socket.send(HALF_CLOSE);
+    }
+    let came = 0;
+    const end = await within(signal, PATIENCE, async (inner) => {
+      for (;;) {
+        const one = await socket.receive(inner);
+        if (isClosed(one)) return one;
+        came += 1;
+      }
+    });
+    if (end?.code === 1000 && came === MESSAGES) return null;
+    // The socket stays open: closing it would end the call, too.
+    const isTold = (record) => record.ended || record.half_closed !== undefined;
+    const records = await path.serverSaw(signal, id, { until: isTold, seconds: 1 });
+    if (!records?.length) return inconclusive("What the server saw of the call cannot be had; --direct would help.");
+    return judged(records.at(-1), alone);
+  });
+}
+
+/** What is wrong with a call that did not end in good order. */
+function judged(record, alone) {
+  const details = { server_saw: record.outcome, responses_sent: record.messages_out, end_by_itself: alone };
+  if (record.half_closed === undefined && !record.ended) {
+    const what = "The server is never told that we have sent everything, and so waits for more.";
+    return broken("not-seen", what, { details });
+  }
+  if (BROKEN_OFF.includes(record.outcome)) {
+    const what = "The path breaks off a call when we have sent everything, though responses are still to come.";
+    return broken("reset", what, { details });
+  }
+  if (record.outcome === "completed" && record.status === "OK") {
+    const what = "Responses that the server sends after we have sent everything do not arrive.";
+    return broken("reset", what, { details });
+  }
+  return inconclusive("The call failed by itself, so its end cannot be judged.", { details });
+}

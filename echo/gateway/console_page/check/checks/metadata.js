@@ -1,0 +1,92 @@
+// `metadata`: does metadata pass unchanged, both ways.
+//
+// What we send is compared with what the server has recorded. What the server sends is asked for kind by kind, each by a
+// call of its own. Repeated values are left out: a browser joins them itself.
+
+import { broken, inconclusive, survived } from "../finding.js";
+import { UNARY, call, excuse } from "../grpc_web.js";
+import { METADATA } from "../only_here.js";
+import { inTurn } from "../time.js";
+import { listed } from "../words.js";
+
+const PATIENCE = 5; // Seconds for a call.
+const AT_ONCE = 4;
+const OCTETS = "AP8KPYDimIM"; // 0, 255, 10, 61, 128 and a snowman, in base64.
+
+const SENT = {
+  "x-probe-plain": 'Mixed case; "quotes", commas=and %41/~',
+  "x-probe-octets-bin": OCTETS,
+  x_probe_underscores: "one",
+  "x.probe.dots": "one",
+};
+const WAYS = ["to the server", "in the head of the reply", "at the end of the reply"];
+const DONE = { dropped: "is dropped", rewritten: "is changed" };
+
+export async function run(signal, path) {
+  const why = await excuse(signal, PATIENCE);
+  if (why) return inconclusive(why);
+  const there = await sent(signal, path);
+  const back = await asked(signal);
+  const isAny = (found) => Object.keys(found).length > 0;
+  if (typeof there === "string") return back.some(isAny) ? finding([{}, ...back]) : inconclusive(there);
+  return [there, ...back].some(isAny) ? finding([there, ...back]) : survived(METADATA);
+}
+
+/** What became of what we sent, by name; or why it cannot be told. */
+async function sent(signal, path) {
+  const id = path.newCallId();
+  const answer = await call(signal, UNARY, { script: { "call-id": id }, headers: SENT, seconds: PATIENCE });
+  const records = await path.serverSaw(signal, id);
+  if (!records?.length) {
+    if (!answer.ok) {
+      return `A call with metadata of every kind ended with ${answer.ending}, and the server has not seen it.`;
+    }
+    return "What the server saw cannot be had; --direct would help.";
+  }
+  const arrived = records.at(-1).request_headers;
+  return differences((name) => arrived.filter((one) => one.name === name).map((one) => one.value));
+}
+
+/** What became of what the server sent, by name: in heads, and in trailers. */
+async function asked(signal) {
+  const [heads, trailers] = [{}, {}];
+  const jobs = Object.entries(SENT).map(([name, value]) => async (inner) => {
+    const wish = `${name}=${value}`;
+    const script = { "set-header": wish, "set-trailer": wish };
+    const answer = await call(inner, UNARY, { script, seconds: PATIENCE });
+    if (!answer.ok) return; // It failed by itself.
+    const head = judge(name, answer.head.has(name) ? [answer.head.get(name)] : []);
+    const trailer = judge(
+      name,
+      answer.trailers.filter(([found]) => found === name).map(([, found]) => found),
+    );
+    if (head) heads[name] = head;
+    if (trailer) trailers[name] = trailer;
+  });
+  await inTurn(signal, jobs, AT_ONCE);
+  return [heads, trailers];
+}
+
+function differences(valuesOf) {
+  const found = Object.keys(SENT).map((name) => [name, judge(name, valuesOf(name))]);
+  return Object.fromEntries(found.filter(([, what]) => what));
+}
+
+/** What became of a name's values; null if nothing did. */
+function judge(name, arrived) {
+  if (!arrived.length) return "dropped";
+  const plain = (value) => (name.endsWith("-bin") ? value.replace(/=+$/, "") : value);
+  return arrived.length === 1 && plain(arrived[0]) === SENT[name] ? null : "rewritten";
+}
+
+function finding(ways) {
+  const details = Object.fromEntries(ways.map((names, way) => [WAYS[way], names]).filter(([, names]) => Object.keys(names).length));
+  const cause = ways.some((names) => Object.values(names).includes("dropped")) ? "dropped" : "rewritten";
+  const parts = new Map(); // Names that share a fate -> which ways.
+  ways.forEach((names, way) => {
+    const some = Object.keys(SENT).filter((name) => names[name] === cause).join(", ");
+    if (some) parts.set(some, [...(parts.get(some) ?? []), WAYS[way]]);
+  });
+  const told = [...parts].map(([names, where]) => `${listed(where)} (${names})`).join("; ");
+  return broken(cause, `Metadata ${DONE[cause]} on the way: ${told}.`, { details });
+}

@@ -1,0 +1,102 @@
+// `stream-duration`: how long does a busy stream live.
+//
+// Messages flow on streams of two kinds: we send and are answered; or we have sent everything, and responses go on. There
+// are two of each, the second begun a bit later: what is cut off at the same age is cut off for its age, while what is
+// cut off at the same moment has met with an accident.
+
+import { inconclusive, limited, survived } from "../finding.js";
+import { RefusedError } from "../path.js";
+import { HALF_CLOSE, echoed, ending, isClosed, isMessage, message } from "../talk.js";
+import { now, sleep, together, within } from "../time.js";
+import { fixed, plain, rounded } from "../words.js";
+
+const STAGGER = 2; // Seconds between the two of a kind.
+const SAME = 1; // Seconds by which two ages may differ.
+const BEAT = 0.4; // Seconds between messages.
+const ANSWER = 3; // Seconds that an answer may take.
+
+export async function run(signal, path) {
+  const keep = (sending, number) => (inner) => kept(inner, path, number * STAGGER, sending);
+  const lives = await together(signal, [keep(true, 0), keep(true, 1), keep(false, 0), keep(false, 1)]);
+  return judged(lives.slice(0, 2), lives.slice(2), path.idle);
+}
+
+function judged(sending, receiving, asked) {
+  const lives = [...sending, ...receiving];
+  const details = {
+    while_we_send: sending.map((life) => life.age),
+    after_we_have_sent_everything: receiving.map((life) => life.age),
+  };
+  if (lives.some((life) => life.byServer)) {
+    return inconclusive("The server itself ends connections or calls of that age.", { details });
+  }
+  const [before, after] = [ageOf(sending), ageOf(receiving)];
+  if (before !== null || after !== null) {
+    const limit = rounded(Math.min(before ?? Infinity, after ?? Infinity), 1);
+    let when = "";
+    if (before === null || after === null) when = before === null ? " once we have sent everything" : " while we still send";
+    const sentence = `The path cuts off a call ${fixed(limit, 1)} s old${when}, though messages flow on it.`;
+    return limited("cut", sentence, { limit, unit: "s", details });
+  }
+  if (lives.every((life) => life.complete)) {
+    return survived(`A call with messages flowing lives for ${plain(asked)} s.`, { limit: asked, unit: "s", details });
+  }
+  if (lives.some((life) => life.age !== null)) {
+    return inconclusive("A busy call was cut off, but another like it was not at that age.", { details });
+  }
+  return inconclusive("Not all of the busy calls ended as they were to.", { details });
+}
+
+function ageOf([first, second]) {
+  if (first.age === null || second.age === null || Math.abs(first.age - second.age) > SAME) return null;
+  return Math.min(first.age, second.age);
+}
+
+/** Keep a stream busy for as long as is asked for: {age, complete, byServer}; the age at which it was cut, or null. */
+async function kept(signal, path, after, sending) {
+  const life = { age: null, complete: false, byServer: false };
+  const { idle } = path;
+  const id = path.newCallId();
+  const count = Math.ceil(idle / BEAT) + 1;
+  const script = sending ? {} : { count: String(count), interval: `${BEAT * 1000}ms` };
+  await sleep(signal, after);
+  try {
+    await path.websocket(signal, sending ? "bidirectional" : "server", { "call-id": id, ...script }, async (socket) => {
+      const began = now();
+      const end = sending ? await talk(signal, socket, began + idle) : await listen(signal, socket, count * BEAT + ANSWER);
+      life.complete = end?.code === 1000;
+      const last = socket.closed?.at ?? now();
+      if (!life.complete && last - began < idle) life.age = last - began;
+    });
+  } catch (error) {
+    if (!(error instanceof RefusedError)) throw error;
+    return life;
+  }
+  if (life.age !== null) {
+    const records = await path.serverSaw(signal, id, { seconds: 1 });
+    life.byServer = ["draining", "deadline"].includes(records?.at(-1)?.outcome);
+  }
+  return life;
+}
+
+/** Send messages until then, each answered, and end. */
+async function talk(signal, socket, until) {
+  while (now() < until) {
+    if (!isMessage(await echoed(signal, socket, "hi", ANSWER))) return socket.closed;
+    await within(signal, BEAT, (inner) => socket.end(inner));
+    if (socket.closed) return socket.closed;
+  }
+  socket.send(HALF_CLOSE);
+  return ending(signal, socket, ANSWER);
+}
+
+/** Let responses come until there are no more. */
+async function listen(signal, socket, seconds) {
+  socket.send(message("hi"));
+  return within(signal, seconds, async (all) => {
+    for (;;) {
+      const came = await within(all, ANSWER + BEAT, (inner) => socket.receive(inner));
+      if (came === null || isClosed(came)) return came;
+    }
+  });
+}

@@ -1,0 +1,10 @@
+// A report as a file, of the same form as the command line's.
+
+/** Have the browser save it. */
+export function save(report) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(new Blob([`${JSON.stringify(report, null, 2)}\n`], { type: "application/json" }));
+  link.download = `echo-path-${location.hostname.replaceAll(/[^\w.-]/g, "_")}-${report.started.replaceAll(/[^\dT]/g, "")}.json`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1_000);
+}

@@ -1,0 +1,163 @@
+// The survey: all checks under one signal and one time limit, each under its own. Checks that wait begin at once and go on
+// throughout; the others run a few at a time, then one by one. No page.
+
+import { explore } from "./facts.js";
+import { OUTCOMES, inconclusive, skipped } from "./finding.js";
+import { DIRECT } from "./only_here.js";
+import { Path } from "./path.js";
+import { ALONE, BESIDE, CHECKS, LAST, WAITING } from "./table.js";
+import { inTurn, now, together, until, within } from "./time.js";
+import { route } from "../routes.js";
+
+const SIDE_BY_SIDE = 3; // Checks at once; a browser makes few requests at once, and these are not to wait for each other.
+const TOTAL = 30; // Seconds for everything; a path that breaks nothing takes 12.
+const VERSION = 1; // Of the report.
+
+const OUT_OF_TIME = "There was no time left for it.";
+const STOPPED = "It was stopped before it was done.";
+
+export class Survey {
+  #audience;
+  #advice;
+  #results = new Map();
+  #settled = new Map(); // Name -> a promise that the check has come out, and its resolver.
+  #facts = null;
+  #path;
+
+  /**
+   * @param {{begin: (name: string) => void, end: (result: object) => void}} audience Is told while it goes on.
+   * @param {object} advice Lines, by check and cause.
+   * @param {{only?: string[], idle?: number}} options Which checks; how many seconds silence is to last.
+   */
+  constructor(audience, advice, { only = null, idle = 10 } = {}) {
+    this.#audience = audience;
+    this.#advice = advice;
+    this.#path = new Path(idle);
+    this.checks = CHECKS.filter(({ name }) => only === null || only.includes(name));
+    for (const { name } of this.checks) this.#settled.set(name, settled());
+  }
+
+  /** Run the checks. Aborting the signal is how it is stopped. Gives the report either way. */
+  async run(signal) {
+    const [started, began] = [new Date(), now()];
+    for (const { name, why } of this.checks) if (why) this.#conclude(name, skipped(why), 0);
+    let missing = OUT_OF_TIME;
+    try {
+      await within(signal, TOTAL, (inner) => this.#runAll(inner));
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      missing = STOPPED;
+    }
+    for (const { name } of this.checks) if (!this.#results.has(name)) this.#conclude(name, inconclusive(missing), 0);
+    return this.#document(started, now() - began);
+  }
+
+  #runAll(signal) {
+    return together(signal, [
+      (inner) => this.#explore(inner),
+      ...this.#of(WAITING).map((check) => (inner) => this.#run(inner, check)),
+      async (inner) => {
+        // Others wait for it, so it must have a place of its own.
+        const first = this.#of(BESIDE).filter(({ name }) => NEEDED.has(name));
+        await together(inner, first.map((check) => (one) => this.#run(one, check)));
+        const rest = this.#of(BESIDE).filter(({ name }) => !NEEDED.has(name));
+        await inTurn(inner, rest.map((check) => (one) => this.#run(one, check)), SIDE_BY_SIDE);
+        for (const check of [...this.#of(ALONE), ...this.#of(LAST)]) await this.#run(inner, check);
+      },
+    ]);
+  }
+
+  #of(company) {
+    return this.checks.filter((check) => check.company === company);
+  }
+
+  async #explore(signal) {
+    this.#facts = await within(signal, 10, (inner) => explore(inner, this.#path)).catch((error) => {
+      signal.throwIfAborted();
+      console.debug("the path's facts are not to be had", error);
+      return null;
+    });
+  }
+
+  async #run(signal, check) {
+    for (const need of check.needs) await until(signal, (done) => this.#settled.get(need)?.promise.then(done) ?? done());
+    const began = now();
+    this.#audience.begin(check.name);
+    const finding = this.#excused(check) ?? (await this.#ask(signal, check));
+    this.#conclude(check.name, finding, now() - began);
+  }
+
+  /** Why a check need not run. */
+  #excused({ needs }) {
+    const name = needs.find((need) => this.#results.get(need)?.finding.outcome === "broken");
+    return name ? skipped(`There is no point in asking while ${name} is broken.`) : null;
+  }
+
+  async #ask(signal, { name, run, patience, company }) {
+    const seconds = patience + (company === WAITING ? this.#path.idle : 0);
+    try {
+      const late = inconclusive(`It was not done within ${seconds} s.`);
+      return await within(signal, seconds, (inner) => run(inner, this.#path), late);
+    } catch (error) {
+      signal.throwIfAborted();
+      console.debug(name, error);
+      return inconclusive(`The check itself failed: ${inWords(error)}.`);
+    }
+  }
+
+  #conclude(name, finding, seconds) {
+    const advice = finding.cause ? (this.#advice[name]?.[finding.cause] ?? []) : [];
+    // What helps the command line is an option of it.
+    finding.sentence = finding.sentence.replace(/--direct\b/, DIRECT);
+    const result = { name, finding, advice, seconds };
+    this.#results.set(name, result);
+    this.#settled.get(name).resolve();
+    this.#audience.end(result);
+  }
+
+  /** The report as JSON has it. */
+  #document(started, seconds) {
+    const url = route("").href.replace(/\/$/, "");
+    const results = this.checks.map(({ name }) => this.#results.get(name));
+    const counts = Object.fromEntries(
+      OUTCOMES.map((outcome) => [outcome, results.filter(({ finding }) => finding.outcome === outcome).length]),
+    );
+    const facts = this.#facts ?? { protocol: null, added_headers: [], hops_guess: [] };
+    const likely = (line) => facts.hops_guess.includes(line.split(":")[0]);
+    return {
+      version: VERSION,
+      target: url,
+      gateway: url,
+      direct: [],
+      started: started.toISOString().replace(/\.\d+Z$/, "Z"),
+      seconds: Number(seconds.toFixed(3)),
+      path: {
+        protocol: facts.protocol,
+        tls: null, // A page is not told.
+        settings: {},
+        instances: [...this.#path.instances].sort(),
+        added_headers: facts.added_headers,
+        hops_guess: facts.hops_guess,
+      },
+      checks: results.map(({ name, finding, advice, seconds: took }) => ({
+        ...{ name, outcome: finding.outcome, finding: finding.sentence, limit: finding.limit, unit: finding.unit },
+        details: finding.details,
+        advice: [...advice.filter(likely), ...advice.filter((line) => !likely(line))],
+        seconds: Number(took.toFixed(3)),
+      })),
+      counts,
+    };
+  }
+}
+
+const inWords = ({ name, message }) => (message ? `${name} (${message})` : name);
+
+const NEEDED = new Set(CHECKS.flatMap(({ needs = [] }) => needs));
+
+function settled() {
+  let resolve;
+  const promise = new Promise((done) => {
+    resolve = done;
+  });
+  return { promise, resolve };
+}

@@ -1,0 +1,36 @@
+"""By which route a request was served, for metrics: its template, of which there are few, and not its path."""
+
+import re
+from functools import cache
+from typing import Final, cast
+
+from hypercorn.typing import HTTPScope
+from quart.wrappers import Request, Websocket
+
+__all__ = ["RPC_ROUTE", "note_route", "noted_route", "template_of"]
+
+RPC_ROUTE: Final = "/{service}/{method}"
+"""gRPC-Web's and Connect's."""
+
+_KEY: Final = "echo.route"
+_PARAMETER: Final = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")
+
+
+def note_route(scope: HTTPScope, template: str) -> None:
+    """Say by which route the request is served, to whoever has the scope, too."""
+    cast("dict[str, object]", scope["extensions"])[_KEY] = template
+
+
+def noted_route(scope: HTTPScope) -> str:
+    """What was said; empty if nothing was: no route has such a path."""
+    return str(scope["extensions"].get(_KEY, ""))
+
+
+def template_of(request: Request | Websocket) -> str:
+    """The template of the route that Quart has found, such as ``/grpc/{key}``; empty for none."""
+    return "" if request.url_rule is None else _template(request.url_rule.rule)
+
+
+@cache
+def _template(rule: str) -> str:
+    return _PARAMETER.sub(r"{\1}", rule)

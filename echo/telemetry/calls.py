@@ -1,0 +1,173 @@
+"""Calls as server and client count them alike: by method and status, with their messages and bytes."""
+
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Final
+
+from echo.rpc import Status
+from echo.telemetry.names import RECEIVE, SECONDS, SIZES, TRANSMIT, Instrument
+from echo.telemetry.snapshot import Distribution, Metric
+from echo.wire import PREFIX_SIZE, Stream
+
+__all__ = ["OTHER", "Ended", "Method", "Traffic", "ended_metrics", "method_label", "traffic_metrics"]
+
+OTHER: Final = "other"  # All methods that are not known (A66): clients must not make up labels.
+
+
+def method_label(path: str) -> str:
+    """``package.Service/Method``, as A66 has it."""
+    return path.removeprefix("/")
+
+
+class Traffic:
+    """Messages and bytes, both ways; bytes as they travel, without framing."""
+
+    __slots__ = ("bytes_in", "bytes_out", "messages_in", "messages_out")
+
+    def __init__(self) -> None:
+        self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
+
+    def add(self, call: Stream) -> None:
+        """Add what a call has come to."""
+        self.messages_in += call.messages.messages
+        self.messages_out += call.unsent.messages
+        self.bytes_in += call.received_bytes
+        self.bytes_out += call.sent_bytes
+
+    def include(self, other: "Traffic") -> None:
+        """Add other traffic."""
+        self.messages_in += other.messages_in
+        self.messages_out += other.messages_out
+        self.bytes_in += other.bytes_in
+        self.bytes_out += other.bytes_out
+
+
+class Ended(Traffic):
+    """Calls of one method that ended with one status, and their traffic.
+
+    Attributes:
+        durations: How many took how long, by the buckets of `SECONDS`,
+        seconds: and how long all of them together.
+        sent: How many have sent how much, by the buckets of `SIZES`,
+        received: and received how much.
+    """
+
+    __slots__ = ("durations", "received", "seconds", "sent")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.durations = [0] * (len(SECONDS) + 1)
+        self.seconds = 0.0
+        self.sent = [0] * (len(SIZES) + 1)
+        self.received = [0] * (len(SIZES) + 1)
+
+    def record(self, seconds: float, call: Stream | None) -> None:
+        """Count one; None for one that never was on a connection. Every call pays for this, so it is one piece."""
+        self.durations[bisect_left(SECONDS, seconds)] += 1
+        self.seconds += seconds
+        if call is None:
+            self.sent[0] += 1
+            self.received[0] += 1
+            return
+        incoming, outgoing = call.messages, call.unsent
+        messages = incoming.messages
+        received = incoming.consumed - PREFIX_SIZE * messages
+        self.messages_in += messages
+        self.bytes_in += received
+        messages = outgoing.messages
+        sent = outgoing.taken - PREFIX_SIZE * messages
+        self.messages_out += messages
+        self.bytes_out += sent
+        self.received[1 if 0 < received <= 1024 else bisect_left(SIZES, received)] += 1
+        self.sent[1 if 0 < sent <= 1024 else bisect_left(SIZES, sent)] += 1
+
+    @property
+    def count(self) -> int:
+        """How many there were."""
+        return sum(self.durations)
+
+
+class Method:
+    """Calls of one method.
+
+    Attributes:
+        label: What it is called.
+        ok: Those that ended with OK,
+        failed: and with others.
+    """
+
+    __slots__ = ("_shown", "failed", "label", "ok")
+
+    def __init__(self, label: str) -> None:
+        self.label = label
+        self.ok = Ended()
+        self.failed: dict[Status, Ended] = {}
+        self._shown = 0
+
+    def failures(self, status: Status) -> Ended:
+        """Those that ended with a status other than OK."""
+        found = self.failed.get(status)
+        if found is None:
+            found = self.failed[status] = Ended()
+        return found
+
+    def ended(self) -> Iterator[tuple[str, Ended]]:
+        """By the status's name, those that have ended; OK only if there were any."""
+        if self.ok.count:
+            yield "OK", self.ok
+        for status, found in self.failed.items():
+            yield status.name, found
+
+    @property
+    def count(self) -> int:
+        """How many have ended."""
+        return sum(found.count for _, found in self.ended())
+
+    def together(self, still_open: Traffic) -> Traffic:
+        """The traffic of all calls. Bytes sent never go down, though the prefix of a message half sent counts first."""
+        both = Traffic()
+        both.include(still_open)
+        for _, found in self.ended():
+            both.include(found)
+        both.bytes_out = self._shown = max(self._shown, both.bytes_out)
+        return both
+
+
+def ended_metrics(instruments: Sequence[Instrument], methods: Iterable[Method], *between: str) -> Iterable[Metric]:
+    """The histograms of calls that have ended: of seconds, of bytes sent and of bytes received.
+
+    Args:
+        instruments: Those three.
+        methods: Their calls.
+        between: The values of the attributes between method and status.
+    """
+    ended = [((method.label, *between, status), found) for method in methods for status, found in method.ended()]
+    parts: tuple[Callable[[Ended], tuple[list[int], float]], ...] = (
+        lambda one: (one.durations, one.seconds),
+        lambda one: (one.sent, one.bytes_out),
+        lambda one: (one.received, one.bytes_in),
+    )
+    for instrument, part in zip(instruments, parts, strict=True):
+        yield instrument.metric(
+            distributions=[
+                Distribution(tuple(zip(instrument.attributes, key, strict=True)), list(counts), total)
+                for key, (counts, total) in ((key, part(found)) for key, found in ended)
+            ]
+        )
+
+
+def traffic_metrics(
+    messages: Instrument, size: Instrument, still_open: Mapping[Method, Traffic], *between: str
+) -> Iterable[Metric]:
+    """The counters of messages and bytes, with what the calls that are open have come to."""
+    both = [((method.label, *between), method.together(traffic)) for method, traffic in still_open.items()]
+    yield messages.of(
+        ((*key, direction), count)
+        for key, one in both
+        for direction, count in ((RECEIVE, one.messages_in), (TRANSMIT, one.messages_out))
+    )
+    yield size.of(
+        ((*key, direction), count)
+        for key, one in both
+        for direction, count in ((RECEIVE, one.bytes_in), (TRANSMIT, one.bytes_out))
+    )

@@ -1,0 +1,79 @@
+"""All that one process counts, in one snapshot."""
+
+import time
+from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
+
+from echo.access_log import AccessLog
+from echo.telemetry import names
+from echo.telemetry.client import ClientMeter
+from echo.telemetry.process import process_metrics, start_time
+from echo.telemetry.server import ServerMeter
+from echo.telemetry.snapshot import Attributes, Metric, Snapshot
+from echo.telemetry.web import WebMeter
+
+__all__ = ["Meters"]
+
+Source = Callable[[], Iterable[Metric]]
+
+
+class Meters:
+    """The meters of a process, made when they are asked for.
+
+    Args:
+        instance: Tells the process from others alike, for ``service.instance.id``.
+        service: What it is, for ``service.name``.
+    """
+
+    def __init__(self, instance: str, service: str = "echo-grpc") -> None:
+        self._resource: Attributes = (
+            ("service.name", service),
+            *((("service.version", found),) if (found := _version()) else ()),
+            ("service.instance.id", instance),
+        )
+        self._started = start_time()
+        self._sources: list[Source] = []
+        self._logs: list[AccessLog] = []
+
+    def for_server(self) -> ServerMeter:
+        """A meter to be among a server's notes."""
+        meter = ServerMeter()
+        self._sources.append(meter.metrics)
+        return meter
+
+    def for_client(self, target: str, methods: Iterable[str]) -> ClientMeter:
+        """A meter for channels to this target."""
+        meter = ClientMeter(target, methods)
+        self._sources.append(meter.metrics)
+        return meter
+
+    def for_web(self, connections: Callable[[], tuple[int, int]]) -> WebMeter:
+        """A meter for the gateway's front."""
+        meter = WebMeter(connections)
+        self._sources.append(meter.metrics)
+        return meter
+
+    def watch_log(self, log: AccessLog | None) -> None:
+        """Tell of lines that an access log has lost."""
+        if log is not None:
+            self._logs.append(log)
+
+    def snapshot(self) -> Snapshot:
+        """What was counted so far."""
+        metrics = list(chain(*(source() for source in self._sources)))
+        metrics.append(names.LOG_DROPPED.alone(sum(log.dropped for log in self._logs)))
+        metrics.extend(process_metrics())
+        return Snapshot(self._resource, self._started, time.time(), metrics)
+
+    async def collect(self) -> Snapshot:
+        """The same, for `serve_metrics`."""
+        return self.snapshot()
+
+
+def _version() -> str:
+    """Of echo; empty where it runs without having been installed."""
+    try:
+        return version("echo")
+    except PackageNotFoundError:
+        return ""

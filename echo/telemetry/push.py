@@ -1,0 +1,60 @@
+"""Whether OpenTelemetry's standard variables ask for metrics to be pushed, found without loading anything of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+__all__ = ["Push", "PushError", "wanted_push"]
+
+ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
+EXPORTER: Final = "OTEL_METRICS_EXPORTER"
+
+
+class PushError(ValueError):
+    """A variable says something that can't be done. Its text is one line that names it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """How to push.
+
+    Attributes:
+        interval: Seconds between pushes.
+        timeout: Seconds that one may take.
+    """
+
+    interval: float
+    timeout: float
+
+
+def wanted_push(environ: Mapping[str, str]) -> Push | None:
+    """What the variables ask for; None if they do not ask for metrics by OTLP.
+
+    They do if an endpoint is set, or ``OTEL_METRICS_EXPORTER`` is ``otlp``.
+
+    Raises:
+        PushError: They ask for it in a way that there is not.
+    """
+    exporters = {name.strip() for name in environ.get(EXPORTER, "").split(",")} - {""}
+    if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or (exporters and "otlp" not in exporters):
+        return None
+    if not exporters and not any(environ.get(name) for name in ENDPOINTS):
+        return None
+    for name in PROTOCOLS:
+        protocol = environ.get(name, "").strip()
+        if protocol:
+            if protocol != "http/protobuf":
+                raise PushError(f"{name}: metrics are pushed by http/protobuf, not by {protocol!r}")
+            break
+    interval = _milliseconds(environ, "OTEL_METRIC_EXPORT_INTERVAL", 60_000)
+    return Push(interval, _milliseconds(environ, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000))
+
+
+def _milliseconds(environ: Mapping[str, str], name: str, default: int) -> float:
+    text = environ.get(name, "").strip()
+    if not text:
+        return default / 1000
+    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 10**9:
+        raise PushError(f"{name}: {text[:80]!r} is not a number of milliseconds")
+    return int(text) / 1000

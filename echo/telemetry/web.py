@@ -1,0 +1,198 @@
+"""What the gateway does in front, as metrics: HTTP requests, by OpenTelemetry's conventions, and WebSockets.
+
+Whatever a client can name is bounded: methods, routes, versions and close codes that nobody has heard of are one each,
+and a metric has no more than `MOST` sets of attributes.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from typing import Final, Protocol
+
+from echo.telemetry import names
+from echo.telemetry.calls import Traffic
+from echo.telemetry.names import HTTP_SECONDS, RECEIVE, SOCKET_SECONDS, TRANSMIT, Instrument
+from echo.telemetry.series import Histogram, Table, attributes, histograms
+from echo.telemetry.snapshot import Attributes, Metric, Point
+
+__all__ = ["SocketCounts", "WebMeter", "close_code"]
+
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "QUERY"})
+OTHER: Final = "_OTHER"
+SCHEMES: Final = frozenset({"http", "https"})
+VERSIONS: Final = {"1.0": "1.0", "1.1": "1.1", "2": "2", "3": "3"}
+INCOMPLETE: Final = "incomplete"
+CLOSE_CODES: Final = frozenset(range(1000, 1016))  # RFC 6455 §7.4.1 and the registry behind it.
+
+
+class SocketCounts(Protocol):
+    """What is known of a WebSocket.
+
+    Attributes:
+        accepted: The upgrade was made.
+        route: Its route; empty if there is none of its path.
+        status: The close code, or the HTTP status of a handshake that was refused; None as long as it goes on.
+    """
+
+    accepted: bool
+    route: str
+    status: int | None
+    messages_in: int
+    messages_out: int
+    bytes_in: int
+    bytes_out: int
+
+    @property
+    def http_version(self) -> str:
+        """HTTP's, of the handshake."""
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+
+
+class WebMeter:
+    """Counts the requests and WebSockets of a gateway.
+
+    Args:
+        connections: Gives how many connections were begun, and how many of them have ended.
+    """
+
+    def __init__(self, connections: Callable[[], tuple[int, int]]) -> None:
+        self._connections = connections
+        self._requests: Table[tuple[str, ...], Histogram] = Table(lambda: Histogram(HTTP_SECONDS))
+        self._active: Counter[tuple[str, str]] = Counter()
+        self._handshakes: Counter[tuple[str, str]] = Counter()
+        self._durations: Table[tuple[str, ...], Histogram] = Table(lambda: Histogram(SOCKET_SECONDS))
+        self._traffic: dict[str, Traffic] = {}
+        self._sockets: set[SocketCounts] = set()
+
+    # Requests
+
+    def request_began(self, method: str, scheme: str) -> None:
+        """A request came."""
+        self._active[_method(method), _scheme(scheme)] += 1
+
+    def request_ended(
+        self,
+        method: str,
+        scheme: str,
+        version: str,
+        route: str,
+        status: int | None,
+        seconds: float,
+        *,
+        complete: bool,
+    ) -> None:
+        """It is over.
+
+        Args:
+            method: As it came.
+            scheme: ``http`` or ``https``.
+            version: HTTP's.
+            route: The route's template; empty if there is none of its path.
+            status: HTTP's, None if there was no response.
+            seconds: How long it took.
+            complete: Whether the response has left as a whole.
+        """
+        method, scheme = _method(method), _scheme(scheme)
+        self._active[method, scheme] -= 1
+        fault = str(status) if status is not None and status >= 500 else ""
+        if status is None or not complete:
+            fault = INCOMPLETE
+        key = (method, scheme, route, str(status or ""), VERSIONS.get(version, OTHER), fault)
+        self._requests[key].record(seconds)
+
+    # WebSockets
+
+    def socket_began(self, socket: SocketCounts) -> None:
+        """A handshake came; its counts are looked at from now on."""
+        self._sockets.add(socket)
+
+    def socket_ended(self, socket: SocketCounts) -> None:
+        """The WebSocket is over, or was refused."""
+        self._sockets.discard(socket)
+        if socket.accepted:
+            self._handshakes[socket.route, _opened(socket)] += 1
+            self._durations[socket.route, close_code(socket.status)].record(socket.seconds)
+            _add(self._traffic, socket)
+        elif socket.status is not None:
+            self._handshakes[socket.route, str(socket.status)] += 1
+
+    # What has come of it
+
+    def metrics(self) -> Iterable[Metric]:
+        """What was counted so far."""
+        yield histograms(names.HTTP_DURATION, self._requests.items(_named(names.HTTP_DURATION)))
+        yield names.HTTP_ACTIVE.of(self._active.items())
+        begun, ended = self._connections()
+        yield names.HTTP_CONNECTIONS.alone(begun)
+        yield names.HTTP_ACTIVE_CONNECTIONS.alone(begun - ended)
+        active: Counter[str] = Counter(dict.fromkeys(self._traffic, 0))
+        handshakes = self._handshakes.copy()
+        traffic: dict[str, Traffic] = {}
+        for route, past in self._traffic.items():
+            traffic[route] = Traffic()
+            traffic[route].include(past)
+        for socket in self._sockets:
+            if socket.accepted:
+                active[socket.route] += 1
+                handshakes[socket.route, _opened(socket)] += 1
+                _add(traffic, socket)
+        yield _metric(names.SOCKET_HANDSHAKES, handshakes.items())
+        yield _metric(names.SOCKET_ACTIVE, (((route,), count) for route, count in active.items()))
+        yield histograms(names.SOCKET_DURATION, self._durations.items(_named(names.SOCKET_DURATION)))
+        yield _metric(
+            names.SOCKET_MESSAGES,
+            (
+                ((route, direction), count)
+                for route, found in traffic.items()
+                for direction, count in ((RECEIVE, found.messages_in), (TRANSMIT, found.messages_out))
+            ),
+        )
+        yield _metric(
+            names.SOCKET_IO,
+            (
+                ((route, direction), count)
+                for route, found in traffic.items()
+                for direction, count in ((RECEIVE, found.bytes_in), (TRANSMIT, found.bytes_out))
+            ),
+        )
+
+
+def close_code(code: int | None) -> str:
+    """A close code as an attribute: those of applications are one for each of their two ranges."""
+    if code in CLOSE_CODES:
+        return str(code)
+    if code is not None and 3000 <= code < 5000:
+        return f"{code // 1000}xxx"
+    return OTHER
+
+
+def _opened(socket: SocketCounts) -> str:
+    return "101" if socket.http_version.startswith("1") else "200"  # RFC 6455 §4.2.2, RFC 8441 §5.
+
+
+def _add(traffic: dict[str, Traffic], socket: SocketCounts) -> None:
+    found = traffic.get(socket.route)
+    if found is None:
+        found = traffic[socket.route] = Traffic()
+    found.messages_in += socket.messages_in
+    found.messages_out += socket.messages_out
+    found.bytes_in += socket.bytes_in
+    found.bytes_out += socket.bytes_out
+
+
+def _method(method: str) -> str:
+    return method if method in METHODS else OTHER
+
+
+def _scheme(scheme: str) -> str:
+    return scheme if scheme in SCHEMES else OTHER
+
+
+def _named(instrument: Instrument) -> Callable[[tuple[str, ...]], Attributes]:
+    return lambda key: attributes(instrument, key)
+
+
+def _metric(instrument: Instrument, values: Iterable[tuple[Iterable[str], float]]) -> Metric:
+    return instrument.metric(Point(attributes(instrument, key), value) for key, value in values)

@@ -1,0 +1,77 @@
+"""Who takes note of calls: none, one and several of them, at the price of each."""
+
+from collections.abc import Callable
+
+from echo.rpc import Server
+from echo.rpc.testing import memory_channel_to
+from echo.transport import ServerCall, hearing
+from tests.support.services import BIDI, BytesCodec, BytesStream, Service
+
+
+class Notes:
+    """Takes note of calls that are over."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+
+    def note(self, call: ServerCall) -> None:
+        self.heard.append(("over", call.request.path))
+
+
+class Arrivals(Notes):
+    """Of those that begin, too."""
+
+    def begin(self, call: ServerCall) -> None:
+        self.heard.append(("begun", call.request.path))
+
+
+class Held(Notes):
+    """Holds its notes back."""
+
+    def flush(self) -> None:
+        self.heard.append(("flushed", ""))
+
+
+def test_nobody_is_told_by_nothing() -> None:
+    found = hearing([])
+    assert (found.begin, found.note, found.flush) == (None, None, None)
+
+
+def test_one_is_told_by_its_own_methods() -> None:
+    for notes in (Notes(), Arrivals(), Held()):
+        found = hearing([notes])
+        methods: list[Callable[..., None] | None] = [getattr(notes, name, None) for name in ("begin", "note", "flush")]
+        assert [found.begin, found.note, found.flush] == methods
+
+
+def test_several_are_told_in_turn_and_nobody_of_what_it_does_not_want() -> None:
+    first, second, third = Arrivals(), Held(), Notes()
+    found = hearing([first, second, third])
+    assert found.begin == first.begin
+    assert found.flush == second.flush
+    both = hearing([Held(), Held(), Arrivals(), Arrivals()])
+    assert both.flush is not None
+    assert both.begin is not None
+    both.flush()
+    assert found.note is not None
+
+
+async def test_a_server_tells_of_each_call_once() -> None:
+    async def talk(stream: BytesStream) -> None:
+        async for message in stream:
+            await stream.send_message(message)
+
+    arrivals, notes = Arrivals(), Notes()
+    server = Server([Service(Talk=(BIDI, talk))], codec=BytesCodec(), notes=[arrivals, notes])
+    path = next(iter(server.methods))
+    async with (
+        memory_channel_to(server, codec=BytesCodec()) as channel,
+        channel.request(path, BIDI, bytes, bytes) as stream,
+    ):
+        await stream.send_message(b"hello")
+        assert await stream.recv_message() == b"hello"
+        assert (arrivals.heard, notes.heard) == ([("begun", path)], [])
+        await stream.end()
+        assert await stream.recv_message() is None
+    assert arrivals.heard == [("begun", path), ("over", path)]
+    assert notes.heard == [("over", path)]
