@@ -27,6 +27,7 @@ LIMITS: Final = {
     "reason": 160,
     "request_id": 100,
     "trace_id": 32,
+    "span_id": 16,
 }
 PLAIN: Final = 600  # Bytes within which a line of plain letters is short enough as it is.
 _UNQUOTED: Final = frozenset(' "=')
@@ -49,7 +50,8 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
         bytes_in: and the bytes in those, as they travelled, without framing.
         bytes_out: Likewise.
         request_id: ``x-request-id``.
-        trace_id: The trace's, from ``traceparent``.
+        trace_id: The trace's, from ``traceparent`` or begun here.
+        span_id: In it, if traces are recorded.
     """
 
     kind: Literal["grpc", "http", "websocket"]
@@ -66,6 +68,7 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
     bytes_out: int | None = None
     request_id: str | None = None
     trace_id: str | None = None
+    span_id: str | None = None
 
 
 class AccessLog:

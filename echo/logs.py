@@ -11,7 +11,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
@@ -21,7 +22,15 @@ from echo.access_log import AccessLog
 from echo.outlet import Outlet
 from echo.printable import printable
 
-__all__ = ["asks_for_json", "configure_logging", "json_line", "open_access_log", "refuse", "writes_json"]
+__all__ = [
+    "asks_for_json",
+    "configure_logging",
+    "json_line",
+    "open_access_log",
+    "refuse",
+    "show_trace_ids",
+    "writes_json",
+]
 
 LogFormat = Literal["auto", "console", "json"]
 
@@ -48,6 +57,7 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
     terminal = stream is not None and stream.isatty()
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _with_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -87,6 +97,32 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
     for name in _CHATTY:
         logging.getLogger(name).setLevel(max(root.level, logging.INFO))
     logging.captureWarnings(capture=True)
+
+
+TraceIds = Callable[[], tuple[str, str | None] | None]
+"""The ids of the current trace, and of its span if that is recorded; None if there is none."""
+
+_trace_ids: list[TraceIds] = []  # Of whoever traces; one, mostly.
+
+
+@contextmanager
+def show_trace_ids(ids: TraceIds) -> Iterator[None]:
+    """Have the log's lines say to which trace and span they belong, while the block runs."""
+    _trace_ids.append(ids)
+    try:
+        yield
+    finally:
+        _trace_ids.remove(ids)
+
+
+def _with_trace(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Add the ids of the trace and the span that the line belongs to."""
+    found = _trace_ids[-1]() if _trace_ids else None
+    if found is not None:
+        event.setdefault("trace_id", found[0])
+        if found[1] is not None:
+            event.setdefault("span_id", found[1])
+    return event
 
 
 def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -24,16 +24,19 @@ from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.logs import open_access_log
 from echo.rpc import Server
 from echo.rpc.health import Health
+from echo.rpc.tracing import ServerTracing
 from echo.services import echo_services
 from echo.settings import Settings, SettingsError
 from echo.settings.values import format_duration
 from echo.targets import join, read_targets
+from echo.telemetry.tracing import open_tracing
 from echo.tls import server_context
 from echo.transport import HandedListener
 from echo.workers import Membership
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
+    from echo.telemetry.tracing.program import Tracing  # Which loads OpenTelemetry.
 
 __all__ = ["gateway", "open_backend", "refuse_port_zero", "serve", "start_gateway", "up"]
 
@@ -70,9 +73,12 @@ class Backend:
 
 @asynccontextmanager
 async def open_backend(
-    settings: Settings, meters: "Meters | None" = None, membership: Membership | None = None
+    settings: Settings,
+    meters: "Meters | None" = None,
+    tracing: ServerTracing | None = None,
+    membership: Membership | None = None,
 ) -> AsyncIterator[Backend]:
-    """Run the gRPC server while the block runs; what it does is counted by the meters, if there are any.
+    """Run the gRPC server while the block runs; the meters, if any, count what it does, and ``tracing`` records it.
 
     The block drains it before it ends; ending by an exception or cancelled closes everything at once. A worker gets its
     connections by its membership, and has no ports of its own.
@@ -94,6 +100,7 @@ async def open_backend(
         keepalive=server_keepalive(settings),
         access_log=access_log,
         notes=[] if meter is None else [meter],
+        tracing=tracing,
     )
     if meters is not None and meter is not None:
         meters.watch_log(access_log)
@@ -124,7 +131,11 @@ def _port(listener: Listener[ByteStream] | None) -> int | None:
 
 async def serve(settings: Settings, stop: Stop) -> None:
     """Run the gRPC server until ``stop()`` returns, then drain it within the grace period."""
-    async with open_metrics(settings) as metrics, open_backend(settings, metrics.meters) as backend:
+    async with (
+        open_metrics(settings) as metrics,
+        open_tracing(settings.shutdown_grace) as tracing,
+        open_backend(settings, metrics.meters, None if tracing is None else tracing.server) as backend,
+    ):
         announce_server(settings, backend.port, backend.health_port)
         announce_metrics(settings, metrics.port)
         await stop()
@@ -134,8 +145,12 @@ async def serve(settings: Settings, stop: Stop) -> None:
 async def gateway(settings: Settings, stop: Stop) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
     refuse_port_zero(settings)
-    async with open_metrics(settings) as metrics, trio.open_nursery() as nursery:
-        port = await start_gateway(nursery, settings, stop, metrics.meters)
+    async with (
+        open_metrics(settings) as metrics,
+        open_tracing(settings.shutdown_grace) as tracing,
+        trio.open_nursery() as nursery,
+    ):
+        port = await start_gateway(nursery, settings, stop, metrics.meters, tracing)
         announce_console(settings, port)
         announce_gateway(settings, port)
         announce_metrics(settings, metrics.port)
@@ -158,10 +173,14 @@ async def up(settings: Settings, stop: Stop) -> None:
         raise SettingsError(f"{settings.name_of('workers')}: up is one process; run serve and gateway for workers")
     _agree_on_tls(settings)
     permitting = permitting_pings(settings)
-    async with open_metrics(settings) as metrics, open_backend(permitting, metrics.meters) as backend:
+    async with (
+        open_metrics(settings) as metrics,
+        open_tracing(settings.shutdown_grace) as tracing,
+        open_backend(permitting, metrics.meters, None if tracing is None else tracing.server) as backend,
+    ):
         calling = calling_beside(settings, backend.port)
         async with trio.open_nursery() as nursery:
-            port = await start_gateway(nursery, calling, stop, metrics.meters)
+            port = await start_gateway(nursery, calling, stop, metrics.meters, tracing)
             announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)
@@ -177,6 +196,7 @@ async def start_gateway(
     settings: Settings,
     stop: Stop,
     meters: "Meters | None",
+    tracing: "Tracing | None",
     membership: Membership | None = None,
 ) -> int:
     """Start the gateway in ``nursery``; returns the port it listens on, 0 for a worker, whose parent listens."""
@@ -186,7 +206,8 @@ async def start_gateway(
 
     try:
         listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
-        serving = partial(serve_gateway, listening, shutdown=stop, meters=meters)
+        requests = None if tracing is None else tracing.gateway
+        serving = partial(serve_gateway, listening, shutdown=stop, meters=meters, tracing=requests)
         if membership is not None:
             serving = partial(serving, source=membership.feeds[0], others_serve=lambda: membership.retiring)
         bound: list[str] = await nursery.start(serving)

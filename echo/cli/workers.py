@@ -21,6 +21,7 @@ from echo.cli.metrics import new_meters, publish_metrics
 from echo.cli.places import listen, listen_for_health, listen_for_web
 from echo.cli.totals import Totals, collecting
 from echo.settings import Settings
+from echo.telemetry.tracing import open_tracing
 from echo.transport import StreamListener
 from echo.workers import Crew, Membership, usable_cpus
 
@@ -122,13 +123,16 @@ async def _work(membership: Membership, stop: Stop, program: Callable[[Stop], Aw
 
 
 async def _serve_as_worker(settings: Settings, membership: Membership, meters: "Meters | None", stop: Stop) -> None:
-    async with programs.open_backend(settings, meters, membership) as backend:
+    async with (
+        open_tracing(settings.shutdown_grace) as tracing,
+        programs.open_backend(settings, meters, None if tracing is None else tracing.server, membership) as backend,
+    ):
         membership.ready()
         await stop()
         await backend.drain(settings.shutdown_grace, others_serve=membership.retiring)
 
 
 async def _serve_web_as_worker(settings: Settings, membership: Membership, meters: "Meters | None", stop: Stop) -> None:
-    async with trio.open_nursery() as nursery:
-        await programs.start_gateway(nursery, settings, stop, meters, membership)
+    async with open_tracing(settings.shutdown_grace) as tracing, trio.open_nursery() as nursery:
+        await programs.start_gateway(nursery, settings, stop, meters, tracing, membership)
         membership.ready()

@@ -15,8 +15,9 @@ from hypercorn.typing import (
     WebsocketScope,
 )
 
-from echo.access_log import Entry, trace_id
+from echo.access_log import Entry
 from echo.gateway.metadata import FORWARDED_FOR, REQUEST_ID
+from echo.gateway.tracing import ids_of
 
 __all__ = ["RequestNotes", "SocketNotes", "address_text"]
 
@@ -65,11 +66,16 @@ class RequestNotes:
             self.complete = not event.get("more_body", False)
         await self._send(event)
 
+    @property
+    def reason(self) -> str | None:
+        """Why the response is not complete, in words; None if it is."""
+        if self.complete:
+            return None
+        return "the client left before the response was complete" if self._left else "cut off"
+
     def entry(self) -> Entry:
         """The line."""
-        reason = None
-        if not self.complete:
-            reason = "the client left before the response was complete" if self._left else "cut off"
+        trace, span = ids_of(self._scope)
         return Entry(
             "http",
             peer=address_text(self._scope["client"]),
@@ -77,12 +83,13 @@ class RequestNotes:
             method=self._scope["method"],
             path=self._scope["raw_path"].decode("latin-1"),
             status=self.status,
-            reason=reason,
+            reason=self.reason,
             seconds=self.seconds,
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
             request_id=self._request_id,
-            trace_id=trace_id(_value(self._scope["headers"], "traceparent")),
+            trace_id=trace,
+            span_id=span,
         )
 
 
@@ -148,6 +155,7 @@ class SocketNotes:
 
     def entry(self) -> Entry:
         """The line."""
+        trace, span = ids_of(self._scope)
         return Entry(
             "websocket",
             peer=address_text(self._scope["client"]),
@@ -161,7 +169,8 @@ class SocketNotes:
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
             request_id=self.request_id,
-            trace_id=trace_id(_value(self._scope["headers"], "traceparent")),
+            trace_id=trace,
+            span_id=span,
         )
 
 

@@ -20,6 +20,7 @@ from echo.gateway.route import RPC_ROUTE, note_route, noted_route
 from echo.gateway.routes import add_routes
 from echo.gateway.rpc_over_http import known_methods, serve_rpc, speaks_rpc
 from echo.gateway.runtime import Runtime
+from echo.gateway.tracing import GatewayTracing, OpenTracing, keep_trace, untraced
 from echo.gateway.websocket import GatewayWebsocket, SocketConnection
 from echo.limits import client_keepalive, client_limits
 from echo.logs import open_access_log
@@ -49,21 +50,23 @@ class Lifespan(TrioASGILifespan):
         """Go through ASGI's lifespan."""
         runtime = self.app.runtime
         settings = runtime.settings
-        open_one = partial(
-            open_channel,  # Which connects when the first call needs it.
-            settings.grpc_server_host,
-            settings.grpc_server_port,
-            tls=self.app.tls,
-            server_hostname=settings.grpc_client_server_name,
-            authority=settings.grpc_client_authority,
-            balance=settings.grpc_client_balance,
-            health_service="" if settings.grpc_client_balance == "round_robin" else None,
-            limits=client_limits(settings),
-            keepalive=client_keepalive(settings),
-            notes=self.app.calls,
-        )
-        async with open_backend(open_one, settings.grpc_max_concurrent_streams) as runtime.backend:
-            await super().__call__(receive, send)
+        async with self.app.open_tracing() as runtime.tracing:
+            open_one = partial(
+                open_channel,  # Which connects when the first call needs it.
+                settings.grpc_server_host,
+                settings.grpc_server_port,
+                tls=self.app.tls,
+                server_hostname=settings.grpc_client_server_name,
+                authority=settings.grpc_client_authority,
+                balance=settings.grpc_client_balance,
+                health_service="" if settings.grpc_client_balance == "round_robin" else None,
+                limits=client_limits(settings),
+                keepalive=client_keepalive(settings),
+                notes=self.app.calls,
+                tracing=None if runtime.tracing is None else runtime.tracing.calls,
+            )
+            async with open_backend(open_one, settings.grpc_max_concurrent_streams) as runtime.backend:
+                await super().__call__(receive, send)
 
 
 class Gateway(QuartTrio):
@@ -72,6 +75,7 @@ class Gateway(QuartTrio):
     Attributes:
         runtime: What its parts share.
         tls: How it calls the gRPC server; None for plain text.
+        open_tracing: What records its requests as traces while it is served.
         calls: Who takes note of its calls; None for nobody.
     """
 
@@ -79,11 +83,18 @@ class Gateway(QuartTrio):
     asgi_websocket_class = SocketConnection  # type: ignore[assignment]  # Alike in what Quart makes use of.
     websocket_class = GatewayWebsocket
 
-    def __init__(self, settings: Settings, tls: ssl.SSLContext | None, meters: "Meters | None" = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        tls: ssl.SSLContext | None,
+        meters: "Meters | None" = None,
+        open_tracing: OpenTracing = untraced,
+    ) -> None:
         super().__init__("echo.gateway", static_folder=None)
         access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
         self.runtime = Runtime(settings, access_log)
         self.tls = tls
+        self.open_tracing = open_tracing
         self.calls: CallNotes | None = None
         if meters is not None:
             meters.watch_log(access_log)
@@ -111,6 +122,11 @@ class Gateway(QuartTrio):
         """Where WebSockets are told of."""
         return self.runtime.access_log
 
+    @property
+    def tracing(self) -> GatewayTracing | None:
+        """Who records WebSockets as traces."""
+        return self.runtime.tracing
+
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
         """What routes a request: by its path alone. Quart also looks at the host, and fails at one that is none."""
         if request is None:
@@ -121,11 +137,14 @@ class Gateway(QuartTrio):
         )
 
     async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Serve calls by gRPC-Web and Connect below Quart, all else by it; with a line in the access log for each."""
-        log, web = self.runtime.access_log, self.runtime.web
-        if scope["type"] != "http" or (log is None and web is None):
+        """Serve calls by gRPC-Web and Connect below Quart, all else by it; each with a line in the access log."""
+        log, web, tracing = self.runtime.access_log, self.runtime.web, self.runtime.tracing
+        if scope["type"] != "http" or (log is None and web is None and tracing is None):
             await self._serve(scope, receive, send)
             return
+        trace = None if tracing is None else tracing.begin(scope, scope["headers"])
+        if trace is not None:
+            keep_trace(scope, trace)
         notes = RequestNotes(scope, receive, send)
         method, scheme, version = scope["method"], scope["scheme"], scope["http_version"]
         if web is not None:
@@ -133,6 +152,8 @@ class Gateway(QuartTrio):
         try:
             await self._serve(scope, notes.receive, notes.send)
         finally:
+            if trace is not None:
+                trace.responded(notes.status, notes.reason)
             if web is not None:
                 seconds, route = notes.seconds, noted_route(scope)
                 web.request_ended(method, scheme, version, route, notes.status, seconds, complete=notes.complete)
@@ -155,19 +176,20 @@ def _target(settings: Settings) -> str:
     return ",".join(str(target.at(settings.grpc_server_port)) for target in targets)
 
 
-def create_app(settings: Settings, meters: "Meters | None" = None) -> Gateway:
+def create_app(settings: Settings, meters: "Meters | None" = None, open_tracing: OpenTracing = untraced) -> Gateway:
     """Make the application; nothing is opened until it is served. Mends Hypercorn in this process (`install`).
 
     Args:
         settings: Whom to call, and how.
         meters: What it does is counted there; None for nowhere.
+        open_tracing: What records its requests as traces.
 
     Raises:
         SettingsError: A certificate or key for calling the gRPC server can't be used.
         UnsupportedVersionError: Hypercorn or wsproto is of a version that `install` was not made for.
     """
     install()
-    app = Gateway(settings, client_context(settings), meters)
+    app = Gateway(settings, client_context(settings), meters, open_tracing)
     add_routes(app, app.runtime)
     add_inspection(app, app.runtime)
     add_console(app)

@@ -28,7 +28,7 @@ JSON: Final = "application/json"
 
 _SCRIPTS: Final = (
     *("burst", "close", "figures", "format", "http", "log", "main", "measures", "page", "plot", "reach", "routes"),
-    *("session", "settings", "unary"),
+    *("session", "settings", "trace", "unary"),
     # "Check this path": loaded when it is asked for.
     *("check/facts", "check/finding", "check/grpc_web", "check/ladder", "check/only_here", "check/panel", "check/path"),
     *("check/rhythm", "check/save", "check/sizes", "check/socket", "check/survey", "check/table", "check/talk"),

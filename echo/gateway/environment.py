@@ -1,15 +1,18 @@
 """The application for an ASGI server's command line: ``hypercorn --worker-class trio echo.gateway:app``."""
 
 import logging
-from collections.abc import Awaitable, Callable
-from functools import cached_property
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import cached_property, partial
 
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from echo.gateway.application import Gateway, create_app
 from echo.gateway.hypercorn_compat import UnsupportedVersionError
+from echo.gateway.tracing import GatewayTracing
 from echo.logs import asks_for_json, refuse
 from echo.settings import SettingsError, User, load_settings
+from echo.telemetry.tracing import check_tracing, open_tracing
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +39,8 @@ class EnvironmentApp:
                 log.log(logging.getLevelNamesMapping()[note.level.upper()], note.text)
             if settings.metrics_port is not None:
                 log.warning("METRICS_PORT is ignored: run `echo-grpc gateway` for metrics")
-            return create_app(settings)
+            check_tracing()  # To refuse now what could not be used later.
+            return create_app(settings, open_tracing=partial(_open_tracing, settings.shutdown_grace))
         except (SettingsError, UnsupportedVersionError) as error:
             refuse(str(error), as_json=asks_for_json())
             raise SystemExit(REFUSED) from None
@@ -45,3 +49,9 @@ class EnvironmentApp:
     def __call__(self) -> Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]:
         """The application as ASGI has it."""
         return self.gateway.__call__
+
+
+@asynccontextmanager
+async def _open_tracing(grace: float) -> AsyncIterator[GatewayTracing | None]:
+    async with open_tracing(grace) as tracing:
+        yield None if tracing is None else tracing.gateway

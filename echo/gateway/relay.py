@@ -216,6 +216,8 @@ class _Relay:
 
     async def _pass_on(self, message: StreamMessage | None, half_close: bool) -> None:
         self._half_closed = half_close
+        if half_close and self._socket.trace is not None:
+            self._socket.trace.happened("half-close")
         try:
             if message is not None:
                 await self._call.send_message(message, end=half_close)

@@ -46,6 +46,7 @@ from echo.gateway.status import (
     error_body,
     status_of_http_error,
 )
+from echo.gateway.tracing import headers_of, template, trace_of
 from echo.gateway.websocket import current_socket
 from echo.pb.com.gopay.echo import Message
 from echo.pb.com.gopay.echo import Response as Reply
@@ -237,15 +238,21 @@ def key_of(raw: bytes, root_path: str = "") -> str:
 
 def _context(scope: HTTPScope | WebsocketScope) -> CallContext:
     client = scope["client"]
-    return call_context(scope["headers"], g.request_id, client[0] if client else None)
+    return call_context(headers_of(scope), g.request_id, client[0] if client else None)
 
 
 async def _name_request() -> None:
     g.request_id = request_id_of(request.scope["headers"])
+    trace = trace_of(cast("HTTPScope", request.scope))
+    if trace is not None and request.url_rule is not None:
+        trace.route = template(request.url_rule.rule)
 
 
 async def _name_websocket() -> None:
     g.request_id = request_id_of(websocket.scope["headers"])
+    trace = trace_of(cast("WebsocketScope", websocket.scope))
+    if trace is not None and websocket.url_rule is not None:
+        trace.route = template(websocket.url_rule.rule)
 
 
 async def _finish(runtime: Runtime, response: Response) -> Response:

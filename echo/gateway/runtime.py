@@ -10,6 +10,7 @@ from echo.access_log import AccessLog
 from echo.gateway.backend import Backend
 from echo.gateway.drain import Drain
 from echo.gateway.evidence import GatewayRecorder
+from echo.gateway.tracing import GatewayTracing
 from echo.settings import Settings
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Runtime:
         access_log: Where requests and WebSockets are told of when they are over; None for nowhere.
         recorder: What it has seen of requests that asked to be recorded.
         drain: What it is working on, and whether it is going down.
+        tracing: Who records requests as traces; None for nobody.
         web: Counts requests and WebSockets; None for nothing.
         backend: The gRPC server; there while the application is served, so whenever a request is.
     """
@@ -35,5 +37,6 @@ class Runtime:
     access_log: AccessLog | None = None
     recorder: GatewayRecorder = field(default_factory=GatewayRecorder)
     drain: Drain = field(default_factory=Drain)
+    tracing: GatewayTracing | None = None
     web: "WebMeter | None" = None
     backend: Backend = field(init=False)

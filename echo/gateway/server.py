@@ -15,6 +15,8 @@ from echo.gateway.application import create_app
 from echo.gateway.arrivals import Arrivals, HandedOver, Handler, Listening
 from echo.gateway.drain import Drain
 from echo.gateway.hypercorn_compat import LAST_WORDS
+from echo.gateway.runtime import Runtime
+from echo.gateway.tracing import GatewayTracing, traced
 from echo.settings import Settings
 from echo.tls import web_context
 from echo.transport import Source
@@ -32,6 +34,7 @@ async def serve_gateway(
     shutdown: Callable[[], Awaitable[None]],
     source: Source | None = None,
     others_serve: Callable[[], bool] = lambda: False,
+    tracing: GatewayTracing | None = None,
     meters: "Meters | None" = None,
     task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED,
 ) -> None:
@@ -45,6 +48,7 @@ async def serve_gateway(
     Args:
         settings: Where to listen, whom to call.
         shutdown: Returns when the gateway shall stop.
+        tracing: Records requests as traces; None for no traces.
         meters: What it does is counted there; None for nowhere.
         source: Where connections come from if it shall not listen itself.
         others_serve: Asked when it shall stop: whether other processes serve on in its place, so that it stays ready.
@@ -58,7 +62,7 @@ async def serve_gateway(
     Cancelling it closes everything at once; clients of WebSockets are still told, if they take it.
     """
     # Only now, as `create_app` looks at the versions first.
-    app = create_app(settings, meters)
+    app = create_app(settings, meters, traced(tracing))
     from echo.gateway.hypercorn_compat.serve import serve_connections  # noqa: PLC0415
 
     config, tls, grace = _config(settings), web_context(settings), settings.shutdown_grace
@@ -78,7 +82,7 @@ async def serve_gateway(
             await serve_connections(
                 wrap_app(app, 0, "asgi"),
                 config,
-                partial(_accept, arrivals, partial(_stop, drain, shutdown, grace, arrivals, others_serve)),
+                partial(_accept, arrivals, partial(_stop, app.runtime, shutdown, grace, arrivals, others_serve)),
                 started=partial(task_status.started, bound),
             )
             nursery.cancel_scope.cancel()
@@ -96,7 +100,7 @@ async def _accept(
 
 
 async def _stop(
-    drain: Drain,
+    runtime: Runtime,
     shutdown: Callable[[], Awaitable[None]],
     grace: float,
     arrivals: Arrivals,
@@ -105,9 +109,11 @@ async def _stop(
     """Return when nothing more shall be accepted, with the seconds that open connections have left."""
     await shutdown()
     deadline = trio.current_time() + grace
-    drain.start(others_serve=others_serve())
+    runtime.drain.start(others_serve=others_serve())
+    if runtime.tracing is not None:
+        runtime.tracing.draining()
     with trio.CancelScope(deadline=deadline):
-        await drain.finished()
+        await runtime.drain.finished()
         await arrivals.finish()
     return max(0.0, deadline - trio.current_time()) + LAST_WORDS  # A connection adds `LAST_WORDS` of its own.
 

@@ -23,6 +23,7 @@ from echo.gateway.access import SocketNotes
 from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, DIRECT, LAST_WORDS, Direct, Wishes
 from echo.gateway.metadata import REQUEST_ID
 from echo.gateway.status import ABNORMAL, DRAINING, Close, close_of_failed_call
+from echo.gateway.tracing import GatewayTracing, RequestTrace, headers_of, keep_trace, trace_of
 from echo.rpc import Status
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class Socket:
         accepted: The upgrade has been made.
         closed: There is nothing more to send: we have closed it, or the client is gone.
         notes: What the access log is to tell.
+        trace: What is recorded of it; None for nothing.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Socket:
         self._direct = cast("Direct | None", scope["extensions"].get(DIRECT))
         self._received: Iterator[str | bytes] = iter(())  # What came together with the last message, in one read.
         self.notes = SocketNotes(scope)
+        self.trace: RequestTrace | None = trace_of(scope)
 
     async def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Make the upgrade, with these headers in the response."""
@@ -167,6 +170,11 @@ class Application(Protocol):
         ...
 
     @property
+    def tracing(self) -> GatewayTracing | None:
+        """Who records each as a trace, if anybody does."""
+        ...
+
+    @property
     def web(self) -> "WebMeter | None":
         """What counts WebSockets; None for nothing."""
         ...
@@ -207,6 +215,9 @@ class SocketConnection:
         """Serve the WebSocket until it is closed."""
         app = self._app
         size, interval = app.max_message_size, app.ping_interval
+        trace = None if app.tracing is None else app.tracing.begin(self._scope, headers_of(self._scope))
+        if trace is not None:
+            keep_trace(self._scope, trace)
         socket = Socket(self._scope, receive, send, max_message_size=size, ping_interval=interval)
         if (await receive())["type"] != "websocket.connect":
             return
@@ -215,6 +226,10 @@ class SocketConnection:
         try:
             await self._run(socket)
         finally:
+            if trace is not None:
+                notes = socket.notes
+                received, sent = notes.messages_in, notes.messages_out
+                trace.closed(notes.status, notes.reason, upgraded=socket.accepted, received=received, sent=sent)
             if app.web is not None:
                 app.web.socket_ended(socket.notes)
             if app.access_log is not None:

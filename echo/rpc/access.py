@@ -18,6 +18,7 @@ class CallNotes:
         metadata = request.metadata
         now = session.backend.now()
         status, reason = call.outcome(now)
+        trace, span = (trace_id(_text(metadata, "traceparent")), None) if call.trace is None else call.trace.ids
         self._log.write(
             Entry(
                 "grpc",
@@ -33,7 +34,8 @@ class CallNotes:
                 call.received_bytes,
                 call.sent_bytes,
                 _text(metadata, "x-request-id"),
-                trace_id(_text(metadata, "traceparent")),
+                trace,
+                span,
             ),
             hold=session.turn_is_due,
         )

@@ -29,6 +29,7 @@ from echo.rpc.resolve import Endpoint, Resolve, Resolver
 from echo.rpc.retry_policy import Throttle
 from echo.rpc.service_config import ServiceConfig
 from echo.rpc.subchannel import Connecting
+from echo.rpc.tracing import ChannelTracing
 from echo.rpc.unbound import refuse_unbound
 from echo.targets import parse_targets
 from echo.transport import ClientCall, ClientSession, Keepalive, Tally, open_background
@@ -66,6 +67,7 @@ class ChannelOptions(TypedDict, total=False):
         keepalive: When to ask a silent server whether it is still there; None for never.
         connect_timeout: Seconds a connection may take to be ready for calls, 20 by default; so may a name's look-up.
         interceptors: Contexts that every call is made within, the outermost first; see `echo.rpc.interceptors`.
+        tracing: Records the calls as traces, and tells the servers of them; None for no traces.
         notes: Who takes note of calls; None, the default, for nobody, at no cost.
         service_config: Timeouts, retries and more for the calls of each method: gRPC's service config, as JSON text or
             as a dictionary; see `echo.rpc.service_config`.
@@ -84,6 +86,7 @@ class ChannelOptions(TypedDict, total=False):
     keepalive: Keepalive | None
     connect_timeout: float
     interceptors: Sequence[ClientInterceptor]
+    tracing: ChannelTracing | None
     notes: CallNotes | None
     service_config: str | Mapping[str, object] | None
     lookup_interval: float
@@ -103,6 +106,7 @@ class Channel(GrpclibChannel):
         authority: What it takes the server's name to be, where its address does not say so.
         events: The listeners to its events.
         interceptors: What every call is made within.
+        tracing: Who records its calls, if anybody does.
         notes: Who takes note of its calls.
         throttle: Stops retries when too many calls fail; None for never.
     """
@@ -115,6 +119,7 @@ class Channel(GrpclibChannel):
         self.target = target
         self.scheme = common.scheme
         self.authority = authority
+        self.tracing = options.get("tracing")
         self.notes = options.get("notes")
         self._balancer = balancer
         self._nursery = common.nursery
@@ -227,6 +232,7 @@ class Channel(GrpclibChannel):
             self._wait_for_ready if wait_for_ready is None else wait_for_ready,
             config,
             self._credentials if credentials is None else (*self._credentials, *self._checked(credentials)),
+            streaming=cardinality is not Cardinality.UNARY_UNARY,
         )
         return ClientStream(opening, cardinality, request_type, reply_type, codec or self._codec, self._details_codec)
 
@@ -433,7 +439,7 @@ async def open_channel(
             With it, an ingress is called at one address and asked for another.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
             ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``,
-            ``service_config``, ``lookup_interval``, ``call_credentials``, ``plaintext_credentials``.
+            ``tracing``, ``service_config``, ``lookup_interval``, ``call_credentials``, ``plaintext_credentials``.
 
     Raises:
         ValueError: A host, the authority or an option has an invalid value.

@@ -8,7 +8,7 @@ deadline). And leaving the block early is no error: it cancels the call.
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from anyio.lowlevel import checkpoint
 from grpclib.const import Cardinality
@@ -21,6 +21,9 @@ from echo.rpc.opening import Opening
 from echo.rpc.retry import RepeatableCall
 from echo.transport import ClientCall, Peer
 from echo.wire import GRPCError, Metadata, Status, Trailers
+
+CANCELLED: Final = "the call was cancelled by its caller"
+LEFT: Final = "the caller left the call before its end"
 
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
@@ -106,8 +109,11 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
 
     async def _leave(self, exc: BaseException | None) -> None:
         """End the call, as `ClientStream` says of leaving its block."""
-        call = self._call
+        call, trace = self._call, self._opening.trace
         if call is None:
+            if trace is not None:
+                how = exc if isinstance(exc, GRPCError) else GRPCError(Status.CANCELLED, LEFT)
+                trace.over(how.status, how.message, 0, 0)
             return
         try:
             if exc is None:
@@ -124,9 +130,14 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         finally:
             if call.trailers is None:
                 # A task that still waits for the call must not wait for ever.
-                call.end(Trailers(Status.CANCELLED, "the caller left the call before its end"))
+                if trace is not None:
+                    trace.cancelled(LEFT)
+                call.end(Trailers(Status.CANCELLED, LEFT))
             else:
                 call.reset()
+            if trace is not None:
+                ended, current = call.trailers or Trailers(Status.CANCELLED, LEFT), call.current
+                trace.over(ended.status, ended.message, current.unsent.messages, current.messages.messages)
             if call.record is not None:
                 assert call.trailers is not None  # It has ended, if only just now.
                 call.record.over(call.trailers.status, call.current.session.backend.now())
@@ -189,6 +200,8 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             await call.send_message(data, hold=last)
             if last:
                 self._half_closed = True
+                if self._opening.trace is not None:
+                    self._opening.trace.half_closed()
                 await call.half_close()
         except StreamTerminatedError:
             await self._raise_if_failed()
@@ -210,6 +223,8 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if not self._cardinality.client_streaming:
             raise ProtocolError("this method takes one message, which was not sent")
         self._half_closed = True
+        if self._opening.trace is not None:
+            self._opening.trace.half_closed()
         try:
             await self._call.half_close()
         except StreamTerminatedError:
@@ -224,7 +239,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         """
         if self._call is None:
             raise ProtocolError("the request was not sent yet")
-        self._call.end(Trailers(Status.CANCELLED, "the call was cancelled by its caller"))
+        if self._opening.trace is not None:
+            self._opening.trace.cancelled(CANCELLED)
+        self._call.end(Trailers(Status.CANCELLED, CANCELLED))
         self._reported = True
         await checkpoint()
 
@@ -245,6 +262,8 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             return
         response = await call.receive_response()
         self._head_received = True
+        if self._opening.trace is not None and response is not None:
+            self._opening.trace.head_received()
         received: Metadata = MultiDict() if response is None else response.metadata
         if self._events.recv_initial_metadata:
             received = (await self._events.recv_initial_metadata.tell(metadata=received)).metadata

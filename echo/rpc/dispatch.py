@@ -36,6 +36,7 @@ class Dispatcher:
 
     Attributes:
         attending: What it wants as such.
+        handlers: The methods, by path.
 
     Raises:
         ValueError: Attended services have different prefixes.
@@ -53,6 +54,7 @@ class Dispatcher:
         self._interceptors = tuple(interceptors)
         self._compression = compression
         self._handlers: dict[str, tuple[Handler, bool, Terms]] = {}  # With whether its calls are announced.
+        self.handlers: dict[str, Handler] = {}
         self._attended: dict[str, AttendedBy] = {}
         self.attending: Attending | None = None
         self._events = events
@@ -78,6 +80,7 @@ class Dispatcher:
         for path, handler in service.__mapping__().items():
             announced = generated and handler.cardinality is not Cardinality.UNARY_UNARY
             self._handlers[path] = handler, announced, terms
+            self.handlers[path] = handler
 
     @property
     def methods(self) -> Sequence[str]:

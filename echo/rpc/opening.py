@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ from echo.rpc.hedging import open_hedged
 from echo.rpc.retry import RepeatableCall, RetriedCall
 from echo.rpc.retry_policy import Schedule, open_retried
 from echo.rpc.service_config import MethodConfig, RetryPolicy
+from echo.rpc.tracing import MadeCallTrace
 from echo.transport import ClientCall, ClientSession
 from echo.wire import CONTENT_TYPE, PREVIOUS_ATTEMPTS, GRPCError, Metadata, Request, Status
 
@@ -35,6 +36,8 @@ class Opening:
         wait_for_ready: Whether to wait for a connection rather than to fail.
         config: What the channel's service config says of the method, if it says anything.
         credentials: Who is asked for further metadata.
+        streaming: Either side may send several messages.
+        trace: What is recorded of the call, once it is being opened.
     """
 
     channel: "Channel"
@@ -45,6 +48,8 @@ class Opening:
     wait_for_ready: bool
     config: MethodConfig | None = None
     credentials: Sequence[CallCredentials] = ()
+    streaming: bool = True
+    trace: MadeCallTrace | None = field(default=None, init=False)
 
     @property
     def max_request(self) -> float:
@@ -59,6 +64,8 @@ class Opening:
             ValueError, TypeError: The metadata cannot be sent.
         """
         channel, metadata = self.channel, self.metadata
+        if channel.tracing is not None:
+            self.trace = channel.tracing.begin(self.path, channel.target, metadata, streaming=self.streaming)
         listeners = channel.events.send_request
         if listeners:
             deadline = None if self.deadline == math.inf else Deadline.at(self.deadline)

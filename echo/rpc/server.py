@@ -16,6 +16,7 @@ from echo.rpc.dispatch import Dispatcher
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor
 from echo.rpc.servable import Servable
+from echo.rpc.tracing import ServerTracing
 from echo.transport import (
     HandedListener,
     Keepalive,
@@ -50,6 +51,7 @@ class Server:
         access_log: Gets a line for each call when it is over; None for no such lines, at no cost.
         interceptors: Contexts to serve every call within, the outermost first; see `echo.rpc.interceptors`.
         notes: Who else takes note of calls.
+        tracing: Records the calls as traces; None for no traces, at no cost.
 
     Attributes:
         tally: What has become of its connections.
@@ -69,6 +71,7 @@ class Server:
         compression: str | None = None,
         access_log: AccessLog | None = None,
         interceptors: Sequence[ServerInterceptor] = (),
+        tracing: ServerTracing | None = None,
         notes: Sequence[Notes] = (),
     ) -> None:
         self.__dispatch__ = ServerEvents()
@@ -88,6 +91,7 @@ class Server:
         self._refusals = RefusalLog(log)
         self._hearing = hearing([*([] if access_log is None else [CallNotes(access_log)]), *notes])
         self.tally = Tally()
+        self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
         self._session_ended = Signal()
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
@@ -161,6 +165,7 @@ class Server:
             self._hearing,
             dispatcher.attending,
             self.tally,
+            self._tracing,
         )
         with anyio.CancelScope() as scope:
             self._sessions[session] = scope

@@ -206,7 +206,10 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if self._terms.events.send_message:
             message = (await self._terms.events.send_message.tell(message=message)).message
         data = self._terms.codec.encode(message, self._handler.reply_type)
-        self.message_sent = True
+        if not self.message_sent:
+            self.message_sent = True
+            if self._call.stream_trace is not None:
+                self._call.stream_trace.sent_first()
         # The only message of a call leaves with the status behind it, which makes it whole.
         hold = not self._handler.cardinality.server_streaming
         if not self._call.send_nowait(data, hold=hold):

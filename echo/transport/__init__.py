@@ -17,6 +17,7 @@ from echo.transport.server import ServerSession
 from echo.transport.server_call import Fate, ServerCall
 from echo.transport.tally import Tally
 from echo.transport.tls_stream import REQUESTED_NAME
+from echo.transport.tracing import CallTrace, StreamTrace, Tracing
 from echo.transport.waiting import Signal
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "Attendant",
     "Attending",
     "Call",
+    "CallTrace",
     "ClientCall",
     "ClientSession",
     "Fate",
@@ -39,7 +41,9 @@ __all__ = [
     "Signal",
     "Source",
     "StreamListener",
+    "StreamTrace",
     "Tally",
+    "Tracing",
     "address_text",
     "connect_tls",
     "hearing",

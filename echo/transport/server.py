@@ -27,6 +27,7 @@ from echo.transport.refusals import RefusalLog
 from echo.transport.server_call import ServerCall
 from echo.transport.session import Session
 from echo.transport.tally import Tally
+from echo.transport.tracing import Tracing
 from echo.wire import (
     MAX_STREAM_ID,
     ConnectionFailed,
@@ -61,7 +62,8 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call; it is run in a task of its own.
 
     ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server, as is
-    ``tally``; ``hearing`` is told of calls; ``attending`` may give some of them attendants.
+    ``tally``; ``hearing`` is told of calls; ``attending`` may give some of them attendants;
+    ``tracing`` gives them their traces.
 
     Attributes:
         calls: How many handlers are running, those included whose call is over but which have not returned yet.
@@ -80,11 +82,13 @@ class ServerSession(Session):
         hearing: Hearing = NOBODY,
         attending: Attending | None = None,
         tally: Tally | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         super().__init__(stream, limits, keepalive, tally)
         self._refusals = RefusalLog(log) if refusals is None else refusals
         self._begin, self._note, self._after_turn = hearing.begin, hearing.note, hearing.flush
         self._attending = attending
+        self._tracing = tracing
         self.number = next(_numbers)
         self.connection = ServerConnection(limits, partial(ServerCall, self))
         self.connection.start()
@@ -143,12 +147,17 @@ class ServerSession(Session):
     async def _serve(self, call: ServerCall) -> None:
         scope = call.scope
         assert scope is not None  # _start has made it.
+        trace = call.trace
         try:
+            if trace is not None:
+                trace.enter()
             with scope:
                 await self._handle(call)
             if scope.cancelled_caught and call.verdict is None:
                 call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
                 call.fate = "deadline"
+                if trace is not None:
+                    trace.cancelled("deadline", "the deadline passed")
         except Exception:
             # The handler answers for its own errors. Should it fail at that, the other calls do not suffer for it.
             log.exception("%s could not be answered", printable(call.request.path))
@@ -158,6 +167,8 @@ class ServerSession(Session):
                 call.abort(call.verdict)  # Does nothing to a call that was ended in spite of it.
             if self._note is not None:
                 self._note(call)
+            if trace is not None:
+                trace.over(call)
             if call.attendant is not None:
                 call.attendant.over()
             self.calls -= 1
@@ -185,6 +196,8 @@ class ServerSession(Session):
         """A call is over whose handler has never run."""
         if self._note is not None:
             self._note(call)
+        if call.trace is not None:
+            call.trace.over(call)
         if call.attendant is not None:
             call.attendant.over()
 
@@ -217,6 +230,10 @@ class ServerSession(Session):
         if not self._draining and not self.ending:
             self._draining = True
             self.tally.drained += 1
+            if self._tracing is not None:
+                for call in self.connection.streams.values():
+                    if call.trace is not None:
+                        call.trace.draining()
             self.connection.goaway(last_stream_id=MAX_STREAM_ID)
             self.connection.ping(DRAIN_PING)
             self.flush_soon()
@@ -249,6 +266,8 @@ class ServerSession(Session):
         call.begin(event.request, self._last_received)
         if self._begin is not None:
             self._begin(call)
+        if self._tracing is not None:
+            self._tracing.begin(call)
         attending = self._attending
         if attending is not None:
             for name in event.request.metadata:
@@ -269,11 +288,16 @@ class ServerSession(Session):
             self._note(call)
 
     def _on_data(self, event: DataReceived[ServerCall]) -> None:
-        event.stream.note_data()
+        call = event.stream
+        call.note_data()
+        if call.stream_trace is not None:
+            call.stream_trace.received()
 
     def _on_half_closed(self, event: HalfClosed[ServerCall]) -> None:
         call = event.stream
         call.note_end()
+        if call.stream_trace is not None:
+            call.stream_trace.half_closed()
         if call.attendant is not None:
             call.attendant.half_closed()
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from echo.transport.attendant import Attendant
 from echo.transport.backend import Scope
 from echo.transport.call import Call
+from echo.transport.tracing import CallTrace, StreamTrace
 from echo.wire import IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed, encode_message
 
 if TYPE_CHECKING:
@@ -33,9 +34,22 @@ class ServerCall(Call):
         encoding: How messages that are sent may be compressed, for the response's head to say.
         fate: What has befallen it, if it was not left to its handler.
         attendant: Who goes along with it, if anybody does.
+        trace: What is recorded of it; None for nothing.
+        stream_trace: The same of its course.
     """
 
-    __slots__ = ("attendant", "deadline", "encoding", "fate", "request", "scope", "started", "verdict")
+    __slots__ = (
+        "attendant",
+        "deadline",
+        "encoding",
+        "fate",
+        "request",
+        "scope",
+        "started",
+        "stream_trace",
+        "trace",
+        "verdict",
+    )
 
     session: "ServerSession"
     request: Request
@@ -51,6 +65,8 @@ class ServerCall(Call):
         self.encoding = IDENTITY
         self.fate: Fate | None = None
         self.attendant: Attendant | None = None
+        self.trace: CallTrace | None = None
+        self.stream_trace: StreamTrace | None = None
 
     @property
     def broken_off(self) -> bool:
@@ -136,6 +152,8 @@ class ServerCall(Call):
         """Cancel the handler; the client, if there is one, is told the verdict."""
         self.verdict = verdict
         self.fate = self.fate or fate
+        if self.trace is not None:
+            self.trace.cancelled(self.fate, verdict.message)
         if self.scope is not None:
             self.scope.cancel()
 
@@ -149,6 +167,8 @@ class ServerCall(Call):
     def _give_up_sending(self, reason: str) -> None:
         self.verdict = Trailers(Status.CANCELLED, reason)
         self.fate = "failed"
+        if self.trace is not None:
+            self.trace.cancelled("failed", reason)
         super()._give_up_sending(reason)
 
     def _note_stall(self, seconds: float) -> None:

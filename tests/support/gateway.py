@@ -9,6 +9,7 @@ from http.client import HTTPConnection, HTTPResponse
 import trio
 
 from echo.gateway import serve_gateway
+from echo.gateway.tracing import GatewayTracing
 from echo.rpc import Limits, Servable, Server
 from echo.services import echo_services
 from echo.settings import load_settings
@@ -90,7 +91,9 @@ async def running_gateway(
 
 
 @asynccontextmanager
-async def gateway_to(port: int, server: Server | None = None, **variables: str) -> AsyncIterator[RunningGateway]:
+async def gateway_to(
+    port: int, server: Server | None = None, tracing: GatewayTracing | None = None, /, **variables: str
+) -> AsyncIterator[RunningGateway]:
     """A gateway that calls the server on this port of the loopback."""
     environment = {
         "GRPC_SERVER_HOST": LOOPBACK,
@@ -105,7 +108,8 @@ async def gateway_to(port: int, server: Server | None = None, **variables: str) 
 
         async def run(*, task_status: trio.TaskStatus[list[str]]) -> None:
             with scope:
-                await serve_gateway(load_settings(environment), shutdown=stop.wait, task_status=task_status)
+                settings = load_settings(environment)
+                await serve_gateway(settings, shutdown=stop.wait, tracing=tracing, task_status=task_status)
             stopped.set()
 
         addresses = await nursery.start(partial(run))

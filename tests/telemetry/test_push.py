@@ -151,6 +151,7 @@ async def test_what_was_counted_arrives_at_a_collector_and_once_more_at_the_end(
     with collector() as server:
         environ = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.port}",
+            "OTEL_TRACES_EXPORTER": "none",
             "OTEL_METRIC_EXPORT_INTERVAL": "100",
             "OTEL_SERVICE_NAME": "mine",
             "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
@@ -189,6 +190,7 @@ async def test_a_collector_that_never_answers_holds_up_nothing() -> None:
     with collector(mute=True) as server:
         environ = {
             "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.port}",
+            "OTEL_TRACES_EXPORTER": "none",
             "OTEL_METRIC_EXPORT_INTERVAL": "50",
             "OTEL_METRIC_EXPORT_TIMEOUT": "300",
         }
@@ -204,6 +206,6 @@ async def test_a_collector_that_never_answers_holds_up_nothing() -> None:
 
 
 async def test_what_cannot_be_pushed_is_a_warning_and_the_program_runs() -> None:
-    async with running(*SERVE, **ENDPOINT, OTEL_EXPORTER_OTLP_PROTOCOL="grpc") as echo:
+    async with running(*SERVE, **ENDPOINT, OTEL_TRACES_EXPORTER="none", OTEL_EXPORTER_OTLP_PROTOCOL="grpc") as echo:
         await echo.logged("OTEL_EXPORTER_OTLP_PROTOCOL: metrics are pushed by http/protobuf, not by 'grpc'")
         await call(echo)

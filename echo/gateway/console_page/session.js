@@ -3,6 +3,7 @@
 import { bytesOf, count } from "./format.js";
 import { RoundTrips, Sequence } from "./measures.js";
 import { socketRoute } from "./routes.js";
+import { newTraceparent, traced } from "./trace.js";
 
 const INVALID = "invalid message format";
 const BACKLOG = 1 << 20; // Bytes the browser may hold unsent before a burst waits.
@@ -36,11 +37,13 @@ export class Session {
   sequence = new Sequence();
   trips = new RoundTrips();
 
+  traceparent = newTraceparent();
+
   constructor(stream, hear) {
     this.stream = stream;
     this.#hear = hear;
     this.startedAt = performance.now();
-    this.#socket = new WebSocket(socketRoute(stream));
+    this.#socket = new WebSocket(traced(socketRoute(stream), this.traceparent));
     this.#socket.onopen = () => {
       this.openedAt = this.lastAt = performance.now();
       hear("open");

@@ -25,6 +25,7 @@ from echo.gateway.rpc_over_http.misdirected import refuse_grpc
 from echo.gateway.rpc_over_http.outcome import FAULT, Outcome, error_body, outcome_of
 from echo.gateway.runtime import Runtime
 from echo.gateway.status import HTTP_STATUS
+from echo.gateway.tracing import trace_of
 from echo.rpc import GRPCError, Status
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,9 @@ def speaks_rpc(scope: HTTPScope) -> bool:
 async def serve_rpc(runtime: Runtime, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
     """Serve one request of which `speaks_rpc` is true."""
     exchange = Exchange(scope, receive, send, runtime.drain)
+    trace = trace_of(scope)
+    if trace is not None:
+        trace.route = exchange.path if method_at(exchange.path) is not None else "/{service}/{method}"
     kind = _media_type(scope)
     if not is_allowed(exchange.headers, scope["scheme"], runtime.settings.http_allowed_origins):
         await _refuse_origin(exchange)

@@ -1,0 +1,67 @@
+"""Traces of calls, requests and WebSockets, by OTLP over HTTP; asked for by OpenTelemetry's own variables.
+
+    environment   which variables ask for what; loads nothing of OpenTelemetry
+    program       opens it all for the length of a program
+    calls         the spans of gRPC calls, served and made         (`echo.rpc.tracing` is what asks for them)
+    requests      those of HTTP requests and WebSockets            (`echo.gateway.tracing`)
+    recorder      what both have in common; `propagation` and `sampling` are its parts
+    protobuf      a span as bytes, of ready-made pieces
+    batches       the queue of those, and the task that empties it
+    otlp, console where that hands them over
+
+A call that is not sampled costs about two microseconds, one that is some six, encoding and sending included; without
+tracing nothing of OpenTelemetry is loaded, and a call costs a few looks at None.
+"""
+
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from echo.settings import SettingsError
+from echo.telemetry.tracing.environment import Wanted, wanted
+
+if TYPE_CHECKING:
+    from echo.telemetry.tracing.program import Tracing
+
+__all__ = ["check_tracing", "open_tracing"]
+
+
+def check_tracing(environ: Mapping[str, str] | None = None) -> Wanted | None:
+    """What the environment asks for; None if it does not ask for traces.
+
+    Raises:
+        SettingsError: It asks for what there is not, or for what is not installed.
+    """
+    asked = wanted(os.environ if environ is None else environ)
+    if asked is not None and not _installed():
+        raise SettingsError(f"{asked.asked_by}: traces need the extra 'telemetry': pip install 'echo[telemetry]'")
+    return asked
+
+
+def _installed() -> bool:
+    try:
+        return all(find_spec(f"opentelemetry.{name}") is not None for name in ("trace", "sdk", "proto"))
+    except ModuleNotFoundError:
+        return False
+
+
+@asynccontextmanager
+async def open_tracing(grace: float) -> "AsyncIterator[Tracing | None]":
+    """Trace while the block runs, if the environment asks for it; else give None.
+
+    Args:
+        grace: Seconds that ending may take; see `echo.telemetry.tracing.program.run`.
+
+    Raises:
+        SettingsError: As `check_tracing`.
+    """
+    asked = check_tracing()
+    if asked is None:
+        yield None
+        return
+    from echo.telemetry.tracing.program import run  # noqa: PLC0415 - It loads OpenTelemetry.
+
+    async with run(asked, grace) as tracing:
+        yield tracing

@@ -1,0 +1,227 @@
+"""The spans of gRPC calls, those that a server serves and those that a channel makes.
+
+Names and attributes are those of OpenTelemetry's semantic conventions for RPC; ``rpc.system`` and
+``rpc.grpc.status_code``, which these call deprecated, are said as well, since many backends look for them. What no
+convention names begins with ``echo.``. Health checks and reflection are not traced: there would be many, and nobody
+would look at them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from grpclib.const import Cardinality, Handler
+from opentelemetry.trace import SpanKind
+
+from echo.printable import printable
+from echo.rpc import Status
+from echo.rpc.tracing import MadeCallTrace
+from echo.telemetry.tracing.propagation import Parent
+from echo.telemetry.tracing.protobuf import CLIENT, SERVER, attribute, failure, name_and_kind
+from echo.telemetry.tracing.recorder import Recorder, Span, current
+from echo.transport import ServerCall, Tracing
+from echo.wire import Metadata
+
+__all__ = ["MadeCalls", "ServedCalls"]
+
+UNTRACED: Final = ("/grpc.health.", "/grpc.reflection.")
+LONGEST: Final = 256  # Characters of what a peer has said.
+
+_FAILURES: Final = {
+    SERVER: frozenset(
+        {Status.UNKNOWN, Status.DEADLINE_EXCEEDED, Status.UNIMPLEMENTED, Status.INTERNAL, Status.UNAVAILABLE}
+        | {Status.DATA_LOSS}
+    ),
+    CLIENT: frozenset(Status) - {Status.OK},
+}
+"""What is a failure, by the conventions: a server's other errors are answers."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Method:
+    """A method.
+
+    Attributes:
+        name: The span's.
+        ends: What every span of it says, by how the call ended; and whether that is a failure.
+        ok: The same for OK.
+        streaming: Either side may send several messages.
+        known: There is such a method.
+    """
+
+    name: str
+    ends: dict[Status, tuple[bytes, bool]]
+    ok: bytes
+    streaming: bool
+    known: bool
+
+
+def _method(path: str, kind: int, *, streaming: bool, known: bool = True) -> _Method:
+    full = path.removeprefix("/") if known else "_OTHER"
+    name = full if known else "grpc"  # Span names are few, whatever clients call.
+    common = (("rpc.system.name", "grpc"), ("rpc.system", "grpc"), ("rpc.method", full))
+    pieces = name_and_kind(name, kind) + b"".join(attribute(key, value) for key, value in common)
+    failures = _FAILURES[kind]
+    ends = {status: (pieces + _end(status, failures), status in failures) for status in Status}
+    return _Method(name, ends, ends[Status.OK][0], streaming, known)
+
+
+def _end(status: Status, failures: frozenset[Status]) -> bytes:
+    end = attribute("rpc.response.status_code", status.name) + attribute("rpc.grpc.status_code", status.value)
+    return end + attribute("error.type", status.name) if status in failures else end
+
+
+_UNKNOWN: Final = _method("", SERVER, streaming=False, known=False)
+_UNTRACED: Final = _method("", SERVER, streaming=False, known=False)
+
+
+class ServedCall(Span):
+    """The span of a call that is served."""
+
+    method: _Method
+    _received = _cancelled = False
+
+    def received(self) -> None:
+        if not self._received:
+            self._received = True
+            self.happened("first message received")
+
+    def sent_first(self) -> None:
+        self.happened("first message sent")
+
+    def half_closed(self) -> None:
+        self.happened("half-close")
+
+    def draining(self) -> None:
+        self.happened("drain")
+
+    def cancelled(self, cause: str, reason: str | None) -> None:
+        if not self._cancelled:
+            self._cancelled = True
+            self.happened("cancel", f"{cause}: {printable(reason, LONGEST)}" if reason else cause)
+
+    def over(self, call: ServerCall) -> None:
+        if not self.recorded:
+            return
+        method, trailers = self.method, call.sent_trailers
+        told = _counts(call.messages.messages, call.unsent.messages, call.session.peer.addr())
+        if trailers is not None and trailers.status is Status.OK and not call.broken_off:
+            self.finish(method.ok + told)
+            return
+        status, reason = call.outcome(call.session.backend.now())
+        end, failed = method.ends[status]
+        if not method.known:
+            told += attribute("rpc.method_original", printable(call.request.path, LONGEST))
+        self.finish(end + told + (failure(printable(reason or "", LONGEST)) if failed else b""))
+
+
+class ServedCalls:
+    """Traces the calls of servers; an instance is what `Server` wants as ``tracing``."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def serving(self, handlers: Mapping[str, Handler]) -> Tracing:
+        """What traces the calls of a server with these methods."""
+        return _Serving(self._recorder, handlers)
+
+
+class _Serving:
+    def __init__(self, recorder: Recorder, handlers: Mapping[str, Handler]) -> None:
+        self._recorder = recorder
+        self._read = recorder.propagation.read
+        self._handlers = handlers
+        self._methods: dict[str, _Method] = {}  # Of the handlers that were called.
+
+    def begin(self, call: ServerCall) -> None:
+        """Give a call its trace."""
+        path = call.request.path
+        method = self._methods.get(path) or self._find(path)
+        if method is not _UNTRACED:
+            parent = self._read(call.request.metadata.get)
+            trace = call.trace = ServedCall(self._recorder, parent, method.name, SpanKind.SERVER)
+            trace.method = method
+            if method.streaming and trace.recorded:
+                call.stream_trace = trace
+
+    def _find(self, path: str) -> _Method:
+        """The method, which a server may have been given since."""
+        handler = self._handlers.get(path)
+        if handler is None:
+            return _UNKNOWN
+        streaming = handler.cardinality is not Cardinality.UNARY_UNARY
+        found = _UNTRACED if path.startswith(UNTRACED) else _method(path, SERVER, streaming=streaming)
+        return self._methods.setdefault(path, found)
+
+
+class MadeCall(Span):
+    """The span of a call that is made."""
+
+    _cancelled = _over = False
+
+    def __init__(self, recorder: Recorder, parent: Parent | None, method: _Method, target: bytes) -> None:
+        super().__init__(recorder, parent, method.name, SpanKind.CLIENT)
+        self._method = method
+        self._target = target
+
+    def head_received(self) -> None:
+        if self._method.streaming:
+            self.happened("response began")
+
+    def half_closed(self) -> None:
+        if self._method.streaming:
+            self.happened("half-close")
+
+    def cancelled(self, reason: str) -> None:
+        if not self._cancelled and not self._over:
+            self._cancelled = True
+            self.happened("cancel", reason)
+
+    def over(self, status: Status, message: str | None, sent: int, received: int) -> None:
+        if not self._over:
+            self._over = True
+            end, failed = self._method.ends[status]
+            told = end + _counts(received, sent, None) + self._target
+            self.finish(told + failure(printable(message or "", LONGEST)) if failed else told)
+
+
+class MadeCalls:
+    """Traces the calls that are made on channels; an instance is what `open_channel` wants as ``tracing``."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self._recorder = recorder
+
+    def begin(self, path: str, target: str, metadata: Metadata, *, streaming: bool) -> MadeCallTrace | None:
+        """The trace of a call that is to be opened."""
+        if path.startswith(UNTRACED):
+            return None
+        recorder = self._recorder
+        method = _made(path, streaming)
+        parent = current() or recorder.propagation.read(metadata.get)
+        call = MadeCall(recorder, parent, method, _server(target))
+        recorder.propagation.write(call.as_parent(), metadata)
+        return call if call.recorded else None
+
+
+@lru_cache(4096)
+def _counts(received: int, sent: int, client: tuple[str, int] | str | None) -> bytes:
+    """How many messages there were, and with whom."""
+    told = attribute("echo.messages.received", received) + attribute("echo.messages.sent", sent)
+    if isinstance(client, tuple):
+        return told + attribute("client.address", client[0]) + attribute("client.port", client[1])
+    return told
+
+
+@lru_cache(1024)
+def _made(path: str, streaming: bool) -> _Method:
+    # Who calls knows what exists; but the gateway's clients may ask it for anything.
+    return _method(printable(path, LONGEST), CLIENT, streaming=streaming)
+
+
+@lru_cache(64)
+def _server(target: str) -> bytes:
+    host, _, port = target.rpartition(":")
+    if host and port.isdecimal() and "," not in target:
+        return attribute("server.address", host.strip("[]")) + attribute("server.port", int(port))
+    return attribute("server.address", target)

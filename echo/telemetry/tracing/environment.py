@@ -1,0 +1,164 @@
+"""What OpenTelemetry's variables say about traces, read before anything of OpenTelemetry is loaded.
+
+Tracing is on where ``OTEL_TRACES_EXPORTER`` names an exporter, or where it is not set and an endpoint is. Names and
+defaults are those of OpenTelemetry's specification ("Environment Variable Specification", "OTLP Exporter"), and of its
+Python SDK where the two differ: the exporter's timeout is in seconds, the delay of batches in milliseconds.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote, urlsplit
+
+from echo.settings import SettingsError
+
+__all__ = ["Collection", "Wanted", "wanted"]
+
+EXPORTERS: Final = ("otlp", "console")
+PROPAGATORS: Final = ("tracecontext", "baggage", "b3", "b3multi")
+NAMES: Final = ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+DEFAULT_ENDPOINT: Final = "http://localhost:4318"
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """Where spans go by OTLP.
+
+    Attributes:
+        url: Of the collector, as ``http://collector:4318/v1/traces``.
+        headers: To be sent along.
+        timeout: Seconds that a batch may take, retries included.
+        gzip: Whether to compress.
+        certificate: A file with the authorities that may vouch for the collector; None for the system's.
+        client_certificate: A file with what we show of ourselves; None for nothing.
+        client_key: Its key, if that is another file.
+    """
+
+    url: str
+    headers: tuple[tuple[str, str], ...] = ()
+    timeout: float = 10.0
+    gzip: bool = False
+    certificate: str | None = None
+    client_certificate: str | None = None
+    client_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for.
+
+    Attributes:
+        asked_by: The variable that turns tracing on.
+        collection: Where spans go; None for standard output.
+        propagators: By what headers the context of a trace travels.
+        sampler: The name of the sampler; empty for the default.
+        most: Spans that may wait; what comes on top is dropped.
+        batch: Spans that are sent together.
+        delay: Seconds that a span waits for others at most.
+    """
+
+    asked_by: str
+    collection: Collection | None
+    propagators: frozenset[str] = frozenset(PROPAGATORS[:2])
+    sampler: str = ""
+    most: int = 2048
+    batch: int = 512
+    delay: float = 5.0
+
+
+def wanted(environ: Mapping[str, str]) -> Wanted | None:
+    """What the environment asks for; None if it does not ask for traces.
+
+    Raises:
+        SettingsError: It asks for what there is not.
+    """
+    given = {name: text.strip() for name, text in environ.items() if name.startswith("OTEL_") and text.strip()}
+    exporter = given.get("OTEL_TRACES_EXPORTER", "").lower()
+    asked_by = next((name for name in NAMES if name in given), None)
+    if given.get("OTEL_SDK_DISABLED", "").lower() == "true" or asked_by is None or exporter == "none":
+        return None
+    if exporter and exporter not in EXPORTERS:
+        raise SettingsError(f"OTEL_TRACES_EXPORTER: {exporter[:80]!r} is not one of otlp, console, none")
+    found = given.get("OTEL_PROPAGATORS", "tracecontext,baggage").lower().split(",")
+    propagators = frozenset(name.strip() for name in found) - {"none", ""}
+    if unknown := sorted(propagators - set(PROPAGATORS)):
+        raise SettingsError(f"OTEL_PROPAGATORS: {unknown[0][:80]!r} is not one of {', '.join(PROPAGATORS)}, none")
+    most = _number(given, "OTEL_BSP_MAX_QUEUE_SIZE", 2048)
+    return Wanted(
+        asked_by,
+        None if exporter == "console" else _collection(given),
+        propagators,
+        given.get("OTEL_TRACES_SAMPLER", "").lower(),
+        most,
+        min(most, _number(given, "OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)),
+        _number(given, "OTEL_BSP_SCHEDULE_DELAY", 5000) / 1000,
+    )
+
+
+def _collection(given: Mapping[str, str]) -> Collection:
+    def own(name: str) -> str | None:
+        """The variable for traces, or else that for all signals."""
+        return given.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or given.get(f"OTEL_EXPORTER_OTLP_{name}")
+
+    protocol = own("PROTOCOL") or "http/protobuf"
+    if protocol != "http/protobuf":
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol[:80]!r}: spans are sent by http/protobuf only")
+    name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
+    url = given.get(name)
+    if url is None:
+        name = "OTEL_EXPORTER_OTLP_ENDPOINT"
+        url = f"{given.get(name, DEFAULT_ENDPOINT).rstrip('/')}/v1/traces"
+    if not _is_http(url):
+        raise SettingsError(f"{name}: {given[name][:80]!r} is no URL as http://collector:4318")
+    compression = (own("COMPRESSION") or "none").lower()
+    if compression not in ("none", "gzip"):
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_COMPRESSION: {compression[:80]!r} is not one of gzip, none")
+    return Collection(
+        url,
+        _headers(own("HEADERS") or ""),
+        _seconds(own("TIMEOUT")),
+        compression == "gzip",
+        own("CERTIFICATE"),
+        own("CLIENT_CERTIFICATE"),
+        own("CLIENT_KEY"),
+    )
+
+
+def _is_http(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+
+
+def _headers(text: str) -> tuple[tuple[str, str], ...]:
+    """As W3C's baggage writes them: ``name=value,name=value``, percent-encoded."""
+    pairs = (item.partition("=") for item in text.split(",") if item.strip())
+    headers = []
+    for name, equals, value in pairs:
+        name, value = unquote(name).strip().lower(), unquote(value).strip()
+        if not (equals and name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
+            raise SettingsError("OTEL_EXPORTER_OTLP_HEADERS: must be name=value,name=value")
+        if not (value.isascii() and value.isprintable()):
+            raise SettingsError(f"OTEL_EXPORTER_OTLP_HEADERS: the value of {name} can't be sent")
+        headers.append((name, value))
+    return tuple(headers)
+
+
+def _seconds(text: str | None) -> float:
+    try:
+        seconds = float(text or 10)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds < math.inf:
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_TIMEOUT: {str(text)[:80]!r} is no number of seconds")
+    return seconds
+
+
+def _number(given: Mapping[str, str], name: str, default: int) -> int:
+    text = given.get(name, str(default))
+    if not (text.isascii() and text.isdecimal() and 0 < int(text[:12]) < 10**9):
+        raise SettingsError(f"{name}: {text[:80]!r} is no positive number")
+    return int(text)

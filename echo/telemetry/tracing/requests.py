@@ -1,0 +1,152 @@
+"""The spans of a gateway's requests and WebSockets, by OpenTelemetry's semantic conventions for HTTP.
+
+A WebSocket's span lasts from its handshake to its close. What there is no convention for begins with ``echo.``.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+from hypercorn.typing import HTTPScope, WebsocketScope
+from opentelemetry.trace import SpanKind
+
+from echo.printable import printable
+from echo.rpc.tracing import ChannelTracing
+from echo.telemetry.tracing.calls import LONGEST
+from echo.telemetry.tracing.propagation import Parent
+from echo.telemetry.tracing.protobuf import SERVER, attribute, count, failure, name_and_kind
+from echo.telemetry.tracing.recorder import Recorder, Span
+
+__all__ = ["Requests"]
+
+UNTRACED: Final = frozenset({"/healthz", "/readyz"})
+METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
+FAILED: Final = 1011  # The close code of a server that met a condition it did not expect (RFC 6455 §7.4.1).
+
+
+class Request(Span):
+    """The span of a request, or of a WebSocket."""
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        parent: Parent | None,
+        scope: HTTPScope | WebsocketScope,
+        open_ones: "set[Request]",
+    ) -> None:
+        name = "WebSocket" if scope["type"] == "websocket" else scope["method"]
+        super().__init__(recorder, parent, name, SpanKind.SERVER)
+        self.route = ""
+        self._scope = scope
+        self._open = open_ones
+        if self.recorded:
+            open_ones.add(self)
+
+    def responded(self, status: int | None, reason: str | None) -> None:
+        """The request is over."""
+        if not self.recorded:
+            return
+        pieces = [] if status is None else [count("http.response.status_code", status)]
+        failed = status is None or status >= 500
+        if failed or reason is not None:
+            kind = str(status) if status is not None and status >= 500 else "incomplete"
+            pieces += [attribute("error.type", kind), failure(reason)]
+        self._over(pieces)
+
+    def closed(self, status: int | None, reason: str, *, upgraded: bool, received: int, sent: int) -> None:
+        """The WebSocket is over."""
+        if not self.recorded:
+            return
+        if upgraded:
+            answered = 101 if self._scope["http_version"].startswith("1") else 200
+            pieces = [
+                count("http.response.status_code", answered),
+                count("echo.messages.received", received),
+                count("echo.messages.sent", sent),
+                count("echo.websocket.close_code", 0 if status is None else status),
+            ]
+            if reason:
+                pieces.append(attribute("echo.websocket.close_reason", printable(reason, LONGEST)))
+        else:
+            pieces = [] if status is None else [count("http.response.status_code", status)]
+        failed = status is None or (status == FAILED if upgraded else status >= 500)
+        if failed:
+            pieces += [attribute("error.type", str(status)), failure(printable(reason, LONGEST))]
+        self._over(pieces)
+
+    def _over(self, pieces: list[bytes]) -> None:
+        self._open.discard(self)
+        self.finish(b"".join([*self._told(), *pieces]))
+
+    def _told(self) -> Iterable[bytes]:
+        scope = self._scope
+        method = "GET" if scope["type"] == "websocket" else scope["method"]
+        known = method if method in METHODS else "_OTHER"
+        client = scope["client"]
+        yield _fixed(known, self.route, scope["scheme"], scope["http_version"])
+        yield attribute("url.path", printable(scope["raw_path"].decode("latin-1"), LONGEST))
+        if known != method:
+            yield attribute("http.request.method_original", printable(method, LONGEST))
+        if client is not None:
+            yield attribute("client.address", client[0])
+        yield from self._said(scope["headers"])
+
+    def _said(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
+        for name, value in headers:
+            if name == b"host":
+                host, _, port = value.decode("latin-1").rpartition(":")
+                if not host or not port.isdecimal() or len(port) > 5:
+                    host, port = value.decode("latin-1"), ""
+                yield attribute("server.address", printable(host, LONGEST))
+                if port:
+                    yield attribute("server.port", int(port))
+            elif name == b"user-agent":
+                yield attribute("user_agent.original", printable(value.decode("latin-1"), LONGEST))
+
+
+class Requests:
+    """Traces a gateway's requests; an instance is what `serve_gateway` wants as ``tracing``.
+
+    Attributes:
+        calls: Traces the calls it makes for them.
+    """
+
+    def __init__(self, recorder: Recorder, calls: ChannelTracing) -> None:
+        self.calls = calls
+        self._recorder = recorder
+        self._open: set[Request] = set()
+
+    def begin(self, scope: HTTPScope | WebsocketScope, headers: Iterable[tuple[bytes, bytes]]) -> Request | None:
+        """The trace of a request, current in this task from now on."""
+        if scope["path"] in UNTRACED:
+            return None
+        recorder = self._recorder
+        found = {name: value for name, value in headers if name.startswith(_CARRIERS)}
+        parent = recorder.propagation.read(
+            lambda name: None if (value := found.get(name.encode())) is None else value.decode("latin-1").strip()
+        )
+        trace = Request(recorder, parent, scope, self._open)
+        trace.enter()
+        return trace
+
+    def draining(self) -> None:
+        """Say so in the spans of what goes on."""
+        for trace in self._open:
+            trace.happened("drain")
+
+
+_CARRIERS: Final = (b"traceparent", b"tracestate", b"b3", b"x-b3-")
+
+
+@lru_cache(1024)
+def _fixed(method: str, route: str, scheme: str, version: str) -> bytes:
+    verb = "HTTP" if method == "_OTHER" else method
+    return b"".join(
+        (
+            name_and_kind(f"{verb} {route}" if route else verb, SERVER),
+            attribute("http.request.method", method),
+            attribute("http.route", route) if route else b"",
+            attribute("url.scheme", scheme),
+            attribute("network.protocol.version", version),
+        )
+    )

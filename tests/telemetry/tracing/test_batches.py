@@ -1,0 +1,158 @@
+"""The queue of spans: bounded, never waited for, with one line in the log for each time that spans are lost."""
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+import trio
+import trio.testing
+
+from echo.telemetry.tracing.batches import Batches, ExportError
+
+
+class Sink:
+    """Takes batches, when it may."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[bytes]] = []
+        self.taken = trio.Event()
+        self.failure = ""
+        self.open = trio.Event()
+        self.open.set()
+
+    async def send(self, spans: Sequence[bytes]) -> None:
+        await self.open.wait()
+        if self.failure:
+            raise ExportError(self.failure)
+        self.batches.append(list(spans))
+        self.taken.set()
+
+
+async def test_spans_leave_together_when_there_are_enough() -> None:
+    sink = Sink()
+    batches = Batches(sink.send, most=10, batch=3, delay=3600)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batches.run)
+        for number in range(4):
+            batches.put(b"%d" % number)
+        await trio.testing.wait_all_tasks_blocked()
+        assert sink.batches == [[b"0", b"1", b"2"]]
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_span_does_not_wait_for_others_for_ever() -> None:
+    sink = Sink()
+    batches = Batches(sink.send, most=10, batch=3, delay=0.05)
+    with trio.fail_after(5):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(batches.run)
+            for name in (b"first", b"second"):
+                batches.put(name)
+                await sink.taken.wait()
+                sink.taken = trio.Event()
+            nursery.cancel_scope.cancel()
+    assert sink.batches == [[b"first"], [b"second"]]
+
+
+async def test_its_thread_ends_with_it() -> None:
+    before = threading.active_count()
+    with trio.move_on_after(0.01):
+        await Batches(Sink().send, most=10, batch=3, delay=3600).run()
+    # trio keeps threads for a while, to use them again: what counts is that this one is free.
+    with trio.fail_after(2):
+        await trio.to_thread.run_sync(int, limiter=trio.CapacityLimiter(1))
+    assert threading.active_count() <= before + 1
+
+
+async def test_what_a_collector_does_not_take_is_bounded_and_counted(
+    autojump_clock: trio.abc.Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    sink = Sink()
+    sink.open = trio.Event()
+    batches = Batches(sink.send, most=10, batch=5, delay=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batches.run)
+        for _ in range(5):
+            batches.put(b"on its way")
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(1_000):
+            batches.put(b"span")
+        assert batches.dropped == 990
+        assert [record.getMessage() for record in caplog.records] == [
+            "spans are dropped: the collector does not keep up"
+        ]
+        sink.open.set()
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert list(map(len, sink.batches)) == [5, 5, 5]
+    assert caplog.records[1].getMessage() == "spans are taken again; 990 were dropped"
+
+
+async def test_failures_are_told_of_once_and_hold_nothing_up(
+    autojump_clock: trio.abc.Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Sink()
+    sink.failure = "HTTP 400"
+    batches = Batches(sink.send, most=10, batch=1, delay=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batches.run)
+        for _ in range(5):
+            batches.put(b"span")
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert batches.dropped == 5
+    assert [record.getMessage() for record in caplog.records] == ["spans are dropped: HTTP 400"]
+
+
+async def test_a_fault_of_ours_is_logged_and_ends_nothing(
+    autojump_clock: trio.abc.Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken: list[bytes] = []
+
+    async def send(spans: Sequence[bytes]) -> None:
+        if not taken:
+            taken.append(b"first")
+            raise ZeroDivisionError
+        taken.extend(spans)
+
+    batches = Batches(send, most=10, batch=1, delay=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batches.run)
+        for name in (b"lost", b"kept"):
+            batches.put(name)
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert taken == [b"first", b"kept"]
+    assert "spans could not be handed over" in caplog.text
+
+
+async def test_the_end_hands_over_what_waits_and_what_was_on_its_way(autojump_clock: trio.abc.Clock) -> None:
+    sink = Sink()
+    sink.open = trio.Event()
+    batches = Batches(sink.send, most=10, batch=2, delay=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batches.run)
+        for number in range(5):
+            batches.put(b"%d" % number)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    sink.open.set()
+    await batches.flush()
+    assert sink.batches == [[b"0", b"1"], [b"2", b"3"], [b"4"]]
+    assert batches.dropped == 0
+
+
+async def test_an_end_that_takes_too_long_says_what_is_lost(
+    autojump_clock: trio.abc.Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    sink = Sink()
+    sink.open = trio.Event()
+    batches = Batches(sink.send, most=10, batch=2, delay=1)
+    for _ in range(5):
+        batches.put(b"span")
+    with trio.move_on_after(2) as scope:
+        await batches.flush()
+    assert scope.cancelled_caught
+    assert batches.dropped == 5
+    assert "5 spans were dropped in all" in caplog.text

@@ -1,0 +1,376 @@
+"""The spans of calls, of a server's and of a channel's, as a collector in memory sees them."""
+
+import io
+import json
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import grpc
+import pytest
+import structlog
+import trio
+import trio.testing
+from anyio.abc import ByteStream
+from opentelemetry import trace
+
+from echo.access_log import AccessLog
+from echo.logs import configure_logging
+from echo.outlet import Outlet
+from echo.rpc import Channel, GRPCError, Server, Status, open_channel_over
+from echo.rpc.health import Health
+from echo.transport import memory_stream_pair
+from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE, Collector, Seen
+from tests.support.logging_state import logging_restored
+from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call, unary
+
+CODEC = BytesCodec()
+log = structlog.get_logger(__name__)
+
+
+async def one(stream: BytesStream) -> None:
+    request = await stream.recv_message()
+    match request:
+        case b"not found":
+            raise GRPCError(Status.NOT_FOUND, "no such thing")
+        case b"bug":
+            raise LookupError("secret")
+        case b"sleep":
+            await trio.sleep_forever()
+        case b"context":
+            context = trace.get_current_span().get_span_context()
+            request = f"{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags)}".encode()
+        case b"annotate":
+            span = trace.get_current_span()
+            span.set_attribute("shelf", 7)
+            span.add_event("found", {"where": "left"})
+        case b"log":
+            log.warning("looked")
+            logging.getLogger("a.library").warning("looked, too")
+    assert request is not None
+    await stream.send_message(request)
+
+
+async def each(stream: BytesStream) -> None:
+    async for message in stream:
+        await stream.send_message(message)
+
+
+class Ours:
+    """A server that is traced, and a channel to it."""
+
+    def __init__(
+        self, collector: Collector, server: Server, channel: Channel, lines: io.StringIO, network: list[ByteStream]
+    ) -> None:
+        self.network = network
+        self.collector = collector
+        self.server = server
+        self.channel = channel
+        self.lines = lines
+
+
+@asynccontextmanager
+async def traced(calls: bool = False, /, **variables: str) -> AsyncIterator[Ours]:
+    """``calls``: the channel's calls are traced, too."""
+    collector, lines = Collector(), io.StringIO()
+    async with collector.tracing(**variables) as tracing, trio.open_nursery() as nursery:
+        server = Server(
+            [Service(One=(UNARY, one), Each=(BIDI, each)), Health([])],
+            codec=CODEC,
+            tracing=tracing.server,
+            access_log=AccessLog(Outlet(lines), as_json=True),
+        )
+
+        network: list[ByteStream] = []
+
+        async def dial() -> ByteStream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(server.serve_connection, theirs)
+            network.append(theirs)
+            return ours
+
+        asked = tracing.channel if calls else None
+        async with open_channel_over(dial, "memory", codec=CODEC, tracing=asked) as channel:
+            yield Ours(collector, server, channel, lines, network)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+
+
+async def served(message: bytes, *, traceparent: str = SAMPLED, **variables: str) -> tuple[bytes, list[Seen]]:
+    """A unary call's reply, and what is seen of it."""
+    async with traced(**variables) as ours:
+        reply = await unary(ours.channel, "One", message, metadata={"traceparent": traceparent} if traceparent else {})
+    return reply, ours.collector.spans
+
+
+async def test_a_call_is_one_span_that_continues_the_caller_s_trace(autojump_clock: trio.abc.Clock) -> None:
+    _, (span,) = await served(b"hi")
+    assert (span.kind, span.name, span.trace, span.parent) == ("server", "test.Service/One", TRACE, SPAN)
+    assert span.attributes == {
+        "rpc.system.name": "grpc",
+        "rpc.system": "grpc",
+        "rpc.method": "test.Service/One",
+        "rpc.response.status_code": "OK",
+        "rpc.grpc.status_code": 0,
+        "echo.messages.received": 1,
+        "echo.messages.sent": 1,
+    }
+    assert (span.events, span.failed, span.span.flags) == ([], False, 0x301)
+    assert 0 < span.span.start_time_unix_nano <= span.span.end_time_unix_nano
+
+
+async def test_without_one_a_trace_begins(autojump_clock: trio.abc.Clock) -> None:
+    _, (span,) = await served(b"hi", traceparent="")
+    assert span.parent == ""
+    assert int(span.trace, 16) > 0
+    assert int(span.id, 16) > 0
+
+
+async def test_what_other_vendors_say_is_kept(autojump_clock: trio.abc.Clock) -> None:
+    async with traced() as ours:
+        await unary(ours.channel, "One", metadata={"traceparent": SAMPLED, "tracestate": "a=1,b=2"})
+    assert ours.collector.spans[0].span.trace_state == "a=1,b=2"
+
+
+@pytest.mark.parametrize(
+    ("traceparent", "sampler", "argument", "recorded"),
+    [
+        (SAMPLED, "", "", True),
+        (NOT_SAMPLED, "", "", False),
+        ("", "", "", True),
+        (NOT_SAMPLED, "always_on", "", True),
+        (SAMPLED, "always_off", "", False),
+        ("", "always_off", "", False),
+        ("", "parentbased_always_off", "", False),
+        (SAMPLED, "parentbased_always_off", "", True),
+        (SAMPLED, "traceidratio", "0", False),
+        (SAMPLED, "traceidratio", "1", True),
+        (SAMPLED, "parentbased_traceidratio", "0", True),
+        ("", "parentbased_traceidratio", "0", False),
+        ("", "parentbased_traceidratio", "1", True),
+        ("", "no such sampler", "", True),
+    ],
+)
+async def test_the_sampler_decides(
+    traceparent: str,
+    sampler: str,
+    argument: str,
+    recorded: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)  # The SDK reads it, too.
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", argument)
+    _, spans = await served(b"hi", traceparent=traceparent, OTEL_TRACES_SAMPLER=sampler)
+    assert len(spans) == recorded
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "number", "failed"), [(b"not found", "NOT_FOUND", 5, False), (b"bug", "INTERNAL", 13, True)]
+)
+async def test_the_status_is_told_and_only_the_server_s_failures_are_errors(
+    message: bytes, status: str, number: int, failed: bool, autojump_clock: trio.abc.Clock
+) -> None:
+    async with traced() as ours:
+        with pytest.raises(GRPCError):
+            await unary(ours.channel, "One", message)
+    (span,) = ours.collector.spans
+    assert (span.attributes["rpc.response.status_code"], span.attributes["rpc.grpc.status_code"]) == (status, number)
+    assert span.failed is failed
+    assert span.attributes.get("error.type") == (status if failed else None)
+    assert span.span.status.message == ("internal server error" if failed else "")
+
+
+async def test_a_stream_tells_its_course(autojump_clock: trio.abc.Clock) -> None:
+    async with traced() as ours, call(ours.channel, "Each", BIDI) as stream:
+        for _ in range(3):
+            await stream.send_message(b"hi")
+            await stream.recv_message()
+        await stream.end()
+        assert await stream.recv_message() is None
+    (span,) = ours.collector.spans
+    assert span.events == ["first message received", "first message sent", "half-close"]
+    assert (span.attributes["echo.messages.received"], span.attributes["echo.messages.sent"]) == (3, 3)
+
+
+async def test_a_call_that_its_client_cancels_says_so(autojump_clock: trio.abc.Clock) -> None:
+    async with traced() as ours, call(ours.channel, "Each", BIDI) as stream:
+        await stream.send_message(b"hi")
+        await stream.recv_message()
+        await stream.cancel()
+    (span,) = ours.collector.spans
+    assert span.events[-1] == "cancel: cancelled: the call was reset (CANCEL)"
+    assert span.attributes["rpc.response.status_code"] == "CANCELLED"
+    assert not span.failed
+
+
+async def test_a_deadline_that_passes_is_a_cancel_with_that_cause(autojump_clock: trio.abc.Clock) -> None:
+    async with traced() as ours:
+        with pytest.raises(GRPCError):
+            await unary(ours.channel, "One", b"sleep", timeout=1)
+        await trio.sleep(1)
+    (span,) = ours.collector.spans
+    assert len(span.events) == 1
+    assert span.events[0].startswith(("cancel: deadline", "cancel: cancelled"))  # Whoever's clock is first.
+    assert span.attributes["rpc.response.status_code"] == "DEADLINE_EXCEEDED"
+    assert span.failed
+
+
+async def test_a_drain_is_seen_and_the_cancel_at_its_end(autojump_clock: trio.abc.Clock) -> None:
+    async with traced() as ours, trio.open_nursery() as nursery:
+        with pytest.raises(GRPCError):
+            async with call(ours.channel, "Each", BIDI) as stream:
+                await stream.send_message(b"hi")
+                await stream.recv_message()
+                nursery.start_soon(ours.server.drain, 5)
+                await stream.recv_message()
+    (span,) = ours.collector.spans
+    assert span.events[2:] == ["drain", "cancel: draining: the server is shutting down"]
+    assert span.attributes["rpc.response.status_code"] == "UNAVAILABLE"
+
+
+async def test_a_lost_connection_is_a_cancel_with_that_cause(autojump_clock: trio.abc.Clock) -> None:
+    async with traced() as ours:
+        with pytest.raises(GRPCError):
+            async with call(ours.channel, "Each", BIDI) as stream:
+                await stream.send_message(b"hi")
+                await stream.recv_message()
+                await ours.network[0].aclose()
+                await stream.recv_message()
+    (span,) = ours.collector.spans
+    assert span.events[-1].startswith("cancel: connection lost: ")
+
+
+async def test_methods_that_do_not_exist_share_a_name(autojump_clock: trio.abc.Clock) -> None:
+    async with traced() as ours:
+        for name in ("Nonsense", "More"):
+            with pytest.raises(GRPCError):
+                await unary(ours.channel, name)
+    for span, name in zip(ours.collector.spans, ("Nonsense", "More"), strict=True):
+        assert (span.name, span.attributes["rpc.method"]) == ("grpc", "_OTHER")
+        assert span.attributes["rpc.method_original"] == f"/test.Service/{name}"
+        assert span.failed
+
+
+async def test_a_method_that_a_server_is_given_later_has_its_name(autojump_clock: trio.abc.Clock) -> None:
+    async with traced() as ours:
+        ours.server.add_registered_method_handlers(
+            "test.Later", {"One": grpc.unary_unary_rpc_method_handler(lambda request, _: request)}
+        )
+        async with ours.channel.request("/test.Later/One", UNARY, bytes, bytes) as stream:
+            await stream.send_message(b"hi")
+            assert await stream.recv_message() == b"hi"
+    assert [span.name for span in ours.collector.spans] == ["test.Later/One"]
+
+
+async def test_health_checks_are_not_traced(autojump_clock: trio.abc.Clock) -> None:
+    async with traced(True) as ours:
+        with pytest.raises(GRPCError):  # Its messages are not this codec's, but it was called.
+            async with ours.channel.request("/grpc.health.v1.Health/Check", UNARY, bytes, bytes) as stream:
+                await stream.send_message(b"")
+                await stream.recv_message()
+    assert "Health/Check" in ours.lines.getvalue()
+    assert ours.collector.spans == []
+
+
+async def test_a_handler_finds_its_span_and_adds_to_it(autojump_clock: trio.abc.Clock) -> None:
+    reply, (span,) = await served(b"context")
+    assert reply.decode() == f"{TRACE}-{span.id}-1"
+    reply, _ = await served(b"context", traceparent=NOT_SAMPLED)
+    assert reply.decode() == f"{TRACE}-{SPAN}-0"
+    _, (span,) = await served(b"annotate")
+    assert span.attributes["shelf"] == 7
+    assert span.events == ["found: where=left"]
+
+
+async def test_both_logs_tell_the_ids_of_the_span(
+    capsys: pytest.CaptureFixture[str], autojump_clock: trio.abc.Clock
+) -> None:
+    with logging_restored():
+        configure_logging(log_format="json")
+        async with traced() as ours:
+            await unary(ours.channel, "One", b"log")
+        log.warning("after")
+    (span,) = ours.collector.spans
+    *of_the_call, after = map(json.loads, capsys.readouterr().err.splitlines())
+    of_the_call += map(json.loads, ours.lines.getvalue().splitlines())
+    assert [line["event"] for line in of_the_call] == ["looked", "looked, too", "call"]
+    assert {(line["trace_id"], line["span_id"]) for line in of_the_call} == {(span.trace, span.id)}
+    assert "trace_id" not in after
+
+
+async def test_a_call_that_is_made_is_a_span_and_the_served_one_its_part(autojump_clock: trio.abc.Clock) -> None:
+    async with traced(True) as ours:
+        await unary(ours.channel, "One", b"hi", metadata={"traceparent": SAMPLED})
+    made, served = ours.collector.one("client"), ours.collector.one("server")
+    assert (made.trace, made.parent) == (TRACE, SPAN)
+    assert (served.trace, served.parent) == (TRACE, made.id)
+    assert made.attributes["server.address"] == "memory"
+    assert made.attributes["rpc.response.status_code"] == "OK"
+    assert made.events == []
+
+
+async def test_a_caller_that_leaves_is_seen_at_both_ends(autojump_clock: trio.abc.Clock) -> None:
+    async with traced(True) as ours:
+        async with call(ours.channel, "Each", BIDI) as stream:
+            await stream.send_message(b"hi")
+            await stream.recv_message()
+            await stream.end()
+        await trio.testing.wait_all_tasks_blocked()
+        async with call(ours.channel, "Each", BIDI) as stream:
+            await stream.send_message(b"hi")
+    whole, left = [span for span in ours.collector.spans if span.kind == "client"]
+    assert whole.events[:2] == ["response began", "half-close"]
+    assert left.events == ["cancel: the caller left the call before its end"]
+    assert left.attributes["rpc.response.status_code"] == "CANCELLED"
+    assert left.failed
+
+
+async def test_a_call_that_cannot_be_opened_is_a_failure(autojump_clock: trio.abc.Clock) -> None:
+    async def dial() -> ByteStream:
+        raise ConnectionRefusedError("nobody there")
+
+    collector = Collector()
+    async with (
+        collector.tracing() as tracing,
+        open_channel_over(dial, "nowhere:1", codec=CODEC, tracing=tracing.channel) as channel,
+    ):
+        with pytest.raises(GRPCError):
+            await unary(channel, "One")
+    (span,) = collector.spans
+    assert span.attributes["rpc.response.status_code"] == "UNAVAILABLE"
+    assert (span.attributes["server.address"], span.attributes["server.port"]) == ("nowhere", 1)
+    assert span.failed
+
+
+async def test_calls_of_a_handler_are_parts_of_its_own(autojump_clock: trio.abc.Clock) -> None:
+    collector = Collector()
+    seen: list[object] = []
+    async with collector.tracing() as tracing, trio.open_nursery() as nursery:
+
+        async def relay(stream: BytesStream) -> None:
+            await stream.recv_message()
+            await stream.send_message(await unary(channel, "Last"))
+
+        async def last(stream: BytesStream) -> None:
+            assert stream.metadata is not None
+            seen.append(stream.metadata.get("traceparent"))
+            await stream.recv_message()
+            await stream.send_message(b"")
+
+        server = Server([Service(Relay=(UNARY, relay), Last=(UNARY, last))], codec=CODEC, tracing=tracing.server)
+
+        async def dial() -> ByteStream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(server.serve_connection, theirs)
+            return ours
+
+        async with open_channel_over(dial, "memory", codec=CODEC, tracing=tracing.channel) as channel:
+            await unary(channel, "Relay", metadata={"traceparent": NOT_SAMPLED})
+            await unary(channel, "Relay")
+        nursery.cancel_scope.cancel()
+    assert seen[0] == NOT_SAMPLED
+    relayed, inner = collector.one("server", "Relay"), collector.one("client", "Last")
+    assert inner.parent == relayed.id
+    assert collector.one("server", "Last").parent == inner.id
+    assert len({span.trace for span in collector.spans}) == 1

@@ -1,0 +1,127 @@
+"""Handing spans over by OTLP: on one connection, again where that helps, and never for longer than it may take."""
+
+import socket
+import time
+
+import pytest
+import trio
+
+from echo.settings import SettingsError
+from echo.telemetry.tracing.batches import ExportError
+from echo.telemetry.tracing.environment import Collection
+from echo.telemetry.tracing.otlp import Collector
+from echo.telemetry.tracing.program import describe
+from echo.telemetry.tracing.protobuf import SERVER, attribute, event, failure, head, name_and_kind
+from tests.support.collector import Receiver, running_receiver
+
+NAME = "a name \u2014 of any letters"
+
+
+def span(number: int = 1) -> bytes:
+    begun = head(bytes([number]) * 16, bytes([number]) * 8, None, time.time_ns(), time.time_ns())
+    return begun + name_and_kind(NAME, SERVER) + attribute("number", number) + failure("no")
+
+
+def to(receiver: Receiver, **changes: object) -> Collector:
+    collection = Collection(f"http://127.0.0.1:{receiver.port}/v1/traces", **changes)  # type: ignore[arg-type]
+    return Collector(collection, describe())
+
+
+async def test_spans_arrive_whole_on_one_connection() -> None:
+    async with running_receiver() as receiver:
+        collector = to(receiver, headers=(("authorization", "Bearer x"),))
+        for number in (1, 2):
+            await collector.send([span(number), span(number + 2)])
+        await collector.close()
+    assert [found.attributes["number"] for found in receiver.spans] == [1, 3, 2, 4]
+    assert {(found.name, found.kind, found.failed) for found in receiver.spans} == {(NAME, "server", True)}
+    assert receiver.spans[0].trace == "01" * 16
+    assert receiver.connections == 1
+    for request in receiver.requests:
+        assert request["target"] == "/v1/traces"
+        assert request["content-type"] == "application/x-protobuf"
+        assert request["authorization"] == "Bearer x"
+
+
+async def test_a_span_may_be_as_large_as_it_likes() -> None:
+    large = head(bytes(16), bytes(8), bytes(8), 1, 2**63) + attribute("text", "x" * 70_000) + event("e" * 200, 1, "c")
+    async with running_receiver() as receiver:
+        collector = to(receiver, gzip=True)
+        await collector.send([large, span()])
+        await collector.close()
+    assert len(str(receiver.spans[0].attributes["text"])) == 70_000
+    assert receiver.requests[0]["content-encoding"] == "gzip"
+
+
+async def test_a_connection_that_the_collector_has_closed_is_replaced() -> None:
+    async with running_receiver() as receiver:
+        receiver.closes = True
+        collector = to(receiver)
+        for number in (1, 2, 3):
+            await collector.send([span(number)])
+        await collector.close()
+    assert len(receiver.spans) == 3
+    assert receiver.connections == 3
+
+
+async def test_a_collector_that_is_busy_is_asked_again_when_it_says() -> None:
+    async with running_receiver() as receiver:
+        receiver.answers = [(503, {"retry-after": "0"}), (429, {"retry-after": "0"})]
+        collector = to(receiver)
+        await collector.send([span()])
+        await collector.close()
+    assert len(receiver.requests) == 3
+    assert len(receiver.spans) == 1
+
+
+@pytest.mark.parametrize("answer", [(400, {}), (404, {}), (503, {"retry-after": "3600"})])
+async def test_what_cannot_help_is_not_tried(answer: tuple[int, dict[str, str]]) -> None:
+    async with running_receiver() as receiver:
+        receiver.answers = [answer]
+        collector = to(receiver)
+        with pytest.raises(ExportError, match=f"HTTP {answer[0]}"):
+            await collector.send([span()])
+        await collector.send([span()])
+        await collector.close()
+    assert len(receiver.requests) == 2
+
+
+async def silent(stream: trio.SocketStream) -> None:
+    await trio.sleep_forever()
+
+
+async def test_a_collector_that_says_nothing_is_given_up_in_time() -> None:
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, silent, 0)
+        collector = Collector(
+            Collection(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/", timeout=0.2), describe()
+        )
+        with trio.fail_after(2), pytest.raises(ExportError, match="does not answer"):
+            await collector.send([span()])
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_collector_that_is_not_there_is_named() -> None:
+    with socket.socket() as taken:  # Bound, but it does not listen.
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/traces"
+        with pytest.raises(ExportError, match=f"{url}: .*(connection|refused)"):
+            await Collector(Collection(url, timeout=0.1), describe()).send([span()])
+
+
+async def test_what_is_not_http_is_refused() -> None:
+    async def nonsense(stream: trio.SocketStream) -> None:
+        await stream.send_all(b"220 mail.test ESMTP\r\n\r\n")
+        await stream.receive_some()
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, nonsense, 0)
+        collector = Collector(Collection(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"), describe())
+        with pytest.raises(ExportError, match=r"no HTTP/1\.1"):
+            await collector.send([span()])
+        nursery.cancel_scope.cancel()
+
+
+def test_a_certificate_that_is_none_is_refused() -> None:
+    with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_CERTIFICATE: No such file"):
+        Collector(Collection("https://collector/", certificate="/nowhere.pem"), describe())

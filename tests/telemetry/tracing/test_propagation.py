@@ -1,0 +1,94 @@
+"""The context of a trace is read as OpenTelemetry's own propagators read it, and written so that they can."""
+
+import string
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from multidict import MultiDict
+from opentelemetry.trace import get_current_span
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from echo.telemetry.tracing.propagation import Parent, Propagation
+from echo.wire import Metadata
+from tests.support.collector import SAMPLED, SPAN, TRACE
+
+W3C = Propagation({"tracecontext", "baggage"})
+B3 = Propagation({"b3"})
+
+
+def near_misses() -> st.SearchStrategy[str]:
+    """What is nearly a traceparent, or one."""
+    digits = st.text("0123456789abcdefABCDEF _-+", min_size=0, max_size=36)
+    made = st.tuples(
+        st.sampled_from(["00", "01", "cc", "ff", "0", "000"]),
+        st.one_of(st.just(TRACE), st.text("0123456789abcdef", min_size=32, max_size=32), st.just("0" * 32), digits),
+        st.one_of(st.just(SPAN), st.text("0123456789abcdef", min_size=16, max_size=16), st.just("0" * 16), digits),
+        st.sampled_from(["00", "01", "02", "03", "ff", "0", "zz", "01-more", "01-"]),
+    ).map("-".join)
+    return st.one_of(made, st.text(string.printable, max_size=60))
+
+
+@given(near_misses())
+@example(SAMPLED)
+@example(SAMPLED.upper())
+@example(f"00-{TRACE[:-2]} {TRACE[-1]}-{SPAN}-01")
+@example(f"01-{TRACE}-{SPAN}-01-what the future brings")
+def test_a_traceparent_is_taken_for_what_opentelemetry_takes_it_for(text: str) -> None:
+    carrier = {"traceparent": text}
+    context = get_current_span(TraceContextTextMapPropagator().extract(carrier)).get_span_context()
+    found = W3C.read(carrier.get)
+    if text != text.strip() or not context.is_valid:  # OpenTelemetry's cuts blanks; no header has any left.
+        assert found is None or text != text.strip()
+    else:
+        assert found == Parent(
+            context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big"), context.trace_flags.sampled
+        )
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_what_is_written_is_read_again(sampled: bool) -> None:
+    span = Parent(bytes.fromhex(TRACE), bytes.fromhex(SPAN), sampled, "vendor=1,other=2")
+    for names in ({"tracecontext"}, {"b3"}, {"b3multi"}):
+        metadata: Metadata = MultiDict({"traceparent": "from before", "b3": "too", "x-b3-parentspanid": "and this"})
+        Propagation(names).write(span, metadata)
+        state = "vendor=1,other=2" if names == {"tracecontext"} else None
+        assert Propagation(names).read(metadata.get) == span._replace(state=state)
+        assert "x-b3-parentspanid" not in metadata or names == {"tracecontext"}
+
+
+def test_a_tracestate_that_cannot_be_sent_is_left_out() -> None:
+    for state in ("", "a=\u00e9", "a=" + "b" * 600):
+        found = W3C.read({"traceparent": SAMPLED, "tracestate": state}.get)
+        assert found is not None
+        assert found.state is None
+
+
+@pytest.mark.parametrize(
+    ("headers", "sampled"),
+    [
+        ({"b3": f"{TRACE}-{SPAN}-1"}, True),
+        ({"b3": f"{TRACE}-{SPAN}-d-{SPAN}"}, True),
+        ({"b3": f"{TRACE}-{SPAN}-0"}, False),
+        ({"b3": f"{TRACE}-{SPAN}"}, False),
+        ({"x-b3-traceid": TRACE, "x-b3-spanid": SPAN, "x-b3-sampled": "1"}, True),
+        ({"x-b3-traceid": TRACE, "x-b3-spanid": SPAN, "x-b3-flags": "1"}, True),
+        ({"x-b3-traceid": TRACE, "x-b3-spanid": SPAN}, False),
+    ],
+)
+def test_b3_is_read_in_both_its_forms(headers: dict[str, str], sampled: bool) -> None:
+    assert B3.read(headers.get) == Parent(bytes.fromhex(TRACE), bytes.fromhex(SPAN), sampled)
+    assert W3C.read(headers.get) is None
+
+
+@pytest.mark.parametrize(
+    "headers", [{"b3": "0"}, {"b3": "1"}, {"b3": f"{'0' * 32}-{SPAN}-1"}, {"x-b3-traceid": TRACE}, {"b3": ""}]
+)
+def test_what_names_no_span_is_no_parent(headers: dict[str, str]) -> None:
+    assert B3.read(headers.get) is None
+
+
+def test_a_short_trace_id_of_b3_is_filled_up() -> None:
+    found = B3.read({"b3": f"{SPAN}-{SPAN}-1"}.get)
+    assert found is not None
+    assert found.trace_id.hex() == "0" * 16 + SPAN
