@@ -20,7 +20,7 @@ from echo.settings import Settings
 from echo.targets import join
 
 if TYPE_CHECKING:
-    from echo.telemetry import Collect
+    from echo.telemetry.endpoint import Collect
     from echo.telemetry.meters import Meters
     from echo.telemetry.push import Push
 
@@ -87,7 +87,7 @@ async def publish_metrics(settings: Settings, collect: "Collect") -> AsyncIterat
 
 
 async def _show(nursery: trio.Nursery, settings: Settings, collect: "Collect") -> int:
-    from echo.telemetry import serve_metrics  # noqa: PLC0415
+    from echo.telemetry.endpoint import serve_metrics  # noqa: PLC0415
 
     bind, port = settings.metrics_bind, settings.metrics_port
     assert port is not None

@@ -13,8 +13,8 @@ import structlog
 from echo.workers import Crew
 
 if TYPE_CHECKING:
-    from echo.telemetry import Snapshot
     from echo.telemetry.meters import Meters
+    from echo.telemetry.snapshot import Snapshot
 
 __all__ = ["Totals", "collecting"]
 
@@ -27,7 +27,7 @@ def collecting(meters: "Meters | None") -> Callable[[], Awaitable[bytes]] | None
     """What a worker answers its parent: its snapshot; None if nobody wants metrics."""
     if meters is None:
         return None
-    from echo.telemetry import encode  # noqa: PLC0415
+    from echo.telemetry.snapshot import encode  # noqa: PLC0415
 
     async def collect() -> bytes:
         return encode(await meters.collect())
@@ -45,7 +45,7 @@ class Totals:
         """Take in what a worker that has ended answered last. Raises nothing."""
         if not data:
             return
-        from echo.telemetry import cumulative, decode, merge  # noqa: PLC0415
+        from echo.telemetry.snapshot import cumulative, decode, merge  # noqa: PLC0415
 
         try:
             last = cumulative(decode(data))
@@ -59,7 +59,7 @@ class Totals:
         Raises:
             ValueError: There is nothing yet.
         """
-        from echo.telemetry import decode, merge  # noqa: PLC0415
+        from echo.telemetry.snapshot import decode, merge  # noqa: PLC0415
 
         found = [decode(answer) for answer in await crew.ask_all(PATIENCE) if answer]
         return merge(found if self._ended is None else [*found, self._ended])

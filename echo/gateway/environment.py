@@ -12,7 +12,7 @@ from echo.gateway.hypercorn_compat import UnsupportedVersionError
 from echo.gateway.tracing import GatewayTracing
 from echo.logs import asks_for_json, refuse
 from echo.settings import SettingsError, User, load_settings
-from echo.telemetry.tracing import check_tracing, open_tracing
+from echo.telemetry.tracing import open_tracing
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,6 @@ class EnvironmentApp:
                 log.log(logging.getLevelNamesMapping()[note.level.upper()], note.text)
             if settings.metrics_port is not None:
                 log.warning("METRICS_PORT is ignored: run `echo-grpc gateway` for metrics")
-            check_tracing()  # To refuse now what could not be used later.
             return create_app(settings, open_tracing=partial(_open_tracing, settings.shutdown_grace))
         except (SettingsError, UnsupportedVersionError) as error:
             refuse(str(error), as_json=asks_for_json())

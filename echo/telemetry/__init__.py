@@ -1,15 +1,10 @@
-"""Metrics: what server and gateway count, put together when somebody asks, for Prometheus and OpenTelemetry.
+"""Metrics and traces, loaded only where somebody asks for them; `tracing.environment` finds out whether anybody does.
 
-Counting costs next to nothing: plain integers that are there already, of which most belong to a call or a socket, and
-bucket counts of our own. A *snapshot* adds up what has ended and what is still open. It is plain data: it can be sent
-to another process, merged with those of others, and rendered. Nothing here is imported unless metrics are wanted.
+Counting costs next to nothing: plain integers, most of which are there for other reasons, and bucket counts. A
+*snapshot* adds up what has ended and what is still open. It is plain data: it can be sent to another process, merged
+with those of others, and rendered.
 
-Where to look: `names` what there is, `snapshot` the data, `series` the counting, `server`, `client`, `web` and
-`process` what is counted, `meters` all of it together, `prometheus` how it is written, `endpoint` where it is served.
+Where to look: `names` lists the metrics, `snapshot` is the data, `series` counts, `server`, `client`, `web` and
+`process` say what is counted, `meters` puts them together, `prometheus` writes them, `endpoint` serves them, `push` and
+`otlp` push them. `tracing` has a room of its own.
 """
-
-from echo.telemetry.endpoint import Collect, serve_metrics
-from echo.telemetry.prometheus import render
-from echo.telemetry.snapshot import Snapshot, cumulative, decode, encode, merge
-
-__all__ = ["Collect", "Snapshot", "cumulative", "decode", "encode", "merge", "render", "serve_metrics"]

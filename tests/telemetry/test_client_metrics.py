@@ -8,9 +8,9 @@ import trio
 from grpclib.const import Cardinality
 
 from echo.rpc import Channel, GRPCError, open_channel, open_channel_over
-from echo.telemetry import render
 from echo.telemetry.client import canonical
 from echo.telemetry.meters import Meters
+from echo.telemetry.prometheus import render
 from tests.support.metrics import Scraped
 from tests.support.refusing import CODEC, Network, network, refuse
 from tests.support.services import ECHO

@@ -7,9 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
-from echo.telemetry import Snapshot, serve_metrics
-from echo.telemetry.endpoint import MAX_CONNECTIONS, PATIENCE
-from echo.telemetry.snapshot import Metric, Point
+from echo.telemetry.endpoint import MAX_CONNECTIONS, PATIENCE, serve_metrics
+from echo.telemetry.snapshot import Metric, Point, Snapshot
 from tests.support.quiet_clock import QuietClock
 
 SNAPSHOT = Snapshot((), 0.0, 0.0, [Metric("up", "", "Up.", "gauge", [Point((), 1)])])

@@ -9,9 +9,8 @@ from prometheus_client import Metric as Family
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
-from echo.telemetry import Snapshot, render
-from echo.telemetry.prometheus import prometheus_name
-from echo.telemetry.snapshot import Distribution, Kind, Metric, Point
+from echo.telemetry.prometheus import prometheus_name, render
+from echo.telemetry.snapshot import Distribution, Kind, Metric, Point, Snapshot
 
 FORMATS: list[tuple[bool, Callable[[str], Iterable[Family]]]] = [(False, read_text), (True, read_openmetrics)]
 both = pytest.mark.parametrize(("openmetrics", "read"), FORMATS, ids=["text", "openmetrics"])

@@ -13,8 +13,8 @@ from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.rpc import Cardinality, Channel, GRPCError, Limits, Server, open_channel
 from echo.rpc.testing import memory_channel_to
 from echo.services import EchoService, StreamingEchoService
-from echo.telemetry import render
 from echo.telemetry.meters import Meters
+from echo.telemetry.prometheus import render
 from tests.support.chat import chat, say
 from tests.support.leaks import settles
 from tests.support.metrics import GET_REPLY, STREAMING, Scraped, scrape, scraped_until

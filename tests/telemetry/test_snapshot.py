@@ -5,8 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo.telemetry import Snapshot, cumulative, decode, encode, merge
-from echo.telemetry.snapshot import Distribution, Metric, Point
+from echo.telemetry.snapshot import Distribution, Metric, Point, Snapshot, cumulative, decode, encode, merge
 
 RESOURCE = (("service.name", "echo-grpc"), ("service.instance.id", "a"))
 A, B = (("grpc.method", "a"),), (("grpc.method", "b"),)

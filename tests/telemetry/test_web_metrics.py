@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from echo.telemetry import Snapshot, render
+from echo.telemetry.prometheus import render
 from echo.telemetry.series import MOST
+from echo.telemetry.snapshot import Snapshot
 from echo.telemetry.web import WebMeter, close_code
 from tests.support.metrics import Scraped
 

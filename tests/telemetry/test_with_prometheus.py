@@ -16,10 +16,9 @@ import pytest
 import trio
 
 from echo.rpc import open_channel
-from echo.telemetry import Snapshot, render
 from echo.telemetry.names import INSTRUMENTS
-from echo.telemetry.prometheus import prometheus_name
-from echo.telemetry.snapshot import Distribution, Point
+from echo.telemetry.prometheus import prometheus_name, render
+from echo.telemetry.snapshot import Distribution, Point, Snapshot
 from tests.support.chat import chat, say
 from tests.support.gateway import http_get
 from tests.support.metrics import scrape

@@ -13,9 +13,10 @@ A call that is not sampled costs about two microseconds, one that is some six, e
 tracing nothing of OpenTelemetry is loaded, and a call costs a few looks at None.
 """
 
+import logging
 import os
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_tracing", "open_tracing"]
 
+log = logging.getLogger(__name__)
+
 
 def check_tracing(environ: Mapping[str, str] | None = None) -> Wanted | None:
     """What the environment asks for; None if it does not ask for traces.
@@ -36,7 +39,7 @@ def check_tracing(environ: Mapping[str, str] | None = None) -> Wanted | None:
     """
     asked = wanted(os.environ if environ is None else environ)
     if asked is not None and not _installed():
-        raise SettingsError(f"{asked.asked_by}: traces need the extra 'telemetry': pip install 'echo[telemetry]'")
+        raise SettingsError(f"{asked.asked_by}: traces need the extra 'telemetry': pip install 'echo-grpc[telemetry]'")
     return asked
 
 
@@ -51,17 +54,25 @@ def _installed() -> bool:
 async def open_tracing(grace: float) -> "AsyncIterator[Tracing | None]":
     """Trace while the block runs, if the environment asks for it; else give None.
 
+    What it asks for may be impossible, as operators put these variables into the environment of every pod: that is
+    logged, and no reason not to start.
+
     Args:
         grace: Seconds that ending may take; see `echo.telemetry.tracing.program.run`.
-
-    Raises:
-        SettingsError: As `check_tracing`.
     """
+    async with AsyncExitStack() as stack:
+        try:
+            tracing = await _started(stack, grace)
+        except SettingsError as error:
+            log.warning("there will be no traces: %s", error)
+            tracing = None
+        yield tracing
+
+
+async def _started(stack: AsyncExitStack, grace: float) -> "Tracing | None":
     asked = check_tracing()
     if asked is None:
-        yield None
-        return
+        return None
     from echo.telemetry.tracing.program import run  # noqa: PLC0415 - It loads OpenTelemetry.
 
-    async with run(asked, grace) as tracing:
-        yield tracing
+    return await stack.enter_async_context(run(asked, grace))
