@@ -62,6 +62,11 @@ bench *flags: install
 soak *flags: install
     @python -m tests.soak {{flags}}
 
+# Takes each Python that is found here, and for the oldest also the lowest versions of what echo depends on.
+# Run the library's tests on every Python from 3.11 to 3.14.
+matrix: install
+    @tests/support/matrix.sh
+
 # Build the pages of docs/ into site/; --serve shows them in a browser while you write.
 docs *flags: install
     @python -m docs.build {{flags}}
@@ -106,9 +111,9 @@ tools *flags:
 
 # Pin every dependency anew, in the same versions everywhere, with hashes and without addresses: for developing, for
 # running from a checkout, for the image, and for building what goes into the image.
-lock: install (pin "requirements-dev.txt pyproject.toml --group dev --extra telemetry --upgrade") \
-    (pin "requirements.txt pyproject.toml --group run -c requirements-dev.txt") \
-    (pin "deploy/image/requirements.txt pyproject.toml -c requirements-dev.txt") \
+lock: install (pin "requirements-dev.txt pyproject.toml --group dev --all-extras --upgrade") \
+    (pin "requirements.txt pyproject.toml --group run --extra gateway -c requirements-dev.txt") \
+    (pin "deploy/image/requirements.txt pyproject.toml --extra gateway --extra telemetry -c requirements-dev.txt") \
     (pin "deploy/image/build.txt --group build -c requirements-dev.txt")
 
 [private]

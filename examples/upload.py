@@ -52,6 +52,7 @@ async def upload(path: Path, port: int) -> str:
 async def main(path: Path) -> str:
     """Serve, and send one file."""
     listener = await open_tcp_listener("127.0.0.1", 0)
+    checksum = ""
     async with anyio.create_task_group() as tasks:
         await tasks.start(Server([Files()]).serve, listener)
         checksum = await upload(path, listener.extra(SocketAttribute.local_port))

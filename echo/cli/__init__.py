@@ -116,7 +116,7 @@ def _commands(as_json: bool, command: Sequence[str]) -> click.Group:
         group.add_command(_command(name, partial(_run, partial(program, command), as_json), user, text))
     group.add_command(probe_command())
     group.add_command(health_command())
-    return click.version_option(package_name="echo")(group)
+    return click.version_option(package_name="echo-grpc")(group)
 
 
 def _command(name: str, run: Callable[..., int], user: User, help_text: str) -> click.Command:

@@ -74,6 +74,6 @@ class Meters:
 def _version() -> str:
     """Of echo; empty where it runs without having been installed."""
     try:
-        return version("echo")
+        return version("echo-grpc")
     except PackageNotFoundError:
         return ""

@@ -98,4 +98,4 @@ def describe() -> tuple[bytes, bytes]:
         del own[name]
     found = Resource.create(own).attributes
     attributes = {key: value for key, value in found.items() if isinstance(value, str | int | float)}
-    return resource(attributes, "echo", version("echo"))
+    return resource(attributes, "echo", version("echo-grpc"))

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# The library's tests on every Python that echo supports and this machine has; see `just matrix`.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+tests="tests/wire tests/transport tests/rpc tests/services tests/test_examples.py"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+try() {
+    local name=$1 python=$2
+    shift 2
+    echo "== $name"
+    uv venv --quiet --python "$python" "$folder/$name"
+    uv pip install --quiet --python "$folder/$name" "$@"
+    "$folder/$name/bin/python" -m pytest -q -p no:cacheprovider -m "not third_party and not slow" $tests
+}
+
+tried=
+for version in 3.11 3.12 3.13 3.14; do
+    python=$(uv python find --no-python-downloads "$version" 2>/dev/null) || { echo "== $version is not here"; continue; }
+    tried+=" $version"
+    try "$version" "$python" -r requirements-dev.txt -e .
+    [ "$version" != 3.11 ] || try "$version-lowest" "$python" --resolution lowest-direct -e ".[all]" --group dev
+done
+echo "== passed on$tried, and on the oldest with the lowest versions"

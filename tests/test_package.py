@@ -1,0 +1,97 @@
+"""What is published: a wheel whose core works by itself, and whose parts say what they miss."""
+
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+pytestmark = pytest.mark.slow
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=False, cwd=cwd, capture_output=True, text=True, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Built from a copy, as building writes."""
+    source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("built")
+    for name in ("echo", "pyproject.toml", "README.md", "LICENSE"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
+    done = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", built, source, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (found,) = built.glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Python of a virtual environment of its own, with the wheel and the extras wanted."""
+
+    def install(extras: str = "") -> Path:
+        folder = tmp_path_factory.mktemp("venv")
+        venv.create(folder)
+        python = folder / "bin/python"
+        command = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python)
+        done = run(*command, f"{wheel}{extras}", cwd=folder)
+        assert done.returncode == 0, done.stderr
+        return python
+
+    return install
+
+
+def test_the_index_would_take_it(wheel: Path) -> None:
+    done = run(sys.executable, "-m", "twine", "check", "--strict", *wheel.parent.iterdir(), cwd=ROOT)
+    assert done.returncode == 0, done.stdout
+    assert "PASSED" in done.stdout
+
+
+def test_the_core_alone(installed: Callable[..., Path], tmp_path: Path) -> None:
+    python = installed()
+    names = "echo.rpc, echo.rpc.interceptors, echo.rpc.reflection, echo.rpc.testing"
+    assert run(python, "-c", f"import {names}", cwd=tmp_path).stderr == ""
+    for module, extra in {
+        "echo.rpc.health": "betterproto",
+        "echo.rpc.error_details": "betterproto",
+        "echo.rpc.grpcio_style": "interop",
+        "echo.gateway": "gateway",
+    }.items():
+        said = run(python, "-c", f"import {module}", cwd=tmp_path).stderr.splitlines()[-1]
+        assert said.endswith(f"pip install 'echo-grpc[{extra}]'"), said
+    command = run(python.with_name("echo-grpc"), "up", cwd=tmp_path)
+    assert command.returncode == 2
+    assert command.stderr == "echo-grpc: the command line needs click: pip install 'echo-grpc[cli]'\n"
+
+
+def test_the_guide_s_programs_with_every_make_of_stub(installed: Callable[..., Path], tmp_path: Path) -> None:
+    python = installed("[betterproto,interop]")
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    source = """
+import anyio, importlib, socket
+with socket.create_server(("127.0.0.1", 0)) as free:
+    port = free.getsockname()[1]
+for backend in ("trio", "asyncio"):
+    for name in ("channels", "deadlines", "errors", "serving", "streams"):
+        anyio.run(importlib.import_module(f"examples.guide.{name}").main, backend=backend)
+    for make in ("grpclib", "grpcio"):
+        anyio.run(importlib.import_module(f"examples.moving.from_{make}").main, port, backend=backend)
+print("all of them")
+"""
+    done = run(python, "-c", source, cwd=tmp_path)
+    assert done.stdout.endswith("all of them\n"), done.stderr
+
+
+@pytest.mark.parametrize("checker", ["mypy --strict", "pyright"])
+def test_type_checkers_find_nothing_in_programs_of_users(checker: str) -> None:
+    programs = [*(ROOT / "examples").glob("*.py"), *(ROOT / "examples/guide").glob("[a-su-z]*.py")]
+    names = [str(path.relative_to(ROOT)) for path in programs if path.stem != "__init__"]
+    done = run(sys.executable, "-m", *checker.split(), *names, cwd=ROOT)
+    assert done.returncode == 0, done.stdout
