@@ -82,7 +82,7 @@ async def test_it_can_be_stopped_and_closes_its_sockets() -> None:
         await page.click("#check")
         await page.shows("#check-table tr[data-outcome=running] .outcome-cell", "^running [1-9] s$")
         assert await page.text("#check") == "Stop checking"
-        assert await page.evaluate("sockets.filter((one) => one.readyState <= 1).length <= 12")
+        assert await page.evaluate("sockets.filter((one) => one.readyState <= 1).length <= 13")
         await page.click("#check")
         await page.shows("#check-summary", r"^Stopped\. .*inconclusive")
         assert await page.evaluate("sockets.filter((one) => one.readyState <= 1).length") == 0

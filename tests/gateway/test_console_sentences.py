@@ -15,7 +15,7 @@ from tests.support.process import ROOT
 CHECK = Path(str(files("echo.gateway"))) / "console_page" / "check"
 ONLY_HERE = CHECK / "only_here.js"
 SAYING = [
-    *(CHECK / f"{name}.js" for name in ("survey", "sizes", "ladder", "talk", "socket", "grpc_web")),
+    *(CHECK / f"{name}.js" for name in ("survey", "path", "sizes", "ladder", "talk", "socket", "grpc_web")),
     *sorted((CHECK / "checks").iterdir()),
 ]
 HOLE = "\0"  # Where something is filled in.

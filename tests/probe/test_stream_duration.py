@@ -84,13 +84,16 @@ async def test_an_accident_is_no_limit(quiet_clock: QuietClock) -> None:
 class GiveUpWaiting(Fault):
     """Answers by itself where the client has not sent everything after some seconds, in place of the server."""
 
+    def __init__(self, seconds: float = 3.0) -> None:
+        self.seconds = seconds
+
     async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
         if isinstance(item, Head) and item.get(":path") is not None:
             line.nursery.start_soon(self._answer, line, item.stream)
         return [] if item.stream else [item]
 
     async def _answer(self, line: Line, stream: int) -> None:
-        await trio.sleep(3.0)
+        await trio.sleep(self.seconds)
         line.client.send(Head(stream, [(":status", "408"), ("content-type", "text/html")]))
         line.data(line.client, stream, b"Your browser did not send a complete request in time.", end=True)
 

@@ -17,7 +17,7 @@ export const DIRECT = "`echo-grpc probe --direct`";
 
 // Of a WebSocket that did not open.
 export const ACCEPTED = "the gateway has accepted it, but its answer did not arrive as it was sent";
-export const NEVER_ARRIVED = "its request has not reached the gateway";
+export const NEVER_ARRIVED = "no whole request for one has reached the gateway";
 
 // Of WebSockets that were cut, or whose messages were changed.
 export const uncompressed = (how, wrong) =>

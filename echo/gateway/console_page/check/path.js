@@ -4,7 +4,7 @@ import { route, socketRoute } from "../routes.js";
 import { RefusedError, Socket } from "./socket.js";
 import { Places, now, sleep, within } from "./time.js";
 
-const SOCKETS = 12; // At once; a browser opens one after the other anyway.
+const SOCKETS = 13; // At once: ten that wait for their time, and one for each check beside them.
 const FAREWELL = 2; // Seconds for a socket to end before its place is given to another.
 const POLL = 0.05; // Seconds between two looks at the evidence, in the beginning,
 const MOST_POLL = 0.5; // and in the end.
@@ -18,6 +18,7 @@ export class Path {
   #calls = 0;
 
   instances = new Set(); // Of servers, as far as records told.
+  hint = "; --direct would help"; // What to add where the server's own word is missing.
 
   /** @param {number} idle Seconds that what is silent, or busy, is to live. */
   constructor(idle = 10) {

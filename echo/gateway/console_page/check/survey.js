@@ -1,5 +1,6 @@
 // The survey: all checks under one signal and one time limit, each under its own. Checks that wait begin at once and go on
-// throughout; the others run a few at a time, then one by one. No page.
+// throughout; the others run a few at a time, then one by one. What came out badly in company is looked at once more: in a
+// busy browser it may have been for want of time. What survives then has survived. No page.
 
 import { explore } from "./facts.js";
 import { OUTCOMES, inconclusive, skipped } from "./finding.js";
@@ -11,6 +12,8 @@ import { route } from "../routes.js";
 
 const SIDE_BY_SIDE = 3; // Checks at once; a browser makes few requests at once, and these are not to wait for each other.
 const TOTAL = 30; // Seconds for everything; a path that breaks nothing takes 12.
+const AGAIN = 0.15; // Part of them that second looks may take.
+const BAD = ["broken", "limited"];
 const VERSION = 1; // Of the report.
 
 const OUT_OF_TIME = "There was no time left for it.";
@@ -62,6 +65,7 @@ export class Survey {
         await together(inner, first.map((check) => (one) => this.#run(one, check)));
         const rest = this.#of(BESIDE).filter(({ name }) => !NEEDED.has(name));
         await inTurn(inner, rest.map((check) => (one) => this.#run(one, check)), SIDE_BY_SIDE);
+        await within(inner, TOTAL * AGAIN, (limit) => this.#lookAgain(limit, rest));
         for (const check of [...this.#of(ALONE), ...this.#of(LAST)]) await this.#run(inner, check);
       },
     ]);
@@ -83,8 +87,30 @@ export class Survey {
     for (const need of check.needs) await until(signal, (done) => this.#settled.get(need)?.promise.then(done) ?? done());
     const began = now();
     this.#audience.begin(check.name);
-    const finding = this.#excused(check) ?? (await this.#ask(signal, check));
+    let finding = this.#excused(check) ?? (await this.#ask(signal, check));
+    // Others are about to be skipped for it.
+    if (NEEDED.has(check.name) && finding.outcome === "broken") finding = await this.#better(signal, check, finding);
     this.#conclude(check.name, finding, now() - began);
+  }
+
+  /** Ask anew what came out badly in company. */
+  #lookAgain(signal, checks) {
+    const bad = checks.filter(({ name }) => BAD.includes(this.#results.get(name)?.finding.outcome));
+    return inTurn(signal, bad.map((check) => (one) => this.#onceMore(one, check)), SIDE_BY_SIDE);
+  }
+
+  async #onceMore(signal, check) {
+    const [began, before] = [now(), this.#results.get(check.name)];
+    const finding = await this.#better(signal, check, before.finding);
+    if (finding !== before.finding) this.#conclude(check.name, finding, before.seconds + now() - began);
+  }
+
+  /** What is found out by asking once more, if that is better. */
+  async #better(signal, check, before) {
+    const again = await this.#ask(signal, check);
+    if (again.outcome !== "survived") return before;
+    const sentence = `${again.sentence.replace(/\.$/, "")}, though only at the second look.`;
+    return { ...again, sentence, details: { ...again.details, at_first: before.sentence } };
   }
 
   /** Why a check need not run. */

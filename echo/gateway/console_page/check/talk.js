@@ -55,5 +55,6 @@ export function howClosed(closed) {
 
 /** An HTTP answer in a few words. */
 export function whatCame({ status, type }) {
-  return `HTTP ${status} with ${printable(type.split(";")[0], 40) || "no content type"}`;
+  const kind = printable(type.split(";")[0], 40);
+  return kind ? `HTTP ${status} with ${kind}` : `HTTP ${status}`;
 }

@@ -28,7 +28,7 @@ export async function run(signal, path) {
 async function judged(signal, path, id, socket) {
   const records = await path.serverSaw(signal, id, { until: (record) => record.messages_out > 0, seconds: 1 });
   if (records === null) {
-    return inconclusive("No response came, and what the server saw cannot be had; --direct would help.");
+    return inconclusive(`No response came, and what the server saw cannot be had${path.hint}.`);
   }
   if (!records.at(-1)?.messages_out) {
     return inconclusive("The server has seen no message before our end, so it could not respond either.");

@@ -24,10 +24,10 @@ export async function run(signal, path) {
       },
     ]),
   );
-  if (!seen?.length) return inconclusive("It cannot be seen whether the call reached the server; --direct would help.");
+  if (!seen?.length) return inconclusive(`The server has not seen the call that was to be cancelled${path.hint}.`);
   const began = now();
   const records = await path.serverSaw(signal, id, { seconds: PROMPT });
-  if (!records?.length) return inconclusive("What the server saw of the call cannot be had; --direct would help.");
+  if (!records?.length) return inconclusive(`What the server saw of the call cannot be had${path.hint}.`);
   const { ended, outcome } = records.at(-1);
   if (!ended) {
     return broken("not-forwarded", `The server still worked on a call ${plain(PROMPT)} s after we had cancelled it.`);

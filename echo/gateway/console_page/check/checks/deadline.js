@@ -15,7 +15,7 @@ const AT_ONCE = 2;
 
 export async function run(signal, path) {
   const seen = await arrivals(signal, path);
-  if (seen === null) return inconclusive("What the server saw of the calls cannot be had; --direct would help.");
+  if (seen === null) return inconclusive(`What the server saw of the calls cannot be had${path.hint}.`);
   const details = Object.fromEntries(
     seen.map(({ asked, left }) => [asked === null ? "none" : `${plain(asked)} s`, left]),
   );

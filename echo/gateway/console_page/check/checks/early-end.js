@@ -38,7 +38,7 @@ async function tried(signal, path, one) {
     await within(signal, PATIENCE, (inner) => sendUntilOver(inner, socket, seen));
     if (isWhole(seen, one)) return null;
     const records = await path.serverSaw(signal, id, { seconds: 1 });
-    if (records === null) return inconclusive("What the server saw of the call cannot be had; --direct would help.");
+    if (records === null) return inconclusive(`What the server saw of the call cannot be had${path.hint}.`);
     const record = records.at(-1);
     if (!record || (!record.ended && record.messages_in < one.responses)) {
       return inconclusive("The server sees no message before we have sent everything, so it could not end.");

@@ -45,7 +45,7 @@ async function tried(signal, path, alone) {
     // The socket stays open: closing it would end the call, too.
     const isTold = (record) => record.ended || record.half_closed !== undefined;
     const records = await path.serverSaw(signal, id, { until: isTold, seconds: 1 });
-    if (!records?.length) return inconclusive("What the server saw of the call cannot be had; --direct would help.");
+    if (!records?.length) return inconclusive(`What the server saw of the call cannot be had${path.hint}.`);
     return judged(records.at(-1), alone);
   });
 }

@@ -83,7 +83,7 @@ const gravity = ({ came, status }) => (came === null ? 0 : came.status !== statu
 function asCame({ status, came }) {
   if (came === null) return `where HTTP ${status} was sent, no answer came`;
   if (came.status === status && isJson(came)) return `HTTP ${status} came with another body than the one sent`;
-  return `instead of HTTP ${status} with JSON came ${whatCame(came)}`;
+  return `${whatCame(came)} came in place of HTTP ${status} with JSON`;
 }
 
 function row({ name, status, body, came }) {

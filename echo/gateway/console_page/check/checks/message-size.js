@@ -87,19 +87,17 @@ const what = (way) => `messages ${WORDS[way.kind]}`;
 
 function finding(ways) {
   const details = Object.fromEntries(ways.filter((way) => !way.unlike).map((way) => [way.kind, way.fits]));
-  const slow = ways.find(isSlow);
-  if (slow) {
-    const size = sizeInWords(slow.fits);
-    const took = fixed(slow.seconds, 1);
-    return inconclusive(`The path is too slow to try ${sizeInWords(ASKED)}: ${size} took ${took} s.`, { details });
-  }
-  const short = ways.filter(isShort);
+  const short = ways.filter((way) => isShort(way) && !isSlow(way));
   if (short.length) {
     const least = short.reduce((one, other) => (other.fits < one.fits ? other : one));
     const told = short.map((way) => `${what(way)} get through up to ${sizeInWords(way.fits)}`).join(" and ");
-    const beyond = least.came || "no answer";
-    const sentence = `${told}, of ${sizeInWords(ASKED)} that the server takes; beyond that: ${beyond}.`;
+    const sentence = `${told}, of ${sizeInWords(ASKED)} that the server takes; a larger one fails: ${least.came}.`;
     return limited(least.kind, capital(sentence), { limit: least.fits, unit: "bytes", details });
+  }
+  const slow = ways.find(isSlow);
+  if (slow) {
+    const soFar = `${sizeInWords(slow.fits)} took ${fixed(slow.seconds, 1)} s`;
+    return inconclusive(`The path is too slow to try ${sizeInWords(ASKED)}: ${soFar}.`, { details });
   }
   const unlike = ways.find((way) => way.unlike);
   if (unlike) {

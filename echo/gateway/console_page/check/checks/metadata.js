@@ -13,11 +13,12 @@ const PATIENCE = 5; // Seconds for a call.
 const AT_ONCE = 4;
 const OCTETS = "AP8KPYDimIM"; // 0, 255, 10, 61, 128 and a snowman, in base64.
 
+const DOTS = "x.probe.dots";
 const SENT = {
   "x-probe-plain": 'Mixed case; "quotes", commas=and %41/~',
   "x-probe-octets-bin": OCTETS,
   x_probe_underscores: "one",
-  "x.probe.dots": "one",
+  [DOTS]: "one",
 };
 const WAYS = ["to the server", "in the head of the reply", "at the end of the reply"];
 const DONE = { dropped: "is dropped", rewritten: "is changed" };
@@ -41,7 +42,7 @@ async function sent(signal, path) {
     if (!answer.ok) {
       return `A call with metadata of every kind ended with ${answer.ending}, and the server has not seen it.`;
     }
-    return "What the server saw cannot be had; --direct would help.";
+    return `What the server saw cannot be had${path.hint}.`;
   }
   const arrived = records.at(-1).request_headers;
   return differences((name) => arrived.filter((one) => one.name === name).map((one) => one.value));
@@ -88,5 +89,7 @@ function finding(ways) {
     if (some) parts.set(some, [...(parts.get(some) ?? []), WAYS[way]]);
   });
   const told = [...parts].map(([names, where]) => `${listed(where)} (${names})`).join("; ");
-  return broken(cause, `Metadata ${DONE[cause]} on the way: ${told}.`, { details });
+  const dots = cause === "dropped" && [...parts.keys()].every((names) => names === DOTS);
+  const what = `Metadata ${DONE[cause]} on the way: ${told}.`;
+  return dots ? broken("dots", what, { details }) : broken(cause, what, { details });
 }

@@ -22,7 +22,7 @@ export async function run(signal, path) {
   for (let round = 0; round < ROUNDS; round += 1) {
     seen = await sent(signal, path, MESSAGES, INTERVAL, "hi");
     if (!seen || seen.record.messages_in < MESSAGES) {
-      return inconclusive("When the messages arrived at the server is not to be had; --direct may help.");
+      return inconclusive(`When the messages arrived at the server cannot be seen${path.hint}.`);
     }
     if (!inLumps(arrivals(seen), INTERVAL)) return survived("The server sees each message as soon as it is sent.");
   }

@@ -42,7 +42,7 @@ async function judged(signal, path, asked) {
   const record = (await path.serverSaw(signal, seen.id))?.at(-1);
   const took = record?.ended ? (record.ended - record.started) / 1e9 : null;
   if (took === null || took < (INTERVAL * (seen.came.length - 1)) / 2) {
-    return inconclusive("When the server sent its responses is not to be had; --direct may help.");
+    return inconclusive(`When the server sent its responses cannot be seen${path.hint}.`);
   }
   const wait = longestWait(seen.came.map(({ at }) => at));
   if (wait > INTERVAL) { // So few bytes come before the end only because their time has come.

@@ -34,7 +34,8 @@ export async function run(signal, path) {
   const names = Object.keys(WISHES);
   await inTurn(signal, names.filter((name) => name !== BROKEN_OFF).map(look), AT_ONCE);
   await look(BROKEN_OFF)(signal);
-  return finding(Object.fromEntries(names.filter((name) => name in seen).map((name) => [name, seen[name]])), instances.size < 2);
+  const details = Object.fromEntries(names.filter((name) => name in seen).map((name) => [name, seen[name]]));
+  return finding(details, instances.size < 2, path);
 }
 
 const wasAsked = (record) => record.request_headers.some(({ name }) => ASKED.includes(name));
@@ -49,30 +50,36 @@ async function recordsOf(signal, path, id) {
   return [...found.values()];
 }
 
-function finding(details, alone) {
+function finding(details, alone, path) {
   const repeated = Object.keys(details).filter((name) => details[name] > 1);
-  const most = Math.max(0, ...repeated.map((name) => details[name]));
+  const most = (some) => Math.max(...some.map((name) => details[name]));
   const unsafe = repeated.filter((name) => !TURNED_AWAY.includes(name));
   if (unsafe.length) {
     const sentence =
-      `The path repeats calls that may have taken effect: the server saw one up to ${most} ` +
-      `times, when it ended with ${listed(unsafe, "or")}.`;
+      `The path repeats calls that may have taken effect: one that ${failed(unsafe)} reached the server ` +
+      `${most(unsafe)} times.`;
     return broken("retried-unsafe", sentence, { details });
   }
   if (repeated.length) {
     const sentence =
-      `The path repeats calls that the server turned away (${listed(repeated, "or")}): ` + `it saw one up to ${most} times.`;
+      `The path repeats calls that the server turned away (${listed(repeated, "or")}): ` + `it saw one up to ${most(repeated)} times.`;
     return broken("retried", sentence, { details });
   }
   const all = Object.keys(WISHES).length;
   const missing = all - Object.keys(details).length;
   if (missing) {
     const what = missing === all ? "the calls" : `${missing} of ${all} calls`;
-    return inconclusive(`What the server saw of ${what} cannot be had; --direct would help.`, { details });
+    return inconclusive(`What the server saw of ${what} cannot be had${path.hint}.`, { details });
   }
   if (!alone) {
     const sentence = "Several servers are behind the path, and not all can be asked; --direct for each would help.";
     return inconclusive(sentence, { details });
   }
   return survived(`The server saw each of ${all} failing calls once: the path repeats none.`, { details });
+}
+
+function failed(names) {
+  const statuses = names.filter((name) => name !== BROKEN_OFF);
+  const ways = statuses.length ? [`ended with ${listed(statuses, "or")}`] : [];
+  return listed(names.includes(BROKEN_OFF) ? [...ways, "was broken off"] : ways, "or");
 }

@@ -34,9 +34,10 @@ function judged(sending, receiving, asked) {
   if (before !== null || after !== null) {
     const limit = rounded(Math.min(before ?? Infinity, after ?? Infinity), 1);
     let when = "";
-    if (before === null || after === null) when = before === null ? " once we have sent everything" : " while we still send";
-    const sentence = `The path cuts off a call ${fixed(limit, 1)} s old${when}, though messages flow on it.`;
-    return limited("cut", sentence, { limit, unit: "s", details });
+    if (before === null || after === null) when = before === null ? " and we have sent everything" : " while we still send";
+    const sentence = `The path cuts off a call when it is ${fixed(limit, 1)} s old${when}, though messages flow on it.`;
+    const more = { limit, unit: "s", details };
+    return before === null ? limited("response-cut", sentence, more) : limited("cut", sentence, more);
   }
   if (lives.every((life) => life.complete)) {
     return survived(`A call with messages flowing lives for ${plain(asked)} s.`, { limit: asked, unit: "s", details });
@@ -52,9 +53,12 @@ function ageOf([first, second]) {
   return Math.min(first.age, second.age);
 }
 
-/** Keep a stream busy for as long as is asked for: {age, complete, byServer}; the age at which it was cut, or null. */
+/**
+ * Keep a stream busy for as long as is asked for: {flowed, age, complete, byServer}; whether messages came at all, and the
+ * age at which it was cut, or null.
+ */
 async function kept(signal, path, after, sending) {
-  const life = { age: null, complete: false, byServer: false };
+  const life = { flowed: false, age: null, complete: false, byServer: false };
   const { idle } = path;
   const id = path.newCallId();
   const count = Math.ceil(idle / BEAT) + 1;
@@ -63,10 +67,12 @@ async function kept(signal, path, after, sending) {
   try {
     await path.websocket(signal, sending ? "bidirectional" : "server", { "call-id": id, ...script }, async (socket) => {
       const began = now();
-      const end = sending ? await talk(signal, socket, began + idle) : await listen(signal, socket, count * BEAT + ANSWER);
+      const end = sending
+        ? await talk(signal, socket, began + idle, life)
+        : await listen(signal, socket, count * BEAT + ANSWER, life);
       life.complete = end?.code === 1000;
       const last = socket.closed?.at ?? now();
-      if (!life.complete && last - began < idle) life.age = last - began;
+      if (life.flowed && !life.complete && last - began < idle) life.age = last - began;
     });
   } catch (error) {
     if (!(error instanceof RefusedError)) throw error;
@@ -80,9 +86,10 @@ async function kept(signal, path, after, sending) {
 }
 
 /** Send messages until then, each answered, and end. */
-async function talk(signal, socket, until) {
+async function talk(signal, socket, until, life) {
   while (now() < until) {
     if (!isMessage(await echoed(signal, socket, "hi", ANSWER))) return socket.closed;
+    life.flowed = true;
     await within(signal, BEAT, (inner) => socket.end(inner));
     if (socket.closed) return socket.closed;
   }
@@ -91,12 +98,13 @@ async function talk(signal, socket, until) {
 }
 
 /** Let responses come until there are no more. */
-async function listen(signal, socket, seconds) {
+async function listen(signal, socket, seconds, life) {
   socket.send(message("hi"));
   return within(signal, seconds, async (all) => {
     for (;;) {
       const came = await within(all, ANSWER + BEAT, (inner) => socket.receive(inner));
       if (came === null || isClosed(came)) return came;
+      life.flowed = true;
     }
   });
 }

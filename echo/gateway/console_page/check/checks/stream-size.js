@@ -97,12 +97,10 @@ function finding(ways) {
   const asked = sizeInWords(NUMBER * MESSAGE);
   const short = ways.filter((way) => way.done && way.arrived !== null && way.arrived < NUMBER);
   if (short.length) {
-    const parts = short.map((way) => {
-      const cut = `a ${what(way)} was cut after ${sizeInWords(bytes(way))} of ${asked}`;
-      return cut + (way.ended ? ` (${way.ended})` : ", though the call ended as if nothing was missing");
-    });
+    const told = short.map((way) => cut(way, asked)).join("; ");
     const least = short.reduce((one, other) => (bytes(other) < bytes(one) ? other : one));
-    return limited(least.kind, `${capital(parts.join(" and "))}.`, { limit: bytes(least), unit: "bytes", details });
+    const limit = bytes(least) || null; // Where nothing arrived, less might have.
+    return limited(least.kind, `${capital(told)}.`, { limit, unit: "bytes", details });
   }
   for (const way of ways) {
     if (way.done && way.arrived === null) {
@@ -118,4 +116,10 @@ function finding(ways) {
   }
   const sentence = `Streams of ${asked} in small messages get through each way.`;
   return survived(sentence, { limit: NUMBER * MESSAGE, unit: "bytes", details });
+}
+
+function cut(way, asked) {
+  if (!way.arrived) return `nothing arrived of a ${what(way)} of ${asked}` + (way.ended ? `: ${way.ended}` : "");
+  const how = way.ended ? `: ${way.ended}` : ", though the call ended as if nothing was missing";
+  return `a ${what(way)} was cut after ${sizeInWords(bytes(way))} of ${asked}${how}`;
 }

@@ -17,7 +17,7 @@ export async function run(signal, path) {
     }
     const seen = await path.serverSaw(signal, id, { until: () => true, seconds: PATIENCE });
     if (!seen?.length || seen.at(-1).ended) {
-      return inconclusive("It cannot be seen whether the call reached the server; --direct would help.");
+      return inconclusive(`It cannot be seen whether the call reached the server${path.hint}.`);
     }
     began = now();
     socket.close(1000, "leaving");
@@ -27,7 +27,7 @@ export async function run(signal, path) {
   if (excuse) return excuse;
   const seen = await path.serverSaw(signal, id, { seconds: PROMPT });
   if (!seen?.length) {
-    return inconclusive("What the server saw of the call cannot be had any more; --direct would help.");
+    return inconclusive(`What the server saw of the call cannot be had any more${path.hint}.`);
   }
   if (!seen.at(-1).ended) {
     const how = "with a close frame";
