@@ -159,7 +159,7 @@ async def test_what_nginx_does_unless_told_is_what_the_check_finds(tmp_path: Pat
     )
     assert found["message-size"]["outcome"] == "limited"
     assert found["message-size"]["limit"] == pytest.approx(2**20, rel=0.01)
-    assert "beyond that: HTTP 413 with text/html" in found["message-size"]["finding"]
+    assert "a larger one fails: HTTP 413 with text/html" in found["message-size"]["finding"]
     assert found["status"]["outcome"] == "survived"
     assert report["path"]["hops_guess"] == ["nginx"]
 
