@@ -17,7 +17,7 @@ export async function run(signal, path) {
       (inner) => left(inner, cancelling.signal, script),
       async (inner) => {
         try {
-          seen = await path.serverSaw(inner, id, { until: () => true, seconds: PROMPT });
+          seen = await path.serverSaw(inner, id, { until: hasReplied, seconds: PROMPT });
         } finally {
           cancelling.abort();
         }
@@ -38,6 +38,9 @@ export async function run(signal, path) {
   const seconds = fixed(now() - began, 1);
   return survived(`The server heard within ${seconds} s that a call was cancelled.`, { details: { outcome } });
 }
+
+/** The first reply has left. A hop that only finds out by writing would else find out by that, if it came late. */
+const hasReplied = (record) => record.messages_out > 0;
 
 /** Make the call, until it is cancelled. */
 async function left(signal, cancelled, script) {
