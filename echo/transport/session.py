@@ -179,7 +179,7 @@ class Session(ABC):
 
     def _relieve(self) -> None:
         """Tell the calls whose buffers have room again, or that are over."""
-        for call in self.connection.take_relieved():
+        for call in self.connection.take_writable():
             call.note_room()
 
     def _act(self) -> None:

@@ -1,12 +1,12 @@
-"""How much of what costs us and is of little use a peer may send: a token bucket.
+"""A token bucket that limits frames which cost us work and carry nothing useful.
 
-Each frame of the kinds that floods are made of takes a token; tokens come back with time. The burst is far above what
-a sound peer sends at once, the rate far below what would hurt.
+Each frame of a kind used in floods takes a token; tokens come back over time. The burst is far above what a
+well-behaved peer sends at once, and the rate is far below what would hurt.
 """
 
 
 class Budget:
-    """A bucket of ``burst`` tokens that fills up by ``per_second``."""
+    """A bucket of ``burst`` tokens, refilled at ``per_second``."""
 
     __slots__ = ("_burst", "_per_second", "_tokens", "_updated")
 
@@ -17,7 +17,7 @@ class Budget:
         self._updated = 0.0
 
     def spend(self, now: float) -> bool:
-        """Take a token at the time ``now``, in seconds on any clock; False if there is none."""
+        """Take a token at time ``now``, in seconds on any clock; False if none is left."""
         self._tokens = min(self._burst, self._tokens + (now - self._updated) * self._per_second)
         self._updated = now
         if self._tokens < 1:

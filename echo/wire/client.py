@@ -29,13 +29,13 @@ class ClientConnection(Connection[S]):
 
     def __init__(self, limits: Limits, new_stream: NewStream[S]) -> None:
         super().__init__(limits, new_stream)
-        # Calls that were answered in plain HTTP, until all that came together with the head has been looked at.
-        self._answers: dict[S, tuple[Trailers, bytearray]] = {}
+        # Calls answered in plain HTTP, kept until every frame received together with the head has been read.
+        self._http_answers: dict[S, tuple[Trailers, bytearray]] = {}
 
     def receive(self, data: bytes, now: float = 0.0) -> Sequence[Event[S]]:
         """As in `Connection`."""
         events = super().receive(data, now)
-        return self._with_answers(events) if self._answers else events
+        return self._end_http_answers(events) if self._http_answers else events
 
     @property
     def max_streams(self) -> int:
@@ -43,12 +43,12 @@ class ClientConnection(Connection[S]):
         return self._out.peer.max_concurrent_streams
 
     def open(self, request: Request) -> S:
-        """Queue a request's head; gives the new stream.
+        """Queue a request's head and return the new stream.
 
         Raises:
             LocalProtocolError: The connection has no stream ids left.
             ValueError, TypeError: The metadata cannot be sent.
-            GRPCError: RESOURCE_EXHAUSTED: It is more than the server takes.
+            GRPCError: RESOURCE_EXHAUSTED: The metadata is larger than the server accepts.
         """
         fields = request.fields()
         self._check_size(fields, "request metadata")
@@ -61,7 +61,7 @@ class ClientConnection(Connection[S]):
         return stream
 
     def half_close(self, stream: S) -> None:
-        """Send nothing more on the stream once its messages are sent; END_STREAM goes on DATA, as gRPC asks.
+        """End our side of the stream after its queued messages; END_STREAM is set on DATA, as gRPC requires.
 
         Raises:
             LocalProtocolError: The stream was already half-closed, or is over.
@@ -92,7 +92,7 @@ class ClientConnection(Connection[S]):
         if RECV_HEADERS not in TRANSITIONS[stream.state]:
             raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
         received = check_trailers(fields) if stream.head_received else check_response(fields)
-        if stream in self._answers:
+        if stream in self._http_answers:
             if ended:
                 stream.step(RECV_END)
         elif received.size > (limit := self._limits.max_header_list_size):
@@ -112,7 +112,7 @@ class ClientConnection(Connection[S]):
 
     def _receive_response(self, stream: S, received: FieldList, *, ended: bool) -> None:
         if received.pseudo[b":status"].startswith(b"1"):
-            # Informational, and of no meaning to gRPC; a final one follows (RFC 9113 §8.1).
+            # Informational responses mean nothing to gRPC; a final one follows (RFC 9113 §8.1).
             if ended:
                 raise MalformedError("an informational response with END_STREAM")
             self._charge("an informational response")
@@ -128,13 +128,13 @@ class ClientConnection(Connection[S]):
                 self._end(stream, parsed)
             else:
                 stream.served = False
-                self._answers[stream] = (parsed, bytearray())
+                self._http_answers[stream] = (parsed, bytearray())
             return
         stream.messages.encoding = parsed.encoding
         self._events.append(ResponseStarted(stream, parsed))
 
     def _end(self, stream: S, trailers: Trailers, *, unprocessed: bool = False) -> None:
-        """The call has its status: release the stream, resetting what is still open of it."""
+        """The call has its status: release the stream, and reset it if it is still open."""
         if stream.state != CLOSED:
             self._reset(stream, ErrorCode.NO_ERROR if stream.peer_ended else ErrorCode.CANCEL)
         else:
@@ -142,48 +142,48 @@ class ClientConnection(Connection[S]):
         self._events.append(CallEnded(stream, trailers, unprocessed))
 
     def _on_unserved(self, stream: S, data: bytes) -> None:
-        body = self._answers[stream][1]
+        body = self._http_answers[stream][1]
         body += data[: 4 * LIMIT - len(body)]
 
-    def _with_answers(self, events: Sequence[Event[S]]) -> Sequence[Event[S]]:
-        """End the calls that were answered in plain HTTP, with what the answer says as far as it is here."""
+    def _end_http_answers(self, events: Sequence[Event[S]]) -> Sequence[Event[S]]:
+        """End the calls that were answered in plain HTTP, quoting as much of the answer as has arrived."""
         self._events = [event for event in events if not isinstance(event, ConnectionFailed)]
-        for stream, (trailers, body) in self._answers.items():
+        for stream, (trailers, body) in self._http_answers.items():
             text = f"{trailers.message}{excerpt(body.decode('utf-8', 'replace'))}"
             self._end(stream, Trailers(trailers.status, text, head_only=True))
-        self._answers.clear()
-        told, self._events = self._events, []
-        return [*told, *(event for event in events if isinstance(event, ConnectionFailed))]
+        self._http_answers.clear()
+        reported, self._events = self._events, []
+        return [*reported, *(event for event in events if isinstance(event, ConnectionFailed))]
 
     def _on_peer_ended(self, stream: S) -> None:
-        if stream not in self._answers:
+        if stream not in self._http_answers:
             self._end(stream, _NO_STATUS)
 
     def _on_reset(self, stream: S, error_code: int) -> None:
         trailers = Trailers(status_from_reset(error_code), f"the call was reset by {HOP} ({describe_code(error_code)})")
-        if stream in self._answers:
-            return  # It has said what there is to say.
-        # RFC 9113 §8.7: a stream that is refused was not processed in any way.
+        if stream in self._http_answers:
+            return  # The HTTP answer says more than the reset.
+        # RFC 9113 §8.7: a refused stream was not processed in any way.
         self._events.append(CallEnded(stream, trailers, unprocessed=error_code == ErrorCode.REFUSED_STREAM))
 
     def _on_broken(self, stream: S, error: PeerStreamError) -> None:
-        if stream in self._answers:
+        if stream in self._http_answers:
             return
         text = f"the response is not valid HTTP/2: {error.reason}"
         self._events.append(CallEnded(stream, Trailers(Status.INTERNAL, text)))
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
-        """Streams above the last that the server names were not processed (RFC 9113 §6.8)."""
+        """End the streams above the last one named by the server: they were not processed (RFC 9113 §6.8)."""
         trailers = Trailers(Status.UNAVAILABLE, describe_goaway(event))
         for stream in [stream for stream in self.streams.values() if stream.id > event.last_stream_id]:
-            if stream in self._answers:
+            if stream in self._http_answers:
                 continue
             self._close(stream, reset=True)
             self._events.append(CallEnded(stream, trailers, unprocessed=True))
 
 
 def describe_goaway(event: GoAwayReceived) -> str:
-    """Why the server takes no more calls, for people."""
+    """A readable reason why the server accepts no more calls."""
     code = describe_code(event.error_code) if event.error_code else ""
     why = ": ".join(filter(None, [code, printable_octets(event.debug_data)]))
     return f"{HOP} is closing the connection" + (f" ({why})" if why else "")

@@ -1,32 +1,32 @@
-"""What is remembered of streams that are over, so that late frames on them are judged rightly (RFC 9113 §5.1, closed).
+"""A record of recently closed streams, which decides how to treat late frames on them (RFC 9113 §5.1, closed).
 
-When we reset a stream, frames of the peer's may be under way that it sent in good faith: they are ignored, DATA within
-what was left of the stream's window. On a stream that the peer has reset, or that both have ended, a further frame is
-an error of the peer's.
+After we reset a stream, frames that the peer sent before it knew may still arrive. They are ignored; DATA must fit
+what was left of the stream's window. After the peer has reset a stream, or both sides have ended it, any further frame
+is an error by the peer.
 """
 
 from collections import OrderedDict, deque
 from typing import Final
 
-# Late frames belong to the streams that were closed last: those that were so within a round trip.
+# Late frames can only belong to streams closed within the last round trip.
 MAX_LATE: Final = 1_024
 MAX_ENDED: Final = 64
 
 
 class ClosedStreams:
-    """The streams that were closed last, as many as are worth their memory; of older ones nothing is known."""
+    """The most recently closed streams, up to a fixed number; older ones are forgotten."""
 
     __slots__ = ("_ended", "_late")
 
     def __init__(self) -> None:
-        self._late: OrderedDict[int, int] = OrderedDict()  # By stream: bytes of DATA that may be under way.
+        self._late: OrderedDict[int, int] = OrderedDict()  # By stream id: bytes of DATA that may still arrive.
         self._ended: deque[int] = deque(maxlen=MAX_ENDED)
 
     def __len__(self) -> int:
         return len(self._late) + len(self._ended)
 
     def add(self, stream_id: int, window: int, *, reset: bool) -> None:
-        """A stream was closed. If we have reset it, the peer could have sent as much as its window had left."""
+        """Add a closed stream. If we reset it, the peer may already have sent as much as ``window`` allowed."""
         if not reset:
             self._ended.append(stream_id)
         else:
@@ -35,7 +35,7 @@ class ClosedStreams:
                 self._late.popitem(last=False)
 
     def expects(self, stream_id: int) -> bool:
-        """Whether frames on the stream may come late in good faith."""
+        """Whether frames may still arrive that the peer sent before it knew of our reset."""
         return stream_id in self._late
 
     def ended_by_peer(self, stream_id: int) -> bool:
@@ -43,12 +43,12 @@ class ClosedStreams:
         return stream_id in self._ended
 
     def end(self, stream_id: int) -> None:
-        """The last late frame came: END_STREAM, or RST_STREAM."""
+        """The peer's last frame arrived: END_STREAM or RST_STREAM."""
         if self._late.pop(stream_id, None) is not None:
             self._ended.append(stream_id)
 
     def reset(self, stream_id: int) -> bool:
-        """RST_STREAM came; tells whether it may have crossed what closed the stream, as one may, and not two."""
+        """Handle a late RST_STREAM. False for a second one: only one can have crossed what closed the stream."""
         if stream_id in self._late:
             self.end(stream_id)
             return True
@@ -58,7 +58,7 @@ class ClosedStreams:
         return False
 
     def receive(self, stream_id: int, size: int) -> bool:
-        """DATA came; tells whether it was under way in good faith."""
+        """Handle late DATA. False unless the peer may have sent it before it knew of our reset."""
         left = self._late.get(stream_id, -1) - size
         if left < 0:
             return False

@@ -1,6 +1,6 @@
-"""The message encodings of ``grpc-encoding`` (gRPC over HTTP/2, "Message-Encoding"), inflation within bounds.
+"""The message encodings of ``grpc-encoding`` (gRPC over HTTP/2, "Message-Encoding"), with bounded decompression.
 
-A kilobyte of gzip can stand for a megabyte, so `decompress` takes the limit along and never makes more than one byte
+A kilobyte of gzip can inflate to a megabyte, so `decompress` takes a limit and never produces more than one byte
 beyond it.
 """
 
@@ -13,24 +13,24 @@ IDENTITY: Final = "identity"
 SUPPORTED: Final[tuple[str, ...]] = (IDENTITY, "gzip")
 ACCEPT_ENCODING: Final = ",".join(SUPPORTED)
 
-_GZIP_WBITS: Final = 16 + zlib.MAX_WBITS  # zlib's way to say: with gzip's header and checksum (RFC 1952).
+_GZIP_WBITS: Final = 16 + zlib.MAX_WBITS  # 16 tells zlib to use gzip's header and checksum (RFC 1952).
 _LEVEL: Final = 6
 
-# zlib hands back, as a copy, what lies behind the end of a gzip member. Fed in pieces, a message made of thousands
-# of tiny members costs a piece each time and not the whole rest of the message.
+# zlib returns a copy of whatever follows the end of a gzip member. Feeding it pieces means that a message of thousands
+# of tiny members costs a copy of one piece each time, not of the whole rest of the message.
 _PIECE: Final = 4096
 
 
 def accepts(accept_encoding: str, encoding: str) -> bool:
-    """Whether a peer that sent this ``grpc-accept-encoding`` can read messages in the encoding."""
+    """Whether a peer that sent this ``grpc-accept-encoding`` can decode the encoding."""
     return encoding == IDENTITY or encoding in (name.strip() for name in accept_encoding.split(","))
 
 
 def known_encoding(encoding: str | None) -> str:
-    """The encoding for messages to be sent, for what a user asked for; None means uncompressed.
+    """Validate the encoding that a user chose for sending; None means uncompressed.
 
     Raises:
-        ValueError: It is none of `SUPPORTED`.
+        ValueError: The encoding is not in `SUPPORTED`.
     """
     if encoding is None:
         return IDENTITY
@@ -43,7 +43,7 @@ def compress(encoding: str, data: bytes) -> bytes:
     """Compress one message.
 
     Raises:
-        ValueError: The encoding is none of `SUPPORTED`.
+        ValueError: The encoding is not in `SUPPORTED`.
     """
     if encoding == "identity":
         return data
@@ -57,12 +57,12 @@ def decompress(encoding: str, data: bytes, limit: int) -> bytes:
 
     Args:
         encoding: The peer's ``grpc-encoding``.
-        data: The message as it came, whole.
-        limit: The largest result taken, in bytes.
+        data: The whole message as received.
+        limit: The largest result allowed, in bytes.
 
     Raises:
         GRPCError: RESOURCE_EXHAUSTED if the result would be larger than ``limit``; INTERNAL if the data is damaged,
-            cut short, or followed by something else; UNIMPLEMENTED if the encoding is none of `SUPPORTED`.
+            cut short, or followed by something else; UNIMPLEMENTED if the encoding is not in `SUPPORTED`.
     """
     if encoding == "identity":
         if len(data) > limit:
@@ -74,7 +74,7 @@ def decompress(encoding: str, data: bytes, limit: int) -> bytes:
 
 
 def _gunzip(data: bytes, limit: int) -> bytes:
-    """Inflate one gzip member or several in a row (RFC 1952 §2.2), to ``limit`` bytes all together."""
+    """Inflate one or more gzip members (RFC 1952 §2.2) to at most ``limit`` bytes in total."""
     inflated: list[bytes] = []
     room = limit
     inflater = zlib.decompressobj(_GZIP_WBITS)
@@ -85,7 +85,7 @@ def _gunzip(data: bytes, limit: int) -> bytes:
             if inflater.eof:
                 inflater = zlib.decompressobj(_GZIP_WBITS)
             try:
-                # One more than there is room for: that byte is the proof that it is too much. (0 would mean no bound.)
+                # One byte more than fits: if zlib fills it, the message is too large. (0 would mean no limit.)
                 output = inflater.decompress(piece, room + 1)
             except zlib.error as error:
                 raise GRPCError(Status.INTERNAL, "compressed message is damaged") from error

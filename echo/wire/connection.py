@@ -2,18 +2,18 @@
 
 Theory of operation
 -------------------
-Bytes from the peer go into `Connection.receive`, which gives events; what the application does goes into the methods
-here and in the two roles, `echo.wire.server` and `echo.wire.client`; bytes for the peer come out of
-`Connection.take_output`. Nothing here waits, so between two awaits of the caller the state of the connection is whole:
-header lists enter HPACK's table in the order they leave, and a reset needs nobody's turn.
+`Connection.receive` turns bytes from the peer into events. The application acts through the methods here and in the two
+roles, `echo.wire.server` and `echo.wire.client`. `Connection.take_output` returns the bytes for the peer. Nothing here
+waits, so the connection's state is consistent between any two awaits of the caller: header lists enter HPACK's table in
+sending order, and a reset waits for nothing.
 
-The table of streams holds those that are open (`echo.wire.stream`), each in a state of `echo.wire.state`. A frame goes
-to the method for its type, which raises what the peer did wrong: `PeerStreamError` ends a stream, `PeerConnectionError`
-the connection. Frames leave by way of `echo.wire.outgoing`.
+The table of streams holds the open ones (`echo.wire.stream`), each in a state of `echo.wire.state`. Each frame type has
+a method, which raises the peer's errors: `PeerStreamError` ends a stream, `PeerConnectionError` the connection. Frames
+are sent through `echo.wire.outgoing`.
 
-Incoming bytes count against two windows. The connection's is reopened as the bytes arrive: they are bounded by the
-streams' windows already, and a stream nobody reads must not stop the others. A stream's is reopened as the application
-takes messages (RFC 9113 §6.9). Updates are sent when half a window has gathered.
+Incoming bytes count against two windows. The connection's is reopened as the bytes arrive: the streams' windows already
+bound them, and a stream that nobody reads must not stall the others. A stream's window is reopened as the application
+takes messages (RFC 9113 §6.9). Updates are sent once they amount to half a window.
 """
 
 import math
@@ -35,33 +35,33 @@ from echo.wire.stream import Stream
 
 S = TypeVar("S", bound=Stream)
 
-MAX_DEBUG_DATA: Final = 256  # Bytes of a GOAWAY's explanation.
+MAX_DEBUG_DATA: Final = 256  # Bytes of debug data in a GOAWAY.
 
 NewStream = Callable[[int, int, int, int], S]
-"""Makes a stream's record: its number, the largest message taken, its windows for receiving and for sending."""
+"""Creates a stream from its id, the largest message accepted, and its receive and send windows."""
 
 
 class Connection(Receiving[S]):
     """What both roles share.
 
     Args:
-        limits: What the connection may occupy.
-        new_stream: The class of its streams: `Stream`, or one derived from it.
+        limits: The connection's limits.
+        new_stream: The class of its streams: `Stream` or a subclass.
     """
 
     def __init__(self, limits: Limits, new_stream: NewStream[S]) -> None:
         super().__init__(limits)
         self._new_stream = new_stream
-        # More answers than this come of no sound client's requests: two header lists for each call that may be open.
-        # What a client has to send is its own calls; the answers that a server can have of it come out of the budget.
+        # A server's answers are bounded: no well-behaved client causes more than two header lists for each open call.
+        # A client's output is mostly its own calls, and the flood budget bounds its answers to the server.
         answers = limits.max_output + 2 * limits.max_concurrent_streams * limits.max_header_list_size
-        self._worth_telling = limits.stream_window // 2  # Bytes taken before the peer hears of them.
+        self._update_threshold = limits.stream_window // 2  # Bytes taken before WINDOW_UPDATE is sent.
         self._max_answers = math.inf if self._client else answers
 
     # Bytes in, events out
 
     def start(self) -> None:
-        """Queue what opens the connection from our side (RFC 9113 §3.4). Call once, before anything else."""
+        """Queue our connection preface (RFC 9113 §3.4). Call once, before anything else."""
         self._out.put((frames.PREFACE if self._client else b"") + announce(self._limits, client=self._client))
         more = self._limits.connection_window - DEFAULT_WINDOW
         if more > 0:
@@ -69,11 +69,11 @@ class Connection(Receiving[S]):
             self._out.put(frames.window_update(0, more))
 
     def receive(self, data: bytes, now: float = 0.0) -> Sequence[Event[S]]:
-        """What the bytes mean. After `ConnectionFailed` nothing more is to be fed.
+        """Turn received bytes into events. Call no more after `ConnectionFailed`.
 
         Args:
-            data: What came, cut anywhere.
-            now: When it came, in seconds on a clock that does not go back; budgets refill by it.
+            data: The bytes received, cut anywhere.
+            now: When they arrived, in seconds on a monotonic clock; budgets refill by it.
         """
         self._now = now
         self._events = events = []
@@ -82,7 +82,7 @@ class Connection(Receiving[S]):
             for kind, flags, stream_id, payload in self._incoming.receive(data, self._room):
                 receiver = receivers.get(kind)
                 if receiver is None:
-                    self._charge("a frame of an unknown type")  # Ignored else (RFC 9113 §5.5).
+                    self._charge("a frame of an unknown type")  # Otherwise ignored (RFC 9113 §5.5).
                     continue
                 try:
                     receiver(flags, stream_id, payload)
@@ -96,7 +96,7 @@ class Connection(Receiving[S]):
             self._refuse(error)
             foreign = isinstance(error, ForeignProtocolError)
             events.append(ConnectionFailed(error.error_code, error.reason, foreign))
-        self._events = []  # Not to hold streams that are over until the peer says more.
+        self._events = []  # Otherwise ended streams would be kept until more bytes arrive.
         return events
 
     @property
@@ -108,21 +108,21 @@ class Connection(Receiving[S]):
 
     @property
     def has_output(self) -> bool:
-        """Whether `take_output` would give something."""
+        """Whether `take_output` would return anything."""
         return self._out.pending
 
     def take_output(self) -> bytes:
-        """The bytes to write next, about ``max_output`` of them at most."""
+        """Take the bytes to write next, at most about ``max_output``."""
         return self._out.take()
 
-    def take_relieved(self) -> Sequence[S]:
-        """The streams whose senders may go on: their buffers have room again, or all is sent, or they are over.
+    def take_writable(self) -> Sequence[S]:
+        """Take the streams whose senders may continue: their buffers have room again, or they are over.
 
-        To be asked after `take_output`, or they gather.
+        Call it after each `take_output`, or the list grows.
         """
         out = self._out
-        relieved, out.relieved = out.relieved, []
-        return relieved
+        writable, out.writable = out.writable, []
+        return writable
 
     # Calls
 
@@ -130,7 +130,7 @@ class Connection(Receiving[S]):
         """Add one framed message (`echo.wire.message.encode_message`) to the stream's buffer.
 
         Raises:
-            LocalProtocolError: The stream is over, its end was already sent, or its head was not.
+            LocalProtocolError: The stream is over, its end was already sent, or its head was not yet sent.
         """
         if not stream.head_sent:
             raise LocalProtocolError(f"stream {stream.id} has no head yet")
@@ -139,38 +139,39 @@ class Connection(Receiving[S]):
         self._out.ring[stream.id] = stream
 
     def next_message(self, stream: S) -> bytes | None:
-        """Take the next message of the peer, decompressed; None if it is not here yet, or if there is none.
+        """Take the peer's next message, decompressed; None if it has not fully arrived or none is left.
 
-        What was taken may be replaced by the peer; so may the beginning of a message that is not complete, now that it
-        is asked for (RFC 9113 §6.9). Of a stream that is over, what has come before its end can still be taken.
+        The bytes taken are returned to the stream's window. If the message is incomplete, so are the bytes that have
+        arrived, since the application is waiting for the rest (RFC 9113 §6.9). Messages that arrived before the stream
+        ended can still be taken afterwards.
 
         Raises:
-            GRPCError: The peer's bytes are no sound message (INTERNAL), or too large a one (RESOURCE_EXHAUSTED).
+            GRPCError: The peer's message is invalid (INTERNAL) or too large (RESOURCE_EXHAUSTED).
         """
         messages = stream.messages
         message = messages.next_message()
         if message is None:
             if stream.fed > messages.consumed:
                 self._acknowledge(stream, stream.fed)
-        elif messages.consumed - stream.acknowledged >= self._worth_telling:
+        elif messages.consumed - stream.acknowledged >= self._update_threshold:
             self._acknowledge(stream, messages.consumed)
         return message
 
     def reset(self, stream: S, error_code: int) -> None:
-        """End the stream at once with RST_STREAM; does nothing to a stream that is over."""
+        """End the stream at once with RST_STREAM; does nothing if the stream is over."""
         if stream.state != CLOSED:
             self._reset(stream, error_code)
 
     # The connection
 
     def ping(self, data: bytes) -> None:
-        """Queue a PING with eight bytes that tell it from others (RFC 9113 §6.7)."""
+        """Queue a PING with eight bytes that identify it (RFC 9113 §6.7)."""
         self._out.put(frames.ping(data))
 
     def goaway(
         self, error_code: int = ErrorCode.NO_ERROR, *, last_stream_id: int | None = None, debug: bytes = b""
     ) -> None:
-        """Queue a GOAWAY: no streams above ``last_stream_id``, by default the last that came, are taken from now on."""
+        """Queue a GOAWAY: streams above ``last_stream_id``, by default the peer's last one, are not accepted."""
         if last_stream_id is None:
             last_stream_id = 0 if self._client else self._highest
         self._out.put(frames.goaway(last_stream_id, error_code, debug))
@@ -178,7 +179,7 @@ class Connection(Receiving[S]):
     # For the roles
 
     def _open_stream(self, stream_id: int) -> S:
-        """Put a new stream on the table; the caller sees to its first step."""
+        """Add a new stream to the table; the caller takes its first step."""
         limits, peer = self._limits, self._out.peer
         stream = self._new_stream(stream_id, limits.max_message_size, self._stream_window, peer.initial_window_size)
         self.streams[stream_id] = stream
@@ -186,7 +187,7 @@ class Connection(Receiving[S]):
         return stream
 
     def _check_size(self, fields: Sequence[Field], what: str) -> None:
-        """A header list of ours that is larger than the peer takes would end the connection, and all its calls."""
+        """Refuse a header list larger than the peer accepts: sending it would end the connection and all its calls."""
         limit = self._out.peer.max_header_list_size
         if limit != UNLIMITED and (size := list_size(fields)) > limit:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"{what} of {size} bytes exceeds the peer's limit of {limit}")
@@ -196,11 +197,11 @@ class Connection(Receiving[S]):
             raise LocalProtocolError(f"stream {stream.id} takes no more messages")
 
     def _refuse(self, error: PeerConnectionError) -> None:
-        """Tell the peer why nothing more is taken."""
+        """Tell the peer why the connection ends."""
         self.goaway(error.error_code, debug=error.reason.encode()[:MAX_DEBUG_DATA])
 
     def _acknowledge(self, stream: S, total: int) -> None:
-        """The application has taken so many bytes of a stream in all; announce what the peer may send for them."""
+        """Return consumed bytes to the stream's window; ``total`` counts them from its start."""
         taken = total - stream.acknowledged
         if taken > 0:
             stream.acknowledged = total

@@ -1,18 +1,18 @@
-"""Who erred: we, or the peer; and how far a peer's error reaches (RFC 9113 §5.4).
+"""Protocol errors by who made them, we or the peer, and by whether a stream or the connection fails (RFC 9113 §5.4).
 
-Only `LocalProtocolError` leaves `echo.wire`. What the *peer* does wrong is raised and caught within, and is reported as
-an event (`echo.wire.events`) or answered on the spot.
+Only `LocalProtocolError` leaves `echo.wire`. The *peer's* errors are raised and caught inside, and are reported as
+events (`echo.wire.events`) or answered directly.
 """
 
 from echo.wire.frames import ErrorCode
 
 
 class LocalProtocolError(Exception):
-    """We tried to send what the state of the stream does not allow: a bug on our side of the wire."""
+    """We tried to send something that the stream's state does not allow: a bug on our side."""
 
 
 class PeerConnectionError(Exception):
-    """The peer made further use of the connection impossible: a connection error (RFC 9113 §5.4.1)."""
+    """The peer made the connection unusable: a connection error (RFC 9113 §5.4.1)."""
 
     def __init__(self, error_code: ErrorCode, reason: str) -> None:
         super().__init__(reason)
@@ -24,7 +24,7 @@ class ForeignProtocolError(PeerConnectionError):
     """The peer does not speak HTTP/2 at all.
 
     Attributes:
-        answer: What to tell it in the protocol that it does speak; empty for nothing.
+        answer: The reply, in the protocol that the peer does speak; empty for none.
     """
 
     def __init__(self, reason: str, answer: bytes = b"") -> None:
@@ -33,7 +33,7 @@ class ForeignProtocolError(PeerConnectionError):
 
 
 class PeerStreamError(Exception):
-    """The peer broke the rules of one stream, which ends; the others go on: a stream error (RFC 9113 §5.4.2)."""
+    """The peer broke the rules of one stream; that stream ends, the others continue (stream error, RFC 9113 §5.4.2)."""
 
     def __init__(self, stream_id: int, error_code: ErrorCode, reason: str) -> None:
         super().__init__(reason)

@@ -1,7 +1,8 @@
-"""What `echo.wire.connection.Connection.receive` reports: small dataclasses, named in gRPC's and HTTP/2's terms.
+"""The events that `echo.wire.connection.Connection.receive` returns: small dataclasses in gRPC's and HTTP/2's terms.
 
-An event about a call carries its ``stream``. After `CallEnded` or `StreamReset` no further event names that stream;
-after `ConnectionFailed` no further event comes at all. Nobody changes an event (see `echo.wire.head` on frozen ones).
+An event about a call carries its ``stream``. `CallEnded` and `StreamReset` are the last events of their stream,
+`ConnectionFailed` is the last of the connection. Treat events as read-only (`echo.wire.head` says why they are not
+frozen).
 """
 
 from collections.abc import Sequence
@@ -20,7 +21,7 @@ S = TypeVar("S", bound=Stream)
 class RequestStarted(Generic[S]):
     """Server side: a well-formed gRPC request opened a stream (gRPC over HTTP/2, "Requests").
 
-    ``fields`` is its header list as it came, for who wants to know its order and its repeats.
+    ``fields`` is its header list as received, with its order and repeated fields.
     """
 
     stream: S
@@ -30,7 +31,7 @@ class RequestStarted(Generic[S]):
 
 @dataclass(slots=True)
 class RequestRefused(Generic[S]):
-    """Server side: a request that cannot be served was answered on the spot; its stream's ``sent_trailers`` say how."""
+    """Server side: a request was refused and already answered; its stream's ``sent_trailers`` say how."""
 
     stream: S
     fields: FieldList
@@ -38,7 +39,7 @@ class RequestRefused(Generic[S]):
 
 @dataclass(slots=True)
 class ResponseStarted(Generic[S]):
-    """Client side: the response headers came; messages and trailers follow."""
+    """Client side: the response headers arrived; messages and trailers follow."""
 
     stream: S
     response: Response
@@ -46,9 +47,9 @@ class ResponseStarted(Generic[S]):
 
 @dataclass(slots=True)
 class CallEnded(Generic[S]):
-    """Client side: the call has its status, from trailers, or from whatever else ended it.
+    """Client side: the call has its status, from trailers or from whatever else ended it.
 
-    ``unprocessed`` tells that the server has not done anything about it (RFC 9113 §8.7, §6.8).
+    ``unprocessed`` is True if the server has not processed the call (RFC 9113 §8.7, §6.8).
     """
 
     stream: S
@@ -58,7 +59,7 @@ class CallEnded(Generic[S]):
 
 @dataclass(slots=True)
 class DataReceived(Generic[S]):
-    """Bytes of messages came; `Connection.next_message` gives what is complete of them."""
+    """Bytes of messages arrived; `Connection.next_message` returns the complete ones."""
 
     stream: S
 
@@ -72,7 +73,7 @@ class HalfClosed(Generic[S]):
 
 @dataclass(slots=True)
 class StreamReset(Generic[S]):
-    """Server side: the stream is gone, by the client's RST_STREAM or because it broke the stream's rules."""
+    """Server side: the stream has ended by the client's RST_STREAM, or because the client broke its rules."""
 
     stream: S
     error_code: int
@@ -92,7 +93,7 @@ class PingAcknowledged:
 
 @dataclass(slots=True)
 class GoAwayReceived:
-    """The peer takes no streams above ``last_stream_id``; those at or below it go on (RFC 9113 §6.8)."""
+    """The peer accepts no streams above ``last_stream_id``; those up to it continue (RFC 9113 §6.8)."""
 
     last_stream_id: int
     error_code: int
@@ -101,9 +102,9 @@ class GoAwayReceived:
 
 @dataclass(slots=True)
 class ConnectionFailed:
-    """The peer broke the connection's rules (RFC 9113 §5.4.1). A GOAWAY lies in the output; then close.
+    """The peer broke the connection's rules (RFC 9113 §5.4.1). Write the output, which holds a GOAWAY, then close.
 
-    ``foreign`` tells that it does not speak HTTP/2 at all.
+    ``foreign`` is True if the peer does not speak HTTP/2 at all.
     """
 
     error_code: int

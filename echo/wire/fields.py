@@ -1,8 +1,8 @@
-"""Whether a header list is well-formed HTTP/2 (RFC 9113 §8.2, §8.3): what holds of any request and response.
+"""Checks that a header list is well-formed HTTP/2 (RFC 9113 §8.2, §8.3), with the rules common to all HTTP messages.
 
 A malformed list ends its stream and nothing else (§8.1.1): behind a proxy, many callers share a connection. Two rules
-are milder than the RFC's, as gRPC asks: blanks around a value are stripped instead of refused, and a ``host`` that
-differs from ``:authority`` is left out, since ``:authority`` counts. A request without either is a call all the same.
+are milder than the RFC's, as gRPC asks. Whitespace around a value is stripped, not refused. ``:authority`` takes
+precedence over a ``host`` that differs from it. A request with neither is still a valid call.
 """
 
 import re
@@ -17,14 +17,14 @@ REQUEST: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 RESPONSE: Final = frozenset({b":status"})
 TRAILERS: Final[frozenset[bytes]] = frozenset()
 
-# A field of these names speaks of a connection, and HTTP/2 has its own ways for that (RFC 9113 §8.2.2).
+# Connection-specific fields, which HTTP/2 replaces by its own mechanisms (RFC 9113 §8.2.2).
 _CONNECTION_SPECIFIC: Final = frozenset(
     {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
 )
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 §5.1, without capitals.
 _FORBIDDEN: Final = re.compile(rb"[\0\r\n]")  # Nowhere in a value (RFC 9113 §8.2.1).
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
-# Metadata that calls of a mesh have, and that needs no look at its letters.
+# Metadata common in a service mesh. These names are known to be valid, so their characters are not checked.
 _USUAL: Final = frozenset(
     {
         b"accept-encoding",
@@ -36,22 +36,22 @@ _USUAL: Final = frozenset(
         b"x-request-id",
     }
 )
-# Names that gRPC keeps for itself besides those that begin with grpc- (gRPC over HTTP/2, "Requests").
+# Names that gRPC reserves, in addition to those that begin with grpc- (gRPC over HTTP/2, "Requests").
 _OWN: Final = frozenset({b"content-type", b"user-agent", b"grpc-timeout", b"grpc-status", b"grpc-accept-encoding"})
 
 
 class MalformedError(Exception):
-    """The list is no well-formed one, for a reason that people understand."""
+    """The header list is malformed; the message is a readable reason."""
 
 
 class FieldList(NamedTuple):
-    """A header list that is well-formed.
+    """A well-formed header list.
 
     Attributes:
-        pseudo: The pseudo-header fields by their names.
-        own: The fields that HTTP/2 and gRPC have a use for, by their names; the last one counts.
-        custom: The other fields, in order: an application's metadata.
-        content_length: How much DATA there will be, if it says so.
+        pseudo: The pseudo-header fields by name.
+        own: The fields that HTTP/2 and gRPC use, by name; the last of repeated ones counts.
+        custom: The other fields, in order: the application's metadata.
+        content_length: The announced size of the DATA, or None.
         size: As SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2).
     """
 
@@ -68,14 +68,14 @@ def list_size(fields: Sequence[Field]) -> int:
 
 
 def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> FieldList:
-    """Take a header list apart.
+    """Check a header list and sort its fields.
 
     Args:
-        fields: As decoded.
-        allowed: The pseudo-header fields that it may have: `REQUEST`, `RESPONSE` or `TRAILERS`.
+        fields: The decoded header list.
+        allowed: The pseudo-header fields it may have: `REQUEST`, `RESPONSE` or `TRAILERS`.
 
     Raises:
-        MalformedError: It is malformed.
+        MalformedError: The list is malformed.
     """
     pseudo: dict[bytes, bytes] = {}
     own: dict[bytes, bytes] = {}
@@ -117,10 +117,10 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
 
 
 def check_request(fields: Sequence[ReceivedField]) -> FieldList:
-    """Take a request's header list apart.
+    """Check a request's header list and sort its fields.
 
     Raises:
-        MalformedError: It is malformed, or lacks a pseudo-header field (RFC 9113 §8.3.1).
+        MalformedError: The list is malformed or lacks a pseudo-header field (RFC 9113 §8.3.1).
     """
     checked = check_fields(fields, REQUEST)
     pseudo = checked.pseudo
@@ -134,10 +134,10 @@ def check_request(fields: Sequence[ReceivedField]) -> FieldList:
 
 
 def check_response(fields: Sequence[ReceivedField]) -> FieldList:
-    """Take a response's header list apart.
+    """Check a response's header list and sort its fields.
 
     Raises:
-        MalformedError: It is malformed, or has no status of three digits (RFC 9113 §8.3.2).
+        MalformedError: The list is malformed or has no three-digit status (RFC 9113 §8.3.2).
     """
     checked = check_fields(fields, RESPONSE)
     status = checked.pseudo.get(b":status", b"")
@@ -147,10 +147,10 @@ def check_response(fields: Sequence[ReceivedField]) -> FieldList:
 
 
 def check_trailers(fields: Sequence[ReceivedField]) -> FieldList:
-    """Take trailers apart.
+    """Check trailers and sort their fields.
 
     Raises:
-        MalformedError: They are malformed; pseudo-header fields do not belong there (RFC 9113 §8.1).
+        MalformedError: They are malformed or contain pseudo-header fields (RFC 9113 §8.1).
     """
     return check_fields(fields, TRAILERS)
 
@@ -163,5 +163,5 @@ def _content_length(value: bytes, known: bytes | None) -> bytes:
 
 
 def _show(octets: bytes) -> str:
-    """Octets of a peer's for people: short, and printable."""
+    """Quote a peer's bytes for a message: short and printable."""
     return repr(octets[:64].decode("latin-1"))

@@ -1,18 +1,18 @@
 """Flow control by itself: what the peer may send us, and what we may send the peer (RFC 9113 §6.9).
 
-Every DATA frame counts, padding included, against two windows each way: its stream's and the connection's.
+Every DATA frame, padding included, counts against two windows in its direction: its stream's and the connection's.
 """
 
 from echo.wire.frames import MAX_WINDOW
 
 
 class ReceiveWindow:
-    """What the peer may send us. Bytes that were taken are announced again once they are half of the window.
+    """What the peer may send us. Consumed bytes are returned to the peer once they amount to half the window.
 
     Attributes:
-        size: What may be on its way at once, in bytes.
-        open: What the peer may send now. Below zero after a smaller size came into force.
-        credit: Bytes that were taken and not announced yet.
+        size: The size of the window, in bytes.
+        open: What the peer may send now. Negative after a smaller size has taken effect.
+        credit: Bytes consumed but not yet returned.
     """
 
     __slots__ = ("credit", "open", "size")
@@ -23,14 +23,14 @@ class ReceiveWindow:
         self.credit = 0
 
     def receive(self, size: int) -> bool:
-        """Bytes came; False if they were more than the window allows, which then counts none of them."""
+        """Count received bytes; False, and nothing counted, if they exceed the window."""
         if size > self.open:
             return False
         self.open -= size
         return True
 
     def give_back(self, size: int) -> int:
-        """Bytes were taken; gives the increment to announce now, which is mostly 0: announcing costs a frame."""
+        """Count consumed bytes and return the increment to announce now: mostly 0, since announcing costs a frame."""
         self.credit += size
         if self.credit * 2 < self.size:
             return 0
@@ -40,13 +40,13 @@ class ReceiveWindow:
         return increment
 
     def resize(self, size: int) -> None:
-        """Another size is in force: what may be on its way changes by the difference (RFC 9113 §6.9.2)."""
+        """Change the window's size; what the peer may send changes by the difference (RFC 9113 §6.9.2)."""
         self.open += size - self.size
         self.size = size
 
 
 class SendWindow:
-    """What we may send. A window of a stream may be below zero (RFC 9113 §6.9.2).
+    """What we may send. A stream's window may be negative (RFC 9113 §6.9.2).
 
     Attributes:
         open: Bytes that may be sent now.
@@ -58,7 +58,7 @@ class SendWindow:
         self.open = size
 
     def widen(self, increment: int) -> bool:
-        """The peer allows more, or by a change of its settings less; False if that exceeds what a window may be."""
+        """Add the peer's increment, negative if its settings shrink the window; False if it would exceed 2^31-1."""
         if self.open + increment > MAX_WINDOW:
             return False
         self.open += increment

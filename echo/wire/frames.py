@@ -29,20 +29,20 @@ NAMES: Final = (
     "CONTINUATION",
 )
 
-# Flags; each means something on a few types only.
+# Flags; each applies to a few frame types only.
 ACK: Final = 0x1
 END_STREAM: Final = 0x1
 END_HEADERS: Final = 0x4
 PADDED: Final = 0x8
 PRIORITIZED: Final = 0x20
 
-PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # What a client says first (RFC 9113 §3.4).
+PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # The first bytes a client sends (RFC 9113 §3.4).
 
 HEADER: Final = struct.Struct(">HBBBL")  # Length (16 + 8 bits), type, flags, stream.
 HEADER_SIZE: Final = 9
 UINT32: Final = struct.Struct(">L")
 SETTING: Final = struct.Struct(">HL")
-GOAWAY_HEAD: Final = struct.Struct(">LL")  # The last stream, the error code; what follows is for people.
+GOAWAY_HEAD: Final = struct.Struct(">LL")  # Last stream id, error code; debug data follows.
 
 MAX_STREAM_ID: Final = 2**31 - 1
 MAX_WINDOW: Final = 2**31 - 1  # RFC 9113 §6.9.1
@@ -52,7 +52,7 @@ MAX_FRAME_SIZE: Final = 2**24 - 1
 
 
 class ErrorCode(IntEnum):
-    """Why a stream or a connection was ended (RFC 9113 §7)."""
+    """Why a stream or a connection ended (RFC 9113 §7)."""
 
     NO_ERROR = 0x0
     PROTOCOL_ERROR = 0x1
@@ -71,7 +71,7 @@ class ErrorCode(IntEnum):
 
 
 def describe_code(code: int) -> str:
-    """An error code for people: its name, or its number if it has none."""
+    """An error code as text: its name, or its number if it has none."""
     try:
         return ErrorCode(code).name
     except ValueError:
@@ -79,7 +79,7 @@ def describe_code(code: int) -> str:
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """One frame as bytes; the payload is within the peer's SETTINGS_MAX_FRAME_SIZE."""
+    """Encode one frame; the payload must fit the peer's SETTINGS_MAX_FRAME_SIZE."""
     size = len(payload)
     return HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
 
@@ -90,7 +90,7 @@ def rst_stream(stream_id: int, error_code: int) -> bytes:
 
 
 def window_update(stream_id: int, increment: int) -> bytes:
-    """WINDOW_UPDATE, for the connection if the stream is 0 (RFC 9113 §6.9)."""
+    """WINDOW_UPDATE; stream 0 means the connection (RFC 9113 §6.9)."""
     return frame(WINDOW_UPDATE, 0, stream_id, UINT32.pack(increment))
 
 

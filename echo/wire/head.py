@@ -1,9 +1,9 @@
 """The header lists of a gRPC call: request, response and trailers (gRPC over HTTP/2, "Requests" and "Responses").
 
-Each is a small class with two ways: ``fields()`` gives the list for HPACK, ``parse_*`` takes one that came and is
-well-formed HTTP/2 (`echo.wire.fields`). Nobody changes one once it is made; they are not frozen only because that
-triples what making one costs, and each call makes three. What cannot be a gRPC message is reported as `Rejected` to a
-server, which answers, or as a `Trailers` with the right status to a client, whose call has ended.
+Each is a small class: ``fields()`` builds the list for HPACK, and ``parse_*`` reads a received list that is well-formed
+HTTP/2 (`echo.wire.fields`). Treat them as read-only. They are not frozen, because freezing triples the cost of creating
+one and every call creates three. For a list that is not gRPC, a server gets `Rejected` with the answer to send, and a
+client gets `Trailers` with the status that ends its call.
 """
 
 from dataclasses import dataclass, field
@@ -28,7 +28,7 @@ from echo.wire.status import (
 from echo.wire.timeout import decode_timeout, encode_timeout
 
 CONTENT_TYPE: Final = "application/grpc"
-# Peers refuse header lists above 8 or 16 KiB. A character is at most twelve of those bytes, but in most texts one.
+# Peers refuse header lists above 8 or 16 KiB. A character takes up to twelve of those bytes, but usually one.
 MAX_STATUS_MESSAGE: Final = 1_024
 USER_AGENT: Final = f"grpc-python-echo/0.1.0 ({python_implementation().lower()}/{python_version()})"
 
@@ -45,9 +45,9 @@ class Rejected(Exception):
     """A request that cannot be served.
 
     Attributes:
-        trailers: Why, as gRPC has it.
-        fields: The head of the answer. If there is no ``body``, all of it.
-        body: For requests that are no gRPC: what the people behind them may read.
+        trailers: The reason, as a gRPC status.
+        fields: The head of the answer; the whole answer if ``body`` is empty.
+        body: A readable text, for requests that are not gRPC.
     """
 
     def __init__(self, trailers: "Trailers", fields: list[Field], body: bytes = b"") -> None:
@@ -58,7 +58,7 @@ class Rejected(Exception):
 
 
 def _not_grpc(method: bytes, http_status: int, code: Status, text: str) -> Rejected:
-    """An answer in plain HTTP, which means something to a browser, to curl, and by ``grpc-status`` to a gRPC client."""
+    """An answer in plain HTTP for browsers and curl; its ``grpc-status`` serves gRPC clients."""
     status = (b"grpc-status", b"%d" % code.value)
     message = (b"grpc-message", encode_status_message(text))
     head = [(b":status", b"%d" % http_status), (b"content-type", b"text/plain; charset=utf-8"), status, message]
@@ -79,13 +79,13 @@ class Request:
     Attributes:
         path: ``/package.Service/Method``.
         scheme: ``http`` or ``https``.
-        authority: What the client takes the server's name to be.
-        timeout: Seconds the client gives the call, or None.
-        metadata: What the application sent along.
-        encoding: How messages marked as compressed are compressed.
-        user_agent: Who calls.
+        authority: The server's name, as the client knows it.
+        timeout: Seconds that the client allows for the call, or None.
+        metadata: The application's metadata.
+        encoding: The encoding of messages that are marked as compressed.
+        user_agent: The client's ``user-agent``.
         content_type: As received.
-        accept_encoding: As received: the encodings the client can read, by commas. Empty for none but ``identity``.
+        accept_encoding: As received: encodings the client can decode, comma-separated. Empty means ``identity`` only.
     """
 
     path: str
@@ -99,7 +99,7 @@ class Request:
     accept_encoding: str = ""
 
     def fields(self) -> list[Field]:
-        """The header list, pseudo-header fields first, ``grpc-timeout`` straight after them as the spec orders it.
+        """The header list: pseudo-header fields first, then ``grpc-timeout``, in the spec's order.
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
@@ -129,8 +129,8 @@ def parse_request(received: FieldList) -> Request:
     """Read a request's header list.
 
     Raises:
-        Rejected: With the answer to give: HTTP 405 or 415 for what is no gRPC at all (gRPC over HTTP/2, "Requests"),
-            a Trailers-Only response for gRPC that cannot be served.
+        Rejected: Carries the answer: HTTP 405 or 415 for a request that is not gRPC (gRPC over HTTP/2, "Requests"),
+            a Trailers-Only response for a gRPC request that cannot be served.
     """
     pseudo = received.pseudo
     names = received.own
@@ -150,7 +150,7 @@ def parse_request(received: FieldList) -> Request:
     timeout = names.get(b"grpc-timeout")
     user_agent = names.get(b"user-agent")
     try:
-        # Interned, since idle streams that are alike would each hold what is the same for all.
+        # Interned, so that many similar idle streams share one copy of each string.
         return Request(
             intern(pseudo[b":path"].decode("latin-1")),
             intern(pseudo[b":scheme"].decode("latin-1")),
@@ -167,14 +167,14 @@ def parse_request(received: FieldList) -> Request:
 
 
 def _message_format(content_type: str) -> str | None:
-    """What stands behind ``application/grpc+``; None if it is no gRPC (which ``application/grpc-web`` is not)."""
+    """The suffix of ``application/grpc+``; None if the type is not gRPC (``application/grpc-web`` is not)."""
     media_type, _, subtype = content_type.partition(";")[0].strip().lower().partition("+")
     return subtype if media_type == CONTENT_TYPE else None
 
 
 @dataclass(slots=True)
 class Response:
-    """The head of a server's answer: initial metadata, and how compressed messages are compressed."""
+    """The head of a server's response: initial metadata, and the encoding of compressed messages."""
 
     metadata: Metadata = field(default_factory=MultiDict)
     encoding: str = IDENTITY
@@ -198,11 +198,11 @@ class Trailers:
     """How a call ended.
 
     Attributes:
-        status: The code.
-        message: For people, any Unicode, or None.
+        status: The status code.
+        message: A readable message in any Unicode, or None.
         details: The bytes of a ``google.rpc.Status``, or None.
-        metadata: What the application sent along.
-        head_only: The response consists of these alone ("Trailers-Only").
+        metadata: The application's trailing metadata.
+        head_only: The response consists of the trailers alone ("Trailers-Only").
     """
 
     status: Status = Status.OK
@@ -212,7 +212,7 @@ class Trailers:
     head_only: bool = False
 
     def fields(self, *, with_head: bool) -> list[Field]:
-        """The header list; ``with_head`` where no response head went before ("Trailers-Only").
+        """The header list; ``with_head`` if no response head was sent before ("Trailers-Only").
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
@@ -229,7 +229,7 @@ class Trailers:
 
 
 def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
-    """Read the first header list of a response: its head, or trailers alone if the call is over with it."""
+    """Read the first header list of a response: its head, or trailers if the list ends the call."""
     names = received.own
     http_status = received.pseudo[b":status"]
     if b"grpc-status" in names and ended:
@@ -276,7 +276,7 @@ def _trailers(received: FieldList, names: dict[bytes, bytes], *, head_only: bool
             head_only,
         )
     except ValueError as error:
-        # A sound status stands, and what the server says of it; a wrong "OK" would hide what came along with it.
+        # An error status and its message are kept. OK becomes INTERNAL, or the damaged metadata would go unnoticed.
         if status is Status.OK:
             return Trailers(Status.INTERNAL, str(error), head_only=head_only)
         return Trailers(status, message or str(error), head_only=head_only)

@@ -1,11 +1,11 @@
-"""HPACK (RFC 7541) by a library, behind one seam: header lists to blocks and back.
+"""HPACK (RFC 7541) from one of two libraries: header lists to blocks and back.
 
-Two libraries serve: the codec in Rust that comes with ``jh2``, where it is installed, and ``hpack`` in Python. Measured
-for the eleven fields of a request in a mesh: 1.8 us to encode and 1.4 us to decode with the one, 15 and 24 with the
-other. `tests/wire/test_hpack.py` holds them equal.
+The Rust codec of ``jh2`` is used where it is installed, otherwise ``hpack``, which is pure Python. For the eleven
+fields of a request in a service mesh, the Rust codec takes 1.8 us to encode and 1.4 us to decode; ``hpack`` takes 15
+and 24. `tests/wire/test_hpack.py` checks that both give the same results.
 
-Fields are pairs of octets. Those whose values are new in each call, or secret, are sent as literals that enter no table
-(RFC 7541 §6.2.3, §7.1.3): they would only push out what comes again.
+Fields are pairs of bytes. Fields whose values are secret, or new in each call, are sent as never-indexed literals
+(RFC 7541 §6.2.3, §7.1.3): in the table they would only evict fields that repeat.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from echo.wire.frames import ErrorCode
 
 Field = tuple[bytes, bytes]
 ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
-"""Name, value, and perhaps whether no intermediary is to put it into a table."""
+"""Name, value, and optionally whether the field must never be indexed."""
 
-FIELD_OVERHEAD: Final = 32  # What a field counts beside its octets (RFC 9113 §6.5.2).
+FIELD_OVERHEAD: Final = 32  # Added to a field's length when a list's size is counted (RFC 9113 §6.5.2).
 MAX_TABLE_SIZE: Final = 4_096  # The default of RFC 9113 §6.5.2; larger tables cost memory and save nothing for gRPC.
 
 NEVER_INDEXED: Final = frozenset(
@@ -35,24 +35,24 @@ NEVER_INDEXED: Final = frozenset(
 
 
 class Encoder(Protocol):
-    """Header lists of one direction to blocks, in the order in which they are sent."""
+    """Encodes the header lists of one direction, in the order they are sent."""
 
     def encode(self, fields: Sequence[Field]) -> bytes:
-        """The block of a header list."""
+        """Encode a header list as a block."""
 
     def resize(self, size: int) -> None:
-        """The peer's SETTINGS_HEADER_TABLE_SIZE; the table is never made larger than `MAX_TABLE_SIZE`."""
+        """Apply the peer's SETTINGS_HEADER_TABLE_SIZE; the table never exceeds `MAX_TABLE_SIZE`."""
 
 
 class Decoder(Protocol):
-    """Blocks of one direction to header lists, in the order in which they came."""
+    """Decodes the header blocks of one direction, in the order they were received."""
 
     def decode(self, block: bytes) -> Sequence[ReceivedField]:
-        """The header list of a block.
+        """Decode a block to its header list.
 
         Raises:
-            PeerConnectionError: COMPRESSION_ERROR if it is damaged; ENHANCE_YOUR_CALM if the list would be larger than
-                the decoder was made for. The table is lost with it, and so is the connection.
+            PeerConnectionError: COMPRESSION_ERROR if the block is damaged; ENHANCE_YOUR_CALM if the list exceeds the
+                decoder's limit. Either way the table is lost, and with it the connection.
         """
 
 
@@ -62,7 +62,7 @@ def encoder() -> Encoder:
 
 
 def decoder(max_list_size: int) -> Decoder:
-    """A decoder with an empty table, for lists of at most so many bytes as RFC 9113 §6.5.2 counts them."""
+    """A decoder with an empty table, for lists of at most ``max_list_size`` bytes as RFC 9113 §6.5.2 counts them."""
     return _DECODER(max_list_size)
 
 
@@ -81,29 +81,29 @@ class _Codec(Protocol):
 
 
 class _LibraryEncoder:
-    """What the encoders have in common.
+    """What both encoders share.
 
-    The libraries tell the peer of each change of the table's size, also of one that it has taken back since. A change
-    waits for the next block, therefore, which begins with the smallest size there was and the last (RFC 7541 §4.2).
+    The libraries announce every change of the table's size, even one that was reverted before the next block. Changes
+    are therefore held back until the next block, which announces the smallest size and the last (RFC 7541 §4.2).
     """
 
     def __init__(self, library: _Codec) -> None:
         self._encoder = library
-        self._told = self._smallest = self._size = MAX_TABLE_SIZE
+        self._announced = self._smallest = self._size = MAX_TABLE_SIZE
 
     def encode(self, fields: Sequence[Field]) -> bytes:
-        if self._smallest != self._told or self._size != self._told:
-            self._tell_size()
+        if self._smallest != self._announced or self._size != self._announced:
+            self._announce_size()
         return self._encoder.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
 
     def resize(self, size: int) -> None:
         self._size = min(size, MAX_TABLE_SIZE)
         self._smallest = min(self._smallest, self._size)
 
-    def _tell_size(self) -> None:
+    def _announce_size(self) -> None:
         for size in (self._smallest, self._size):
-            if size != self._told:
-                self._encoder.header_table_size = self._told = size
+            if size != self._announced:
+                self._encoder.header_table_size = self._announced = size
         self._smallest = self._size
 
 
@@ -137,10 +137,10 @@ class PythonDecoder:
 
 
 def _count_fields(block: bytes) -> int:
-    """Walk over a block's representations (RFC 7541 §6), without a look at what they hold; gives how many fields.
+    """Count the fields of a block by their representations (RFC 7541 §6), without decoding them.
 
     Raises:
-        PeerConnectionError: It breaks off, or the table's size changes behind a field (RFC 7541 §4.2).
+        PeerConnectionError: The block is cut short, or a size update follows a field (RFC 7541 §4.2).
     """
     at, size, fields = 0, len(block), 0
     try:
@@ -156,7 +156,7 @@ def _count_fields(block: bytes) -> int:
                 at = at + 1 if first != 0x3F else _skip_integer(block, at)
                 continue
             fields += 1
-            prefix = 0x3F if first >= 0x40 else 0x0F  # A literal, that enters the table or not.
+            prefix = 0x3F if first >= 0x40 else 0x0F  # A literal, indexed or not.
             name = first & prefix
             at = at + 1 if name != prefix else _skip_integer(block, at)
             if not name:
@@ -170,7 +170,7 @@ def _count_fields(block: bytes) -> int:
 
 
 def _skip_integer(block: bytes, at: int) -> int:
-    """Where an integer ends whose prefix is full (RFC 7541 §5.1)."""
+    """Where an integer with a full prefix ends (RFC 7541 §5.1)."""
     at += 1
     while block[at] >= 0x80:
         at += 1
@@ -200,10 +200,10 @@ class RustEncoder(_LibraryEncoder):
 
 
 class RustDecoder:
-    """`jh2`'s decoder, which takes no notice of a block that breaks off, or of size updates in the wrong place.
+    """`jh2`'s decoder, with the checks that it lacks: a block cut short, and a size update in the wrong place.
 
-    Nor of the bits that pad a string in Huffman code, which are to be ones (RFC 7541 §5.2). Nothing rests on them, and
-    to look at them would be to decode the string.
+    Neither checks that the padding of a Huffman-coded string is all ones (RFC 7541 §5.2). Nothing depends on it, and
+    checking it would mean decoding the string.
     """
 
     def __init__(self, max_list_size: int) -> None:
@@ -211,7 +211,7 @@ class RustDecoder:
         self._limit = max_list_size
 
     def decode(self, block: bytes) -> Sequence[ReceivedField]:  # noqa: D102 - as in Decoder
-        if _count_fields(block) * FIELD_OVERHEAD > self._limit:  # The library counts octets alone.
+        if _count_fields(block) * FIELD_OVERHEAD > self._limit:  # The library counts only names and values.
             raise _oversized(self._limit)
         try:
             fields: list[ReceivedField] = self._decoder.decode(block, True)
@@ -221,8 +221,8 @@ class RustDecoder:
         except _hazmat.HPACKError as error:
             raise _damaged(error) from error
         except BaseException as error:
-            # What the library raises when it panics is no `Exception` and cannot be imported. No block is known to make
-            # it panic that has passed `_count_fields`; but by one that does, any peer could end the process.
+            # A Rust panic is raised as a class that is not an `Exception` and cannot be imported. No block that passes
+            # `_count_fields` is known to cause one, but if one did, any peer could end the process.
             if type(error).__name__ != "PanicException":
                 raise
             raise _damaged(RuntimeError("the decoder gave up")) from error

@@ -1,11 +1,11 @@
-"""The one thing ever said in HTTP/1: to whoever speaks it on a port of gRPC's, that and why it cannot be served."""
+"""The reply to an HTTP/1 request on a gRPC port: why it cannot be served. Nothing else here uses HTTP/1."""
 
 import re
 from typing import Final
 
 from echo.wire.status import encode_status_message
 
-MAX_LINE: Final = 8_192  # Bytes of a request line that are waited for.
+MAX_LINE: Final = 8_192  # The longest request line, in bytes.
 MAX_SHOWN: Final = 80
 
 _METHOD: Final = rb"[A-Z]{3,20}"
@@ -18,9 +18,9 @@ class Http1Request:
     """The first line of a request (RFC 9112 §3).
 
     Attributes:
-        method: Its method.
-        version: ``HTTP/1.0`` or ``HTTP/1.1``, as it says.
-        line: It as a whole for people: short, printable and without a query, which may hold secrets.
+        method: The request's method.
+        version: ``HTTP/1.0`` or ``HTTP/1.1``, as requested.
+        line: Method and path for messages: short, printable and without the query, which may hold secrets.
     """
 
     def __init__(self, method: bytes, target: bytes, version: bytes) -> None:
@@ -31,9 +31,9 @@ class Http1Request:
 
 
 def answer_http1(method: str, status: int, text: str) -> bytes:
-    """A response that says why, in a line of plain text, and ends the connection (RFC 9112 §4).
+    """A response that gives the reason in a line of plain text and closes the connection (RFC 9112 §4).
 
-    Its head says it too, as ``grpc-message``: a proxy hands that on to a gRPC client, which does not wait for a body.
+    ``grpc-message`` repeats the reason: a proxy forwards it to a gRPC client, which does not wait for a body.
     """
     body = b"" if method == "HEAD" else text.encode() + b"\n"
     head = (
@@ -47,11 +47,11 @@ def answer_http1(method: str, status: int, text: str) -> bytes:
 
 
 def parse_http1(data: bytes) -> Http1Request | None:
-    """The request of which these are the first bytes; None if they are none, or its first line is not complete."""
+    """Read the request that begins with these bytes; None if it is not HTTP/1 or its first line is incomplete."""
     found = _LINE.match(data)
     return None if found is None else Http1Request(found[1], found[2], found[3])
 
 
 def may_be_http1(data: bytes) -> bool:
-    """Whether these bytes are the beginning of a request's first line, and more is needed to tell."""
+    """Whether these bytes may begin a request line, so that more are needed to tell."""
     return _BEGUN.match(data) is not None

@@ -1,7 +1,7 @@
-"""From bytes to whole frames (RFC 9113 §4): cut anywhere, judged by their headers before their payloads are waited for.
+"""From bytes, cut anywhere, to whole frames (RFC 9113 §4). A frame is checked by its header, before its payload.
 
-A header block in several frames is put together here, so that above a HEADERS frame always has its whole block: nothing
-else may come on the connection until it is complete (RFC 9113 §4.3, §6.10).
+A header block split over several frames is joined here, so the layer above always sees HEADERS with the whole block. No
+other frame may arrive on the connection until the block is complete (RFC 9113 §4.3, §6.10).
 """
 
 from collections.abc import Callable, Iterator
@@ -13,9 +13,10 @@ from echo.wire.frames import DEFAULT_FRAME_SIZE, END_HEADERS, HEADER, HEADER_SIZ
 from echo.wire.hpack import decoder
 from echo.wire.preface import check_client, check_server
 
-# Lists between what we announce and this are decoded, so that HPACK's table lives and only their own call fails.
+# Lists above the announced limit are still decoded up to this multiple of it. That keeps HPACK's table intact, so only
+# their own call fails.
 HARD_LIMIT_FACTOR: Final = 4
-MAX_BLOCK_FRAMES: Final = 64  # CVE-2024-27316: CONTINUATION without end.
+MAX_BLOCK_FRAMES: Final = 64  # CVE-2024-27316: endless CONTINUATION frames.
 
 _EXACT_SIZES: Final = {frames.RST_STREAM: 4, frames.PING: 8, frames.WINDOW_UPDATE: 4}
 _OF_A_STREAM: Final = frozenset({frames.DATA, frames.HEADERS, frames.PRIORITY, frames.RST_STREAM, frames.CONTINUATION})
@@ -29,7 +30,7 @@ class Incoming:
     """The input of a connection.
 
     Attributes:
-        decoder: For header blocks.
+        decoder: Decodes header blocks.
     """
 
     def __init__(self, *, client: bool, max_header_list_size: int) -> None:
@@ -37,12 +38,12 @@ class Incoming:
         self.decoder = decoder(hard_limit)
         self._max_block = hard_limit
         self._client = client
-        self._greeted = False  # The preface came: of a client its 24 bytes, of a server SETTINGS.
+        self._preface_received = False  # A client's 24 bytes, or a server's SETTINGS.
         self._rest = bytearray()
-        self._needed = HEADER_SIZE  # How long the rest must be before it is worth a look.
-        self._block: list[bytes] = []  # Of a header block that has begun,
+        self._needed = HEADER_SIZE  # How many bytes the rest must have before it is parsed again.
+        self._block: list[bytes] = []  # The pieces of an unfinished header block,
         self._block_size = 0
-        self._block_flags = 0  # the flags of its HEADERS,
+        self._block_flags = 0  # the flags of its HEADERS frame,
         self._block_stream = 0  # and its stream.
 
     @property
@@ -51,27 +52,27 @@ class Incoming:
         return bool(self._block)
 
     def receive(self, data: bytes, room: Callable[[int], int]) -> Iterator[Frame]:
-        """The frames that are complete now. Run it to its end.
+        """Yield the frames that are complete now. Iterate to the end.
 
         Args:
-            data: What came, cut anywhere.
-            room: Tells of a stream how many bytes of DATA need no more than counting.
+            data: The bytes received, cut anywhere.
+            room: Returns how many bytes of DATA a stream can take with no check but counting.
 
         Raises:
-            PeerConnectionError: What came is no HTTP/2.
+            PeerConnectionError: The bytes are not valid HTTP/2.
         """
         rest = self._rest
         if rest:
             rest += data
-            if len(rest) < self._needed and self._greeted:
+            if len(rest) < self._needed and self._preface_received:
                 return
             data = bytes(rest)
             rest.clear()
         at = 0
-        if not self._greeted:
-            at = self._greet(data)
+        if not self._preface_received:
+            at = self._receive_preface(data)
         size = len(data)
-        while self._greeted and size - at >= HEADER_SIZE:
+        while self._preface_received and size - at >= HEADER_SIZE:
             high, low, kind, flags, stream_id = HEADER.unpack_from(data, at)
             length = high << 8 | low
             if length > DEFAULT_FRAME_SIZE:
@@ -85,7 +86,7 @@ class Incoming:
             stream_id &= frames.MAX_STREAM_ID
             if kind == frames.DATA and stream_id and not self._block:
                 if not flags and length:
-                    at, payload = _run(data, at, stream_id, payload, room)
+                    at, payload = _join_data_frames(data, at, stream_id, payload, room)
                 yield kind, flags, stream_id, payload
                 continue
             self._check(kind, flags, stream_id, length)
@@ -106,11 +107,11 @@ class Incoming:
         if at < size:
             rest += data[at:] if at else data
 
-    def _greet(self, data: bytes) -> int:
-        """Look at what the peer says first; gives where the first frame begins, once that is known."""
+    def _receive_preface(self, data: bytes) -> int:
+        """Check the peer's first bytes; return where its first frame begins, 0 until that is known."""
         if self._client:
             check_server(data)
-            self._greeted = len(data) >= HEADER_SIZE
+            self._preface_received = len(data) >= HEADER_SIZE
             return 0
         check_client(data)
         if len(data) < len(PREFACE) + HEADER_SIZE or not data.startswith(PREFACE):
@@ -118,14 +119,14 @@ class Incoming:
         # RFC 9113 §3.4: a client's preface is followed by SETTINGS.
         if data[len(PREFACE) + 3] != frames.SETTINGS:
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "the client's first frame is not SETTINGS")
-        self._greeted = True
+        self._preface_received = True
         return len(PREFACE)
 
     def _check(self, kind: int, flags: int, stream_id: int, length: int) -> None:
-        """Judge a frame by its header.
+        """Check a frame by its header.
 
         Raises:
-            PeerConnectionError: It does not fit its type, or comes where it must not.
+            PeerConnectionError: The frame is not valid for its type, or not allowed at this point.
         """
         name = frames.NAMES[kind] if kind < len(frames.NAMES) else f"a frame of type {kind}"
         if self._block and (kind != frames.CONTINUATION or stream_id != self._block_stream):
@@ -150,7 +151,7 @@ class Incoming:
         if flags & frames.PRIORITIZED:
             if len(payload) < 5:
                 raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS are too short for their priority")
-            # Priorities are deprecated (RFC 9113 §5.3.2); the flag stays where a stream depends on itself.
+            # Priorities are deprecated (RFC 9113 §5.3.2). The flag stays only on a stream that depends on itself.
             if UINT32.unpack_from(payload)[0] & frames.MAX_STREAM_ID != stream_id:
                 flags &= ~frames.PRIORITIZED
             payload = payload[5:]
@@ -169,11 +170,13 @@ class Incoming:
         return self._block_flags | flags & END_HEADERS
 
 
-def _run(data: bytes, at: int, stream_id: int, payload: bytes, room: Callable[[int], int]) -> tuple[int, bytes]:
-    """Take the plain DATA frames of the same stream that follow together with the first, as if they were one.
+def _join_data_frames(
+    data: bytes, at: int, stream_id: int, payload: bytes, room: Callable[[int], int]
+) -> tuple[int, bytes]:
+    """Join a DATA frame with the plain DATA frames of the same stream that follow it.
 
-    Peers send a frame for each message; one step for a hundred of them costs little more than one for one. Gives where
-    the next frame begins, and all of the payloads.
+    Peers send a frame for each message, and handling a hundred of them as one costs little more than handling one.
+    Returns where the next frame begins, and the joined payload.
     """
     size = len(data)
     payloads = [payload]
@@ -195,7 +198,7 @@ def _run(data: bytes, at: int, stream_id: int, payload: bytes, room: Callable[[i
 
 
 def unpadded(payload: bytes) -> bytes:
-    """The payload of DATA or HEADERS without its padding (RFC 9113 §6.1).
+    """Strip the padding from a DATA or HEADERS payload (RFC 9113 §6.1).
 
     Raises:
         PeerConnectionError: The padding is longer than the payload.

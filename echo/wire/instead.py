@@ -1,6 +1,6 @@
-"""What reached a client instead of gRPC, in words for people.
+"""Readable messages for a client that received something other than gRPC.
 
-A client cannot tell the server from a proxy before it, so that its messages blame neither.
+A client cannot tell the server from a proxy in front of it, so the messages blame neither.
 """
 
 from http import HTTPStatus
@@ -9,7 +9,7 @@ from typing import Final
 from echo.printable import printable
 from echo.wire.fields import FieldList
 
-HOP: Final = "the server or a proxy on the way"  # Who may have done it.
+HOP: Final = "the server or a proxy on the way"  # Either may have answered.
 NO_STATUS: Final = f"{HOP} ended the call without a gRPC status"
 
 _PHRASES: Final = {status.value: f" ({status.phrase})" for status in HTTPStatus}
@@ -17,7 +17,7 @@ _READABLE: Final = (b"text/plain", b"application/json", b"application/problem+js
 
 
 def answer_in_words(http_status: str) -> str:
-    """What came where gRPC was expected, for people."""
+    """Describe an HTTP status that was received instead of gRPC."""
     code = int(http_status)
     if not 100 <= code <= 599:
         return f"{HOP} answered the invalid HTTP status {http_status} instead of gRPC"
@@ -25,13 +25,13 @@ def answer_in_words(http_status: str) -> str:
 
 
 def excerpt(text: str) -> str:
-    """The beginning of what came instead of gRPC, to be added to a message; nothing if there are no words in it."""
+    """The beginning of a non-gRPC body, as a suffix to a message; empty if the body has no words."""
     words = " ".join(text.split())
     return f": {printable(words)}" if words else ""
 
 
 def is_readable(received: FieldList) -> bool:
-    """Whether the body behind this head of a response is plain text, and says more than the head."""
+    """Whether the body of this response is plain text and says more than its head."""
     if b"grpc-message" in received.own:
         return False
     media_type = received.own.get(b"content-type", b"").partition(b";")[0].strip(b" \t").lower()

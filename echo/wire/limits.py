@@ -1,8 +1,8 @@
-"""The bounds of one connection, each chosen and each reached by a test.
+"""The limits of one connection, each reached by a test.
 
-Every queue, buffer, table and wait of `echo.wire` and `echo.transport` takes its size from here, so that what one peer
-can occupy is the sum of a few numbers: about ``max_concurrent_streams * (stream_window + max_unsent)`` bytes at the
-worst, besides one message of ``max_message_size`` for each call that is just receiving one.
+Every queue, buffer, table and wait in `echo.wire` and `echo.transport` takes its size from here, so the memory that one
+peer can occupy is the sum of a few numbers: at worst about ``max_concurrent_streams * (stream_window + max_unsent)``
+bytes, plus ``max_message_size`` for each call that is receiving a message.
 """
 
 import math
@@ -17,24 +17,24 @@ class Limits:
     """What one HTTP/2 connection may occupy. Sizes are in bytes, times in seconds.
 
     Attributes:
-        max_message_size: Largest gRPC message taken, compressed and inflated (4 MiB is gRPC's usual default).
-        max_concurrent_streams: Calls that run at once on one connection; told in SETTINGS (RFC 9113 §6.5.2).
-        max_header_list_size: Largest list of header fields taken, as RFC 9113 §6.5.2 counts it.
+        max_message_size: Largest gRPC message accepted, compressed and decompressed (4 MiB is gRPC's usual default).
+        max_concurrent_streams: Concurrent calls on one connection; announced in SETTINGS (RFC 9113 §6.5.2).
+        max_header_list_size: Largest header list accepted, as RFC 9113 §6.5.2 counts it.
         stream_window: What a peer may send on one stream before the application reads (RFC 9113 §6.9).
-        connection_window: What a peer may have on its way to us, over all streams.
-        max_unsent: What one stream may have waiting to be sent before its sender waits.
-        max_output: What a connection may have waiting for the socket before streams stop adding to it.
-        handshake_timeout: How long a peer may take to begin to speak HTTP/2, and to complete a header block.
-        write_timeout: How long the kernel may take no byte for the peer while there are some.
-        window_timeout: How long a call that has something to send may wait for the peer's windows to open.
-        flood_burst: How many frames of the kinds that floods are made of may come at once: resets of calls that have
-            not been answered, PING, SETTINGS, PRIORITY, unknown frames, empty DATA, DATA on streams that are over.
-        flood_rate: How many of them a second may come for ever.
+        connection_window: What a peer may have in flight to us, over all streams.
+        max_unsent: What may be queued on one stream before its sender waits.
+        max_output: What may be queued for the socket before streams stop adding to it.
+        handshake_timeout: How long a peer may take to start HTTP/2, and to complete a header block.
+        write_timeout: How long a write may make no progress while data is waiting.
+        window_timeout: How long a call with data to send may wait for the peer's windows to open.
+        flood_burst: How many flood-prone frames may arrive at once: resets of unanswered calls, PING, SETTINGS,
+            PRIORITY, unknown frames, empty DATA, DATA on streams that are over.
+        flood_rate: The sustained rate of such frames per second.
         max_connection_idle: How long a server keeps a connection without calls.
-        max_connection_age: How long a server keeps a connection at all; then it is drained, so that clients connect
-            anew and find out about other servers. Varied by a tenth, lest all that began together end together.
-        max_connection_age_grace: How long its calls have then.
-        min_ping_interval: How often a client may ask whether we are there when nothing else goes on.
+        max_connection_age: How long a server keeps any connection before it drains it, so that clients reconnect and
+            discover other servers. Varied by up to a tenth, so that connections opened together do not end together.
+        max_connection_age_grace: How long the connection's calls may then continue.
+        min_ping_interval: The shortest interval between a client's PINGs while nothing else is sent.
     """
 
     max_message_size: int = 4 * MIB

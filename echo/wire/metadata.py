@@ -1,8 +1,8 @@
 """Metadata <-> header fields (gRPC over HTTP/2, "Requests": Custom-Metadata).
 
-Values are text, or octets under names that end in ``-bin``, which travel in base64. Names that gRPC and HTTP/2 keep
-for themselves can neither be sent nor seen, so what `decode_metadata` gives of a well-behaved peer `encode_metadata`
-takes.
+Values are text, or bytes under names that end in ``-bin``, which are sent in base64. Names that gRPC and HTTP/2 reserve
+are neither sent nor shown, so `encode_metadata` accepts everything that `decode_metadata` returns for a well-behaved
+peer.
 """
 
 import re
@@ -33,13 +33,13 @@ _RESERVED: Final = frozenset(
         b"te",
         b"content-type",
         b"user-agent",
-        # They speak of the connection, not of the call, and make a message malformed (RFC 9113 §8.2.2).
+        # Connection-specific fields, which make a message malformed (RFC 9113 §8.2.2).
         b"connection",
         b"proxy-connection",
         b"keep-alive",
         b"transfer-encoding",
         b"upgrade",
-        # Valid in HTTP/2, but only when they agree with :authority and the DATA frames (RFC 9113 §8.3.1, §8.1.1).
+        # Valid in HTTP/2 only if they agree with :authority and the DATA frames (RFC 9113 §8.3.1, §8.1.1).
         b"host",
         b"content-length",
     }
@@ -47,15 +47,15 @@ _RESERVED: Final = frozenset(
 
 
 def encode_metadata(metadata: MetadataLike) -> list[Field]:
-    """Make header fields of an application's metadata, in its order; a repeated key gives repeated fields.
+    """Encode an application's metadata as header fields, in order; a repeated key gives repeated fields.
 
     Args:
-        metadata: Keys of ``0-9 a-z _ . -``. Under a key that ends in ``-bin`` any octets, under others printable
-            ASCII. Spaces around text are left out, as the spec permits: HTTP/2 does not carry them (RFC 9113 §8.2.1).
+        metadata: Keys consist of ``0-9 a-z _ . -``. Values are bytes if the key ends in ``-bin``, else printable
+            ASCII. Spaces around text are stripped, as the spec permits: HTTP/2 does not carry them (RFC 9113 §8.2.1).
 
     Raises:
         ValueError: A key is malformed or reserved, or text has characters that cannot be sent.
-        TypeError: A key is no `str`, or a value is not of the type its key asks for.
+        TypeError: A key is not a `str`, or a value does not have the type that its key requires.
     """
     fields = []
     for key, value in metadata.items() if isinstance(metadata, Mapping) else metadata:
@@ -81,10 +81,10 @@ def encode_metadata(metadata: MetadataLike) -> list[Field]:
 
 
 def decode_metadata(fields: Iterable[Field]) -> Metadata:
-    """Read an application's metadata: the fields that neither HTTP/2 nor gRPC has a use for (`FieldList.custom`).
+    """Read an application's metadata: the fields that neither HTTP/2 nor gRPC uses (`FieldList.custom`).
 
-    A ``-bin`` field may hold several values with commas between them (gRPC over HTTP/2, "Requests"); they come apart.
-    Blanks around a value are no part of it. Octets that are not ASCII come as the characters of latin-1.
+    A ``-bin`` field may hold several comma-separated values (gRPC over HTTP/2, "Requests"); they are split. Whitespace
+    around a value is stripped. Bytes outside ASCII are decoded as latin-1.
 
     Raises:
         ValueError: A ``-bin`` field is not base64.
@@ -104,15 +104,15 @@ def decode_metadata(fields: Iterable[Field]) -> Metadata:
 
 
 def encode_bin(value: bytes) -> bytes:
-    """Octets in base64 without padding, the form senders should use (gRPC over HTTP/2, "Requests")."""
+    """Encode bytes in base64 without padding, as senders should (gRPC over HTTP/2, "Requests")."""
     return b64encode(value).rstrip(b"=")
 
 
 def decode_bin(value: bytes) -> bytes:
-    """Octets from a single base64 value, padded or not.
+    """Decode a single base64 value, padded or not.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The value is not base64.
     """
     missing = -len(value) % 4
     if missing and b"=" in value:

@@ -1,22 +1,22 @@
-"""What one stream still has to send: framed messages, taken off in pieces that fit a DATA frame and the window."""
+"""The unsent messages of one stream, taken in pieces that fit a DATA frame and the window."""
 
 
 class OutboundBuffer:
-    """A queue of framed messages, read as one run of bytes.
+    """A queue of framed messages, read as one sequence of bytes.
 
     Attributes:
         size: Bytes not yet taken.
-        taken: Bytes that were,
-        messages: and the messages that were whole with them.
+        taken: Bytes taken so far.
+        messages: Messages taken completely.
     """
 
     __slots__ = ("_messages", "_offset", "messages", "size", "taken")
 
     def __init__(self) -> None:
-        # None while there is nothing: most streams are idle. A list, since a deque occupies twelve times as much;
-        # `take` cuts off all that it takes at once, so that this costs no more than the copying of what is left.
+        # None while empty, since most streams are idle. A list, since a deque takes twelve times the memory. `take`
+        # removes all the messages it has taken in one step, so the only cost is to copy what is left of the list.
         self._messages: list[bytes] | None = None
-        self._offset = 0  # Bytes of the first message that are already taken.
+        self._offset = 0  # Bytes of the first message already taken.
         self.size = self.taken = self.messages = 0
 
     def push(self, message: bytes) -> None:
@@ -28,16 +28,16 @@ class OutboundBuffer:
         self.size += len(message)
 
     def clear(self) -> None:
-        """Drop everything that has not been taken."""
+        """Drop everything not yet taken."""
         self._messages = None
         self._offset = self.size = 0
 
     def take(self, limit: int) -> bytes:
-        """Take at most ``limit`` bytes off the front, of as many messages as fit."""
+        """Take at most ``limit`` bytes off the front, across messages."""
         messages = self._messages or []
         first = messages[0]
         if not self._offset and self.size <= limit:
-            # The common case, all there is: no copy if it is one message.
+            # The common case: everything fits. A single message is not copied.
             taken = first if len(messages) == 1 else b"".join(messages)
             self.taken += self.size
             self.messages += len(messages)

@@ -1,11 +1,10 @@
-"""What leaves a connection: frames in the order they leave, made as late as possible.
+"""A connection's output: frames in the order they are sent, created as late as possible.
 
-Header lists become frames at once, since HPACK's table must see them in the order they leave. Messages do not: they
-wait in their stream's buffer, and the streams with something to send stand in a ring. When output is taken, each in
-turn puts one DATA frame into it, until it is full or the windows are spent (RFC 9113 §5.2). So a burst of small
-messages leaves in one frame, one busy stream cannot starve another, and what a connection holds unsent is bounded by
-the output and by the buffers, at whose limit senders are made to wait by the layer above. A stream's end waits behind
-its messages.
+Header lists become frames at once, since HPACK's table must see them in sending order. Messages wait in their stream's
+buffer, and the streams with something to send form a ring. When output is taken, each stream in turn adds one DATA
+frame, until the output is full or the windows are used up (RFC 9113 §5.2). So a burst of small messages fits in one
+frame, and a busy stream cannot starve another. Unsent data is bounded by the output and by the streams' buffers; when
+a buffer is full, the layer above makes its sender wait. A stream's end follows its messages.
 """
 
 from collections import OrderedDict
@@ -29,39 +28,39 @@ class Outgoing(Generic[S]):
     """The output of a connection.
 
     Attributes:
-        size: Bytes in it.
+        size: Bytes in the output.
         window: What the connection may send (RFC 9113 §6.9.1).
-        peer: What the peer allows.
-        ring: Streams that may have something to send, by their numbers, the next one first.
-        relieved: Streams whose senders may go on: their buffers have room again.
-        spoke: Whether a message or a response's head has become a frame since somebody set this to False.
+        peer: The peer's settings.
+        ring: Streams that may have something to send, by id, the next one first.
+        writable: Streams whose senders may continue: their buffers have room again, or they are over.
+        sent_response: Whether a message or a response's head has become a frame since this was last set to False.
     """
 
     def __init__(self, max_output: int, max_unsent: int, ended: Callable[[S], None]) -> None:
         self.size = 0
         self.window = SendWindow(DEFAULT_WINDOW)
         self.peer = PeerSettings()
-        self.relieved: list[S] = []
-        self.spoke = False
+        self.writable: list[S] = []
+        self.sent_response = False
         self._max_output = max_output
         self._max_unsent = max_unsent
-        self._ended = ended  # Called when a stream's end has become a frame.
+        self._ended = ended  # Called once a stream's end is in a frame.
         self._encoder = encoder()
         self._chunks: list[bytes] = []
         self.ring: OrderedDict[int, S] = OrderedDict()
 
     @property
     def pending(self) -> bool:
-        """Whether `take` would give something."""
+        """Whether `take` would return anything."""
         return bool(self._chunks or (self.ring and self.window.open > 0))
 
     def take(self) -> bytes:
-        """The bytes to write next, about ``max_output`` of them at most."""
+        """Take the bytes to write next, at most about ``max_output``."""
         ring = self.ring
         while ring and self.size < self._max_output:
             stream_id, stream = next(iter(ring.items()))
             if self.window.open <= 0 and stream.unsent.size:
-                break  # The connection's window is spent; the ring stays as it is.
+                break  # The connection's window is used up; the ring stays as it is.
             if self.send_frame(stream):
                 ring.move_to_end(stream_id)
             else:
@@ -80,7 +79,7 @@ class Outgoing(Generic[S]):
         self.size += len(frame)
 
     def put_fields(self, stream: S, fields: Sequence[Field], *, end: bool = False) -> None:
-        """Add a header list, in as many frames as the peer's SETTINGS_MAX_FRAME_SIZE makes of it."""
+        """Add a header list, split into frames by the peer's SETTINGS_MAX_FRAME_SIZE."""
         stream.step(SEND_HEADERS)
         if end:
             stream.step(SEND_END)
@@ -93,38 +92,38 @@ class Outgoing(Generic[S]):
             self._put_pieces(stream.id, flags, [block[at : at + limit] for at in range(0, len(block), limit)])
 
     def _put_pieces(self, stream_id: int, flags: int, pieces: Sequence[bytes]) -> None:
-        """Add a header block in several frames (RFC 9113 §6.10)."""
+        """Add a header block as several frames (RFC 9113 §6.10)."""
         self.put(frames.frame(frames.HEADERS, flags, stream_id, pieces[0]))
         for piece in pieces[1:-1]:
             self.put(frames.frame(frames.CONTINUATION, 0, stream_id, piece))
         self.put(frames.frame(frames.CONTINUATION, END_HEADERS, stream_id, pieces[-1]))
 
     def enqueue(self, stream: S) -> None:
-        """Let the stream take part in the ring, if it has anything to send."""
+        """Put the stream into the ring if it has anything to send."""
         if stream.unsent.size or (stream.end is not None and SEND_END in TRANSITIONS[stream.state]):
             self.ring.setdefault(stream.id, stream)
 
     def forget(self, stream: S) -> None:
-        """The stream is over: what it had to send is dropped, and its sender told."""
+        """Drop what an ended stream still had to send, and let its sender know by `writable`."""
         self.ring.pop(stream.id, None)
         stream.unsent.clear()
-        self.relieved.append(stream)
+        self.writable.append(stream)
 
     def send_frame(self, stream: S) -> bool:
-        """Move one DATA frame of the stream, and its end, to the output; tell whether it has more to move now."""
+        """Move one DATA frame of the stream, and its end, to the output. Returns whether it can send more now."""
         unsent = stream.unsent.size
         if unsent:
             size = min(unsent, stream.send_window.open, self.window.open, self.peer.max_frame_size)
             if size <= 0:
-                return False  # A window is spent: its update puts the stream back into the ring.
+                return False  # A window is used up; WINDOW_UPDATE puts the stream back into the ring.
             ends = size == unsent and stream.end is END_OF_MESSAGES
             stream.send_window.open -= size
             self.window.open -= size
             self._put_data(stream, stream.unsent.take(size), end=ends)
-            self.spoke = True
+            self.sent_response = True
             left = unsent - size
             if unsent > self._max_unsent >= left:
-                self.relieved.append(stream)
+                self.writable.append(stream)
             if left:
                 return True
             if ends:
@@ -139,7 +138,7 @@ class Outgoing(Generic[S]):
         return False
 
     def resize(self) -> None:
-        """The peer's SETTINGS have changed."""
+        """Apply the peer's changed SETTINGS_HEADER_TABLE_SIZE."""
         self._encoder.resize(self.peer.header_table_size)
 
     def _put_data(self, stream: S, data: bytes, *, end: bool) -> None:
@@ -150,7 +149,7 @@ class Outgoing(Generic[S]):
         header = _HEADER_PACK(size >> 8, size & 0xFF, DATA, END_STREAM if end else 0, stream.id)
         if size < 4_096:
             self._chunks.append(header + data)
-        else:  # Joined when it is taken, and not before.
+        else:  # Large payloads are copied only once, by `take`.
             self._chunks.append(header)
             self._chunks.append(data)
         self.size += len(header) + size

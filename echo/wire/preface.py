@@ -1,7 +1,7 @@
-"""What a peer speaks instead of HTTP/2, as far as its first bytes tell, in words for people.
+"""Recognises a peer that does not speak HTTP/2 by its first bytes, and says so in a readable message.
 
-The commonest mistake in a deployment is the wrong protocol on a port, or a proxy that does not pass HTTP/2 on; "a frame
-of 4740180 bytes" helps nobody. Whoever speaks HTTP/1 is answered in it.
+The commonest mistake in a deployment is the wrong protocol on a port, or a proxy that does not forward HTTP/2; "a frame
+of 4740180 bytes" helps nobody. HTTP/1 clients get an answer in HTTP/1.
 """
 
 import re
@@ -13,14 +13,14 @@ from echo.wire.http1 import answer_http1, may_be_http1, parse_http1
 
 MAX_SHOWN: Final = 80
 
-_TLS: Final = (b"\x15\x03", b"\x16\x03")  # An alert, a handshake (RFC 8446 §5.1);
-_PERHAPS_TLS: Final = (b"\x15", b"\x16")  # the first byte of one.
+_TLS: Final = (b"\x15\x03", b"\x16\x03")  # An alert or a handshake (RFC 8446 §5.1);
+_PERHAPS_TLS: Final = (b"\x15", b"\x16")  # only the first byte of one.
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [^\r\n]*")
 _ADVICE: Final = "A proxy in front of it has to forward HTTP/2 (nginx: grpc_pass instead of proxy_pass)."
 
 
 def check_client(data: bytes) -> None:
-    """Judge the first bytes of a client.
+    """Check a client's first bytes.
 
     Raises:
         ForeignProtocolError: They are not HTTP/2.
@@ -41,7 +41,7 @@ def check_client(data: bytes) -> None:
 
 
 def check_server(data: bytes) -> None:
-    """Judge the first bytes of a server, or of whatever is at the other end.
+    """Check the first bytes of a server, or of whatever is at the other end.
 
     Raises:
         ForeignProtocolError: They are not HTTP/2.
@@ -52,6 +52,6 @@ def check_server(data: bytes) -> None:
         raise ForeignProtocolError(f"it answered in HTTP/1 ({shown}), where HTTP/2 was expected")
     if data.startswith(_TLS):
         raise ForeignProtocolError("it speaks TLS, and was called in plain text")
-    # RFC 9113 §3.4: the first frame is SETTINGS, and no ACK; its length is at most 16 KiB, in three bytes.
+    # RFC 9113 §3.4: the first frame is SETTINGS without ACK; its length is at most 16 KiB, in three bytes.
     if len(data) >= HEADER_SIZE and (data[3] != SETTINGS or data[4] & 1 or data[0]):
         raise ForeignProtocolError(f"it does not speak HTTP/2: it began with {data[:24]!r}")

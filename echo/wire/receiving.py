@@ -1,11 +1,11 @@
-"""What each frame of the peer's does to a connection: one method for each type of frame (RFC 9113 §6).
+"""Handles the peer's frames: one method per frame type (RFC 9113 §6).
 
-A method changes the state, adds to the events and to the output, and raises what the peer did wrong: `PeerStreamError`
-ends the stream, `PeerConnectionError` the connection.
+A method changes the state, adds to the events and to the output, and raises the peer's errors: `PeerStreamError` ends
+the stream, `PeerConnectionError` the connection.
 
-Floods are made of frames that cost us something and bring nothing (RFC 9113 §10.5): PING, SETTINGS, PRIORITY, frames of
-unknown types, empty DATA, frames on streams that are over, streams reset as soon as they are opened. Each takes from
-one budget; when it is used up, the connection ends with ENHANCE_YOUR_CALM.
+Floods consist of frames that cost us work and carry nothing useful (RFC 9113 §10.5): PING, SETTINGS, PRIORITY, unknown
+frame types, empty DATA, frames on closed streams, streams reset as soon as they are opened. All of them draw on one
+budget; once it is used up, the connection ends with ENHANCE_YOUR_CALM.
 """
 
 from abc import ABC, abstractmethod
@@ -31,10 +31,10 @@ S = TypeVar("S", bound=Stream)
 
 
 class Receiving(ABC, Generic[S]):
-    """The state of a connection, and what the peer's frames do to it.
+    """The state of a connection, changed by the peer's frames.
 
     Attributes:
-        streams: Those that are open, by their numbers.
+        streams: The open streams, by id.
     """
 
     _client: ClassVar[bool]
@@ -47,7 +47,7 @@ class Receiving(ABC, Generic[S]):
         self._window = ReceiveWindow(DEFAULT_WINDOW)
         self._stream_window = DEFAULT_WINDOW  # Until the peer has acknowledged our SETTINGS (RFC 9113 §6.5.3).
         self._closed = ClosedStreams()
-        self._highest = 0  # The last stream that was opened; only clients open any.
+        self._highest = 0  # The id of the last stream opened; only clients open streams.
         self._budget = Budget(limits.flood_burst, limits.flood_rate)
         self._now = 0.0
         self._events: list[Event[S]] = []
@@ -63,23 +63,23 @@ class Receiving(ABC, Generic[S]):
             frames.WINDOW_UPDATE: self._receive_window_update,
         }
 
-    # What the roles add
+    # Hooks for the two roles
 
     @abstractmethod
     def _on_fields(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
-        """A header list came, and with it perhaps END_STREAM. Raises MalformedError, which ends the stream."""
+        """A header list arrived, ``ended`` with END_STREAM. Raises MalformedError, which ends the stream."""
 
     @abstractmethod
     def _on_peer_ended(self, stream: S) -> None:
-        """The peer has ended its side of the stream by DATA."""
+        """The peer has ended its side of the stream with DATA."""
 
     @abstractmethod
     def _on_reset(self, stream: S, error_code: int) -> None:
-        """The peer has reset the stream, which is off the table already."""
+        """The peer has reset the stream, which is already removed from `streams`."""
 
     @abstractmethod
     def _on_broken(self, stream: S, error: PeerStreamError) -> None:
-        """The peer broke the stream's rules; it is off the table already."""
+        """The peer broke the rules of the stream, which is already removed from `streams`."""
 
     @abstractmethod
     def _on_end_sent(self, stream: S) -> None:
@@ -87,13 +87,13 @@ class Receiving(ABC, Generic[S]):
 
     @abstractmethod
     def _on_unserved(self, stream: S, data: bytes) -> None:
-        """DATA came that is not for the layer above."""
+        """DATA arrived for a stream that the layer above does not know."""
 
     def _on_ping(self) -> None:
-        """The peer asks whether we are there."""
+        """A PING arrived and was answered."""
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
-        """The peer takes no further streams."""
+        """The peer accepts no further streams."""
 
     # Frames
 
@@ -115,7 +115,7 @@ class Receiving(ABC, Generic[S]):
             raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
         if flags & frames.PADDED:
             payload = unpadded(payload)
-            self._announce(stream, stream.receive_window.give_back(size - len(payload)))  # It reaches no application.
+            self._announce(stream, stream.receive_window.give_back(size - len(payload)))  # Consumed here.
         if payload:
             self._on_data(stream, payload)
         elif not flags & END_STREAM:
@@ -124,22 +124,22 @@ class Receiving(ABC, Generic[S]):
             self._end_of_data(stream)
 
     def _receive_late_data(self, stream_id: int, size: int, *, ended: bool) -> None:
-        """DATA on a stream that is not open: never was, or is no more."""
+        """Handle DATA on a stream that is idle or closed."""
         self._check_not_idle(stream_id, "DATA")
         if self._closed.receive(stream_id, size):
             if ended:
                 self._closed.end(stream_id)
             return
         self._charge("DATA on a stream that is closed")
-        if not self._closed.expects(stream_id):  # One that we have reset has been told so already.
+        if not self._closed.expects(stream_id):  # A stream that we reset needs no second RST_STREAM.
             raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a stream that is closed")
 
     def _receive_headers(self, flags: int, stream_id: int, block: bytes) -> None:
-        """A whole header block; `echo.wire.incoming` has put its frames together."""
+        """Handle a whole header block; `echo.wire.incoming` has joined its frames."""
         fields = self._incoming.decoder.decode(block)
-        if flags & frames.PRIORITIZED:  # `Incoming` has left the flag on only where it depends on itself.
+        if flags & frames.PRIORITIZED:  # `Incoming` keeps the flag only on a stream that depends on itself.
             if stream_id % 2 and not self._client:
-                self._highest = max(self._highest, stream_id)  # It was opened, and goes no further.
+                self._highest = max(self._highest, stream_id)  # The stream counts as opened, and fails here.
             self._check_not_idle(stream_id, "HEADERS that depend on their own stream")
             raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
         self._on_fields(stream_id, fields, ended=bool(flags & END_STREAM))
@@ -166,7 +166,7 @@ class Receiving(ABC, Generic[S]):
 
     def _receive_settings(self, flags: int, _stream_id: int, payload: bytes) -> None:
         if flags & ACK:
-            # Only now do our settings bind the peer (RFC 9113 §6.5.3).
+            # Our settings bind the peer from its acknowledgement on (RFC 9113 §6.5.3).
             if self._stream_window != self._limits.stream_window:
                 self._stream_window = self._limits.stream_window
                 for stream in self.streams.values():
@@ -213,24 +213,24 @@ class Receiving(ABC, Generic[S]):
         self._check_not_idle(stream_id, "WINDOW_UPDATE")
         stream = self.streams.get(stream_id)
         if stream is None:
-            return  # It may have been under way when the stream was closed (RFC 9113 §5.1).
+            return  # The peer may have sent it before it knew that the stream was closed (RFC 9113 §5.1).
         if not increment:
             raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
         if not stream.send_window.widen(increment):
             raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "a window of more than 2^31-1 bytes")
         self._out.enqueue(stream)
 
-    # What several of them do
+    # Shared by the handlers above
 
     def _room(self, stream_id: int) -> int:
-        """How many bytes of DATA on a stream need no more than counting: more may be an error."""
+        """How many bytes of DATA a stream can take with no check but counting; beyond that they may be an error."""
         stream = self.streams.get(stream_id)
         if stream is None or stream.content_left is not None or not stream.served:
             return 0
         return min(self._window.open, stream.receive_window.open)
 
     def _on_data(self, stream: S, data: bytes) -> None:
-        """Octets of messages came; those of one read make one event."""
+        """Pass on bytes of messages; those from one read of the socket share one event."""
         if stream.content_left is not None:
             stream.content_left -= len(data)
             if stream.content_left < 0:
@@ -252,23 +252,23 @@ class Receiving(ABC, Generic[S]):
         self._on_peer_ended(stream)
 
     def _check_content(self, stream: S) -> None:
-        """The peer sends no more DATA: has it sent as much as it said (RFC 9113 §8.1.1)?"""
+        """Check, at the end of the peer's DATA, that it matches content-length (RFC 9113 §8.1.1)."""
         if stream.content_left:
             raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "less DATA than content-length says")
 
     def _check_not_idle(self, stream_id: int, what: str, code: ErrorCode = ErrorCode.PROTOCOL_ERROR) -> None:
-        """Frames on streams that nobody has opened end the connection (RFC 9113 §5.1, idle)."""
+        """Fail the connection on a frame for a stream that was never opened (RFC 9113 §5.1, idle)."""
         if stream_id > self._highest or stream_id % 2 == 0:
             raise PeerConnectionError(code, f"{what} on stream {stream_id}, which is idle")
 
     def _announce(self, stream: S, increment: int) -> bool:
-        """Let the peer send so much more; tell whether that takes a frame."""
+        """Send WINDOW_UPDATE unless the increment is 0. Returns whether it did."""
         if increment:
             self._out.put(frames.window_update(stream.id, increment))
         return increment > 0
 
     def _fail_stream(self, error: PeerStreamError) -> None:
-        """End the stream that the peer broke the rules of, and count it: resets of ours can be a flood, too."""
+        """Reset the stream whose rules the peer broke, at a charge: peers can provoke a flood of our resets, too."""
         self._charge(f"a broken stream ({error.reason})")
         self._out.put(frames.rst_stream(error.stream_id, error.error_code))
         stream = self.streams.get(error.stream_id)
@@ -283,17 +283,17 @@ class Receiving(ABC, Generic[S]):
         self._close(stream, reset=True)
 
     def _close(self, stream: S, *, reset: bool = False) -> None:
-        """Take a stream off the table; ``reset`` by us, so that the peer may send more before it knows."""
+        """Remove a stream from the table. After a ``reset`` of ours, the peer may send more before it knows."""
         stream.state = CLOSED
         if self.streams.pop(stream.id, None) is not None:
             self._closed.add(stream.id, stream.receive_window.open, reset=reset)
             self._out.forget(stream)
 
     def _charge(self, what: str) -> None:
-        """Take the cost of something that floods are made of from the peer's budget.
+        """Charge the peer's budget for a frame of a kind used in floods.
 
         Raises:
-            PeerConnectionError: It is used up.
+            PeerConnectionError: The budget is used up.
         """
         if not self._budget.spend(self._now):
             what = f"too many frames of little use, the last one {what}"

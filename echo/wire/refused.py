@@ -1,4 +1,4 @@
-"""Requests that were refused, as a log may tell of them."""
+"""Reads refused requests for the access log."""
 
 from multidict import MultiDict
 
@@ -8,7 +8,7 @@ from echo.wire.metadata import Metadata
 
 
 def read_refused(received: FieldList) -> Request:
-    """What can be read of a request that cannot be served, for a log: its path, and metadata that is text."""
+    """The parts of a refused request that a log may show: its path and its text metadata."""
     metadata: Metadata = MultiDict()
     for name, value in received.custom:
         if not name.endswith(b"-bin"):

@@ -26,10 +26,10 @@ class ServerConnection(Connection[S]):
     """The server's role: requests come in, responses go out.
 
     Attributes:
-        refusing: Whether new streams are refused; `goaway` without a stream of the future sets it.
-        pings: How many PINGs came.
-        refused_draining: How many streams were refused since they came too late,
-        refused_surplus: and how many since there were too many.
+        refusing: Whether new streams are refused; `goaway` without ``last_stream_id`` sets it.
+        pings: How many PINGs have arrived.
+        refused_draining: How many streams were refused because the server is draining.
+        refused_surplus: How many streams were refused because there were too many.
     """
 
     _client = False
@@ -42,10 +42,10 @@ class ServerConnection(Connection[S]):
     _last_ping = -math.inf
 
     def start(self) -> None:
-        """Nothing: a server speaks when it is spoken to, in HTTP/2.
+        """Send nothing yet, so that an HTTP/1 client can still be answered in HTTP/1.
 
-        Our SETTINGS go out with the first other thing that does, in answer to the client's at the latest, which follow
-        its preface at once (RFC 9113 §3.4). Until then somebody who speaks HTTP/1 can be answered in HTTP/1.
+        Our SETTINGS are sent before any other frame, at the latest when the client's SETTINGS arrive, which follow its
+        preface at once (RFC 9113 §3.4).
         """
 
     def ping(self, data: bytes) -> None:
@@ -84,9 +84,9 @@ class ServerConnection(Connection[S]):
         """Queue the response's head.
 
         Raises:
-            LocalProtocolError: It was already sent, or the stream is over.
+            LocalProtocolError: The head was already sent, or the stream is over.
             ValueError, TypeError: The metadata cannot be sent.
-            GRPCError: RESOURCE_EXHAUSTED: It is more than the client takes.
+            GRPCError: RESOURCE_EXHAUSTED: The metadata is larger than the client accepts.
         """
         self._check_sending(stream)
         if stream.head_sent:
@@ -94,13 +94,14 @@ class ServerConnection(Connection[S]):
         fields = response.fields()
         self._check_size(fields, "response metadata")
         self._out.put_fields(stream, fields)
-        self._out.spoke = True
+        self._out.sent_response = True
 
     def send_trailers(self, stream: S, trailers: Trailers) -> bool:
-        """End the call once its messages are sent; tell whether that could be done on the spot.
+        """End the call after its queued messages. Returns whether the end is in the output already.
 
-        If not, the stream is over when `take_relieved` names it. Trailers that are larger than the client takes
-        (SETTINGS_MAX_HEADER_LIST_SIZE) lose their details; if that is not enough, they are RESOURCE_EXHAUSTED instead.
+        If not, the stream is over when `take_writable` names it. Trailers that are larger than the client accepts
+        (SETTINGS_MAX_HEADER_LIST_SIZE) lose their details; if they are still too large, RESOURCE_EXHAUSTED is sent
+        instead.
 
         Raises:
             LocalProtocolError: The call was already ended, or the stream is over.
@@ -157,7 +158,7 @@ class ServerConnection(Connection[S]):
             self._close(stream)
         elif isinstance(stream.end, int):
             self._reset(stream, stream.end)
-        elif stream.end is not END_OF_MESSAGES:  # Else it is no gRPC; see `_reject`.
+        elif stream.end is not END_OF_MESSAGES:  # Otherwise it is not gRPC; see `_reject`.
             # The response is complete before the request: tell the client to stop sending (RFC 9113 §8.1).
             self._reset(stream, ErrorCode.NO_ERROR)
 
@@ -172,7 +173,7 @@ class ServerConnection(Connection[S]):
             self._charge("HEADERS on a stream that was reset")
             return
         if stream_id % 2 == 0 or stream_id <= self._highest:
-            # RFC 9113 §5.1, §5.1.1: closed by the client itself, or no number for a new stream.
+            # RFC 9113 §5.1, §5.1.1: the client has closed the stream itself, or the id is not valid for a new one.
             closed = self._closed.ended_by_peer(stream_id)
             code = ErrorCode.STREAM_CLOSED if closed else ErrorCode.PROTOCOL_ERROR
             raise PeerConnectionError(code, f"HEADERS on stream {stream_id}, which cannot be opened")
@@ -180,7 +181,7 @@ class ServerConnection(Connection[S]):
 
     def _receive_request(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
         if self.refusing or len(self.streams) >= self._limits.max_concurrent_streams:
-            # The client was told in GOAWAY or SETTINGS, and may try the call again (RFC 9113 §5.1.2, §8.7).
+            # GOAWAY or SETTINGS announced this; the client may retry the call (RFC 9113 §5.1.2, §8.7).
             if self.refusing:
                 self.refused_draining += 1
             else:
@@ -219,7 +220,7 @@ class ServerConnection(Connection[S]):
             self._events.append(HalfClosed(stream))
 
     def _reject(self, stream: S, rejected: Rejected) -> None:
-        """Answer a request that nobody serves."""
+        """Answer a request that cannot be served."""
         stream.sent_trailers = rejected.trailers
         limit = self._out.peer.max_header_list_size
         fields = rejected.fields if list_size(rejected.fields) <= limit else rejected.fields[:2]
@@ -227,20 +228,20 @@ class ServerConnection(Connection[S]):
             stream.end = fields
             self._out.send_frame(stream)
             return
-        # Plain HTTP. The rest of the request may come and is dropped, as far as the window goes, so that a client that
-        # first sends and then listens hears the answer; the stream counts as open until then.
+        # Plain HTTP. The rest of the request is dropped as it arrives, up to the window's size, so that a client that
+        # reads only after sending gets the answer. The stream counts as open until then.
         self._out.put_fields(stream, fields)
         stream.unsent.push(rejected.body)
         stream.end = END_OF_MESSAGES
         while self._out.send_frame(stream):
-            pass  # At once, so that it counts as open for no longer than its client or a window makes it.
+            pass  # Send at once: the stream then stays open only as long as its client or a window holds it.
 
     def _on_unserved(self, stream: S, data: bytes) -> None:  # noqa: ARG002
         if stream.receive_window.open * 2 < stream.receive_window.size and SEND_DATA not in TRANSITIONS[stream.state]:
-            self._reset(stream, ErrorCode.NO_ERROR)  # It has had its answer, and could stop sending.
+            self._reset(stream, ErrorCode.NO_ERROR)  # The client keeps sending after its answer.
 
     def _receive_trailers(self, stream: S, fields: Sequence[ReceivedField], *, ended: bool) -> None:
-        """A second header list: gRPC has none in requests, but HTTP has (RFC 9113 §8.1)."""
+        """Handle a second header list: HTTP allows trailers in requests, though gRPC has none (RFC 9113 §8.1)."""
         if RECV_HEADERS not in TRANSITIONS[stream.state]:
             raise PeerStreamError(stream.id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
         if not ended:
@@ -250,7 +251,7 @@ class ServerConnection(Connection[S]):
 
     def _on_peer_ended(self, stream: S) -> None:
         if stream.state == CLOSED:
-            self._close(stream)  # A rejected one, whose answer was complete before.
+            self._close(stream)  # A rejected request, already fully answered.
         elif stream.served:
             self._events.append(HalfClosed(stream))
 
@@ -258,7 +259,7 @@ class ServerConnection(Connection[S]):
         if stream.served:
             self._events.append(StreamReset(stream, error_code))
         if not stream.head_sent:
-            # To open streams only to reset them makes a server work for nothing ("rapid reset", CVE-2023-44487).
+            # Opening streams only to reset them makes a server work for nothing ("rapid reset", CVE-2023-44487).
             self._charge("a reset of a call that was not answered yet")
 
     def _on_broken(self, stream: S, error: PeerStreamError) -> None:
@@ -267,13 +268,13 @@ class ServerConnection(Connection[S]):
 
     def _on_ping(self) -> None:
         self.pings += 1
-        # Like other gRPC servers: who pings for no other reason than to ask whether we are there shall not do it too
-        # often. PINGs that measure the bandwidth come with messages of ours, and do not count.
-        if self._out.spoke:
+        # As in other gRPC servers, keepalive PINGs must not come too often. PINGs that measure bandwidth follow
+        # messages of ours and do not count.
+        if self._out.sent_response:
             self._ping_strikes = 0
         elif self._now - self._last_ping < self._limits.min_ping_interval:
             self._ping_strikes += 1
             if self._ping_strikes > MAX_PING_STRIKES:
                 raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
-        self._out.spoke = False
+        self._out.sent_response = False
         self._last_ping = self._now

@@ -1,4 +1,4 @@
-"""SETTINGS: what we announce, and what the peer has (RFC 9113 §6.5)."""
+"""SETTINGS: ours and the peer's (RFC 9113 §6.5)."""
 
 from enum import IntEnum
 from typing import Final
@@ -22,7 +22,7 @@ UNLIMITED: Final = 2**32 - 1
 
 
 class Setting(IntEnum):
-    """The settings that mean something here (RFC 9113 §6.5.2); others are ignored, and not kept."""
+    """The settings in use here (RFC 9113 §6.5.2); others are ignored."""
 
     HEADER_TABLE_SIZE = 0x1
     ENABLE_PUSH = 0x2
@@ -42,16 +42,16 @@ def announce(limits: Limits, *, client: bool) -> bytes:
         Setting.INITIAL_WINDOW_SIZE: limits.stream_window,
         Setting.MAX_HEADER_LIST_SIZE: limits.max_header_list_size,
     }
-    if not client:  # A client's would limit pushes, and those are off.
+    if not client:  # A client's value would limit pushes, which are off.
         values[Setting.MAX_CONCURRENT_STREAMS] = limits.max_concurrent_streams
     return frame(SETTINGS, 0, 0, b"".join(SETTING.pack(name, value) for name, value in values.items()))
 
 
 class PeerSettings:
-    """What the peer allows us, each at its default until it says otherwise (RFC 9113 §6.5.2).
+    """The peer's settings, at their defaults until it sends others (RFC 9113 §6.5.2).
 
     Attributes:
-        header_table_size: Of our HPACK encoder's table.
+        header_table_size: The size limit of our HPACK encoder's table.
         max_concurrent_streams: How many streams we may have open at once.
         initial_window_size: What we may send on a new stream.
         max_frame_size: The largest payload of a frame.
@@ -74,7 +74,7 @@ class PeerSettings:
         self.max_header_list_size = UNLIMITED
 
     def update(self, payload: bytes, *, from_server: bool) -> None:
-        """Take over what a SETTINGS frame says, one value after the other.
+        """Apply the values of a SETTINGS frame in order.
 
         Raises:
             PeerConnectionError: A value is not allowed (RFC 9113 §6.5.2).

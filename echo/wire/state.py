@@ -2,8 +2,8 @@
 
 Theory of operation
 -------------------
-A stream is in one of five states; those reserved for server push do not exist here, since push is off. What is sent or
-received on it is a *step*, and `TRANSITIONS` says for each state which steps are allowed and where they lead:
+A stream is in one of five states. The two reserved states of server push do not exist here, since push is off. Whatever
+is sent or received on the stream is a *step*; `TRANSITIONS` lists the steps that each state allows and where they lead:
 
                           +--------+
                           |  idle  |
@@ -23,9 +23,9 @@ received on it is a *step*, and `TRANSITIONS` says for each state which steps ar
             end sent, or  +--------+  end received,
             RST_STREAM                or RST_STREAM
 
-A step that is missing from the row of a state is an error of whoever takes it: a `LocalProtocolError` if it is ours,
-and a stream error STREAM_CLOSED if it is the peer's. PRIORITY and WINDOW_UPDATE move nothing and are not steps.
-END_STREAM is a flag of HEADERS and DATA, and a step of its own behind that of its frame.
+A step that a state's row does not list is an error: a `LocalProtocolError` if the step is ours, a stream error
+STREAM_CLOSED if it is the peer's. PRIORITY and WINDOW_UPDATE do not change the state and are not steps. END_STREAM is a
+flag of HEADERS and DATA, but a separate step that follows its frame's.
 """
 
 from typing import Final, Literal
@@ -57,7 +57,7 @@ TRANSITIONS: Final[dict[State, dict[Step, State]]] = {
         RECV_HEADERS: OPEN,
     },
     OPEN: {
-        SEND_HEADERS: OPEN,  # A response's head; trailers, with the end behind them.
+        SEND_HEADERS: OPEN,  # A response's head, or trailers, which SEND_END follows.
         SEND_DATA: OPEN,
         SEND_END: HALF_CLOSED_LOCAL,
         SEND_RESET: CLOSED,
@@ -80,6 +80,6 @@ TRANSITIONS: Final[dict[State, dict[Step, State]]] = {
         SEND_RESET: CLOSED,
         RECV_RESET: CLOSED,
     },
-    CLOSED: {},  # What may still arrive is the business of `echo.wire.closed`.
+    CLOSED: {},  # `echo.wire.closed` judges frames that arrive late.
 }
 # --8<-- [end:transitions]

@@ -1,7 +1,7 @@
-"""Status codes and messages as they stand in trailers, and what other endings of a stream mean as a status.
+"""Status codes and messages in trailers, and the statuses that HTTP errors and resets map to.
 
 The codes themselves are grpclib's (`Status`, `GRPCError`), which echo's users raise and catch. Header values are
-octets, as on the wire.
+bytes, as on the wire.
 """
 
 import re
@@ -22,8 +22,8 @@ __all__ = [
     "status_from_reset",
 ]
 
-# What does not stand for itself in grpc-message. The spec lets spaces be, but HTTP/2 forbids a field value to begin
-# or end with one (RFC 9113 §8.2.1), and libraries strip them; the outermost ones are therefore encoded too.
+# Characters to percent-encode in grpc-message. The spec allows plain spaces, but HTTP/2 forbids them at the start and
+# end of a field value (RFC 9113 §8.2.1) and libraries strip them, so those two are encoded as well.
 _ENCODED: Final = re.compile(rb"[^ -$&-~]|^ | \Z")
 _ESCAPE: Final = re.compile(rb"%([0-9A-Fa-f]{2})")
 
@@ -52,13 +52,13 @@ _BY_ERROR_CODE: Final[dict[int, Status]] = {
 def encode_status_message(text: str) -> bytes:
     """Percent-encode a message for ``grpc-message`` (gRPC over HTTP/2, "Responses": Status-Message).
 
-    Takes any text and never raises: a lone surrogate, which has no UTF-8, goes out as U+FFFD. The result is printable
-    ASCII that neither begins nor ends with a space.
+    Takes any text and never raises: a lone surrogate, which has no UTF-8 form, is sent as U+FFFD. The result is
+    printable ASCII and neither begins nor ends with a space.
     """
     try:
         octets = text.encode()
     except UnicodeEncodeError:
-        # UTF-16 joins surrogates that are a pair, and leaves the lone ones to be replaced.
+        # UTF-16 joins surrogate pairs and leaves only the lone ones to be replaced.
         octets = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
     return _ENCODED.sub(lambda found: b"%%%02X" % found[0][0], octets)
 
@@ -66,9 +66,8 @@ def encode_status_message(text: str) -> bytes:
 def decode_status_message(octets: bytes) -> str:
     """Read a ``grpc-message`` back into text.
 
-    Nothing is dropped and nothing raises (gRPC over HTTP/2, "Responses": a decoder must not fail on invalid values).
-    What is no percent sequence is passed on as it is, and so is UTF-8 that was not encoded at all; octets that are no
-    UTF-8 become U+FFFD.
+    Drops nothing and never raises (gRPC over HTTP/2, "Responses": a decoder must not fail on invalid values). Invalid
+    percent sequences and plain UTF-8 are kept unchanged; bytes that are not UTF-8 become U+FFFD.
     """
     if b"%" in octets:
         octets = _ESCAPE.sub(lambda found: bytes((int(found[1], 16),)), octets)
@@ -76,7 +75,7 @@ def decode_status_message(octets: bytes) -> str:
 
 
 def parse_status(value: bytes) -> Status:
-    """Read a ``grpc-status``; UNKNOWN for a code this version does not know, and for what is no number at all."""
+    """Read a ``grpc-status``; UNKNOWN for a code that grpclib does not define and for anything not a number."""
     status = _BY_NUMBER.get(value)
     if status is None and value.isdigit():
         status = _BY_NUMBER.get(value.lstrip(b"0") or b"0")
@@ -91,6 +90,6 @@ def status_from_http(http_status: int) -> Status:
 def status_from_reset(error_code: int) -> Status:
     """The status of a call the server reset, from RST_STREAM's error code (RFC 9113 §7; gRPC over HTTP/2, "Errors").
 
-    INTERNAL where the table has nothing better, NO_ERROR and codes nobody knows included: the call got no status.
+    INTERNAL for codes that the table does not list, including NO_ERROR and unknown codes: the call got no status.
     """
     return _BY_ERROR_CODE.get(error_code, Status.INTERNAL)

@@ -1,4 +1,4 @@
-"""The wire's record of one stream: everything that HTTP/2 and gRPC's framing know of a call."""
+"""One stream's record: everything that HTTP/2 and gRPC's framing know about a call."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -10,24 +10,24 @@ from echo.wire.message import PREFIX_SIZE, MessageDecoder
 from echo.wire.outbound import OutboundBuffer
 from echo.wire.state import CLOSED, HALF_CLOSED_LOCAL, IDLE, OPEN, TRANSITIONS, State, Step
 
-# As an `end`: nothing follows the messages but the flag.
+# A value of `Stream.end`: END_STREAM alone follows the messages, no trailers.
 END_OF_MESSAGES: Final[Sequence[Field]] = ()
 
 
 class Stream:
-    """One stream of a connection, from its head to its end. `Connection` alone changes it; anybody may look.
+    """One stream of a connection, from its head to its end. Only `Connection` changes it; anyone may read it.
 
-    The layer above may derive a class of its own and have the connection make its streams of that (see `Connection`).
+    The layer above may subclass it and have the connection create its streams from the subclass (see `Connection`).
 
     Attributes:
-        id: Its number; 0 until it is opened.
-        state: Where it stands (`echo.wire.state`).
-        head_sent: Whether our header list went out.
-        head_received: Whether the peer's came.
-        served: Whether the layer above knows of it; else the peer's DATA is dropped, and there are no events.
-        messages: The peer's messages, as they come.
-        unsent: Our messages that have not become frames yet.
-        sent_trailers: How our side has ended, or is about to.
+        id: The stream's number; 0 until it is opened.
+        state: The stream's state (`echo.wire.state`).
+        head_sent: Whether we have sent our header list.
+        head_received: Whether the peer's header list has arrived.
+        served: Whether the layer above knows the stream. If not, the peer's DATA is dropped and no events are reported.
+        messages: Decodes the peer's messages.
+        unsent: Our messages that are not in frames yet.
+        sent_trailers: The trailers we have sent or are about to send.
     """
 
     __slots__ = (
@@ -55,13 +55,13 @@ class Stream:
         self.served = False
         self.messages = MessageDecoder(max_message_size)
         self.receive_window = ReceiveWindow(receive_window)
-        self.fed = 0  # Bytes of DATA that came,
-        self.acknowledged = 0  # and of those, the ones that the peer may replace by new ones.
-        self.content_left: int | None = None  # DATA that the peer's content-length still promises.
+        self.fed = 0  # Bytes of DATA received,
+        self.acknowledged = 0  # and how many of them we have returned to the stream's window.
+        self.content_left: int | None = None  # Bytes of DATA still due by the peer's content-length.
         self.send_window = SendWindow(send_window)
         self.unsent = OutboundBuffer()
         self.sent_trailers: Trailers | None = None
-        # What follows our last message: trailers, or just the flag, or RST_STREAM with this code.
+        # What follows our last message: trailers, END_STREAM alone, or RST_STREAM with this code.
         self.end: Sequence[Field] | int | None = None
 
     def step(self, step: Step) -> None:
@@ -70,20 +70,20 @@ class Stream:
 
     @property
     def is_open(self) -> bool:
-        """Whether anything can still happen on it."""
+        """Whether the stream is not closed."""
         return self.state != CLOSED
 
     @property
     def received_bytes(self) -> int:
-        """The bytes of the messages taken, as they travelled, without their prefixes."""
+        """Bytes of the messages taken, as sent on the wire, without their prefixes."""
         return max(0, self.messages.consumed - PREFIX_SIZE * self.messages.messages)
 
     @property
     def sent_bytes(self) -> int:
-        """Likewise of those that have become frames."""
+        """Bytes of our messages that are in frames, without their prefixes."""
         return max(0, self.unsent.taken - PREFIX_SIZE * self.unsent.messages)
 
     @property
     def peer_ended(self) -> bool:
-        """Whether the peer sends nothing more: it has ended its side, or the stream is over."""
+        """Whether the peer will send nothing more: it has ended its side, or the stream is over."""
         return self.state != OPEN and self.state != HALF_CLOSED_LOCAL and self.state != IDLE

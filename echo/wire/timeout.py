@@ -20,24 +20,24 @@ _DIGITS: Final = 8
 
 
 def encode_timeout(seconds: float) -> str:
-    """Write a time in the finest unit that holds it in eight digits.
+    """Encode a time in the finest unit that holds it in eight digits.
 
-    The result is never longer than what was asked, with two exceptions that keep the meaning: less than a nanosecond
-    is ``1n``, not the ``0n`` of a time that has run out. What no unit holds (about 11,400 years, infinity included)
-    is the longest expressible.
+    The result is never longer than ``seconds``, with one exception: less than a nanosecond becomes ``1n``, since
+    ``0n`` means that the time has run out. A time that no unit holds (about 11,400 years, and infinity) becomes the
+    longest that can be expressed.
 
     Args:
         seconds: How long the call may take from now on; zero or less means that its time has run out.
 
     Raises:
-        ValueError: It is not a number (NaN).
+        ValueError: ``seconds`` is NaN.
     """
-    if seconds != seconds:  # Only NaN is so; math.isnan would fail on an int too large for a float.
+    if seconds != seconds:  # True only for NaN; math.isnan would fail on an int too large for a float.
         raise ValueError("a timeout must be a number")
     if seconds <= 0:
         return "0n"
     if seconds < _LARGEST * 3600:
-        # By way of the shortest decimal, so that 0.3 becomes 300000u though the nearest float lies just below it.
+        # Through the shortest decimal, so that 0.3 becomes 300000u although the nearest float is just below it.
         nanoseconds = int(Decimal(repr(float(seconds))).scaleb(9, _EXACT)) or 1
         for unit, size in _UNITS.items():
             count = nanoseconds // size
@@ -47,13 +47,13 @@ def encode_timeout(seconds: float) -> str:
 
 
 def decode_timeout(value: str) -> float:
-    """Read a timeout, in seconds.
+    """Decode a timeout, in seconds.
 
     Raises:
-        ValueError: It is not one to eight digits and one of ``H M S m u n``.
+        ValueError: The value is not one to eight digits and one of ``H M S m u n``.
     """
     count, unit = value[:-1], _UNITS.get(value[-1:])
     if unit is None or not (count.isascii() and count.isdigit() and len(count) <= _DIGITS):
         raise ValueError(f"malformed grpc-timeout {value[:32]!r}")
-    # A division rounds once, so that decoding never gives more than was encoded.
+    # A single division rounds once, so decoding never gives more than was encoded.
     return int(count) * unit / _SECOND

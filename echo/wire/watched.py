@@ -1,6 +1,6 @@
-"""The messages of a stream with somebody told when each has arrived, whether it is asked for or not.
+"""A message decoder that reports each message when it has arrived, even before it is asked for.
 
-Only a few streams are watched, and the others shall not pay for it: a watched one has another decoder.
+Few streams are watched. Watching is a decoder class of its own, so that the other streams do not pay for it.
 """
 
 from collections.abc import Callable
@@ -8,15 +8,15 @@ from collections.abc import Callable
 from echo.wire.message import PREFIX_SIZE, MessageDecoder
 
 Arrived = Callable[[int, bool], None]
-"""Told of each message its size as it travelled, without the prefix, and whether it is compressed."""
+"""Called with each message's size on the wire, without the prefix, and whether it is compressed."""
 
 
 class WatchedDecoder(MessageDecoder):
-    """Takes over from a decoder that has not given anything out.
+    """Replaces a decoder that has not returned any message yet.
 
     Args:
-        decoder: The one it replaces; messages that have arrived already are told at once.
-        arrived: Is told.
+        decoder: The decoder to replace. Messages that it already holds are reported at once.
+        arrived: Called for each message that has arrived.
     """
 
     __slots__ = ("_arrived", "_left", "_prefix", "_size")
@@ -27,18 +27,18 @@ class WatchedDecoder(MessageDecoder):
         self._closed, self._failure = decoder._closed, decoder._failure
         self.messages, self.consumed = decoder.messages, decoder.consumed
         self._arrived = arrived
-        self._prefix = b""  # Of the message that is arriving, as far as it is here,
-        self._size = 0  # what it says,
+        self._prefix = b""  # The prefix of the arriving message, as far as it has arrived,
+        self._size = 0  # the size that it announces,
         self._left = 0  # and how much of the message is still to come.
-        self._look(self._buffer[self._at :])
+        self._report_arrivals(self._buffer[self._at :])
 
     def feed(self, data: bytes) -> None:  # noqa: D102 - as in MessageDecoder
         watching = not self._closed and self._failure is None
         super().feed(data)
         if watching:
-            self._look(data)
+            self._report_arrivals(data)
 
-    def _look(self, data: bytes | bytearray) -> None:
+    def _report_arrivals(self, data: bytes | bytearray) -> None:
         at, size = 0, len(data)
         while at < size:
             if len(self._prefix) < PREFIX_SIZE:

@@ -116,7 +116,7 @@ class Numbered(Generic[C]):
     @property
     def holds_nothing(self) -> bool:
         """Nothing is kept of streams, but what is remembered of those closed last."""
-        return not self.wire.streams and not self.wire._out.ring and not self.wire._out.relieved
+        return not self.wire.streams and not self.wire._out.ring and not self.wire._out.writable
 
     @property
     def send_window(self) -> int:
@@ -139,8 +139,8 @@ class Numbered(Generic[C]):
     def receive(self, data: bytes, now: float = 0.0) -> list[Event]:
         return [self._numbered(event) for event in self.wire.receive(data, now)]
 
-    def take_relieved(self) -> list[int]:
-        return [stream.id for stream in self.wire.take_relieved()]
+    def take_writable(self) -> list[int]:
+        return [stream.id for stream in self.wire.take_writable()]
 
     def is_open(self, stream_id: int) -> bool:
         return stream_id in self.streams and self.streams[stream_id].is_open

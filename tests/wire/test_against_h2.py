@@ -196,7 +196,7 @@ class Conversation:
         """Move so many bytes each way; tells whether there were any."""
         self.pump()
         self.to_h2 += self.ours.take_output()
-        self.ours.take_relieved()
+        self.ours.take_writable()
         self.to_us += self.h2.data_to_send()
         ours, theirs = bytes(self.to_h2[:up]), bytes(self.to_us[:down])
         del self.to_h2[:up], self.to_us[:down]

@@ -101,7 +101,7 @@ def test_trailers_wait_behind_the_messages_of_their_stream() -> None:
     pair.to_server()
     assert [type(event) for event in pair.to_client()] == [DataReceived, CallEnded]
     assert not pair.server.is_open(stream_id)
-    assert stream_id in pair.server.take_relieved()
+    assert stream_id in pair.server.take_writable()
 
 
 def test_a_stream_nobody_reads_does_not_stop_the_others() -> None:
@@ -178,11 +178,11 @@ def test_who_waits_for_the_buffer_is_told_when_it_has_room() -> None:
     stream_id = pair.open()
     pair.client.send_message(stream_id, b"x" * 67_000)
     pair.to_server()
-    assert pair.client.take_relieved() == []
+    assert pair.client.take_writable() == []
     pair.server.acknowledge(stream_id, 65_535)
     pair.to_client()
     pair.to_server()
-    assert pair.client.take_relieved() == [stream_id]
+    assert pair.client.take_writable() == [stream_id]
 
 
 def test_a_response_that_is_complete_before_the_request_tells_the_client_to_stop() -> None:
@@ -341,8 +341,8 @@ def test_streams_that_are_over_leave_nothing_behind() -> None:
         else:
             pair.server.reset(stream_id, ErrorCodes.CANCEL)
         pair.to_client()
-        pair.server.take_relieved()
-        pair.client.take_relieved()
+        pair.server.take_writable()
+        pair.client.take_writable()
     for connection in (pair.client, pair.server):
         assert connection.holds_nothing
         assert len(connection.wire._closed) <= MAX_LATE + MAX_ENDED

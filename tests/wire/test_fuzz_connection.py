@@ -338,13 +338,13 @@ class TwoConnections(RuleBasedStateMachine):
     def _relieve(self, by_client: bool) -> None:
         """Wake who was told that there is room again; nobody may be left waiting for room that is there."""
         side = self._side(by_client)
-        relieved = set(side.take_relieved())
+        writable = set(side.take_writable())
         for call in self.calls.values():
             end, flow = (call.client, call.up) if by_client else (call.server, call.down)
             if end.ending and not side.is_open(call.id):
-                assert call.id in relieved, "nobody was told that the trailers are sent"
+                assert call.id in writable, "nobody was told that the trailers are sent"
                 end.ending, end.over = False, True
-            if call.id in relieved:
+            if call.id in writable:
                 flow.blocked = False
             assert not flow.blocked or (side.is_open(call.id) and side.unsent(call.id) > self.limits.max_unsent)
 

@@ -166,7 +166,7 @@ class User:
         assert (
             len(output) <= LIMITS.max_output + 2 * LIMITS.max_concurrent_streams * LIMITS.max_header_list_size + FRAME
         )
-        connection.take_relieved()
+        connection.take_writable()
 
     def _note(self, event: Event) -> None:
         if isinstance(event, DataReceived):  # What comes together may be told as one.

@@ -83,7 +83,7 @@ def test_calls_that_are_reset_while_the_window_is_shut_leave_nothing_behind(by_c
             pair.client.reset(call, ErrorCode.CANCEL)
             pair.client.take_output()
         pair.server.take_output()
-        pair.server.take_relieved()
+        pair.server.take_writable()
         if number % 1_000 == 999:
             counts.append(remembered(pair.server))
     assert counts[1:] == [counts[1]] * 5  # What is remembered of closed streams is complete after 2,000.

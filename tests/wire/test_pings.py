@@ -61,7 +61,7 @@ def test_what_we_send_forgives_earlier_pings(sends: str) -> None:
     if sends == "a message":
         pair.server.send_response(served, Response())
         pair.to_client()
-        pair.server._out.spoke = False
+        pair.server._out.sent_response = False
     assert ping(pair, 0) == ping(pair, 1) == ping(pair, 2) == []
     if sends == "a head":
         pair.server.send_response(served, Response())

@@ -101,6 +101,6 @@ def test_a_ring_of_streams_that_are_over_is_empty() -> None:
         pair.client.send_message(stream_id, b"y")
         pair.client.reset(stream_id, 8)
         pair.client.take_output()
-        pair.client.take_relieved()
+        pair.client.take_writable()
     assert len(pair.client.wire._out.ring) <= 1
     assert pair.client.open_streams == {blocked}
