@@ -115,7 +115,11 @@ def fed(connection: Numbered[Any], data: bytes, cuts: list[int]) -> list[Event]:
         for event in connection.receive(data[start:end]):
             if isinstance(event, ConnectionFailed):
                 return [*events, event.error_code]  # Its words may quote what has come so far.
-            events.append(event)
+            last = events[-1] if events else None
+            if isinstance(event, DataReceived) and isinstance(last, DataReceived) and event.stream_id == last.stream_id:
+                events[-1] = DataReceived(event.stream_id, last.data + event.data)  # One read, one event.
+            else:
+                events.append(event)
     return events
 
 
