@@ -1,7 +1,7 @@
-"""Services some of whose calls have an attendant: somebody who goes along with a call and serves it in his own way.
+"""Services with attendants: an attendant observes a call and serves it in place of the handler.
 
-Whether a call has one is decided as its head comes, by its metadata. The others are served as if there were no such
-thing, at the cost of a look at the names in theirs.
+The metadata of a call's head decides whether it gets one. Other calls are served as usual; the only cost to them is a
+check of their metadata's names.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,30 +20,30 @@ __all__ = ["Attended", "AttendedBy", "ReceivedField", "ServerCall", "ServingAtte
 
 @runtime_checkable
 class ServingAttendant(Attendant, Protocol):
-    """An attendant that serves the call, too."""
+    """An attendant that also serves the call."""
 
     async def serve(self, stream: ServerStream[Any, Any], handler: Handler, *, announced: bool) -> None:
-        """Serve the call in place of the handler, which is there to be used.
+        """Serve the call in place of the handler, which it may call.
 
         Args:
-            stream: The call; nothing was received or sent.
-            handler: The service's own.
-            announced: Whether the client is to be told of the call as soon as this waits (`ServerStream.announce`).
+            stream: The call; nothing was received or sent yet.
+            handler: The service's own handler.
+            announced: Whether to send the response's head as soon as this waits (`ServerStream.announce`).
 
         Raises:
-            GRPCError, Exception: As a handler may.
+            GRPCError, Exception: Treated like a handler's.
         """
 
 
 class AttendedBy(Protocol):
-    """Gives calls their attendants."""
+    """Chooses the attendant of each call."""
 
     def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingAttendant | None:
-        """The attendant of a call whose head came; None for none. Never waits, and raises nothing.
+        """Return the attendant for a new call, or None. Must not wait or raise.
 
         Args:
             call: The call.
-            fields: Its header list as it came. Not to be kept for calls that are not to occupy that much.
+            fields: Its header list as received. Keeping a reference keeps its memory.
         """
 
 
@@ -53,8 +53,8 @@ class Attended:
 
     Attributes:
         service: The service.
-        prefix: Calls have one only if some of their metadata has a name that begins so.
-        attend: Gives them.
+        prefix: Only calls with a metadata name that starts with this can have an attendant.
+        attend: Chooses the attendant.
     """
 
     service: Servable

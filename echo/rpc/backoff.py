@@ -1,11 +1,11 @@
-"""How long to leave a server alone that could not be reached: exponential, with jitter."""
+"""Exponential backoff with jitter between attempts to reach a server."""
 
 import math
 import random
 from typing import Final
 
-# Seconds between attempts: growing, lest a server that comes back is overrun; varied, lest all its clients come at
-# once; and never long, since calls fail meanwhile.
+# Seconds between attempts. The pause grows so that clients do not overrun a recovering server, varies so that they do
+# not all arrive at once, and stays short because calls fail meanwhile.
 MIN_BACKOFF: Final = 0.05
 MAX_BACKOFF: Final = 2.0
 BACKOFF_FACTOR: Final = 1.6
@@ -13,11 +13,11 @@ JITTER: Final = 0.2
 
 
 class Backoff:
-    """The pause after each failure in a row. It is a time to compare with, not a timer: nothing runs meanwhile.
+    """The pause after consecutive failures: a point in time to compare with, not a timer.
 
     Attributes:
-        failures: How often it failed, ever.
-        not_before: The time on the event loop's clock until which nothing is to be tried.
+        failures: All failures so far.
+        not_before: The time on the event loop's clock before which there should be no further attempt.
     """
 
     def __init__(self) -> None:
@@ -26,12 +26,12 @@ class Backoff:
         self._pause = MIN_BACKOFF
 
     def fail(self, now: float) -> None:
-        """It failed now."""
+        """Note a failure at time ``now``, and lengthen the pause."""
         self.failures += 1
         self.not_before = now + self._pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not for secrets
         self._pause = min(self._pause * BACKOFF_FACTOR, MAX_BACKOFF)
 
     def succeed(self) -> None:
-        """It succeeded: what was before is forgiven."""
+        """Note a success, which resets the pause."""
         self.not_before = -math.inf
         self._pause = MIN_BACKOFF

@@ -1,11 +1,11 @@
-"""Which connection a call goes by: the addresses of a channel, found anew when need be, and the choice among them.
+"""Chooses the connection for each call: resolves the channel's addresses and picks among them.
 
-A balancer has no task that waits for something to do. A call that finds no connection moves it: has names looked up,
-has subchannels connect, waits until something has changed, and looks again. Whoever else waits shares in what comes of
-it. Attempts and look-ups are tasks of the channel's, so they go on when the call that wanted them is cancelled.
+A balancer has no idle task. A call without a connection drives it: it starts look-ups and connection attempts, waits
+for a change, and tries again. All waiting calls share the outcome. Attempts and look-ups run as tasks of the channel,
+so they continue if the call that started them is cancelled.
 
-A call that does not wait for the server to be ready fails once every address has failed since it began to wait, or is
-left alone for a while because it failed before.
+A call without wait-for-ready fails once every address has failed since it began to wait, or is backing off after
+earlier failures.
 """
 
 import math
@@ -29,7 +29,7 @@ MAX_REASONS: Final = 3  # How many addresses' failures are told.
 
 
 class _Seen:
-    """What had failed already when a call began to wait."""
+    """The failures that had already happened when a call began to wait."""
 
     def __init__(self, lookups: Backoff) -> None:
         self._lookups = lookups
@@ -37,12 +37,12 @@ class _Seen:
         self._failures: dict[Subchannel, int] = {}
 
     def failed_since(self, subchannel: Subchannel) -> bool:
-        """Whether it failed since; one that was not there then is taken note of now."""
+        """Whether the subchannel has failed since; a new subchannel counts from now."""
         failures = subchannel.backoff.failures
         return self._failures.setdefault(subchannel, failures) != failures
 
     def lookup_failed_since(self) -> bool:
-        """Whether names could not be looked up."""
+        """Whether a look-up has failed since."""
         return self._lookups.failures != self._failed_lookups
 
 
@@ -88,7 +88,7 @@ class Balancer:
         if chosen is not None and self._policy.spreads:
             for subchannel in self._subchannels:
                 if not subchannel.ready:
-                    self._move(None, anyio.current_time())  # So that the others have their share again.
+                    self._start_attempts(None, anyio.current_time())  # So that the others get calls again.
                     break
         return chosen
 
@@ -119,7 +119,7 @@ class Balancer:
             if chosen is not None:
                 return chosen
             now = anyio.current_time()
-            again = self._move(seen, now)
+            again = self._start_attempts(seen, now)
             if for_ready:
                 again = min(again, self._next_attempt(now))
             elif self._lookup is None and not any(subchannel.pending for subchannel in self._subchannels):
@@ -143,7 +143,7 @@ class Balancer:
 
     @property
     def failure(self) -> str:
-        """Why there is no connection, for people; empty if nothing went wrong."""
+        """A readable reason why there is no connection; empty if nothing has failed."""
         reasons: dict[str, str] = {}
         for subchannel in self._subchannels:
             if subchannel.failure:
@@ -160,7 +160,7 @@ class Balancer:
         return f"cannot connect to {self._target}: {text}"
 
     def close(self) -> None:
-        """Connect no more. Never waits; the connections are for whoever opened the channel to end."""
+        """Stop connecting. Never waits; the channel ends the connections."""
         self._closed = True
         if self._lookup is not None:
             self._lookup.cancel()
@@ -168,8 +168,8 @@ class Balancer:
             subchannel.disconnect()
         self._common.changed.set()
 
-    def _move(self, seen: _Seen | None, now: float) -> float:
-        """Begin whatever may bring a connection; gives the time at which more could be begun."""
+    def _start_attempts(self, seen: _Seen | None, now: float) -> float:
+        """Start the look-up and the connection attempts that are due. Returns when more may be due."""
         hopeful = self._subchannels
         if seen is not None:
             hopeful = [subchannel for subchannel in hopeful if not seen.failed_since(subchannel)]
@@ -178,7 +178,7 @@ class Balancer:
         return self._policy.connect(self._subchannels, due, now)
 
     def _next_attempt(self, now: float) -> float:
-        """When the next pause is over."""
+        """When the next backoff ends."""
         pauses = [self._lookups, *(subchannel.backoff for subchannel in self._subchannels)]
         return min((pause.not_before for pause in pauses if pause.not_before > now), default=math.inf)
 
@@ -206,7 +206,7 @@ class Balancer:
                     raise OSError(f"no address within {timeout:g} s") from None
                 if not endpoints:
                     raise OSError("it has no address")
-                self._take(endpoints)
+                self._update_subchannels(endpoints)
                 self._lookups.succeed()
                 self._looked_up = anyio.current_time()
         except OSError as error:
@@ -216,8 +216,8 @@ class Balancer:
             self._lookup = None
             self._common.changed.set()
 
-    def _take(self, endpoints: Sequence[Endpoint]) -> None:
-        """Keep the subchannels whose addresses are still there, let go of the others."""
+    def _update_subchannels(self, endpoints: Sequence[Endpoint]) -> None:
+        """Keep the subchannels whose addresses are still listed, add new ones, disconnect the others."""
         known = {subchannel.endpoint: subchannel for subchannel in self._subchannels}
         self._subchannels = [
             known.pop(endpoint) if endpoint in known else Subchannel(endpoint, self._common)

@@ -189,7 +189,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise ProtocolError("the call was already half-closed")
         call = self._call or await self._open()
         if self._events.send_message:
-            message = (await self._events.send_message.tell(message=message)).message
+            message = (await self._events.send_message.dispatch(message=message)).message
         data = self._codec.encode(message, self._send_type)
         if len(data) > self._max_request:
             raise GRPCError(
@@ -266,7 +266,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             self._opening.trace.head_received()
         received: Metadata = MultiDict() if response is None else response.metadata
         if self._events.recv_initial_metadata:
-            received = (await self._events.recv_initial_metadata.tell(metadata=received)).metadata
+            received = (await self._events.recv_initial_metadata.dispatch(metadata=received)).metadata
         self.initial_metadata = received
         if response is None:
             await self._raise_if_failed()
@@ -292,7 +292,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             return None
         message = decode(self._codec, data, self._recv_type)
         if self._events.recv_message:
-            message = (await self._events.recv_message.tell(message=message)).message
+            message = (await self._events.recv_message.dispatch(message=message)).message
         return message
 
     async def recv_messages(self) -> list[RecvT]:
@@ -364,7 +364,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             self._reported = True
             received = trailers.metadata
             if self._events.recv_trailing_metadata:
-                event = await self._events.recv_trailing_metadata.tell(
+                event = await self._events.recv_trailing_metadata.dispatch(
                     metadata=received,
                     status=trailers.status,
                     status_message=trailers.message,

@@ -1,8 +1,8 @@
-"""Messages to bytes and back: grpclib's codec interface, and the errors a call ends with when it fails.
+"""Messages to bytes and back: grpclib's codec interface, and the errors that calls end with when decoding fails.
 
-A message class is anything with ``SerializeToString`` and ``FromString``: betterproto's and protobuf's own alike, so
-that grpclib's reflection service, written with the latter, serves beside betterproto's classes. betterproto's are
-specialised when they are first met (`echo.rpc.specialise`).
+A message class is any class with ``SerializeToString`` and ``FromString``, so betterproto's and protobuf's classes both
+work; grpclib's reflection service uses the latter. betterproto's classes are specialised on first use
+(`echo.rpc.specialise`).
 """
 
 import logging
@@ -24,7 +24,7 @@ class _Serialisable(Protocol):
 
 
 class ProtoCodec(CodecBase):
-    """Encodes and decodes messages of protobuf's, betterproto's and like classes."""
+    """Encodes and decodes messages of protobuf's, betterproto's and similar classes."""
 
     __content_subtype__ = "proto"
 
@@ -32,53 +32,53 @@ class ProtoCodec(CodecBase):
         self._classes: dict[type, Specialised] = {}
 
     def encode(self, message: object, message_type: type) -> bytes:
-        """The message's bytes.
+        """Encode a message.
 
         Raises:
-            TypeError: It is no ``message_type``.
+            TypeError: The message is not a ``message_type``.
         """
         if type(message) is not message_type and not isinstance(message, message_type):
             raise TypeError(f"the message must be a {message_type.__name__}, not a {type(message).__name__}")
-        return (self._classes.get(type(message)) or self._make(type(message))).encode(message)
+        return (self._classes.get(type(message)) or self._specialised(type(message))).encode(message)
 
     def decode(self, data: bytes, message_type: type[MessageT]) -> MessageT:
-        """The message of these bytes; raises whatever the class raises for bytes that are none."""
-        message: MessageT = (self._classes.get(message_type) or self._make(message_type)).decode(data)
+        """Decode a message; raises the class's own error for bytes that it cannot decode."""
+        message: MessageT = (self._classes.get(message_type) or self._specialised(message_type)).decode(data)
         return message
 
-    def _make(self, message_type: type) -> Specialised:
-        made = self._classes[message_type] = specialise(message_type) or _plain(message_type)
+    def _specialised(self, message_type: type) -> Specialised:
+        made = self._classes[message_type] = specialise(message_type) or _own_methods(message_type)
         return made
 
 
-def _plain(message_type: Any) -> Specialised:
+def _own_methods(message_type: Any) -> Specialised:
     serialise: Callable[[_Serialisable], bytes] = message_type.SerializeToString
     return Specialised(serialise, message_type.FromString)
 
 
 DEFAULT_CODEC = ProtoCodec()
-"""One for the whole process: what is made for a class is made once."""
+"""Shared by the whole process, so that each class is specialised once."""
 
 
 def decode(codec: CodecBase, data: bytes, message_type: type[MessageT]) -> MessageT:
-    """Make a message of the bytes the peer sent.
+    """Decode a message from the peer.
 
     Raises:
-        GRPCError: INTERNAL: they are no such message.
+        GRPCError: INTERNAL: the bytes are not a valid ``message_type``.
     """
     try:
         message: MessageT = codec.decode(data, message_type)
     except Exception as error:
-        # A codec may raise anything for bytes that are no message.
-        log.debug("message of %d bytes is no %s", len(data), message_type.__name__, exc_info=error)
+        # A codec may raise anything for invalid bytes.
+        log.debug("message of %d bytes is not a valid %s", len(data), message_type.__name__, exc_info=error)
         raise GRPCError(Status.INTERNAL, f"the message is not a valid {message_type.__name__}") from error
     return message
 
 
 def decode_details(codec: StatusDetailsCodecBase | None, trailers: Trailers) -> object:
-    """What came as ``grpc-status-details-bin``: by the codec if there is one, else the bytes.
+    """Decode ``grpc-status-details-bin`` with the codec, or return the bytes if there is none.
 
-    None also for details that the codec cannot read: what the server says of its status stands without them.
+    Returns None for details that the codec cannot decode; the status and its message remain valid without them.
     """
     if codec is None or trailers.details is None:
         return trailers.details

@@ -1,7 +1,6 @@
 """Deadlines on the event loop's clock, in the shape of grpclib's ``Deadline``.
 
-grpclib measures on ``time.monotonic``. The clock of the event loop is the same in production, and is the one that
-tests can turn forward.
+grpclib uses ``time.monotonic``. The event loop's clock is the same in production, and tests can advance it.
 """
 
 import math
@@ -15,14 +14,14 @@ from grpclib.metadata import Deadline as GrpclibDeadline
 class Deadline(GrpclibDeadline):
     """A point in time by which a call must be over.
 
-    Compares with others of its kind by that time, and with grpclib's own by what is left of both.
+    Compares with other instances by that time, and with grpclib's own deadlines by the time remaining.
 
     Attributes:
-        time: On the event loop's clock, in seconds.
+        time: The deadline on the event loop's clock, in seconds.
     """
 
     def __init__(self, time: float) -> None:
-        # Not grpclib's, which keeps a time of another clock.
+        # Does not call grpclib's __init__, which stores a time of another clock.
         self.time = time
 
     @classmethod
@@ -36,7 +35,7 @@ class Deadline(GrpclibDeadline):
         return cls(anyio.current_time() + timeout)
 
     def time_remaining(self) -> float:
-        """Seconds from now, at least zero."""
+        """Seconds left, at least zero."""
         return max(0.0, self.time - anyio.current_time())
 
     def __lt__(self, other: object) -> bool:
@@ -54,7 +53,7 @@ class Deadline(GrpclibDeadline):
 
 
 def earliest(timeout: float | None, deadline: GrpclibDeadline | None) -> float:
-    """The earlier of both on the event loop's clock; infinity for neither."""
+    """The earlier of the two on the event loop's clock; infinity if both are None."""
     if timeout is None and deadline is None:
         return math.inf
     now = anyio.current_time()

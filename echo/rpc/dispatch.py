@@ -19,7 +19,8 @@ from echo.rpc.attended import Attended, AttendedBy, ServingAttendant
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor, intercepted
 from echo.rpc.servable import Servable
-from echo.rpc.server_stream import ServerStream, Terms
+from echo.rpc.server_options import ServerOptions
+from echo.rpc.server_stream import ServerStream
 from echo.transport import Attending, ServerCall
 from echo.wire import IDENTITY, GRPCError, ReceivedField, Status, Trailers
 
@@ -53,12 +54,12 @@ class Dispatcher:
     ) -> None:
         self._interceptors = tuple(interceptors)
         self._compression = compression
-        self._handlers: dict[str, tuple[Handler, bool, Terms]] = {}  # With whether its calls are announced.
+        self._handlers: dict[str, tuple[Handler, bool, ServerOptions]] = {}  # With whether its calls are announced.
         self.handlers: dict[str, Handler] = {}
         self._attended: dict[str, AttendedBy] = {}
         self.attending: Attending | None = None
         self._events = events
-        self._terms = Terms(codec, details_codec, events)
+        self._options = ServerOptions(codec, details_codec, events)
         for service in services:
             self.add(service)
 
@@ -75,11 +76,11 @@ class Dispatcher:
             self.attending = Attending(service.prefix, self._attend)
             service = service.service
         codec: CodecBase | None = getattr(service, "codec", None)
-        terms = self._terms if codec is None else replace(self._terms, codec=codec)
+        options = self._options if codec is None else replace(self._options, codec=codec)
         generated = _close_generators_of(service)
         for path, handler in service.__mapping__().items():
             announced = generated and handler.cardinality is not Cardinality.UNARY_UNARY
-            self._handlers[path] = handler, announced, terms
+            self._handlers[path] = handler, announced, options
             self.handlers[path] = handler
 
     @property
@@ -102,15 +103,15 @@ class Dispatcher:
         if found is None:
             await call.finish(Trailers(Status.UNIMPLEMENTED, f"unknown method {path}"))
             return
-        handler, announced, terms = found
+        handler, announced, options = found
         if self._compression != IDENTITY:
             call.compress(self._compression)
-        stream: ServerStream[object, object] = ServerStream(call, handler, terms)
+        stream: ServerStream[object, object] = ServerStream(call, handler, options)
         request = call.request
         try:
             method = handler.func
             if self._events.recv_request:
-                event = await self._events.recv_request.tell(
+                event = await self._events.recv_request.dispatch(
                     metadata=stream.metadata,
                     method_func=method,
                     method_name=path,

@@ -1,11 +1,11 @@
 """grpclib's events for our server and channel: ``grpclib.events.listen`` registers with their ``__dispatch__``.
 
 Listeners are called in the order they were added. They may change an event's mutable attributes, and may call
-``event.interrupt()`` to skip the listeners after them. Every message passes here, so an event nobody listens to costs
-no more than a look at an empty list::
+``event.interrupt()`` to skip the listeners after them. Every message passes here, so an event without listeners costs
+only the check of an empty list::
 
     if events.send_message:
-        message = (await events.send_message.tell(message=message)).message
+        message = (await events.send_message.dispatch(message=message)).message
 """
 
 from collections.abc import Awaitable, Callable
@@ -24,7 +24,7 @@ from grpclib.events import (
 
 
 class Event(Protocol):
-    """What the classes of `grpclib.events` have in common."""
+    """What the classes of `grpclib.events` share."""
 
     __interrupted__: bool
 
@@ -33,7 +33,7 @@ EventT = TypeVar("EventT", bound=Event)
 
 
 class Listeners(list[Callable[[EventT], Awaitable[None]]], Generic[EventT]):
-    """The listeners to one kind of event, in order; false if there are none.
+    """The listeners for one kind of event, in order; falsy if empty.
 
     Args:
         kind: The event's class.
@@ -45,8 +45,8 @@ class Listeners(list[Callable[[EventT], Awaitable[None]]], Generic[EventT]):
         super().__init__()
         self.kind = kind
 
-    async def tell(self, **attributes: object) -> EventT:
-        """Create the event, call the listeners and return the event as they left it. Raises what a listener raises."""
+    async def dispatch(self, **attributes: object) -> EventT:
+        """Create the event, call the listeners, and return the event as they left it. Raises what a listener raises."""
         event = self.kind(**attributes)
         for callback in self:
             await callback(event)
@@ -56,7 +56,7 @@ class Listeners(list[Callable[[EventT], Awaitable[None]]], Generic[EventT]):
 
 
 class Events:
-    """Events of both sides: one for each message sent or received."""
+    """The events that both sides have: one for each message sent or received."""
 
     __slots__ = ("_by_kind", "recv_message", "send_message")
 
@@ -70,13 +70,13 @@ class Events:
         """Called by ``grpclib.events.listen``.
 
         Raises:
-            KeyError: This side has no such events.
+            KeyError: This side does not have that event.
         """
         self._by_kind[event_type].append(callback)
 
 
 class ServerEvents(Events):
-    """Events of a server."""
+    """A server's events."""
 
     __slots__ = ("recv_request", "send_initial_metadata", "send_trailing_metadata")
 
@@ -88,7 +88,7 @@ class ServerEvents(Events):
 
 
 class ChannelEvents(Events):
-    """Events of a channel."""
+    """A channel's events."""
 
     __slots__ = ("recv_initial_metadata", "recv_trailing_metadata", "send_request")
 

@@ -1,6 +1,6 @@
-"""``grpc.health.v1.Health``: who serves, told to those who ask and to those who watch.
+"""``grpc.health.v1.Health``: the status of each service, for clients that check it and clients that watch it.
 
-After gRPC's health checking protocol. The service named "" is the server as a whole.
+Implements gRPC's health checking protocol. The service named "" is the server as a whole.
 """
 
 from collections.abc import AsyncIterator, Iterable
@@ -32,14 +32,13 @@ SERVICE_UNKNOWN: Final = cast("ServingStatus", ServingStatus.SERVICE_UNKNOWN)
 
 
 class Health(HealthBase):
-    """The health service; a service among others to the server that serves it.
+    """The health service, which a server serves like any other.
 
-    A watcher occupies what its stream does and the status it was last told: nothing is queued for it. Nothing here
-    waits but `watch` and `drained`, so statuses can be set from any task of the event loop, also while it is being
-    cancelled.
+    A watcher takes only its stream and the last status sent to it; nothing is queued. Only `watch` and `drained` wait,
+    so any task of the event loop can set a status, even while being cancelled.
 
     Args:
-        services: Those it knows, all SERVING from the start; so is the server as a whole.
+        services: The services it knows. All of them, and the server as a whole, start as SERVING.
     """
 
     def __init__(self, services: Iterable[Servable]) -> None:
@@ -51,16 +50,16 @@ class Health(HealthBase):
         self._changed = Signal()
 
     def set(self, service: str, status: ServingStatus) -> None:
-        """Set a service's status, and tell those who watch it; the service is known from then on.
+        """Set a service's status and notify its watchers; the service is known from then on.
 
-        Does nothing once draining: what fails or recovers during a drain must not call clients back.
+        Does nothing while draining: a service that recovers during a drain must not bring clients back.
         """
         if not self._draining:
             self._statuses[service] = status
             self._changed.set()
 
     def drain(self) -> None:
-        """All are NOT_SERVING from now on, for good; every watch is told so and ends. A second time changes nothing."""
+        """Set every service to NOT_SERVING for good; watches send that and end. A second call changes nothing."""
         self._statuses = dict.fromkeys(self._statuses, NOT_SERVING)
         self._draining = True
         self._changed.set()
@@ -71,15 +70,15 @@ class Health(HealthBase):
         self._changed.set()
 
     async def drained(self) -> None:
-        """Wait until it drains; for streams of others that would go on for ever."""
+        """Wait until draining begins; for other services' endless streams."""
         while not self._draining:
             await self._changed.wait()
 
     async def check(self, health_check_request: HealthCheckRequest) -> HealthCheckResponse:
-        """The service's status now.
+        """The service's current status.
 
         Raises:
-            GRPCError: NOT_FOUND for one that is unknown.
+            GRPCError: NOT_FOUND: the service is unknown.
         """
         status = self._statuses.get(health_check_request.service)
         if status is None:
@@ -87,26 +86,25 @@ class Health(HealthBase):
         return HealthCheckResponse(status=status)
 
     async def watch(self, health_check_request: HealthCheckRequest) -> AsyncIterator[HealthCheckResponse]:
-        """The service's status at once and at every change; SERVICE_UNKNOWN while it is unknown.
+        """Send the service's status at once and at every change; SERVICE_UNKNOWN while it is unknown.
 
-        A watcher that is slow is told the latest status, not each one in between, and never the same one twice in a
-        row. The watch ends with OK when the server drains, after NOT_SERVING (SERVICE_UNKNOWN, if that is what it
-        was): it must not hold the drain up. One that begins during the drain is told the same and ends at once.
+        A slow watcher gets the latest status, not every one in between, and never the same one twice in a row. When
+        the server drains, the watch sends NOT_SERVING (or stays at SERVICE_UNKNOWN) and ends with OK, so that it does
+        not delay the drain. A watch that starts during the drain does the same at once.
         """
-        told: ServingStatus | None = None
+        sent: ServingStatus | None = None
         while True:
             status = self._statuses.get(health_check_request.service, SERVICE_UNKNOWN)
-            if status != told:
-                told = status
+            if status != sent:
+                sent = status
                 yield HealthCheckResponse(status=status)
             elif self._draining:
                 return
             else:
-                # Nothing was awaited since the look at the status, not even a reply's sending, which comes before it:
-                # so no change can be missed.
+                # Nothing was awaited since the status was read; sending the reply came before. So no change is missed.
                 await self._changed.wait()
 
-    async def list(self, health_list_request: HealthListRequest) -> HealthListResponse:  # noqa: ARG002 - it is empty
+    async def list(self, health_list_request: HealthListRequest) -> HealthListResponse:  # noqa: ARG002 - always empty
         """The status of every service."""
         return HealthListResponse(
             statuses={name: HealthCheckResponse(status=status) for name, status in self._statuses.items()}

@@ -69,7 +69,7 @@ class Opening:
         listeners = channel.events.send_request
         if listeners:
             deadline = None if self.deadline == math.inf else Deadline.at(self.deadline)
-            event = await listeners.tell(
+            event = await listeners.dispatch(
                 metadata=metadata, method_name=self.path, deadline=deadline, content_type=CONTENT_TYPE
             )
             metadata = event.metadata

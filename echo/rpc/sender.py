@@ -1,4 +1,4 @@
-"""The task beside a call that sends messages from an iterable while its caller receives."""
+"""A background sender: sends a call's messages from an iterable while the caller receives."""
 
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import AsyncExitStack
@@ -19,8 +19,8 @@ class Sender(Generic[SendT, RecvT]):
     """Sends the messages of one call, then half-closes it.
 
     Args:
-        stream: The call, whose request was sent.
-        messages: What to send. An async generator is closed at the end, whichever way that comes.
+        stream: The call; its request must have been sent.
+        messages: The messages to send. An async generator is closed at the end, even after an error.
     """
 
     def __init__(self, stream: ClientStream[SendT, RecvT], messages: Messages[SendT]) -> None:
@@ -31,39 +31,39 @@ class Sender(Generic[SendT, RecvT]):
         self._failure: Exception | None = None
 
     async def run(self) -> None:
-        """Send until the messages or the call are over. Raises nothing but being cancelled."""
+        """Send until the messages run out or the call ends. Raises only its own cancellation."""
         try:
             with self._scope:
                 await self._send()
-        except Exception as error:  # noqa: BLE001 - `raise_failure` raises it, to whom it concerns
+        except Exception as error:  # noqa: BLE001 - `raise_failure` raises it for the caller
             self._failure = error
             await self._stream.cancel()
         finally:
             self._ended.set()
 
     async def stop(self) -> None:
-        """Send no more, and wait until that is so."""
+        """Stop sending, and wait until it has stopped."""
         self._scope.cancel()
         await self._ended.wait()
 
     def raise_failure(self) -> None:
-        """Raise what went wrong in making the messages or in sending them, if anything did."""
+        """Raise the error from producing or sending the messages, if any."""
         if self._failure is not None:
             raise self._failure from self._failure.__cause__
 
     async def _send(self) -> None:
         async with AsyncExitStack() as stack:
-            messages = self._messages if isinstance(self._messages, AsyncIterable) else _each(self._messages)
+            messages = self._messages if isinstance(self._messages, AsyncIterable) else _as_async(self._messages)
             if isinstance(messages, AsyncGenerator):
                 stack.push_async_callback(messages.aclose)
             async for message in messages:
                 try:
                     await self._stream.send_message(message)
                 except StreamTerminatedError:
-                    return  # The server has ended the call with OK, and wants no more.
+                    return  # The server has ended the call with OK and needs no more messages.
         await self._stream.end()
 
 
-async def _each(messages: Iterable[SendT]) -> AsyncGenerator[SendT, None]:
+async def _as_async(messages: Iterable[SendT]) -> AsyncGenerator[SendT, None]:
     for message in messages:
         yield message

@@ -1,44 +1,24 @@
-"""What a handler gets: the surface of ``grpclib.server.Stream`` over a call of our transport."""
+"""The stream object that a handler receives: the interface of ``grpclib.server.Stream`` over our transport."""
 
-import logging
 import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 from grpclib.const import Handler
-from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.exceptions import ProtocolError
 from multidict import MultiDict
 
 from echo.rpc.codec import decode
 from echo.rpc.deadline import Deadline
-from echo.rpc.events import ServerEvents
+from echo.rpc.server_options import ServerOptions
 from echo.transport import Peer, ServerCall
 from echo.wire import GRPCError, Metadata, MetadataLike, Request, Response, Status, Trailers
 
-log = logging.getLogger(__name__)
-
 RecvT = TypeVar("RecvT")
 SendT = TypeVar("SendT")
-
-
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """What all calls of a server have in common.
-
-    Attributes:
-        codec: Makes bytes of messages, and messages of bytes.
-        details_codec: The same for what a status has besides.
-        events: Who listens.
-    """
-
-    codec: CodecBase
-    details_codec: StatusDetailsCodecBase | None
-    events: ServerEvents
 
 
 class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
@@ -49,15 +29,15 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
     handler returns, and with the status of a `GRPCError` it raises.
 
     Attributes:
-        metadata: What the client sent along.
+        metadata: The request's metadata.
     """
 
     __slots__ = (
         "_call",
         "_handler",
         "_head_sent",
+        "_options",
         "_request_received",
-        "_terms",
         "ended",
         "message_sent",
         "metadata",
@@ -67,11 +47,11 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self,
         call: ServerCall,
         handler: Handler,
-        terms: Terms,
+        options: ServerOptions,
     ) -> None:
         self._call = call
         self._handler = handler
-        self._terms = terms
+        self._options = options
         self._head_sent = False
         self._request_received = False
         self.message_sent = False
@@ -85,12 +65,12 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
     @property
     def path(self) -> str:
-        """Which method is called: ``/package.Service/Method``."""
+        """The method called: ``/package.Service/Method``."""
         return self._call.request.path
 
     @property
     def request(self) -> Request:
-        """The call's head as it came."""
+        """The request's head as received."""
         return self._call.request
 
     @property
@@ -100,20 +80,21 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
     @property
     def user_agent(self) -> str | None:
-        """Who calls, or None."""
+        """The client's ``user-agent``, or None."""
         return self._call.request.user_agent
 
     @property
     def deadline(self) -> Deadline | None:
-        """When the client will no longer wait, or None."""
+        """The call's deadline, or None."""
         return None if self._call.deadline == math.inf else Deadline.at(self._call.deadline)
 
     async def recv_message(self) -> RecvT | None:
-        """The next message of the client; None after the last one.
+        """Receive the client's next message; None after the last one.
 
         Raises:
-            GRPCError: What came is no sound message (INTERNAL), too large (RESOURCE_EXHAUSTED), or not the one message
-                that this method takes (UNIMPLEMENTED). Let it pass: the call ends with that status.
+            GRPCError: The message is invalid (INTERNAL) or too large (RESOURCE_EXHAUSTED), or the method takes one
+                message and the client sent none or several (UNIMPLEMENTED). Let it propagate: the call ends with that
+                status.
         """
         if self._handler.cardinality.client_streaming:
             data = await self._call.receive_message()
@@ -121,9 +102,9 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             data = await self._receive_only()
         if data is None:
             return None
-        message: RecvT = decode(self._terms.codec, data, self._handler.request_type)
-        if self._terms.events.recv_message:
-            message = (await self._terms.events.recv_message.tell(message=message)).message
+        message: RecvT = decode(self._options.codec, data, self._handler.request_type)
+        if self._options.events.recv_message:
+            message = (await self._options.events.recv_message.dispatch(message=message)).message
         return message
 
     async def _receive_only(self) -> bytes | None:
@@ -142,7 +123,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         return self
 
     async def __anext__(self) -> RecvT:
-        # Not by way of `recv_message`: an idle stream waits here, and every coroutine that waits occupies memory.
+        # Does not call `recv_message`: idle streams wait here, and each waiting coroutine takes memory.
         if self._handler.cardinality.client_streaming:
             data = self._call.receive_nowait()
             if data is None:
@@ -151,16 +132,16 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             data = await self._receive_only()
         if data is None:
             raise StopAsyncIteration
-        message: RecvT = decode(self._terms.codec, data, self._handler.request_type)
-        if self._terms.events.recv_message:
-            message = (await self._terms.events.recv_message.tell(message=message)).message
+        message: RecvT = decode(self._options.codec, data, self._handler.request_type)
+        if self._options.events.recv_message:
+            message = (await self._options.events.recv_message.dispatch(message=message)).message
         return message
 
     async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
         """Send the response's head; the first `send_message` does so by itself.
 
         Raises:
-            ProtocolError: It was already sent.
+            ProtocolError: The head was already sent.
             ValueError, TypeError: The metadata cannot be sent.
         """
         if self._head_sent:
@@ -168,33 +149,33 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         await self._send_head(metadata, hold=False)
 
     async def announce(self) -> None:
-        """For the dispatcher: tell the client that the call has arrived, as soon as its handler comes to wait.
+        """For the dispatcher: send the response's head as soon as the handler waits.
 
-        A handler that replies before, or ends the call, sends the head with that.
+        A handler that replies or ends the call before that sends the head itself.
         """
-        if self._terms.events.send_initial_metadata:  # Listeners may want to wait themselves.
+        if self._options.events.send_initial_metadata:  # A listener may need to wait.
             await self._send_head(None, hold=False)
         else:
-            self._call.session.do_at_turn(self._announce)
+            self._call.session.do_at_turn(self._send_head_unless_sent)
 
-    def _announce(self) -> None:
+    def _send_head_unless_sent(self) -> None:
         if not self._head_sent and not self.ended and self._call.is_open:
-            with suppress(GRPCError):  # The client takes no such head: the handler will hear of it.
+            with suppress(GRPCError):  # The head is too large for the client: the handler gets the error later.
                 self._call.session.connection.send_response(self._call, Response(MultiDict(), self._call.encoding))
                 self._head_sent = True
 
     async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
         sent = _multidict(metadata)
-        if self._terms.events.send_initial_metadata:
-            sent = (await self._terms.events.send_initial_metadata.tell(metadata=sent)).metadata
+        if self._options.events.send_initial_metadata:
+            sent = (await self._options.events.send_initial_metadata.dispatch(metadata=sent)).metadata
         await self._call.send_response(Response(sent, self._call.encoding), hold=hold)
         self._head_sent = True
 
     async def send_message(self, message: SendT) -> None:
-        """Send one message; waits while the client takes fewer than we send.
+        """Send one message; waits while the client reads more slowly than we send.
 
         Raises:
-            ProtocolError: This method answers with one message, which was already sent, or the call was ended.
+            ProtocolError: The method returns one message, which was already sent, or the call has ended.
             StreamTerminatedError: The client is gone.
         """
         if self.ended:
@@ -203,14 +184,14 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             raise ProtocolError("this method answers with one message, which was already sent")
         if not self._head_sent:
             await self._send_head(None, hold=True)
-        if self._terms.events.send_message:
-            message = (await self._terms.events.send_message.tell(message=message)).message
-        data = self._terms.codec.encode(message, self._handler.reply_type)
+        if self._options.events.send_message:
+            message = (await self._options.events.send_message.dispatch(message=message)).message
+        data = self._options.codec.encode(message, self._handler.reply_type)
         if not self.message_sent:
             self.message_sent = True
             if self._call.stream_trace is not None:
                 self._call.stream_trace.sent_first()
-        # The only message of a call leaves with the status behind it, which makes it whole.
+        # A unary reply is held back and sent together with the trailers.
         hold = not self._handler.cardinality.server_streaming
         if not self._call.send_nowait(data, hold=hold):
             await self._call.send_message(data, hold=hold)
@@ -226,14 +207,14 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """End the call; returning from the handler does so by itself.
 
         Args:
-            status: How it ended.
-            status_message: For people; any Unicode.
+            status: The call's status.
+            status_message: A readable message; any Unicode.
             status_details: The bytes of a ``google.rpc.Status``, or what the server's ``status_details_codec`` takes;
-                without one, other details are left out.
-            metadata: To send along.
+                without a codec, other details are dropped.
+            metadata: Trailing metadata.
 
         Raises:
-            ProtocolError: The call was already ended, or is to end with OK without the one message it answers with.
+            ProtocolError: The call was already ended, or the status is OK but the method's one reply was not sent.
             ValueError, TypeError: The metadata or the details cannot be sent.
         """
         if self.ended:
@@ -241,33 +222,23 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if status is Status.OK and not self.message_sent and not self._handler.cardinality.server_streaming:
             raise ProtocolError("this method answers with one message, which was not sent")
         sent = _multidict(metadata)
-        if self._terms.events.send_trailing_metadata:
-            event = await self._terms.events.send_trailing_metadata.tell(
+        if self._options.events.send_trailing_metadata:
+            event = await self._options.events.send_trailing_metadata.dispatch(
                 metadata=sent, status=status, status_message=status_message, status_details=status_details
             )
             sent = event.metadata
-        details = self._encode_details(status, status_message, status_details)
+        details = self._options.encode_details(self.path, status, status_message, status_details)
         trailers = Trailers(status, status_message, details, sent)
         self.ended = True
         await self._call.finish(trailers)
 
-    def _encode_details(self, status: Status, message: str | None, details: object) -> bytes | None:
-        if details is None or isinstance(details, bytes):
-            return details
-        if self._terms.details_codec is None:
-            log.warning(
-                "%s: the server has no status_details_codec, so the details are left out", self._call.request.path
-            )
-            return None
-        return self._terms.details_codec.encode(status, message, details)
-
     @property
     def head_sent(self) -> bool:
-        """Whether the response's head is on its way, so that what ends the call are no trailers alone."""
+        """Whether the response's head was sent, so that the call no longer ends with Trailers-Only."""
         return self._head_sent
 
     async def settle(self) -> None:
-        """Wait until no more than ``max_unsent`` bytes of the messages sent wait to leave.
+        """Wait until at most ``max_unsent`` bytes of this call's messages are queued.
 
         Raises:
             StreamTerminatedError: The client is gone, or its window has not opened for ``window_timeout``.
@@ -275,28 +246,28 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         await self._call.settle()
 
     def compress(self, encoding: str) -> None:
-        """Send messages in this encoding, if the client reads it; to be said before the head is sent."""
+        """Compress messages with this encoding if the client accepts it. Call before the head is sent."""
         self._call.compress(encoding)
 
     def compress_next(self, *, wanted: bool) -> None:
-        """Whether the messages sent from here on are compressed, whatever their sizes.
+        """Choose whether the following messages are compressed, regardless of size.
 
-        Has no effect unless `compress` was called and the client reads that encoding.
+        Has no effect unless `compress` was called and the client accepts that encoding.
         """
         self._call.compress_next(wanted=wanted)
 
     @property
     def received_compressed(self) -> bool:
-        """Whether the message received last came compressed."""
+        """Whether the last message received was compressed."""
         messages = self._call.messages
         return messages.inflated == messages.messages > 0
 
     def drain_connection(self) -> None:
-        """Have the client make its next calls on another connection (GOAWAY); this call and its like go on."""
+        """Send GOAWAY, so that the client opens a new connection for later calls. Open calls continue."""
         self._call.session.drain()
 
     async def reset(self, error_code: int) -> None:
-        """End the call by RST_STREAM behind the messages sent so far, with this code (RFC 9113 §7).
+        """End the call with RST_STREAM and this code, after the messages sent so far (RFC 9113 §7).
 
         Raises:
             ProtocolError: The call was already ended.

@@ -12,7 +12,7 @@ from grpclib.reflection.v1 import reflection_pb2 as v1
 from grpclib.reflection.v1alpha import reflection_pb2 as v1alpha
 
 from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Server, Status
-from echo.rpc.reflection import LAST_QUESTION, reflection
+from echo.rpc.reflection import LAST_QUESTION_TIMEOUT, reflection
 from echo.rpc.testing import memory_channel_to
 from echo.services import echo_services
 
@@ -53,7 +53,7 @@ async def test_a_stream_without_further_questions_ends_with_ok_soon(
         began = trio.current_time()
         echo.health.drain()
         await server.drain(GRACE)
-        assert trio.current_time() - began == pytest.approx(LAST_QUESTION, abs=0.1)
+        assert trio.current_time() - began == pytest.approx(LAST_QUESTION_TIMEOUT, abs=0.1)
         assert await stream.recv_message() is None
 
 
@@ -71,9 +71,9 @@ async def test_a_question_on_its_way_when_the_drain_begins_is_answered(
         assert await ask() == 6
         echo.health.drain()
         nursery.start_soon(server.drain, GRACE)
-        await trio.sleep(LAST_QUESTION / 2)
+        await trio.sleep(LAST_QUESTION_TIMEOUT / 2)
         assert await ask() == 6
-        await trio.sleep(LAST_QUESTION / 2)
+        await trio.sleep(LAST_QUESTION_TIMEOUT / 2)
         assert await ask() == 6
 
 

@@ -1,17 +1,16 @@
-"""betterproto's messages at protobuf's speed, for the classes that allow it.
+"""betterproto's messages at protobuf's speed, for simple classes.
 
-betterproto's dataclasses are what services and callers build and read. But they interpret their field descriptions anew
-for every message: building, encoding and decoding one of five fields takes 26, 42 and 95 microseconds where protobuf's
-own C library (upb) needs one. So for a class of plain fields, `specialise` makes an equivalent upb class (`upb.py`),
-which does the wire format, and functions that move the values across: `betterproto.py` for betterproto 2.0,
-`betterproto2.py` for its successor.
+Services and callers use betterproto's dataclasses, which interpret their field descriptions again for every message:
+building, encoding and decoding one with five fields takes 26, 42 and 95 microseconds, where protobuf's C library (upb)
+takes one. For a class of plain fields, `specialise` creates an equivalent upb class (`upb.py`), which handles the wire
+format, and functions that copy the values: `betterproto.py` for betterproto 2.0, `betterproto2.py` for its successor.
 
-Only a class as the compiler wrote it is specialised (`generated.py`). A subclass, a class with an ``__init__`` or
-``__post_init__`` of its own and a pydantic dataclass are encoded and decoded by their own methods, before and after
-their base class was specialised. What is decoded equals what betterproto decodes from anything that a protobuf encoder
-writes. Of other bytes, betterproto accepts some and makes garbage of them; upb refuses them.
+Only unmodified generated classes are specialised (`generated.py`). Subclasses, classes that define ``__init__`` or
+``__post_init__``, and pydantic dataclasses keep their own methods, even if their base class is specialised. For
+anything that a protobuf encoder writes, the result equals betterproto's. Some invalid bytes are decoded to garbage by
+betterproto but refused by upb.
 
-betterproto is not imported here: a message class brings all that is needed.
+betterproto is not imported here: the message classes carry all that is needed.
 """
 
 from functools import cache
@@ -27,9 +26,9 @@ _MAKERS = {"betterproto": betterproto.specialise, "betterproto2": betterproto2.s
 
 @cache
 def specialise(message_type: type) -> Specialised | None:
-    """How to encode and decode messages of a class; None if it has to do that itself.
+    """Functions to encode and decode messages of a class; None if the class must use its own methods.
 
-    Changes a class of betterproto 2.0: its ``__init__`` and ``__getattribute__`` do the same as before, faster.
+    Modifies classes of betterproto 2.0: ``__init__`` and ``__getattribute__`` behave as before, but faster.
     """
     make = _MAKERS.get(package_of(message_type) or "")
     return None if make is None else make(message_type)

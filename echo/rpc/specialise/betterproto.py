@@ -1,8 +1,7 @@
-"""Classes of betterproto 2.0, whose fields hold a placeholder as long as they were neither set nor received.
+"""Classes of betterproto 2.0, whose fields hold a placeholder until they are set or received.
 
-They build and read messages slowly, too. So the class itself gets an ``__init__`` and a ``__getattribute__`` that leave
-a message in the very state in which betterproto's own leave it: the same ``__dict__``, with which everything else of
-betterproto goes on working.
+Creating and reading their messages is slow as well. So the class gets a new ``__init__`` and ``__getattribute__``,
+which leave a message with the same ``__dict__`` as betterproto's own, so that the rest of betterproto still works.
 """
 
 import dataclasses
@@ -17,7 +16,7 @@ _dict_of: Callable[[object, str], dict[str, Any]] = object.__getattribute__
 
 
 class _FieldMeta(Protocol):
-    """betterproto's ``FieldMetadata``, as far as it is needed here."""
+    """The parts of betterproto's ``FieldMetadata`` used here."""
 
     number: int
     proto_type: str
@@ -27,21 +26,21 @@ class _FieldMeta(Protocol):
 
 
 class _ClassMeta(Protocol):
-    """betterproto's ``ProtoClassMetadata``, likewise."""
+    """The parts of betterproto's ``ProtoClassMetadata`` used here."""
 
     meta_by_field_name: Mapping[str, _FieldMeta]
     cls_by_field: Mapping[str, Any]
 
 
 def specialise(message_type: Any) -> Specialised | None:
-    """Specialise a class if all its fields are singular scalars and enumerations; else leave it alone, and give None.
+    """Specialise a class if all its fields are singular scalars and enumerations; otherwise return None.
 
-    Changes the class, see above.
+    Modifies the class, see above.
     """
     meta: _ClassMeta = message_type._betterproto
     fields = meta.meta_by_field_name
     numbers = [field.number for field in fields.values()]
-    # upb writes by number, betterproto by order; and without fields there is nothing to gain.
+    # upb writes fields by number, betterproto in order of declaration. Without fields there is nothing to gain.
     if not fields or numbers != sorted(numbers) or not all(_is_plain(message_type, meta, name) for name in fields):
         return None
     (unset,) = {field.default for field in dataclasses.fields(message_type)}  # betterproto's PLACEHOLDER.
@@ -57,13 +56,13 @@ def _is_plain(message_type: type, meta: _ClassMeta, name: str) -> bool:
     if field.proto_type not in TYPES or field.group or field.wraps or field.optional:
         return False
     if field.proto_type != "enum" and meta.cls_by_field[name] not in (bool, bytes, float, int, str):
-        return False  # Repeated: its class is that of a list.
+        return False  # A repeated field has a list type.
     annotation = str({field.name: field.type for field in dataclasses.fields(message_type)}[name])
     return not annotation.startswith(("List[", "typing.List[", "list["))
 
 
 def _upb_class(message_type: type, meta: _ClassMeta) -> Any:
-    # With presence: a default value that came is told from one that did not, as betterproto's repr does.
+    # With presence, because betterproto's repr tells a received default value from a missing one.
     fields = meta.meta_by_field_name.items()
     return upb_class(
         message_type.__name__, [Field(name, field.number, field.proto_type, presence=True) for name, field in fields]
@@ -84,7 +83,7 @@ def _encoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[o
                     setattr(fast, name, value)
             data: bytes = fast.SerializeToString()
         except (TypeError, ValueError):
-            return encode_slowly(message)  # A value of the wrong type or range: betterproto's own word on it.
+            return encode_slowly(message)  # A value of the wrong type or range: betterproto decides.
         unknown: bytes = values["_unknown_fields"]
         return data + unknown if unknown else data
 
@@ -123,7 +122,7 @@ def _decoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[b
 
 
 def _tuple_getter(names: Sequence[str]) -> Callable[[object], tuple[object, ...]]:
-    """As `attrgetter`, which gives no tuple for a single name."""
+    """Like `attrgetter`, but returns a tuple for a single name, too."""
     if len(names) > 1:
         return cast("Callable[[object], tuple[object, ...]]", attrgetter(*names))
     (name,) = names
@@ -136,14 +135,14 @@ def _initialiser(message_type: Any, names: Sequence[str], unset: object) -> Call
 
     @wraps(original)
     def __init__(self: object, /, *args: object, **kwargs: object) -> None:  # noqa: N807 - it becomes the class's
-        # What is unusual is left to the original: a subclass, which may have a __post_init__, and wrong arguments.
+        # The original handles subclasses, which may have a __post_init__, and wrong arguments.
         if type(self) is message_type:
             values = _dict_of(self, "__dict__")
             values.update(blank)
             if args:
                 values.update(zip(names, args, strict=False))
             values.update(kwargs)
-            if len(values) == size and (not args or _fit(names, args, kwargs)):
+            if len(values) == size and (not args or _valid_arguments(names, args, kwargs)):
                 values["_serialized_on_wire"] = bool(args or kwargs)
                 values["_unknown_fields"] = b""
                 values["_group_current"] = {}
@@ -154,8 +153,8 @@ def _initialiser(message_type: Any, names: Sequence[str], unset: object) -> Call
     return __init__
 
 
-def _fit(names: Sequence[str], args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
-    """Whether the values given by position are no more than there are fields, and none is given by name as well."""
+def _valid_arguments(names: Sequence[str], args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
+    """Whether there are no more positional arguments than fields, and no field is also given by name."""
     return len(args) <= len(names) and kwargs.keys().isdisjoint(names[: len(args)])
 
 

@@ -1,7 +1,7 @@
-"""Classes of betterproto2, the successor of betterproto 2.0: plain dataclasses, whose fields hold their values.
+"""Classes of betterproto2, the successor of betterproto 2.0: plain dataclasses whose fields hold their values.
 
-An optional field, and one of a oneof, is None when it is not set. The classes are not changed: building and reading a
-message costs little as it is.
+Optional fields and those of a oneof are None when unset. The classes are not modified: they already create and read
+messages quickly.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from echo.rpc.specialise.upb import TYPES, Field, Specialised, parse, unknown_fi
 
 
 class _FieldMeta(Protocol):
-    """betterproto2's ``FieldMetadata``, as far as it is needed here."""
+    """The parts of betterproto2's ``FieldMetadata`` used here."""
 
     number: int
     proto_type: str
@@ -23,7 +23,7 @@ class _FieldMeta(Protocol):
 
 
 class _ClassMeta(Protocol):
-    """betterproto2's ``ProtoClassMetadata``, likewise."""
+    """The parts of betterproto2's ``ProtoClassMetadata`` used here."""
 
     meta_by_field_name: Mapping[str, _FieldMeta]
     cls_by_field: Mapping[str, Callable[[int], object]]
@@ -31,7 +31,7 @@ class _ClassMeta(Protocol):
 
 
 def specialise(message_type: Any) -> Specialised | None:
-    """Specialise a class if all its fields are scalars and enumerations that are not repeated; else give None."""
+    """Specialise a class if all its fields are singular scalars and enumerations; otherwise return None."""
     meta: _ClassMeta = message_type._betterproto
     fields = [
         Field(name, field.number, field.proto_type, presence=bool(field.optional or field.group))
@@ -39,7 +39,7 @@ def specialise(message_type: Any) -> Specialised | None:
         if field.proto_type in TYPES and not field.repeated and not field.unwrap
     ]
     numbers = [field.number for field in fields]
-    # upb writes by number, betterproto2 by order; and without fields there is nothing to gain.
+    # upb writes fields by number, betterproto2 in order of declaration. Without fields there is nothing to gain.
     if not fields or len(fields) != len(meta.meta_by_field_name) or numbers != sorted(numbers):
         return None
     if any(meta.default_gen[field.name]() for field in fields):
@@ -67,7 +67,7 @@ def _encoder(message_type: Any, fields: list[Field], upb: Any) -> Callable[[Any]
                     setattr(fast, name, value)
             data: bytes = fast.SerializeToString()
         except (TypeError, ValueError):
-            return encode_slowly(message)  # A value of the wrong type or range: betterproto2's own word on it.
+            return encode_slowly(message)  # A value of the wrong type or range: betterproto2 decides.
         unknown: bytes = values["_unknown_fields"]
         return data + unknown if unknown else data
 

@@ -1,10 +1,10 @@
-"""Whether a message class is as betterproto's compiler wrote it, so that its construction may be done without it."""
+"""Checks that a message class is unmodified generated code, so that its methods can be replaced safely."""
 
 import dataclasses
 from types import FunctionType
 from typing import Final
 
-# What a class may define to have a say in how its messages are built, read, encoded or decoded.
+# Methods by which a class may customise how its messages are created, read, encoded or decoded.
 _HOOKS: Final = frozenset(
     (
         *("__new__", "__post_init__", "__getattribute__", "__getattr__", "__setattr__", "__slots__"),
@@ -14,7 +14,7 @@ _HOOKS: Final = frozenset(
 
 
 def package_of(message_type: type) -> str | None:
-    """The package whose ``Message`` a generated class directly inherits from; None if it is not as it was generated."""
+    """The package whose ``Message`` is the base of a generated class; None if the class is not as generated."""
     base = message_type.__base__
     if base is None or base.__qualname__ != "Message" or not _HOOKS.isdisjoint(vars(message_type)):
         return None
@@ -24,7 +24,7 @@ def package_of(message_type: type) -> str | None:
 
 
 def _has_generated_init(message_type: type) -> bool:
-    """Whether ``__init__`` is what `dataclasses.dataclass` generates: the same code as for another class like it."""
+    """Whether ``__init__`` is the one that `dataclasses.dataclass` generates, compared with a reference class."""
     fields = dataclasses.fields(message_type)
     reference = dataclasses.make_dataclass(
         "Reference",

@@ -1,4 +1,4 @@
-"""Message classes of protobuf's own C library, made from field descriptions in betterproto's words."""
+"""Creates message classes of protobuf's C library (upb) from betterproto's field descriptions."""
 
 from collections.abc import Callable, Mapping, Sequence
 from itertools import count
@@ -9,8 +9,8 @@ from google.protobuf.descriptor_pb2 import FieldDescriptorProto
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-# betterproto's names for types to protobuf's. Of `float` the two round differently, so it is not here; enumerations are
-# int32 on the wire.
+# betterproto's type names to protobuf's types. `float` is missing because the two round it differently; enumerations
+# are int32 on the wire.
 TYPES: Final[Mapping[str, "FieldDescriptorProto.Type.ValueType"]] = {
     "bool": FieldDescriptorProto.TYPE_BOOL,
     "bytes": FieldDescriptorProto.TYPE_BYTES,
@@ -31,7 +31,7 @@ TYPES: Final[Mapping[str, "FieldDescriptorProto.Type.ValueType"]] = {
 
 
 class Specialised(NamedTuple):
-    """How a class's messages become bytes and back. ``decode`` raises ValueError for bytes that are no message."""
+    """Functions that encode and decode a class's messages. ``decode`` raises ValueError for invalid bytes."""
 
     encode: Callable[[Any], bytes]
     decode: Callable[[bytes], Any]
@@ -41,10 +41,10 @@ class Field(NamedTuple):
     """A singular field.
 
     Attributes:
-        name: Its name.
-        number: Its number.
+        name: The field's name.
+        number: The field's number.
         proto_type: A key of `TYPES`.
-        presence: Whether a default value that was sent differs from none.
+        presence: Whether a default value that was sent differs from a missing one.
     """
 
     name: str
@@ -57,7 +57,7 @@ _packages = count()
 
 
 def upb_class(name: str, fields: Sequence[Field]) -> type[Message]:
-    """A class of this name with these fields and no others, in a descriptor pool of its own."""
+    """Create a class with this name and these fields, in its own descriptor pool."""
     package = f"echo.specialised.p{next(_packages)}"
     file = descriptor_pb2.FileDescriptorProto(name=f"{package}.proto", package=package, syntax="proto3")
     message = file.message_type.add(name=name)
@@ -78,10 +78,10 @@ def upb_class(name: str, fields: Sequence[Field]) -> type[Message]:
 
 
 def parse(upb: type[Message], data: bytes) -> Message:
-    """The message of these bytes.
+    """Decode a message.
 
     Raises:
-        ValueError: They are no message.
+        ValueError: The bytes are invalid.
     """
     try:
         return upb.FromString(data)
@@ -90,7 +90,7 @@ def parse(upb: type[Message], data: bytes) -> Message:
 
 
 def unknown_fields(message: Message) -> bytes:
-    """The bytes of the fields that the message's class does not know. Clears the others where there are any."""
+    """The encoded fields that the class does not know. If there are any, the known fields are cleared."""
     if not len(UnknownFieldSet(message)):
         return b""
     for field, _ in message.ListFields():
