@@ -1,4 +1,4 @@
-"""What the server saw of calls: recorded while they run, kept within bounds, told as protobuf and as JSON.
+"""Records of calls as the server saw them, made while they run, bounded in number and size, as protobuf and as JSON.
 
 `Recorder` keeps the records. `echo.services` decides which calls are recorded, and serves the records.
 """

@@ -1,4 +1,4 @@
-"""A connection as evidence tells of it."""
+"""What a record says about its connection."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -19,14 +19,14 @@ _SHORT = {
 
 
 def local_address(stream: ByteStream) -> str:
-    """Our end: host and port, or the path of a Unix socket; empty in memory."""
+    """Our address: host and port, or the path of a Unix socket; empty for an in-memory stream."""
     with suppress(OSError):
         return address_text(stream.extra(SocketAttribute.local_address, None))
     return ""
 
 
 def tls_of(stream: ByteStream) -> dict[str, str] | None:
-    """What was agreed on; None in plain text."""
+    """The negotiated TLS parameters; None on a plaintext connection."""
     version = stream.extra(TLSAttribute.tls_version, None)
     if version is None:
         return None
@@ -41,7 +41,7 @@ def tls_of(stream: ByteStream) -> dict[str, str] | None:
 
 
 def _subject(certificate: Mapping[str, object] | None) -> str:
-    """The subject of a certificate as ``getpeercert`` gives it, like ``CN=gateway,O=example``."""
+    """The subject of a certificate from ``getpeercert``, as ``CN=gateway,O=example``."""
     subject = (certificate or {}).get("subject", ())
     assert isinstance(subject, tuple)
     return ",".join(f"{_SHORT.get(name, name)}={value}" for names in subject for name, value in names)[:1_024]

@@ -1,15 +1,15 @@
-"""The headers of a request as they are kept in a record: in order, without secrets, within bounds."""
+"""The request headers that a record keeps: in order, without secrets, bounded in size."""
 
 from collections.abc import Iterable
 from typing import Final
 
-MOST_OF_HEADERS: Final = 16 * 1024  # Bytes of header fields that are kept.
+MAX_HEADERS_SIZE: Final = 16 * 1024  # Bytes of header fields kept.
 SECRET: Final = frozenset({b"authorization", b"cookie", b"proxy-authorization"})
 
 
 def kept_headers(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Names and values as they arrived, repeats included; of secrets the length, of too many the first."""
-    kept, room = [], MOST_OF_HEADERS
+    """Names and values as received, including repeats. Secrets are replaced by their length; the excess is cut off."""
+    kept, room = [], MAX_HEADERS_SIZE
     for name, value in fields:
         if name in SECRET:
             value = b"%d" % len(value)

@@ -1,4 +1,4 @@
-"""Which process this is, and where it runs."""
+"""The identity of this process, and where it runs."""
 
 import os
 import secrets
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 INSTANCE: Final = secrets.token_hex(8)
-"""Tells this process from others that serve the same."""
+"""Distinguishes this process from others that serve the same services."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the process runs, as Kubernetes tells it by the downward API; empty where it does not."""
+    """Where the process runs, from Kubernetes' downward API; fields are empty where it is not set up."""
 
     pod: str = ""
     namespace: str = ""
@@ -22,7 +22,7 @@ class Place:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> "Place":
-        """As the environment says it."""
+        """Read it from environment variables."""
         names = ("POD_NAME", "NAMESPACE", "NODE_NAME", "SERVICE_NAME", "INGRESS_NAME")
-        # A variable may hold any octets, which no protobuf string does.
+        # A variable may hold any bytes, a protobuf string only valid UTF-8.
         return cls(*(environ.get(name, "").encode(errors="replace").decode()[:256] for name in names))

@@ -1,7 +1,7 @@
-"""The records that are kept: the last ones, within a number and within bytes.
+"""Keeps the most recent records, bounded in number and in bytes.
 
-What goes first is the oldest, whether its call has ended or not; a call whose record is gone goes on. A call-id stands
-as long as any record of it, and attempts are numbered as long as it stands.
+The oldest record is dropped first, even if its call is still running; the call continues. Attempts of a call-id are
+numbered in sequence as long as any record of it is kept.
 """
 
 import time
@@ -14,35 +14,35 @@ from echo.evidence.recording import Recording
 from echo.transport import ServerCall
 from echo.wire import ReceivedField
 
-MOST_RECORDS: Final = 10_000
-MOST_BYTES: Final = 128 * 2**20  # Of all of them: twice what as many usual ones occupy.
-MOST_ATTEMPTS: Final = 64  # Of one call-id.
+MAX_RECORDS: Final = 10_000
+MAX_BYTES: Final = 128 * 2**20  # For all records: twice what that many typical ones take.
+MAX_ATTEMPTS: Final = 64  # For one call-id.
 
 
 class Recorder:
     """Keeps records of calls.
 
     Args:
-        place: Where this is; by default as the environment says it.
-        most: How many records are kept,
-        most_bytes: and how many bytes of them.
-        now: Gives nanoseconds since the epoch.
+        place: Where the process runs; by default read from the environment.
+        max_records: How many records are kept at most.
+        max_bytes: How many bytes they may take.
+        now: Returns nanoseconds since the epoch.
 
     Attributes:
-        size: How many bytes the records kept occupy, about.
+        size: The approximate size of the records kept, in bytes.
     """
 
     def __init__(
         self,
         place: Place | None = None,
         *,
-        most: int = MOST_RECORDS,
-        most_bytes: int = MOST_BYTES,
+        max_records: int = MAX_RECORDS,
+        max_bytes: int = MAX_BYTES,
         now: Callable[[], int] = time.time_ns,
     ) -> None:
         self._place = Place.from_environment() if place is None else place
-        self._most = most
-        self._most_bytes = most_bytes
+        self._max_records = max_records
+        self._max_bytes = max_bytes
         self._now = now
         self._kept: OrderedDict[tuple[str, int], Recording] = OrderedDict()
         self._attempts: dict[str, deque[Recording]] = {}
@@ -52,12 +52,12 @@ class Recorder:
         return len(self._kept)
 
     def begin(self, call: ServerCall, fields: Sequence[ReceivedField], call_id: str = "") -> Recording:
-        """Record a call whose head has just come. Raises nothing.
+        """Start recording a call whose head has just arrived. Raises nothing.
 
         Args:
             call: The call.
-            fields: Its header list as it came.
-            call_id: What to keep it as, of characters that have been checked; empty for not at all.
+            fields: Its header list as received.
+            call_id: The name to keep the record under, already validated; empty to keep no record.
         """
         attempts = self._attempts.get(call_id)
         number = attempts[-1].attempt + 1 if attempts else 1
@@ -65,7 +65,7 @@ class Recorder:
         if call_id:
             if attempts is None:
                 attempts = self._attempts[call_id] = deque()
-            elif len(attempts) >= MOST_ATTEMPTS:
+            elif len(attempts) >= MAX_ATTEMPTS:
                 self._drop(attempts[0])
             attempts.append(recording)
             self._kept[call_id, number] = recording
@@ -74,24 +74,24 @@ class Recorder:
         return recording
 
     def _grow(self, recording: Recording, size: int) -> None:
-        """A recording has come to occupy more."""
+        """Account for a recording that takes ``size`` more bytes."""
         if self._kept.get((recording.call_id, recording.attempt)) is recording:
             recording.size += size
             self.size += size
             self._make_room()
 
     def _make_room(self) -> None:
-        while len(self._kept) > self._most or self.size > self._most_bytes:
+        while len(self._kept) > self._max_records or self.size > self._max_bytes:
             self._drop(next(iter(self._kept.values())))
 
     def _drop(self, recording: Recording) -> None:
         del self._kept[recording.call_id, recording.attempt]
         self.size -= recording.size
         attempts = self._attempts[recording.call_id]
-        attempts.popleft()  # The oldest of all is the oldest of its own.
+        attempts.popleft()  # The oldest record of all is also the oldest of its call-id.
         if not attempts:
             del self._attempts[recording.call_id]
 
     def attempts(self, call_id: str) -> Sequence[Recording]:
-        """The attempts that are kept, oldest first."""
+        """The kept attempts, oldest first."""
         return tuple(self._attempts.get(call_id, ()))

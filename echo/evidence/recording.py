@@ -1,7 +1,7 @@
-"""One attempt at a call as it is being recorded, and what is told of it.
+"""The recording of one attempt at a call, and the record made from it.
 
-While the call runs, what can be read off it is read when it is asked for; only what passes is noted. When it has ended,
-it is read for the last time and let go of.
+While the call runs, its current values are read from it on request; only transient events are stored. When the call
+has ended, its values are read one last time and the reference is dropped.
 """
 
 from array import array
@@ -15,11 +15,11 @@ from echo.evidence.instance import INSTANCE, Place
 from echo.transport import Fate, ServerCall, Signal
 from echo.wire import PREFIX_SIZE, ReceivedField, Status, WatchedDecoder
 
-MOST_TIMES: Final = 1_000  # Messages whose arrival is noted.
-MOST_OF_CAUSE: Final = 1_024  # Characters.
+MAX_TIMES: Final = 1_000  # Messages whose arrival time is stored.
+MAX_CAUSE: Final = 1_024  # Characters.
 
-# Bytes that a recording occupies, for each time and each header (their text is counted besides), and for the rest.
-_OF_A_TIME, _OF_A_HEADER, _OF_THE_REST = 8, 200, 4_000
+# The memory of a recording in bytes: for each time, for each header in addition to its text, and for everything else.
+_TIME_SIZE, _HEADER_SIZE, _BASE_SIZE = 8, 200, 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,18 @@ class Recording:
     """The recording of one attempt.
 
     Args:
-        call: The call, whose head has just come.
-        fields: Its header list as it came.
-        call_id: What it is recorded as; empty if it is not to be kept.
-        attempt: Its number among those of its call-id.
-        place: Where this is.
-        now: Gives nanoseconds since the epoch.
-        grown: Told when it has come to occupy more, and by how many bytes.
+        call: The call, whose head has just arrived.
+        fields: Its header list as received.
+        call_id: The name it is kept under; empty if it is not kept.
+        attempt: The attempt's number for its call-id.
+        place: Where the process runs.
+        now: Returns nanoseconds since the epoch.
+        on_growth: Called with the recording and the number of bytes by which it has grown.
 
     Attributes:
-        size: How many bytes it occupies, about.
-        change: How many changes there were,
-        changed: set at every one.
+        size: The approximate size in bytes.
+        change: The number of changes so far.
+        changed: Set at every change.
     """
 
     __slots__ = (
@@ -58,10 +58,10 @@ class Recording:
         "_conclusion",
         "_ended",
         "_facts",
-        "_grown",
         "_half_closed",
         "_headers",
         "_messages",
+        "_on_growth",
         "_out",
         "_stalled",
         "_started",
@@ -81,11 +81,11 @@ class Recording:
         attempt: int,
         place: Place,
         now: Callable[[], int],
-        grown: "Callable[[Recording, int], None]",
+        on_growth: "Callable[[Recording, int], None]",
     ) -> None:
         self.call_id = call_id
         self.attempt = attempt
-        self._grown = grown
+        self._on_growth = on_growth
         self.change = 0
         self.changed = Signal()
         self._ended = Signal()
@@ -100,8 +100,8 @@ class Recording:
         self._conclusion: Conclusion | None = None
         self._headers = kept_headers((field[0], field[1]) for field in fields)
         self._facts = _facts(call, call_id, attempt, place)
-        self.size = _OF_THE_REST + sum(_OF_A_HEADER + len(name) + len(value) for name, value in self._headers)
-        call.messages = WatchedDecoder(call.messages, self._arrived)
+        self.size = _BASE_SIZE + sum(_HEADER_SIZE + len(name) + len(value) for name, value in self._headers)
+        call.messages = WatchedDecoder(call.messages, self._note_message)
 
     @property
     def over(self) -> bool:
@@ -109,40 +109,40 @@ class Recording:
         return self._conclusion is not None
 
     async def ended(self) -> None:
-        """Wait until the call has."""
+        """Wait until the call has ended."""
         while not self.over:
             await self._ended.wait()
 
-    def touch(self) -> None:
-        """Something has changed."""
+    def note_change(self) -> None:
+        """Count a change and wake those who wait for one."""
         self.change += 1
         self.changed.set()
 
-    # From the call
+    # Called for the call's events
 
-    def _arrived(self, size: int, compressed: bool) -> None:
+    def _note_message(self, size: int, compressed: bool) -> None:
         if self._call is not None:
             self._messages += 1
             self._arrived_bytes += size
             self._compressed += compressed
-            if len(self._times) < MOST_TIMES:
+            if len(self._times) < MAX_TIMES:
                 self._times.append(self._time(self._call.session.last_received))
-                self._grown(self, _OF_A_TIME)
-            self.touch()
+                self._on_growth(self, _TIME_SIZE)
+            self.note_change()
 
     def half_closed(self) -> None:
-        """The client sends no more."""
+        """The client has half-closed."""
         if self._call is not None:
             self._half_closed = self._time(self._call.session.last_received)
-            self.touch()
+            self.note_change()
 
     def stalled(self, seconds: float) -> None:
-        """Sending has waited so long for the client to take more."""
+        """Sending has waited this long for the client's window."""
         self._stalled += seconds
-        self.touch()
+        self.note_change()
 
     def end(self) -> None:
-        """The call is over."""
+        """The call has ended."""
         call = self._call
         if call is not None:
             now = call.session.backend.now()
@@ -150,30 +150,30 @@ class Recording:
             self._out = _sent(call)
             self._conclusion = Conclusion(_outcome(call, status), status, cause, self._time(now))
             self._call = None
-            self.touch()
+            self.note_change()
             self._ended.set()
 
-    # For those who ask
+    # The record
 
-    def concluded(self, status: Status, message: str | None, messages_out: int) -> dict[str, object]:
-        """What there will be to tell if the call ends now with this status, after so many messages sent."""
+    def record_if_ended(self, status: Status, message: str | None, messages_out: int) -> dict[str, object]:
+        """The record as it will be if the call ends now with this status, after this many messages sent."""
         call = self._call
         assert call is not None
-        sent = call.unsent.taken + call.unsent.size - PREFIX_SIZE * messages_out  # Some may wait for the end.
+        sent = call.unsent.taken + call.unsent.size - PREFIX_SIZE * messages_out  # Some may still be queued.
         at = self._time(call.session.backend.now())
         out = (messages_out, sent, call.session.connection.pings)
-        return self._told(out, Conclusion("completed", status, message, at), MOST_TIMES)
+        return self._record(out, Conclusion("completed", status, message, at), MAX_TIMES)
 
-    def told(self, *, times: int = MOST_TIMES) -> dict[str, object]:
-        """What there is to tell, by the names of ``Record``'s fields; what is absent is left out.
+    def record(self, *, times: int = MAX_TIMES) -> dict[str, object]:
+        """The record now, with the field names of ``Record``; absent fields are left out.
 
         Args:
-            times: At most so many of the times at which messages arrived.
+            times: The largest number of message arrival times to include.
         """
-        return self._told(self._out if self._call is None else _sent(self._call), self._conclusion, times)
+        return self._record(self._out if self._call is None else _sent(self._call), self._conclusion, times)
 
-    def _told(self, out: tuple[int, int, int], conclusion: Conclusion | None, times: int) -> dict[str, object]:
-        told = self._facts | {
+    def _record(self, out: tuple[int, int, int], conclusion: Conclusion | None, times: int) -> dict[str, object]:
+        record = self._facts | {
             "request_headers": [{"name": name, "value": value} for name, value in self._headers],
             "started": self._started,
             "messages_in": self._messages,
@@ -182,24 +182,24 @@ class Recording:
             "compressed_in": self._compressed,
             "window_stalled": self._stalled,
         }
-        told["messages_out"], told["bytes_out"], told["pings_in"] = out
+        record["messages_out"], record["bytes_out"], record["pings_in"] = out
         if self._times:
-            told["first_message"] = self._times[0]
+            record["first_message"] = self._times[0]
         if self._half_closed is not None:
-            told["half_closed"] = self._half_closed
+            record["half_closed"] = self._half_closed
         if conclusion is not None:
-            told["ended"] = conclusion.at
-            told["outcome"], told["status"] = conclusion.outcome, conclusion.status.name
-            told["cause"] = (conclusion.cause or "")[:MOST_OF_CAUSE]
-        return told
+            record["ended"] = conclusion.at
+            record["outcome"], record["status"] = conclusion.outcome, conclusion.status.name
+            record["cause"] = (conclusion.cause or "")[:MAX_CAUSE]
+        return record
 
     def _time(self, clock: float) -> int:
-        """A time on the event loop's clock in nanoseconds since the epoch."""
+        """Convert a time on the event loop's clock to nanoseconds since the epoch."""
         return self._started + round((clock - self._clock) * 1e9)
 
 
 def _facts(call: ServerCall, call_id: str, attempt: int, place: Place) -> dict[str, object]:
-    """What does not change while a call runs."""
+    """The fields that do not change while a call runs."""
     request, session = call.request, call.session
     service, _, method = request.path.removeprefix("/").partition("/")
     facts: dict[str, object] = {
@@ -225,15 +225,15 @@ def _facts(call: ServerCall, call_id: str, attempt: int, place: Place) -> dict[s
 
 
 def _sent(call: ServerCall) -> tuple[int, int, int]:
-    """Messages sent, their bytes, and the PINGs that came."""
+    """Messages sent, their bytes, and PINGs received."""
     return call.unsent.messages, call.sent_bytes, call.session.connection.pings
 
 
 def _outcome(call: ServerCall, status: Status) -> Fate | str:
-    """How a call ended, of which ``status`` is told."""
+    """How a call with this status ended."""
     fate = call.fate
     if call.broken_off:
-        # A client may reset the call at the very moment at which its deadline passes.
+        # A client may reset the call just as its deadline passes.
         return "deadline" if status is Status.DEADLINE_EXCEEDED else fate or "reset"
     if call.sent_trailers is None:
         return "reset"

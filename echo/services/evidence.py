@@ -44,8 +44,8 @@ class EvidenceService:
 
     async def _get(self, stream: ServerStream[Any, Any]) -> None:
         *others, latest = await self._attempts(stream)
-        told = latest.told()
-        told["other_attempts"] = [other.told(times=TIMES_OF_OTHERS) for other in others]
+        told = latest.record()
+        told["other_attempts"] = [other.record(times=TIMES_OF_OTHERS) for other in others]
         await stream.send_message(self._record(**told))
 
     async def _watch(self, stream: ServerStream[Any, Any]) -> None:
@@ -61,7 +61,7 @@ class EvidenceService:
                     await recording.changed.wait()
                     continue
                 told = change
-                await stream.send_message(self._record(**recording.told()))
+                await stream.send_message(self._record(**recording.record()))
                 if over:
                     return
                 with anyio.move_on_after(PAUSE * self._watchers):

@@ -177,7 +177,7 @@ class ScriptedCall:
         if not stream.head_sent:  # Trailers-Only: there are no other headers.
             metadata.extend(script.headers)
         if script.report and self._recording is not None:
-            metadata.add(REPORT, report(self._recording.concluded(status, message, responses)))
+            metadata.add(REPORT, report(self._recording.record_if_ended(status, message, responses)))
         await stream.send_trailing_metadata(
             status=status, status_message=message, status_details=details, metadata=metadata
         )

@@ -103,7 +103,7 @@ class ScriptedStream:
         self._last = anyio.current_time()
         self.sent += 1
         if self._recording is not None:
-            self._recording.touch()
+            self._recording.note_change()
         if self._script.goaway and self.sent == self._script.after:
             self._stream.drain_connection()
         if self.sent == self._limit:

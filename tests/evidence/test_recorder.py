@@ -9,7 +9,7 @@ import trio
 from anyio.abc import ByteStream
 
 from echo.evidence import Recorder
-from echo.evidence.recorder import MOST_ATTEMPTS, MOST_BYTES, MOST_RECORDS
+from echo.evidence.recorder import MAX_ATTEMPTS, MAX_BYTES, MAX_RECORDS
 from echo.transport import ServerCall, ServerSession
 from echo.wire import Limits, Request, encode_message
 
@@ -57,30 +57,30 @@ def filled(recorder: Recorder, count: int, fields: list[tuple[bytes, bytes]] = F
 
 async def test_the_last_ten_thousand_are_kept() -> None:
     recorder = Recorder()
-    filled(recorder, MOST_RECORDS + 50)
-    assert len(recorder) == MOST_RECORDS
+    filled(recorder, MAX_RECORDS + 50)
+    assert len(recorder) == MAX_RECORDS
     assert recorder.attempts("call-49") == ()
     assert len(recorder.attempts("call-50")) == 1
-    assert recorder.size < MOST_BYTES
+    assert recorder.size < MAX_BYTES
 
 
 @pytest.mark.slow
 async def test_a_million_call_ids_occupy_no_more_than_ten_thousand() -> None:
     recorder = Recorder()
     filled(recorder, 1_000_000)
-    assert len(recorder) == MOST_RECORDS
-    assert recorder.size < MOST_BYTES
+    assert len(recorder) == MAX_RECORDS
+    assert recorder.size < MAX_BYTES
 
 
 async def test_bytes_are_bounded_too() -> None:
-    recorder = Recorder(most_bytes=1_000_000)
+    recorder = Recorder(max_bytes=1_000_000)
     filled(recorder, 500, [*FIELDS, (b"x-long", b"v" * 10_000)])
     assert recorder.size <= 1_000_000
     assert 60 < len(recorder) < 75
 
 
 async def test_what_arrives_later_counts_as_well() -> None:
-    recorder = Recorder(most_bytes=100_000)
+    recorder = Recorder(max_bytes=100_000)
     calls = Calls()
     many = [recorder.begin(calls.new(), FIELDS, f"call-{number}") for number in range(19)]
     last = calls.new()
@@ -97,7 +97,7 @@ async def test_what_arrives_later_counts_as_well() -> None:
 async def test_headers_are_kept_up_to_16_kib() -> None:
     recorder = Recorder()
     fields = [(b"x-%d" % number, b"v" * 1_000) for number in range(30)]
-    told = recorder.begin(Calls().new(), fields, "a").told()
+    told = recorder.begin(Calls().new(), fields, "a").record()
     kept = told["request_headers"]
     assert isinstance(kept, list)
     assert len(kept) == 16
@@ -128,11 +128,11 @@ async def test_the_size_that_is_counted_is_about_what_is_occupied() -> None:
 async def test_attempts_are_numbered_and_the_latest_ones_kept() -> None:
     recorder = Recorder()
     calls = Calls()
-    for _ in range(MOST_ATTEMPTS + 20):
+    for _ in range(MAX_ATTEMPTS + 20):
         recorder.begin(calls.new(), FIELDS, "a").end()
     numbers = [recording.attempt for recording in recorder.attempts("a")]
-    assert numbers == list(range(21, MOST_ATTEMPTS + 21))
-    assert len(recorder) == MOST_ATTEMPTS
+    assert numbers == list(range(21, MAX_ATTEMPTS + 21))
+    assert len(recorder) == MAX_ATTEMPTS
 
 
 async def test_what_is_not_to_be_kept_is_not() -> None:
@@ -142,7 +142,7 @@ async def test_what_is_not_to_be_kept_is_not() -> None:
 
 
 async def test_a_call_whose_record_is_gone_goes_on() -> None:
-    recorder = Recorder(most=1)
+    recorder = Recorder(max_records=1)
     calls = Calls()
     call = calls.new()
     recording = recorder.begin(call, FIELDS, "a")
@@ -151,7 +151,7 @@ async def test_a_call_whose_record_is_gone_goes_on() -> None:
     call.messages.feed(encode_message(b"x"))
     recording.half_closed()
     recording.end()
-    assert recording.told()["messages_in"] == 1
+    assert recording.record()["messages_in"] == 1
     assert recorder.size == recorder.attempts("b")[0].size
 
 

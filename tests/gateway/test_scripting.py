@@ -6,7 +6,7 @@ from base64 import b64encode
 import pytest
 import trio
 
-from echo.evidence.headers import MOST_OF_HEADERS
+from echo.evidence.headers import MAX_HEADERS_SIZE
 from echo.gateway.evidence import MOST_ATTEMPTS, GatewayRecorder
 from tests.gateway.scopes import http_scope
 from tests.support.gateway import RunningGateway, running_gateway
@@ -196,4 +196,4 @@ async def test_records_are_kept_within_bounds() -> None:
     told = [record.as_json()["attempt"] for record in recorder.attempts("same")]
     assert told == list(range(2 * MOST_ATTEMPTS + 1, 3 * MOST_ATTEMPTS + 1))
     big = recorder.begin(http_scope(headers=[(b"x%d" % n, b"y" * 1_000) for n in range(100)]), "big")
-    assert len(json.dumps(big.as_json())) < 2 * MOST_OF_HEADERS
+    assert len(json.dumps(big.as_json())) < 2 * MAX_HEADERS_SIZE
