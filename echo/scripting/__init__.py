@@ -1,6 +1,6 @@
-"""What a caller can have the server do by metadata ``x-echo-NAME``: read here, carried out in `echo.services.scripted`.
+"""Scripts in a call's metadata (``x-echo-NAME``) that control the server; `echo.services.scripted` runs them.
 
-The gateway takes the same names and values as query parameters and headers.
+The gateway accepts the same names and values as query parameters and headers.
 """
 
 from echo.scripting.details import status_details

@@ -6,7 +6,7 @@ _ERROR_INFO = b"type.googleapis.com/google.rpc.ErrorInfo"
 
 
 def status_details(ending: Ending) -> bytes:
-    """A ``google.rpc.Status`` with the ending's code and message, and one detail: a ``google.rpc.ErrorInfo``."""
+    """Encode a ``google.rpc.Status`` with the ending's code and message and one ``google.rpc.ErrorInfo`` as detail."""
     info = _field(1, b"SCRIPTED") + _field(2, b"echo")  # Reason, domain.
     detail = _field(1, _ERROR_INFO) + _field(2, info)  # google.protobuf.Any: the type's URL, its message.
     code = bytes((1 << 3, ending.status.value)) if ending.status.value else b""
@@ -15,7 +15,7 @@ def status_details(ending: Ending) -> bytes:
 
 
 def _field(number: int, octets: bytes) -> bytes:
-    """A field of protobuf's with a length before it."""
+    """Encode a length-delimited protobuf field."""
     size, length = len(octets), b""
     while size > 0x7F:
         length += bytes((size & 0x7F | 0x80,))

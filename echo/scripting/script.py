@@ -1,4 +1,4 @@
-"""A script: what one call asks the server to do, read from its metadata."""
+"""A script: what a call asks the server to do, parsed from its metadata."""
 
 import random
 from collections.abc import Callable, Iterable
@@ -26,22 +26,22 @@ _REPEATABLE: Final = frozenset({"set-header", "set-trailer"})
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """What a call asks for; None and False where it does not. Durations are in seconds, sizes in bytes.
+    """What a call asks for; None or False for what it does not. Durations are in seconds, sizes in bytes.
 
     Attributes:
         delay: How long to wait before the first response.
-        count: How many responses a server stream sends,
-        interval: and how far apart.
-        size: What each response is padded to.
-        status: Which statuses to end with, each with its chance; see `ending`.
+        count: How many responses a server stream sends.
+        interval: The time between them.
+        size: The size that each response is padded to.
+        status: The statuses to end with and their probabilities; see `ending`.
         details: Whether to send a ``google.rpc.Status`` with the status.
-        after: How many responses to send before the status or the reset; None for all there are.
+        after: How many responses to send before the status or the reset; None for all.
         reset: The code of RST_STREAM, sent instead of a status.
         goaway: Whether to drain the connection.
         stall: How long to wait before reading messages.
         succeed_after: How many attempts with this call-id fail with UNAVAILABLE.
-        headers: Response metadata to add,
-        trailers: and trailing metadata.
+        headers: Initial metadata to add to the response.
+        trailers: Trailing metadata to add.
         compress: The encoding of responses.
         call_id: The name to record the call under.
         report: Whether to send a report in the trailers.
@@ -65,7 +65,7 @@ class Script:
     report: bool = False
 
     def ending(self, chance: Callable[[], float] = random.random) -> Ending | None:
-        """The ending for a call: one of those in ``status`` with their weights, or None."""
+        """Choose the ending of a call from ``status`` by weight; None for no scripted ending."""
         point = chance() * 100
         for choice in self.status:
             point -= choice.percent
@@ -75,14 +75,14 @@ class Script:
 
 
 def parse_script(fields: Iterable[tuple[str, str | bytes]], max_size: int) -> Script:
-    """Read a script.
+    """Parse a script.
 
     Args:
-        fields: Names without `PREFIX`, in lower case, and values; names that are none of `NAMES` are ignored.
-        max_size: The largest response, in bytes.
+        fields: Names without `PREFIX`, in lower case, and values; names not in `NAMES` are ignored.
+        max_size: The largest response allowed, in bytes.
 
     Raises:
-        ScriptError: A value does not parse, exceeds its bound, comes twice, or lacks another that it needs.
+        ScriptError: A value is invalid, out of bounds or repeated, or requires another that is missing.
     """
     given: dict[str, list[str]] = {}
     for name, value in fields:
@@ -123,10 +123,10 @@ def _one(given: dict[str, list[str]], name: str, read: Callable[[str, str], T], 
 
 
 def as_metadata(fields: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
-    """Metadata that asks for the same as these fields, whose values may have any characters.
+    """Convert a script's fields to metadata; their values may contain any characters.
 
     Args:
-        fields: As for `parse_script`, which has taken them.
+        fields: As for `parse_script`, which must have accepted them.
     """
     return [
         (PREFIX + name, encode_status_message(value).decode() if name == "status" else value)

@@ -1,4 +1,4 @@
-"""Parsers for the values of a script, which raise `ScriptError` for a value that is invalid or out of bounds."""
+"""Parsers for a script's values; they raise `ScriptError` for a value that is invalid or out of bounds."""
 
 import re
 from base64 import b64decode
@@ -10,11 +10,11 @@ from echo.printable import printable
 from echo.settings.values import format_duration, format_size, to_bool, to_duration, to_size
 from echo.wire import ErrorCode, Status, decode_status_message, encode_metadata
 
-LONGEST: Final = 3600.0  # Seconds.
-MOST: Final = 1_000_000  # Responses, failures.
-MOST_WEIGHTS: Final = 32
-LONGEST_MESSAGE: Final = 1_024  # Characters.
-SHOWN: Final = 80  # Characters of a value that an error repeats.
+MAX_DURATION: Final = 3600.0  # Seconds.
+MAX_COUNT: Final = 1_000_000  # Responses, failures.
+MAX_WEIGHTS: Final = 32
+MAX_MESSAGE: Final = 1_024  # Characters.
+MAX_QUOTED: Final = 80  # Characters of a value that an error quotes.
 
 _NUMBER: Final = re.compile(r"[0-9]{1,10}")
 _CALL_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -25,8 +25,8 @@ class ScriptError(ValueError):
     """A value that is invalid or out of bounds.
 
     Args:
-        name: Of the value, without prefix.
-        text: What is wrong.
+        name: The value's name, without prefix.
+        text: The problem.
     """
 
     def __init__(self, name: str, text: str) -> None:
@@ -36,7 +36,7 @@ class ScriptError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a call is to end."""
+    """How a call ends."""
 
     status: Status
     message: str | None = None
@@ -44,15 +44,15 @@ class Ending:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """An ending that ``percent`` of the calls get."""
+    """An ending, and the percentage of calls that get it."""
 
     ending: Ending
     percent: float
 
 
 def shown(value: str) -> str:
-    """A value as errors quote it, shortened if need be."""
-    return f"'{printable(value if len(value) <= SHOWN else value[: SHOWN - 3] + '...')}'"
+    """Quote a value for an error message, shortened if necessary."""
+    return f"'{printable(value if len(value) <= MAX_QUOTED else value[: MAX_QUOTED - 3] + '...')}'"
 
 
 def _fail(name: str, value: str, text: object) -> ScriptError:
@@ -60,28 +60,28 @@ def _fail(name: str, value: str, text: object) -> ScriptError:
 
 
 def duration(name: str, value: str) -> float:
-    """Seconds."""
+    """Parse a duration, in seconds."""
     try:
         seconds = to_duration(value)
     except ValueError as error:
         raise _fail(name, value, error) from None
-    if seconds > LONGEST:
-        raise _fail(name, value, f"is too long (at most {format_duration(LONGEST)})")
+    if seconds > MAX_DURATION:
+        raise _fail(name, value, f"is too long (at most {format_duration(MAX_DURATION)})")
     return seconds
 
 
 def count(name: str, value: str) -> int:
-    """How many."""
+    """Parse a count."""
     if not _NUMBER.fullmatch(value):
-        raise _fail(name, value, f"is not a number (0 to {MOST})")
+        raise _fail(name, value, f"is not a number (0 to {MAX_COUNT})")
     number = int(value)
-    if number > MOST:
-        raise _fail(name, value, f"is too many (at most {MOST})")
+    if number > MAX_COUNT:
+        raise _fail(name, value, f"is too many (at most {MAX_COUNT})")
     return number
 
 
 def size(name: str, value: str, most: int) -> int:
-    """Bytes."""
+    """Parse a size, in bytes."""
     try:
         number = to_size(value, least=0)
     except ValueError as error:
@@ -92,7 +92,7 @@ def size(name: str, value: str, most: int) -> int:
 
 
 def switch(name: str, value: str) -> bool:
-    """True or false."""
+    """Parse a boolean."""
     try:
         return to_bool(value)
     except ValueError as error:
@@ -100,35 +100,35 @@ def switch(name: str, value: str) -> bool:
 
 
 def call_id(name: str, value: str) -> str:
-    """The name of a call."""
+    """Validate a call-id."""
     if not is_call_id(value):
         raise _fail(name, value, "is not 1 to 64 of the characters A-Z a-z 0-9 . _ -")
     return value
 
 
 def is_call_id(value: str) -> bool:
-    """Whether calls can be recorded under this name."""
+    """Whether this is a valid call-id."""
     return _CALL_ID.fullmatch(value) is not None
 
 
 def compression(name: str, value: str) -> str:
-    """The encoding of responses."""
+    """Parse the encoding of responses."""
     if value.lower() != "gzip":
         raise _fail(name, value, "is not gzip")
     return "gzip"
 
 
 def endings(name: str, value: str) -> tuple[Choice, ...]:
-    """``14``, ``UNAVAILABLE``, ``14:please retry``, or with weights ``14@10,0@90``; the rest to 100 is OK."""
+    """Parse ``14``, ``UNAVAILABLE``, ``14:please retry``, or weights ``14@10,0@90``; the rest is OK."""
     weights = [_WEIGHT.fullmatch(item.strip(" ")) for item in value.split(",")]
     if not all(weights):
         code, separator, text = value.partition(":")
         message = decode_status_message(text.encode(errors="replace"))
-        if len(message) > LONGEST_MESSAGE:
-            raise _fail(name, value, f"has a message that is too long (at most {LONGEST_MESSAGE} characters)")
+        if len(message) > MAX_MESSAGE:
+            raise _fail(name, value, f"has a message that is too long (at most {MAX_MESSAGE} characters)")
         return (Choice(Ending(_status(name, value, code), message if separator else None), 100.0),)
-    if len(weights) > MOST_WEIGHTS:
-        raise _fail(name, value, f"has too many weights (at most {MOST_WEIGHTS})")
+    if len(weights) > MAX_WEIGHTS:
+        raise _fail(name, value, f"has too many weights (at most {MAX_WEIGHTS})")
     choices = [Choice(Ending(_status(name, value, each[1])), float(each[2])) for each in weights if each]
     total = sum(choice.percent for choice in choices)
     if total > 100.0 + 1e-6:
@@ -145,7 +145,7 @@ def _status(name: str, value: str, code: str) -> Status:
 
 
 def error_code(name: str, value: str) -> int:
-    """RST_STREAM's code: a name or a number of RFC 9113 §7."""
+    """Parse RST_STREAM's error code: a name or a number (RFC 9113 §7)."""
     try:
         return ErrorCode(int(value)) if _NUMBER.fullmatch(value) else ErrorCode[value.upper()]
     except (ValueError, KeyError):
@@ -153,7 +153,7 @@ def error_code(name: str, value: str) -> int:
 
 
 def field(name: str, value: str) -> tuple[str, str | bytes]:
-    """Metadata, ``name=value``; in base64 if its name ends in ``-bin``."""
+    """Parse metadata, ``name=value``; the value is base64 if the name ends in ``-bin``."""
     key, separator, text = value.partition("=")
     if not separator:
         raise _fail(name, value, "is not NAME=VALUE")
