@@ -1,9 +1,9 @@
-"""The access log: one line for each gRPC call, HTTP request and WebSocket, when it is over.
+"""The access log: one line for each gRPC call, HTTP request and WebSocket, written when it ends.
 
-The lines have the form of the other log's, JSON or text for people, with the logger ``echo.access``. But they are made
-here, in a few microseconds, past structlog and logging, since every call pays for one. What peers have sent is made
-printable and cut, so that no line is forged or longer than `echo.outlet.ATOMIC`, and none does anything to a terminal.
-Lines that nobody reads are dropped, and counted in a line of their own once somebody does again; see `echo.outlet`.
+The lines have the same format as the main log, JSON or text, with the logger ``echo.access``. They are formatted here,
+in a few microseconds, without structlog and logging, since every call pays for one. Text from peers is escaped and cut,
+so that it cannot forge a line, control a terminal, or make a line longer than `echo.outlet.ATOMIC`. Lines that nobody
+reads are dropped; a later line reports how many (see `echo.outlet`).
 """
 
 import time
@@ -29,26 +29,26 @@ LIMITS: Final = {
     "trace_id": 32,
     "span_id": 16,
 }
-PLAIN: Final = 600  # Bytes within which a line of plain letters is short enough as it is.
+PLAIN: Final = 600  # A line of printable ASCII up to this many bytes needs no cutting.
 _UNQUOTED: Final = frozenset(' "=')
 
 
 class Entry(msgspec.Struct, omit_defaults=True, gc=False):
-    """What a line says, in this order; what is None is left out.
+    """The fields of a line, in this order; fields that are None are left out.
 
     Attributes:
-        kind: What it was.
-        peer: Who called: the other end of the connection,
-        forwarded_for: and for whom, by ``x-forwarded-for``.
-        method: ``/package.Service/Method``, or HTTP's method.
-        path: Of HTTP and WebSockets.
+        kind: What the line is about.
+        peer: The address of the other end of the connection.
+        forwarded_for: The request's ``x-forwarded-for``.
+        method: ``/package.Service/Method``, or the HTTP method.
+        path: The path of an HTTP request or WebSocket.
         status: The name of the gRPC status, the HTTP status, or the WebSocket's close code.
-        reason: Why it ended so, in words.
-        seconds: From the request's arrival until it was over.
-        messages_in: Messages received,
-        messages_out: and sent,
-        bytes_in: and the bytes in those, as they travelled, without framing.
-        bytes_out: Likewise.
+        reason: A readable reason for the status.
+        seconds: From the request's arrival to its end.
+        messages_in: Messages received.
+        messages_out: Messages sent.
+        bytes_in: Bytes of the messages received, as sent on the wire, without framing.
+        bytes_out: The same for messages sent.
         request_id: ``x-request-id``.
         trace_id: The trace's, from ``traceparent`` or begun here.
         span_id: In it, if traces are recorded.
@@ -75,8 +75,8 @@ class AccessLog:
     """Writes entries.
 
     Args:
-        outlet: Where to; the other log should go there as well, lest a full pipe stop that one.
-        as_json: A line of JSON for each, else text.
+        outlet: Where lines are written. Use it for the main log too, or a full pipe could block that.
+        as_json: Write JSON lines, else text.
     """
 
     def __init__(self, outlet: Outlet, *, as_json: bool) -> None:
@@ -84,8 +84,8 @@ class AccessLog:
         self._as_json = as_json
         self._encode = msgspec.json.Encoder().encode
         self._held = b""
-        self._lines = 0  # In it.
-        self._told = 0  # How many of the dropped lines have been told of.
+        self._held_lines = 0
+        self._reported = 0  # How many of the dropped lines have been reported.
         self._second = -1
         self._date = ""
 
@@ -95,11 +95,11 @@ class AccessLog:
         return self._outlet.dropped
 
     def write(self, entry: Entry, *, hold: bool = False) -> None:
-        """Write the entry, whose texts may be anything; changes those that are not fit to be shown. Raises nothing.
+        """Write the entry; its texts may be anything, and unsafe ones are escaped in place. Raises nothing.
 
         Args:
-            entry: What to say.
-            hold: `flush` is called before the event loop waits again; the line may leave with others until then.
+            entry: The entry.
+            hold: The caller will call `flush` before the event loop waits again, so the line may be held until then.
         """
         if entry.seconds is not None:
             entry.seconds = round(entry.seconds, 6)
@@ -109,32 +109,32 @@ class AccessLog:
             head = f'{{"timestamp":"{now}","level":"info","logger":"{LOGGER}","event":"{event}",'
             line = head.encode() + self._json(entry)[1:] + b"\n"
         else:
-            _tidy(entry)
+            _make_printable(entry)
             line = f"{now} [info     ] {event:30} [{LOGGER}] {_fields(entry)}\n".encode()
         if self._held and len(self._held) + len(line) > ATOMIC:
             self.flush()
         self._held += line
-        self._lines += 1
+        self._held_lines += 1
         if not hold:
             self.flush()
 
     def flush(self) -> None:
-        """Write the lines that were held."""
+        """Write the held lines."""
         if self._held:
             lines, self._held = self._held, b""
-            count, self._lines = self._lines, 0
-            if self._outlet.write_line(lines, count) and self._outlet.dropped > self._told:
-                self._tell_dropped(self._now())
+            count, self._held_lines = self._held_lines, 0
+            if self._outlet.write_line(lines, count) and self._outlet.dropped > self._reported:
+                self._report_dropped(self._now())
 
     def _json(self, entry: Entry) -> bytes:
-        """The entry as an object. Most are short and plain, as one look at the whole shows."""
+        """Encode the entry as a JSON object. Most are short and plain, so one check of the whole is enough."""
         try:
             encoded = self._encode(entry)
             if len(encoded) <= PLAIN and encoded.isascii() and b"\\" not in encoded and b"\x7f" not in encoded:
                 return encoded
         except UnicodeEncodeError:  # A lone surrogate.
             pass
-        _tidy(entry)
+        _make_printable(entry)
         return self._encode(entry)
 
     def _now(self) -> str:
@@ -145,21 +145,21 @@ class AccessLog:
             self._date = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
         return f"{self._date}.{int((now - second) * 1e6):06d}Z"
 
-    def _tell_dropped(self, now: str) -> None:
-        """There is room again: say how many lines are missing."""
+    def _report_dropped(self, now: str) -> None:
+        """Write how many lines were dropped, now that there is room again."""
         dropped = self._outlet.dropped
-        missing = dropped - self._told
+        missing = dropped - self._reported
         if self._as_json:
             head = f'{{"timestamp":"{now}","level":"warning","logger":"{LOGGER}","event":"{DROPPED}"'
             line = f'{head},"lines":{missing}}}\n'
         else:
             line = f"{now} [warning  ] {DROPPED:30} [{LOGGER}] lines={missing}\n"
         if self._outlet.write_line(line.encode()):
-            self._told = dropped
+            self._reported = dropped
 
 
-def _tidy(entry: Entry) -> None:
-    """Make the texts printable, and cut them so that a line with all at their longest still is an atomic write."""
+def _make_printable(entry: Entry) -> None:
+    """Make the texts printable, and cut them so that even the longest line is written atomically."""
     for name, limit in LIMITS.items():
         text = getattr(entry, name)
         if text is not None:
@@ -167,15 +167,15 @@ def _tidy(entry: Entry) -> None:
 
 
 def trace_id(traceparent: str | None) -> str | None:
-    """The trace's id in a ``traceparent`` (W3C Trace Context §3.2); None without, and for what is none."""
+    """The trace id in a ``traceparent`` (W3C Trace Context §3.2); None if it is missing or malformed."""
     if traceparent is None or len(traceparent) < 55 or traceparent[2] != "-" or traceparent[35] != "-":
         return None
     return traceparent[3:35]
 
 
 def _fields(entry: Entry) -> str:
-    told = ((name, getattr(entry, name)) for name in entry.__struct_fields__)
-    return " ".join(f"{name}={_quoted(value)}" for name, value in told if value is not None)
+    fields = ((name, getattr(entry, name)) for name in entry.__struct_fields__)
+    return " ".join(f"{name}={_quoted(value)}" for name, value in fields if value is not None)
 
 
 def _quoted(value: object) -> str:

@@ -1,10 +1,9 @@
-"""Logging: everything any part of the process says goes to one stream, in one form.
+"""Logging: all parts of the process log to one stream in one format.
 
-structlog and the standard library's loggers (those of Hypercorn, Quart, h2) end in the same handler: a line
-of JSON for each event, or coloured text on a terminal. Modules of echo take
-``structlog.get_logger(__name__)`` and log events with fields; only the command line calls
-`configure_logging`. What is written outside the log, to standard output or before the log is there, gets the same form
-from `writes_json` and `json_line`.
+structlog and the standard library's loggers (those of Hypercorn, Quart, h2) share one handler, which writes a line of
+JSON for each event, or coloured text on a terminal. Modules of echo use ``structlog.get_logger(__name__)`` and log
+events with fields; only the command line calls `configure_logging`. Lines written outside the log, to standard output
+or before logging is configured, get the same format from `writes_json` and `json_line`.
 """
 
 import json
@@ -36,22 +35,21 @@ LogFormat = Literal["auto", "console", "json"]
 
 MAX_TEXT = 2_000  # Characters of an event or a value on the console.
 
-# Loggers that at DEBUG write several lines for every frame, which helps nobody and slows everything.
+# Loggers that at DEBUG write several lines for every frame, which helps nobody and slows everything down.
 _CHATTY = ("hpack", "h2", "hypercorn.access")
 
 
 def configure_logging(level: str = "info", log_format: LogFormat = "auto", stream: TextIO | None = None) -> None:
     """Send the events of structlog and of the standard library's loggers to one stream.
 
-    Takes the place of every handler of the root logger, so it is for whoever owns the process. May be called
-    again.
+    Replaces every handler of the root logger, so only the owner of the process should call it. May be called again.
 
     Args:
-        level: The least serious level that is written: debug, info, warning, error or critical.
-        log_format: ``json`` writes one line an event, with an exception's traceback inside as a field;
-            ``console`` writes text for a person, in colour if the stream is a terminal; ``auto`` is console
-            on a terminal, else JSON. Times are UTC in ISO 8601.
-        stream: Where to, by default standard error; nowhere if that is closed.
+        level: The lowest level written: debug, info, warning, error or critical.
+        log_format: ``json`` writes one line per event, with an exception's traceback as a field; ``console`` writes
+            readable text, in colour if the stream is a terminal; ``auto`` is console on a terminal, else JSON. Times
+            are UTC in ISO 8601.
+        stream: The stream to write to, by default standard error; nothing is written if that is closed.
     """
     stream = sys.stderr if stream is None else stream
     terminal = stream is not None and stream.isatty()
@@ -72,16 +70,16 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
         logger_factory=structlog.stdlib.LoggerFactory(),
-        cache_logger_on_first_use=False,  # Loggers made before this call follow it too.
+        cache_logger_on_first_use=False,  # So that loggers created before this call follow it, too.
     )
     renderer: list[structlog.typing.Processor]
     if writes_json(log_format, stream):
-        renderer = [structlog.processors.format_exc_info, _in_order, structlog.processors.JSONRenderer()]
+        renderer = [structlog.processors.format_exc_info, _main_fields_first, structlog.processors.JSONRenderer()]
     else:
         traceback = structlog.dev.plain_traceback
         renderer = [
             structlog.processors.format_exc_info,
-            _shown,
+            _escape_values,
             structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=traceback),
         ]
     handler = logging.NullHandler() if stream is None else logging.StreamHandler(Outlet(stream))
@@ -100,14 +98,14 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
 
 
 TraceIds = Callable[[], tuple[str, str | None] | None]
-"""The ids of the current trace, and of its span if that is recorded; None if there is none."""
+"""The ids of the current trace, and of its span if that is recorded; None if there is no trace."""
 
-_trace_ids: list[TraceIds] = []  # Of whoever traces; one, mostly.
+_trace_ids: list[TraceIds] = []  # Mostly one.
 
 
 @contextmanager
 def show_trace_ids(ids: TraceIds) -> Iterator[None]:
-    """Have the log's lines say to which trace and span they belong, while the block runs."""
+    """Add trace and span ids to log lines while the block runs."""
     _trace_ids.append(ids)
     try:
         yield
@@ -116,7 +114,7 @@ def show_trace_ids(ids: TraceIds) -> Iterator[None]:
 
 
 def _with_trace(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Add the ids of the trace and the span that the line belongs to."""
+    """Add the ids of the current trace and span."""
     found = _trace_ids[-1]() if _trace_ids else None
     if found is not None:
         event.setdefault("trace_id", found[0])
@@ -125,8 +123,8 @@ def _with_trace(_logger: object, _method: str, event: structlog.typing.EventDict
     return event
 
 
-def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Spell out what would act on a terminal or forge a line; an exception keeps the lines it has."""
+def _escape_values(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Escape characters that would affect a terminal or forge a line; an exception keeps its line breaks."""
     for key, value in event.items():
         if isinstance(value, str):
             lines = value.split("\n") if key in ("exception", "stack") else [value]
@@ -135,12 +133,12 @@ def _shown(_logger: object, _method: str, event: structlog.typing.EventDict) -> 
 
 
 def writes_json(log_format: LogFormat, stream: TextIO | None) -> bool:
-    """Whether lines on this stream are JSON; ``auto`` is text on a terminal only."""
+    """Whether lines on this stream are JSON; ``auto`` means text on a terminal, else JSON."""
     return log_format == "json" or (log_format == "auto" and not (stream is not None and stream.isatty()))
 
 
 def open_access_log(*, wanted: bool, log_format: LogFormat) -> AccessLog | None:
-    """The access log on standard error, in the form of the log there; None if it is not wanted, or that is closed."""
+    """The access log on standard error, in the log's format; None if it is not wanted or standard error is closed."""
     stream = sys.stderr
     if not wanted or stream is None:
         return None
@@ -148,13 +146,13 @@ def open_access_log(*, wanted: bool, log_format: LogFormat) -> AccessLog | None:
 
 
 def json_line(level: str, logger: str, event: str, **fields: object) -> str:
-    """An event as the log would write it in JSON, without the end of the line."""
+    """An event as a JSON log line, without the line break."""
     time = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     return json.dumps({"timestamp": time, "level": level, "logger": logger, "event": event, **fields})
 
 
 def asks_for_json(arguments: Sequence[str] = ()) -> bool:
-    """Whether command line or environment ask for JSON in so many words, found without reading any other setting."""
+    """Whether the command line or the environment explicitly ask for JSON; reads no other setting."""
     chosen = os.environ.get("LOG_FORMAT", "")
     for argument, following in zip(arguments, [*arguments[1:], ""], strict=False):
         name, equals, value = argument.partition("=")
@@ -164,18 +162,18 @@ def asks_for_json(arguments: Sequence[str] = ()) -> bool:
 
 
 def refuse(reason: str, *, as_json: bool) -> None:
-    """Say on standard error, in one line, why the program does not start.
+    """Write to standard error, in one line, why the program does not start.
 
-    The line is plain unless JSON was asked for by name: people and scripts read it, and the settings that would decide
-    may be what is wrong.
+    The line is plain text unless JSON was requested explicitly: people and scripts read it, and the settings that would
+    decide the format may be the problem.
     """
     reason = " ".join(reason.split())
     line = json_line("critical", "echo", "cannot start", reason=reason) if as_json else f"echo: {reason}"
     if sys.stderr is not None:
-        print(line, file=sys.stderr)  # noqa: T201 - The one line that the user gets.
+        print(line, file=sys.stderr)  # noqa: T201 - the one line that the user gets
 
 
-def _in_order(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
-    """Put first what a person looks for first; the other fields follow as they came."""
+def _main_fields_first(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Put the fields that people look for first at the front; the others keep their order."""
     leading = {key: event.pop(key) for key in ("timestamp", "level", "logger", "event") if key in event}
     return leading | dict(event)

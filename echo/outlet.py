@@ -1,10 +1,11 @@
-"""Where lines of a log go: a stream that is never waited for without end, whoever reads it.
+"""An output stream for log lines that never blocks for long.
 
-Standard error is often a pipe. When its reader stops, a write to it stops the process, and with it every call. Here a
-line waits `PATIENCE` for room. If there is none it is dropped and counted, and so are those after it, without waiting,
-until there is room again. A reader that is merely slow loses nothing, and slows the process down, as with any stream.
+Standard error is often a pipe. If its reader stops reading, a blocking write stops the process and every call in it.
+Here a line waits up to `PATIENCE` for room. If there is none, this line and the following ones are dropped and counted,
+without waiting, until there is room again. A reader that is only slow loses nothing; it slows the process down, as with
+any stream.
 
-The descriptor is not made non-blocking for that: other processes may have it too, a shell's terminal above all.
+The descriptor stays blocking, because other processes may share it, such as a shell on the same terminal.
 """
 
 import io
@@ -13,18 +14,18 @@ import select
 import stat
 from typing import Final, TextIO
 
-PATIENCE: Final = 0.1  # Seconds that the first line waits.
-ATOMIC: Final = 4096  # Bytes that a pipe with any room takes whole (PIPE_BUF of Linux).
+PATIENCE: Final = 0.1  # Seconds that the first line waits for room.
+ATOMIC: Final = 4096  # Bytes that a pipe with room accepts in one piece (PIPE_BUF on Linux).
 
 
 class Outlet(io.TextIOBase):
-    """A text stream for logging's handlers, and lines in bytes for those who have them.
+    """A text stream for logging's handlers, which also takes lines as bytes.
 
     Args:
-        stream: Where it all goes. What it has buffered itself is not looked at; ours goes past it, to its descriptor.
+        stream: The stream to write to. Lines go directly to its descriptor; its own buffer is ignored.
 
     Attributes:
-        dropped: How many lines were lost, in whole or in part.
+        dropped: How many lines were lost completely or in part.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -34,25 +35,25 @@ class Outlet(io.TextIOBase):
         self._descriptor = _descriptor(stream)
         self._poll: select.poll | None = None
         self._stuck = False
-        self._torn = False  # A line was cut short; the next is not to continue it.
-        # A file is written to however long it takes: poll(2) finds it ready at all times.
+        self._line_cut = False  # The last line was cut short, so the next one starts with a line break.
+        # Writes to a regular file always wait: poll(2) always reports it as ready.
         if self._descriptor is not None and not stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             self._poll = select.poll()
             self._poll.register(self._descriptor, select.POLLOUT)
 
     def write_line(self, line: bytes, count: int = 1) -> bool:
-        """Write a line, its end included, or so many; tell whether all was taken. Raises nothing."""
+        """Write ``count`` lines, each with its line break. Returns whether everything was written. Raises nothing."""
         try:
             if self._descriptor is None:
                 self._stream.write(line.decode("utf-8", "replace"))
                 return True
-            if len(line) <= ATOMIC and not self._torn:
+            if len(line) <= ATOMIC and not self._line_cut:
                 if self._poll is None or self._is_ready(self._poll):
                     os.write(self._descriptor, line)
                     return True
-            elif self._write_long(self._descriptor, b"\n" + line if self._torn else line):
+            elif self._write_long(self._descriptor, b"\n" + line if self._line_cut else line):
                 return True
-        except (OSError, ValueError):  # Nobody reads it any more, the disk is full, it was closed.
+        except (OSError, ValueError):  # The reader is gone, the disk is full, or the stream was closed.
             pass
         self.dropped += count
         return False
@@ -65,16 +66,16 @@ class Outlet(io.TextIOBase):
         written = 0
         while written < len(line):
             if self._poll is not None and not self._is_ready(self._poll):
-                self._torn = self._torn or written > 0
+                self._line_cut = self._line_cut or written > 0
                 return False
             written += os.write(descriptor, line[written : written + ATOMIC])
-        self._torn = False
+        self._line_cut = False
         return True
 
-    # As a text stream
+    # The interface of a text stream
 
     def write(self, text: str, /) -> int:
-        """Write a line with its end, as logging's handlers do; it may be dropped."""
+        """Write a line with its line break, as logging's handlers do; it may be dropped."""
         self.write_line(text.encode("utf-8", "backslashreplace"))
         return len(text)
 
@@ -86,7 +87,7 @@ class Outlet(io.TextIOBase):
 
 
 def _descriptor(stream: TextIO) -> int | None:
-    """The stream's; None if it is in memory."""
+    """The stream's file descriptor; None for an in-memory stream."""
     try:
         return stream.fileno()
     except (OSError, ValueError):

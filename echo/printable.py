@@ -1,4 +1,4 @@
-"""What others have sent, made fit for a log, a terminal or a message to a person."""
+"""Makes text from peers safe to show in a log, a terminal or a message."""
 
 from typing import Final
 
@@ -6,21 +6,20 @@ LIMIT: Final = 200
 
 
 def printable(text: str, limit: int = LIMIT) -> str:
-    r"""The text as one line of at most ``limit`` characters that does nothing to whatever displays it.
+    r"""Turn text into one harmless line of at most ``limit`` characters.
 
-    Control characters, line breaks, terminal escapes, marks that turn the direction of text around, invisible
-    characters and lone surrogates come out as Python writes them: ``\x1b``, ``\n``, ``\u202e``. Letters of every
-    script stay. What is too long ends in ``…``.
+    Control characters, line breaks, terminal escapes, bidirectional marks, invisible characters and lone surrogates
+    are escaped as in Python: ``\x1b``, ``\n``, ``\u202e``. Letters of every script stay. Longer text ends in ``…``.
     """
     if len(text) <= limit and text.isprintable():
         return text
-    # No more of it is looked at than can be shown.
+    # Only as much is read as can be shown.
     shown = "".join(character if character.isprintable() else _escaped(character) for character in text[: limit + 1])
     return shown if len(shown) <= limit else shown[: limit - 1] + "…"
 
 
 def printable_octets(octets: bytes, limit: int = LIMIT) -> str:
-    """The same of octets that should be UTF-8."""
+    """The same for bytes that should be UTF-8."""
     return printable(octets[: 4 * limit + 4].decode("utf-8", "replace"), limit)
 
 
