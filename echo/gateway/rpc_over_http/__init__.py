@@ -1,9 +1,9 @@
-"""gRPC-Web and Connect on the gateway's own HTTP port, relayed to the gRPC server behind it.
+"""gRPC-Web and Connect on the gateway's HTTP port, relayed to the gRPC server behind it.
 
-Where to look: `serve` which requests these are, and what becomes of each; `connect_unary` calls whose messages are the
-bodies; `stream` all others, in the forms of `grpc_web` and `connect_stream`; `exchange` a request and its response on
-ASGI, below Quart; `codec`, `metadata`, `outcome`, `encodings` and `framing` what goes over from the one side to the
-other; `cors` what browsers ask; `misdirected` gRPC that comes to the wrong port.
+`serve` recognises the requests and dispatches them. `connect_unary` handles calls whose bodies are the messages;
+`stream` handles all others, in the formats of `grpc_web` and `connect_stream`. `exchange` is a request and its response
+on ASGI, below Quart. `codec`, `metadata`, `outcome`, `encodings` and `framing` convert between HTTP and gRPC. `cors`
+answers preflights, and `misdirected` answers gRPC sent to this port.
 """
 
 from echo.gateway.rpc_over_http.codec import known_methods

@@ -1,4 +1,4 @@
-"""One call of the server, made for a request over HTTP: its payloads are bytes, its kind is the server's to know."""
+"""A call to the server for one HTTP request. Payloads stay bytes, and only the server knows the method's kind."""
 
 import math
 from collections.abc import AsyncIterator
@@ -15,15 +15,15 @@ from echo.rpc import Cardinality, ClientStream
 
 
 class Payload(bytes):
-    """A message that is its own encoding, by the names that the channel's codec looks for."""
+    """A message that is its own encoding, with the method names that the channel's codec expects."""
 
     def SerializeToString(self) -> bytes:  # noqa: N802 - protobuf's name
-        """The message."""
+        """Return the bytes unchanged."""
         return self
 
     @classmethod
     def FromString(cls, data: bytes) -> "Payload":  # noqa: N802 - protobuf's name
-        """The message."""
+        """Wrap the bytes unchanged."""
         return cls(data)
 
 
@@ -32,13 +32,13 @@ Stream: TypeAlias = ClientStream[Payload, Payload]
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What is to be called, and how.
+    """The call that a request asks for.
 
     Attributes:
         path: ``/package.Service/Method``.
-        codec: How the client writes its messages.
-        metadata: To be sent along.
-        deadline: On trio's clock; infinity for none.
+        codec: Converts the client's messages.
+        metadata: The call's metadata.
+        deadline: The deadline on trio's clock; infinity for none.
     """
 
     path: str
@@ -48,11 +48,11 @@ class Call:
 
     @asynccontextmanager
     async def open(self, runtime: Runtime, cardinality: Cardinality) -> AsyncIterator[Stream]:
-        """Prepare the call, for the length of the block.
+        """Prepare the call for the duration of the block.
 
         Args:
-            runtime: With the server.
-            cardinality: Which sides may send several messages here. On the wire they are all alike.
+            runtime: The gateway's runtime, with the channel to the server.
+            cardinality: Which sides may send several messages. On the wire all kinds look the same.
         """
         timeout = None if self.deadline == math.inf else max(0.0, self.deadline - trio.current_time())
         async with (

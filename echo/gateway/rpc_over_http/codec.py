@@ -1,7 +1,7 @@
-"""Payloads as the client has them <-> protobuf's binary form, which is all that the server is called with.
+"""The client's payloads <-> protobuf's binary form, which is what the server receives.
 
-``proto`` needs no knowledge of the method, and so reaches any. ``json`` is protobuf's JSON mapping: it needs the
-method's descriptor, and knows those of ``echo/pb/descriptors.binpb``.
+``proto`` works for any method. ``json`` is protobuf's JSON mapping; it needs the method's descriptor, and has those in
+``echo/pb/descriptors.binpb``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,38 +22,38 @@ from echo.rpc import GRPCError, Status
 
 
 class Codec(Protocol):
-    """One way to write the messages of one method."""
+    """Converts the messages of one method."""
 
     def decode(self, payload: bytes) -> bytes:
-        """What the client sent, in binary form.
+        """Convert the client's message to binary form.
 
         Raises:
-            GRPCError: INVALID_ARGUMENT: it is no such message.
+            GRPCError: INVALID_ARGUMENT: the message is invalid.
         """
 
     def encode(self, message: bytes) -> bytes:
-        """What the server answered, as the client wants it.
+        """Convert the server's message to the client's format.
 
         Raises:
-            GRPCError: INTERNAL: it is no such message.
+            GRPCError: INTERNAL: the message is invalid.
         """
 
 
 class Proto:
-    """The binary form as it is; whether it holds the right message, the server and the client see."""
+    """Binary form, passed through unchanged; the server and the client check the contents."""
 
     def decode(self, payload: bytes) -> bytes:
-        """The same."""
+        """Return the payload unchanged."""
         return payload
 
     def encode(self, message: bytes) -> bytes:
-        """The same."""
+        """Return the message unchanged."""
         return message
 
 
 @dataclass(frozen=True, slots=True)
 class Json:
-    """Protobuf's JSON mapping of one method's messages; fields that are not known are ignored."""
+    """Protobuf's JSON mapping of one method's messages; unknown fields are ignored."""
 
     request: Descriptor
     response: Descriptor
@@ -69,7 +69,7 @@ class Json:
             raise GRPCError(Status.INVALID_ARGUMENT, text) from None
 
     def encode(self, message: bytes) -> bytes:
-        """Binary to JSON: compact, and text as it is."""
+        """Binary to JSON: compact, text unescaped."""
         try:
             found = GetMessageClass(self.response).FromString(message)
             return msgspec.json.encode(MessageToDict(found, descriptor_pool=_pool()))
@@ -81,10 +81,10 @@ PROTO: Final = Proto()
 
 
 def codec_for(name: str, path: str) -> Codec:
-    """The codec of this name, ``proto`` or ``json``, for the method of this path.
+    """The codec named ``proto`` or ``json`` for the method at this path.
 
     Raises:
-        GRPCError: UNIMPLEMENTED: JSON, of a method whose messages are not known.
+        GRPCError: UNIMPLEMENTED: JSON was requested, and the method's messages are unknown.
     """
     if name == "proto":
         return PROTO
@@ -97,7 +97,7 @@ def codec_for(name: str, path: str) -> Codec:
 
 
 def method_at(path: str) -> MethodDescriptor | None:
-    """What is known of the method ``/package.Service/Method``; None for nothing."""
+    """The descriptor of the method ``/package.Service/Method``; None if it is unknown."""
     service, _, name = path.removeprefix("/").partition("/")
     try:
         method: MethodDescriptor = _pool().FindServiceByName(service).FindMethodByName(name)
@@ -115,19 +115,19 @@ def known_methods() -> Iterable[str]:
 
 
 def is_unary(method: MethodDescriptor) -> bool:
-    """Whether one message is answered by one."""
+    """Whether the method takes one message and returns one."""
     return not (method.client_streaming or method.server_streaming)
 
 
 def has_no_side_effects(method: MethodDescriptor) -> bool:
-    """Whether it says of itself that calling it changes nothing, so that GET may call it."""
+    """Whether the method is declared free of side effects, so that GET may call it."""
     level: int = method.GetOptions().idempotency_level
     return level == MethodOptions.NO_SIDE_EFFECTS
 
 
 @cache
 def _pool() -> DescriptorPool:
-    """Our own descriptors, in a pool of their own: the process may have others of the same names."""
+    """Our descriptors in a separate pool: the process may have others with the same names."""
     pool = DescriptorPool()
     for file in _files():
         pool.Add(file)

@@ -1,6 +1,6 @@
-"""Connect's unary calls (https://connectrpc.com/docs/protocol/#unary-request): the messages are the bodies.
+"""Connect's unary calls (https://connectrpc.com/docs/protocol/#unary-request): the bodies are the messages.
 
-By POST; or by GET, with the message in the query, for methods without side effects.
+Calls use POST, or GET with the message in the query for methods without side effects.
 """
 
 from collections.abc import Mapping
@@ -22,20 +22,20 @@ from echo.wire import IDENTITY, compress, decode_bin, decompress
 
 JSON: Final = b"application/json"
 
-_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
-"""From the alphabet of base64 for URLs (RFC 4648 §5) to the usual one."""
+_TO_STANDARD_BASE64: Final = bytes.maketrans(b"-_", b"+/")
+"""Translates base64's URL-safe alphabet (RFC 4648 §5) to the standard one."""
 
 _ACCEPT_ENCODING: Final = (b"accept-encoding", ACCEPTED.encode())
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What a request asks, besides the method.
+class UnaryRequest:
+    """What a request says besides the method.
 
     Attributes:
         codec: ``proto`` or ``json``.
-        encoding: How the message is compressed.
-        message: As it came in the query; None if it is the body.
+        encoding: The encoding of the message.
+        message: The message from the query; None if it is the body.
     """
 
     codec: str
@@ -44,13 +44,13 @@ class Question:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of the call.
+class UnaryResult:
+    """The result of a call.
 
     Attributes:
-        outcome: How it ended.
+        outcome: How the call ended.
         initial: The initial metadata.
-        message: The reply, as the client wants it.
+        message: The reply in the client's format.
     """
 
     outcome: Outcome
@@ -58,21 +58,20 @@ class Answer:
     message: bytes = b""
 
 
-def posted(exchange: Exchange, codec: str) -> Question:
-    """The question of a POST, whose message is the body.
+def parse_post(exchange: Exchange, codec: str) -> UnaryRequest:
+    """Read a POST, whose body is the message.
 
     Raises:
-        GRPCError: UNIMPLEMENTED: a compression that is not known.
+        GRPCError: UNIMPLEMENTED: the compression is unknown.
     """
-    return Question(codec, request_encoding(exchange.header(b"content-encoding")))
+    return UnaryRequest(codec, request_encoding(exchange.header(b"content-encoding")))
 
 
-def queried(exchange: Exchange) -> Question:
-    """The question of a GET (Connect, "Unary-Get-Request").
+def parse_get(exchange: Exchange) -> UnaryRequest:
+    """Read a GET (Connect, "Unary-Get-Request").
 
     Raises:
-        GRPCError: INVALID_ARGUMENT: a parameter is missing, or not what it should be; UNIMPLEMENTED: a compression
-            that is not known.
+        GRPCError: INVALID_ARGUMENT: a parameter is missing or invalid; UNIMPLEMENTED: the compression is unknown.
     """
     query = parameters(exchange.query)
     codec = query.get("encoding")
@@ -80,11 +79,11 @@ def queried(exchange: Exchange) -> Question:
         raise GRPCError(Status.INVALID_ARGUMENT, "encoding must be proto or json")
     if "message" not in query:
         raise GRPCError(Status.INVALID_ARGUMENT, "message is missing")
-    return Question(codec, request_encoding(query.get("compression")), _message(query))
+    return UnaryRequest(codec, request_encoding(query.get("compression")), _message(query))
 
 
 def parameters(query: str) -> Mapping[str, str]:
-    """The parameters of a query, their values still percent-encoded; of one that is there twice, the first."""
+    """The parameters of a query, with values still percent-encoded; of repeated ones, the first counts."""
     found: dict[str, str] = {}
     for parameter in query.split("&"):
         name, _, value = parameter.partition("=")
@@ -97,78 +96,80 @@ def _message(query: Mapping[str, str]) -> bytes:
     if query.get("base64", "0") != "1":
         return message
     try:
-        return decode_bin(message.translate(_STANDARD))
+        return decode_bin(message.translate(_TO_STANDARD_BASE64))
     except ValueError:
         raise GRPCError(Status.INVALID_ARGUMENT, "message is not base64") from None
 
 
-async def serve_unary(runtime: Runtime, exchange: Exchange, question: Question, call: Call) -> None:
+async def serve_unary(runtime: Runtime, exchange: Exchange, request: UnaryRequest, call: Call) -> None:
     """Make the call and answer the request."""
-    answer: Answer | None = Answer(GOING_AWAY)  # Unless there is another: the call was cut off.
+    result: UnaryResult | None = UnaryResult(GOING_AWAY)  # Kept if the drain cancels the call.
     with runtime.drain.work():
-        answer = await _ask(runtime, exchange, question, call)
-    if answer is not None:
-        await tell(exchange, question, answer)
+        result = await _receive_and_call(runtime, exchange, request, call)
+    if result is not None:
+        await send_result(exchange, request, result)
 
 
-async def tell(exchange: Exchange, question: Question | None, answer: Answer) -> None:
-    """Answer the request; what can't be told in another way is an error in JSON."""
-    outcome = answer.outcome
+async def send_result(exchange: Exchange, request: UnaryRequest | None, result: UnaryResult) -> None:
+    """Answer the request; errors are sent as JSON."""
+    outcome = result.outcome
     trailers = encoded(outcome.trailers, "trailer-")
-    headers = [_ACCEPT_ENCODING, *encoded(answer.initial), *trailers]
-    if outcome.status is not Status.OK or question is None:
+    headers = [_ACCEPT_ENCODING, *encoded(result.initial), *trailers]
+    if outcome.status is not Status.OK or request is None:
         body = error_body(outcome)
         await exchange.answer(HTTP_STATUS[outcome.status], [(b"content-type", JSON), *headers], body)
         return
-    encoding = response_encoding(question.encoding, exchange.header(b"accept-encoding"))
+    encoding = response_encoding(request.encoding, exchange.header(b"accept-encoding"))
     if encoding != IDENTITY:
         headers.append((b"content-encoding", encoding.encode()))
-    if question.message is not None:
-        headers.append((b"vary", b"accept-encoding, origin"))  # What caches must know of a GET.
-    content_type = (b"content-type", f"application/{question.codec}".encode())
-    await exchange.answer(200, [content_type, *headers], compress(encoding, answer.message))
+    if request.message is not None:
+        headers.append((b"vary", b"accept-encoding, origin"))  # For caches, which may store the response to a GET.
+    content_type = (b"content-type", f"application/{request.codec}".encode())
+    await exchange.answer(200, [content_type, *headers], compress(encoding, result.message))
 
 
-async def _ask(runtime: Runtime, exchange: Exchange, question: Question, call: Call) -> Answer | None:
-    """Read the message and make the call; None if the client leaves meanwhile."""
+async def _receive_and_call(
+    runtime: Runtime, exchange: Exchange, request: UnaryRequest, call: Call
+) -> UnaryResult | None:
+    """Read the message and make the call; None if the client disconnects first."""
     limit = runtime.settings.grpc_max_message_size
     try:
         with trio.fail_at(call.deadline):
             body = await exchange.receive_all(limit)
-        message = body if question.message is None else question.message
+        message = body if request.message is None else request.message
         if message is None:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, f"message exceeds the limit of {limit} bytes")
-        payload = Payload(call.codec.decode(decompress(question.encoding, message, limit)))
+        payload = Payload(call.codec.decode(decompress(request.encoding, message, limit)))
     except trio.TooSlowError:
-        return Answer(TOO_LATE)
+        return UnaryResult(TOO_LATE)
     except ClientGoneError:
         return None
     except GRPCError as error:
-        return Answer(outcome_of(error))
+        return UnaryResult(outcome_of(error))
 
-    answer: Answer | None = None
+    result: UnaryResult | None = None
     async with trio.open_nursery() as tasks:
 
-        async def watch() -> None:
-            await exchange.gone()
+        async def cancel_when_disconnected() -> None:
+            await exchange.disconnected()
             tasks.cancel_scope.cancel()
 
-        tasks.start_soon(watch)
-        answer = await _call(runtime, call, payload)
+        tasks.start_soon(cancel_when_disconnected)
+        result = await _call(runtime, call, payload)
         tasks.cancel_scope.cancel()
-    return answer
+    return result
 
 
-async def _call(runtime: Runtime, call: Call, payload: Payload) -> Answer:
+async def _call(runtime: Runtime, call: Call, payload: Payload) -> UnaryResult:
     stream: Stream | None = None
     try:
         async with call.open(runtime, Cardinality.UNARY_UNARY) as stream:
             await stream.send_message(payload, end=True)
             reply = await stream.recv_message()
-            assert reply is not None  # Or the call would have failed.
+            assert reply is not None  # Otherwise the call would have failed.
             message = call.codec.encode(reply)
     except GRPCError as error:
-        assert stream is not None  # What prepares the call raises nothing of the kind.
+        assert stream is not None  # Opening the call does not raise GRPCError.
         outcome = outcome_of(error, pairs_of(stream.trailing_metadata))
-        return Answer(outcome, pairs_of(stream.initial_metadata))
-    return Answer(Outcome(trailers=pairs_of(stream.trailing_metadata)), pairs_of(stream.initial_metadata), message)
+        return UnaryResult(outcome, pairs_of(stream.initial_metadata))
+    return UnaryResult(Outcome(trailers=pairs_of(stream.trailing_metadata)), pairs_of(stream.initial_metadata), message)

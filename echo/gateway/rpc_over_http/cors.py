@@ -1,7 +1,7 @@
-"""Pages of other origins (https://fetch.spec.whatwg.org/#http-cors-protocol): what they may send and see.
+"""CORS (https://fetch.spec.whatwg.org/#http-cors-protocol): what pages of other origins may send and see.
 
-Which may call at all is the WebSockets' rule, `echo.gateway.origin`: those of the gateway's own origin, and of
-``HTTP_ALLOWED_ORIGINS``. Pages may send no cookies along, so nothing that is allowed here rests on who the user is.
+As for WebSockets, `echo.gateway.origin` decides which pages may call: those of the gateway's own origin and of
+``HTTP_ALLOWED_ORIGINS``. Pages may not send cookies, so no permission here depends on who the user is.
 """
 
 import re
@@ -9,14 +9,14 @@ from typing import Final
 
 from echo.gateway.rpc_over_http.exchange import Exchange, HTTPHeaders
 
-MAX_AGE: Final = 7200  # Seconds a browser may remember the answer to a preflight; no browser takes more.
+MAX_AGE: Final = 7200  # Seconds a browser may cache a preflight's answer; no browser caches it for longer.
 
 _NAMES: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z, \t]{1,4096}", re.ASCII)
 _USUAL: Final = "content-type, connect-protocol-version, connect-timeout-ms, grpc-timeout, x-grpc-web, x-user-agent"
 
 
 def preflight_headers(exchange: Exchange) -> HTTPHeaders:
-    """Leave to call: any header may be metadata, so those that are asked for may be sent."""
+    """The headers that permit the call. Any header may be metadata, so every requested header is allowed."""
     asked = exchange.header(b"access-control-request-headers") or ""
     return [
         (b"vary", b"access-control-request-method, access-control-request-headers"),

@@ -1,7 +1,7 @@
-"""Compression as a request announces it: how its messages are compressed, and how ours may be.
+"""The encodings of a request's messages and of the response's.
 
-A client that compresses is answered in kind if it accepts that. Others are not: compressing costs the gateway more than
-it saves the network.
+A response is compressed only if the request was and the client accepts the encoding: otherwise compressing costs the
+gateway more than it saves the network.
 """
 
 from typing import Final
@@ -16,10 +16,11 @@ def request_encoding(announced: str | None) -> str:
     """The encoding of a request's messages.
 
     Args:
-        announced: What its header says; None without one.
+        announced: The value of its header; None if it is missing.
 
     Raises:
-        GRPCError: UNIMPLEMENTED: it is none of ours; the text lists those, as Connect wants it.
+        GRPCError: UNIMPLEMENTED: the encoding is not supported; the message lists the supported ones, as Connect
+            requires.
     """
     encoding = announced or IDENTITY
     if encoding not in SUPPORTED:
@@ -32,7 +33,7 @@ def response_encoding(requested: str, accepted: str | None) -> str:
     """The encoding of a response's messages.
 
     Args:
-        requested: That of the request's.
-        accepted: What its header says it takes; without one, what it uses itself.
+        requested: The encoding of the request's messages.
+        accepted: The encodings that the client's header lists; None if it is missing, which accepts ``requested``.
     """
     return requested if accepted is None or accepts(accepted, requested) else IDENTITY

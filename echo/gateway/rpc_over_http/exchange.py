@@ -1,6 +1,6 @@
-"""One HTTP request and its response, straight on ASGI: pieces of body in and out, and whether anybody is there.
+"""One HTTP request and its response, directly on ASGI: streams both bodies and notices when the client disconnects.
 
-Below Quart, whose request buffers the body and whose response can't begin before the request has ended.
+It bypasses Quart, which buffers the request's body and cannot start a response before the request has ended.
 """
 
 from collections.abc import AsyncIterator
@@ -18,27 +18,27 @@ from echo.gateway.metadata import INSTANCE_HEADER, REQUEST_ID, request_id_of
 HTTPHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
 LINGER: Final = 0.5
-"""Seconds for which the unwanted rest of a request is read, so that the answer arrives. A drain leaves one second."""
+"""Seconds for which the rest of a request is read and dropped so that the answer arrives. A drain allows one second."""
 
 _NEVER_HIDDEN: Final = frozenset({b"content-type", b"content-length", b"vary"})
 
 
 class ClientGoneError(Exception):
-    """The client has left: nothing more comes of it, and nothing reaches it."""
+    """The client has disconnected."""
 
 
 class Exchange:
     """A request being answered. One task receives, one sends.
 
     Attributes:
-        method: Of the request, in upper case.
-        path: What was asked for, as it stands in the request line, without the query.
+        method: The request's method, in upper case.
+        path: The path as in the request line, without the query.
         query: The query, without its ``?``.
-        headers: Of the request, names in lower case.
-        client: Address of the peer.
-        request_id: By which the request is known, here, to the client and to the server behind.
-        page: The origin of a page that may read the response; None if there is none.
-        began: The response has begun.
+        headers: The request's headers, with names in lower case.
+        client: The peer's address.
+        request_id: The request's id, shared with the client and with the server behind.
+        cors_origin: The origin of a page that may read the response, or None.
+        response_started: Whether the response has started.
     """
 
     def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable, drain: Drain) -> None:
@@ -48,26 +48,26 @@ class Exchange:
         self.headers = list(scope["headers"])
         self.client = scope["client"][0] if scope["client"] else None
         self.request_id = request_id_of(self.headers)
-        self.page: str | None = None
-        self.began = False
-        self._one_at_a_time = scope["http_version"].startswith("1")  # Requests on its connection.
+        self.cors_origin: str | None = None
+        self.response_started = False
+        self._http1 = scope["http_version"].startswith("1")
         self._receive = receive
         self._send = send
         self._drain = drain
         self._received_all = False
 
     def header(self, name: bytes) -> str | None:
-        """The first value of a header; None without one."""
+        """The first value of a header; None if it is missing."""
         for found, value in self.headers:
             if found == name:
                 return value.decode("latin-1").strip()
         return None
 
     async def receive(self) -> bytes | None:
-        """The next piece of the body, which may be empty; None once it has ended.
+        """Receive the next piece of the body, which may be empty; None after the last one.
 
         Raises:
-            ClientGoneError: There will be no end.
+            ClientGoneError: The client has disconnected.
         """
         if self._received_all:
             return None
@@ -78,10 +78,10 @@ class Exchange:
         return event.get("body", b"")
 
     async def receive_all(self, limit: int) -> bytes | None:
-        """The whole body; None if it is longer than ``limit`` bytes, at the first byte above.
+        """Receive the whole body; None as soon as it exceeds ``limit`` bytes.
 
         Raises:
-            ClientGoneError: There will be no end.
+            ClientGoneError: The client has disconnected.
         """
         announced = self.header(b"content-length") or ""
         if announced.isdecimal() and int(announced[:20]) > limit:
@@ -93,40 +93,40 @@ class Exchange:
                 return None
         return bytes(body)
 
-    async def gone(self) -> None:
-        """Wait until the client has left; what it still sends is dropped."""
+    async def disconnected(self) -> None:
+        """Wait until the client has disconnected, dropping what it still sends."""
         while (await self._receive())["type"] == "http.request":
             pass
 
     async def begin(self, status: int, headers: HTTPHeaders) -> None:
         """Send the response's head."""
-        self.began = True
+        self.response_started = True
         own = [(REQUEST_ID, self.request_id), (INSTANCE_HEADER, INSTANCE)]
         found = [*headers, *((name.encode(), value.encode()) for name, value in own)]
-        if self.page is not None:
-            # A page sees no header that it was not promised (Fetch, "CORS-exposed header-name").
+        if self.cors_origin is not None:
+            # A page sees only the headers exposed to it (Fetch, "CORS-exposed header-name").
             seen = sorted({name for name, _ in found} - _NEVER_HIDDEN)
-            found.append((b"access-control-allow-origin", self.page.encode("latin-1")))
+            found.append((b"access-control-allow-origin", self.cors_origin.encode("latin-1")))
             found.append((b"access-control-expose-headers", b", ".join(seen)))
             found.append((b"vary", b"origin"))
-        if self._one_at_a_time and self._drain.started:
-            found.append((b"connection", b"close"))  # The client's next request is better sent elsewhere.
+        if self._http1 and self._drain.started:
+            found.append((b"connection", b"close"))  # The client should send its next request elsewhere.
         await self._send({"type": "http.response.start", "status": status, "headers": found})
 
     async def send(self, data: bytes) -> None:
-        """Send a piece of the response's body; waits while the client takes none."""
+        """Send a piece of the response's body; waits while the client does not read."""
         await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def end(self, data: bytes = b"") -> None:
-        """Send the last piece of the body and end the response, unless the client leaves meanwhile.
+        """Send the last piece of the body and end the response, unless the client disconnects first.
 
-        Over HTTP/1.1 the connection is closed if the request has not ended by then. It is given a little time, because
-        closing a socket with unread data resets it, and the client might never see the response (RFC 9112 §9.6).
+        Over HTTP/1.1 the connection is closed if the request has not ended by then. `LINGER` gives it time to end,
+        because closing a socket with unread data resets it and the client might never see the response (RFC 9112 §9.6).
         """
-        async with self._dropping() as over:
+        async with self._dropping_request() as over:
             if data:
                 await self.send(data)
-            if self._one_at_a_time:
+            if self._http1:
                 with trio.move_on_after(LINGER):
                     await over.wait()
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
@@ -137,21 +137,21 @@ class Exchange:
         await self.end(body)
 
     async def answer_with_trailers(self, headers: HTTPHeaders, trailers: HTTPHeaders) -> None:
-        """Send a response without a body. Over HTTP/1.1 the trailers go among the headers: few clients read others."""
-        if self._one_at_a_time:
+        """Send a response without a body. Over HTTP/1.1 trailers are sent as headers; few clients read trailers."""
+        if self._http1:
             await self.answer(200, [*headers, *trailers])
             return
-        async with self._dropping():
+        async with self._dropping_request():
             await self._send({"type": "http.response.start", "status": 200, "headers": headers, "trailers": True})
             await self._send({"type": "http.response.body", "body": b"", "more_body": False})
             await self._send({"type": "http.response.trailers", "headers": trailers, "more_trailers": False})
 
     @asynccontextmanager
-    async def _dropping(self) -> AsyncIterator[trio.Event]:
-        """Drop the rest of the request while the block ends the response; gives an event for the request's end.
+    async def _dropping_request(self) -> AsyncIterator[trio.Event]:
+        """Drop the rest of the request while the block ends the response; yields an event for the request's end.
 
-        If nobody received it, the server would wait to hand it on, and the block for the server. A client that leaves
-        meanwhile does not hold up the block for long.
+        If nobody received the rest, the server would wait to deliver it, and the block would wait for the server. A
+        client that disconnects delays the block by at most `LINGER`.
         """
         over = trio.Event()
 
@@ -160,8 +160,8 @@ class Exchange:
                 while await self.receive() is not None:
                     pass
                 over.set()
-                await self.gone()
-            # The end of the response looks the same as a client that leaves, and must not be cut short.
+                await self.disconnected()
+            # The end of the response looks like a disconnecting client here, and must not be cut short.
             await trio.sleep(LINGER)
             nursery.cancel_scope.cancel()
 
@@ -172,8 +172,8 @@ class Exchange:
 
 
 def path_of(scope: HTTPScope) -> str:
-    """What a request asks for, percent-encoded as it was sent, relative to where the application is mounted."""
+    """A request's path, percent-encoded as sent, relative to the application's root path."""
     path = scope["raw_path"].decode("latin-1")
-    if not path.startswith("/"):  # RFC 9112 §3.2.2: the whole URL may stand there.
+    if not path.startswith("/"):  # RFC 9112 §3.2.2: it may be an absolute URL.
         path = urlsplit(path).path
     return path.removeprefix(scope["root_path"])

@@ -1,7 +1,7 @@
-"""What lies around messages in a body: prefixes, gRPC-Web's and Connect's last frames, and gRPC-Web's base64. Sans-IO.
+"""The framing of messages in a body: gRPC-Web's and Connect's end frames, and gRPC-Web's base64. Sans-IO.
 
-Both protocols put gRPC's five bytes before each message (flags, length), which `echo.wire.MessageDecoder` takes off.
-The response's last frame has a flag of its own: its payload tells how the call ended.
+Both protocols put gRPC's five-byte prefix (flag, length) before each message, which `echo.wire.MessageDecoder` reads.
+The response's end frame has a special flag, and its payload says how the call ended.
 """
 
 import struct
@@ -20,16 +20,16 @@ TRAILERS: Final = 0x80
 _PREFIX: Final = struct.Struct(">BI")
 NOT_BASE64: Final = "the body is not base64"
 
-_GROUP: Final = 4  # Characters of base64 that stand for three bytes.
+_GROUP: Final = 4  # Characters of base64 that encode three bytes.
 
 
-def last_frame(flag: int, payload: bytes) -> bytes:
-    """The frame that tells how a call ended."""
+def end_frame(flag: int, payload: bytes) -> bytes:
+    """The frame that says how a call ended."""
     return _PREFIX.pack(flag, len(payload)) + payload
 
 
 class Base64Decoder:
-    """A body of ``application/grpc-web-text``: base64 in pieces, each of which may end in padding.
+    """Decodes a body of ``application/grpc-web-text``: base64 in pieces, each of which may end in padding.
 
     Holds at most three characters.
     """
@@ -38,10 +38,10 @@ class Base64Decoder:
         self._rest = b""
 
     def feed(self, data: bytes) -> bytes:
-        """What can be decoded by now.
+        """Decode what is complete so far.
 
         Raises:
-            GRPCError: INVALID_ARGUMENT: it is no base64.
+            GRPCError: INVALID_ARGUMENT: the body is not base64.
         """
         data = self._rest + data
         whole = len(data) - len(data) % _GROUP
@@ -59,15 +59,15 @@ class Base64Decoder:
         return b"".join(decoded)
 
     def close(self) -> None:
-        """The body has ended.
+        """Note the end of the body.
 
         Raises:
-            GRPCError: INVALID_ARGUMENT: within a group.
+            GRPCError: INVALID_ARGUMENT: the body ended inside a group.
         """
         if self._rest:
             raise GRPCError(Status.INVALID_ARGUMENT, NOT_BASE64)
 
 
 def encode_base64(data: bytes) -> bytes:
-    """A piece of such a body, with its padding, so that it can be read before the next one comes."""
+    """Encode a piece of such a body, padded, so that it can be decoded before the next one arrives."""
     return b64encode(data)

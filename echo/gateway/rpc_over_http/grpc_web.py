@@ -1,13 +1,13 @@
 """gRPC-Web (https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-WEB.md): gRPC with its trailers in the body.
 
-``application/grpc-web-text`` is the same in base64, for browsers' old ways to read a body as it comes.
+``application/grpc-web-text`` is the same in base64, for older browser APIs that can read a body only as text.
 """
 
 from typing import Final
 
 from echo.gateway.rpc_over_http.encodings import ACCEPTED, request_encoding, response_encoding
 from echo.gateway.rpc_over_http.exchange import Exchange, HTTPHeaders
-from echo.gateway.rpc_over_http.framing import TRAILERS, Base64Decoder, encode_base64, last_frame
+from echo.gateway.rpc_over_http.framing import TRAILERS, Base64Decoder, encode_base64, end_frame
 from echo.gateway.rpc_over_http.metadata import encoded
 from echo.gateway.rpc_over_http.outcome import Outcome, Pairs
 from echo.wire import IDENTITY, encode_bin, encode_status_message
@@ -16,7 +16,7 @@ _ACCEPT_ENCODING: Final = (b"grpc-accept-encoding", ACCEPTED.encode())
 
 
 class GrpcWeb:
-    """gRPC-Web's form of one stream; see `echo.gateway.rpc_over_http.stream.Form`."""
+    """gRPC-Web's format of one stream; see `echo.gateway.rpc_over_http.stream.StreamFormat`."""
 
     request_encoding = response_encoding = IDENTITY
 
@@ -25,7 +25,7 @@ class GrpcWeb:
         self._decoder = Base64Decoder() if text else None
 
     def negotiate(self, exchange: Exchange) -> None:
-        """Take in how the client compresses.
+        """Choose the encodings from the request's headers.
 
         Raises:
             GRPCError: UNIMPLEMENTED.
@@ -34,37 +34,37 @@ class GrpcWeb:
         self.response_encoding = response_encoding(self.request_encoding, exchange.header(b"grpc-accept-encoding"))
 
     def unwrap(self, piece: bytes) -> bytes:
-        """Out of base64."""
+        """Decode base64, if the format is text."""
         return piece if self._decoder is None else self._decoder.feed(piece)
 
     def close(self) -> None:
-        """The body must have ended with a whole group of base64."""
+        """Check that the body ended with a whole group of base64."""
         if self._decoder is not None:
             self._decoder.close()
 
     def wrap(self, frames: bytes) -> bytes:
-        """Into base64."""
+        """Encode as base64, if the format is text."""
         return frames if self._decoder is None else encode_base64(frames)
 
     def head(self, initial: Pairs) -> HTTPHeaders:
-        """Metadata as it is, and how our messages are compressed."""
+        """The metadata unchanged, and the encoding of our messages."""
         headers = [self._content_type, _ACCEPT_ENCODING, *encoded(initial)]
         if self.response_encoding != IDENTITY:
             headers.append((b"grpc-encoding", self.response_encoding.encode()))
         return headers
 
-    def last(self, outcome: Outcome) -> bytes:
-        """The trailers, as a block of HTTP/1.1's header lines."""
+    def end_frame(self, outcome: Outcome) -> bytes:
+        """The trailers, as a block of HTTP/1.1 header lines."""
         lines = [b"%b: %b\r\n" % field for field in trailers_of(outcome)]
-        return last_frame(TRAILERS, b"".join(lines))
+        return end_frame(TRAILERS, b"".join(lines))
 
-    def alone(self, outcome: Outcome) -> tuple[HTTPHeaders, bytes]:
+    def without_messages(self, outcome: Outcome) -> tuple[HTTPHeaders, bytes]:
         """The trailers as headers, and no body ("trailers-only")."""
         return [self._content_type, _ACCEPT_ENCODING, *trailers_of(outcome)], b""
 
 
 def trailers_of(outcome: Outcome) -> HTTPHeaders:
-    """An outcome as gRPC's trailers."""
+    """An outcome as gRPC trailers."""
     found = [(b"grpc-status", b"%d" % outcome.status.value)]
     if outcome.message:
         found.append((b"grpc-message", encode_status_message(outcome.message)))

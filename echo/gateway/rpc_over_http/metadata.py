@@ -1,8 +1,8 @@
-"""HTTP headers <-> metadata, the way gRPC-Web and Connect have it: a header is metadata of the same name, and back.
+"""HTTP headers <-> metadata for gRPC-Web and Connect, where a header and metadata have the same name.
 
-Not every header is: those about the connection, HTTP, the browser or its page are not, nor are those that proxies add
-about the client, or that gRPC and these protocols reserve. Neither are cookies: a browser sends them unasked, and they
-are for the gateway's site, not for the server behind it.
+Not every header is metadata. Headers about the connection, HTTP, the browser or its page are left out, and so are those
+that proxies add about the client, and those that gRPC and these protocols reserve. So are cookies: a browser sends them
+automatically, and they belong to the gateway's site, not to the server behind it.
 """
 
 import re
@@ -16,13 +16,13 @@ from echo.wire import decode_bin, encode_bin
 
 _OF_REQUESTS: Final = frozenset(
     {
-        # Of the connection and of HTTP (RFC 9110 §7.6.1, §10.1).
+        # About the connection and HTTP (RFC 9110 §7.6.1, §10.1).
         *("host", "connection", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade", "http2-settings"),
         *("expect", "range", "max-forwards", "cache-control", "pragma", "date", "priority", "early-data"),
-        # Of the client and the page it shows.
+        # About the client and its page.
         *("user-agent", "x-user-agent", "x-grpc-web", "origin", "referer", "cookie", "dnt", "save-data"),
         *("upgrade-insecure-requests",),
-        # Of the way here. The gateway appends to x-forwarded-for, and names the request.
+        # About the path to the gateway, which appends to x-forwarded-for and sets x-request-id.
         *("forwarded", "via", "x-real-ip", "x-request-id"),
         # What `call_context` passes on.
         *("authorization", "traceparent", "tracestate", "baggage", "b3"),
@@ -45,10 +45,10 @@ _TEXT: Final = re.compile(r"[ -~]*", re.ASCII)
 
 
 def context_of(headers: Headers, request_id: str, client: str | None) -> CallContext:
-    """What a call shall take along: what `call_context` says, and the client's own headers.
+    """The context of a call: that of `call_context`, with the client's other headers as metadata.
 
     Raises:
-        BadHeaderError: As from `call_context`; or a ``-bin`` header is not base64.
+        BadHeaderError: As for `call_context`; or a ``-bin`` header is not base64.
     """
     headers = list(headers)
     context = call_context(headers, request_id, client)
@@ -68,7 +68,7 @@ def context_of(headers: Headers, request_id: str, client: str | None) -> CallCon
 
 
 def pairs_of(metadata: Mapping[str, str | bytes] | None) -> Pairs:
-    """Metadata of a response as headers or trailers, without what HTTP can't carry or has another meaning for."""
+    """A response's metadata as headers or trailers, without what HTTP cannot carry or reserves for itself."""
     return [
         (name, text)
         for name, value in (metadata.items() if metadata else ())
@@ -79,7 +79,7 @@ def pairs_of(metadata: Mapping[str, str | bytes] | None) -> Pairs:
 
 
 def encoded(pairs: Iterable[tuple[str, str]], prefix: str = "") -> HTTPHeaders:
-    """Headers as ASGI takes them."""
+    """Encode headers for ASGI."""
     return [((prefix + name).encode("ascii"), value.encode("ascii")) for name, value in pairs]
 
 
@@ -89,7 +89,7 @@ def _may_be_metadata(name: str) -> bool:
 
 def _parsed(name: str, text: str) -> MetadataList:
     if not name.endswith("-bin"):
-        # Proxies add headers too; what gRPC can't carry of them is no fault of the client's.
+        # Proxies add headers, too; the client is not to blame for one that gRPC cannot carry.
         return [(name, text)] if _TEXT.fullmatch(text) else []
     try:
         return [(name, decode_bin(item.strip(" \t").encode())) for item in text.split(",")]

@@ -1,4 +1,4 @@
-"""gRPC itself, sent to the gateway's HTTP port by mistake: the client is told so in its own form."""
+"""Answers gRPC calls that were sent to the gateway's HTTP port by mistake, in gRPC's own format."""
 
 from echo.gateway.rpc_over_http.exchange import Exchange
 from echo.gateway.rpc_over_http.grpc_web import trailers_of
@@ -8,7 +8,7 @@ from echo.settings import Settings
 
 
 async def refuse_grpc(exchange: Exchange, settings: Settings) -> None:
-    """Answer a call of gRPC's. UNIMPLEMENTED, not UNAVAILABLE, which clients would try again."""
+    """Answer a gRPC call with UNIMPLEMENTED, not UNAVAILABLE, which clients would retry."""
     text = (
         "this is the gateway's HTTP port, which takes gRPC-Web, Connect and WebSockets; "
         f"gRPC is served on port {settings.grpc_server_port}"

@@ -1,7 +1,7 @@
-"""How a call ended, and how Connect says it: names of the codes, errors in JSON with their details. Pure functions.
+"""How a call ended, and Connect's format for it: names of the codes, errors in JSON with details. Pure functions.
 
 gRPC carries details as a serialised ``google.rpc.Status`` in ``grpc-status-details-bin``, Connect as a list in JSON.
-That message is made here from a description of it, as nothing else of Google's common types is needed.
+The message class is built here from a descriptor, since nothing else of Google's common types is needed.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from echo.rpc import GRPCError, Status
 from echo.wire import encode_bin
 
 Pairs: TypeAlias = Sequence[tuple[str, str]]
-"""Metadata as HTTP carries it: binary values in base64."""
+"""Metadata in HTTP's form: binary values are base64."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +26,9 @@ class Outcome:
     """How a call ended.
 
     Attributes:
-        status: Its status.
-        message: What is said about it; text that can be encoded.
-        details: A serialised ``google.rpc.Status``, if there is one.
+        status: The call's status.
+        message: The status message; text without lone surrogates.
+        details: A serialised ``google.rpc.Status``, or None.
         trailers: The trailing metadata.
     """
 
@@ -51,12 +51,12 @@ def outcome_of(error: GRPCError, trailers: Pairs = ()) -> Outcome:
 
 
 def code_of(status: Status) -> str:
-    """A status by the name it has in Connect's errors."""
+    """A status by its name in Connect."""
     return "canceled" if status is Status.CANCELLED else status.name.lower()
 
 
 def error_of(outcome: Outcome) -> dict[str, object]:
-    """What stands in JSON for an outcome that is not OK (Connect, "Error Codes" and "Error Details")."""
+    """The JSON error for an outcome that is not OK (Connect, "Error Codes" and "Error Details")."""
     error: dict[str, object] = {"code": code_of(outcome.status)}
     if outcome.message:
         error["message"] = outcome.message
@@ -71,20 +71,20 @@ def error_body(outcome: Outcome) -> bytes:
 
 
 def end_of_stream(outcome: Outcome) -> bytes:
-    """What the last message of a stream says (Connect, "Streaming Response": EndStreamResponse)."""
-    said: dict[str, object] = {}
+    """The last message of a stream (Connect, "Streaming Response": EndStreamResponse)."""
+    end: dict[str, object] = {}
     if outcome.status is not Status.OK:
-        said["error"] = error_of(outcome)
+        end["error"] = error_of(outcome)
     if outcome.trailers:
         metadata: dict[str, list[str]] = {}
         for name, value in outcome.trailers:
             metadata.setdefault(name, []).append(value)
-        said["metadata"] = metadata
-    return msgspec.json.encode(said)
+        end["metadata"] = metadata
+    return msgspec.json.encode(end)
 
 
 def _details_of(octets: bytes | None) -> list[dict[str, str]]:
-    """The details in a serialised ``google.rpc.Status``; none in what is no such message."""
+    """The details in a serialised ``google.rpc.Status``; empty if the bytes are invalid."""
     if not octets:
         return []
     try:

@@ -1,4 +1,4 @@
-"""Which requests are calls by gRPC-Web or Connect, and how they are served: where the application comes in."""
+"""Recognises gRPC-Web and Connect requests and serves them: the entry point for the application."""
 
 import logging
 import math
@@ -31,10 +31,10 @@ from echo.rpc import GRPCError, Status
 log = logging.getLogger(__name__)
 
 _METHOD: Final = re.compile(r"/[A-Za-z_][\w.]*\.\w+/\w+", re.ASCII)
-"""A method of a service in a package. The gateway's own routes have no dot in their first part."""
+"""The path of a method whose service is in a package. The gateway's own routes have no dot in their first segment."""
 
 _CALLABLE: Final = re.compile(r"/[!-.0->@-~]+/[!-.0->@-~]+", re.ASCII)
-"""What may be the path of a call at all."""
+"""Any path that can be a call's."""
 
 _TIMEOUT: Final = re.compile(r"[0-9]{1,10}", re.ASCII)
 
@@ -47,14 +47,14 @@ GRPC_WEB: Final = {
     "application/grpc-web-text": "application/grpc-web-text+proto",
     "application/grpc-web-text+proto": "application/grpc-web-text+proto",
 }
-"""What gRPC-Web's requests are answered with."""
+"""gRPC-Web's request content types, with those of the responses."""
 
 CONNECT_STREAMS: Final = ("application/connect+proto", "application/connect+json")
 CONNECT_UNARY: Final = ("application/proto", "application/json")
 
 
 def speaks_rpc(scope: HTTPScope) -> bool:
-    """Whether a request is for `serve_rpc`: a call, a browser asking for leave to make one, or gRPC gone astray."""
+    """Whether a request is for `serve_rpc`: a call, a browser's preflight for one, or misdirected gRPC."""
     method = scope["method"]
     if method == "POST":
         kind = _media_type(scope)
@@ -69,7 +69,7 @@ def speaks_rpc(scope: HTTPScope) -> bool:
 
 
 async def serve_rpc(runtime: Runtime, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-    """Serve one request of which `speaks_rpc` is true."""
+    """Serve a request for which `speaks_rpc` is true."""
     exchange = Exchange(scope, receive, send, runtime.drain)
     trace = trace_of(scope)
     if trace is not None:
@@ -78,7 +78,7 @@ async def serve_rpc(runtime: Runtime, scope: HTTPScope, receive: ASGIReceiveCall
     if not is_allowed(exchange.headers, scope["scheme"], runtime.settings.http_allowed_origins):
         await _refuse_origin(exchange)
         return
-    exchange.page = exchange.header(b"origin")
+    exchange.cors_origin = exchange.header(b"origin")
     if exchange.method == "OPTIONS":
         await exchange.answer(204, preflight_headers(exchange))
     elif exchange.method == "GET":
@@ -96,7 +96,7 @@ async def serve_rpc(runtime: Runtime, scope: HTTPScope, receive: ASGIReceiveCall
 
 
 async def _serve_stream(runtime: Runtime, exchange: Exchange, form: GrpcWeb | ConnectStream, kind: str) -> None:
-    async with _answering(partial(stream.tell, exchange, form)):
+    async with _reporting_errors(partial(stream.send_outcome, exchange, form)):
         form.negotiate(exchange)
         method = method_at(exchange.path)
         unary = method is not None and is_unary(method)
@@ -109,9 +109,9 @@ async def _serve_post(runtime: Runtime, exchange: Exchange, codec: str) -> None:
     if method is not None and not is_unary(method):
         await _refuse_type(exchange, "a stream has a content type of its own", CONNECT_STREAMS)
         return
-    async with _answering(partial(_tell, exchange)):
-        question = connect_unary.posted(exchange, codec)
-        await connect_unary.serve_unary(runtime, exchange, question, _call(runtime, exchange, codec, unary=True))
+    async with _reporting_errors(partial(_send_unary_error, exchange)):
+        request = connect_unary.parse_post(exchange, codec)
+        await connect_unary.serve_unary(runtime, exchange, request, _call(runtime, exchange, codec, unary=True))
 
 
 async def _serve_get(runtime: Runtime, exchange: Exchange) -> None:
@@ -120,17 +120,17 @@ async def _serve_get(runtime: Runtime, exchange: Exchange) -> None:
         body = error_body(Outcome(Status.UNIMPLEMENTED, "this method may have side effects: use POST"))
         await exchange.answer(405, [(b"allow", b"POST"), (b"content-type", connect_unary.JSON)], body)
         return
-    async with _answering(partial(_tell, exchange)):
+    async with _reporting_errors(partial(_send_unary_error, exchange)):
         if method is None:
             raise GRPCError(Status.UNIMPLEMENTED, "there is no such method, or none that is known here")
-        question = connect_unary.queried(exchange)
-        call = _call(runtime, exchange, question.codec, unary=True)
-        await connect_unary.serve_unary(runtime, exchange, question, call)
+        request = connect_unary.parse_get(exchange)
+        call = _call(runtime, exchange, request.codec, unary=True)
+        await connect_unary.serve_unary(runtime, exchange, request, call)
 
 
 @asynccontextmanager
-async def _answering(report: Callable[[Outcome], Awaitable[None]]) -> AsyncIterator[None]:
-    """Report what is raised in the block: what is wrong with the request, or with us."""
+async def _reporting_errors(report: Callable[[Outcome], Awaitable[None]]) -> AsyncIterator[None]:
+    """Report an error raised in the block: the request's, or a fault of ours."""
     try:
         yield
     except GRPCError as error:
@@ -140,17 +140,17 @@ async def _answering(report: Callable[[Outcome], Awaitable[None]]) -> AsyncItera
         await report(FAULT)
 
 
-async def _tell(exchange: Exchange, outcome: Outcome) -> None:
-    """Report an outcome as Connect's unary calls do; too late if the response has begun."""
-    if not exchange.began:
-        await connect_unary.tell(exchange, None, connect_unary.Answer(outcome))
+async def _send_unary_error(exchange: Exchange, outcome: Outcome) -> None:
+    """Send an error as for Connect's unary calls, unless the response has already started."""
+    if not exchange.response_started:
+        await connect_unary.send_result(exchange, None, connect_unary.UnaryResult(outcome))
 
 
 def _call(runtime: Runtime, exchange: Exchange, codec: str, *, unary: bool) -> Call:
-    """What a request asks to be called.
+    """The call that a request asks for.
 
     Raises:
-        GRPCError: It can't be.
+        GRPCError: The request is invalid, or the method cannot be called.
     """
     if not _CALLABLE.fullmatch(exchange.path):
         raise GRPCError(Status.UNIMPLEMENTED, "the path is not that of a method: /package.Service/Method")

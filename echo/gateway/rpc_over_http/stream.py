@@ -1,10 +1,10 @@
-"""A call whose messages are framed in the bodies of request and response: gRPC-Web's, and Connect's streams.
+"""A call whose messages are framed in the request's and the response's body: gRPC-Web, and Connect's streams.
 
     request --(upload)--> call --(download)--> response
 
-Two tasks, one nursery; whichever first knows how the call ends, ends both. That is the *upload* if the client sends
-something that is no message, or leaves; and the *download* if the call ends. Each waits while the side it sends to
-takes nothing, so that no more than a message and a piece of the body is held on the way.
+Two tasks share a nursery, and the first to know how the call ends stops both. That is the *upload* if the client sends
+an invalid message or disconnects, and the *download* if the call ends. Each waits while its receiver is not reading, so
+at most one message and one piece of the body are held.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,61 +23,63 @@ from echo.rpc import Cardinality, GRPCError, StreamTerminatedError
 from echo.wire import MessageDecoder, encode_compressed
 
 
-class Form(Protocol):
-    """How a protocol writes a stream.
+class StreamFormat(Protocol):
+    """A protocol's format for a stream.
 
     Attributes:
-        request_encoding: How the client's messages are compressed.
-        response_encoding: How ours are.
+        request_encoding: The encoding of the client's messages.
+        response_encoding: The encoding of ours.
     """
 
     request_encoding: str
     response_encoding: str
 
     def unwrap(self, piece: bytes) -> bytes:
-        """The frames in a piece of the request's body. Raises GRPCError."""
+        """Extract the frames from a piece of the request's body. Raises GRPCError."""
 
     def close(self) -> None:
-        """The request's body has ended. Raises GRPCError."""
+        """Note the end of the request's body. Raises GRPCError if it is incomplete."""
 
     def wrap(self, frames: bytes) -> bytes:
-        """A piece of the response's body, with these frames."""
+        """Encode frames as a piece of the response's body."""
 
     def head(self, initial: Pairs) -> HTTPHeaders:
-        """The headers of a response that has messages."""
+        """The headers of a response with messages."""
 
-    def last(self, outcome: Outcome) -> bytes:
-        """The last frame of such a response."""
+    def end_frame(self, outcome: Outcome) -> bytes:
+        """The last frame of a response with messages."""
 
-    def alone(self, outcome: Outcome) -> tuple[HTTPHeaders, bytes]:
+    def without_messages(self, outcome: Outcome) -> tuple[HTTPHeaders, bytes]:
         """Headers and frames of a response that only says how the call ended."""
 
 
-async def serve_stream(runtime: Runtime, exchange: Exchange, form: Form, call: Call) -> None:
+async def serve_stream(runtime: Runtime, exchange: Exchange, form: StreamFormat, call: Call) -> None:
     """Make the call and answer the request."""
-    outcome: Outcome | None = GOING_AWAY  # Unless there is another: the call was cut off.
-    # A call that is left before its end may have failed meanwhile. Why it was left counts.
+    outcome: Outcome | None = GOING_AWAY  # Kept if the drain cancels the call.
+    # A call abandoned before its end may fail as well; the reason for abandoning it counts.
     with runtime.drain.work(), suppress(GRPCError):
         async with call.open(runtime, Cardinality.STREAM_STREAM) as stream:
             decoder = MessageDecoder(runtime.settings.grpc_max_message_size, form.request_encoding)
             outcome = await _Relay(exchange, form, call.codec, decoder, stream).run()
     if outcome is not None:
-        await tell(exchange, form, outcome)
+        await send_outcome(exchange, form, outcome)
 
 
-async def tell(exchange: Exchange, form: Form, outcome: Outcome) -> None:
-    """Say how the call ended, and end the response."""
-    if exchange.began:
-        await exchange.end(form.wrap(form.last(outcome)))
+async def send_outcome(exchange: Exchange, form: StreamFormat, outcome: Outcome) -> None:
+    """Send how the call ended, and end the response."""
+    if exchange.response_started:
+        await exchange.end(form.wrap(form.end_frame(outcome)))
     else:
-        headers, frames = form.alone(outcome)
+        headers, frames = form.without_messages(outcome)
         await exchange.answer(200, headers, form.wrap(frames))
 
 
 class _Relay:
     """The two directions of one call."""
 
-    def __init__(self, exchange: Exchange, form: Form, codec: Codec, decoder: MessageDecoder, stream: Stream) -> None:
+    def __init__(
+        self, exchange: Exchange, form: StreamFormat, codec: Codec, decoder: MessageDecoder, stream: Stream
+    ) -> None:
         self._exchange = exchange
         self._form = form
         self._codec = codec
@@ -86,7 +88,7 @@ class _Relay:
         self._open = trio.Event()
 
     async def run(self) -> Outcome | None:
-        """Relay; gives how the call ended, or None if there is nobody to be told."""
+        """Relay until the call ends. Returns how it ended, or None if the client has disconnected."""
         outcome: Outcome | None = None
         async with trio.open_nursery() as tasks:
 
@@ -100,32 +102,32 @@ class _Relay:
         return outcome
 
     async def _upload(self) -> Outcome | None:
-        """From the request to the call. Ends with what is wrong with the request, or when the client has left."""
+        """Relay the request to the call, until the request turns out invalid or the client disconnects."""
         try:
             while (piece := await self._exchange.receive()) is not None:
                 self._decoder.feed(self._form.unwrap(piece))
-                await self._pass_on()
+                await self._send_messages()
             self._form.close()
             self._decoder.close()
-            await self._pass_on()
+            await self._send_messages()
         except ClientGoneError:
             return None
         except GRPCError as error:
             return outcome_of(error)
         except StreamTerminatedError:
-            pass  # The call takes no more. The download will say how it ended.
+            pass  # The call accepts no more messages. The download reports how it ended.
         else:
-            with suppress(GRPCError, StreamTerminatedError):  # Likewise.
+            with suppress(GRPCError, StreamTerminatedError):  # As above.
                 await self._stream.end()
-        await self._exchange.gone()
+        await self._exchange.disconnected()
         return None
 
-    async def _pass_on(self) -> None:
-        """Send the messages that are complete.
+    async def _send_messages(self) -> None:
+        """Send the complete messages to the call.
 
         Raises:
-            GRPCError: One is no message.
-            StreamTerminatedError: The call takes no more, for whatever reason.
+            GRPCError: A message is invalid.
+            StreamTerminatedError: The call accepts no more messages, for any reason.
         """
         while (payload := self._decoder.next_message()) is not None:
             message = Payload(self._codec.decode(payload))
@@ -137,7 +139,7 @@ class _Relay:
         await self._open.wait()
 
     async def _download(self) -> Outcome:
-        """From the call to the response; ends as the call does."""
+        """Relay the call to the response, until the call ends."""
         stream, exchange = self._stream, self._exchange
         try:
             await stream.send_request()

@@ -73,7 +73,7 @@ def test_any_message_of_a_status_can_be_told(text: str) -> None:
     outcome = outcome_of(GRPCError(Status.ABORTED, text))
     said = json.loads(end_of_stream(outcome))["error"].get("message", "")
     assert said == text.encode("utf-8", "replace").decode()
-    trailers = GrpcWeb("", text=False).last(outcome)[5:]
+    trailers = GrpcWeb("", text=False).end_frame(outcome)[5:]
     assert trailers.count(b"\r\n") == 1 + bool(text)
     assert trailers.isascii()
 
