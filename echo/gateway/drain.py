@@ -1,7 +1,7 @@
-"""What the gateway is doing just now, so that a drain can wait for it, and end what is left.
+"""Tracks the gateway's current work, so that a drain can wait for it and cancel what is left.
 
-Every request and every WebSocket is worked on in a scope of its own, entered here. A drain is then: say so (`start`),
-wait for `finished` as long as the grace period allows, cancel the rest (`cut`), which answers for itself.
+Every request and every WebSocket runs in its own scope, entered here. A drain announces itself (`start`), waits for
+`finished` within the grace period, and cancels the rest (`cut`), which then sends its own answers.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import trio
 
 
 class Drain:
-    """The drain of one application, and the work it is about."""
+    """The drain of one application, and the work it waits for."""
 
     def __init__(self) -> None:
         self._begun = trio.Event()
@@ -22,7 +22,7 @@ class Drain:
 
     @property
     def started(self) -> bool:
-        """The gateway is going down; it still takes what comes."""
+        """Whether the gateway is draining; it still accepts requests."""
         return self._begun.is_set()
 
     @property
@@ -32,12 +32,12 @@ class Drain:
 
     @property
     def working(self) -> int:
-        """Requests and WebSockets that are being worked on."""
+        """Requests and WebSockets in progress."""
         return len(self._scopes)
 
     @contextmanager
     def work(self) -> Iterator[trio.CancelScope]:
-        """Work on one request or WebSocket; ``cancelled_caught`` of the scope says afterwards that it was cut off."""
+        """Track one request or WebSocket; the scope's ``cancelled_caught`` says afterwards whether it was cancelled."""
         with trio.CancelScope() as scope:
             if self._cut:
                 scope.cancel()
@@ -55,16 +55,16 @@ class Drain:
         self._begun.set()
 
     async def begun(self) -> None:
-        """Wait until the gateway goes down."""
+        """Wait until the drain starts."""
         await self._begun.wait()
 
     async def finished(self) -> None:
-        """Wait until nothing is being worked on."""
+        """Wait until nothing is in progress."""
         while self._scopes:
             await self._waiting.park()
 
     def cut(self) -> None:
-        """Cancel the work that is left, and what comes from now on."""
+        """Cancel the remaining work and all later work."""
         self._cut = True
         for scope in self._scopes:
             scope.cancel()

@@ -1,7 +1,7 @@
-"""Routes for whoever looks into the path: what arrived of a request, and what was seen of a call.
+"""Routes for inspecting the path to the gateway.
 
-``GET /request`` answers with the request itself as it arrived, ``GET /evidence/{call-id}`` with what the gateway and
-the server recorded under that call-id.
+``GET /request`` returns the request as it arrived. ``GET /evidence/{call-id}`` returns what the gateway and the server
+recorded under that call-id.
 """
 
 from functools import partial
@@ -23,21 +23,21 @@ from echo.rpc import Cardinality, GRPCError, Status
 __all__ = ["add_inspection"]
 
 GET: Final = "/com.gopay.echo.evidence.Evidence/Get"
-TIMEOUT: Final = 5.0  # Seconds the server has to answer.
+TIMEOUT: Final = 5.0  # Seconds to wait for the server's answer.
 JSON: Final = "application/json"
 
 
 def add_inspection(app: QuartTrio, runtime: Runtime) -> None:
-    """Give the application these routes."""
+    """Add these routes to the application."""
     app.add_url_rule("/request", "request", _request, methods=["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
     app.add_url_rule("/evidence/<call_id>", "evidence", partial(_evidence, runtime))
 
 
 async def _request() -> Response:
-    """What arrived."""
+    """Return the request as it arrived."""
     scope = cast("HTTPScope", request.scope)
     query = scope["query_string"].decode("latin-1")
-    told = {
+    arrived = {
         "protocol": protocol_of(scope),
         "method": scope["method"],
         "target": scope["raw_path"].decode("latin-1") + (f"?{query}" if query else ""),
@@ -46,16 +46,16 @@ async def _request() -> Response:
         "tls": scope["scheme"] == "https",
         "instance": INSTANCE,
     }
-    return Response(msgspec.json.encode(told), content_type=JSON)
+    return Response(msgspec.json.encode(arrived), content_type=JSON)
 
 
 async def _evidence(runtime: Runtime, call_id: str) -> Response:
-    """Both ends' records; null for an end that has none."""
+    """Return the records of both ends; null for an end without one."""
     attempts = [record.as_json() for record in runtime.recorder.attempts(call_id)]
     gateway: dict[str, object] | None = None
     if attempts:
         gateway = attempts[-1] | ({"other_attempts": attempts[:-1]} if len(attempts) > 1 else {})
-    told: dict[str, object] = {"gateway": gateway, "server": None}
+    records: dict[str, object] = {"gateway": gateway, "server": None}
     try:
         async with (
             runtime.backend.channel() as channel,
@@ -64,12 +64,12 @@ async def _evidence(runtime: Runtime, call_id: str) -> Response:
             await call.send_message(GetRequest(call_id=call_id), end=True)
             record = await call.recv_message()
             assert record is not None
-            told["server"] = as_json(record)
+            records["server"] = as_json(record)
     except GRPCError as error:
         if error.status not in (Status.NOT_FOUND, Status.UNIMPLEMENTED):
             body = error_body(error.status, error.message)
             return Response(body, HTTP_STATUS[error.status], content_type=JSON)
-    if gateway is None and told["server"] is None:
+    if gateway is None and records["server"] is None:
         body = error_body(Status.NOT_FOUND, "nothing is recorded under this call-id")
         return Response(body, HTTP_STATUS[Status.NOT_FOUND], content_type=JSON)
-    return Response(msgspec.json.encode(told), content_type=JSON)
+    return Response(msgspec.json.encode(records), content_type=JSON)

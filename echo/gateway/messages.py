@@ -1,7 +1,7 @@
-"""JSON <-> the stream's messages: what a WebSocket carries, decoded strictly, encoded byte for byte as promised.
+"""JSON <-> the stream's messages on a WebSocket: strict decoding, and encoding that is fixed byte for byte.
 
-Decoding has one outcome or one error, whatever the bytes: `Incoming` or `InvalidMessageError`. The shape is fixed by
-the contract, so it is written down here as typed structures, not derived from descriptors.
+Decoding any bytes gives an `Incoming` or raises `InvalidMessageError`. The contract fixes the JSON's shape, so it is
+defined here as typed structures, not derived from descriptors.
 """
 
 import re
@@ -19,20 +19,20 @@ _DECIMAL: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,18})", re.ASCII)
 INVALID_MESSAGE: Final = (
     '{"stream_id":"","sequence_number":0,"timestamp":0,"response":"invalid message format","success":false}'
 )
-"""What a client is told about a message that is none."""
+"""The reply to an invalid message."""
 
 
 class InvalidMessageError(Exception):
-    """What came is not a message: no JSON, or JSON of the wrong shape."""
+    """The data is not a valid message: not JSON, or JSON of the wrong shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """What a client sent.
+    """A decoded WebSocket message.
 
     Attributes:
-        message: To be relayed; None if there is only the half-close.
-        half_close: The client sends no more messages after this.
+        message: The message to relay; None for a half-close alone.
+        half_close: Whether the client sends no more messages after this.
     """
 
     message: StreamMessage | None
@@ -43,10 +43,10 @@ HALF_CLOSE: Final = Incoming(None, half_close=True)
 
 
 class _Message(msgspec.Struct):
-    """Either name of a field may be used, as in protobuf's JSON mapping; null stands for the default there too."""
+    """Accepts both names of a field, as in protobuf's JSON mapping; null means the default value."""
 
     stream_id: str | None = None
-    streamId: str | None = None  # noqa: N815 - As the field is called in JSON.
+    streamId: str | None = None  # noqa: N815 - the field's name in JSON
     sequence_number: int | str | None = None
     sequenceNumber: int | str | None = None  # noqa: N815
     timestamp: int | str | None = None
@@ -56,7 +56,7 @@ class _Message(msgspec.Struct):
 
 
 class _Response(msgspec.Struct):
-    """In the order of the contract."""
+    """The fields in the contract's order."""
 
     stream_id: str
     sequence_number: int
@@ -72,18 +72,18 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def decode_message(data: str | bytes) -> Incoming:
-    """Read one WebSocket message: text, or the same as bytes of UTF-8; an empty one is a half-close.
+    """Decode a WebSocket message, text or UTF-8 bytes; an empty one is a half-close.
 
-    A message with ``half_close`` true is relayed first if it holds anything else but defaults. Of a key that stands
-    there twice the last counts; the two names of one field beside each other are refused, as no order tells them apart.
+    A message with ``half_close`` true is relayed first, unless all its other fields have default values. Of a repeated
+    key the last counts; a field given under both of its names is refused, since neither takes precedence.
 
     Raises:
-        InvalidMessageError: It is no JSON object, a field has a wrong type, an integer does not fit int64, ...
+        InvalidMessageError: The data is not a JSON object, a field has the wrong type, an integer exceeds int64, ...
     """
     if not data:
         return HALF_CLOSE
     try:
-        # Python's decoder looks at every byte, msgspec's only at the strings it keeps.
+        # Python's decoder checks every byte, msgspec's only the strings it keeps.
         found = _decoder.decode(data if isinstance(data, str) else data.decode())
         message = StreamMessage(
             stream_id=_either(found.stream_id, found.streamId) or "",
@@ -92,7 +92,7 @@ def decode_message(data: str | bytes) -> Incoming:
             message=found.message or "",
         )
         half_close = _either(found.half_close, found.halfClose) or False
-    except (ValueError, RecursionError) as error:  # Of msgspec (its errors are ValueErrors), UTF-8, or ours.
+    except (ValueError, RecursionError) as error:  # From msgspec, UTF-8 decoding, or our checks.
         raise InvalidMessageError(str(error)) from None
     if half_close and message == StreamMessage():
         return HALF_CLOSE
@@ -100,7 +100,7 @@ def decode_message(data: str | bytes) -> Incoming:
 
 
 def encode_response(response: StreamResponse) -> str:
-    """Write a response: every field, in the contract's order, no spaces, integers as numbers, text as raw UTF-8."""
+    """Encode a response: every field, in the contract's order, no spaces, integers as numbers, text as raw UTF-8."""
     return _encoder.encode(
         _Response(
             response.stream_id,

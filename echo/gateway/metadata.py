@@ -1,18 +1,18 @@
-"""HTTP headers <-> gRPC metadata and deadline: what a call takes along from the request, and what it brings back.
+"""HTTP headers <-> gRPC metadata and deadline, for requests and responses.
 
-Headers of identity and tracing are passed on under their own names; ``Grpc-Metadata-NAME`` is passed on as ``NAME``.
-What gRPC can't carry (names and values must be printable ASCII, some names are reserved; gRPC over HTTP/2, "Requests")
-is left out if it would have been passed on by itself, and refused with 400 in a ``Grpc-Metadata-`` header, which has no
-other purpose.
+Identity and tracing headers are forwarded under their own names; ``Grpc-Metadata-NAME`` is forwarded as ``NAME``. gRPC
+cannot carry every header: names and values must be printable ASCII, and some names are reserved (gRPC over HTTP/2,
+"Requests"). If such a header would be forwarded automatically, it is left out. In a ``Grpc-Metadata-`` header, which
+has no other purpose, it is refused with 400.
 
-Nor does such a header set what the gateway sets, passes on or vouches for: request id, tracing, authorization, who the
-client is (``x-forwarded-*`` and its relatives), and what belongs to gRPC and HTTP/2. Otherwise a client could forge its
-address, or give the server two request ids. Refused rather than ignored, since the client asked for something it will
-not get. Spellings with underscores, and with ``-bin`` at the end, count as the same name.
+``Grpc-Metadata-`` cannot set what the gateway itself sets, forwards or vouches for: the request id, tracing,
+authorization, the client's address (``x-forwarded-*`` and similar), and names that belong to gRPC and HTTP/2. Otherwise
+a client could forge its address or send the server two request ids. These headers are refused, not ignored, since the
+client would not get what it asked for. Spellings with underscores or a final ``-bin`` count as the same name.
 
-Metadata of the response becomes ``Grpc-Metadata-NAME`` and ``Grpc-Trailer-NAME``. Names that are not gRPC's, and values
-that no header can carry, are left out; so is what exceeds `MAX_RETURNED` fields or `MAX_RETURNED_SIZE` bytes, which
-HTTP clients and proxies would answer by dropping the whole response.
+Response metadata becomes ``Grpc-Metadata-NAME`` and ``Grpc-Trailer-NAME``. Names invalid in gRPC and values that no
+header can carry are left out. So is what exceeds `MAX_RETURNED` fields or `MAX_RETURNED_SIZE` bytes, since HTTP clients
+and proxies would drop the whole response.
 """
 
 import re
@@ -24,54 +24,55 @@ from uuid import uuid4
 from echo.wire import decode_bin, decode_timeout, encode_bin, encode_metadata
 
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
-"""As in an ASGI scope: names in lower case."""
+"""Headers of an ASGI scope: names in lower case."""
 
 MetadataList: TypeAlias = list[tuple[str, str | bytes]]
 
 PREFIX: Final = "grpc-metadata-"
 TRAILER_PREFIX: Final = "grpc-trailer-"
 MAX_SIZE: Final = 8 * 1024
-"""Bytes of metadata of one call, counted as RFC 9113 §6.5.2 does: what servers take without complaint. More could cost
-the connection, which other clients' calls share."""
+"""Bytes of metadata in one call, as RFC 9113 §6.5.2 counts them; all servers accept this many. More could end the
+connection, which other clients' calls share."""
 
 MAX_RETURNED: Final = 64
-"""Fields of metadata in one response. Python's own client takes a hundred headers altogether."""
+"""Metadata fields in one response. Python's own HTTP client accepts a hundred headers in total."""
 
 MAX_RETURNED_SIZE: Final = 8 * 1024
-"""Bytes of them as HTTP/1.1 writes them: half of what Node.js and haproxy take as the whole head of a response."""
+"""Bytes of those fields in HTTP/1.1: half of what Node.js and haproxy accept as a response's whole head."""
 
 REQUEST_ID: Final = "x-request-id"
 INSTANCE_HEADER: Final = "x-echo-instance"
 FORWARDED_FOR: Final = "x-forwarded-for"
 
-_PASSED_ON: Final = frozenset({"authorization", "traceparent", "tracestate", "baggage", "b3"})
-_PASSED_ON_PREFIX: Final = "x-b3-"
-# What no ``Grpc-Metadata-`` header sets. `encode_metadata` refuses what gRPC and HTTP/2 reserve, but not its spellings.
+_FORWARDED: Final = frozenset({"authorization", "traceparent", "tracestate", "baggage", "b3"})
+_FORWARDED_PREFIX: Final = "x-b3-"
+# Names that ``Grpc-Metadata-`` cannot set. `encode_metadata` refuses gRPC's and HTTP/2's reserved names, but not their
+# other spellings.
 _OURS: Final = frozenset(
     {
-        *_PASSED_ON,
+        *_FORWARDED,
         *(REQUEST_ID, "forwarded", "via", "x-real-ip"),
         *("te", "content-type", "user-agent", "host", "content-length"),
         *("connection", "proxy-connection", "keep-alive", "transfer-encoding", "upgrade"),
     }
 )
-_OURS_PREFIXES: Final = (_PASSED_ON_PREFIX, "x-forwarded-", "x-envoy-", "grpc-")
+_OURS_PREFIXES: Final = (_FORWARDED_PREFIX, "x-forwarded-", "x-envoy-", "grpc-")
 _NAME: Final = re.compile(r"[0-9a-z_.-]+", re.ASCII)
 _TEXT: Final = re.compile(r"[ -~]*", re.ASCII)
-_LONGEST_REQUEST_ID: Final = 256
+_MAX_REQUEST_ID: Final = 256
 
 
 class BadHeaderError(Exception):
-    """A header of the request that can't be honoured. Its text is for the client, and holds no header's value."""
+    """A request header cannot be honoured. The message is for the client and contains no header values."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallContext:
-    """What a call takes along.
+    """A call's metadata and deadline.
 
     Attributes:
-        metadata: To be sent.
-        timeout: Seconds the client gives the call; None if it does not say.
+        metadata: The metadata to send.
+        timeout: Seconds that the client allows for the call, or None.
     """
 
     metadata: MetadataList
@@ -79,36 +80,37 @@ class CallContext:
 
 
 def request_id_of(headers: Headers) -> str:
-    """The request's ``x-request-id``, or a new one if it has none that could be passed on and returned."""
+    """The request's ``x-request-id``, or a new one if that is missing or cannot be forwarded."""
     for name, value in headers:
         if name == b"x-request-id":
             text = value.decode("latin-1").strip()
-            if text and len(text) <= _LONGEST_REQUEST_ID and _TEXT.fullmatch(text):
+            if text and len(text) <= _MAX_REQUEST_ID and _TEXT.fullmatch(text):
                 return text
     return str(uuid4())
 
 
 def call_context(headers: Headers, request_id: str, client: str | None) -> CallContext:
-    """What a call shall take along of the request it is made for.
+    """The metadata and deadline for the call that a request makes.
 
     Args:
-        headers: Of the request.
-        request_id: As from `request_id_of`.
-        client: Address of the peer, to be appended to ``x-forwarded-for``.
+        headers: The request's headers.
+        request_id: From `request_id_of`.
+        client: The peer's address, which is appended to ``x-forwarded-for``.
 
     Raises:
-        BadHeaderError: A malformed ``Grpc-Timeout``, a ``Grpc-Metadata-`` header that can't be passed on, or too much.
+        BadHeaderError: ``Grpc-Timeout`` is malformed, a ``Grpc-Metadata-`` header cannot be forwarded, or there is too
+            much metadata.
     """
     metadata: MetadataList = [(REQUEST_ID, request_id)]
     forwarded_for: list[str] = []
     timeout: float | None = None
     for octets, value in headers:
         name, text = octets.decode("latin-1").lower(), value.decode("latin-1").strip()
-        if name in _PASSED_ON or name.startswith(_PASSED_ON_PREFIX):
+        if name in _FORWARDED or name.startswith(_FORWARDED_PREFIX):
             if _can_be_sent(name, text):
                 metadata.append((name, text))
         elif name.startswith(PREFIX):
-            metadata += _asked_for(name.removeprefix(PREFIX), text)
+            metadata += _requested_metadata(name.removeprefix(PREFIX), text)
         elif name == FORWARDED_FOR:
             if _TEXT.fullmatch(text):
                 forwarded_for.append(text)
@@ -131,7 +133,7 @@ def check_size(metadata: MetadataList) -> None:
     """Refuse metadata of more than `MAX_SIZE` bytes.
 
     Raises:
-        BadHeaderError: There is too much.
+        BadHeaderError: It exceeds that size.
     """
     size = sum(len(key) + len(text) + 32 for key, text in encode_metadata(metadata))
     if size > MAX_SIZE:
@@ -141,9 +143,9 @@ def check_size(metadata: MetadataList) -> None:
 def response_headers(
     initial: Mapping[str, str | bytes] | None, trailing: Mapping[str, str | bytes] | None
 ) -> list[tuple[str, str]]:
-    """Headers that tell the client what metadata came back: ``grpc-metadata-NAME``, ``grpc-trailer-NAME``.
+    """The response's metadata as headers: ``grpc-metadata-NAME``, ``grpc-trailer-NAME``.
 
-    Binary values are in base64. What a header can't carry, and what there is too much of, is left out.
+    Binary values are base64. What a header cannot carry, or exceeds the limits, is left out.
     """
     headers: list[tuple[str, str]] = []
     left = MAX_RETURNED_SIZE
@@ -160,13 +162,13 @@ def response_headers(
 def _can_be_sent(name: str, text: str) -> bool:
     try:
         encode_metadata([(name, text)])
-    except (ValueError, TypeError):  # A -bin name, such as x-b3-bin, wants bytes.
+    except (ValueError, TypeError):  # A -bin name, such as x-b3-bin, requires bytes.
         return False
     return True
 
 
-def _asked_for(name: str, text: str) -> MetadataList:
-    """The metadata that ``Grpc-Metadata-NAME: text`` asks for; a binary one may hold several values."""
+def _requested_metadata(name: str, text: str) -> MetadataList:
+    """The metadata for ``Grpc-Metadata-NAME: text``; a binary header may hold several values."""
     plain = name.replace("_", "-").removesuffix("-bin")
     if plain in _OURS or plain.startswith(_OURS_PREFIXES):
         raise BadHeaderError(f"Grpc-Metadata-{name}: {plain} is the gateway's own, and can't be set this way")

@@ -1,6 +1,6 @@
-"""Which pages may open WebSockets here: the Origin check, the only thing that keeps foreign pages out (RFC 6455 §10.2).
+"""The Origin check: which pages may open WebSockets. Nothing else keeps foreign pages out (RFC 6455 §10.2).
 
-Browsers send ``Origin`` with every WebSocket handshake and let no page forge it; other clients need not send it.
+Browsers send ``Origin`` with every WebSocket handshake, and pages cannot forge it; other clients need not send it.
 """
 
 from collections.abc import Collection, Iterable
@@ -14,15 +14,15 @@ _HTTP_SCHEME: Final = {"ws": "http", "wss": "https", "http": "http", "https": "h
 
 
 def is_allowed(headers: Iterable[tuple[bytes, bytes]], scheme: str, allowed: Collection[str]) -> bool:
-    """Whether a handshake's origin is none, the gateway's own, or a listed one.
+    """Whether a handshake has no origin, the gateway's own, or a listed one.
 
-    The gateway's own origin is what the client sees of it: the ``Host`` it asked for, and the scheme that a proxy in
-    front reports in ``X-Forwarded-Proto``, else that of the connection. No page can set either header.
+    The gateway's own origin is the one that the client sees: the ``Host`` it asked for, and the scheme that a proxy
+    reports in ``X-Forwarded-Proto``, else the connection's. Pages cannot set either header.
 
     Args:
-        headers: Of the handshake, names in lower case.
-        scheme: Of the connection, as ASGI has it: ``ws`` or ``wss``.
-        allowed: Further origins in their normal form (lower case, no default port); ``*`` allows any.
+        headers: The handshake's headers, with names in lower case.
+        scheme: The connection's scheme in ASGI: ``ws`` or ``wss``.
+        allowed: Further origins in normal form (lower case, no default port); ``*`` allows any.
     """
     headers = list(headers)
     origins = _values(headers, b"origin")
@@ -30,24 +30,24 @@ def is_allowed(headers: Iterable[tuple[bytes, bytes]], scheme: str, allowed: Col
         return True
     if len(origins) > 1:
         return False
-    if origins[0] in allowed:  # Also "null", which is no URL.
+    if origins[0] in allowed:  # Including "null", which is not a URL.
         return True
     origin = normal_form(origins[0])
     return origin is not None and (origin in allowed or origin == own_origin(headers, scheme))
 
 
 def own_origin(headers: Iterable[tuple[bytes, bytes]], scheme: str) -> str | None:
-    """The gateway's own origin as the client of this request sees it, in normal form; None if that can't be told.
+    """The gateway's own origin as the client of this request sees it, in normal form; None if it cannot be determined.
 
     Args:
-        headers: Of the request, names in lower case.
-        scheme: Of the connection, as ASGI has it.
+        headers: The request's headers, with names in lower case.
+        scheme: The connection's scheme in ASGI.
     """
     headers = list(headers)
     hosts = _values(headers, b"host")
     protocols = _values(headers, b"x-forwarded-proto")
     if protocols:
-        scheme = protocols[0].split(",")[0].strip().lower()  # The first proxy is the one that the client talks to.
+        scheme = protocols[0].split(",")[0].strip().lower()  # The first proxy is the client's.
     return normal_form(f"{_HTTP_SCHEME.get(scheme, '')}://{hosts[0]}") if hosts else None
 
 
@@ -56,7 +56,7 @@ def _values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
 
 
 def normal_form(origin: str) -> str | None:
-    """An origin as RFC 6454 §6.2 writes it: lower case, without the scheme's default port; None if it is none."""
+    """Normalise an origin (RFC 6454 §6.2): lower case, without the scheme's default port; None if it is invalid."""
     try:
         parts = urlsplit(origin)
         scheme, host, port = parts.scheme, parts.hostname, parts.port

@@ -1,6 +1,6 @@
-"""The routes: what a request asks for, and how its answer looks.
+"""The gateway's routes: reading requests and building responses.
 
-A WebSocket is handled here up to the upgrade and from the close on; in between it is the relay's.
+This handles a WebSocket up to the upgrade and from the close on; the relay handles it in between.
 """
 
 import logging
@@ -60,7 +60,7 @@ log = logging.getLogger(__name__)
 
 GET_REPLY = "/com.gopay.echo.Server/GetReply"
 CHECK = "/grpc.health.v1.Health/Check"
-READINESS_TIMEOUT = 2.0  # Seconds; whoever probes waits hardly longer.
+READINESS_TIMEOUT = 2.0  # Seconds; probes rarely wait longer.
 
 TEXT = "text/plain; charset=utf-8"
 HELLO = "Hello!"
@@ -68,15 +68,15 @@ ORIGIN_REFUSED = "the origin is not allowed"
 
 
 class _Anything(BaseConverter):
-    """The rest of a path, whatever it holds, but not nothing."""
+    """The rest of a path, any characters, but not empty."""
 
     regex = "(?s:.+)"
     part_isolating = False
 
 
 def add_routes(app: QuartTrio, runtime: Runtime) -> None:
-    """Give the application its routes, and its errors their form."""
-    # Keys may hold slashes, also several in a row, and are not to be tidied up by a redirect.
+    """Add the routes and the error handlers to the application."""
+    # Keys may contain slashes, even several in a row, which a redirect must not merge.
     app.url_map.merge_slashes = False
     app.url_map.converters["anything"] = _Anything
     app.add_url_rule("/grpc/<anything:key>", "reply", partial(_reply, runtime))
@@ -84,8 +84,8 @@ def add_routes(app: QuartTrio, runtime: Runtime) -> None:
     app.add_url_rule("/readyz", "ready", partial(_ready, runtime))
     for name, kind in (("bidirectional", BIDIRECTIONAL), ("server", SERVER_STREAM), ("client", CLIENT_STREAM)):
         app.add_websocket(f"/ws/stream/{name}", name, partial(_stream, runtime, kind))
-    app.before_request(_name_request)
-    app.before_websocket(_name_websocket)
+    app.before_request(_identify_request)
+    app.before_websocket(_identify_websocket)
     app.after_request(partial(_finish, runtime))
     app.after_websocket(_finish_rejection)  # type: ignore[type-var]  # Quart passes None after an upgrade.
     app.register_error_handler(HTTPException, partial(_http_error, runtime))
@@ -93,7 +93,7 @@ def add_routes(app: QuartTrio, runtime: Runtime) -> None:
     app.register_error_handler(ScriptError, _bad_request)
 
 
-async def _reply(runtime: Runtime, key: str) -> Response:  # noqa: ARG001 - Decoded by Quart; not as exactly as by `key_of`.
+async def _reply(runtime: Runtime, key: str) -> Response:  # noqa: ARG001 - decoded by Quart, less exactly than by `key_of`
     """Call ``GetReply`` with the key."""
     context = _context(request.scope)
     scripted, call_id = script_of(request.scope, runtime.settings)
@@ -102,7 +102,7 @@ async def _reply(runtime: Runtime, key: str) -> Response:  # noqa: ARG001 - Deco
     except UnicodeDecodeError:
         return _error(Status.INVALID_ARGUMENT, "the key is not UTF-8")
     timeout = runtime.settings.grpc_client_timeout if context.timeout is None else context.timeout
-    response = _error(Status.UNAVAILABLE, DRAINING.reason)  # Unless there is another: the call was cut off.
+    response = _error(Status.UNAVAILABLE, DRAINING.reason)  # Kept if the drain cancels the call.
     record = None if call_id is None else runtime.recorder.begin(request.scope, call_id)
     with runtime.drain.work():
         async with runtime.backend.channel() as channel:
@@ -130,7 +130,7 @@ async def _alive() -> Response:
 
 
 async def _ready(runtime: Runtime) -> Response:
-    """Whether requests should be sent here: the server can be reached and serves, and the gateway is not going down."""
+    """Report readiness: the server is reachable and SERVING, and the gateway is not draining."""
     if runtime.drain.unready:
         return Response("the gateway is going away", 503, content_type=TEXT)
     try:
@@ -182,20 +182,20 @@ async def _stream(runtime: Runtime, kind: Kind) -> Response | None:
         log.warning("request %s: the WebSocket closes with 1011: %s", g.request_id, printable(close.reason))
     await socket.close(close)
     if record is not None:
-        _conclude(record, socket.notes)
+        _end_record(record, socket.notes)
     return None
 
 
 def _record_refusal(runtime: Runtime, scope: HTTPScope | WebsocketScope, http_status: int, why: str) -> None:
-    """Record a handshake that was refused, if it asked for that: its browser does not tell the page why."""
+    """Record a refused handshake if it has a call-id, since a browser does not tell its page the reason."""
     with suppress(ScriptError):
         _, call_id = script_of(scope, runtime.settings)
         if call_id is not None:
             runtime.recorder.begin(scope, call_id).end("failed", str(http_status), why)
 
 
-def _conclude(record: GatewayRecord, notes: SocketNotes) -> None:
-    """Say in the record how the WebSocket ended."""
+def _end_record(record: GatewayRecord, notes: SocketNotes) -> None:
+    """Record how the WebSocket ended."""
     outcome = {NORMAL: "completed", ABNORMAL: "connection lost", INTERNAL_ERROR: "failed", GOING_AWAY: "draining"}
     by_client = notes.by_client and notes.status != ABNORMAL
     record.end("cancelled" if by_client else outcome.get(notes.status or 0, "failed"), str(notes.status), notes.reason)
@@ -218,17 +218,17 @@ async def _open(runtime: Runtime, kind: Kind, context: CallContext) -> AsyncIter
 
 
 def key_of(raw: bytes, root_path: str = "") -> str:
-    """The key of ``/grpc/{key}``: what stands in the request line after it, percent-decoded once.
+    """The key of ``/grpc/{key}``: the rest of the request's path, percent-decoded once.
 
     Args:
-        raw: The target of the request, without the query.
-        root_path: Where the application is mounted.
+        raw: The request's target, without the query.
+        root_path: The path that the application is mounted at.
 
     Raises:
-        UnicodeDecodeError: It is not UTF-8.
-        NotFound: The slash before it is an encoded one.
+        UnicodeDecodeError: The key is not UTF-8.
+        NotFound: The slash before the key is percent-encoded.
     """
-    if not raw.startswith(b"/"):  # RFC 9112 §3.2.2: the whole URL may stand there.
+    if not raw.startswith(b"/"):  # RFC 9112 §3.2.2: it may be an absolute URL.
         raw = urlsplit(raw).path
     parts = raw.removeprefix(root_path.encode()).split(b"/", 2)
     if len(parts) < 3 or not parts[2]:
@@ -241,14 +241,14 @@ def _context(scope: HTTPScope | WebsocketScope) -> CallContext:
     return call_context(headers_of(scope), g.request_id, client[0] if client else None)
 
 
-async def _name_request() -> None:
+async def _identify_request() -> None:
     g.request_id = request_id_of(request.scope["headers"])
     trace = trace_of(cast("HTTPScope", request.scope))
     if trace is not None and request.url_rule is not None:
         trace.route = template(request.url_rule.rule)
 
 
-async def _name_websocket() -> None:
+async def _identify_websocket() -> None:
     g.request_id = request_id_of(websocket.scope["headers"])
     trace = trace_of(cast("WebsocketScope", websocket.scope))
     if trace is not None and websocket.url_rule is not None:
@@ -261,7 +261,7 @@ async def _finish(runtime: Runtime, response: Response) -> Response:
     if runtime.web is not None:
         note_route(cast("HTTPScope", request.scope), template_of(request))
     if runtime.drain.started and request.http_version.startswith("1"):
-        response.headers["connection"] = "close"  # The client's next request is better sent elsewhere.
+        response.headers["connection"] = "close"  # The client should send its next request elsewhere.
     return response
 
 
@@ -273,7 +273,7 @@ async def _finish_rejection(response: Response | None) -> Response | None:
 
 
 async def _http_error(runtime: Runtime, error: HTTPException) -> Response:
-    """Errors of Quart's own: no such route, no such method, our own faults."""
+    """Answer Quart's own errors: unknown routes and methods, and faults of ours."""
     if isinstance(error, WebsocketMismatch) and has_request_context():
         scope = cast("HTTPScope", request.scope)
         _record_refusal(runtime, scope, 426, "this route takes WebSockets")

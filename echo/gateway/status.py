@@ -1,6 +1,6 @@
-"""How a gRPC call ended, told over HTTP and over a WebSocket: HTTP status, JSON body, close code and reason.
+"""Maps a gRPC status to HTTP and WebSockets: HTTP status, JSON body, close code and reason.
 
-Pure tables and formatting; `echo.gateway.routes` and `echo.gateway.relay` say when each is used.
+Only tables and formatting; `echo.gateway.routes` and `echo.gateway.relay` use them.
 """
 
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ _FROM_HTTP: Final[dict[int, Status]] = {
 # Close codes of RFC 6455 §7.4.1.
 NORMAL: Final = 1000
 GOING_AWAY: Final = 1001
-ABNORMAL: Final = 1006  # Never in a frame: there was none.
+ABNORMAL: Final = 1006  # Never sent in a frame: it means that there was no close frame.
 INVALID_DATA: Final = 1007
 TOO_BIG: Final = 1009
 INTERNAL_ERROR: Final = 1011
@@ -59,7 +59,7 @@ class Close:
 
     Attributes:
         code: The close code (RFC 6455 §7.4).
-        reason: Text for people, at most `MAX_REASON` bytes of UTF-8.
+        reason: A readable reason, at most `MAX_REASON` bytes of UTF-8.
     """
 
     code: int
@@ -74,12 +74,12 @@ MESSAGE_TOO_BIG: Final = Close(TOO_BIG, "message too big")
 
 
 def close_of_failed_call(status: Status, message: str | None) -> Close:
-    """The close for a call that ended in an error: 1011, ``STATUS_NAME: message``, cut to fit a close frame."""
+    """The close for a failed call: 1011, ``STATUS_NAME: message``, cut to fit a close frame."""
     return Close(INTERNAL_ERROR, cut_reason(f"{status.name}: {message}" if message else status.name))
 
 
 def cut_reason(text: str) -> str:
-    """The longest beginning of the text that takes at most `MAX_REASON` bytes, no character cut in two."""
+    """Cut the text to at most `MAX_REASON` bytes, on a character boundary."""
     return text.encode("utf-8", "replace")[:MAX_REASON].decode("utf-8", "ignore")
 
 
@@ -90,7 +90,7 @@ def error_body(status: Status, message: str | None) -> bytes:
 
 
 def status_of_http_error(http_status: int) -> Status:
-    """The gRPC status to name in the body of an error that arose before any call, from its HTTP status."""
+    """The gRPC status for the body of an HTTP error that occurred before any call."""
     found = _FROM_HTTP.get(http_status)
     if found is None:
         found = Status.INVALID_ARGUMENT if 400 <= http_status < 500 else Status.INTERNAL
