@@ -14,7 +14,7 @@ from hypercorn.utils import repr_socket_addr, wrap_app
 from echo.gateway.application import create_app
 from echo.gateway.arrivals import Arrivals, HandedOver, Handler, Listening
 from echo.gateway.drain import Drain
-from echo.gateway.hypercorn_compat import LAST_WORDS
+from echo.gateway.hypercorn_compat import CLOSE_GRACE
 from echo.gateway.runtime import Runtime
 from echo.gateway.tracing import GatewayTracing, traced
 from echo.settings import Settings
@@ -115,7 +115,7 @@ async def _stop(
     with trio.CancelScope(deadline=deadline):
         await runtime.drain.finished()
         await arrivals.finish()
-    return max(0.0, deadline - trio.current_time()) + LAST_WORDS  # A connection adds `LAST_WORDS` of its own.
+    return max(0.0, deadline - trio.current_time()) + CLOSE_GRACE  # A connection adds `CLOSE_GRACE` of its own.
 
 
 async def _cut_off(drain: Drain, grace: float) -> None:

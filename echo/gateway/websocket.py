@@ -20,7 +20,7 @@ from werkzeug.datastructures import Headers
 
 from echo.access_log import AccessLog
 from echo.gateway.access import SocketNotes
-from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, DIRECT, LAST_WORDS, Direct, Wishes
+from echo.gateway.hypercorn_compat import CLOSE_GRACE, CLOSE_TIMEOUT, DIRECT, AcceptOptions, Direct
 from echo.gateway.metadata import REQUEST_ID
 from echo.gateway.status import ABNORMAL, DRAINING, Close, close_of_failed_call
 from echo.gateway.tracing import GatewayTracing, RequestTrace, headers_of, keep_trace, trace_of
@@ -65,7 +65,7 @@ class Socket:
         self._receive = receive
         self._send = send
         self._max_message_size = max_message_size
-        self._wishes = Wishes(several=True, ping_interval=ping_interval)
+        self._accept_options = AcceptOptions(batched=True, ping_interval=ping_interval)
         self._direct = cast("Direct | None", scope["extensions"].get(DIRECT))
         self._received: Iterator[str | bytes] = iter(())  # What came together with the last message, in one read.
         self.notes = SocketNotes(scope)
@@ -76,7 +76,7 @@ class Socket:
         self.accepted = self.notes.accepted = True
         self.notes.request_id = dict(headers).get(REQUEST_ID)
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
-        accept = {"type": "websocket.accept", "subprotocol": None, "headers": encoded, DIRECT: self._wishes}
+        accept = {"type": "websocket.accept", "subprotocol": None, "headers": encoded, DIRECT: self._accept_options}
         await self._send(cast("ASGISendEvent", accept))
 
     async def reject(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
@@ -99,13 +99,13 @@ class Socket:
                 how = "the client closed it" if code != ABNORMAL else "the client left without a close frame"
                 self.notes.end(code, how, by_client=True)
                 return End.GONE
-            several = cast("list[str | bytes] | None", event.get("messages"))
-            if several is None:
+            batch = cast("list[str | bytes] | None", event.get("messages"))
+            if batch is None:
                 message = event.get("text")
                 if message is None:
                     message = event.get("bytes")
             else:
-                self._received = iter(several)
+                self._received = iter(batch)
                 message = next(self._received)
         if message is None:  # The server has not kept it.
             return End.TOO_BIG
@@ -280,7 +280,7 @@ async def _say_goodbye(socket: Socket) -> None:
     Under plain Hypercorn, being cancelled is the only word that a handler gets of a shutdown.
     """
     if socket.accepted and not socket.closed:
-        with trio.move_on_after(LAST_WORDS, shield=True):  # There is no later moment, and it is a short one.
+        with trio.move_on_after(CLOSE_GRACE, shield=True):  # There is no later moment, and it is a short one.
             await socket.close(DRAINING)
 
 

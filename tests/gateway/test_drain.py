@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from echo.gateway.hypercorn_compat import LAST_WORDS
+from echo.gateway.hypercorn_compat import CLOSE_GRACE
 from tests.support.gateway import gateway_to, http_get_on, running_gateway
 from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO, MUCH, Patient, Unhurried, send_until_stuck
@@ -61,14 +61,14 @@ async def test_it_ends_at_once_when_nothing_is_being_done(clock: QuietClock) -> 
         stopped_at = trio.current_time()
         gateway.stop.set()
         await gateway.stopped.wait()
-        assert trio.current_time() - stopped_at <= LAST_WORDS
+        assert trio.current_time() - stopped_at <= CLOSE_GRACE
 
 
 async def test_a_request_that_is_under_way_when_it_stops_is_served(clock: QuietClock) -> None:
     async with running_gateway(SHUTDOWN_GRACE="10s") as gateway:
         async with await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
             gateway.stop.set()
-            await trio.sleep(LAST_WORDS / 2)  # Nothing is accepted any more, but this was before.
+            await trio.sleep(CLOSE_GRACE / 2)  # Nothing is accepted any more, but this was before.
             await stream.send_all(b"GET /grpc/hi HTTP/1.1\r\nHost: x\r\n\r\n")
             answer = b"".join([data async for data in stream])
         assert answer.startswith(b"HTTP/1.1 200 ")
@@ -134,7 +134,7 @@ async def test_clients_that_take_nothing_do_not_hold_up_the_end(how: str, clock:
         else:
             gateway.scope.cancel()
         await gateway.stopped.wait()
-        assert trio.current_time() - stopped_at <= 1 + 2 * LAST_WORDS + 0.5
+        assert trio.current_time() - stopped_at <= 1 + 2 * CLOSE_GRACE + 0.5
 
 
 async def test_cancelling_it_says_goodbye_too() -> None:
@@ -143,7 +143,7 @@ async def test_cancelling_it_says_goodbye_too() -> None:
         await socket.receive()
         gateway.scope.cancel()
         assert await socket.receive() == GOING_AWAY
-        with trio.fail_after(LAST_WORDS / 2):  # It does not wait longer for those who answer.
+        with trio.fail_after(CLOSE_GRACE / 2):  # It does not wait longer for those who answer.
             await gateway.stopped.wait()
 
 

@@ -6,7 +6,7 @@ import pytest
 import trio
 import trio.testing
 
-from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, LAST_WORDS, PATIENCE
+from echo.gateway.hypercorn_compat import CLOSE_GRACE, CLOSE_TIMEOUT, PATIENCE
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 from tests.support.frames import PING, close, frame
 from tests.support.gateway import running_gateway
@@ -152,6 +152,6 @@ async def test_answers_that_no_window_was_opened_for_end_with_their_connection(c
             socket = await websocket_over(http2, BIDIRECTIONAL)
             await http2.send(socket.stream_id, close(1000, b""))
             await trio.sleep(1)
-        await trio.sleep(CLOSE_TIMEOUT + 2 * LAST_WORDS)
+        await trio.sleep(CLOSE_TIMEOUT + 2 * CLOSE_GRACE)
         gc.collect()
         assert not [thing for thing in gc.get_objects() if isinstance(thing, WebSocketStream)]

@@ -8,7 +8,7 @@ import trio
 import trio.testing
 from wsproto.utilities import LocalProtocolError
 
-from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, LAST_WORDS, PATIENCE
+from echo.gateway.hypercorn_compat import CLOSE_GRACE, CLOSE_TIMEOUT, PATIENCE
 from tests.support.gateway import http_get_on, running_gateway
 from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO, MUCH, Patient, Unhurried, send_until_stuck
@@ -134,7 +134,7 @@ async def test_a_client_that_does_not_answer_the_close_frame_is_not_waited_for(c
         began = trio.current_time()
         await socket.send("")
         assert await everything(socket) == b"\x88\x02\x03\xe8"
-        assert CLOSE_TIMEOUT <= trio.current_time() - began < CLOSE_TIMEOUT + LAST_WORDS
+        assert CLOSE_TIMEOUT <= trio.current_time() - began < CLOSE_TIMEOUT + CLOSE_GRACE
 
 
 async def test_a_client_that_keeps_sending_hears_why_its_call_ended() -> None:

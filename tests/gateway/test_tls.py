@@ -110,7 +110,7 @@ async def test_plain_http_to_the_port_with_tls_is_told_so(
         answer = await everything(stream)
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"This port speaks TLS: use https:// or wss://" in answer
-    assert "HTTP in plain text was spoken to the port with TLS" in caplog.text
+    assert "plain HTTP arrived on the TLS port" in caplog.text
 
 
 async def test_tls_to_the_port_without_is_told_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -124,4 +124,4 @@ async def test_tls_to_the_port_without_is_told_so(caplog: pytest.LogCaptureFixtu
         await trio.aclose_forcefully(stream)
     assert isinstance(raised.value.__cause__, ssl.SSLError)
     assert raised.value.__cause__.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
-    assert "TLS was spoken to the port without" in caplog.text
+    assert "TLS arrived on the plaintext port" in caplog.text

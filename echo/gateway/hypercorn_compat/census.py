@@ -1,4 +1,4 @@
-"""How many connections the process has served. Hypercorn makes them, and has no place where one could be told more."""
+"""Counts the process's connections. A global, since Hypercorn creates them and has no place to pass one in."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,7 +8,7 @@ __all__ = ["CENSUS", "connection_counts"]
 
 @dataclass(slots=True)
 class Census:
-    """Connections begun, and those of them that have ended."""
+    """Connections started, and how many of them have ended."""
 
     begun: int = 0
     ended: int = 0
@@ -18,5 +18,5 @@ CENSUS: Final = Census()
 
 
 def connection_counts() -> tuple[int, int]:
-    """How many connections were begun, and how many of them have ended."""
+    """How many connections were started, and how many of them have ended."""
     return CENSUS.begun, CENSUS.ended

@@ -1,8 +1,8 @@
-"""One connection of the gateway's, put together from what the other files here correct.
+"""One connection of the gateway, assembled from the corrected parts in this package.
 
 A nursery holds its tasks: the reader, which is the connection's own task; one task for each request; pings, if there
-are WebSockets; and the wait for the next request. Hypercorn's protocols, subclassed, are what the reader feeds and the
-requests' tasks send by. However it ends, everything it had is closed, and nobody else hears of it.
+are WebSockets; and the wait for the next request. The reader feeds subclasses of Hypercorn's protocols, and the
+requests' tasks send through them. However the connection ends, everything in it is closed and no other is affected.
 """
 
 import math
@@ -18,12 +18,12 @@ from hypercorn.typing import AppWrapper, ConnectionState, LifespanState, TaskGro
 from hypercorn.utils import parse_socket_addr
 
 from echo.gateway.hypercorn_compat.census import CENSUS
-from echo.gateway.hypercorn_compat.containment import contained
-from echo.gateway.hypercorn_compat.endings import Idleness, with_last_words
+from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
+from echo.gateway.hypercorn_compat.containment import contain_faults
+from echo.gateway.hypercorn_compat.endings import Idleness, with_close_grace
 from echo.gateway.hypercorn_compat.liveness import Liveness
 from echo.gateway.hypercorn_compat.outlet import Outlet, Stream
 from echo.gateway.hypercorn_compat.protocols import Protocols
-from echo.gateway.hypercorn_compat.surroundings import Surroundings
 from echo.gateway.hypercorn_compat.tasks import Tasks
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
@@ -33,7 +33,7 @@ READ_SIZE = 64 * 1024
 
 
 class Connection:
-    """Serves one connection; Hypercorn's worker makes it and awaits it. Closes the stream, however it ends."""
+    """Serves one connection. Hypercorn's worker creates and awaits it. Always closes the stream at the end."""
 
     def __init__(
         self, app: AppWrapper, config: Config, context: WorkerContext, state: LifespanState, stream: Stream
@@ -45,20 +45,20 @@ class Connection:
         self._stream = stream
         self._plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         self._liveness = Liveness()
-        self._outlet = Outlet(stream, self._liveness.note)
-        self._greeted = False  # The peer has said something.
-        self._read_all = False  # The reader has come to its end.
-        self._gone = False  # The peer is; or we are, for it.
+        self._outlet = Outlet(stream, self._liveness.note_progress)
+        self._data_received = False
+        self._reader_ended = False
+        self._gone = False  # The peer has disconnected, or we have closed the connection.
         self._watching = False
 
     def __await__(self) -> Generator[object, None, None]:
         return self.run().__await__()
 
     async def run(self) -> None:
-        """Serve the connection and close it. Raises nothing; cancelling it gives its requests `LAST_WORDS`."""
+        """Serve the connection and close it. Raises nothing. When cancelled, it allows `CLOSE_GRACE` for its end."""
         CENSUS.begun += 1
         try:
-            with contained():
+            with contain_faults():
                 if await self._shake_hands():
                     await self._serve()
         finally:
@@ -83,7 +83,7 @@ class Connection:
         try:
             client = parse_socket_addr(plain.family, plain.getpeername())
             server = parse_socket_addr(plain.family, plain.getsockname())
-        except OSError:  # It has closed already.
+        except OSError:  # Already closed.
             return
         self._outlet.tune(plain)
         tls = isinstance(self._stream, trio.SSLStream)
@@ -92,7 +92,7 @@ class Connection:
             self._helpers = helpers
             self._idleness = Idleness(helpers, self._config, self._context, self._close_idle)
             async with trio.open_nursery() as nursery:
-                surroundings = Surroundings(
+                shared = ConnectionContext(
                     app=self._app,
                     config=self._config,
                     context=self._context,
@@ -106,7 +106,7 @@ class Connection:
                     liveness=self._liveness,
                     note_websocket=self._note_websocket,
                 )
-                self._protocols = Protocols(surroundings, alpn)
+                self._protocols = Protocols(shared, alpn)
                 await self._protocols.initiate()
                 self._idleness.begin()
                 await self._read()
@@ -115,7 +115,7 @@ class Connection:
     # To the peer
 
     async def send(self, event: Event) -> None:
-        """Send bytes, or close the connection, or take note of idleness; for Hypercorn's protocols."""
+        """Handle an event of Hypercorn's protocols: send bytes, close the connection, or note whether it is idle."""
         if isinstance(event, RawData):
             try:
                 await self._outlet.send(event.data)
@@ -124,7 +124,7 @@ class Connection:
             if self._gone:
                 await self._protocols.handle(Closed())
         elif isinstance(event, Closed):
-            with trio.CancelScope(shield=True):  # Nothing in it waits.
+            with trio.CancelScope(shield=True):  # Nothing in here waits.
                 await self._close()
             await self._protocols.handle(event)
         elif isinstance(event, Updated):
@@ -150,41 +150,41 @@ class Connection:
     async def _read(self) -> None:
         """Read until the end."""
         try:
-            await with_last_words(self._read_on)
+            await with_close_grace(self._read_on)
         except trio.Cancelled:
             await trio.aclose_forcefully(self._stream)
             raise
         finally:
-            self._read_all = True
+            self._reader_ended = True
 
     async def _read_on(self) -> None:
         data = b"?"
-        first = isinstance(self._stream, trio.SocketStream) and not self._greeted
+        first = isinstance(self._stream, trio.SocketStream) and not self._data_received
         while data:
-            self._liveness.end()
+            self._liveness.resume()
             try:
                 data = await self._receive()
             except (trio.ClosedResourceError, trio.BrokenResourceError):
                 break
             finally:
-                self._liveness.begin()
+                self._liveness.pause()
             if first and is_client_hello(data):
                 await refuse_tls(self._plain)
                 break
-            self._greeted, first = True, False
+            self._data_received, first = True, False
             await self._protocols.handle(RawData(data))
         self._note_gone()
-        self._idleness.end()  # Or it would keep the connection's tasks together until it times out.
+        self._idleness.end()  # Otherwise it would keep the nursery open until it times out.
         await self._protocols.finish()
         await self._protocols.handle(Closed())
 
     async def _receive(self) -> bytes:
-        """What comes next; nothing at the end."""
+        """Receive bytes; empty at the end."""
         stream = self._stream
         if isinstance(stream, trio.SSLStream):
             return bytes(await stream.receive_some(READ_SIZE))
         while stream.socket.fileno() >= 0:
-            # To wait first saves an attempt: mostly there is nothing to read yet.
+            # Waiting first saves a system call: mostly there is nothing to read yet.
             await trio.lowlevel.wait_readable(stream.socket)
             try:
                 return os.read(stream.socket.fileno(), READ_SIZE)
@@ -192,22 +192,22 @@ class Connection:
                 continue
             except OSError as error:
                 raise trio.BrokenResourceError from error
-        return b""  # It was closed here.
+        return b""  # We have closed it.
 
     def _note_gone(self) -> None:
         if not self._gone:
             self._gone = True
-            self._helpers.start_soon(self._give_up)
+            self._helpers.start_soon(self._close_soon)
 
-    async def _give_up(self) -> None:
-        """The peer is gone: nobody is to hang on to it for long, neither who sends nor who waits to hand on."""
+    async def _close_soon(self) -> None:
+        """After the peer has gone, end senders and the reader, at the latest after `CLOSE_TIMEOUT`."""
         try:
-            if not self._read_all:
+            if not self._reader_ended:
                 await trio.sleep(CLOSE_TIMEOUT)
         finally:
             await trio.aclose_forcefully(self._stream)
-        if not self._read_all:
-            # The reader waits for the application, which waits for something else than this peer.
+        if not self._reader_ended:
+            # The reader waits for the application, which waits for something other than this peer.
             self._helpers.cancel_scope.cancel()
 
     # WebSockets
@@ -216,12 +216,12 @@ class Connection:
         return [socket for socket in self._protocols.websockets() if socket.ping_interval != math.inf]
 
     def _note_websocket(self) -> None:
-        """A WebSocket was opened."""
+        """Start pinging, when a WebSocket was opened."""
         if not self._watching and self._websockets():
             self._watching = True
             self._helpers.start_soon(self._watch)
 
     async def _watch(self) -> None:
         if await self._liveness.watch(self._websockets, self._helpers):
-            await trio.aclose_forcefully(self._stream)  # Whoever listens or sends finds out by that.
+            await trio.aclose_forcefully(self._stream)  # This wakes the reader and the senders.
         self._watching = False

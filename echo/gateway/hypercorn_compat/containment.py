@@ -1,7 +1,7 @@
-"""A fault in serving one connection ends that connection, and nothing else.
+"""Contains a fault in serving one connection, so that it ends only that connection.
 
 Upstream: all connections of a worker run in one nursery, so any exception that a client provokes cancels every
-connection and ends the process. Known to do so: a byte behind a WebSocket upgrade, DATA after an HTTP/2 response,
+connection and ends the process. Known causes: a byte after a WebSocket upgrade, DATA after an HTTP/2 response,
 PRIORITY on a thousand idle streams, CONNECT without a path.
 """
 
@@ -13,8 +13,8 @@ log = logging.getLogger(__name__)
 
 
 @contextmanager
-def contained() -> Iterator[None]:
-    """Log what the block raises, at one line, instead of raising it; being cancelled goes through."""
+def contain_faults() -> Iterator[None]:
+    """Log an exception of the block in one line instead of raising it; cancellation passes through."""
     try:
         yield
     except* Exception as faults:

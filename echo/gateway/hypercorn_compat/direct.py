@@ -1,7 +1,7 @@
-"""What a WebSocket offers the application besides ASGI, as an ASGI extension: cheaper ways to send and receive.
+"""An ASGI extension for WebSockets: cheaper ways to send and receive.
 
-The scope of a WebSocket has the `Direct` under ``scope["extensions"][DIRECT]``. An application that uses it says so by
-putting `Wishes` into the message that accepts, under the same key.
+A WebSocket's scope has a `Direct` under ``scope["extensions"][DIRECT]``. An application that uses it puts
+`AcceptOptions` into its accept message, under the same key.
 """
 
 from collections.abc import Sequence
@@ -12,35 +12,35 @@ DIRECT: Final = "echo.websocket.direct"
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
-    """What the application wants of the WebSocket it accepts.
+class AcceptOptions:
+    """Options for the WebSocket that the application accepts.
 
     Attributes:
-        several: Messages that came together shall be received together, as a list ``messages`` in one event.
+        batched: Whether messages that arrive together are received together, as a list ``messages`` in one event.
         ping_interval: Seconds between pings; infinity for none. A peer that answers none is dropped.
     """
 
-    several: bool
+    batched: bool
     ping_interval: float
 
 
 class Direct(Protocol):
-    """Ways to send text messages, each in a frame of its own. Nothing is sent once either side has closed."""
+    """Sends text messages, one per frame. Nothing is sent once either side has closed."""
 
     def send_now(self, texts: Sequence[str]) -> bool:
-        """Give the texts to the kernel, all at once and without waiting, if nothing else is on its way there.
+        """Pass the texts to the kernel in one write, without waiting, unless another send is in progress.
 
         Returns:
-            Whether the texts were taken. What the kernel does not take of them at once waits for the next
-            `send_texts`, which may be given no texts: `pending` tells.
+            Whether the texts were taken. Whatever the kernel does not take at once waits for the next `send_texts`,
+            which may be called with no texts (see `pending`).
         """
         ...
 
     @property
     def pending(self) -> bool:
-        """Whether something that `send_now` took waits to be sent by `send_texts`."""
+        """Whether bytes taken by `send_now` are waiting for `send_texts`."""
         ...
 
     async def send_texts(self, texts: Sequence[str]) -> None:
-        """Send the texts in one write, after what is pending. Waits while the client takes none."""
+        """Send the texts in one write, after pending bytes. Waits while the client does not read."""
         ...

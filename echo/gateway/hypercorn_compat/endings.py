@@ -1,8 +1,8 @@
-"""How a connection ends that has nothing to do, or no time left.
+"""Ends connections that are idle, or that the server is closing.
 
-Upstream: the end of a response cancels its handler (Quart-Trio does so), in whose cancelled task Hypercorn is then to
-close the connection, or to give it five seconds for the next request; so neither happens. And when Hypercorn stops, it
-closes connections that are idle at once, also those it has just accepted, whose request is on its way.
+Upstream: Quart-Trio cancels a handler at the end of its response. In that cancelled task, Hypercorn should close the
+connection, or wait five seconds for the next request, so it does neither. And a stopping Hypercorn closes idle
+connections at once, even those it has just accepted, whose request is still arriving.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,11 +11,11 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
-from echo.gateway.hypercorn_compat.timing import LAST_WORDS
+from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE
 
 
 class Idleness:
-    """Whether a connection has nothing to do; it is closed when that lasts for Hypercorn's ``keep_alive_timeout``."""
+    """Closes a connection that has been idle for Hypercorn's ``keep_alive_timeout``."""
 
     def __init__(
         self, nursery: trio.Nursery, config: Config, context: WorkerContext, close: Callable[[], Awaitable[None]]
@@ -27,13 +27,13 @@ class Idleness:
         self._waiting: trio.CancelScope | None = None
 
     def begin(self) -> None:
-        """There is nothing to do, as of now."""
+        """The connection is idle from now on."""
         self.end()
         self._waiting = trio.CancelScope()
         self._nursery.start_soon(self._wait, self._waiting)
 
     def end(self) -> None:
-        """There is something to do, or nothing ever again."""
+        """The connection is busy again, or over."""
         if self._waiting is not None:
             self._waiting.cancel()
             self._waiting = None
@@ -42,17 +42,17 @@ class Idleness:
         with scope:
             with trio.move_on_after(self._config.keep_alive_timeout):
                 await self._context.terminated.wait()
-                # A request may be under way (on a new connection it surely is), which would end this wait.
-                await trio.sleep(LAST_WORDS)
-            with trio.CancelScope(shield=True):  # Nothing in it waits.
+                # A request may be arriving (on a new connection it surely is), which would end this wait.
+                await trio.sleep(CLOSE_GRACE)
+            with trio.CancelScope(shield=True):  # Nothing in here waits.
                 await self._close()
 
 
-async def with_last_words(function: Callable[[], Awaitable[object]]) -> None:
-    """Run the function; if it is cancelled, run it again for a moment: close frames and their answers are to pass."""
+async def with_close_grace(function: Callable[[], Awaitable[object]]) -> None:
+    """Run the function; if it is cancelled, run it again for `CLOSE_GRACE`, so that close frames are exchanged."""
     try:
         await function()
     except trio.Cancelled:
-        with trio.move_on_after(LAST_WORDS, shield=True):  # The last words; bounded.
+        with trio.move_on_after(CLOSE_GRACE, shield=True):  # Bounded.
             await function()
         raise

@@ -1,11 +1,11 @@
-"""The frames of one WebSocket, a server's side (RFC 6455 §5), by the decoders of wsproto.
+"""The server side of a WebSocket's frames (RFC 6455 §5), with wsproto's decoders.
 
-Upstream, wsproto 1.2 and 1.3: close code 1014, "bad gateway" (IANA's WebSocket Close Code Number Registry), is unknown,
-and a close frame with it a protocol error: the client is cut off. And a frame costs ten times what its bytes do:
-here the plainest ones, whole messages in one frame, are read at a glance, and all others left to wsproto.
+Upstream, wsproto 1.2 and 1.3 do not know close code 1014, "bad gateway" (IANA's WebSocket Close Code Number Registry).
+They treat a close frame with it as a protocol error, and the client is cut off. Decoding a frame also costs ten times
+what its bytes cost. Here unfragmented messages are decoded directly, and wsproto decodes the rest.
 
-Nor is there compression, which upstream agrees to: a window costs some 300 KiB a connection, and a few bytes inflate to
-megabytes before any limit.
+Compression, which upstream accepts, is refused: its window takes some 300 KiB per connection, and a few bytes inflate
+to megabytes before any limit applies.
 """
 
 from collections.abc import Iterator
@@ -16,15 +16,15 @@ from wsproto.frame_protocol import CloseReason, Frame, FrameDecoder, MessageDeco
 __all__ = ["CloseReason", "Frame", "FrameReader", "Opcode", "ParseFailed", "close_frame", "control_frame", "text_frame"]
 
 MAX_CONTROL: Final = 125  # Bytes in a control frame (§5.5).
-NEVER_SENT: Final = frozenset({1004, 1005, 1006, 1015})  # Reserved (§7.4.1): not to stand in a frame.
-LAST_REGISTERED: Final = 1014  # Of the codes below 3000 that IANA has registered; there is no gap but those above.
+NEVER_SENT: Final = frozenset({1004, 1005, 1006, 1015})  # Reserved (§7.4.1): never in a frame.
+LAST_REGISTERED: Final = 1014  # The last code below 3000 registered at IANA; all below are, except those above.
 FOR_USERS: Final = range(3000, 5000)  # §7.4.2.
 
 _WHOLE_TEXT, _WHOLE_BYTES, _MASKED = 0x81, 0x82, 0x80
 
 
 class FrameReader:
-    """Makes frames of bytes. Nothing is read behind a close frame, nor behind what is no frame."""
+    """Decodes frames. Nothing is read after a close frame or an invalid one."""
 
     def __init__(self) -> None:
         self._frames = FrameDecoder(client=False)
@@ -32,12 +32,12 @@ class FrameReader:
         self._ended = False
 
     def read(self, data: bytes) -> Iterator[Frame]:
-        """The frames that these bytes complete; of a long one for data, what there is of it.
+        """The frames that these bytes complete; a long data frame is returned in parts as they arrive.
 
-        The payload of a close frame is a pair of code and reason, that of a text a string.
+        A close frame's payload is a pair of code and reason, a text frame's is a string.
 
         Raises:
-            ParseFailed: They are no frames, with the code to close with.
+            ParseFailed: The bytes are not valid frames; carries the close code to send.
         """
         at = 0
         if not (len(self._frames.buffer) or self._frames.header or self._messages.opcode or self._ended):
@@ -63,7 +63,7 @@ class FrameReader:
 
 
 def _whole_message(data: bytes, at: int) -> tuple[Frame, int] | None:
-    """The frame that begins there and where the next one does, if it is a plain one, and all of it is there."""
+    """The frame at this position and where the next one begins, if it is a complete, unfragmented message."""
     end = len(data)
     if end - at < 6:
         return None
@@ -73,7 +73,7 @@ def _whole_message(data: bytes, at: int) -> tuple[Frame, int] | None:
     if size > 125:
         size = int.from_bytes(data[start : start + 2]) if size == 126 else 0
         start += 2
-        if size < 126:  # Or of eight bytes; or longer written than need be, which is not allowed.
+        if size < 126:  # An eight-byte length, or one that is not minimal, which is not allowed.
             return None
     masked_at = start + 4
     stop = masked_at + size
@@ -86,18 +86,18 @@ def _whole_message(data: bytes, at: int) -> tuple[Frame, int] | None:
     try:
         return Frame(Opcode.TEXT, payload.decode(), True, True), stop
     except UnicodeDecodeError:
-        return None  # wsproto says what is wrong with it.
+        return None  # wsproto reports the error.
 
 
 def _parsed_close(payload: object) -> tuple[int, str]:
-    """Code and reason of a close frame (§5.5.1, §7.4); 1005 stands for none."""
+    """Code and reason of a close frame (§5.5.1, §7.4); 1005 if it has no code."""
     assert isinstance(payload, bytes)
     if not payload:
         return CloseReason.NO_STATUS_RCVD, ""
     code = int.from_bytes(payload[:2])
     registered = 1000 <= code <= LAST_REGISTERED and code not in NEVER_SENT
     if len(payload) < 2 or not (registered or code in FOR_USERS):
-        raise ParseFailed("a close frame without a code that may stand in one")
+        raise ParseFailed("a close frame without a valid code")
     try:
         return code, payload[2:].decode()
     except UnicodeDecodeError:
@@ -105,12 +105,12 @@ def _parsed_close(payload: object) -> tuple[int, str]:
 
 
 def text_frame(text: str) -> bytes:
-    """A text message as a server sends it: one frame, not masked."""
+    """A text message from a server: one unmasked frame."""
     return _frame(_WHOLE_TEXT, text.encode())
 
 
 def bytes_frame(data: bytes) -> bytes:
-    """A binary message, alike."""
+    """A binary message from a server."""
     return _frame(_WHOLE_BYTES, data)
 
 
@@ -120,7 +120,7 @@ def control_frame(opcode: Opcode, payload: bytes = b"") -> bytes:
 
 
 def close_frame(code: int, reason: str | None) -> bytes:
-    """A close frame, its reason cut to fit; empty for 1005, and with 1000 for another code that never is sent."""
+    """A close frame with the reason cut to fit; empty for 1005, and with 1000 for other codes that are never sent."""
     if code == CloseReason.NO_STATUS_RCVD:
         return _frame(0x80 | Opcode.CLOSE, b"")
     code = CloseReason.NORMAL_CLOSURE if code in NEVER_SENT else code

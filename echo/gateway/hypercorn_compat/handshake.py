@@ -1,8 +1,8 @@
 """The opening handshake of a WebSocket, read and answered (RFC 6455 §4.2, RFC 8441 §5).
 
-Upstream: a handshake that is refused is answered 400 without a word, also where another version of the protocol is
-asked for, which is to be told the one we speak (RFC 6455 §4.4). `echo.gateway.hypercorn_compat.websocket_stream` then
-closes the connection; upstream leaves it open, though nothing that comes on it is ever answered.
+Upstream: a refused handshake gets a 400 with no reason, even a request for another protocol version, which should be
+told the supported one (RFC 6455 §4.4). `echo.gateway.hypercorn_compat.websocket_stream` then closes the connection;
+upstream leaves it open, though nothing received on it is ever answered.
 """
 
 import binascii
@@ -20,7 +20,7 @@ Fields = Iterable[tuple[bytes, bytes]]
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a handshake is refused, as an HTTP response."""
+    """The HTTP response to a refused handshake."""
 
     status: int
     text: str
@@ -28,13 +28,13 @@ class Refusal:
 
 
 def tokens(fields: Fields, name: bytes) -> list[str]:
-    """The members of a list in a header, over all of its fields, in lower case (RFC 9110 §5.3)."""
+    """The members of a list header, over all of its fields, in lower case (RFC 9110 §5.3)."""
     values = (value.decode("latin-1") for found, value in fields if found.lower() == name)
     return [token for value in values for part in value.split(",") if (token := part.strip().lower())]
 
 
 class Handshake:
-    """What a client asks for."""
+    """A client's handshake request."""
 
     def __init__(self, headers: Fields, http_version: str) -> None:
         found: dict[bytes, list[bytes]] = {}
@@ -51,7 +51,7 @@ class Handshake:
         ]
 
     def refusal(self) -> Refusal | None:
-        """Why it is refused; None if it is not. That it asks for a WebSocket at all has been seen before."""
+        """The refusal, or None. The caller has checked that the request is for a WebSocket."""
         if self._versions != [VERSION]:
             text = "WebSockets of version 13 (RFC 6455) are spoken here"
             return Refusal(426, text, ((b"sec-websocket-version", VERSION), (b"upgrade", b"websocket")))
@@ -60,7 +60,7 @@ class Handshake:
         return None
 
     def answer(self, headers: Fields) -> tuple[int, list[tuple[bytes, bytes]]]:
-        """Status and headers of the response that accepts it, with these headers besides."""
+        """Status and headers of the accepting response, with these headers added."""
         if not self._http1:
             return 200, list(headers)
         accept = b64encode(sha1(self._keys[0] + _GUID, usedforsecurity=False).digest())

@@ -1,13 +1,13 @@
-"""HTTP/1.1: how a request's wish for another protocol is read.
+"""HTTP/1.1: reading a request's upgrade to another protocol.
 
 Upstream:
 
 - Of several ``Connection`` or ``Upgrade`` fields only the last counts, and ``Upgrade`` is not read as a list (RFC 9110
-  §5.3, §7.8). ``Connection: Upgrade`` with a second field ``Connection: keep-alive``, as some proxies send it, and
+  §5.3, §7.8). ``Connection: Upgrade`` with a second field ``Connection: keep-alive``, which some proxies send, and
   ``Upgrade: h2c, websocket`` are answered as plain requests.
-- ``Upgrade`` is honoured in HTTP/1.0, which has none (RFC 9110 §7.8).
-- ``Upgrade: h2c`` is taken without ``Connection: Upgrade``, and with no HTTP2-Settings, several, or some that are none,
-  which make a request malformed (RFC 7540 §3.2.1). Here it is ignored then, and the request answered by HTTP/1.1.
+- ``Upgrade`` is honoured in HTTP/1.0, which does not have it (RFC 9110 §7.8).
+- ``Upgrade: h2c`` is accepted without ``Connection: Upgrade``, and with missing, repeated or invalid HTTP2-Settings,
+  which make a request malformed (RFC 7540 §3.2.1). Here the upgrade is ignored, and the request answered in HTTP/1.1.
 """
 
 import struct
@@ -26,20 +26,20 @@ from hypercorn.protocol.h11 import (
     H11WSConnection,
 )
 
+from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
 from echo.gateway.hypercorn_compat.handshake import tokens
-from echo.gateway.hypercorn_compat.surroundings import Surroundings
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 
 
 class HTTP1Protocol(H11Protocol):
-    """Hypercorn's side of a connection of HTTP/1.1."""
+    """Hypercorn's side of an HTTP/1.1 connection."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
-        super().__init__(*surroundings.of_protocol)
+    def __init__(self, shared: ConnectionContext) -> None:
+        self._shared = shared
+        super().__init__(*shared.of_protocol)
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        """Go over to HTTP/2 if the request asks for it, by raising what says so."""
+        """Raise Hypercorn's exception for a switch to HTTP/2, if the request asks for it."""
         assert isinstance(self.connection, h11.Connection)
         trailing = self.connection.trailing_data[0]
         if (event.method, event.target, event.http_version) == (b"PRI", b"*", b"2.0"):
@@ -55,12 +55,12 @@ class HTTP1Protocol(H11Protocol):
     async def _create_stream(self, request: h11.Request) -> None:
         if _wants_websocket(request):
             assert isinstance(self.connection, h11.Connection)
-            self.stream = WebSocketStream(  # type: ignore[assignment]  # Alike in what Hypercorn makes use of.
-                self._surroundings, self.stream_send, STREAM_ID, self._surroundings.outlet
+            self.stream = WebSocketStream(  # type: ignore[assignment]  # It has everything that Hypercorn uses.
+                self._shared, self.stream_send, STREAM_ID, self._shared.outlet
             )
             self.connection = H11WSConnection(self.connection)
         else:
-            self.stream = self._surroundings.http_stream(self.stream_send, STREAM_ID)
+            self.stream = self._shared.http_stream(self.stream_send, STREAM_ID)
         assert self.stream is not None
         raw = self.config.h11_pass_raw_headers
         await self.stream.handle(
@@ -91,7 +91,7 @@ def _wants_websocket(request: h11.Request) -> bool:
 
 
 def _has_settings(request: h11.Request) -> bool:
-    """Whether there is one HTTP2-Settings, as there must be, and it holds settings that may be (RFC 9113 §6.5.2)."""
+    """Whether there is exactly one HTTP2-Settings field, and its settings are valid (RFC 9113 §6.5.2)."""
     found = [value for name, value in request.headers if name == b"http2-settings"]
     try:
         payload = b64decode(b"".join(found) + b"=" * (-len(found[0]) % 4), altchars=b"-_", validate=True)
@@ -102,5 +102,5 @@ def _has_settings(request: h11.Request) -> bool:
 
 
 def _has_body(request: h11.Request) -> bool:
-    """Whether a body follows, which would have to be read by HTTP/1.1 before HTTP/2 begins."""
+    """Whether the request has a body, which would have to be read before HTTP/2 begins."""
     return any(name in (b"content-length", b"transfer-encoding") for name, _ in request.headers)

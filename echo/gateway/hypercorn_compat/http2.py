@@ -1,20 +1,20 @@
-"""HTTP/2: streams that do not end each other.
+"""HTTP/2: one stream's end does not affect the others.
 
 Upstream:
 
-- DATA, or the end of its stream, that a client sends after we have ended ours is a fault, and ends all that goes on in
-  the other streams. The client has not heard of our end yet (RFC 9113 §5.1).
+- DATA or END_STREAM that a client sends after we have ended our side is a fault that ends all other streams, too,
+  though the client may not know of our end yet (RFC 9113 §5.1).
 - After a connection's 1,001st request (``keep_alive_max_requests``) nothing more is sent on any of its streams; a page
-  that polls gets there by itself. Here requests are not counted: nothing is gained by it.
-- CONNECT without ``:protocol`` is a fault, and one for another protocol than WebSockets is taken for one (RFC 8441 §4).
-- PRIORITY for a thousand streams that do not exist, or that have ended and others are to depend on, is a fault. It is
-  obsolete (RFC 9113 §5.3.2): here it is ignored.
-- A stream whose client or application leaves it half-way is never ended on our side: a client waits for the rest, and
-  after a hundred of them may open no more.
-- A request that is refused at once leaves the connection busy for ever.
-- A WebSocket that has closed counts as idle, and the connection may end before its close frame is sent.
-- When Hypercorn ends, what sends for the streams is cancelled along with the streams, to which that is the sign to
-  close their WebSockets: nothing of that is sent.
+  that polls reaches that by itself. Here requests are not counted, since the limit has no benefit.
+- CONNECT without ``:protocol`` is a fault, and CONNECT for another protocol is treated as a WebSocket (RFC 8441 §4).
+- PRIORITY for a thousand streams that do not exist, or for an ended stream that others depend on, is a fault. It is
+  obsolete (RFC 9113 §5.3.2) and ignored here.
+- A stream abandoned by its client or application is never ended on our side: the client waits for the rest, and after a
+  hundred of them may open no more.
+- A request refused at once leaves the connection busy forever.
+- A closed WebSocket counts as idle, so the connection may end before its close frame is sent.
+- When Hypercorn stops, it cancels the sending task together with the streams. They then close their WebSockets, but the
+  close frames are not sent.
 """
 
 from contextlib import suppress
@@ -33,39 +33,39 @@ from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import filter_pseudo_headers
 from priority.priority import DuplicateStreamError, MissingStreamError
 
-from echo.gateway.hypercorn_compat.endings import with_last_words
+from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
+from echo.gateway.hypercorn_compat.endings import with_close_grace
 from echo.gateway.hypercorn_compat.inbox import Inbox
 from echo.gateway.hypercorn_compat.send_buffer import SendBuffer
-from echo.gateway.hypercorn_compat.surroundings import Surroundings
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 
-WORTH_TELLING = 16 * 1024  # Bytes that a window must be short of before the client hears of it.
+UPDATE_THRESHOLD = 16 * 1024  # Bytes consumed before WINDOW_UPDATE is sent.
 NOT_ALLOWED = b"405"
 NOT_IMPLEMENTED = b"501"
 
 
 class HTTP2Protocol(H2Protocol):
-    """Hypercorn's side of a connection of HTTP/2."""
+    """Hypercorn's side of an HTTP/2 connection."""
 
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
-        self._inboxes: dict[int, Inbox] = {}  # Of streams for which something has come.
-        self._received = 0  # Bytes that the client may send again on the connection.
-        super().__init__(*surroundings.of_protocol)
+    def __init__(self, shared: ConnectionContext) -> None:
+        self._shared = shared
+        self._inboxes: dict[int, Inbox] = {}  # For streams that have received data.
+        self._received = 0  # Bytes received but not yet returned to the connection's window.
+        super().__init__(*shared.of_protocol)
 
     async def handle(self, event: Event) -> None:
-        """Take in what came, or that nothing more will: then whoever waits for something to be sent is let go."""
+        """Handle received bytes, or the end of the connection, which wakes all waiting senders."""
         await super().handle(event)
         if isinstance(event, Closed):
             for buffer in self.stream_buffers.values():
                 await buffer.close()
 
     async def send_task(self) -> None:
-        """Send what the streams have to send."""
-        await with_last_words(super().send_task)
+        """Send the streams' data."""
+        await with_close_grace(super().send_task)
 
     async def stream_send(self, event: StreamEvent) -> None:
-        """Take in what a stream has to send, or that it is over."""
+        """Handle a stream's event: something to send, or its end."""
         try:
             if isinstance(event, StreamClosed):
                 await self._abandon(event.stream_id)
@@ -78,31 +78,31 @@ class HTTP2Protocol(H2Protocol):
             await self.stream_send(StreamClosed(event.stream_id))
 
     async def _abandon(self, stream_id: int) -> None:
-        """Tell the client, unless our side has ended in good order."""
+        """Reset the stream, unless our side of it has ended properly."""
         buffer = self.stream_buffers.get(stream_id)
         if buffer is not None and not (isinstance(buffer, SendBuffer) and buffer.ended):
             with suppress(ProtocolError):
                 self.connection.reset_stream(stream_id, ErrorCodes.CANCEL)
             with suppress(MissingStreamError):
-                self.priority.unblock(stream_id)  # Lets the sending task see that there is nothing to be sent.
+                self.priority.unblock(stream_id)  # Wakes the sending task, which finds nothing to send.
             await self.has_data.set()
             await self._flush()
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         for event in events:
             if isinstance(event, h2.events.DataReceived):
-                self._take_in(event.stream_id or 0, event.data or b"", event.flow_controlled_length or 0)
+                self._receive_data(event.stream_id or 0, event.data or b"", event.flow_controlled_length or 0)
             elif isinstance(event, h2.events.StreamEnded) and event.stream_id in self._inboxes:
                 self._inboxes[event.stream_id].end()
             elif not isinstance(event, h2.events.PriorityUpdated):
                 await super()._handle_events([event])
                 if isinstance(event, h2.events.RequestReceived) and not self.streams:
-                    await self.send(Updated(idle=True))  # It is over already: what was last said is not so.
+                    await self.send(Updated(idle=True))  # The request is already over; upstream has just said "busy".
         await self._flush()
 
-    def _take_in(self, stream_id: int, data: bytes, size: int) -> None:
-        self._received += size  # Also where the stream is over (RFC 9113 §5.1, §6.9).
-        if self._received >= WORTH_TELLING:
+    def _receive_data(self, stream_id: int, data: bytes, size: int) -> None:
+        self._received += size  # Even if the stream is over (RFC 9113 §5.1, §6.9).
+        if self._received >= UPDATE_THRESHOLD:
             self._replenish(None, self._received)
             self._received = 0
         stream = self.streams.get(stream_id)
@@ -110,31 +110,31 @@ class HTTP2Protocol(H2Protocol):
             return
         if stream_id not in self._inboxes:
             inbox = self._inboxes[stream_id] = Inbox()
-            self.task_group.spawn(with_last_words, partial(self._hand_on, stream_id, stream, inbox))
+            self.task_group.spawn(with_close_grace, partial(self._deliver, stream_id, stream, inbox))
         self._inboxes[stream_id].put(data, size)
 
-    async def _hand_on(self, stream_id: int, stream: HTTPStream | WSStream, inbox: Inbox) -> None:
-        """Give one stream what has come for it, until it is over."""
-        liveness, taken = self._surroundings.liveness, 0
+    async def _deliver(self, stream_id: int, stream: HTTPStream | WSStream, inbox: Inbox) -> None:
+        """Deliver one stream's received data to it, until it ends."""
+        liveness, taken = self._shared.liveness, 0
         while (found := await inbox.get()) is not None:
             data, size = found
-            liveness.begin()
+            liveness.pause()
             await stream.handle(Body(stream_id, data))
-            liveness.end()
+            liveness.resume()
             taken += size
-            if taken >= WORTH_TELLING and not inbox.over:  # A send may show that the client is gone, which ends it all.
+            if taken >= UPDATE_THRESHOLD and not inbox.over:  # `_flush` may find the client gone.
                 self._replenish(stream_id, taken)
                 taken = 0
                 await self._flush()
         await stream.handle(EndBody(stream_id))
 
     def _replenish(self, stream_id: int | None, size: int) -> None:
-        """Let the client send so many bytes more, on this stream or on the connection."""
-        with suppress(ProtocolError):  # It is over.
+        """Let the client send ``size`` more bytes on the stream, or on the connection if that is None."""
+        with suppress(ProtocolError):  # The stream is over.
             self.connection.increment_flow_control_window(size, stream_id)
 
     async def finish(self) -> None:
-        """Nothing more comes: wait until the streams have taken what has come."""
+        """After the end of input, wait until the streams have taken everything received."""
         inboxes = list(self._inboxes.values())
         for inbox in inboxes:
             inbox.end()
@@ -159,10 +159,10 @@ class HTTP2Protocol(H2Protocol):
                 self.connection.send_headers(stream_id, [(b":status", status)], end_stream=True)
                 return
             self.streams[stream_id] = WebSocketStream(  # type: ignore[assignment]  # As in http1.
-                self._surroundings, self.stream_send, stream_id
+                self._shared, self.stream_send, stream_id
             )
         else:
-            self.streams[stream_id] = self._surroundings.http_stream(self.stream_send, stream_id)
+            self.streams[stream_id] = self._shared.http_stream(self.stream_send, stream_id)
         self.stream_buffers[stream_id] = SendBuffer()  # type: ignore[assignment]  # As in http1.
         with suppress(DuplicateStreamError):
             self.priority.insert_stream(stream_id)

@@ -1,46 +1,46 @@
-"""What has come for one stream of HTTP/2 and is still to be handed on.
+"""Data received for one HTTP/2 stream, until it is delivered.
 
-Upstream: the reader of a connection hands everything on itself, and waits for an application that does not read. So one
-stream holds up all others; and for ever, if its application cannot read before it has sent, since the window for that
-comes by the same reader. Here each stream takes what is its own at its own pace, and its window bounds what waits.
+Upstream: the connection's reader delivers everything itself, and waits if an application does not read, so one stream
+stalls all others. It stalls them forever if its application must send before it can read, since WINDOW_UPDATE arrives
+through the same reader. Here each stream takes its data at its own pace, and its window bounds what is waiting.
 """
 
 import trio
 
 
 class Inbox:
-    """Bytes for one stream, and the end of them. One task puts, one gets.
+    """A queue of bytes for one stream, with an end. One task puts, another gets.
 
     Attributes:
-        over: No more will come.
+        over: Whether the end was reached.
     """
 
     def __init__(self) -> None:
         self._data = bytearray()
-        self._size = 0  # What they count for in the windows: with the padding.
+        self._size = 0  # Their flow-controlled length, padding included.
         self.over = False
         self._getting = trio.lowlevel.ParkingLot()
         self._finished = trio.Event()
 
     def put(self, data: bytes, size: int) -> None:
-        """Add bytes that count for so many."""
+        """Add bytes with this flow-controlled length."""
         self._data += data
         self._size += size
         self._getting.unpark()
 
     def end(self) -> None:
-        """Nothing more will come."""
+        """Mark the end."""
         self.over = True
         self._getting.unpark()
 
     def drop(self) -> None:
-        """Nothing that is here is wanted any more."""
+        """Discard everything, and mark the end."""
         self._size = 0
         self._data.clear()
         self.end()
 
     async def get(self) -> tuple[bytes, int] | None:
-        """All there is, and for how much it counts; waits for something. None at the end."""
+        """Get all bytes and their flow-controlled length, waiting for some; None at the end."""
         while not self._size:
             if self.over:
                 self._finished.set()
@@ -52,5 +52,5 @@ class Inbox:
         return data, size
 
     async def finished(self) -> None:
-        """Wait until all is got, and `get` has told so."""
+        """Wait until `get` has returned None."""
         await self._finished.wait()

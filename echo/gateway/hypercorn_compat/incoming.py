@@ -1,4 +1,4 @@
-"""Messages put together from frames, within a limit, in batches of what came in one read."""
+"""Assembles messages from frames, up to a size limit, and batches those from one read."""
 
 from echo.gateway.hypercorn_compat.frames import Frame
 
@@ -6,23 +6,23 @@ Message = str | bytes
 
 
 class Incoming:
-    """The messages of one WebSocket, as they come in.
+    """The incoming messages of one WebSocket.
 
     Attributes:
-        too_big: One was over the limit.
+        too_big: Whether a message exceeded the limit.
     """
 
     def __init__(self, limit: int) -> None:
-        """``limit`` is in bytes, of a text as UTF-8."""
+        """``limit`` is in bytes; text counts as UTF-8."""
         self.too_big = False
         self._limit = limit
-        self._part = bytearray()  # Of a message that is not complete yet.
+        self._part = bytearray()  # An incomplete message.
         self._whole: list[Message] = []
 
     def add(self, frame: Frame) -> bool:
-        """Add a frame, or what there is of it yet; false for the one that brings its message over the limit.
+        """Add a frame, or a part of one; False if it brings its message over the limit.
 
-        Nothing is kept of that message, nor of what comes behind it.
+        That message and everything after it is discarded.
         """
         if self.too_big:
             return True
@@ -44,6 +44,6 @@ class Incoming:
         return True
 
     def take(self) -> list[Message]:
-        """The messages that are complete."""
+        """Take the complete messages."""
         whole, self._whole = self._whole, []
         return whole

@@ -1,4 +1,4 @@
-"""Putting `Connection` in place of Hypercorn's own, after a look at the versions."""
+"""Replaces Hypercorn's connection class by `Connection`, after checking the versions."""
 
 from importlib.metadata import version
 from typing import Final
@@ -6,18 +6,18 @@ from typing import Final
 import hypercorn.trio.run
 
 SUPPORTED: Final = {"hypercorn": ((0, 18), (0, 19)), "wsproto": ((1, 2), (2,))}
-"""From which version on, and below which one, each package is known to behave as the files here say."""
+"""The version range, upper bound excluded, for which each package is known to behave as described here."""
 
 
 class UnsupportedVersionError(Exception):
-    """A package has a version whose behaviour is not known; the text is one line for the person who started us."""
+    """A package has an unsupported version; the message is one line for the user."""
 
 
 def install() -> None:
-    """Have Hypercorn's trio worker use `Connection`, for every server that starts in this process from now on.
+    """Make Hypercorn's trio worker use `Connection`, for every server that later starts in this process.
 
     Raises:
-        UnsupportedVersionError: Hypercorn or wsproto is of a version that this was not made for.
+        UnsupportedVersionError: The version of Hypercorn or wsproto is not supported.
     """
     for package, (least, below) in SUPPORTED.items():
         found = version(package)
@@ -27,17 +27,17 @@ def install() -> None:
                 f"{package} {found} is installed, but echo's gateway needs {package}{wanted}: "
                 f"run pip install '{package}{wanted}'"
             )
-    # Only now: what it is made of may not be there in another version.
+    # Imported only now: another version may lack the classes it is built on.
     from echo.gateway.hypercorn_compat.connection import Connection  # noqa: PLC0415
 
-    # By the module's dictionary: the name is imported there, not exported, which a type checker minds.
+    # Set through the module's dictionary, since type checkers reject the name, which is imported there, not exported.
     vars(hypercorn.trio.run)["TCPServer"] = Connection
 
 
 def _parsed(found: str) -> tuple[int, ...]:
     numbers = []
     for part in found.split("."):
-        if not part.isdecimal():  # Such as rc1; what comes before it decides.
+        if not part.isdecimal():  # Such as rc1; the numbers before it decide.
             break
         numbers.append(int(part))
     return tuple(numbers)

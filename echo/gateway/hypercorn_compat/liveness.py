@@ -1,8 +1,8 @@
-"""Whether the peer of a connection with WebSockets is still there.
+"""Detects dead peers on connections with WebSockets.
 
-Upstream: pings are a task for each WebSocket, which sleeps on after the WebSocket's end; and a read timeout is for
-every connection, so one that finds silent WebSockets also cuts off long calls over HTTP. Here one task for each
-connection that has had a WebSocket pings them all, and drops a peer that shows no life.
+Upstream: each WebSocket has its own ping task, which continues after the WebSocket's end; and the read timeout applies
+to every connection, so a value that detects silent WebSockets also cuts off long HTTP calls. Here each connection that
+has had a WebSocket has one task, which pings all of them and drops a peer that shows no sign of life.
 """
 
 import math
@@ -15,7 +15,7 @@ from echo.gateway.hypercorn_compat.timing import PATIENCE
 
 
 class Pinged(Protocol):
-    """A WebSocket, as seen from here."""
+    """A WebSocket that is pinged."""
 
     @property
     def ping_interval(self) -> float:
@@ -23,47 +23,47 @@ class Pinged(Protocol):
         ...
 
     async def ping(self) -> None:
-        """Ask the client for a sign of life."""
+        """Send a ping."""
         ...
 
 
 class Liveness:
-    """When a connection's peer last showed life."""
+    """When a connection's peer last showed a sign of life."""
 
     def __init__(self) -> None:
-        self._busy = 1  # How many have something of the peer's to hand on, and may keep it from sending more.
-        self._heard = math.inf
+        self._paused = 1  # How many are delivering data of the peer's, which may keep it from sending more.
+        self._last_seen = math.inf
 
-    def begin(self) -> None:
-        """There is something to hand on: as long as that takes, silence is no sign of anything."""
-        self._busy += 1
+    def pause(self) -> None:
+        """Stop counting silence while received data is being delivered."""
+        self._paused += 1
 
-    def end(self) -> None:
-        """It is handed on: from now on we wait for the peer."""
-        self._busy -= 1
-        self._heard = trio.current_time()
+    def resume(self) -> None:
+        """Count silence again, from now on."""
+        self._paused -= 1
+        self._last_seen = trio.current_time()
 
-    def note(self) -> None:
-        """The peer has taken what it had not taken for a while: it reads, if slowly."""
-        self._heard = trio.current_time()
+    def note_progress(self) -> None:
+        """The peer has read data after a pause, so it is alive."""
+        self._last_seen = trio.current_time()
 
     async def watch(self, websockets: Callable[[], Sequence[Pinged]], nursery: trio.Nursery) -> bool:
-        """Ping the open WebSockets, until none is left, or the peer is to be dropped: tells whether it is.
+        """Ping the open WebSockets until none is left, or the peer is dead. Returns whether it is dead.
 
         Args:
-            websockets: Those of the connection that are open and to be pinged now.
-            nursery: For the pings, each by itself: one may wait for room in its stream of HTTP/2.
+            websockets: Returns the connection's open WebSockets that need pings.
+            nursery: Runs each ping as a task, since one may wait for its HTTP/2 stream's window.
         """
         began = trio.current_time()
         while found := websockets():
             interval = min(websocket.ping_interval for websocket in found)
             patience = max(PATIENCE, 2 * interval)
             now = trio.current_time()
-            if not self._busy and now >= self._heard + patience:
+            if not self._paused and now >= self._last_seen + patience:
                 return True
             if now >= began + interval:
                 began = now
                 for websocket in found:
                     nursery.start_soon(websocket.ping)
-            await trio.sleep_until(min(began + interval, math.inf if self._busy else self._heard + patience))
+            await trio.sleep_until(min(began + interval, math.inf if self._paused else self._last_seen + patience))
         return False

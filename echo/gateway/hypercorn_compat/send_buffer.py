@@ -1,7 +1,7 @@
-"""What one stream of HTTP/2 has to send, for when its window allows.
+"""The unsent data of one HTTP/2 stream, held until its window allows sending.
 
-Upstream: who pushes goes on whenever little was taken from the buffer, also if the client's window was closed and
-nothing could be taken: the buffer then grows without end. And who waits for the last bytes to be sent waits for ever.
+Upstream: a sender continues whenever little was taken from the buffer, even if the client's window was closed and
+nothing could be taken, so the buffer grows without limit. And waiting for the last bytes to be sent never ends.
 """
 
 from collections.abc import Callable
@@ -13,11 +13,11 @@ from echo.gateway.hypercorn_compat.timing import PATIENCE
 
 
 class SendBuffer:
-    """Holds at most ``BUFFER_HIGH_WATER`` bytes and what is pushed by each who may push.
+    """Holds at most ``BUFFER_HIGH_WATER`` bytes, plus one push by each sender.
 
     Attributes:
         buffer: The bytes.
-        ended: Nothing more may come.
+        ended: Whether the end was reached.
     """
 
     def __init__(self) -> None:
@@ -28,25 +28,25 @@ class SendBuffer:
 
     @property
     def complete(self) -> bool:
-        """Whether all is sent that there will ever be."""
+        """Whether everything up to the end is sent."""
         return self.ended and not self.buffer
 
     def set_complete(self) -> None:
-        """Nothing more will come."""
+        """Mark the end."""
         self.ended = True
 
     async def close(self) -> None:
-        """Nothing more is sent, nor waited for."""
+        """Discard everything, mark the end and wake the senders."""
         self.ended = True
         self.buffer.clear()
         self._waiting.unpark_all()
 
     async def push(self, data: bytes) -> None:
-        """Add bytes; if there are many now, wait until there are few, or the stream is closed.
+        """Add bytes; above the high-water mark, wait for the low-water mark or the stream's end.
 
         Raises:
-            BufferCompleteError: Nothing more may come.
-            trio.TooSlowError: The client has let us send nothing for `PATIENCE`.
+            BufferCompleteError: The end was marked.
+            trio.TooSlowError: The client's window has been closed for `PATIENCE`.
         """
         if self.ended:
             raise BufferCompleteError
@@ -55,11 +55,11 @@ class SendBuffer:
             await self._until(lambda: len(self.buffer) < BUFFER_LOW_WATER)
 
     async def drain(self) -> None:
-        """Wait until everything is sent, or the stream is closed. Raises trio.TooSlowError like `push`."""
+        """Wait until everything is sent or the stream is closed. Raises trio.TooSlowError like `push`."""
         await self._until(lambda: not self.buffer)
 
     async def pop(self, max_length: int) -> bytes:
-        """Take at most so many bytes."""
+        """Take at most ``max_length`` bytes."""
         data = bytes(self.buffer[:max_length])
         if data:
             del self.buffer[:max_length]

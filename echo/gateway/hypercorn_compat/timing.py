@@ -1,13 +1,13 @@
-"""How long the gateway's connections wait, for what."""
+"""The timeouts of the gateway's connections."""
 
 from typing import Final
 
 CLOSE_TIMEOUT: Final = 5.0
-"""Seconds that a client has to answer our close frame, or to have sent what it was sending."""
+"""Seconds for a client to answer our close frame, and for an application to notice that its client has gone."""
 
-LAST_WORDS: Final = 1.0
-"""Seconds for close frames and their answers once the server ends the connection."""
+CLOSE_GRACE: Final = 1.0
+"""Seconds for close frames and their answers once the server closes the connection."""
 
 PATIENCE: Final = 60.0
 """Seconds without a sign of life after which a peer is dropped: one with WebSockets that answers no ping, or any that
-takes nothing of what is sent to it; of HTTP/2, a stream that lets us send nothing."""
+reads nothing of what is sent. On HTTP/2, a stream whose window stays closed for so long is ended."""

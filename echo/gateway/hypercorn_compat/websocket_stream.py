@@ -3,13 +3,13 @@
 Upstream:
 
 - Bytes that a client sends before the upgrade is answered fail the connection; here they wait for the answer.
-- A message over the limit is closed for by the server, and collected on; here it is counted, not kept, and left to the
-  application to close for.
-- A client that breaks the protocol is cut off without a word; here it is told, by 1002 or 1007 (RFC 6455 §7.1.7).
-- The application hears that the client has left after the answer to its close frame is sent, which may have to wait.
-- A stream of HTTP/2 outlives its WebSocket, until there are too many.
-- A refused handshake leaves the socket open for ever.
-- Each message is a write of its own, and an event of its own for the application; see `Direct` and `Wishes`.
+- For a message over the limit, the server closes the WebSocket but continues to collect the message. Here the message
+  is counted but not kept, and the application closes the WebSocket.
+- A client that breaks the protocol is cut off without a reason; here it gets 1002 or 1007 (RFC 6455 §7.1.7).
+- The application gets the disconnect event only after the client's close frame is answered, which may have to wait.
+- An HTTP/2 stream outlives its WebSocket, until there are too many.
+- A refused handshake leaves the socket open forever.
+- Each message takes a separate write, and a separate event for the application; see `Direct` and `AcceptOptions`.
 """
 
 import math
@@ -32,7 +32,8 @@ from hypercorn.typing import (
 )
 from hypercorn.utils import UnexpectedMessageError, build_and_validate_headers, suppress_body, valid_server_name
 
-from echo.gateway.hypercorn_compat.direct import DIRECT, Wishes
+from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
+from echo.gateway.hypercorn_compat.direct import DIRECT, AcceptOptions
 from echo.gateway.hypercorn_compat.frames import (
     CloseReason,
     FrameReader,
@@ -46,65 +47,64 @@ from echo.gateway.hypercorn_compat.frames import (
 from echo.gateway.hypercorn_compat.handshake import Handshake, Refusal
 from echo.gateway.hypercorn_compat.incoming import Incoming
 from echo.gateway.hypercorn_compat.outlet import Outlet
-from echo.gateway.hypercorn_compat.surroundings import Surroundings
 from echo.gateway.hypercorn_compat.tasks import Put
 
 
 class State(Enum):
-    """How far a WebSocket has come."""
+    """The state of a WebSocket."""
 
-    HANDSHAKE = auto()  # The application has not decided.
-    REJECTING = auto()  # A response instead of the upgrade is under way.
-    OPEN = auto()  # Frames go to and fro.
+    HANDSHAKE = auto()  # The application has not decided yet.
+    REJECTING = auto()  # A response is being sent instead of the upgrade.
+    OPEN = auto()  # Frames go both ways.
     CLOSING = auto()  # We have sent a close frame.
     OVER = auto()  # Nothing more is sent.
 
 
 class WebSocketStream:
-    """A connection of HTTP/1.1 after its upgrade, or one stream of a connection of HTTP/2 (RFC 8441).
+    """An upgraded HTTP/1.1 connection, or one HTTP/2 stream (RFC 8441).
 
     Attributes:
-        closed: It is over for the protocol below; nothing more comes.
-        state: How far it has come.
+        closed: Whether the protocol below has closed it, so that nothing more arrives.
+        state: The WebSocket's state.
         ping_interval: Seconds between pings; infinity for none.
     """
 
     def __init__(
         self,
-        surroundings: Surroundings,
+        shared: ConnectionContext,
         send: Callable[[Event], Awaitable[None]],
         stream_id: int,
         outlet: Outlet | None = None,
     ) -> None:
-        """``outlet`` is there if the connection is the WebSocket's alone, and takes its frames as they are."""
+        """``outlet`` is given if the WebSocket has the connection to itself, so that frames can be written directly."""
         self.closed = False
         self.state = State.HANDSHAKE
         self.ping_interval = math.inf
-        self._surroundings = surroundings
+        self._shared = shared
         self._send = send
         self._stream_id = stream_id
         self._outlet = outlet
-        self._incoming = Incoming(surroundings.config.websocket_max_message_size)
-        self._several = False
-        self._pinging = False  # A ping waits to be sent.
-        self._left = False  # The application has been told that the client left.
-        self._decided: trio.Event | None = None  # There is if bytes wait for the application to accept or refuse.
-        self._put: Put = _to_nobody  # To the application, once it runs.
+        self._incoming = Incoming(shared.config.websocket_max_message_size)
+        self._batched = False
+        self._pinging = False  # A ping is waiting to be sent.
+        self._disconnect_sent = False
+        self._decided: trio.Event | None = None  # Set if received bytes wait for the application's decision.
+        self._put: Put = _discard  # Queues events for the application, once it runs.
 
     @property
     def is_open(self) -> bool:
-        """Whether frames go to and fro."""
+        """Whether messages can be sent and received."""
         return self.state is State.OPEN and not self.closed
 
     @property
     def idle(self) -> bool:
-        """Whether a connection of HTTP/2 may end for all that this has to do."""
+        """Whether the HTTP/2 connection may end without regard to this stream."""
         return self.state in (State.CLOSING, State.OVER)
 
     # From the client
 
     async def handle(self, event: Event) -> None:
-        """Take in what happened on the connection."""
+        """Handle an event of the connection."""
         if self.closed:
             return
         if isinstance(event, (Body, Data)):
@@ -112,19 +112,19 @@ class WebSocketStream:
                 self._decided = trio.Event()
                 await self._decided.wait()
             if self.state in (State.OPEN, State.CLOSING) and not self.closed:
-                await self._take_in(event.data)
+                await self._receive_frames(event.data)
         elif isinstance(event, Request):
             await self._begin(event)
-        elif isinstance(event, EndBody):  # Of HTTP/2: it has ended its side without a close frame.
+        elif isinstance(event, EndBody):  # HTTP/2: the client has ended its side without a close frame.
             await self._send(StreamClosed(self._stream_id))
         elif isinstance(event, StreamClosed):
             self.closed = True
             self._note_decision()
             over = self.state in (State.CLOSING, State.OVER)
-            await self._leave(CloseReason.NORMAL_CLOSURE if over else CloseReason.ABNORMAL_CLOSURE)
+            await self._disconnect(CloseReason.NORMAL_CLOSURE if over else CloseReason.ABNORMAL_CLOSURE)
 
     async def _begin(self, request: Request) -> None:
-        surroundings = self._surroundings
+        shared = self._shared
         self._began = time()
         self._handshake = Handshake(request.headers, request.http_version)
         path, _, query = request.raw_path.partition(b"?")
@@ -132,79 +132,80 @@ class WebSocketStream:
             "type": "websocket",
             "asgi": {"spec_version": "2.3", "version": "3.0"},
             "http_version": request.http_version,
-            "scheme": "wss" if surroundings.tls else "ws",
+            "scheme": "wss" if shared.tls else "ws",
             "path": unquote(path.decode("ascii")),
             "raw_path": path,
             "query_string": query,
-            "root_path": surroundings.config.root_path,
+            "root_path": shared.config.root_path,
             "headers": request.headers,
-            "client": surroundings.client,
-            "server": surroundings.server,
+            "client": shared.client,
+            "server": shared.server,
             "subprotocols": self._handshake.subprotocols,
             "state": ConnectionState(request.state.copy()),
             "extensions": {"websocket.http.response": {}, DIRECT: cast("dict[object, object]", self)},
         }
         refusal = self._handshake.refusal()
-        if not valid_server_name(surroundings.config, request):
+        if not valid_server_name(shared.config, request):
             refusal = Refusal(404, "no such server name here")
         if refusal is None:
-            self._put = await surroundings.tasks.spawn_app(
-                surroundings.app, surroundings.config, cast("Scope", self._scope), self.app_send
+            self._put = await shared.tasks.spawn_app(
+                shared.app, shared.config, cast("Scope", self._scope), self.app_send
             )
             await self._put({"type": "websocket.connect"})
         else:
             await self._refuse(refusal)
             await self._send(StreamClosed(self._stream_id))
 
-    async def _take_in(self, data: bytes) -> None:
+    async def _receive_frames(self, data: bytes) -> None:
         try:
             for frame in self._frames.read(data):
                 if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
-                    if self.state is State.OPEN and not self._incoming.add(frame):  # Else it is for nobody.
-                        await self._hand_on()
+                    if self.state is State.OPEN and not self._incoming.add(frame):  # In other states it is dropped.
+                        await self._deliver()
                         await self._put({"type": "websocket.receive", "text": None, "bytes": None})
                     continue
-                await self._hand_on()  # In order.
+                await self._deliver()  # To keep the order.
                 if frame.opcode is Opcode.PING:
                     await self._send_frame(control_frame(Opcode.PONG, cast("bytes", frame.payload)))
                 elif frame.opcode is Opcode.CLOSE:
                     code, reason = cast("tuple[int, str]", frame.payload)
                     await self._end(code, reason)
-            await self._hand_on()
+            await self._deliver()
         except ParseFailed as error:
-            await self._hand_on()
+            await self._deliver()
             code = CloseReason.MESSAGE_TOO_BIG if self._incoming.too_big else error.code
             await self._end(code, str(error), CloseReason.ABNORMAL_CLOSURE)
 
-    async def _hand_on(self) -> None:
-        """Give the application the messages that lie ready: of one read at most, so that its queue is bounded."""
+    async def _deliver(self) -> None:
+        """Queue the complete messages for the application: at most those of one read, so the queue is bounded."""
         messages = self._incoming.take()
-        if self._several and len(messages) > 1:
+        if self._batched and len(messages) > 1:
             await self._put(cast("ASGIReceiveEvent", {"type": "websocket.receive", "messages": messages}))
             return
         for message in messages:
             text, octets = (message, None) if isinstance(message, str) else (None, message)
             await self._put({"type": "websocket.receive", "text": text, "bytes": octets})
 
-    async def _end(self, code: int, reason: str, left: int | None = None) -> None:
-        """The client has sent a close frame, or something that is no frame: nothing more is read."""
+    async def _end(self, code: int, reason: str, disconnect_code: int | None = None) -> None:
+        """Stop reading after a close frame or an invalid frame, and answer with a close frame."""
         answering = self.state is State.OPEN
         self.state = State.OVER
-        await self._leave(left or (code if answering else CloseReason.NORMAL_CLOSURE))
+        await self._disconnect(disconnect_code or (code if answering else CloseReason.NORMAL_CLOSURE))
         if answering:
             await self._send_frame(close_frame(code, reason))
         await self._send(EndData(self._stream_id))
         await self._send(StreamClosed(self._stream_id))
 
-    async def _leave(self, code: int) -> None:
-        if not self._left:
-            self._left = True
+    async def _disconnect(self, code: int) -> None:
+        """Queue the disconnect event for the application, once."""
+        if not self._disconnect_sent:
+            self._disconnect_sent = True
             await self._put({"type": "websocket.disconnect", "code": int(code)})
 
     # From the application
 
     async def app_send(self, message: ASGISendEvent | None) -> None:
-        """Take in what the application sends; None when it has ended."""
+        """Handle a message of the application; None when it has ended."""
         if self.closed:
             return
         if message is None:
@@ -239,19 +240,19 @@ class WebSocketStream:
             self._decided.set()
 
     async def _accept(self, message: WebsocketAcceptEvent) -> None:
-        wishes = cast("dict[str, object]", message).get(DIRECT)
-        if isinstance(wishes, Wishes):
-            self._several, self.ping_interval = wishes.several, wishes.ping_interval
+        options = cast("dict[str, object]", message).get(DIRECT)
+        if isinstance(options, AcceptOptions):
+            self._batched, self.ping_interval = options.batched, options.ping_interval
         headers = build_and_validate_headers(message["headers"])
         if (subprotocol := message["subprotocol"]) is not None:
             headers.append((b"sec-websocket-protocol", subprotocol.encode()))
         status, headers = self._handshake.answer(headers)
-        del self._handshake  # Not to be kept for hours.
+        del self._handshake  # Frees memory: the WebSocket may stay open for hours.
         self._frames = FrameReader()
         self.state = State.OPEN
         await self._send(Response(self._stream_id, headers, status))
         await self._log(status)
-        self._surroundings.note_websocket()
+        self._shared.note_websocket()
 
     async def _close(self, code: int, reason: str | None) -> None:
         if self.state is State.OPEN:
@@ -285,12 +286,12 @@ class WebSocketStream:
     async def _log(self, status: int) -> None:
         response = {"type": "websocket.http.response.start", "status": status, "headers": []}
         seconds = time() - self._began
-        await self._surroundings.config.log.access(self._scope, cast("WebsocketResponseStartEvent", response), seconds)
+        await self._shared.config.log.access(self._scope, cast("WebsocketResponseStartEvent", response), seconds)
 
     # To the client
 
     async def ping(self) -> None:
-        """Ask the client for a sign of life, unless it still has to take the last such question."""
+        """Send a ping, unless the last one is still waiting to be sent."""
         if self.is_open and not self._pinging:
             self._pinging = True
             await self._send_frame(control_frame(Opcode.PING))
@@ -316,5 +317,5 @@ class WebSocketStream:
         await self._send(Data(self._stream_id, data))
 
 
-async def _to_nobody(event: ASGIReceiveEvent) -> None:
-    """What there is for an application that does not run."""
+async def _discard(event: ASGIReceiveEvent) -> None:
+    """Drop an event, since the application is not running."""

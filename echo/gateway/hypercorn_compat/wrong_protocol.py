@@ -1,7 +1,7 @@
-"""The wrong protocol on the gateway's port: the log says so, and the client hears it where it can.
+"""Handles the wrong protocol on the gateway's port: logs it, and tells the client where possible.
 
-Upstream: HTTP in plain text to a port with TLS is a connection that closes, and TLS to a port without is answered 400
-in plain text; neither leaves a word in the log, and both look like a broken server.
+Upstream: plain HTTP to a TLS port just closes the connection, and TLS to a plaintext port is answered with a plaintext
+400. Neither is logged, and both look like a broken server.
 """
 
 import logging
@@ -18,20 +18,20 @@ ANSWER: Final = (
     b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
     b"Content-Length: %d\r\n\r\n%b" % (len(TEXT), TEXT)
 )
-ALERT: Final = b"\x15\x03\x01\x00\x02\x02\x46"  # Fatal, protocol_version (RFC 8446 §6): what a server without TLS is.
+ALERT: Final = b"\x15\x03\x01\x00\x02\x02\x46"  # Fatal, protocol_version (RFC 8446 §6), the closest alert there is.
 
 
 async def explain_failure(error: trio.BrokenResourceError, below: trio.SocketStream) -> None:
-    """Say why a TLS handshake failed, to the log, and to a client that has asked in plain text.
+    """Log why a TLS handshake failed, and answer a client that sent plain HTTP.
 
     Args:
-        error: What the handshake raised.
-        below: The stream that TLS was to be spoken on.
+        error: The handshake's exception.
+        below: The stream below TLS.
     """
     cause = error.__cause__
     reason = cause.reason if isinstance(cause, ssl.SSLError) else None
     if reason == "HTTP_REQUEST":
-        log.info("HTTP in plain text was spoken to the port with TLS: https:// and wss:// are served here")
+        log.info("plain HTTP arrived on the TLS port: use https:// or wss://")
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(1):
             await below.send_all(ANSWER)
             await below.send_eof()
@@ -40,13 +40,13 @@ async def explain_failure(error: trio.BrokenResourceError, below: trio.SocketStr
 
 
 def is_client_hello(data: bytes) -> bool:
-    """Whether these first bytes of a connection are TLS: a record of a handshake, of any version (RFC 8446 §5.1)."""
+    """Whether a connection's first bytes are a TLS handshake record of any version (RFC 8446 §5.1)."""
     return data[:2] == b"\x16\x03"
 
 
 async def refuse_tls(stream: trio.SocketStream) -> None:
-    """Say that there is no TLS here, to the log and, by an alert, to the client."""
-    log.info("TLS was spoken to the port without: http:// and ws:// are served here (HTTP_CERT turns TLS on)")
+    """Log that this port has no TLS, and send the client an alert."""
+    log.info("TLS arrived on the plaintext port: use http:// or ws:// (HTTP_CERT turns TLS on)")
     with suppress(trio.BrokenResourceError, trio.ClosedResourceError), trio.move_on_after(1):
         await stream.send_all(ALERT)
         await stream.send_eof()

@@ -15,7 +15,7 @@ from hypercorn.trio.run import worker_serve
 from hypercorn.typing import ASGIFramework, ASGIReceiveEvent, ASGISendEvent
 from hypercorn.utils import wrap_app
 
-from echo.gateway.hypercorn_compat import DIRECT, Wishes
+from echo.gateway.hypercorn_compat import DIRECT, AcceptOptions
 from tests.support.serving import LOOPBACK
 
 FOR_EVER = 3600.0  # Seconds, virtual ones, that stand for it.
@@ -96,10 +96,10 @@ async def send_body(send: Send, body: bytes, *, more: bool = True) -> None:
     await send({"type": "http.response.body", "body": body, "more_body": more})
 
 
-async def accept(send: Send, *, several: bool = False, ping_interval: float = float("inf")) -> None:
+async def accept(send: Send, *, batched: bool = False, ping_interval: float = float("inf")) -> None:
     """The upgrade to a WebSocket, with what only our connections know of."""
-    wishes = Wishes(several, ping_interval)
-    await send(cast("ASGISendEvent", {"type": "websocket.accept", "subprotocol": None, "headers": [], DIRECT: wishes}))
+    options = AcceptOptions(batched, ping_interval)
+    await send(cast("ASGISendEvent", {"type": "websocket.accept", "subprotocol": None, "headers": [], DIRECT: options}))
 
 
 async def send_text(send: Send, text: str) -> None:

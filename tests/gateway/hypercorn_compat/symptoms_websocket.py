@@ -140,7 +140,7 @@ async def each_message_is_an_event() -> bool:
 
     async def app(_scope: Scope, receive: Receive, send: Send) -> None:
         await receive()
-        await accept(send, several=True)
+        await accept(send, batched=True)
         while (event := await receive())["type"] == "websocket.receive":
             events.append(event)
 

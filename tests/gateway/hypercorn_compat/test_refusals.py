@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from echo.gateway.hypercorn_compat import LAST_WORDS
+from echo.gateway.hypercorn_compat import CLOSE_GRACE
 from tests.gateway.hypercorn_compat.clients import KEY, UPGRADE, VERSION, answered, connected, get, heard
 from tests.support.gateway import running_gateway
 from tests.support.http2 import open_http2
@@ -79,4 +79,4 @@ async def test_clients_that_keep_their_end_open_cost_nothing_and_hold_up_nobody(
         stopped_at = trio.current_time()
         gateway.stop.set()
         await gateway.stopped.wait()
-        assert trio.current_time() - stopped_at <= 3 + 2 * LAST_WORDS
+        assert trio.current_time() - stopped_at <= 3 + 2 * CLOSE_GRACE

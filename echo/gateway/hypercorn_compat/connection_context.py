@@ -1,4 +1,4 @@
-"""What the protocols and streams of a connection are given, all of them the same."""
+"""What all protocols and streams of a connection share."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -17,22 +17,22 @@ Send = Callable[[Event], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
-    """Where a protocol or a stream stands.
+class ConnectionContext:
+    """What all protocols and streams of a connection share.
 
     Attributes:
         app: The application that answers requests.
-        config: Hypercorn's.
-        context: Of the worker: whether it ends.
-        tasks: Of the connection.
-        state: Copied into the scope of each request.
+        config: Hypercorn's configuration.
+        context: Hypercorn's worker context, which says when the worker stops.
+        tasks: The connection's tasks.
+        state: The lifespan state, copied into each request's scope.
         tls: Whether the connection is encrypted.
-        client: The peer's address; None for a Unix socket, as for the next.
-        server: Ours.
-        send: To the peer.
-        outlet: The same, for bytes only.
-        liveness: Whether the peer is there.
-        note_websocket: To be called when a WebSocket has been opened.
+        client: The peer's address; None for a Unix socket.
+        server: Our address; None for a Unix socket.
+        send: Sends an event to the peer.
+        outlet: Sends bytes to the peer.
+        liveness: Tracks whether the peer is alive.
+        note_websocket: Called when a WebSocket has been opened.
     """
 
     app: AppWrapper
@@ -52,7 +52,7 @@ class Surroundings:
     def of_protocol(
         self,
     ) -> tuple[AppWrapper, Config, WorkerContext, TaskGroup, ConnectionState, bool, Address, Address, Send]:
-        """What Hypercorn's protocols are made with."""
+        """The arguments of Hypercorn's protocol classes."""
         return (
             self.app,
             self.config,
@@ -66,7 +66,7 @@ class Surroundings:
         )
 
     def http_stream(self, send: Callable[[StreamEvent], Awaitable[None]], stream_id: int) -> HTTPStream:
-        """Hypercorn's side of one request."""
+        """Create Hypercorn's stream for one request."""
         return HTTPStream(
             self.app,
             self.config,
