@@ -23,9 +23,9 @@ from echo.rpc.subchannel import Connecting, Subchannel
 from echo.transport import ClientSession
 from echo.wire import GRPCError, Status
 
-# Seconds for which the addresses of a name are taken to be as they were found, as by other gRPC clients.
+# Seconds between look-ups of a name, at least, as in other gRPC clients.
 LOOKUP_INTERVAL: Final = 30.0
-MAX_REASONS: Final = 3  # How many addresses' failures are told.
+MAX_REASONS: Final = 3  # Addresses whose failures an error lists.
 
 
 class _Seen:
@@ -50,11 +50,11 @@ class Balancer:
     """The subchannels of a channel.
 
     Args:
-        target: What the channel calls, for people.
-        resolve: Finds the addresses.
-        policy: Chooses among them.
-        common: What their connections have in common.
-        lookup_interval: Seconds between look-ups, at least.
+        target: The channel's target, for messages.
+        resolve: Resolves the target to addresses.
+        policy: Chooses among the addresses.
+        common: What all connections share.
+        lookup_interval: The shortest time between look-ups, in seconds.
     """
 
     def __init__(
@@ -79,10 +79,10 @@ class Balancer:
         self._closed = False
 
     def choose(self, avoided: Collection[ClientSession] = ()) -> Subchannel | None:
-        """A subchannel that is ready, or None. Never waits.
+        """Choose a ready subchannel; None if none is ready. Never waits.
 
         Args:
-            avoided: Connections that have refused the call, or have it already; another one is preferred.
+            avoided: Connections that have refused the call or already carry it; others are preferred.
         """
         chosen = self._policy.choose(self._subchannels, avoided)
         if chosen is not None and self._policy.spreads:
@@ -93,14 +93,14 @@ class Balancer:
         return chosen
 
     async def wait(self, *, for_ready: bool, avoided: Collection[ClientSession] = ()) -> Subchannel:
-        """A subchannel that is ready, as soon as there is one.
+        """Wait for a ready subchannel.
 
         Args:
-            for_ready: Wait for it however long it takes, not only until every address has failed.
+            for_ready: Wait without limit, not only until every address has failed.
             avoided: As in `choose`.
 
         Raises:
-            GRPCError: UNAVAILABLE: there is none.
+            GRPCError: UNAVAILABLE: no connection could be made.
         """
         self._waiting += 1
         try:
@@ -129,7 +129,7 @@ class Balancer:
 
     @property
     def state(self) -> ChannelState:
-        """Whether calls would find a connection."""
+        """The channel's connectivity state."""
         if self._closed:
             return ChannelState.SHUTDOWN
         if self._subchannels:
@@ -155,8 +155,8 @@ class Balancer:
         if len(reasons) == 1:
             text = next(iter(reasons))
         else:
-            told = [f"{text} ({address})" for text, address in list(reasons.items())[:MAX_REASONS]]
-            text = "; ".join(told)
+            reported = [f"{text} ({address})" for text, address in list(reasons.items())[:MAX_REASONS]]
+            text = "; ".join(reported)
         return f"cannot connect to {self._target}: {text}"
 
     def close(self) -> None:
@@ -185,7 +185,7 @@ class Balancer:
     # Addresses
 
     def _look_up_if_due(self, due: Sequence[Subchannel], seen: _Seen | None, now: float) -> None:
-        """Find the addresses if there are none, or beside an attempt to replace a connection that was there before."""
+        """Start a look-up if there are no addresses, or alongside an attempt to replace a lost connection."""
         if self._subchannels:
             wanted = now >= self._looked_up + self._lookup_interval and any(subchannel.tried for subchannel in due)
         else:

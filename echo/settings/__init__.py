@@ -1,10 +1,10 @@
 """The settings of server and gateway: environment variables, and a flag for each on the command line.
 
-`Settings`, in `echo.settings.table`, is the one table of them all. `load_settings` fills it from an environment and
-from flags; `SETTINGS` lists it for the command line, which makes its flags from that. `echo.settings.environment` tells
-which variables are ours, `echo.settings.values` and `echo.settings.addresses` read the forms. Nothing here touches a
-file or a socket: whether a certificate can be read shows in `echo.tls`, whether a port is free when it is opened. What
-the limits mean to a connection is in `echo.limits`.
+`Settings`, in `echo.settings.table`, is the only table of settings. `load_settings` fills it from the environment and
+from flags; the command line generates its flags from `SETTINGS`. `echo.settings.environment` selects our variables,
+`echo.settings.values` and `echo.settings.addresses` parse them. Nothing here touches a file or a socket: `echo.tls`
+finds out whether a certificate is readable, and opening a port whether it is free. `echo.limits` applies the limits to
+connections.
 """
 
 import os
@@ -21,22 +21,22 @@ __all__ = ["SETTINGS", "Group", "Note", "Setting", "Settings", "SettingsError", 
 
 
 class SettingsError(Exception):
-    """A setting that can't be used. Its text is one line that names the variable or the flag it came from."""
+    """An invalid setting. The message is one line that names its variable or flag."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One setting, described for a person.
+    """A description of one setting.
 
     Attributes:
-        field: Attribute of `Settings`.
-        variable: Environment variable.
-        flag: Flag on the command line.
-        default: The default as it would be written, empty if there is none.
-        help: What it is for, one phrase.
-        group: What it is about; those of one group follow one another.
-        used_by: Which program uses it.
-        switch: True or false; the flag alone means true.
+        field: The attribute of `Settings`.
+        variable: The environment variable.
+        flag: The command-line flag.
+        default: The default as a user would write it; empty if there is none.
+        help: A phrase that says what it is for.
+        group: The group it is listed in; groups are listed one after another.
+        used_by: The programs that use it.
+        switch: Whether it is true or false; the flag alone means true.
     """
 
     field: str
@@ -53,18 +53,18 @@ def load_settings(environ: Mapping[str, str] | None = None, user: User = User.BO
     """Read the settings.
 
     Args:
-        environ: Where to find the variables, by default this process's environment. Blanks around a value are cut,
-            and an empty variable counts as not set.
-        user: Who wants them. Variables for others are not read; what Kubernetes sets for a Service of the gRPC
-            server's name is ignored by whoever listens, and gives the port to a gateway by itself.
-        overrides: Values of attributes that win over the environment, as text or as values. They are what the
-            command line was given: errors name the flag.
+        environ: The environment variables, by default this process's. Whitespace around a value is stripped, and an
+            empty variable counts as not set.
+        user: The program that needs the settings. Other programs' variables are not read. A port variable that
+            Kubernetes sets for a Service is ignored by a server; a gateway on its own takes the port from it.
+        overrides: Attributes given on the command line, as text or as values. They take precedence over the
+            environment, and errors name their flags.
 
     Returns:
-        The settings; their ``notes`` tell of variables that Kubernetes set, or that are probably misspelt.
+        The settings; their ``notes`` report variables that Kubernetes has set or that are probably misspelt.
 
     Raises:
-        SettingsError: A value that does not parse, or that contradicts another; the text is one line.
+        SettingsError: A value is invalid or contradicts another.
     """
     environ = os.environ if environ is None else environ
     flags = frozenset(overrides)
@@ -79,7 +79,7 @@ def load_settings(environ: Mapping[str, str] | None = None, user: User = User.BO
 
 
 def _explain(invalid: ValidationError, flags: frozenset[str]) -> str:
-    """The first thing wrong with the settings, in one line."""
+    """Describe the first error in the settings, in one line."""
     first = invalid.errors(include_url=False)[0]
     error = first.get("ctx", {}).get("error")
     if isinstance(error, ContradictionError):

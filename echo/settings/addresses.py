@@ -1,7 +1,7 @@
-"""Text to value, continued: ports, hosts, servers, places to listen, files and origins.
+"""Parsers for settings, continued: ports, hosts, servers, bind addresses, files and origins.
 
-As in `echo.settings.values`, every ``to_...`` function takes what a person wrote, or a value of the right type from
-Python, and raises `ValueError` with the rest of a sentence that begins with the value. Nothing is looked up or opened.
+As in `echo.settings.values`, every ``to_...`` function takes the user's text, or a Python value of the right type, and
+raises `ValueError` with a message that completes a sentence beginning with the value. Nothing is resolved or opened.
 """
 
 import ipaddress
@@ -18,30 +18,30 @@ _MOST_SERVERS = 64
 
 
 def to_port(value: object) -> int:
-    """Read a TCP port. Port 0 asks the operating system for a free one."""
+    """Parse a TCP port. Port 0 asks the operating system for a free one."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,5}", value, re.ASCII):
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 65535:
         return value
     if isinstance(value, str) and re.match(r"(?:tcp|udp|sctp)://", value):
-        # As `echo.settings.environment` recognises it, but without its companions.
+        # The form that `echo.settings.environment` recognises, but without the companion variables.
         hint = "Kubernetes sets such values for a Service of this name: turn that off by enableServiceLinks: false"
         raise ValueError(f"is not a port (0 to 65535). {hint}")
     raise ValueError("is not a port (0 to 65535)")
 
 
 def to_host(value: object) -> str:
-    """Read a host name or an IP address, without scheme, brackets or port."""
+    """Parse a host name or an IP address, without scheme, brackets or port."""
     if isinstance(value, str) and (_is_address(value) or _is_host_name(value)):
         return value
     raise ValueError("is not a host name or an IP address")
 
 
 def to_bind(value: object) -> str:
-    """Read where to listen: a host as `to_host` has it, or ``unix:`` and a path.
+    """Parse a bind address: a host as in `to_host`, or ``unix:`` and a path.
 
     Returns:
-        The host; or ``unix:`` and the path, in that form also for ``unix:///run/echo.sock``.
+        The host; or ``unix:`` and the path, also for input such as ``unix:///run/echo.sock``.
     """
     if isinstance(value, str) and value.startswith(UNIX):
         return UNIX + unix_path(value)
@@ -51,10 +51,10 @@ def to_bind(value: object) -> str:
 
 
 def to_servers(value: object) -> str:
-    """Read which servers to call: targets separated by commas, in the forms of `echo.targets`.
+    """Parse the servers to call: comma-separated targets in the forms of `echo.targets`.
 
     Returns:
-        The same without spaces, each in its shortest form.
+        The targets in their shortest forms, without spaces.
     """
     if not isinstance(value, str):
         raise ValueError(f"is not {FORMS}")
@@ -71,7 +71,7 @@ def to_servers(value: object) -> str:
 
 
 def to_authority(value: object) -> str:
-    """Read ``HOST`` or ``HOST:PORT``, as requests name the server."""
+    """Parse ``HOST`` or ``HOST:PORT``, the server's name in requests."""
     try:
         host = authority_host(value) if isinstance(value, str) else ""
     except ValueError:
@@ -82,17 +82,17 @@ def to_authority(value: object) -> str:
 
 
 def to_path(value: object) -> Path:
-    """Read the path of a file. Whether it is there shows when it is used."""
+    """Parse the path of a file, without checking that the file exists."""
     if isinstance(value, (str, Path)) and str(value) and "\0" not in str(value):
         return Path(value)
     raise ValueError("is not the path of a file")
 
 
 def to_origins(value: object) -> tuple[str, ...]:
-    """Read comma-separated origins (``https://example.com``), ``*`` for any, or ``null``.
+    """Parse comma-separated origins (``https://example.com``), ``*`` for any, or ``null``.
 
     Returns:
-        Each as browsers write it in ``Origin`` (RFC 6454 §6.2): lower case, without the default port.
+        The origins as browsers send them in ``Origin`` (RFC 6454 §6.2): lower case, without the default port.
     """
     if isinstance(value, str):
         value = [part.strip() for part in value.split(",") if part.strip()]
@@ -106,26 +106,26 @@ def _is_address(text: str) -> bool:
         ipaddress.ip_address(text)
     except ValueError:
         return False
-    return "\0" not in text  # Python takes anything as the zone of an IPv6 address.
+    return "\0" not in text  # Python accepts anything as an IPv6 address's zone.
 
 
 def _is_host_name(text: str) -> bool:
     try:
-        encoded = text.encode("idna")  # As the resolver will do it; refuses what is too long.
+        encoded = text.encode("idna")  # As the resolver does; refuses labels that are too long.
     except UnicodeError:
         return False
     return len(encoded) <= 253 and all(_HOST_LABEL.fullmatch(label) for label in text.removesuffix(".").split("."))
 
 
 def _origin(value: object) -> str:
-    """One origin as a browser would write it."""
+    """Parse one origin."""
     text = value.lower() if isinstance(value, str) else ""
     if text in {"*", "null"}:
         return text
     try:
         parts = urlsplit(text)
         scheme, host, port = parts.scheme, parts.hostname or "", parts.port
-    except ValueError:  # Brackets that don't match, a port that is none.
+    except ValueError:  # Unmatched brackets, or an invalid port.
         scheme, host, port = "", "", None
     if _ORIGIN_SCHEME.fullmatch(scheme) and (_is_host_name(host) or _is_address(host)):
         bare = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"

@@ -1,9 +1,9 @@
-"""Which variables of an environment are settings, and what else in it a person should hear about.
+"""Reads settings from environment variables, and notes misspelt ones and those set by Kubernetes.
 
-Kubernetes gives every container variables for each Service of its namespace. A Service named ``grpc-server`` makes it
-set ``GRPC_SERVER_PORT=tcp://10.0.0.1:8081``, among half a dozen others, one named ``http`` ``HTTP_PORT``. Such a value
-says where clients find the Service, not where a process in its pod should listen: the two ports may differ. So a
-program that listens ignores it, and one that calls takes the port.
+Kubernetes sets variables in every container for each Service in its namespace. For a Service named ``grpc-server`` it
+sets ``GRPC_SERVER_PORT=tcp://10.0.0.1:8081`` and half a dozen others; for one named ``http`` it sets ``HTTP_PORT``. The
+value says where clients find the Service, not where a process in its pod should listen: the ports may differ. So a
+program that listens ignores it, and a program that calls takes the port.
 """
 
 import re
@@ -17,17 +17,17 @@ __all__ = ["Note", "misspelt", "read"]
 _LINK: Final = re.compile(r"(tcp|udp|sctp)://(?:\[[0-9a-f:.]+\]|[0-9.]+):([0-9]{1,5})", re.ASCII)
 _LINK_NAMES: Final = re.compile(r".+_(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_.+)?)")
 
-_ALIKE: Final = 0.84  # Leaves alone every name of gRPC's other libraries, and proxies'; still finds a word left out.
-_MOST_NOTES: Final = 10
+_SIMILARITY: Final = 0.84  # Matches a name with a missing word, but no variable of other gRPC libraries or proxies.
+_MAX_NOTES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something about the environment that does not keep a program from starting.
+    """A remark about the environment that does not prevent the program from starting.
 
     Attributes:
-        level: How serious it is, as for the log.
-        text: One line.
+        level: The log level.
+        text: The remark, one line.
     """
 
     level: Literal["info", "warning"]
@@ -37,12 +37,12 @@ class Note:
 def read(
     environ: Mapping[str, str], fields: Iterable[str], called_port: str | None
 ) -> tuple[dict[str, str], list[Note]]:
-    """The values that variables give to these fields. Blanks around them are cut; an empty variable is not set.
+    """Read these fields' variables. Whitespace is stripped; an empty variable counts as not set.
 
     Args:
         environ: The environment.
         fields: Attributes of `Settings`.
-        called_port: The one among them that is the port of a Service to call, if any.
+        called_port: The field that holds the port of a Service to call, or None.
     """
     given: dict[str, str] = {}
     notes: list[Note] = []
@@ -65,19 +65,19 @@ def read(
 
 
 def misspelt(environ: Mapping[str, str], known: Iterable[str]) -> list[Note]:
-    """A warning for each variable that is no setting but looks like one; only the names are told, not the values."""
+    """Warn of each variable that resembles a setting but is none; the warning has its name, not its value."""
     variables = sorted(known)
     notes = []
     for name in sorted(environ.keys() - variables):
         if _LINK_NAMES.fullmatch(name) or _service_link(environ, name, environ[name]):
             continue
-        if meant := get_close_matches(name.upper(), variables, n=1, cutoff=_ALIKE):
+        if meant := get_close_matches(name.upper(), variables, n=1, cutoff=_SIMILARITY):
             notes.append(Note("warning", f"{name} is not a setting; did you mean {meant[0]}?"))
-    return notes[:_MOST_NOTES]
+    return notes[:_MAX_NOTES]
 
 
 def _service_link(environ: Mapping[str, str], variable: str, text: str) -> tuple[str, str, str] | None:
-    """Service, protocol and port, if Kubernetes has set this variable: it then sets ``..._SERVICE_HOST``, too."""
+    """Service, protocol and port if Kubernetes has set this variable: then ``..._SERVICE_HOST`` is set, too."""
     prefix, _, ending = variable.rpartition("_")
     match = _LINK.fullmatch(text)
     if match and ending == "PORT" and f"{prefix}_SERVICE_HOST" in environ:

@@ -1,4 +1,4 @@
-"""The one table of all settings: name, form, default, help, who uses it, and which of them exclude one another."""
+"""The table of all settings: name, type, default, help, the programs that use it, and which settings contradict."""
 
 import math
 from enum import Enum, Flag, auto
@@ -17,16 +17,15 @@ __all__ = ["ContradictionError", "Group", "Settings", "User", "name_of"]
 _T = TypeVar("_T")
 
 KIB, MIB = 2**10, 2**20
-# Less than HTTP/2's own default of 65,535 bytes a peer can't be told for the connection (RFC 9113 §6.9.2), and more
-# than 31 bits hold is no window (§6.9.1).
+# A connection's window cannot be below HTTP/2's default of 65,535 bytes (RFC 9113 §6.9.2) or exceed 31 bits (§6.9.1).
 _WINDOW = partial(values.to_size, least=64 * KIB, most=2**31 - 1, of="a window")
-# A call of gRPC has a few hundred bytes of headers, and a token in them can have a few thousand.
+# A gRPC call has a few hundred bytes of headers, and a token among them may take a few thousand.
 _HEADERS = partial(values.to_size, least=4 * KIB, most=16 * MIB, of="a list of headers")
 _STREAMS = partial(values.to_count, least=1, most=1_000_000)
-# Other gRPC clients ping with data, to measure the bandwidth; they must not be taken for attackers.
+# Other gRPC clients send pings with their data to measure bandwidth; that must not count as an attack.
 _BURST = partial(values.to_count, least=100, most=1_000_000_000)
 _RATE = partial(values.to_count, least=10, most=1_000_000_000)
-# Less than a round trip of the line would keep everybody out.
+# A timeout shorter than a round trip would keep everybody out.
 _PATIENCE = partial(values.to_positive_duration, least=1.0)
 _AGE = partial(values.to_duration_or_off, least=1.0)
 
@@ -57,7 +56,7 @@ LogFormat = Annotated[Literal["auto", "console", "json"], BeforeValidator(values
 
 
 class User(Flag):
-    """Which of the two programs a setting is for."""
+    """The programs that use a setting."""
 
     SERVER = auto()
     GATEWAY = auto()
@@ -65,7 +64,7 @@ class User(Flag):
 
 
 class Group(Enum):
-    """What a setting is about; help and documentation list them so, in this order."""
+    """Groups of settings, in the order in which help and documentation list them."""
 
     LISTENING = "Listening"
     CALLING = "Calling the gRPC server"
@@ -82,11 +81,11 @@ class Group(Enum):
 
 
 class ContradictionError(ValueError):
-    """Two settings that exclude one another; raised inside the model, turned into a `SettingsError` outside.
+    """Two settings contradict each other. Raised inside the model; `load_settings` turns it into a `SettingsError`.
 
     Args:
-        field: The setting to be named first.
-        text: What is wrong with it; other settings stand in it as ``{field}``.
+        field: The setting to name first.
+        text: The problem; ``{field}`` stands for another setting's name.
     """
 
     def __init__(self, field: str, text: str) -> None:
@@ -96,7 +95,7 @@ class ContradictionError(ValueError):
 
 
 def _setting(group: Group, default: _T, used_by: User, help_text: str, *, size: bool = False) -> _T:
-    """Declare a field of `Settings` with what `SETTINGS` tells about it; a size is shown with its unit."""
+    """Declare a field of `Settings` with its entry in `SETTINGS`; a ``size`` is shown with a unit."""
     extra: dict[str, JsonValue] = {"group": group.value, "used_by": used_by.value, "size": size}
     field: _T = Field(default, description=help_text, json_schema_extra=extra)
     return field
@@ -110,10 +109,10 @@ _S, _G, _B = User.SERVER, User.GATEWAY, User.BOTH
 
 
 class Settings(BaseModel):
-    """What server and gateway are told from outside; immutable. An attribute is its variable in lower case.
+    """The settings of server and gateway; immutable. An attribute's name is its variable's in lower case.
 
-    Durations are in seconds, infinity for ``off``; sizes are in bytes. Made directly it takes no notice of the
-    environment, and raises pydantic's `ValidationError`; `load_settings` is the usual way in.
+    Durations are in seconds, infinity for ``off``; sizes are in bytes. `load_settings` is the usual way to create them;
+    the constructor ignores the environment and raises pydantic's `ValidationError`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -291,20 +290,20 @@ class Settings(BaseModel):
 
     @property
     def notes(self) -> tuple[Note, ...]:
-        """What a person should hear about the environment they came from."""
+        """Remarks about the environment that the settings were read from."""
         return self._notes
 
     def name_of(self, field: str) -> str:
-        """The name of a setting for a person: its flag if its value was given by that, else its variable."""
+        """The name of a setting for messages: its flag if the flag was given, else its variable."""
         return name_of(field, self._from_flags)
 
     def note_origin(self, flags: frozenset[str], notes: tuple[Note, ...]) -> None:
-        """Say which settings were given by a flag, for `name_of`, and what there is to say of the others."""
+        """Record which settings were given as flags, for `name_of`, and the remarks about the environment."""
         self._from_flags, self._notes = flags, notes
 
     @model_validator(mode="after")
     def _consistent(self) -> "Settings":
-        """Refuse what would else be ignored in silence, above all a TLS setting while TLS is off."""
+        """Refuse settings that would otherwise be silently ignored, above all TLS settings while TLS is off."""
         for end in ("grpc_server", "grpc_client", "http"):
             cert, key = f"{end}_cert", f"{end}_key"
             for one, other in ((cert, key), (key, cert)):
@@ -330,5 +329,5 @@ class Settings(BaseModel):
 
 
 def name_of(field: str, flags: frozenset[str]) -> str:
-    """The name of a setting for a person: its flag if it is among those given by flags, else its variable."""
+    """The name of a setting for messages: its flag if that was given, else its variable."""
     return f"--{field.replace('_', '-')}" if field in flags else field.upper()

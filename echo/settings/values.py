@@ -1,8 +1,8 @@
-"""Text to value and back: the forms in which settings are written.
+"""Parsers and formatters for settings.
 
 Durations are Go's (``1h30m``), sizes take decimal and binary units (``4MiB``), switches and names are strict. Hosts,
-files and the like are in `echo.settings.addresses`. Every ``to_...`` function takes what a person wrote, or a value of
-the right type from Python, and raises `ValueError` with the rest of a sentence that begins with the value: ``is not a
+files and similar are in `echo.settings.addresses`. Every ``to_...`` function takes the user's text, or a Python value
+of the right type, and raises `ValueError` with a message that completes a sentence beginning with the value: ``is not a
 port (0 to 65535)``. `echo.settings` puts the name and the value before it.
 """
 
@@ -12,7 +12,7 @@ from fractions import Fraction
 
 NANOSECONDS = 10**9
 
-# Longest first, so that formatting finds the largest unit that fits. Both signs for micro are in use.
+# Longest first, so that formatting finds the largest unit that fits. Both Unicode characters for micro are in use.
 _DURATION_UNITS = {
     "h": 3600 * NANOSECONDS,
     "m": 60 * NANOSECONDS,
@@ -23,7 +23,7 @@ _DURATION_UNITS = {
     "\u03bcs": 10**3,
     "ns": 1,
 }
-_LONGEST = 292 * 365 * 24 * 3600 * NANOSECONDS  # About what fits into 64 bits, as in Go; exact as a float.
+_LONGEST = 292 * 365 * 24 * 3600 * NANOSECONDS  # About what fits into 64 bits, as in Go; an exact float.
 _DURATION_PART = re.compile(r"([0-9]*)(?:\.([0-9]*))?(h|ms|m|s|us|\u00b5s|\u03bcs|ns)", re.ASCII)
 
 _SIZE_UNITS = {
@@ -36,9 +36,9 @@ _SIZE_UNITS = {
     "gib": 2**30,
 }
 _SIZE = re.compile(r"([0-9]+)(?:\.([0-9]+))? ?([kmg]i?b|b)?", re.ASCII | re.IGNORECASE)
-_LARGEST = 2**32 - 1  # The length of a gRPC message is announced in four bytes.
+_LARGEST = 2**32 - 1  # A gRPC message's length has four bytes.
 
-_MOST_DIGITS = 30  # More than any of these values needs; int() refuses thousands with an error of its own.
+_MAX_DIGITS = 30  # More than any of these values needs; int() itself refuses thousands of digits.
 
 BALANCES = ("pick_first", "round_robin")
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -46,16 +46,16 @@ LOG_FORMATS = ("auto", "console", "json")
 
 
 def to_duration(value: object) -> float:
-    """Read a duration such as ``10s``, ``1h30m``, ``500ms``, ``1.5s`` or ``0``; a number is taken as seconds.
+    """Parse a duration such as ``10s``, ``1h30m``, ``500ms``, ``1.5s`` or ``0``; a number means seconds.
 
     Returns:
         Seconds, not negative, to the nanosecond.
 
     Raises:
-        ValueError: It is none, is negative, or is longer than 292 years of 365 days.
+        ValueError: The value is not a duration, is negative, or is longer than 292 years of 365 days.
     """
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if 0 <= value <= _LONGEST / NANOSECONDS:  # Not a number is neither.
+        if 0 <= value <= _LONGEST / NANOSECONDS:  # NaN fails both comparisons.
             return float(value)
     elif value == "0":
         return 0.0
@@ -67,7 +67,7 @@ def to_duration(value: object) -> float:
 
 
 def to_positive_duration(value: object, *, least: float = 0.0) -> float:
-    """Read a duration above zero, and of ``least`` seconds; like `to_duration` else."""
+    """Parse a duration like `to_duration`, which must be positive and at least ``least`` seconds."""
     seconds = to_duration(value)
     if seconds == 0:
         raise ValueError("is too short (must be more than 0s)")
@@ -77,10 +77,10 @@ def to_positive_duration(value: object, *, least: float = 0.0) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """Write a duration in seconds as `to_duration` reads it: ``5400`` is ``1h30m``, ``0.5`` is ``500ms``.
+    """Format a duration in seconds for `to_duration`: ``5400`` is ``1h30m``, ``0.5`` is ``500ms``.
 
-    Exact to the nanosecond; reading it again gives the same number for whatever `to_duration` returned, and
-    `to_duration_or_off`: infinity is ``off``.
+    Exact to the nanosecond: parsing the result of `to_duration` or `to_duration_or_off` again gives the same number.
+    Infinity is ``off``.
     """
     if seconds == math.inf:
         return "off"
@@ -96,7 +96,7 @@ def format_duration(seconds: float) -> str:
 
 
 def to_duration_or_off(value: object, *, least: float = 0.0) -> float:
-    """Read what `to_positive_duration` does, or ``off``: it never ends then. ``infinite`` says the same; infinity."""
+    """Parse a duration like `to_positive_duration`, or ``off`` or ``infinite``, which mean infinity."""
     if isinstance(value, str) and value.lower() in {"off", "infinite"}:
         return math.inf
     if isinstance(value, float) and value == math.inf:
@@ -108,24 +108,24 @@ def to_duration_or_off(value: object, *, least: float = 0.0) -> float:
 
 
 def to_size(value: object, *, least: int = 1, most: int = _LARGEST, of: str = "a message") -> int:
-    """Read a size: ``4MiB``, ``1.5KiB``, ``1MB``, or a plain number of bytes.
+    """Parse a size: ``4MiB``, ``1.5KiB``, ``1MB``, or a plain number of bytes.
 
     Args:
-        value: What was written.
-        least: The smallest size taken, in bytes.
-        most: The largest, by default that of a gRPC message.
-        of: What it is the size of, for the error.
+        value: The user's text, or a number.
+        least: The smallest size allowed, in bytes.
+        most: The largest size allowed, by default that of a gRPC message.
+        of: What the size is of, for the error.
 
     Returns:
         Bytes.
 
     Raises:
-        ValueError: It is none, is no whole number of bytes, or is out of bounds.
+        ValueError: The value is not a size, is not a whole number of bytes, or is out of bounds.
     """
     size: Fraction | int | None = None
     if isinstance(value, int) and not isinstance(value, bool):
         size = value
-    elif isinstance(value, str) and len(value) <= _MOST_DIGITS and (match := _SIZE.fullmatch(value)):
+    elif isinstance(value, str) and len(value) <= _MAX_DIGITS and (match := _SIZE.fullmatch(value)):
         whole, decimals, unit = match.groups()
         size = Fraction(f"{whole}.{decimals or 0}") * _SIZE_UNITS[(unit or "b").lower()]
     if size is None or size != int(size):
@@ -136,7 +136,7 @@ def to_size(value: object, *, least: int = 1, most: int = _LARGEST, of: str = "a
 
 
 def to_count(value: object, *, least: int, most: int) -> int:
-    """Read a whole number from ``least`` to ``most``."""
+    """Parse a whole number from ``least`` to ``most``."""
     if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value, re.ASCII):
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most:
@@ -145,7 +145,7 @@ def to_count(value: object, *, least: int, most: int) -> int:
 
 
 def to_workers(value: object) -> int:
-    """Read how many processes shall serve: a whole number; ``auto``, or 0, for as many as there are CPUs to use."""
+    """Parse the number of worker processes: a whole number; ``auto`` or 0 means one for each usable CPU."""
     if isinstance(value, str) and value.lower() == "auto":
         return 0
     try:
@@ -155,7 +155,7 @@ def to_workers(value: object) -> int:
 
 
 def to_mode(value: object) -> int:
-    """Read the permissions of a file as chmod takes them in digits: ``660``."""
+    """Parse file permissions in chmod's octal form: ``660``."""
     if isinstance(value, str) and re.fullmatch(r"0?[0-7]{3}", value, re.ASCII):
         value = int(value, 8)
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 0o777:
@@ -164,7 +164,7 @@ def to_mode(value: object) -> int:
 
 
 def format_size(size: int) -> str:
-    """Write a size in bytes with the largest unit that divides it: ``4194304`` is ``4MiB``."""
+    """Format a size in bytes with the largest unit that divides it: ``4194304`` is ``4MiB``."""
     for unit, name in (
         (2**30, "GiB"),
         (2**20, "MiB"),
@@ -179,7 +179,7 @@ def format_size(size: int) -> str:
 
 
 def to_bool(value: object) -> bool:
-    """Read ``true`` or ``false``, ``on`` or ``off``, ``1`` or ``0``, in any case, and nothing else."""
+    """Parse ``true`` or ``false``, ``on`` or ``off``, ``1`` or ``0``, in any case, and nothing else."""
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in {"true", "on", "1"}:
@@ -190,14 +190,14 @@ def to_bool(value: object) -> bool:
 
 
 def to_balance(value: object) -> str:
-    """Read the name of a way to choose among servers."""
+    """Parse the name of a load-balancing policy."""
     if isinstance(value, str) and value in BALANCES:
         return value
     raise ValueError(f"is neither {' nor '.join(BALANCES)}")
 
 
 def to_log_level(value: object) -> str:
-    """Read the name of a log level, in any case; ``warn`` is taken as well."""
+    """Parse the name of a log level, in any case; ``warn`` is accepted, too."""
     name = value.lower() if isinstance(value, str) else ""
     name = "warning" if name == "warn" else name
     if name in LOG_LEVELS:
@@ -206,7 +206,7 @@ def to_log_level(value: object) -> str:
 
 
 def to_log_format(value: object) -> str:
-    """Read the name of a log format, in any case."""
+    """Parse the name of a log format, in any case."""
     name = value.lower() if isinstance(value, str) else ""
     if name in LOG_FORMATS:
         return name
@@ -214,11 +214,11 @@ def to_log_format(value: object) -> str:
 
 
 def _nanoseconds(text: str) -> int | None:
-    """Add up the parts of a duration; None when the text is none. Fractions of a nanosecond are dropped."""
+    """Add up the parts of a duration; None if the text is not one. Fractions of a nanosecond are dropped."""
     total, position = Fraction(0), 0
     while match := _DURATION_PART.match(text, position):
         whole, decimals, unit = match.group(1), match.group(2) or "", match.group(3)
-        if not whole + decimals or len(whole + decimals) > _MOST_DIGITS:
+        if not whole + decimals or len(whole + decimals) > _MAX_DIGITS:
             return None
         total += Fraction(f"{whole or 0}.{decimals or 0}") * _DURATION_UNITS[unit]
         position = match.end()

@@ -1,7 +1,7 @@
-"""Serving an application on connections from anywhere: what Hypercorn's trio worker does, without its sockets.
+"""Serves an application on connections from anywhere: Hypercorn's trio worker without its sockets.
 
-Hypercorn's worker accepts by itself, on sockets that it is given: it cannot be handed connections that another process
-has accepted. So `serve_gateway` serves by this; plain ``hypercorn`` serves by its own worker and `install`.
+Hypercorn's worker accepts connections itself, and cannot take over connections that another process has accepted. So
+`serve_gateway` uses this worker; plain ``hypercorn`` uses its own, changed by `install`.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ from echo.gateway.hypercorn_compat.outlet import Stream
 
 Handler = Callable[[Stream], Awaitable[None]]
 Accept = Callable[[Handler, trio.Nursery], Awaitable[float]]
-"""Runs the handler in the nursery for each connection that comes, until there are no more."""
+"""Runs the handler in the nursery for each new connection, until it accepts no more."""
 
 
 async def serve_connections(
@@ -27,13 +27,12 @@ async def serve_connections(
     *,
     started: Callable[[], None],
 ) -> None:
-    """Start the application, serve it on what ``accept`` brings, and shut it down when the connections have ended.
+    """Start the application, serve it on the connections of ``accept``, and shut it down when they have ended.
 
     Args:
         app: The application.
         config: Hypercorn's configuration.
-        accept: Brings the connections. When it returns, those that are open have so many seconds to come to their end
-            as it gives; then they are cancelled.
+        accept: Accepts the connections. It returns how many seconds the open ones then have before they are cancelled.
         started: Called as soon as the application has started.
     """
     state: LifespanState = {}
