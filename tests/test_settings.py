@@ -1,4 +1,4 @@
-"""Settings: what each variable takes, what it refuses and in which words, and what contradicts what."""
+"""Settings: the values each variable accepts, the messages for those it refuses, and contradictions."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""The environment around the settings: what Kubernetes puts there for Services, and names that are nearly right."""
+"""The environment around the settings: variables that Kubernetes sets for Services, and misspelt names."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""The server's access log: one line for each call, with what the client was told, or why it was told nothing."""
+"""The server's access log: one line for each call, with the status sent, or why none was sent."""
 
 import io
 import json
@@ -154,7 +154,7 @@ async def test_a_method_that_there_is_not_has_a_line_too() -> None:
     assert (line["method"], line["status"]) == ("/test.Service/None\\x1b", "UNIMPLEMENTED")
 
 
-async def test_a_deadline_is_told_as_such_whoever_notices_first(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_deadline_is_logged_as_one_on_either_side(autojump_clock: trio.abc.Clock) -> None:
     async with logged() as ours:
         with pytest.raises(GRPCError):
             await unary(ours.channel, "One", b"sleep", timeout=7)
@@ -163,7 +163,7 @@ async def test_a_deadline_is_told_as_such_whoever_notices_first(autojump_clock: 
     assert line["seconds"] == pytest.approx(7, abs=0.1)
 
 
-async def test_a_client_that_cancels_is_told_as_such(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_cancelling_client_is_logged_as_one(autojump_clock: trio.abc.Clock) -> None:
     async with logged() as ours:
         with trio.move_on_after(3):
             await unary(ours.channel, "One", b"sleep", timeout=7)
@@ -172,7 +172,7 @@ async def test_a_client_that_cancels_is_told_as_such(autojump_clock: trio.abc.Cl
     assert line["seconds"] == pytest.approx(3, abs=0.1)
 
 
-async def test_a_client_that_vanishes_is_told_as_such() -> None:
+async def test_a_vanished_client_is_logged_as_one() -> None:
     async with logged() as ours:
         stream = ours.channel.request(path("Each"), BIDI, bytes, bytes)
         await stream.send_message(b"hi")
@@ -183,7 +183,7 @@ async def test_a_client_that_vanishes_is_told_as_such() -> None:
     assert (line["messages_in"], line["messages_out"]) == (1, 1)
 
 
-async def test_a_server_that_stops_is_told_as_such(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_stopping_server_is_logged_as_one(autojump_clock: trio.abc.Clock) -> None:
     async with logged() as ours, trio.open_nursery() as nursery:
 
         async def call() -> None:
@@ -197,7 +197,7 @@ async def test_a_server_that_stops_is_told_as_such(autojump_clock: trio.abc.Cloc
     assert (line["status"], line["reason"]) == ("UNAVAILABLE", "the server is shutting down")
 
 
-async def test_a_client_that_takes_nothing_is_told_as_such(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_client_that_reads_nothing_is_logged_as_one(autojump_clock: trio.abc.Clock) -> None:
     async with (
         logged(Limits(window_timeout=100)) as ours,
         ours.channel.request(path("Pour"), BIDI, bytes, bytes) as stream,

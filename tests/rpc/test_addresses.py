@@ -1,4 +1,4 @@
-"""Several servers, and servers in other places than a port, over real sockets."""
+"""Several servers, and servers on Unix sockets, over real sockets."""
 
 import socket
 import sys
@@ -135,7 +135,7 @@ def test_the_first_host_that_answers_is_called(run: Run) -> None:
     run(main)
 
 
-def test_each_server_hears_the_name_it_was_called_by(run: Run) -> None:
+def test_each_server_receives_the_name_it_was_called_by(run: Run) -> None:
     heard: set[str] = set()
 
     async def hear(stream: BytesStream) -> None:
@@ -196,7 +196,7 @@ async def test_that_name_is_the_one_that_the_certificate_must_have(tmp_path: Pat
         tasks.cancel_scope.cancel()
 
 
-async def test_an_authority_that_is_none_is_refused_at_once() -> None:
+async def test_an_invalid_authority_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="the authority 'http://a' is not HOST or HOST:PORT"):
         async with open_channel("localhost", authority="http://a"):
             pass

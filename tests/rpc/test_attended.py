@@ -1,4 +1,4 @@
-"""Calls with an attendant, who serves them and hears what happens to them; the others are served as ever."""
+"""Calls with an attendant, which serves and observes them; other calls are served as usual."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -70,7 +70,7 @@ async def test_what_an_attendant_raises_is_the_call_s_status() -> None:
     assert attendants[0].heard[-1] == "over ABORTED"
 
 
-async def test_an_attendant_hears_of_a_call_that_is_cancelled() -> None:
+async def test_an_attendant_is_notified_of_a_cancelled_call() -> None:
     attendants = Attendants()
     server = Server([Attended(ECHO, "x-odd", attendants.attend)], codec=CODEC)
     async with memory_channel_to(server, codec=CODEC) as channel:

@@ -1,4 +1,4 @@
-"""Several addresses: which one a call goes to, and what becomes of it when servers refuse, fall silent, die, return."""
+"""Several addresses: which one gets a call, and what happens to it when servers refuse, hang, die or return."""
 
 import errno
 from typing import Any
@@ -78,7 +78,7 @@ async def test_an_address_that_answers_too_late_is_let_go_of(autojump_clock: tri
         assert (channel.connections, fleet["b"].server.connections) == (1, 0)
 
 
-async def test_every_address_s_failure_is_told(autojump_clock: trio.abc.Clock) -> None:
+async def test_the_error_lists_every_address_and_its_failure(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", "b", "c") as (fleet, channel):
         for host in fleet.hosts.values():
             host.down = True
@@ -229,7 +229,7 @@ def test_a_call_that_a_server_refuses_goes_to_another(run: Run) -> None:
     run(main)
 
 
-async def test_each_address_has_pauses_of_its_own(autojump_clock: trio.abc.Clock) -> None:
+async def test_each_address_has_its_own_backoff(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", "b", balance="round_robin") as (fleet, channel):
         fleet["b"].down = True
         end = trio.current_time() + 30
@@ -289,7 +289,7 @@ async def test_leaving_the_block_gives_up_every_attempt() -> None:
         ({"compression": "br"}, "message encoding 'br' is not one of identity, gzip"),
     ],
 )
-async def test_options_that_there_are_not_are_told_when_the_channel_is_opened(options: Any, message: str) -> None:
+async def test_unknown_options_are_refused_when_the_channel_is_opened(options: Any, message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
         async with a_fleet("a", **options):
             pass

@@ -1,4 +1,4 @@
-"""Messages received together: as many as have come, in order, and what fails behind them afterwards."""
+"""Messages received in batches: all that have arrived, in order, and then the error that follows them."""
 
 import pytest
 

@@ -253,7 +253,7 @@ async def test_a_call_in_place_of_one_that_was_reset_waits_for_its_handler_and_i
     assert (lingering.started, lingering.most, lingering.running) == (3, 2, 0), "what was given up never began"
 
 
-async def test_a_call_that_waits_for_another_s_handler_hears_of_the_drain(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_call_waiting_for_another_handler_notices_the_drain(autojump_clock: trio.abc.Clock) -> None:
     lingering = Lingering()
     server = Server([Service(Linger=(BIDI, lingering))], codec=CODEC, limits=Limits(max_concurrent_streams=1))
     async with memory_channel_to(server, codec=CODEC) as channel, trio.open_nursery() as nursery:

@@ -82,7 +82,7 @@ async def test_a_call_s_own_come_after_the_channel_s() -> None:
     assert guarded.seen == [["Bearer 1", "more"], ["mine", "Bearer 2"]]
 
 
-async def test_each_attempt_has_metadata_of_its_own(autojump_clock: trio.abc.Clock) -> None:
+async def test_each_attempt_has_its_own_metadata(autojump_clock: trio.abc.Clock) -> None:
     policy = {
         "maxAttempts": 3,
         "initialBackoff": "1s",

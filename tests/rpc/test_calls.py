@@ -219,7 +219,7 @@ def test_a_call_that_fails_in_the_middle_of_a_message_tells_why(run: Run) -> Non
     run(main)
 
 
-def test_who_still_waits_when_the_block_of_the_call_is_left_is_told(run: Run) -> None:
+def test_a_waiter_gets_an_error_when_the_block_of_the_call_is_left(run: Run) -> None:
     async def main() -> None:
         told: list[Status] = []
 
@@ -241,7 +241,7 @@ def test_who_still_waits_when_the_block_of_the_call_is_left_is_told(run: Run) ->
     run(main)
 
 
-def test_a_bug_is_internal_and_says_nothing_of_itself(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_internal_and_reveals_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def crash(stream: BytesStream) -> None:
         raise RuntimeError("secret")
 
@@ -373,7 +373,7 @@ def test_the_deadline_cancels_the_handler_and_fails_the_call(run: Run) -> None:
     run(main)
 
 
-def test_a_deadline_that_passed_is_told_once(run: Run) -> None:
+def test_a_passed_deadline_is_reported_once(run: Run) -> None:
     async def wait(stream: BytesStream) -> None:
         await anyio.sleep_forever()
 
@@ -510,7 +510,7 @@ def test_a_server_that_resets_is_seen_as_cancelled(run: Run) -> None:
     run(main)
 
 
-def test_using_a_stream_in_the_wrong_order_is_told(run: Run) -> None:
+def test_using_a_stream_in_the_wrong_order_is_an_error(run: Run) -> None:
     async def main() -> None:
         async with memory_channel([ECHO], codec=CODEC) as channel:
             async with call(channel, "All", BIDI) as stream:

@@ -1,4 +1,4 @@
-"""Messages that are compressed when they are sent, as bytes on the line: by a server, by a channel, by a call."""
+"""Compression of sent messages, seen as bytes on the wire: by a server, by a channel, by a call."""
 
 import random
 from collections.abc import AsyncIterator
@@ -74,7 +74,7 @@ async def lined(
 
 @pytest.mark.parametrize("server", [None, "identity", "gzip"])
 @pytest.mark.parametrize("client", [None, "identity", "gzip"])
-def test_each_side_compresses_what_it_was_told_to(run: Run, client: str | None, server: str | None) -> None:
+def test_each_side_compresses_what_it_is_configured_to(run: Run, client: str | None, server: str | None) -> None:
     async def main() -> None:
         async with lined(client=client, server=server) as (channel, line):
             assert await unary(channel, "One", SAME) == SAME
@@ -133,7 +133,7 @@ async def test_the_limit_is_that_of_the_message_as_it_is() -> None:
         assert line.sent < FEW
 
 
-async def test_encodings_that_there_are_not_are_told() -> None:
+async def test_unknown_encodings_are_refused() -> None:
     with pytest.raises(ValueError, match="'zstd' is not one of identity, gzip"):
         Server([ECHO], compression="zstd")
     async with memory_channel([ECHO], codec=CODEC) as channel:

@@ -1,4 +1,4 @@
-"""What callers read when their connection ends, or cannot be had: what happened to it, from where they stand."""
+"""The messages that callers get when their connection ends or cannot be made: what happened, from their side."""
 
 import struct
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Connections that come, go and break: drained, reset, closed, unreachable, silent."""
+"""Connections that end or fail: drained, reset, closed, unreachable, silent."""
 
 import contextlib
 import errno

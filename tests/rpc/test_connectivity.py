@@ -1,4 +1,4 @@
-"""What a channel says of its connections, and what it tells those who wait for a change."""
+"""A channel's connectivity state, and waiting for it to change."""
 
 import anyio
 import pytest

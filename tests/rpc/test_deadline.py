@@ -1,4 +1,4 @@
-"""Deadlines: compared among themselves, and with grpclib's own."""
+"""Deadlines compared with each other and with grpclib's."""
 
 import pytest
 import trio

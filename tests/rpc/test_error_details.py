@@ -71,7 +71,7 @@ def test_without_a_codec_bytes_arrive_as_bytes(run: Run) -> None:
     run(main)
 
 
-def test_messages_of_one_s_own_are_told_by_name(run: Run) -> None:
+def test_application_messages_are_found_by_name(run: Run) -> None:
     async def main() -> None:
         codec = ErrorDetails({"com.gopay.echo.Message": Message, "google.protobuf.StringValue": StringValue})
         details = [Message("hello"), StringValue(value="x")]

@@ -105,7 +105,7 @@ async def test_what_is_read_only_stays_so_and_an_error_in_a_listener_fails_the_c
         assert raised.value.status is Status.INTERNAL
 
 
-async def test_nobody_can_listen_to_what_the_other_side_has() -> None:
+async def test_events_of_the_other_side_cannot_be_listened_to() -> None:
     async def never(event: object) -> None:
         raise AssertionError
 
@@ -117,7 +117,7 @@ async def test_nobody_can_listen_to_what_the_other_side_has() -> None:
                 listen(target, kind, never)
 
 
-async def test_no_event_is_made_that_nobody_listens_to(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_events_without_listeners_are_not_created(monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[type] = []
 
     def note(self: RecvMessage, **attributes: object) -> None:

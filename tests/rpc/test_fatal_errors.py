@@ -1,4 +1,4 @@
-"""A handler that raises what is meant to end the process: it gets out, and the client still hears of its call's end.
+"""A handler that raises an exception meant to end the process: it propagates, and the client still gets a status.
 
 On trio alone: asyncio's own loop ends at once by a bare `SystemExit` in a task.
 """

@@ -1,4 +1,4 @@
-"""Services and stubs of every generator that grpclib's users have, unchanged: one service, all four kinds of calls."""
+"""Unchanged services and stubs of every generator that grpclib's users use: one service, all four kinds of calls."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager

@@ -1,4 +1,4 @@
-"""Health: who asks and who watches is told the truth, at once, on trio and on asyncio."""
+"""Health: checks and watches get the current status at once, on trio and on asyncio."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
@@ -108,7 +108,7 @@ def test_an_unknown_service_is_not_found(run: Run, service: str) -> None:
     run(main)
 
 
-def test_a_status_that_was_set_is_told_and_the_others_stay(run: Run) -> None:
+def test_setting_a_status_changes_only_that_service(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         async with asking(health) as (stub, _):
@@ -140,7 +140,7 @@ def test_list_gives_every_service_with_its_status(run: Run) -> None:
 # Watch
 
 
-def test_a_watch_is_told_at_once_and_at_every_change(run: Run) -> None:
+def test_a_watch_sends_the_status_at_once_and_at_every_change(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         async with asking(health) as (_, channel), watching(channel, UNARY_ECHO) as watch:
@@ -164,7 +164,7 @@ def test_a_watch_of_an_unknown_service_goes_on_until_it_is_known(run: Run) -> No
     run(main)
 
 
-def test_a_watch_is_not_told_what_it_knows_nor_of_other_services(run: Run) -> None:
+def test_a_watch_repeats_no_status_and_ignores_other_services(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         async with asking(health) as (_, channel), watching(channel, UNARY_ECHO) as watch:
@@ -182,7 +182,7 @@ def test_a_watch_is_not_told_what_it_knows_nor_of_other_services(run: Run) -> No
     run(main)
 
 
-def test_every_watch_of_a_service_is_told(run: Run) -> None:
+def test_every_watch_of_a_service_gets_a_change(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         async with (
@@ -199,7 +199,7 @@ def test_every_watch_of_a_service_is_told(run: Run) -> None:
     run(main)
 
 
-def test_a_change_while_a_status_is_being_sent_is_told_next(run: Run) -> None:
+def test_a_change_while_a_status_is_being_sent_is_sent_next(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         watch = health.watch(HealthCheckRequest(UNARY_ECHO))
@@ -211,7 +211,7 @@ def test_a_change_while_a_status_is_being_sent_is_told_next(run: Run) -> None:
     run(main)
 
 
-def test_a_slow_watch_is_told_the_latest_status_only(run: Run) -> None:
+def test_a_slow_watch_gets_only_the_latest_status(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         watch = health.watch(HealthCheckRequest(UNARY_ECHO))
@@ -264,7 +264,7 @@ def test_whatever_changes_when_a_watch_ends_up_knowing_the_truth(steps: list[tup
     anyio.run(main, backend="trio")
 
 
-def test_who_stops_watching_leaves_nothing_behind(run: Run) -> None:
+def test_an_ended_watch_leaves_nothing_behind(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         async with asking(health) as (_, channel):
@@ -302,7 +302,7 @@ def test_draining_turns_everything_to_not_serving_for_good(run: Run) -> None:
     ("service", "words"),
     [("", [SERVING, NOT_SERVING]), (UNARY_ECHO, [SERVING, NOT_SERVING]), ("no.such.Service", [SERVICE_UNKNOWN])],
 )
-def test_a_watch_hears_of_the_drain_and_ends_with_ok(run: Run, service: str, words: list[ServingStatus]) -> None:
+def test_a_drain_ends_a_watch_with_not_serving_and_ok(run: Run, service: str, words: list[ServingStatus]) -> None:
     async def main() -> None:
         health = echo_health()
         async with asking(health) as (_, channel), watching(channel, service) as watch:
@@ -313,7 +313,7 @@ def test_a_watch_hears_of_the_drain_and_ends_with_ok(run: Run, service: str, wor
     run(main)
 
 
-def test_a_watch_that_begins_during_the_drain_is_told_and_ends(run: Run) -> None:
+def test_a_watch_started_during_the_drain_gets_not_serving_and_ends(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         async with asking(health) as (stub, _):

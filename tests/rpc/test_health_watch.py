@@ -1,4 +1,4 @@
-"""Client-side health checking: a connection is used while the server says on it that it serves."""
+"""Client-side health checking: a connection is used while the server reports SERVING on it."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -230,7 +230,7 @@ async def test_a_server_whose_watch_fails_is_not_used_until_another_succeeds(
         assert len(fleet["a"].attempts) == 1
 
 
-async def test_a_reply_that_is_none_counts_as_a_failure(healths: Healths, autojump_clock: trio.abc.Clock) -> None:
+async def test_an_invalid_reply_counts_as_a_failure(healths: Healths, autojump_clock: trio.abc.Clock) -> None:
     healths.say(0, b"\xff\xff")
     healths.say(1, SERVES)
     async with watched(healths, "a", "b") as (_, channel):

@@ -1,4 +1,4 @@
-"""Calls of which several attempts run at a time because the channel's service config says so (gRPC's proposal A6)."""
+"""Hedged calls: several attempts at a time, as the channel's service config says (gRPC's proposal A6)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Interceptors: contexts around calls, on the server and on the client, alike for all four kinds of calls."""
+"""Interceptors: contexts around calls, on server and client, for all four kinds of calls."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -166,7 +166,7 @@ def test_a_bug_in_one_is_told_as_any_other(run: Run) -> None:
     run(main)
 
 
-def test_a_client_s_are_told_how_the_call_failed_and_see_its_metadata(run: Run) -> None:
+def test_client_interceptors_see_how_the_call_failed_and_its_metadata(run: Run) -> None:
     async def main() -> None:
         seen: list[object] = []
 

@@ -1,4 +1,4 @@
-"""Whatever befalls the servers, in whatever order: calls end as they must, and once all is well again, all is well."""
+"""Random failures of servers in any order: calls end as they should, and the channel recovers afterwards."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -1,4 +1,4 @@
-"""Reflection and a drain: a stream kept open by who asks no more holds nothing up, and who still asks is answered."""
+"""Reflection and a drain: a silent stream does not delay the drain, and a last question is still answered."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Calls made anew while their caller still sends: what was sent is sent again, in order, each message once."""
+"""Calls retried while their caller is still sending: sent messages are repeated in order, each one once."""
 
 import pytest
 import trio
@@ -92,7 +92,7 @@ async def test_whoever_notices_first_every_message_arrives_once_and_in_order(
         assert (world.refused, world.served) == (times, 1)
 
 
-async def test_who_receives_and_who_sends_make_it_anew_once_for_both() -> None:
+async def test_a_receiver_and_a_sender_share_one_retry() -> None:
     served: list[bytes] = []
 
     async def note(stream: BytesStream) -> None:
@@ -127,7 +127,7 @@ async def test_who_receives_and_who_sends_make_it_anew_once_for_both() -> None:
     assert world.refusals[0].messages == [b"first"]
 
 
-async def test_who_sends_makes_it_anew_where_nobody_receives() -> None:
+async def test_a_sender_retries_if_nobody_receives() -> None:
     async with network(refuse, 1, when_told) as (channel, world), call(channel, "All", BIDI) as stream:
         await stream.send_message(b"first")
         await world.refuse_held()
@@ -154,7 +154,7 @@ async def test_the_half_close_is_repeated_too(early: bool) -> None:
             await stream.send_message(b"more")
 
 
-async def test_who_waits_for_the_trailers_makes_it_anew_as_well() -> None:
+async def test_waiting_for_the_trailers_retries_the_call_too() -> None:
     async with network(refuse, 1, when_told) as (channel, world), trio.open_nursery() as nursery:
         async with call(channel, "Repeat", SERVER_STREAM) as stream:
             await stream.send_message(b"0")

@@ -1,4 +1,4 @@
-"""Names that stand for several addresses, and for other ones later: looked up when a connection is to be replaced."""
+"""Names with several addresses, and with changing ones: looked up when a connection has to be replaced."""
 
 import errno
 import socket
@@ -138,7 +138,7 @@ async def test_a_name_that_is_not_known_is_unavailable_and_left_alone_for_a_whil
         assert await who(channel) == "a"
 
 
-async def test_a_name_without_any_address_is_told() -> None:
+async def test_a_name_without_addresses_is_an_error() -> None:
     async with a_fleet() as (_, channel):
         with pytest.raises(GRPCError, match="cannot connect to fleet: it has no address"):
             await who(channel)
@@ -299,7 +299,7 @@ async def refused_by(channel: Channel) -> str | None:
     return raised.value.message
 
 
-async def test_what_a_name_stood_for_is_told_only_where_it_matters(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_error_names_addresses_only_where_their_failures_differ(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of ``localhost``, two addresses that refuse alike need no mention."""
 
     async def connect(host: str, port: int) -> None:

@@ -1,4 +1,4 @@
-"""Calls that the server has surely not seen are made anew, and nobody notices; and where that ends."""
+"""Calls that no server has processed are retried transparently; and the limits of that."""
 
 import pytest
 import trio

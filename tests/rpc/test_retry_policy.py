@@ -1,4 +1,4 @@
-"""Calls that fail and are attempted again because the channel's service config says so (gRPC's proposal A6)."""
+"""Failed calls that are retried, as the channel's service config says (gRPC's proposal A6)."""
 
 import random
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""gRPC's service config: what it may say, and what is done about it but for retries and hedging."""
+"""gRPC's service config: valid and invalid configs, and their effects other than retries and hedging."""
 
 import json
 import math

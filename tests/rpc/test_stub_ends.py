@@ -1,4 +1,4 @@
-"""How the calls of bound stubs end: by the server, by their messages, by their caller, with their block."""
+"""How calls of bound stubs end: by the server, by their messages, by their caller, or with their block."""
 
 import gc
 import math
@@ -156,7 +156,7 @@ def test_what_making_messages_raises_reaches_the_caller_and_cancels_the_call(
 
 
 @EACH_WAY
-def test_messages_of_a_wrong_type_are_told_and_the_stub_goes_on(run: Run, call: Call) -> None:
+def test_messages_of_a_wrong_type_are_errors_and_the_stub_continues(run: Run, call: Call) -> None:
     async def main() -> None:
         async with bound() as (stub, _):
             with pytest.raises(TypeError, match="StreamMessage"):
@@ -192,7 +192,7 @@ def test_closing_the_replies_of_a_bidirectional_stream_closes_its_messages_too(r
     run(main)
 
 
-def test_replies_that_nobody_asks_for_are_no_call(run: Run) -> None:
+def test_a_call_starts_only_when_a_reply_is_awaited(run: Run) -> None:
     async def main() -> None:
         async with bound() as (stub, channel), closing(stub.bidirectional_stream(Source()())):
             await anyio.wait_all_tasks_blocked()
@@ -295,7 +295,7 @@ def test_exceptions_of_the_block_come_out_as_they_are(run: Run) -> None:
 
 
 @EACH_WAY
-def test_cancelling_who_receives_ends_the_call(run: Run, call: Call) -> None:
+def test_cancelling_the_receiver_ends_the_call(run: Run, call: Call) -> None:
     async def main() -> None:
         endless = Endless()
         source = Source(*named("hi"))

@@ -1,4 +1,4 @@
-"""Who knows grpclib knows echo: the streams and the channel have the surface of grpclib's."""
+"""Streams and channels have the same public interface as grpclib's."""
 
 import inspect
 

@@ -1,4 +1,4 @@
-"""What a user may give as hosts: names, addresses, ports, sockets, several of them."""
+"""The targets that a user may give: names, addresses, ports, sockets, and several of them."""
 
 import ipaddress
 
@@ -67,7 +67,7 @@ def test_these_are_hosts(text: str | list[str], targets: list[Target]) -> None:
         "ipv6:[::1]:0", ["ipv4:10.0.0.1,"], "xds:///a",
     ],
 )  # fmt: skip
-def test_these_are_none_and_that_is_told(text: str | list[str]) -> None:
+def test_invalid_targets_are_refused_with_a_reason(text: str | list[str]) -> None:
     with pytest.raises(ValueError, match=r"HOST|no port|brackets|Unix socket|absolute path|no host|IPv"):
         parse_targets(text, 8081)
 

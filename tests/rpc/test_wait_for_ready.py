@@ -1,4 +1,4 @@
-"""Calls that wait for a server rather than fail: until it is there, until their deadline, until nobody wants them."""
+"""Calls that wait for a server instead of failing: until it is ready, until their deadline, until cancelled."""
 
 from typing import Any, cast
 
@@ -68,7 +68,7 @@ async def test_attempts_are_as_rare_for_calls_that_wait(balance: Any, autojump_c
 
 
 @BALANCES
-async def test_one_that_waits_hears_at_its_deadline_what_it_waited_for(
+async def test_a_waiting_call_reports_at_its_deadline_what_it_waited_for(
     balance: Any, autojump_clock: trio.abc.Clock
 ) -> None:
     async with a_fleet("a", balance=balance) as (fleet, channel):

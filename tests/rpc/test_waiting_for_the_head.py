@@ -1,4 +1,4 @@
-"""A caller can bound how long the head of a response takes: the wait can be cancelled, and goes on beside others."""
+"""A caller can limit its wait for the response's head: the wait can be cancelled, and does not block other tasks."""
 
 import pytest
 import trio

@@ -1,4 +1,4 @@
-"""Both of our roles against h2, an HTTP/2 of other people: any calls, in any order, over a line that cuts anywhere.
+"""Both of our roles against h2, a third-party HTTP/2: any calls, in any order, with bytes cut anywhere.
 
 Neither side may take offence at the other, and every call ends as its users ended it.
 """

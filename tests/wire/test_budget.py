@@ -1,4 +1,4 @@
-"""The budget for what floods are made of: a burst at once, a rate for ever, whatever the clock says."""
+"""The flood budget: a burst at once and a sustained rate, whatever the clock says."""
 
 from hypothesis import given
 from hypothesis import strategies as st

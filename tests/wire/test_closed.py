@@ -1,4 +1,4 @@
-"""What is remembered of streams that are over, and for how long."""
+"""The record of closed streams, and how long it is kept."""
 
 from echo.wire.closed import MAX_ENDED, MAX_LATE, ClosedStreams
 

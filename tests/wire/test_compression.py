@@ -160,7 +160,7 @@ def test_zlib_and_raw_deflate_are_no_gzip() -> None:
     assert refusal("gzip", zlib.compress(b"hello"), 100).status is Status.INTERNAL
 
 
-def test_an_encoding_nobody_announced_is_refused() -> None:
+def test_an_unannounced_encoding_is_refused() -> None:
     assert refusal("br", b"", 100).status is Status.UNIMPLEMENTED
     with pytest.raises(ValueError, match="'br' is not supported"):
         compress("br", b"")

@@ -173,7 +173,7 @@ def test_output_is_taken_in_portions_of_its_limit() -> None:
     assert pair.client.has_output
 
 
-def test_who_waits_for_the_buffer_is_told_when_it_has_room() -> None:
+def test_a_waiting_sender_is_woken_when_the_buffer_has_room() -> None:
     pair = ConnectionPair(Limits(stream_window=65_535, max_unsent=1_000))
     stream_id = pair.open()
     pair.client.send_message(stream_id, b"x" * 67_000)

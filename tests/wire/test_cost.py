@@ -1,4 +1,4 @@
-"""What a stream costs does not depend on how many are open: counted in Python calls, which no clock disturbs."""
+"""A stream's cost does not depend on how many are open. It is counted in Python calls, not measured by a clock."""
 
 import sys
 from collections.abc import Callable

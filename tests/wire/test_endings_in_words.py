@@ -1,4 +1,4 @@
-"""What a caller is told when a call ends otherwise than by a gRPC status: what happened, and by whom if that is known.
+"""The messages for calls that end without a gRPC status: what happened, and who caused it if that is known.
 
 The statuses are held by `tests.e2e.test_client_rows`; here are the texts, which people read.
 """
@@ -115,7 +115,7 @@ def test_a_text_that_does_not_come_at_once_is_not_waited_for() -> None:
     is_whole(endpoint)
 
 
-def test_a_text_whose_connection_breaks_behind_it_is_told_before_that() -> None:
+def test_a_text_is_reported_before_the_connection_error_after_it() -> None:
     endpoint = Endpoint("client")
     endpoint.open()
     endpoint.feed(head("502", PLAIN), data(1, b"closing"), goaway(0), b"\0\0\1\6\0\0\0\0\0x")
@@ -123,7 +123,7 @@ def test_a_text_whose_connection_breaks_behind_it_is_told_before_that() -> None:
     assert endpoint.failed
 
 
-def test_a_text_within_a_stream_that_breaks_the_rules_is_all_that_is_told() -> None:
+def test_a_text_answer_that_breaks_the_rules_is_reported_without_its_text() -> None:
     answer = ended(head("502", PLAIN, ("content-length", "3")), data(1, b"too much"))
     assert answer == (Status.UNAVAILABLE, BAD_GATEWAY)
 
@@ -163,5 +163,5 @@ def test_a_malformed_response_is_named() -> None:
         (0x2, b"\x1b[2J\xff\n" + b"x" * 300, " (INTERNAL_ERROR: \\x1b[2J\ufffd\\n" + "x" * 189 + "…)"),
     ],
 )
-def test_a_goaway_is_told_with_its_reason_made_printable(code: int, debug: bytes, why: str) -> None:
+def test_a_goaway_is_reported_with_its_reason_made_printable(code: int, debug: bytes, why: str) -> None:
     assert describe_goaway(GoAwayReceived(0, code, debug)) == f"{HOP} is closing the connection{why}"

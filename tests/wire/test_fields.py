@@ -1,4 +1,4 @@
-"""Whether a header list is well-formed HTTP/2 (RFC 9113 §8.2, §8.3), by itself and as a connection takes it."""
+"""Checks of header lists (RFC 9113 §8.2, §8.3), alone and on a connection."""
 
 import pytest
 from hyperframe.frame import DataFrame, RstStreamFrame

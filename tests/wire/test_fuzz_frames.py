@@ -1,4 +1,4 @@
-"""Frames in any order, of any kind, on any stream: told alike however they are cut, and held within the limits.
+"""Frames of any kind, in any order, on any stream: the same events however they are cut, and bounded memory.
 
 `test_hostile` damages sound conversations; here hypothesis makes up conversations, so that each frame meets states that
 it was not meant for. The connections' user is like the transport: it reads nothing, and refuses calls above the limit.
@@ -216,7 +216,7 @@ PEERS = st.one_of(
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(PEERS, st.lists(st.integers(0, 2**20), max_size=20))
-def test_whatever_frames_come_they_are_told_alike_in_whatever_pieces(
+def test_any_frames_give_the_same_events_however_they_are_cut(
     peer: tuple[Callable[[], User], list[bytes]], cuts: list[int]
 ) -> None:
     fresh, frames = peer

@@ -1,4 +1,4 @@
-"""What is a gRPC request, what is a response, and what is told to those who send something else."""
+"""gRPC requests and responses, and the answers to anything else."""
 
 from contextlib import suppress
 
@@ -143,7 +143,7 @@ def test_trailers_arrive_as_they_were_sent(
     assert list(received.metadata.items()) == list(sent.items())
 
 
-def test_a_response_s_head_is_told_from_trailers_alone() -> None:
+def test_a_response_head_is_distinguished_from_trailers_only() -> None:
     assert isinstance(parse_response(texts_of(Response().fields()), ended=False), Response)
     alone = parse_response(texts_of(Trailers(Status.ABORTED).fields(with_head=True)), ended=True)
     assert isinstance(alone, Trailers)
@@ -163,7 +163,7 @@ def test_a_response_s_head_is_told_from_trailers_alone() -> None:
         ([(":status", "200"), ("content-type", "application/grpc"), ("x-bin", "!")], False, Status.INTERNAL),
     ],
 )
-def test_a_response_that_is_none_ends_the_call(fields: list[tuple[str, str]], ended: bool, status: Status) -> None:
+def test_an_invalid_response_ends_the_call(fields: list[tuple[str, str]], ended: bool, status: Status) -> None:
     trailers = parse_response(fields, ended=ended)
     assert isinstance(trailers, Trailers)
     assert trailers.status is status

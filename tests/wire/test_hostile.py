@@ -1,4 +1,4 @@
-"""Bytes that no sound peer sends: told as events, answered with a GOAWAY, never an exception, however they are cut."""
+"""Bytes that no well-behaved peer sends: events and a GOAWAY, never an exception, however they are cut."""
 
 import contextlib
 from collections.abc import Callable
@@ -330,7 +330,7 @@ def test_cancelling_calls_that_were_answered_is_no_flood() -> None:
         assert not of_type(pair.to_server(), ConnectionFailed)
 
 
-def test_a_client_that_asks_too_often_whether_we_are_there_is_told_so() -> None:
+def test_a_client_that_pings_too_often_gets_too_many_pings() -> None:
     pair = ConnectionPair(Limits(min_ping_interval=300))
 
     def ping(now: float) -> list[Event]:

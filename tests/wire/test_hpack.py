@@ -1,4 +1,4 @@
-"""The two HPACK libraries are held equal: what one writes both read, and both refuse what is damaged."""
+"""The two HPACK libraries agree: each decodes what the other encodes, and both refuse damaged blocks."""
 
 from collections.abc import Sequence
 
@@ -186,7 +186,7 @@ def test_a_list_beyond_the_limit_ends_the_connection(
         ([0, 60, 4_096, 60], "203f1d"),
     ],
 )
-def test_a_block_begins_with_the_smallest_size_there_was_and_the_last(
+def test_a_block_begins_with_the_smallest_table_size_and_the_last(
     encoder_class: type[Encoder], sizes: list[int], told: str
 ) -> None:
     encoder = encoder_class()

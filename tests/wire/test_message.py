@@ -138,7 +138,7 @@ def test_an_unknown_flag_is_refused_from_the_prefix(flag: int) -> None:
 
 
 @pytest.mark.parametrize("encoding", [None, "identity"])
-def test_a_compressed_message_nobody_announced_is_refused_from_the_prefix(encoding: str | None) -> None:
+def test_an_unannounced_compressed_message_is_refused_from_the_prefix(encoding: str | None) -> None:
     decoder = MessageDecoder(LIMIT, encoding)
     decoder.feed(b"\x01\x00\x00\x00\x09")
     assert refusal(decoder) == (Status.INTERNAL, "compressed message without grpc-encoding")
@@ -253,7 +253,7 @@ def test_a_message_in_tiny_pieces_occupies_little_more_than_its_size() -> None:
     assert peak < 1 * MIB
 
 
-def test_a_message_too_large_is_refused_though_all_of_it_is_here() -> None:
+def test_a_message_too_large_is_refused_even_when_complete() -> None:
     decoder = MessageDecoder(10)
     decoder.feed(encode_message(bytes(10)) + encode_message(bytes(11)))
     assert decoder.next_message() == bytes(10)
@@ -327,7 +327,7 @@ def test_only_what_shrinks_is_marked_as_compressed(payload: bytes, flag: int) ->
 
 
 @pytest.mark.parametrize("payload", [b"", b"x", random.Random(0).randbytes(1_000)])
-def test_what_is_always_compressed_is_so_marked_whatever_that_makes_of_it(payload: bytes) -> None:
+def test_always_compressed_messages_are_marked_even_if_they_grow(payload: bytes) -> None:
     encoded = encode_compressed("gzip", payload, always=True)
     assert encoded[0] == 1
     decoder = MessageDecoder(LIMIT, "gzip")

@@ -1,4 +1,4 @@
-"""What leaves a connection: in frames the peer takes, in turns, and with bounds on all that is remembered of it."""
+"""A connection's output: frames within the peer's limits, streams in turn, bounded memory."""
 
 from collections import deque
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How often a client may ask whether the server is there (as other gRPC servers have it: ``too_many_pings``)."""
+"""How often a client may ping before it gets ``too_many_pings``, as in other gRPC servers."""
 
 import pytest
 from hyperframe.frame import GoAwayFrame
@@ -21,7 +21,7 @@ def ping(pair: ConnectionPair, now: float) -> list[Event[Stream]]:
     return list(pair.server.receive(pair.client.take_output(), now))
 
 
-def test_a_client_that_asks_as_often_as_it_may_is_never_told_off() -> None:
+def test_a_client_that_pings_as_often_as_allowed_is_never_refused() -> None:
     pair = ConnectionPair(Limits(min_ping_interval=300))
     for number in range(10):
         assert ping(pair, number * 300) == []

@@ -1,4 +1,4 @@
-"""Who speaks something other than HTTP/2 is named for it, whichever side it is, and wherever its bytes are cut."""
+"""A peer that does not speak HTTP/2 is recognised, on either side, however its bytes are cut."""
 
 import pytest
 
@@ -99,7 +99,7 @@ def test_a_server_says_nothing_until_it_is_spoken_to_or_has_something_to_say(sai
     assert (SETTINGS in server.take_output()) == (said == "nothing")
 
 
-def test_http1_that_comes_after_settings_of_ours_is_told_so_in_http2() -> None:
+def test_http1_after_our_settings_is_refused_in_http2() -> None:
     server = Server()
     server.start()
     server.goaway(last_stream_id=1)

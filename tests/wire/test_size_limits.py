@@ -1,4 +1,4 @@
-"""Header lists are held to what the peer takes (SETTINGS_MAX_HEADER_LIST_SIZE) and to what we take, call by call."""
+"""Header lists stay within the peer's limit (SETTINGS_MAX_HEADER_LIST_SIZE) and ours; only their own call fails."""
 
 import hpack
 import pytest

@@ -1,4 +1,4 @@
-"""A watched decoder tells of each message when its last byte comes, and else is like any other."""
+"""A watched decoder reports each message when its last byte arrives, and otherwise behaves like any other."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +25,7 @@ def fed(pieces: list[bytes], *, before: int = 0) -> tuple[list[tuple[int, bool]]
     cuts=st.lists(st.integers(1, 20), max_size=30),
     before=st.integers(0, 5),
 )
-def test_every_message_is_told_once_however_the_bytes_are_cut(
+def test_every_message_is_reported_once_however_the_bytes_are_cut(
     messages: list[bytes], cuts: list[int], before: int
 ) -> None:
     data = b"".join(map(encode_message, messages))
@@ -39,7 +39,7 @@ def test_every_message_is_told_once_however_the_bytes_are_cut(
     assert arrivals == [(len(message), False) for message in messages]
 
 
-def test_a_message_is_told_with_its_last_byte_and_before_it_is_asked_for() -> None:
+def test_a_message_is_reported_with_its_last_byte_before_it_is_asked_for() -> None:
     arrivals: list[tuple[int, bool]] = []
     decoder = WatchedDecoder(MessageDecoder(100, "gzip"), lambda *arrived: arrivals.append(arrived))
     decoder.feed(b"\1\0\0\0\3ab")

@@ -1,4 +1,4 @@
-"""Calls by stubs that were generated for grpcio: grpc.aio's behaviour, see `conftest`."""
+"""Calls by stubs generated for grpcio: grpc.aio's behaviour, see `conftest`."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
@@ -119,7 +119,7 @@ def test_cancel_ends_the_call_once(library: Library) -> None:
     library.run(main)
 
 
-def test_cancelling_who_awaits_a_call_cancels_the_call(run: Run) -> None:
+def test_cancelling_a_task_that_awaits_a_call_cancels_the_call(run: Run) -> None:
     async def main() -> None:
         async with open_ours(Deaf()) as stub:
             call = stub.Add(Todo(title="a"))
@@ -133,7 +133,7 @@ def test_cancelling_who_awaits_a_call_cancels_the_call(run: Run) -> None:
     run(main)
 
 
-def test_callbacks_are_told_of_the_end(library: Library) -> None:
+def test_callbacks_are_called_at_the_end(library: Library) -> None:
     async def main(library: Library) -> None:
         async with library.open_stub(Todos()) as stub:
             call, told, heard = stub.Add(Todo(title="a")), [], anyio.Event()

@@ -1,4 +1,4 @@
-"""Servicers that were written for grpc.aio: what their context does, see `conftest`."""
+"""Servicers written for grpc.aio and their contexts, see `conftest`."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -137,7 +137,7 @@ def test_a_method_that_is_not_there_is_unimplemented(library: Library) -> None:
     library.run(main)
 
 
-def test_a_bug_is_told_without_its_traceback(library: Library) -> None:
+def test_a_bug_is_reported_without_its_traceback(library: Library) -> None:
     class Buggy(Todos):
         async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
             raise ZeroDivisionError("secret")

@@ -147,7 +147,7 @@ def test_a_client_knows_how_many_streams_the_server_takes() -> None:
     assert endpoint.max_streams == 0
 
 
-def test_a_client_that_is_told_of_no_limit_may_open_many() -> None:
+def test_without_an_announced_limit_a_client_may_open_many_streams() -> None:
     endpoint = Endpoint("client")
     assert endpoint.max_streams >= 100
     streams = [endpoint.open() for _ in range(100)]

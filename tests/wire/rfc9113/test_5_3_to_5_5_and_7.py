@@ -1,4 +1,4 @@
-"""RFC 9113 §5.3 to §5.5 and §7: priorities, errors, extensions, error codes that nobody knows."""
+"""RFC 9113 §5.3 to §5.5 and §7: priorities, errors, extensions, unknown error codes."""
 
 from tests.support.http2_frames import dependency, frame, goaway, ping, priority, rst_stream, settings
 from tests.support.reactions import (

@@ -140,7 +140,7 @@ def test_without_a_header_table_of_the_peers_our_blocks_do_without(role: Role) -
 
 
 @both_roles
-def test_a_header_table_that_was_made_smaller_later_is_told_in_the_next_block(role: Role) -> None:
+def test_a_smaller_header_table_is_announced_in_the_next_block(role: Role) -> None:
     endpoint = Endpoint(role)
     for stream, size in ((1, 4_096), (3, 100), (5, 4_096)):
         endpoint.feed(settings((HEADER_TABLE_SIZE, size)))

@@ -1,4 +1,4 @@
-"""RFC 9113 §6.9.1 and §6.9.2: what we send stays within the windows, whatever becomes of them meanwhile."""
+"""RFC 9113 §6.9.1 and §6.9.2: what we send stays within the windows, even as they change."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""RFC 9113 §6.9, WINDOW_UPDATE: its form, and windows that are overstepped by either side."""
+"""RFC 9113 §6.9, WINDOW_UPDATE: its format, and windows exceeded by either side."""
 
 import pytest
 

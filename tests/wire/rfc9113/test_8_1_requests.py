@@ -1,4 +1,4 @@
-"""RFC 9113 §8.1, message framing, as a server sees it: trailers, content-length, requests that are no gRPC."""
+"""RFC 9113 §8.1, message framing, as a server sees it: trailers, content-length, requests that are not gRPC."""
 
 import pytest
 
@@ -151,7 +151,7 @@ def test_the_answer_to_head_has_no_body() -> None:
     assert endpoint.ended(1)
 
 
-def test_who_has_not_ended_the_request_is_answered_and_may_go_on_or_stop() -> None:
+def test_an_unfinished_request_is_answered_and_may_continue_or_stop() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(headers(1, POST))
     assert endpoint.ended(1)
@@ -161,7 +161,7 @@ def test_who_has_not_ended_the_request_is_answered_and_may_go_on_or_stop() -> No
     is_whole(endpoint)
 
 
-def test_who_sends_a_large_body_after_the_answer_is_stopped_or_may_send_it_all() -> None:
+def test_a_large_body_after_the_answer_is_stopped_or_sent_to_its_end() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(headers(1, POST))
     room = 64 * 1024  # The stream's window.

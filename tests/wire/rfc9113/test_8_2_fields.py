@@ -1,4 +1,4 @@
-"""RFC 9113 §8.2, field names and values: what is malformed ends its stream and never the connection (§8.1.1)."""
+"""RFC 9113 §8.2, field names and values: a malformed field ends its stream, never the connection (§8.1.1)."""
 
 import pytest
 

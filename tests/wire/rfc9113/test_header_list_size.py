@@ -1,4 +1,4 @@
-"""RFC 9113 §6.5.2 and §10.5.1, header lists that are too large: a call's own fault first, the connection's later.
+"""RFC 9113 §6.5.2 and §10.5.1, header lists that are too large: they fail their call or, above a hard limit, the connection.
 
 A list above what we announce fails its call with RESOURCE_EXHAUSTED, and is decoded so that the compression state
 lives. One far above that ends the connection, before it costs us the memory.
@@ -114,7 +114,7 @@ def test_the_size_from_which_on_calls_fail_is_announced(role: Role) -> None:
     assert (MAX_HEADER_LIST_SIZE, SOFT) in Endpoint(role).settings
 
 
-def test_who_sent_too_large_a_head_is_told_so_in_words_and_need_not_send_the_rest() -> None:
+def test_too_large_a_head_is_refused_with_a_reason_before_the_rest_is_sent() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(large(REQUEST, 20_000))
     (answer,) = endpoint.heads[1]

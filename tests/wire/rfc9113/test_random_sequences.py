@@ -1,4 +1,4 @@
-"""Frames that are sound one by one, in any order, to either role: `receive` tells of them, and never raises."""
+"""Valid frames in any order, to either role: `receive` reports events and never raises."""
 
 from contextlib import suppress
 
