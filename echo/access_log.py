@@ -18,7 +18,7 @@ __all__ = ["AccessLog", "Entry", "trace_id"]
 
 LOGGER: Final = "echo.access"
 EVENTS: Final = {"grpc": "call", "http": "request", "websocket": "websocket"}
-DROPPED: Final = "lines of the log were dropped"
+DROPPED: Final = "log lines were dropped"
 LIMITS: Final = {
     "peer": 64,
     "forwarded_for": 128,

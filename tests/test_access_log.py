@@ -162,9 +162,9 @@ def test_lines_that_nobody_read_are_counted_once_there_is_room_again(form: Liter
         assert len(lines) == 3
         if form == "json":
             told = json.loads(lines[1])
-            assert (told["level"], told["event"], told["lines"]) == ("warning", "lines of the log were dropped", 3)
+            assert (told["level"], told["event"], told["lines"]) == ("warning", "log lines were dropped", 3)
         else:
-            assert lines[1].endswith("[warning  ] lines of the log were dropped  [echo.access] lines=3")
+            assert lines[1].endswith("[warning  ] log lines were dropped         [echo.access] lines=3")
 
 
 @pytest.mark.parametrize(

@@ -116,7 +116,7 @@ def _either(snake: T | None, camel: T | None) -> T | None:
     if snake is None:
         return camel
     if camel is not None:
-        raise ValueError("a field is there under both of its names")
+        raise ValueError("a field is given under both of its names")
     return snake
 
 

@@ -116,7 +116,7 @@ def call_context(headers: Headers, request_id: str, client: str | None) -> CallC
                 forwarded_for.append(text)
         elif name == "grpc-timeout":
             if timeout is not None:
-                raise BadHeaderError("Grpc-Timeout: there is more than one")
+                raise BadHeaderError("Grpc-Timeout: must be given only once")
             try:
                 timeout = decode_timeout(text)
             except ValueError:

@@ -113,9 +113,9 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             return None
         data = await self._call.receive_message()
         if data is None:
-            raise GRPCError(Status.UNIMPLEMENTED, "the request has no message, where this method takes one")
+            raise GRPCError(Status.UNIMPLEMENTED, "the request has no message, but this method takes one")
         if not self._call.exhausted and await self._call.receive_message() is not None:
-            raise GRPCError(Status.UNIMPLEMENTED, "the request has more than one message, where this method takes one")
+            raise GRPCError(Status.UNIMPLEMENTED, "the request has more than one message, but this method takes one")
         self._request_received = True
         return data
 

@@ -91,7 +91,7 @@ class Connection(Receiving[S]):
                 except MalformedError as error:  # RFC 9113 §8.1.1
                     self._fail_stream(PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)))
                 if self._out.size > self._max_answers:
-                    raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "answers pile up that are not taken")
+                    raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many unsent answers")
         except PeerConnectionError as error:
             self._refuse(error)
             foreign = isinstance(error, ForeignProtocolError)
@@ -194,7 +194,7 @@ class Connection(Receiving[S]):
 
     def _check_sending(self, stream: S) -> None:
         if stream.end is not None or SEND_DATA not in TRANSITIONS[stream.state]:
-            raise LocalProtocolError(f"stream {stream.id} takes no more messages")
+            raise LocalProtocolError(f"stream {stream.id} accepts no more messages")
 
     def _refuse(self, error: PeerConnectionError) -> None:
         """Tell the peer why the connection ends."""

@@ -90,9 +90,9 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
             custom.append((name, value))
         elif name[:1] == b":":
             if name not in allowed:
-                raise MalformedError(f"the pseudo-header field {_show(name)} does not belong there")
+                raise MalformedError(f"the pseudo-header field {_show(name)} is not allowed there")
             if own or custom:
-                raise MalformedError(f"the pseudo-header field {_show(name)} comes behind other fields")
+                raise MalformedError(f"the pseudo-header field {_show(name)} follows other fields")
             if name in pseudo:
                 raise MalformedError(f"the pseudo-header field {_show(name)} comes twice")
             pseudo[name] = value

@@ -76,7 +76,7 @@ class Incoming:
             high, low, kind, flags, stream_id = HEADER.unpack_from(data, at)
             length = high << 8 | low
             if length > DEFAULT_FRAME_SIZE:
-                raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes is announced")
+                raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes exceeds the limit")
             end = at + HEADER_SIZE + length
             if size < end:
                 self._needed = end - at

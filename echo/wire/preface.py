@@ -51,7 +51,7 @@ def check_server(data: bytes) -> None:
         shown = repr(line[0][:MAX_SHOWN].decode("latin-1"))
         raise ForeignProtocolError(f"it answered in HTTP/1 ({shown}), where HTTP/2 was expected")
     if data.startswith(_TLS):
-        raise ForeignProtocolError("it speaks TLS, and was called in plain text")
+        raise ForeignProtocolError("it speaks TLS but was called in plain text")
     # RFC 9113 §3.4: the first frame is SETTINGS without ACK; its length is at most 16 KiB, in three bytes.
     if len(data) >= HEADER_SIZE and (data[3] != SETTINGS or data[4] & 1 or data[0]):
         raise ForeignProtocolError(f"it does not speak HTTP/2: it began with {data[:24]!r}")

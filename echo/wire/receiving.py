@@ -119,7 +119,7 @@ class Receiving(ABC, Generic[S]):
         if payload:
             self._on_data(stream, payload)
         elif not flags & END_STREAM:
-            self._charge("DATA that is empty")
+            self._charge("empty DATA")
         if flags & END_STREAM and stream.state != CLOSED:
             self._end_of_data(stream)
 
@@ -269,7 +269,7 @@ class Receiving(ABC, Generic[S]):
 
     def _fail_stream(self, error: PeerStreamError) -> None:
         """Reset the stream whose rules the peer broke, at a charge: peers can provoke a flood of our resets, too."""
-        self._charge(f"a broken stream ({error.reason})")
+        self._charge(f"a stream error ({error.reason})")
         self._out.put(frames.rst_stream(error.stream_id, error.error_code))
         stream = self.streams.get(error.stream_id)
         if stream is not None:
@@ -296,5 +296,5 @@ class Receiving(ABC, Generic[S]):
             PeerConnectionError: The budget is used up.
         """
         if not self._budget.spend(self._now):
-            what = f"too many frames of little use, the last one {what}"
+            what = f"too many useless frames, the last one {what}"
             raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, what)

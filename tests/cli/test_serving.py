@@ -127,7 +127,7 @@ async def test_a_log_that_nobody_reads_does_not_stop_the_server() -> None:
         await echo.logged('"method":"/com.gopay.echo.Server/GetReply"')
         await reply_to(channel, "hi")
         await reply_to(channel, "hi")
-        lost = await echo.logged(r'"event":"lines of the log were dropped","lines":(\d+)')
+        lost = await echo.logged(r'"event":"log lines were dropped","lines":(\d+)')
         assert int(lost[1]) > 200
         echo.send(signal.SIGTERM)
         assert await echo.status() == 0

@@ -130,7 +130,7 @@ async def test_plain_grpc_on_the_tls_port_is_named_in_the_log_and_by_our_client(
                 await unary(channel, "One", b"hi")
         assert raised.value.status is Status.UNAVAILABLE
         assert raised.value.message == (
-            f"cannot connect to {LOOPBACK}:{port}: it speaks TLS, and was called in plain text"
+            f"cannot connect to {LOOPBACK}:{port}: it speaks TLS but was called in plain text"
         )
         assert lines(caplog)[0].endswith(" failed: the client does not speak TLS but plain HTTP/2")
 

@@ -54,7 +54,7 @@ async def test_a_handshake_that_fails_leaves_no_socket_open(certificates: Certif
 
 async def test_plain_text_on_a_tls_port_is_refused_and_the_server_lives_on(certificates: Certificates) -> None:
     async with our_server(certificates.serving(), descriptors=False) as ours:
-        assert "it speaks TLS, and was called in plain text" in await refusal(ours.port, None)
+        assert "it speaks TLS but was called in plain text" in await refusal(ours.port, None)
         async with grpcio_client(ours.port) as plain:
             await stock_refusal(plain)
         async with channel_to(ours.port, certificates.calling()) as channel:

@@ -61,7 +61,7 @@ async def test_only_calls_whose_metadata_has_the_prefix_are_attended() -> None:
     assert names[-2:] == [b"x-even", b"x-odd"]
 
 
-async def test_what_an_attendant_raises_is_the_call_s_status() -> None:
+async def test_an_attendant_s_exception_is_the_call_s_status() -> None:
     attendants = Attendants()
     async with memory_channel([Attended(ECHO, "x-odd", attendants.attend)], codec=CODEC) as channel:
         with pytest.raises(GRPCError, match="no"):

@@ -243,7 +243,7 @@ async def test_each_address_has_its_own_backoff(autojump_clock: trio.abc.Clock) 
         assert len(gaps) > 15
 
 
-async def test_nobody_connects_while_nobody_calls(autojump_clock: trio.abc.Clock) -> None:
+async def test_no_connection_is_made_without_a_call(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", "b", balance="round_robin") as (fleet, channel):
         await trio.sleep(100)
         assert not fleet.lookups

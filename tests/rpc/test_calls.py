@@ -558,7 +558,7 @@ def test_grpclib_s_events_are_dispatched_on_both_sides(run: Run) -> None:
     run(main)
 
 
-def test_what_the_block_raises_comes_out_as_it_is(run: Run) -> None:
+def test_an_exception_of_the_block_is_raised_unchanged(run: Run) -> None:
     async def main() -> None:
         with pytest.raises(LookupError):
             async with memory_channel([ECHO], codec=CODEC):

@@ -118,7 +118,7 @@ async def test_noise_is_not_made_longer() -> None:
     assert await cost("gzip") <= plain + 100  # What the head says of it.
 
 
-async def test_a_client_that_reads_no_gzip_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_without_gzip_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "_ACCEPT_ENCODING", (b"grpc-accept-encoding", b"identity"))
     async with lined(server="gzip") as (channel, line):
         assert await unary(channel, "One", SAME) == SAME
@@ -169,7 +169,7 @@ async def test_a_handler_knows_and_says_for_each_message_whether_it_is_compresse
         assert (decoder.inflated == decoder.messages) is (index % 2 == 1)
 
 
-async def test_a_client_that_reads_no_gzip_gets_none_of_a_handler_either() -> None:
+async def test_a_client_without_gzip_gets_none_from_a_handler_either() -> None:
     head = request("/test.Service/InKind", grpc_encoding="gzip")
     server = Server([Service(InKind=(BIDI, echo_in_kind))], codec=CODEC)
     async with serving(server) as port, raw_client(port) as client:

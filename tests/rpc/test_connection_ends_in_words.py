@@ -76,14 +76,14 @@ def say(octets: bytes, then: Behave = close) -> Behave:
             say(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"),
             "cannot connect to {}: it answered in HTTP/1 ('HTTP/1.1 400 Bad Request'), where HTTP/2 was expected",
         ),
-        (say(b"\x15\3\1\0\2\2\x46"), "cannot connect to {}: it speaks TLS, and was called in plain text"),
+        (say(b"\x15\3\1\0\2\2\x46"), "cannot connect to {}: it speaks TLS but was called in plain text"),
         (
             say(b"SSH-2.0-OpenSSH_9.6\r\n"),
             "cannot connect to {}: it does not speak HTTP/2: it began with b'SSH-2.0-OpenSSH_9.6\\r\\n'",
         ),
     ],
 )
-async def test_a_caller_reads_what_became_of_the_connection(
+async def test_an_error_says_what_happened_to_the_connection(
     behave: Behave, told: str, quiet_clock: trio.abc.Clock
 ) -> None:
     async def serve(stream: trio.SocketStream) -> None:

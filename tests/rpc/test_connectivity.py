@@ -128,7 +128,7 @@ def test_a_channel_connects_without_a_call_if_asked_to(run: Run) -> None:
     run(main)
 
 
-async def test_connecting_goes_on_until_it_succeeds_unless_it_is_told_to_fail(autojump_clock: trio.abc.Clock) -> None:
+async def test_connecting_continues_until_it_succeeds_unless_told_to_fail(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a") as (fleet, channel):
         fleet["a"].down = True
         with pytest.raises(GRPCError, match="cannot connect to fleet: Connection refused") as raised:

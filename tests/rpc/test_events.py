@@ -93,7 +93,7 @@ async def test_a_listener_can_put_another_handler_in_a_call_s_place() -> None:
         assert await unary(channel, "One") == b"other"
 
 
-async def test_what_is_read_only_stays_so_and_an_error_in_a_listener_fails_the_call() -> None:
+async def test_read_only_attributes_stay_so_and_a_listener_s_error_fails_the_call() -> None:
     async def rename(event: RecvRequest) -> None:
         event.method_name = "/other"
 

@@ -74,7 +74,7 @@ RAISED: dict[str, Callable[[], BaseException]] = {
 
 
 @pytest.mark.parametrize("make", RAISED.values(), ids=RAISED.keys())
-def test_what_is_to_end_the_process_gets_out_and_the_call_ends(make: Callable[[], BaseException]) -> None:
+def test_a_fatal_exception_propagates_and_the_call_ends(make: Callable[[], BaseException]) -> None:
     async def handler(stream: BytesStream) -> None:
         raise make()
 

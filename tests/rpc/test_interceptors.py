@@ -133,7 +133,7 @@ def test_a_call_is_refused_by_raising(run: Run) -> None:
     run(main)
 
 
-def test_what_leaves_the_outermost_decides_the_status(run: Run) -> None:
+def test_the_outermost_interceptor_s_exception_decides_the_status(run: Run) -> None:
     async def main() -> None:
         @asynccontextmanager
         async def translating(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
@@ -150,7 +150,7 @@ def test_what_leaves_the_outermost_decides_the_status(run: Run) -> None:
     run(main)
 
 
-def test_a_bug_in_one_is_told_as_any_other(run: Run) -> None:
+def test_a_bug_in_an_interceptor_is_reported_like_any_other(run: Run) -> None:
     async def main() -> None:
         @asynccontextmanager
         async def buggy(call: ServerStream[Any, Any]) -> AsyncIterator[None]:

@@ -146,7 +146,7 @@ async def test_a_symbol_of_any_kind_leads_to_its_file(version: ModuleType, symbo
 
 
 @VERSIONS
-async def test_what_is_not_there_is_not_found_and_the_call_goes_on(version: ModuleType) -> None:
+async def test_an_unknown_symbol_is_not_found_and_the_call_continues(version: ModuleType) -> None:
     nothing = [
         Request(file_by_filename="no/such.proto"),
         Request(file_by_filename=""),
@@ -220,7 +220,7 @@ async def test_a_service_without_a_descriptor_is_listed_and_not_described() -> N
         assert file.error_response.error_code == Status.NOT_FOUND.value
 
 
-def test_descriptors_that_are_none_are_refused_when_the_server_is_made() -> None:
+def test_invalid_descriptors_are_refused_when_the_server_is_created() -> None:
     services: list[Servable] = [EchoService(), StreamingEchoService(), Health([])]
     with pytest.raises(DecodeError):
         reflection(services, b"\xff")

@@ -36,7 +36,7 @@ async def send_all(stream: Stream, messages: list[bytes] = MESSAGES) -> None:
 
 
 @REFUSALS
-async def test_a_call_that_sends_one_message_is_made_anew_before_it_is_sent(how: Refuse) -> None:
+async def test_a_call_with_one_message_is_retried_before_it_is_sent(how: Refuse) -> None:
     async with network(how, 1, when_told) as (channel, world), call(channel, "One", UNARY) as stream:
         await stream.send_request()
         await world.refuse_held()
@@ -50,7 +50,7 @@ async def test_a_call_that_sends_one_message_is_made_anew_before_it_is_sent(how:
 
 
 @REFUSALS
-async def test_a_call_that_sends_many_is_made_anew_between_two_of_them(how: Refuse) -> None:
+async def test_a_call_with_many_messages_is_retried_between_two_of_them(how: Refuse) -> None:
     async with network(how, 1, when_told) as (channel, world), call(channel, "Count", CLIENT_STREAM) as stream:
         await stream.send_message(b"x")
         await stream.send_message(b"x")
@@ -78,9 +78,7 @@ async def test_a_conversation_goes_on_after_its_first_message_was_refused(how: R
 @REFUSALS
 @pytest.mark.parametrize("when", [at_the_head, *map(after, range(1, len(MESSAGES), 3))])
 @pytest.mark.parametrize("times", [1, MAX_ATTEMPTS - 1])
-async def test_whoever_notices_first_every_message_arrives_once_and_in_order(
-    how: Refuse, when: Due, times: int
-) -> None:
+async def test_after_a_refusal_every_message_arrives_once_in_order(how: Refuse, when: Due, times: int) -> None:
     async with (
         network(how, times, when) as (channel, world),
         call(channel, "All", BIDI) as stream,
@@ -163,7 +161,7 @@ async def test_waiting_for_the_trailers_retries_the_call_too() -> None:
         assert world.served == 1
 
 
-async def test_leaving_the_block_of_a_unary_call_waits_for_the_call_made_anew() -> None:
+async def test_leaving_the_block_of_a_unary_call_waits_for_the_retry() -> None:
     async with network(refuse, 1, when_told) as (channel, world), trio.open_nursery() as nursery:
         async with call(channel, "One", UNARY) as stream:
             await stream.send_message(b"unheard")

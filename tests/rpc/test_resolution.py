@@ -285,7 +285,7 @@ async def test_a_name_that_is_not_found_does_not_matter_beside_one_that_is(monke
 
 
 @pytest.mark.parametrize("host", ["é..b", "é" * 64 + ".test"])
-async def test_what_cannot_be_a_name_is_unavailable_too(host: str) -> None:
+async def test_an_impossible_name_is_unavailable_too(host: str) -> None:
     async with open_channel(host) as channel:
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One")

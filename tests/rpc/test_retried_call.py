@@ -125,7 +125,7 @@ async def test_a_message_that_was_just_taken_when_its_call_was_refused_is_sent_o
     assert old.sent == [b"first"]
 
 
-async def test_a_new_call_that_is_refused_while_it_is_being_sent_is_made_anew_from_the_beginning() -> None:
+async def test_a_retry_refused_while_being_sent_starts_from_the_beginning() -> None:
     calls = Calls()
     call = calls.retried()
     for message in (b"first", b"second"):
@@ -143,7 +143,7 @@ async def test_a_new_call_that_is_refused_while_it_is_being_sent_is_made_anew_fr
     assert [made.sent for made in calls.made] == [[b"first", b"second"], [], [b"first", b"second"]]
 
 
-async def test_who_is_cancelled_while_sending_again_leaves_no_call_behind_and_it_can_be_repeated() -> None:
+async def test_cancelling_a_retry_leaves_no_call_behind_and_it_can_be_repeated() -> None:
     calls = Calls()
     call = calls.retried()
     await call.send_message(b"first")

@@ -31,7 +31,7 @@ Stream = ClientStream[bytes, bytes]
 
 @pytest.mark.parametrize("how", [refuse, go_away])
 @pytest.mark.parametrize("when", [at_the_head, at_the_end])
-async def test_a_call_that_was_not_seen_is_made_anew_and_nobody_notices(how: Refuse, when: Due) -> None:
+async def test_an_unprocessed_call_is_retried_transparently(how: Refuse, when: Due) -> None:
     async with network(how, 2, when) as (channel, world):
         assert await unary(channel, "One", b"hello") == b"hello"
         assert world.refused == 2
@@ -116,7 +116,7 @@ async def test_messages_without_a_byte_count_by_their_prefix() -> None:
                 assert await stream.recv_message() == b"%d" % number
 
 
-async def test_a_call_that_was_answered_is_not_made_anew_whatever_the_server_says() -> None:
+async def test_an_answered_call_is_never_retried() -> None:
     async with network(answer_and_refuse, 1, when_told) as (channel, world), call(channel, "All", BIDI) as stream:
         await stream.send_message(b"x")
         await world.refuse_held()
@@ -167,7 +167,7 @@ async def test_the_deadline_stays_the_same_for_both(autojump_clock: trio.abc.Clo
         assert trio.current_time() - began == pytest.approx(10)
 
 
-async def test_the_new_call_tells_the_server_what_is_left_of_the_deadline(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_retry_sends_the_rest_of_the_deadline(autojump_clock: trio.abc.Clock) -> None:
     async def left(stream: BytesStream) -> None:
         assert stream.deadline is not None
         await stream.send_message(b"%.0f" % stream.deadline.time_remaining())
@@ -183,7 +183,7 @@ async def test_the_new_call_tells_the_server_what_is_left_of_the_deadline(autoju
         assert await stream.recv_message() == b"4"
 
 
-async def test_where_no_other_connection_can_be_had_both_are_told_why() -> None:
+async def test_without_another_connection_both_tasks_get_the_reason() -> None:
     async with (
         network(refuse, 1, when_told) as (channel, world),
         call(channel, "All", BIDI) as stream,

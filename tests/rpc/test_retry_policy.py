@@ -274,7 +274,7 @@ async def test_a_stream_is_retried_while_its_caller_still_sends(autojump_clock: 
 
 @pytest.mark.parametrize("reads", range(0, 12, 2))
 @pytest.mark.parametrize("failures", [1, 4])
-async def test_whoever_notices_a_failure_every_message_arrives_once_in_order(reads: int, failures: int) -> None:
+async def test_after_a_failure_every_message_arrives_once_in_order(reads: int, failures: int) -> None:
     async def serve(stream: BytesStream) -> None:
         assert stream.metadata is not None
         attempts.append(stream.metadata.get(PREVIOUS, "0"))

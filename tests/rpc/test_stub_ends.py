@@ -116,7 +116,7 @@ def test_messages_made_without_end_are_closed_when_the_call_is(
 
 
 @EACH_WAY
-def test_what_closing_the_messages_raises_is_not_hidden(run: Run, call: Call) -> None:
+def test_an_error_from_closing_the_messages_is_not_hidden(run: Run, call: Call) -> None:
     async def messages() -> AsyncIterator[StreamMessage]:
         try:
             yield StreamMessage(stream_id="a")
@@ -134,7 +134,7 @@ def test_what_closing_the_messages_raises_is_not_hidden(run: Run, call: Call) ->
 
 @EACH_WAY
 @pytest.mark.parametrize("error", [Broken("no more"), GRPCError(Status.DATA_LOSS, "of another call")], ids=type)
-def test_what_making_messages_raises_reaches_the_caller_and_cancels_the_call(
+def test_an_error_from_producing_messages_reaches_the_caller_and_cancels_the_call(
     run: Run, call: Call, error: Exception
 ) -> None:
     async def main() -> None:

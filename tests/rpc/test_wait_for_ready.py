@@ -39,7 +39,7 @@ class Calls:
 
 
 @BALANCES
-async def test_a_call_waits_until_a_server_is_there(balance: Any, autojump_clock: trio.abc.Clock) -> None:
+async def test_a_call_waits_until_a_server_is_ready(balance: Any, autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", "b", balance=balance) as (fleet, channel), trio.open_nursery() as nursery:
         calls = Calls(nursery, channel)
         fleet["a"].down = fleet["b"].down = True

@@ -33,7 +33,7 @@ def test_no_more_than_a_burst_is_saved_up() -> None:
 
 
 @given(st.floats(1, 100), st.floats(0.1, 100), st.lists(st.floats(0, 10), min_size=1, max_size=200))
-def test_what_is_spent_never_exceeds_burst_and_rate(burst: float, rate: float, pauses: list[float]) -> None:
+def test_spending_never_exceeds_burst_and_rate(burst: float, rate: float, pauses: list[float]) -> None:
     budget, now, count = Budget(burst, rate), 0.0, 0
     for pause in pauses:
         now += pause

@@ -20,7 +20,7 @@ def refusal(encoding: str, data: bytes, limit: int) -> GRPCError:
     return caught.value
 
 
-def test_what_is_announced_is_what_is_supported() -> None:
+def test_the_announced_encodings_are_the_supported_ones() -> None:
     assert ACCEPT_ENCODING == "identity,gzip"
     assert SUPPORTED == ("identity", "gzip")
 

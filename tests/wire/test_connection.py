@@ -104,7 +104,7 @@ def test_trailers_wait_behind_the_messages_of_their_stream() -> None:
     assert stream_id in pair.server.take_writable()
 
 
-def test_a_stream_nobody_reads_does_not_stop_the_others() -> None:
+def test_an_unread_stream_does_not_stall_the_others() -> None:
     pair = ConnectionPair(Limits(connection_window=65_535, stream_window=65_535))
     for _ in range(5):
         stream_id = pair.open()

@@ -97,7 +97,7 @@ def test_a_text_without_words_leaves_nothing_behind(body: bytes) -> None:
     assert ended(head("502", PLAIN), data(1, body, end=True)) == (Status.UNAVAILABLE, BAD_GATEWAY)
 
 
-def test_what_the_head_says_as_grpc_message_goes_before_the_body() -> None:
+def test_grpc_message_in_the_head_takes_precedence_over_the_body() -> None:
     said = ("grpc-message", "100%25 of%0Athe %1B[1mtruth")
     for end in (True, False):
         answer = ended(head("502", PLAIN, said), data(1, b"less", end=end))

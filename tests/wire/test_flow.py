@@ -14,7 +14,7 @@ def test_more_than_the_window_is_not_taken_and_not_counted() -> None:
     assert window.open == 0
 
 
-def test_what_was_taken_is_announced_in_halves_of_the_window() -> None:
+def test_consumed_bytes_are_announced_in_halves_of_the_window() -> None:
     window = ReceiveWindow(100)
     assert window.receive(100)
     assert window.give_back(49) == 0

@@ -106,7 +106,7 @@ def test_the_spec_s_order_of_fields_is_kept() -> None:
         (replaced("broken-bin", "!!!"), "200", Status.INTERNAL),
     ],
 )
-def test_what_is_no_call_is_answered_with_why(
+def test_a_request_that_is_not_a_call_is_answered_with_a_reason(
     fields: list[tuple[str, str]], http_status: str, grpc_status: Status
 ) -> None:
     with pytest.raises(Rejected) as rejected:

@@ -271,7 +271,7 @@ def test_a_flood_is_answered_with_enhance_your_calm(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FLOODS)
-def test_what_makes_floods_is_fine_in_measure(kind: str) -> None:
+def test_flood_prone_frames_are_allowed_in_moderation(kind: str) -> None:
     pair = ConnectionPair(Limits(flood_burst=1_000, flood_rate=100, min_ping_interval=0))
     pair.open()
     pair.server.reset(pair.open(), ErrorCodes.CANCEL)
@@ -291,7 +291,7 @@ def test_a_server_that_opens_streams_breaks_the_connection() -> None:
     assert pair.client.open_streams == {1}
 
 
-def test_what_was_under_way_on_a_stream_when_we_reset_it_is_ignored() -> None:
+def test_frames_in_flight_when_we_reset_a_stream_are_ignored() -> None:
     limits = Limits(flood_burst=10, flood_rate=0)
     pair = ConnectionPair(limits)
     stream_id = pair.open()

@@ -33,7 +33,9 @@ def test_the_faster_library_is_the_one_in_use() -> None:
 
 @pytest.mark.parametrize("encoder_class", ENCODERS)
 @given(steps=steps)
-def test_what_one_encodes_both_decode(encoder_class: type[Encoder], steps: Sequence[list[Field] | int]) -> None:
+def test_each_library_decodes_what_the_other_encodes(
+    encoder_class: type[Encoder], steps: Sequence[list[Field] | int]
+) -> None:
     encoder = encoder_class()
     decoders: list[Decoder] = [PythonDecoder(10**6), RustDecoder(10**6)]
     for step in steps:
@@ -46,7 +48,7 @@ def test_what_one_encodes_both_decode(encoder_class: type[Encoder], steps: Seque
 
 
 @pytest.mark.parametrize("encoder_class", ENCODERS)
-def test_what_is_new_in_each_call_or_secret_enters_no_table(encoder_class: type[Encoder]) -> None:
+def test_fields_that_are_secret_or_new_in_each_call_are_never_indexed(encoder_class: type[Encoder]) -> None:
     encoder = encoder_class()
     stable = [(b"x-stable", b"the same each time")]
     first = encoder.encode(stable)

@@ -175,7 +175,7 @@ def test_a_message_that_inflates_beyond_the_limit_is_refused_in_bounded_memory()
     assert peak < 4 * MIB
 
 
-def test_an_error_is_final_and_what_still_comes_is_dropped_but_counted() -> None:
+def test_an_error_is_final_and_later_bytes_are_dropped_but_counted() -> None:
     decoder = MessageDecoder(LIMIT)
     sound = encode_message(b"sound")
     decoder.feed(sound + b"\x07\x00\x00\x00\x00" + sound)
@@ -207,7 +207,7 @@ def test_asking_a_failed_decoder_again_and_again_holds_no_more_memory() -> None:
     assert depths[1] == depths[-1]
 
 
-def test_what_comes_after_the_end_is_dropped_but_counted() -> None:
+def test_bytes_after_the_end_are_dropped_but_counted() -> None:
     decoder = MessageDecoder(LIMIT)
     decoder.feed(encode_message(b"last"))
     decoder.close()
@@ -318,7 +318,7 @@ def test_a_message_that_was_compressed_is_the_same_and_never_longer(payload: byt
         (random.Random(0).randbytes(1_000), 0),
     ],
 )
-def test_only_what_shrinks_is_marked_as_compressed(payload: bytes, flag: int) -> None:
+def test_only_messages_that_shrink_are_marked_as_compressed(payload: bytes, flag: int) -> None:
     encoded = encode_compressed("gzip", payload)
     assert encoded[0] == flag
     assert len(encoded) - PREFIX_SIZE == int.from_bytes(encoded[1:PREFIX_SIZE], "big")

@@ -6,7 +6,7 @@ from echo.wire.outbound import OutboundBuffer
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1), st.data())
-def test_what_is_pushed_comes_out_in_order_however_it_is_taken(messages: list[bytes], data: st.DataObject) -> None:
+def test_pushed_bytes_are_taken_in_order_in_any_pieces(messages: list[bytes], data: st.DataObject) -> None:
     buffer = OutboundBuffer()
     for message in messages:
         buffer.push(message)

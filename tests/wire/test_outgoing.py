@@ -90,7 +90,7 @@ def test_calls_that_are_reset_while_the_window_is_shut_leave_nothing_behind(by_c
     assert counts[-1] < 5_000
 
 
-def test_what_waits_while_the_window_is_shut_is_not_reported_as_output() -> None:
+def test_data_waiting_for_a_window_is_not_reported_as_output() -> None:
     pair = ConnectionPair(Limits(stream_window=100_000, connection_window=65_535))
     call, _ = pair.open()
     spend_the_window(pair.client, call)
@@ -172,5 +172,5 @@ def test_answers_that_are_not_taken_are_bounded() -> None:
         if failures := of_type(pair.server.receive(pair.client.take_output()), ConnectionFailed):
             break
     assert failures[0].error_code == ErrorCode.ENHANCE_YOUR_CALM
-    assert failures[0].reason == "answers pile up that are not taken"
+    assert failures[0].reason == "too many unsent answers"
     assert len(pair.server.take_output()) < 2_000

@@ -26,7 +26,7 @@ TO_A_CLIENT = {
     b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n": (
         "it answered in HTTP/1 ('HTTP/1.1 400 Bad Request'), where HTTP/2 was expected"
     ),
-    b"\x15\x03\x01\x00\x02\x02\x46": "it speaks TLS, and was called in plain text",
+    b"\x15\x03\x01\x00\x02\x02\x46": "it speaks TLS but was called in plain text",
     b"220 mail.test ESMTP ready\r\n": "it does not speak HTTP/2: it began with b'220 mail.test ESMTP read'",
 }
 

@@ -65,7 +65,7 @@ def test_the_table_has_a_row_for_each_state() -> None:
         ("closed", False, True),
     ],
 )
-def test_what_a_state_means(state: State, is_open: bool, peer_ended: bool) -> None:
+def test_the_properties_of_each_state(state: State, is_open: bool, peer_ended: bool) -> None:
     stream = Stream(1, 100, 100, 100)
     stream.state = state
     assert (stream.is_open, stream.peer_ended) == (is_open, peer_ended)

@@ -133,7 +133,7 @@ def test_the_complaint_does_not_repeat_a_header_of_any_length() -> None:
 
 
 @given(st.text())
-def test_whatever_stands_in_the_header_it_is_a_time_or_a_value_error(value: str) -> None:
+def test_any_header_is_a_timeout_or_a_value_error(value: str) -> None:
     try:
         seconds = decode_timeout(value)
     except ValueError:

@@ -48,7 +48,7 @@ def test_a_message_is_reported_with_its_last_byte_before_it_is_asked_for() -> No
     assert arrivals == [(3, True)]
 
 
-def test_what_comes_after_an_error_is_no_message() -> None:
+def test_no_message_follows_an_error() -> None:
     arrivals: list[tuple[int, bool]] = []
     decoder = WatchedDecoder(MessageDecoder(100), lambda *arrived: arrivals.append(arrived))
     decoder.feed(b"\2\0\0\0\1a")

@@ -65,7 +65,7 @@ class Json:
             Parse(payload, message, ignore_unknown_fields=True, descriptor_pool=_pool())
             return message.SerializeToString()
         except (ParseError, ValueError, RecursionError) as error:
-            text = f"the message is no JSON for {self.request.full_name}: {str(error)[:200]}"
+            text = f"the message is not valid JSON for {self.request.full_name}: {str(error)[:200]}"
             raise GRPCError(Status.INVALID_ARGUMENT, text) from None
 
     def encode(self, message: bytes) -> bytes:
@@ -74,7 +74,9 @@ class Json:
             found = GetMessageClass(self.response).FromString(message)
             return msgspec.json.encode(MessageToDict(found, descriptor_pool=_pool()))
         except (DecodeError, TypeError, ValueError) as error:
-            raise GRPCError(Status.INTERNAL, f"the server's message is no {self.response.full_name}") from error
+            raise GRPCError(
+                Status.INTERNAL, f"the server's message is not a valid {self.response.full_name}"
+            ) from error
 
 
 PROTO: Final = Proto()
@@ -91,7 +93,7 @@ def codec_for(name: str, path: str) -> Codec:
     method = method_at(path)
     if method is None:
         raise GRPCError(
-            Status.UNIMPLEMENTED, f"{path[:200]}: there is no such method, or none whose JSON is known here"
+            Status.UNIMPLEMENTED, f"{path[:200]}: unknown method, or its messages have no JSON mapping here"
         )
     return Json(method.input_type, method.output_type)
 

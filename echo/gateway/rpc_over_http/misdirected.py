@@ -10,7 +10,7 @@ from echo.settings import Settings
 async def refuse_grpc(exchange: Exchange, settings: Settings) -> None:
     """Answer a gRPC call with UNIMPLEMENTED, not UNAVAILABLE, which clients would retry."""
     text = (
-        "this is the gateway's HTTP port, which takes gRPC-Web, Connect and WebSockets; "
+        "this is the gateway's HTTP port, which serves gRPC-Web, Connect and WebSockets; "
         f"gRPC is served on port {settings.grpc_server_port}"
     )
     await exchange.answer_with_trailers(

@@ -107,7 +107,7 @@ async def _serve_stream(runtime: Runtime, exchange: Exchange, form: GrpcWeb | Co
 async def _serve_post(runtime: Runtime, exchange: Exchange, codec: str) -> None:
     method = method_at(exchange.path)
     if method is not None and not is_unary(method):
-        await _refuse_type(exchange, "a stream has a content type of its own", CONNECT_STREAMS)
+        await _refuse_type(exchange, "streams have different content types", CONNECT_STREAMS)
         return
     async with _reporting_errors(partial(_send_unary_error, exchange)):
         request = connect_unary.parse_post(exchange, codec)
@@ -122,7 +122,7 @@ async def _serve_get(runtime: Runtime, exchange: Exchange) -> None:
         return
     async with _reporting_errors(partial(_send_unary_error, exchange)):
         if method is None:
-            raise GRPCError(Status.UNIMPLEMENTED, "there is no such method, or none that is known here")
+            raise GRPCError(Status.UNIMPLEMENTED, "unknown method")
         request = connect_unary.parse_get(exchange)
         call = _call(runtime, exchange, request.codec, unary=True)
         await connect_unary.serve_unary(runtime, exchange, request, call)

@@ -14,7 +14,7 @@ from tests.support.serving import LOOPBACK
 
 
 def said_by(gateway: RunningGateway) -> str:
-    return "this is the gateway's HTTP port, which takes gRPC-Web, Connect and WebSockets; gRPC is served on port "
+    return "this is the gateway's HTTP port, which serves gRPC-Web, Connect and WebSockets; gRPC is served on port "
 
 
 async def test_our_client_is_told() -> None:

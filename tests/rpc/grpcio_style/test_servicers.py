@@ -47,7 +47,7 @@ def test_abort_overrules_what_was_set(library: Library) -> None:
     library.run(main)
 
 
-def test_what_a_method_does_after_an_abort_it_caught_changes_nothing(library: Library) -> None:
+def test_nothing_done_after_a_caught_abort_has_an_effect(library: Library) -> None:
     class Catching(Todos):
         async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
             try:

@@ -112,7 +112,7 @@ def test_the_101st_stream_is_refused_and_a_place_that_is_free_is_taken(way: str)
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_what_a_client_sends_on_a_refused_stream_before_it_knows_is_ignored(way: str) -> None:
+def test_late_frames_on_a_refused_stream_are_ignored(way: str) -> None:
     endpoint, surplus = full(way)
     endpoint.feed(surplus)
     endpoint.look()

@@ -49,7 +49,7 @@ def test_no_more_is_sent_than_the_streams_window_allows(role: Role, window: int)
 
 
 @both_roles
-def test_what_waits_is_sent_as_the_window_opens(role: Role) -> None:
+def test_waiting_data_is_sent_when_the_window_opens(role: Role) -> None:
     endpoint = SENDERS[role](0)
     for sent in range(1, 6):
         endpoint.feed(window_update(1, 1))
@@ -59,7 +59,7 @@ def test_what_waits_is_sent_as_the_window_opens(role: Role) -> None:
 
 
 @both_roles
-def test_what_waits_is_sent_as_settings_open_the_window(role: Role) -> None:
+def test_waiting_data_is_sent_when_settings_open_the_window(role: Role) -> None:
     endpoint = SENDERS[role](0)
     endpoint.feed(settings((INITIAL_WINDOW_SIZE, 1)))
     assert len(endpoint.body(1)) == 1

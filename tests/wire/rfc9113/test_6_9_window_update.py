@@ -106,7 +106,7 @@ def test_a_stream_takes_what_its_window_allows_and_not_a_byte_more(role: Role, p
 
 
 @both_roles
-def test_the_connections_window_is_opened_again_by_what_comes_on_any_stream(role: Role) -> None:
+def test_data_on_any_stream_reopens_the_connection_s_window(role: Role) -> None:
     endpoint = Endpoint(role)
     endpoint.look()
     for number in range(60):  # Nearly four times the connection's window.

@@ -170,7 +170,7 @@ BLOCKS = st.one_of(
 @both_roles
 @given(block=BLOCKS)
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_what_another_decoder_cannot_read_ends_the_connection_and_nothing_raises(role: Role, block: bytes) -> None:
+def test_a_block_that_another_decoder_refuses_ends_the_connection_and_never_raises(role: Role, block: bytes) -> None:
     endpoint = Endpoint(role)
     endpoint.feed(head())  # It leaves the table empty.
     endpoint.look()
