@@ -50,8 +50,8 @@ class Entry(msgspec.Struct, omit_defaults=True, gc=False):
         bytes_in: Bytes of the messages received, as sent on the wire, without framing.
         bytes_out: The same for messages sent.
         request_id: ``x-request-id``.
-        trace_id: The trace's, from ``traceparent`` or begun here.
-        span_id: In it, if traces are recorded.
+        trace_id: The trace id, from ``traceparent`` or created here.
+        span_id: The span id, if traces are recorded.
     """
 
     kind: Literal["grpc", "http", "websocket"]

@@ -27,7 +27,7 @@ class Drain:
 
     @property
     def unready(self) -> bool:
-        """Nothing new should be sent here: the gateway is going down, and nobody serves in its place."""
+        """Whether new requests should go elsewhere: the gateway is draining and no other process serves for it."""
         return self.started and not self._others_serve
 
     @property
@@ -50,7 +50,7 @@ class Drain:
                     self._waiting.unpark_all()
 
     def start(self, *, others_serve: bool = False) -> None:
-        """Say that the gateway is going down; or that this process of several is, and others serve on."""
+        """Announce the drain; with ``others_serve``, only this process drains and others continue to serve."""
         self._others_serve = others_serve
         self._begun.set()
 

@@ -65,7 +65,7 @@ class Health(HealthBase):
         self._changed.set()
 
     def leave(self) -> None:
-        """Every watch ends, as when it drains, but the statuses stay: others serve in the place of this process."""
+        """End every watch as in a drain, but keep the statuses: other processes serve instead of this one."""
         self._draining = True
         self._changed.set()
 

@@ -18,8 +18,8 @@ from echo.wire.hpack import Field
 MetadataLike: TypeAlias = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
 Metadata: TypeAlias = MultiDict[str | bytes]
 
-# Names of gRPC's own that applications may see and set (proposal A6): how often a call was attempted before, and when
-# the server wants the next attempt.
+# gRPC names that applications may read and set (proposal A6): how many attempts a call has had, and the server's delay
+# before the next one.
 PREVIOUS_ATTEMPTS: Final = "grpc-previous-rpc-attempts"
 PUSHBACK: Final = "grpc-retry-pushback-ms"
 SHARED_NAMES: Final = frozenset({PREVIOUS_ATTEMPTS.encode(), PUSHBACK.encode()})
