@@ -1,18 +1,16 @@
-"""What mkdocs fills in from the code: advice for a check, settings, generators, metrics.
+"""What mkdocs fills in from the code: advice for a check, metrics, generators.
 
-A page asks for it by a comment such as ``<!-- generated: settings -->`` or ``<!-- generated: advice stream-idle -->``.
+A page asks for it by a comment such as ``<!-- generated: metrics -->`` or ``<!-- generated: advice stream-idle -->``.
 """
 
 import re
 import sys
 from collections.abc import Callable, Iterator
-from itertools import groupby
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # mkdocs loads this file by its path.
 
 from echo.advice import read_advice
-from echo.settings import SETTINGS, User
 from echo.telemetry.names import INSTRUMENTS
 from echo.telemetry.prometheus import prometheus_name
 from tests.rpc.test_generated_code import MAKES
@@ -25,18 +23,6 @@ def advice(check: str) -> Iterator[str]:
         yield "| found | look at |\n|---|---|"
     for cause, lines in causes.items():
         yield f"| {cause.replace('-', ' ')} | {'<br>'.join(line.replace('|', '&#124;') for line in lines)} |"
-
-
-def settings() -> Iterator[str]:
-    """A table for each group of settings."""
-    users = {User.BOTH: "both", User.SERVER: "server", User.GATEWAY: "gateway"}
-    for group, members in groupby(SETTINGS, lambda setting: setting.group):
-        yield f"## {group.value}\n\n| variable | default | used by | what it is |\n|---|---|---|---|"
-        for setting in members:
-            default = f"`{setting.default}`" if setting.default else ""
-            text = setting.help.replace("|", "&#124;")
-            yield f"| `{setting.variable}` | {default} | {users[setting.used_by]} | {text} |"
-        yield ""
 
 
 def generators() -> Iterator[str]:
@@ -56,7 +42,6 @@ def metrics() -> Iterator[str]:
 
 WRITERS: dict[str, Callable[..., Iterator[str]]] = {
     "advice": advice,
-    "settings": settings,
     "generators": generators,
     "metrics": metrics,
 }

@@ -127,10 +127,11 @@ def test_the_tour_names_rooms_and_files_that_exist() -> None:
         assert found.exists(), name
 
 
-def test_the_tables_of_settings_are_theirs_one_for_each_group() -> None:
+def test_the_page_s_tables_of_settings_are_theirs_one_for_each_group() -> None:
+    page = (ROOT / "docs/pages/settings.md").read_text()
     users = {User.SERVER: "server", User.GATEWAY: "gateway", User.BOTH: "both"}
     found = []
-    for title, table in re.findall(r"^\*\*(.*)\*\*\n\n((?:\|.*\n)+)", README, re.MULTILINE):
+    for title, table in re.findall(r"^\*\*(.*)\*\*\n\n((?:\|.*\n)+)", page, re.MULTILINE):
         rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? \| (\w+) \| (.*) \|$", table, re.MULTILINE)
         found += [(title, *row) for row in rows]
     assert found == [
