@@ -9,7 +9,9 @@ from grpclib.exceptions import GRPCError, ProtocolError, StreamTerminatedError
 
 from echo.rpc.call_credentials import CallCredentials
 from echo.rpc.call_notes import CallNotes, CallRecord
-from echo.rpc.channel import Channel, ChannelOptions, open_channel, open_channel_over
+from echo.rpc.channel import Channel
+from echo.rpc.channel_options import ChannelOptions
+from echo.rpc.channels import open_channel, open_channel_over
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import Deadline

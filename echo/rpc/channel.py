@@ -1,39 +1,31 @@
 """The client: a channel to a server, or to several that are alike, which connects when a call needs it."""
 
 import math
-import ssl
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import anyio
 from grpclib.const import Cardinality
-from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
+from grpclib.encoding.base import CodecBase
 from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
-from echo.rpc.balancer import LOOKUP_INTERVAL, Balancer
+from echo.rpc.balancer import Balancer
 from echo.rpc.call_credentials import CallCredentials
-from echo.rpc.call_notes import CallNotes
+from echo.rpc.channel_options import ChannelOptions
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import earliest
-from echo.rpc.dial import Dial
 from echo.rpc.events import ChannelEvents
-from echo.rpc.interceptors import ClientInterceptor
 from echo.rpc.opening import Opening
-from echo.rpc.policies import POLICIES, Balance
-from echo.rpc.resolve import Endpoint, Resolve, Resolver
 from echo.rpc.retry_policy import Throttle
 from echo.rpc.service_config import ServiceConfig
 from echo.rpc.subchannel import Connecting
-from echo.rpc.tracing import ChannelTracing
 from echo.rpc.unbound import refuse_unbound
-from echo.targets import parse_targets
-from echo.transport import ClientCall, ClientSession, Keepalive, Tally, open_background
-from echo.wire import GRPCError, Limits, MetadataLike, Request, Status, known_encoding
+from echo.transport import ClientCall, ClientSession
+from echo.wire import GRPCError, MetadataLike, Request, Status, known_encoding
 
 if TYPE_CHECKING:
     from grpclib.client import Channel as GrpclibChannel
@@ -46,52 +38,6 @@ else:
 Function = Callable[[Any], Any]
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
-
-
-class ChannelOptions(TypedDict, total=False):
-    """What every way to open a channel takes.
-
-    Attributes:
-        balance: ``pick_first``, the default: all calls go to the first address that answers. ``round_robin``: they go
-            to all that can be reached, in turn.
-        wait_for_ready: Whether calls wait for a connection, as long as their deadline allows, rather than fail when
-            there is none to be had; for calls that do not say so themselves.
-        health_service: Watch the health of this service ("" for the server as a whole) on each connection, and send no
-            calls to a server that says it does not serve; a server without health service does. None, the default,
-            for not watching. Only with ``round_robin``.
-        compression: How to compress messages, ``gzip`` or None; for calls that do not say so themselves. It is done in
-            the event loop's own thread, and takes some 25 ms for a megabyte.
-        codec: Messages to bytes and back; by default whatever has ``SerializeToString`` and ``FromString``.
-        status_details_codec: For `GRPCError.details`, which are bytes otherwise.
-        limits: What a connection may occupy.
-        keepalive: When to ask a silent server whether it is still there; None for never.
-        connect_timeout: Seconds a connection may take to be ready for calls, 20 by default; so may a name's look-up.
-        interceptors: Contexts that every call is made within, the outermost first; see `echo.rpc.interceptors`.
-        tracing: Records the calls as traces, and tells the servers of them; None for no traces.
-        notes: Who takes note of calls; None, the default, for nobody, at no cost.
-        service_config: Timeouts, retries and more for the calls of each method: gRPC's service config, as JSON text or
-            as a dictionary; see `echo.rpc.service_config`.
-        lookup_interval: Seconds between two look-ups of a name, at least; 30 by default.
-        call_credentials: Gives metadata for each call, such as a token; see `echo.rpc.call_credentials`.
-        plaintext_credentials: Whether they may be sent without TLS, where anybody on the way can read them.
-    """
-
-    balance: Balance
-    wait_for_ready: bool
-    health_service: str | None
-    compression: str | None
-    codec: CodecBase | None
-    status_details_codec: StatusDetailsCodecBase | None
-    limits: Limits
-    keepalive: Keepalive | None
-    connect_timeout: float
-    interceptors: Sequence[ClientInterceptor]
-    tracing: ChannelTracing | None
-    notes: CallNotes | None
-    service_config: str | Mapping[str, object] | None
-    lookup_interval: float
-    call_credentials: CallCredentials | None
-    plaintext_credentials: bool
 
 
 class Channel(GrpclibChannel):
@@ -349,113 +295,3 @@ class Channel(GrpclibChannel):
         self._balancer.close()
         for session in self._sessions:
             session.stop("the channel was closed")
-
-
-@asynccontextmanager
-async def open_channel_to(
-    resolve: Resolve,
-    target: str,
-    *,
-    scheme: str = "http",
-    authority: str | None = None,
-    **options: Unpack[ChannelOptions],
-) -> AsyncIterator[Channel]:
-    """`open_channel` to addresses found in a way of one's own.
-
-    Args:
-        resolve: Finds them when the first call needs a connection, and again when one is to be replaced.
-        target: What the channel calls, for people.
-        scheme: ``http`` or ``https``.
-        authority: What the servers' name is taken to be, if not ``target``.
-        options: `ChannelOptions`.
-
-    Raises:
-        ValueError: An option has a value that there is not.
-    """
-    balance = options.get("balance", "pick_first")
-    if balance not in POLICIES:
-        raise ValueError(f"balance is {balance!r}, not one of {', '.join(POLICIES)}")
-    policy = POLICIES[balance]()
-    health_service = options.get("health_service")
-    if health_service is not None and not policy.spreads:
-        raise ValueError("health is watched only with round_robin")
-    async with open_background() as nursery:
-        notes = options.get("notes")
-        common = Connecting(
-            nursery,
-            scheme,
-            options.get("limits", Limits()),
-            options.get("keepalive"),
-            options.get("connect_timeout", 20.0),
-            health_service,
-            tally=Tally() if notes is None else notes.tally,
-        )
-        interval = options.get("lookup_interval", LOOKUP_INTERVAL)
-        balancer = Balancer(target, resolve, policy, common, interval)
-        channel = Channel(target, authority or target, balancer, common, options)
-        try:
-            yield channel
-        finally:
-            channel.close()
-
-
-@asynccontextmanager
-async def open_channel_over(
-    dial: Dial, target: str, *, scheme: str = "http", authority: str | None = None, **options: Unpack[ChannelOptions]
-) -> AsyncIterator[Channel]:
-    """`open_channel` over any byte stream; ``dial`` opens one whenever a connection is needed.
-
-    The server's name in requests is ``authority``, or else ``target``.
-    """
-    endpoints = [Endpoint(target, authority or target, dial)]
-
-    async def resolve() -> Sequence[Endpoint]:
-        return endpoints
-
-    async with open_channel_to(resolve, target, scheme=scheme, authority=authority, **options) as channel:
-        yield channel
-
-
-@asynccontextmanager
-async def open_channel(
-    host: str | Sequence[str] = "localhost",
-    port: int = 8081,
-    *,
-    tls: ssl.SSLContext | None = None,
-    server_hostname: str | None = None,
-    authority: str | None = None,
-    **options: Unpack[ChannelOptions],
-) -> AsyncIterator[Channel]:
-    """A channel to ``host:port`` for the length of the block. It connects when the first call needs it.
-
-    Args:
-        host: Where the server is: ``HOST``, ``HOST:PORT``, or one of gRPC's forms (``dns:``, ``ipv4:``, ``ipv6:``,
-            ``unix:``, see `echo.targets`). Several servers that are alike may be given, as a sequence or separated by
-            commas.
-        port: The port of those without one of their own.
-        tls: Calls over TLS; its ALPN protocols should be ``["h2"]``.
-        server_hostname: The name the server's certificate must have; by default the authority's host, or the target's.
-        authority: What requests name the server, ``HOST`` or ``HOST:PORT`` (``:authority``); by default the target.
-            With it, an ingress is called at one address and asked for another.
-        options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
-            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``,
-            ``tracing``, ``service_config``, ``lookup_interval``, ``call_credentials``, ``plaintext_credentials``.
-
-    Raises:
-        ValueError: A host, the authority or an option has an invalid value.
-
-    A name may stand for several addresses. It is looked up when the channel connects, and again when a connection is
-    to be replaced, but not before ``lookup_interval`` has passed. Each address that fails is left alone for a while,
-    from 0.05 s after the first failure up to 2 s.
-
-    Leaving the block, also by an exception or cancelled, ends the calls that are still open and closes the connections.
-    """
-    targets = parse_targets(host, port)
-    async with open_channel_to(
-        Resolver(targets, tls, server_hostname, authority),
-        ",".join(map(str, targets)),
-        scheme="http" if tls is None else "https",
-        authority=authority or targets[0].authority,
-        **options,
-    ) as channel:
-        yield channel

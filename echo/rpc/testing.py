@@ -7,7 +7,9 @@ from typing import Unpack
 from anyio.abc import ByteStream
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
-from echo.rpc.channel import Channel, ChannelOptions, open_channel_over
+from echo.rpc.channel import Channel
+from echo.rpc.channel_options import ChannelOptions
+from echo.rpc.channels import open_channel_over
 from echo.rpc.servable import Servable
 from echo.rpc.server import Server
 from echo.transport import memory_stream_pair, open_background

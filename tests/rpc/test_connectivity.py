@@ -6,7 +6,7 @@ import trio
 import trio.testing
 
 from echo.rpc import Channel, ChannelState, GRPCError, Status
-from echo.rpc.channel import open_channel_to
+from echo.rpc.channels import open_channel_to
 from tests.support.fleet import Fleet, a_fleet, who
 from tests.support.services import Run
 

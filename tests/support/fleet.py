@@ -11,7 +11,8 @@ from anyio.abc import ByteStream, TaskGroup
 from h2.errors import ErrorCodes
 
 from echo.rpc import Channel, Limits, Server
-from echo.rpc.channel import ChannelOptions, open_channel_to
+from echo.rpc.channel_options import ChannelOptions
+from echo.rpc.channels import open_channel_to
 from echo.rpc.resolve import Endpoint
 from echo.rpc.servable import Servable
 from echo.transport.background import open_background

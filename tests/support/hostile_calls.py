@@ -23,7 +23,7 @@ from hyperframe.frame import (
 )
 
 from echo.rpc import Channel, open_channel_over
-from echo.rpc.channel import ChannelOptions
+from echo.rpc.channel_options import ChannelOptions
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.wire.message import encode_message
 from tests.support.raw import SETTINGS, SETTINGS_ACK, RawConnection

@@ -12,7 +12,7 @@ from h2.errors import ErrorCodes
 from hyperframe.frame import GoAwayFrame, RstStreamFrame, SettingsFrame
 
 from echo.rpc import GRPCError, Limits, Server, Status, StreamTerminatedError
-from echo.rpc.channel import open_channel_over
+from echo.rpc.channels import open_channel_over
 from echo.rpc.testing import memory_channel_to
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.wire.client import ClientConnection

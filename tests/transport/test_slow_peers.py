@@ -9,7 +9,7 @@ import trio
 from anyio.abc import ByteStream
 
 from echo.rpc import Channel, GRPCError, Limits, Server, Status
-from echo.rpc.channel import open_channel_over
+from echo.rpc.channels import open_channel_over
 from echo.transport.memory import memory_stream_pair
 from tests.support.services import ECHO, BytesCodec, unary
 from tests.support.throttled import ThrottledStream

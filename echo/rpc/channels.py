@@ -1,0 +1,127 @@
+"""The ways to open a channel: to names and addresses, over any byte stream, or to addresses found in another way."""
+
+import ssl
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Unpack
+
+from echo.rpc.balancer import LOOKUP_INTERVAL, Balancer
+from echo.rpc.channel import Channel
+from echo.rpc.channel_options import ChannelOptions
+from echo.rpc.dial import Dial
+from echo.rpc.policies import POLICIES
+from echo.rpc.resolve import Endpoint, Resolve, Resolver
+from echo.rpc.subchannel import Connecting
+from echo.targets import parse_targets
+from echo.transport import Tally, open_background
+from echo.wire import Limits
+
+
+@asynccontextmanager
+async def open_channel_to(
+    resolve: Resolve,
+    target: str,
+    *,
+    scheme: str = "http",
+    authority: str | None = None,
+    **options: Unpack[ChannelOptions],
+) -> AsyncIterator[Channel]:
+    """`open_channel` to addresses found in a way of one's own.
+
+    Args:
+        resolve: Finds them when the first call needs a connection, and again when one is to be replaced.
+        target: What the channel calls, for people.
+        scheme: ``http`` or ``https``.
+        authority: What the servers' name is taken to be, if not ``target``.
+        options: `ChannelOptions`.
+
+    Raises:
+        ValueError: An option has a value that there is not.
+    """
+    balance = options.get("balance", "pick_first")
+    if balance not in POLICIES:
+        raise ValueError(f"balance is {balance!r}, not one of {', '.join(POLICIES)}")
+    policy = POLICIES[balance]()
+    health_service = options.get("health_service")
+    if health_service is not None and not policy.spreads:
+        raise ValueError("health is watched only with round_robin")
+    async with open_background() as nursery:
+        notes = options.get("notes")
+        common = Connecting(
+            nursery,
+            scheme,
+            options.get("limits", Limits()),
+            options.get("keepalive"),
+            options.get("connect_timeout", 20.0),
+            health_service,
+            tally=Tally() if notes is None else notes.tally,
+        )
+        interval = options.get("lookup_interval", LOOKUP_INTERVAL)
+        balancer = Balancer(target, resolve, policy, common, interval)
+        channel = Channel(target, authority or target, balancer, common, options)
+        try:
+            yield channel
+        finally:
+            channel.close()
+
+
+@asynccontextmanager
+async def open_channel_over(
+    dial: Dial, target: str, *, scheme: str = "http", authority: str | None = None, **options: Unpack[ChannelOptions]
+) -> AsyncIterator[Channel]:
+    """`open_channel` over any byte stream; ``dial`` opens one whenever a connection is needed.
+
+    The server's name in requests is ``authority``, or else ``target``.
+    """
+    endpoints = [Endpoint(target, authority or target, dial)]
+
+    async def resolve() -> Sequence[Endpoint]:
+        return endpoints
+
+    async with open_channel_to(resolve, target, scheme=scheme, authority=authority, **options) as channel:
+        yield channel
+
+
+@asynccontextmanager
+async def open_channel(
+    host: str | Sequence[str] = "localhost",
+    port: int = 8081,
+    *,
+    tls: ssl.SSLContext | None = None,
+    server_hostname: str | None = None,
+    authority: str | None = None,
+    **options: Unpack[ChannelOptions],
+) -> AsyncIterator[Channel]:
+    """A channel to ``host:port`` for the length of the block. It connects when the first call needs it.
+
+    Args:
+        host: Where the server is: ``HOST``, ``HOST:PORT``, or one of gRPC's forms (``dns:``, ``ipv4:``, ``ipv6:``,
+            ``unix:``, see `echo.targets`). Several servers that are alike may be given, as a sequence or separated by
+            commas.
+        port: The port of those without one of their own.
+        tls: Calls over TLS; its ALPN protocols should be ``["h2"]``.
+        server_hostname: The name the server's certificate must have; by default the authority's host, or the target's.
+        authority: What requests name the server, ``HOST`` or ``HOST:PORT`` (``:authority``); by default the target.
+            With it, an ingress is called at one address and asked for another.
+        options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
+            ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``,
+            ``tracing``, ``service_config``, ``lookup_interval``, ``call_credentials``, ``plaintext_credentials``.
+
+    Raises:
+        ValueError: A host, the authority or an option has an invalid value.
+
+    A name may stand for several addresses. It is looked up when the channel connects, and again when a connection is
+    to be replaced, but not before ``lookup_interval`` has passed. Each address that fails is left alone for a while,
+    from 0.05 s after the first failure up to 2 s.
+
+    Leaving the block, also by an exception or cancelled, ends the calls that are still open and closes the connections.
+    """
+    targets = parse_targets(host, port)
+    async with open_channel_to(
+        Resolver(targets, tls, server_hostname, authority),
+        ",".join(map(str, targets)),
+        scheme="http" if tls is None else "https",
+        authority=authority or targets[0].authority,
+        **options,
+    ) as channel:
+        yield channel

@@ -1,0 +1,170 @@
+"""Calls as ``grpc.aio`` has them: they begin when they are made, and are awaited, iterated or read afterwards.
+
+Each has a task in its channel's nursery, which lasts until the call is over; closing the channel ends the call. Two
+things differ from grpcio on purpose. A call that was cancelled raises ``AioRpcError`` with CANCELLED where it is
+awaited, not ``asyncio.CancelledError``: only a cancel scope cancels a task. And a call that was forgotten goes on until
+its deadline, or until its channel is closed, since no garbage collector decides when a call ends.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, Final, Generic, TypeVar
+
+import anyio
+import grpc
+from anyio.abc import TaskGroup
+
+from echo.rpc.client_stream import ClientStream
+from echo.rpc.grpcio_style.conversion import to_code, to_error, to_metadata
+from echo.wire import GRPCError, Status
+
+log = logging.getLogger(__name__)
+
+RequestT = TypeVar("RequestT")
+ReplyT = TypeVar("ReplyT")
+
+_CANCELLED: Final = "Locally cancelled by application!"  # grpcio's own words, which programs look for.
+
+
+class Call(Generic[RequestT, ReplyT]):
+    """What all four kinds of calls have in common.
+
+    Args:
+        stream: The call, not opened yet.
+        tasks: Where its task runs.
+        deadline: On the event loop's clock, infinity for none.
+    """
+
+    def __init__(self, stream: ClientStream[RequestT, ReplyT], tasks: TaskGroup, deadline: float) -> None:
+        self._stream = stream
+        self._deadline = deadline
+        self._scope = anyio.CancelScope()
+        self._opened = anyio.Event()
+        self._over = anyio.Event()
+        self._outcome: GRPCError | None = None  # What it failed with.
+        self._failure: Exception | None = None  # What a function or an iterator of the caller's raised.
+        self._callbacks: list[Callable[[Any], object]] = []
+        tasks.start_soon(self._run)
+
+    async def _run(self) -> None:
+        try:
+            with self._scope:
+                async with self._stream as stream:
+                    await self._converse(stream)
+                self._finish(None)
+        except GRPCError as error:
+            self._finish(error)
+        except Exception as error:  # noqa: BLE001 - raised where the call is awaited
+            self._failure = error
+            self._finish(GRPCError(Status.INTERNAL, f"{type(error).__name__} while sending"))
+        finally:
+            self._finish(GRPCError(Status.CANCELLED, _CANCELLED))  # Unless it is finished: the scope or the channel is.
+
+    async def _converse(self, stream: ClientStream[RequestT, ReplyT]) -> None:
+        """Do what the call consists of, up to its end."""
+        raise NotImplementedError
+
+    async def _receive(self, stream: ClientStream[RequestT, ReplyT]) -> None:
+        """Do what the call's own task receives, up to its end."""
+        raise NotImplementedError
+
+    def _finish(self, outcome: GRPCError | None) -> None:
+        if self._over.is_set():
+            return
+        self._outcome = outcome
+        self._over.set()
+        self._opened.set()
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
+            self._tell(callback)
+
+    def _tell(self, callback: Callable[[Any], object]) -> None:
+        try:
+            callback(self)
+        except Exception:
+            log.exception("a done callback failed")
+
+    async def _until_over(self) -> None:
+        """Wait for the end; being cancelled while waiting cancels the call."""
+        try:
+            await self._over.wait()
+        except anyio.get_cancelled_exc_class():
+            self.cancel()
+            raise
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+        if self._outcome is not None:
+            raise self._error(self._outcome)
+
+    def _error(self, error: GRPCError) -> grpc.aio.AioRpcError:
+        return to_error(error, self._stream.initial_metadata, self._stream.trailing_metadata)
+
+    # What grpcio calls RpcContext and Call
+
+    def cancel(self) -> bool:
+        """Cancel the call; False if it is over."""
+        if self._over.is_set():
+            return False
+        self._finish(GRPCError(Status.CANCELLED, _CANCELLED))
+        self._scope.cancel()
+        return True
+
+    def cancelled(self) -> bool:
+        """Whether it ended with CANCELLED."""
+        return self._outcome is not None and self._outcome.status is Status.CANCELLED
+
+    def done(self) -> bool:
+        """Whether it is over."""
+        return self._over.is_set()
+
+    def time_remaining(self) -> float | None:
+        """Seconds until its deadline, at least zero; None without one."""
+        return None if self._deadline == math.inf else max(0.0, self._deadline - anyio.current_time())
+
+    def add_done_callback(self, callback: Callable[[Any], object]) -> None:
+        """Have a function called with the call when it is over, or now if it is. What it raises is logged."""
+        if self._over.is_set():
+            self._tell(callback)
+        else:
+            self._callbacks.append(callback)
+
+    async def initial_metadata(self) -> grpc.aio.Metadata:
+        """What the response's head brought along; empty if there was none."""
+        await self._opened.wait()
+        if self._stream.initial_metadata is None and not self._over.is_set():
+            with suppress(GRPCError):  # It ended with trailers alone.
+                await self._stream.recv_initial_metadata()
+        return to_metadata(self._stream.initial_metadata)
+
+    async def trailing_metadata(self) -> grpc.aio.Metadata:
+        """What the trailers brought along; waits for the end."""
+        await self._over.wait()
+        return to_metadata(self._stream.trailing_metadata)
+
+    async def code(self) -> grpc.StatusCode:
+        """The status; waits for the end."""
+        await self._over.wait()
+        return to_code(Status.OK if self._outcome is None else self._outcome.status)
+
+    async def details(self) -> str:
+        """The status message; waits for the end."""
+        await self._over.wait()
+        return "" if self._outcome is None else self._outcome.message or ""
+
+    async def debug_error_string(self) -> str:
+        """The error as a developer wants it; waits for the end."""
+        await self._over.wait()
+        return "" if self._outcome is None else repr(self._outcome)
+
+    async def wait_for_connection(self) -> None:
+        """Wait until the call is on a connection.
+
+        Raises:
+            grpc.aio.AioRpcError: It has failed before.
+        """
+        await self._opened.wait()
+        self._raise_failure()
