@@ -9,6 +9,7 @@ earlier failures.
 """
 
 import math
+import random
 from collections.abc import Collection, Sequence
 from typing import Final
 
@@ -23,6 +24,8 @@ from echo.rpc.subchannel import Connecting, Subchannel
 from echo.transport import ClientSession
 from echo.wire import GRPCError, Status
 
+# Seconds that a look-up has before addresses that are known already are tried (as in RFC 8305 §3).
+RESOLUTION_DELAY: Final = 0.05
 # Seconds between look-ups of a name, at least, as in other gRPC clients.
 LOOKUP_INTERVAL: Final = 30.0
 MAX_REASONS: Final = 3  # Addresses whose failures an error lists.
@@ -76,6 +79,8 @@ class Balancer:
         self._lookup_failure = ""
         self._looked_up = -math.inf
         self._waiting = 0  # Calls that wait for a connection.
+        self._looking_since = -math.inf
+        self._lot = random.getrandbits(64)
         self._closed = False
 
     def choose(self, avoided: Collection[ClientSession] = ()) -> Subchannel | None:
@@ -175,6 +180,11 @@ class Balancer:
             hopeful = [subchannel for subchannel in hopeful if not seen.failed_since(subchannel)]
         due = [subchannel for subchannel in hopeful if subchannel.may_connect(now)]
         self._look_up_if_due(due, seen, now)
+        if self._lookup is not None and self._subchannels and not self._policy.spreads:
+            # Other addresses may come first by now. Servers that limit the age of connections count on that.
+            patience = self._looking_since + RESOLUTION_DELAY
+            if now < patience:
+                return patience
         return self._policy.connect(self._subchannels, due, now)
 
     def _next_attempt(self, now: float) -> float:
@@ -192,6 +202,7 @@ class Balancer:
             wanted = seen is None or not seen.lookup_failed_since()
         if wanted and self._lookup is None and now >= self._lookups.not_before:
             self._lookup = anyio.CancelScope()
+            self._looking_since = now
             self._common.start_soon(self._look_up, self._lookup)
             self._common.changed.set()
 
@@ -219,9 +230,14 @@ class Balancer:
     def _update_subchannels(self, endpoints: Sequence[Endpoint]) -> None:
         """Keep the subchannels whose addresses are still listed, add new ones, disconnect the others."""
         known = {subchannel.endpoint: subchannel for subchannel in self._subchannels}
+        taken = list(dict.fromkeys(endpoints))
+        if len(taken) > MAX_ENDPOINTS and self._policy.spreads:
+            # Each channel takes others, or the rest of the servers would get nothing; and the same ones every time,
+            # or each look-up would cost connections.
+            taken.sort(key=lambda endpoint: hash((self._lot, endpoint)))
         self._subchannels = [
             known.pop(endpoint) if endpoint in known else Subchannel(endpoint, self._common)
-            for endpoint in list(dict.fromkeys(endpoints))[:MAX_ENDPOINTS]
+            for endpoint in taken[:MAX_ENDPOINTS]
         ]
         for gone in known.values():
             gone.disconnect()

@@ -19,7 +19,7 @@ class ChannelOptions(TypedDict, total=False):
 
     Attributes:
         balance: ``pick_first``, the default: all calls go to the first address that answers. ``round_robin``: they go
-            to all that can be reached, in turn.
+            to all that can be reached, in turn; of more than 64 addresses, to 64 that the channel chooses by chance.
         wait_for_ready: Whether calls wait for a connection, as long as their deadline allows, rather than fail when
             there is none to be had; for calls that do not say so themselves.
         health_service: Watch the health of this service ("" for the server as a whole) on each connection, and send no
