@@ -24,6 +24,8 @@ ELSEWHERE = {
     ".venv/bin/just soak --short": "tests/soak",
     ".venv/bin/just probe https://grpc.echo.example.com": "tests/probe/test_formats.py",
     "helm upgrade echo deploy/helm/echo --namespace echo --reuse-values": "tests/deploy/test_readme.py",
+    "python -m tests.bench.scale": "tests/bench/test_scale.py",
+    "python -m tests.scale": "tests/scale/test_scale.py",
 }
 
 

@@ -46,5 +46,9 @@ class RawSocket:
             raise RunFailed("the server closed the connection")
         return data
 
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._socket.fileno()
+
     def close(self) -> None:
         self._socket.close()

@@ -122,6 +122,14 @@ class RawWebSocket:
         _expect(received, 1)
         return self._frames.last
 
+    def fileno(self) -> int:
+        """For a selector."""
+        return self._socket.fileno()
+
+    def answer(self) -> None:
+        """Answer the pings that have come. Raises RunFailed if it was anything else."""
+        _expect(self._receive(), 0)
+
     def finish(self) -> None:
         """Close as a client does, and wait for the answer. Raises RunFailed if there is more to come than that."""
         self._socket.send(masked_frame(CLOSE, NORMAL))
