@@ -70,7 +70,7 @@ def markdown(measured: Measured) -> str:
 
 
 def _about(measured: Measured) -> str:
-    busy = "" if measured.others <= QUIET else " CPU time counts then, not how much was done in a second."
+    busy = "" if measured.others <= QUIET else " Rates suffer from that; CPU time hardly does."
     return (
         f"Measured on {measured.environment}. Other programs kept {measured.others:.1f} of the cores busy"
         f" meanwhile.{busy}"

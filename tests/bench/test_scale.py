@@ -38,7 +38,7 @@ def test_pods_follow_from_what_was_measured() -> None:
 
 
 def test_a_machine_that_was_busy_is_told() -> None:
-    assert "0.5 of the cores busy meanwhile. CPU time counts then" in markdown(measured())
+    assert "0.5 of the cores busy meanwhile. Rates suffer from that" in markdown(measured())
 
 
 def test_what_was_found_is_read_again() -> None:
