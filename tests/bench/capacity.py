@@ -22,6 +22,8 @@ SOCKETS: Final = 1_000_000
 CALLS_PER_SECOND: Final = 100_000
 EVERY: Final = 60  # Seconds from a WebSocket's message, with its answer, to its next.
 
+PACKAGES: Final = ("trio", "anyio", "jh2", "hypercorn", "protobuf")  # What has a part in it.
+
 LABELS: Final = {
     CALLS: "server: unary calls, twenty at a time",
     STREAMED: "server: messages on one stream",
@@ -47,7 +49,7 @@ class Measured:
     held: dict[str, Held] = field(default_factory=dict)
     bases: dict[str, int] = field(default_factory=dict)
     others: float = 0.0
-    environment: str = field(default_factory=environment)
+    environment: str = field(default_factory=lambda: environment(PACKAGES))
 
     @classmethod
     def load(cls, text: str) -> "Measured":

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
@@ -29,9 +30,9 @@ PACKAGES: Final = (
 )
 
 
-def environment() -> str:
+def environment(packages: Iterable[str] = PACKAGES) -> str:
     """What the figures were measured on."""
-    versions = ", ".join(filter(None, map(_version, PACKAGES)))
+    versions = ", ".join(filter(None, map(_version, packages)))
     return f"Python {platform.python_version()}, {os.cpu_count()} cores; {versions}"
 
 
