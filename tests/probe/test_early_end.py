@@ -21,6 +21,7 @@ class LoseEarlyEnd(Fault):
         self.responses = responses
         self.complete: set[tuple[int, int]] = set()
         self.over: set[tuple[int, int]] = set()
+        self.held: dict[tuple[int, int], list[Item]] = {}
 
     async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
         if item.ends:
@@ -30,20 +31,22 @@ class LoseEarlyEnd(Fault):
     async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
         key = (line.number, item.stream)
         if key in self.complete or not (is_data(item) or isinstance(item, Head)):
-            return [item]
+            return [*self.held.pop(key, ()), item]  # In order: a response's messages do not come before its head.
         if item.ends:
             self.over.add(key)
+            self.held.pop(key, None)
             line.reset(item.stream, PROTOCOL_ERROR, line.client)
             return []
         if not self.responses:
             return [item]
-        line.nursery.start_soon(self._late, line, item)
+        self.held.setdefault(key, []).append(item)
+        line.nursery.start_soon(self._late, line, key)
         return []
 
-    async def _late(self, line: Line, item: Item) -> None:
+    async def _late(self, line: Line, key: tuple[int, int]) -> None:
         await trio.sleep(0.05)
-        if (line.number, item.stream) not in self.over:
-            line.client.send(item)
+        if key not in self.over and self.held.get(key):
+            line.client.send(self.held[key].pop(0))
 
 
 @pytest.mark.parametrize("direct", [True, False])
