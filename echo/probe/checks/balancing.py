@@ -60,7 +60,7 @@ class Balancing(Check):
         async with path.http2() as connection, trio.open_nursery() as nursery:
             for _ in range(CALLS):
                 nursery.start_soon(call, connection)
-        return _finding(known, of_one, of_many)
+        return _finding(path, known, of_one, of_many)
 
 
 async def _instance(path: Path, connection: Http2) -> str | None:
@@ -82,7 +82,7 @@ def _reported(call: Stream) -> str | None:
     return instance if isinstance(instance, str) else None
 
 
-def _finding(known: set[str], of_one: Counter[str], of_many: Counter[str]) -> Finding:
+def _finding(path: Path, known: set[str], of_one: Counter[str], of_many: Counter[str]) -> Finding:
     unknown = of_one.pop("", 0) + of_many.pop("", 0)
     reached = {*of_one, *of_many}
     everyone = known | reached
@@ -92,7 +92,7 @@ def _finding(known: set[str], of_one: Counter[str], of_many: Counter[str]) -> Fi
         "calls_of_many_connections": dict(of_many),
     }
     if not of_one or not of_many:
-        return inconclusive("No reply says which server it came from; --direct would help.", details=details)
+        return inconclusive(f"No reply says which server it came from{path.hint}.", details=details)
     if len(everyone) == 1:
         return survived(
             "One server answers all calls, and no other is known.", limit=1, unit="servers", details=details

@@ -71,10 +71,10 @@ class Keepalive(Check):
         intervals = [interval for interval in INTERVALS if interval * FEWEST <= path.budget.idle] or [INTERVALS[0]]
         pinged = {interval: Pinged() for interval in intervals}
         await _try_all(path, pinged, heed=reaches is not False)
-        return _judged(reaches, seconds, pinged)
+        return _judged(path, reaches, seconds, pinged)
 
 
-def _judged(reaches: bool | None, seconds: float, pinged: Mapping[float, Pinged]) -> Finding:
+def _judged(path: Path, reaches: bool | None, seconds: float, pinged: Mapping[float, Pinged]) -> Finding:
     who = {True: "the server", False: "a hop", None: "unknown"}[reaches]
     suffered: dict[str, JsonValue] = {
         f"{interval:g} s": came.pings if came.cause else None for interval, came in pinged.items()
@@ -88,7 +88,7 @@ def _judged(reaches: bool | None, seconds: float, pinged: Mapping[float, Pinged]
     if refused is not None:
         return _refused(refused, pinged, details)
     if reaches is None:
-        return inconclusive("Our pings are answered, but by whom cannot be seen; --direct would help.", details=details)
+        return inconclusive(f"Our pings are answered, but by whom cannot be seen{path.hint}.", details=details)
     if reaches:
         return survived("Our pings reach the server and are answered by it.", details=details)
     what = "Our pings are answered by a hop, so they tell nothing of the connection between it and the server."

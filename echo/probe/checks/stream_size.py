@@ -72,7 +72,7 @@ class StreamSize(Check):
         for way, run in zip(ways, (_up, _down), strict=True):
             with trio.move_on_after(patience):
                 await _watch(path, way, run, patience / 2)
-        return _finding(ways)
+        return _finding(path, ways)
 
 
 class _Stillness:
@@ -129,7 +129,7 @@ async def _watch(path: Path, way: Way, run: Run, seconds: float) -> None:
             way.arrived = max((record.messages_in for record in records), default=0)
 
 
-def _finding(ways: list[Way]) -> Finding:
+def _finding(path: Path, ways: list[Way]) -> Finding:
     details: dict[str, JsonValue] = {way.kind: way.bytes for way in ways if way.arrived is not None}
     asked = size_in_words(ways[0].asked * MESSAGE)
     short = [way for way in ways if way.done and way.arrived is not None and way.arrived < way.asked]
@@ -140,7 +140,7 @@ def _finding(ways: list[Way]) -> Finding:
         return limited(least.kind, f"{told[0].upper()}{told[1:]}.", limit=limit, unit="bytes", details=details)
     for way in ways:
         if way.done and way.arrived is None:
-            sentence = f"A {way.what} failed ({way.ended}); how much of it arrived cannot be seen without --direct."
+            sentence = f"A {way.what} failed ({way.ended}); how much of it arrived cannot be seen{path.hint}."
             return inconclusive(sentence, details=details)
         if not way.done:
             return inconclusive(f"The path is too slow to carry {asked} in the time there is.", details=details)

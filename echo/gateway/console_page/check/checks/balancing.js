@@ -17,7 +17,7 @@ export async function run(signal, path) {
   const ofMany = counted(await inTurn(signal, new Array(CONNECTIONS).fill(ask), CONNECTIONS));
   const ofOne = counted(await inTurn(signal, new Array(CALLS).fill(ask), 1));
   for (const name of [...Object.keys(ofOne), ...Object.keys(ofMany)]) path.instances.add(name);
-  return finding(ofOne, ofMany);
+  return finding(path, ofOne, ofMany);
 }
 
 /** How many calls each answered; what did not say is left out. */
@@ -27,12 +27,12 @@ function counted(names) {
   return found;
 }
 
-function finding(ofOne, ofMany) {
+function finding(path, ofOne, ofMany) {
   const [one, many] = [Object.keys(ofOne), Object.keys(ofMany)];
   const known = [...new Set([...one, ...many])].sort();
   const details = { known, calls_of_one_connection: ofOne, calls_of_many_connections: ofMany };
   if (!one.length || !many.length) {
-    return inconclusive("No reply says which server it came from; --direct would help.", { details });
+    return inconclusive(`No reply says which server it came from${path.hint}.`, { details });
   }
   const more = { limit: 1, unit: "servers", details };
   if (known.length === 1) return survived("One server answers all calls, and no other is known.", more);

@@ -25,7 +25,7 @@ export async function run(signal, path) {
     await within(signal, PATIENCE, (inner) => watch(inner, path, way, carry));
     ways.push(way);
   }
-  return finding(ways);
+  return finding(path, ways);
 }
 
 /** Let a stream run until it ends, or stands still. */
@@ -92,7 +92,7 @@ const still = () => `nothing moved for ${fixed(STILL, 1)} s`;
 const bytes = (way) => (way.arrived ?? 0) * MESSAGE;
 const what = (way) => `stream ${WORDS[way.kind]}`;
 
-function finding(ways) {
+function finding(path, ways) {
   const details = Object.fromEntries(ways.filter((way) => way.arrived !== null).map((way) => [way.kind, bytes(way)]));
   const asked = sizeInWords(NUMBER * MESSAGE);
   const short = ways.filter((way) => way.done && way.arrived !== null && way.arrived < NUMBER);
@@ -104,7 +104,7 @@ function finding(ways) {
   }
   for (const way of ways) {
     if (way.done && way.arrived === null) {
-      const sentence = `A ${what(way)} failed (${way.ended}); how much of it arrived cannot be seen without --direct.`;
+      const sentence = `A ${what(way)} failed (${way.ended}); how much of it arrived cannot be seen${path.hint}.`;
       return inconclusive(sentence, { details });
     }
     if (!way.done) {
