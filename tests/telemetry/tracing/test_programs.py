@@ -1,14 +1,10 @@
 """The programs as they are started: with a collector, without, and without OpenTelemetry."""
 
-import json
-import shutil
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
 
 import pytest
 import trio
@@ -124,48 +120,3 @@ async def test_what_is_asked_for_and_not_installed_is_a_warning(tmp_path: Path) 
         said = (await echo.logged("there will be no traces: .*"))[0]
         assert "OTEL_TRACES_EXPORTER: traces need the extra 'telemetry': pip install 'echo-grpc[telemetry]'" in said
         assert (await http_get(await echo.http_port(), "/healthz")).status == 200
-
-
-PHOENIX: Final = shutil.which("phoenix")
-
-
-@pytest.mark.third_party(lambda: PHOENIX is not None, reason="Phoenix (`pip install arize-phoenix`) is not installed")
-async def test_a_backend_of_another_make_shows_one_trace(tmp_path: Path) -> None:
-    port, other = free_port(), free_port()
-    where = {"PHOENIX_HOST": LOOPBACK, "PHOENIX_PORT": str(port), "PHOENIX_GRPC_PORT": str(other)}
-    quiet = {"PHOENIX_WORKING_DIR": str(tmp_path), "PHOENIX_TELEMETRY_ENABLED": "false"}
-    async with running_as([str(PHOENIX), "serve"], environment(**where, **quiet)) as phoenix:
-        with suppress(AssertionError):  # It takes its time, and so does a busy machine.
-            await phoenix.logged("Uvicorn running")
-        await phoenix.logged("Uvicorn running")
-        async with server_and_gateway(f"http://{LOOPBACK}:{port}") as (server, gateway, http_port):
-            await use(http_port)
-            await stop(gateway, server)
-        found: list[dict[str, Any]] = []
-        with trio.fail_after(20):
-            while len(found) < 6:  # It answers before it has stored them.
-                answer = await http_get(port, "/v1/projects/default/spans?limit=100")
-                found = json.loads(answer.body)["data"] if answer.status == 200 else []
-    spans = {span["context"]["span_id"]: span for span in found}
-    for trace in {span["context"]["trace_id"] for span in found}:
-        handler = next(span for span in found if span["context"]["trace_id"] == trace and "client.port" in said(span))
-        call = spans[handler["parent_id"]]
-        arrival = spans[call["parent_id"]]
-        assert arrival["parent_id"] is None
-        assert said(arrival)["http.route"] in ("/grpc/{key}", STREAM)
-        assert said(handler)["rpc.method"] == said(call)["rpc.method"]
-        assert f'"trace_id":"{trace}","span_id":"{handler["context"]["span_id"]}"' in server.stderr
-        if said(arrival)["http.route"] == STREAM:
-            assert [event["name"] for event in handler["events"]][-1] == "half-close"
-
-
-def said(span: dict[str, Any]) -> dict[str, object]:
-    attributes: dict[str, object] = span["attributes"]
-    return attributes
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind((LOOPBACK, 0))
-        port: int = one.getsockname()[1]
-        return port
