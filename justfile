@@ -41,7 +41,7 @@ check *flags: install (tools flags) style types contracts proto-check
     python -m pytest
 
 # Those that need third-party programs or take long are left out; `-m ""` among the arguments brings them back.
-# Run the tests that need nothing but Python, in about four minutes; further arguments go to pytest.
+# Run the tests that need nothing but Python, in less than five minutes; further arguments go to pytest.
 [positional-arguments]
 test *args: install
     python -m pytest -m "not third_party and not slow" "$@"
