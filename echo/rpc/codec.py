@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeVar
 
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
-from echo.rpc.specialise import Specialised, specialise
+from echo.rpc.specialised import Specialised
 from echo.wire import GRPCError, Status, Trailers
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,8 @@ class ProtoCodec(CodecBase):
         return message
 
     def _specialised(self, message_type: type) -> Specialised:
+        from echo.rpc.specialise import specialise  # noqa: PLC0415 - It loads protobuf, which takes a while.
+
         made = self._classes[message_type] = specialise(message_type) or _own_methods(message_type)
         return made
 

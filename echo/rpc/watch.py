@@ -6,6 +6,7 @@ whose watch fails counts as not serving until another watch says otherwise.
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any, Final
 
 import anyio
@@ -13,17 +14,23 @@ from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.backoff import MAX_BACKOFF, Backoff
 from echo.rpc.codec import DEFAULT_CODEC, decode
-from echo.rpc.specialise import Field, upb_class
 from echo.transport import ClientCall, ClientSession
 from echo.wire import GRPCError, Request, Status
 
 WATCH: Final = "/grpc.health.v1.Health/Watch"
 SERVING: Final = 1
 
+
 # Neither betterproto's classes, which programs with other stubs do not install, nor grpclib's, which register with
 # protobuf's process-wide pool and would clash with grpcio's classes of the same names.
-_HealthCheckRequest: Any = upb_class("HealthCheckRequest", [Field("service", 1, "string", presence=False)])
-_HealthCheckResponse: Any = upb_class("HealthCheckResponse", [Field("status", 1, "enum", presence=False)])
+@cache
+def _messages() -> tuple[Any, Any]:
+    """The classes of request and response; made when they are needed, as protobuf takes a while to load."""
+    from echo.rpc.specialise import Field, upb_class  # noqa: PLC0415
+
+    request = upb_class("HealthCheckRequest", [Field("service", 1, "string", presence=False)])
+    return request, upb_class("HealthCheckResponse", [Field("status", 1, "enum", presence=False)])
+
 
 OnStatus = Callable[[bool], None]
 
@@ -51,7 +58,8 @@ class HealthWatch:
     ) -> None:
         self._session = session
         self._request = Request(WATCH, scheme, authority)
-        self._message = _HealthCheckRequest(service=service).SerializeToString()
+        request, self._response = _messages()
+        self._message = request(service=service).SerializeToString()
         self._on_status = on_status
         self._calls = calls
 
@@ -88,7 +96,7 @@ class HealthWatch:
         try:
             await call.send_message(self._message, end=True)
             while (data := await call.receive_message()) is not None:
-                self._on_status(decode(DEFAULT_CODEC, data, _HealthCheckResponse).status == SERVING)
+                self._on_status(decode(DEFAULT_CODEC, data, self._response).status == SERVING)
         except StreamTerminatedError:
             pass  # The trailers say why.
         except GRPCError as error:  # The reply is invalid.

@@ -17,7 +17,8 @@ from functools import cache
 
 from echo.rpc.specialise import betterproto, betterproto2
 from echo.rpc.specialise.generated import package_of
-from echo.rpc.specialise.upb import Field, Specialised, upb_class
+from echo.rpc.specialise.upb import Field, upb_class
+from echo.rpc.specialised import Specialised
 
 __all__ = ["Field", "Specialised", "specialise", "upb_class"]
 

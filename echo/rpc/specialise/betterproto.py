@@ -12,7 +12,8 @@ from typing import Any, Protocol, cast
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from echo.rpc.specialise.upb import TYPES, Field, Specialised, unknown_fields, upb_class
+from echo.rpc.specialise.upb import TYPES, Field, unknown_fields, upb_class
+from echo.rpc.specialised import Specialised
 
 _dict_of: Callable[[object, str], dict[str, Any]] = object.__getattribute__
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from operator import attrgetter
 from typing import Any, Protocol
 
-from echo.rpc.specialise.upb import TYPES, Field, Specialised, parse, unknown_fields, upb_class
+from echo.rpc.specialise.upb import TYPES, Field, parse, unknown_fields, upb_class
+from echo.rpc.specialised import Specialised
 
 
 class _FieldMeta(Protocol):

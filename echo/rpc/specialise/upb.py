@@ -1,8 +1,8 @@
 """Creates message classes of protobuf's C library (upb) from betterproto's field descriptions."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import FieldDescriptorProto
@@ -28,13 +28,6 @@ TYPES: Final[Mapping[str, "FieldDescriptorProto.Type.ValueType"]] = {
     "uint32": FieldDescriptorProto.TYPE_UINT32,
     "uint64": FieldDescriptorProto.TYPE_UINT64,
 }
-
-
-class Specialised(NamedTuple):
-    """Functions that encode and decode a class's messages. ``decode`` raises ValueError for invalid bytes."""
-
-    encode: Callable[[Any], bytes]
-    decode: Callable[[bytes], Any]
 
 
 class Field(NamedTuple):
