@@ -29,6 +29,7 @@ from echo.rpc.testing import memory_channel
 from examples import auth, chat, todo_client, todo_server, upload, websocket_gateway
 from examples.guide import tls as guide_tls
 from examples.pb.chat.v1 import Line
+from tests.support.generated import with_plugins
 from tests.support.process import running_as
 from tests.support.websocket import open_websocket
 
@@ -194,8 +195,7 @@ async def test_browsers_join_the_chat_by_websocket(monkeypatch: pytest.MonkeyPat
 def test_generated_code_is_current(tmp_path: Path) -> None:
     protos = [path.name for path in (EXAMPLES / "proto").iterdir()]
     command = [sys.executable, "-m", "grpc_tools.protoc", "-Iproto", f"--python_betterproto_out={tmp_path}", *protos]
-    plugins = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run(command, env=plugins, check=True, cwd=EXAMPLES, capture_output=True, timeout=60)
+    subprocess.run(command, env=with_plugins(), check=True, cwd=EXAMPLES, capture_output=True, timeout=60)
     made = [path.relative_to(tmp_path) for path in tmp_path.rglob("*.py")]
     assert len(made) > 3
     assert [path for path in made if not filecmp.cmp(tmp_path / path, EXAMPLES / "pb" / path, shallow=False)] == []

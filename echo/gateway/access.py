@@ -18,6 +18,7 @@ from hypercorn.typing import (
 from echo.access_log import Entry
 from echo.gateway.metadata import FORWARDED_FOR, REQUEST_ID
 from echo.gateway.tracing import ids_of
+from echo.transport import address_text as text_of
 
 __all__ = ["RequestNotes", "SocketNotes", "address_text"]
 
@@ -176,10 +177,7 @@ class SocketNotes:
 
 def address_text(address: tuple[str, int | None] | None) -> str | None:
     """A scope's ``client`` or ``server`` as one word; IPv6 addresses get their brackets."""
-    if address is None:
-        return None
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return None if address is None else text_of(address)
 
 
 def _value(headers: Iterable[tuple[bytes, bytes]], wanted: str) -> str | None:

@@ -12,6 +12,11 @@ from types import ModuleType
 PROTO = Path(__file__).with_name("todo.proto")
 
 
+def with_plugins() -> dict[str, str]:
+    """The environment for the compiler, which finds its plugins beside the Python that runs the tests."""
+    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
 @cache
 def _compiled(*options: str) -> Path:
     """A folder with what the compiler makes; in an option, braces stand for it."""
@@ -19,8 +24,7 @@ def _compiled(*options: str) -> Path:
     (folder / "todo_betterproto2").mkdir()
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO.parent}"]
     command += [option.replace("{}", str(folder)) for option in options]
-    plugins = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    subprocess.run([*command, PROTO.name], env=plugins, check=True, capture_output=True, timeout=60)
+    subprocess.run([*command, PROTO.name], env=with_plugins(), check=True, capture_output=True, timeout=60)
     sys.path.append(str(folder))
     return folder
 

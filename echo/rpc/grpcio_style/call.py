@@ -6,7 +6,6 @@ awaited, not ``asyncio.CancelledError``: only a cancel scope cancels a task. And
 its deadline, or until its channel is closed, since no garbage collector decides when a call ends.
 """
 
-import logging
 import math
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,10 +16,8 @@ import grpc
 from anyio.abc import TaskGroup
 
 from echo.rpc.client_stream import ClientStream
-from echo.rpc.grpcio_style.conversion import to_code, to_error, to_metadata
+from echo.rpc.grpcio_style.conversion import call_back, to_code, to_error, to_metadata
 from echo.wire import GRPCError, Status
-
-log = logging.getLogger(__name__)
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
@@ -78,13 +75,7 @@ class Call(Generic[RequestT, ReplyT]):
         self._opened.set()
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
-            self._tell(callback)
-
-    def _tell(self, callback: Callable[[Any], object]) -> None:
-        try:
-            callback(self)
-        except Exception:
-            log.exception("a done callback failed")
+            call_back(callback, self)
 
     async def _until_over(self) -> None:
         """Wait for the end; being cancelled while waiting cancels the call."""
@@ -128,7 +119,7 @@ class Call(Generic[RequestT, ReplyT]):
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
         """Have a function called with the call when it is over, or now if it is. What it raises is logged."""
         if self._over.is_set():
-            self._tell(callback)
+            call_back(callback, self)
         else:
             self._callbacks.append(callback)
 

@@ -1,7 +1,7 @@
 """The callables that a stub keeps for its methods: each makes calls of one kind."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import grpc
 from anyio.abc import TaskGroup
@@ -10,17 +10,11 @@ from grpclib.const import Cardinality
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.deadline import earliest
 from echo.rpc.grpcio_style.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
-from echo.rpc.grpcio_style.conversion import CODEC, Converter, Function, to_pairs
+from echo.rpc.grpcio_style.conversion import CODEC, Converter, Function, to_encoding, to_pairs
 from echo.rpc.sender import Messages
 
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
-
-_COMPRESSION: Final[dict[object, str | None]] = {
-    None: None,
-    grpc.Compression.NoCompression: "identity",
-    grpc.Compression.Gzip: "gzip",
-}
 
 
 class CallOptions(TypedDict, total=False):
@@ -71,8 +65,6 @@ class _Callable:
         if options.get("credentials") is not None:
             raise grpc.aio.UsageError("credentials of a single call are not supported: send them as metadata")
         compression = options.get("compression")
-        if compression not in _COMPRESSION:
-            raise grpc.aio.UsageError(f"{compression} is not supported: gzip is")
         timeout = options.get("timeout")
         stream: ClientStream[Any, Any] = self._channel.request(
             self._method,
@@ -82,7 +74,7 @@ class _Callable:
             timeout=timeout,
             metadata=to_pairs(options.get("metadata")),
             wait_for_ready=options.get("wait_for_ready"),
-            compression=_COMPRESSION[compression],
+            compression=None if compression is None else to_encoding(compression),
             codec=CODEC,
         )
         return stream, self._tasks, earliest(timeout, None)

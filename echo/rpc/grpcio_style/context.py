@@ -1,19 +1,14 @@
 """What a servicer's method is given of its call: ``grpc.aio.ServicerContext`` over a stream of ours."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import grpc
 from anyio import from_thread
 
-from echo.rpc.grpcio_style.conversion import to_metadata, to_pairs, to_status
+from echo.rpc.grpcio_style.conversion import call_back, to_encoding, to_metadata, to_pairs, to_status
 from echo.rpc.server_stream import ServerStream
 from echo.wire import MetadataLike, Status
-
-log = logging.getLogger(__name__)
-
-_ENCODINGS = {grpc.Compression.NoCompression: "identity", grpc.Compression.Gzip: "gzip"}
 
 
 class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships no types.
@@ -88,9 +83,7 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         Raises:
             grpc.aio.UsageError: It is not supported: gzip is.
         """
-        if compression not in _ENCODINGS:
-            raise grpc.aio.UsageError(f"{compression} is not supported: gzip is")
-        self._stream.compress(_ENCODINGS[compression])
+        self._stream.compress(to_encoding(compression))
 
     def disable_next_message_compression(self) -> None:
         """Accepted and ignored: whether a message is compressed is told with it, so either is right."""
@@ -167,10 +160,7 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         """The method has returned or was cancelled."""
         self._over, self._cancelled = True, cancelled
         for callback in self._callbacks:
-            try:
-                callback(self)
-            except Exception:
-                log.exception("a done callback failed")
+            call_back(callback, self)
 
 
 class BlockingContext:

@@ -1,5 +1,6 @@
 """Between grpcio's words and ours: functions that make messages, status codes, metadata, errors."""
 
+import logging
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -10,6 +11,9 @@ from echo.wire import GRPCError, Metadata, MetadataLike, Status
 
 Function = Callable[[Any], Any]
 
+log = logging.getLogger(__name__)
+
+_ENCODINGS: dict[object, str] = {grpc.Compression.NoCompression: "identity", grpc.Compression.Gzip: "gzip"}
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 
 
@@ -62,6 +66,25 @@ def to_pairs(metadata: Iterable[tuple[str, str | bytes]] | None) -> MetadataLike
 def to_metadata(received: Metadata | None) -> grpc.aio.Metadata:
     """Metadata of ours in grpcio's class."""
     return grpc.aio.Metadata(*(() if received is None else received.items()))
+
+
+def to_encoding(compression: object) -> str:
+    """Grpcio's way to compress as ours.
+
+    Raises:
+        grpc.aio.UsageError: It is not supported: gzip is.
+    """
+    if compression not in _ENCODINGS:
+        raise grpc.aio.UsageError(f"{compression} is not supported: gzip is")
+    return _ENCODINGS[compression]
+
+
+def call_back(callback: Callable[[Any], object], subject: object) -> None:
+    """Tell a done callback what is over. What it raises is logged."""
+    try:
+        callback(subject)
+    except Exception:
+        log.exception("a done callback failed")
 
 
 def to_error(error: GRPCError, initial: Metadata | None, trailing: Metadata | None) -> grpc.aio.AioRpcError:

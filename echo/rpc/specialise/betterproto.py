@@ -48,7 +48,8 @@ def specialise(message_type: Any) -> Specialised | None:
         return None
     (unset,) = {field.default for field in dataclasses.fields(message_type)}  # betterproto's PLACEHOLDER.
     names = tuple(fields)
-    made = Specialised(_encoder(message_type, meta, unset), _decoder(message_type, meta, unset))
+    upb = _upb_class(message_type, meta)
+    made = Specialised(_encoder(message_type, meta, upb, unset), _decoder(message_type, meta, upb, unset))
     message_type.__init__ = _initialiser(message_type, names, unset)
     message_type.__getattribute__ = _reader(message_type, unset)
     return made
@@ -82,7 +83,7 @@ def _function(name: str, lines: list[str], scope: dict[str, object]) -> Any:
     return scope[name]
 
 
-def _encoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[object], bytes]:
+def _encoder(message_type: type, meta: _ClassMeta, upb: type[Message], unset: object) -> Callable[[object], bytes]:
     lines = ["def encode(message):", "    values = dict_of(message, '__dict__')", "    try:", "        fast = upb()"]
     for name in meta.meta_by_field_name:
         lines += [
@@ -100,17 +101,17 @@ def _encoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[o
         "dict_of": _dict_of,
         "encode_slowly": message_type.__bytes__,  # type: ignore[attr-defined]
         "unset": unset,
-        "upb": _upb_class(message_type, meta),
+        "upb": upb,
     }
     return cast("Callable[[object], bytes]", _function("encode", lines, scope))
 
 
-def _decoder(message_type: type, meta: _ClassMeta, unset: object) -> Callable[[bytes], object]:
+def _decoder(message_type: type, meta: _ClassMeta, upb: type[Message], unset: object) -> Callable[[bytes], object]:
     scope: dict[str, object] = {
         "cls": message_type,
         "dict_of": _dict_of,
         "new": object.__new__,
-        "parse": _upb_class(message_type, meta).FromString,
+        "parse": upb.FromString,
         "DecodeError": DecodeError,
         "UnknownFieldSet": UnknownFieldSet,
         "unknown_fields": unknown_fields,
