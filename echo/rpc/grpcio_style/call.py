@@ -7,6 +7,7 @@ its deadline, or until its channel is closed, since no garbage collector decides
 """
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final, Generic, TypeVar
@@ -25,7 +26,7 @@ ReplyT = TypeVar("ReplyT")
 _CANCELLED: Final = "Locally cancelled by application!"  # grpcio's own words, which programs look for.
 
 
-class Call(Generic[RequestT, ReplyT]):
+class Call(ABC, Generic[RequestT, ReplyT]):
     """What all four kinds of calls have in common.
 
     Args:
@@ -59,13 +60,13 @@ class Call(Generic[RequestT, ReplyT]):
         finally:
             self._finish(GRPCError(Status.CANCELLED, _CANCELLED))  # Unless it is finished: the scope or the channel is.
 
+    @abstractmethod
     async def _converse(self, stream: ClientStream[RequestT, ReplyT]) -> None:
         """Do what the call consists of, up to its end."""
-        raise NotImplementedError
 
+    @abstractmethod
     async def _receive(self, stream: ClientStream[RequestT, ReplyT]) -> None:
         """Do what the call's own task receives, up to its end."""
-        raise NotImplementedError
 
     def _finish(self, outcome: GRPCError | None) -> None:
         if self._over.is_set():
