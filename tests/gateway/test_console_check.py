@@ -14,7 +14,7 @@ from echo.services import echo_services
 from tests.cli.test_probe import probe
 from tests.probe.test_ws_close import StripReasons
 from tests.probe.web_relays import web_relaying
-from tests.support.browser import Browser, console, needs_browser
+from tests.support.browser import GOING_AWAY, Browser, console, needs_browser
 from tests.support.gateway import gateway_to, running_gateway
 from tests.support.page_checks import NOISE
 from tests.support.serving import LOOPBACK, serving
@@ -93,7 +93,7 @@ async def test_it_can_be_stopped_and_closes_its_sockets() -> None:
 
 
 async def test_a_gateway_that_is_gone_is_told_in_the_summary() -> None:
-    async with running_gateway() as gateway, console(gateway.port, noise=["ERR_CONNECTION_REFUSED"]) as page:
+    async with running_gateway() as gateway, console(gateway.port, noise=GOING_AWAY) as page:
         gateway.stop.set()
         await gateway.stopped.wait()
         await page.click("#check")

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from echo.services import echo_services
-from tests.support.browser import console, needs_browser
+from tests.support.browser import GOING_AWAY, console, needs_browser
 from tests.support.gateway import gateway_to, running_gateway
 from tests.support.relay import relaying
 from tests.support.serving import LOOPBACK
@@ -27,7 +27,7 @@ async def test_a_call_that_fails_shows_1011_and_what_the_server_said() -> None:
 
 
 async def test_a_server_that_cannot_be_reached_is_told_from_a_gateway_that_cannot() -> None:
-    async with gateway_to(1) as gateway, console(gateway.port, noise=["503", "ERR_CONNECTION"]) as page:
+    async with gateway_to(1) as gateway, console(gateway.port, noise=GOING_AWAY) as page:
         await page.click("#send")
         await page.shows("#headline", "^1011 ")
         await page.shows("#explanation", "The gateway is there, but the gRPC server behind it can't be reached")
@@ -44,19 +44,21 @@ async def test_a_server_that_cannot_be_reached_is_told_from_a_gateway_that_canno
 
 async def test_a_gateway_that_goes_away_shows_1001_and_the_page_comes_back_by_itself() -> None:
     services = echo_services()
-    async with running_gateway(services.services) as gateway, relaying(gateway.port) as line:
-        noise = ["ERR_", "WebSocket connection to"]
-        async with console(line.port, state="#reconnect=1", noise=noise) as page:
-            await page.click("#send")
-            await page.shows("#n-received", "^1$")
-            line.reset()
-            await page.shows("#log .event", "^.*closed 1006")
-            await page.shows("#n-reconnects", "^1$")
-            await page.shows("#headline", "^Connected$")
-            await page.check("#reconnect", on=False)
-            gateway.stop.set()
-            await page.shows("#headline", "^1001 going away$")
-            await page.shows("#explanation", "The gateway is shutting down")
+    async with (
+        running_gateway(services.services) as gateway,
+        relaying(gateway.port) as line,
+        console(line.port, state="#reconnect=1", noise=GOING_AWAY) as page,
+    ):
+        await page.click("#send")
+        await page.shows("#n-received", "^1$")
+        line.reset()
+        await page.shows("#log .event", "^.*closed 1006")
+        await page.shows("#n-reconnects", "^1$")
+        await page.shows("#headline", "^Connected$")
+        await page.check("#reconnect", on=False)
+        gateway.stop.set()
+        await page.shows("#headline", "^1001 going away$")
+        await page.shows("#explanation", "The gateway is shutting down")
 
 
 async def test_a_broken_line_is_told_from_a_close() -> None:

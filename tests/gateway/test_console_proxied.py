@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import Browser, console, needs_browser
+from tests.support.browser import GOING_AWAY, Browser, console, needs_browser
 from tests.support.gateway import running_gateway
 from tests.support.page_checks import NOISE, checks_in, page_report
 from tests.support.proxies import installed, proxied
@@ -103,7 +103,7 @@ async def test_what_nginx_does_unless_told_is_found_out(tmp_path: Path) -> None:
     locations = "location /echo/ { proxy_pass http://backends/; }"
     async with running_gateway() as gateway:
         front = Front((gateway.port,), websockets=True, locations=locations)
-        noise = ["426", "502", "WebSocket connection to"]
+        noise = ["426", "502", *GOING_AWAY]
         async with (
             proxied("nginx", front, tmp_path) as proxy,
             console(proxy.port, path="/echo/", noise=noise) as page,

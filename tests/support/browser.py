@@ -22,6 +22,9 @@ needs_browser: Final = pytest.mark.third_party(
     reason="Node.js, playwright-core (`just tools`) or Chromium is not installed",
 )
 
+GOING_AWAY: Final = ("503", "ERR_", "WebSocket connection to")
+"""What the browser may say of a gateway that goes away: its drain answers the page's `/readyz` with 503, or nothing."""
+
 
 class Browser:
     """A browser with one page.
@@ -143,5 +146,5 @@ async def console(
         await browser.open(f"{scheme}://{LOOPBACK}:{port}{path}{state}", **options)
         yield browser
         said = [line for line in await browser.said() if not any(known in line for known in noise)]
-        assert said == []
+        assert said == [], f"the browser's console holds {said}"
         assert {re.split("/+", address)[1] for address in await browser.asked()} == {f"{LOOPBACK}:{port}"}
