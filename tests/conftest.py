@@ -6,7 +6,10 @@ from typing import NoReturn
 import pytest
 import trio.testing
 
-from tests.support.quiet_clock import QuietClock
+# So that a failed assert of what tests share says what it saw, as those in tests do. Before any of it is imported.
+pytest.register_assert_rewrite("tests.support", "tests.probe", "tests.gateway", "tests.interop")
+
+from tests.support.quiet_clock import QuietClock  # noqa: E402
 
 
 @pytest.fixture

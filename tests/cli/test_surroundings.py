@@ -132,9 +132,14 @@ async def test_with_standard_error_closed_it_works_and_refuses() -> None:
 
 
 async def test_with_all_closed_no_connection_takes_the_place_of_a_standard_stream() -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as reserved:
+        # Bound but not listening: nobody else is given the port, and a server, which sets SO_REUSEADDR, may have it.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        await works_with_all_closed(reserved.getsockname()[1])
+
+
+async def works_with_all_closed(port: int) -> None:
     flags = ["serve", "--grpc-server-bind=127.0.0.1", f"--grpc-server-port={port}", "--log-level=debug"]
     async with (
         running_as(redirected("<&- >&- 2>&-", *flags), environment()) as echo,

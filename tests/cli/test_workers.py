@@ -17,6 +17,7 @@ from tests.support.workers import (
     SERVE,
     all_have,
     callers,
+    first_workers,
     get_reply,
     rolled,
     runs,
@@ -173,7 +174,7 @@ async def test_workers_whose_parent_dies_finish_and_end() -> None:
     async with running(*SERVE, "--shutdown-grace", "20s") as echo:
         async with open_channel("127.0.0.1", await echo.grpc_port()) as channel, chat(channel) as stream:
             await say(stream, "one")
-            workers = workers_of(echo)
+            workers = await first_workers(echo)
             echo.send(signal.SIGKILL)
             await echo.logged("the parent is gone: draining")
             assert await say(stream, "two") == "from server: two"

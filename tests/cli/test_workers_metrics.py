@@ -1,7 +1,6 @@
 """The metrics of all workers at one port: a sum that never falls, whoever dies or is replaced."""
 
 import os
-import re
 import signal
 from collections.abc import AsyncIterator
 
@@ -12,7 +11,8 @@ from echo.rpc import open_channel
 from tests.support.chat import chat, say
 from tests.support.gateway import http_get
 from tests.support.metrics import GET_REPLY, scrape, scraped_until
-from tests.support.process import PATIENCE, Echo, running
+from tests.support.process import PATIENCE, running
+from tests.support.workers import first_workers
 
 SERVE = ["serve", "--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0", "--metrics-port", "0"]
 WORKERS = ["--workers", "2"]
@@ -43,17 +43,13 @@ async def call_each_worker(port: int) -> None:
             assert await stream.recv_message() is None
 
 
-def workers_of(echo: Echo) -> list[int]:
-    return [int(pid) for pid in re.findall(r'"worker serves".*?"worker": (\d+)', echo.stderr)]
-
-
 async def test_what_both_have_counted_is_one_number_that_never_falls() -> None:
     async with running(*SERVE, *WORKERS) as echo:
         port, metrics_port = await echo.grpc_port(), await echo.metrics_port()
         await call_each_worker(port)
         found = await scraped_until(metrics_port, lambda found: found.value(STARTED, grpc_method=BIDIRECTIONAL) == 2)
         assert found.value(STARTED, grpc_method=BIDIRECTIONAL) == 2
-        os.kill(workers_of(echo)[0], signal.SIGKILL)
+        os.kill((await first_workers(echo))[0], signal.SIGKILL)
         await echo.logged("(?s)" + '.*"worker serves"' * 3)
         assert (await scrape(metrics_port)).value(STARTED, grpc_method=BIDIRECTIONAL) == 2
         await call_each_worker(port)  # Nobody has asked before the workers that have counted this are gone.

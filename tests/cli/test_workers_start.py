@@ -12,7 +12,7 @@ from echo.rpc import open_channel
 from echo.workers import usable_cpus
 from tests.support.process import PATIENCE, running
 from tests.support.tls import Certificates
-from tests.support.workers import SERVE, get_reply, rolled, serving, workers_of
+from tests.support.workers import SERVE, first_workers, get_reply, rolled, serving, workers_of
 
 pytestmark = pytest.mark.slow  # Each starts three processes and more.
 
@@ -53,6 +53,7 @@ async def test_one_worker_is_no_parent() -> None:
 
 async def test_auto_is_a_worker_for_each_cpu_and_always_has_a_parent() -> None:
     async with running(*SERVE[:-2], WORKERS="auto") as echo:
+        await first_workers(echo, usable_cpus())
         await echo.grpc_port()
         assert len(workers_of(echo)) == usable_cpus()
         echo.send(signal.SIGHUP)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trio
+import trio.testing
 
 from echo.logs import open_access_log
 from echo.rpc import Server
@@ -59,8 +60,12 @@ async def test_a_websocket_s_line_counts_messages_and_bytes(capsys: pytest.Captu
                 await socket.send(HELLO)
                 received += len(str(await socket.receive()))
             await socket.close(3000)
-        await trio.sleep(0.05)
-    call, line = sorted(lines(capsys), key=lambda line: str(line["event"]))
+        logged: list[dict[str, object]] = []
+        with trio.fail_after(20):
+            while len(logged) < 2:  # The client hears that it is closed before either has its line.
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                logged += lines(capsys)
+    call, line = sorted(logged, key=lambda line: str(line["event"]))
     assert line["event"] == "websocket"
     assert (line["path"], line["status"], line["reason"]) == (BIDIRECTIONAL, 3000, "the client closed it")
     assert (line["messages_in"], line["messages_out"]) == (3, 3)

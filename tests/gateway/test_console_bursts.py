@@ -23,10 +23,10 @@ SLOWLY = "#count=5000&every=5"
     ],
 )
 async def test_a_burst_that_is_cut_short_says_so(button: str, cause: str, headline: str) -> None:
-    told = rf"Burst cut short {cause}: \d{{2,3}} of 5,000 messages were sent\."
+    told = rf"Burst cut short {cause}: [\d,]{{2,}} of 5,000 messages were sent\."
     async with running_gateway() as gateway, console(gateway.port, state=SLOWLY) as page:
         await page.click("#burst")
-        await page.shows("#n-received", r"^\d\d$")
+        await page.shows("#n-received", r"^[\d,]{2,}$")
         await page.click(f"#{button}")
         await page.shows("#burst-result", f"^{told}$")
         await page.shows("#headline", headline)
@@ -148,7 +148,7 @@ async def test_drawing_the_list_leaves_a_burst_its_time() -> None:
                 const [mine, begun] = [new Log(list, document.createElement("small")), performance.now()];
                 let drawings = 0;
                 new MutationObserver(() => { drawings += 1; }).observe(list, { childList: true });
-                while (performance.now() - begun < 500) {
+                while (performance.now() - begun < 500 || drawings < 2) {
                     mine.add("sent", "{}");
                     await new Promise(requestAnimationFrame);
                 }

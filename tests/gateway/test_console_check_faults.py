@@ -1,11 +1,12 @@
 """The page's checks behind hops that break something, beside the command line's behind the same: they say the same.
 
 The hops are those that the command line's own checks are tested against: before the gateway, or between it and the
-server.
+server. In the page most of the time is waited, so the pages run side by side; the command line has virtual time.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 
 import pytest
@@ -17,9 +18,16 @@ from echo.rpc import Server
 from echo.services import echo_services
 from tests.probe.cutting import CutOldStreams, CutSilentClients, CutSilentStreams, CutStreamsOldSinceHalfClose
 from tests.probe.gateway_paths import path_to_a_gateway
-from tests.probe.holding import HoldRequests, HoldResponses, HoldResponsesUntilHalfClose, ReleaseInTurns
+from tests.probe.holding import (
+    HoldRequests,
+    HoldResponses,
+    HoldResponsesUntilHalfClose,
+    ReleaseInTurns,
+    TrickleAtTheEnd,
+)
 from tests.probe.paths import no_tls
-from tests.probe.relays import Fault, Fields, Item, Line, relaying
+from tests.probe.relays import Fault as RelayFault
+from tests.probe.relays import Fields, Item, Line, relaying
 from tests.probe.test_cancel import KeepResets
 from tests.probe.test_deadline import cap_deadlines, lose_deadlines
 from tests.probe.test_early_end import LoseEarlyEnd
@@ -42,9 +50,16 @@ from tests.probe.web_relays import WebFault
 from tests.support.browser import needs_browser
 from tests.support.gateway import gateway_to
 from tests.support.page_checks import checks_in, line_report, page_report
+from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK, serving
+from tests.support.side_by_side import Look, Seen, looked_at
 
-pytestmark = [needs_browser, pytest.mark.slow, pytest.mark.usefixtures("nothing_left")]
+pytestmark = [
+    needs_browser,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.usefixtures("nothing_left", "clock"),
+]
 
 IDLE: Final = 3.0  # Seconds of silence, for both.
 MOST: Final = 100_000
@@ -53,26 +68,71 @@ MIB: Final = 2**20
 Found = dict[str, Any]
 
 
-async def before_the_gateway(name: str, fault: WebFault) -> tuple[Found, Found]:
-    """What the command line and the page find of a check behind a hop before the gateway."""
-    async with path_to_a_gateway(fault, idle=IDLE) as path:
-        assert path.gateway is not None
-        line = await line_report(path, [name])
-        page = await page_report(path.gateway.port, [name], idle=IDLE)
-    return checks_in(line)[name], checks_in(page)[name]
+@dataclass(frozen=True, eq=False)
+class Fault(Look[Found]):
+    """A hop that breaks something, and a check.
+
+    Attributes:
+        at: What the page finds, in real time.
+        line: What the command line finds.
+    """
+
+    line: Callable[[], Awaitable[Found]]
 
 
-async def behind_the_gateway(name: str, fault: Callable[[], Fault]) -> tuple[Found, Found]:
-    """The same with the hop between the gateway and the server, where the command line has no gateway."""
-    server = Server(echo_services().services)
-    async with serving(server) as port:
-        async with relaying(port, fault()) as hop:
+def before_the_gateway(name: str, hop: Callable[..., WebFault], *arguments: object) -> Fault:
+    """The hop is before the gateway."""
+
+    async def page() -> Found:
+        async with path_to_a_gateway(hop(*arguments), idle=IDLE) as path:
+            assert path.gateway is not None
+            return checks_in(await page_report(path.gateway.port, [name], idle=IDLE))[name]
+
+    async def line() -> Found:
+        async with path_to_a_gateway(hop(*arguments), idle=IDLE) as path:
+            return checks_in(await line_report(path, [name]))[name]
+
+    return Fault(f"{name}-{hop.__name__}", page, line)
+
+
+def behind_the_gateway(name: str, hop: Callable[..., RelayFault], *arguments: object, **named: object) -> Fault:
+    """It is between the gateway and the server; the command line has no gateway."""
+
+    async def page() -> Found:
+        server = Server(echo_services().services)
+        async with (
+            serving(server) as port,
+            relaying(port, hop(*arguments, **named)) as relay,
+            gateway_to(relay.port, server) as gateway,
+        ):
+            return checks_in(await page_report(gateway.port, [name], idle=IDLE))[name]
+
+    async def line() -> Found:
+        server = Server(echo_services().services)
+        async with serving(server) as port, relaying(port, hop(*arguments, **named)) as relay:
             direct = [Target(LOOPBACK, port)]
-            path = Path(Target(LOOPBACK, hop.port), no_tls, Budget.of(Pace.QUICK, IDLE), direct=direct)
-            line = await line_report(path, [name])
-        async with relaying(port, fault()) as hop, gateway_to(hop.port, server) as gateway:
-            page = await page_report(gateway.port, [name], idle=IDLE)
-    return checks_in(line)[name], checks_in(page)[name]
+            path = Path(Target(LOOPBACK, relay.port), no_tls, Budget.of(Pace.QUICK, IDLE), direct=direct)
+            return checks_in(await line_report(path, [name]))[name]
+
+    words = [name, hop.__name__, *map(str, arguments), *(f"{key}={value}" for key, value in named.items())]
+    return Fault("-".join(words), page, line)
+
+
+@pytest.fixture(scope="module")
+def seen(request: pytest.FixtureRequest) -> Seen[Any]:
+    return looked_at(request)
+
+
+@pytest.fixture
+def page(seen: Seen[Found], look: Fault) -> Found:
+    """What the page has found."""
+    return seen.of(look)
+
+
+@pytest.fixture
+async def line(look: Fault, clock: QuietClock) -> Found:
+    """What the command line finds, in virtual time."""
+    return await look.line()
 
 
 def assert_same(line: Found, page: Found, outcome: str) -> None:
@@ -90,57 +150,60 @@ def worded(sentence: str) -> str:
 
 
 @pytest.mark.parametrize(
-    ("name", "fault", "outcome"),
+    ("look", "outcome"),
     [
-        ("ws-upgrade", DropUpgrade, "broken"),
-        ("ws-upgrade", Swallow, "broken"),
-        ("ws-close", DropCloses, "broken"),
-        ("ws-close", IgnoreCloses, "broken"),
-        ("ws-messages", Swap, "broken"),
-        ("ws-messages", SpoilUnicode, "broken"),
-        ("ws-compression", Deflate, "survived"),
-        ("http-status", ErrorPages, "broken"),
-        ("http-status", HangUpAtErrors, "broken"),
+        (before_the_gateway("ws-upgrade", DropUpgrade), "broken"),
+        (before_the_gateway("ws-upgrade", Swallow), "broken"),
+        (before_the_gateway("ws-close", DropCloses), "broken"),
+        (before_the_gateway("ws-close", IgnoreCloses), "broken"),
+        (before_the_gateway("ws-messages", Swap), "broken"),
+        (before_the_gateway("ws-messages", SpoilUnicode), "broken"),
+        (before_the_gateway("ws-compression", Deflate), "survived"),
+        (before_the_gateway("http-status", ErrorPages), "broken"),
+        (before_the_gateway("http-status", HangUpAtErrors), "broken"),
     ],
+    ids=str,
 )
-async def test_hops_before_the_gateway(name: str, fault: Callable[[], WebFault], outcome: str) -> None:
-    assert_same(*await before_the_gateway(name, fault()), outcome)
+async def test_hops_before_the_gateway(line: Found, page: Found, outcome: str) -> None:
+    assert_same(line, page, outcome)
 
 
 @pytest.mark.parametrize(
-    ("name", "fault", "outcome"),
+    ("look", "outcome"),
     [
-        ("trailers", LoseTrailingMetadata, "broken"),
-        ("status", lambda: Rewrite("14", "13"), "broken"),
-        ("status", HideFailures, "broken"),
-        ("status", lambda: Lose("grpc-message"), "broken"),
-        ("status", lambda: Lose("grpc-status-details-bin"), "broken"),
-        ("metadata", DropUnderscores, "broken"),
-        ("metadata", DropDots, "broken"),
-        ("message-size", lambda: RefuseLargeMessages(MOST, up=False), "limited"),
-        ("stream-size", lambda: CutStreams(3 * MIB, up=True), "limited"),
-        ("stream-size", lambda: CutStreams(4096, up=False), "limited"),
-        ("request-streaming", HoldRequests, "broken"),
-        ("request-streaming", lambda: ReleaseInTurns(0.5, requests=True), "broken"),
-        ("response-streaming", HoldResponses, "broken"),
-        ("response-streaming", lambda: HoldResponses(until=40_000), "broken"),
-        ("bidirectional", HoldResponsesUntilHalfClose, "broken"),
-        ("half-close", EndCallAtHalfClose, "broken"),
-        ("early-end", LoseEarlyEnd, "broken"),
-        ("cancel", KeepResets, "broken"),
-        ("deadline", lose_deadlines, "broken"),
-        ("deadline", cap_deadlines, "limited"),
-        ("stream-idle", lambda: CutSilentStreams(2.0), "limited"),
-        ("stream-idle", lambda: CutSilentClients(1.0), "limited"),
-        ("stream-duration", lambda: CutOldStreams(2.0), "limited"),
-        ("stream-duration", lambda: CutStreamsOldSinceHalfClose(2.0), "limited"),
-        ("stream-duration", lambda: GiveUpWaiting(1.0), "inconclusive"),
-        ("retries", lambda: Repeat(["14"]), "broken"),
-        ("retries", lambda: Repeat(["14", "13"], resets=[2]), "broken"),
+        (behind_the_gateway("trailers", LoseTrailingMetadata), "broken"),
+        (behind_the_gateway("status", Rewrite, "14", "13"), "broken"),
+        (behind_the_gateway("status", HideFailures), "broken"),
+        (behind_the_gateway("status", Lose, "grpc-message"), "broken"),
+        (behind_the_gateway("status", Lose, "grpc-status-details-bin"), "broken"),
+        (behind_the_gateway("metadata", DropUnderscores), "broken"),
+        (behind_the_gateway("metadata", DropDots), "broken"),
+        (behind_the_gateway("message-size", RefuseLargeMessages, MOST, up=False), "limited"),
+        (behind_the_gateway("stream-size", CutStreams, 3 * MIB, up=True), "limited"),
+        (behind_the_gateway("stream-size", CutStreams, 4096, up=False), "limited"),
+        (behind_the_gateway("request-streaming", HoldRequests), "broken"),
+        (behind_the_gateway("request-streaming", ReleaseInTurns, 0.5, requests=True), "broken"),
+        (behind_the_gateway("response-streaming", HoldResponses), "broken"),
+        (behind_the_gateway("response-streaming", HoldResponses, until=40_000), "broken"),
+        (behind_the_gateway("response-streaming", TrickleAtTheEnd), "broken"),
+        (behind_the_gateway("bidirectional", HoldResponsesUntilHalfClose), "broken"),
+        (behind_the_gateway("half-close", EndCallAtHalfClose), "broken"),
+        (behind_the_gateway("early-end", LoseEarlyEnd), "broken"),
+        (behind_the_gateway("cancel", KeepResets), "broken"),
+        (behind_the_gateway("deadline", lose_deadlines), "broken"),
+        (behind_the_gateway("deadline", cap_deadlines), "limited"),
+        (behind_the_gateway("stream-idle", CutSilentStreams, 2.0), "limited"),
+        (behind_the_gateway("stream-idle", CutSilentClients, 1.0), "limited"),
+        (behind_the_gateway("stream-duration", CutOldStreams, 2.0), "limited"),
+        (behind_the_gateway("stream-duration", CutStreamsOldSinceHalfClose, 2.0), "limited"),
+        (behind_the_gateway("stream-duration", GiveUpWaiting, 1.0), "inconclusive"),
+        (behind_the_gateway("retries", Repeat, ["14"]), "broken"),
+        (behind_the_gateway("retries", Repeat, ["14", "13"], resets=[2]), "broken"),
     ],
+    ids=str,
 )
-async def test_hops_behind_the_gateway(name: str, fault: Callable[[], Fault], outcome: str) -> None:
-    assert_same(*await behind_the_gateway(name, fault), outcome)
+async def test_hops_behind_the_gateway(line: Found, page: Found, outcome: str) -> None:
+    assert_same(line, page, outcome)
 
 
 class DropUnderscoresAtFirst(DropUnderscores):
@@ -156,8 +219,8 @@ class DropUnderscoresAtFirst(DropUnderscores):
         return changed
 
 
-async def test_what_came_out_badly_in_company_is_looked_at_once_more() -> None:
-    line, page = await behind_the_gateway("metadata", DropUnderscoresAtFirst)
+@pytest.mark.parametrize("look", [behind_the_gateway("metadata", DropUnderscoresAtFirst)], ids=str)
+async def test_what_came_out_badly_in_company_is_looked_at_once_more(line: Found, page: Found) -> None:
     # A browser joins repeated values, so the page says of metadata that survives what only it can say.
     assert page["outcome"] == line["outcome"] == "survived"
     assert page["details"]["at_first"] == line["details"]["at_first"]
@@ -177,21 +240,29 @@ class LoseTrailingMetadataAtFirst(LoseTrailingMetadata):
         return [found]
 
 
-async def test_a_second_look_is_had_before_others_are_skipped() -> None:
+async def look_at_two() -> dict[str, Found]:
     server = Server(echo_services().services)
     async with (
         serving(server) as port,
         relaying(port, LoseTrailingMetadataAtFirst()) as hop,
         gateway_to(hop.port, server) as gateway,
     ):
-        found = checks_in(await page_report(gateway.port, ["trailers", "metadata"]))
+        return checks_in(await page_report(gateway.port, ["trailers", "metadata"]))
+
+
+@pytest.mark.parametrize("look", [Look("trailers-and-metadata", look_at_two)], ids=str)
+async def test_a_second_look_is_had_before_others_are_skipped(
+    seen: Seen[dict[str, Found]], look: Look[dict[str, Found]]
+) -> None:
+    found = seen.of(look)
     assert found["trailers"]["finding"].endswith(", though only at the second look.")
     assert found["metadata"]["outcome"] == "survived"
 
 
-@pytest.mark.parametrize("fault", [CapToServer, CapToClient])
-async def test_a_cap_on_messages_is_told_with_its_number(fault: Callable[[], WebFault]) -> None:
-    line, page = await before_the_gateway("ws-messages", fault())
+@pytest.mark.parametrize(
+    "look", [before_the_gateway("ws-messages", cap) for cap in (CapToServer, CapToClient)], ids=str
+)
+async def test_a_cap_on_messages_is_told_with_its_number(line: Found, page: Found) -> None:
     # How the hop's end is seen depends on what was still on its way to the hop.
     found, said = (worded(one["finding"].partition(";")[0]) for one in (page, line))
     assert found == said
@@ -203,17 +274,14 @@ async def test_a_cap_on_messages_is_told_with_its_number(fault: Callable[[], Web
 # What a browser sees less of
 
 
-@pytest.mark.parametrize("fault", [ErrorPage, HangUp])
-async def test_a_handshake_that_is_answered_wrongly_is_told_by_what_the_gateway_saw(
-    fault: Callable[[], WebFault],
-) -> None:
-    line, page = await before_the_gateway("ws-upgrade", fault())
+@pytest.mark.parametrize("look", [before_the_gateway("ws-upgrade", fault) for fault in (ErrorPage, HangUp)], ids=str)
+async def test_a_handshake_that_is_answered_wrongly_is_told_by_what_the_gateway_saw(line: Found, page: Found) -> None:
     assert page["outcome"] == line["outcome"] == "broken"
     assert page["finding"].startswith("Plain requests are answered, but a WebSocket is not opened: the gateway has")
 
 
-async def test_codes_that_are_rewritten_are_told_of_those_that_a_page_may_close_with() -> None:
-    line, page = await before_the_gateway("ws-close", CloseNormally())
+@pytest.mark.parametrize("look", [before_the_gateway("ws-close", CloseNormally)], ids=str)
+async def test_codes_that_are_rewritten_are_told_of_those_that_a_page_may_close_with(line: Found, page: Found) -> None:
     assert page["outcome"] == line["outcome"] == "broken"
     assert page["advice"] == line["advice"]
     assert re.fullmatch(
@@ -221,25 +289,31 @@ async def test_codes_that_are_rewritten_are_told_of_those_that_a_page_may_close_
     )
 
 
-async def test_a_hop_that_keeps_it_to_itself_that_we_have_left_is_told() -> None:
-    line, page = await before_the_gateway("ws-cancel", ClingToAll())
+@pytest.mark.parametrize("look", [before_the_gateway("ws-cancel", ClingToAll)], ids=str)
+async def test_a_hop_that_keeps_it_to_itself_that_we_have_left_is_told(line: Found, page: Found) -> None:
     assert page["outcome"] == line["outcome"] == "broken"
     assert page["finding"] == line["finding"].replace(" or by closing the connection", "")
 
 
-@pytest.mark.parametrize(("fault", "how"), [(CutSilent, "closed without a close frame"), (Forget, "nobody said why")])
+@pytest.mark.parametrize(
+    ("look", "how"),
+    [
+        (before_the_gateway("ws-idle", CutSilent, 1.5), "closed without a close frame"),
+        (before_the_gateway("ws-idle", Forget, 1.5), "nobody said why"),
+    ],
+    ids=str,
+)
 async def test_a_silent_socket_that_is_cut_is_told_with_what_keeps_one_alive(
-    fault: Callable[[float], WebFault], how: str
+    line: Found, page: Found, how: str
 ) -> None:
-    line, page = await before_the_gateway("ws-idle", fault(1.5))
     assert page["outcome"] == line["outcome"] == "limited"
     assert page["advice"] == line["advice"]
-    assert page["limit"] == pytest.approx(line["limit"], abs=0.2)
+    assert page["limit"] == pytest.approx(line["limit"], rel=0.3, abs=0.5)
     assert how in page["finding"]
     assert page["finding"].endswith("; with a message every 0.375 s it lives.")
 
 
-async def test_compression_that_spoils_is_left_to_the_command_line() -> None:
-    _, page = await before_the_gateway("ws-compression", AgreeOnly())
+@pytest.mark.parametrize("look", [before_the_gateway("ws-compression", AgreeOnly)], ids=str)
+async def test_compression_that_spoils_is_left_to_the_command_line(page: Found) -> None:
     assert page["outcome"] == "inconclusive"
     assert page["finding"].endswith("whether they do without it, `echo-grpc probe` can tell.")

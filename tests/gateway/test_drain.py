@@ -137,7 +137,7 @@ async def test_clients_that_take_nothing_do_not_hold_up_the_end(how: str, clock:
         assert trio.current_time() - stopped_at <= 1 + 2 * CLOSE_GRACE + 0.5
 
 
-async def test_cancelling_it_says_goodbye_too() -> None:
+async def test_cancelling_it_says_goodbye_too(clock: QuietClock) -> None:
     async with running_gateway([Patient()]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
         await socket.send(HELLO)
         await socket.receive()

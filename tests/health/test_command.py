@@ -27,7 +27,8 @@ from tests.support.tcp import tcp_server
 from tests.support.tls import Certificates
 
 UNARY_ECHO = "com.gopay.echo.Server"
-SOON = ("--connect-timeout", "50ms", "--rpc-timeout", "50ms")
+CONNECT_SOON = ("--connect-timeout", "200ms")
+ANSWER_SOON = ("--connect-timeout", "20s", "--rpc-timeout", "50ms")
 
 
 async def asked(*arguments: str, **environ: str) -> int:
@@ -119,8 +120,8 @@ def test_who_speaks_something_else_is_not_connected(capsys: pytest.CaptureFixtur
 
 def test_who_says_nothing_is_not_connected(capsys: pytest.CaptureFixture[str]) -> None:
     with saying(b"") as port:
-        assert health([f":{port}", *SOON], {}) == 2
-    assert capsys.readouterr().err == "echo: cannot connect: connected, but no HTTP/2 within 0.05 s\n"
+        assert health([f":{port}", *CONNECT_SOON], {}) == 2
+    assert capsys.readouterr().err == "echo: cannot connect: connected, but no HTTP/2 within 0.2 s\n"
 
 
 def test_who_closes_at_once_is_not_connected(capsys: pytest.CaptureFixture[str]) -> None:
@@ -140,7 +141,7 @@ def test_nobody_there_is_not_connected(capsys: pytest.CaptureFixture[str]) -> No
 def test_a_server_that_does_not_answer_the_call_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
     settings = bytes.fromhex("000000040000000000")
     with saying(settings) as port:
-        assert health([f":{port}", *SOON], {}) == 3
+        assert health([f":{port}", *ANSWER_SOON], {}) == 3
     assert capsys.readouterr().err == "echo: the check failed: no answer within 0.05 s\n"
 
 
@@ -259,7 +260,7 @@ def test_what_is_no_gateway_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with tcp_server(speak) as port:
         assert health(["--http", f"127.0.0.1:{port}"], {}) == 3
     with saying(b"") as port:
-        assert health(["--http", f"127.0.0.1:{port}", *SOON], {}) == 3
+        assert health(["--http", f"127.0.0.1:{port}", *ANSWER_SOON], {}) == 3
     assert capsys.readouterr().err == (
         "echo: the check failed: the answer is not HTTP/1.1\necho: the check failed: no answer within 0.05 s\n"
     )

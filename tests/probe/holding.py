@@ -4,6 +4,7 @@ A hop that holds DATA back takes as much of it as comes: it gives the sender its
 receiver's windows itself, by a `Pump`.
 """
 
+import math
 from collections import defaultdict, deque
 from collections.abc import Iterable
 from typing import Final
@@ -196,6 +197,24 @@ class HoldResponses(Holding):
 
     async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
         return self.forward(line, item)
+
+
+class TrickleAtTheEnd(HoldResponses):
+    """Holds what the server sends back until it has ended the call, and is then slow to pass it on."""
+
+    PAUSE: Final = 0.008  # Seconds between two frames.
+
+    async def opened(self, line: Line) -> None:
+        send, (put, got) = line.client.send, trio.open_memory_channel[Item](math.inf)
+
+        def queue(*items: Item) -> None:
+            for item in items:
+                put.send_nowait(item)
+
+        line.client.send = queue  # type: ignore[method-assign]
+        async for item in got:
+            send(item)
+            await trio.sleep(self.PAUSE)
 
 
 class ReleaseInTurns(Fault):

@@ -4,7 +4,7 @@ import pytest
 
 from echo.probe.checks.response_streaming import ResponseStreaming
 from echo.probe.finding import Outcome
-from tests.probe.holding import HoldResponses, ReleaseInTurns
+from tests.probe.holding import HoldResponses, ReleaseInTurns, TrickleAtTheEnd
 from tests.probe.paths import finding_of
 from tests.support.quiet_clock import QuietClock
 
@@ -19,6 +19,11 @@ async def test_responses_held_back_to_the_end_are_told(quiet_clock: QuietClock, 
     finding = await finding_of(ResponseStreaming(), HoldResponses(), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "held-to-end")
     assert "until the call has ended, 1.0 s in this case" in finding.sentence
+
+
+async def test_a_slow_release_at_the_end_is_no_buffer(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ResponseStreaming(), TrickleAtTheEnd())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "held-to-end")
 
 
 async def test_lumps_at_intervals_are_told(quiet_clock: QuietClock) -> None:

@@ -1,18 +1,25 @@
 """Headless Chromium, driven by playwright-core in a Node.js process: a page, and what a person does with it.
 
-The script, ``tests/interop/node/browser.js``, has its own page.
+One browser serves all the tests of a run, since to start it takes longer than most of them; each page has a profile of
+its own. The script, ``tests/interop/node/browser.js``, says what goes to and fro.
 """
 
+import atexit
+import json
 import re
 import shutil
+import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
 from typing import Final
 
 import pytest
 import trio
 
-from tests.support.grpc_js import NODE, SCRIPTS, Script, running
+from tests.support.grpc_js import NODE, SCRIPTS
 from tests.support.serving import LOOPBACK
 
 CHROMIUM: Final = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -25,26 +32,86 @@ needs_browser: Final = pytest.mark.third_party(
 GOING_AWAY: Final = ("503", "ERR_", "WebSocket connection to")
 """What the browser may say of a gateway that goes away: its drain answers the page's `/readyz` with 503, or nothing."""
 
+PATIENCE: Final = 60.0  # Seconds any wait for the browser may take; its own waits give up before.
+
+
+class Chromium:
+    """The process: it runs from the first page on, until this one ends."""
+
+    def __init__(self) -> None:
+        assert NODE is not None
+        assert CHROMIUM is not None
+        self._folder = Path(tempfile.mkdtemp(prefix="chromium-"))
+        command = [NODE, str(SCRIPTS / "browser.js"), CHROMIUM, str(self._socket)]
+        # No pipes: tests look for descriptors that are left over.
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        atexit.register(self.end)
+
+    @property
+    def runs(self) -> bool:
+        return self._process.poll() is None
+
+    @property
+    def _socket(self) -> Path:
+        return self._folder / "socket"
+
+    @property
+    def _log(self) -> Path:
+        return self._folder / "log"
+
+    async def connect(self) -> trio.SocketStream:
+        """A connection, which has a page of its own."""
+        with trio.move_on_after(PATIENCE):
+            while self.runs:
+                try:
+                    return await trio.open_unix_socket(str(self._socket))
+                except OSError:  # It does not listen yet.
+                    await trio.sleep(0.01)
+        raise AssertionError(f"the browser does not start: {self._log.read_text(errors='replace')}")
+
+    def end(self) -> None:
+        self._process.terminate()
+        self._process.wait()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+@cache
+def the_chromium() -> Chromium:
+    return Chromium()
+
 
 class Browser:
-    """A browser with one page.
+    """A page of the browser.
 
     Elements are named by CSS selectors. What waits gives up after a while, by AssertionError with what it saw.
     """
 
-    def __init__(self, script: Script) -> None:
-        self._script = script
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self._heard = b""
         self._orders = 0
         self._turn = trio.Lock()
 
     async def _do(self, action: str, *given: object) -> object:
         async with self._turn:
             self._orders += 1
-            await self._script.tell(**{"id": self._orders, "do": action, "with": given})
-            answer = await self._script.heard()
+            order = {"id": self._orders, "do": action, "with": given}
+            with trio.fail_after(PATIENCE):
+                await self._stream.send_all(json.dumps(order).encode() + b"\n")
+                while b"\n" not in self._heard:
+                    data = await self._stream.receive_some()
+                    assert data, "the browser is gone"
+                    self._heard += data
+            line, _, self._heard = self._heard.partition(b"\n")
+        answer = json.loads(line)
         assert answer["id"] == self._orders
         assert "failed" not in answer, answer["failed"]
         return answer["gave"]
+
+    async def close(self) -> None:
+        """Close the page, and all that it has open."""
+        await self._do("close")
 
     async def open(self, url: str, **options: object) -> None:
         """Open a page, in a profile of its own; ``options`` are Playwright's of a context."""
@@ -112,11 +179,13 @@ class Browser:
 
 @asynccontextmanager
 async def running_browser() -> AsyncIterator[Browser]:
-    """A browser for the length of the block."""
-    assert CHROMIUM is not None
-    async with running(NODE, SCRIPTS / "browser.js", CHROMIUM) as script:
-        assert await script.heard() == {"ready": True}
-        yield Browser(script)
+    """A page for the length of the block."""
+    if not the_chromium().runs:
+        the_chromium.cache_clear()
+    async with await the_chromium().connect() as stream:
+        browser = Browser(stream)
+        yield browser
+        await browser.close()
 
 
 @asynccontextmanager

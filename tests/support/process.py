@@ -1,5 +1,6 @@
 """``python -m echo`` as a process of its own: its lines as they come, its signals, its exit status."""
 
+import codecs
 import json
 import os
 import re
@@ -99,11 +100,12 @@ class Echo:
         """Collect what comes on one of the streams, until it ends."""
         stream = self._process.stdout if name == "stdout" else self._process.stderr
         assert stream is not None
+        decoder = codecs.getincrementaldecoder("utf-8")()  # A piece may end within a character.
         task_status.started()
         async with stream:
             async for data in stream:
                 async with self._news:
-                    setattr(self, name, getattr(self, name) + data.decode())
+                    setattr(self, name, getattr(self, name) + decoder.decode(data))
                     self._news.notify_all()
             async with self._news:
                 self._silent.add(name)

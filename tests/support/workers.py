@@ -19,13 +19,19 @@ GATEWAY = ["gateway", "--http-bind", "127.0.0.1", "--http-port", "0", "--grpc-se
 
 
 def workers_of(echo: Echo) -> list[int]:
-    """The process ids of those that have been ready so far, in the order in which they were."""
+    """The process ids of those that have been ready so far, as far as the log has been read, in their order."""
     return [int(pid) for pid in re.findall(r'"worker serves".*?"worker": (\d+)', echo.stderr)]
+
+
+async def first_workers(echo: Echo, number: int = 2) -> list[int]:
+    """Wait until the log says that so many are ready: what standard output says may be read before what it says."""
+    await echo.logged("(?s)" + r'.*"worker serves".*?"worker": \d+\b' * number)
+    return workers_of(echo)[:number]
 
 
 def stop(echo: Echo) -> None:
     """Have it stop, if it has not been told to already."""
-    said = [json.loads(line) for line in echo.stderr.splitlines()]
+    said = [json.loads(line) for line in echo.stderr.splitlines(keepends=True) if line.endswith("\n")]
     if not any(line["event"] == "stopping" and "worker" not in line for line in said):
         echo.send(signal.SIGTERM)
 
@@ -38,6 +44,7 @@ async def rolled(echo: Echo, times: int = 1) -> None:
 async def serving(*flags: str, **variables: str) -> AsyncIterator[tuple[Echo, int]]:
     """A server with two workers, and its port; it is asked to stop in the end, and does."""
     async with running(*SERVE, *flags, **variables) as echo:
+        await first_workers(echo)
         yield echo, await echo.grpc_port()
         stop(echo)
         assert await echo.status() == 0

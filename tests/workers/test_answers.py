@@ -5,6 +5,7 @@ import signal
 from pathlib import Path
 
 import pytest
+import trio
 
 from echo.workers import answers
 from tests.support.crew import crew, until
@@ -17,6 +18,10 @@ async def test_all_are_asked_and_one_that_does_not_answer_is_what_it_was(tmp_pat
         stopped, other = running.pids
         os.kill(stopped, signal.SIGSTOP)
         try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(running.crew.ask_all, 60)
+                await until(lambda: any(worker.answers.latest is not None for worker in running.crew.workers))
+                nursery.cancel_scope.cancel()
             for _ in range(3):
                 assert {int(answer) for answer in await running.crew.ask_all(0.2)} == {other}
         finally:

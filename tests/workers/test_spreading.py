@@ -74,6 +74,7 @@ async def test_a_worker_that_stands_still_holds_nobody_up_and_is_used_again_when
             clients = [await connect(running.ports[0]) for _ in range(8)]
             assert stopped not in {client.pid for client in clients}
         finally:
+            monkeypatch.setattr(worker_module, "LATE", 60)  # From now on a slow machine's worker is not late.
             os.kill(stopped, signal.SIGCONT)
         (worker,) = (worker for worker in running.crew.workers if worker.pid == stopped)
         await until(lambda: worker.takes(0))
@@ -95,6 +96,7 @@ async def test_what_waits_for_a_worker_is_bounded_and_the_kernel_keeps_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "QUEUE", 5)
+    monkeypatch.setattr(worker_module, "LATE", 60)
     async with crew(tmp_path, 1) as running:
         (worker,) = running.crew.workers
         os.kill(worker.pid, signal.SIGSTOP)

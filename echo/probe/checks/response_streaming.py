@@ -8,8 +8,7 @@ from typing import Final
 
 import trio
 
-from echo.pb.com.gopay.echo.streaming import StreamResponse
-from echo.probe.calls import SERVER_STREAM, Answer
+from echo.probe.calls import SERVER_STREAM
 from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
@@ -40,7 +39,7 @@ class ResponseStreaming(Check):
                     return inconclusive(f"The call with the responses failed by itself ({answer}).")
                 if not in_lumps(answer.at, INTERVAL):
                     return survived("Each response reaches us as soon as it is sent.")
-        took = await _took(path, answer)
+        took = await _took(path, answer.call_id)
         if took is None or took < INTERVAL * (len(answer.replies) - 1) / 2:
             return inconclusive(f"When the server sent its responses cannot be seen{path.hint}.")
         wait = longest_wait(answer.at)
@@ -56,9 +55,9 @@ class ResponseStreaming(Check):
         return broken("held-to-end", what, details=details)
 
 
-async def _took(path: Path, answer: Answer[StreamResponse]) -> float | None:
+async def _took(path: Path, call_id: str) -> float | None:
     """Seconds the server worked on a call."""
-    records = await path.evidence(answer.call_id)
+    records = await path.evidence(call_id)
     if not records or records[-1].ended is None or records[-1].started is None:
         return None
     return (records[-1].ended - records[-1].started) / 1e9
@@ -67,8 +66,10 @@ async def _took(path: Path, answer: Answer[StreamResponse]) -> float | None:
 async def _buffer(path: Path) -> int | None:
     """Bytes that had to be sent before we saw the first; None if we saw none before the end."""
     script = {"count": str(STEPS), "interval": f"{STEP_INTERVAL * 1000:.0f}ms", "size": str(STEP)}
+    call_id = path.new_call_id()
     async with path.http2() as connection:
-        call = path.begin(connection, SERVER_STREAM, script, call_id=path.new_call_id(), timeout=PATIENCE)
+        call = path.begin(connection, SERVER_STREAM, script, call_id=call_id, timeout=PATIENCE)
+        began = trio.current_time()
         await call.send(path.message(SERVER_STREAM), end=True)
         with trio.move_on_after(PATIENCE):
             await call.until_over()
@@ -76,5 +77,10 @@ async def _buffer(path: Path) -> int | None:
         return None
     first = call.arrivals[0][0]
     if call.ended - first < 2 * STEP_INTERVAL:
+        return None
+    took = await _took(path, call_id)
+    if (
+        took is not None and first - began > took - STEP_INTERVAL / 2
+    ):  # The end released them, however slowly they came from there on.
         return None
     return sum(size for at, size in call.arrivals if at < first + STEP_INTERVAL / 2)

@@ -1,15 +1,18 @@
-// A headless Chromium that is told what to do with one page, as a person would.
+// A headless Chromium whose pages are told what to do, as a person would.
 //
-//   node browser.js CHROMIUM
+//   node browser.js CHROMIUM SOCKET
 //
+// It listens on a Unix socket. Each connection has a page of its own, in a profile of its own, which ends with it.
 // Lines in:  {"id": 1, "do": "click", "with": ["#connect"]}; what there is to do is the table `actions`.
 // Lines out: {"id": 1, "gave": ...} or {"id": 1, "failed": "why"}, in the order of the lines in.
 //
 // Expressions go by the debugging protocol: the page"s policy forbids what Playwright"s own `evaluate` would do.
+// It ends when whoever has started it is gone.
 
 "use strict";
 
 const fs = require("node:fs");
+const net = require("node:net");
 const readline = require("node:readline");
 const { chromium } = require("playwright-core");
 
@@ -20,32 +23,30 @@ const ARGUMENTS = [
 const PATIENCE = 45_000; // Milliseconds.
 
 let browser;
-let page;
-let debug;
-let said = []; // What the page's console said, its exceptions, and where it went for anything.
-let asked = [];
 
+// Each is called with the connection's tab: its page, and what its console said, its exceptions, and where it went.
 const actions = {
   // options: Playwright's of a context, such as {colorScheme: "dark", viewport: {width: 360, height: 740}}.
-  async open(url, options) {
-    const context = await browser.newContext(options);
-    context.setDefaultTimeout(PATIENCE);
-    page = await context.newPage();
-    page.on("console", (message) => said.push(`${message.type()}: ${message.text()}`));
-    page.on("pageerror", (error) => said.push(`exception: ${error.stack}`));
-    page.on("request", (request) => asked.push(request.url()));
-    page.on("websocket", (socket) => asked.push(socket.url()));
-    debug = await context.newCDPSession(page);
-    await page.goto(url);
+  async open(tab, url, options) {
+    tab.context = await browser.newContext(options);
+    tab.context.setDefaultTimeout(PATIENCE);
+    tab.page = await tab.context.newPage();
+    tab.page.on("console", (message) => tab.said.push(`${message.type()}: ${message.text()}`));
+    tab.page.on("pageerror", (error) => tab.said.push(`exception: ${error.stack}`));
+    tab.page.on("request", (request) => tab.asked.push(request.url()));
+    tab.page.on("websocket", (socket) => tab.asked.push(socket.url()));
+    tab.debug = await tab.context.newCDPSession(tab.page);
+    await tab.page.goto(url);
   },
-  click: (selector) => page.click(selector),
-  check: (selector, on) => page.setChecked(selector, on),
-  fill: (selector, text) => page.fill(selector, text),
-  press: (key) => page.keyboard.press(key),
-  type: (text) => page.keyboard.type(text),
-  text: (selector) => page.locator(selector).innerText(),
+  close: (tab) => tab.context?.close(),
+  click: ({ page }, selector) => page.click(selector),
+  check: ({ page }, selector, on) => page.setChecked(selector, on),
+  fill: ({ page }, selector, text) => page.fill(selector, text),
+  press: ({ page }, key) => page.keyboard.press(key),
+  type: ({ page }, text) => page.keyboard.type(text),
+  text: ({ page }, selector) => page.locator(selector).innerText(),
   // Wait until the element shows text that the pattern fits.
-  wait: async (selector, pattern) => {
+  wait: async ({ page, said }, selector, pattern) => {
     try {
       await page.locator(selector).filter({ hasText: new RegExp(pattern) }).first().waitFor();
     } catch {
@@ -53,37 +54,45 @@ const actions = {
       throw new Error(`${selector} is ${JSON.stringify(texts)}, not ${pattern}; the page said ${JSON.stringify(said)}`);
     }
   },
-  async evaluate(expression) {
+  async evaluate({ debug }, expression) {
     const answer = await debug.send("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
     if (answer.exceptionDetails) throw new Error(JSON.stringify(answer.exceptionDetails));
     return answer.result.value ?? null;
   },
-  resize: (width, height) => page.setViewportSize({ width, height }),
-  media: (options) => page.emulateMedia(options),
-  screenshot: async (path, fullPage) => void (await page.screenshot({ path, fullPage })),
+  resize: ({ page }, width, height) => page.setViewportSize({ width, height }),
+  media: ({ page }, options) => page.emulateMedia(options),
+  screenshot: async ({ page }, path, fullPage) => void (await page.screenshot({ path, fullPage })),
   // What a click has the browser save: the file's name and its text.
-  save: async (selector) => {
+  save: async ({ page }, selector) => {
     const [file] = await Promise.all([page.waitForEvent("download"), page.click(selector)]);
     return [file.suggestedFilename(), fs.readFileSync(await file.path(), "utf8")];
   },
-  said: () => said,
-  asked: () => asked,
+  said: (tab) => tab.said,
+  asked: (tab) => tab.asked,
 };
 
-async function main() {
-  browser = await chromium.launch({ executablePath: process.argv[2], args: ARGUMENTS });
-  process.stdout.write('{"ready":true}\n');
-  for await (const line of readline.createInterface({ input: process.stdin })) {
+async function serve(connection) {
+  const tab = { said: [], asked: [] };
+  connection.on("error", () => {}); // It is closed then, too.
+  connection.on("close", () => void tab.context?.close().catch(() => {}));
+  for await (const line of readline.createInterface({ input: connection })) {
     const { id, do: action, with: given } = JSON.parse(line);
     let answer;
     try {
-      answer = { id, gave: (await actions[action](...given)) ?? null };
+      answer = { id, gave: (await actions[action](tab, ...given)) ?? null };
     } catch (error) {
       answer = { id, failed: String(error.message) };
     }
-    process.stdout.write(`${JSON.stringify(answer)}\n`);
+    connection.write(`${JSON.stringify(answer)}\n`);
   }
-  await browser.close();
+}
+
+async function main() {
+  const starter = process.ppid;
+  setInterval(() => process.ppid === starter || process.exit(), 500);
+  browser = await chromium.launch({ executablePath: process.argv[2], args: ARGUMENTS });
+  browser.on("disconnected", () => process.exit(1));
+  net.createServer(serve).listen(process.argv[3]);
 }
 
 main();

@@ -59,7 +59,7 @@ async def test_its_thread_ends_with_it() -> None:
     with trio.move_on_after(0.01):
         await Batches(Sink().send, most=10, batch=3, delay=3600).run()
     # trio keeps threads for a while, to use them again: what counts is that this one is free.
-    with trio.fail_after(2):
+    with trio.fail_after(20):
         await trio.to_thread.run_sync(int, limiter=trio.CapacityLimiter(1))
     assert threading.active_count() <= before + 1
 

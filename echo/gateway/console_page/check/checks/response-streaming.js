@@ -39,8 +39,7 @@ async function judged(signal, path, asked) {
     const times = seen.came.map(({ at }) => at);
     if (!inLumps(times, INTERVAL)) return survived("Each response reaches us as soon as it is sent.");
   }
-  const record = (await path.serverSaw(signal, seen.id))?.at(-1);
-  const took = record?.ended ? (record.ended - record.started) / 1e9 : null;
+  const took = await secondsOf(signal, path, seen.id);
   if (took === null || took < (INTERVAL * (seen.came.length - 1)) / 2) {
     return inconclusive(`When the server sent its responses cannot be seen${path.hint}.`);
   }
@@ -59,12 +58,19 @@ async function judged(signal, path, asked) {
   return broken("held-to-end", what, { details });
 }
 
-// Both ask for responses: {id, came: [{at, size}], ended, how}; `how` it ended if not well.
+/** Seconds the server worked on a call; null if that cannot be seen. */
+async function secondsOf(signal, path, callId) {
+  const record = (await path.serverSaw(signal, callId))?.at(-1);
+  return record?.ended ? (record.ended - record.started) / 1e9 : null;
+}
+
+// Both ask for responses: {id, began, came: [{at, size}], ended, how}; `how` it ended if not well.
 
 async function onWebSocket(signal, path, script) {
-  const seen = { id: path.newCallId(), came: [], ended: null, how: "no answer" };
+  const seen = { id: path.newCallId(), began: null, came: [], ended: null, how: "no answer" };
   await path.websocket(signal, "server", { "call-id": seen.id, ...script }, (socket) =>
     within(signal, PATIENCE, async (inner) => {
+      seen.began = now();
       socket.send(message("hi"));
       for (;;) {
         const one = await socket.receive(inner);
@@ -81,7 +87,7 @@ async function onWebSocket(signal, path, script) {
 }
 
 async function byGrpcWeb(signal, path, script) {
-  const seen = { id: path.newCallId(), came: [], ended: null, how: "" };
+  const seen = { id: path.newCallId(), began: now(), came: [], ended: null, how: "" };
   const heard = ({ replies }) => {
     for (const size of replies.slice(seen.came.length)) seen.came.push({ at: now(), size });
   };
@@ -94,7 +100,10 @@ async function byGrpcWeb(signal, path, script) {
 /** Bytes that had to be sent before we saw the first; null if we saw none before the end. */
 async function bufferOf(signal, path, asked) {
   const script = { count: String(STEPS), interval: `${STEP_INTERVAL * 1000}ms`, size: String(STEP) };
-  const { came, ended } = await asked(signal, path, script);
+  const { id, began, came, ended } = await asked(signal, path, script);
   if (ended === null || !came.length || ended - came[0].at < 2 * STEP_INTERVAL) return null;
+  const took = await secondsOf(signal, path, id);
+  // The end released them, however slowly they came from there on.
+  if (took !== null && came[0].at - began > took - STEP_INTERVAL / 2) return null;
   return came.filter(({ at }) => at < came[0].at + STEP_INTERVAL / 2).reduce((sum, { size }) => sum + size, 0);
 }
