@@ -185,9 +185,9 @@ def _header(text: str) -> tuple[str, str]:
 def _duration(flags: Mapping[str, str], name: str) -> float:
     if name not in flags:
         return PATIENCE
-    from echo.settings.values import to_positive_duration  # noqa: PLC0415 - Loads the whole room, for a rare flag.
+    from echo.configuration.values import POSITIVE, to_duration  # noqa: PLC0415 - Only for a rare flag.
 
     try:
-        return to_positive_duration(flags[name])
+        return to_duration(flags[name], least=POSITIVE)
     except ValueError as error:
         raise _UsageError(f"--{name.replace('_', '-')}: {flags[name]!r} {error}") from None

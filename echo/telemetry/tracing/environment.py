@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from echo.settings import SettingsError
+from echo.configuration import SettingsError
 
 __all__ = ["Collection", "Wanted", "wanted"]
 

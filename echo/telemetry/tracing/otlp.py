@@ -15,7 +15,7 @@ import anyio
 import h11
 from anyio.abc import ByteStream
 
-from echo.settings import SettingsError
+from echo.configuration import SettingsError
 from echo.telemetry.tracing.batches import ExportError
 from echo.telemetry.tracing.environment import Collection
 from echo.telemetry.tracing.protobuf import request
