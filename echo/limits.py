@@ -5,6 +5,7 @@ from typing import Any, Final, TypeVar
 
 from echo.configuration import BOTH, GATEWAY, SERVER, Group, Setting, Title, User, optional, setting
 from echo.configuration.values import OFF, POSITIVE, SWITCH, Kind, either, format_duration, seconds, size, whole_number
+from echo.contract import PING_INTERVAL
 from echo.rpc import Keepalive, Limits
 
 __all__ = ["PERMITTED_PINGS", "Connections", "client_keepalive", "client_limits", "server_keepalive", "server_limits"]
@@ -73,7 +74,7 @@ class Connections(Group):
         _KEEPALIVE.timeout, _POSITIVE, GATEWAY, "how long the gateway waits for the reply to a ping"
     )
     http_ping_interval = setting(
-        27.0, _AGE, GATEWAY, "how often WebSockets are pinged; off shows a path's own idle timeouts"
+        PING_INTERVAL, _AGE, GATEWAY, "how often WebSockets are pinged; off shows a path's own idle timeouts"
     )
 
     lifetime = Title("Connection lifetime")

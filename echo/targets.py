@@ -23,18 +23,21 @@ from typing import Final
 __all__ = [
     "DEFAULT_PORT",
     "FORMS",
+    "MOST_TARGETS",
     "UNIX",
     "Target",
     "TargetError",
-    "authority_host",
     "is_ipv6",
     "join",
     "parse_targets",
     "read_targets",
+    "split",
     "unix_path",
 ]
 
 DEFAULT_PORT: Final = 8081  # Of echo's gRPC server.
+
+MOST_TARGETS: Final = 64  # Of a channel: each can cost a connection.
 
 DNS: Final = "dns:"
 UNIX: Final = "unix:"
@@ -158,8 +161,8 @@ def unix_path(text: str) -> str:
     return path
 
 
-def authority_host(authority: str) -> str:
-    """The host in ``HOST`` or ``HOST:PORT``, without the brackets of an IPv6 address.
+def split(authority: str) -> tuple[str, int | None]:
+    """The host, without the brackets of an IPv6 address, and the port of ``HOST`` or ``HOST:PORT``.
 
     Raises:
         ValueError: The authority has neither form.
@@ -167,7 +170,7 @@ def authority_host(authority: str) -> str:
     match = _HOST_AND_PORT.fullmatch(authority) if authority.isascii() and authority.isprintable() else None
     if match is None or (match["ipv6"] is not None and not is_ipv6(match["ipv6"])):
         raise ValueError(f"the authority {authority!r} is not HOST or HOST:PORT")
-    return match["ipv6"] or match["host"]
+    return match["ipv6"] or match["host"], None if match["port"] is None else int(match["port"])
 
 
 def _read_list(text: str) -> list[Target]:

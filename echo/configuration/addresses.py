@@ -8,10 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from echo.configuration.values import Kind
-from echo.targets import FORMS, UNIX, TargetError, authority_host, read_targets, unix_path
+from echo.targets import FORMS, MOST_TARGETS, UNIX, TargetError, read_targets, split, unix_path
 from echo.urls import is_host, origin_of
-
-_MOST_SERVERS: Final = 64
 
 
 def _port(text: str) -> int:
@@ -44,14 +42,14 @@ def _servers(text: str) -> str:
                 raise TargetError(target.host, f"is not {FORMS}")
     except TargetError as error:
         raise ValueError(error.why if "," not in text else f"holds {error.text!r}, which {error.why}") from None
-    if len(targets) > _MOST_SERVERS:
-        raise ValueError(f"lists too many servers (at most {_MOST_SERVERS})")
+    if len(targets) > MOST_TARGETS:
+        raise ValueError(f"lists too many servers (at most {MOST_TARGETS})")
     return ",".join(map(str, targets))
 
 
 def _authority(text: str) -> str:
     try:
-        host = authority_host(text)
+        host, _ = split(text)
     except ValueError:
         host = ""
     if is_host(host):
