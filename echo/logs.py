@@ -13,15 +13,19 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Literal, TextIO
+from typing import Final, Literal, TextIO, get_args
 
 import structlog
 
 from echo.access_log import AccessLog
+from echo.configuration import BOTH, Group, Title, setting
+from echo.configuration.values import SWITCH, one_of
 from echo.outlet import Outlet
 from echo.printable import printable
 
 __all__ = [
+    "LEVEL",
+    "Logging",
     "asks_for_json",
     "configure_logging",
     "json_line",
@@ -31,7 +35,29 @@ __all__ = [
     "writes_json",
 ]
 
+LogLevel = Literal["debug", "info", "warning", "error", "critical"]
 LogFormat = Literal["auto", "console", "json"]
+
+_LEVELS: Final[dict[str, LogLevel]] = {name: name for name in get_args(LogLevel)}
+_FORMATS: Final[dict[str, LogFormat]] = {name: name for name in get_args(LogFormat)}
+
+LEVEL: Final = one_of({**_LEVELS, "warn": "warning"}, f"is not a log level ({', '.join(_LEVELS)})")
+_FORMAT: Final = one_of(_FORMATS, f"is not a log format ({', '.join(_FORMATS)})")
+
+
+class Logging(Group):
+    """What is logged, and how."""
+
+    logging = Title("Logging")
+    log_level = setting(_LEVELS["info"], LEVEL, BOTH, f"least severe events to log: {', '.join(_LEVELS)}")
+    log_format = setting(
+        _FORMATS["auto"],
+        _FORMAT,
+        BOTH,
+        "console, json or auto; auto is console on a terminal, JSON lines elsewhere",
+    )
+    access_log = setting(True, SWITCH, BOTH, "log each call, request and WebSocket")
+
 
 MAX_TEXT = 2_000  # Characters of an event or a value on the console.
 

@@ -21,16 +21,23 @@ from ipaddress import AddressValueError, IPv4Address, IPv6Address
 from typing import Final
 
 __all__ = [
+    "DEFAULT_PORT",
     "FORMS",
+    "MOST_TARGETS",
     "UNIX",
     "Target",
     "TargetError",
-    "authority_host",
+    "is_ipv6",
     "join",
     "parse_targets",
     "read_targets",
+    "split",
     "unix_path",
 ]
+
+DEFAULT_PORT: Final = 8081  # Of echo's gRPC server.
+
+MOST_TARGETS: Final = 64  # Of a channel: each can cost a connection.
 
 DNS: Final = "dns:"
 UNIX: Final = "unix:"
@@ -97,9 +104,10 @@ class Target:
         return replace(self, port=port) if self.port == 0 else self
 
 
-def join(host: str, port: int) -> str:
-    """``host:port``, with an IPv6 address in brackets (RFC 3986 §3.2.2)."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+def join(host: str, port: int | None) -> str:
+    """``host:port``, or the host alone without one; with an IPv6 address in brackets (RFC 3986 §3.2.2)."""
+    bare = f"[{host}]" if ":" in host else host
+    return bare if port is None else f"{bare}:{port}"
 
 
 def parse_targets(hosts: str | Sequence[str], port: int) -> list[Target]:
@@ -153,16 +161,16 @@ def unix_path(text: str) -> str:
     return path
 
 
-def authority_host(authority: str) -> str:
-    """The host in ``HOST`` or ``HOST:PORT``, without the brackets of an IPv6 address.
+def split(authority: str) -> tuple[str, int | None]:
+    """The host, without the brackets of an IPv6 address, and the port of ``HOST`` or ``HOST:PORT``.
 
     Raises:
         ValueError: The authority has neither form.
     """
     match = _HOST_AND_PORT.fullmatch(authority) if authority.isascii() and authority.isprintable() else None
-    if match is None or (match["ipv6"] is not None and not _is_ipv6(match["ipv6"])):
+    if match is None or (match["ipv6"] is not None and not is_ipv6(match["ipv6"])):
         raise ValueError(f"the authority {authority!r} is not HOST or HOST:PORT")
-    return match["ipv6"] or match["host"]
+    return match["ipv6"] or match["host"], None if match["port"] is None else int(match["port"])
 
 
 def _read_list(text: str) -> list[Target]:
@@ -198,7 +206,7 @@ def _read_one(text: str) -> Target:
         return Target(unix_path(text), None)
     if family := _family_of(text):
         target = _host_and_port(text.removeprefix(family))
-        if not (_is_ipv6(target.host) if family == "ipv6:" else _is_ipv4(target.host)):
+        if not (is_ipv6(target.host) if family == "ipv6:" else _is_ipv4(target.host)):
             raise ValueError(f"has no IPv{family[3]} address after {family}")
         return target
     if text.startswith(DNS) and not _is_port(text.removeprefix(DNS)):
@@ -219,12 +227,12 @@ def _dns_name(rest: str) -> str:
 
 
 def _host_and_port(text: str) -> Target:
-    if _is_ipv6(text):
+    if is_ipv6(text):
         return Target(text, 0)
     match = _HOST_AND_PORT.fullmatch(text)
     if match is None:
         raise ValueError(f"is not {FORMS}")
-    if match["ipv6"] is not None and not _is_ipv6(match["ipv6"]):
+    if match["ipv6"] is not None and not is_ipv6(match["ipv6"]):
         raise ValueError(f"is not {FORMS}: no IPv6 address in brackets")
     port = match["port"]
     if port is not None and not 0 < int(port) < 65_536:
@@ -250,7 +258,8 @@ def _is_ipv4(host: str) -> bool:
     return True
 
 
-def _is_ipv6(host: str) -> bool:
+def is_ipv6(host: str) -> bool:
+    """Whether this is an IPv6 address, without brackets."""
     try:
         IPv6Address(host)
     except AddressValueError:

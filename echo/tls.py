@@ -1,4 +1,4 @@
-"""TLS contexts from the settings: one for the gRPC server, one for the gateway that calls it, one for its own clients.
+"""TLS: its settings and their contexts: for the gRPC server, for the gateway that calls it, and for its own clients.
 
 All speak HTTP/2 by ALPN (RFC 9113 §3.2) over TLS 1.2 or later with the ciphers that RFC 9113 §9.2 leaves.
 Peers are verified: the server always, unless the settings ask in so many words not to; clients when the
@@ -9,15 +9,54 @@ anything listens.
 import ssl
 from pathlib import Path
 
-from echo.settings import Settings, SettingsError
+from echo.configuration import GATEWAY, SERVER, Group, SettingsError, Title, optional, setting
+from echo.configuration.addresses import FILE, HOST
+from echo.configuration.values import SWITCH
 
-__all__ = ["client_context", "server_context", "web_context"]
+__all__ = ["Tls", "client_context", "server_context", "web_context"]
 
 # What RFC 9113 §9.2.2 allows for TLS 1.2: ephemeral keys and authenticated encryption. TLS 1.3 has no others.
 _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
-def server_context(settings: Settings) -> ssl.SSLContext | None:
+class Tls(Group):
+    """Certificates and keys, and whom they are good for."""
+
+    tls = Title("TLS")
+
+    grpc_server_cert = optional(FILE, SERVER, "the gRPC server's certificate chain (PEM); turns on TLS")
+    grpc_server_key = optional(FILE, SERVER, "private key for the gRPC server's certificate (PEM)")
+    grpc_server_client_ca = optional(
+        FILE, SERVER, "CAs (PEM) that clients' certificates must be signed by; turns on mTLS"
+    )
+    http_cert = optional(FILE, GATEWAY, "the gateway's certificate chain (PEM); turns on https and wss")
+    http_key = optional(FILE, GATEWAY, "private key for the gateway's certificate (PEM)")
+    grpc_server_tls = setting(False, SWITCH, GATEWAY, "call the gRPC server over TLS")
+    grpc_client_ca = optional(FILE, GATEWAY, "CAs (PEM) to verify the gRPC server with; by default the system's")
+    grpc_client_cert = optional(
+        FILE, GATEWAY, "certificate chain (PEM) the gateway presents to the gRPC server, for mTLS"
+    )
+    grpc_client_key = optional(FILE, GATEWAY, "private key for that certificate (PEM)")
+    grpc_client_server_name = optional(
+        HOST, GATEWAY, "name the gRPC server's certificate must have; by default the authority or the host called"
+    )
+    grpc_client_insecure = setting(False, SWITCH, GATEWAY, "call over TLS without verifying the server's certificate")
+
+    def check(self) -> None:
+        """Above all: nothing is silently ignored because TLS is off."""
+        for end in ("grpc_server", "grpc_client", "http"):
+            self.require(f"{end}_cert", f"{end}_key")
+            self.require(f"{end}_key", f"{end}_cert")
+        self.require("grpc_server_client_ca", "grpc_server_cert")
+        for field in ("grpc_client_ca", "grpc_client_cert", "grpc_client_server_name", "grpc_client_insecure"):
+            if getattr(self, field) and not self.grpc_server_tls:
+                raise self.refusal(field, f"only applies when {self.name_of('grpc_server_tls')} is true")
+        if self.grpc_client_insecure and self.grpc_client_ca:
+            ca = self.name_of("grpc_client_ca")
+            raise self.refusal("grpc_client_insecure", f"contradicts {ca}: set one or the other")
+
+
+def server_context(settings: Tls) -> ssl.SSLContext | None:
     """The TLS context to listen with, or None when the server speaks plain text.
 
     TLS is on when ``grpc_server_cert`` is set; clients must show a certificate when ``grpc_server_client_ca``
@@ -36,7 +75,7 @@ def server_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def client_context(settings: Settings) -> ssl.SSLContext | None:
+def client_context(settings: Tls) -> ssl.SSLContext | None:
     """The TLS context to call the gRPC server with, or None when it is called in plain text.
 
     The server's certificate and name are verified by ``grpc_client_ca``, or the system's authorities if that
@@ -61,7 +100,7 @@ def client_context(settings: Settings) -> ssl.SSLContext | None:
     return context
 
 
-def web_context(settings: Settings) -> ssl.SSLContext | None:
+def web_context(settings: Tls) -> ssl.SSLContext | None:
     """The TLS context of the gateway for https and wss, or None when it speaks plain text.
 
     TLS is on when ``http_cert`` is set. Clients that do not speak HTTP/2 get HTTP/1.1.
@@ -86,7 +125,7 @@ def _context(protocol: int, *besides: str) -> ssl.SSLContext:
     return context
 
 
-def _load_authorities(context: ssl.SSLContext, settings: Settings, field: str) -> None:
+def _load_authorities(context: ssl.SSLContext, settings: Tls, field: str) -> None:
     path = _readable(settings, field)
     try:
         context.load_verify_locations(cafile=path)
@@ -94,7 +133,7 @@ def _load_authorities(context: ssl.SSLContext, settings: Settings, field: str) -
         raise _unusable(settings, field, "holds no certificate in PEM form") from None
 
 
-def _load_certificate(context: ssl.SSLContext, settings: Settings, cert_field: str, key_field: str) -> None:
+def _load_certificate(context: ssl.SSLContext, settings: Tls, cert_field: str, key_field: str) -> None:
     """Load a chain and its key. OpenSSL does not say which file is wrong, so each is tried alone."""
     cert, key = _readable(settings, cert_field), _readable(settings, key_field)
     _load_authorities(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), settings, cert_field)
@@ -114,7 +153,7 @@ def _load_certificate(context: ssl.SSLContext, settings: Settings, cert_field: s
         raise _unusable(settings, key_field, fault) from None
 
 
-def _readable(settings: Settings, field: str) -> Path:
+def _readable(settings: Tls, field: str) -> Path:
     """The path in a setting, once its file has been opened for reading."""
     path = getattr(settings, field)
     assert isinstance(path, Path)
@@ -125,5 +164,5 @@ def _readable(settings: Settings, field: str) -> Path:
     return path
 
 
-def _unusable(settings: Settings, field: str, fault: str) -> SettingsError:
-    return SettingsError(f"{settings.name_of(field)}: {str(getattr(settings, field))!r} {fault}")
+def _unusable(settings: Tls, field: str, fault: str) -> SettingsError:
+    return settings.refusal(field, f"{str(getattr(settings, field))!r} {fault}")

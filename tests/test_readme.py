@@ -145,5 +145,5 @@ def test_the_page_s_tables_of_settings_are_theirs_one_for_each_group() -> None:
         rows = re.findall(r"^\| `([A-Z_]+)` \| (?:`(.*?)`)? \| (\w+) \| (.*) \|$", table, re.MULTILINE)
         found += [(title, *row) for row in rows]
     assert found == [
-        (each.group.value, each.variable, each.default, users[each.used_by], each.help) for each in SETTINGS
+        (each.title, each.variable, each.default_text, users[each.used_by], each.help) for each in SETTINGS
     ]

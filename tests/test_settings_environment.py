@@ -58,7 +58,7 @@ def test_no_service_keeps_a_program_from_starting_or_moves_where_it_listens(
 ) -> None:
     settings = load_settings(service(name, 5000, protocol=protocol), user)
     if (user, protocol, name) != (User.GATEWAY, "tcp", "GRPC_SERVER"):
-        assert settings.model_dump() == load_settings({}).model_dump()
+        assert {**vars(settings), "notes": ()} == vars(load_settings({}))
     assert not notes(settings, "warning")
 
 

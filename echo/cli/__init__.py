@@ -79,13 +79,13 @@ class _Option(click.Option):
 
     def __init__(self, setting: Setting) -> None:
         """A flag that takes its value as text: `echo.settings` parses it, as it does the variable's."""
-        default = f", default {setting.default}" if setting.default else ""
+        default = f", default {setting.default_text}" if setting.default_text else ""
         text = f"{setting.help}  [{setting.variable}{default}]"
-        if setting.switch:  # May stand alone, which means true.
+        if isinstance(setting.default, bool):  # May stand alone, which means true.
             super().__init__([setting.flag], help=text, metavar="[true|false]", is_flag=False, flag_value="true")
         else:
             super().__init__([setting.flag], help=text, metavar="VALUE")
-        self.group = setting.group.value
+        self.group = setting.title
 
 
 class _Command(click.Command):
@@ -133,7 +133,7 @@ def _run(program: Program, as_json: bool, user: User, /, **flags: str | None) ->
     configure_logging(log_format="json" if as_json else "auto")  # For what goes wrong before the settings are read.
     try:
         given = {field: value for field, value in flags.items() if value is not None}
-        settings = load_settings(None, user, **given)
+        settings = load_settings(os.environ, user, **given)
         configure_logging(settings.log_level, settings.log_format)
         if CHANNEL in os.environ:
             structlog.contextvars.bind_contextvars(worker=os.getpid())

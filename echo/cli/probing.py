@@ -16,7 +16,8 @@ import click
 import trio
 
 from echo.cli.errors import first
-from echo.logs import configure_logging, refuse
+from echo.configuration.values import to_duration
+from echo.logs import LEVEL, LogLevel, configure_logging, refuse
 from echo.probe.budget import Budget, Pace
 from echo.probe.check import Check
 from echo.probe.formats import FORMATS, as_text
@@ -30,13 +31,12 @@ from echo.probe.table import UnknownCheckError, select
 from echo.probe.target import Target, parse_target, parse_url
 from echo.probe.verdict import Expectation, ExpectationError, Verdict, read_expectation, verdict, worse
 from echo.settings import Settings, SettingsError, User, load_settings
-from echo.settings.values import to_duration, to_log_level
 from echo.tls import client_context
 
 __all__ = ["probe"]
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 §5.6.2
-_TLS: Final = ("grpc_client_ca", "grpc_client_cert", "grpc_client_key", "grpc_client_server_name")
+_TLS: Final[Sequence[str]] = ("grpc_client_ca", "grpc_client_cert", "grpc_client_key", "grpc_client_server_name")
 
 
 @dataclass(frozen=True)
@@ -157,11 +157,10 @@ def _named(name: str, value: str, parse: Callable[[str], Target]) -> Target:
 
 
 def _settings(text: dict[str, str], *, insecure: bool, tls: bool) -> Settings:
-    overrides: dict[str, object] = {name: text[name] for name in _TLS if name in text}
-    if insecure:
-        overrides["grpc_client_insecure"] = "true"
+    flags = {name: text[name] for name in _TLS if name in text}
+    flags |= {name: "true" for name, on in (("grpc_server_tls", tls), ("grpc_client_insecure", insecure)) if on}
     # Of the environment nothing is taken: what is probed is somebody else's path.
-    settings = load_settings({}, User.GATEWAY, grpc_server_tls=tls, **overrides)
+    settings = load_settings({}, User.GATEWAY, **flags)
     client_context(settings)  # A file that cannot be used is told now.
     return settings
 
@@ -218,8 +217,8 @@ def _output(name: str | None) -> File | None:
     return File(name)
 
 
-def _log_level() -> str:
+def _log_level() -> LogLevel:
     try:
-        return to_log_level(os.environ.get("LOG_LEVEL", "warning"))
+        return LEVEL.read(os.environ.get("LOG_LEVEL", "warning"))
     except ValueError:
         return "warning"

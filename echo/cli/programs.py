@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import trio
 from anyio.abc import ByteStream, Listener, SocketAttribute
@@ -20,14 +21,14 @@ from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
 from echo.cli.metrics import open_metrics
 from echo.cli.places import listen, listen_for_health
+from echo.configuration.values import format_duration
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.logs import open_access_log
 from echo.rpc import Server
 from echo.rpc.health import Health
 from echo.rpc.tracing import ServerTracing
 from echo.services import echo_services
-from echo.settings import Settings, SettingsError
-from echo.settings.values import format_duration
+from echo.settings import Settings
 from echo.targets import join, read_targets
 from echo.telemetry.tracing import open_tracing
 from echo.tls import server_context
@@ -159,7 +160,7 @@ async def gateway(settings: Settings, stop: Stop) -> None:
 def refuse_port_zero(settings: Settings) -> None:
     """Refuse what a gateway by itself can't call."""
     if settings.grpc_server_port == 0 and any(target.port == 0 for target in read_targets(settings.grpc_server_host)):
-        raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
+        raise settings.refusal("grpc_server_port", "the gateway can't call port 0")
 
 
 async def up(settings: Settings, stop: Stop) -> None:
@@ -170,7 +171,7 @@ async def up(settings: Settings, stop: Stop) -> None:
     ``grpc_server_host`` is not called here, but stays the name that the server's certificate must have.
     """
     if settings.workers != 1:
-        raise SettingsError(f"{settings.name_of('workers')}: up is one process; run serve and gateway for workers")
+        raise settings.refusal("workers", "up is one process; run serve and gateway for workers")
     _agree_on_tls(settings)
     permitting = permitting_pings(settings)
     async with (
@@ -205,7 +206,7 @@ async def start_gateway(
     from echo.gateway.hypercorn_compat import UnsupportedVersionError  # noqa: PLC0415
 
     try:
-        listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
+        listening = settings.changed(http_bind=await listening_host(settings.http_bind))
         requests = None if tracing is None else tracing.gateway
         serving = partial(serve_gateway, listening, shutdown=stop, meters=meters, tracing=requests)
         if membership is not None:
@@ -219,18 +220,18 @@ async def start_gateway(
             raise
         address = join(settings.http_bind, settings.http_port)
         raise unavailable(settings, address, "http_bind", "http_port", error=fault) from error
-    return int(bound[0].rpartition(":")[2]) if bound else 0
+    return (urlsplit(bound[0]).port if bound else None) or 0
 
 
 def _agree_on_tls(settings: Settings) -> None:
     """Refuse what would make every call of a gateway to its own server fail."""
     name = settings.name_of
     if settings.grpc_server_cert and not settings.grpc_server_tls:
-        raise SettingsError(f"{name('grpc_server_tls')}: must be true, as {name('grpc_server_cert')} turns TLS on")
+        raise settings.refusal("grpc_server_tls", f"must be true, as {name('grpc_server_cert')} turns TLS on")
     if settings.grpc_server_tls and not settings.grpc_server_cert:
-        raise SettingsError(f"{name('grpc_server_tls')}: needs {name('grpc_server_cert')} and its key in this process")
+        raise settings.refusal("grpc_server_tls", f"needs {name('grpc_server_cert')} and its key in this process")
     if settings.grpc_server_client_ca and not settings.grpc_client_cert:
-        raise SettingsError(f"{name('grpc_server_client_ca')}: the gateway needs {name('grpc_client_cert')} to pass it")
+        raise settings.refusal("grpc_server_client_ca", f"the gateway needs {name('grpc_client_cert')} to pass it")
 
 
 def permitting_pings(settings: Settings) -> Settings:
@@ -244,13 +245,11 @@ def permitting_pings(settings: Settings) -> Settings:
         return settings
     if permitted is None:
         # Half of it: what leaves at even intervals does not arrive so.
-        return settings.model_copy(update={"grpc_server_min_ping_interval": min(PERMITTED_PINGS, pings / 2)})
+        return settings.changed(grpc_server_min_ping_interval=min(PERMITTED_PINGS, pings / 2))
     if permitted > pings:
-        name = settings.name_of
-        raise SettingsError(
-            f"{name('grpc_client_keepalive_time')}: {format_duration(pings)} is more often than"
-            f" {name('grpc_server_min_ping_interval')} permits, {format_duration(permitted)}"
-        )
+        interval = settings.name_of("grpc_server_min_ping_interval")
+        fault = f"{format_duration(pings)} is more often than {interval} permits, {format_duration(permitted)}"
+        raise settings.refusal("grpc_client_keepalive_time", fault)
     return settings
 
 
@@ -268,4 +267,4 @@ def calling_beside(settings: Settings, port: int | None) -> Settings:
     if settings.grpc_server_tls and not settings.grpc_client_insecure and not settings.grpc_client_authority:
         known_by = read_targets(settings.grpc_server_host)[0].name
         changes["grpc_client_server_name"] = settings.grpc_client_server_name or known_by
-    return settings.model_copy(update=changes)
+    return settings.changed(**changes)

@@ -1,6 +1,7 @@
 """The application for an ASGI server's command line: ``hypercorn --worker-class trio echo.gateway:app``."""
 
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
@@ -34,7 +35,7 @@ class EnvironmentApp:
             SystemExit: A setting can't be used, or a package; one line on standard error has said which.
         """
         try:
-            settings = load_settings(None, User.GATEWAY)
+            settings = load_settings(os.environ, User.GATEWAY)
             for note in settings.notes:
                 log.log(logging.getLevelNamesMapping()[note.level.upper()], note.text)
             if settings.metrics_port is not None:

@@ -12,11 +12,12 @@ from hypercorn.typing import HTTPScope
 from quart import Response, request
 from quart_trio import QuartTrio
 
+from echo.contract import HTTP_STATUS
 from echo.evidence import INSTANCE, as_json, kept_headers
 from echo.gateway.access import address_text
 from echo.gateway.evidence import protocol_of
 from echo.gateway.runtime import Runtime
-from echo.gateway.status import HTTP_STATUS, error_body
+from echo.gateway.status import error_body
 from echo.pb.com.gopay.echo.evidence import GetRequest, Record
 from echo.rpc import Cardinality, GRPCError, Status
 

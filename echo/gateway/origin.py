@@ -5,11 +5,11 @@ Browsers send ``Origin`` with every WebSocket handshake, and pages cannot forge 
 
 from collections.abc import Collection, Iterable
 from typing import Final
-from urllib.parse import urlsplit
+
+from echo.urls import origin_of
 
 ANY: Final = "*"
 
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _HTTP_SCHEME: Final = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 
@@ -32,7 +32,7 @@ def is_allowed(headers: Iterable[tuple[bytes, bytes]], scheme: str, allowed: Col
         return False
     if origins[0] in allowed:  # Including "null", which is not a URL.
         return True
-    origin = normal_form(origins[0])
+    origin = origin_of(origins[0])
     return origin is not None and (origin in allowed or origin == own_origin(headers, scheme))
 
 
@@ -48,21 +48,8 @@ def own_origin(headers: Iterable[tuple[bytes, bytes]], scheme: str) -> str | Non
     protocols = _values(headers, b"x-forwarded-proto")
     if protocols:
         scheme = protocols[0].split(",")[0].strip().lower()  # The first proxy is the client's.
-    return normal_form(f"{_HTTP_SCHEME.get(scheme, '')}://{hosts[0]}") if hosts else None
+    return origin_of(f"{_HTTP_SCHEME.get(scheme, '')}://{hosts[0]}") if hosts else None
 
 
 def _values(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> list[str]:
     return [value.decode("latin-1").strip() for name, value in headers if name == wanted]
-
-
-def normal_form(origin: str) -> str | None:
-    """Normalise an origin (RFC 6454 §6.2): lower case, without the scheme's default port; None if it is invalid."""
-    try:
-        parts = urlsplit(origin)
-        scheme, host, port = parts.scheme, parts.hostname, parts.port
-    except ValueError:
-        return None
-    if not scheme or not host or "@" in parts.netloc or parts.path or parts.query or parts.fragment:
-        return None
-    host = f"[{host}]" if ":" in host else host
-    return f"{scheme}://{host}" if port in (None, _DEFAULT_PORTS.get(scheme)) else f"{scheme}://{host}:{port}"

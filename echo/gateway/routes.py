@@ -17,6 +17,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import BaseConverter, WebsocketMismatch
 
+from echo.contract import HTTP_STATUS
 from echo.evidence import INSTANCE
 from echo.gateway.access import SocketNotes
 from echo.gateway.arrival import describe_arrival
@@ -39,7 +40,6 @@ from echo.gateway.status import (
     ABNORMAL,
     DRAINING,
     GOING_AWAY,
-    HTTP_STATUS,
     INTERNAL_ERROR,
     NORMAL,
     close_of_failed_call,

@@ -17,15 +17,15 @@ from echo.gateway.drain import Drain
 from echo.gateway.hypercorn_compat import CLOSE_GRACE
 from echo.gateway.runtime import Runtime
 from echo.gateway.tracing import GatewayTracing, traced
+from echo.rpc import Limits
 from echo.settings import Settings
 from echo.tls import web_context
-from echo.transport import Source
+from echo.transport import BACKLOG, Source
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
 
-BACKLOG = 1024
-TLS_TIMEOUT = 20.0  # Seconds that a client has for its TLS handshake; Hypercorn would give it 60.
+TLS_TIMEOUT = Limits().handshake_timeout  # Seconds that a client has for its TLS handshake; Hypercorn would give it 60.
 
 
 async def serve_gateway(

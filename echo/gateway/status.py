@@ -1,4 +1,4 @@
-"""Maps a gRPC status to HTTP and WebSockets: HTTP status, JSON body, close code and reason.
+"""Maps a gRPC status to HTTP and WebSockets: JSON body, close code and reason; `echo.contract` has the HTTP status.
 
 Only tables and formatting; `echo.gateway.routes` and `echo.gateway.relay` use them.
 """
@@ -9,27 +9,6 @@ from typing import Final
 import msgspec
 
 from echo.rpc import Status
-
-HTTP_STATUS: Final[dict[Status, int]] = {
-    Status.OK: 200,
-    Status.CANCELLED: 499,
-    Status.UNKNOWN: 500,
-    Status.INVALID_ARGUMENT: 400,
-    Status.DEADLINE_EXCEEDED: 504,
-    Status.NOT_FOUND: 404,
-    Status.ALREADY_EXISTS: 409,
-    Status.PERMISSION_DENIED: 403,
-    Status.RESOURCE_EXHAUSTED: 429,
-    Status.FAILED_PRECONDITION: 400,
-    Status.ABORTED: 409,
-    Status.OUT_OF_RANGE: 400,
-    Status.UNIMPLEMENTED: 501,
-    Status.INTERNAL: 500,
-    Status.UNAVAILABLE: 503,
-    Status.DATA_LOSS: 500,
-    Status.UNAUTHENTICATED: 401,
-}
-"""The HTTP status of a response that reports a gRPC status."""
 
 _FROM_HTTP: Final[dict[int, Status]] = {
     400: Status.INVALID_ARGUMENT,

@@ -11,8 +11,9 @@ from typing import Final, NoReturn
 
 from multidict import MultiDict
 
-from echo.health.line import Address, CallFailedError, Line, TlsFiles, UnreachableError, dial
+from echo.health.line import CallFailedError, Line, TlsFiles, UnreachableError, dial
 from echo.printable import printable
+from echo.targets import Target
 from echo.wire import (
     CallEnded,
     ClientConnection,
@@ -54,7 +55,7 @@ class Call:
     user_agent: str | None = None
 
 
-def check(address: Address, call: Call, tls: TlsFiles | None = None) -> str:
+def check(address: Target, call: Call, tls: TlsFiles | None = None) -> str:
     """The status that the server reports: `SERVING`, or another name of the protocol's.
 
     Raises:

@@ -13,9 +13,10 @@ from typing import Final
 import click
 
 from echo.health.check import SERVING, Call, check
-from echo.health.line import Address, CallFailedError, TlsFiles, UnreachableError, UnusableFileError
+from echo.health.line import CallFailedError, TlsFiles, UnreachableError, UnusableFileError
 from echo.health.target import own_server, parse_address, parse_url
 from echo.health.web import get
+from echo.targets import Target
 
 __all__ = ["health", "health_command"]
 
@@ -154,7 +155,7 @@ def _ask_gateway(flags: Mapping[str, str], connect: float, patience: float, tls:
     return HEALTHY
 
 
-def _server(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Address, bool]:
+def _server(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Target, bool]:
     """Which server to ask, and whether it is our own and speaks TLS."""
     if "target" in flags and "addr" in flags:
         raise _UsageError("TARGET and --addr say the same: give one of them")
@@ -185,9 +186,9 @@ def _header(text: str) -> tuple[str, str]:
 def _duration(flags: Mapping[str, str], name: str) -> float:
     if name not in flags:
         return PATIENCE
-    from echo.settings.values import to_positive_duration  # noqa: PLC0415 - Loads the whole room, for a rare flag.
+    from echo.configuration.values import POSITIVE, to_duration  # noqa: PLC0415 - Only for a rare flag.
 
     try:
-        return to_positive_duration(flags[name])
+        return to_duration(flags[name], least=POSITIVE)
     except ValueError as error:
         raise _UsageError(f"--{name.replace('_', '-')}: {flags[name]!r} {error}") from None

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
+from echo.targets import Target
+
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["Address", "CallFailedError", "Line", "TlsFiles", "UnreachableError", "UnusableFileError", "dial"]
+__all__ = ["CallFailedError", "Line", "TlsFiles", "UnreachableError", "UnusableFileError", "dial"]
 
-UNIX = "unix:"
 _PIECE = 65_536
 
 
@@ -25,24 +26,6 @@ class CallFailedError(Exception):
 
 class UnusableFileError(Exception):
     """A certificate or a key that can't be used. Its text names the file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """Where a server listens: a host and a port, or the path of a Unix socket, whose port is 0."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        if self.host.startswith(UNIX):
-            return self.host
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-    @property
-    def authority(self) -> str:
-        """What a request to it carries as the server's name."""
-        return "localhost" if self.host.startswith(UNIX) else str(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +95,7 @@ class Line:
         return self._socket.recv(_PIECE)
 
 
-def dial(address: Address, timeout: float, tls: TlsFiles | None, alpn: str) -> Line:
+def dial(address: Target, timeout: float, tls: TlsFiles | None, alpn: str) -> Line:
     """Connect within ``timeout`` seconds, in TLS if there is any; what looks up a name is not bounded by that.
 
     Raises:
@@ -131,7 +114,7 @@ def dial(address: Address, timeout: float, tls: TlsFiles | None, alpn: str) -> L
         return Line(connected, deadline)
     try:
         connected.settimeout(_left(deadline))
-        wrapped = context.wrap_socket(connected, server_hostname=tls.server_name or _name(address))
+        wrapped = context.wrap_socket(connected, server_hostname=tls.server_name or address.name)
     except TimeoutError:
         connected.close()
         raise UnreachableError(f"no TLS handshake within {timeout:g} s") from None
@@ -144,14 +127,10 @@ def dial(address: Address, timeout: float, tls: TlsFiles | None, alpn: str) -> L
     return Line(wrapped, deadline)
 
 
-def _name(address: Address) -> str:
-    return "localhost" if address.host.startswith(UNIX) else address.host
-
-
-def _connect(address: Address, deadline: float) -> socket.socket:
+def _connect(address: Target, deadline: float) -> socket.socket:
     """Connect to the first of the host's addresses that answers."""
-    if address.host.startswith(UNIX):
-        return _open(socket.AF_UNIX, address.host.removeprefix(UNIX), deadline)
+    if address.port is None:
+        return _open(socket.AF_UNIX, address.host, deadline)
     failed: OSError = OSError("the name has no address")
     for family, _, _, _, where in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
         try:

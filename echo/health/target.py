@@ -1,39 +1,37 @@
 """Which server is meant: as the command line says it, or the one that this environment configures."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from echo.health.line import UNIX, Address
+from echo.targets import DEFAULT_PORT, UNIX, Target, read_targets
+from echo.urls import DEFAULT_PORTS
 
 __all__ = ["Web", "own_server", "parse_address", "parse_url"]
-
-_HOST_AND_PORT = re.compile(r"(?:\[([^][]+)\]|([^][:/]*)):([0-9]{1,5})", re.ASCII)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Web:
     """An address to ask over HTTP, and what to ask for there."""
 
-    address: Address
+    address: Target
     path: str
     tls: bool
 
 
-def parse_address(text: str) -> Address:
+def parse_address(text: str) -> Target:
     """Read ``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT`` on this machine, or ``unix:PATH``.
 
     Raises:
         ValueError: It is none of them.
     """
-    if text.startswith(UNIX) and text != UNIX:
-        return Address(text.replace("unix://", UNIX, 1), 0)
-    match = _HOST_AND_PORT.fullmatch(text)
-    if match is None or not 0 < int(match[3]) <= 65535:
-        raise ValueError(f"{text!r} is not HOST:PORT or unix:PATH")
-    return Address(match[1] or match[2] or "localhost", int(match[3]))
+    try:
+        (target,) = read_targets(f"localhost{text}" if text.startswith(":") else text)
+        if target.port != 0:
+            return target
+    except ValueError:  # Several targets are none of them, either.
+        pass
+    raise ValueError(f"{text!r} is not HOST:PORT or unix:PATH")
 
 
 def parse_url(text: str) -> Web:
@@ -43,14 +41,14 @@ def parse_url(text: str) -> Web:
         ValueError: It is none.
     """
     parts = urlsplit(text if "//" in text else f"http://{text}")
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or not parts.path.isascii():
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or not parts.path.isascii():
         raise ValueError(f"{text!r} is not http://HOST:PORT or https://HOST:PORT")
-    address = Address(parts.hostname, parts.port or _DEFAULT_PORTS[parts.scheme])
+    address = Target(parts.hostname, parts.port or DEFAULT_PORTS[parts.scheme])
     path = "/readyz" if parts.path in {"", "/"} else parts.path
     return Web(address, f"{path}?{parts.query}" if parts.query else path, parts.scheme == "https")
 
 
-def own_server(environ: Mapping[str, str]) -> tuple[Address, bool]:
+def own_server(environ: Mapping[str, str]) -> tuple[Target, bool]:
     """Where a server with this environment listens, and whether it speaks TLS there; GRPC_HEALTH_PORT never does.
 
     The variables are read as the server reads them: blanks are cut, empty ones count as unset, and a port that
@@ -66,8 +64,8 @@ def own_server(environ: Mapping[str, str]) -> tuple[Address, bool]:
         return parse_address(bind), bool(given.get("GRPC_SERVER_CERT"))
     host = "127.0.0.1" if bind in {"", "0.0.0.0"} else "localhost" if bind == "::" or bind.startswith(UNIX) else bind  # noqa: S104 - Compared.
     if health:
-        return Address(host, health), False
-    return Address(host, _port(given, "GRPC_SERVER_PORT", 8081)), bool(given.get("GRPC_SERVER_CERT"))
+        return Target(host, health), False
+    return Target(host, _port(given, "GRPC_SERVER_PORT", DEFAULT_PORT)), bool(given.get("GRPC_SERVER_CERT"))
 
 
 def _port(given: Mapping[str, str], name: str, default: int) -> int:

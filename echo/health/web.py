@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from time import monotonic
 
-from echo.health.line import Address, CallFailedError, Line, TlsFiles, dial
+from echo.health.line import CallFailedError, Line, TlsFiles, dial
 from echo.printable import printable_octets
+from echo.targets import Target
 
 __all__ = ["Answer", "get"]
 
@@ -19,7 +20,7 @@ class Answer:
     text: str
 
 
-def get(address: Address, path: str, connect_timeout: float, timeout: float, tls: TlsFiles | None = None) -> Answer:
+def get(address: Target, path: str, connect_timeout: float, timeout: float, tls: TlsFiles | None = None) -> Answer:
     """Ask; HTTP/1.0, whose answers end with the connection.
 
     Raises:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TypeVar, Unpack
-from urllib.parse import urlsplit
 
 import trio
 from multidict import MultiDict
@@ -19,6 +18,8 @@ from echo.probe.line import Line, UnreachableError
 from echo.probe.target import Target, TlsFactory
 from echo.probe.websocket import WebSocket, tunnel, upgrade
 from echo.rpc import Channel, ChannelOptions, ClientStream, Limits, open_channel_over
+from echo.targets import join
+from echo.urls import DEFAULT_PORTS
 from echo.wire import IDENTITY, Request, encode_message
 
 SendT = TypeVar("SendT")
@@ -298,5 +299,4 @@ class Path:
         return self.authority if self.authority is not None and to is self.target else to.authority
 
     def _host(self, gateway: Target) -> str:
-        default = gateway.port == (443 if gateway.tls else 80)
-        return urlsplit(f"//{gateway.authority}").netloc.rpartition(":")[0] if default else gateway.authority
+        return join(gateway.host, None if gateway.port == DEFAULT_PORTS[gateway.scheme] else gateway.port)

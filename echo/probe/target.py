@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from echo.targets import join
+from echo.urls import DEFAULT_PORTS
 
 TlsFactory = Callable[[Sequence[str]], ssl.SSLContext]
 """Makes a context that offers these protocols by ALPN."""
@@ -79,14 +80,7 @@ def _parse(url: str, text: str) -> Target:
         host, port = parts.hostname, parts.port
     except ValueError:  # Brackets that do not match, a port that is none.
         host, port, parts = None, None, urlsplit("")
-    if (
-        parts.scheme not in ("http", "https")
-        or not host
-        or parts.query
-        or parts.fragment
-        or parts.username
-        or port == 0
-    ):
+    if parts.scheme not in DEFAULT_PORTS or not host or parts.query or parts.fragment or parts.username or port == 0:
         raise ValueError("is neither HOST:PORT nor http://HOST:PORT nor https://HOST:PORT")
     tls = parts.scheme == "https"
-    return Target(host, port or (443 if tls else 80), tls, parts.path.rstrip("/"), text)
+    return Target(host, port or DEFAULT_PORTS[parts.scheme], tls, parts.path.rstrip("/"), text)

@@ -13,8 +13,10 @@ import trio
 from echo.probe.path import Path
 from echo.probe.web import BIDIRECTIONAL, CLIENT_STREAM, asked, how_closed, is_echo, message, told
 from echo.probe.websocket import Closed
+from echo.rpc import Limits
 
-ASKED: Final = 4 * 2**20 - 1024  # Bytes of a message: what the gateway takes, with room for the fields of a response.
+# Bytes of a message: what the gateway takes, with room for the fields of a response.
+ASKED: Final = Limits().max_message_size - 1024
 BEGIN: Final = 64 * 1024
 PASSES: Final = 512  # Bytes that have passed before.
 PATIENCE: Final = 2.0  # Seconds for a try, and

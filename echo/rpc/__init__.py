@@ -15,6 +15,7 @@ from echo.rpc.channels import open_channel, open_channel_over
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import Deadline
+from echo.rpc.policies import Balance
 from echo.rpc.servable import Servable
 from echo.rpc.server import Server, serve
 from echo.rpc.server_stream import ServerStream
@@ -23,6 +24,7 @@ from echo.transport import Keepalive, open_tcp_listener, open_unix_listener
 from echo.wire import Limits
 
 __all__ = [
+    "Balance",
     "CallCredentials",
     "CallNotes",
     "CallRecord",

@@ -12,7 +12,7 @@ from echo.rpc.dial import Dial
 from echo.rpc.policies import POLICIES
 from echo.rpc.resolve import Endpoint, Resolve, Resolver
 from echo.rpc.subchannel import Connecting
-from echo.targets import parse_targets
+from echo.targets import DEFAULT_PORT, parse_targets
 from echo.transport import Tally, open_background
 from echo.wire import Limits
 
@@ -85,7 +85,7 @@ async def open_channel_over(
 @asynccontextmanager
 async def open_channel(
     host: str | Sequence[str] = "localhost",
-    port: int = 8081,
+    port: int = DEFAULT_PORT,
     *,
     tls: ssl.SSLContext | None = None,
     server_hostname: str | None = None,

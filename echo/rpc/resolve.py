@@ -17,12 +17,12 @@ from typing import Final
 import anyio
 
 from echo.rpc.dial import Dial, dial_tcp, dial_unix, reason
-from echo.targets import Target, authority_host, join
+from echo.targets import MOST_TARGETS, Target, join, split
 
 log = logging.getLogger(__name__)
 
-# More of a name are left out: each can cost a connection.
-MAX_ENDPOINTS: Final = 64
+# More of a name are left out.
+MAX_ENDPOINTS: Final = MOST_TARGETS
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Resolver:
         server_hostname: str | None = None,
         authority: str | None = None,
     ) -> None:
-        host = None if authority is None else authority_host(authority)
+        host = None if authority is None else split(authority)[0]
         self._targets = targets
         self._tls = tls
         self._authority = authority

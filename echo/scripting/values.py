@@ -6,8 +6,8 @@ from binascii import Error as Base64Error
 from dataclasses import dataclass
 from typing import Final
 
+from echo.configuration.values import SWITCH, format_duration, format_size, to_duration, to_size
 from echo.printable import printable
-from echo.settings.values import format_duration, format_size, to_bool, to_duration, to_size
 from echo.wire import ErrorCode, Status, decode_status_message, encode_metadata
 
 MAX_DURATION: Final = 3600.0  # Seconds.
@@ -94,7 +94,7 @@ def size(name: str, value: str, most: int) -> int:
 def switch(name: str, value: str) -> bool:
     """Parse a boolean."""
     try:
-        return to_bool(value)
+        return SWITCH.read(value)
     except ValueError as error:
         raise _fail(name, value, error) from None
 

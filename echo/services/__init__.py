@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Final
 
 from echo.evidence import Recorder
-from echo.rpc import Servable
+from echo.rpc import Limits, Servable
 from echo.rpc.attended import Attended
 from echo.rpc.health import Health
 from echo.rpc.reflection import reflection
@@ -38,7 +38,7 @@ class EchoServices:
 
 
 SERVER_STREAM: Final = "/com.gopay.echo.streaming.StreamingServer/ServerStream"
-MAX_SIZE: Final = 4 * 2**20
+MAX_SIZE: Final = Limits().max_message_size
 
 
 def echo_services(*, scripting: bool = True, interop: bool = False, max_message_size: int = MAX_SIZE) -> EchoServices:

@@ -1,5 +1,6 @@
 """Between sockets and `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
 
+from echo.transport.accepting import BACKLOG
 from echo.transport.attendant import Attendant, Attending
 from echo.transport.background import open_background
 from echo.transport.call import Call
@@ -8,6 +9,7 @@ from echo.transport.client_call import ClientCall
 from echo.transport.handed import Handed, HandedListener, Source
 from echo.transport.handshake import connect_tls
 from echo.transport.keepalive import Keepalive
+from echo.transport.link import MAX_NOT_SENT
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
 from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.transport.notes import Notes, hearing
@@ -21,6 +23,8 @@ from echo.transport.tracing import CallTrace, StreamTrace, Tracing
 from echo.transport.waiting import Signal
 
 __all__ = [
+    "BACKLOG",
+    "MAX_NOT_SENT",
     "REQUESTED_NAME",
     "Attendant",
     "Attending",

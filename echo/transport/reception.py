@@ -15,10 +15,11 @@ from echo.transport.handshake import RefusedError, accept_tls, linger
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
 from echo.transport.tally import Tally
+from echo.wire import Limits
 
 log = logging.getLogger("echo.transport.listener")
 
-HANDSHAKE_TIMEOUT: Final = 20.0  # Seconds a TLS handshake may take.
+HANDSHAKE_TIMEOUT: Final = Limits().handshake_timeout  # Seconds a TLS handshake may take.
 
 Handler = Callable[[ByteStream], Coroutine[Any, Any, Any]]
 Over = Callable[[], None]

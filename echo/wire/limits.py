@@ -48,7 +48,7 @@ class Limits:
     write_timeout: float = 20.0
     window_timeout: float = 300.0
     flood_burst: int = 1_000
-    flood_rate: float = 100.0
+    flood_rate: float = 100
     min_ping_interval: float = 300.0
     max_connection_idle: float = math.inf
     max_connection_age: float = math.inf

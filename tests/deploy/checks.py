@@ -7,8 +7,8 @@ from typing import Any
 import kubernetes_validate
 
 from echo.cli.probe import probe_command
+from echo.configuration.values import to_duration
 from echo.settings import SETTINGS, User, load_settings
-from echo.settings.values import to_duration
 from tests.deploy.tools import Manifest
 
 __all__ = ["containers", "disagreements", "environment", "invalid", "pods", "separate"]

@@ -15,7 +15,7 @@ from grpclib.const import Cardinality, Handler
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
-from echo.gateway.status import HTTP_STATUS
+from echo.contract import HTTP_STATUS
 from echo.pb.com.gopay.echo import Message, Response
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
 from echo.rpc import GRPCError, ServerStream, Status

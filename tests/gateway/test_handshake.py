@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 from werkzeug.exceptions import NotFound
 
+from echo.contract import HTTP_STATUS
 from echo.gateway.metadata import BadHeaderError, CallContext, call_context, request_id_of, response_headers
 from echo.gateway.origin import is_allowed
 from echo.gateway.routes import key_of
-from echo.gateway.status import HTTP_STATUS, MAX_REASON, close_of_failed_call, error_body, status_of_http_error
+from echo.gateway.status import MAX_REASON, close_of_failed_call, error_body, status_of_http_error
 from echo.rpc import Status
 from echo.settings import load_settings
 from echo.wire.metadata import encode_metadata

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 from grpclib.const import Cardinality, Handler
 
-from echo.gateway.status import HTTP_STATUS
+from echo.contract import HTTP_STATUS
 from echo.pb.com.gopay.echo import Message, Response, ServerBase
 from echo.rpc import GRPCError, ServerStream, Status
 from echo.services import echo_services

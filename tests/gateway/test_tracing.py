@@ -68,6 +68,22 @@ async def test_a_request_and_its_call_are_one_trace() -> None:
     assert not request.failed
 
 
+@pytest.mark.parametrize(
+    ("host", "address", "port"),
+    [
+        ("a.example", "a.example", None),
+        ("a.example:8", "a.example", 8),
+        ("[::1]:8", "::1", 8),
+        ("a:b:8", "a:b:8", None),
+    ],
+)
+async def test_a_request_s_server_is_the_host_that_it_names(host: str, address: str, port: int | None) -> None:
+    async with traced() as (gateway, collector):
+        await gateway.get("/grpc/hi", {"host": host})
+    request, *_ = chain(collector)
+    assert (request.attributes["server.address"], request.attributes.get("server.port")) == (address, port)
+
+
 async def test_a_websocket_and_its_call_are_one_trace_until_it_closes() -> None:
     async with (
         traced() as (gateway, collector),

@@ -2,28 +2,29 @@
 
 import pytest
 
-from echo.health.line import Address
 from echo.health.target import Web, own_server, parse_address, parse_url
+from echo.targets import Target
 
 
 @pytest.mark.parametrize(
     ("text", "address", "authority"),
     [
-        ("a.example.com:443", Address("a.example.com", 443), "a.example.com:443"),
-        (":8081", Address("localhost", 8081), "localhost:8081"),
-        ("[::1]:8081", Address("::1", 8081), "[::1]:8081"),
-        ("unix:/run/echo.sock", Address("unix:/run/echo.sock", 0), "localhost"),
-        ("unix:///run/echo.sock", Address("unix:/run/echo.sock", 0), "localhost"),
+        ("a.example.com:443", Target("a.example.com", 443), "a.example.com:443"),
+        (":8081", Target("localhost", 8081), "localhost:8081"),
+        ("[::1]:8081", Target("::1", 8081), "[::1]:8081"),
+        ("unix:/run/echo.sock", Target("/run/echo.sock", None), "localhost"),
+        ("unix:///run/echo.sock", Target("/run/echo.sock", None), "localhost"),
     ],
 )
-def test_addresses(text: str, address: Address, authority: str) -> None:
+def test_addresses(text: str, address: Target, authority: str) -> None:
     assert parse_address(text) == address
     assert address.authority == authority
     assert parse_address(str(address)) == address
 
 
 @pytest.mark.parametrize(
-    "text", ["", "a", "a:", "a:b", "a:0", "a:65536", "::1", "[::1]", "::1:80", "unix:", "http://a:1", "a/b:1"]
+    "text",
+    ["", "a", "a:", "a:b", "a:0", "a:65536", "::1", "[::1]", "::1:80", "unix:", "http://a:1", "a/b:1", "a:1,b:1"],
 )
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(ValueError, match="is not HOST:PORT or unix:PATH"):
@@ -33,11 +34,11 @@ def test_what_is_no_address(text: str) -> None:
 @pytest.mark.parametrize(
     ("text", "web"),
     [
-        ("http://a", Web(Address("a", 80), "/readyz", tls=False)),
-        ("https://a/", Web(Address("a", 443), "/readyz", tls=True)),
-        ("a:8080", Web(Address("a", 8080), "/readyz", tls=False)),
-        ("http://[::1]:8080/healthz", Web(Address("::1", 8080), "/healthz", tls=False)),
-        ("https://a:1/x/healthz?y=z", Web(Address("a", 1), "/x/healthz?y=z", tls=True)),
+        ("http://a", Web(Target("a", 80), "/readyz", tls=False)),
+        ("https://a/", Web(Target("a", 443), "/readyz", tls=True)),
+        ("a:8080", Web(Target("a", 8080), "/readyz", tls=False)),
+        ("http://[::1]:8080/healthz", Web(Target("::1", 8080), "/healthz", tls=False)),
+        ("https://a:1/x/healthz?y=z", Web(Target("a", 1), "/x/healthz?y=z", tls=True)),
     ],
 )
 def test_urls(text: str, web: Web) -> None:
@@ -53,13 +54,13 @@ def test_what_is_no_url(text: str) -> None:
 @pytest.mark.parametrize(
     ("environ", "address", "tls"),
     [
-        ({}, Address("127.0.0.1", 8081), False),
-        ({"GRPC_SERVER_BIND": "::"}, Address("localhost", 8081), False),
-        ({"GRPC_SERVER_BIND": "10.0.0.7", "GRPC_SERVER_CERT": "c"}, Address("10.0.0.7", 8081), True),
-        ({"GRPC_SERVER_BIND": "unix:/s", "GRPC_SERVER_CERT": "c"}, Address("unix:/s", 0), True),
-        ({"GRPC_SERVER_BIND": "unix:/s", "GRPC_HEALTH_PORT": "8082"}, Address("localhost", 8082), False),
-        ({"GRPC_HEALTH_PORT": "8082", "GRPC_SERVER_CERT": "c"}, Address("127.0.0.1", 8082), False),
+        ({}, Target("127.0.0.1", 8081), False),
+        ({"GRPC_SERVER_BIND": "::"}, Target("localhost", 8081), False),
+        ({"GRPC_SERVER_BIND": "10.0.0.7", "GRPC_SERVER_CERT": "c"}, Target("10.0.0.7", 8081), True),
+        ({"GRPC_SERVER_BIND": "unix:/s", "GRPC_SERVER_CERT": "c"}, Target("/s", None), True),
+        ({"GRPC_SERVER_BIND": "unix:/s", "GRPC_HEALTH_PORT": "8082"}, Target("localhost", 8082), False),
+        ({"GRPC_HEALTH_PORT": "8082", "GRPC_SERVER_CERT": "c"}, Target("127.0.0.1", 8082), False),
     ],
 )
-def test_the_server_beside_it(environ: dict[str, str], address: Address, tls: bool) -> None:
+def test_the_server_beside_it(environ: dict[str, str], address: Target, tls: bool) -> None:
     assert own_server(environ) == (address, tls)

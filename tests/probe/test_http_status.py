@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import trio
 
-from echo.probe.checks.http_status import HTTP_STATUS, HttpStatus
+from echo.probe.checks.http_status import FAILURES, HttpStatus
 from echo.probe.finding import Outcome
 from echo.probe.survey import Survey
 from echo.probe.target import Target
@@ -33,6 +33,14 @@ class BadGateway(WebFault):
         return Message("HTTP/1.1 502 Bad Gateway", HTML, PAGE)
 
 
+class OtherTable(WebFault):
+    """What a gateway would answer that maps RESOURCE_EXHAUSTED to another HTTP status."""
+
+    async def response(self, message: Message) -> Message:
+        wrong = message.first.split()[1] == "429"
+        return replace(message, first="HTTP/1.1 503 Service Unavailable") if wrong else message
+
+
 class HangUpAtErrors(WebFault):
     async def response(self, message: Message) -> Message:
         if message.first.split()[1] != "499":
@@ -46,7 +54,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 
 
 def test_every_status_that_can_fail_is_tried() -> None:
-    assert sorted(status.value for status in HTTP_STATUS) == list(range(1, 17))
+    assert sorted(status.value for status in FAILURES) == list(range(1, 17))
 
 
 async def test_replaced_bodies_are_told() -> None:
@@ -54,6 +62,12 @@ async def test_replaced_bodies_are_told() -> None:
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
     assert "6 of 17 errors" in finding.sentence
     assert "HTTP 500 with text/html came in place of HTTP 500 with JSON" in finding.sentence
+
+
+async def test_a_gateway_with_another_table_is_told() -> None:
+    finding = await finding_of(HttpStatus(), OtherTable())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
+    assert "1 of 17 errors" in finding.sentence
 
 
 async def test_replaced_statuses_are_told() -> None:

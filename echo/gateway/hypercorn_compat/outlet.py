@@ -15,9 +15,9 @@ from typing import Final
 import trio
 
 from echo.gateway.hypercorn_compat.timing import PATIENCE
+from echo.transport import MAX_NOT_SENT
 
 CHUNK: Final = 64 * 1024  # Bytes passed to the kernel at a time; each chunk taken counts as progress.
-NOT_SENT: Final = 128 * 1024  # Unsent bytes that the kernel may hold; else it takes megabytes, then none for minutes.
 
 STUCK: Final = 0.05  # A send that takes longer, in seconds, has waited for the peer.
 
@@ -38,7 +38,7 @@ class Outlet:
     def tune(self, plain: trio.socket.SocketType) -> None:
         """Set the socket's options."""
         with suppress(OSError, AttributeError):  # Not available on every system, nor on Unix sockets.
-            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, NOT_SENT)
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_NOT_SENT)
 
     @property
     def pending(self) -> bool:

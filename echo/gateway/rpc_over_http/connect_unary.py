@@ -10,13 +10,13 @@ from urllib.parse import unquote_plus, unquote_to_bytes
 
 import trio
 
+from echo.contract import HTTP_STATUS
 from echo.gateway.rpc_over_http.call import Call, Payload, Stream
 from echo.gateway.rpc_over_http.encodings import ACCEPTED, request_encoding, response_encoding
 from echo.gateway.rpc_over_http.exchange import ClientGoneError, Exchange
 from echo.gateway.rpc_over_http.metadata import encoded, pairs_of
 from echo.gateway.rpc_over_http.outcome import GOING_AWAY, TOO_LATE, Outcome, Pairs, error_body, outcome_of
 from echo.gateway.runtime import Runtime
-from echo.gateway.status import HTTP_STATUS
 from echo.rpc import Cardinality, GRPCError, Status
 from echo.wire import IDENTITY, compress, decode_bin, decompress
 

@@ -11,6 +11,7 @@ from typing import Final
 import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
+from echo.contract import HTTP_STATUS
 from echo.gateway.metadata import BadHeaderError
 from echo.gateway.origin import is_allowed
 from echo.gateway.rpc_over_http import connect_unary, stream
@@ -24,7 +25,6 @@ from echo.gateway.rpc_over_http.metadata import context_of
 from echo.gateway.rpc_over_http.misdirected import refuse_grpc
 from echo.gateway.rpc_over_http.outcome import FAULT, Outcome, error_body, outcome_of
 from echo.gateway.runtime import Runtime
-from echo.gateway.status import HTTP_STATUS
 from echo.gateway.tracing import trace_of
 from echo.rpc import GRPCError, Status
 

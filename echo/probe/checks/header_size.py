@@ -19,9 +19,10 @@ from echo.probe.http2 import Stream
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
 from echo.probe.target import Target
+from echo.rpc import Limits
 from echo.wire import Request
 
-SERVER: Final = 16 * KIB  # What the server takes.
+SERVER: Final = Limits().max_header_list_size  # What the server takes.
 SPARE: Final = 1 * KIB  # Of it for what hops add.
 LEAST: Final = 128  # Bytes: a value that must get through.
 STEPS: Final = (2 * KIB, 4 * KIB, 8 * KIB)  # What is tried between that and the largest.

@@ -9,16 +9,16 @@ from typing import Final, TypeVar
 
 import trio
 
-from echo.probe.bisect import KIB, MIB, Bounds, narrow, size_in_words
+from echo.probe.bisect import KIB, Bounds, narrow, size_in_words
 from echo.probe.calls import CLIENT_STREAM, UNARY, Answer
 from echo.probe.check import Check, Company
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.path import Path
-from echo.rpc import Status
+from echo.rpc import Limits, Status
 
 T = TypeVar("T")
 
-ASKED: Final = 4 * MIB  # What the server takes.
+ASKED: Final = Limits().max_message_size  # What the server takes.
 PATIENCE: Final = 3.0  # Seconds that a message of that size must be able to take.
 LEAST: Final = 1 * KIB  # A size that must get through.
 PRECISION: Final = 256  # The bounds may differ by this part of the smaller,

@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from echo.contract import PING_INTERVAL
 from echo.probe.check import Check, Company, Kind
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, limited, survived
 from echo.probe.line import UnreachableError
@@ -21,7 +22,6 @@ from echo.probe.websocket import LOST_CODE, Closed, RefusedError, WebSocket
 
 PATIENCE: Final = 3.0  # Seconds for an answer.
 BUSY: Final = 2.0  # Seconds at most between pings, or messages, of those that are not silent.
-GATEWAY_PINGS: Final = 27.0  # Seconds between the gateway's pings; it drops who shows no life for 60 s.
 
 
 class Way(StrEnum):
@@ -171,8 +171,8 @@ def _why(first: Life, pinged: Life, busy: Life) -> tuple[str, str]:
         return "age", f"; one with messages {pause} is cut, too, after {busy.lived:.0f} s, so it is not for its silence"
     if pinged.end is not None:
         return "pings", f"; a ping {pause} does not help, a message does"
-    if first.lived > GATEWAY_PINGS + PATIENCE and not first.pings:
-        return "pings", f": no ping of the gateway's came, as it sends every {GATEWAY_PINGS:g} s"
+    if first.lived > PING_INTERVAL + PATIENCE and not first.pings:
+        return "pings", f": no ping of the gateway's came, as it sends every {PING_INTERVAL:g} s"
     return "cut", f"; with a ping {pause} it lives"
 
 
@@ -186,7 +186,7 @@ def _only_silence_lives(pinged: Life, busy: Life, idle: float) -> Finding | None
 
 
 def _with_pings(silent: Sequence[Life]) -> str:
-    return f" (the gateway pings it every {GATEWAY_PINGS:g} s)" if any(life.pings for life in silent) else ""
+    return f" (the gateway pings it every {PING_INTERVAL:g} s)" if any(life.pings for life in silent) else ""
 
 
 def _row(life: Life) -> str:

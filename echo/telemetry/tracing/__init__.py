@@ -20,7 +20,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
-from echo.settings import SettingsError
+from echo.configuration import SettingsError
 from echo.telemetry.tracing.environment import Wanted, wanted
 
 if TYPE_CHECKING:

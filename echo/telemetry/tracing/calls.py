@@ -17,6 +17,7 @@ from opentelemetry.trace import SpanKind
 from echo.printable import printable
 from echo.rpc import Status
 from echo.rpc.tracing import MadeCallTrace
+from echo.targets import split
 from echo.telemetry.tracing.propagation import Parent
 from echo.telemetry.tracing.protobuf import CLIENT, SERVER, attribute, failure, name_and_kind
 from echo.telemetry.tracing.recorder import Recorder, Span, current
@@ -221,7 +222,8 @@ def _made(path: str, streaming: bool) -> _Method:
 
 @lru_cache(64)
 def _server(target: str) -> bytes:
-    host, _, port = target.rpartition(":")
-    if host and port.isdecimal() and "," not in target:
-        return attribute("server.address", host.strip("[]")) + attribute("server.port", int(port))
-    return attribute("server.address", target)
+    try:
+        host, port = split(target)
+    except ValueError:  # Several, or a Unix socket.
+        host, port = target, None
+    return attribute("server.address", host) + (b"" if port is None else attribute("server.port", port))

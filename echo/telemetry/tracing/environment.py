@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from echo.settings import SettingsError
+from echo.configuration import SettingsError
+from echo.urls import DEFAULT_PORTS
 
 __all__ = ["Collection", "Wanted", "wanted"]
 
@@ -128,7 +129,7 @@ def _collection(given: Mapping[str, str]) -> Collection:
 def _is_http(url: str) -> bool:
     try:
         parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        return parts.scheme in DEFAULT_PORTS and bool(parts.hostname) and (parts.port is None or parts.port > 0)
     except ValueError:
         return False
 

@@ -15,10 +15,11 @@ import anyio
 import h11
 from anyio.abc import ByteStream
 
-from echo.settings import SettingsError
+from echo.configuration import SettingsError
 from echo.telemetry.tracing.batches import ExportError
 from echo.telemetry.tracing.environment import Collection
 from echo.telemetry.tracing.protobuf import request
+from echo.urls import DEFAULT_PORTS
 
 __all__ = ["Collector"]
 
@@ -53,7 +54,7 @@ class Collector:
         url = urlsplit(collection.url)
         assert url.hostname is not None  # Checked where it was read.
         self._tls = _tls(collection) if url.scheme == "https" else None
-        self._address = url.hostname, url.port or (80 if self._tls is None else 443)
+        self._address = url.hostname, url.port or DEFAULT_PORTS[url.scheme]
         self._target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._headers = [
             ("host", url.netloc.rpartition("@")[2]),

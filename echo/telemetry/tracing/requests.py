@@ -4,6 +4,7 @@ A WebSocket's span lasts from its handshake to its close. What there is no conve
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
@@ -12,6 +13,7 @@ from opentelemetry.trace import SpanKind
 
 from echo.printable import printable
 from echo.rpc.tracing import ChannelTracing
+from echo.targets import split
 from echo.telemetry.tracing.calls import LONGEST
 from echo.telemetry.tracing.propagation import Parent
 from echo.telemetry.tracing.protobuf import SERVER, attribute, count, failure, name_and_kind
@@ -94,12 +96,12 @@ class Request(Span):
     def _said(self, headers: Iterable[tuple[bytes, bytes]]) -> Iterable[bytes]:
         for name, value in headers:
             if name == b"host":
-                host, _, port = value.decode("latin-1").rpartition(":")
-                if not host or not port.isdecimal() or len(port) > 5:
-                    host, port = value.decode("latin-1"), ""
+                host, port = value.decode("latin-1"), None
+                with suppress(ValueError):
+                    host, port = split(host)
                 yield attribute("server.address", printable(host, LONGEST))
-                if port:
-                    yield attribute("server.port", int(port))
+                if port is not None:
+                    yield attribute("server.port", port)
             elif name == b"user-agent":
                 yield attribute("user_agent.original", printable(value.decode("latin-1"), LONGEST))
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import pytest
 from google.protobuf.any_pb2 import Any as AnyMessage
 
-from echo.gateway.status import HTTP_STATUS
+from echo.contract import HTTP_STATUS
 from echo.rpc import Cardinality, Status
 from tests.support.gateway import http_get, running_gateway
 from tests.support.recording import PATHS, STATUS, STATUS_DETAILS, STATUS_MESSAGE, Recorder
