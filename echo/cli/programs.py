@@ -1,8 +1,8 @@
 """The three programs: the gRPC server, the gateway, and both in one process.
 
-Each is one function: it opens what it needs, says so, waits until it is asked to stop, and drains. All its tasks live
-in nurseries it opens itself, so cancelling it closes everything. What goes wrong before it listens is raised as
-`StartError` or `SettingsError`, whose text is for the person who started it.
+Each is one function: it opens what it needs, announces its addresses, waits until it is asked to stop, and drains. All
+its tasks live in nurseries it opens itself, so cancelling it closes everything. A failure before it listens is raised
+as `StartError` or `SettingsError`, whose text is for the person who started it.
 """
 
 from collections.abc import AsyncIterator
@@ -43,12 +43,14 @@ __all__ = ["gateway", "open_backend", "refuse_port_zero", "serve", "start_gatewa
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The gRPC server as it runs.
+    """The running gRPC server.
 
     Attributes:
-        health: What it says of itself.
+        server: The server itself.
+        health: Its health service.
+        health_server: A second server that has only the health service, in plain text, on a port of its own.
         port: The port it listens on; None for a Unix socket.
-        health_port: The port where it says so in plain text, and nothing else; None if there is none.
+        health_port: The port of ``health_server``; None if it does not listen.
     """
 
     server: Server
@@ -58,10 +60,10 @@ class Backend:
     health_port: int | None
 
     async def drain(self, grace: float, *, others_serve: bool = False) -> None:
-        """Say NOT_SERVING, take nothing new, and give running calls ``grace`` seconds; returns when all is closed.
+        """Report NOT_SERVING, accept nothing new, and give running calls ``grace`` seconds; returns when all is closed.
 
-        The health port answers until then. If others serve on, in the place of this process, the service does so as
-        well: nobody is told NOT_SERVING.
+        The health port answers until then. With ``others_serve``, other processes take over on the same address, so
+        health stays SERVING.
         """
         if others_serve:
             self.health.leave()
@@ -78,13 +80,13 @@ async def open_backend(
     tracing: ServerTracing | None = None,
     membership: Membership | None = None,
 ) -> AsyncIterator[Backend]:
-    """Run the gRPC server while the block runs; the meters, if any, count what it does, and ``tracing`` records it.
+    """Run the gRPC server while the block runs; ``meters`` count its calls and ``tracing`` records them.
 
-    The block drains it before it ends; ending by an exception or cancelled closes everything at once. A worker gets its
-    connections by its membership, and has no ports of its own.
+    The block must drain it before it ends; an exception or cancelling closes everything at once. A worker gets its
+    connections from its parent, and has no ports of its own.
 
     Raises:
-        StartError: An address can't be had.
+        StartError: An address can't be listened on.
         SettingsError: A certificate or key can't be used.
     """
     echo = echo_services(
@@ -157,7 +159,7 @@ async def gateway(settings: Settings, stop: Stop) -> None:
 
 
 def refuse_port_zero(settings: Settings) -> None:
-    """Refuse what a gateway by itself can't call."""
+    """Refuse server port 0, which only ``up`` can resolve to a real port."""
     if settings.grpc_server_port == 0 and any(target.port == 0 for target in read_targets(settings.grpc_server_host)):
         raise SettingsError(f"{settings.name_of('grpc_server_port')}: the gateway can't call port 0")
 
@@ -165,9 +167,9 @@ def refuse_port_zero(settings: Settings) -> None:
 async def up(settings: Settings, stop: Stop) -> None:
     """Run the gRPC server, and the gateway that calls it, until ``stop()`` returns; then drain within the grace period.
 
-    The gateway drains first, as long as the server still takes its calls; what it leaves of the grace period is the
-    server's. Health says NOT_SERVING from the beginning of this, so the gateway is not ready either.
-    ``grpc_server_host`` is not called here, but stays the name that the server's certificate must have.
+    The gateway drains first, while the server still accepts its calls; the server gets the rest of the grace period.
+    Health is NOT_SERVING from the start of the drain, so the gateway is not ready either. The gateway does not connect
+    to ``grpc_server_host`` here, but the server's certificate must still be valid for it.
     """
     if settings.workers != 1:
         raise SettingsError(f"{settings.name_of('workers')}: up is one process; run serve and gateway for workers")
@@ -199,8 +201,8 @@ async def start_gateway(
     tracing: "Tracing | None",
     membership: Membership | None = None,
 ) -> int:
-    """Start the gateway in ``nursery``; returns the port it listens on, 0 for a worker, whose parent listens."""
-    # Only who runs a gateway loads the web framework.
+    """Start the gateway in ``nursery``; returns the port it listens on, or 0 in a worker, whose parent listens."""
+    # Imported here, so that the server alone does not load the web framework.
     from echo.gateway import serve_gateway  # noqa: PLC0415
     from echo.gateway.hypercorn_compat import UnsupportedVersionError  # noqa: PLC0415
 
@@ -223,7 +225,7 @@ async def start_gateway(
 
 
 def _agree_on_tls(settings: Settings) -> None:
-    """Refuse what would make every call of a gateway to its own server fail."""
+    """Refuse TLS settings that would make every call from the gateway to its own server fail."""
     name = settings.name_of
     if settings.grpc_server_cert and not settings.grpc_server_tls:
         raise SettingsError(f"{name('grpc_server_tls')}: must be true, as {name('grpc_server_cert')} turns TLS on")
@@ -234,16 +236,16 @@ def _agree_on_tls(settings: Settings) -> None:
 
 
 def permitting_pings(settings: Settings) -> Settings:
-    """Settings of a server that permits what keepalive the gateway in the same process has.
+    """Settings for a server that permits the keepalive pings of the gateway in the same process.
 
     Raises:
-        SettingsError: It is told not to.
+        SettingsError: The server is configured to forbid them.
     """
     permitted, pings = settings.grpc_server_min_ping_interval, settings.grpc_client_keepalive_time
     if not settings.grpc_client_keepalive:
         return settings
     if permitted is None:
-        # Half of it: what leaves at even intervals does not arrive so.
+        # Half of it, as pings sent at even intervals do not arrive at even intervals.
         return settings.model_copy(update={"grpc_server_min_ping_interval": min(PERMITTED_PINGS, pings / 2)})
     if permitted > pings:
         name = settings.name_of
@@ -255,9 +257,10 @@ def permitting_pings(settings: Settings) -> Settings:
 
 
 def calling_beside(settings: Settings, port: int | None) -> Settings:
-    """Settings of a gateway that calls the server in the same process, which listens on ``port`` or on a Unix socket.
+    """Settings for a gateway that calls the server in the same process, on ``port`` or its Unix socket.
 
-    It calls over loopback if the server listens there; a certificate is still verified by the name it is known by.
+    If the server listens on all addresses, it is called over loopback. Its certificate is still verified against the
+    name in ``grpc_server_host``.
     """
     bind = settings.grpc_server_bind
     changes: dict[str, object] = {

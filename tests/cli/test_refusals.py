@@ -239,6 +239,11 @@ def test_ctrl_c_before_anything_listens_to_signals_exits_130(monkeypatch: pytest
     assert main(["serve", *HERE]) == 130
 
 
+def test_health_may_be_asked_for_with_any_sequence_of_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(("health", "unix:/no/such.sock")) == 2
+    assert capsys.readouterr().err == "echo: cannot connect: No such file or directory\n"
+
+
 def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     shown = capsys.readouterr().err
