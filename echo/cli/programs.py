@@ -32,7 +32,7 @@ from echo.targets import join, read_targets
 from echo.telemetry.tracing import open_tracing
 from echo.tls import server_context
 from echo.transport import HandedListener
-from echo.workers import Membership
+from echo.workers import ParentLink
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
@@ -78,7 +78,7 @@ async def open_backend(
     settings: Settings,
     meters: "Meters | None" = None,
     tracing: ServerTracing | None = None,
-    membership: Membership | None = None,
+    parent: ParentLink | None = None,
 ) -> AsyncIterator[Backend]:
     """Run the gRPC server while the block runs; ``meters`` count its calls and ``tracing`` records them.
 
@@ -112,12 +112,12 @@ async def open_backend(
     async with AsyncExitStack() as opened:
         listener: Listener[ByteStream]
         health_listener: Listener[ByteStream] | None = None
-        if membership is None:
+        if parent is None:
             listener = await opened.enter_async_context(await listen(settings, tls))
             if settings.grpc_health_port is not None:
                 health_listener = await opened.enter_async_context(await listen_for_health(settings))
         else:
-            feed, *others = membership.feeds
+            feed, *others = parent.feeds
             listener = HandedListener(feed, tls=tls, handshake_timeout=settings.grpc_server_handshake_timeout)
             health_listener = HandedListener(others[0]) if others else None
         async with trio.open_nursery() as nursery:
@@ -199,7 +199,7 @@ async def start_gateway(
     stop: Stop,
     meters: "Meters | None",
     tracing: "Tracing | None",
-    membership: Membership | None = None,
+    parent: ParentLink | None = None,
 ) -> int:
     """Start the gateway in ``nursery``; returns the port it listens on, or 0 in a worker, whose parent listens."""
     # Imported here, so that the server alone does not load the web framework.
@@ -210,8 +210,8 @@ async def start_gateway(
         listening = settings.model_copy(update={"http_bind": await listening_host(settings.http_bind)})
         requests = None if tracing is None else tracing.gateway
         serving = partial(serve_gateway, listening, shutdown=stop, meters=meters, tracing=requests)
-        if membership is not None:
-            serving = partial(serving, source=membership.feeds[0], others_serve=lambda: membership.retiring)
+        if parent is not None:
+            serving = partial(serving, source=parent.feeds[0], others_serve=lambda: parent.others_serve)
         bound: list[str] = await nursery.start(serving)
     except (OSError, UnsupportedVersionError, BaseExceptionGroup) as error:
         if (unsupported := first(UnsupportedVersionError, error)) is not None:

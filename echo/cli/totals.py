@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from echo.workers import Crew
+from echo.workers import Supervisor
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
@@ -53,7 +53,7 @@ class Totals:
         except (msgspec.MsgspecError, ValueError):
             log.exception("final metrics of a worker are unreadable")
 
-    async def collect(self, crew: Crew) -> "Snapshot":
+    async def collect(self, supervisor: Supervisor) -> "Snapshot":
         """The sum as it is now, for `echo.telemetry.serve_metrics`.
 
         Raises:
@@ -61,5 +61,5 @@ class Totals:
         """
         from echo.telemetry.snapshot import decode, merge  # noqa: PLC0415
 
-        found = [decode(answer) for answer in await crew.ask_all(PATIENCE) if answer]
+        found = [decode(answer) for answer in await supervisor.ask_all(PATIENCE) if answer]
         return merge(found if self._ended is None else [*found, self._ended])

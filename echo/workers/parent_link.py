@@ -1,7 +1,7 @@
-"""A worker's side: it takes the connections that its parent passes on, and does what that one says.
+"""The worker's side of the channel: takes connections from the parent, and follows its messages.
 
-The process is a worker if an environment variable names its end of a channel. A parent that dies closes the channel,
-which means what `Retire` and `End` do: what is open is finished, then the worker ends.
+A process is a worker if an environment variable names its end of a channel. If the parent dies, the channel closes.
+That has the effect of `Retire` and `NoMoreConnections`: the worker drains, then ends.
 """
 
 import logging
@@ -17,48 +17,48 @@ import trio
 from echo.transport import Handed
 from echo.workers.channel import WorkerChannel
 from echo.workers.messages import (
-    LAST_WORD,
-    PART,
+    FINAL_ANSWER,
+    PART_SIZE,
+    AnswerPart,
     Ask,
     Connection,
     Counts,
-    End,
+    Declined,
     FromParent,
-    Leaving,
-    Part,
+    NoMoreConnections,
     Ping,
     Ready,
     Retire,
     Stop,
 )
 
-__all__ = ["CHANNEL", "Feed", "Membership"]
+__all__ = ["CHANNEL", "Feed", "ParentLink"]
 
 log = logging.getLogger(__name__)
 
 CHANNEL: Final = "ECHO_WORKER_CHANNEL"
-"""The environment variable that has the number of the channel's descriptor."""
-LAST_WORDS: Final = 1.0  # Seconds for a worker's last words.
+"""The environment variable that has the channel's file descriptor."""
+FINAL_ANSWER_TIMEOUT: Final = 1.0  # Seconds.
 
 
 class Feed:
     """The connections of one listener: a `echo.transport.Source`."""
 
     def __init__(self, retire: Callable[[], None]) -> None:
-        """``retire`` tells the parent that no more are wanted."""
+        """``retire`` tells the parent that no more connections are wanted."""
         self._retire = retire
         self._put, self._got = trio.open_memory_channel[Handed](0)
 
     def __aiter__(self) -> AsyncIterator[Handed]:
-        """The connections as they come, to the last one."""
+        """The connections as they arrive; ends after the last one."""
         return self._got
 
     def retire(self) -> None:
-        """Ask for no more; those that are on their way still come."""
+        """Ask the parent to send no more; those already sent still arrive."""
         self._retire()
 
     async def put(self, handed: Handed) -> None:
-        """Give a connection to whoever serves it; closes it if nobody does any more."""
+        """Wait until the connection is taken from the feed; closes it if the feed is closed."""
         try:
             await self._put.send(handed)
         except trio.BrokenResourceError:
@@ -68,11 +68,11 @@ class Feed:
             raise
 
     async def aclose(self) -> None:
-        """Nobody serves them any more: whatever still comes is closed."""
+        """Stop serving: connections that still arrive are closed."""
         self._got.close()
 
     def end(self) -> None:
-        """No more come."""
+        """Note that no more connections will arrive."""
         self._put.close()
 
     def _drop(self, handed: Handed) -> None:
@@ -80,36 +80,36 @@ class Feed:
         handed.over()
 
 
-class Membership:
-    """One worker's place among those of its parent.
+class ParentLink:
+    """A worker's link to its parent.
 
     Args:
         end: The worker's end of the channel; closed when `run` ends.
         listeners: How many listeners the parent has.
-        collect: What to answer when the parent asks, and to say last.
+        collect: Makes the answer when the parent asks, and the final answer.
 
     Attributes:
-        retiring: Whether others go on serving when this one stops.
+        others_serve: Whether other workers keep serving when this one stops.
         feeds: The connections of each listener.
     """
 
     def __init__(
         self, end: socket.socket, listeners: int = 1, collect: Callable[[], Awaitable[bytes]] | None = None
     ) -> None:
-        self.retiring = True  # As long as nobody has said otherwise, others go on.
-        self.feeds = [Feed(lambda number=number: self._leave(number)) for number in range(listeners)]  # type: ignore[misc]
+        self.others_serve = True  # Until the parent says `Stop`.
+        self.feeds = [Feed(lambda number=number: self._decline(number)) for number in range(listeners)]  # type: ignore[misc]
         self._channel = WorkerChannel(end)
         self._collect = collect
         self._stopped = trio.Event()
         self._taken = self._ended = 0
-        self._leaving: list[int] = []
-        self._asked: int | None = None
+        self._declined: list[int] = []
+        self._question: int | None = None
         self._ready = False
-        self._news = trio.Event()
+        self._to_report = trio.Event()
 
     @staticmethod
     def inherited(environ: MutableMapping[str, str] = os.environ) -> socket.socket | None:
-        """The worker's end of the channel, if the process was started as a worker; takes the variable away.
+        """The worker's end of the channel, or None if this process is not a worker; removes the variable.
 
         Raises:
             ValueError: The variable does not name a socket.
@@ -129,13 +129,13 @@ class Membership:
         return end
 
     async def run(self) -> None:
-        """Take connections and messages until the parent is gone; to be cancelled when all is over."""
+        """Handle the parent's messages until it is gone. Cancel it when the worker has drained."""
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._report)
                 try:
                     while True:
-                        await self._take(*await self._channel.receive())
+                        await self._handle(*await self._channel.receive())
                 except trio.EndOfChannel:
                     log.warning("the parent is gone: draining")
                 self._stopped.set()
@@ -146,72 +146,72 @@ class Membership:
             self._channel.close()
 
     def ready(self) -> None:
-        """Tell the parent that connections are served."""
+        """Tell the parent that this worker serves."""
         self._ready = True
-        self._news.set()
+        self._to_report.set()
 
-    def leave(self) -> None:
-        """Tell the parent that this worker wants to stop. It then says `Retire`, having found others for what comes."""
+    def request_stop(self) -> None:
+        """Tell the parent that this worker wants to stop. It answers with `Retire`, and starts a successor."""
         for feed in self.feeds:
             feed.retire()
 
-    async def say_last(self) -> None:
-        """Tell the parent what there is to collect, unasked: nothing happens here any more."""
+    async def send_final_answer(self) -> None:
+        """Send the parent a final answer, unasked, once this worker has drained."""
         if self._collect is not None:
-            with suppress(trio.BrokenResourceError), trio.move_on_after(LAST_WORDS):
-                await self._answer(LAST_WORD)
+            with suppress(trio.BrokenResourceError), trio.move_on_after(FINAL_ANSWER_TIMEOUT):
+                await self._answer(FINAL_ANSWER)
 
-    async def stop(self) -> None:
-        """Wait until this worker shall stop; `retiring` then says whether others go on."""
+    async def wait_for_stop(self) -> None:
+        """Wait until this worker must stop; `others_serve` then says whether other workers keep serving."""
         await self._stopped.wait()
 
-    async def _take(self, message: FromParent, beside: socket.socket | None) -> None:
+    async def _handle(self, message: FromParent, connection: socket.socket | None) -> None:
         match message:
             case Connection(listener):
                 self._taken += 1
-                self._news.set()
-                if beside is None:  # No descriptor was to be had for it after all.
+                self._to_report.set()
+                if connection is None:  # The process had no free descriptor for it after all.
                     self._ended += 1
                 else:
-                    await self.feeds[listener].put(Handed(beside, self._note_end))
-            case End(listener):
+                    await self.feeds[listener].put(Handed(connection, self._note_close))
+            case NoMoreConnections(listener):
                 self.feeds[listener].end()
             case Stop():
-                self.retiring = False
+                self.others_serve = False
                 self._stopped.set()
             case Retire():
                 self._stopped.set()
             case Ask(number):
-                self._asked = number
-                self._news.set()
+                self._question = number
+                self._to_report.set()
             case Ping():
-                self._news.set()
+                self._to_report.set()
 
-    def _note_end(self) -> None:
+    def _note_close(self) -> None:
         self._ended += 1
-        self._news.set()
+        self._to_report.set()
 
-    def _leave(self, listener: int) -> None:
-        self._leaving.append(listener)
-        self._news.set()
+    def _decline(self, listener: int) -> None:
+        self._declined.append(listener)
+        self._to_report.set()
 
     async def _report(self) -> None:
-        """Say what there is to say, whenever there is room; what happens meanwhile is said at once afterwards."""
+        """Send reports whenever something has changed. Changes while the channel is full go into one report."""
         while True:
-            await self._news.wait()
-            self._news = trio.Event()
+            await self._to_report.wait()
+            self._to_report = trio.Event()
             try:
                 if self._ready:
                     self._ready = False
                     await self._channel.send(Ready())
                 await self._channel.send(Counts(self._taken, self._ended))
-                while self._leaving:
-                    await self._channel.send(Leaving(self._leaving.pop(0)))
-                if self._asked is not None:
-                    asked, self._asked = self._asked, None
+                while self._declined:
+                    await self._channel.send(Declined(self._declined.pop(0)))
+                if self._question is not None:
+                    asked, self._question = self._question, None
                     await self._answer(asked)
             except trio.BrokenResourceError:
-                return  # The other task finds out, too.
+                return  # The receiving task notices as well.
 
     async def _answer(self, number: int) -> None:
         data = b""
@@ -219,7 +219,7 @@ class Membership:
             if self._collect is not None:
                 data = await self._collect()
         except Exception:
-            log.exception("cannot tell the parent what was asked for")
-        for start in range(0, max(len(data), 1), PART):
-            end = start + PART
-            await self._channel.send(Part(number, data[start:end], end >= len(data)))
+            log.exception("could not make the answer that the parent asked for")
+        for start in range(0, max(len(data), 1), PART_SIZE):
+            end = start + PART_SIZE
+            await self._channel.send(AnswerPart(number, data[start:end], end >= len(data)))
