@@ -11,8 +11,8 @@ from echo.wire.fields import FieldList, MalformedError, check_response, check_tr
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import Request, Trailers, parse_response, parse_trailers
 from echo.wire.hpack import ReceivedField
-from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.limits import Limits
+from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, TRANSITIONS
 from echo.wire.status import Status, status_from_reset
 from echo.wire.stream import END_OF_MESSAGES, Stream
