@@ -31,7 +31,7 @@ from echo.settings.values import format_duration
 from echo.targets import join, read_targets
 from echo.telemetry.tracing import open_tracing
 from echo.tls import server_context
-from echo.transport import HandedListener
+from echo.transport import SourceListener
 from echo.workers import ParentLink
 
 if TYPE_CHECKING:
@@ -118,8 +118,8 @@ async def open_backend(
                 health_listener = await opened.enter_async_context(await listen_for_health(settings))
         else:
             feed, *others = parent.feeds
-            listener = HandedListener(feed, tls=tls, handshake_timeout=settings.grpc_server_handshake_timeout)
-            health_listener = HandedListener(others[0]) if others else None
+            listener = SourceListener(feed, tls=tls, handshake_timeout=settings.grpc_server_handshake_timeout)
+            health_listener = SourceListener(others[0]) if others else None
         async with trio.open_nursery() as nursery:
             if health_listener is not None:
                 await nursery.start(health_server.serve, health_listener)

@@ -1,11 +1,10 @@
-"""Between sockets and `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
+"""Connects sockets to `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
 
 from echo.transport.attendant import Attendant, Attending
 from echo.transport.background import open_background
 from echo.transport.call import Call
 from echo.transport.client import ClientSession
 from echo.transport.client_call import ClientCall
-from echo.transport.handed import Handed, HandedListener, Source
 from echo.transport.handshake import connect_tls
 from echo.transport.keepalive import Keepalive
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
@@ -15,6 +14,7 @@ from echo.transport.peer import Peer, address_text
 from echo.transport.refusals import RefusalLog
 from echo.transport.server import ServerSession
 from echo.transport.server_call import Fate, ServerCall
+from echo.transport.source import AcceptedConnection, ConnectionSource, SourceListener
 from echo.transport.tally import Tally
 from echo.transport.tls_stream import REQUESTED_NAME
 from echo.transport.tracing import CallTrace, StreamTrace, Tracing
@@ -22,15 +22,15 @@ from echo.transport.waiting import Signal
 
 __all__ = [
     "REQUESTED_NAME",
+    "AcceptedConnection",
     "Attendant",
     "Attending",
     "Call",
     "CallTrace",
     "ClientCall",
     "ClientSession",
+    "ConnectionSource",
     "Fate",
-    "Handed",
-    "HandedListener",
     "Keepalive",
     "MemoryStream",
     "Notes",
@@ -39,7 +39,7 @@ __all__ = [
     "ServerCall",
     "ServerSession",
     "Signal",
-    "Source",
+    "SourceListener",
     "StreamListener",
     "StreamTrace",
     "Tally",

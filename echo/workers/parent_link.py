@@ -14,7 +14,7 @@ from typing import Final
 
 import trio
 
-from echo.transport import Handed
+from echo.transport import AcceptedConnection
 from echo.workers.channel import WorkerChannel
 from echo.workers.messages import (
     FINAL_ANSWER,
@@ -42,14 +42,14 @@ FINAL_ANSWER_TIMEOUT: Final = 1.0  # Seconds.
 
 
 class Feed:
-    """The connections of one listener: a `echo.transport.Source`."""
+    """The connections of one listener: a `echo.transport.ConnectionSource`."""
 
     def __init__(self, retire: Callable[[], None]) -> None:
         """``retire`` tells the parent that no more connections are wanted."""
         self._retire = retire
-        self._put, self._got = trio.open_memory_channel[Handed](0)
+        self._put, self._got = trio.open_memory_channel[AcceptedConnection](0)
 
-    def __aiter__(self) -> AsyncIterator[Handed]:
+    def __aiter__(self) -> AsyncIterator[AcceptedConnection]:
         """The connections as they arrive; ends after the last one."""
         return self._got
 
@@ -57,14 +57,14 @@ class Feed:
         """Ask the parent to send no more; those already sent still arrive."""
         self._retire()
 
-    async def put(self, handed: Handed) -> None:
+    async def put(self, accepted: AcceptedConnection) -> None:
         """Wait until the connection is taken from the feed; closes it if the feed is closed."""
         try:
-            await self._put.send(handed)
+            await self._put.send(accepted)
         except trio.BrokenResourceError:
-            self._drop(handed)
+            self._drop(accepted)
         except BaseException:
-            self._drop(handed)
+            self._drop(accepted)
             raise
 
     async def aclose(self) -> None:
@@ -75,9 +75,9 @@ class Feed:
         """Note that no more connections will arrive."""
         self._put.close()
 
-    def _drop(self, handed: Handed) -> None:
-        handed.socket.close()
-        handed.over()
+    def _drop(self, accepted: AcceptedConnection) -> None:
+        accepted.socket.close()
+        accepted.on_close()
 
 
 class ParentLink:
@@ -173,7 +173,7 @@ class ParentLink:
                 if connection is None:  # The process had no free descriptor for it after all.
                     self._ended += 1
                 else:
-                    await self.feeds[listener].put(Handed(connection, self._note_close))
+                    await self.feeds[listener].put(AcceptedConnection(connection, self._note_close))
             case NoMoreConnections(listener):
                 self.feeds[listener].end()
             case Stop():

@@ -89,7 +89,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         ),
         (
             "serve --grpc-server-bind unix:/",
-            "cannot listen on unix:/ (--grpc-server-bind): Something that is no socket is in its place",
+            "cannot listen on unix:/ (--grpc-server-bind): The path exists and is not a socket",
         ),
         (
             "gateway --grpc-server-host a:1,b --grpc-server-port 0",

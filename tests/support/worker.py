@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from echo.transport import Handed
+from echo.transport import AcceptedConnection
 from echo.workers import ParentLink
 
 
@@ -20,9 +20,9 @@ def read_words(folder: Path, name: str) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-async def serve(handed: Handed) -> None:
+async def serve(accepted: AcceptedConnection) -> None:
     try:
-        async with trio.SocketStream(trio.socket.from_stdlib_socket(handed.socket)) as stream:
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(accepted.socket)) as stream:
             try:
                 await stream.send_all(b"%d\n" % os.getpid())
                 async for data in stream:
@@ -30,7 +30,7 @@ async def serve(handed: Handed) -> None:
             except trio.BrokenResourceError:
                 pass
     finally:
-        handed.over()
+        accepted.on_close()
 
 
 async def main(folder: Path, listeners: int) -> None:
@@ -57,8 +57,8 @@ async def main(folder: Path, listeners: int) -> None:
             for feed in parent.feeds:
 
                 async def take(feed: object = feed) -> None:
-                    async for handed in feed:  # type: ignore[attr-defined]
-                        serving.start_soon(serve, handed)
+                    async for accepted in feed:  # type: ignore[attr-defined]
+                        serving.start_soon(serve, accepted)
 
                 serving.start_soon(take)
             parent.ready()

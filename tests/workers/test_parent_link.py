@@ -85,12 +85,12 @@ async def test_a_worker_reports_when_it_is_ready_and_how_many_connections_it_has
         parent.worker.ready()
         await parent.receives(Ready(), Counts(0, 0))
         with parent.passes(1) as client:
-            handed = await anext(aiter(parent.worker.feeds[1]))
+            accepted = await anext(aiter(parent.worker.feeds[1]))
             await parent.receives(Counts(1, 0))
-            handed.socket.send(b"hi")
+            accepted.socket.send(b"hi")
             assert client.recv(10) == b"hi"
-            handed.socket.close()
-            handed.over()
+            accepted.socket.close()
+            accepted.on_close()
             await parent.receives(Counts(1, 1))
 
 
@@ -98,7 +98,7 @@ async def test_a_feed_ends_after_its_listener_s_last_connection() -> None:
     async with parent_link() as parent:
         with parent.passes(0):
             parent.channel.send_now(NoMoreConnections(0))
-            taken = [handed async for handed in parent.worker.feeds[0]]
+            taken = [accepted async for accepted in parent.worker.feeds[0]]
             assert len(taken) == 1
             taken[0].socket.close()
 
@@ -128,7 +128,7 @@ async def test_without_its_parent_a_worker_retires_and_gets_no_more_connections(
         await parent.worker.wait_for_stop()
         assert parent.worker.others_serve
         for feed in parent.worker.feeds:
-            assert [handed async for handed in feed] == []
+            assert [accepted async for accepted in feed] == []
         await parent.ended.wait()
 
 
