@@ -155,18 +155,28 @@ class Subchannel:
         common = self._common
         try:
             with anyio.fail_after(common.timeout):
-                session = ClientSession(await self.endpoint.dial(), common.limits, self._keepalive, common.tally)
-                common.sessions.add(session)
-                common.start_soon(self._run, session)
-                try:
-                    await session.ready.wait()
-                except BaseException:
-                    session.stop("connecting was given up")
-                    raise
+                session = await self._open_session()
+                if session.drained:
+                    session = await self._open_session()  # The connection met a drain; its successor may answer now.
         except TimeoutError:
             raise OSError(f"no answer within {common.timeout:g} s") from None
+        if session.drained:
+            raise OSError("the server is draining")
         if session.ending:
             raise OSError(session.ending + (HINT if common.scheme == "https" and "TLS" not in session.ending else ""))
+        return session
+
+    async def _open_session(self) -> ClientSession:
+        """Open a connection and wait until the server's SETTINGS have arrived, or it has ended."""
+        common = self._common
+        session = ClientSession(await self.endpoint.dial(), common.limits, self._keepalive, common.tally)
+        common.sessions.add(session)
+        common.start_soon(self._run, session)
+        try:
+            await session.ready.wait()
+        except BaseException:
+            session.stop("connecting was cancelled")
+            raise
         return session
 
     async def _run(self, session: ClientSession) -> None:

@@ -49,6 +49,7 @@ class ClientSession(Session):
         ready: Set when the server's SETTINGS have arrived, or the connection has ended.
         retiring: Whether the connection takes no new calls, by the server's wish or ours; open calls continue.
         retired: Set when it takes no new calls, or has ended.
+        drained: Whether the server sent GOAWAY NO_ERROR: it takes no more calls on this connection.
         pinged_too_often: Whether the server sent GOAWAY ``too_many_pings``.
     """
 
@@ -63,6 +64,7 @@ class ClientSession(Session):
         self.ready = anyio.Event()
         self.retiring = False
         self.retired = anyio.Event()
+        self.drained = False
         self.pinged_too_often = False
         self._goaway_reason = ""  # The server's GOAWAY as text, if it had an error code.
         self._deadlines = Deadlines()
@@ -204,6 +206,7 @@ class ClientSession(Session):
         self._grant_streams()
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
+        self.drained = not event.error_code
         self.pinged_too_often = event.debug_data == b"too_many_pings"
         if not self.retiring:
             self.tally.drained += 1
