@@ -1,4 +1,4 @@
-"""What an optional part of echo needs, named in one line where it is missing."""
+"""Turns the ImportError of a missing optional dependency into one line that says what to install."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,19 +7,19 @@ __all__ = ["MissingExtraError", "needs"]
 
 
 class MissingExtraError(ModuleNotFoundError):
-    """A part was imported whose extra is not installed; the text says what to install."""
+    """A part of echo was imported whose extra is not installed. The text says what to install."""
 
 
 @contextmanager
 def needs(extra: str, *, part: str) -> Iterator[None]:
-    """Import within this what the extra installs.
+    """A block that imports what the extra installs.
 
     Args:
-        extra: One of `pyproject.toml`'s optional dependencies.
-        part: What needs it, for people.
+        extra: One of the optional dependencies in ``pyproject.toml``.
+        part: The part that needs it, as the message names it.
 
     Raises:
-        MissingExtraError: Something of it is not installed.
+        MissingExtraError: One of the extra's modules is not installed.
     """
     try:
         yield

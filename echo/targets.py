@@ -1,4 +1,4 @@
-"""How people write where gRPC servers are: read here for channels and for the gateway's settings alike.
+"""Parses gRPC targets, the text that names servers, for channels and for the gateway's settings.
 
 Targets have gRPC's forms (its document "gRPC Name Resolution") and two shorter ones:
 
@@ -8,9 +8,9 @@ Targets have gRPC's forms (its document "gRPC Name Resolution") and two shorter 
     unix:PATH  unix:///PATH                             a Unix socket
     unix-abstract:NAME                                  a Unix socket without a file (Linux)
 
-Several targets can be given, separated by commas. gRPC uses port 443 for targets without a port; here the caller says
-which. ``dns:8081`` is port 8081 of a host called ``dns``: no host has a name of digits only. ``dns://SERVER/HOST``,
-which asks a DNS server of the user's choice, is refused. Nothing is looked up or opened here.
+Commas separate several targets. gRPC uses port 443 for targets without a port; here the caller supplies the default.
+``dns:8081`` is port 8081 of a host called ``dns``, as no host's name is all digits. ``dns://SERVER/HOST``, which names
+the DNS server to ask, is refused. Nothing is looked up or opened here.
 """
 
 import os
@@ -42,22 +42,21 @@ MOST_TARGETS: Final = 64  # Of a channel: each can cost a connection.
 DNS: Final = "dns:"
 UNIX: Final = "unix:"
 ABSTRACT: Final = "unix-abstract:"
-# What calls over a Unix socket take the server's name to be, as other gRPC clients do.
-LOCALHOST: Final = "localhost"
+LOCALHOST: Final = "localhost"  # The server's name in calls over a Unix socket, as in other gRPC clients.
 FORMS: Final = "a server (HOST, HOST:PORT or unix:PATH; separate several with commas)"
 
-LONGEST_SOCKET: Final = 107  # Bytes of a path in Linux's sockaddr_un, without the zero that ends it (unix(7)).
+MAX_SOCKET_PATH: Final = 107  # Bytes in Linux's sockaddr_un, without the terminating zero (unix(7)).
 
 _HOST_AND_PORT: Final = re.compile(r"(?:\[(?P<ipv6>[^][]*)\]|(?P<host>[^][:/@\s\0]+))(?::(?P<port>[0-9]{1,5}))?")
 _SCHEME: Final = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 
 
 class TargetError(ValueError):
-    """A target that is none.
+    """An invalid target.
 
     Args:
         text: The target.
-        why: What is wrong with it: the rest of a sentence that begins with it.
+        why: What is wrong with it, as the rest of a sentence that begins with the target.
     """
 
     def __init__(self, text: str, why: str) -> None:
@@ -68,10 +67,10 @@ class TargetError(ValueError):
 
 @dataclass(frozen=True)
 class Target:
-    """Where a user says that a server is.
+    """A server's location as the user wrote it.
 
     Attributes:
-        host: A name or an address; of a Unix socket, its path, or its abstract name after a zero byte.
+        host: A name or an address; for a Unix socket its path, or a zero byte and its abstract name.
         port: The port, 0 if none was given; None for a Unix socket.
     """
 
@@ -79,28 +78,28 @@ class Target:
     port: int | None
 
     def __str__(self) -> str:
-        """In a form that is read as the same target."""
+        """Text that parses to the same target."""
         if self.port is None:
             return f"{ABSTRACT}{self.host[1:]}" if self.host.startswith("\0") else f"{UNIX}{self.host}"
         if not self.port:
             return self.host
-        scheme = DNS if f"{self.host}:" in (UNIX, ABSTRACT) else ""  # Or a host called "unix" were read as a path.
+        scheme = DNS if f"{self.host}:" in (UNIX, ABSTRACT) else ""  # Otherwise a host called "unix" reads as a path.
         return scheme + join(self.host, self.port)
 
     @property
     def name(self) -> str:
-        """What the server's certificate should say."""
+        """The name that the server's certificate must be valid for."""
         return LOCALHOST if self.port is None else self.host
 
     @property
     def authority(self) -> str:
-        """What calls take the server's name to be."""
+        """The ``:authority`` of calls to this target."""
         if self.port is None:
             return LOCALHOST
         return join(self.host, self.port) if self.port else self.host
 
     def at(self, port: int) -> "Target":
-        """The same target, with this port if it has none of its own."""
+        """The same target, with this port if it has none."""
         return replace(self, port=port) if self.port == 0 else self
 
 
@@ -111,34 +110,34 @@ def join(host: str, port: int | None) -> str:
 
 
 def parse_targets(hosts: str | Sequence[str], port: int) -> list[Target]:
-    """As `read_targets`; those without a port get this one.
+    """Like `read_targets`, without duplicates; targets that have no port get ``port``.
 
     Raises:
         TargetError: One of them is invalid.
-        ValueError: There is no target, or the port is invalid.
+        ValueError: There is no target, or the port is needed but invalid.
     """
     targets = read_targets(hosts)
     if not 0 < port < 65_536:
         for target in targets:
             if target.port == 0:
-                raise ValueError(f"{target.host!r}: '{port}' is no port")
+                raise ValueError(f"{target.host!r}: '{port}' is not a port")
     return list(dict.fromkeys(target.at(port) for target in targets))
 
 
 def read_targets(hosts: str | Sequence[str]) -> list[Target]:
-    """The targets in what a user gives as hosts, in their order.
+    """Parse targets, in order.
 
     Args:
-        hosts: Targets separated by commas; or a sequence of targets, whose paths may contain commas.
+        hosts: Targets separated by commas, or a sequence of targets, whose paths may contain commas.
 
     Raises:
         TargetError: One of them is invalid.
-        ValueError: There is none.
+        ValueError: The sequence is empty.
     """
     if isinstance(hosts, str):
         return _read_list(hosts)
     if not hosts:
-        raise ValueError("there is no host to connect to")
+        raise ValueError("no host given")
     targets: list[Target] = []
     for host in hosts:
         targets += _read_list(host) if _family_of(host) else [_read(host)]
@@ -149,14 +148,14 @@ def unix_path(text: str) -> str:
     """The path in ``unix:PATH`` or ``unix:///PATH``.
 
     Raises:
-        ValueError: There is none, or it is too long; the rest of a sentence that begins with the text.
+        ValueError: It is missing or too long; the message is the rest of a sentence that begins with the text.
     """
     path = text.removeprefix(UNIX)
     if path.startswith("//"):
         path = path[2:]
         if not path.startswith("/"):
             raise ValueError("has no absolute path after unix://")
-        path = "/" + path.lstrip("/")  # Or it would have the form with two slashes again when it is written out.
+        path = "/" + path.lstrip("/")  # A path that begins with two slashes would not survive `str()` and parsing.
     _check_socket(path, "(unix:PATH)")
     return path
 
@@ -174,7 +173,7 @@ def split(authority: str) -> tuple[str, int | None]:
 
 
 def _read_list(text: str) -> list[Target]:
-    """Targets separated by commas. Addresses after one with ``ipv4:`` or ``ipv6:`` belong to it."""
+    """Parse targets separated by commas. ``ipv4:`` and ``ipv6:`` also apply to the addresses after them."""
     targets: list[Target] = []
     family = ""
     for part in text.split(","):
@@ -197,7 +196,7 @@ def _read(text: str) -> Target:
 
 
 def _read_one(text: str) -> Target:
-    """One target; errors are the rest of a sentence that begins with it."""
+    """Parse one target; an error's message is the rest of a sentence that begins with it."""
     if text.startswith(ABSTRACT):
         name = text.removeprefix(ABSTRACT)
         _check_socket(name, "(unix-abstract:NAME)")
@@ -212,12 +211,12 @@ def _read_one(text: str) -> Target:
     if text.startswith(DNS) and not _is_port(text.removeprefix(DNS)):
         return _host_and_port(_dns_name(text.removeprefix(DNS)))
     if scheme := _SCHEME.match(text):
-        raise ValueError(f"is not {FORMS}: no target begins with {scheme[0]}")
+        raise ValueError(f"is not {FORMS}: {scheme[0]} is not a scheme of gRPC's targets")
     return _host_and_port(text)
 
 
 def _dns_name(rest: str) -> str:
-    """``HOST[:PORT]`` of what follows ``dns:``."""
+    """``HOST[:PORT]`` in the text after ``dns:``."""
     if not rest.startswith("//"):
         return rest.removeprefix("/")
     server, _, name = rest[2:].partition("/")
@@ -236,12 +235,12 @@ def _host_and_port(text: str) -> Target:
         raise ValueError(f"is not {FORMS}: no IPv6 address in brackets")
     port = match["port"]
     if port is not None and not 0 < int(port) < 65_536:
-        raise ValueError(f"is not {FORMS}: {port} is no port")
+        raise ValueError(f"is not {FORMS}: {port} is not a port")
     return Target(match["ipv6"] or match["host"], int(port or 0))
 
 
 def _family_of(text: str) -> str:
-    """``ipv4:`` or ``ipv6:`` if the text begins so, and is not a host of that name with a port; else nothing."""
+    """``ipv4:`` or ``ipv6:`` if the text begins with it and is not a host called that with a port; else empty."""
     family = text[:5]
     return family if family in ("ipv4:", "ipv6:") and not _is_port(text[5:]) else ""
 
@@ -264,16 +263,16 @@ def is_ipv6(host: str) -> bool:
         IPv6Address(host)
     except AddressValueError:
         return False
-    return not any(character in "[]/@\0" or character.isspace() for character in host)  # Python takes any zone.
+    return not any(character in "[]/@\0" or character.isspace() for character in host)  # Python accepts any zone.
 
 
 def _check_socket(path: str, form: str) -> None:
-    """Refuse what cannot be the path or the name of a Unix socket."""
+    """Raise ValueError unless the path or abstract name can be a Unix socket's."""
     try:
         size = len(os.fsencode(path))
     except UnicodeEncodeError:
         size = 0
     if not size or "\0" in path:
         raise ValueError(f"does not name a Unix socket {form}")
-    if size > LONGEST_SOCKET:
-        raise ValueError(f"is too long a path for a Unix socket (at most {LONGEST_SOCKET} bytes)")
+    if size > MAX_SOCKET_PATH:
+        raise ValueError(f"is too long for a Unix socket (at most {MAX_SOCKET_PATH} bytes)")

@@ -195,10 +195,10 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         (
             "GRPC_SERVER_HOST",
             "http://a",
-            f"GRPC_SERVER_HOST: 'http://a' is not {A_SERVER}: no target begins with http://",
+            f"GRPC_SERVER_HOST: 'http://a' is not {A_SERVER}: http:// is not a scheme of gRPC's targets",
         ),
-        ("GRPC_SERVER_HOST", "a:0", f"GRPC_SERVER_HOST: 'a:0' is not {A_SERVER}: 0 is no port"),
-        ("GRPC_SERVER_HOST", "a:65536", f"GRPC_SERVER_HOST: 'a:65536' is not {A_SERVER}: 65536 is no port"),
+        ("GRPC_SERVER_HOST", "a:0", f"GRPC_SERVER_HOST: 'a:0' is not {A_SERVER}: 0 is not a port"),
+        ("GRPC_SERVER_HOST", "a:65536", f"GRPC_SERVER_HOST: 'a:65536' is not {A_SERVER}: 65536 is not a port"),
         ("GRPC_SERVER_HOST", "[a]:1", f"GRPC_SERVER_HOST: '[a]:1' is not {A_SERVER}: no IPv6 address in brackets"),
         ("GRPC_SERVER_HOST", "a,", f"GRPC_SERVER_HOST: 'a,' holds '', which is not {A_SERVER}"),
         ("GRPC_SERVER_HOST", "a,b:x", f"GRPC_SERVER_HOST: 'a,b:x' holds 'b:x', which is not {A_SERVER}"),
@@ -211,7 +211,7 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         (
             "GRPC_SERVER_BIND",
             f"unix:/{'x' * 107}",
-            f"GRPC_SERVER_BIND: 'unix:/{'x' * 69}...' is too long a path for a Unix socket (at most 107 bytes)",
+            f"GRPC_SERVER_BIND: 'unix:/{'x' * 69}...' is too long for a Unix socket (at most 107 bytes)",
         ),
         ("GRPC_SERVER_SOCKET_MODE", "999", f"GRPC_SERVER_SOCKET_MODE: '999' {NO_MODE}"),
         ("GRPC_HEALTH_PORT", "x", "GRPC_HEALTH_PORT: 'x' is not a port (0 to 65535)"),

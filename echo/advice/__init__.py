@@ -1,4 +1,4 @@
-"""Which setting of which product to look at, for what a check finds; for the command line's probe and the console."""
+"""Advice for each finding of a check: which product's setting to look at. The probe and the console show it."""
 
 from echo.advice.read import advice_for, read_advice
 

@@ -1,4 +1,4 @@
-"""Advice: which setting of which product to look at, by check and cause. The data is in ``advice.toml``."""
+"""Reads the advice, by check and cause, from ``advice.toml``."""
 
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -8,10 +8,10 @@ from importlib.resources import files
 
 @lru_cache
 def read_advice() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """All of it: by check and cause, lines such as ``nginx: grpc_read_timeout (default 60s): raise it``.
+    """All advice by check and cause, in lines like ``nginx: grpc_read_timeout (default 60s): raise it``.
 
     Raises:
-        KeyError: An entry names a setting that is not listed.
+        KeyError: An entry names a setting that ``advice.toml`` does not list.
     """
     document = tomllib.loads(files("echo.advice").joinpath("advice.toml").read_text("utf-8"))
     defaults: Mapping[str, Mapping[str, str]] = document["settings"]
@@ -25,7 +25,7 @@ def read_advice() -> Mapping[str, Mapping[str, Sequence[str]]]:
 
 
 def advice_for(check: str, cause: str) -> Sequence[str]:
-    """The lines for a cause; none if there is nothing to say."""
+    """The lines for a cause; empty if there are none."""
     return read_advice().get(check, {}).get(cause, ())
 
 

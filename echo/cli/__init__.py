@@ -1,9 +1,9 @@
 """The command line: ``echo-grpc serve | gateway | up | probe | health``, or ``python -m echo``.
 
-Every setting is a flag of the commands that use it, made from `echo.settings.SETTINGS`; a flag wins over its variable.
-Exit status: 0 after stopping in good order, 2 with one line on standard error when the command line, a setting or an
-address can't be used, 1 with the traceback in the log for a bug, 130 or 143 when a second signal ended it at once. The
-line of status 2 is plain, also where the log is JSON, unless ``LOG_FORMAT=json`` or ``--log-format json`` says so.
+Every setting is a flag of the commands that use it, made from `echo.settings.SETTINGS`; a flag overrides its variable.
+Exit status: 0 after a graceful stop; 2 with one line on standard error when the command line, a setting or an address
+can't be used; 1 with the traceback in the log for a bug; 130 or 143 when a second signal stopped it at once. The one
+line is plain text even where the log is JSON, unless ``LOG_FORMAT=json`` or ``--log-format json`` asks for JSON.
 """
 
 import os
@@ -37,10 +37,10 @@ OK, CRASHED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says.
+    """Run the command line.
 
     Args:
-        arguments: The command line without the program's name, by default that of the process.
+        arguments: The command line without the program's name; by default, the process's own.
 
     Returns:
         The exit status; never raises.
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments, command = sys.argv[1:], [sys.executable, *sys.orig_argv[1:]]
     else:
         command = [sys.executable, "-m", "echo", *arguments]
-    if arguments[:1] == ["health"]:
+    if arguments and arguments[0] == "health":
         return health(arguments[1:])
     as_json = asks_for_json(arguments)
     _occupy_standard_streams()
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Group(click.Group):
-    """Lists its commands in the order they were added, which is that of how likely they are wanted."""
+    """Lists its commands in the order they were added, the most used first."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - As click calls it.
         """The names of the commands."""
@@ -78,10 +78,10 @@ class _Option(click.Option):
     """The flag of a setting."""
 
     def __init__(self, setting: Setting) -> None:
-        """A flag that takes its value as text: `echo.settings` parses it, as it does the variable's."""
+        """A flag that takes its value as text; `echo.settings` parses it like the variable's value."""
         default = f", default {setting.default_text}" if setting.default_text else ""
         text = f"{setting.help}  [{setting.variable}{default}]"
-        if isinstance(setting.default, bool):  # May stand alone, which means true.
+        if isinstance(setting.default, bool):  # The flag alone means true.
             super().__init__([setting.flag], help=text, metavar="[true|false]", is_flag=False, flag_value="true")
         else:
             super().__init__([setting.flag], help=text, metavar="VALUE")
@@ -89,10 +89,10 @@ class _Option(click.Option):
 
 
 class _Command(click.Command):
-    """A command whose help lists its flags by what they are about."""
+    """A command whose help groups its flags by topic."""
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the flags, those that are no settings at the end."""
+        """Write the flags; those that are not settings come last."""
         for title, options in groupby(self.get_params(ctx), lambda option: getattr(option, "group", "Other")):
             with formatter.section(title):
                 formatter.write_dl([record for option in options if (record := option.get_help_record(ctx))])
@@ -103,7 +103,7 @@ def _commands(as_json: bool, command: Sequence[str]) -> click.Group:
         "echo-grpc",
         help="gRPC echo services on trio, and a WebSocket gateway in front of them.\n\n"
         "Start with `echo-grpc up`: it runs both, and prints the address of a console for your browser.",
-        epilog="`echo-grpc COMMAND --help` lists the command's flags. Each is an environment variable, too.",
+        epilog="`echo-grpc COMMAND --help` lists the command's flags. Most can also be set by environment variables.",
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     )
     group.add_command(
@@ -129,31 +129,31 @@ def _command(name: str, run: Callable[..., int], user: User, help_text: str) -> 
 
 
 def _run(program: Program, as_json: bool, user: User, /, **flags: str | None) -> int:
-    """Run a program with those variables of the environment that it uses, and the flags given; returns the status."""
-    configure_logging(log_format="json" if as_json else "auto")  # For what goes wrong before the settings are read.
+    """Run a program with the settings it uses, from the environment and the flags; returns the exit status."""
+    configure_logging(log_format="json" if as_json else "auto")  # For errors before the settings are read.
     try:
         given = {field: value for field, value in flags.items() if value is not None}
         settings = load_settings(os.environ, user, **given)
         configure_logging(settings.log_level, settings.log_format)
         if CHANNEL in os.environ:
             structlog.contextvars.bind_contextvars(worker=os.getpid())
-        else:  # Workers need not repeat what their parent has said.
+        else:  # Workers do not repeat their parent's notes.
             for note in settings.notes:
                 getattr(log, note.level)(note.text)
         return trio.run(run_until_signalled, partial(program, settings))
-    except BaseException as error:  # noqa: BLE001 - Whatever it is, it ends in a status and a line.
+    except BaseException as error:  # noqa: BLE001 - Every error becomes an exit status and one line.
         return _outcome(error, as_json)
 
 
 def _outcome(error: BaseException, as_json: bool) -> int:
-    """Tell the person what ended the program, and return the status for it."""
+    """Report what ended the program, and return its exit status."""
     refusal = first((SettingsError, StartError), error)
     if refusal is not None:
         refuse(str(refusal), as_json=as_json)
         return REFUSED
     exited = first(WorkerExitedError, error)
     if exited is not None and exited.status == REFUSED:
-        return REFUSED  # It has said why.
+        return REFUSED  # The worker has already reported why.
     if (failure := exited or first(NoWorkersError, error)) is not None:
         log.critical(str(failure))
         return CRASHED
@@ -164,8 +164,8 @@ def _outcome(error: BaseException, as_json: bool) -> int:
 
 
 def _occupy_standard_streams() -> None:
-    """Open the null device for standard streams that are closed, lest a socket gets their number, and what they get."""
-    with suppress(OSError):  # Without a null device, all goes on as it would have.
+    """Open the null device for closed standard streams. Else a socket could get such a number, and its output."""
+    with suppress(OSError):  # Without a null device, they stay closed.
         while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
             pass
         os.close(number)

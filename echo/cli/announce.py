@@ -1,10 +1,9 @@
-"""What is said when something has started: where it listens, and a line to try it with.
+"""Startup announcements: where each service listens, and commands to try it.
 
-It goes to standard output, in the form that the log has on standard error: text for a person on a terminal, else a line
-of JSON for each (``LOG_FORMAT`` decides, as for the log, and by standard output's own terminal). Ports are the real
-ones, also where port 0 was asked for, and nothing is said before connections are accepted. So programs may wait for
-these lines and read the address from them: ``port`` of the one whose ``service`` is ``grpc``, ``health``, ``gateway``
-or ``metrics``. Where nobody can read standard output, they go to the log.
+They go to standard output: text if it is a terminal, else one line of JSON each; ``LOG_FORMAT`` decides as it does for
+the log. Ports are the real ones, even if port 0 was asked for, and nothing is announced before connections are
+accepted. So programs may wait for these lines and read the address from them: ``port`` of the one whose ``service`` is
+``grpc``, ``health``, ``gateway`` or ``metrics``. If standard output is closed or broken, they go to the log.
 """
 
 import ipaddress
@@ -24,13 +23,13 @@ log = structlog.get_logger(__name__)
 
 
 def announce_console(settings: Settings, port: int) -> None:
-    """Say where to point a browser: at the gateway's console. What a person wants to know first."""
+    """Announce the console's URL for a browser, which people want first."""
     url = f"{_scheme(settings)}://{join(_reachable(settings.http_bind), port)}/"
     _say(settings, [f"console: {url}"], "console", url=url)
 
 
 def announce_server(settings: Settings, port: int | None, health_port: int | None = None) -> None:
-    """Say that the gRPC server listens on ``port``, or on its Unix socket, and where else it answers health checks."""
+    """Announce the gRPC server on ``port`` or its Unix socket, and the health port if there is one."""
     if settings.grpc_server_client_ca:
         security, flags = "mTLS", "-insecure -cert client.pem -key client.key"
     elif settings.grpc_server_cert:
@@ -52,7 +51,7 @@ def announce_server(settings: Settings, port: int | None, health_port: int | Non
 
 
 def announce_gateway(settings: Settings, port: int) -> None:
-    """Say that the gateway listens on ``port``, and which server it calls."""
+    """Announce the gateway on ``port``, and the servers it calls."""
     scheme = _scheme(settings)
     bound = join(settings.http_bind, port)
     target = join(_reachable(settings.http_bind), port)
@@ -81,7 +80,7 @@ def announce_gateway(settings: Settings, port: int) -> None:
 
 
 def announce_metrics(settings: Settings, port: int | None) -> None:
-    """Say where Prometheus finds the metrics, if it does."""
+    """Announce the URL of the metrics, unless ``port`` is None."""
     if port is None:
         return
     url = f"http://{join(_reachable(settings.metrics_bind), port)}/metrics"
@@ -93,7 +92,7 @@ def _scheme(settings: Settings) -> str:
 
 
 def _reachable(host: str) -> str:
-    """Where to find on this machine what is bound to ``host``: every address means localhost too."""
+    """A host that reaches, from this machine, a socket bound to ``host``: localhost for the unspecified address."""
     try:
         return "localhost" if ipaddress.ip_address(host).is_unspecified else host
     except ValueError:
@@ -101,27 +100,27 @@ def _reachable(host: str) -> str:
 
 
 def _say(settings: Settings, lines: list[str], event: str, **fields: object) -> None:
-    """Write the lines, or the event with those of its fields that have a value."""
+    """Write the lines, or in JSON the event with its fields, None left out."""
     fields = {name: value for name, value in fields.items() if value is not None}
-    if sys.stdout is None:  # Closed by whoever started us.
+    if sys.stdout is None:  # It was closed when we started.
         log.info(event, **fields)
         return
     if writes_json(settings.log_format, sys.stdout):
         lines = [json_line("info", __name__, event, **fields)]
     encoding = sys.stdout.encoding or "utf-8"
     try:
-        for line in lines:  # A path need not be text.
+        for line in lines:  # A path may hold bytes that cannot be encoded.
             sys.stdout.write(line.encode(encoding, "backslashreplace").decode(encoding) + "\n")
         sys.stdout.flush()
-    except OSError as error:  # Its reader has gone, or its disk is full: no reason to stop serving.
+    except OSError as error:  # Its reader has gone, or the disk is full: no reason to stop serving.
         log.info(event, **fields)
         log.warning("cannot write to standard output", error=error.strerror)
         _discard()
 
 
 def _discard() -> None:
-    """Give up on standard output. What is left in its buffer goes nowhere, so that Python can flush it at its exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
-    sys.stdout = None  # As Python itself has it where it is closed.
+    """Give up on standard output. Its buffer is redirected to the null device, so that Python can flush it at exit."""
+    null_device = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, sys.stdout.fileno())
+    os.close(null_device)
+    sys.stdout = None  # As Python sets it when standard output is closed.

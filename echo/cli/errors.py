@@ -1,4 +1,4 @@
-"""What keeps a program from starting, and how to find it in the groups that nurseries wrap around it."""
+"""Errors that keep a program from starting, and how to find them in a nursery's exception groups."""
 
 import errno
 from typing import TypeVar
@@ -11,18 +11,18 @@ E = TypeVar("E", bound=BaseException)
 
 
 class StartError(Exception):
-    """The program can't start. Its text is one line that names what is at fault, mostly an address."""
+    """The program can't start. Its text is one line naming the cause, usually an address."""
 
 
 def first(kind: type[E] | tuple[type[E], ...], error: BaseException) -> E | None:
-    """The error itself if it is of this kind, else the first such one inside, however deep; None if there is none."""
+    """The error if it is of this kind, or the first error of this kind in its groups at any depth; else None."""
     if isinstance(error, BaseExceptionGroup):
         return next((found for inner in error.exceptions if (found := first(kind, inner))), None)
     return error if isinstance(error, kind) else None
 
 
 def unavailable(settings: Settings, address: str, *fields: str, error: OSError) -> StartError:
-    """What to say when an address can't be had that these settings name."""
+    """The error for an address that can't be listened on; ``fields`` are the settings that name it."""
     names = ", ".join(settings.name_of(field) for field in fields)
     reason = "this machine has no IPv6" if error.errno == errno.EAFNOSUPPORT else error.strerror or error
     return StartError(f"cannot listen on {address} ({names}): {reason}")

@@ -1,7 +1,7 @@
 """Which of a name's addresses a program can listen on.
 
-In most containers ``/etc/hosts`` has ``::1`` for ``localhost``, too, while the kernel has IPv6 turned off or was built
-without it. To listen on a name means to listen on all its addresses, so it would fail for the one that is not there.
+In most containers ``/etc/hosts`` also lists ``::1`` for ``localhost``, while the kernel has no IPv6 or has it turned
+off. Listening on a name means listening on all its addresses, so the missing one would make it fail.
 """
 
 import errno
@@ -17,7 +17,7 @@ _MISSING: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL, errno.EPRO
 
 
 async def listening_host(host: str) -> str:
-    """The host as it is, if this machine has all its addresses or none of them; else the first that it has.
+    """The host unchanged if this machine has all of its addresses or none of them, else the first one it has.
 
     Raises:
         OSError: The name is not known.
@@ -28,11 +28,11 @@ async def listening_host(host: str) -> str:
         found = await trio.socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     else:
         return host
-    addresses = [address for family, kind, _, _, address in found if _is_here(family, kind, address)]
+    addresses = [address for family, kind, _, _, address in found if _is_local(family, kind, address)]
     return host if len(addresses) in {0, len(found)} else str(addresses[0][0])
 
 
-def _is_here(family: int, kind: int, address: tuple[object, ...]) -> bool:
+def _is_local(family: int, kind: int, address: tuple[object, ...]) -> bool:
     try:
         with socket.socket(family, kind) as probe:
             probe.bind(address)

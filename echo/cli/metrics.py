@@ -1,6 +1,6 @@
-"""Metrics while a program runs: what counts them, the port where Prometheus finds them, and the push by OTLP.
+"""Metrics of a running program: the meters, the port that Prometheus scrapes, and the push by OTLP.
 
-Both go on until the drain is over. The port is a setting of ours, the push is asked for by OpenTelemetry's variables.
+Port and push work until the drain is over. The port is a setting of ours; OpenTelemetry's variables ask for the push.
 """
 
 import os
@@ -31,11 +31,11 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Metrics:
-    """The metrics of the program, None for both if nobody wants them.
+    """The metrics of a program.
 
     Attributes:
-        meters: What it counts by.
-        port: Where they are shown.
+        meters: The program's meters; None if nobody wants metrics.
+        port: The port that serves them, if one does.
     """
 
     meters: "Meters | None" = None
@@ -44,10 +44,10 @@ class Metrics:
 
 @asynccontextmanager
 async def open_metrics(settings: Settings) -> AsyncIterator[Metrics]:
-    """Count, and publish what was counted, where that is wanted, for the length of the block.
+    """Meter this process and publish the metrics while the block runs, if the settings or the environment ask for it.
 
     Raises:
-        StartError: The address can't be had.
+        StartError: The port can't be listened on.
     """
     meters = new_meters(settings)
     if meters is None:
@@ -58,7 +58,7 @@ async def open_metrics(settings: Settings) -> AsyncIterator[Metrics]:
 
 
 def new_meters(settings: Settings) -> "Meters | None":
-    """What this process is to count by; None if nobody wants metrics. Only then are they loaded."""
+    """The meters of this process; None if nobody wants metrics, and then nothing of theirs is loaded."""
     if settings.metrics_port is None and _push(os.environ, warn=log.warning) is None:
         return None
     from echo.telemetry.meters import Meters  # noqa: PLC0415
@@ -68,16 +68,16 @@ def new_meters(settings: Settings) -> "Meters | None":
 
 @asynccontextmanager
 async def publish_metrics(settings: Settings, collect: "Collect") -> AsyncIterator[int | None]:
-    """Show what is collected at ``/metrics``, and push it, as far as either is wanted, for the length of the block.
+    """Serve what ``collect`` returns at ``/metrics``, and push it, while the block runs, where either is asked for.
 
-    Gives the port where it is shown, if it is. What is collected need not be of this process alone.
+    Yields the port of ``/metrics``, or None. ``collect`` may cover other processes too.
 
     Raises:
-        StartError: The address can't be had.
+        StartError: The port can't be listened on.
     """
-    push = _push(os.environ, warn=log.debug)  # `new_meters` has said it.
+    push = _push(os.environ, warn=log.debug)  # `new_meters` has warned already.
     async with trio.open_nursery() as nursery:
-        port = None if settings.metrics_port is None else await _show(nursery, settings, collect)
+        port = None if settings.metrics_port is None else await _serve_page(nursery, settings, collect)
         if push is not None:
             from echo.telemetry.otlp import push_metrics  # noqa: PLC0415
 
@@ -86,7 +86,7 @@ async def publish_metrics(settings: Settings, collect: "Collect") -> AsyncIterat
         nursery.cancel_scope.cancel()
 
 
-async def _show(nursery: trio.Nursery, settings: Settings, collect: "Collect") -> int:
+async def _serve_page(nursery: trio.Nursery, settings: Settings, collect: "Collect") -> int:
     from echo.telemetry.endpoint import serve_metrics  # noqa: PLC0415
 
     bind, port = settings.metrics_bind, settings.metrics_port
@@ -102,7 +102,7 @@ async def _show(nursery: trio.Nursery, settings: Settings, collect: "Collect") -
 
 
 def _push(environ: Mapping[str, str], warn: Callable[..., object]) -> "Push | None":
-    """How to push. What operators have put into the environment of every pod is no reason not to start."""
+    """How to push, if OTEL_... variables ask for it. Operators set these for every pod, so a bad one only warns."""
     if not any(name.startswith("OTEL_") for name in environ):
         return None
     from echo.telemetry.push import PushError, wanted_push  # noqa: PLC0415

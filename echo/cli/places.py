@@ -1,4 +1,4 @@
-"""Where the programs listen, as the settings say; what keeps them from it is one line."""
+"""Opens the listeners that the settings ask for; where that fails, `StartError` says why in one line."""
 
 import ssl
 
@@ -13,7 +13,7 @@ __all__ = ["listen", "listen_for_health", "listen_for_web"]
 
 
 async def listen(settings: Settings, tls: ssl.SSLContext | None) -> StreamListener:
-    """Where the gRPC server is to listen."""
+    """Listen for the gRPC server."""
     bind, timeout = settings.grpc_server_bind, settings.grpc_server_handshake_timeout
     if bind.startswith(UNIX):
         try:
@@ -31,7 +31,7 @@ async def listen(settings: Settings, tls: ssl.SSLContext | None) -> StreamListen
 
 
 async def listen_for_health(settings: Settings) -> StreamListener:
-    """Beside the gRPC server; on every address if that has none, as an orchestrator's probes come from outside."""
+    """Listen for health checks in plain text, on every address if the server is on a Unix socket: probes are remote."""
     bind, port = settings.grpc_server_bind, settings.grpc_health_port
     assert port is not None
     host = "0.0.0.0" if bind.startswith(UNIX) else bind  # noqa: S104 - As the documentation of the setting says.
@@ -42,7 +42,7 @@ async def listen_for_health(settings: Settings) -> StreamListener:
 
 
 async def listen_for_web(settings: Settings) -> StreamListener:
-    """Where the gateway is to listen, for a parent of workers; without them, the gateway listens by itself."""
+    """Listen for the gateway's workers, in their parent. A gateway of one process opens its own listener."""
     try:
         return await open_tcp_listener(await listening_host(settings.http_bind), settings.http_port)
     except OSError as error:

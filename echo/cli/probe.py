@@ -1,4 +1,4 @@
-"""``echo-grpc probe``: the command and its flags. What they mean is in `echo.cli.probing`, which loads all the rest."""
+"""``echo-grpc probe``: the command and its flags. `echo.cli.probing` runs it, and loads everything else."""
 
 import click
 
@@ -11,7 +11,7 @@ class _Command(click.Command):
     """Its help ends with the names of the checks."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        from echo.probe.table import CHECKS  # noqa: PLC0415 - Only who asks for it loads them.
+        from echo.probe.table import CHECKS  # noqa: PLC0415 - Only its help needs them here.
 
         self.epilog = f"Checks: {', '.join(check.name for check in CHECKS)}"
         super().format_epilog(ctx, formatter)
@@ -33,19 +33,21 @@ def probe_command() -> click.Command:
             ),
             click.Option(["--quick"], is_flag=True, help="end within 20 s"),
             click.Option(["--long"], is_flag=True, help="wait as long as --idle says (default 1h)"),
-            click.Option(["--only"], metavar="NAME,...", multiple=True, help="these checks alone"),
-            click.Option(["--skip"], metavar="NAME,...", multiple=True, help="without these checks"),
+            click.Option(["--only"], metavar="NAME,...", multiple=True, help="run only these checks"),
+            click.Option(["--skip"], metavar="NAME,...", multiple=True, help="run all but these checks"),
             click.Option(["--idle"], metavar="DURATION", help="how long silent streams and connections should live"),
             click.Option(["--header"], multiple=True, metavar="K=V", help="send this with every request"),
             click.Option(
                 ["--format", "form"],
                 type=click.Choice(FORMATS),
                 default="text",
-                help="of the report, by default text",
+                help="the report's format, by default text",
             ),
-            click.Option(["--output"], metavar="FILE", help="write the report there"),
-            click.Option(["--authority"], metavar="NAME", help="the server's name that requests carry"),
-            click.Option(["--expect"], metavar="FILE", help="an earlier JSON report: 1 only for what is worse"),
+            click.Option(["--output"], metavar="FILE", help="write the report to this file"),
+            click.Option(["--authority"], metavar="NAME", help="send this as the server's name (:authority)"),
+            click.Option(
+                ["--expect"], metavar="FILE", help="an earlier JSON report: exit with 1 only if something is worse"
+            ),
             click.Option(["--tls", "--grpc-server-tls", "tls"], is_flag=True, help="HOST:PORT speaks TLS"),
             click.Option(["--ca", "--grpc-client-ca", "grpc_client_ca"], metavar="FILE", help="CAs to verify it with"),
             click.Option(["--cert", "--grpc-client-cert", "grpc_client_cert"], metavar="FILE", help="our certificate"),
@@ -53,10 +55,12 @@ def probe_command() -> click.Command:
             click.Option(
                 ["--server-name", "--grpc-client-server-name", "grpc_client_server_name"],
                 metavar="NAME",
-                help="what the target's certificate is for, if not its host",
+                help="the name in the target's certificate, if not its host",
             ),
             click.Option(
-                ["--insecure", "--grpc-client-insecure", "grpc_client_insecure"], is_flag=True, help="verify nothing"
+                ["--insecure", "--grpc-client-insecure", "grpc_client_insecure"],
+                is_flag=True,
+                help="do not verify certificates",
             ),
         ],
         callback=_run,
@@ -64,6 +68,6 @@ def probe_command() -> click.Command:
 
 
 def _run(**given: object) -> int:
-    from echo.cli.probing import probe  # noqa: PLC0415 - Only who probes loads it.
+    from echo.cli.probing import probe  # noqa: PLC0415 - Other commands do not need it.
 
     return probe(given)

@@ -1,4 +1,4 @@
-"""From the command line of ``echo-grpc probe`` to a survey, and from its report to an exit status."""
+"""Runs ``echo-grpc probe``: turns its command line into a survey, and the survey's report into an exit status."""
 
 import os
 import re
@@ -40,8 +40,8 @@ _TLS: Final[Sequence[str]] = ("grpc_client_ca", "grpc_client_cert", "grpc_client
 
 
 @dataclass(frozen=True)
-class _Order:
-    """What the command line asks for, understood."""
+class _Request:
+    """The parsed command line."""
 
     path: Path
     checks: Sequence[Check]
@@ -51,80 +51,80 @@ class _Order:
 
 
 def probe(given: dict[str, object]) -> int:
-    """Do what the command line says.
+    """Run the survey that the command line asks for, and deliver its report.
 
     Args:
-        given: Its values, by the names of `echo.cli.probe`'s parameters.
+        given: The values of the command line, by the names of `echo.cli.probe`'s parameters.
 
     Returns:
         The exit status.
     """
     configure_logging(_log_level(), "auto")
     try:
-        order = _understood(given)
+        request = _parse(given)
     except (SettingsError, UnknownCheckError, ValueError) as error:
         refuse(str(error), as_json=False)
         return Verdict.USAGE
     try:
-        report = trio.run(_survey, order)
+        report = trio.run(_survey, request)
     except BaseException as error:
         unreachable = first(UnreachableError, error)
         if unreachable is None:
             raise
         refuse(str(unreachable), as_json=False)
         return Verdict.UNREACHABLE
-    return _deliver(order, report)
+    return _deliver(request, report)
 
 
-async def _survey(order: _Order) -> Report:
-    """Run the survey until it is done, or somebody has had enough of it."""
+async def _survey(request: _Request) -> Report:
+    """Run the survey until it is done or a signal comes; a report then has what is known so far."""
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
         audience = None
         if sys.stdout is not None and sys.stdout.isatty():
-            audience = await stack.enter_async_context(live_table(order.checks, sys.stdout))
-        survey = Survey(order.path, order.checks, audience)
+            audience = await stack.enter_async_context(live_table(request.checks, sys.stdout))
+        survey = Survey(request.path, request.checks, audience)
         report: Report | None = None
         with trio.CancelScope() as scope:
-            nursery.start_soon(partial(_stop, signals, scope))
+            nursery.start_soon(partial(_cancel_on_signal, signals, scope))
             report = await survey.run()
         nursery.cancel_scope.cancel()
         return report or survey.report()
     raise AssertionError  # Nothing here swallows exceptions.
 
 
-async def _stop(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
     async for _ in signals:
         scope.cancel()
 
 
-def _deliver(order: _Order, report: Report) -> int:
-    """Put the report where it is wanted, and give the exit status."""
-    status = verdict(report, order.expected)
-    text = FORMATS[order.form](report)
+def _deliver(request: _Request, report: Report) -> int:
+    """Write the report to standard output or its file, and return the exit status."""
+    status = verdict(report, request.expected)
+    text = FORMATS[request.form](report)
     try:
-        if order.output is None:
+        if request.output is None:
             click.echo(text, nl=False)
         else:
-            order.output.write_text(text, "utf-8")
+            request.output.write_text(text, "utf-8")
             if sys.stdout is not None and sys.stdout.isatty():
                 click.echo(as_text(report), nl=False)
             else:
-                click.echo(f"{counts_in_words(report)}; the report is in {order.output}")
+                click.echo(f"{counts_in_words(report)}; the report is in {request.output}")
     except OSError as error:
         refuse(f"cannot write the report: {error.strerror}", as_json=False)
         return Verdict.USAGE
-    if order.expected is not None and status is Verdict.BROKEN:
-        click.echo(f"worse than expected: {', '.join(worse(report, order.expected))}", err=True)
+    if request.expected is not None and status is Verdict.BROKEN:
+        click.echo(f"worse than expected: {', '.join(worse(report, request.expected))}", err=True)
     return status
 
 
-def _understood(given: dict[str, object]) -> _Order:
-    """The order.
+def _parse(given: dict[str, object]) -> _Request:
+    """Parse the command line's values.
 
     Raises:
-        SettingsError, UnknownCheckError, ValueError: Something does not parse; the text is one line.
+        SettingsError, UnknownCheckError, ValueError: A value is invalid; the text is one line.
     """
     text = {name: value for name, value in given.items() if isinstance(value, str)}
     many = {name: value for name, value in given.items() if isinstance(value, tuple)}
@@ -146,7 +146,7 @@ def _understood(given: dict[str, object]) -> _Order:
     )
     checks = select(_names(many["only"]), _names(many["skip"]))
     expected = _expectation(text["expect"]) if "expect" in text else None
-    return _Order(path, checks, text["form"], _output(text.get("output")), expected)
+    return _Request(path, checks, text["form"], _output(text.get("output")), expected)
 
 
 def _named(name: str, value: str, parse: Callable[[str], Target]) -> Target:
@@ -159,15 +159,15 @@ def _named(name: str, value: str, parse: Callable[[str], Target]) -> Target:
 def _settings(text: dict[str, str], *, insecure: bool, tls: bool) -> Settings:
     flags = {name: text[name] for name in _TLS if name in text}
     flags |= {name: "true" for name, on in (("grpc_server_tls", tls), ("grpc_client_insecure", insecure)) if on}
-    # Of the environment nothing is taken: what is probed is somebody else's path.
+    # The environment's variables describe this program, not the path that is probed.
     settings = load_settings({}, User.GATEWAY, **flags)
-    client_context(settings)  # A file that cannot be used is told now.
+    client_context(settings)  # So that unusable files are reported now.
     return settings
 
 
 def _context(settings: Settings, alpn: Sequence[str]) -> SSLContext:
     context = client_context(settings)
-    assert context is not None  # Only ends with TLS ask for it.
+    assert context is not None  # Only targets with TLS ask for one.
     context.set_alpn_protocols(list(alpn))
     return context
 
@@ -207,7 +207,7 @@ def _expectation(name: str) -> Expectation:
 
 
 def _output(name: str | None) -> File | None:
-    """The file, once it is known that it can be written."""
+    """The file, checked to be writable."""
     if name is None:
         return None
     try:

@@ -1,8 +1,8 @@
 """The three programs: the gRPC server, the gateway, and both in one process.
 
-Each is one function: it opens what it needs, says so, waits until it is asked to stop, and drains. All its tasks live
-in nurseries it opens itself, so cancelling it closes everything. What goes wrong before it listens is raised as
-`StartError` or `SettingsError`, whose text is for the person who started it.
+Each is one function: it opens what it needs, announces its addresses, waits until it is asked to stop, and drains. All
+its tasks live in nurseries it opens itself, so cancelling it closes everything. A failure before it listens is raised
+as `StartError` or `SettingsError`, whose text is for the person who started it.
 """
 
 from collections.abc import AsyncIterator
@@ -32,8 +32,8 @@ from echo.settings import Settings
 from echo.targets import join, read_targets
 from echo.telemetry.tracing import open_tracing
 from echo.tls import server_context
-from echo.transport import HandedListener
-from echo.workers import Membership
+from echo.transport import SourceListener
+from echo.workers import ParentLink
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
@@ -44,12 +44,14 @@ __all__ = ["gateway", "open_backend", "refuse_port_zero", "serve", "start_gatewa
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """The gRPC server as it runs.
+    """The running gRPC server.
 
     Attributes:
-        health: What it says of itself.
+        server: The server itself.
+        health: Its health service.
+        health_server: A second server that has only the health service, in plain text, on a port of its own.
         port: The port it listens on; None for a Unix socket.
-        health_port: The port where it says so in plain text, and nothing else; None if there is none.
+        health_port: The port of ``health_server``; None if it does not listen.
     """
 
     server: Server
@@ -59,10 +61,10 @@ class Backend:
     health_port: int | None
 
     async def drain(self, grace: float, *, others_serve: bool = False) -> None:
-        """Say NOT_SERVING, take nothing new, and give running calls ``grace`` seconds; returns when all is closed.
+        """Report NOT_SERVING, accept nothing new, and give running calls ``grace`` seconds; returns when all is closed.
 
-        The health port answers until then. If others serve on, in the place of this process, the service does so as
-        well: nobody is told NOT_SERVING.
+        The health port answers until then. With ``others_serve``, other processes take over on the same address, so
+        health stays SERVING.
         """
         if others_serve:
             self.health.leave()
@@ -77,15 +79,15 @@ async def open_backend(
     settings: Settings,
     meters: "Meters | None" = None,
     tracing: ServerTracing | None = None,
-    membership: Membership | None = None,
+    parent: ParentLink | None = None,
 ) -> AsyncIterator[Backend]:
-    """Run the gRPC server while the block runs; the meters, if any, count what it does, and ``tracing`` records it.
+    """Run the gRPC server while the block runs; ``meters`` count its calls and ``tracing`` records them.
 
-    The block drains it before it ends; ending by an exception or cancelled closes everything at once. A worker gets its
-    connections by its membership, and has no ports of its own.
+    The block must drain it before it ends; an exception or cancelling closes everything at once. A worker gets its
+    connections from its parent, and has no ports of its own.
 
     Raises:
-        StartError: An address can't be had.
+        StartError: An address can't be listened on.
         SettingsError: A certificate or key can't be used.
     """
     echo = echo_services(
@@ -111,14 +113,14 @@ async def open_backend(
     async with AsyncExitStack() as opened:
         listener: Listener[ByteStream]
         health_listener: Listener[ByteStream] | None = None
-        if membership is None:
+        if parent is None:
             listener = await opened.enter_async_context(await listen(settings, tls))
             if settings.grpc_health_port is not None:
                 health_listener = await opened.enter_async_context(await listen_for_health(settings))
         else:
-            feed, *others = membership.feeds
-            listener = HandedListener(feed, tls=tls, handshake_timeout=settings.grpc_server_handshake_timeout)
-            health_listener = HandedListener(others[0]) if others else None
+            feed, *others = parent.feeds
+            listener = SourceListener(feed, tls=tls, handshake_timeout=settings.grpc_server_handshake_timeout)
+            health_listener = SourceListener(others[0]) if others else None
         async with trio.open_nursery() as nursery:
             if health_listener is not None:
                 await nursery.start(health_server.serve, health_listener)
@@ -158,7 +160,7 @@ async def gateway(settings: Settings, stop: Stop) -> None:
 
 
 def refuse_port_zero(settings: Settings) -> None:
-    """Refuse what a gateway by itself can't call."""
+    """Refuse server port 0, which only ``up`` can resolve to a real port."""
     if settings.grpc_server_port == 0 and any(target.port == 0 for target in read_targets(settings.grpc_server_host)):
         raise settings.refusal("grpc_server_port", "the gateway can't call port 0")
 
@@ -166,9 +168,9 @@ def refuse_port_zero(settings: Settings) -> None:
 async def up(settings: Settings, stop: Stop) -> None:
     """Run the gRPC server, and the gateway that calls it, until ``stop()`` returns; then drain within the grace period.
 
-    The gateway drains first, as long as the server still takes its calls; what it leaves of the grace period is the
-    server's. Health says NOT_SERVING from the beginning of this, so the gateway is not ready either.
-    ``grpc_server_host`` is not called here, but stays the name that the server's certificate must have.
+    The gateway drains first, while the server still accepts its calls; the server gets the rest of the grace period.
+    Health is NOT_SERVING from the start of the drain, so the gateway is not ready either. The gateway does not connect
+    to ``grpc_server_host`` here, but the server's certificate must still be valid for it.
     """
     if settings.workers != 1:
         raise settings.refusal("workers", "up is one process; run serve and gateway for workers")
@@ -198,10 +200,10 @@ async def start_gateway(
     stop: Stop,
     meters: "Meters | None",
     tracing: "Tracing | None",
-    membership: Membership | None = None,
+    parent: ParentLink | None = None,
 ) -> int:
-    """Start the gateway in ``nursery``; returns the port it listens on, 0 for a worker, whose parent listens."""
-    # Only who runs a gateway loads the web framework.
+    """Start the gateway in ``nursery``; returns the port it listens on, or 0 in a worker, whose parent listens."""
+    # Imported here, so that the server alone does not load the web framework.
     from echo.gateway import serve_gateway  # noqa: PLC0415
     from echo.gateway.hypercorn_compat import UnsupportedVersionError  # noqa: PLC0415
 
@@ -209,8 +211,8 @@ async def start_gateway(
         listening = settings.changed(http_bind=await listening_host(settings.http_bind))
         requests = None if tracing is None else tracing.gateway
         serving = partial(serve_gateway, listening, shutdown=stop, meters=meters, tracing=requests)
-        if membership is not None:
-            serving = partial(serving, source=membership.feeds[0], others_serve=lambda: membership.retiring)
+        if parent is not None:
+            serving = partial(serving, source=parent.feeds[0], others_serve=lambda: parent.others_serve)
         bound: list[str] = await nursery.start(serving)
     except (OSError, UnsupportedVersionError, BaseExceptionGroup) as error:
         if (unsupported := first(UnsupportedVersionError, error)) is not None:
@@ -224,7 +226,7 @@ async def start_gateway(
 
 
 def _agree_on_tls(settings: Settings) -> None:
-    """Refuse what would make every call of a gateway to its own server fail."""
+    """Refuse TLS settings that would make every call from the gateway to its own server fail."""
     name = settings.name_of
     if settings.grpc_server_cert and not settings.grpc_server_tls:
         raise settings.refusal("grpc_server_tls", f"must be true, as {name('grpc_server_cert')} turns TLS on")
@@ -235,16 +237,16 @@ def _agree_on_tls(settings: Settings) -> None:
 
 
 def permitting_pings(settings: Settings) -> Settings:
-    """Settings of a server that permits what keepalive the gateway in the same process has.
+    """Settings for a server that permits the keepalive pings of the gateway in the same process.
 
     Raises:
-        SettingsError: It is told not to.
+        SettingsError: The server is configured to forbid them.
     """
     permitted, pings = settings.grpc_server_min_ping_interval, settings.grpc_client_keepalive_time
     if not settings.grpc_client_keepalive:
         return settings
     if permitted is None:
-        # Half of it: what leaves at even intervals does not arrive so.
+        # Half of it, as pings sent at even intervals do not arrive at even intervals.
         return settings.changed(grpc_server_min_ping_interval=min(PERMITTED_PINGS, pings / 2))
     if permitted > pings:
         interval = settings.name_of("grpc_server_min_ping_interval")
@@ -254,9 +256,10 @@ def permitting_pings(settings: Settings) -> Settings:
 
 
 def calling_beside(settings: Settings, port: int | None) -> Settings:
-    """Settings of a gateway that calls the server in the same process, which listens on ``port`` or on a Unix socket.
+    """Settings for a gateway that calls the server in the same process, on ``port`` or its Unix socket.
 
-    It calls over loopback if the server listens there; a certificate is still verified by the name it is known by.
+    If the server listens on all addresses, it is called over loopback. Its certificate is still verified against the
+    name in ``grpc_server_host``.
     """
     bind = settings.grpc_server_bind
     changes: dict[str, object] = {

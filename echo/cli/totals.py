@@ -1,7 +1,7 @@
-"""Metrics of workers: what each has counted, added up by their parent.
+"""Metrics of workers: the parent adds up what each has counted.
 
-What a worker has counted stays in the sum when it has ended. Else the sum would fall whenever one is replaced, and
-Prometheus would take that for a new beginning of everything.
+Counts of a worker that has ended stay in the sum. Otherwise the sum would fall when a worker is replaced, and
+Prometheus would take that for a counter reset.
 """
 
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from echo.workers import Crew
+from echo.workers import Supervisor
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
@@ -24,7 +24,7 @@ PATIENCE: Final = 2.0  # Seconds for all workers; a scraper waits for 10.
 
 
 def collecting(meters: "Meters | None") -> Callable[[], Awaitable[bytes]] | None:
-    """What a worker answers its parent: its snapshot; None if nobody wants metrics."""
+    """A function that encodes a worker's metrics for its parent; None if nobody wants metrics."""
     if meters is None:
         return None
     from echo.telemetry.snapshot import encode  # noqa: PLC0415
@@ -36,13 +36,13 @@ def collecting(meters: "Meters | None") -> Callable[[], Awaitable[bytes]] | None
 
 
 class Totals:
-    """What all workers of a parent have counted, those that have ended included."""
+    """The sum of all workers' metrics, including those of workers that have ended."""
 
     def __init__(self) -> None:
         self._ended: Snapshot | None = None
 
     def keep(self, data: bytes) -> None:
-        """Take in what a worker that has ended answered last. Raises nothing."""
+        """Add the final metrics of a worker that has ended. Raises nothing."""
         if not data:
             return
         from echo.telemetry.snapshot import cumulative, decode, merge  # noqa: PLC0415
@@ -51,15 +51,15 @@ class Totals:
             last = cumulative(decode(data))
             self._ended = last if self._ended is None else merge([self._ended, last])
         except (msgspec.MsgspecError, ValueError):
-            log.exception("the last metrics of a worker are lost")
+            log.exception("final metrics of a worker are unreadable")
 
-    async def collect(self, crew: Crew) -> "Snapshot":
-        """All of it, for `echo.telemetry.serve_metrics`.
+    async def collect(self, supervisor: Supervisor) -> "Snapshot":
+        """The sum as it is now, for `echo.telemetry.serve_metrics`.
 
         Raises:
-            ValueError: There is nothing yet.
+            ValueError: No worker has reported yet.
         """
         from echo.telemetry.snapshot import decode, merge  # noqa: PLC0415
 
-        found = [decode(answer) for answer in await crew.ask_all(PATIENCE) if answer]
+        found = [decode(answer) for answer in await supervisor.ask_all(PATIENCE) if answer]
         return merge(found if self._ended is None else [*found, self._ended])

@@ -1,6 +1,6 @@
-"""The server and the gateway by several processes: what the parent does, and what each worker does.
+"""Runs the server or the gateway in several processes: a parent, and workers.
 
-The same command line runs all of them: a worker is told what it is by its environment (`echo.workers.CHANNEL`).
+All of them have the same command line. A process is a worker if `echo.workers.CHANNEL` is in its environment.
 """
 
 import signal
@@ -23,7 +23,7 @@ from echo.cli.totals import Totals, collecting
 from echo.settings import Settings
 from echo.telemetry.tracing import open_tracing
 from echo.transport import StreamListener
-from echo.workers import Crew, Membership, usable_cpus
+from echo.workers import ParentLink, Supervisor, usable_cpus
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
@@ -32,17 +32,17 @@ __all__ = ["gateway", "serve"]
 
 
 async def serve(command: Sequence[str], settings: Settings, stop: Stop) -> None:
-    """Run the gRPC server until ``stop()`` returns, by as many processes as the settings say; then drain it.
+    """Run the gRPC server in as many processes as the settings say, until ``stop()`` returns; then drain it.
 
     Args:
-        command: The command line that this process was started by.
-        settings: What to do.
-        stop: Returns when it shall stop.
+        command: The command line of this process, which also starts workers.
+        settings: The settings.
+        stop: Returns when the server should stop.
     """
-    if (end := _inherited()) is not None:
+    if (end := _inherited_channel()) is not None:
         meters = new_meters(settings)
-        membership = Membership(end, 1 if settings.grpc_health_port is None else 2, collecting(meters))
-        await _work(membership, stop, partial(_serve_as_worker, settings, membership, meters))
+        parent = ParentLink(end, 1 if settings.grpc_health_port is None else 2, collecting(meters))
+        await _run_worker(parent, stop, partial(_serve_as_worker, settings, parent, meters))
     elif settings.workers == 1:
         await programs.serve(settings, stop)
     else:
@@ -51,24 +51,24 @@ async def serve(command: Sequence[str], settings: Settings, stop: Stop) -> None:
             if settings.grpc_health_port is not None:
                 places.append(await opened.enter_async_context(await listen_for_health(settings)))
             ports = [place.extra(SocketAttribute.local_port, None) for place in places]
-            async with _crew(command, places, settings, stop) as metrics_port:
+            async with _supervise(command, places, settings, stop) as metrics_port:
                 announce_server(settings, *ports)
                 announce_metrics(settings, metrics_port)
 
 
 async def gateway(command: Sequence[str], settings: Settings, stop: Stop) -> None:
-    """The same for the gateway."""
+    """Run the gateway in the same way."""
     programs.refuse_port_zero(settings)
-    if (end := _inherited()) is not None:
+    if (end := _inherited_channel()) is not None:
         meters = new_meters(settings)
-        membership = Membership(end, 1, collecting(meters))
-        await _work(membership, stop, partial(_serve_web_as_worker, settings, membership, meters))
+        parent = ParentLink(end, 1, collecting(meters))
+        await _run_worker(parent, stop, partial(_serve_web_as_worker, settings, parent, meters))
     elif settings.workers == 1:
         await programs.gateway(settings, stop)
     else:
         async with (
             await listen_for_web(settings) as place,
-            _crew(command, [place], settings, stop) as metrics_port,
+            _supervise(command, [place], settings, stop) as metrics_port,
         ):
             port = place.extra(SocketAttribute.local_port)
             announce_console(settings, port)
@@ -77,18 +77,18 @@ async def gateway(command: Sequence[str], settings: Settings, stop: Stop) -> Non
 
 
 @asynccontextmanager
-async def _crew(
+async def _supervise(
     command: Sequence[str], places: Sequence[StreamListener], settings: Settings, stop: Stop
 ) -> AsyncIterator[int | None]:
-    """Run the parent until ``stop()`` returns and all workers have drained; the block runs when all of them serve.
+    """Run the parent until ``stop()`` returns and all workers have drained. The block begins when all workers serve.
 
-    Gives the port where metrics are shown, if they are.
+    Yields the port that serves metrics, or None.
     """
     totals = Totals()
-    crew = Crew(command, places, settings.workers or usable_cpus(), settings.shutdown_grace, totals.keep)
-    async with publish_metrics(settings, partial(totals.collect, crew)) as port, trio.open_nursery() as nursery:
+    supervisor = Supervisor(command, places, settings.workers or usable_cpus(), settings.shutdown_grace, totals.keep)
+    async with publish_metrics(settings, partial(totals.collect, supervisor)) as port, trio.open_nursery() as nursery:
         try:
-            await nursery.start(crew.run, stop)
+            await nursery.start(supervisor.run, stop)
         except (OSError, BaseExceptionGroup) as error:
             fault = first(OSError, error)
             if fault is None:
@@ -98,41 +98,41 @@ async def _crew(
         yield port
 
 
-def _inherited() -> socket.socket | None:
-    """The way to this process's parent, if it is a worker."""
+def _inherited_channel() -> socket.socket | None:
+    """The channel to this process's parent, if it is a worker."""
     try:
-        return Membership.inherited()
+        return ParentLink.inherited()
     except ValueError as error:
         raise StartError(str(error)) from None
 
 
-async def _work(membership: Membership, stop: Stop, program: Callable[[Stop], Awaitable[None]]) -> None:
-    """Run a worker's program until its parent tells it to stop, and it has drained. A signal has it ask for that."""
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # It is for the parent.
+async def _run_worker(parent: ParentLink, stop: Stop, program: Callable[[Stop], Awaitable[None]]) -> None:
+    """Run a worker's program until its parent tells it to stop and it has drained. A signal makes it ask the parent."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # Only the parent reacts to it.
 
-    async def leave_when_asked_to() -> None:
+    async def request_stop_on_signal() -> None:
         await stop()
-        membership.leave()
+        parent.request_stop()
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(membership.run)
-        nursery.start_soon(leave_when_asked_to)
-        await program(membership.stop)
-        await membership.say_last()
+        nursery.start_soon(parent.run)
+        nursery.start_soon(request_stop_on_signal)
+        await program(parent.wait_for_stop)
+        await parent.send_final_answer()
         nursery.cancel_scope.cancel()
 
 
-async def _serve_as_worker(settings: Settings, membership: Membership, meters: "Meters | None", stop: Stop) -> None:
+async def _serve_as_worker(settings: Settings, parent: ParentLink, meters: "Meters | None", stop: Stop) -> None:
     async with (
         open_tracing(settings.shutdown_grace) as tracing,
-        programs.open_backend(settings, meters, None if tracing is None else tracing.server, membership) as backend,
+        programs.open_backend(settings, meters, None if tracing is None else tracing.server, parent) as backend,
     ):
-        membership.ready()
+        parent.ready()
         await stop()
-        await backend.drain(settings.shutdown_grace, others_serve=membership.retiring)
+        await backend.drain(settings.shutdown_grace, others_serve=parent.others_serve)
 
 
-async def _serve_web_as_worker(settings: Settings, membership: Membership, meters: "Meters | None", stop: Stop) -> None:
+async def _serve_web_as_worker(settings: Settings, parent: ParentLink, meters: "Meters | None", stop: Stop) -> None:
     async with open_tracing(settings.shutdown_grace) as tracing, trio.open_nursery() as nursery:
-        await programs.start_gateway(nursery, settings, stop, meters, tracing, membership)
-        membership.ready()
+        await programs.start_gateway(nursery, settings, stop, meters, tracing, parent)
+        parent.ready()

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import trio
 
-from echo.transport import Handed, Source
+from echo.transport import AcceptedConnection, ConnectionSource
 
 __all__ = ["Arrivals", "HandedOver", "Listening"]
 
@@ -63,24 +63,24 @@ class Listening:
 class HandedOver:
     """Connections from a source."""
 
-    def __init__(self, source: Source, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, source: ConnectionSource, tls: ssl.SSLContext | None) -> None:
         """TLS as for `Listening`."""
         self._source = source
         self._tls = tls
         self._taken = trio.Event()
 
     async def accept(self, handler: Handler, nursery: trio.Nursery) -> None:  # noqa: D102 - as in Arrivals
-        async def serve(handed: Handed) -> None:
+        async def serve(accepted: AcceptedConnection) -> None:
             try:
-                stream = trio.SocketStream(trio.socket.from_stdlib_socket(handed.socket))
+                stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted.socket))
                 await handler(_secured(stream, self._tls))
             finally:
-                handed.socket.close()
-                handed.over()
+                accepted.socket.close()
+                accepted.on_close()
 
         try:
-            async for handed in self._source:
-                nursery.start_soon(serve, handed)
+            async for accepted in self._source:
+                nursery.start_soon(serve, accepted)
         finally:
             self._source.retire()  # If the grace period was over before `finish` could.
             await self._source.aclose()

@@ -20,7 +20,7 @@ from echo.gateway.tracing import GatewayTracing, traced
 from echo.rpc import Limits
 from echo.settings import Settings
 from echo.tls import web_context
-from echo.transport import BACKLOG, Source
+from echo.transport import BACKLOG, ConnectionSource
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
@@ -32,7 +32,7 @@ async def serve_gateway(
     settings: Settings,
     *,
     shutdown: Callable[[], Awaitable[None]],
-    source: Source | None = None,
+    source: ConnectionSource | None = None,
     others_serve: Callable[[], bool] = lambda: False,
     tracing: GatewayTracing | None = None,
     meters: "Meters | None" = None,

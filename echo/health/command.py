@@ -1,7 +1,7 @@
-"""``echo-grpc health``: its flags and its exit statuses, both those of ``grpc_health_probe``.
+"""``echo-grpc health``, with the flags and exit statuses of ``grpc_health_probe``.
 
-So whatever runs that program can run this one: its flags are taken with one dash and with two, and ``-tls=true`` as
-well. Exit status: 0 SERVING, 1 the command line, 2 no connection, 3 the call failed, 4 not SERVING.
+It can replace that program: flags may begin with one dash or two, and ``-tls=true`` works too. Exit status: 0 SERVING,
+1 the command line, 2 no connection, 3 the call failed, 4 not SERVING.
 """
 
 import os
@@ -28,56 +28,58 @@ _SWITCH: Final = re.compile(r"--(?:tls|tls-no-verify|verbose|v)=(?:(true|t|1)|(?
 
 
 class _UsageError(Exception):
-    """Something on the command line, or in the environment, that can't be used."""
+    """Something invalid on the command line or in the environment."""
 
 
 def health(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) -> int:
-    """Do what the command line says, given without the program's name and ``health``.
+    """Run the check that the command line asks for.
 
     Args:
-        arguments: The command line.
-        environ: Says where the server listens if no target is named.
+        arguments: The command line after ``health``.
+        environ: Configures the server to ask if no target is given.
 
     Returns:
         The exit status; never raises.
     """
     try:
-        status = _command(environ).main(_from_go(arguments), "echo-grpc health", standalone_mode=False)
+        command = _command(environ)
+        status = command.main(_translate_go_flags(arguments), "echo-grpc health", standalone_mode=False)
     except (_UsageError, UnusableFileError) as error:
-        return _tell(USAGE, str(error))
+        return _fail(USAGE, str(error))
     except click.ClickException as error:
-        return _tell(USAGE, error.format_message())
+        return _fail(USAGE, error.format_message())
     except UnreachableError as error:
-        return _tell(UNREACHABLE, f"cannot connect: {error}")
+        return _fail(UNREACHABLE, f"cannot connect: {error}")
     except CallFailedError as error:
-        return _tell(FAILED, f"the check failed: {error}")
+        return _fail(FAILED, f"the check failed: {error}")
     except (click.Abort, KeyboardInterrupt):
-        return _tell(FAILED, "interrupted")
+        return _fail(FAILED, "interrupted")
     return int(status or HEALTHY)
 
 
 def health_command() -> click.Command:
-    """The command, for the list of all; it runs by `health`, which gives its own exit statuses."""
+    """The command, for the list in ``echo-grpc --help``. `health` runs it, as its exit statuses are its own."""
     return _command(os.environ)
 
 
-def _tell(status: int, text: str) -> int:
+def _fail(status: int, text: str) -> int:
+    """Write why, and return the exit status."""
     sys.stderr.write(f"echo: {text}\n")
     return status
 
 
-def _from_go(arguments: Sequence[str]) -> list[str]:
-    """Flags as Go has them, ``-addr=x`` and ``-tls=true``, in the form that is usual here."""
-    usual = []
+def _translate_go_flags(arguments: Sequence[str]) -> list[str]:
+    """Translate flags in Go's form, ``-addr=x`` and ``-tls=true``, into click's."""
+    translated = []
     for argument in arguments:
         if flag := _GO_FLAG.fullmatch(argument):
             argument = f"--{flag[1]}{flag[2]}"
         switch = _SWITCH.fullmatch(argument)
         if switch is None:
-            usual.append(argument)
+            translated.append(argument)
         elif switch[1]:
-            usual.append(argument.partition("=")[0])
-    return usual
+            translated.append(argument.partition("=")[0])
+    return translated
 
 
 def _text(name: str, metavar: str, text: str, *, multiple: bool = False) -> click.Option:
@@ -99,19 +101,19 @@ def _command(environ: Mapping[str, str]) -> click.Command:
         params=[
             click.Argument(["target"], required=False),
             _text("addr", "HOST:PORT", "the same as TARGET"),
-            _text("service", "NAME", "whose health, by default that of the whole server"),
+            _text("service", "NAME", "the service to ask about, by default the whole server"),
             _text("http", "URL", "ask a gateway instead: its /readyz, or the path in the URL"),
             _text("connect-timeout", "DURATION", "how long connecting may take, by default 1s"),
             _text("rpc-timeout", "DURATION", "how long the call may take, by default 1s"),
             _text("rpc-header", "NAME:VALUE", "send this with the call; may be repeated", multiple=True),
-            _text("user-agent", "TEXT", "what the call says of its maker"),
+            _text("user-agent", "TEXT", "send this as the user-agent"),
             _switch("--tls", text="speak TLS"),
             _text("tls-ca-cert", "FILE", "CAs (PEM) to verify the server with; by default the system's"),
             _text("tls-client-cert", "FILE", "our certificate chain (PEM), for mTLS"),
             _text("tls-client-key", "FILE", "its private key (PEM)"),
-            _text("tls-server-name", "NAME", "what the server's certificate is for, if not its host"),
-            _switch("--tls-no-verify", text="verify nothing"),
-            _switch("-v", "--verbose", text="say what is asked"),
+            _text("tls-server-name", "NAME", "the name in the server's certificate, if not its host"),
+            _switch("--tls-no-verify", text="do not verify the server's certificate"),
+            _switch("-v", "--verbose", text="also print which server is asked"),
         ],
         callback=lambda **given: _run(environ, given),
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
@@ -131,7 +133,7 @@ def _run(environ: Mapping[str, str], given: Mapping[str, object]) -> int:
         call = Call(
             flags.get("service", ""), connect, patience, [_header(one) for one in headers], flags.get("user_agent")
         )
-        if tls is None and own_tls:  # Beside it, the name is another than the certificate's; and it asks itself.
+        if tls is None and own_tls:  # It asks itself by a local address, which is not in the certificate.
             tls = TlsFiles(verify=False)
         if given["verbose"]:
             sys.stderr.write(f"echo: asking {address} {'over TLS ' if tls else ''}for {call.service or 'its health'}\n")
@@ -139,7 +141,7 @@ def _run(environ: Mapping[str, str], given: Mapping[str, object]) -> int:
     except ValueError as error:
         raise _UsageError(str(error)) from None
     if status != SERVING:
-        return _tell(UNHEALTHY, f"not healthy: {status}")
+        return _fail(UNHEALTHY, f"not healthy: {status}")
     sys.stdout.write(f"status: {status}\n")
     return HEALTHY
 
@@ -150,15 +152,15 @@ def _ask_gateway(flags: Mapping[str, str], connect: float, patience: float, tls:
     web = parse_url(flags["http"])
     answer = get(web.address, web.path, connect, patience, (tls or TlsFiles()) if web.tls else None)
     if answer.status != 200:
-        return _tell(UNHEALTHY, f"not healthy: HTTP {answer.status}" + (f": {answer.text}" if answer.text else ""))
+        return _fail(UNHEALTHY, f"not healthy: HTTP {answer.status}" + (f": {answer.text}" if answer.text else ""))
     sys.stdout.write(f"status: HTTP {answer.status}\n")
     return HEALTHY
 
 
 def _server(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Target, bool]:
-    """Which server to ask, and whether it is our own and speaks TLS."""
+    """The server to ask, and whether the environment configures it with TLS."""
     if "target" in flags and "addr" in flags:
-        raise _UsageError("TARGET and --addr say the same: give one of them")
+        raise _UsageError("TARGET and --addr mean the same: give only one")
     named = flags.get("target", flags.get("addr"))
     return own_server(environ) if named is None else (parse_address(named), False)
 
@@ -186,7 +188,7 @@ def _header(text: str) -> tuple[str, str]:
 def _duration(flags: Mapping[str, str], name: str) -> float:
     if name not in flags:
         return PATIENCE
-    from echo.configuration.values import POSITIVE, to_duration  # noqa: PLC0415 - Only for a rare flag.
+    from echo.configuration.values import POSITIVE, to_duration  # noqa: PLC0415 - Slow to load, and the flag is rare.
 
     try:
         return to_duration(flags[name], least=POSITIVE)

@@ -1,4 +1,4 @@
-"""A blocking connection to a server, with a deadline for everything that is sent and received on it."""
+"""A blocking connection to a server, with a deadline for all sending and receiving."""
 
 import socket
 from contextlib import suppress
@@ -17,20 +17,20 @@ _PIECE = 65_536
 
 
 class UnreachableError(Exception):
-    """There is no connection to the server. Its text says why."""
+    """Could not connect to the server. Its text says why."""
 
 
 class CallFailedError(Exception):
-    """There is a connection, but no answer that could be understood. Its text says why."""
+    """Connected, but got no valid answer. Its text says why."""
 
 
 class UnusableFileError(Exception):
-    """A certificate or a key that can't be used. Its text names the file."""
+    """A certificate or key file can't be used. Its text names the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
-    """How to speak TLS. With ``verify`` the server's certificate must be good for ``server_name``, or for its host."""
+    """How to speak TLS. With ``verify``, the server's certificate must be valid for ``server_name`` or its host."""
 
     verify: bool = True
     ca: str | None = None
@@ -39,12 +39,12 @@ class TlsFiles:
     server_name: str | None = None
 
     def context(self, alpn: str) -> "ssl.SSLContext":
-        """The context of a client that asks for this protocol.
+        """A client's context that offers this protocol (RFC 7301).
 
         Raises:
             UnusableFileError: A file can't be read, or holds no certificate or key.
         """
-        import ssl  # noqa: PLC0415 - Most checks are in plain text, and it takes as long to load as they do.
+        import ssl  # noqa: PLC0415 - Most checks use plain text and take no longer than loading this would.
 
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -61,7 +61,7 @@ class TlsFiles:
             if self.cert is not None:
                 files = f"{self.cert}, {self.key}"
                 context.load_cert_chain(self.cert, self.key, password="")
-        except OSError as error:  # ssl.SSLError is one.
+        except OSError as error:  # Includes ssl.SSLError.
             reason = "no certificate or key in PEM form" if isinstance(error, ssl.SSLError) else error.strerror
             raise UnusableFileError(f"{files}: {reason}") from None
         return context
@@ -71,7 +71,7 @@ class Line:
     """A connection; a context manager that closes it.
 
     Attributes:
-        deadline: When sending and receiving give up with `TimeoutError`, on the clock of `time.monotonic`.
+        deadline: When sending and receiving raise `TimeoutError`, by `time.monotonic`.
     """
 
     def __init__(self, connected: socket.socket, deadline: float) -> None:
@@ -85,22 +85,22 @@ class Line:
         self._socket.close()
 
     def send(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all the data."""
         self._socket.settimeout(_left(self.deadline))
         self._socket.sendall(data)
 
     def receive(self) -> bytes:
-        """What comes next; empty when the peer has closed."""
+        """Wait for data and return it; empty when the peer has closed."""
         self._socket.settimeout(_left(self.deadline))
         return self._socket.recv(_PIECE)
 
 
 def dial(address: Target, timeout: float, tls: TlsFiles | None, alpn: str) -> Line:
-    """Connect within ``timeout`` seconds, in TLS if there is any; what looks up a name is not bounded by that.
+    """Connect within ``timeout`` seconds, over TLS if ``tls`` is given. The time of the name's lookup is not bounded.
 
     Raises:
-        UnreachableError: No connection.
-        UnusableFileError: A file of TLS can't be used.
+        UnreachableError: Could not connect.
+        UnusableFileError: A TLS file can't be used.
     """
     deadline = monotonic() + timeout
     context = None if tls is None else tls.context(alpn)
@@ -144,7 +144,7 @@ def _open(family: int, where: object, deadline: float) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.settimeout(_left(deadline))
-        opened.connect(where)  # type: ignore[arg-type] # As getaddrinfo gave it.
+        opened.connect(where)  # type: ignore[arg-type] # In the form that getaddrinfo returned.
     except BaseException:
         opened.close()
         raise
@@ -154,10 +154,10 @@ def _open(family: int, where: object, deadline: float) -> socket.socket:
 
 
 def _left(deadline: float) -> float:
-    """Seconds until then.
+    """Seconds until the deadline.
 
     Raises:
-        TimeoutError: It is over.
+        TimeoutError: It has passed.
     """
     left = deadline - monotonic()
     if left <= 0:

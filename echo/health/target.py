@@ -1,4 +1,4 @@
-"""Which server is meant: as the command line says it, or the one that this environment configures."""
+"""Which server to ask: the one named on the command line, or the one that this environment configures."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ __all__ = ["Web", "own_server", "parse_address", "parse_url"]
 
 @dataclass(frozen=True, slots=True)
 class Web:
-    """An address to ask over HTTP, and what to ask for there."""
+    """A parsed URL: the address, the path with its query, and whether it is https."""
 
     address: Target
     path: str
@@ -20,10 +20,10 @@ class Web:
 
 
 def parse_address(text: str) -> Target:
-    """Read ``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT`` on this machine, or ``unix:PATH``.
+    """Parse ``HOST:PORT``, ``[IPV6]:PORT``, ``:PORT`` on this machine, or ``unix:PATH``.
 
     Raises:
-        ValueError: It is none of them.
+        ValueError: The text has none of these forms.
     """
     try:
         (target,) = read_targets(f"localhost{text}" if text.startswith(":") else text)
@@ -35,10 +35,10 @@ def parse_address(text: str) -> Target:
 
 
 def parse_url(text: str) -> Web:
-    """Read the URL of a gateway; without a path, ``/readyz`` is asked for.
+    """Parse a gateway's URL; its path is ``/readyz`` by default.
 
     Raises:
-        ValueError: It is none.
+        ValueError: The text is not a URL with http or https.
     """
     parts = urlsplit(text if "//" in text else f"http://{text}")
     if parts.scheme not in DEFAULT_PORTS or not parts.hostname or not parts.path.isascii():
@@ -49,13 +49,13 @@ def parse_url(text: str) -> Web:
 
 
 def own_server(environ: Mapping[str, str]) -> tuple[Target, bool]:
-    """Where a server with this environment listens, and whether it speaks TLS there; GRPC_HEALTH_PORT never does.
+    """The address to ask a server with this environment, and whether it speaks TLS there (never on GRPC_HEALTH_PORT).
 
-    The variables are read as the server reads them: blanks are cut, empty ones count as unset, and a port that
-    Kubernetes has set for a Service (``tcp://10.0.0.1:8081``) is not the server's own.
+    Variables are read as the server reads them: surrounding blanks are removed, empty ones count as unset, and a port
+    that Kubernetes has set for a Service (``tcp://10.0.0.1:8081``) is ignored.
 
     Raises:
-        ValueError: A port that is none.
+        ValueError: A port is invalid.
     """
     given = {name: value.strip() for name, value in environ.items()}
     bind = given.get("GRPC_SERVER_BIND", "")
@@ -72,6 +72,6 @@ def _port(given: Mapping[str, str], name: str, default: int) -> int:
     value = given.get(name, "")
     if not value or "://" in value:
         return default
-    if value.isascii() and value.isdigit() and 0 < int(value[:6]) <= 65535:
+    if value.isascii() and value.isdigit() and len(value) <= 5 and 0 < int(value) <= 65535:
         return int(value)
     raise ValueError(f"{name}: {value!r} is not a port to call")

@@ -9,7 +9,7 @@ from echo.targets import Target
 
 __all__ = ["Answer", "get"]
 
-_LONGEST = 16_384  # Bytes of an answer that are looked at; the gateway's has some hundred.
+_MAX_ANSWER = 16_384  # Bytes read of an answer; the gateway's has a few hundred.
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +21,12 @@ class Answer:
 
 
 def get(address: Target, path: str, connect_timeout: float, timeout: float, tls: TlsFiles | None = None) -> Answer:
-    """Ask; HTTP/1.0, whose answers end with the connection.
+    """Send one GET, in HTTP/1.0, where the answer ends with the connection.
 
     Raises:
-        UnreachableError: There is no connection.
-        CallFailedError: No answer in HTTP, or not in time.
-        UnusableFileError: A file of TLS can't be used.
+        UnreachableError: Could not connect.
+        CallFailedError: The answer is not HTTP, or did not come in time.
+        UnusableFileError: A TLS file can't be used.
     """
     with dial(address, connect_timeout, tls, "http/1.1") as line:
         line.deadline = monotonic() + timeout
@@ -47,8 +47,8 @@ def get(address: Target, path: str, connect_timeout: float, timeout: float, tls:
 
 
 def _read(line: Line) -> bytes:
-    """All that comes until the peer closes, as far as it is worth looking at."""
+    """The answer up to the peer's close, or its beginning if it is longer than `_MAX_ANSWER`."""
     answer = b""
-    while len(answer) < _LONGEST and (piece := line.receive()):
+    while len(answer) < _MAX_ANSWER and (piece := line.receive()):
         answer += piece
     return answer

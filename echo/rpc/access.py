@@ -1,4 +1,4 @@
-"""A call as the access log tells of it."""
+"""Writes calls to the access log."""
 
 from echo.access_log import AccessLog, Entry, trace_id
 from echo.transport import ServerCall
@@ -6,14 +6,14 @@ from echo.wire import Metadata
 
 
 class CallNotes:
-    """Writes a line for each call that is over; an instance is among the notes of a `Server`."""
+    """Writes a line for each call that has ended; an instance is one of a server's notes."""
 
     def __init__(self, log: AccessLog) -> None:
         self._log = log
         self.flush = log.flush
 
     def note(self, call: ServerCall) -> None:
-        """Write the line of a call that is over; lines of one turn of the connection's leave together."""
+        """Write the call's line. Lines from one turn of the connection's writer are written together."""
         request, session = call.request, call.session
         metadata = request.metadata
         now = session.backend.now()

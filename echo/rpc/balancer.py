@@ -80,7 +80,7 @@ class Balancer:
         self._looked_up = -math.inf
         self._waiting = 0  # Calls that wait for a connection.
         self._looking_since = -math.inf
-        self._lot = random.getrandbits(64)
+        self._random_key = random.getrandbits(64)
         self._closed = False
 
     def choose(self, avoided: Collection[ClientSession] = ()) -> Subchannel | None:
@@ -113,7 +113,7 @@ class Balancer:
         finally:
             self._waiting -= 1
             if not self._waiting:
-                self._common.changed.set()  # Between two attempts, the channel is in another state if nobody waits.
+                self._common.changed.set()  # Between two attempts, the state depends on whether a call waits.
 
     async def _wait(self, *, for_ready: bool, avoided: Collection[ClientSession]) -> Subchannel:
         seen = None if for_ready else _Seen(self._lookups)
@@ -143,7 +143,7 @@ class Balancer:
             state = ChannelState.CONNECTING
         else:
             state = ChannelState.TRANSIENT_FAILURE if self._lookup_failure else ChannelState.IDLE
-        # Whoever waits has the next attempt begun, if not at this moment.
+        # A waiting call starts the next attempt as soon as one is due.
         return ChannelState.CONNECTING if state is ChannelState.IDLE and self._waiting else state
 
     @property
@@ -181,7 +181,7 @@ class Balancer:
         due = [subchannel for subchannel in hopeful if subchannel.may_connect(now)]
         self._look_up_if_due(due, seen, now)
         if self._lookup is not None and self._subchannels and not self._policy.spreads:
-            # Other addresses may come first by now. Servers that limit the age of connections count on that.
+            # Other addresses may come first by now; servers that limit connection ages rely on that.
             patience = self._looking_since + RESOLUTION_DELAY
             if now < patience:
                 return patience
@@ -232,9 +232,9 @@ class Balancer:
         known = {subchannel.endpoint: subchannel for subchannel in self._subchannels}
         taken = list(dict.fromkeys(endpoints))
         if len(taken) > MAX_ENDPOINTS and self._policy.spreads:
-            # Each channel takes others, or the rest of the servers would get nothing; and the same ones every time,
-            # or each look-up would cost connections.
-            taken.sort(key=lambda endpoint: hash((self._lot, endpoint)))
+            # Channels choose different addresses, so that every server gets calls; and each channel the same ones every
+            # time, so that look-ups cost no connections.
+            taken.sort(key=lambda endpoint: hash((self._random_key, endpoint)))
         self._subchannels = [
             known.pop(endpoint) if endpoint in known else Subchannel(endpoint, self._common)
             for endpoint in taken[:MAX_ENDPOINTS]

@@ -1,12 +1,12 @@
-"""Call credentials: metadata that say on whose behalf a call is made, such as a token, obtained for each attempt.
+"""Call credentials: metadata that identify the caller, for instance a token, requested for each attempt at a call.
 
-Whoever reads them can make calls in that name, so they are sent over TLS only, unless the channel's owner allows plain
-text. They are asked for each attempt at a call, also when it is retried, within the call's deadline; keeping a token
-while it is valid is for them to do.
+Anybody who reads them can make calls as that caller, so they are sent only over TLS, unless the channel allows plain
+text. They are requested for each attempt, including retries, within the call's deadline. Caching a token while it is
+valid is up to them.
 
-When they cannot be had, the call fails: with the status of the `GRPCError` they raised, else UNAUTHENTICATED (gRPC's
-"Status codes and their use"). Statuses that speak of what a call was to do, such as NOT_FOUND, become INTERNAL: nobody
-is to take a token service's word for the called server's (proposal A54).
+If they fail, so does the call: with the status of the `GRPCError` they raised, else with UNAUTHENTICATED (gRPC's
+"Status codes and their use"). Statuses about the outcome of a call, such as NOT_FOUND, become INTERNAL, so that a
+failure of the token service is not mistaken for the called server's answer (proposal A54).
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,9 +19,9 @@ from echo.wire import GRPCError, Metadata, MetadataLike, Request, Status
 __all__ = ["CallCredentials", "metadata_with"]
 
 CallCredentials: TypeAlias = Callable[[str, str], Awaitable[MetadataLike]]
-"""Gives the metadata for a call, given the service's URL (``https://host/package.Service``) and the method's name."""
+"""Returns the metadata for a call, given the service's URL (``https://host/package.Service``) and the method's name."""
 
-# What a server says of what it was asked for (A54, "Inappropriate statuses").
+# Statuses that only the called server may give (A54, "Inappropriate statuses").
 _RESERVED: Final = frozenset(
     {
         *(Status.OK, Status.INVALID_ARGUMENT, Status.NOT_FOUND, Status.ALREADY_EXISTS, Status.FAILED_PRECONDITION),
@@ -31,15 +31,15 @@ _RESERVED: Final = frozenset(
 
 
 async def metadata_with(credentials: Sequence[CallCredentials], request: Request, deadline: float) -> Metadata:
-    """A request's metadata, with the credentials' behind them.
+    """A request's metadata, followed by that of the credentials.
 
     Args:
-        credentials: Asked one after the other.
+        credentials: The call credentials, requested in this order.
         request: The head of the call.
-        deadline: On the event loop's clock.
+        deadline: The call's deadline on the event loop's clock.
 
     Raises:
-        GRPCError: They cannot be had; DEADLINE_EXCEEDED.
+        GRPCError: The credentials failed, or the deadline passed (DEADLINE_EXCEEDED).
     """
     service, _, method = request.path[1:].rpartition("/")
     url = f"{request.scheme}://{request.authority.removesuffix(':443')}/{service}"
@@ -51,11 +51,11 @@ async def metadata_with(credentials: Sequence[CallCredentials], request: Request
             except GRPCError as error:
                 if error.status not in _RESERVED:
                     raise
-                text = f"call credentials failed in a way that is not theirs: {error.status.name}: {error.message}"
+                text = f"call credentials failed with an inappropriate status: {error.status.name}: {error.message}"
                 raise GRPCError(Status.INTERNAL, text) from error
             except Exception as error:
-                text = f"call credentials could not be had: {type(error).__name__}: {error}"
+                text = f"call credentials failed: {type(error).__name__}: {error}"
                 raise GRPCError(Status.UNAUTHENTICATED, text) from error
     if scope.cancelled_caught:
-        raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed while call credentials were asked for")
+        raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed while waiting for call credentials")
     return metadata

@@ -1,4 +1,4 @@
-"""Who takes note of the calls that a channel makes."""
+"""Lets metrics take note of the calls that a channel makes."""
 
 from typing import Protocol
 
@@ -7,28 +7,28 @@ from echo.wire import Status
 
 
 class CallRecord(Protocol):
-    """Hears what becomes of one call. Its methods raise nothing; times are on the event loop's clock."""
+    """Is told what happens to one call. Its methods raise nothing; times are on the event loop's clock."""
 
     def opened(self, call: ClientCall) -> None:
-        """An attempt is on a connection, the first one or another one after `retry`."""
+        """An attempt was opened on a connection: the first, or one after `retry`."""
 
     def retry(self, now: float, *, transparent: bool) -> None:
-        """The last attempt was refused unseen (``transparent``) or failed, and another one begins."""
+        """Another attempt begins, as the server did not process the last one (``transparent``) or it failed."""
 
     def over(self, status: Status, now: float) -> None:
-        """The call is over, and its caller has left it."""
+        """The call has ended, and its caller has left it."""
 
 
 class CallNotes(Protocol):
     """Takes note of calls.
 
     Attributes:
-        tally: Where the connections are counted.
+        tally: Counts the channel's connections.
     """
 
     @property
     def tally(self) -> Tally:
-        """Where the connections are counted."""
+        """Counts the channel's connections."""
 
     def begin(self, path: str, now: float) -> CallRecord:
-        """A call of ``/package.Service/Method`` begins."""
+        """Start the record of a call to ``/package.Service/Method``."""

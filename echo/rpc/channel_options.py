@@ -1,4 +1,4 @@
-"""What every way to open a channel takes."""
+"""The options that all functions that open a channel share."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypedDict
@@ -15,31 +15,32 @@ from echo.wire import Limits
 
 
 class ChannelOptions(TypedDict, total=False):
-    """What every way to open a channel takes.
+    """The options of a channel.
 
     Attributes:
-        balance: ``pick_first``, the default: all calls go to the first address that answers. ``round_robin``: they go
-            to all that can be reached, in turn; of more than 64 addresses, to 64 that the channel chooses by chance.
-        wait_for_ready: Whether calls wait for a connection, as long as their deadline allows, rather than fail when
-            there is none to be had; for calls that do not say so themselves.
-        health_service: Watch the health of this service ("" for the server as a whole) on each connection, and send no
-            calls to a server that says it does not serve; a server without health service does. None, the default,
-            for not watching. Only with ``round_robin``.
-        compression: How to compress messages, ``gzip`` or None; for calls that do not say so themselves. It is done in
-            the event loop's own thread, and takes some 25 ms for a megabyte.
-        codec: Messages to bytes and back; by default whatever has ``SerializeToString`` and ``FromString``.
-        status_details_codec: For `GRPCError.details`, which are bytes otherwise.
-        limits: What a connection may occupy.
-        keepalive: When to ask a silent server whether it is still there; None for never.
-        connect_timeout: Seconds a connection may take to be ready for calls, 20 by default; so may a name's look-up.
-        interceptors: Contexts that every call is made within, the outermost first; see `echo.rpc.interceptors`.
-        tracing: Records the calls as traces, and tells the servers of them; None for no traces.
-        notes: Who takes note of calls; None, the default, for nobody, at no cost.
+        balance: ``pick_first``, the default: all calls go to the first address that answers. ``round_robin``: calls go
+            to all reachable addresses in turn; of more than 64 addresses, to 64 that the channel chooses at random.
+        wait_for_ready: Whether calls wait for a connection until their deadline instead of failing when none can be
+            made. A call's own setting overrides it.
+        health_service: The service ("" for the whole server) whose health is watched on each connection. Servers that
+            report that it is not serving get no calls; servers without the health service do. By default None: health
+            is not watched. Only with ``round_robin``.
+        compression: How to compress messages: ``gzip`` or None. A call's own setting overrides it. Compressing runs in
+            the event loop's thread, and takes about 25 ms per megabyte.
+        codec: Encodes and decodes messages. By default, any class with ``SerializeToString`` and ``FromString`` works.
+        status_details_codec: Encodes and decodes `GRPCError.details`, which are bytes otherwise.
+        limits: The limits of each connection.
+        keepalive: When to send PINGs on a silent connection; None for never.
+        connect_timeout: Seconds until a connection must be ready for calls, 20 by default; also the time for looking up
+            a name.
+        interceptors: Contexts around every call, the outermost first; see `echo.rpc.interceptors`.
+        tracing: Records the calls as traces, and passes the traces' context to servers; None for no traces.
+        notes: Takes note of the channel's calls and connections; None, the default, costs nothing.
         service_config: Timeouts, retries and more for the calls of each method: gRPC's service config, as JSON text or
             as a dictionary; see `echo.rpc.service_config`.
-        lookup_interval: Seconds between two look-ups of a name, at least; 30 by default.
-        call_credentials: Gives metadata for each call, such as a token; see `echo.rpc.call_credentials`.
-        plaintext_credentials: Whether they may be sent without TLS, where anybody on the way can read them.
+        lookup_interval: The least number of seconds between look-ups of a name, 30 by default.
+        call_credentials: Provides metadata for each call, for instance a token; see `echo.rpc.call_credentials`.
+        plaintext_credentials: Whether call credentials may be sent without TLS, where others can read them.
     """
 
     balance: Balance

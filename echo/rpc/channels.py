@@ -1,4 +1,4 @@
-"""The ways to open a channel: to names and addresses, over any byte stream, or to addresses found in another way."""
+"""The functions that open a channel: to names and addresses, over any byte stream, or with a resolver of your own."""
 
 import ssl
 from collections.abc import AsyncIterator, Sequence
@@ -26,17 +26,17 @@ async def open_channel_to(
     authority: str | None = None,
     **options: Unpack[ChannelOptions],
 ) -> AsyncIterator[Channel]:
-    """`open_channel` to addresses found in a way of one's own.
+    """`open_channel` with a resolver of your own.
 
     Args:
-        resolve: Finds them when the first call needs a connection, and again when one is to be replaced.
-        target: What the channel calls, for people.
+        resolve: Called when the first call needs a connection, and again when a connection must be replaced.
+        target: The channel's target as text.
         scheme: ``http`` or ``https``.
-        authority: What the servers' name is taken to be, if not ``target``.
+        authority: The servers' name until an endpoint, which has its own, is chosen; by default ``target``.
         options: `ChannelOptions`.
 
     Raises:
-        ValueError: An option has a value that there is not.
+        ValueError: An option has an invalid value.
     """
     balance = options.get("balance", "pick_first")
     if balance not in POLICIES:
@@ -71,7 +71,7 @@ async def open_channel_over(
 ) -> AsyncIterator[Channel]:
     """`open_channel` over any byte stream; ``dial`` opens one whenever a connection is needed.
 
-    The server's name in requests is ``authority``, or else ``target``.
+    Requests name the server (``:authority``) as ``authority``, or else as ``target``.
     """
     endpoints = [Endpoint(target, authority or target, dial)]
 
@@ -92,17 +92,16 @@ async def open_channel(
     authority: str | None = None,
     **options: Unpack[ChannelOptions],
 ) -> AsyncIterator[Channel]:
-    """A channel to ``host:port`` for the length of the block. It connects when the first call needs it.
+    """A channel to ``host:port`` that lasts as long as the block. It connects when the first call needs it.
 
     Args:
-        host: Where the server is: ``HOST``, ``HOST:PORT``, or one of gRPC's forms (``dns:``, ``ipv4:``, ``ipv6:``,
-            ``unix:``, see `echo.targets`). Several servers that are alike may be given, as a sequence or separated by
-            commas.
-        port: The port of those without one of their own.
-        tls: Calls over TLS; its ALPN protocols should be ``["h2"]``.
+        host: The server: ``HOST``, ``HOST:PORT``, or one of gRPC's forms (``dns:``, ``ipv4:``, ``ipv6:``, ``unix:``,
+            see `echo.targets`). Several equivalent servers may be given, as a sequence or separated by commas.
+        port: The port of servers that are given without one.
+        tls: The context for TLS; its ALPN protocols should be ``["h2"]``. None for plain text.
         server_hostname: The name the server's certificate must have; by default the authority's host, or the target's.
-        authority: What requests name the server, ``HOST`` or ``HOST:PORT`` (``:authority``); by default the target.
-            With it, an ingress is called at one address and asked for another.
+        authority: The server's name in requests (``:authority``), ``HOST`` or ``HOST:PORT``; by default the target.
+            Set it to call a virtual host of an ingress at the ingress's own address.
         options: `ChannelOptions`: ``balance``, ``wait_for_ready``, ``health_service``, ``compression``, ``codec``,
             ``status_details_codec``, ``limits``, ``keepalive``, ``connect_timeout``, ``interceptors``, ``notes``,
             ``tracing``, ``service_config``, ``lookup_interval``, ``call_credentials``, ``plaintext_credentials``.
@@ -110,11 +109,11 @@ async def open_channel(
     Raises:
         ValueError: A host, the authority or an option has an invalid value.
 
-    A name may stand for several addresses. It is looked up when the channel connects, and again when a connection is
-    to be replaced, but not before ``lookup_interval`` has passed. Each address that fails is left alone for a while,
-    from 0.05 s after the first failure up to 2 s.
+    A name may have several addresses. It is looked up when the channel connects, and again when a connection must be
+    replaced, but at most once per ``lookup_interval``. An address that fails is not tried again for a while: 0.05 s
+    after the first failure, up to 2 s after several.
 
-    Leaving the block, also by an exception or cancelled, ends the calls that are still open and closes the connections.
+    Leaving the block, by an exception or cancellation too, ends the open calls and closes the connections.
     """
     targets = parse_targets(host, port)
     async with open_channel_to(

@@ -1,15 +1,15 @@
-"""The states of a channel, as gRPC's document "Connectivity Semantics and API" has them.
+"""The states of a channel (gRPC's document "Connectivity Semantics and API").
 
     IDLE               --a call, or `Channel.connect`-->         CONNECTING
     CONNECTING         --an address answers-->                   READY
     CONNECTING         --every address has failed-->             TRANSIENT_FAILURE
-    TRANSIENT_FAILURE  --a call, when an address's pause is over-->  CONNECTING
+    TRANSIENT_FAILURE  --a call, when a backoff is over-->       CONNECTING
     READY              --GOAWAY, or the connection is lost-->    IDLE
     READY              --the server's health is NOT_SERVING-->   TRANSIENT_FAILURE
     any                --the channel is closed-->                SHUTDOWN
 
-Nothing happens by itself: a channel in TRANSIENT_FAILURE stays there until something is called, or until whoever waits
-in `Channel.connect` has it try again.
+Nothing happens by itself: a channel in TRANSIENT_FAILURE stays there until a call is made or a task waits in
+`Channel.connect`.
 """
 
 from collections.abc import Collection
@@ -21,14 +21,14 @@ __all__ = ["ChannelState", "overall"]
 
 
 class ChannelState(Enum):
-    """Whether a channel's calls would find a connection.
+    """Whether a channel has a connection.
 
     Attributes:
-        IDLE: There is none, and none is being made: nobody has needed one.
-        CONNECTING: One is being made, or a name looked up.
-        READY: There is one.
-        TRANSIENT_FAILURE: None could be had; it is tried again after a pause.
-        SHUTDOWN: The channel is closed.
+        IDLE: It has none and is not connecting, as no call needs one.
+        CONNECTING: It is connecting, or looking up a name.
+        READY: It has a connection.
+        TRANSIENT_FAILURE: It could not connect, and tries again after a pause.
+        SHUTDOWN: It is closed.
     """
 
     IDLE = "idle"
@@ -39,7 +39,7 @@ class ChannelState(Enum):
 
 
 def overall(subchannels: Collection[Subchannel]) -> ChannelState:
-    """The state of a channel with these subchannels, of which there is at least one."""
+    """The state of a channel with these subchannels; there must be at least one."""
     if any(subchannel.ready for subchannel in subchannels):
         return ChannelState.READY
     if any(subchannel.pending for subchannel in subchannels):

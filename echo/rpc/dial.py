@@ -1,4 +1,4 @@
-"""A byte stream to one address: TCP or a Unix socket, plain or with TLS; and in plain words why there is none."""
+"""Opens a byte stream to one address, over TCP or a Unix socket, plain or with TLS, or says why it cannot."""
 
 import os
 import ssl
@@ -10,23 +10,23 @@ from anyio.abc import ByteStream
 from echo.transport import connect_tls
 
 Dial = Callable[[], Awaitable[ByteStream]]
-"""Opens a stream to a server. Raises OSError if that cannot be done."""
+"""Opens a stream to a server. Raises OSError if it cannot connect."""
 
 
 async def dial_tcp(host: str, port: int, tls: ssl.SSLContext | None, name: str) -> ByteStream:
-    """Connect to an address; with TLS, to a server whose certificate has the name.
+    """Connect to an address. With TLS, the server's certificate must be for ``name``.
 
     Raises:
-        OSError: It cannot be done.
+        OSError: It cannot connect.
     """
     return await _secure(await anyio.connect_tcp(host, port), tls, name)
 
 
 async def dial_unix(path: str, tls: ssl.SSLContext | None, name: str) -> ByteStream:
-    """Connect to a Unix socket, as `dial_tcp` does to an address.
+    """Connect to a Unix socket, like `dial_tcp` to an address.
 
     Raises:
-        OSError: It cannot be done.
+        OSError: It cannot connect.
     """
     return await _secure(await anyio.connect_unix(path), tls, name)
 
@@ -44,12 +44,12 @@ async def _secure(stream: ByteStream, tls: ssl.SSLContext | None, name: str) -> 
 
 
 def reason(error: OSError) -> str:
-    """The system's own words; anyio's "All connection attempts failed" has their number in its cause."""
+    """The system's text for the error. Where anyio says "All connection attempts failed", the cause has the number."""
     cause: BaseException | None = error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
-    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):  # Its number is none of the system's.
+    if isinstance(cause, OSError) and not isinstance(cause, ssl.SSLError):  # An SSLError's number is OpenSSL's.
         error = cause
-    if error.errno is not None and error.errno > 0:  # Failed name look-ups count downwards, with words of their own.
+    if error.errno is not None and error.errno > 0:  # Name look-ups have negative numbers, and texts of their own.
         return os.strerror(error.errno)
     return error.strerror or str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Details of a status as objects: what stands in ``grpc-status-details-bin``, a ``google.rpc.Status``.
+"""Status details as objects: the messages in ``grpc-status-details-bin``, which is a ``google.rpc.Status``.
 
 A handler raises ``GRPCError(Status.INVALID_ARGUMENT, "bad title", [BadRequest(...)])``, and its caller finds an equal
 list in ``error.details``, if the server and the channel were given ``status_details_codec=ErrorDetails()``. The usual
@@ -32,14 +32,14 @@ GOOGLE_RPC: Final[Mapping[str, type]] = MappingProxyType(
         )
     }
 )
-"""The messages that are known to begin with, by full name."""
+"""The messages that every `ErrorDetails` knows, by full name."""
 
 
 class ErrorDetails(StatusDetailsCodecBase):
-    """Encodes and decodes details, each a message.
+    """Encodes and decodes status details, each of which is a message.
 
     Args:
-        types: More messages than those of `GOOGLE_RPC`, by full name, such as ``shop.v1.OutOfStock``.
+        types: More message classes besides `GOOGLE_RPC`, by full name, for instance ``shop.v1.OutOfStock``.
     """
 
     def __init__(self, types: Mapping[str, type] | None = None) -> None:
@@ -47,19 +47,19 @@ class ErrorDetails(StatusDetailsCodecBase):
         self._names = {kind: name for name, kind in self._types.items()}
 
     def encode(self, status: Status, message: str | None, details: Iterable[object]) -> bytes:
-        """The bytes of a ``google.rpc.Status`` with these details.
+        """Encode a ``google.rpc.Status`` with these details.
 
         Raises:
-            TypeError: One of them is no message whose name is known.
+            TypeError: The full name of a detail's class is not known.
         """
         packed = [_Any(PREFIX + self._name(one), _encode(one)) for one in details]
         return bytes(rpc.Status(status.value, message or "", packed))
 
     def decode(self, status: Status, message: str | None, data: bytes) -> list[object]:  # noqa: ARG002 - grpclib's
-        """The details; one of an unknown type stays the ``google.protobuf.Any`` that it came as.
+        """Decode the details of a ``google.rpc.Status``. One of an unknown type stays a ``google.protobuf.Any``.
 
         Raises:
-            ValueError: These are not the bytes of a ``google.rpc.Status``, or of a detail's message.
+            ValueError: The bytes are not a ``google.rpc.Status``, or a detail's bytes are not of its type.
         """
         return [self._unpack(one) for one in rpc.Status().parse(data).details]
 

@@ -1,4 +1,4 @@
-"""How calls are distributed among the addresses of a channel: to the first that answers, or to all in turn."""
+"""Load balancing policies: all calls to the first address that answers, or to all addresses in turn."""
 
 import math
 import random
@@ -10,7 +10,7 @@ from echo.rpc.resolve import MAX_ENDPOINTS
 from echo.rpc.subchannel import Subchannel
 from echo.transport import ClientSession
 
-# Seconds after which the next address is tried besides the one that has not answered yet (RFC 8305 §5).
+# Seconds after which the next address is tried while the previous one has not answered (RFC 8305 §5).
 STAGGER: Final = 0.25
 
 Balance: TypeAlias = Literal["pick_first", "round_robin"]
@@ -20,24 +20,24 @@ class Policy(ABC):
     """How calls are distributed among subchannels.
 
     Attributes:
-        spreads: It wants all of them connected, not one.
+        spreads: Whether it wants all of them connected, not just one.
     """
 
     spreads: bool
 
     @abstractmethod
     def choose(self, subchannels: Sequence[Subchannel], avoided: Collection[ClientSession]) -> Subchannel | None:
-        """One that is ready; None if none is. Not one with an avoided connection, if there is another."""
+        """Choose a ready subchannel, or return None. One with an avoided connection is chosen only if all are."""
 
     @abstractmethod
     def connect(self, subchannels: Sequence[Subchannel], eligible: Sequence[Subchannel], now: float) -> float:
-        """Have some of the eligible ones connect; gives the time at which to be asked for more."""
+        """Connect some of the eligible subchannels; returns when it should be called again."""
 
 
 class PickFirst(Policy):
-    """All calls go to the first address that answers, until it does so no more.
+    """All calls go to the first address that answers, for as long as its connection lasts.
 
-    The addresses are tried in their order, each when the one before has failed, or has not answered for a moment.
+    The addresses are tried in order, each when the previous one has failed or has not answered for `STAGGER` seconds.
     """
 
     spreads = False
@@ -53,7 +53,7 @@ class PickFirst(Policy):
         if self._chosen is not None:
             for other in subchannels:
                 if other is not self._chosen:
-                    other.disconnect()  # It was tried too, and came second.
+                    other.disconnect()  # It may have been tried as well, and come second.
         return self._chosen
 
     def connect(self, subchannels: Sequence[Subchannel], eligible: Sequence[Subchannel], now: float) -> float:  # noqa: D102
@@ -66,19 +66,19 @@ class PickFirst(Policy):
 
 
 class RoundRobin(Policy):
-    """Calls go to all addresses that can be reached, in turn."""
+    """Calls go to all reachable addresses in turn."""
 
     spreads = True
 
     def __init__(self) -> None:
-        self._turn = random.randrange(MAX_ENDPOINTS)  # noqa: S311 - so that not all clients begin with the same server
+        self._turn = random.randrange(MAX_ENDPOINTS)  # noqa: S311 - so that clients start with different servers
 
     def choose(self, subchannels: Sequence[Subchannel], avoided: Collection[ClientSession]) -> Subchannel | None:  # noqa: D102
         ready = [subchannel for subchannel in subchannels if subchannel.ready]
         if not ready:
             return None
         if avoided:
-            # By chance: the next in turn would be the same one each time, and have the double share.
+            # At random: the next in turn would always be the same one, and get twice its share.
             others = [subchannel for subchannel in ready if subchannel.session not in avoided]
             return random.choice(others or ready)  # noqa: S311 - not for secrets
         self._turn += 1

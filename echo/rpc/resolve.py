@@ -1,8 +1,7 @@
-"""From what a user calls a server to the addresses where it may be found.
+"""Resolves a channel's targets to addresses.
 
-How targets are written is in `echo.targets`. A target that is a name can have several addresses, and others tomorrow,
-so it is looked up again when a connection is to be replaced. An address that was there before is recognised by an
-equal `Endpoint`, and keeps its connection.
+`echo.targets` parses targets. A name can have several addresses, which change over time. So it is looked up again when
+a connection must be replaced. An address that has not changed gives an equal `Endpoint`, and keeps its connection.
 """
 
 import logging
@@ -21,17 +20,17 @@ from echo.targets import MOST_TARGETS, Target, join, split
 
 log = logging.getLogger(__name__)
 
-# More of a name are left out.
+# The most addresses of a channel, as each can cost a connection.
 MAX_ENDPOINTS: Final = MOST_TARGETS
 
 
 @dataclass(frozen=True)
 class Endpoint:
-    """One address, and how to get there. Two are equal if they lead to the same server by the same name.
+    """One address, and how to connect to it. Endpoints with the same address and authority are equal.
 
     Attributes:
-        address: For people.
-        authority: What calls take the server's name to be.
+        address: The address as text.
+        authority: The ``:authority`` of calls to it.
         dial: Opens a stream to it.
     """
 
@@ -41,17 +40,17 @@ class Endpoint:
 
 
 Resolve = Callable[[], Awaitable[Sequence[Endpoint]]]
-"""Finds the endpoints as they are now, the preferred ones first. Raises OSError if there are none to be found."""
+"""Finds the current endpoints, the preferred ones first. Raises OSError if there are none."""
 
 
 class Resolver:
     """Finds the endpoints of some targets; an instance is a `Resolve`.
 
     Args:
-        targets: Where to look, the preferred ones first.
-        tls: For connections by TLS.
-        server_hostname: The name the servers' certificates must have, if not that of the authority or the target.
-        authority: What calls take the servers' name to be, if not that of the target.
+        targets: The targets, the preferred ones first.
+        tls: The context for TLS; None for plain text.
+        server_hostname: The name the servers' certificates must have; by default the authority's host or the target's.
+        authority: The ``:authority`` of calls; by default that of each target.
 
     Raises:
         ValueError: The authority is not ``HOST`` or ``HOST:PORT``.
@@ -71,7 +70,7 @@ class Resolver:
         self._server_name = server_hostname or host
 
     async def __call__(self) -> Sequence[Endpoint]:
-        """Look all of them up, at once. One that is not found is of no consequence while another is.
+        """Look up all targets at once. Those that are not found are left out.
 
         Raises:
             OSError: None was found.
@@ -111,6 +110,6 @@ async def _look_up(host: str, port: int) -> list[tuple[str, int]]:
         pass  # It is a name.
     try:
         found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # Of the codec for international names, which refuses empty and long labels.
-        raise OSError(f"{host!r} is no name of a host") from error
+    except UnicodeError as error:  # Python's IDNA codec refuses empty and long labels.
+        raise OSError(f"{host!r} is not a host name") from error
     return [(str(address[0]), int(address[1])) for *_, address in found]

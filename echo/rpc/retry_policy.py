@@ -1,16 +1,16 @@
-"""Retries that a service config asks for (proposal A6): a call that has failed is attempted again after a pause.
+"""Retries by a service config's policy (proposal A6): a failed call is attempted again after a pause.
 
-A call is attempted again if its method has a policy that names the status of its failure, and
+A call is attempted again if its method has a policy that lists the status of its failure, and
 
-- no head of a response has come, and the messages sent so far are still kept (see `echo.rpc.retry`);
+- no response head has arrived, and the messages sent so far are still kept (see `echo.rpc.retry`);
 - fewer attempts than the policy's ``maxAttempts`` have been made;
-- the server has not said ``grpc-retry-pushback-ms`` with anything but a time to wait;
-- the channel's calls do not fail too often (``retryThrottling``);
-- its deadline, which holds for all attempts together, has not passed.
+- the server has not forbidden it with ``grpc-retry-pushback-ms``;
+- not too many of the channel's calls fail (``retryThrottling``);
+- its deadline, which covers all attempts together, has not passed.
 
-Each attempt but the first tells the server in ``grpc-previous-rpc-attempts`` how many went before, and the caller finds
-the same in the response's metadata. A failure to connect is a failed attempt. Transparent retries are not: they are
-made besides, at once, and counted by themselves.
+Each attempt after the first tells the server in ``grpc-previous-rpc-attempts`` how many came before; the response's
+metadata tells the caller the same. A failure to connect is a failed attempt. Transparent retries are not attempts in
+this sense: they are made at once, and counted separately.
 """
 
 import math
@@ -34,7 +34,7 @@ _MILLISECONDS: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,9})", re.ASCII)
 
 
 class OpenAttempt(Protocol):
-    """Opens an attempt at a call, given how many went before, the one that failed, and where others run."""
+    """Opens an attempt, given how many came before, the one that failed, and the connections to avoid."""
 
     async def __call__(  # noqa: D102
         self, *, previous: int, refused: ClientCall | None = None, avoided: Collection[ClientSession] = ()
@@ -42,10 +42,10 @@ class OpenAttempt(Protocol):
 
 
 class Throttle:
-    """Stops the repeated attempts of a channel's calls while too many attempts fail.
+    """Suspends retries and hedging on a channel while too many attempts fail.
 
     Args:
-        config: What is too many.
+        config: When that is.
     """
 
     def __init__(self, config: RetryThrottling) -> None:
@@ -59,16 +59,16 @@ class Throttle:
         return self._tokens > self._most / 2
 
     def fail(self) -> None:
-        """An attempt has failed."""
+        """Count a failed attempt."""
         self._tokens = max(0.0, self._tokens - 1)
 
     def succeed(self) -> None:
-        """A call has succeeded."""
+        """Count a successful call."""
         self._tokens = min(self._most, self._tokens + self._ratio)
 
 
 def pushback(trailers: Trailers) -> float | None:
-    """Seconds the server wants to be left alone for; infinity for no further attempt, None if it does not say."""
+    """Seconds the server asks to wait before the next attempt; infinity for no more attempts, None if it is silent."""
     if PUSHBACK not in trailers.metadata:
         return None
     values = trailers.metadata.getall(PUSHBACK)
@@ -79,15 +79,15 @@ def pushback(trailers: Trailers) -> float | None:
 
 
 class Schedule:
-    """Decides on the attempts at one call.
+    """Decides when one call is attempted again.
 
     Args:
-        policy: The method's.
-        throttle: The channel's.
-        deadline: Of the call, on the event loop's clock.
+        policy: The method's policy.
+        throttle: The channel's throttle.
+        deadline: The call's deadline on the event loop's clock.
 
     Attributes:
-        made: Attempts made, without transparent retries.
+        made: How many attempts were made, without transparent retries.
     """
 
     def __init__(self, policy: RetryPolicy, throttle: Throttle | None, deadline: float) -> None:
@@ -95,16 +95,16 @@ class Schedule:
         self._policy = policy
         self._throttle = throttle
         self._deadline = deadline
-        self._pauses = 0  # Of the policy's, since the server has last said how long to wait.
+        self._pauses = 0  # Pauses by the policy since the server last said how long to wait.
         self._not_before = -math.inf
         self._last: Trailers | None = None
 
     def allows(self, failed: Trailers, *, committed: bool) -> bool:
-        """Whether an attempt that failed so is followed by another, which `pause` then waits for. Ask once for each.
+        """Decide whether a failed attempt is followed by another; `pause` then waits for it. Call once per failure.
 
         Args:
-            failed: How it failed.
-            committed: There can be no other, whatever the policy says.
+            failed: How the attempt failed.
+            committed: Whether the call can no longer be repeated, whatever the policy says.
         """
         policy, throttle = self._policy, self._throttle
         wanted = pushback(failed)
@@ -131,10 +131,10 @@ class Schedule:
         return True
 
     async def pause(self) -> None:
-        """Wait until the next attempt is due. When cancelled, it can be repeated.
+        """Wait until the next attempt is due. It can be called again after being cancelled.
 
         Raises:
-            GRPCError: DEADLINE_EXCEEDED.
+            GRPCError: DEADLINE_EXCEEDED: the deadline comes first.
         """
         await anyio.sleep_until(min(self._not_before, self._deadline))
         if self._deadline <= self._not_before:
@@ -143,16 +143,16 @@ class Schedule:
             raise GRPCError(Status.DEADLINE_EXCEEDED, f"the deadline passed before the next attempt{why}")
 
     def settle(self, ended: Trailers | None) -> None:
-        """The call is over; so its last attempt ended, if it has."""
+        """Note how the call's last attempt ended; None if it has not."""
         if self._throttle is not None and ended is not None and ended.status is Status.OK:
             self._throttle.succeed()
 
 
 async def open_retried(open_attempt: OpenAttempt, schedule: Schedule, record: CallRecord | None) -> "PolicyRetriedCall":
-    """Open a call that is retried as its schedule says, already if no connection can be had.
+    """Open a call that is retried by its schedule. Failures to connect are retried here.
 
     Raises:
-        GRPCError: The last attempt failed so.
+        GRPCError: The last attempt failed.
         ValueError, TypeError: The metadata cannot be sent.
     """
     while True:
@@ -171,13 +171,13 @@ async def open_retried(open_attempt: OpenAttempt, schedule: Schedule, record: Ca
 
 
 class PolicyRetriedCall(RetriedCall):
-    """A call that is retried as its method's policy says.
+    """A call that is retried by its method's policy.
 
     Args:
         open_attempt: Opens further attempts.
-        call: The first one.
-        schedule: Decides on them.
-        record: Who hears of them.
+        call: The first attempt.
+        schedule: Decides when there is another.
+        record: Is told of each.
     """
 
     __slots__ = ("_again", "_judged", "_open_attempt", "_schedule", "_transparent", "_transparent_retries")
@@ -188,20 +188,20 @@ class PolicyRetriedCall(RetriedCall):
         super().__init__(partial(open_attempt, previous=0), call, record)
         self._open_attempt = open_attempt
         self._schedule: Schedule | None = schedule
-        self._judged: ClientCall | None = None  # Whether to replace this one has been decided,
-        self._again = False  # so;
-        self._transparent = False  # and this way.
+        self._judged: ClientCall | None = None  # The failed attempt for which the next two are decided.
+        self._again = False  # Whether there is another attempt.
+        self._transparent = False  # Whether that is a transparent retry.
         self._transparent_retries = 0
 
     async def receive_response(self) -> Response | None:
-        """As `RetriedCall.receive_response`; the head says how many attempts went before."""
+        """See `RetriedCall.receive_response`; the head's metadata says how many attempts came before."""
         response = await super().receive_response()
         if response is not None and self._schedule is not None and self._schedule.made > 1:
             response.metadata[PREVIOUS_ATTEMPTS] = str(self._schedule.made - 1)
         return response
 
     def reset(self) -> None:
-        """As `RetriedCall.reset`."""
+        """See `RetriedCall.reset`."""
         super().reset()
         schedule = self._schedule
         if schedule is not None:
@@ -229,9 +229,9 @@ class PolicyRetriedCall(RetriedCall):
 
     async def _open_again(self, refused: ClientCall) -> ClientCall:
         schedule = self._schedule
-        assert schedule is not None  # Or there would be no next attempt.
+        assert schedule is not None  # Otherwise `_decide` allows no other attempt.
         while True:
-            await schedule.pause()  # Which is over if the retry is transparent.
+            await schedule.pause()  # Does not wait for a transparent retry.
             if self.record is not None:
                 self.record.retry(anyio.current_time(), transparent=self._transparent)
             previous = schedule.made - 1 if self._transparent else schedule.made
@@ -248,7 +248,7 @@ class PolicyRetriedCall(RetriedCall):
                 return call
 
     def _count(self) -> None:
-        """An attempt has been made."""
+        """Count an attempt."""
         if self._transparent:
             self._transparent_retries += 1
         elif self._schedule is not None:

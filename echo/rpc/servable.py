@@ -1,4 +1,4 @@
-"""What can be served: grpclib's contract for a service."""
+"""The interface of a service, which is grpclib's."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -7,7 +7,7 @@ from grpclib.const import Handler
 
 
 class Servable(Protocol):
-    """A service: betterproto's ``ServiceBase`` subclasses, grpclib's generated bases, anything alike."""
+    """A service: a subclass of betterproto's ``ServiceBase`` or of grpclib's generated bases, or anything similar."""
 
     def __mapping__(self) -> Mapping[str, Handler]:
         """Its methods by path, ``/package.Service/Method``."""

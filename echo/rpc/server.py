@@ -18,12 +18,12 @@ from echo.rpc.interceptors import ServerInterceptor
 from echo.rpc.servable import Servable
 from echo.rpc.tracing import ServerTracing
 from echo.transport import (
-    HandedListener,
     Keepalive,
     Notes,
     RefusalLog,
     ServerSession,
     Signal,
+    SourceListener,
     StreamListener,
     Tally,
     hearing,
@@ -143,7 +143,7 @@ class Server:
                 return
             reception = anyio.CancelScope()
             self._receptions[reception] = listener
-            if isinstance(listener, StreamListener | HandedListener):
+            if isinstance(listener, StreamListener | SourceListener):
                 listener.tally = self.tally
             task_status.started()
             try:
@@ -194,7 +194,7 @@ class Server:
         """
         self._draining = True
         for reception, listener in self._receptions.items():
-            if isinstance(listener, StreamListener | HandedListener):
+            if isinstance(listener, StreamListener | SourceListener):
                 listener.retire()
             else:
                 reception.cancel()

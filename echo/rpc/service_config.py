@@ -1,6 +1,6 @@
-"""gRPC's service config: what is to be done for the calls of each method, as JSON (gRPC's document "Service Config").
+"""gRPC's service config: timeouts, retries and more for each method, as JSON (gRPC's document "Service Config").
 
-Read are the fields of ``methodConfig`` (proposal A6 has those of retries and hedging), and ``retryThrottling``:
+These fields are used; proposal A6 defines those of retries and hedging:
 
     {
         "methodConfig": [{
@@ -20,9 +20,9 @@ Read are the fields of ``methodConfig`` (proposal A6 has those of retries and he
         "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}
     }
 
-In place of ``retryPolicy`` there can be ``hedgingPolicy``, with ``maxAttempts``, ``hedgingDelay`` and
-``nonFatalStatusCodes``. Unknown fields are ignored, as gRPC demands. The others are checked at once, and errors name
-the field.
+Instead of ``retryPolicy`` there may be a ``hedgingPolicy``, with ``maxAttempts``, ``hedgingDelay`` and
+``nonFatalStatusCodes``. Unknown fields are ignored, as gRPC requires. The others are checked when the config is parsed,
+and errors name the field.
 """
 
 import json
@@ -36,7 +36,7 @@ from echo.wire import Status
 
 __all__ = ["HedgingPolicy", "MethodConfig", "RetryPolicy", "RetryThrottling", "ServiceConfig"]
 
-# More attempts than this are not made, whatever the service config says (A6, "Limits on Retries and Hedges").
+# The most attempts, whatever the service config says (A6, "Limits on Retries and Hedges").
 MAX_ATTEMPTS: Final = 5
 
 _DURATION: Final = re.compile(r"(?=\.?[0-9])([0-9]{0,12}(?:\.[0-9]{0,9})?)s")
@@ -45,14 +45,14 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """A failed attempt is followed by another after a pause.
+    """Retries: a failed attempt is followed by another after a pause.
 
     Attributes:
-        max_attempts: Attempts in all, the first included: 2 to 5.
-        initial_backoff: Seconds before the second attempt, give or take a fifth.
-        max_backoff: The longest pause.
-        multiplier: By what the pause grows each time.
-        codes: The statuses after which there is another attempt.
+        max_attempts: The most attempts, including the first: 2 to 5.
+        initial_backoff: The first pause in seconds; each pause varies by up to a fifth.
+        max_backoff: The longest pause in seconds.
+        multiplier: The factor by which the pause grows each time.
+        codes: The statuses that are retried.
     """
 
     max_attempts: int
@@ -64,11 +64,11 @@ class RetryPolicy:
 
 @dataclass(frozen=True)
 class HedgingPolicy:
-    """Attempts are made beside those that have not been answered yet; the first answer counts.
+    """Hedging: more attempts are made while earlier ones are unanswered; the first answer counts.
 
     Attributes:
-        max_attempts: Attempts in all, the first included: 2 to 5.
-        delay: Seconds between one and the next.
+        max_attempts: The most attempts, including the first: 2 to 5.
+        delay: Seconds between attempts.
         codes: The statuses that do not end the call: the next attempt is made at once.
     """
 
@@ -79,14 +79,14 @@ class HedgingPolicy:
 
 @dataclass(frozen=True)
 class MethodConfig:
-    """What holds for the calls of a method.
+    """The configuration of a method's calls.
 
     Attributes:
         timeout: Seconds a call may take; infinity for no limit.
-        wait_for_ready: Whether calls wait for a connection that do not say so themselves; None for not said.
-        max_request: Bytes of a message that is sent; None for no limit but the channel's.
-        max_response: Bytes of a message that is received.
-        policy: How the call is attempted again.
+        wait_for_ready: Whether calls wait for a connection, unless a call says otherwise; None if not configured.
+        max_request: The largest message sent, in bytes; None for the channel's limit only.
+        max_response: The largest message received, in bytes; None for the channel's limit only.
+        policy: Retries or hedging; None for neither.
     """
 
     timeout: float = math.inf
@@ -98,12 +98,12 @@ class MethodConfig:
 
 @dataclass(frozen=True)
 class RetryThrottling:
-    """When to stop attempting calls again because too many fail.
+    """When to suspend retries and hedging because too many attempts fail.
 
     Attributes:
-        max_tokens: The tokens there are at first. A failed attempt takes one; at half of them or fewer, calls are not
-            attempted again.
-        token_ratio: The part of one that a successful call brings back.
+        max_tokens: The number of tokens at the start, and at most. A failed attempt takes one; while half or fewer are
+            left, calls are not attempted again.
+        token_ratio: How many tokens a successful call returns.
     """
 
     max_tokens: float
@@ -115,25 +115,26 @@ class ServiceConfig:
     """A service config.
 
     Attributes:
-        methods: By service and method; the method is empty for all others of a service, both for all other services.
-        throttling: When to stop attempting calls again; None for never.
+        methods: By service and method. An empty method stands for the service's other methods, an empty service for
+            all other services.
+        throttling: When to suspend retries; None for never.
     """
 
     methods: Mapping[tuple[str, str], MethodConfig] = field(default_factory=dict)
     throttling: RetryThrottling | None = None
 
     def of(self, path: str) -> MethodConfig | None:
-        """What holds for ``/package.Service/Method``; None for nothing."""
+        """The configuration of ``/package.Service/Method``, or None."""
         service, _, method = path[1:].rpartition("/")
         methods = self.methods
         return methods.get((service, method)) or methods.get((service, "")) or methods.get(("", ""))
 
     @classmethod
     def parse(cls, given: str | Mapping[str, object]) -> "ServiceConfig":
-        """Read a service config.
+        """Parse a service config.
 
         Args:
-            given: As JSON text, or as what ``json.loads`` makes of it.
+            given: JSON text, or the result of ``json.loads``.
 
         Raises:
             ValueError: It is invalid; the text names the field.
@@ -152,7 +153,7 @@ class ServiceConfig:
                 if method and not service:
                     raise name.error("method", "needs a service as well")
                 if (service, method) in methods:
-                    raise name.error("", "is there twice")
+                    raise name.error("", "is repeated")
                 methods[service, method] = config
         throttling = top.child("retryThrottling")
         return cls(methods, None if throttling is None else _throttling(throttling))
@@ -194,7 +195,7 @@ def _throttling(given: "_Object") -> RetryThrottling:
 
 
 class _Object:
-    """A JSON object that knows where it stands; ``null`` counts as absent."""
+    """A JSON object that knows its path, for error messages; ``null`` counts as absent."""
 
     def __init__(self, where: str, given: object) -> None:
         self._where = where
@@ -206,7 +207,7 @@ class _Object:
         return self._given.get(name) is not None
 
     def error(self, name: str, what: str) -> ValueError:
-        """An error about a field of this object, or about itself."""
+        """An error about a field of this object, or about the object if ``name`` is empty."""
         return ValueError(f"{self._path(name) if name else self._where}: {what}")
 
     def child(self, name: str) -> "_Object | None":
@@ -225,23 +226,23 @@ class _Object:
 
     def integer(self, name: str, *, least: int) -> int:
         value = self._given.get(name)
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value, re.ASCII):  # As JSON has 64-bit integers.
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value, re.ASCII):  # As protobuf writes int64.
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1 or value < least:
-            raise self._unfit(name, f"an integer of at least {least}")
+            raise self._invalid(name, f"an integer of at least {least}")
         return int(value)
 
     def positive(self, name: str) -> float:
         value = self._given.get(name)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise self._unfit(name, "a number above zero")
+            raise self._invalid(name, "a number above zero")
         return float(value)
 
     def duration(self, name: str, *, positive: bool = False) -> float:
         value = self._given.get(name)
         match = _DURATION.fullmatch(value) if isinstance(value, str) else None
         if match is None or (positive and not float(match[1])):
-            raise self._unfit(name, f"a duration{' above zero' if positive else ''} in seconds, such as '0.5s'")
+            raise self._invalid(name, f"a duration{' above zero' if positive else ''} in seconds, such as '0.5s'")
         return float(match[1])
 
     def statuses(self, name: str, *, needed: bool) -> frozenset[Status]:
@@ -262,10 +263,10 @@ class _Object:
         if value is None and default is not None:
             return default
         if not isinstance(value, types):
-            raise self._unfit(name, what)
+            raise self._invalid(name, what)
         return value
 
-    def _unfit(self, name: str, what: str) -> ValueError:
+    def _invalid(self, name: str, what: str) -> ValueError:
         value = self._given.get(name)
         return self.error(name, f"is missing, and must be {what}" if value is None else f"{value!r:.60} is not {what}")
 

@@ -1,4 +1,4 @@
-"""How a message class's messages become bytes and back; apart from `echo.rpc.specialise`, which loads protobuf."""
+"""The type of a specialised class's functions; separate from `echo.rpc.specialise`, which loads protobuf."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

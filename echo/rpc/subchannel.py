@@ -1,15 +1,15 @@
-"""The way to one address: a connection when somebody wants one, and a pause after it could not be had.
+"""One address of a channel: its connection when calls need one, and the backoff after a failure to connect.
 
-    idle        --connect()-->                   connecting
-    connecting  --it failed-->                   backing off     --the pause is over-->  idle
-    connecting  --the server's SETTINGS came-->  ready
-    ready       --GOAWAY, or it was lost-->      idle
+    idle        --connect()-->                        connecting
+    connecting  --it failed-->                        backing off     --the pause is over-->  idle
+    connecting  --the server's SETTINGS arrived-->    ready
+    ready       --GOAWAY, or the connection is lost-->  idle
 
-Where health is watched, ``ready`` has two more states before and beside it: not known yet, and not serving. A
-connection that is lost in one of these leads to ``backing off``.
+Where health is watched, a connection may also be in two states other than ``ready``: its health is not known yet, or
+it is not serving. If it is lost in one of these, the subchannel backs off.
 
-Nothing happens by itself: an idle subchannel, or one whose pause is over, connects when a call makes the balancer ask
-it to. Its attempt, its connection and the watch over the server's health are tasks of the channel's nursery.
+Nothing happens by itself: an idle subchannel connects when a call makes the balancer ask it to. Its attempt, its
+connection and its health watch are tasks of the channel's nursery.
 """
 
 from collections.abc import Callable, Coroutine
@@ -27,25 +27,25 @@ from echo.rpc.watch import HealthWatch
 from echo.transport import ClientCall, ClientSession, Keepalive, Signal, Tally
 from echo.wire import Limits
 
-# With TLS 1.3 a server judges our certificate after the handshake is over for us, and not every one says what it found.
-HINT: Final = " right after the TLS handshake: it may want a certificate of ours, or another one"
+# With TLS 1.3, a server checks our certificate after our side of the handshake is done, and may not say what is wrong.
+HINT: Final = " right after the TLS handshake: the server may require a client certificate, or refuse ours"
 
 
 @dataclass(frozen=True)
 class Connecting:
-    """What the subchannels of a channel have in common.
+    """What the subchannels of a channel share.
 
     Attributes:
-        nursery: Where their tasks run.
+        nursery: Runs their tasks.
         scheme: ``http`` or ``https``.
-        limits: What a connection may occupy.
-        keepalive: When to ask a silent server whether it is still there, to begin with.
-        timeout: Seconds a connection may take to be ready for calls.
-        health_service: Whose health decides whether a connection is used; None to use it regardless.
-        changed: Set whenever a subchannel may be in another state than before.
-        sessions: The connections that are open.
-        watches: The calls among theirs that are the channel's own.
-        tally: Where they are counted.
+        limits: The limits of each connection.
+        keepalive: When to send PINGs on a silent connection; a server may make a subchannel send fewer.
+        timeout: Seconds until a connection must be ready for calls.
+        health_service: The service whose health decides whether a connection is used; None if health is not watched.
+        changed: Set whenever a subchannel's state may have changed.
+        sessions: The open connections.
+        watches: The open calls of health watches, which are the channel's own.
+        tally: Counts the connections.
     """
 
     nursery: TaskGroup
@@ -61,22 +61,22 @@ class Connecting:
     _context: Context = field(default_factory=copy_context)
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
-        """Start a task in the nursery: in the context that the channel was opened in, not in its first caller's.
+        """Start a task in the nursery, in the context that the channel was opened in, not that of the calling task.
 
-        A connection outlives the call it was made for, whose context variables (a request, a trace, what a log adds to
-        its lines) are none of its business, and would be kept as long.
+        A connection outlives the call that caused it, and must not keep that call's context variables (a request, a
+        trace, a logger's values).
         """
         self._context.run(self.nursery.start_soon, function, *arguments)
 
 
 class Subchannel:
-    """One address of a channel's.
+    """One address of a channel.
 
     Attributes:
-        endpoint: Where it leads.
-        session: The last connection, whatever has become of it.
-        backoff: When it may be tried again after it failed.
-        failure: Why it cannot be used, for people; empty if nothing went wrong.
+        endpoint: The address.
+        session: The last connection, open or not.
+        backoff: When it may be tried again after a failure.
+        failure: A readable reason why it cannot be used; empty if nothing has failed.
         tried: Whether it was ever asked to connect.
     """
 
@@ -89,17 +89,17 @@ class Subchannel:
         self._common = common
         self._keepalive = common.keepalive
         self._attempt: anyio.CancelScope | None = None
-        self._serving: bool | None = None  # None while it is not known.
-        self._attended: ClientSession | None = None  # The connection, until its loss has been taken note of.
+        self._serving: bool | None = None  # None while the server's health is not known.
+        self._current: ClientSession | None = None  # The connection, until its loss has been handled.
 
     @property
     def ready(self) -> bool:
-        """Whether calls may go this way."""
+        """Whether it can take calls."""
         return self._serving is True and self.session is not None and self.session.usable
 
     @property
     def pending(self) -> bool:
-        """Whether it will be known before long if it can be used."""
+        """Whether it is connecting, or waiting to learn the server's health."""
         return self._attempt is not None or (self._connected and self._serving is None)
 
     @property
@@ -107,18 +107,18 @@ class Subchannel:
         return self.session is not None and self.session.usable
 
     def may_connect(self, now: float) -> bool:
-        """Whether `connect` would do anything: there is no connection and no attempt, and no pause to be kept."""
+        """Whether `connect` may be called: there is no connection, no attempt and no backoff."""
         return self._attempt is None and now >= self.backoff.not_before and not self._connected
 
     def connect(self) -> None:
-        """Begin an attempt to connect; ``changed`` tells when its outcome is known. Never waits."""
+        """Start to connect; ``changed`` is set when the outcome is known. Never waits."""
         self.tried = True
         self._attempt = anyio.CancelScope()
         self._common.start_soon(self._connect, self._attempt)
         self._common.changed.set()
 
     def disconnect(self) -> None:
-        """Give up what is being attempted, take no new calls, let those finish that run. Never waits."""
+        """Cancel the attempt to connect, if any, and take no new calls; open calls continue. Never waits."""
         if self._attempt is not None:
             self._attempt.cancel()
         if self.session is not None:
@@ -129,8 +129,8 @@ class Subchannel:
             with attempt:
                 self.session = session = await self._establish()
                 if attempt.cancel_called:
-                    session.retire()  # It came at the very moment at which it was no longer wanted.
-                self._attended = session
+                    session.retire()  # It was cancelled just as it succeeded.
+                self._current = session
                 self.failure = ""
                 if self._common.health_service is None:
                     self._serving = True
@@ -149,24 +149,34 @@ class Subchannel:
     async def _establish(self) -> ClientSession:
         last = self.session
         if last is not None and last.pinged_too_often and self._keepalive is not None:
-            # The server's policy cannot be known otherwise; gRPC clients find it by doubling.
+            # The server does not tell its limit; like other gRPC clients, find it by doubling.
             self._keepalive = replace(self._keepalive, time=self._keepalive.time * 2)
             self.session = None
         common = self._common
         try:
             with anyio.fail_after(common.timeout):
-                session = ClientSession(await self.endpoint.dial(), common.limits, self._keepalive, common.tally)
-                common.sessions.add(session)
-                common.start_soon(self._run, session)
-                try:
-                    await session.ready.wait()
-                except BaseException:
-                    session.stop("connecting was given up")
-                    raise
+                session = await self._open_session()
+                if session.drained:
+                    session = await self._open_session()  # The connection met a drain; its successor may answer now.
         except TimeoutError:
             raise OSError(f"no answer within {common.timeout:g} s") from None
+        if session.drained:
+            raise OSError("the server is draining")
         if session.ending:
             raise OSError(session.ending + (HINT if common.scheme == "https" and "TLS" not in session.ending else ""))
+        return session
+
+    async def _open_session(self) -> ClientSession:
+        """Open a connection and wait until the server's SETTINGS have arrived, or it has ended."""
+        common = self._common
+        session = ClientSession(await self.endpoint.dial(), common.limits, self._keepalive, common.tally)
+        common.sessions.add(session)
+        common.start_soon(self._run, session)
+        try:
+            await session.ready.wait()
+        except BaseException:
+            session.stop("connecting was cancelled")
+            raise
         return session
 
     async def _run(self, session: ClientSession) -> None:
@@ -177,9 +187,9 @@ class Subchannel:
             self._over(session)
 
     async def _tell_when_retired(self, session: ClientSession) -> None:
-        """Where no watch over the server's health does."""
+        """Set ``changed`` when the connection takes no more calls; with a health watch, `_watch` does."""
         await session.retired.wait()
-        if not session.ending:  # Or `_over` tells, when it knows more.
+        if not session.ending:  # Otherwise `_over` does.
             self._common.changed.set()
 
     async def _watch(self, session: ClientSession, service: str) -> None:
@@ -198,10 +208,10 @@ class Subchannel:
             self._over(session)
 
     def _over(self, session: ClientSession) -> None:
-        """The connection takes no more calls."""
-        if self._attended is session:
-            self._attended = None
-            if self._serving is not True:  # Or those who wait would connect as often as it is lost.
+        """Handle a connection that takes no more calls."""
+        if self._current is session:
+            self._current = None
+            if self._serving is not True:  # Back off, or waiting calls would reconnect as often as it is lost.
                 self._fail(self.failure or "the connection was lost before the server's health was known")
         self._common.changed.set()
 

@@ -1,4 +1,4 @@
-"""Services and a client in one process without sockets, for tests: the same code as over TCP but for the kernel."""
+"""Services and a client in one process without sockets, for tests. All the code is the same as over TCP."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from echo.wire import Limits
 
 @asynccontextmanager
 async def memory_channel_to(server: Server, **options: Unpack[ChannelOptions]) -> AsyncIterator[Channel]:
-    """A channel to a server of yours; each connection it makes is served in a task of the block's own nursery."""
+    """A channel to this server, which serves each of its connections in a task of the block's own nursery."""
     async with open_background() as connections:
 
         async def dial() -> ByteStream:
@@ -38,7 +38,7 @@ async def memory_channel(
     codec: CodecBase | None = None,
     status_details_codec: StatusDetailsCodecBase | None = None,
 ) -> AsyncIterator[Channel]:
-    """A channel to these services, both sides with the same limits and codecs. Leaving the block ends both."""
+    """A channel to these services; both sides have the same limits and codecs. Leaving the block ends both."""
     server = Server(services, limits=limits, codec=codec, status_details_codec=status_details_codec)
     async with memory_channel_to(
         server, limits=limits, codec=codec, status_details_codec=status_details_codec

@@ -1,6 +1,6 @@
-"""Who records calls as traces, if anybody does: what servers and channels ask for.
+"""What servers and channels report to traces. `echo.telemetry.tracing` implements it.
 
-`echo.telemetry.tracing` is who does; see `echo.transport.tracing` for the calls that a server serves.
+`echo.transport.tracing` has the traces of the calls that a server serves.
 """
 
 from collections.abc import Mapping
@@ -18,29 +18,29 @@ class ServerTracing(Protocol):
     """Traces the calls of servers."""
 
     def serving(self, handlers: Mapping[str, Handler]) -> Tracing:
-        """What traces the calls of a server with these methods, by path."""
+        """The tracing for a server with these methods, by path."""
 
 
 class MadeCallTrace(Protocol):
-    """The trace of a call that is made. Its methods never wait, and raise nothing."""
+    """The trace of a call that a channel makes. Its methods never wait and raise nothing."""
 
     def head_received(self) -> None:
-        """The head of the response came."""
+        """The head of the response has arrived."""
 
     def half_closed(self) -> None:
-        """We send no more."""
+        """We will send no more messages."""
 
     def cancelled(self, reason: str) -> None:
-        """We give the call up."""
+        """We have cancelled the call."""
 
     def over(self, status: Status, message: str | None, sent: int, received: int) -> None:
-        """The call is over; only the first word counts.
+        """The call has ended; only the first report counts.
 
         Args:
-            status: How it ended,
-            message: and in words.
-            sent: Messages sent,
-            received: and received.
+            status: The call's status.
+            message: The status message.
+            sent: How many messages were sent.
+            received: How many messages were received.
         """
 
 
@@ -48,14 +48,14 @@ class ChannelTracing(Protocol):
     """Traces the calls that are made on channels."""
 
     def begin(self, path: str, target: str, metadata: Metadata, *, streaming: bool) -> MadeCallTrace | None:
-        """A call is to be opened. Never waits, and raises nothing.
+        """Create the trace of a call that is about to be opened. Never waits and raises nothing.
 
         Args:
             path: ``/package.Service/Method``.
-            target: What its channel calls.
-            metadata: Gets what tells the server of the trace.
-            streaming: Either side may send several messages.
+            target: The channel's target.
+            metadata: The call's metadata, to which the trace's context is added.
+            streaming: Whether either side may send several messages.
 
         Returns:
-            Its trace; None for a call that is not recorded.
+            The trace; None if the call is not recorded.
         """

@@ -1,7 +1,7 @@
-"""A bidirectional call by a betterproto stub that was not bound, which would hang on trio: an error in its place.
+"""Refuses bidirectional calls by an unbound betterproto stub, which would hang on trio.
 
-betterproto's own `_stream_stream` hands its messages to ``asyncio.ensure_future``. Without asyncio nobody ever sends
-them, the server waits for the first, and the caller for the reply.
+betterproto's own `_stream_stream` sends its messages with ``asyncio.ensure_future``. Without asyncio they are never
+sent: the server waits for the first message, and the caller for the reply.
 """
 
 import inspect
@@ -12,10 +12,10 @@ __all__ = ["refuse_unbound"]
 
 
 def refuse_unbound(method: str) -> None:
-    """Raise if the caller's caller is betterproto's way to make a bidirectional call, and asyncio does not run.
+    """Check that the call does not come from betterproto's `_stream_stream` while no asyncio loop runs.
 
     Raises:
-        RuntimeError: So it is.
+        RuntimeError: It does.
     """
     here = inspect.currentframe()
     request = None if here is None else here.f_back

@@ -1,4 +1,4 @@
-"""Between sockets and `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
+"""Connects sockets to `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
 
 from echo.transport.accepting import BACKLOG
 from echo.transport.attendant import Attendant, Attending
@@ -6,7 +6,6 @@ from echo.transport.background import open_background
 from echo.transport.call import Call
 from echo.transport.client import ClientSession
 from echo.transport.client_call import ClientCall
-from echo.transport.handed import Handed, HandedListener, Source
 from echo.transport.handshake import connect_tls
 from echo.transport.keepalive import Keepalive
 from echo.transport.link import MAX_NOT_SENT
@@ -17,6 +16,7 @@ from echo.transport.peer import Peer, address_text
 from echo.transport.refusals import RefusalLog
 from echo.transport.server import ServerSession
 from echo.transport.server_call import Fate, ServerCall
+from echo.transport.source import AcceptedConnection, ConnectionSource, SourceListener
 from echo.transport.tally import Tally
 from echo.transport.tls_stream import REQUESTED_NAME
 from echo.transport.tracing import CallTrace, StreamTrace, Tracing
@@ -26,15 +26,15 @@ __all__ = [
     "BACKLOG",
     "MAX_NOT_SENT",
     "REQUESTED_NAME",
+    "AcceptedConnection",
     "Attendant",
     "Attending",
     "Call",
     "CallTrace",
     "ClientCall",
     "ClientSession",
+    "ConnectionSource",
     "Fate",
-    "Handed",
-    "HandedListener",
     "Keepalive",
     "MemoryStream",
     "Notes",
@@ -43,7 +43,7 @@ __all__ = [
     "ServerCall",
     "ServerSession",
     "Signal",
-    "Source",
+    "SourceListener",
     "StreamListener",
     "StreamTrace",
     "Tally",

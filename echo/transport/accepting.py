@@ -1,4 +1,4 @@
-"""Accepting connections on a listening socket, through a shortage of file descriptors and to the last one waiting."""
+"""Accepts connections on a listening socket, survives a shortage of descriptors, and accepts the last ones waiting."""
 
 import errno
 import logging
@@ -11,11 +11,11 @@ from anyio.abc import SocketAttribute, SocketListener, SocketStream, UNIXSocketS
 
 log = logging.getLogger("echo.transport.listener")
 
-RETRY_DELAY: Final = 0.1  # Seconds until accept is tried again after the process ran out of descriptors.
+RETRY_DELAY: Final = 0.1  # Seconds to wait after the process has run out of descriptors.
 BACKLOG: Final = 1024
 
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-# Errors of the one connection, which accept(2) says to treat like EAGAIN. Some of them are Linux's alone.
+# Errors of a single connection, to be treated like EAGAIN (accept(2)). Some exist only on Linux.
 _GONE: Final = frozenset(
     getattr(errno, name)
     for name in (
@@ -25,40 +25,40 @@ _GONE: Final = frozenset(
     if hasattr(errno, name)
 )
 
-Welcome = Callable[[SocketStream], None]
+OnAccept = Callable[[SocketStream], None]
 """Takes an accepted connection; never waits."""
-Room = Callable[[], Awaitable[None]]
+WaitForRoom = Callable[[], Awaitable[None]]
 """Waits until another connection can be taken."""
 
 
-async def accept(listener: SocketListener, welcome: Welcome, room: Room | None = None) -> None:
-    """Accept connections until cancelled, each as soon as there is room for it.
+async def accept(listener: SocketListener, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
+    """Accept connections until cancelled; waits for room before each.
 
     Raises:
         OSError: The socket cannot be listened on any more.
     """
     warn = log.warning
     while True:
-        if room is not None:
-            await room()
+        if wait_for_room is not None:
+            await wait_for_room()
         try:
             stream = await listener.accept()
         except (OSError, anyio.BrokenResourceError) as error:
             if _number(error) in EXHAUSTED:
                 warn("cannot accept connections, retrying: %s", _cause(error))
-                warn = log.debug  # Once for each shortage.
+                warn = log.debug  # Warn once per shortage.
                 await anyio.sleep(RETRY_DELAY)
             elif _number(error) not in _GONE:
                 raise _cause(error) from None
         else:
             warn = log.warning
-            welcome(stream)
+            on_accept(stream)
 
 
-async def accept_last(listener: SocketListener, welcome: Welcome) -> None:
-    """Take over the connections the kernel has accepted, which it would reset otherwise, and close the socket.
+async def accept_last(listener: SocketListener, on_accept: OnAccept) -> None:
+    """Accept the connections in the kernel's queue, which it would reset otherwise, and close the socket.
 
-    There is no await between finding none left and closing, so hardly any client can slip in between.
+    Nothing is awaited between finding the queue empty and closing, so hardly any client can connect in between.
     """
     listening = listener.extra(SocketAttribute.raw_socket)
     for _ in range(BACKLOG):
@@ -70,21 +70,21 @@ async def accept_last(listener: SocketListener, welcome: Welcome) -> None:
             if error.errno in EXHAUSTED:
                 with anyio.move_on_after(RETRY_DELAY) as quiet:
                     await anyio.wait_readable(listening)
-                if quiet.cancelled_caught:  # None left; accept looks for a descriptor first, and so could not say.
+                if quiet.cancelled_caught:  # None left: accept checks for a descriptor first, so it could not tell.
                     break
                 await anyio.sleep(RETRY_DELAY)
             elif error.errno not in _GONE:
                 log.warning("cannot accept the last connections: %s", error)
                 break
         else:
-            stream = await wrapped(accepted)
+            stream = await to_stream(accepted)
             if stream is not None:
-                welcome(stream)
+                on_accept(stream)
     await listener.aclose()
 
 
-async def wrapped(accepted: socket.socket) -> SocketStream | None:
-    """A connection as the listener's own `accept` returns it; None if the client has gone already."""
+async def to_stream(accepted: socket.socket) -> SocketStream | None:
+    """Wrap a socket as the listener's own `accept` does; None if the client has left already."""
     try:
         if accepted.family == getattr(socket, "AF_UNIX", None):
             return await UNIXSocketStream.from_socket(accepted)
@@ -92,13 +92,13 @@ async def wrapped(accepted: socket.socket) -> SocketStream | None:
         return await SocketStream.from_socket(accepted)
     except BaseException as error:
         accepted.close()
-        if isinstance(error, OSError | ValueError):  # anyio raises the latter if it is not connected any more.
+        if isinstance(error, OSError | ValueError):  # anyio raises ValueError if it is not connected any more.
             return None
         raise
 
 
 def _cause(error: Exception) -> BaseException:
-    """The system's error; on trio, anyio wraps it."""
+    """The system's error, which anyio wraps on trio."""
     return error if isinstance(error, OSError) else error.__cause__ or error
 
 

@@ -1,4 +1,4 @@
-"""Who goes along with a call, from its head to its end; few calls have anybody."""
+"""Attendants follow a call from its head to its end, to record it for instance. Few calls have one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,25 +11,26 @@ if TYPE_CHECKING:
 
 
 class Attendant(Protocol):
-    """Hears what happens to a call. Its methods never wait, and raise nothing."""
+    """Is told what happens to a call. Its methods never wait and raise nothing."""
 
     def half_closed(self) -> None:
-        """The client sends no more."""
+        """The client will send no more messages."""
 
     def stalled(self, seconds: float) -> None:
-        """Sending has waited so long for the client to take more."""
+        """Sending had to wait this long for the client to take more."""
 
     def over(self) -> None:
-        """The call is over, and its handler, if there was one, has returned."""
+        """The call has ended, and its handler, if any, has returned."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attending:
-    """Which calls may have an attendant, and who gives it.
+    """Gives attendants to some calls.
 
     Attributes:
-        prefix: Some of their metadata has a name that begins so. The others cost a look at their names.
-        attend: Gives a call one as its head comes, of which the header list is given, too. Raises nothing.
+        prefix: Only calls that have a metadata name with this prefix may get one. Others only cost this check.
+        attend: Called with the call and its header list as its head arrives; returns its attendant, or None. Raises
+            nothing.
     """
 
     prefix: str

@@ -1,4 +1,4 @@
-"""A nursery for a resource's own tasks, which leaves the exceptions of its user alone."""
+"""A nursery for a resource's own tasks, which does not wrap its user's exceptions in groups."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,8 +11,8 @@ from anyio.abc import TaskGroup
 async def open_background() -> AsyncIterator[TaskGroup]:
     """A task group whose block raises what its body raised, not a group around it.
 
-    Whoever writes ``async with open_channel(...)`` did not ask for a nursery, and catches `GRPCError`, not a group. If
-    a task of the group failed too, the group comes out after all: nothing is hidden.
+    Users of ``async with open_channel(...)`` see no nursery, and expect `GRPCError`, not a group. If a task of the
+    group failed as well, the group is raised, so that nothing is hidden.
     """
     raised: BaseException | None = None
     try:

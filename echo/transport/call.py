@@ -1,9 +1,9 @@
-"""One call as the layers above see it: whole messages, to be awaited, and its end.
+"""One call as the layers above see it: whole messages that can be awaited, and its end.
 
-A call is the wire's record of its stream and, beside that, who waits for something of it. It belongs to the task (or
-the few tasks of one nursery) that works on it; one may send while another receives. The session's reader puts in what
-comes and never waits for it: what a call holds is bounded by its stream's window until the application asks for a
-message, and by the message's own size, checked first, from then on.
+A call extends the wire's record of its stream with the tasks that wait for it. It belongs to one task, or to a few
+tasks of one nursery; one may send while another receives. The session's reader adds what arrives and never waits. What
+a call buffers is bounded by its stream's window until the application asks for a message, and from then on by the
+message's size, which is checked first.
 """
 
 from typing import TYPE_CHECKING, Final, NoReturn
@@ -18,20 +18,20 @@ from echo.wire import CLOSED, ErrorCode, Stream, encode_message
 if TYPE_CHECKING:
     from echo.transport.session import Session
 
-# A message that is ready costs no trip through the scheduler, but one in so many does, or a busy stream would starve
-# the others, and never notice that it is cancelled.
-MESSAGES_PER_YIELD: Final = 64  # Taken and sent, together.
+# Messages that are ready need no trip through the scheduler. But one in so many makes it, or a busy stream would starve
+# the others and never notice that it is cancelled.
+MESSAGES_PER_YIELD: Final = 64  # Received and sent together.
 
 
 class Call(Stream):
-    """What both sides of a call have in common: messages in, messages out, reset.
+    """What both sides of a call share: messages in, messages out, reset.
 
     Attributes:
-        session: The connection it is made on.
-        encoder: Makes of a message what goes onto the stream: its prefix and itself, compressed or not.
+        session: The connection that carries it.
+        encoder: Frames a message for sending: compresses it where needed and adds the prefix.
     """
 
-    __slots__ = ("_ended", "_received", "_relieved", "_terminated", "_until_yield", "encoder", "session")
+    __slots__ = ("_ended", "_received", "_room", "_terminated", "_until_yield", "encoder", "session")
 
     def __init__(
         self, session: "Session", stream_id: int, max_message_size: int, receive_window: int, send_window: int
@@ -39,10 +39,10 @@ class Call(Stream):
         super().__init__(stream_id, max_message_size, receive_window, send_window)
         self.session = session
         self.encoder = encode_message
-        self._ended = False  # The peer has said that it sends no more messages.
-        self._terminated = False  # The stream broke off, or is over.
+        self._ended = False  # The peer will send no more messages.
+        self._terminated = False  # The stream was cut off, or is over.
         self._received: SignalLike = session.backend.signal()
-        self._relieved: SignalLike | None = None  # Made when a sender first has to wait.
+        self._room: SignalLike | None = None  # Made when a sender first has to wait.
         self._until_yield = MESSAGES_PER_YIELD
 
     @property
@@ -51,38 +51,38 @@ class Call(Stream):
         return not self._terminated and self.state != CLOSED
 
     def receive_nowait(self) -> bytes | None:
-        """The next message if it is here and may be taken without making way for other tasks; else None.
+        """The next message if it has arrived and no yield to other tasks is due; else None.
 
         Raises:
-            GRPCError: As `receive_message`.
+            GRPCError: See `receive_message`.
         """
-        return None if self._until_yield == 1 else self._take()
+        return None if self._until_yield == 1 else self._next_message()
 
-    def _take(self) -> bytes | None:
+    def _next_message(self) -> bytes | None:
         acknowledged = self.acknowledged
         message = self.session.connection.next_message(self)
         if self.acknowledged != acknowledged:
-            self.session.flush_soon()  # The peer may have to hear that it may send more.
+            self.session.flush_soon()  # There may be a WINDOW_UPDATE to send.
         if message is not None and self._until_yield > 1:
             self._until_yield -= 1
         return message
 
     async def receive_message(self) -> bytes | None:
-        """The next message, decompressed; None after the last. A receive that is cancelled has taken nothing.
+        """Wait for the next message, decompressed; None after the last. Cancelling it loses no message.
 
         Raises:
-            GRPCError: The peer's bytes are no sound message (INTERNAL), or too large a one (RESOURCE_EXHAUSTED).
-            StreamTerminatedError: The stream is over, and its end did not come.
+            GRPCError: The peer's message is invalid (INTERNAL) or too large (RESOURCE_EXHAUSTED).
+            StreamTerminatedError: The stream was cut off before the peer ended it.
         """
-        await self._make_way()
+        await self._yield_in_turn()
         while True:
-            message = self._take()
+            message = self._next_message()
             if message is not None:
                 return message
             if self._ended:
                 if self._terminated:
-                    # Some clients, and haproxy for all of its own, half-close a stream before they reset it. Where both
-                    # have come, the handler has been cancelled, and shall not take a call given up for a complete one.
+                    # Some clients, and haproxy always, half-close a stream before they reset it. Then the handler has
+                    # been cancelled, and must not mistake the cancelled call for a complete one.
                     await checkpoint_if_cancelled()
                 return None
             if self._terminated:
@@ -91,11 +91,11 @@ class Call(Stream):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the peer has sent all it had to, and all of it was taken."""
+        """Whether the peer has sent everything, and all of it was received."""
         return self._ended and not self._terminated and self.messages.empty
 
     def send_nowait(self, message: bytes, *, hold: bool = False) -> bool:
-        """Send one message, as `send_message`, if that takes no waiting and no making way; tell whether it was sent."""
+        """Send one message like `send_message` if neither waiting nor a yield is due; returns whether it was sent."""
         if (
             self._until_yield == 1
             or self.unsent.size > self.session.max_unsent
@@ -115,19 +115,18 @@ class Call(Stream):
             self._until_yield -= 1
 
     async def send_message(self, message: bytes, *, hold: bool = False) -> None:
-        """Send one message; waits while the stream has more than ``max_unsent`` bytes to send already.
+        """Send one message; waits while more than ``max_unsent`` bytes of the stream are unsent.
 
-        Returning means that the message is on its way, not that it has arrived. A send that is cancelled has not
-        sent anything.
+        Returning means that the message is on its way, not that it has arrived. A cancelled send has sent nothing.
 
         Args:
-            message: Encoded.
-            hold: Something follows at once that the message may leave with.
+            message: The encoded message.
+            hold: Whether to wait for what follows at once, and send both together.
 
         Raises:
             StreamTerminatedError: The stream is over, or the peer's window has not opened for ``window_timeout``.
         """
-        await self._make_way()
+        await self._yield_in_turn()
         while self.unsent.size > self.session.max_unsent and self.is_open:
             await self._wait_for_room()
         if not self.is_open:
@@ -135,16 +134,16 @@ class Call(Stream):
         self._put(message, hold=hold)
 
     async def settle(self) -> None:
-        """Wait while the stream has more than ``max_unsent`` bytes to send; raises as `send_message`."""
+        """Wait while more than ``max_unsent`` bytes of the stream are unsent; raises like `send_message`."""
         if self.unsent.size > self.session.max_unsent:
-            self.session.flush_soon()  # It may have been held.
+            self.session.flush_soon()  # Messages may have been held.
         while self.unsent.size > self.session.max_unsent and self.is_open:
             await self._wait_for_room()
         if not self.is_open:
             await self._over()
 
     def reset(self, error_code: int = ErrorCode.CANCEL) -> None:
-        """End the stream at once with RST_STREAM; does nothing to a call that is over. Never waits."""
+        """End the stream at once with RST_STREAM; does nothing if the call is over. Never waits."""
         if self.state != CLOSED:
             self.session.connection.reset(self, error_code)
             self.session.flush_soon()
@@ -153,46 +152,46 @@ class Call(Stream):
     # For the session
 
     def note_data(self) -> None:
-        """Bytes of messages came."""
+        """Bytes of messages have arrived."""
         self._received.set()
 
     def note_end(self) -> None:
-        """The peer's last message came before this."""
+        """The peer has half-closed the stream."""
         self._ended = True
         self._received.set()
 
     def note_room(self) -> None:
         """The stream's buffer has room again, or the stream is over."""
-        if self._relieved is not None:
-            self._relieved.set()
+        if self._room is not None:
+            self._room.set()
 
     def terminate(self) -> None:
-        """The stream broke off. Whoever still waits for something of it is woken, and told."""
+        """The stream was cut off, or is over. Wakes all tasks that wait for it, which then get an error."""
         self._terminated = True
         self._received.set()
         self.note_room()
 
     # For the two sides
 
-    async def _make_way(self) -> None:
-        """Let other tasks run, one time in many; first of all, so that who is cancelled has taken and sent nothing."""
+    async def _yield_in_turn(self) -> None:
+        """Yield once in `MESSAGES_PER_YIELD` times. Callers do so first: a cancelled one has then done nothing."""
         if self._until_yield == 1:
             self._until_yield = MESSAGES_PER_YIELD
             await checkpoint()
 
     async def _over(self) -> NoReturn:
-        """The call is over before its time. A handler is cancelled for that; whoever is not is told by an error."""
+        """Raise StreamTerminatedError, or Cancelled if the task is a handler that was cancelled for it."""
         await checkpoint()
         raise StreamTerminatedError("the call is over")
 
     async def _wait_for_room(self) -> None:
-        """Wait until something of what is unsent has left; but not for ever, for who keeps a window shut."""
+        """Wait until unsent data has left; gives up after ``window_timeout`` if the peer keeps its window shut."""
         before, since = self.unsent.size, self.session.backend.now()
-        if self._relieved is None:
-            self._relieved = self.session.backend.signal()
+        if self._room is None:
+            self._room = self.session.backend.signal()
         with anyio.move_on_after(self.session.limits.window_timeout) as waiting:
             try:
-                await self._relieved.wait()
+                await self._room.wait()
             finally:
                 self._note_stall(self.session.backend.now() - since)
         if waiting.cancelled_caught and self.unsent.size >= before and self.is_open:
@@ -201,7 +200,7 @@ class Call(Stream):
             )
 
     def _note_stall(self, seconds: float) -> None:
-        """Sending has waited so long for the peer to take more."""
+        """Sending had to wait this long for the peer to take more."""
         self.session.tally.stall(seconds)
 
     def _give_up_sending(self, reason: str) -> None:

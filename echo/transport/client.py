@@ -1,4 +1,4 @@
-"""The client's end of a connection: calls are opened as the server's stream limit allows, first come, first served."""
+"""The client's end of a connection. Calls wait for a stream where the server limits them, first come, first served."""
 
 import math
 from collections import deque
@@ -39,17 +39,18 @@ class _Turn(Signal):
 
     def __init__(self) -> None:
         super().__init__()
-        self.granted = False  # A stream is kept free for it.
+        self.granted = False  # Whether a stream is reserved for it.
 
 
 class ClientSession(Session):
     """A connection to a server.
 
     Attributes:
-        ready: Set when the server's SETTINGS have come, or the connection has ended before.
-        retiring: The server (or we) want no new calls on this connection; those that run go on.
-        retired: Set when that is so, or the connection has ended.
-        pinged_too_often: The server ended the connection for that.
+        ready: Set when the server's SETTINGS have arrived, or the connection has ended.
+        retiring: Whether the connection takes no new calls, by the server's wish or ours; open calls continue.
+        retired: Set when it takes no new calls, or has ended.
+        drained: Whether the server sent GOAWAY NO_ERROR: it takes no more calls on this connection.
+        pinged_too_often: Whether the server sent GOAWAY ``too_many_pings``.
     """
 
     connection: ClientConnection[ClientCall]
@@ -63,11 +64,12 @@ class ClientSession(Session):
         self.ready = anyio.Event()
         self.retiring = False
         self.retired = anyio.Event()
+        self.drained = False
         self.pinged_too_often = False
-        self._accusation = ""  # What the server ends the connection for, if it is more than a wish to.
+        self._goaway_reason = ""  # The server's GOAWAY as text, if it had an error code.
         self._deadlines = Deadlines()
         self._queue: deque[_Turn] = deque()  # Calls that wait for a stream, oldest first.
-        self._handed_on = 0  # Streams given to queued calls whose tasks have not run yet.
+        self._granted = 0  # Streams reserved for queued calls whose tasks have not run yet.
         self._reactions |= {
             ResponseStarted: self._on_response,
             DataReceived: self._on_data,
@@ -77,12 +79,12 @@ class ClientSession(Session):
 
     @property
     def usable(self) -> bool:
-        """Whether a new call may be tried here."""
+        """Whether new calls may be opened here."""
         return not self.retiring and not self.ending
 
     @property
     def calls(self) -> int:
-        """Calls that are open."""
+        """How many calls are open."""
         return len(self.connection.streams)
 
     async def open(self, request: Request, deadline: float) -> ClientCall | None:
@@ -120,15 +122,15 @@ class ClientSession(Session):
         return call
 
     def retire(self) -> None:
-        """Take no new calls and end once the last has ended. Never waits."""
+        """Take no new calls, and end after the last one. Never waits."""
         self.retiring = True
-        self._dismiss()
+        self._release_queue()
         self._end_if_done()
 
     def release(self, call: Call) -> None:  # noqa: D102 - as in Session
         assert isinstance(call, ClientCall)
         self._deadlines.discard(call)
-        self._hand_on()
+        self._grant_streams()
         self._end_if_done()
 
     def _start_tasks(self, tasks: TaskGroup) -> None:
@@ -139,21 +141,21 @@ class ClientSession(Session):
         if self.retiring and not self.calls:
             self.stop("the connection was retired")
 
-    def _dismiss(self) -> None:
+    def _release_queue(self) -> None:
         """Send the calls that wait for a stream to another connection."""
         self.retired.set()
         while self._queue:
             self._queue.popleft().set()
 
     def _full(self) -> bool:
-        return self.usable and self.calls + self._handed_on >= self.connection.max_streams
+        return self.usable and self.calls + self._granted >= self.connection.max_streams
 
-    def _hand_on(self) -> None:
-        """Give streams that have become free to the calls that wait longest."""
+    def _grant_streams(self) -> None:
+        """Reserve free streams for the calls that have waited longest."""
         while self._queue and not self._full():
             turn = self._queue.popleft()
             turn.granted = True
-            self._handed_on += 1
+            self._granted += 1
             turn.set()
 
     async def _wait_for_stream(self, deadline: float) -> None:
@@ -163,25 +165,25 @@ class ClientSession(Session):
             with anyio.CancelScope(deadline=deadline) as scope:
                 await turn.wait()
         except BaseException:
-            self._leave(turn)
+            self._leave_queue(turn)
             raise
         if scope.cancelled_caught:
-            self._leave(turn)
+            self._leave_queue(turn)
             raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed")
         if turn.granted:
-            self._handed_on -= 1  # The caller takes the stream at once.
+            self._granted -= 1  # The caller takes the stream at once.
 
-    def _leave(self, turn: "_Turn") -> None:
+    def _leave_queue(self, turn: "_Turn") -> None:
         if turn.granted:
-            self._handed_on -= 1
-            self._hand_on()
+            self._granted -= 1
+            self._grant_streams()
         elif turn in self._queue:
             self._queue.remove(turn)
 
     def _end_calls(self) -> None:
         self.ready.set()
-        self._dismiss()
-        trailers = Trailers(Status.UNAVAILABLE, f"connection to {self.peer}: {self._accusation or self.ending}")
+        self._release_queue()
+        trailers = Trailers(Status.UNAVAILABLE, f"connection to {self.peer}: {self._goaway_reason or self.ending}")
         for call in list(self.connection.streams.values()):
             call.conclude(trailers)
 
@@ -201,12 +203,13 @@ class ClientSession(Session):
     def _on_settings(self, event: SettingsReceived) -> None:
         super()._on_settings(event)
         self.ready.set()
-        self._hand_on()
+        self._grant_streams()
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
+        self.drained = not event.error_code
         self.pinged_too_often = event.debug_data == b"too_many_pings"
         if not self.retiring:
             self.tally.drained += 1
         if event.error_code:
-            self._accusation = describe_goaway(event)
+            self._goaway_reason = describe_goaway(event)
         self.retire()

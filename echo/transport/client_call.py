@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 
 
 class ClientCall(Call):
-    """A call we made. Past its deadline it is over, whoever waits for it or not.
+    """A call we made. It ends when its deadline passes, even if nobody is waiting for it.
 
     Attributes:
-        response: The head of the response, once it has come.
+        response: The head of the response, once it has arrived.
         trailers: How the call ended, once it has.
-        unprocessed: It ended before the server has done anything about it: it may be made anew.
+        unprocessed: Whether the server did not process the call, so that it may be sent again.
         deadline: On the event loop's clock, in seconds; infinity for none.
-        alarm: What ends it then.
-        concluded: When the server ended it, or the connection, on the event loop's clock; None if neither has.
+        alarm: Its entry among the connection's deadlines.
+        concluded: When the server or the connection ended it, on the event loop's clock; None if neither has.
     """
 
     __slots__ = ("alarm", "concluded", "deadline", "response", "trailers", "unprocessed")
@@ -73,22 +73,22 @@ class ClientCall(Call):
         return self.trailers
 
     def start_response(self, response: Response) -> None:
-        """For the session: the response's head came."""
+        """For the session: the response's head has arrived."""
         self.response = response
         self._received.set()
 
     def conclude(self, trailers: Trailers, *, unprocessed: bool = False) -> None:
-        """The call ended so. Only the first word counts."""
+        """End the call with these trailers. Only the first call counts."""
         if self.trailers is None:
             self.trailers = trailers
             self.unprocessed = unprocessed
             self._ended = True
             if trailers.status is Status.OK:
-                self.messages.close()  # Else a message that is cut short is so because of the failure, which is told.
+                self.messages.close()  # After a failure, a message cut short is no error of its own.
             self.terminate()
 
     def expire(self) -> None:
-        """The deadline has passed."""
+        """End the call: its deadline has passed."""
         self.conclude(Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed"))
         self.reset()
 

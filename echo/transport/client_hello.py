@@ -1,4 +1,4 @@
-"""What ``ssl`` keeps from a server of a client's ClientHello: which protocols it offers, and whom it asks for."""
+"""Reads from a ClientHello what ``ssl`` does not tell a server: the offered protocols and the requested name."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -9,14 +9,14 @@ _SERVER_NAME: Final = 0  # Extension types (RFC 6066 §3,
 _ALPN: Final = 16  # RFC 7301 §3.1).
 
 
-def offered_protocols(said: bytes) -> list[bytes]:
+def offered_protocols(received: bytes) -> list[bytes]:
     """The application protocols in a ClientHello that OpenSSL has accepted; empty if it has no ALPN extension.
 
     Args:
-        said: Everything the client has sent so far: TLS records holding a whole ClientHello (RFC 8446 §4.1.2).
+        received: Everything the client has sent so far: TLS records with a whole ClientHello (RFC 8446 §4.1.2).
     """
     with suppress(EOFError):
-        for kind, content in _extensions(said):
+        for kind, content in _extensions(received):
             if kind == _ALPN:
                 names = _Reader(_Reader(content).vector(2))
                 offered = []
@@ -26,18 +26,18 @@ def offered_protocols(said: bytes) -> list[bytes]:
     return []
 
 
-def requested_name(said: bytes) -> str:
-    """The server's name that the client asks for in such a ClientHello (RFC 6066 §3); empty if it names none."""
+def requested_name(received: bytes) -> str:
+    """The server name that the client asks for in its ClientHello (RFC 6066 §3); empty if it names none."""
     with suppress(EOFError):
-        for kind, content in _extensions(said):
+        for kind, content in _extensions(received):
             if kind == _SERVER_NAME:
                 return _Reader(_Reader(content).vector(2)).skip(1).vector(2).decode("latin-1")
     return ""
 
 
-def _extensions(said: bytes) -> Iterator[tuple[int, bytes]]:
-    """Types and contents. Raises EOFError if there are none, or if the ClientHello is in SSL 2's form."""
-    hello = _Reader(_Reader(_fragments(said)).skip(1).vector(3))
+def _extensions(received: bytes) -> Iterator[tuple[int, bytes]]:
+    """The extensions' types and contents. Raises EOFError if there are none, or the ClientHello is in SSL 2's form."""
+    hello = _Reader(_Reader(_fragments(received)).skip(1).vector(3))
     hello.skip(2 + 32).vector(1)  # Version, random, session ID; then cipher suites and compression methods.
     hello.vector(2)
     hello.vector(1)
@@ -46,12 +46,12 @@ def _extensions(said: bytes) -> Iterator[tuple[int, bytes]]:
         yield extensions.number(2), extensions.vector(2)
 
 
-def _fragments(said: bytes) -> bytes:
+def _fragments(received: bytes) -> bytes:
     """The handshake messages that the records carry."""
     message = bytearray()
-    records = _Reader(said)
+    records = _Reader(received)
     while records and records.number(1) == HANDSHAKE:
-        message += records.skip(2).vector(2)  # Its version first.
+        message += records.skip(2).vector(2)  # Skips the record's version.
     return bytes(message)
 
 

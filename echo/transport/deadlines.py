@@ -1,4 +1,4 @@
-"""The deadlines of a connection's calls, kept by one task: past its own, a call ends, whoever waits for it or not."""
+"""Enforces the deadlines of a connection's calls, in one task. A call ends in time even if nobody is waiting for it."""
 
 import heapq
 import math
@@ -10,11 +10,11 @@ import anyio
 if TYPE_CHECKING:
     from echo.transport.client_call import ClientCall
 
-SLACK: Final = 64  # Entries of calls that have ended, beyond as many as are open, until they are swept out.
+SLACK: Final = 64  # Entries of ended calls that are kept at least, before the heap is rebuilt without them.
 
 
 class Alarm:
-    """A call's place among the deadlines; empty once the call has ended."""
+    """An entry of the heap; its ``call`` is None once the call has ended."""
 
     __slots__ = ("_number", "call", "deadline")
 
@@ -28,7 +28,7 @@ class Alarm:
 
 
 class Deadlines:
-    """Calls by the time at which they are to be over. It holds no call that has ended, and few empty places."""
+    """The open calls, by deadline. It keeps no ended call alive, and few empty entries."""
 
     def __init__(self) -> None:
         self._heap: list[Alarm] = []
@@ -40,14 +40,14 @@ class Deadlines:
         return len(self._heap)
 
     def add(self, call: "ClientCall") -> None:
-        """End the call when its deadline passes."""
+        """Have the call ended when its deadline passes."""
         call.alarm = Alarm(call.deadline, next(self._numbers), call)
         heapq.heappush(self._heap, call.alarm)
         if call.deadline < self._sleep.deadline:
             self._sleep.deadline = call.deadline
 
     def discard(self, call: "ClientCall") -> None:
-        """The call has ended; does nothing to one that has no deadline."""
+        """Forget a call that has ended; does nothing if it has no deadline."""
         alarm = call.alarm
         if alarm is not None:
             alarm.call = call.alarm = None
@@ -71,4 +71,4 @@ class Deadlines:
                 else:
                     call.alarm = None
                     call.expire()
-                del call  # Not to be kept while this waits.
+                del call  # Otherwise it would be kept while this waits.

@@ -1,8 +1,8 @@
-"""TLS handshakes, server's and client's: each ends in a connection, or in an error saying what the peer did wrong.
+"""TLS handshakes, the server's and the client's. Each ends in a connection or in an error that says what went wrong.
 
-OpenSSL is driven by hand: what it writes into one buffer is sent, what arrives is put into the other, until it is done
-or gives up. This lets us send its alert when it gives up, recognise a peer that does not speak TLS by its first bytes,
-and check which protocols a client offers before answering it.
+OpenSSL does no I/O here: we send what it writes to one buffer, and put what arrives into the other, until it succeeds
+or fails. So we can send its alert when it fails, recognise a peer that does not speak TLS by its first bytes, and check
+which protocols a client offers before answering.
 """
 
 import re
@@ -22,22 +22,22 @@ LINGER: Final = 1.0  # Seconds a refused client has to read why.
 
 _ALERT: Final = 21  # The record type (RFC 8446 §5.1).
 _NO_APPLICATION_PROTOCOL: Final = b"\x15\x03\x03\x00\x02\x02\x78"  # The fatal alert, as a record (RFC 7301 §3.2).
-_PROTOCOL_VERSION: Final = b"\x15\x03\x01\x00\x02\x02\x46"  # Another one (RFC 8446 §6.2); OpenSSL sends none by itself.
+_PROTOCOL_VERSION: Final = b"\x15\x03\x01\x00\x02\x02\x46"  # RFC 8446 §6.2; OpenSSL does not send it by itself.
 _HTTP2: Final = b"PRI * HTTP/2.0"
 _HTTP1: Final = re.compile(rb"(GET|HEAD|POST|PUT|DELETE|CONNECT|OPTIONS|TRACE|PATCH) |HTTP/1\.")
 _PLAIN: Final = "This port speaks gRPC over TLS; the request arrived in plain text."
 
 
 class RefusedError(OSError):
-    """The client was refused and sent an alert; `linger` gives it time to read that."""
+    """The client was refused and got an alert; `linger` gives it time to read that."""
 
 
 async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float) -> TLSByteStream:
     """Perform the server's side of a handshake.
 
-    Clients that use ALPN have to offer h2. Those that do not use it are accepted: some gRPC clients don't, and the
-    HTTP/2 preface soon shows what they speak. Closing the result closes the stream; if the handshake fails or is
-    cancelled, the caller closes it.
+    Clients that use ALPN must offer h2. Those that do not use it are accepted: some gRPC clients don't, and the HTTP/2
+    preface soon shows what they speak. Closing the result closes the stream; if the handshake fails or is cancelled,
+    the caller closes it.
 
     Args:
         stream: The connection to the client.
@@ -45,21 +45,21 @@ async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float
         timeout: Seconds the handshake may take.
 
     Raises:
-        RefusedError, OSError: It failed. The message, meant for the log, says what the client did.
+        RefusedError, OSError: The handshake failed. The message, for the log, says what the client did.
     """
     handshake = _Handshake(stream, context, server_side=True)
     try:
         with anyio.fail_after(timeout):
-            await handshake.hear_out()
-            offered = offered_protocols(bytes(handshake.heard))
+            await handshake.receive_hello()
+            offered = offered_protocols(bytes(handshake.received))
             if not offered or b"h2" in offered:
                 secure = await handshake.run()
-                secure.requested_name = requested_name(bytes(handshake.heard))
+                secure.requested_name = requested_name(bytes(handshake.received))
                 _check_protocol(handshake, "server's own context")
                 return secure
     except ssl.SSLError as error:
-        await handshake.flush_alert(_plain_answer(handshake.heard))
-        raise RefusedError(_other_than_tls("client", handshake.heard) or str(error)) from error
+        await handshake.flush_alert(_answer_in_plain_text(handshake.received))
+        raise RefusedError(_describe_other_protocol("client", handshake.received) or str(error)) from error
     except TimeoutError:
         raise OSError(f"it took longer than {timeout:g} s") from None
     except anyio.EndOfStream as error:
@@ -67,15 +67,15 @@ async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float
     except anyio.BrokenResourceError as error:
         raise OSError(f"the connection was lost ({error.__cause__ or 'reset'})") from error
     await handshake.flush_alert(_NO_APPLICATION_PROTOCOL)
-    names = ", ".join(repr(name)[2:-1] for name in offered)  # Escaped: the client may have put anything there.
+    names = ", ".join(repr(name)[2:-1] for name in offered)  # Escaped, as the client may send any bytes.
     raise RefusedError(f"the client does not offer h2 by ALPN, only {names}; gRPC needs HTTP/2")
 
 
 async def linger(stream: ByteStream) -> None:
     """Send nothing more to a refused client, and give it `LINGER` seconds to close the connection.
 
-    With TLS 1.3 a client whose certificate is refused has already completed its side and may be sending. Closing a
-    socket with unread data makes TCP reset the connection, and the client might never see the alert.
+    With TLS 1.3, a client whose certificate is refused has already completed its side and may be sending. Closing a
+    socket with unread data resets the connection, and the client might never see the alert.
     """
     with anyio.move_on_after(LINGER), suppress(anyio.BrokenResourceError, anyio.EndOfStream, OSError):
         await stream.send_eof()
@@ -84,24 +84,24 @@ async def linger(stream: ByteStream) -> None:
 
 
 async def connect_tls(stream: ByteStream, context: ssl.SSLContext, name: str) -> TLSByteStream:
-    """Perform the client's side of a handshake. The certificate must be for ``name`` unless the context says otherwise.
+    """Perform the client's side of a handshake. The context decides whether the certificate must be for ``name``.
 
     Closing the result closes the stream; if the handshake fails or is cancelled, the caller closes it.
 
     Raises:
-        OSError: It failed. The message says what the server did.
+        OSError: The handshake failed. The message says what the server did.
     """
     try:
         handshake = _Handshake(stream, context, server_side=False, server_hostname=_encoded(name))
-    except ValueError as error:  # No certificate can be for such a name.
+    except ValueError as error:  # The name is not a valid host name.
         raise OSError(str(error)) from error
     try:
         secure = await handshake.run()
     except ssl.SSLError as error:
         await handshake.flush_alert()
-        if "no application protocol" in str(error):  # Some versions of OpenSSL have no symbol for it.
+        if "no application protocol" in str(error):  # Some versions of OpenSSL do not name this error.
             raise OSError(f"the server accepts none of the protocols offered by ALPN: {error}") from error
-        raise OSError(_other_than_tls("server", handshake.heard) or str(error)) from error
+        raise OSError(_describe_other_protocol("server", handshake.received) or str(error)) from error
     except anyio.EndOfStream as error:
         raise OSError("the server closed the connection") from error
     except anyio.BrokenResourceError as error:
@@ -114,8 +114,8 @@ class _Handshake:
     """A handshake in progress.
 
     Attributes:
-        tls: OpenSSL's side of it.
-        heard: From a client, everything before OpenSSL had an answer; from a server, the first bytes.
+        tls: OpenSSL's object for the connection.
+        received: From a client, everything before OpenSSL had an answer; from a server, the first bytes.
     """
 
     def __init__(
@@ -126,13 +126,13 @@ class _Handshake:
         self.tls = context.wrap_bio(
             self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
         )
-        self.heard = bytearray()
+        self.received = bytearray()
 
-    async def hear_out(self) -> None:
-        """Receive until OpenSSL has an answer to the ClientHello, but do not send that yet."""
+    async def receive_hello(self) -> None:
+        """Receive until OpenSSL has an answer to the ClientHello, but do not send it yet."""
         while not self._step() and not self._outgoing.pending:
             data = await self._stream.receive()
-            self.heard += data
+            self.received += data
             self._incoming.write(data)
 
     async def run(self) -> TLSByteStream:
@@ -140,13 +140,13 @@ class _Handshake:
         while not self._step():
             await self._flush()
             data = await self._stream.receive()
-            self.heard = self.heard or bytearray(data)
+            self.received = self.received or bytearray(data)
             self._incoming.write(data)
         await self._flush()
         return TLSByteStream(self._stream, self.tls, self._incoming, self._outgoing)
 
     async def flush_alert(self, alert: bytes | None = None) -> None:
-        """After a failure, send OpenSSL's alert or something else instead, if the peer still takes it."""
+        """After a failure, send ``alert``, or OpenSSL's own, if the peer still takes it."""
         with anyio.move_on_after(LINGER), suppress(anyio.BrokenResourceError):
             await (self._flush() if alert is None else self._stream.send(alert))
 
@@ -170,29 +170,30 @@ def _check_protocol(handshake: _Handshake, whose: str) -> None:
         raise OSError(f"the {whose} selected {chosen} by ALPN; gRPC needs h2")
 
 
-def _plain_answer(heard: bytearray) -> bytes | None:
-    """What tells a client that does not speak TLS most; None for one that does, and for the unknown."""
-    request = _HTTP1.match(heard)
+def _answer_in_plain_text(received: bytearray) -> bytes | None:
+    """An answer for a client that speaks HTTP/1 or HTTP/2 without TLS; None for any other."""
+    request = _HTTP1.match(received)
     if request is not None and request[1]:
         return answer_http1(request[1].decode(), 400, _PLAIN)
-    # SETTINGS and a GOAWAY would say it in words, but have many clients take the connection for a sound one.
-    return _PROTOCOL_VERSION if heard.startswith(_HTTP2) else None
+    # SETTINGS and a GOAWAY could give the reason, but make many clients take the connection for a working one.
+    return _PROTOCOL_VERSION if received.startswith(_HTTP2) else None
 
 
-def _other_than_tls(peer: str, heard: bytearray) -> str | None:
+def _describe_other_protocol(peer: str, received: bytearray) -> str | None:
     """Describe a peer that does not speak TLS; None if it began with a TLS handshake or alert."""
-    if not heard or heard[0] in (HANDSHAKE, _ALERT):
+    if not received or received[0] in (HANDSHAKE, _ALERT):
         return None
     # An HTTP/2 server begins with SETTINGS on stream 0 (RFC 9113 §3.4).
-    if heard.startswith(_HTTP2) or (heard[:2] == b"\0\0" and heard[3:4] == b"\4" and heard[5:9] == bytes(4)):
+    begins_with_settings = received[:2] == b"\0\0" and received[3:4] == b"\4" and received[5:9] == bytes(4)
+    if received.startswith(_HTTP2) or begins_with_settings:
         return f"the {peer} does not speak TLS but plain HTTP/2"
-    if _HTTP1.match(heard):
+    if _HTTP1.match(received):
         return f"the {peer} does not speak TLS but plain HTTP/1.1"
     return f"the {peer} does not speak TLS"
 
 
 def _encoded(name: str) -> bytes:
-    """The name in ASCII, by IDNA 2008; ``ssl`` itself uses the rules of 2003, and may ask for another host's."""
+    """The name in ASCII, by IDNA 2008. ``ssl`` itself uses the rules of 2003, which may give a different host."""
     try:
         return name.encode("ascii")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Whether the peer is still there: PINGs on a quiet connection (RFC 9113 §6.7)."""
+"""Keepalive: PINGs that check a quiet connection (RFC 9113 §6.7)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,11 +8,11 @@ PING_DATA: Final = b"echo-kpa"
 
 @dataclass(frozen=True, slots=True)
 class Keepalive:
-    """When to ask and how long to wait, in seconds.
+    """When to send PINGs.
 
     Attributes:
-        time: Silence of the peer after which a PING is sent.
-        timeout: How long its answer may take; then the connection counts as lost.
+        time: Seconds of silence after which a PING is sent.
+        timeout: Seconds the answer may take; after that the connection counts as lost.
     """
 
     time: float

@@ -1,7 +1,7 @@
-"""The narrow seam between a session and its network: bytes, and one way to say that the connection is gone.
+"""The seam between a session and the network: bytes, and one error for a lost connection.
 
-What sockets, TLS and anyio raise is translated here and nowhere else. Of the two links, `SocketLink` asks the kernel
-itself (on trio), so that it can send without waiting and sees every byte of progress; `StreamLink` takes any
+The exceptions of sockets, TLS and anyio are translated here and nowhere else. `SocketLink` uses the socket itself (on
+trio), so that it can send without waiting and sees every byte of progress. `StreamLink` takes any
 `anyio.abc.ByteStream`: TLS, memory, asyncio's transports.
 """
 
@@ -16,25 +16,25 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 READ_SIZE: Final = 64 * 1024
-PIECE: Final = 16 * 1024  # Bytes given to a `ByteStream` at once: a record of TLS.
-MAX_NOT_SENT: Final = 128 * 1024  # Bytes that the kernel takes ahead of what the peer's TCP window allows.
-LOOKS: Final = 10  # How often it is looked, while a write waits, whether anything was delivered.
-LINGER: Final = 1.0  # Seconds of silence after which a peer has no more to say to a connection that has ended.
+PIECE: Final = 16 * 1024  # Bytes given to a `ByteStream` at once: one TLS record.
+MAX_NOT_SENT: Final = 128 * 1024  # Bytes that the kernel queues beyond what the peer's TCP window allows.
+STALL_CHECKS: Final = 10  # How often a waiting write checks for progress before it gives up.
+LINGER: Final = 1.0  # Seconds of silence after which the peer of an ended connection is taken to be done.
 
 
 _FOREIGN: Final = (OSError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 class LinkLostError(Exception):
-    """The connection is gone; the text says how, for people."""
+    """The connection was lost. The text is a readable reason."""
 
 
 class Link(ABC):
-    """A connection to a peer. ``async with`` closes it. One task receives, and one sends.
+    """A connection to a peer; ``async with`` closes it. One task may receive while another sends.
 
     Args:
-        stream: What it goes by.
-        stall: Seconds that sending may take without any progress.
+        stream: The stream that carries the bytes.
+        stall: Seconds that sending may make no progress.
     """
 
     def __init__(self, stream: ByteStream, stall: float) -> None:
@@ -52,27 +52,31 @@ class Link(ABC):
 
     @abstractmethod
     async def receive(self) -> bytes:
-        """What came; nothing once the peer has closed. Raises LinkLostError."""
+        """Wait for bytes and return them; empty once the peer has closed. Raises LinkLostError."""
 
     def send_now(self, data: bytes) -> int:  # noqa: ARG002 - for those that can
-        """Offer bytes to the kernel without waiting; gives how many it took, of which there may be none."""
+        """Offer bytes to the kernel without waiting; returns how many it took, possibly none."""
         return 0
 
     @abstractmethod
     async def send(self, data: bytes) -> None:
-        """Send all of it. Raises LinkLostError, also if there is no progress. Cancelling it breaks the connection."""
+        """Send all the data. Cancelling it breaks the connection.
+
+        Raises:
+            LinkLostError: The connection was lost, or sending has made no progress for ``stall`` seconds.
+        """
 
     async def linger(self) -> None:
-        """Nothing more is sent: stay until the peer has had it all, has closed, or has made no progress for a while.
+        """Send nothing more; wait until the peer has received everything, has closed, or makes no progress.
 
-        A socket closed while there are bytes to be read, or before more come, resets the connection, and what the
-        kernel has not delivered by then is lost.
+        Closing a socket resets the connection if there is unread input or if more arrives later. What the kernel has
+        not delivered by then is lost.
         """
         raw = self._stream.extra(SocketAttribute.raw_socket, None)
-        if isinstance(raw, socket.socket):  # Of asyncio's transports the sockets are not ours to use.
+        if isinstance(raw, socket.socket):  # The sockets of asyncio's transports are not ours to use.
             with suppress(OSError):
                 raw.shutdown(socket.SHUT_WR)
-                await _read_out(raw, self._stall)
+                await _discard_input(raw, self._stall)
 
 
 class SocketLink(Link):
@@ -96,7 +100,7 @@ class SocketLink(Link):
         try:
             return self._socket.send(data)
         except OSError:
-            return 0  # It is full; or there is something wrong with it, which `send` will tell.
+            return 0  # The buffer is full, or the connection is broken, which `send` will report.
 
     async def send(self, data: bytes) -> None:  # noqa: D102 - as in Link
         view = memoryview(data)
@@ -109,21 +113,21 @@ class SocketLink(Link):
             raise _lost(error) from error
 
     async def _wait_writable(self) -> None:
-        """Wait until the kernel takes more, as long as it delivers what it has."""
+        """Wait until the kernel takes more; raises TimeoutError if it delivers nothing for ``stall`` seconds."""
         left, patience = _undelivered(self._socket), self._stall
         while True:
-            with anyio.move_on_after(self._stall / LOOKS) as waiting:
+            with anyio.move_on_after(self._stall / STALL_CHECKS) as waiting:
                 await anyio.wait_writable(self._socket)
             if not waiting.cancelled_caught:
                 return
             before, left = left, _undelivered(self._socket)
-            patience = self._stall if left < before else patience - self._stall / LOOKS
+            patience = self._stall if left < before else patience - self._stall / STALL_CHECKS
             if patience <= 0:
                 raise TimeoutError
 
 
 class StreamLink(Link):
-    """Any stream. It counts as progress when it has taken a piece."""
+    """Any stream. It makes progress when it has taken a piece."""
 
     async def receive(self) -> bytes:  # noqa: D102 - as in Link
         try:
@@ -143,10 +147,10 @@ class StreamLink(Link):
 
 
 def link_over(stream: ByteStream, stall: float) -> Link:
-    """The link that suits the stream."""
+    """The right link for the stream."""
     raw = stream.extra(SocketAttribute.raw_socket, None)
     if raw is not None and raw.family != getattr(socket, "AF_UNIX", None):
-        # Else a socket takes megabytes, then none for as long as a slow peer needs for a third of them.
+        # Otherwise a socket takes megabytes at once, then nothing until a slow peer has read a third of them.
         with suppress(OSError, AttributeError):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_NOT_SENT)
     if isinstance(stream, SocketStream) and isinstance(raw, socket.socket):
@@ -155,20 +159,20 @@ def link_over(stream: ByteStream, stall: float) -> Link:
 
 
 def _lost(error: Exception) -> LinkLostError:
-    """What sockets, TLS and anyio raise, in words."""
+    """Translate an exception of a socket, TLS or anyio."""
     if isinstance(error, TimeoutError):
         return LinkLostError("the other side took no data for too long")
-    if isinstance(error, anyio.EndOfStream):  # TLS tells a writer so, when the reader has found it unsound.
+    if isinstance(error, anyio.EndOfStream):  # TLS raises it in `send` after an error in `receive`.
         return LinkLostError("the other side closed the connection")
-    if isinstance(error, ssl.SSLError):  # A record that is none, an alert of the peer's.
+    if isinstance(error, ssl.SSLError):  # An invalid record, or the peer's alert.
         return LinkLostError(f"the connection was lost (TLS: {error.reason or error})")
     cause = error.__cause__ or error
     words = cause.strerror if isinstance(cause, OSError) else str(cause)
     return LinkLostError(f"the connection was lost ({words or 'reset'})")
 
 
-async def _read_out(raw: socket.socket, stall: float) -> None:
-    """Read and drop what comes until the peer closes, is silent and has it all, or takes nothing for too long."""
+async def _discard_input(raw: socket.socket, stall: float) -> None:
+    """Read and drop input until the peer closes, is silent and has received everything, or makes no progress."""
     left, until = _undelivered(raw), anyio.current_time() + stall
     while anyio.current_time() < until:
         with anyio.move_on_after(LINGER) as silence:
@@ -183,9 +187,9 @@ async def _read_out(raw: socket.socket, stall: float) -> None:
 
 
 def _undelivered(raw: socket.socket) -> int:
-    """Bytes that the kernel has not delivered yet; 0 where it does not say (tcp(7), SIOCOUTQ)."""
+    """Bytes that the kernel has not delivered yet; 0 where it does not tell (tcp(7), SIOCOUTQ)."""
     try:
-        import fcntl  # noqa: PLC0415 - Not every system has them.
+        import fcntl  # noqa: PLC0415 - Not every system has these modules.
         import termios  # noqa: PLC0415
 
         return int.from_bytes(fcntl.ioctl(raw, termios.TIOCOUTQ, bytes(4)), "little")

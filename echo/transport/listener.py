@@ -1,4 +1,4 @@
-"""Listening sockets, TCP or Unix, plain or with TLS, that outlive a shortage of file descriptors."""
+"""Listening sockets, TCP or Unix, plain text or TLS, that survive a shortage of file descriptors."""
 
 import logging
 import os
@@ -11,9 +11,9 @@ import anyio
 from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
 
-from echo.transport.accepting import BACKLOG, Room, Welcome, accept, accept_last
-from echo.transport.reception import HANDSHAKE_TIMEOUT, Handler, Reception
+from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last
 from echo.transport.refusals import RefusalLog
+from echo.transport.starting import HANDSHAKE_TIMEOUT, ConnectionStarter, Handler
 from echo.transport.tally import Tally
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ log = logging.getLogger(__name__)
 
 
 class StreamListener(Listener[ByteStream]):
-    """Bound and listening; hands each accepted connection to a task of its own. `serve` may be called once.
+    """A listening socket, or several; serves each connection in a task of its own. Call `serve` only once.
 
     Attributes:
-        tally: Where TLS handshakes that fail are counted.
+        tally: Counts failed TLS handshakes.
     """
 
     def __init__(
@@ -45,51 +45,51 @@ class StreamListener(Listener[ByteStream]):
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
-        """Those of the sockets: ``anyio.abc.SocketAttribute.local_port`` above all."""
+        """The attributes of the sockets, for instance ``anyio.abc.SocketAttribute.local_port``."""
         return self._listeners.extra_attributes
 
     async def serve(self, handler: Handler, task_group: TaskGroup | None = None) -> None:
         """Accept connections and run the handler for each in ``task_group``, until `retire` is called.
 
-        TLS handshakes run in a nursery of its own, so that it returns when the last of them is over. Cancelling it
-        closes the connections that are still in their handshake, or being told why theirs failed.
+        Returns when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are running
+        or have just failed.
         """
-        async with anyio.create_task_group() as connections, anyio.create_task_group() as greetings:
-            reception = Reception(
+        async with anyio.create_task_group() as connections, anyio.create_task_group() as handshakes:
+            starter = ConnectionStarter(
                 handler,
                 task_group or connections,
-                greetings,
+                handshakes,
                 self._tls,
                 self._handshake_timeout,
                 RefusalLog(log),
                 self.tally,
             )
-            await self.accept(reception.welcome)
+            await self.accept(starter.start)
 
-    async def accept(self, welcome: Welcome, room: Room | None = None) -> None:
-        """Accept connections and give them away as they are, without TLS, until `retire` is called.
+    async def accept(self, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
+        """Accept connections without TLS, and pass them to a function, until `retire` is called.
 
         Args:
-            welcome: Called with each.
-            room: Waits until there is room for another. The kernel's own queue holds what comes meanwhile. The last
-                ones, once `retire` has been called, are not waited with: `BACKLOG` at most for each socket.
+            on_accept: Called with each connection.
+            wait_for_room: Waits until there is room for one more; meanwhile the kernel queues connections. After
+                `retire` the last ones, at most `BACKLOG` for each socket, are accepted without waiting.
         """
         with self._accepting:
             async with anyio.create_task_group() as accepting:
                 for listener in self._sockets:
-                    accepting.start_soon(accept, listener, welcome, room)
+                    accepting.start_soon(accept, listener, on_accept, wait_for_room)
         self._remove_path()
         for listener in self._sockets:
-            await accept_last(listener, welcome)
+            await accept_last(listener, on_accept)
 
     def retire(self) -> None:
-        """Stop accepting: first the connections the kernel has already accepted are taken over, then all returns."""
+        """Stop accepting. Connections in the kernel's queue are still accepted, then `serve` and `accept` return."""
         self._accepting.cancel()
 
     async def aclose(self) -> None:
-        """Close the sockets; a Unix socket's path is gone then, unless somebody has put something else in its place."""
+        """Close the sockets. Removes a Unix socket's path, unless it has been replaced by something else."""
         self._remove_path()
-        async with AsyncExitStack() as closing:  # When cancelled, too, all of them.
+        async with AsyncExitStack() as closing:  # Closes all of them, even if cancelled.
             for listener in self._sockets:
                 closing.push_async_callback(listener.aclose)
 
@@ -100,11 +100,11 @@ class StreamListener(Listener[ByteStream]):
             yield listener
 
     def _remove_path(self) -> None:
-        path, self._path = self._path, None  # Once: the file of another may have the same inode later.
+        path, self._path = self._path, None  # Only once: another file may get the same inode later.
         if path is not None:
             try:
                 path.remove()
-            except OSError as error:  # The process may have given up its right to, after it bound the socket.
+            except OSError as error:  # The process may have dropped the permission since it bound the socket.
                 log.warning("cannot remove the socket %s: %s", path.path, error)
 
 
@@ -115,12 +115,12 @@ async def open_tcp_listener(
 
     Args:
         host: An address, a name, or "" for all interfaces.
-        port: The port; ``listener.extra(anyio.abc.SocketAttribute.local_port)`` tells the real one.
-        tls: Makes every connection TLS. Its ALPN protocols should be ``["h2"]``.
+        port: The port; for 0, ``listener.extra(anyio.abc.SocketAttribute.local_port)`` is the real one.
+        tls: The context for TLS; its ALPN protocols should be ``["h2"]``. None for plain text.
         handshake_timeout: Seconds a TLS handshake may take.
 
     Raises:
-        OSError: The address cannot be had.
+        OSError: The address cannot be listened on.
     """
     listeners = await anyio.create_tcp_listener(local_host=host or None, local_port=port, backlog=BACKLOG)
     return StreamListener(listeners, tls, handshake_timeout)
@@ -133,21 +133,21 @@ async def open_unix_listener(
     mode: int | None = None,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
 ) -> StreamListener:
-    """Bind and listen on a Unix socket at ``path``, which is there until the listener is closed.
+    """Bind and listen on a Unix socket at ``path``, which exists until the listener is closed.
 
-    A socket that nobody listens on any more, left behind by a process that was killed, is replaced.
+    Replaces a dead socket that a killed process has left behind.
 
     Args:
-        path: Where; at most 107 bytes, in a folder that is there.
-        tls: Makes every connection TLS.
-        mode: The socket's permissions, before anybody can connect; by default what the umask leaves.
+        path: The path, at most 107 bytes, in an existing folder.
+        tls: The context for TLS; None for plain text.
+        mode: The socket's permissions, set before anybody can connect; by default the umask decides.
         handshake_timeout: Seconds a TLS handshake may take.
 
     Raises:
-        OSError: It cannot be had: EADDRINUSE when another process listens there, EEXIST when something else than a
-            socket is there, which is left alone; BlockingIOError when another program keeps the folder locked.
+        OSError: It cannot be bound: EADDRINUSE if another process listens there, EEXIST if the path is something other
+            than a socket, which is left alone; BlockingIOError if another program keeps the folder locked.
     """
-    from echo.transport.unix import bind_unix  # noqa: PLC0415 - Not every system has what it needs.
+    from echo.transport.unix import bind_unix  # noqa: PLC0415 - Not every system has the modules it imports.
 
     owned, bound = await bind_unix(os.fspath(path), mode, BACKLOG)
     try:

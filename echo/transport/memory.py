@@ -7,7 +7,7 @@ from anyio.abc import ByteStream, ObjectReceiveStream, ObjectSendStream
 
 
 class MemoryStream(ByteStream):
-    """One end. What is sent arrives at the other, cut as the receiver asks for it."""
+    """One end. The other receives what is sent here, in pieces of the size it asks for."""
 
     def __init__(self, sending: ObjectSendStream[bytes], receiving: ObjectReceiveStream[bytes]) -> None:
         self._sending = sending
@@ -15,7 +15,7 @@ class MemoryStream(ByteStream):
         self._rest = b""
 
     async def send(self, item: bytes) -> None:
-        """Send all of ``item``; waits while the other end has not taken what came before."""
+        """Send all of ``item``; waits until the other end has taken enough of the earlier items."""
         if item:
             await self._sending.send(bytes(item))
 
@@ -30,13 +30,13 @@ class MemoryStream(ByteStream):
         await self._sending.aclose()
 
     async def aclose(self) -> None:
-        """Close this end, both ways."""
+        """Close this end in both directions."""
         await self._sending.aclose()
         await self._receiving.aclose()
 
 
 def memory_stream_pair(capacity: float = 1) -> tuple[MemoryStream, MemoryStream]:
-    """Two connected streams; ``capacity`` sends may wait to be received on each way."""
+    """Two connected streams; up to ``capacity`` sends wait in each direction."""
     assert capacity <= math.inf
     to_left, from_right = anyio.create_memory_object_stream[bytes](capacity)
     to_right, from_left = anyio.create_memory_object_stream[bytes](capacity)

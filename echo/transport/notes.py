@@ -1,4 +1,4 @@
-"""Who takes note of a server's calls: the access log, metrics, or several of them at the price of each."""
+"""Lets the access log and metrics take note of a server's calls. Each one in use costs only its own time."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,26 +9,26 @@ if TYPE_CHECKING:
 
 
 class Notes(Protocol):
-    """Takes note of calls that are over. Its methods raise nothing, and so those of the other two."""
+    """Takes note of calls that have ended. Its methods raise nothing, nor do those of the two protocols below."""
 
     def note(self, call: "ServerCall") -> None:
-        """A call is over."""
+        """The call has ended."""
 
 
 @runtime_checkable
 class Held(Protocol):
-    """Holds notes back while `Session.turn_is_due`, to let go of several at once."""
+    """Notes that hold lines back while `Session.turn_is_due`, to write several at once."""
 
     def flush(self) -> None:
-        """Let go of what was held."""
+        """Write what was held back."""
 
 
 @runtime_checkable
 class Arrivals(Protocol):
-    """Takes note of calls as they begin, too: of those with a handler, each of which will be noted as over."""
+    """Notes that are also told when calls begin. Each of these calls gets a handler, and is noted when it ends."""
 
     def begin(self, call: "ServerCall") -> None:
-        """The head of a call came."""
+        """The head of a call has arrived."""
 
 
 Note = Callable[["ServerCall"], None]
@@ -36,12 +36,12 @@ Note = Callable[["ServerCall"], None]
 
 @dataclass(frozen=True, slots=True)
 class Hearing:
-    """Some notes, as a session calls them: None where nobody listens.
+    """The functions that a session calls; None where there is nothing to call.
 
     Attributes:
-        begin: A call has begun.
-        note: A call is over.
-        flush: The connection's turn is over.
+        begin: Called when a call begins.
+        note: Called when a call has ended.
+        flush: Called when the connection's turn is over.
     """
 
     begin: Note | None = None
@@ -53,7 +53,7 @@ NOBODY: Final = Hearing()
 
 
 def hearing(notes: Sequence[Notes]) -> Hearing:
-    """What a session calls for these notes: for one of them its own methods, with nothing between."""
+    """The functions that a session calls for these notes; for a single one, its own methods."""
     begins = [one.begin for one in notes if isinstance(one, Arrivals)]
     flushes = [one.flush for one in notes if isinstance(one, Held)]
     return Hearing(_each(begins), _each([one.note for one in notes]), _all(flushes))

@@ -1,4 +1,4 @@
-"""Who is at the other end, in the shape of grpclib's ``Peer``."""
+"""The other end of a connection, with the interface of grpclib's ``Peer``."""
 
 import os
 from typing import Any
@@ -11,9 +11,9 @@ from echo.targets import join
 
 
 def address_text(address: object) -> str:
-    """A socket's address for people: host and port, or the path of a Unix socket; empty if it has none.
+    """A socket's address as text: host and port, or the path of a Unix socket; empty if it has none.
 
-    Abstract names of Unix sockets, which Python has as bytes, begin with ``@``, as netstat and ss write them.
+    Abstract names of Unix sockets begin with ``@``, as in netstat and ss; Python gives them as bytes.
     """
     if isinstance(address, tuple):
         return join(*address[:2])
@@ -34,14 +34,14 @@ class Peer:
         self._text = "memory" if self._addr is None else address_text(self._addr) or "unix"
 
     def addr(self) -> tuple[str, int] | str | None:
-        """Host and port; the path of a Unix socket, or its abstract name after a zero byte; None in memory.
+        """Host and port; for a Unix socket its path, or a zero byte and its abstract name; None in memory.
 
-        The path is empty for clients.
+        The path of a client is empty.
         """
         return self._addr
 
     def cert(self) -> dict[str, Any] | None:
-        """The certificate the peer showed, as ``ssl.SSLSocket.getpeercert`` gives it; None without TLS."""
+        """The peer's certificate, in the form of ``ssl.SSLSocket.getpeercert``; None without TLS."""
         return self._cert
 
     def __str__(self) -> str:

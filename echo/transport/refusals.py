@@ -1,4 +1,4 @@
-"""What the log says of clients that were turned away. A proxy that is set up wrongly may send one with every call."""
+"""Logs refused connections, within a rate: a misconfigured proxy may make one for every call."""
 
 import logging
 from typing import Final
@@ -7,12 +7,12 @@ import anyio
 
 from echo.wire import Budget
 
-BURST: Final = 20  # Lines that may come at once,
-PER_SECOND: Final = 0.2  # and how many for ever.
+BURST: Final = 20  # Lines at once.
+PER_SECOND: Final = 0.2  # The sustained rate.
 
 
 class RefusalLog:
-    """Writes one line for each, at level INFO, but no more than a reader can bear, and says how many were left out."""
+    """Logs each refusal at level INFO, up to a rate, and reports how many it left out."""
 
     def __init__(self, log: logging.Logger) -> None:
         self._log = log
@@ -20,7 +20,7 @@ class RefusalLog:
         self._left_out = 0
 
     def tell(self, text: str, *values: object) -> None:
-        """Log a line, or count it; ``text`` is a format as `logging` has it, ``values`` are fit for display."""
+        """Log a line, or count it as left out. ``text`` is a format for `logging`; ``values`` must be printable."""
         if not self._budget.spend(anyio.current_time()):
             self._left_out += 1
             return

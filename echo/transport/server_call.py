@@ -1,4 +1,4 @@
-"""A call to be served, as the server's session and its dispatcher see it."""
+"""A call on the server's side, as its session and the dispatcher see it."""
 
 import math
 from functools import partial
@@ -14,28 +14,28 @@ if TYPE_CHECKING:
     from echo.transport.server import ServerSession
 
 
-DEADLINE_SLACK: Final = 0.02  # Seconds that the clocks of two timers for one deadline may differ by.
+DEADLINE_SLACK: Final = 0.02  # Seconds by which the client's and the server's timers for one deadline may differ.
 
 Fate = Literal["cancelled", "reset", "deadline", "connection lost", "draining", "failed"]
-"""What may befall a call: its client cancels it, or it is reset for another reason; its deadline passes; its connection
-is lost; the server gives it up as it drains; its handler has a bug, or its client takes nothing."""
+"""Why a handler was cancelled, or its call failed: the client cancelled the call; it was reset for another reason; its
+deadline passed; the connection was lost; the server drained; the handler has a bug, or the client stopped reading."""
 
 
 class ServerCall(Call):
-    """A call to be served.
+    """A call on the server's side.
 
     Attributes:
-        request: Its head.
-        deadline: When it is to be over, on the event loop's clock in seconds; infinity for never.
-        scope: Where its handler runs. It is cancelled when the client resets the call or vanishes, when the deadline
-            passes, and when the server gives the call up. None until the handler is started.
-        verdict: What the client is told if the handler is cut short.
-        started: When its head came, on the event loop's clock.
-        encoding: How messages that are sent may be compressed, for the response's head to say.
-        fate: What has befallen it, if it was not left to its handler.
-        attendant: Who goes along with it, if anybody does.
-        trace: What is recorded of it; None for nothing.
-        stream_trace: The same of its course.
+        request: The head of the request.
+        deadline: On the event loop's clock, in seconds; infinity for none.
+        scope: The handler's cancel scope; None until the handler starts. It is cancelled when the client resets the
+            call or is gone, when the deadline passes, and when the server gives the call up.
+        verdict: The trailers to send if the handler is cancelled.
+        started: When the head arrived, on the event loop's clock.
+        encoding: How messages may be compressed; the response's head announces it.
+        fate: Why the call did not end by its handler; None if it did.
+        attendant: Its attendant, if any.
+        trace: Its trace, if any.
+        stream_trace: The trace of its stream's events, if any.
     """
 
     __slots__ = (
@@ -70,13 +70,13 @@ class ServerCall(Call):
 
     @property
     def broken_off(self) -> bool:
-        """Whether the stream broke off, so that the client has been told nothing."""
+        """Whether the stream was cut off, so that the client got no status from us."""
         return self._terminated
 
     def outcome(self, now: float) -> tuple[Status, str | None]:
-        """How the call ended, once its handler has returned: as the client was told, or why it was told nothing."""
+        """How the call ended, once its handler has returned: the status sent, or why none was sent."""
         if self._terminated:
-            # A client resets the call at the very moment at which the deadline passes here.
+            # When a deadline passes, the client may reset the call just before our own timer fires.
             status = Status.CANCELLED if now < self.deadline - DEADLINE_SLACK else Status.DEADLINE_EXCEEDED
             return status, None if self.verdict is None else self.verdict.message
         if self.sent_trailers is None:
@@ -84,31 +84,31 @@ class ServerCall(Call):
         return self.sent_trailers.status, self.sent_trailers.message
 
     def begin(self, request: Request, now: float) -> None:
-        """For the session: its head came."""
+        """For the session: the request's head has arrived."""
         self.request = request
         self.started = now
         if request.timeout is not None:
             self.deadline = self.session.backend.now() + request.timeout
 
     def compress(self, encoding: str) -> None:
-        """Send messages in this encoding, if the client reads it; to be said before the response's head is sent."""
+        """Compress messages with this encoding if the client accepts it. Call it before the response's head is sent."""
         if accepts(self.request.accept_encoding, encoding):
             self.encoding = encoding
             self.encoder = partial(encode_compressed, encoding)
 
     def compress_next(self, *, wanted: bool) -> None:
-        """Whether the messages from here on are compressed, whatever their sizes; does nothing without `compress`."""
+        """Compress all further messages, whatever their size, or none; does nothing without `compress`."""
         if self.encoding != IDENTITY:
             self.encoder = partial(encode_compressed, self.encoding, always=True) if wanted else encode_message
 
     async def send_response(self, response: Response, *, hold: bool = False) -> None:
-        """Send the response's head; with ``hold``, together with what follows at once.
+        """Send the response's head; with ``hold``, it leaves together with what follows at once.
 
         Raises:
             StreamTerminatedError: The stream is over.
             LocalProtocolError: The head was already sent.
             ValueError, TypeError: The metadata cannot be sent.
-            GRPCError: RESOURCE_EXHAUSTED: It is more than the client takes.
+            GRPCError: RESOURCE_EXHAUSTED: The metadata is larger than the client accepts.
         """
         if not self.is_open:
             await self._over()
@@ -117,7 +117,7 @@ class ServerCall(Call):
             self.session.flush_soon()
 
     async def finish(self, trailers: Trailers) -> None:
-        """End the call with its status after the messages sent so far; waits until they could be sent.
+        """End the call with its status after the messages sent so far; waits until all of that is on its way.
 
         Raises:
             StreamTerminatedError: The stream is over, or the peer's window has not opened for ``window_timeout``.
@@ -131,10 +131,10 @@ class ServerCall(Call):
             await self._wait_for_room()
 
     async def finish_by_reset(self, error_code: int) -> None:
-        """End the call by RST_STREAM after the messages sent so far; waits until they could be sent.
+        """End the call with RST_STREAM after the messages sent so far; waits until all of that is on its way.
 
         Raises:
-            StreamTerminatedError: As `finish`.
+            StreamTerminatedError: See `finish`.
         """
         if not self.is_open:
             await self._over()
@@ -144,12 +144,12 @@ class ServerCall(Call):
             await self._wait_for_room()
 
     def abort(self, trailers: Trailers) -> None:
-        """End the call now, leaving out messages not sent yet. Never waits; does nothing to a call that is over."""
+        """End the call now and drop unsent messages. Never waits; does nothing if the call is over."""
         self.session.connection.abort(self, trailers)
         self.session.flush_soon()
 
     def give_up(self, verdict: Trailers, fate: Fate) -> None:
-        """Cancel the handler; the client, if there is one, is told the verdict."""
+        """Cancel the handler; the verdict is sent if the stream is still open."""
         self.verdict = verdict
         self.fate = self.fate or fate
         if self.trace is not None:
@@ -158,9 +158,9 @@ class ServerCall(Call):
             self.scope.cancel()
 
     def break_off(self, verdict: Trailers, fate: Fate) -> None:
-        """The client is gone: cancel the handler."""
-        # In this order: a handler that waits shall be cancelled, and not be told of an end that never came. Only what
-        # has shielded itself hears of it by the error of its own next step.
+        """Cancel the handler, as the client is gone or has reset the call."""
+        # In this order, so that a waiting handler is cancelled rather than woken by an error. Only shielded code gets
+        # an error, from its next operation on the stream.
         self.give_up(verdict, fate)
         self.terminate()
 

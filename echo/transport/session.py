@@ -1,17 +1,16 @@
-"""One connection: a reader, a writer, and what they do to its calls.
+"""One connection: a reader, a writer, and its calls.
 
-The reader takes bytes from the link, has `echo.wire` make events of them and hands each to its call; it never waits
-for a call.
+The reader takes bytes from the link, turns them into events with `echo.wire`, and passes each to its call. It never
+waits for a call.
 
-Whoever has produced output sends it: the first to do so after a turn of the reader's or the writer's offers it to the
-kernel at once, which mostly takes all, so that an answer to a message leaves in the very turn that made it. What others
-add in that turn is the writer's, which runs when they have: so a burst leaves in one piece. The writer is also the only
-one to wait, when the kernel is full; until it is through, nobody else sends. It is never cancelled while bytes are on
-their way, or the peer's HPACK table and ours would part.
+Output is sent by the task that makes it, or by the writer. The first task to flush after the reader or the writer has
+run offers its output to the kernel at once, which usually takes all of it; so an answer leaves without another trip
+through the scheduler. Output that other tasks add before the writer runs is left to the writer, so a burst leaves in
+one piece. Only the writer waits when the kernel's buffer is full, and until it is done nobody else sends. It is never
+cancelled in the middle of a write, or the peer's HPACK table would no longer match ours.
 
-When a connection ends, the writer is asked to finish. A connection that ends in good order stays until the peer has had
-everything, in whatever time it takes, as long as it takes something; who ended it bounds that. One that failed is given
-a moment.
+When a connection ends, the writer finishes first. A connection that ends gracefully lingers until the peer has received
+everything, as long as it makes progress; the caller bounds the time. A failed one gets only a moment.
 """
 
 import math
@@ -36,14 +35,14 @@ class Session(ABC):
     """What both roles share. `run` owns the stream and closes it.
 
     Attributes:
-        limits: What the connection may occupy.
-        max_unsent: What one call may have waiting to be sent before its sender waits.
-        peer: Who is at the other end.
-        backend: What runs it.
-        ending: Why the connection ended, for people; empty while it lives.
-        stream: What it goes by. Its attributes may be asked for, and nothing else.
-        opened: When it began, on the event loop's clock.
-        tally: Where it is counted, with others like it.
+        limits: The connection's limits.
+        max_unsent: How many bytes of one call may be unsent before its sender waits.
+        peer: The other end.
+        backend: The event loop's primitives.
+        ending: A readable reason why the connection ended; empty while it is open.
+        stream: The stream that carries it. Only its extra attributes may be used.
+        opened: When it was opened, on the event loop's clock.
+        tally: The counters that it shares with other connections.
     """
 
     connection: Connection[Any]
@@ -53,7 +52,7 @@ class Session(ABC):
     ) -> None:
         self.tally = Tally() if tally is None else tally
         self.limits = limits
-        self.max_unsent = limits.max_unsent  # Looked at for every message.
+        self.max_unsent = limits.max_unsent  # A copy, as it is read for every message.
         self.stream = stream
         self.peer = Peer(stream)
         self.backend = current_backend()
@@ -61,18 +60,18 @@ class Session(ABC):
         self._link = link_over(stream, limits.write_timeout)
         self._keepalive = keepalive
         self._bell = Doorbell(self.backend.signal())
-        self._unsent = b""  # What the kernel has not taken, for the writer.
-        self._due: list[Callable[[], None]] = []  # What the writer does first when it has its turn.
-        self._after_turn: Callable[[], None] | None = None  # Called by the writer when it has had its turn.
-        self._fresh = True  # Nobody has sent anything since the reader or the writer had its turn.
+        self._unsent = b""  # Bytes that the kernel has not taken, for the writer.
+        self._due: list[Callable[[], None]] = []  # Functions that the writer calls first on its next turn.
+        self._after_turn: Callable[[], None] | None = None  # Called by the writer at the end of each turn.
+        self._flush_at_once = True  # Whether the next flush goes to the kernel, or is left to the writer.
         self._pong = self.backend.signal()
         self.opened = self._last_received = anyio.current_time()
-        # Cancelled when the connection is to end. Its deadline is what the peer has to complete: first its SETTINGS,
-        # later a header block.
+        # Cancelled to end the connection. Its deadline bounds what the peer must complete: first its SETTINGS, later
+        # a header block.
         self._reading = anyio.CancelScope(deadline=self._last_received + limits.handshake_timeout)
         self._greeted = False
         self._linger = LINGER
-        self._tasks: TaskGroup | None = None  # What runs beside the reader, while it does.
+        self._tasks: TaskGroup | None = None  # Runs other tasks while the reader runs.
         self._reactions: dict[type, Callable[[Any], None]] = {
             SettingsReceived: self._on_settings,
             PingAcknowledged: self._on_pong,
@@ -80,15 +79,15 @@ class Session(ABC):
         }
 
     async def run(self) -> None:
-        """Serve the connection until it ends, from either side, and close the stream.
+        """Run the connection until either side ends it, then end its calls and close the stream.
 
-        Ends normally however the connection ends; open calls are told. Cancelling it closes the connection at once.
+        Returns normally, however the connection ends. Cancelling it closes the connection at once.
         """
         self.tally.connections += 1
         try:
             async with self._link:
                 async with anyio.create_task_group() as io:
-                    self._bell.ring()  # For what opens the connection.
+                    self._bell.ring()  # To send our preface.
                     io.start_soon(self._write)
                     try:
                         await self._exchange()
@@ -125,16 +124,16 @@ class Session(ABC):
         self.stop(f"the other side did not {what} within {self.limits.handshake_timeout:g} s")
 
     def _start_tasks(self, tasks: TaskGroup) -> None:
-        """Start what runs beside the reader, until the connection ends."""
+        """Start the tasks that run beside the reader, until the connection ends."""
         if self._keepalive is not None:
             tasks.start_soon(self._keep_alive, self._keepalive)
 
     def stop(self, reason: str, linger: float = LINGER) -> None:
-        """End the connection: what is queued is still sent, open calls end. Only the first reason counts.
+        """End the connection after sending what is queued; open calls end. Only the first reason counts.
 
         Args:
-            reason: Why, for people.
-            linger: Seconds that sending may take; infinity for as long as the peer takes something.
+            reason: A readable reason.
+            linger: Seconds that sending may take; infinity means as long as the peer makes progress.
         """
         if not self.ending:
             self.ending = reason
@@ -144,30 +143,30 @@ class Session(ABC):
     # Output
 
     def flush_soon(self) -> None:
-        """There is something to send: send it now, or leave it to the writer with what others add in this turn."""
-        if self._fresh and not self._unsent:
-            self._fresh = False
+        """Send the output now, or leave it to the writer together with what other tasks add before it runs."""
+        if self._flush_at_once and not self._unsent:
+            self._flush_at_once = False
             self._flush()
         else:
             self._bell.ring()
 
     @property
     def turn_is_due(self) -> bool:
-        """Whether the writer has its turn before the event loop waits again."""
+        """Whether the writer will run before the event loop waits again."""
         return self._bell.rung and not self._unsent
 
     @property
     def last_received(self) -> float:
-        """When the peer's last bytes came, on the event loop's clock."""
+        """When the peer's last bytes arrived, on the event loop's clock."""
         return self._last_received
 
     def do_at_turn(self, act: Callable[[], None]) -> None:
-        """Have something done as the writer has its turn: once the tasks that run now have come to wait."""
+        """Call the function at the start of the writer's next turn, after the tasks that are ready now have run."""
         self._due.append(act)
         self._bell.ring()
 
     def _flush(self) -> None:
-        """Offer the kernel all there is; what it does not take is for the writer."""
+        """Offer all output to the kernel; the writer sends what it does not take."""
         connection, link = self.connection, self._link
         while data := connection.take_output():
             taken = link.send_now(data)
@@ -175,15 +174,15 @@ class Session(ABC):
                 self._unsent = data[taken:]
                 self._bell.ring()
                 break
-        self._relieve()
+        self._wake_senders()
 
-    def _relieve(self) -> None:
-        """Tell the calls whose buffers have room again, or that are over."""
+    def _wake_senders(self) -> None:
+        """Wake the senders whose buffers have room again, or whose calls are over."""
         for call in self.connection.take_writable():
             call.note_room()
 
-    def _act(self) -> None:
-        """Do what is due. Not in `_write`, whose frame would keep the last of it, with its call, until the next."""
+    def _run_due(self) -> None:
+        """Call the functions that are due. Not in `_write`: its frame would keep the last one, and its call, alive."""
         due, self._due = self._due, []
         for act in due:
             act()
@@ -192,13 +191,13 @@ class Session(ABC):
         try:
             while await self._bell.answer():
                 if self._due:
-                    self._act()
+                    self._run_due()
                 while self._unsent:
                     await self._link.send(self._unsent)
                     self._unsent = b""
                     self._flush()
                 self._flush()
-                self._fresh = True
+                self._flush_at_once = True
                 if self._after_turn is not None:
                     self._after_turn()
         except LinkLostError as error:
@@ -217,27 +216,27 @@ class Session(ABC):
             if not data:
                 self.stop("the other side closed the connection")
                 return
-            self._take_in(data)
-            del data  # Not to be kept while the peer is silent.
+            self._handle_bytes(data)
+            del data  # Otherwise it would be kept while the peer is silent.
             if connection.mid_headers or self._reading.deadline != math.inf:
                 self._watch_progress()
-            self._fresh = True
+            self._flush_at_once = True
             if not connection.has_output:
-                self._relieve()
+                self._wake_senders()
             elif self._unsent:
                 self._bell.ring()
             else:
                 self._flush()
 
-    def _take_in(self, data: bytes) -> None:
-        """React to what came; by itself, so that no event outlives it here."""
+    def _handle_bytes(self, data: bytes) -> None:
+        """Handle received bytes. A separate method, so that its frame keeps no event alive afterwards."""
         reactions = self._reactions
         self._last_received = self.backend.now()
         for event in self.connection.receive(data, self._last_received):
             reactions[type(event)](event)
 
     def _watch_progress(self) -> None:
-        """Give the peer a deadline while it owes us its SETTINGS or the rest of a header block, and none otherwise."""
+        """Set the deadline while the peer owes us its SETTINGS or the rest of a header block; else remove it."""
         if self._greeted and not self.connection.mid_headers:
             self._reading.deadline = math.inf
         elif self._reading.deadline == math.inf:
@@ -271,8 +270,8 @@ class Session(ABC):
 
     @abstractmethod
     def release(self, call: Call) -> None:
-        """The call is over."""
+        """Note that the call is over."""
 
     @abstractmethod
     def _end_calls(self) -> None:
-        """Tell every call that the connection is gone."""
+        """End every open call: the connection is gone."""

@@ -1,20 +1,20 @@
-"""What the connections of a server, or of a channel, have gone through, in numbers that only grow."""
+"""Counters about the connections of a server or a channel."""
 
 from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Tally:
-    """The numbers. Whoever has several connections gives all of them the same; adding one up costs next to nothing.
+    """Counters that only grow. All connections of a server or a channel share one.
 
     Attributes:
-        connections: Connections that were begun,
-        ended: and those of them that have ended.
-        refused: Connections that were refused, or could not be had, by why in a word or two, of which there are few.
-        refused_calls: Calls refused by RST_STREAM REFUSED_STREAM, likewise.
-        drained: Connections that were drained: that told, or were told, to make no new calls.
-        stalls: How often sending had to wait for the peer to take more,
-        stalled: and for how many seconds.
+        connections: Connections that were started.
+        ended: Connections that have ended.
+        refused: Connections that were refused or failed to open, by reason: one of a few short texts.
+        refused_calls: Calls refused with RST_STREAM REFUSED_STREAM, by reason.
+        drained: Connections that sent or received a GOAWAY for new calls.
+        stalls: How often sending had to wait for the peer to take more.
+        stalled: How many seconds it waited in total.
     """
 
     connections: int = 0
@@ -27,19 +27,19 @@ class Tally:
 
     @property
     def open(self) -> int:
-        """Connections that are open."""
+        """How many connections are open."""
         return self.connections - self.ended
 
     def refuse(self, why: str) -> None:
-        """A connection was refused."""
+        """Count a refused connection."""
         self.refused[why] = self.refused.get(why, 0) + 1
 
     def refuse_calls(self, why: str, calls: int) -> None:
-        """So many calls were refused."""
+        """Count refused calls."""
         if calls:
             self.refused_calls[why] = self.refused_calls.get(why, 0) + calls
 
     def stall(self, seconds: float) -> None:
-        """Sending has waited."""
+        """Count a stall of this many seconds."""
         self.stalls += 1
         self.stalled += seconds

@@ -14,14 +14,14 @@ from anyio.abc import ByteStream
 from anyio.streams.tls import TLSAttribute
 
 REQUESTED_NAME: Final[Any] = object()
-"""The extra attribute that tells which name a client asked for (SNI)."""
+"""The extra attribute for the name that a client asked for (SNI)."""
 
 
 class TLSByteStream(ByteStream):
     """Encrypts what is sent and decrypts what is received. One task may receive while another sends.
 
-    The stream ends where the transport does, with or without ``close_notify``, and `aclose` sends none: HTTP/2 frames
-    say themselves whether they are complete.
+    The stream ends where the transport does, with or without ``close_notify``, and `aclose` sends none: HTTP/2 detects
+    truncation by itself.
 
     Args:
         transport: Carries the TLS records; closed with the stream.
@@ -45,7 +45,7 @@ class TLSByteStream(ByteStream):
         self._torn = False  # A record was lost: the peer could decrypt nothing sent after it.
 
     async def receive(self, max_bytes: int = 65_536) -> bytes:
-        """At least one byte.
+        """Receive at least one byte.
 
         Raises:
             ssl.SSLError: The peer sent an alert, or an invalid record.
@@ -67,7 +67,7 @@ class TLSByteStream(ByteStream):
                 return data
 
     async def send(self, item: bytes) -> None:
-        """Send all of ``item``. If that is cancelled, nothing more can be sent.
+        """Send all of ``item``. If it is cancelled, nothing more can be sent.
 
         Raises:
             ssl.SSLError: The connection has already failed.
@@ -80,7 +80,7 @@ class TLSByteStream(ByteStream):
             await self._flush()
 
     async def send_eof(self) -> None:
-        """Not supported: HTTP/2 has no use for a half-closed connection."""
+        """Not supported: HTTP/2 does not half-close connections."""
         raise NotImplementedError("a TLS stream cannot be half-closed")
 
     async def aclose(self) -> None:

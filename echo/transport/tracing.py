@@ -1,7 +1,4 @@
-"""Who records what becomes of the calls of a server, if anybody does: what the transport asks for.
-
-`echo.telemetry.tracing` is who does. Its words are plain, so that nobody else has to know OpenTelemetry.
-"""
+"""What a server's sessions report to traces, in terms of their own; `echo.telemetry.tracing` implements it."""
 
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,45 +7,45 @@ if TYPE_CHECKING:
 
 
 class StreamTrace(Protocol):
-    """Hears of what makes a stream. Its methods never wait, and raise nothing."""
+    """Records the events of a call's stream. Its methods never wait and raise nothing."""
 
     def received(self) -> None:
-        """Bytes of messages came."""
+        """Bytes of messages arrived."""
 
     def sent_first(self) -> None:
-        """The first response goes out."""
+        """The first response is being sent."""
 
     def half_closed(self) -> None:
-        """The client sends no more."""
+        """The client will send no more messages."""
 
 
 class CallTrace(Protocol):
-    """The trace of one call. Its methods never wait, and raise nothing."""
+    """The trace of one call. Its methods never wait and raise nothing."""
 
     @property
     def ids(self) -> tuple[str, str | None]:
-        """The trace's id and the span's, in hexadecimal, as a log shows them; None for a span that is not recorded."""
+        """The trace id and the span id in hexadecimal, for logs; the latter is None if the span is not recorded."""
 
     def enter(self) -> None:
-        """The handler begins, in the task that calls this."""
+        """The handler starts, in the calling task."""
 
     def draining(self) -> None:
-        """The connection takes no new calls; this one goes on."""
+        """The connection is draining; this call continues."""
 
     def cancelled(self, cause: str, reason: str | None) -> None:
-        """The handler is cancelled; the first word counts.
+        """The handler is cancelled. Only the first report counts.
 
         Args:
-            cause: What has befallen the call, of the words of `Fate`.
-            reason: The same in a sentence.
+            cause: One of the values of `Fate`.
+            reason: The cause as a sentence.
         """
 
     def over(self, call: "ServerCall") -> None:
-        """The call is over, and its handler, if there was one, has returned."""
+        """The call has ended, and its handler, if any, has returned."""
 
 
 class Tracing(Protocol):
-    """Gives calls their traces."""
+    """Creates the traces of calls."""
 
     def begin(self, call: "ServerCall") -> None:
-        """The head of a call came: give it its ``trace``, and its ``stream_trace``. Never waits, and raises nothing."""
+        """Set the ``trace`` and ``stream_trace`` of a call whose head has arrived. Never waits and raises nothing."""

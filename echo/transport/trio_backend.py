@@ -1,4 +1,4 @@
-"""`echo.transport.backend` by trio's own means."""
+"""`echo.transport.backend` with trio's own primitives."""
 
 import math
 from collections.abc import Awaitable
@@ -11,25 +11,25 @@ from echo.transport.waiting import SignalLike
 
 
 def _abort(_: object) -> trio.lowlevel.Abort:
-    """A wait is cancelled: nothing stands in the way."""
+    """Let a wait be cancelled at any time."""
     return trio.lowlevel.Abort.SUCCEEDED
 
 
 class TrioSignal:
-    """A `Signal` whose waiters are the tasks themselves, without an event between.
+    """A `Signal` that wakes tasks directly, without an event.
 
-    A task that waits has the signal as its ``custom_sleep_data``, which trio takes away when the task goes on, also
-    when it is cancelled. So a cancelled wait leaves nothing behind but its place here, until the next wait or `set`.
+    A waiting task has the signal as its ``custom_sleep_data``. Trio clears that when the task resumes or is cancelled.
+    So a cancelled wait only leaves a stale entry, until the next `wait` or `set`.
     """
 
     __slots__ = ("_others", "_task")
 
     def __init__(self) -> None:
-        self._task: trio.lowlevel.Task | None = None  # Mostly there is one at most.
+        self._task: trio.lowlevel.Task | None = None  # Usually at most one task waits.
         self._others: tuple[trio.lowlevel.Task, ...] = ()
 
     def set(self) -> None:
-        """Wake all who wait."""
+        """Wake all waiting tasks."""
         task = self._task
         if task is not None:
             self._task = None
@@ -42,7 +42,7 @@ class TrioSignal:
                         trio.lowlevel.reschedule(task)
 
     def wait(self) -> Awaitable[None]:
-        """What to await for the next `set`, at once and by the task that asks."""
+        """An awaitable for the next `set`. The calling task must await it at once."""
         task = trio.lowlevel.current_task()
         if self._task is None or self._task.custom_sleep_data is not self:
             self._task = task
@@ -53,7 +53,7 @@ class TrioSignal:
 
 
 class TrioBackend:
-    """By trio's own means."""
+    """Trio's own primitives."""
 
     def now(self) -> float:  # noqa: D102 - as in Backend
         return trio.current_time()

@@ -1,12 +1,11 @@
-"""The path of a listening Unix socket: whose it is, and when it may be taken over (unix(7)).
+"""The path of a listening Unix socket: binding, replacing a dead socket, and removing it (unix(7)).
 
-Unlike a port, a path outlives the process that bound it, and nobody can bind it again until it is removed. So who finds
-a socket there has to find out whether anybody still listens: connecting to it tells. Between that and binding, another
-process could have come to the same conclusion; a lock on the folder keeps them apart, which the kernel takes off again
-whatever becomes of who holds it. Some folders cannot be locked, because they may be written to but not read, or their
-file system has no locks; there, of two processes that replace a dead socket at the same moment one may end up without a
-path. A listener removes its own path, known by its inode, while it still listens, so that nobody can have taken it over
-by then.
+Unlike a port, a path outlives the process that bound it, and it cannot be bound again until it is removed. So a process
+that finds a socket at the path connects to it to find out whether anybody still listens. Another process could do the
+same at the same time, so both first take a lock on the folder; the kernel releases it when its holder ends. Some
+folders cannot be locked, because they are not readable or their file system has no locks. There, if two processes
+replace a dead socket at the same moment, one may end up without a path. A listener removes its own path, recognised by
+its inode, while it still listens, so nobody can have replaced it by then.
 """
 
 import errno
@@ -22,20 +21,20 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-PATIENCE: Final = 5.0  # Seconds the lock is waited for; who heeds it holds it for no longer than a look and a bind.
-RETRY_DELAY: Final = 0.01  # Seconds between attempts at it.
+PATIENCE: Final = 5.0  # Seconds to wait for the lock; a process that binds a socket holds it only for a moment.
+RETRY_DELAY: Final = 0.01  # Seconds between attempts to take it.
 
-# What flock says where there are no locks. EBADF is NFS, which wants a descriptor open for writing.
+# Errors of flock where there are no locks. EBADF comes from NFS, which requires a descriptor open for writing.
 _LOCKLESS: Final = frozenset({errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL, errno.EBADF})
 
 
 @dataclass(frozen=True, slots=True)
 class UnixPath:
-    """A path where a socket of ours is bound.
+    """A path where our socket is bound.
 
     Attributes:
         path: The path.
-        inode: What the socket's file is known by: its device and number.
+        inode: The device and inode number of the socket's file.
     """
 
     path: str
@@ -46,19 +45,19 @@ class UnixPath:
         """Bind a stream socket at the path and listen. Does not wait.
 
         Args:
-            path: Where. A socket that is there already is replaced if nobody listens on it.
-            mode: Permissions of the socket, or None for what the umask leaves.
+            path: The path. An existing socket is replaced if nobody listens on it.
+            mode: The socket's permissions; None to let the umask decide.
             backlog: How many connections may wait to be accepted.
 
         Raises:
             FolderLockedError: Another process is binding a socket there, or has locked the folder for its own purposes.
-            OSError: EADDRINUSE if somebody listens there, EEXIST if something other than a socket is there, others if
-                the path cannot be had at all.
+            OSError: EADDRINUSE if somebody listens there, EEXIST if the path is something other than a socket, others
+                if it cannot be bound at all.
         """
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             with _locked(os.path.dirname(path) or "."):  # noqa: PTH120 - pathlib would tidy the path.
-                _make_room(path)
+                _remove_dead_socket(path)
                 listening.bind(path)
                 found = os.lstat(path)
                 bound = cls(path, (found.st_dev, found.st_ino))
@@ -76,7 +75,7 @@ class UnixPath:
         return bound, listening
 
     def remove(self) -> None:
-        """Remove the socket, if it is still the one that was bound. To be called while it still listens."""
+        """Remove the socket if it is still ours. Call this while it still listens."""
         with suppress(FileNotFoundError, NotADirectoryError):
             found = os.lstat(self.path)
             if (found.st_dev, found.st_ino) == self.inode:
@@ -84,15 +83,15 @@ class UnixPath:
 
 
 async def bind_unix(path: str, mode: int | None, backlog: int) -> tuple[UnixPath, socket.socket]:
-    """`UnixPath.bind`, waiting up to `PATIENCE` seconds for the folder's lock. Can be cancelled while it waits.
+    """Call `UnixPath.bind`, waiting up to `PATIENCE` seconds for the folder's lock. The wait can be cancelled.
 
     Raises:
-        OSError: As there.
+        OSError: See `UnixPath.bind`.
     """
     deadline = anyio.current_time() + PATIENCE
     while True:
         try:
-            # In a thread, as the disk may be slow. Not abandoned when cancelled: it might have bound the path.
+            # In a thread, as the disk may be slow. It is not abandoned when cancelled, as it may have bound the path.
             return await anyio.to_thread.run_sync(UnixPath.bind, path, mode, backlog)
         except FolderLockedError:
             if anyio.current_time() > deadline:
@@ -109,7 +108,7 @@ class FolderLockedError(BlockingIOError):
 
 @contextmanager
 def _locked(folder: str) -> Iterator[None]:
-    """Hold the folder's lock, if it can be locked; the lock is advisory. Never waits."""
+    """Hold the folder's advisory lock, if the folder can be locked. Never waits."""
     with ExitStack() as held:
         with suppress(PermissionError):  # Binding needs write permission, locking needs read permission.
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -124,16 +123,16 @@ def _locked(folder: str) -> Iterator[None]:
         yield
 
 
-def _make_room(path: str) -> None:
-    """Remove a socket that nobody listens on; raise OSError if anything else is there."""
+def _remove_dead_socket(path: str) -> None:
+    """Remove a socket that nobody listens on; raise OSError if the path is anything else."""
     try:
         found = os.lstat(path)
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(found.st_mode):
-        raise FileExistsError(errno.EEXIST, "Something that is no socket is in its place", path)
+        raise FileExistsError(errno.EEXIST, "The path exists and is not a socket", path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.setblocking(False)  # Else it would wait for room among the connections to be accepted.
+        probe.setblocking(False)  # Otherwise it would wait while the listener's backlog is full.
         try:
             probe.connect(path)
         except ConnectionRefusedError:
@@ -142,8 +141,8 @@ def _make_room(path: str) -> None:
         except FileNotFoundError:
             return
         except BlockingIOError:
-            pass  # Somebody listens who is very busy.
+            pass  # Somebody listens, and the backlog is full.
         except OSError as error:
-            if error.errno != errno.EPROTOTYPE:  # A socket of another type is in use, or has been.
+            if error.errno != errno.EPROTOTYPE:  # A socket of another type, which may be in use.
                 raise
     raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE), path)

@@ -1,4 +1,4 @@
-"""Ways for one task to wake another, free of lost wake-ups: nothing is awaited between check and wait."""
+"""Ways for one task to wake another. No wake-up is lost, as nothing is awaited between check and wait."""
 
 from collections.abc import Awaitable
 from typing import Protocol
@@ -7,7 +7,7 @@ import anyio
 
 
 class Signal:
-    """Wakes whoever waits now. The waiter looks at the state it waits for, and waits again if need be."""
+    """Wakes the tasks that wait at the moment. They check the state they wait for, and wait again if necessary."""
 
     __slots__ = ("_event",)
 
@@ -21,24 +21,24 @@ class Signal:
             self._event = None
 
     def wait(self) -> Awaitable[None]:
-        """What to await for the next `set`; a plain function, for a coroutine less in every call that waits."""
+        """An awaitable for the next `set`. A plain function, to save a coroutine each time."""
         if self._event is None:
             self._event = anyio.Event()
         return self._event.wait()
 
 
 class SignalLike(Protocol):
-    """A `Signal`, or what does the same at less cost (`echo.transport.backend`)."""
+    """A `Signal`, or a cheaper equivalent (`echo.transport.backend`)."""
 
     def set(self) -> None:
         """Wake all who wait."""
 
     def wait(self) -> Awaitable[None]:
-        """What to await for the next `set`."""
+        """An awaitable for the next `set`; the calling task must await it at once."""
 
 
 class Doorbell:
-    """Calls one worker to its work until it is closed; rings while it works are kept."""
+    """Wakes one worker task when there is work, until closed. A ring while it works is remembered."""
 
     __slots__ = ("_closed", "_rung", "_signal")
 
@@ -49,22 +49,22 @@ class Doorbell:
 
     @property
     def rung(self) -> bool:
-        """Whether there is work that was not begun."""
+        """Whether there is work that the worker has not begun."""
         return self._rung
 
     def ring(self) -> None:
-        """There is work."""
+        """Announce work."""
         if not self._rung:
             self._rung = True
             self._signal.set()
 
     def close(self) -> None:
-        """There will be no more work; what was rung for before is still answered."""
+        """Announce that no more work will come; work announced before is still done."""
         self._closed = True
         self._signal.set()
 
     async def answer(self) -> bool:
-        """Wait for work; False when there is none and will be none."""
+        """Wait for work; False once the bell is closed and no work is left."""
         while not self._rung:
             if self._closed:
                 return False

@@ -11,8 +11,8 @@ from echo.wire.fields import FieldList, MalformedError, check_response, check_tr
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import Request, Trailers, parse_response, parse_trailers
 from echo.wire.hpack import ReceivedField
-from echo.wire.instead import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.limits import Limits
+from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, TRANSITIONS
 from echo.wire.status import Status, status_from_reset
 from echo.wire.stream import END_OF_MESSAGES, Stream
@@ -33,7 +33,7 @@ class ClientConnection(Connection[S]):
         self._http_answers: dict[S, tuple[Trailers, bytearray]] = {}
 
     def receive(self, data: bytes, now: float = 0.0) -> Sequence[Event[S]]:
-        """As in `Connection`."""
+        """See `Connection`."""
         events = super().receive(data, now)
         return self._end_http_answers(events) if self._http_answers else events
 
@@ -134,7 +134,7 @@ class ClientConnection(Connection[S]):
         self._events.append(ResponseStarted(stream, parsed))
 
     def _end(self, stream: S, trailers: Trailers, *, unprocessed: bool = False) -> None:
-        """The call has its status: release the stream, and reset it if it is still open."""
+        """End the call with its status: release the stream, and reset it if it is still open."""
         if stream.state != CLOSED:
             self._reset(stream, ErrorCode.NO_ERROR if stream.peer_ended else ErrorCode.CANCEL)
         else:

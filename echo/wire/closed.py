@@ -43,7 +43,7 @@ class ClosedStreams:
         return stream_id in self._ended
 
     def end(self, stream_id: int) -> None:
-        """The peer's last frame arrived: END_STREAM or RST_STREAM."""
+        """Note that the peer's last frame has arrived: END_STREAM or RST_STREAM."""
         if self._late.pop(stream_id, None) is not None:
             self._ended.append(stream_id)
 

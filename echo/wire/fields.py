@@ -49,7 +49,7 @@ class FieldList(NamedTuple):
 
     Attributes:
         pseudo: The pseudo-header fields by name.
-        own: The fields that HTTP/2 and gRPC use, by name; the last of repeated ones counts.
+        own: The fields that HTTP/2 and gRPC use, by name; of repeated ones the last counts.
         custom: The other fields, in order: the application's metadata.
         content_length: The announced size of the DATA, or None.
         size: As SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2).
@@ -94,7 +94,7 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
             if own or custom:
                 raise MalformedError(f"the pseudo-header field {_show(name)} follows other fields")
             if name in pseudo:
-                raise MalformedError(f"the pseudo-header field {_show(name)} comes twice")
+                raise MalformedError(f"the pseudo-header field {_show(name)} is repeated")
             pseudo[name] = value
         elif not _NAME.fullmatch(name):
             raise MalformedError(f"the field name {_show(name)} is not allowed in HTTP/2")
@@ -103,14 +103,14 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
         elif name == b"content-length":
             own[name] = _content_length(value, own.get(name))
         elif name == b"te" and value.strip(b" \t") != b"trailers":
-            raise MalformedError(f"te is {_show(value)}")
+            raise MalformedError(f"te is {_show(value)}, not 'trailers'")
         elif name in (b"te", b"host") or (name.startswith(b"grpc-") and name not in SHARED_NAMES):
             own[name] = value
         else:
             custom.append((name, value))
     joined = b"".join(octets)
     if _FORBIDDEN.search(joined):
-        raise MalformedError("a field value has line breaks or NUL in it")
+        raise MalformedError("a field's name or value contains a line break or NUL")
     length = own.get(b"content-length")
     size = len(joined) + FIELD_OVERHEAD * len(fields)
     return FieldList(pseudo, own, custom, None if length is None else int(length), size)

@@ -1,4 +1,4 @@
-"""Flow control by itself: what the peer may send us, and what we may send the peer (RFC 9113 §6.9).
+"""Flow control: how much the peer may send us, and how much we may send the peer (RFC 9113 §6.9).
 
 Every DATA frame, padding included, counts against two windows in its direction: its stream's and the connection's.
 """
@@ -7,11 +7,11 @@ from echo.wire.frames import MAX_WINDOW
 
 
 class ReceiveWindow:
-    """What the peer may send us. Consumed bytes are returned to the peer once they amount to half the window.
+    """How much the peer may send us. Consumed bytes are returned to it once they amount to half the window.
 
     Attributes:
         size: The size of the window, in bytes.
-        open: What the peer may send now. Negative after a smaller size has taken effect.
+        open: How many bytes the peer may send now. Negative after a smaller size has taken effect.
         credit: Bytes consumed but not yet returned.
     """
 
@@ -40,13 +40,13 @@ class ReceiveWindow:
         return increment
 
     def resize(self, size: int) -> None:
-        """Change the window's size; what the peer may send changes by the difference (RFC 9113 §6.9.2)."""
+        """Change the window's size; ``open`` changes by the difference (RFC 9113 §6.9.2)."""
         self.open += size - self.size
         self.size = size
 
 
 class SendWindow:
-    """What we may send. A stream's window may be negative (RFC 9113 §6.9.2).
+    """How much we may send. A stream's window may be negative (RFC 9113 §6.9.2).
 
     Attributes:
         open: Bytes that may be sent now.

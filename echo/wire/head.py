@@ -16,8 +16,8 @@ from multidict import MultiDict
 from echo.wire.compression import ACCEPT_ENCODING, IDENTITY, SUPPORTED
 from echo.wire.fields import FieldList
 from echo.wire.hpack import Field
-from echo.wire.instead import HOP, NO_STATUS, answer_in_words, excerpt
 from echo.wire.metadata import Metadata, decode_bin, decode_metadata, encode_bin, encode_metadata
+from echo.wire.not_grpc import HOP, NO_STATUS, describe_answer, excerpt
 from echo.wire.status import (
     Status,
     decode_status_message,
@@ -235,7 +235,7 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
     if b"grpc-status" in names and ended:
         return _trailers(received, names, head_only=True)
     if http_status != b"200":
-        text = answer_in_words(http_status.decode()) + excerpt(decode_status_message(names.get(b"grpc-message", b"")))
+        text = describe_answer(http_status.decode()) + excerpt(decode_status_message(names.get(b"grpc-message", b"")))
         return Trailers(status_from_http(int(http_status)), text, head_only=True)
     content_type = names.get(b"content-type", b"").decode("latin-1")
     if content_type != CONTENT_TYPE and _message_format(content_type) is None:

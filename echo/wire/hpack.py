@@ -152,7 +152,7 @@ def _count_fields(block: bytes) -> int:
                 continue
             if first & 0xE0 == 0x20:  # A size update.
                 if fields:
-                    raise _damaged(ValueError("a size update behind a field"))
+                    raise _damaged(ValueError("a size update after a field"))
                 at = at + 1 if first != 0x3F else _skip_integer(block, at)
                 continue
             fields += 1
@@ -165,7 +165,7 @@ def _count_fields(block: bytes) -> int:
     except IndexError:
         at = size + 1
     if at != size:
-        raise _damaged(ValueError("it breaks off"))
+        raise _damaged(ValueError("it is cut short"))
     return fields
 
 
@@ -225,7 +225,7 @@ class RustDecoder:
             # `_count_fields` is known to cause one, but if one did, any peer could end the process.
             if type(error).__name__ != "PanicException":
                 raise
-            raise _damaged(RuntimeError("the decoder gave up")) from error
+            raise _damaged(RuntimeError("the decoder panicked")) from error
 
 
 try:

@@ -56,7 +56,7 @@ class Incoming:
 
         Args:
             data: The bytes received, cut anywhere.
-            room: Returns how many bytes of DATA a stream can take with no check but counting.
+            room: Returns how many bytes of DATA a stream can take without any check but counting.
 
         Raises:
             PeerConnectionError: The bytes are not valid HTTP/2.

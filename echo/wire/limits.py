@@ -20,10 +20,10 @@ class Limits:
         max_message_size: Largest gRPC message accepted, compressed and decompressed (4 MiB is gRPC's usual default).
         max_concurrent_streams: Concurrent calls on one connection; announced in SETTINGS (RFC 9113 §6.5.2).
         max_header_list_size: Largest header list accepted, as RFC 9113 §6.5.2 counts it.
-        stream_window: What a peer may send on one stream before the application reads (RFC 9113 §6.9).
-        connection_window: What a peer may have in flight to us, over all streams.
-        max_unsent: What may be queued on one stream before its sender waits.
-        max_output: What may be queued for the socket before streams stop adding to it.
+        stream_window: How much a peer may send on one stream before the application reads (RFC 9113 §6.9).
+        connection_window: How much a peer may have in flight to us, over all streams.
+        max_unsent: How much may be queued on one stream before its sender waits.
+        max_output: How much may be queued for the socket before streams stop adding to it.
         handshake_timeout: How long a peer may take to start HTTP/2, and to complete a header block.
         write_timeout: How long a write may make no progress while data is waiting.
         window_timeout: How long a call with data to send may wait for the peer's windows to open.

@@ -104,7 +104,7 @@ class Outgoing(Generic[S]):
             self.ring.setdefault(stream.id, stream)
 
     def forget(self, stream: S) -> None:
-        """Drop what an ended stream still had to send, and let its sender know by `writable`."""
+        """Drop the unsent messages of a stream that is over, and add it to `writable`, so that its sender wakes."""
         self.ring.pop(stream.id, None)
         stream.unsent.clear()
         self.writable.append(stream)

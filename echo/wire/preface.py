@@ -13,8 +13,8 @@ from echo.wire.http1 import answer_http1, may_be_http1, parse_http1
 
 MAX_SHOWN: Final = 80
 
-_TLS: Final = (b"\x15\x03", b"\x16\x03")  # An alert or a handshake (RFC 8446 §5.1);
-_PERHAPS_TLS: Final = (b"\x15", b"\x16")  # only the first byte of one.
+_TLS: Final = (b"\x15\x03", b"\x16\x03")  # An alert or a handshake (RFC 8446 §5.1).
+_MAY_BE_TLS: Final = (b"\x15", b"\x16")  # The first byte of either.
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.[0-9] [^\r\n]*")
 _ADVICE: Final = "A proxy in front of it has to forward HTTP/2 (nginx: grpc_pass instead of proxy_pass)."
 
@@ -36,7 +36,7 @@ def check_client(data: bytes) -> None:
             f"the request {request.line} arrived as {request.version}, this port speaks gRPC (HTTP/2)",
             answer_http1(request.method, 505, answer),
         )
-    if not may_be_http1(data) and data not in _PERHAPS_TLS:
+    if not may_be_http1(data) and data not in _MAY_BE_TLS:
         raise ForeignProtocolError(f"the client does not speak HTTP/2: it began with {data[:24]!r}")
 
 

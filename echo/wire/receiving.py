@@ -223,7 +223,7 @@ class Receiving(ABC, Generic[S]):
     # Shared by the handlers above
 
     def _room(self, stream_id: int) -> int:
-        """How many bytes of DATA a stream can take with no check but counting; beyond that they may be an error."""
+        """How many bytes of DATA a stream can take without any check but counting; more might be an error."""
         stream = self.streams.get(stream_id)
         if stream is None or stream.content_left is not None or not stream.served:
             return 0

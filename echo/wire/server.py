@@ -37,7 +37,7 @@ class ServerConnection(Connection[S]):
     pings = 0
     refused_draining = 0
     refused_surplus = 0
-    _opened = False
+    _started = False
     _ping_strikes = 0
     _last_ping = -math.inf
 
@@ -49,31 +49,31 @@ class ServerConnection(Connection[S]):
         """
 
     def ping(self, data: bytes) -> None:
-        """As in `Connection`."""
-        self._open()
+        """See `Connection`."""
+        self._ensure_started()
         super().ping(data)
 
     def goaway(
         self, error_code: int = ErrorCode.NO_ERROR, *, last_stream_id: int | None = None, debug: bytes = b""
     ) -> None:
-        """As in `Connection`; without ``last_stream_id`` new streams are refused from now on."""
-        self._open()
+        """See `Connection`; without ``last_stream_id``, new streams are refused from now on."""
+        self._ensure_started()
         if last_stream_id is None:
             self.refusing = True
         super().goaway(error_code, last_stream_id=last_stream_id, debug=debug)
 
-    def _open(self) -> None:
-        if not self._opened:
-            self._opened = True
+    def _ensure_started(self) -> None:
+        if not self._started:
+            self._started = True
             super().start()
 
     def _receive_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        self._open()
+        self._ensure_started()
         super()._receive_settings(flags, stream_id, payload)
 
     def _refuse(self, error: PeerConnectionError) -> None:
-        if isinstance(error, ForeignProtocolError) and error.answer and not self._opened:
-            self._opened = self.refusing = True
+        if isinstance(error, ForeignProtocolError) and error.answer and not self._started:
+            self._started = self.refusing = True
             self._out.put(error.answer)
         else:
             super()._refuse(error)
@@ -120,7 +120,7 @@ class ServerConnection(Connection[S]):
         return False
 
     def send_reset(self, stream: S, error_code: int) -> bool:
-        """End the call by RST_STREAM once its messages are sent; tells, raises and goes on as `send_trailers`."""
+        """End the call with RST_STREAM after its queued messages. Returns and raises like `send_trailers`."""
         self._check_sending(stream)
         if not stream.unsent.size:
             self._reset(stream, error_code)
@@ -130,9 +130,9 @@ class ServerConnection(Connection[S]):
         return False
 
     def abort(self, stream: S, trailers: Trailers) -> None:
-        """End the call now, leaving out what has not been sent; does nothing to a stream that is over.
+        """End the call now and drop unsent messages; does nothing if the stream is over.
 
-        A message may be cut short by it. The client hears why, which a reset could not tell it.
+        This may cut a message short. Unlike a reset, the trailers tell the client why.
         """
         if stream.state != CLOSED:
             stream.unsent.clear()
@@ -181,7 +181,7 @@ class ServerConnection(Connection[S]):
 
     def _receive_request(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
         if self.refusing or len(self.streams) >= self._limits.max_concurrent_streams:
-            # GOAWAY or SETTINGS announced this; the client may retry the call (RFC 9113 §5.1.2, §8.7).
+            # GOAWAY or SETTINGS announced the limit; the client may retry the call (RFC 9113 §5.1.2, §8.7).
             if self.refusing:
                 self.refused_draining += 1
             else:

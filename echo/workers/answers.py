@@ -1,4 +1,4 @@
-"""What a worker answers when it is asked: pieces put together, within a bound; the latest answer is kept."""
+"""Assembles a worker's answers from their parts, within a size limit, and keeps the latest."""
 
 from collections.abc import Callable
 from typing import Final
@@ -6,7 +6,7 @@ from typing import Final
 import structlog
 import trio
 
-from echo.workers.messages import LAST_WORD, Ask, Part
+from echo.workers.messages import FINAL_ANSWER, AnswerPart, Ask
 
 __all__ = ["MAX_ANSWER", "Answers"]
 
@@ -19,42 +19,42 @@ class Answers:
     """The answers of one worker.
 
     Attributes:
-        latest: The last one that came whole; None before there is any.
+        latest: The last complete answer; None before the first.
     """
 
     def __init__(self) -> None:
         self.latest: bytes | None = None
-        self._number = LAST_WORD  # Of the last question.
-        self._taking: int | None = None  # The answer whose pieces are taken in; others are dropped.
-        self._closing = False  # The last word has begun.
+        self._number = FINAL_ANSWER  # Of the last question.
+        self._assembling: int | None = None  # The number of the answer being assembled; other parts are dropped.
+        self._final = False  # The final answer has begun.
         self._parts = bytearray()
-        self._over: trio.Event | None = None  # There is while a question is open.
+        self._settled: trio.Event | None = None  # Set when the open question, if any, is answered or given up.
         self._asking = trio.Lock()
 
-    async def ask(self, tell: Callable[[Ask], None]) -> None:
-        """Ask, and wait until there is an answer or none can come; cancelling it gives that up.
+    async def ask(self, send: Callable[[Ask], None]) -> None:
+        """Ask, and wait until the answer has come or cannot come any more; cancelling only stops waiting.
 
-        A question that is not answered yet is not put again: whoever asks next waits for the same answer. So a worker
-        that answers nothing is asked once.
+        While a question is open it is not repeated: later callers wait for the same answer. So a worker that never
+        answers is asked once.
         """
         async with self._asking:
-            if self._closing:
+            if self._final:
                 return
-            if self._over is None:
+            if self._settled is None:
                 self._number += 1
-                self._taking = self._number
+                self._assembling = self._number
                 self._parts.clear()
-                self._over = trio.Event()
-                tell(Ask(self._number))
-            await self._over.wait()
+                self._settled = trio.Event()
+                send(Ask(self._number))
+            await self._settled.wait()
 
-    def note(self, part: Part) -> None:
-        """Take in a piece."""
-        if part.number == LAST_WORD and not self._closing:
-            self._closing = True
-            self._taking = LAST_WORD
+    def add(self, part: AnswerPart) -> None:
+        """Add a part that has arrived."""
+        if part.number == FINAL_ANSWER and not self._final:
+            self._final = True
+            self._assembling = FINAL_ANSWER
             self._parts.clear()
-        if part.number != self._taking:
+        if part.number != self._assembling:
             return
         self._parts += part.data
         if len(self._parts) > MAX_ANSWER:
@@ -65,9 +65,9 @@ class Answers:
             self.end()
 
     def end(self) -> None:
-        """Nobody is to wait any longer."""
-        self._taking = None
+        """Drop what is incomplete, and wake whoever waits for it."""
+        self._assembling = None
         self._parts.clear()
-        over, self._over = self._over, None
-        if over is not None:
-            over.set()
+        settled, self._settled = self._settled, None
+        if settled is not None:
+            settled.set()

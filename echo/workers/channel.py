@@ -1,8 +1,8 @@
-"""The channel between a parent and one worker: a socket pair that carries messages, and sockets beside them (unix(7)).
+"""The channel between a parent and one worker: a socket pair that carries messages, and sockets with them (unix(7)).
 
-Packets, not a stream: a message is there as a whole or not at all, and its socket with it. What has been sent and not
-yet received can be received by nobody else, but by whoever holds the same end: so the parent keeps the worker's end,
-too, and takes back what a worker that is dead or stuck has not taken.
+It carries packets, not a stream, so a message and its socket arrive whole or not at all. A packet that has been sent
+but not received can be read by anyone who holds the receiving end. So the parent keeps the worker's end too, and takes
+back the connections that a dead or stuck worker has not taken.
 """
 
 import errno
@@ -22,9 +22,9 @@ __all__ = ["Channel", "ParentChannel", "WorkerChannel", "channel_pair"]
 
 log = logging.getLogger(__name__)
 
-RETRY_DELAY: Final = 0.1  # Seconds until a socket is taken again after the process ran out of descriptors.
+RETRY_DELAY: Final = 0.1  # Seconds to wait after the process has run out of descriptors.
 
-# There is no room for the message, or for sockets on their way to anybody.
+# No room for the message, or too many sockets in flight.
 _FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM, errno.ETOOMANYREFS})
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE})
 
@@ -33,10 +33,10 @@ Out = TypeVar("Out")
 
 
 def channel_pair() -> tuple[socket.socket, socket.socket]:
-    """The parent's end and the worker's.
+    """The parent's end and the worker's end.
 
     Raises:
-        OSError: The system has no such sockets.
+        OSError: The system has no SOCK_SEQPACKET, or no descriptors left.
     """
     pair = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     for end in pair:
@@ -45,11 +45,11 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
 
 
 class Channel(Generic[In, Out]):
-    """One end.
+    """One end of a channel.
 
     Args:
-        end: Its socket, closed with it.
-        incoming: What comes from the other end.
+        end: The socket, closed by `close`.
+        incoming: The type of the messages that arrive.
     """
 
     def __init__(self, end: socket.socket, incoming: object) -> None:
@@ -60,10 +60,10 @@ class Channel(Generic[In, Out]):
         self._one_descriptor = socket.CMSG_LEN(array("i").itemsize)
 
     def send_now(self, message: Out, beside: socket.socket | None = None) -> bool:
-        """Send a message, and a socket beside it, of which the caller keeps its own; False if there is no room.
+        """Send a message, and a socket with it, whose descriptor the caller still closes; False if there is no room.
 
         Raises:
-            trio.BrokenResourceError: Nobody is at the other end.
+            trio.BrokenResourceError: The other end is closed.
         """
         try:
             if beside is None:
@@ -80,18 +80,18 @@ class Channel(Generic[In, Out]):
         """Send a message, waiting for room.
 
         Raises:
-            trio.BrokenResourceError: Nobody is at the other end.
+            trio.BrokenResourceError: The other end is closed.
         """
         async with self._sending:
             while not self.send_now(message):
                 await trio.lowlevel.wait_writable(self._end)
 
     async def receive(self) -> tuple[In, socket.socket | None]:
-        """The next message, and the socket beside it.
+        """Wait for the next message; returns it with its socket, if any.
 
         Raises:
-            trio.EndOfChannel: Nobody is at the other end, and everything from there has been received.
-            ValueError: It is none of these messages.
+            trio.EndOfChannel: The other end is closed, and everything it sent has been received.
+            ValueError: The message is invalid.
         """
         await trio.lowlevel.checkpoint()
         while (received := self.receive_now()) is None:
@@ -99,9 +99,9 @@ class Channel(Generic[In, Out]):
         return received
 
     def receive_now(self) -> tuple[In, socket.socket | None] | None:
-        """The same, or None if there is nothing just now."""
+        """Like `receive`, but returns None if no message is there."""
         try:
-            # Not by `socket.recv_fds`, which forgets the flags that it is given.
+            # Not `socket.recv_fds`, which ignores its flags.
             data, ancillary, _, _ = self._end.recvmsg(MAX_MESSAGE, self._one_descriptor, socket.MSG_CMSG_CLOEXEC)
         except BlockingIOError:
             return None
@@ -133,7 +133,7 @@ class WorkerChannel(Channel[FromParent, FromWorker]):
         self._warn = log.warning
 
     async def receive(self) -> tuple[FromParent, socket.socket | None]:
-        """As above. While there is no descriptor to spare, sockets stay where they are: else they would be lost."""
+        """Like `Channel.receive`, but waits for a free descriptor first: without one, a message loses its socket."""
         while True:
             await trio.lowlevel.wait_readable(self._end)
             try:
@@ -142,7 +142,7 @@ class WorkerChannel(Channel[FromParent, FromWorker]):
                 if error.errno not in _EXHAUSTED:
                     raise
                 self._warn("cannot take connections, retrying: %s", error)
-                self._warn = log.debug  # Once for each shortage.
+                self._warn = log.debug  # Warn once per shortage.
                 await trio.sleep(RETRY_DELAY)
                 continue
             received = self.receive_now()
@@ -152,16 +152,16 @@ class WorkerChannel(Channel[FromParent, FromWorker]):
 
 
 class ParentChannel(Channel[FromWorker, FromParent]):
-    """The parent's end, and that of the worker, to see what it has not taken."""
+    """The parent's end, with the worker's end to take back what the worker has not received."""
 
     def __init__(self, end: socket.socket, far_end: socket.socket) -> None:
         super().__init__(end, FromWorker)
         self._far_end: Channel[FromParent, FromWorker] = Channel(far_end, FromParent)
 
     def take_back(self) -> list[tuple[int, socket.socket]]:
-        """The connections that the worker has not taken, and the listener of each. It will not see them any more.
+        """Take back the connections that the worker has not received, each with its listener.
 
-        Other messages that lie between them go back to where they were.
+        Other messages are sent again.
         """
         found: list[tuple[int, socket.socket]] = []
         others: list[FromParent] = []

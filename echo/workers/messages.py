@@ -1,9 +1,9 @@
-"""What a parent and a worker say to one another; each message is one packet.
+"""The messages between a parent and a worker; each is one packet.
 
-Parent to worker: `Connection` (with a socket beside it), `End`, `Stop`, `Retire`, `Ask`, `Ping`.
-Worker to parent: `Ready`, `Counts`, `Leaving`, `Part`.
+Parent to worker: `Connection` (with a socket beside it), `NoMoreConnections`, `Stop`, `Retire`, `Ask`, `Ping`.
+Worker to parent: `Ready`, `Counts`, `Declined`, `AnswerPart`.
 
-Which listener a connection belongs to is a number: the place of the listener in the parent's list.
+A listener is named by its index in the parent's list.
 """
 
 from typing import Final, TypeAlias
@@ -11,87 +11,87 @@ from typing import Final, TypeAlias
 import msgspec
 
 __all__ = [
-    "LAST_WORD",
+    "FINAL_ANSWER",
     "MAX_MESSAGE",
-    "PART",
+    "PART_SIZE",
+    "AnswerPart",
     "Ask",
     "Connection",
     "Counts",
-    "End",
+    "Declined",
     "FromParent",
     "FromWorker",
-    "Leaving",
-    "Part",
+    "NoMoreConnections",
     "Ping",
     "Ready",
     "Retire",
     "Stop",
 ]
 
-PART: Final = 32 * 1024  # Bytes of an answer in one message; the system's buffer for a channel holds several.
-MAX_MESSAGE: Final = PART + 64
-LAST_WORD: Final = 0
-"""The number of an answer that nobody has asked for: the worker's last."""
+PART_SIZE: Final = 32 * 1024  # Bytes of an answer in one message; the kernel's buffer for a channel holds several.
+MAX_MESSAGE: Final = PART_SIZE + 64
+FINAL_ANSWER: Final = 0
+"""The number of a worker's final answer, which is sent unasked."""
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
-    """Any of them."""
+    """Any message."""
 
 
 class Connection(_Message, frozen=True):
-    """A connection that was accepted on this listener; its socket comes with the message."""
+    """A connection accepted on this listener; its socket comes with the message."""
 
     listener: int
 
 
-class End(_Message, frozen=True):
-    """No more connections of this listener follow."""
+class NoMoreConnections(_Message, frozen=True):
+    """No more connections from this listener will follow."""
 
     listener: int
 
 
 class Stop(_Message, frozen=True):
-    """Everything stops: drain. Connections may still follow, up to `End`."""
+    """Drain, as all workers do. Connections may still follow, until `NoMoreConnections`."""
 
 
 class Retire(_Message, frozen=True):
-    """Drain; other workers go on serving."""
+    """Drain; other workers keep serving."""
 
 
 class Ask(_Message, frozen=True):
-    """Answer with what is collected, in `Part` messages of this number."""
+    """Asks for the worker's answer, in `AnswerPart` messages with this number."""
 
     number: int
 
 
 class Ping(_Message, frozen=True):
-    """Say `Counts`."""
+    """Asks for `Counts`."""
 
 
 class Ready(_Message, frozen=True):
-    """It serves."""
+    """The worker serves."""
 
 
 class Counts(_Message, frozen=True):
-    """How many connections the worker has taken so far, and how many of them have ended."""
+    """How many connections the worker has taken so far, and how many of those are closed."""
 
     taken: int
     ended: int
 
 
-class Leaving(_Message, frozen=True):
-    """It wants no more connections of this listener; it goes on taking those that come, until `End`."""
+class Declined(_Message, frozen=True):
+    """The worker wants no more connections from this listener. It still takes them until `NoMoreConnections`."""
 
     listener: int
 
 
-class Part(_Message, frozen=True):
-    """A piece of the answer to `Ask`, or of the `LAST_WORD`."""
+class AnswerPart(_Message, frozen=True):
+    """A part of the answer to `Ask`, or of the `FINAL_ANSWER`."""
 
     number: int
     data: bytes
     last: bool
 
 
-FromParent: TypeAlias = Connection | End | Stop | Retire | Ask | Ping
-FromWorker: TypeAlias = Ready | Counts | Leaving | Part
+FromParent: TypeAlias = Connection | NoMoreConnections | Stop | Retire | Ask | Ping
+FromWorker: TypeAlias = Ready | Counts | Declined | AnswerPart

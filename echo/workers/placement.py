@@ -1,10 +1,10 @@
 """Which worker gets a connection: the one with the fewest.
 
-A client's connection lasts for hours, with all its calls on it; so it is the open connections that are spread, not the
-new ones. Among equals it is their turn one after another, so that short connections are spread as well.
+A client's connection lasts for hours, with all its calls on it. So the open connections are balanced, not the rate of
+new ones. Workers with equally many take turns, so that short connections are spread as well.
 
-The kernel would not: of 10 long connections on two processes, the one with more had 6 in the median and 9 at worst with
-a socket for each (SO_REUSEPORT), and 7 and all 10 with one socket for both (measured 40 times; here it is 5).
+The kernel does worse: of 10 long connections on two processes, the busier one had 6 in the median and 9 at worst with
+a socket for each (SO_REUSEPORT), and 7 and all 10 with one socket for both (measured 40 times; here it has 5).
 """
 
 from collections import deque
@@ -20,86 +20,86 @@ __all__ = ["Placement"]
 
 
 class Placement:
-    """Gives connections to workers, and holds those that no worker can take just now.
+    """Gives connections to workers, and holds those that no worker can take at the moment.
 
-    It holds a few: nothing more is accepted meanwhile (`room`), so they are as many as there are sockets that are
-    listened on, besides those taken back from a worker, and the last ones when listening ends.
+    It holds few, as nothing is accepted while it does (`wait_for_room`): at most one for each listening socket, those
+    taken back from a worker, and the last ones when listening ends.
 
     Attributes:
-        workers: Those that serve.
+        workers: The workers that serve.
     """
 
-    def __init__(self, last_words: Callable[[bytes], None] | None = None) -> None:
-        """``last_words`` gets what a worker has answered last, when it has ended."""
+    def __init__(self, final_answers: Callable[[bytes], None] | None = None) -> None:
+        """``final_answers`` is called with the latest answer of each worker that has ended."""
         self.workers: list[Worker] = []
         self._held: dict[int, deque[socket]] = {}
-        self._last_words = last_words
-        self._turn = 0
+        self._last_words = final_answers
+        self._turns = 0
         self._changed = trio.lowlevel.ParkingLot()
 
     @property
     def held(self) -> int:
-        """Connections that wait for a worker."""
+        """How many connections wait for a worker."""
         return sum(map(len, self._held.values()))
 
     def add(self, worker: Worker) -> None:
-        """There is another worker."""
+        """Add a worker that now serves."""
         self.workers.append(worker)
-        self.move()
+        self.distribute()
 
     def remove(self, worker: Worker) -> None:
-        """A worker has ended."""
+        """Remove a worker that has ended."""
         self.workers.remove(worker)
         if self._last_words is not None and worker.answers.latest is not None:
             self._last_words(worker.answers.latest)
-        self.move()
+        self.distribute()
 
     def place(self, listener: int, connection: socket) -> None:
-        """Give the connection to a worker, now or as soon as one can take it; closes it here then."""
+        """Give the connection to a worker, now or as soon as one can take it, and then close our descriptor."""
         self._held.setdefault(listener, deque()).append(connection)
-        self.move()
+        self.distribute()
 
-    def place_again(self, connections: Iterable[tuple[int, socket]]) -> None:
-        """The same for some that a worker has not taken."""
+    def reassign(self, connections: Iterable[tuple[int, socket]]) -> None:
+        """Place connections, with their listeners, that a worker did not take."""
         for listener, connection in connections:
             self.place(listener, connection)
 
-    def move(self) -> None:
-        """Something has changed: give away what can be given."""
+    def distribute(self) -> None:
+        """Give away as many held connections as workers can take, and wake whoever waits for a change."""
         for listener, held in self._held.items():
-            while held and self._give(listener, held[0]):
+            while held and self._give_to_a_worker(listener, held[0]):
                 held.popleft().close()
         self._changed.unpark_all()
 
-    def _give(self, listener: int, connection: socket) -> bool:
-        """Give it to a worker; to the next best if the channel to the best has no room. False if nobody takes it."""
-        for worker in self._able(listener):
-            if worker.pass_on(listener, connection):
-                self._turn += 1
-                worker.last_turn = self._turn
+    def _give_to_a_worker(self, listener: int, connection: socket) -> bool:
+        """Give it to the best worker whose channel has room; False if there is none."""
+        for worker in self._candidates(listener):
+            if worker.give(listener, connection):
+                self._turns += 1
+                worker.last_turn = self._turns
                 return True
         return False
 
-    async def changed(self) -> None:
-        """Wait until something has changed."""
+    async def wait_for_change(self) -> None:
+        """Wait until a worker's state has changed, or a connection has come."""
         await self._changed.park()
 
-    async def room(self, listener: int) -> None:
-        """Wait until a connection of this listener would be given to a worker at once."""
-        while self._held.get(listener) or not self._able(listener):
+    async def wait_for_room(self, listener: int) -> None:
+        """Wait until a new connection from this listener could be given to a worker at once."""
+        while self._held.get(listener) or not self._candidates(listener):
             await self._changed.park()
 
-    async def placed(self, listener: int) -> None:
-        """Wait until none of this listener is held."""
+    async def wait_until_empty(self, listener: int) -> None:
+        """Wait until no connection from this listener is held."""
         while self._held.get(listener):
             await self._changed.park()
 
     def close(self, listener: int) -> None:
-        """Close those of this listener that are held."""
+        """Close the held connections of this listener."""
         for connection in self._held.pop(listener, ()):
             connection.close()
 
-    def _able(self, listener: int) -> list[Worker]:
-        """Those that may be given one of this listener, the best first: those that want it, with the fewest."""
-        able = [worker for worker in self.workers if worker.takes(listener)]
-        return sorted(able, key=lambda worker: (listener in worker.leaving, worker.open, worker.last_turn))
+    def _candidates(self, listener: int) -> list[Worker]:
+        """Workers that may be given a connection from this listener, best first: willing, then fewest open."""
+        candidates = [worker for worker in self.workers if worker.accepts(listener)]
+        return sorted(candidates, key=lambda worker: (listener in worker.declined, worker.open, worker.last_turn))

@@ -1,7 +1,7 @@
 """One worker as its parent sees it: a process, the channel to it, and how many connections it has.
 
-It is started by the parent's own command line, as a process of a group of its own, so that a terminal's signals reach
-the parent alone. `Worker.run` lasts as long as the process.
+The process runs the parent's own command line, in a process group of its own, so that a terminal's signals only reach
+the parent. `Worker.run` lasts as long as the process.
 """
 
 import math
@@ -17,36 +17,37 @@ import trio
 
 from echo.workers.answers import Answers
 from echo.workers.channel import ParentChannel, channel_pair
-from echo.workers.employer import Employer
-from echo.workers.membership import CHANNEL
+from echo.workers.dispatcher import Dispatcher
 from echo.workers.messages import (
+    AnswerPart,
     Connection,
     Counts,
-    End,
+    Declined,
     FromParent,
     FromWorker,
-    Leaving,
-    Part,
+    NoMoreConnections,
     Ping,
     Ready,
     Retire,
     Stop,
 )
+from echo.workers.parent_link import CHANNEL
 
 __all__ = ["Worker", "WorkerExitedError"]
 
 log = structlog.get_logger(__name__)
 
-QUEUE: Final = 64  # Connections that a worker may have waiting; others get the next ones.
-START: Final = 60.0  # Seconds a worker may take until it serves,
-LATE: Final = 2.0  # to take a connection, before it is given to another,
-SILENT: Final = 10.0  # to say anything after that, before the log has a warning,
-OVERTIME: Final = 5.0  # to end, beyond the grace period, before it is killed,
-AT_ONCE: Final = 2.0  # and to end if it shall do so at once.
+MAX_WAITING: Final = 64  # Connections that may wait for one worker.
+# Seconds:
+START_TIMEOUT: Final = 60.0  # From starting the process until the worker serves.
+TAKE_TIMEOUT: Final = 2.0  # To take a connection; then its waiting connections go to other workers.
+SILENCE_TIMEOUT: Final = 10.0  # Without any message after that; then the log gets a warning.
+KILL_DELAY: Final = 5.0  # From the end of the grace period until the process is killed.
+KILL_DELAY_AT_ONCE: Final = 2.0  # The same when the worker is to end at once.
 
 
 class WorkerExitedError(Exception):
-    """A worker ended before it served anything.
+    """A worker's process ended before it served.
 
     Attributes:
         status: Its exit status; negative for a signal.
@@ -61,64 +62,64 @@ class Worker:
     """One worker.
 
     Args:
-        employer: Who gives it connections.
+        dispatcher: Gives it connections.
 
     Attributes:
         pid: Its process id.
-        leaving: The listeners of which it wants no more connections,
-        ended: and those of which it gets none.
-        last_turn: When it was last given a connection, on a clock of whoever gives them.
-        gone: Set when the process has ended.
-        going: Set when it shall be replaced: it is gone, or leaves unasked.
-        answers: What it has answered.
+        declined: The listeners from which it wants no more connections.
+        closed: The listeners from which it gets no more connections.
+        last_turn: The number of the last turn in which it got a connection, counted by the dispatcher.
+        exited: Set when the process has ended.
+        needs_replacement: Set when the process has ended, or wants to leave without having been told to.
+        answers: Its answers.
     """
 
-    def __init__(self, employer: Employer) -> None:
+    def __init__(self, dispatcher: Dispatcher) -> None:
         self.pid = 0
-        self.leaving: set[int] = set()
-        self.ended: set[int] = set()
+        self.declined: set[int] = set()
+        self.closed: set[int] = set()
         self.last_turn = 0
-        self.gone = trio.Event()
-        self.going = trio.Event()
+        self.exited = trio.Event()
+        self.needs_replacement = trio.Event()
         self.answers = Answers()
-        self._employer = employer
+        self._dispatcher = dispatcher
         self._serving = False
-        self._asked_to_go = False
-        self._passed = self._taken = self._over = 0
-        self._late = False
+        self._told_to_stop = False
+        self._given = self._taken = self._closed = 0
+        self._stuck = False
         self._ready = trio.Event()
-        self._heard = trio.Event()
-        self._life = trio.CancelScope()
+        self._activity = trio.Event()
+        self._lifetime = trio.CancelScope()
 
     @property
     def open(self) -> int:
-        """Connections it has, or will have when it takes what waits for it."""
-        return self._passed - self._over
+        """Its connections, including those that wait for it."""
+        return self._given - self._closed
 
     @property
     def waiting(self) -> int:
-        """Connections that it has not taken yet, as far as is known."""
-        return self._passed - self._taken
+        """Connections that it has not taken yet, by its latest report."""
+        return self._given - self._taken
 
-    def takes(self, listener: int) -> bool:
-        """Whether it may be given a connection of this listener just now."""
-        return not (self._late or self.gone.is_set() or listener in self.ended or self.waiting >= QUEUE)
+    def accepts(self, listener: int) -> bool:
+        """Whether it can be given a connection from this listener now."""
+        return not (self._stuck or self.exited.is_set() or listener in self.closed or self.waiting >= MAX_WAITING)
 
-    def pass_on(self, listener: int, connection: socket.socket) -> bool:
-        """Give it a connection, of which the caller keeps its own descriptor; False if there is no room."""
+    def give(self, listener: int, connection: socket.socket) -> bool:
+        """Send it a connection, whose descriptor the caller still closes; False if the channel has no room."""
         if not self._channel.send_now(Connection(listener), connection):
             return False
-        self._passed += 1
-        self._heard.set()
+        self._given += 1
+        self._activity.set()
         return True
 
     def take_back(self) -> list[tuple[int, socket.socket]]:
-        """The connections that it has not taken."""
+        """Take back the connections that it has not received, each with its listener."""
         found = self._channel.take_back()
-        self._passed -= len(found)
+        self._given -= len(found)
         return found
 
-    # From start to end
+    # The process
 
     async def run(
         self,
@@ -126,15 +127,15 @@ class Worker:
         *,
         task_status: trio.TaskStatus["Worker"] = trio.TASK_STATUS_IGNORED,
     ) -> None:
-        """Start the process; ready once it serves; returns when it has ended. Cancelling it ends it at once.
+        """Run the process until it ends; started once the worker serves. Cancelling ends the process at once.
 
         Args:
             command: The command line.
-            task_status: Gets the worker.
+            task_status: Gets this worker.
 
         Raises:
-            WorkerExitedError: It ended before it was ready.
-            OSError: It cannot be started.
+            WorkerExitedError: The process ended before the worker served.
+            OSError: The process cannot be started.
         """
         ours, theirs = channel_pair()
         self._channel = ParentChannel(ours, theirs)
@@ -149,34 +150,34 @@ class Worker:
             self.pid = process.pid
             try:
                 async with trio.open_nursery() as nursery:
-                    nursery.start_soon(self._listen)
+                    nursery.start_soon(self._read_messages)
                     nursery.start_soon(self._serve, task_status)
-                    with self._life:
+                    with self._lifetime:
                         await process.wait()
                     nursery.cancel_scope.cancel()
             finally:
                 with trio.CancelScope(shield=True):
-                    await self._finish(process)
-                self._hear_last_words()
+                    await self._end_process(process)
+                self._read_remaining_messages()
                 self.answers.end()
-                self.gone.set()
-                self.going.set()
+                self.exited.set()
+                self.needs_replacement.set()
                 if self._serving:
-                    self._employer.remove(self)
-                    self._employer.place_again(self.take_back())
+                    self._dispatcher.remove(self)
+                    self._dispatcher.reassign(self.take_back())
         finally:
             self._channel.close()
         if not self._serving:
             raise WorkerExitedError(process.returncode or 0)
-        if not self._asked_to_go or process.returncode:
+        if not self._told_to_stop or process.returncode:
             log.warning("worker ended", worker=self.pid, status=process.returncode)
 
-    async def _finish(self, process: trio.Process) -> None:
-        """End the process if it has not ended: by both signals, which means at once, then by force."""
-        if process.poll() is None and not self._life.cancelled_caught:
+    async def _end_process(self, process: trio.Process) -> None:
+        """End the process if it still runs: two signals ask it to stop at once, then it is killed."""
+        if process.poll() is None and not self._lifetime.cancelled_caught:
             process.send_signal(signal.SIGTERM)
             process.send_signal(signal.SIGINT)
-            with trio.move_on_after(AT_ONCE):
+            with trio.move_on_after(KILL_DELAY_AT_ONCE):
                 await process.wait()
         if process.poll() is None:
             log.warning("worker did not end in time: killed", worker=self.pid)
@@ -184,114 +185,115 @@ class Worker:
         await process.wait()
 
     async def _serve(self, task_status: trio.TaskStatus["Worker"]) -> None:
-        with trio.move_on_after(START):
+        with trio.move_on_after(START_TIMEOUT):
             await self._ready.wait()
         if not self._ready.is_set():
-            log.error("worker did not start in time", worker=self.pid, seconds=START)
-            self._life.cancel()
+            log.error("worker did not start in time", worker=self.pid, seconds=START_TIMEOUT)
+            self._lifetime.cancel()
             return
         log.info("worker serves", worker=self.pid)
         self._serving = True
-        self._employer.add(self)  # In one step with the next: whoever gets connections is not cancelled by a stop.
+        self._dispatcher.add(self)  # No checkpoint before `started`, so a cancelled start never has connections.
         task_status.started(self)
         while True:
-            await self._news()
+            await self._wait_for_activity()
             while self.waiting:
                 taken = self._taken
-                # In two halves: if it was this process that stood still, the worker's word is read in the second.
-                if not await self._takes_some(taken, LATE / 2) and not await self._takes_some(taken, LATE / 2):
-                    await self._note_late()
+                # Two attempts: if this process itself was stalled, the second reads what the worker sent meanwhile.
+                progress = await self._makes_progress(taken) or await self._makes_progress(taken)
+                if not progress:
+                    await self._wait_until_responsive()
 
-    async def _takes_some(self, taken: int, patience: float) -> bool:
-        """Whether it takes a connection in time, having taken so many, or has none waiting."""
-        with trio.move_on_after(patience):
+    async def _makes_progress(self, taken: int) -> bool:
+        """Whether, in half of `TAKE_TIMEOUT`, it takes more than ``taken`` connections or none waits any more."""
+        with trio.move_on_after(TAKE_TIMEOUT / 2):
             while self.waiting and self._taken == taken:
-                await self._news()
+                await self._wait_for_activity()
         return not (self.waiting and self._taken == taken)
 
-    async def _news(self) -> None:
-        """Wait until it has said something, or has been given something."""
-        await self._heard.wait()
-        self._heard = trio.Event()
+    async def _wait_for_activity(self) -> None:
+        """Wait until it has sent a message, or was given a connection."""
+        await self._activity.wait()
+        self._activity = trio.Event()
 
-    async def _note_late(self) -> None:
-        """Give its connections to others, and wait until it says something."""
-        self._late = True
+    async def _wait_until_responsive(self) -> None:
+        """Give its waiting connections to other workers, and wait until it sends a message."""
+        self._stuck = True
         connections = self.take_back()
-        log.info("worker is late: others get its connections", worker=self.pid, connections=len(connections))
-        self._tell(Ping())
-        self._employer.place_again(connections)
-        for patience in (SILENT, math.inf):
+        log.info("worker takes no connections: reassigning them", worker=self.pid, connections=len(connections))
+        self._send(Ping())
+        self._dispatcher.reassign(connections)
+        for patience in (SILENCE_TIMEOUT, math.inf):
             with trio.move_on_after(patience):
-                while self._late:
-                    await self._news()
+                while self._stuck:
+                    await self._wait_for_activity()
                 return
             log.warning("worker does not answer", worker=self.pid)
 
-    async def _listen(self) -> None:
-        """Take in what the worker says."""
+    async def _read_messages(self) -> None:
+        """Read and handle the worker's messages."""
         try:
             while True:
-                self._take_in((await self._channel.receive())[0])
-                self._late = False
-                self._heard.set()
-                self._employer.move()
+                self._handle((await self._channel.receive())[0])
+                self._stuck = False
+                self._activity.set()
+                self._dispatcher.distribute()
         except (ValueError, trio.EndOfChannel) as error:
-            log.error("worker says what no worker says: killed", worker=self.pid, reason=str(error))
-            self._life.cancel()
+            log.error("invalid message from a worker: killed", worker=self.pid, reason=str(error))
+            self._lifetime.cancel()
 
-    def _hear_last_words(self) -> None:
-        """Take in what it had said when it ended."""
+    def _read_remaining_messages(self) -> None:
+        """Handle the messages it sent before it ended."""
         try:
             while (received := self._channel.receive_now()) is not None:
-                self._take_in(received[0])
+                self._handle(received[0])
         except (ValueError, trio.EndOfChannel):
             pass
 
-    def _take_in(self, message: FromWorker) -> None:
+    def _handle(self, message: FromWorker) -> None:
         match message:
             case Ready():
                 self._ready.set()
             case Counts(taken, ended):
-                self._taken, self._over = taken, ended
-            case Leaving(listener):
-                self.leaving.add(listener)
-                if not self._asked_to_go:
-                    self.going.set()
-            case Part():
-                self.answers.note(message)
+                self._taken, self._closed = taken, ended
+            case Declined(listener):
+                self.declined.add(listener)
+                if not self._told_to_stop:
+                    self.needs_replacement.set()
+            case AnswerPart():
+                self.answers.add(message)
 
-    # What it is told
+    # Messages to it
 
     def stop(self, grace: float) -> None:
-        """Have it drain, as all do; it still gets connections until `end`. After ``grace`` and a while it is killed."""
-        self._asked_to_go = True
+        """Tell it to drain, as all do; it gets connections until `close`. Killed `KILL_DELAY` after ``grace``."""
+        self._told_to_stop = True
         self._end_within(grace)
-        self._tell(Stop())
+        self._send(Stop())
 
     def retire(self, grace: float, listeners: int) -> None:
-        """Have it drain while others go on; it gets no more connections."""
-        self._asked_to_go = True
+        """Tell it to drain while other workers serve; it gets no more connections."""
+        self._told_to_stop = True
         self._end_within(grace)
-        self._tell(Retire())
+        self._send(Retire())
         for listener in range(listeners):
-            self.end(listener)
+            self.close(listener)
 
-    def end(self, listener: int) -> None:
-        """Tell it that no more connections of this listener follow."""
-        if listener not in self.ended:
-            self.ended.add(listener)
-            self._tell(End(listener))
+    def close(self, listener: int) -> None:
+        """Tell it that no more connections from this listener will follow."""
+        if listener not in self.closed:
+            self.closed.add(listener)
+            self._send(NoMoreConnections(listener))
 
     def _end_within(self, grace: float) -> None:
-        self._life.deadline = min(self._life.deadline, trio.current_time() + grace + OVERTIME)
+        self._lifetime.deadline = min(self._lifetime.deadline, trio.current_time() + grace + KILL_DELAY)
 
-    def _tell(self, message: FromParent) -> None:
-        """Tell it something. There is room beside all the connections that may wait; if not, something is broken."""
-        if not self.gone.is_set() and not self._channel.send_now(message):
-            log.error("no room for a message to a worker: killed", worker=self.pid)
-            self._life.cancel()
+    def _send(self, message: FromParent) -> None:
+        """Send a message. The channel has room for it beside `MAX_WAITING` connections, else something is broken."""
+        if not self.exited.is_set() and not self._channel.send_now(message):
+            log.error("channel to a worker is full: killed", worker=self.pid)
+            self._lifetime.cancel()
 
     async def ask(self) -> None:
-        """Have it answer, see `Answers.ask`; `answers` has what came."""
-        await self.answers.ask(self._tell)
+        """Ask for an answer and wait for it (`Answers.ask`); it is then in `answers`."""
+        await self.answers.ask(self._send)

@@ -186,7 +186,7 @@ async def test_a_file_in_the_place_of_the_socket_is_one_line_and_status_2(tmp_pa
         assert await echo.status() == 2
         await echo.logged("\n")
     assert echo.stderr == (
-        f"echo: cannot listen on unix:{path} (GRPC_SERVER_BIND): Something that is no socket is in its place\n"
+        f"echo: cannot listen on unix:{path} (GRPC_SERVER_BIND): The path exists and is not a socket\n"
     )
     assert path.read_text() == "precious"
 

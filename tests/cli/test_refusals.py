@@ -89,7 +89,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         ),
         (
             "serve --grpc-server-bind unix:/",
-            "cannot listen on unix:/ (--grpc-server-bind): Something that is no socket is in its place",
+            "cannot listen on unix:/ (--grpc-server-bind): The path exists and is not a socket",
         ),
         (
             "gateway --grpc-server-host a:1,b --grpc-server-port 0",
@@ -237,6 +237,11 @@ def test_ctrl_c_before_anything_listens_to_signals_exits_130(monkeypatch: pytest
 
     monkeypatch.setattr("echo.cli.programs.echo_services", interrupted)
     assert main(["serve", *HERE]) == 130
+
+
+def test_health_may_be_asked_for_with_any_sequence_of_arguments(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(("health", "unix:/no/such.sock")) == 2
+    assert capsys.readouterr().err == "echo: cannot connect: No such file or directory\n"
 
 
 def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

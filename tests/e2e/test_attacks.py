@@ -27,7 +27,7 @@ from hyperframe.frame import (
 )
 
 from echo.rpc import Limits
-from echo.transport.link import LOOKS
+from echo.transport.link import STALL_CHECKS
 from echo.transport.memory import memory_stream_pair
 from echo.wire.message import encode_message
 from tests.support.leaks import settles
@@ -301,8 +301,8 @@ async def test_who_reads_nothing_at_all_is_disconnected_in_bounded_memory(clock:
             await client.send(*wide, *calls)
             await standing_still(lambda: victim.odd.poured)  # What the sockets hold is full.
         await victim.serves()
-        for _ in range(2 * LOOKS):  # Each time it is looked whether anything was delivered.
-            clock.jump(LIMITS.write_timeout / LOOKS)
+        for _ in range(2 * STALL_CHECKS):  # Each time it is looked whether anything was delivered.
+            clock.jump(LIMITS.write_timeout / STALL_CHECKS)
             await trio.testing.wait_all_tasks_blocked(0.001)
         await settles(lambda: victim.server.connections, 1, "connections besides the neighbour's")
         assert victim.odd.stopped.is_set()

@@ -99,7 +99,7 @@ async def test_an_answer_that_means_something_else_is_told(capsys: pytest.Captur
 
     async with serving(Server([Odd()])) as port:
         assert await asked(f":{port}") == 3
-    assert capsys.readouterr().err == "echo: the check failed: the answer is no HealthCheckResponse\n"
+    assert capsys.readouterr().err == "echo: the check failed: the answer is not a HealthCheckResponse\n"
 
 
 async def test_a_call_that_fails_is_told_apart_from_a_status(capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +115,7 @@ async def test_a_call_that_fails_is_told_apart_from_a_status(capsys: pytest.Capt
 def test_who_speaks_something_else_is_not_connected(capsys: pytest.CaptureFixture[str]) -> None:
     with saying(b"HTTP/1.1 200 OK\r\n\r\n") as port:
         assert health([f":{port}"], {}) == 2
-    assert "does not speak HTTP/2" in capsys.readouterr().err
+    assert "does not speak valid HTTP/2" in capsys.readouterr().err
 
 
 def test_who_says_nothing_is_not_connected(capsys: pytest.CaptureFixture[str]) -> None:
@@ -150,7 +150,7 @@ def test_a_server_that_does_not_answer_the_call_is_given_up(capsys: pytest.Captu
     [
         (["nonsense"], "'nonsense' is not HOST:PORT or unix:PATH"),
         (["a:70000"], "'a:70000' is not HOST:PORT or unix:PATH"),
-        ([":1", "--addr", ":1"], "TARGET and --addr say the same: give one of them"),
+        ([":1", "--addr", ":1"], "TARGET and --addr mean the same: give only one"),
         ([":1", "-rpc-timeout=soon"], "--rpc-timeout: 'soon' is not a duration (such as 10s, 1h30m or 500ms)"),
         ([":1", "-connect-timeout", "0"], "--connect-timeout: '0' is too short (must be more than 0s)"),
         ([":1", "-tls-no-verify"], "--tls-... only applies with --tls"),

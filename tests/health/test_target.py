@@ -64,3 +64,9 @@ def test_what_is_no_url(text: str) -> None:
 )
 def test_the_server_beside_it(environ: dict[str, str], address: Target, tls: bool) -> None:
     assert own_server(environ) == (address, tls)
+
+
+@pytest.mark.parametrize("port", ["x", "0", "65536", "00000199999"])
+def test_an_invalid_port_in_the_environment_is_named(port: str) -> None:
+    with pytest.raises(ValueError, match=f"^GRPC_HEALTH_PORT: '{port}' is not a port to call$"):
+        own_server({"GRPC_HEALTH_PORT": port})

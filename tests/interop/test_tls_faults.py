@@ -10,7 +10,7 @@ import trio.testing
 
 from echo.rpc import GRPCError, Server, Status, open_channel
 from echo.services import echo_services
-from echo.transport.reception import HANDSHAKE_TIMEOUT
+from echo.transport.starting import HANDSHAKE_TIMEOUT
 from tests.support.grpcio import grpcio_client, grpcio_server
 from tests.support.leaks import no_leaks, settles
 from tests.support.ours import our_server

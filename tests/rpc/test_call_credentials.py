@@ -102,7 +102,7 @@ async def test_each_attempt_has_its_own_metadata(autojump_clock: trio.abc.Clock)
         (GRPCError(Status.UNAVAILABLE, "no token"), Status.UNAVAILABLE, "no token"),
         (GRPCError(Status.PERMISSION_DENIED, "no token"), Status.PERMISSION_DENIED, "no token"),
         (GRPCError(Status.NOT_FOUND, "no user"), Status.INTERNAL, "NOT_FOUND: no user"),
-        (OSError("nobody there"), Status.UNAUTHENTICATED, "could not be had: OSError: nobody there"),
+        (OSError("nobody there"), Status.UNAUTHENTICATED, "call credentials failed: OSError: nobody there"),
     ],
 )
 async def test_a_call_whose_metadata_cannot_be_had_fails_and_is_not_sent(

@@ -1,8 +1,10 @@
 """Connections that a channel opens by itself: after a failure, and to replace those that a server drains."""
 
 import math
+from contextlib import suppress
 from itertools import pairwise
 
+import anyio
 import pytest
 import trio
 from anyio.abc import ByteStream
@@ -10,6 +12,8 @@ from anyio.abc import ByteStream
 from echo.rpc import GRPCError, Limits, Server, Status, open_channel_over
 from echo.rpc.backoff import MAX_BACKOFF, MIN_BACKOFF
 from echo.transport.memory import memory_stream_pair
+from echo.wire.frames import GOAWAY, GOAWAY_HEAD, MAX_STREAM_ID, ErrorCode, frame
+from tests.support.raw import SETTINGS
 from tests.support.refusing import CODEC, network, refuse
 from tests.support.services import ECHO, UNARY, BytesStream, Service, unary
 
@@ -50,6 +54,45 @@ async def test_attempts_to_connect_grow_rarer_and_a_success_forgives(autojump_cl
                     await unary(channel, "One")
                 await trio.sleep(0.01)
             assert attempts[1] - attempts[0] <= MIN_BACKOFF * 1.2 + 0.02
+
+
+async def drain_at_once(stream: ByteStream) -> None:
+    """A server that sends GOAWAY right after its SETTINGS, and closes when the client does."""
+    async with stream:
+        await stream.send(SETTINGS + frame(GOAWAY, 0, 0, GOAWAY_HEAD.pack(MAX_STREAM_ID, ErrorCode.NO_ERROR)))
+        with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+            while True:
+                await stream.receive()
+
+
+async def test_a_call_survives_a_server_that_drains_right_after_the_connection_was_made() -> None:
+    server = Server([ECHO], codec=CODEC)
+    servers = [drain_at_once, server.serve_connection]
+    async with trio.open_nursery() as nursery:
+
+        async def dial() -> ByteStream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(servers.pop(0), theirs)
+            return ours
+
+        async with open_channel_over(dial, "memory", codec=CODEC) as channel:
+            with trio.fail_after(10):
+                await unary(channel, "One")
+            assert not servers
+
+
+async def test_a_call_fails_if_the_server_drains_every_new_connection() -> None:
+    async with trio.open_nursery() as nursery:
+
+        async def dial() -> ByteStream:
+            ours, theirs = memory_stream_pair()
+            nursery.start_soon(drain_at_once, theirs)
+            return ours
+
+        async with open_channel_over(dial, "memory", codec=CODEC) as channel:
+            with trio.fail_after(10), pytest.raises(GRPCError, match="the server is draining") as raised:
+                await unary(channel, "One")
+            assert raised.value.status is Status.UNAVAILABLE
 
 
 async def test_a_connection_without_calls_is_drained_after_a_while(autojump_clock: trio.abc.Clock) -> None:

@@ -336,7 +336,7 @@ async def test_an_impossible_name_is_unavailable_too(host: str) -> None:
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One")
     assert raised.value.status is Status.UNAVAILABLE
-    assert raised.value.message == f"cannot connect to {host}:8081: {host!r} is no name of a host"
+    assert raised.value.message == f"cannot connect to {host}:8081: {host!r} is not a host name"
 
 
 async def refused_by(channel: Channel) -> str | None:

@@ -102,7 +102,7 @@ def test_more_attempts_than_five_are_five() -> None:
         (method(retryPolicy=RETRY | {"retryableStatusCodes": ["NO"]}), "retryableStatusCodes: 'NO' is not a status"),
         (method(hedgingPolicy=HEDGING | {"hedgingDelay": "s"}), "hedgingPolicy.hedgingDelay: 's' is not a duration"),
         ({"methodConfig": [{"name": [{"method": "b"}]}]}, "methodConfig[0].name[0].method: needs a service as well"),
-        ({"methodConfig": [{"name": [{}, {"service": ""}]}]}, "methodConfig[0].name[1]: is there twice"),
+        ({"methodConfig": [{"name": [{}, {"service": ""}]}]}, "methodConfig[0].name[1]: is repeated"),
         ({"methodConfig": [{"name": [{"service": 1}]}]}, "methodConfig[0].name[0].service: 1 is not a string"),
         ({"retryThrottling": {"maxTokens": 0, "tokenRatio": 1}}, "retryThrottling.maxTokens: 0 is not a number above"),
         ({"retryThrottling": {"maxTokens": 1_001, "tokenRatio": 1}}, "retryThrottling.maxTokens: is more than 1000"),

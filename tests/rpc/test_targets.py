@@ -80,7 +80,7 @@ def test_a_dns_server_of_one_s_own_is_refused_in_plain_words() -> None:
 @pytest.mark.parametrize("port", [-1, 0, 65_536])
 @pytest.mark.parametrize("host", ["localhost", "::1", "[::1]"])
 def test_neither_is_a_port_that_there_is_not(host: str, port: int) -> None:
-    with pytest.raises(ValueError, match=f"'{port}' is no port"):
+    with pytest.raises(ValueError, match=f"'{port}' is not a port"):
         parse_targets(host, port)
 
 

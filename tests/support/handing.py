@@ -1,4 +1,4 @@
-"""Connections that are handed over, as to a worker, by a listener in the same process."""
+"""A source of accepted connections, as a worker has, fed by a listener in the same process."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import trio
 from anyio.abc import SocketAttribute, SocketStream
 
-from echo.transport import Handed, StreamListener
+from echo.transport import AcceptedConnection, StreamListener
 
 
 class PassedOn:
@@ -22,7 +22,7 @@ class PassedOn:
         self.port = listener.extra(SocketAttribute.local_port)
         self.begun = self.ended = 0
         self._listener = listener
-        self._send, self._receive = trio.open_memory_channel[Handed](10)
+        self._send, self._receive = trio.open_memory_channel[AcceptedConnection](10)
 
     async def run(self) -> None:
         async with self._listener, self._send:
@@ -31,12 +31,12 @@ class PassedOn:
     def _hand_over(self, stream: SocketStream) -> None:
         accepted: socket.socket = stream.extra(SocketAttribute.raw_socket)
         self.begun += 1
-        self._send.send_nowait(Handed(socket.socket(fileno=accepted.detach()), self._note_end))
+        self._send.send_nowait(AcceptedConnection(socket.socket(fileno=accepted.detach()), self._note_end))
 
     def _note_end(self) -> None:
         self.ended += 1
 
-    def __aiter__(self) -> AsyncIterator[Handed]:
+    def __aiter__(self) -> AsyncIterator[AcceptedConnection]:
         return self._receive
 
     def retire(self) -> None:

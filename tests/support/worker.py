@@ -1,8 +1,8 @@
 """A worker for tests of its parent: ``python -m tests.support.worker FOLDER LISTENERS``.
 
-It greets each connection with its process id and sends back what comes, until the client ends. It drains without end.
-What it does otherwise is read from files in the folder, when it starts: ``start`` has ``exit N``, ``hang`` or
-``babble``; ``answer`` has how many bytes it answers with.
+It greets each connection with its process id and echoes what it receives, until the client ends. Its drain has no time
+limit. Files in the folder, read at the start, change what it does: ``start`` has ``exit N``, ``hang`` or ``babble``;
+``answer`` has the size of its answers in bytes.
 """
 
 import os
@@ -11,18 +11,18 @@ from pathlib import Path
 
 import trio
 
-from echo.transport import Handed
-from echo.workers import Membership
+from echo.transport import AcceptedConnection
+from echo.workers import ParentLink
 
 
-def told(folder: Path, name: str) -> list[str]:
+def read_words(folder: Path, name: str) -> list[str]:
     path = folder / name
     return path.read_text().split() if path.exists() else []
 
 
-async def serve(handed: Handed) -> None:
+async def serve(accepted: AcceptedConnection) -> None:
     try:
-        async with trio.SocketStream(trio.socket.from_stdlib_socket(handed.socket)) as stream:
+        async with trio.SocketStream(trio.socket.from_stdlib_socket(accepted.socket)) as stream:
             try:
                 await stream.send_all(b"%d\n" % os.getpid())
                 async for data in stream:
@@ -30,13 +30,13 @@ async def serve(handed: Handed) -> None:
             except trio.BrokenResourceError:
                 pass
     finally:
-        handed.over()
+        accepted.on_close()
 
 
 async def main(folder: Path, listeners: int) -> None:
-    end = Membership.inherited()
+    end = ParentLink.inherited()
     assert end is not None
-    match told(folder, "start"):
+    match read_words(folder, "start"):
         case ["exit", status]:
             sys.exit(int(status))
         case ["hang"]:
@@ -44,28 +44,28 @@ async def main(folder: Path, listeners: int) -> None:
         case ["babble"]:
             end.send(b"hello")
             await trio.sleep_forever()
-    size = told(folder, "answer")
+    size = read_words(folder, "answer")
     answer = b"x" * int(size[0]) if size else b"%d" % os.getpid()
 
     async def collect() -> bytes:
         return answer
 
-    membership = Membership(end, listeners, collect)
+    parent = ParentLink(end, listeners, collect)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(membership.run)
+        nursery.start_soon(parent.run)
         async with trio.open_nursery() as serving:
-            for feed in membership.feeds:
+            for feed in parent.feeds:
 
                 async def take(feed: object = feed) -> None:
-                    async for handed in feed:  # type: ignore[attr-defined]
-                        serving.start_soon(serve, handed)
+                    async for accepted in feed:  # type: ignore[attr-defined]
+                        serving.start_soon(serve, accepted)
 
                 serving.start_soon(take)
-            membership.ready()
-            await membership.stop()
-            for feed in membership.feeds:
+            parent.ready()
+            await parent.wait_for_stop()
+            for feed in parent.feeds:
                 feed.retire()
-        await membership.say_last()
+        await parent.send_final_answer()
         nursery.cancel_scope.cancel()
 
 

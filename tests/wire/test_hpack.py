@@ -136,7 +136,7 @@ DAMAGED = {
     "an integer that breaks off": b"\xff\x80",
     "an integer without end": b"\xff" + b"\x80" * 40,
     "a table that is too large": b"\x3f\xe2\x1f",
-    "a size update behind a field": b"\x82\x20",
+    "a size update after a field": b"\x82\x20",
     "EOS in Huffman code": b"\x00\x01a\x84\xff\xff\xff\xff",
 }
 

@@ -1,12 +1,12 @@
-"""What all tests of workers have: an end, and nothing left over."""
+"""For all tests of workers: a time limit, and a check that nothing is left over."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 import trio
 
-from tests.support.crew import PATIENCE
 from tests.support.leaks import no_leaks
+from tests.support.supervised import PATIENCE
 
 
 @pytest.fixture

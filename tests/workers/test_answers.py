@@ -8,58 +8,58 @@ import pytest
 import trio
 
 from echo.workers import answers
-from tests.support.crew import crew, until
+from tests.support.supervised import supervised, until
 
 pytestmark = [pytest.mark.usefixtures("nothing_left")]
 
 
-async def test_all_are_asked_and_one_that_does_not_answer_is_what_it_was(tmp_path: Path) -> None:
-    async with crew(tmp_path) as running:
+async def test_a_worker_that_does_not_answer_counts_with_its_previous_answer(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as running:
         stopped, other = running.pids
         os.kill(stopped, signal.SIGSTOP)
         try:
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(running.crew.ask_all, 60)
-                await until(lambda: any(worker.answers.latest is not None for worker in running.crew.workers))
+                nursery.start_soon(running.supervisor.ask_all, 60)
+                await until(lambda: any(worker.answers.latest is not None for worker in running.supervisor.workers))
                 nursery.cancel_scope.cancel()
             for _ in range(3):
-                assert {int(answer) for answer in await running.crew.ask_all(0.2)} == {other}
+                assert {int(answer) for answer in await running.supervisor.ask_all(0.2)} == {other}
         finally:
             os.kill(stopped, signal.SIGCONT)
-        assert {int(answer) for answer in await running.crew.ask_all(20)} == running.pids
+        assert {int(answer) for answer in await running.supervisor.ask_all(20)} == running.pids
         os.kill(stopped, signal.SIGSTOP)
         try:
-            assert {int(answer) for answer in await running.crew.ask_all(0.2)} == running.pids
+            assert {int(answer) for answer in await running.supervisor.ask_all(0.2)} == running.pids
         finally:
             os.kill(stopped, signal.SIGCONT)
 
 
-async def test_a_worker_s_last_words_are_kept_however_it_ends(tmp_path: Path) -> None:
-    async with crew(tmp_path) as running:
+async def test_a_worker_s_final_answer_is_kept_however_it_ends(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as running:
         killed, other = running.pids
-        await running.crew.ask_all(20)
+        await running.supervisor.ask_all(20)
         os.kill(killed, signal.SIGKILL)
-        await until(lambda: running.last_words == [b"%d" % killed])
+        await until(lambda: running.final_answers == [b"%d" % killed])
         await running.until(2, {killed})
         (asked_never,) = running.pids - {other}
         running.stop.set()
         await running.ended.wait()
-        assert sorted(running.last_words[1:]) == sorted(b"%d" % pid for pid in (other, asked_never))
+        assert sorted(running.final_answers[1:]) == sorted(b"%d" % pid for pid in (other, asked_never))
 
 
 @pytest.mark.parametrize("size", [0, 1, 32 * 1024, 32 * 1024 + 1, 1_000_000])
-async def test_answers_of_any_size_come_whole(size: int, tmp_path: Path) -> None:
+async def test_answers_of_any_size_arrive_complete(size: int, tmp_path: Path) -> None:
     (tmp_path / "answer").write_text(str(size))
-    async with crew(tmp_path, 1) as running:
-        assert [len(answer) for answer in await running.crew.ask_all(20)] == [size]
+    async with supervised(tmp_path, 1) as running:
+        assert [len(answer) for answer in await running.supervisor.ask_all(20)] == [size]
 
 
-async def test_an_answer_that_is_too_large_is_none_and_the_next_is_asked_for(
+async def test_an_answer_that_is_too_large_is_dropped_and_the_next_one_is_accepted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(answers, "MAX_ANSWER", 99_999)
     (tmp_path / "answer").write_text("100000")
-    async with crew(tmp_path, 1) as running:
-        assert await running.crew.ask_all(20) == []
+    async with supervised(tmp_path, 1) as running:
+        assert await running.supervisor.ask_all(20) == []
         monkeypatch.setattr(answers, "MAX_ANSWER", 100_000)
-        assert [len(answer) for answer in await running.crew.ask_all(20)] == [100_000]
+        assert [len(answer) for answer in await running.supervisor.ask_all(20)] == [100_000]

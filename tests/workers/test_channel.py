@@ -1,4 +1,4 @@
-"""The channel: messages and sockets, whole and in order, none lost, none kept too long."""
+"""The channel: messages and sockets arrive whole and in order; none is lost, none is kept open too long."""
 
 import errno
 import os
@@ -14,15 +14,15 @@ import trio.testing
 from echo.workers import channel as under_test
 from echo.workers.channel import ParentChannel, WorkerChannel, channel_pair
 from echo.workers.messages import (
-    PART,
+    PART_SIZE,
+    AnswerPart,
     Ask,
     Connection,
     Counts,
-    End,
+    Declined,
     FromParent,
     FromWorker,
-    Leaving,
-    Part,
+    NoMoreConnections,
     Ping,
     Ready,
     Retire,
@@ -31,8 +31,13 @@ from echo.workers.messages import (
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
-FROM_PARENT: list[FromParent] = [End(1), Stop(), Retire(), Ask(7), Ping()]
-FROM_WORKER: list[FromWorker] = [Ready(), Counts(2**40, 3), Leaving(1), Part(2**60, b"\0" * PART, last=True)]
+FROM_PARENT: list[FromParent] = [NoMoreConnections(1), Stop(), Retire(), Ask(7), Ping()]
+FROM_WORKER: list[FromWorker] = [
+    Ready(),
+    Counts(2**40, 3),
+    Declined(1),
+    AnswerPart(2**60, b"\0" * PART_SIZE, last=True),
+]
 
 
 @pytest.fixture
@@ -51,7 +56,7 @@ def connection() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield ours, theirs
 
 
-async def test_messages_arrive_as_they_were(ends: tuple[ParentChannel, WorkerChannel]) -> None:
+async def test_messages_arrive_unchanged(ends: tuple[ParentChannel, WorkerChannel]) -> None:
     parent, worker = ends
     for told in FROM_PARENT:
         assert parent.send_now(told)
@@ -61,7 +66,7 @@ async def test_messages_arrive_as_they_were(ends: tuple[ParentChannel, WorkerCha
         assert await parent.receive() == (said, None)
 
 
-async def test_a_socket_comes_with_its_message_and_is_nobody_else_s_to_inherit(
+async def test_a_socket_arrives_with_its_message_and_is_not_inheritable(
     ends: tuple[ParentChannel, WorkerChannel],
 ) -> None:
     parent, worker = ends
@@ -77,7 +82,9 @@ async def test_a_socket_comes_with_its_message_and_is_nobody_else_s_to_inherit(
             assert ours.recv(10) == b"hi"
 
 
-async def test_what_was_not_taken_is_taken_back_and_the_rest_stays(ends: tuple[ParentChannel, WorkerChannel]) -> None:
+async def test_connections_not_received_are_taken_back_and_other_messages_stay(
+    ends: tuple[ParentChannel, WorkerChannel],
+) -> None:
     parent, worker = ends
     with connection() as (_, first), connection() as (_, second), connection() as (_, third):
         sent: list[tuple[FromParent, socket.socket | None]] = [
@@ -99,13 +106,13 @@ async def test_what_was_not_taken_is_taken_back_and_the_rest_stays(ends: tuple[P
         assert parent.take_back() == []
 
 
-async def test_there_is_room_for_more_than_may_wait(ends: tuple[ParentChannel, WorkerChannel]) -> None:
-    """`Worker` counts on it: a full queue of connections, and beside it everything that it may have to say."""
+async def test_a_full_queue_of_connections_leaves_room_for_messages(ends: tuple[ParentChannel, WorkerChannel]) -> None:
+    """`Worker` relies on it."""
     parent, _ = ends
     with connection() as (_, theirs):
         for _ in range(64):
             assert parent.send_now(Connection(0), theirs)
-        for told in (Ask(2**60), Ping(), Stop(), Retire(), End(0), End(1)):
+        for told in (Ask(2**60), Ping(), Stop(), Retire(), NoMoreConnections(0), NoMoreConnections(1)):
             assert parent.send_now(told)
         while parent.send_now(Connection(0), theirs):
             pass
@@ -113,9 +120,11 @@ async def test_there_is_room_for_more_than_may_wait(ends: tuple[ParentChannel, W
             each.close()
 
 
-async def test_a_worker_waits_for_room_and_says_the_rest_then(ends: tuple[ParentChannel, WorkerChannel]) -> None:
+async def test_a_worker_waits_while_the_channel_is_full_then_sends_the_rest(
+    ends: tuple[ParentChannel, WorkerChannel],
+) -> None:
     parent, worker = ends
-    piece = Part(1, b"x" * PART, last=False)
+    piece = AnswerPart(1, b"x" * PART_SIZE, last=False)
     sent = 0
 
     async def send() -> None:
@@ -127,12 +136,12 @@ async def test_a_worker_waits_for_room_and_says_the_rest_then(ends: tuple[Parent
     async with trio.open_nursery() as nursery:
         nursery.start_soon(send)
         await trio.testing.wait_all_tasks_blocked()
-        assert 0 < sent < 50, "what is not read is bounded by the system"
+        assert 0 < sent < 50, "the kernel bounds what is not read"
         for _ in range(50):
             assert await parent.receive() == (piece, None)
 
 
-async def test_a_worker_without_descriptors_leaves_sockets_where_they_are(
+async def test_a_worker_without_free_descriptors_loses_no_sockets(
     ends: tuple[ParentChannel, WorkerChannel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     parent, worker = ends
@@ -156,7 +165,7 @@ async def test_a_worker_without_descriptors_leaves_sockets_where_they_are(
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOBUFS, errno.ETOOMANYREFS])
-async def test_no_room_is_told_as_that(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_full_channel_is_reported_as_full_not_as_broken(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
     def send_fds(*_: object) -> int:
         raise OSError(number, os.strerror(number))
 
@@ -167,7 +176,7 @@ async def test_no_room_is_told_as_that(number: int, monkeypatch: pytest.MonkeyPa
     parent.close()
 
 
-async def test_the_other_end_s_end_is_noticed_after_all_that_came_from_there() -> None:
+async def test_a_closed_channel_is_noticed_after_its_last_message() -> None:
     ours, theirs = channel_pair()
     worker = WorkerChannel(theirs)
     parent = ParentChannel(ours, theirs.dup())

@@ -1,4 +1,4 @@
-"""How many CPUs there are to use."""
+"""How many CPUs a process may use."""
 
 import os
 from pathlib import Path
@@ -21,13 +21,13 @@ from echo.workers import usable_cpus
         ("nonsense", 8),
     ],
 )
-def test_a_quota_bounds_them(quota: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_quota_limits_the_cpus(quota: str, number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
     file = tmp_path / "cpu.max"
     file.write_text(quota)
     assert usable_cpus(file) == number
 
 
-def test_without_a_quota_they_are_those_of_the_affinity(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_quota_the_affinity_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3}, raising=False)
     assert usable_cpus(tmp_path / "missing") == 1

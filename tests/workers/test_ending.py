@@ -1,4 +1,4 @@
-"""How a parent and its workers end."""
+"""How a supervisor and its workers end."""
 
 import os
 import signal
@@ -10,16 +10,16 @@ import trio
 import trio.testing
 
 from echo.workers import worker as worker_module
-from tests.support.crew import GRACE, connect, crew
 from tests.support.serving import LOOPBACK
+from tests.support.supervised import GRACE, connect, supervised
 
 pytestmark = [pytest.mark.usefixtures("nothing_left")]
 
 
-async def test_a_stop_takes_the_last_connections_and_waits_for_all_to_be_finished(tmp_path: Path) -> None:
-    async with crew(tmp_path) as running:
+async def test_a_stop_accepts_the_last_connections_and_waits_until_all_are_finished(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as running:
         client = await connect(running.ports[0])
-        late = socket.create_connection((LOOPBACK, running.ports[0]))  # Nobody has accepted it yet.
+        late = socket.create_connection((LOOPBACK, running.ports[0]))  # In the kernel's queue.
         running.stop.set()
         assert await client.echoes()
         last = await trio.to_thread.run_sync(late.recv, 100)
@@ -35,8 +35,8 @@ async def test_a_stop_takes_the_last_connections_and_waits_for_all_to_be_finishe
 async def test_workers_that_outlast_the_grace_period_are_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "OVERTIME", 0.3 - GRACE)
-    async with crew(tmp_path) as running:
+    monkeypatch.setattr(worker_module, "KILL_DELAY", 0.3 - GRACE)
+    async with supervised(tmp_path) as running:
         client = await connect(running.ports[0])
         running.stop.set()
         await running.ended.wait()
@@ -44,11 +44,11 @@ async def test_workers_that_outlast_the_grace_period_are_killed(
         await client.stream.aclose()
 
 
-async def test_cancelling_it_ends_all_workers_also_stopped_ones(
+async def test_cancelling_the_supervisor_ends_all_workers_even_suspended_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "AT_ONCE", 0.3)
-    async with crew(tmp_path) as running:
+    monkeypatch.setattr(worker_module, "KILL_DELAY_AT_ONCE", 0.3)
+    async with supervised(tmp_path) as running:
         pids = running.pids
         os.kill(next(iter(pids)), signal.SIGSTOP)
         running.scope.cancel()

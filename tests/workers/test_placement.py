@@ -1,4 +1,4 @@
-"""Who gets a connection, with workers that only count."""
+"""Which worker gets a connection, with workers that only count."""
 
 import socket
 from collections.abc import Iterator
@@ -14,26 +14,27 @@ from echo.workers.worker import Worker
 
 
 class Counting:
-    """A worker that takes what it is given, as long as it has room.
+    """A worker that accepts all connections.
 
     Attributes:
-        open: Connections that it has.
-        full: It takes none.
+        open: How many connections it has.
+        full: Set it to accept none.
+        broken: Set it to have no room in its channel.
     """
 
     def __init__(self, *, open: int = 0) -> None:  # noqa: A002 - as in Worker
         self.open = open
         self.last_turn = 0
-        self.leaving: set[int] = set()
-        self.ended: set[int] = set()
+        self.declined: set[int] = set()
+        self.closed: set[int] = set()
         self.full = False
         self.broken = False
         self.answers = Answers()
 
-    def takes(self, listener: int) -> bool:
-        return not self.full and listener not in self.ended
+    def accepts(self, listener: int) -> bool:
+        return not self.full and listener not in self.closed
 
-    def pass_on(self, listener: int, connection: socket.socket) -> bool:  # noqa: ARG002 - as in Worker
+    def give(self, listener: int, connection: socket.socket) -> bool:  # noqa: ARG002 - as in Worker
         assert connection.fileno() >= 0
         if self.broken:
             return False
@@ -50,14 +51,14 @@ def placement(*workers: Counting) -> Placement:
 
 @pytest.fixture
 def connections() -> Iterator[list[socket.socket]]:
-    """So many as a test needs; all of them must have been closed, here, in the end."""
+    """More connections than any test needs."""
     made = [socket.socket() for _ in range(30)]
     yield made
     for each in made:
         each.close()
 
 
-def test_the_one_with_the_fewest_gets_it(connections: list[socket.socket]) -> None:
+def test_the_worker_with_the_fewest_connections_gets_the_next(connections: list[socket.socket]) -> None:
     one, other = Counting(open=10), Counting(open=4)
     placing = placement(one, other)
     for connection in connections[:10]:
@@ -66,22 +67,24 @@ def test_the_one_with_the_fewest_gets_it(connections: list[socket.socket]) -> No
     assert all(connection.fileno() < 0 for connection in connections[:10]), "closed here once it is passed on"
 
 
-def test_equals_take_turns(connections: list[socket.socket]) -> None:
+def test_workers_with_equally_many_connections_take_turns(connections: list[socket.socket]) -> None:
     workers = [Counting() for _ in range(3)]
     placing = placement(*workers)
     turns = []
     for connection in connections[:9]:
         placing.place(0, connection)
         (taker,) = (number for number, worker in enumerate(workers) if worker.open)
-        workers[taker].open = 0  # It was a short one.
+        workers[taker].open = 0  # The connection was short.
         turns.append(taker)
     assert turns == turns[:3] * 3
     assert sorted(turns[:3]) == [0, 1, 2]
 
 
-def test_one_that_leaves_gets_it_only_if_nobody_else_can(connections: list[socket.socket]) -> None:
+def test_a_worker_that_is_leaving_gets_a_connection_only_if_no_other_can_take_it(
+    connections: list[socket.socket],
+) -> None:
     leaving, other = Counting(), Counting(open=100)
-    leaving.leaving.add(0)
+    leaving.declined.add(0)
     placing = placement(leaving, other)
     placing.place(0, connections[0])
     placing.place(1, connections[1])
@@ -89,13 +92,13 @@ def test_one_that_leaves_gets_it_only_if_nobody_else_can(connections: list[socke
     other.full = True
     placing.place(0, connections[2])
     assert (leaving.open, other.open) == (2, 101)
-    leaving.ended.add(0)
+    leaving.closed.add(0)
     placing.place(0, connections[3])
     assert placing.held == 1
     placing.close(0)
 
 
-async def test_what_nobody_can_take_is_held_in_order_and_nothing_more_is_let_in(
+async def test_while_no_worker_can_take_a_connection_it_is_held_and_no_more_are_accepted(
     connections: list[socket.socket],
 ) -> None:
     worker = Counting()
@@ -104,7 +107,7 @@ async def test_what_nobody_can_take_is_held_in_order_and_nothing_more_is_let_in(
     let_in = trio.Event()
 
     async def enter() -> None:
-        await placing.room(0)
+        await placing.wait_for_room(0)
         let_in.set()
 
     async with trio.open_nursery() as nursery:
@@ -114,23 +117,23 @@ async def test_what_nobody_can_take_is_held_in_order_and_nothing_more_is_let_in(
         assert placing.held == 1
         assert not let_in.is_set()
         worker.full = False
-        placing.move()
+        placing.distribute()
         await let_in.wait()
         assert (placing.held, worker.open) == (0, 1)
-        await placing.placed(0)
+        await placing.wait_until_empty(0)
 
 
-def test_a_worker_that_comes_gets_what_is_held(connections: list[socket.socket]) -> None:
+def test_a_new_worker_gets_the_held_connections(connections: list[socket.socket]) -> None:
     placing = placement()
     placing.place(0, connections[0])
-    placing.place_again([(1, connections[1])])
+    placing.reassign([(1, connections[1])])
     assert placing.held == 2
     newcomer = Counting()
     placing.add(cast("Worker", newcomer))
     assert (placing.held, newcomer.open) == (0, 2)
 
 
-def test_one_without_room_in_its_channel_leaves_it_to_the_others(connections: list[socket.socket]) -> None:
+def test_if_a_worker_s_channel_is_full_the_next_best_gets_the_connection(connections: list[socket.socket]) -> None:
     broken, other = Counting(), Counting(open=5)
     broken.broken = True
     placing = placement(broken, other)
@@ -138,7 +141,7 @@ def test_one_without_room_in_its_channel_leaves_it_to_the_others(connections: li
     assert (placing.held, other.open) == (0, 6)
 
 
-def test_those_that_are_held_when_it_closes_are_closed(connections: list[socket.socket]) -> None:
+def test_connections_still_held_when_their_listener_closes_are_closed(connections: list[socket.socket]) -> None:
     placing = placement()
     placing.place(0, connections[0])
     placing.place(1, connections[1])

@@ -1,4 +1,4 @@
-"""Workers that die, that are to be replaced, and that cannot be started."""
+"""Workers that die, are replaced, or cannot be started."""
 
 import os
 import signal
@@ -10,15 +10,15 @@ import trio
 import trio.testing
 
 from echo.workers import NoWorkersError, WorkerExitedError
-from echo.workers import crew as under_test
+from echo.workers import supervisor as under_test
 from echo.workers import worker as worker_module
-from tests.support.crew import connect, crew, until
+from tests.support.supervised import connect, supervised, until
 
 pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
 
-async def test_a_worker_that_is_killed_takes_its_own_connections_and_is_replaced(tmp_path: Path) -> None:
-    async with crew(tmp_path) as running:
+async def test_a_killed_worker_loses_only_its_own_connections_and_is_replaced(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as running:
         clients = [await connect(running.ports[0]) for _ in range(6)]
         victim = clients[0].pid
         before = running.pids
@@ -32,8 +32,8 @@ async def test_a_worker_that_is_killed_takes_its_own_connections_and_is_replaced
             await client.stream.aclose()
 
 
-async def test_sighup_replaces_the_workers_one_by_one_and_their_connections_are_finished(tmp_path: Path) -> None:
-    async with crew(tmp_path) as running:
+async def test_sighup_replaces_the_workers_one_by_one_and_their_connections_finish(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as running:
         clients = [await connect(running.ports[0]) for _ in range(4)]
         before = running.pids
         os.kill(os.getpid(), signal.SIGHUP)
@@ -50,14 +50,14 @@ async def test_sighup_replaces_the_workers_one_by_one_and_their_connections_are_
         await newcomer.stream.aclose()
 
 
-async def test_sighups_during_a_roll_mean_one_more(tmp_path: Path) -> None:
+async def test_sighups_during_a_replacement_cause_one_more(tmp_path: Path) -> None:
     with structlog.testing.capture_logs() as logs:
-        await roll_six_times(tmp_path)
+        await send_six_sighups(tmp_path)
     assert [line["event"] for line in logs].count("replacing the workers") == 2
 
 
-async def roll_six_times(tmp_path: Path) -> None:
-    async with crew(tmp_path, 1) as running:
+async def send_six_sighups(tmp_path: Path) -> None:
+    async with supervised(tmp_path, 1) as running:
         first = running.pids
         client = await connect(running.ports[0])
         os.kill(os.getpid(), signal.SIGHUP)
@@ -71,8 +71,8 @@ async def roll_six_times(tmp_path: Path) -> None:
         assert running.pids == third
 
 
-async def test_a_successor_that_does_not_start_leaves_all_as_it_was(tmp_path: Path) -> None:
-    async with crew(tmp_path) as running:
+async def test_if_a_successor_does_not_start_the_workers_stay(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as running:
         before = running.pids
         (tmp_path / "start").write_text("exit 2")
         with structlog.testing.capture_logs() as logs:
@@ -83,57 +83,59 @@ async def test_a_successor_that_does_not_start_leaves_all_as_it_was(tmp_path: Pa
         await client.stream.aclose()
 
 
-async def test_a_worker_that_is_asked_to_leave_by_a_signal_is_replaced_and_finishes(tmp_path: Path) -> None:
-    """As when somebody sends SIGTERM to it by itself: then it says that it is leaving."""
-    async with crew(tmp_path) as running:
+async def test_a_worker_that_wants_to_leave_is_replaced_and_finishes_its_connections(tmp_path: Path) -> None:
+    """As after SIGTERM to the worker alone."""
+    async with supervised(tmp_path) as running:
         client = await connect(running.ports[0])
         before = running.pids
-        (worker,) = (worker for worker in running.crew.workers if worker.pid == client.pid)
-        worker.going.set()
+        (worker,) = (worker for worker in running.supervisor.workers if worker.pid == client.pid)
+        worker.needs_replacement.set()
         await running.until(3)
-        assert worker.ended == {0}
+        assert worker.closed == {0}
         assert await client.echoes()
         await client.stream.aclose()
         assert len(await running.until(2, {client.pid}) & before) == 1
 
 
-async def test_the_first_one_s_failure_to_start_is_that_of_all(tmp_path: Path) -> None:
+async def test_if_the_first_worker_does_not_start_the_supervisor_fails(tmp_path: Path) -> None:
     (tmp_path / "start").write_text("exit 2")
     with pytest.RaisesGroup(pytest.RaisesExc(WorkerExitedError, match="status 2 "), flatten_subgroups=True):
-        async with crew(tmp_path):
+        async with supervised(tmp_path):
             pass
 
 
-async def test_one_that_does_not_become_ready_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "START", 0.5)
+async def test_a_worker_that_does_not_become_ready_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "START_TIMEOUT", 0.5)
     (tmp_path / "start").write_text("hang")
     with pytest.RaisesGroup(pytest.RaisesExc(WorkerExitedError), flatten_subgroups=True):
-        async with crew(tmp_path):
+        async with supervised(tmp_path):
             pass
 
 
-async def test_one_that_says_what_no_worker_says_is_ended(tmp_path: Path) -> None:
+async def test_a_worker_that_sends_an_invalid_message_is_killed(tmp_path: Path) -> None:
     (tmp_path / "start").write_text("babble")
     with pytest.RaisesGroup(pytest.RaisesExc(WorkerExitedError), flatten_subgroups=True):
-        async with crew(tmp_path):
+        async with supervised(tmp_path):
             pass
 
 
-async def test_it_gives_up_when_none_is_left_and_none_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(under_test, "FIRST_PAUSE", 0.01)
-    monkeypatch.setattr(under_test, "MOST_FAILURES", 3)
+async def test_the_supervisor_gives_up_when_no_worker_is_left_and_none_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(under_test, "MIN_DELAY", 0.01)
+    monkeypatch.setattr(under_test, "MAX_FAILURES", 3)
     with pytest.RaisesGroup(NoWorkersError, flatten_subgroups=True):
-        async with crew(tmp_path, 1) as running:
+        async with supervised(tmp_path, 1) as running:
             (tmp_path / "start").write_text("exit 1")
             os.kill(next(iter(running.pids)), signal.SIGKILL)
             await trio.sleep_forever()
 
 
-async def test_one_that_dies_again_and_again_is_started_again_by_and_by(
+async def test_a_worker_that_keeps_dying_is_restarted_after_pauses(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(under_test, "FIRST_PAUSE", 0.01)
-    async with crew(tmp_path) as running:
+    monkeypatch.setattr(under_test, "MIN_DELAY", 0.01)
+    async with supervised(tmp_path) as running:
         victim, survivor = running.pids
         (tmp_path / "start").write_text("exit 1")
         os.kill(victim, signal.SIGKILL)
@@ -145,7 +147,7 @@ async def test_one_that_dies_again_and_again_is_started_again_by_and_by(
         await client.stream.aclose()
 
 
-async def test_the_pauses_grow_to_a_bound() -> None:
-    pauses = [under_test.pause_after(failures) for failures in range(1, 20)]
+async def test_pauses_between_restarts_grow_up_to_a_maximum() -> None:
+    pauses = [under_test.restart_delay(failures) for failures in range(1, 20)]
     assert pauses[:5] == [0.0, 0.5, 1.0, 2.0, 4.0]
-    assert max(pauses) == pauses[-1] == under_test.LONGEST_PAUSE
+    assert max(pauses) == pauses[-1] == under_test.MAX_DELAY

@@ -1,4 +1,4 @@
-"""Which worker gets a connection, whatever becomes of the workers."""
+"""How connections are spread over workers, including workers that die or stall."""
 
 import os
 import signal
@@ -11,20 +11,20 @@ import trio
 import trio.testing
 
 from echo.workers import worker as worker_module
-from tests.support.crew import Client, connect, crew, until
+from tests.support.supervised import Client, connect, supervised, until
 
 pytestmark = [pytest.mark.usefixtures("nothing_left")]
 
 
-async def test_long_connections_are_spread_evenly_by_how_many_each_worker_has(tmp_path: Path) -> None:
-    async with crew(tmp_path) as running:
+async def test_long_connections_are_spread_evenly(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as running:
         clients = [await connect(running.ports[0]) for _ in range(10)]
         assert sorted(Counter(client.pid for client in clients).values()) == [5, 5]
         one = clients[0].pid
         for client in [client for client in clients if client.pid == one]:
             clients.remove(client)
             await client.stream.aclose()
-        await until(lambda: not min(worker.open for worker in running.crew.workers))
+        await until(lambda: not min(worker.open for worker in running.supervisor.workers))
         clients += [await connect(running.ports[0]) for _ in range(5)]
         assert {client.pid for client in clients[5:]} == {one}
         for client in clients:
@@ -32,18 +32,18 @@ async def test_long_connections_are_spread_evenly_by_how_many_each_worker_has(tm
 
 
 async def test_short_connections_are_spread_as_well(tmp_path: Path) -> None:
-    async with crew(tmp_path) as running:
+    async with supervised(tmp_path) as running:
         found: Counter[int] = Counter()
         for _ in range(20):
             client = await connect(running.ports[0])
             found[client.pid] += 1
             await client.stream.aclose()
-            await until(lambda: not any(worker.open for worker in running.crew.workers))
+            await until(lambda: not any(worker.open for worker in running.supervisor.workers))
         assert sorted(found.values()) == [10, 10]
 
 
-async def test_what_a_dead_worker_had_not_taken_goes_to_another(tmp_path: Path) -> None:
-    async with crew(tmp_path) as running:
+async def test_connections_that_a_dead_worker_had_not_taken_go_to_another(tmp_path: Path) -> None:
+    async with supervised(tmp_path) as running:
         stopped = next(iter(running.pids))
         os.kill(stopped, signal.SIGSTOP)
         found: list[Client] = []
@@ -54,8 +54,8 @@ async def test_what_a_dead_worker_had_not_taken_goes_to_another(tmp_path: Path) 
         async with trio.open_nursery() as nursery:
             for _ in range(8):
                 nursery.start_soon(client)
-            await until(lambda: sum(worker.open for worker in running.crew.workers) == 8)
-            assert {worker.pid: worker.waiting for worker in running.crew.workers}[stopped] == 4
+            await until(lambda: sum(worker.open for worker in running.supervisor.workers) == 8)
+            assert {worker.pid: worker.waiting for worker in running.supervisor.workers}[stopped] == 4
             os.kill(stopped, signal.SIGKILL)
         assert len(found) == 8
         assert stopped not in {client.pid for client in found}
@@ -63,42 +63,44 @@ async def test_what_a_dead_worker_had_not_taken_goes_to_another(tmp_path: Path) 
             await each.stream.aclose()
 
 
-async def test_a_worker_that_stands_still_holds_nobody_up_and_is_used_again_when_it_goes_on(
+async def test_a_stalled_worker_delays_no_client_and_is_used_again_when_it_recovers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "LATE", 0.1)
-    async with crew(tmp_path) as running:
+    monkeypatch.setattr(worker_module, "TAKE_TIMEOUT", 0.1)
+    async with supervised(tmp_path) as running:
         stopped = next(iter(running.pids))
         os.kill(stopped, signal.SIGSTOP)
         try:
             clients = [await connect(running.ports[0]) for _ in range(8)]
             assert stopped not in {client.pid for client in clients}
         finally:
-            monkeypatch.setattr(worker_module, "LATE", 60)  # From now on a slow machine's worker is not late.
+            monkeypatch.setattr(
+                worker_module, "TAKE_TIMEOUT", 60
+            )  # From now on a slow machine is not taken for a stuck worker.
             os.kill(stopped, signal.SIGCONT)
-        (worker,) = (worker for worker in running.crew.workers if worker.pid == stopped)
-        await until(lambda: worker.takes(0))
+        (worker,) = (worker for worker in running.supervisor.workers if worker.pid == stopped)
+        await until(lambda: worker.accepts(0))
         clients += [await connect(running.ports[0]) for _ in range(8)]
         assert {client.pid for client in clients[8:]} == {stopped}
         for client in clients:
             await client.stream.aclose()
 
 
-async def test_each_listener_s_connections_are_told_apart(tmp_path: Path) -> None:
-    async with crew(tmp_path, listeners=2) as running:
+async def test_connections_of_all_listeners_are_served_and_spread(tmp_path: Path) -> None:
+    async with supervised(tmp_path, listeners=2) as running:
         clients = [await connect(port) for port in running.ports for _ in range(2)]
         assert sorted(Counter(client.pid for client in clients).values()) == [2, 2]
         for client in clients:
             await client.stream.aclose()
 
 
-async def test_what_waits_for_a_worker_is_bounded_and_the_kernel_keeps_the_rest(
+async def test_few_connections_wait_for_a_worker_and_the_kernel_queues_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker_module, "QUEUE", 5)
-    monkeypatch.setattr(worker_module, "LATE", 60)
-    async with crew(tmp_path, 1) as running:
-        (worker,) = running.crew.workers
+    monkeypatch.setattr(worker_module, "MAX_WAITING", 5)
+    monkeypatch.setattr(worker_module, "TAKE_TIMEOUT", 60)
+    async with supervised(tmp_path, 1) as running:
+        (worker,) = running.supervisor.workers
         os.kill(worker.pid, signal.SIGSTOP)
         clients: list[Client] = []
 
@@ -117,11 +119,11 @@ async def test_what_waits_for_a_worker_is_bounded_and_the_kernel_keeps_the_rest(
             await each.stream.aclose()
 
 
-async def test_one_that_goes_on_saying_nothing_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker_module, "LATE", 0.02)
-    monkeypatch.setattr(worker_module, "SILENT", 0.02)
+async def test_a_worker_that_stays_silent_is_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_module, "TAKE_TIMEOUT", 0.02)
+    monkeypatch.setattr(worker_module, "SILENCE_TIMEOUT", 0.02)
     with structlog.testing.capture_logs() as logs:
-        async with crew(tmp_path) as running:
+        async with supervised(tmp_path) as running:
             stopped = next(iter(running.pids))
             os.kill(stopped, signal.SIGSTOP)
             clients = [await connect(running.ports[0]) for _ in range(2)]

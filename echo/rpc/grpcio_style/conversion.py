@@ -1,4 +1,4 @@
-"""Between grpcio's words and ours: functions that make messages, status codes, metadata, errors."""
+"""Converts between grpcio's types and ours: message functions, status codes, metadata and errors."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -27,17 +27,17 @@ class Converter:
 
 
 class FunctionCodec(CodecBase):
-    """Makes messages by functions, which stand in the place of their types."""
+    """Encodes and decodes messages with functions, which take the place of message types."""
 
     __content_subtype__ = "proto"
 
     def encode(self, message: object, message_type: Converter) -> bytes:
-        """The message's bytes; raises what the function raises."""
+        """Encode a message; raises what the function raises."""
         data: bytes = message_type.convert(message)
         return data
 
     def decode(self, data: bytes, message_type: Converter) -> object:
-        """The message of these bytes; raises what the function raises."""
+        """Decode a message; raises what the function raises."""
         return message_type.convert(data)
 
 
@@ -45,42 +45,42 @@ CODEC = FunctionCodec()
 
 
 def to_code(status: Status) -> grpc.StatusCode:
-    """Our status as grpcio's."""
+    """Convert our status to grpcio's."""
     return _CODES[status.value]
 
 
 def to_status(code: Any) -> Status:
-    """Grpcio's status as ours; a bare number will do, as it does for grpcio.
+    """Convert grpcio's status, or a number, to ours.
 
     Raises:
-        ValueError: There is no such status.
+        ValueError: There is no status with this number.
     """
     return Status(code.value[0] if isinstance(code, grpc.StatusCode) else code)
 
 
 def to_pairs(metadata: Iterable[tuple[str, str | bytes]] | None) -> MetadataLike | None:
-    """Metadata in any of the forms that grpcio takes, as ours."""
+    """Convert metadata, in any form that grpcio accepts, to ours."""
     return None if metadata is None else [(key, value) for key, value in metadata]
 
 
 def to_metadata(received: Metadata | None) -> grpc.aio.Metadata:
-    """Metadata of ours in grpcio's class."""
+    """Convert our metadata to grpcio's class."""
     return grpc.aio.Metadata(*(() if received is None else received.items()))
 
 
 def to_encoding(compression: object) -> str:
-    """Grpcio's way to compress as ours.
+    """Convert grpcio's compression to our encoding's name.
 
     Raises:
-        grpc.aio.UsageError: It is not supported: gzip is.
+        grpc.aio.UsageError: It is neither gzip nor none.
     """
     if compression not in _ENCODINGS:
-        raise grpc.aio.UsageError(f"{compression} is not supported: gzip is")
+        raise grpc.aio.UsageError(f"{compression} is not supported, only gzip is")
     return _ENCODINGS[compression]
 
 
 def call_back(callback: Callable[[Any], object], subject: object) -> None:
-    """Tell a done callback what is over. What it raises is logged."""
+    """Call a done callback with what is done; log what it raises."""
     try:
         callback(subject)
     except Exception:
@@ -88,7 +88,7 @@ def call_back(callback: Callable[[Any], object], subject: object) -> None:
 
 
 def to_error(error: GRPCError, initial: Metadata | None, trailing: Metadata | None) -> grpc.aio.AioRpcError:
-    """An error of ours as callers of grpcio's stubs catch it."""
+    """Convert our error to the one that callers of grpcio's stubs catch."""
     return grpc.aio.AioRpcError(
         to_code(error.status), to_metadata(initial), to_metadata(trailing), error.message or "", repr(error)
     )

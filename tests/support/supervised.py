@@ -1,4 +1,4 @@
-"""A parent of small real workers (`tests.support.worker`), and clients who are told which of them serves them."""
+"""A supervisor of small real workers (`tests.support.worker`), and clients that learn which worker serves them."""
 
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -11,7 +11,7 @@ from anyio.abc import SocketAttribute
 
 from echo.rpc import open_tcp_listener
 from echo.transport import StreamListener
-from echo.workers import Crew
+from echo.workers import Supervisor
 from tests.support.serving import LOOPBACK
 
 PATIENCE = 30.0
@@ -19,19 +19,19 @@ GRACE = 100.0  # No test waits for it.
 
 
 class Running:
-    """A crew that runs.
+    """A running supervisor.
 
     Attributes:
         ports: Where it listens.
-        last_words: Of those that have ended.
-        stop: Set it to have it drain.
+        final_answers: The final answers of workers that have ended.
+        stop: Set it to drain.
         ended: Set when it has ended.
-        scope: Cancel it to have it end at once.
+        scope: Cancel it to end at once.
     """
 
     def __init__(self, places: list[StreamListener], command: list[str], number: int, ports: list[int]) -> None:
-        self.last_words: list[bytes] = []
-        self.crew = Crew(command, places, number, GRACE, self.last_words.append)
+        self.final_answers: list[bytes] = []
+        self.supervisor = Supervisor(command, places, number, GRACE, self.final_answers.append)
         self.ports = ports
         self.stop = trio.Event()
         self.ended = trio.Event()
@@ -39,10 +39,10 @@ class Running:
 
     @property
     def pids(self) -> set[int]:
-        return {worker.pid for worker in self.crew.workers}
+        return {worker.pid for worker in self.supervisor.workers}
 
     async def until(self, pids: int, without: AbstractSet[int] = frozenset()) -> set[int]:
-        """Wait until so many workers serve, and none of these; gives them."""
+        """Wait until this many workers serve, and none of ``without``; returns their process ids."""
         await until(lambda: len(self.pids) == pids and not self.pids & without)
         return self.pids
 
@@ -55,7 +55,7 @@ async def run(folder: Path, number: int = 2, *, listeners: int = 1, task_status:
     try:
         with running.scope:
             async with trio.open_nursery() as nursery:
-                await nursery.start(running.crew.run, running.stop.wait)
+                await nursery.start(running.supervisor.run, running.stop.wait)
                 task_status.started(running)
     finally:
         for place in places:
@@ -64,7 +64,7 @@ async def run(folder: Path, number: int = 2, *, listeners: int = 1, task_status:
 
 
 @asynccontextmanager
-async def crew(folder: Path, number: int = 2, *, listeners: int = 1) -> AsyncIterator[Running]:
+async def supervised(folder: Path, number: int = 2, *, listeners: int = 1) -> AsyncIterator[Running]:
     async with trio.open_nursery() as nursery:
 
         async def start(*, task_status: trio.TaskStatus[Running]) -> None:
@@ -76,20 +76,20 @@ async def crew(folder: Path, number: int = 2, *, listeners: int = 1) -> AsyncIte
 
 
 async def until(happened: Callable[[], bool]) -> None:
-    """Wait for other processes."""
-    while not happened():  # noqa: ASYNC110 - Nobody here hears of it.
+    """Wait for something that another process does."""
+    while not happened():  # noqa: ASYNC110 - No event tells of it.
         await trio.sleep(0.002)
 
 
 class Client:
-    """A connection, and the process id of the worker that has it."""
+    """A connection, and the process id of the worker that serves it."""
 
     def __init__(self, stream: trio.SocketStream, pid: int) -> None:
         self.stream = stream
         self.pid = pid
 
     async def echoes(self) -> bool:
-        """Whether it is served."""
+        """Whether the worker still answers."""
         try:
             await self.stream.send_all(b"hi")
             return bool(await self.stream.receive_some())

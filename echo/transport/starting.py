@@ -1,4 +1,4 @@
-"""What happens to an accepted connection: its TLS handshake, if it has one, then whoever serves it."""
+"""Starts serving accepted connections: first the TLS handshake, if there is one, then the handler."""
 
 import logging
 import ssl
@@ -22,44 +22,46 @@ log = logging.getLogger("echo.transport.listener")
 HANDSHAKE_TIMEOUT: Final = Limits().handshake_timeout  # Seconds a TLS handshake may take.
 
 Handler = Callable[[ByteStream], Coroutine[Any, Any, Any]]
-Over = Callable[[], None]
+OnClose = Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Reception:
-    """What happens to an accepted connection.
+class ConnectionStarter:
+    """Starts serving accepted connections.
 
     Attributes:
-        handler: Serves it.
+        handler: Serves a connection.
         connections: Runs the handlers.
-        greetings: Runs the TLS handshakes before that.
-        tls: For TLS, the server's context.
+        handshakes: Runs the TLS handshakes.
+        tls: The server's context; None for plain text.
         handshake_timeout: Seconds a TLS handshake may take.
-        refusals: Where the log hears of handshakes that failed,
-        tally: and where they are counted.
+        refusals: Logs failed handshakes.
+        tally: Counts failed handshakes.
     """
 
     handler: Handler
     connections: TaskGroup
-    greetings: TaskGroup
+    handshakes: TaskGroup
     tls: ssl.SSLContext | None
     handshake_timeout: float
     refusals: RefusalLog
     tally: Tally
 
-    def welcome(self, stream: SocketStream, over: Over | None = None) -> None:
-        """Start serving the connection, and call ``over`` when it has ended. Never waits."""
-        handler = self.handler if over is None else partial(_serve, self.handler, over)
+    def start(self, stream: SocketStream, on_close: OnClose | None = None) -> None:
+        """Start serving the connection, and call ``on_close`` when it has ended. Never waits."""
+        handler = self.handler if on_close is None else partial(_serve, self.handler, on_close)
         if self.tls is None:
             self.connections.start_soon(handler, stream)
         else:
-            self.greetings.start_soon(self._greet, stream, self.tls, handler, over)
+            self.handshakes.start_soon(self._handshake, stream, self.tls, handler, on_close)
 
-    async def _greet(self, stream: SocketStream, tls: ssl.SSLContext, handler: Handler, over: Over | None) -> None:
-        peer = Peer(stream)  # Now: the address of a client that has gone is not known any more.
+    async def _handshake(
+        self, stream: SocketStream, tls: ssl.SSLContext, handler: Handler, on_close: OnClose | None
+    ) -> None:
+        peer = Peer(stream)  # Now, as the address of a client that has left cannot be looked up.
         async with AsyncExitStack() as closing:
-            if over is not None:
-                closing.callback(over)
+            if on_close is not None:
+                closing.callback(on_close)
             closing.push_async_callback(anyio.aclose_forcefully, stream)
             try:
                 secure = await accept_tls(stream, tls, self.handshake_timeout)
@@ -69,15 +71,15 @@ class Reception:
                 if isinstance(error, RefusedError):
                     await linger(stream)
             except Exception:
-                # A fault of ours in one connection must not take the others down.
+                # A bug of ours in one connection must not end the others.
                 log.exception("TLS handshake with %s failed", peer)
             else:
-                closing.pop_all()  # The handler closes it, and tells when it is over.
+                closing.pop_all()  # The handler closes the stream, and calls `on_close`.
                 self.connections.start_soon(handler, secure)
 
 
-async def _serve(handler: Handler, over: Over, stream: ByteStream) -> None:
+async def _serve(handler: Handler, on_close: OnClose, stream: ByteStream) -> None:
     try:
         await handler(stream)
     finally:
-        over()
+        on_close()

@@ -16,7 +16,7 @@ _PHRASES: Final = {status.value: f" ({status.phrase})" for status in HTTPStatus}
 _READABLE: Final = (b"text/plain", b"application/json", b"application/problem+json")
 
 
-def answer_in_words(http_status: str) -> str:
+def describe_answer(http_status: str) -> str:
     """Describe an HTTP status that was received instead of gRPC."""
     code = int(http_status)
     if not 100 <= code <= 599:
@@ -31,7 +31,7 @@ def excerpt(text: str) -> str:
 
 
 def is_readable(received: FieldList) -> bool:
-    """Whether the body of this response is plain text and says more than its head."""
+    """Whether the body of this response is text that is worth quoting: plain, and not repeated in the head."""
     if b"grpc-message" in received.own:
         return False
     media_type = received.own.get(b"content-type", b"").partition(b";")[0].strip(b" \t").lower()

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from echo.rpc import Server, open_channel
-from echo.transport import HandedListener, open_tcp_listener
+from echo.transport import SourceListener, open_tcp_listener
 from tests.support.handing import PassedOn
 from tests.support.leaks import no_leaks, settles
 from tests.support.services import UNARY, BytesCodec, BytesStream, Service, path
@@ -33,7 +33,7 @@ async def serving(certificates: Certificates | None = None) -> AsyncIterator[tup
         source = PassedOn(await open_tcp_listener(LOOPBACK, 0))
         nursery.start_soon(source.run)
         tls = certificates.serving() if certificates is not None else None
-        await nursery.start(server.serve, HandedListener(source, tls=tls))
+        await nursery.start(server.serve, SourceListener(source, tls=tls))
         yield source, server
         await server.drain(1)
         assert source.ended == source.begun
