@@ -162,7 +162,7 @@ async def test_what_came_out_badly_in_company_is_looked_at_once_more() -> None:
     assert page["outcome"] == line["outcome"] == "survived"
     assert page["details"]["at_first"] == line["details"]["at_first"]
     for found in (line, page):
-        assert found["finding"].endswith(", though only at the second look.")
+        assert found["finding"].endswith(", but only on the second try.")
 
 
 class LoseTrailingMetadataAtFirst(LoseTrailingMetadata):
@@ -185,7 +185,7 @@ async def test_a_second_look_is_had_before_others_are_skipped() -> None:
         gateway_to(hop.port, server) as gateway,
     ):
         found = checks_in(await page_report(gateway.port, ["trailers", "metadata"]))
-    assert found["trailers"]["finding"].endswith(", though only at the second look.")
+    assert found["trailers"]["finding"].endswith(", but only on the second try.")
     assert found["metadata"]["outcome"] == "survived"
 
 
