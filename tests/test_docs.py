@@ -75,3 +75,12 @@ def test_commands_on_the_pages_are_run_somewhere() -> None:
 def test_every_check_is_explained() -> None:
     explained = re.findall(r"^## `(.+)`\n\n(.)", (PAGES / "checks.md").read_text(), re.MULTILINE)
     assert [name for name, _ in explained] == [check.name for check in CHECKS]
+
+
+def test_messages_on_the_page_for_troubleshooting_are_those_in_the_code() -> None:
+    page = (PAGES / "troubleshooting.md").read_text()
+    rows = re.findall(r"^\| (?!grpcurl)(.+?) \|", page, re.MULTILINE)
+    messages = [message for row in rows for message in re.findall(r"`([^`]+)`", row)]
+    code = "".join(path.read_text() for path in (ROOT / "echo").rglob("*.py"))
+    assert len(messages) > 15
+    assert [message for message in messages if message not in code] == []

@@ -27,6 +27,7 @@ from hypercorn.trio import serve
 from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Server, Status, open_tcp_listener
 from echo.rpc.testing import memory_channel
 from examples import auth, chat, todo_client, todo_server, upload, websocket_gateway
+from examples.guide import on_asyncio
 from examples.guide import tls as guide_tls
 from examples.pb.chat.v1 import Line
 from tests.support.generated import with_plugins
@@ -204,6 +205,11 @@ def test_generated_code_is_current(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["channels", "deadlines", "errors", "serving", "streams"])
 def test_the_guide_s_programs_run(run: Run, name: str) -> None:
     run(importlib.import_module(f"examples.guide.{name}").main)
+
+
+def test_the_guide_s_program_for_asyncio_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    asyncio.run(on_asyncio.main())
+    assert capsys.readouterr().out.splitlines() == ["[1, 2]", "1. buy milk", "2. drink it", "that is all"]
 
 
 def test_the_guide_s_program_with_tls_runs(run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,4 +1,4 @@
-"""One call without a veil, asked from beginning to end, and how it ended in words for people."""
+"""One call on a raw HTTP/2 connection from beginning to end, and readable words for how it ended."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar
@@ -15,15 +15,15 @@ from echo.wire import decode_status_message
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
-AT_ONCE: Final = 4  # Calls that a check makes at once on one connection: few enough for the narrowest path.
-MARK: Final = "x-probe-mark"  # Response metadata by which the server shows that it does as it is asked.
+AT_ONCE: Final = 4  # Calls that a check makes at once on one connection: few enough for any path.
+MARK: Final = "x-probe-mark"  # Response metadata that shows that the server follows scripts.
 _CLAUSES: Final = {
-    "a broken-off call": "calls are broken off",
+    "a reset": "calls are reset",
     "an end without a status": "calls end without a status",
     "a lost connection": "the connection is lost",
-    "no answer": "no answer comes",
+    "no answer": "there is no answer",
 }
-_SLACK: Final = 1.0  # Seconds that the server has more than we wait, so that its deadline is not what we see.
+_SLACK: Final = 1.0  # Seconds by which the call's deadline exceeds our wait, so that the deadline is not what we see.
 
 
 async def ask(
@@ -36,16 +36,16 @@ async def ask(
     call_id: str | None = None,
     metadata: Sequence[tuple[str, str | bytes]] = (),
 ) -> Stream:
-    """Make a call with one message; gives its stream once it is over, the connection has ended, or time is up.
+    """Make a call with one message; returns its stream once the call or the connection has ended, or time is up.
 
     Args:
         path: The path.
-        connection: On which.
-        rpc: Which method.
+        connection: The connection to use.
+        rpc: The method to call.
         script: What the server is to do.
         within: Seconds it may take.
         call_id: By default a new one.
-        metadata: To send besides.
+        metadata: Further metadata to send.
     """
     until = trio.current_time() + within
     with trio.move_on_at(until):
@@ -65,7 +65,7 @@ async def ask(
 
 
 async def in_turn(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
-    """Do jobs in their order, `AT_ONCE` at a time."""
+    """Run the jobs in order, `AT_ONCE` at a time."""
     left = iter(jobs)
 
     async def work() -> None:
@@ -78,13 +78,13 @@ async def in_turn(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
 
 
 async def excuse(path: Path, connection: Http2, *, within: float) -> str | None:
-    """Why nothing can be asked of the server, as a sentence; None if it does as it is asked, as far as we can see."""
+    """A sentence saying why scripted calls are not possible; None if the server follows scripts, as far as we see."""
     call = await ask(path, connection, UNARY, {"set-header": f"{MARK}=a", "set-trailer": f"{MARK}=z"}, within=within)
     if MARK in call.fields:
         return None
     if succeeded(call):
-        return "The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?"
-    return f"A plain call ended with {ending(call)}, so nothing can be said of this."
+        return "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop x-echo-* headers?"
+    return f"A plain call ended with {ending(call)}, so this could not be checked."
 
 
 def succeeded(call: Stream) -> bool:
@@ -93,7 +93,7 @@ def succeeded(call: Stream) -> bool:
 
 
 def ending(call: Stream) -> str:
-    """How a call ended, in words that finish a sentence."""
+    """How a call ended, as a noun that can follow "ended with"."""
     fields = call.fields
     http, kind = fields.get(":status", ""), fields.get("content-type", "")
     if "grpc-status" in fields:
@@ -103,7 +103,7 @@ def ending(call: Stream) -> str:
     if kind and not kind.startswith("application/grpc"):
         return f"an answer of type {printable(kind, 40)}"
     if call.reset is not None:
-        return "a broken-off call"
+        return "a reset"
     if call.ended is not None:
         return "an end without a status"
     if call.connection.ended:
@@ -112,7 +112,7 @@ def ending(call: Stream) -> str:
 
 
 def happening(call: Stream) -> str:
-    """The same as a clause of its own."""
+    """How a call ended, as a clause with its own verb."""
     how = ending(call)
     if how.startswith(("HTTP ", "an answer")):
         return f"{how} is the answer" if how.startswith("HTTP ") else f"{how} comes"
@@ -120,7 +120,7 @@ def happening(call: Stream) -> str:
 
 
 def status_in_words(code: str, message: str = "") -> str:
-    """A status as people know it: its name, and what was said with it."""
+    """A status's name, with its message in brackets."""
     name = Status(int(code)).name if code.isdigit() and int(code) <= 16 else f"status {printable(code, 20)}"
     text = decode_status_message(message.encode("latin-1", "replace"))
     return f"{name} ({printable(text, 120)})" if text else name

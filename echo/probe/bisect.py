@@ -1,4 +1,4 @@
-"""How much gets through: the largest size that does, found between one that does and one that does not."""
+"""Searches for the largest size that gets through, between one that does and one that does not."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ MIB: Final = 1024 * KIB
 
 @dataclass
 class Bounds:
-    """What is known so far, also where the search was cancelled.
+    """What is known so far, even if the search was cancelled.
 
     Attributes:
         fits: The largest size that got through.
@@ -30,10 +30,10 @@ async def narrow(
 
     Args:
         bounds: Where to begin; kept up to date.
-        fits: Tries a size; None for what tells nothing. The search ends when no try tells anything.
+        fits: Tries a size; None if the try says nothing. The search ends when no try of a round says anything.
         precision: Bytes that may be left between them.
-        at_once: How many sizes to try side by side.
-        rounds: How often at most.
+        at_once: How many sizes to try in parallel.
+        rounds: The maximum number of rounds.
     """
     for _ in range(rounds):
         gap = bounds.fails - bounds.fits

@@ -1,11 +1,11 @@
-"""How long a survey may take, and how long it waits for what is silent."""
+"""How long a survey may take, and how long it waits on silent streams and connections."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-# Seconds at which products cut what is idle by default, and a bit beyond: a survivor of 65 s has survived 60 s.
+# Seconds after which products cut idle streams by default, and a bit more: whatever lasts 65 s has outlasted 60 s.
 RUNGS: Final = (1, 2, 5, 10, 15, 20, 30, 45, 65, 95, 125, 185, 245, 305, 365, 605, 905, 1205, 1805, 2705, 3605)
 QUICK_IDLE: Final = 10.0
 
@@ -20,12 +20,12 @@ class Pace(StrEnum):
 
 @dataclass(frozen=True)
 class Budget:
-    """The time there is.
+    """The time available.
 
     Attributes:
-        pace: How thorough to be: what is large is smaller when it is `Pace.QUICK`.
+        pace: How thorough to be: `Pace.QUICK` transfers less.
         total: Seconds for everything.
-        idle: Seconds that something silent, or busy, is to live.
+        idle: Seconds that silent and busy streams should stay open.
     """
 
     pace: Pace
@@ -37,7 +37,7 @@ class Budget:
         """The budget of a pace, for the idle time asked for.
 
         Raises:
-            ValueError: It does not fit.
+            ValueError: The idle time is too long for the pace.
         """
         if pace is Pace.QUICK:
             if idle is not None and idle > QUICK_IDLE:
@@ -50,9 +50,9 @@ class Budget:
 
     @property
     def quick(self) -> bool:
-        """Whether it must be quick."""
+        """Whether the pace is `Pace.QUICK`."""
         return self.pace is Pace.QUICK
 
     def rungs(self) -> Sequence[float]:
-        """The ladder of idle times to try all at once, the asked one last."""
+        """The idle times to try at once, the one asked for last."""
         return [*(float(rung) for rung in RUNGS if rung < self.idle), self.idle]

@@ -1,4 +1,4 @@
-"""The calls that checks make: echo's four methods, and all that came of one."""
+"""The calls that checks make: echo's four methods, and everything observed of one call."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -55,7 +55,7 @@ BIDIRECTIONAL: Final = Rpc(
 
 
 def scripted(call_id: str, script: Script, headers: Sequence[tuple[str, str]] = ()) -> list[tuple[str, str]]:
-    """The metadata that asks the server for all this, and to record the call."""
+    """The metadata that sends the script to the server and has it record the call."""
     metadata = [*headers, ("x-echo-call-id", call_id)]
     for name, value in script.items():
         metadata += [(f"x-echo-{name}", one) for one in ([value] if isinstance(value, str) else value)]
@@ -64,19 +64,19 @@ def scripted(call_id: str, script: Script, headers: Sequence[tuple[str, str]] = 
 
 @dataclass
 class Answer(Generic[RecvT]):
-    """All that came of a call. Times are trio's.
+    """Everything observed of a call. Times are on trio's clock.
 
     Attributes:
-        call_id: By which the server has recorded it.
-        status: How it ended; what our client makes of an end without one is in there, too.
-        message: The status's.
-        details: The status's.
+        call_id: The name that the server recorded it under.
+        status: How it ended; if no status came, the one that our client derives.
+        message: The status message.
+        details: The status details.
         initial: Initial metadata; None if the response never began.
-        trailing: Trailing metadata; None if the call did not end by trailers.
-        replies: The messages that came.
-        at: When each came.
-        began: When the call was begun.
-        ended: When it was over.
+        trailing: Trailing metadata; None if the call did not end with trailers.
+        replies: The messages received.
+        at: When each was received.
+        began: When the call began.
+        ended: When it ended.
     """
 
     call_id: str
@@ -101,7 +101,7 @@ class Answer(Generic[RecvT]):
         return self.ended - self.began
 
     def fail(self, error: GRPCError) -> None:
-        """The call ended so."""
+        """Record that the call ended with this error."""
         self.status, self.message, self.details = error.status, error.message or "", error.details
 
     def __str__(self) -> str:
@@ -116,11 +116,11 @@ async def gather(
     streaming: bool,
     interval: float = 0.0,
 ) -> None:
-    """Make a prepared call: send the messages, half-close, note all that comes. Raises no `GRPCError`.
+    """Make a prepared call: send the messages, half-close, record everything that comes. Raises no `GRPCError`.
 
     Args:
         stream: The call, not begun.
-        answer: Where to note it.
+        answer: Where to record it.
         messages: What to send; exactly one unless ``streaming``.
         streaming: Whether the method takes many messages.
         interval: Seconds between them.
@@ -141,7 +141,7 @@ async def gather(
             except GRPCError as error:
                 answer.fail(error)
             nursery.cancel_scope.cancel()
-    except GRPCError as error:  # Leaving the block looks for the status once more.
+    except GRPCError as error:  # Leaving the block checks the status once more.
         answer.fail(error)
     answer.initial, answer.trailing = stream.initial_metadata, stream.trailing_metadata
     answer.ended = trio.current_time()
@@ -154,4 +154,4 @@ async def _send(stream: ClientStream[SendT, RecvT], messages: Sequence[SendT], i
                 await trio.sleep(interval)
             await stream.send_message(message, end=number == len(messages) - 1)
     except (GRPCError, StreamTerminatedError):
-        pass  # The receiver hears of it.
+        pass  # The receiver gets the same error.

@@ -1,8 +1,8 @@
 """What a check is: one question, and a way to find the answer.
 
-A check never trusts one observation: it compares what we saw with what the server saw (`Path.evidence`), or the path
-with the way around it (`Path.direct`). Where that is missing it is `inconclusive`. It may raise whatever it likes: the
-runner makes an inconclusive finding of it. When it is out of time it is cancelled.
+A check never trusts a single observation: it compares what we saw with what the server saw (`Path.evidence`), or calls
+through the path with calls that bypass it (`Path.direct`). Without that evidence it is `inconclusive`. It may raise
+anything: the runner turns that into an inconclusive finding. When its time is up, it is cancelled.
 """
 
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from echo.probe.path import Path
 
 
 class Kind(StrEnum):
-    """What a check speaks. All but `GRPC` need the gateway's URL."""
+    """The protocol that a check speaks. All but `GRPC` need the gateway's URL."""
 
     GRPC = "grpc"
     WS = "ws"
@@ -26,9 +26,9 @@ class Company(StrEnum):
     """What else may run while a check does."""
 
     BESIDE = "beside"  # Other checks.
-    WAITING = "waiting"  # Anything, as this one mostly waits; it begins first and may take as long as the idle time.
-    ALONE = "alone"  # Those that wait, and no other: it fills the line, or would be disturbed.
-    LAST = "last"  # Likewise, after all others: hops may think the server ill after what is asked of it here.
+    WAITING = "waiting"  # Anything, since this one mostly waits; it begins first and may take as long as the idle time.
+    ALONE = "alone"  # Only those that wait: it fills the connection, or others would disturb it.
+    LAST = "last"  # The same, after all others: what it does may make a hop consider the server unhealthy.
 
 
 class Check(ABC):
@@ -36,12 +36,12 @@ class Check(ABC):
 
     Attributes:
         name: As on the command line and in the report.
-        question: One sentence, for a person.
-        kind: What it speaks.
+        question: One readable sentence.
+        kind: The protocol it speaks.
         company: What else may run meanwhile.
-        needs: The checks without which there is no point in asking: it is skipped where one of them is broken.
-        patience: Seconds it may take; for those that wait, beyond the idle time.
-        causes: What can be the matter; each has its advice in ``advice.toml``.
+        needs: The checks it depends on: it is skipped if one of them is broken.
+        patience: Seconds it may take; for those that wait, in addition to the idle time.
+        causes: What can be wrong; each has its advice in ``advice.toml``.
     """
 
     name: ClassVar[str]

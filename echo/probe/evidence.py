@@ -1,4 +1,4 @@
-"""What the server saw of a call, as it says itself: the records under a call-id."""
+"""What the server saw of a call: its records for a call-id."""
 
 from collections.abc import Sequence
 from typing import Final
@@ -17,7 +17,7 @@ async def fetch(channel: Channel, call_id: str, headers: Sequence[tuple[str, str
     """Ask the server at the end of a channel.
 
     Returns:
-        The attempts, oldest first; none if it has not seen the call; None if it cannot be asked.
+        The attempts, oldest first; an empty list if it has not seen the call; None if it cannot be asked.
     """
     request = channel.request(
         "/com.gopay.echo.evidence.Evidence/Get",
@@ -37,7 +37,7 @@ async def fetch(channel: Channel, call_id: str, headers: Sequence[tuple[str, str
 
 
 def is_over(record: Record) -> bool:
-    """Whether the call has ended, for the server."""
+    """Whether the call has ended on the server."""
     return bool(record.ended)
 
 

@@ -1,4 +1,4 @@
-"""What the path is made of, as far as it shows from its ends."""
+"""What the path is made of, as far as can be seen from its ends."""
 
 from collections.abc import Iterable, Sequence
 from typing import Final
@@ -24,7 +24,7 @@ _SETTINGS: Final = {
     6: "MAX_HEADER_LIST_SIZE",
     8: "ENABLE_CONNECT_PROTOCOL",
 }
-# What products leave in the headers of requests and responses: the beginning of a name, and what it is a sign of.
+# How products show in headers of requests and responses: the beginning of a header's name, and the product.
 _SIGNS: Final = {
     "x-envoy-": "Envoy",
     "x-istio-": "Istio",
@@ -46,7 +46,7 @@ _SENT: Final = {name.decode() for name, _ in Request("/").fields()}
 
 
 async def explore(path: Path) -> Facts:
-    """Look at the path: one HTTP/2 connection with a call on it, what the server saw of that; and who else is there."""
+    """Examine the path: one HTTP/2 connection with a call on it, what the server saw of it, and the other servers."""
     where = path.target
     stream = await Line(where, path.tls, path.server_name).connect(["h2", "http/1.1"])
     tls, alpn = _tls(stream)
@@ -75,7 +75,7 @@ async def explore(path: Path) -> Facts:
 
 
 async def _others(path: Path) -> list[Record]:
-    """What servers saw of a few more calls, each on a connection of its own, through the path and around it."""
+    """What servers saw of a few more calls, each on its own connection, through the path and bypassing it."""
     found: list[Record] = []
 
     async def call(end: Target) -> None:
@@ -102,7 +102,7 @@ def _settings(connection: Http2) -> dict[str, int]:
 
 
 def _of_http1(answer: bytes, tls: str | None) -> Facts:
-    """What an answer in HTTP/1 says, if it is one."""
+    """What can be learnt from an HTTP/1 answer, if it is one."""
     if not answer.startswith(b"HTTP/1"):
         return Facts(tls=tls)
     lines = answer.decode("latin-1").split("\r\n\r\n", 1)[0].splitlines()[1:]

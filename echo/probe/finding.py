@@ -1,4 +1,4 @@
-"""What a check finds out: an outcome, one sentence for a person, and a number where there is one."""
+"""What a check finds out: an outcome, one readable sentence, and a limit if there is one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ JsonValue: TypeAlias = Union[bool, int, float, str, "list[JsonValue]", "dict[str
 
 
 class Outcome(StrEnum):
-    """How a check came out; a contract with whoever reads a report."""
+    """How a check came out; part of the report's contract."""
 
     SURVIVED = "survived"
     LIMITED = "limited"  # Works, but only up to a number, below what was asked for.
@@ -24,15 +24,15 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found out; made by the functions below.
+    """What a check found out; created by the functions below.
 
     Attributes:
         outcome: How it came out.
-        sentence: One sentence that a person understands without knowing gRPC's internals.
-        cause: Which of the check's causes it is; the key to the advice. Empty where there is nothing to advise.
-        limit: Up to where it works, where there is such a number,
-        unit: and what it counts: ``s``, ``bytes``, ``calls``.
-        details: What was seen, for the JSON report.
+        sentence: One sentence that a reader understands without knowing gRPC's internals.
+        cause: Which of the check's causes it is; the key to the advice. Empty if there is nothing to advise.
+        limit: Up to what number it works, if there is a limit.
+        unit: What the limit counts: ``s``, ``bytes``, ``calls``.
+        details: What was measured, for the JSON report.
     """
 
     outcome: Outcome
@@ -43,7 +43,7 @@ class Finding:
     details: Mapping[str, JsonValue] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        # What a hop has said may stand in it.
+        # It may contain text from a hop.
         object.__setattr__(self, "sentence", printable(self.sentence, MAX_SENTENCE))
 
 
@@ -54,7 +54,7 @@ def survived(
     unit: str | None = None,
     details: Mapping[str, JsonValue] | None = None,
 ) -> Finding:
-    """It works; ``limit`` is what was tried and got through."""
+    """It works; ``limit`` is the largest that was tried, and it got through."""
     return Finding(Outcome.SURVIVED, sentence, "", limit, unit, details or {})
 
 
@@ -78,15 +78,15 @@ def limited(
     unit: str | None = None,
     details: Mapping[str, JsonValue] | None = None,
 ) -> Finding:
-    """It works, up to ``limit``, which is below what was asked for."""
+    """It works up to ``limit``, which is below what was asked for."""
     return Finding(Outcome.LIMITED, sentence, cause, limit, unit, details or {})
 
 
 def inconclusive(sentence: str, *, details: Mapping[str, JsonValue] | None = None) -> Finding:
-    """It cannot be told; the sentence says why, and what would help."""
+    """It could not be determined; the sentence says why, and what would help."""
     return Finding(Outcome.INCONCLUSIVE, sentence, details=details or {})
 
 
 def skipped(sentence: str) -> Finding:
-    """It was not asked; the sentence says why."""
+    """It was not run; the sentence says why."""
     return Finding(Outcome.SKIPPED, sentence)

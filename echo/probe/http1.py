@@ -1,4 +1,4 @@
-"""One HTTP/1.1 request on a connection of its own, and the head of what becomes a WebSocket."""
+"""One HTTP/1.1 request on a connection of its own, which may become a WebSocket."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class HttpAnswer:
-    """What came back.
+    """A response.
 
     Attributes:
-        status: The status; 101 where the connection has become something else.
+        status: The status; 101 if the connection has switched protocols.
         headers: Names in lower case, order and repeats kept.
         body: Its first MiB.
-        rest: What came behind the head of a 101.
+        rest: Bytes that followed the head of a 101.
     """
 
     status: int
@@ -30,7 +30,7 @@ class HttpAnswer:
     rest: bytes = b""
 
     def header(self, name: str) -> str:
-        """A header's value; empty if it is not there."""
+        """A header's value; empty if it is missing."""
         return next((value for found, value in self.headers if found == name), "")
 
 

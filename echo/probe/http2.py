@@ -1,8 +1,8 @@
-"""An HTTP/2 client that hides nothing: every frame's effect, and when it came.
+"""An HTTP/2 client that hides nothing: it shows every frame's effect, and when it came.
 
-For checks that must see what a channel of `echo.rpc` takes care of: GOAWAY, the codes of resets, answers to PING,
-header lists as they are. It speaks correct HTTP/2 (acknowledges SETTINGS and PING, reopens windows, keeps to the
-server's) and judges nothing. Its methods that send never wait for the network but where they say so.
+For checks that must see what a channel of `echo.rpc` handles by itself: GOAWAY, reset codes, replies to PING, raw
+header lists. It speaks correct HTTP/2 (acknowledges SETTINGS and PING, reopens windows, respects the server's windows)
+and judges nothing. Methods that send do not wait for the network unless they say so.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -19,7 +19,7 @@ from echo.wire.hpack import Field, decoder, encoder
 
 __all__ = ["GoAway", "Http2", "Stream", "open_http2"]
 
-WINDOW: Final = 1024 * 1024  # Bytes that a stream of ours, and a connection, may have on their way to us.
+WINDOW: Final = 1024 * 1024  # The receive window of a stream, and of a connection.
 MAX_HEADERS: Final = 4 * 1024 * 1024
 _INITIAL_WINDOW, _MAX_FRAME, _MAX_STREAMS, _CONNECT_PROTOCOL = 4, 5, 3, 8  # RFC 9113 §6.5.2, RFC 8441 §3.
 
@@ -35,17 +35,17 @@ class GoAway:
 
 
 class Http2:
-    """A connection; made by `open_http2`.
+    """A connection; opened by `open_http2`.
 
     Attributes:
-        settings: What the server has announced, by number; None until it has.
-        foreign: What came instead of HTTP/2.
-        goaways: The GOAWAY frames that came.
-        streams: All streams, by number.
-        ended: How the connection ended, for people; empty while it has not.
-        ended_at: When it did.
-        window: What may be sent on it.
-        pending: Bytes that wait for the socket.
+        settings: The server's SETTINGS, by number; None until they have arrived.
+        foreign: What was received instead of HTTP/2.
+        goaways: The GOAWAY frames received.
+        streams: All streams, by id.
+        ended: How the connection ended, in words; empty while it is open.
+        ended_at: When it ended.
+        window: The connection's send window.
+        pending: Bytes waiting for the socket.
     """
 
     def __init__(self, stream: Bytes, scheme: str, authority: str) -> None:
@@ -72,12 +72,12 @@ class Http2:
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for the socket."""
+        """Bytes waiting for the socket."""
         return len(self._out)
 
     @property
     def max_frame(self) -> int:
-        """The largest payload that the server takes."""
+        """The largest frame payload that the server accepts."""
         return (self.settings or {}).get(_MAX_FRAME, frames.DEFAULT_FRAME_SIZE)
 
     @property
@@ -96,7 +96,7 @@ class Http2:
         self._writable.set()
 
     def open(self, fields: Sequence[Field], *, end: bool = False) -> Stream:
-        """Send a request's head; does not look whether the server allows one more stream."""
+        """Send a request's head, without checking whether the server allows one more stream."""
         stream = Stream(self._next, self, window=(self.settings or {}).get(_INITIAL_WINDOW, frames.DEFAULT_WINDOW))
         self._next += 2
         self.streams[stream.id] = stream
@@ -111,7 +111,7 @@ class Http2:
         return stream
 
     async def until(self, happened: Callable[[], object]) -> bool:
-        """Wait until it has, looked at whenever something came; False if the connection ended before."""
+        """Wait until the condition holds, checked whenever something changes; False if the connection ended first."""
         while not happened():
             if self.ended:
                 return False
@@ -119,15 +119,15 @@ class Http2:
         return True
 
     async def moved(self) -> None:
-        """Wait until something came, was sent, or the connection ended."""
+        """Wait until something was received or sent, or the connection ended."""
         await self._moved.wait()
 
     async def ready(self) -> bool:
-        """Wait for the server's SETTINGS; False if something else came, or nothing did before the connection ended."""
+        """Wait for the server's SETTINGS; False if something else came, or the connection ended first."""
         return await self.until(lambda: self.settings is not None)
 
     async def ping(self) -> float | None:
-        """Seconds until a PING is answered; None if the connection ended before. Waits for ever otherwise."""
+        """Send a PING; returns the seconds until its reply, None if the connection ended first. May wait for ever."""
         data = b"probe%03d" % (len(self._pings) % 1000)
         sent = trio.current_time()
         self._pings[data] = None
@@ -139,13 +139,13 @@ class Http2:
         return answered - sent
 
     def goaway(self, code: int = frames.ErrorCode.NO_ERROR) -> None:
-        """Say that we take no more streams of the server's, as a client does that leaves."""
+        """Send a GOAWAY, as a client does when it is about to close."""
         self.put(frames.goaway(0, code))
 
     # Its two tasks
 
     async def write(self) -> None:
-        """Send what is queued, for ever."""
+        """Send queued bytes, for ever."""
         while True:
             await self._writable.wait()
             self._writable = trio.Event()
@@ -154,12 +154,12 @@ class Http2:
                 try:
                     await self._stream.send_all(data)
                 except LOST:
-                    return  # The reader finds out how it ended.
+                    return  # The reader notices how it ended.
                 del self._out[: len(data)]
                 self._wake()
 
     async def read(self) -> None:
-        """Take in what comes, until the connection ends."""
+        """Process everything received, until the connection ends."""
         buffer = bytearray()
         try:
             while data := await self._stream.receive_some(READ_SIZE):
@@ -170,12 +170,12 @@ class Http2:
                         self._end("it does not speak HTTP/2")
                         return
                     continue
-                self._take(buffer)
+                self._parse_frames(buffer)
                 self._wake()
             self._end("the other side closed the connection")
         except LOST:
             self._end("the connection was reset")
-        except Exception as error:  # noqa: BLE001 - A header block that cannot be decoded, a frame that breaks off.
+        except Exception as error:  # noqa: BLE001 - A header block that cannot be decoded, a truncated frame.
             self._end(f"what came is not valid HTTP/2 ({error})")
 
     def _end(self, how: str) -> None:
@@ -186,7 +186,7 @@ class Http2:
         self._moved.set()
         self._moved = trio.Event()
 
-    def _take(self, buffer: bytearray) -> None:
+    def _parse_frames(self, buffer: bytearray) -> None:
         while len(buffer) >= frames.HEADER_SIZE:
             high, low, kind, flags, stream_id = frames.HEADER.unpack_from(buffer)
             size = high << 8 | low
@@ -243,7 +243,7 @@ class Http2:
             self.put(frames.window_update(stream.id, len(payload)))
 
     def _head(self, stream_id: int, flags: int, block: bytearray, now: float) -> None:
-        fields = self._decoder.decode(bytes(block))  # In any case: the table must stay in step.
+        fields = self._decoder.decode(bytes(block))  # Even for an unknown stream: HPACK's table must stay in step.
         stream = self.streams.get(stream_id)
         if stream is not None:
             stream.heads.append([(item[0].decode("latin-1"), item[1].decode("latin-1")) for item in fields])
@@ -273,12 +273,12 @@ async def open_http2(stream: Bytes, scheme: str, authority: str) -> AsyncIterato
             finally:
                 nursery.cancel_scope.cancel()
     finally:
-        with trio.move_on_after(1.0, shield=True):  # TLS says goodbye, which a dead peer must not hold up.
+        with trio.move_on_after(1.0, shield=True):  # TLS sends a close_notify; a dead peer must not hold that up.
             await stream.aclose()
 
 
 def _begins_http2(buffer: bytearray) -> bool:
-    """Whether this is how a server begins: SETTINGS on stream 0 (RFC 9113 §3.4), as far as it is here."""
+    """Whether a server begins like this: with SETTINGS on stream 0 (RFC 9113 §3.4), as far as received."""
     return not buffer[3:4].strip(b"\4") and not buffer[5:9].strip(b"\0") and buffer[:1] == b"\0"
 
 

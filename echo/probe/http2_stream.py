@@ -1,4 +1,4 @@
-"""A stream of `echo.probe.http2`, without a veil: what came on it, when, and what may be sent."""
+"""A raw stream of `echo.probe.http2`: what was received on it, when, and what may be sent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from echo.wire import frames
 
-MAX_PENDING: Final = 256 * 1024  # Bytes that wait for the socket before `Stream.send` waits.
+MAX_PENDING: Final = 256 * 1024  # Bytes waiting for the socket above which `Stream.send` waits.
 
 
 class Carrier(Protocol):
@@ -17,35 +17,35 @@ class Carrier(Protocol):
 
     @property
     def pending(self) -> int:
-        """Bytes that wait for the socket."""
+        """Bytes waiting for the socket."""
 
     @property
     def max_frame(self) -> int:
-        """The largest payload that the server takes."""
+        """The largest frame payload that the server accepts."""
 
     def put(self, data: bytes) -> None:
         """Queue bytes."""
 
     async def moved(self) -> None:
-        """Wait until something came, was sent, or the connection ended."""
+        """Wait until something was received or sent, or the connection ended."""
 
     async def until(self, happened: Callable[[], object]) -> bool:
-        """Wait until it has; False if the connection ended before."""
+        """Wait until the condition holds; False if the connection ended first."""
 
 
 @dataclass
 class Stream:
-    """One stream. Times are trio's.
+    """One stream. Times are on trio's clock.
 
     Attributes:
-        id: Its number.
-        heads: The header lists that came: informational ones, the response's head, its trailers.
-        data: The payload of DATA that came, as far as nobody has taken it out.
-        arrivals: When DATA came, and how many bytes.
-        ended: When the server ended its side,
-        reset: or reset the stream,
-        code: with which code.
-        held: Windows are not reopened while it is set: the reader pauses. Take it back by `resume`.
+        id: Its id.
+        heads: The header lists received: informational ones, the response's head, its trailers.
+        data: The payload of DATA received and not yet removed by the check.
+        arrivals: When DATA was received, and how many bytes.
+        ended: When the server sent END_STREAM; None if it has not.
+        reset: When the server reset the stream; None if it has not.
+        code: The code of that reset.
+        held: While true, the window is not reopened, like a reader that pauses. `resume` ends the pause.
     """
 
     id: int
@@ -62,7 +62,7 @@ class Stream:
 
     @property
     def over(self) -> bool:
-        """Whether nothing more comes."""
+        """Whether nothing more can arrive."""
         return self.ended is not None or self.reset is not None
 
     @property
@@ -71,7 +71,7 @@ class Stream:
         return {name: value for head in self.heads for name, value in head}
 
     async def send(self, data: bytes, *, end: bool = False) -> bool:
-        """Send DATA as the windows allow, waiting for them; tell whether all was sent before the stream was over."""
+        """Send DATA, waiting for the windows; returns whether everything was sent before the stream ended."""
         connection = self.connection
         while data:
             room = min(self.window, connection.window, connection.max_frame, len(data))
@@ -92,7 +92,7 @@ class Stream:
         return not connection.ended and self.reset is None
 
     def half_close(self) -> None:
-        """Say that nothing more is sent."""
+        """Send END_STREAM."""
         self.connection.put(frames.frame(frames.DATA, frames.END_STREAM, self.id))
 
     def cancel(self, code: int = frames.ErrorCode.CANCEL) -> None:
@@ -100,12 +100,12 @@ class Stream:
         self.connection.put(frames.rst_stream(self.id, code))
 
     def resume(self) -> None:
-        """Read on after `held`."""
+        """Continue reading after `held`."""
         self.held = False
         if self.owed:
             self.connection.put(frames.window_update(self.id, self.owed))
             self.owed = 0
 
     async def until_over(self) -> bool:
-        """Wait until it is over, or the connection has ended before: tell which."""
+        """Wait until it is over; False if the connection ended first."""
         return await self.connection.until(lambda: self.over)

@@ -1,7 +1,7 @@
-"""Ladders: many things of a kind, each silent for a time of its own, all at once; how long they live tells a limit.
+"""Ladders: many streams or connections at once, each silent for a different time, to find an idle timeout.
 
-What is cut off with notice shows when by itself. What is dropped without a word shows only when it is used again, so
-there the limit lies between two rungs.
+If one is cut off with notice, we see when. If it is dropped silently, we only notice when we use it again, so the limit
+is only known to lie between two rungs.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,11 +18,11 @@ from echo.probe.talk import ANSWER, Cut, Talk, cut_of, cut_of_connection
 from echo.probe.target import Target
 
 BEAT: Final = 0.4  # Seconds between the messages of a busy call,
-SLOW_BEAT: Final = 5.0  # and where it goes on for long.
-LONG: Final = 130.0  # Seconds.
-NEVER: Final = Cut("never", 0.0)  # There was no answer to begin with, so nothing can be said of how long it lives.
-MOST: Final = 3600  # Seconds that the server may be asked to be silent for.
-SLACK: Final = 1.5  # Seconds by which two things may differ that are cut off for the same reason.
+SLOW_BEAT: Final = 5.0  # and of one that takes longer than
+LONG: Final = 130.0  # seconds.
+NEVER: Final = Cut("never", 0.0)  # It was never answered, so its lifetime says nothing.
+MOST: Final = 3600  # The longest silence, in seconds, that the server can be asked for.
+SLACK: Final = 1.5  # Two cuts this many seconds apart count as having the same reason.
 
 
 @dataclass
@@ -30,9 +30,9 @@ class Ladder:
     """What became of each rung.
 
     Attributes:
-        alive: The seconds of silence that were survived.
-        cuts: How those were cut off that did not survive, by the seconds of silence that there were to be; `Cut.at`
-            counts from the beginning of the silence.
+        alive: The planned seconds of silence of the rungs that survived.
+        cuts: How the others were cut off, by their planned seconds of silence; `Cut.at` counts from the beginning of
+            the silence.
     """
 
     alive: list[float] = field(default_factory=list)
@@ -58,9 +58,10 @@ class Ladder:
 
     @property
     def cut(self) -> Cut | None:
-        """How the first was cut off; None if none was.
+        """The first cut; None if nothing was cut off.
 
-        Where a rung ends just as everything is cut off, it seems to be dropped in silence; longer ones know better.
+        A rung that ends just as everything is cut off looks as if it had been dropped silently; longer rungs show how
+        it really was.
         """
         first = min(self.cuts.values(), key=lambda cut: cut.at, default=None)
         if first is not None and first.cause == "silence":
@@ -70,7 +71,7 @@ class Ladder:
 
     @property
     def limit(self) -> float:
-        """Up to how many seconds of silence everything survived."""
+        """The longest silence, in seconds, that every rung survived."""
         cut = self.cut
         if cut is None:
             return max(self.alive, default=0.0)
@@ -80,17 +81,17 @@ class Ladder:
 
     @property
     def sound(self) -> bool:
-        """Whether there is a limit, or none: nothing lived on beyond the time after which others were cut off."""
+        """Whether the rungs agree: nothing outlived the time after which others were cut off."""
         return bool(self.alive or self.cuts) and (
             self.cut is None or all(seconds <= self.cut.at + SLACK for seconds in self.alive)
         )
 
 
 class Busy:
-    """A call on which messages go both ways all the time, begun anew whenever it is cut off.
+    """A call with constant messages both ways, restarted whenever it is cut off.
 
     Attributes:
-        cut: How the first was cut off; `Cut.at` counts from its beginning. None if it was not.
+        cut: How the first one was cut off; `Cut.at` counts from its beginning. None if it was not.
     """
 
     def __init__(self, path: Path, connection: Http2) -> None:
@@ -100,7 +101,7 @@ class Busy:
         self._beat = BEAT if path.budget.idle <= LONG else SLOW_BEAT
 
     async def run(self) -> None:
-        """Go on until cancelled, or until the connection has ended."""
+        """Run until cancelled, or until the connection ends."""
         while not self._connection.ended:
             cut = await self._talk(Talk(self._path, self._connection))
             if self.cut is None:
@@ -108,7 +109,7 @@ class Busy:
             await trio.sleep(self._beat)
 
     async def _talk(self, talk: Talk) -> Cut | None:
-        """Talk until the call is cut off; how, if that was not at its beginning."""
+        """Talk until the call is cut off; returns how, unless it was never answered."""
         answered = False
         while talk.cut is None:
             heard = await talk.say()
@@ -120,12 +121,12 @@ class Busy:
         return Cut(talk.cut.cause, talk.cut.at - talk.began) if answered else None
 
     def explains(self, cut: Cut) -> bool:
-        """Whether this one was cut off at the same age as one that was silent: then it is not for silence."""
+        """Whether the busy call was cut off at the same age as a silent one: then silence is not the reason."""
         return self.cut is not None and self.cut.at <= cut.at + SLACK
 
 
 async def silent_stream(path: Path, seconds: float) -> Cut | None:
-    """A call on which nothing is said for so long, on a connection that is used by another; how it was cut off."""
+    """Keep a call silent for so long, on a connection that another call uses; returns how it was cut off."""
     async with path.http2() as connection, trio.open_nursery() as nursery:
         await connection.ready()
         if connection.max_streams == 1:
@@ -137,7 +138,7 @@ async def silent_stream(path: Path, seconds: float) -> Cut | None:
 
 
 async def lone_stream(path: Path, seconds: float) -> Cut | None:
-    """A call on which nothing is said for so long, on a connection of its own; how it was cut off."""
+    """Keep a call silent for so long, on a connection of its own; returns how it was cut off."""
     async with path.http2() as connection:
         return await _outlive(Talk(path, connection), seconds)
 
@@ -155,7 +156,7 @@ async def _outlive(talk: Talk, seconds: float) -> Cut | None:
 
 
 async def silent_server(path: Path, seconds: float) -> Cut | None:
-    """A call on which we have sent everything, and the server is silent for so long; how it was cut off."""
+    """Half-close a call on which the server is silent for so long; returns how it was cut off."""
     async with path.http2() as connection, trio.open_nursery() as nursery:
         await connection.ready()
         if connection.max_streams == 1:
@@ -177,7 +178,7 @@ async def silent_server(path: Path, seconds: float) -> Cut | None:
 
 
 async def idle_connection(path: Path, seconds: float, to: Target | None = None) -> Cut | None:
-    """A connection without calls for so long, through the path or to one of its `direct`; how it was cut off."""
+    """Leave a connection without calls for so long, through the path or to another target; returns how it was cut."""
     async with path.http2(to) as connection:
         if not await answers(path, connection):
             return NEVER
@@ -196,7 +197,7 @@ async def idle_connection(path: Path, seconds: float, to: Target | None = None) 
 
 
 def _noticed(connection: Http2, last: float) -> Cut | None:
-    """The notice that a connection is given up, if it has come."""
+    """The GOAWAY that announces the end of a connection, if it has come."""
     return Cut("goaway", connection.goaways[0].at - last) if connection.goaways else None
 
 

@@ -1,4 +1,4 @@
-"""Fresh connections to a target: bytes, with TLS or without, and in words why there is none."""
+"""Fresh connections to a target, with TLS or without, and a readable error saying why it could not connect."""
 
 import os
 import ssl
@@ -19,7 +19,7 @@ LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError, ssl.SSLError,
 
 
 class UnreachableError(Exception):
-    """There is no connection to be had; the text is one line that names the target."""
+    """No connection could be made; the text is one line that names the target."""
 
 
 class Bytes(Protocol):
@@ -29,7 +29,7 @@ class Bytes(Protocol):
         """Send all of it."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        """What came; nothing at the end."""
+        """Receive some bytes; empty at the end."""
 
     async def aclose(self) -> None:
         """Close it."""
@@ -53,10 +53,10 @@ class Line:
         """Connect; the caller closes it.
 
         Args:
-            alpn: The protocols to offer where there is TLS; which one was chosen is the stream's to say.
+            alpn: The protocols to offer with TLS; the stream knows which one was chosen.
 
         Raises:
-            UnreachableError: It cannot be done.
+            UnreachableError: No connection could be made.
         """
         target = self.target
         try:
@@ -69,7 +69,7 @@ class Line:
                 )
                 try:
                     await secure.do_handshake()
-                except BaseException:  # Whatever it was, it goes on; the stream is not to stay open.
+                except BaseException:  # Re-raised; the stream must not stay open.
                     await trio.aclose_forcefully(stream)
                     raise
                 return secure
@@ -82,10 +82,10 @@ class Line:
             raise UnreachableError(f"cannot reach {target}: {_reason(error)}") from error
 
     async def dial(self) -> ByteStream:
-        """Connect as `echo.rpc.open_channel_over` wants it.
+        """Connect; the ``dial`` of `echo.rpc.open_channel_over`.
 
         Raises:
-            OSError: It cannot be done.
+            OSError: No connection could be made.
         """
         target = self.target
         stream = await anyio.connect_tcp(target.host, target.port)
@@ -93,7 +93,7 @@ class Line:
             return stream
         try:
             return await connect_tls(stream, self.tls(["h2"]), self.server_name or target.host)
-        except BaseException:  # Whatever it was, it goes on; the stream is not to stay open.
+        except BaseException:  # Re-raised; the stream must not stay open.
             await anyio.aclose_forcefully(stream)
             raise
 
@@ -107,11 +107,11 @@ def _tls_reason(error: BaseException | None) -> str:
 
 
 def _reason(error: OSError) -> str:
-    """The system's own words; trio's "all attempts to connect failed" has them in its cause."""
+    """The system's own message; trio's "all attempts to connect failed" has it in its cause."""
     cause = error.__cause__
     while isinstance(cause, BaseExceptionGroup):
         cause = cause.exceptions[0]
     found = cause if isinstance(cause, OSError) else error
-    if found.errno is not None and found.errno > 0:  # Failed name look-ups count downwards, with words of their own.
+    if found.errno is not None and found.errno > 0:  # Failed name look-ups have negative numbers and their own texts.
         return os.strerror(found.errno)
     return found.strerror or str(found)

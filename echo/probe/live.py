@@ -1,8 +1,7 @@
-"""The live table on a terminal: each check, waiting, running since when, or how it came out.
+"""The live table on a terminal: each check is waiting, running (with its time so far), or has an outcome.
 
-A few times a second the whole table goes out in one write, over the last one, so that nothing flickers. Afterwards it
-is wiped away and the cursor is back. Two columns of checks fit into 80 by 24; where there is less room, the table shows
-what runs.
+The whole table is redrawn a few times a second in one write, so that nothing flickers. At the end it is removed and the
+cursor restored. Two columns of checks fit into 80 by 24; in less room, the table shows only running checks.
 """
 
 import os
@@ -18,7 +17,7 @@ from echo.probe.finding import Outcome
 from echo.probe.report import Result
 
 TICK: Final = 0.2  # Seconds between two pictures.
-COLUMN: Final = 39  # A name, and what is to be said of it.
+COLUMN: Final = 39  # A name and its state.
 _NAME: Final = 20
 _HIDE, _SHOW, _UP, _TO_END, _WIPE = "\x1b[?25l", "\x1b[?25h", "\x1b[{}A", "\x1b[K", "\x1b[J"
 _COLOURS: Final = {
@@ -31,7 +30,7 @@ _COLOURS: Final = {
 
 
 class Table:
-    """What there is to be shown; an `echo.probe.survey.Audience`.
+    """The table and its drawing; an `echo.probe.survey.Audience`.
 
     Args:
         checks: All of them, in order.
@@ -45,40 +44,40 @@ class Table:
         self._colour = colour
         self._began: dict[str, float] = {}
         self._ended: dict[str, Outcome] = {}
-        self._shown = 0  # Lines that the last picture has.
+        self._shown = 0  # Lines of the last drawing.
 
     def begin(self, check: Check) -> None:
         """A check has begun."""
         self._began[check.name] = trio.current_time()
 
     def end(self, check: Check, result: Result) -> None:
-        """A check has come out."""
+        """A check has its outcome."""
         self._ended[check.name] = result.finding.outcome
 
     async def run(self) -> None:
-        """Show it until cancelled."""
+        """Redraw until cancelled."""
         while True:
             self.draw()
             await trio.sleep(TICK)
 
     def draw(self) -> None:
-        """Show it as it is now."""
+        """Draw the current state."""
         width, height = shutil.get_terminal_size()
         lines = self.picture(width, height)
         above = _UP.format(self._shown) if self._shown else _HIDE
-        # What is left of a longer picture goes with the last line.
+        # Lines left over from a longer drawing are erased at the end.
         body = "".join(line + _TO_END + "\n" for line in lines)
         self._write(f"{above}\r{body}{_WIPE}")
         self._shown = len(lines)
 
     def wipe(self) -> None:
-        """Take it away and give the cursor back."""
+        """Remove the table and show the cursor again."""
         if self._shown:
             self._write(f"{_UP.format(self._shown)}\r{_WIPE}{_SHOW}")
             self._shown = 0
 
     def picture(self, width: int, height: int) -> list[str]:
-        """The lines of the table, each narrower than the terminal, and fewer than it has."""
+        """The lines of the table, narrower and fewer than the terminal's."""
         columns = max(1, (width - 1) // COLUMN)
         checks = list(self._checks)
         rows = -(-len(checks) // columns)
@@ -87,7 +86,7 @@ class Table:
             rows = min(-(-len(checks) // columns), max(0, height - 2))
         cells = [self._cell(check, min(COLUMN, width - 1)) for check in checks[: rows * columns]]
         lines = ["".join(cells[row::rows]).rstrip() for row in range(rows)]
-        head = f"{len(self._ended)} of {len(self._checks)} checks are done; Ctrl-C shows what is known so far"
+        head = f"{len(self._ended)} of {len(self._checks)} checks are done; Ctrl-C stops and shows the results so far"
         return [head[: width - 1], *lines]
 
     def _cell(self, check: Check, width: int) -> str:
@@ -111,7 +110,7 @@ class Table:
 
 @asynccontextmanager
 async def live_table(checks: Sequence[Check], stream: TextIO) -> AsyncIterator[Table]:
-    """A table on the terminal while the block runs, and no trace of it afterwards."""
+    """Show a table on the terminal while the block runs, and remove it afterwards."""
     table = Table(checks, stream, colour="NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb")
     async with trio.open_nursery() as nursery:
         nursery.start_soon(table.run)

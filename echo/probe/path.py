@@ -35,17 +35,17 @@ class NoGatewayError(Exception):
 
 @dataclass(frozen=True)
 class Path:
-    """The path, and what a person has said about it.
+    """The path, as the command line describes it.
 
     Attributes:
         target: The near end: an echo server's gRPC port behind the path.
-        tls: Makes TLS contexts for the ends that speak it.
-        budget: How much time there is, and how long what is silent is to live.
-        gateway: The gateway's URL through its path; None if there is none.
-        direct: The server, around the path.
+        tls: Makes TLS contexts for the ends that use TLS.
+        budget: How much time there is, and how long silent streams should stay open.
+        gateway: The gateway's URL through its path; None if none was given.
+        direct: Addresses of servers that bypass the path.
         headers: To send with every request.
-        authority: What requests take the server's name to be, if not the target's.
-        server_name: What the certificate must be for, if not the target's host.
+        authority: The server's name in requests, if not the target's.
+        server_name: The name that the certificate must be for, if not the target's host.
     """
 
     target: Target
@@ -59,16 +59,16 @@ class Path:
 
     @property
     def hint(self) -> str:
-        """What to add where the server's own word is missing."""
+        """What to add to a sentence when the server's records are missing."""
         return "" if self.direct else "; --direct would help"
 
     # gRPC
 
     @asynccontextmanager
     async def channel(self, to: Target | None = None, **options: Unpack[ChannelOptions]) -> AsyncIterator[Channel]:
-        """A fresh channel, of one connection at a time, for the block; through the path, or to one of `direct`.
+        """A fresh channel with one connection at a time, for the block; through the path, or to one of `direct`.
 
-        Its limits are larger than anybody's, so that what fails does so elsewhere.
+        Its limits are larger than any server's, so that a call that fails has failed elsewhere.
         """
         options.setdefault("limits", ROOMY)
         options.setdefault("connect_timeout", 5.0)
@@ -78,7 +78,7 @@ class Path:
             yield channel
 
     def new_call_id(self) -> str:
-        """A name for a call that nobody else has."""
+        """A unique name for a call."""
         return f"probe-{secrets.token_hex(8)}"
 
     def request(
@@ -116,17 +116,17 @@ class Path:
         timeout: float | None = 10.0,
         compression: str | None = None,
     ) -> Answer[RecvT]:
-        """Make a scripted call from beginning to end; what fails is in the answer, never raised.
+        """Make a scripted call from beginning to end; failures are in the answer, never raised.
 
         Args:
-            channel: Over which.
-            rpc: Which method.
+            channel: The channel to use.
+            rpc: The method to call.
             script: What the server is to do.
-            messages: To send, by default one, ``interval`` seconds apart.
-            interval: See there.
+            messages: What to send; one message by default.
+            interval: Seconds between messages.
             call_id: By default a new one.
-            metadata: To send besides.
-            timeout: The call's deadline, which the server is told.
+            metadata: Further metadata to send.
+            timeout: The call's deadline in seconds, which is sent to the server.
             compression: ``gzip``, or None.
         """
         answer: Answer[RecvT] = Answer(call_id or self.new_call_id())
@@ -144,14 +144,14 @@ class Path:
         await gather(stream, answer, to_send, streaming=streaming, interval=interval)
         return answer
 
-    # HTTP/2 without a veil
+    # Raw HTTP/2
 
     @asynccontextmanager
     async def http2(self, to: Target | None = None) -> AsyncIterator[Http2]:
         """A fresh HTTP/2 connection that hides nothing, for the block.
 
         Raises:
-            UnreachableError: It cannot be had.
+            UnreachableError: No connection could be made.
         """
         where = to or self.target
         stream = await self._line(where).connect()
@@ -169,7 +169,7 @@ class Path:
         timeout: float | None = None,
         encoding: str = IDENTITY,
     ) -> Stream:
-        """Send the head of a scripted call on such a connection; messages follow by `Stream.send` of `message`."""
+        """Send the head of a scripted call on a raw connection; send messages with `Stream.send` of `message`."""
         request = Request(
             rpc.path,
             connection.scheme,
@@ -181,7 +181,7 @@ class Path:
         return connection.open(request.fields())
 
     def message(self, rpc: Rpc[SendT, RecvT], text: str = "hi") -> bytes:
-        """A message as it goes into DATA: five bytes, and the message."""
+        """A message as sent in DATA frames: gRPC's 5-byte prefix, then the message."""
         return encode_message(bytes(rpc.message(text)))  # type: ignore[call-overload]
 
     # Evidence
@@ -194,19 +194,19 @@ class Path:
         within: float = 2.0,
         attempts: int = 1,
     ) -> list[Record] | None:
-        """What the server saw of a call: `direct` is asked, all of them; else the server at the end of the path.
+        """What the server saw of a call. All of `direct` are asked, or else the server at the end of the path.
 
-        Asked again and again until all attempts are as wanted; through the path each time by a connection of its own,
-        as there may be several servers behind it.
+        Asks repeatedly until ``until`` holds for all attempts. Through the path it uses a new connection each time, as
+        there may be several servers behind it.
 
         Args:
-            call_id: Which call.
-            until: What is wanted of each record; that the call has ended, by default.
-            within: Seconds to ask for at most.
-            attempts: How many records there should be at least.
+            call_id: The call.
+            until: The condition for each record; by default that the call has ended.
+            within: Seconds to keep asking.
+            attempts: The number of records to wait for.
 
         Returns:
-            The attempts as they are by then, none if no server has seen the call; None if nobody can be asked.
+            The attempts as they are by then; an empty list if no server has seen the call; None if none can be asked.
         """
         found: list[Record] | None = None
         last = trio.current_time() + within
@@ -234,7 +234,7 @@ class Path:
         """One HTTP/1.1 request to the gateway on a connection of its own; ``target`` begins with a slash.
 
         Raises:
-            UnreachableError: There is no connection, or no answer.
+            UnreachableError: No connection could be made, or no answer came.
         """
         gateway = self._gateway()
         stream = await self._line(gateway).connect(["http/1.1"])
@@ -250,7 +250,8 @@ class Path:
         """A WebSocket to the gateway by HTTP/1.1's upgrade, for the block; leaving it closes the connection.
 
         Raises:
-            UnreachableError, RefusedError: There is none.
+            UnreachableError: No connection could be made.
+            RefusedError: The answer is not an upgrade.
         """
         gateway = self._gateway()
         stream = await self._line(gateway).connect(["http/1.1"])
@@ -267,7 +268,7 @@ class Path:
         """A fresh HTTP/2 connection to the gateway, for the block. Use `tunnel_on` for a WebSocket on it.
 
         Raises:
-            UnreachableError: It cannot be had, or HTTP/2 was not chosen in the TLS handshake.
+            UnreachableError: No connection could be made, or HTTP/2 was not chosen in the TLS handshake.
         """
         gateway = self._gateway()
         stream = await self._line(gateway).connect(["h2", "http/1.1"])
@@ -283,7 +284,7 @@ class Path:
         """A WebSocket on `gateway_http2` (RFC 8441).
 
         Raises:
-            RefusedError: The answer is something else.
+            RefusedError: The answer is not a WebSocket.
         """
         return await tunnel(connection, self._gateway().prefix + target, [*self.headers, *headers], deflate=deflate)
 

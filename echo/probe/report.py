@@ -1,4 +1,4 @@
-"""The report of a survey: what the checks found out, and the document of version 1 that is made of it."""
+"""The report of a survey: the findings of its checks, and the JSON document (version 1)."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ class Result:
     """What a check found out.
 
     Attributes:
-        name: The check's.
-        question: The check's.
-        finding: It.
+        name: The check's name.
+        question: The check's question.
+        finding: The finding.
         advice: Settings to look at, one line for each product.
         seconds: How long it took.
     """
@@ -32,7 +32,7 @@ class Result:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the path is made of, as far as it shows; all may be unknown."""
+    """What the path is made of, as far as can be seen; everything may be unknown."""
 
     protocol: str | None = None
     tls: str | None = None
@@ -55,12 +55,12 @@ class Report:
     results: Sequence[Result]
 
     def counts(self) -> dict[str, int]:
-        """How many checks came out how; every outcome is there."""
+        """The number of checks by outcome; every outcome is listed."""
         found = Counter(result.finding.outcome for result in self.results)
         return {outcome.value: found[outcome] for outcome in Outcome}
 
     def document(self) -> dict[str, JsonValue]:
-        """The report as JSON has it."""
+        """The report as a JSON document."""
         return {
             "version": VERSION,
             "target": self.target,

@@ -1,12 +1,12 @@
-"""The survey: all checks in one nursery, under one deadline, each under its own.
+"""The survey: all checks in one nursery, under one deadline, and each under its own.
 
-Checks that wait (ladders of idle times) begin at once and go on throughout. Those that may have company run side by
-side, and those that must be alone afterwards, one by one; at the very end those that may have hops think the server ill
-(nginx sends a server no calls for 10 s after one reply that broke off, if there are others), the mildest first: the
-table has them the other way round. A check whose needs turned out broken is skipped.
+Checks that wait (ladders of idle times) begin at once and run throughout. Checks that may have company run in parallel;
+then those that must be alone run one by one. Last are those that may make a hop consider the server unhealthy (after
+one truncated reply, nginx sends a server no calls for 10 s if there are others), the mildest first: the reverse of
+their order in the table. A check is skipped if one that it needs is broken.
 
-What came out badly in company is looked at once more, by itself or with its like alone: on a busy machine it may have
-been for want of time. What survives then has survived.
+A check with a bad outcome in company is tried once more, with only others of its kind: on a busy machine it may just
+have lacked time. If it survives then, it has survived.
 """
 
 import logging
@@ -29,24 +29,24 @@ from echo.probe.report import Facts, Report, Result
 
 log = logging.getLogger(__name__)
 
-AGAIN: Final = 0.15  # Part of the budget that second looks may take.
+AGAIN: Final = 0.15  # Fraction of the budget for second tries.
 SIDE_BY_SIDE: Final = 8  # Checks at once: more would disturb each other on a small machine.
 BAD: Final = (Outcome.BROKEN, Outcome.LIMITED)
 RESERVE: Final = 1.0  # Seconds of the budget kept for the report.
 
 
 class Audience(Protocol):
-    """Who is told while it goes on. Never waits."""
+    """Is notified of progress. Its methods never wait."""
 
     def begin(self, check: Check) -> None:
         """A check has begun."""
 
     def end(self, check: Check, result: Result) -> None:
-        """A check has come out."""
+        """A check has its outcome."""
 
 
 class Nobody:
-    """Is told nothing."""
+    """An audience that ignores everything."""
 
     def begin(self, check: Check) -> None:
         """Does nothing."""
@@ -59,7 +59,7 @@ class Survey:
     """One survey of a path.
 
     Attributes:
-        results: What has come out so far, by name.
+        results: The results so far, by name.
     """
 
     def __init__(self, path: Path, checks: Sequence[Check], audience: Audience | None = None) -> None:
@@ -75,10 +75,10 @@ class Survey:
         self._began = 0.0
 
     async def run(self) -> Report:
-        """Run the checks until all have come out or the time is up. Cancelling it is how it is stopped; see `report`.
+        """Run the checks until all have an outcome or the time is up. To stop it, cancel it, then call `report`.
 
         Raises:
-            UnreachableError: The target cannot be connected to.
+            UnreachableError: No connection to the target could be made.
         """
         self._started, self._began = datetime.now(UTC), trio.current_time()
         stream = await Line(self.path.target, self.path.tls, self.path.server_name).connect(["h2", "http/1.1"])
@@ -97,8 +97,8 @@ class Survey:
                     await self._run(check)
         return self.report("There was no time left for it.")
 
-    def report(self, missing: str = "It was stopped before it was done.") -> Report:
-        """What is known by now; ``missing`` is said of checks that have not come out."""
+    def report(self, missing: str = "It was stopped before it finished.") -> Report:
+        """The report as of now; ``missing`` is the finding of checks without an outcome."""
         path = self.path
         for check in self.checks:
             if check.name not in self.results:
@@ -114,7 +114,7 @@ class Survey:
         )
 
     def _with_likely_first(self, result: Result) -> Result:
-        """Advice about products that are on the path before that about others."""
+        """Move advice about products that are on the path to the front."""
         guessed = self._facts.hops_guess
         return replace(result, advice=sorted(result.advice, key=lambda line: line.partition(":")[0] not in guessed))
 
@@ -126,10 +126,10 @@ class Survey:
             with trio.move_on_after(10.0):
                 self._facts = await explore(self.path)
         except Exception as error:
-            log.debug("the path's facts are not to be had", exc_info=error)
+            log.debug("what the path is made of could not be found out", exc_info=error)
 
     async def _run_in_company(self, check: Check) -> None:
-        for name in check.needs:  # Not while occupying a place that the awaited may need.
+        for name in check.needs:  # Wait before taking a place that the needed check may itself wait for.
             if name in self._done:
                 await self._done[name].wait()
         async with self._places:
@@ -143,11 +143,11 @@ class Survey:
         self._audience.begin(check)
         finding = self._excused(check) or await self._ask(check)
         if check.name in self._needed and finding.outcome is Outcome.BROKEN:
-            finding = await self._better(check, finding)  # Others are about to be skipped for it.
+            finding = await self._better(check, finding)  # Other checks would be skipped because of it.
         self._conclude(check, finding, trio.current_time() - began)
 
     async def _look_again(self) -> None:
-        """Ask anew what came out badly in company."""
+        """Try again the checks with a bad outcome in company."""
         found = {check.name: self.results[check.name] for check in self._of(Company.BESIDE)}
         with trio.move_on_after(self.path.budget.total * AGAIN):
             async with trio.open_nursery() as nursery:
@@ -162,20 +162,20 @@ class Survey:
             self._conclude(check, finding, before.seconds + trio.current_time() - began)
 
     async def _better(self, check: Check, before: Finding) -> Finding:
-        """What is found out by asking once more, if that is better."""
+        """The finding of a second try if that survived, or else the first one."""
         again = await self._ask(check)
         if again.outcome is not Outcome.SURVIVED:
             return before
-        sentence = f"{again.sentence.removesuffix('.')}, though only at the second look."
+        sentence = f"{again.sentence.removesuffix('.')}, but only on the second try."
         return replace(again, sentence=sentence, details={**again.details, "at_first": before.sentence})
 
     def _excused(self, check: Check) -> Finding | None:
-        """Why a check need not run."""
+        """Why a check is skipped; None if it is not."""
         if check.kind is not Kind.GRPC and self.path.gateway is None:
             return skipped("It needs the gateway's URL (--gateway).")
         for name in check.needs:
             if name in self.results and self.results[name].finding.outcome is Outcome.BROKEN:
-                return skipped(f"There is no point in asking while {name} is broken.")
+                return skipped(f"It was not run because {name} is broken.")
         return None
 
     async def _ask(self, check: Check) -> Finding:
@@ -184,18 +184,18 @@ class Survey:
             with trio.move_on_after(seconds):
                 finding = await check.run(self.path)
                 if finding.cause and finding.cause not in check.causes:
-                    raise ValueError(f"{finding.cause!r} is no cause of {check.name}")
+                    raise ValueError(f"{finding.cause!r} is not a cause of {check.name}")
                 return finding
         except Exception as error:
             log.debug("check %s failed", check.name, exc_info=error)
             first = _first(error)
             if isinstance(first, UnreachableError):
-                return inconclusive(f"There was no connection to be had for it: {first}.")
+                return inconclusive(f"No connection could be made for it: {first}.")
             return inconclusive(
                 f"The check itself failed: {_in_words(first)}.",
                 details={"error": traceback.format_exception_only(error)[-1]},
             )
-        return inconclusive(f"It was not done within {seconds:g} s.")
+        return inconclusive(f"It did not finish within {seconds:g} s.")
 
     def _conclude(self, check: Check, finding: Finding, seconds: float) -> None:
         advice = advice_for(check.name, finding.cause) if finding.cause else ()
@@ -205,7 +205,7 @@ class Survey:
 
 
 def _first(error: BaseException) -> BaseException:
-    """What went wrong, out of the groups that nurseries wrap around it."""
+    """The error inside the groups that nurseries wrap around it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error

@@ -76,14 +76,14 @@ CHECKS: Final[Sequence[Check]] = (
 
 
 class UnknownCheckError(ValueError):
-    """There is no check of that name; the text names those that there are."""
+    """No check has that name; the text lists the names."""
 
 
 def select(only: Sequence[str] = (), skip: Sequence[str] = ()) -> list[Check]:
-    """The checks named, all if none is, without those to be skipped.
+    """The checks named in ``only`` (all if it is empty), without those in ``skip``.
 
     Raises:
-        UnknownCheckError: A name is none.
+        UnknownCheckError: No check has one of the names.
     """
     known = [check.name for check in CHECKS]
     for name in [*only, *skip]:

@@ -1,4 +1,4 @@
-"""A call that stays open for long, a message sent and answered now and then; and how such a call is cut off."""
+"""A call that stays open for long, with a message and its reply now and then, and how it is cut off."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +18,7 @@ class Cut:
 
     Attributes:
         cause: ``reset``, ``goaway``, ``closed`` or ``silence``.
-        at: When, in trio's time; for ``silence`` when it was found out.
+        at: When, on trio's clock; for ``silence``, when it was noticed.
     """
 
     cause: str
@@ -26,7 +26,7 @@ class Cut:
 
 
 def whole_messages(data: bytes | bytearray) -> int:
-    """How many messages of gRPC are there whole."""
+    """The number of complete gRPC messages in the data."""
     at = count = 0
     while len(data) >= at + 5:
         at += 5 + int.from_bytes(data[at + 1 : at + 5], "big")
@@ -35,11 +35,11 @@ def whole_messages(data: bytes | bytearray) -> int:
 
 
 def cut_of(stream: Stream, connection: Http2) -> Cut | None:
-    """How a call on a connection was cut off, that neither side has ended; None if it is open."""
+    """How a call that neither side has ended was cut off; None if it is open."""
     if stream.reset is not None:
         return Cut("reset", stream.reset)
     if stream.ended is not None:
-        return Cut("reset", stream.ended)  # A hop has put an end to it, with a status of its own.
+        return Cut("reset", stream.ended)  # A hop ended it, with a status of its own.
     return cut_of_connection(connection)
 
 
@@ -54,9 +54,9 @@ class Talk:
     """A bidirectional call on a connection.
 
     Attributes:
-        call_id: By which the server has recorded it.
-        began: When it began,
-        last: and when its last answer came.
+        call_id: The name that the server records it under.
+        began: When it began.
+        last: When its last reply came.
     """
 
     def __init__(self, path: Path, connection: Http2) -> None:
@@ -68,11 +68,11 @@ class Talk:
 
     @property
     def cut(self) -> Cut | None:
-        """How it was cut off; None if it was not, as far as we were told."""
+        """How it was cut off; None if it was not, as far as we know."""
         return cut_of(self._stream, self.connection)
 
     async def say(self, within: float = ANSWER) -> bool:
-        """Send a message; whether its answer comes within so many seconds."""
+        """Send a message; returns whether its reply comes within so many seconds."""
         stream = self._stream
         stream.data.clear()
         stream.arrivals.clear()
@@ -84,12 +84,12 @@ class Talk:
         return bool(stream.data)
 
     async def silent(self, seconds: float) -> Cut | None:
-        """Say nothing for so many seconds after the last answer; how it was cut off meanwhile."""
+        """Stay silent for so many seconds after the last reply; returns how the call was cut off meanwhile."""
         with trio.move_on_at(self.last + seconds):
             await self.connection.until(lambda: self.cut)
         return self.cut
 
     def leave(self) -> None:
-        """End it."""
+        """Cancel the call."""
         if self.cut is None:
             self._stream.cancel()

@@ -1,4 +1,4 @@
-"""Where a path begins: what a person writes as a target, taken apart."""
+"""Where a path begins: parses the targets given on the command line."""
 
 import ssl
 from collections.abc import Callable, Sequence
@@ -20,8 +20,8 @@ class Target:
         host: A name or an address.
         port: The port.
         tls: Whether to speak TLS.
-        prefix: What stands before every path of a URL, without a slash at its end.
-        text: As it was written.
+        prefix: The path of a URL, which comes before every other path, without a slash at its end.
+        text: As it was given.
     """
 
     host: str
@@ -32,7 +32,7 @@ class Target:
 
     @property
     def authority(self) -> str:
-        """Host and port as one word."""
+        """``HOST:PORT``."""
         return join(self.host, self.port)
 
     @property
@@ -48,15 +48,15 @@ def parse_target(text: str, *, tls: bool = False) -> Target:
     """Read ``HOST:PORT``, ``http://HOST[:PORT]`` or ``https://HOST[:PORT]``.
 
     Args:
-        text: What was written.
+        text: The target.
         tls: Whether ``HOST:PORT`` means TLS.
 
     Raises:
-        ValueError: It is none of these; the rest of a sentence that begins with it.
+        ValueError: It is none of these; the text continues a sentence that begins with the target.
     """
     target = _parse(text if "://" in text else f"{'https' if tls else 'http'}://{text}", text)
     if target.prefix:
-        raise ValueError("has a path, which a gRPC server's address has not")
+        raise ValueError("has a path, but a gRPC server's address has none")
     if "://" not in text and urlsplit(f"http://{text}").port is None:
         raise ValueError("has no port (HOST:PORT)")
     return target
@@ -66,7 +66,7 @@ def parse_url(text: str) -> Target:
     """Read the gateway's URL: ``http://…``, ``https://…``, ``ws://…`` or ``wss://…``, with a path or without.
 
     Raises:
-        ValueError: It is none; the rest of a sentence that begins with it.
+        ValueError: It is not a URL; the text continues a sentence that begins with it.
     """
     for web, plain in (("ws://", "http://"), ("wss://", "https://")):
         if text.startswith(web):
@@ -78,7 +78,7 @@ def _parse(url: str, text: str) -> Target:
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError:  # Brackets that do not match, a port that is none.
+    except ValueError:  # Unbalanced brackets, an invalid port.
         host, port, parts = None, None, urlsplit("")
     if parts.scheme not in DEFAULT_PORTS or not host or parts.query or parts.fragment or parts.username or port == 0:
         raise ValueError("is neither HOST:PORT nor http://HOST:PORT nor https://HOST:PORT")

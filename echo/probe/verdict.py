@@ -1,4 +1,4 @@
-"""What a report amounts to: the exit status; by itself, or measured by an earlier report."""
+"""The exit status of a report, by itself or compared with an earlier report."""
 
 import json
 from collections.abc import Mapping
@@ -9,7 +9,9 @@ from typing import Final
 from echo.probe.finding import Finding, Outcome
 from echo.probe.report import VERSION, Report
 
-TOLERANCE: Final = 0.9  # A limit is worse when it is below this part of the earlier one: no two clocks agree.
+TOLERANCE: Final = (
+    0.9  # A limit is worse if it is below this fraction of the earlier one: no two runs measure the same.
+)
 _RANK: Final = {Outcome.SURVIVED: 0, Outcome.SKIPPED: 0, Outcome.INCONCLUSIVE: 0, Outcome.LIMITED: 1, Outcome.BROKEN: 2}
 
 
@@ -24,26 +26,26 @@ class Verdict(IntEnum):
 
 
 class ExpectationError(ValueError):
-    """What should be an earlier report is none; the rest of a sentence that begins with its name."""
+    """The file is not an earlier report; the text continues a sentence that begins with its name."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """What an earlier report says of a check."""
+    """What an earlier report says about a check."""
 
     outcome: Outcome
     limit: float | None
 
 
 Expectation = Mapping[str, Expected]
-"""By the checks' names."""
+"""By name of the check."""
 
 
 def read_expectation(text: str) -> Expectation:
     """Read an earlier report in JSON.
 
     Raises:
-        ExpectationError: It is none.
+        ExpectationError: It is not a report.
     """
     try:
         document = json.loads(text)
@@ -58,7 +60,7 @@ def read_expectation(text: str) -> Expectation:
 
 
 def verdict(report: Report, expected: Expectation | None = None) -> Verdict:
-    """The exit status. With an expectation, only what is worse than there counts."""
+    """The exit status. With an expectation, only checks that are worse than expected count."""
     findings = {result.name: result.finding for result in report.results}
     if expected is None:
         expected = {}
@@ -74,7 +76,7 @@ def verdict(report: Report, expected: Expectation | None = None) -> Verdict:
 
 
 def worse(report: Report, expected: Expectation) -> list[str]:
-    """The checks that came out worse than expected. What was not known of a check counts as survived."""
+    """The checks that came out worse than expected. A check that the earlier report lacks counts as survived there."""
     return [
         result.name
         for result in report.results

@@ -1,4 +1,4 @@
-"""What checks say to the gateway: scripted requests, WebSocket messages, and what both ends saw of a call."""
+"""How checks talk to the gateway: scripted requests, WebSocket messages, and what both ends saw of a call."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -23,12 +23,12 @@ _INVALID: Final = "invalid message format"
 
 
 def asked(target: str, script: Script | None = None, call_id: str | None = None) -> str:
-    """The target of a request to the gateway, with a query that asks for all this.
+    """The target of a request to the gateway, with the script as its query.
 
     Args:
         target: The path.
-        script: What the server is to do: names without prefix, and the value, or several.
-        call_id: To record the call as, at both ends.
+        script: What the server is to do: names without prefix, and one or several values.
+        call_id: The name to record the call under, at both ends.
     """
     query = {**(script or {}), **({} if call_id is None else {"call-id": call_id})}
     return f"{target}?{urlencode(query, doseq=True)}" if query else target
@@ -40,7 +40,7 @@ def message(text: str = "hi", **fields: str | int) -> str:
 
 
 def told(received: str | bytes) -> Mapping[str, object]:
-    """A response of a stream; empty if it is none."""
+    """A stream's response as an object; empty if it is not JSON."""
     try:
         found = json.loads(received)
     except ValueError:
@@ -54,13 +54,13 @@ def is_echo(received: str | bytes, text: str) -> bool:
 
 
 def is_invalid(received: str | bytes) -> bool:
-    """Whether it is the gateway's word for a message that is none."""
+    """Whether it is the gateway's reply to an invalid message."""
     found = told(received)
     return isinstance(received, str) and found.get("response") == _INVALID and found.get("success") is False
 
 
 async def echoed(socket: WebSocket, text: str, within: float) -> str | bytes | Closed | None:
-    """Send a message and take the next that comes; None if nothing does in time."""
+    """Send a message and return the next one received; None if none comes in time."""
     with trio.move_on_after(within):
         await socket.send(message(text))
         return await socket.receive()
@@ -68,7 +68,7 @@ async def echoed(socket: WebSocket, text: str, within: float) -> str | bytes | C
 
 
 def how_closed(closed: Closed) -> str:
-    """How a WebSocket ended, as the rest of a sentence that begins with it."""
+    """How a WebSocket ended, as a clause."""
     if closed.code == LOST_CODE:
         return closed.reason
     reason = f" and the reason “{printable(closed.reason, 80)}”" if closed.reason else " and no reason"
@@ -82,7 +82,7 @@ def what_came(answer: HttpAnswer) -> str:
 
 
 def of_gateway(answer: HttpAnswer) -> Mapping[str, object] | None:
-    """The error body of the gateway's; None if the answer is not its own."""
+    """The gateway's JSON error; None if the answer is not the gateway's."""
     body = told(answer.body)
     whole = isinstance(body.get("code"), int) and isinstance(body.get("status"), str) and "message" in body
     return body if whole else None
@@ -91,10 +91,10 @@ def of_gateway(answer: HttpAnswer) -> Mapping[str, object] | None:
 async def server_saw(
     path: Path, call_id: str, *, until: Callable[[Record], object] = is_over, within: float = 2.0
 ) -> Sequence[Record] | None:
-    """What the server saw of a call through the gateway: as `Path.evidence`, or by the gateway's word, if it has one.
+    """What the server saw of a call through the gateway: from `Path.evidence`, or else from the gateway.
 
     Returns:
-        The attempts as they are by then, none if nobody has seen the call; None if nobody can be asked.
+        The attempts as they are by then; an empty list if no server has seen the call; None if none can be asked.
     """
     last = trio.current_time() + within
     pause = POLL
@@ -111,7 +111,7 @@ async def server_saw(
 
 
 async def gateway_saw(path: Path, call_id: str, *, within: float = 1.0) -> Mapping[str, object] | None:
-    """The gateway's record of a request, once it has ended; None if it has none that has."""
+    """The gateway's record of a request, once it has ended; None if there is none by then."""
     with trio.move_on_after(within):
         while True:
             record = (await _evidence(path, call_id)).get("gateway")
@@ -129,13 +129,13 @@ async def _by_gateway(path: Path, call_id: str) -> list[Record]:
         return []
     try:
         latest = Record().from_dict(record)
-    except (TypeError, ValueError, KeyError, AttributeError):  # Somebody else's idea of a record.
+    except (TypeError, ValueError, KeyError, AttributeError):  # Not a record as echo writes it.
         return []
     return [*latest.other_attempts, latest]
 
 
 async def _evidence(path: Path, call_id: str) -> Mapping[str, object]:
-    """What the gateway has of both ends."""
+    """The gateway's records of both ends."""
     try:
         answer = await path.get(f"/evidence/{call_id}")
     except UnreachableError:

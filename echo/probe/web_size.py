@@ -1,7 +1,7 @@
-"""How large a WebSocket message may be, each way: found by trying sizes, a socket for each.
+"""How large a WebSocket message can be in each direction: tries sizes, each on a socket of its own.
 
-Up, the server says in a summary how many messages it got. Down, it pads its response to the size wanted. How long to
-wait for a large one is told by how long a smaller one took: what is slow is not what is cut.
+To the server, the summary says how many messages it got. From the server, a response is padded to the size wanted. The
+time allowed for a large message is derived from the time of a smaller one, because a slow path is not a limit.
 """
 
 from collections.abc import Awaitable, Callable
@@ -15,27 +15,27 @@ from echo.probe.web import BIDIRECTIONAL, CLIENT_STREAM, asked, how_closed, is_e
 from echo.probe.websocket import Closed
 from echo.rpc import Limits
 
-# Bytes of a message: what the gateway takes, with room for the fields of a response.
+# Bytes of a message: what the gateway accepts, less room for the fields of a response.
 ASKED: Final = Limits().max_message_size - 1024
 BEGIN: Final = 64 * 1024
-PASSES: Final = 512  # Bytes that have passed before.
-PATIENCE: Final = 2.0  # Seconds for a try, and
-SLOWNESS: Final = 3.0  # times what its size would take at the slowest pace seen.
+PASSES: Final = 512  # A size in bytes that is known to pass.
+PATIENCE: Final = 2.0  # Seconds for a try, plus
+SLOWNESS: Final = 3.0  # times what its size would take at the slowest speed seen.
 
 
 class TooSlowError(Exception):
-    """There is not the time to try the largest message; the text says how slow the path is."""
+    """There is no time to try the largest message; the text says how slow the path is."""
 
 
 @dataclass(frozen=True)
 class Limit:
-    """What came of a search.
+    """The result of a search.
 
     Attributes:
         up: Whether it was for messages to the server.
-        passes: The largest that passed, in bytes.
-        fails: The smallest that did not; None if all passed.
-        how: What happened to that.
+        passes: The largest size that passed, in bytes.
+        fails: The smallest size that failed; None if all passed.
+        how: What happened to that message.
     """
 
     up: bool
@@ -48,32 +48,32 @@ class Sizes:
     """Tries sizes.
 
     Args:
-        path: Through which.
-        until: When to stop, by trio's clock.
+        path: The path.
+        until: When to stop, on trio's clock.
     """
 
     def __init__(self, path: Path, until: float) -> None:
         self._path = path
         self._until = until
-        self._latency = 0.0  # Seconds for a small message, with all that comes before it.
-        self._pace = 0.0  # Seconds a byte takes besides.
+        self._latency = 0.0  # Seconds for a small message, connecting included.
+        self._pace = 0.0  # Further seconds for each byte.
 
     async def largest(self) -> str:
-        """Have the largest message echoed, after smaller ones; gives what went wrong, or nothing.
+        """Have smaller messages and then the largest echoed; returns what went wrong, or an empty string.
 
         Raises:
-            TooSlowError: As it says.
+            TooSlowError: There is no time to try the largest.
         """
         for size in (PASSES, BEGIN):
             if await self._timed(size, self._echo) is not None:
                 return "it was not tried, as smaller ones fail"
         seconds = self._latency + self._pace * ASKED
         if trio.current_time() + seconds > self._until:
-            raise TooSlowError(f"at the pace of {BEGIN // 1024} KiB it would take {seconds:.0f} s")
+            raise TooSlowError(f"at the speed of {BEGIN // 1024} KiB it would take {seconds:.0f} s")
         return await self._timed(ASKED, self._echo) or ""
 
     async def search(self, *, up: bool) -> Limit:
-        """Look for the limit one way, for as long as there is time."""
+        """Search for the limit in one direction, for as long as there is time."""
         passes, fails, how = PASSES, 0, ""
         exactness = 50 if self._path.budget.quick else 200
         size = ASKED
@@ -93,7 +93,7 @@ class Sizes:
                 size = int((passes * fails) ** 0.5) if fails > 2 * passes else (passes + fails) // 2
 
     async def _timed(self, size: int, attempt: Callable[[int], Awaitable[str | None]]) -> str | None:
-        """Make an attempt; None if it passed, else what happened."""
+        """Make an attempt; returns None if it passed, or else what happened."""
         patience = PATIENCE + SLOWNESS * (self._latency + self._pace * size)
         began = trio.current_time()
         how: str | None = f"nothing came within {patience:.0f} s"
@@ -136,5 +136,5 @@ class Sizes:
 
 
 def _text(size: int) -> str:
-    """The text of a message of so many bytes."""
+    """The text that makes a message have so many bytes."""
     return "x" * (size - len(message("")))

@@ -17,13 +17,13 @@ from echo.probe.http1 import Headers, HttpAnswer, exchange
 from echo.probe.http2 import Http2, Stream
 from echo.probe.line import LOST, READ_SIZE, Bytes
 
-REST: Final = 1.0  # Seconds that the rest of a refusal may take.
+REST: Final = 1.0  # Seconds to wait for the body of a refusal.
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
-LOST_CODE: Final = 1006  # What stands for an end without a close frame (RFC 6455 §7.1.5).
+LOST_CODE: Final = 1006  # Stands for an end without a close frame (RFC 6455 §7.1.5).
 
 
 class RefusedError(Exception):
-    """The answer to the handshake is something else than a WebSocket."""
+    """The answer to the handshake is not a WebSocket."""
 
     def __init__(self, answer: HttpAnswer) -> None:
         super().__init__(f"the answer was HTTP {answer.status}")
@@ -32,7 +32,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Closed:
-    """The end of a WebSocket: its close frame, or `LOST_CODE` and in words how it ended without one."""
+    """The end of a WebSocket: its close frame, or `LOST_CODE` and a description of how it ended."""
 
     at: float
     code: int
@@ -40,11 +40,11 @@ class Closed:
 
 
 class WebSocket:
-    """A WebSocket that is open. One task sends while another receives.
+    """An open WebSocket. One task may send while another receives.
 
     Attributes:
-        closed: How it ended, once that is known.
-        pongs: When answers to our pings came, with their payload.
+        closed: How it ended; None while it is open.
+        pongs: When replies to our pings came, with their payloads.
         pings: When the other side pinged.
         deflated: Whether permessage-deflate was agreed on.
     """
@@ -62,21 +62,21 @@ class WebSocket:
         self._fresh = True
 
     async def send(self, message: str | bytes, *, finished: bool = True) -> bool:
-        """Send a message, or a fragment of one; tell whether the socket was open."""
+        """Send a message, or a fragment of one; returns whether the socket was open."""
         if isinstance(message, str):
             return await self._send(TextMessage(message, message_finished=finished))
         return await self._send(BytesMessage(message, message_finished=finished))
 
     async def ping(self, payload: bytes = b"") -> bool:
-        """Send a ping; tell whether the socket was open."""
+        """Send a ping; returns whether the socket was open."""
         return await self._send(Ping(payload))
 
     async def close(self, code: int = 1000, reason: str = "") -> bool:
-        """Send a close frame; `receive` then gives the other side's."""
+        """Send a close frame; `receive` then returns the other side's."""
         return await self._send(CloseConnection(code, reason))
 
     async def receive(self) -> str | bytes | Closed:
-        """The next message, put together of its fragments, or the end."""
+        """The next message, assembled from its fragments, or the end."""
         while not self._ready:
             if self.closed is not None:
                 return self.closed
@@ -93,7 +93,7 @@ class WebSocket:
             except LOST:
                 self._end(LOST_CODE, "the connection was reset without a close frame")
             except RemoteProtocolError as error:
-                self._end(LOST_CODE, f"what came is no valid WebSocket frame ({error})")
+                self._end(LOST_CODE, f"what came is not a valid WebSocket frame ({error})")
         return self._ready.pop(0)
 
     async def aclose(self) -> None:
@@ -130,18 +130,18 @@ class WebSocket:
 
 
 async def upgrade(stream: Bytes, host: str, target: str, headers: Headers = (), *, deflate: bool = False) -> WebSocket:
-    """Shake hands by HTTP/1.1.
+    """Open a WebSocket by HTTP/1.1's upgrade.
 
     Args:
-        stream: A fresh connection, which is the WebSocket's from now on.
-        host: Of the ``Host`` header.
+        stream: A fresh connection, which the WebSocket owns from now on.
+        host: The ``Host`` header.
         target: Path and query.
-        headers: To send besides.
-        deflate: Offer permessage-deflate.
+        headers: Further headers to send.
+        deflate: Whether to offer permessage-deflate.
 
     Raises:
-        RefusedError: The answer is something else.
-        UnreachableError: There is none.
+        RefusedError: The answer is not an upgrade.
+        UnreachableError: No answer came.
     """
     key = base64.b64encode(secrets.token_bytes(16)).decode()
     extension = PerMessageDeflate()
@@ -154,10 +154,10 @@ async def upgrade(stream: Bytes, host: str, target: str, headers: Headers = (), 
 
 
 async def tunnel(connection: Http2, target: str, headers: Headers = (), *, deflate: bool = False) -> WebSocket:
-    """Shake hands by RFC 8441 on a connection that `tunnels`.
+    """Open a WebSocket by RFC 8441 on a connection that `tunnels`.
 
     Raises:
-        RefusedError: The answer is something else; status 0 if there is none.
+        RefusedError: The answer is not a WebSocket; status 0 if no answer came.
     """
     extension = PerMessageDeflate()
     asked = [
@@ -179,7 +179,7 @@ async def tunnel(connection: Http2, target: str, headers: Headers = (), *, defla
 
 
 class _Tunnel:
-    """A stream of HTTP/2 as bytes both ways."""
+    """An HTTP/2 stream as a byte stream."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream

@@ -5,6 +5,7 @@ the client why. `SystemExit`, `KeyboardInterrupt` and the like pass as well: the
 """
 
 import logging
+import math
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final, TypeVar
@@ -148,6 +149,10 @@ class Dispatcher:
         except BaseException as error:
             if _is_fatal(error):
                 await self._break_off(call, None)
+            elif anyio.current_effective_deadline() != -math.inf:
+                # Nobody cancelled this call. On asyncio, awaiting a task that was cancelled raises the same exception.
+                await self._fail(call, stream, error)
+                return
             raise
 
     async def _break_off(self, call: ServerCall, errors: BaseException | None) -> None:

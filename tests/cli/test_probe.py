@@ -121,7 +121,7 @@ async def test_a_terminal_sees_a_live_table_and_ctrl_c_shows_what_is_known() -> 
             process.send_signal(signal.SIGINT)
             rest = await trio.to_thread.run_sync(read_until, terminal, b"\x00never")
             assert b"\x1b[?25h" in rest
-            assert b"inconclusive  http2               It was stopped before it was done." in rest
+            assert b"inconclusive  http2               It was stopped before it finished." in rest
             assert process.wait(10) == 4
         nursery.cancel_scope.cancel()
 

@@ -225,7 +225,7 @@ async def test_what_came_out_badly_in_company_is_looked_at_once_more(line: Found
     assert page["outcome"] == line["outcome"] == "survived"
     assert page["details"]["at_first"] == line["details"]["at_first"]
     for found in (line, page):
-        assert found["finding"].endswith(", though only at the second look.")
+        assert found["finding"].endswith(", but only on the second try.")
 
 
 class LoseTrailingMetadataAtFirst(LoseTrailingMetadata):
@@ -251,11 +251,11 @@ async def look_at_two() -> dict[str, Found]:
 
 
 @pytest.mark.parametrize("look", [Look("trailers-and-metadata", look_at_two)], ids=str)
-async def test_a_second_look_is_had_before_others_are_skipped(
+async def test_checks_try_again_before_others_are_skipped(
     seen: Seen[dict[str, Found]], look: Look[dict[str, Found]]
 ) -> None:
     found = seen.of(look)
-    assert found["trailers"]["finding"].endswith(", though only at the second look.")
+    assert found["trailers"]["finding"].endswith(", but only on the second try.")
     assert found["metadata"]["outcome"] == "survived"
 
 

@@ -178,7 +178,7 @@ async def test_responses_that_nginx_holds_back_but_for_websockets_are_found(
     assert found["outcome"] == outcome
     if outcome == "broken":
         assert found["finding"].startswith("The path holds responses back until ")
-        assert found["details"]["likely"].startswith("So it is for calls by gRPC-Web and Connect; on a WebSocket each")
+        assert found["details"]["likely"].startswith("This applies to gRPC-Web and Connect; on a WebSocket, each")
         assert "nginx: proxy_buffering (default on): off before a gateway for gRPC-Web and Connect" in found["advice"]
 
 
@@ -209,7 +209,7 @@ async def test_haproxy_does_not_pass_on_that_a_request_is_cancelled_unless_told(
     found = checks_in(report)["cancel"]
     assert (found["outcome"], found["finding"]) == (
         "broken",
-        "The server still worked on a call 2 s after we had cancelled it.",
+        "The server was still working on a call 2 s after we had cancelled it.",
     )
     assert any(line.startswith("HAProxy: option abortonclose (default off)") for line in found["advice"])
 

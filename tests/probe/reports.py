@@ -11,7 +11,7 @@ FINDINGS = {
     "stream-idle": limited(
         "reset", "The path cuts idle streams after 60 s: a stream without messages was reset.", limit=60.0, unit="s"
     ),
-    "cancel": inconclusive("What the server saw | cannot be had: <b>\x1b[1m & ]]>."),
+    "cancel": inconclusive("What the server saw | could not be fetched: <b>\x1b[1m & ]]>."),
     "ws-idle": skipped("It needs the gateway's URL (--gateway)."),
 }
 

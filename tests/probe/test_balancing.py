@@ -84,13 +84,13 @@ async def test_who_answers_is_told() -> None:
         for direct in (True, False):
             finding = await finding_with(PerCall(port), port, direct=direct)
             assert finding.outcome is Outcome.SURVIVED
-            assert finding.sentence == "Calls of one connection go to 2 servers, of 2 known."
+            assert finding.sentence == "Calls on one connection go to 2 of 2 known servers."
             finding = await finding_with(PerConnection(port), port, direct=direct)
             assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "one-instance", 1)
             assert "other connections reach 2 of 2 known" in finding.sentence
         finding = await finding_with(Fault(), port)
         assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "one-instance")
-        assert "though 2 are known" in finding.sentence
+        assert "though 2 servers are known" in finding.sentence
 
 
 async def test_without_a_script_nothing_is_claimed() -> None:

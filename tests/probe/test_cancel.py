@@ -31,7 +31,7 @@ async def test_a_clean_path_survives_without_a_way_around_it() -> None:
 async def test_a_hop_that_keeps_resets_to_itself_is_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Cancel(), KeepResets())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "not-forwarded")
-    assert "still worked on a call 2 s after" in finding.sentence
+    assert "still working on a call 2 s after" in finding.sentence
 
 
 async def test_without_evidence_nothing_is_claimed(quiet_clock: QuietClock) -> None:
@@ -41,9 +41,9 @@ async def test_without_evidence_nothing_is_claimed(quiet_clock: QuietClock) -> N
 async def test_a_call_that_has_not_reached_the_server_cannot_be_cancelled_there(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Cancel(), KeepCalls())
     assert finding.outcome is Outcome.INCONCLUSIVE
-    assert finding.sentence == "The server has not seen the call that was to be cancelled."
+    assert finding.sentence == "The server has not seen the call that we wanted to cancel."
 
 
 async def test_a_way_around_is_recommended_where_there_is_none(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Cancel(), KeepCalls(), direct=False)
-    assert finding.sentence == "The server has not seen the call that was to be cancelled; --direct would help."
+    assert finding.sentence == "The server has not seen the call that we wanted to cancel; --direct would help."

@@ -69,8 +69,8 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 @pytest.mark.parametrize(
     ("fault", "cause", "words"),
     [
-        (Unpack(up=True), "flag-lost", "arrives at the server unpacked"),
-        (Unpack(up=False), "flag-lost", "arrives unpacked"),
+        (Unpack(up=True), "flag-lost", "arrives at the server decompressed"),
+        (Unpack(up=False), "flag-lost", "arrives decompressed"),
         (LoseName(up=True), "flag-lost", "The server is not told how"),
         (LoseName(up=False), "flag-lost", "We are not told how"),
         (LoseOffer(up=True), "flag-lost", "not told that we can read"),

@@ -90,7 +90,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 @pytest.mark.parametrize(
     ("fault", "cause", "words"),
     [
-        (lambda: Announce(10), "limited", "takes 10 calls at once on one connection, where the server takes 100"),
+        (lambda: Announce(10), "limited", "allows 10 calls at once on one connection, while the server allows 100"),
         (lambda: Queue(10), "stalls", "10 were answered; the others had to wait until those had ended"),
         (lambda: Queue(10, turns=False), "stalls", "10 were answered; the others were left hanging"),
         (lambda: Refuse(10), "limited", "10 were answered; the others were refused"),

@@ -32,7 +32,7 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
 async def test_an_idle_connection_that_is_closed_is_told(quiet_clock: QuietClock, fault: Fault) -> None:
     finding = await finding_of(ConnectionIdle(), fault, idle=IDLE)
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "closed", 3.0)
-    assert "after 3.0 s, by a plain end" in finding.sentence
+    assert "after 3.0 s, without a GOAWAY" in finding.sentence
 
 
 async def test_an_idle_connection_that_is_closed_with_notice_is_told(quiet_clock: QuietClock) -> None:
@@ -88,4 +88,4 @@ async def test_without_a_way_around_it_is_left_open_who_closes_idle_connections(
 async def test_where_nothing_is_answered_nothing_is_claimed(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ConnectionIdle(), CutOldConnections(0.0, "silence"), idle=IDLE)
     assert finding.outcome is Outcome.INCONCLUSIVE
-    assert finding.sentence.startswith("No call was answered to begin with")
+    assert finding.sentence.startswith("No call was answered at all")

@@ -59,32 +59,32 @@ async def test_a_hop_that_takes_a_bit_of_each_deadline_for_its_own_work_is_no_fa
 async def test_lost_deadlines_are_told() -> None:
     finding = await finding_of(Deadline(), lose_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "missing")
-    assert "deadline of none of our calls" in finding.sentence
+    assert "not told the deadline of any of our calls" in finding.sentence
 
 
 async def test_a_cap_is_told_with_its_number() -> None:
     finding = await finding_of(Deadline(), cap_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "changed")
     assert (finding.limit, finding.unit) == (15.0, "s")
-    assert "no call more than 15 s" in finding.sentence
+    assert "limits every call to 15 s" in finding.sentence
 
 
 async def test_longer_deadlines_are_told() -> None:
     finding = await finding_of(Deadline(), lengthen_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "changed")
-    assert "10 s where we said 5 s" in finding.sentence
+    assert "10 s instead of 5 s" in finding.sentence
 
 
 async def test_shorter_deadlines_are_told() -> None:
     finding = await finding_of(Deadline(), shorten_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "changed")
-    assert "1800 s where we said 3600 s" in finding.sentence
+    assert "1800 s instead of 3600 s" in finding.sentence
 
 
 async def test_a_deadline_that_is_added_is_told() -> None:
     finding = await finding_of(Deadline(), add_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "changed")
-    assert "sets a deadline of 15 s for calls that have none" in finding.sentence
+    assert "sets a deadline of 15 s on calls that have none" in finding.sentence
 
 
 async def test_without_evidence_nothing_is_claimed() -> None:

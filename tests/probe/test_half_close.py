@@ -64,7 +64,7 @@ async def test_an_end_that_the_server_is_not_told_is_told(quiet_clock: QuietCloc
 async def test_a_call_that_ends_with_our_end_is_told(quiet_clock: QuietClock, direct: bool) -> None:
     finding = await finding_of(HalfClose(), EndCallAtHalfClose(), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "reset")
-    assert "breaks off a call when we have sent everything" in finding.sentence
+    assert "resets a call when we have sent everything" in finding.sentence
 
 
 @pytest.mark.parametrize("fault", [HoldRequests, HoldResponses, HoldResponsesUntilHalfClose])

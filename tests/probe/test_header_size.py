@@ -103,9 +103,9 @@ async def test_a_clean_path_survives(direct: bool) -> None:
     ("fault", "cause", "words"),
     [
         (RefuseLargeRequests(8_000), "request", "beyond that, HTTP 431 with text/html is the answer"),
-        (SwallowLargeRequests(4_000), "request", "beyond that, no answer comes"),
-        (RefuseLargeReplies(4_000, trailers=False), "response", "KiB at the head of a reply; beyond that"),
-        (RefuseLargeReplies(4_000, trailers=True), "trailers", "KiB at the end of a reply; beyond that"),
+        (SwallowLargeRequests(4_000), "request", "beyond that, there is no answer"),
+        (RefuseLargeReplies(4_000, trailers=False), "response", "KiB in the headers of a reply; beyond that"),
+        (RefuseLargeReplies(4_000, trailers=True), "trailers", "KiB in the trailers of a reply; beyond that"),
     ],
 )
 async def test_a_limit_is_told(fault: Fault, cause: str, words: str, quiet_clock: QuietClock) -> None:
@@ -121,7 +121,7 @@ async def test_limits_of_several_kinds_are_told_together(quiet_clock: QuietClock
     finding = await finding_of(HeaderSize(), RefuseLargeHeads(8_000))
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "several")
     assert finding.sentence.startswith("Metadata gets through up to 7")
-    assert re.search(r"KiB in a request and up to 3\.\d KiB at the head of a reply\.$", finding.sentence)
+    assert re.search(r"KiB in a request and up to 3\.\d KiB in the headers of a reply\.$", finding.sentence)
 
 
 async def test_a_hop_that_then_takes_the_server_for_ill_tells_nothing_of_other_sizes(quiet_clock: QuietClock) -> None:
@@ -129,7 +129,7 @@ async def test_a_hop_that_then_takes_the_server_for_ill_tells_nothing_of_other_s
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "response")
     assert finding.limit == 4_096  # The largest that had got through by then.
     assert (
-        "up to some size between 4 KiB and 8 KiB at the head of a reply; beyond that, calls are broken off"
+        "up to some size between 4 KiB and 8 KiB in the headers of a reply; beyond that, calls are reset"
         in finding.sentence
     )
 

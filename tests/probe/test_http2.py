@@ -68,7 +68,7 @@ class SpeakHttp1(ErrorPage):
 async def test_a_hop_that_speaks_http1_to_the_server_is_told() -> None:
     finding = await finding_of(Http2Check(), SpeakHttp1())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "call")
-    assert finding.sentence == "HTTP/2 is spoken to us, but not to the server: a call reached it as HTTP/1.1."
+    assert finding.sentence == "The path speaks HTTP/2 to us, but not to the server: a call reached it as HTTP/1.1."
 
 
 class KeepCalls(Fault):

@@ -61,7 +61,7 @@ async def test_replaced_bodies_are_told() -> None:
     finding = await finding_of(HttpStatus(), ErrorPages())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
     assert "6 of 17 errors" in finding.sentence
-    assert "HTTP 500 with text/html came in place of HTTP 500 with JSON" in finding.sentence
+    assert "HTTP 500 with text/html came instead of HTTP 500 with JSON" in finding.sentence
 
 
 async def test_a_gateway_with_another_table_is_told() -> None:
@@ -73,7 +73,7 @@ async def test_a_gateway_with_another_table_is_told() -> None:
 async def test_replaced_statuses_are_told() -> None:
     finding = await finding_of(HttpStatus(), BadGateway())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
-    assert "HTTP 502 with text/html came in place of HTTP 500 with JSON" in finding.sentence
+    assert "HTTP 502 with text/html came instead of HTTP 500 with JSON" in finding.sentence
 
 
 async def test_an_error_that_never_arrives_is_told() -> None:

@@ -64,7 +64,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
     assert (await finding_of(Metadata(), direct=direct)).outcome is Outcome.SURVIVED
 
 
-THERE, BACK = "on the way: to the server (", " in the head of the reply and at the end of the reply ("
+THERE, BACK = "on the way: to the server (", " in the headers of the reply and in the trailers of the reply ("
 
 
 @pytest.mark.parametrize(

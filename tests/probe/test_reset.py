@@ -67,7 +67,7 @@ async def test_a_status_of_another_meaning_is_told() -> None:
 async def test_a_response_that_just_stops_is_told() -> None:
     finding = await finding_of(Reset(), EndForReset())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
-    assert "just stopped, without a reason" in finding.sentence
+    assert "just ended, without a reason" in finding.sentence
 
 
 async def test_a_call_left_hanging_is_told(quiet_clock: QuietClock) -> None:

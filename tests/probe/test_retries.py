@@ -82,7 +82,7 @@ async def test_a_clean_path_survives(fault: type[Fault], direct: bool) -> None:
 @pytest.mark.parametrize(
     ("fault", "cause", "words"),
     [
-        (lambda: Repeat(["14"]), "retried", "turned away (UNAVAILABLE): it saw one up to 3 times"),
+        (lambda: Repeat(["14"]), "retried", "rejected (UNAVAILABLE): it saw one up to 3 times"),
         (lambda: Repeat(["8"], attempts=2), "retried", "(RESOURCE_EXHAUSTED): it saw one up to 2 times"),
         (
             lambda: Repeat(["14", "13", "1"]),
@@ -92,7 +92,7 @@ async def test_a_clean_path_survives(fault: type[Fault], direct: bool) -> None:
         (
             lambda: Repeat([], resets=[2], attempts=2),
             "retried-unsafe",
-            "one that was broken off reached the server 2 times",
+            "one that was reset reached the server 2 times",
         ),
     ],
 )

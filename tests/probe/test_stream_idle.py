@@ -28,10 +28,10 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
 @pytest.mark.parametrize(
     ("how", "words"),
     [
-        ("reset", "after 3.0 s: the call is broken off"),
+        ("reset", "after 3.0 s: the call is reset"),
         ("goaway", "after 3.1 s: the connection is closed, with notice"),
         ("closed", "after 3.0 s: the connection is closed"),
-        ("silence", "within 5 s: what is said afterwards is lost"),
+        ("silence", "within 5 s: later messages are lost"),
     ],
 )
 async def test_silent_streams_that_are_cut_off_are_told(quiet_clock: QuietClock, how: How, words: str) -> None:
@@ -68,4 +68,4 @@ async def test_old_connections_that_are_closed_are_the_business_of_another_check
 async def test_where_no_answer_comes_nothing_is_claimed(quiet_clock: QuietClock) -> None:
     finding = await finding_of(StreamIdle(), HoldResponses(), idle=IDLE)
     assert finding.outcome is Outcome.INCONCLUSIVE
-    assert finding.sentence.startswith("No stream was answered to begin with")
+    assert finding.sentence.startswith("No stream was answered at all")

@@ -87,4 +87,4 @@ class HoldAndRefuse(CutStreams):
 async def test_a_stream_of_which_nothing_arrives_is_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(StreamSize(), HoldAndRefuse(2 * MIB))
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "request", None)
-    assert finding.sentence.startswith("Nothing arrived of a stream to the server of 8 MiB: ")
+    assert finding.sentence.startswith("Nothing of 8 MiB arrived on a stream to the server: ")

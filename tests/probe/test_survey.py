@@ -89,7 +89,7 @@ async def test_a_check_that_raises_is_inconclusive_and_the_others_go_on(quiet_cl
 
 async def test_a_check_has_a_time_of_its_own(quiet_clock: QuietClock) -> None:
     found = await surveyed(Sleeper("a", 1000), Sleeper("b", 1))
-    assert found["a"].sentence == "It was not done within 10 s."
+    assert found["a"].sentence == "It did not finish within 10 s."
     assert found["b"].outcome is Outcome.SURVIVED
 
 
@@ -116,7 +116,7 @@ async def test_what_is_broken_in_company_is_looked_at_once_more_by_itself(quiet_
     assert [found[name].outcome for name in "abcx"] == [
         *(Outcome.SURVIVED, Outcome.BROKEN, Outcome.SURVIVED, Outcome.BROKEN),
     ]
-    assert found["a"].sentence == "Yes, though only at the second look."
+    assert found["a"].sentence == "Yes, but only on the second try."
     assert found["a"].details == {"at_first": "No."}
     assert set(Sleeper.log[6:8]) == {"+a", "+b"}
     assert Sleeper.log[10:] == ["+x", "-x"]
@@ -157,7 +157,7 @@ async def test_what_is_stopped_tells_what_is_known(quiet_clock: QuietClock) -> N
             await survey.run()
         found = {result.name: result.finding for result in survey.report().results}
     assert found["a"].outcome is Outcome.SURVIVED
-    assert found["b"].sentence == "It was stopped before it was done."
+    assert found["b"].sentence == "It was stopped before it finished."
 
 
 async def test_a_target_that_cannot_be_reached_is_told_in_one_line() -> None:
@@ -173,4 +173,4 @@ async def test_a_target_that_cannot_be_reached_is_told_in_one_line() -> None:
 async def test_a_check_that_gets_no_connection_says_so(quiet_clock: QuietClock) -> None:
     found = await surveyed(Sleeper("a", 1, error=UnreachableError("cannot reach there: Connection refused")))
     assert found["a"].outcome is Outcome.INCONCLUSIVE
-    assert found["a"].sentence == "There was no connection to be had for it: cannot reach there: Connection refused."
+    assert found["a"].sentence == "No connection could be made for it: cannot reach there: Connection refused."

@@ -72,7 +72,7 @@ async def test_other_codes_are_told() -> None:
 async def test_a_hop_that_answers_for_the_gateway_is_told() -> None:
     finding = await finding_of(WsClose(), AnswerCloses())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
-    assert "ended so for us, but for the gateway it ended without a close frame (5 of 7" in finding.sentence
+    assert "ended that way for us, but for the gateway it ended without a close frame (5 of 7" in finding.sentence
 
 
 async def test_lost_reasons_are_told() -> None:

@@ -78,7 +78,7 @@ class Refuse(Offered):
 async def test_a_clean_path_survives_without_compression() -> None:
     finding = await finding_of(WsCompression())
     assert finding.outcome is Outcome.SURVIVED
-    assert "nobody takes it up" in finding.sentence
+    assert "Nobody accepts the compression" in finding.sentence
 
 
 async def test_a_hop_that_compresses_well_survives() -> None:

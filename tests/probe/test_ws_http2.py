@@ -86,4 +86,4 @@ async def test_what_is_offered_and_refused_is_broken() -> None:
 async def test_a_handshake_that_is_made_into_one_of_http1_without_a_key_is_broken() -> None:
     finding = await finding_of(WsHttp2(), Translated())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "incomplete")
-    assert "makes an HTTP/1.1 handshake of it, and leaves out the key" in finding.sentence
+    assert "turns it into an HTTP/1.1 handshake, and leaves out the key" in finding.sentence

@@ -118,10 +118,10 @@ async def test_pings_that_do_not_count_are_told(quiet_clock: QuietClock) -> None
 async def test_a_limit_of_age_is_told_apart(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsIdle(), CutOld())
     assert_limited(finding, "age", 6.9, 7.2)
-    assert "not for its silence" in finding.sentence
+    assert "silence is not the reason" in finding.sentence
 
 
 async def test_pings_of_the_gateway_that_are_lost_are_told(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsIdle(), LosePings(), pace=Pace.DEFAULT)
     assert_limited(finding, "pings", 54.0, 62.0)
-    assert "no ping of the gateway's came" in finding.sentence
+    assert "none of the gateway's pings came" in finding.sentence

@@ -174,7 +174,7 @@ async def test_large_messages_that_are_swallowed_are_found_out(quiet_clock: Quie
         (Join(), "cut, joined or changed"),
         (Twice(), "came back twice"),
         (SpoilUnicode(), "what came back was changed"),
-        (TextOnly(), "bytes that are no text"),
+        (TextOnly(), "bytes that are not text"),
         (FramesAsMessages(), "Fragmented WebSocket messages"),
     ],
     ids=["swap", "join", "twice", "spoil", "text-only", "frames"],
@@ -198,4 +198,4 @@ async def test_a_slow_path_is_not_a_limit(quiet_clock: QuietClock) -> None:
 async def test_where_there_is_no_time_for_large_messages_nothing_is_claimed(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsMessages(), Slow())
     assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "at the pace of 64 KiB it would take 8 s" in finding.sentence
+    assert "at the speed of 64 KiB it would take 8 s" in finding.sentence

@@ -27,7 +27,7 @@ const MOST_MESSAGES = 100_000;
 const LARGEST = 16 << 20; // Bytes; well above the gateway's own limit, which is to be tried too.
 
 const HINTS = {
-  bidirectional: "Each message is answered at once, and the answers are numbered. Half-close to end in good order.",
+  bidirectional: "Each message is answered at once, and the answers are numbered. Half-close to end the call normally.",
   server: "One message is answered five times, a second apart: if all five come at once, something buffers.",
   client: "Nothing is answered until you half-close; then one summary says how many messages came.",
 };
@@ -36,8 +36,8 @@ const IDLE_HINT =
   "To find an idle timeout, send nothing and leave this open: the clocks count on. " +
   "(The gateway pings every 27 s, which a proxy may take for life.)";
 
-const HALF_CLOSED_HINT = "Nothing more can be sent; what is still to be answered is, and then the call ends.";
-const HALF_CLOSED = "This stream is half-closed, so nothing more can be sent on it. Reconnect to begin another.";
+const HALF_CLOSED_HINT = "Nothing more can be sent. Pending answers still arrive, and then the call ends.";
+const HALF_CLOSED = "This stream is half-closed, so nothing more can be sent on it. Reconnect to start another.";
 
 const log = new Log(at("log"), at("log-more"));
 const figures = new Figures(() => ({ session, reconnects }));

@@ -1,7 +1,7 @@
-"""`backpressure`: does a reader that pauses slow the sender down, each way.
+"""`backpressure`: does a paused reader slow the sender down, in each direction?
 
-We ask for more than any hop should hold, and do not read; and we send it to a server that does not read. The server
-says how much it has sent, or how much has arrived. What lies between the ends is what the path has buffered.
+We ask for more data than any hop should hold, and do not read it; and we send as much to a server that does not read.
+The server says how much it has sent or received. The difference between the ends is what the path has buffered.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,29 +21,29 @@ from echo.probe.path import Path
 from echo.probe.rhythm import kib
 from echo.probe.talk import cut_of
 
-MOST: Final = 16 * 2**20  # Bytes that a path may hold.
+MOST: Final = 16 * 2**20  # Bytes that a path may buffer.
 TOTAL: Final = 24 * 2**20  # Bytes that it is offered.
-MESSAGE: Final = 64 * 1024  # Bytes of a message of the server's.
-PIECE: Final = 16 * 1024  # Bytes of one of ours: several fit into the server's window, so that it sees some whole.
-WINDOW: Final = 2**20  # Bytes that we take of a call without reading, as our windows say.
+MESSAGE: Final = 64 * 1024  # Bytes of a message from the server.
+PIECE: Final = 16 * 1024  # Bytes of a message of ours: several fit into the server's window, so some arrive complete.
+WINDOW: Final = 2**20  # Bytes that our windows allow on a call that we do not read.
 STILL: Final = 0.6  # Seconds without progress after which a sender counts as held up.
 PAUSE: Final = {Pace.QUICK: 2.5, Pace.DEFAULT: 8.0, Pace.LONG: 65.0}  # Seconds that a reader pauses.
 POLL: Final = 0.1  # Seconds between two looks.
-MORE: Final = 3.0  # Seconds within which things go on after the pause.
+MORE: Final = 3.0  # Seconds within which the call must continue after the pause.
 TRIES: Final = 3
 WHO: Final = {"responses": "we stop reading", "requests": "the server stops reading"}
 
 
 @dataclass
 class Paused:
-    """What came of one pause.
+    """The result of one pause.
 
     Attributes:
-        buffered: Bytes that the path held at last; None if that is not to be had.
+        buffered: Bytes that the path held in the end; None if unknown.
         held_up: Whether the sender was held up.
-        through: Whether anything came through at all before, so that it was for the reader that the sender waited.
+        through: Whether enough came through before the pause to say that the sender waited for the reader.
         cut: After how many seconds of the pause the call was cut off; None if it was not.
-        went_on: Whether things went on after the pause.
+        went_on: Whether the call continued after the pause.
     """
 
     buffered: int | None = None
@@ -54,21 +54,21 @@ class Paused:
 
     @property
     def too_much(self) -> bool:
-        """Whether the path held more than it may."""
+        """Whether the path buffered more than `MOST`."""
         return self.buffered is not None and self.through and self.buffered > MOST
 
 
 class Backpressure(Check):
-    """Lets a reader pause at each end, and looks how much the other end can send."""
+    """Pauses a reader at each end, and measures how much the other end can send."""
 
     name = "backpressure"
-    question = "Does a reader that pauses slow the sender down, each way?"
+    question = "Does a paused reader slow the sender down, in each direction?"
     company = Company.ALONE
     patience = 15.0
     causes = ("buffered", "cut")
 
     def seconds(self, budget: Budget) -> float:  # noqa: D102 - as in Check
-        return self.patience + 2 * PAUSE[budget.pace]  # The second time without a lot to read.
+        return self.patience + 2 * PAUSE[budget.pace]  # The second pause is `lone_stream`'s.
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         pause = PAUSE[path.budget.pace]
@@ -89,25 +89,29 @@ class Backpressure(Check):
                 continue
             anyway = await lone_stream(path, cut + 0.5)
             if anyway is NEVER:
-                what = "No message is answered while we still send, so nothing can be said of readers that pause."
+                what = "No message is answered while we are still sending, so backpressure could not be checked."
                 return inconclusive(what, details=details)
             if anyway is not None:
-                return inconclusive("The path cuts off calls that are merely silent for so long, too.", details=details)
+                return inconclusive(
+                    "The path also cuts off calls that are merely silent for that long.", details=details
+                )
             if came.cut is None:
-                what = f"A call does not go on after its reader has paused for {pause:g} s."
+                what = f"A call does not continue after its reader has paused for {pause:g} s."
             else:
                 what = f"When {WHO[way]}, the path cuts off the call after {cut:.1f} s."
             return broken("cut", what, limit=round(cut, 1), unit="s", details=details)
         if any(came.buffered is None for came in ways.values()):
-            what = f"How much the server sent, or how much reached it, cannot be seen{path.hint}."
+            what = f"How much the server sent or received is not known{path.hint}."
             return inconclusive(what, details=details)
         if not all(came.through for came in ways.values()):
-            return inconclusive("Too little came through while it was read, so it cannot be told.", details=details)
+            return inconclusive(
+                "Too little came through before the pause, so backpressure could not be checked.", details=details
+            )
         if not all(came.held_up for came in ways.values()):
-            return inconclusive("The path was too slow to fill it within the time there is.", details=details)
+            return inconclusive("The path was too slow to fill its buffers in the available time.", details=details)
         most = max(came.buffered or 0 for came in ways.values())
-        held = f"holds {kib(most)} at most" if most >= 1024 else "itself holds next to nothing"
-        what = f"A reader that pauses slows the sender down, each way: the path {held}."
+        held = f"holds {kib(most)} at most" if most >= 1024 else "buffers next to nothing"
+        what = f"A paused reader slows the sender down, in each direction: the path {held}."
         return survived(what, details=details)
 
 
@@ -118,7 +122,7 @@ async def _try(
     way: str,
     ways: dict[str, Paused],
 ) -> None:
-    """Try a way, and again where too much was held: by chance the buffers of an operating system grow as large."""
+    """Try one direction, again if too much was buffered: now and then an operating system's buffers grow that large."""
     for _ in range(TRIES):
         came = ways[way] = Paused()
         await once(path, pause, came)
@@ -127,7 +131,7 @@ async def _try(
 
 
 async def _responses(path: Path, pause: float, came: Paused) -> None:
-    """Ask for a lot by small messages, and do not read it; the call stays open behind it."""
+    """Request a lot of data with small messages, and do not read it; the call stays open."""
     call_id = path.new_call_id()
     async with path.http2() as connection:
         call = path.begin(connection, BIDIRECTIONAL, {"size": str(MESSAGE)}, call_id=call_id)
@@ -206,7 +210,7 @@ async def _send(path: Path, call: Stream, amount: Amount) -> None:
 
 
 async def _cut_by(deadline: float, call: Stream, connection: Http2) -> None:
-    """Wait until a call is cut off, or the pause is over."""
+    """Wait until the call is cut off or the pause is over."""
     with trio.move_on_at(deadline):
         await connection.until(lambda: cut_of(call, connection))
 
@@ -217,6 +221,6 @@ def _cut_after(call: Stream, connection: Http2, began: float) -> float | None:
 
 
 async def _now(path: Path, call_id: str) -> Record | None:
-    """What the server has seen of a call up to now."""
+    """What the server has seen of a call so far."""
     records = await path.evidence(call_id, until=lambda _: True, within=0.0)
     return records[-1] if records else None

@@ -1,7 +1,7 @@
-"""`balancing`: which servers answer the calls of one connection, and of many.
+"""`balancing`: which servers answer the calls on one connection, and on many?
 
-Each call brings back which instance served it. More are known where ``--direct`` names them, or where some call was
-served by another.
+Each reply says which instance served the call. Further instances are known from ``--direct``, or because they served
+other calls.
 """
 
 import json
@@ -18,17 +18,17 @@ from echo.probe.http2 import Http2, Stream
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
 
-CALLS: Final = 20  # On one connection: should two servers take turns by chance, all go to one once in a million.
+CALLS: Final = 20  # On one connection: if two servers are chosen at random, all go to one once in 500,000 times.
 CONNECTIONS: Final = 12
 PATIENCE: Final = 2.5  # Seconds for a call.
 _REPORT: Final = "x-echo-report"
 
 
 class Balancing(Check):
-    """Makes calls on one connection, and on many, and looks who answers."""
+    """Makes calls on one connection and on many, and sees who answers."""
 
     name = "balancing"
-    question = "Which servers answer the calls of one connection, and of many?"
+    question = "Which servers answer the calls on one connection, and on many?"
     causes = ("one-instance",)
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
@@ -42,7 +42,7 @@ class Balancing(Check):
                 async with places, path.http2(path.direct[number]) as connection:
                     known.update(filter(None, [await _instance(path, connection)]))
             except UnreachableError:
-                pass  # It is not known, then.
+                pass  # Then it stays unknown.
 
         async def call(connection: Http2) -> None:
             async with places:
@@ -64,7 +64,7 @@ class Balancing(Check):
 
 
 async def _instance(path: Path, connection: Http2) -> str | None:
-    """Which instance answers a call: as it says itself, or by its record."""
+    """Which instance answers a call: from its reply, or from its record."""
     call_id = path.new_call_id()
     call = await ask(path, connection, UNARY, {"report": "true"}, within=PATIENCE, call_id=call_id)
     if (instance := _reported(call)) is not None or not path.direct:
@@ -101,14 +101,15 @@ def _finding(path: Path, known: set[str], of_one: Counter[str], of_many: Counter
         if unknown:
             return inconclusive("Not every reply says which server it came from.", details=details)
         sentence = (
-            f"One server answers all calls, of one connection and of {CONNECTIONS}, though {len(everyone)} are known."
+            f"One server answers all calls, on one connection and on {CONNECTIONS}, though {len(everyone)} servers "
+            "are known."
         )
         return broken("one-instance", sentence, limit=1, unit="servers", details=details)
     if len(of_one) == 1:
         sentence = (
-            f"All calls of a connection go to one server; other connections reach {len(of_many)} of "
+            f"All calls on a connection go to one server; other connections reach {len(of_many)} of "
             f"{len(everyone)} known."
         )
         return limited("one-instance", sentence, limit=1, unit="servers", details=details)
-    sentence = f"Calls of one connection go to {len(of_one)} servers, of {len(everyone)} known."
+    sentence = f"Calls on one connection go to {len(of_one)} of {len(everyone)} known servers."
     return survived(sentence, limit=len(of_one), unit="servers", details=details)

@@ -1,7 +1,7 @@
-"""`compression`: do compressed messages arrive as they were sent.
+"""`compression`: do compressed messages arrive as they were sent?
 
-A message to the server is compared with what the server has recorded of it; one from the server is looked at as it
-comes, byte by byte.
+A message to the server is compared with the server's record of it; a message from the server is examined as it
+arrives, byte by byte.
 """
 
 import struct
@@ -24,7 +24,7 @@ PATIENCE: Final = 2.5  # Seconds for a call.
 TEXT: Final = "to be compressed, " * 100
 SIZE: Final = 4096
 _PREFIX: Final = struct.Struct(">BI")
-_CODED: Final = "The path marks calls as compressed by itself (a content-encoding header), which gRPC knows nothing of."
+_CODED: Final = "The path marks calls as compressed with a content-encoding header, which gRPC does not use."
 
 
 class Compression(Check):
@@ -45,10 +45,10 @@ class Compression(Check):
         for one in (there, back):
             if one is not None and one.cause:
                 return one
-        return there or back or survived("Compressed messages arrive as they were sent, each way.")
+        return there or back or survived("Compressed messages arrive as they were sent, in each direction.")
 
     async def _there(self, path: Path, connection: Http2) -> Finding | None:
-        """What became of a message that we sent; None if nothing did."""
+        """What is wrong with a message that we sent; None if it arrived as sent."""
         call_id = path.new_call_id()
         packed = compress("gzip", bytes(UNARY.message(TEXT)))
         call = path.begin(connection, UNARY, call_id=call_id, timeout=PATIENCE + 1.0, encoding="gzip")
@@ -57,12 +57,12 @@ class Compression(Check):
             await call.until_over()
         records = await path.evidence(call_id)
         if not records:
-            return inconclusive(f"What the server saw of a compressed message cannot be had{path.hint}.")
+            return inconclusive(f"What the server saw of a compressed message could not be fetched{path.hint}.")
         record = records[-1]
         if _is_coded(record):
             return broken("content-encoding", _CODED, details={"way": "request"})
         if record.messages_in and not record.compressed_in:
-            return broken("flag-lost", "A compressed message arrives at the server unpacked.")
+            return broken("flag-lost", "A compressed message arrives at the server decompressed.")
         if not succeeded(call) and not any(name == "grpc-encoding" for name, _ in headers_of(record)):
             return broken("flag-lost", "The server is not told how messages are compressed, so it cannot read them.")
         if not succeeded(call) or record.bytes_in != len(packed):
@@ -72,7 +72,7 @@ class Compression(Check):
         return None
 
     async def _back(self, path: Path, connection: Http2) -> Finding | None:
-        """What became of a message of the server's; None if nothing did."""
+        """What is wrong with a message from the server; None if it arrived as sent."""
         call_id = path.new_call_id()
         script = {"compress": "gzip", "size": f"{SIZE}B"}
         call = await ask(path, connection, UNARY, script, within=PATIENCE, call_id=call_id)
@@ -88,11 +88,13 @@ class Compression(Check):
             # A server that is not told that we can read it does not compress.
             if records and not any(name == "grpc-accept-encoding" for name, _ in headers_of(records[-1])):
                 return broken("flag-lost", "The server is not told that we can read compressed messages.")
-            return broken("flag-lost", "A compressed message of the server's arrives unpacked, or unmarked.")
+            return broken(
+                "flag-lost", "A compressed message from the server arrives decompressed, or not marked as compressed."
+            )
         if fields.get("grpc-encoding") != "gzip":
             return broken("flag-lost", "We are not told how messages are compressed, so we cannot read them.")
         if size != len(body) or not _is_ours(body) or (records and records[-1].bytes_out not in (0, len(body))):
-            return broken("altered", "A compressed message of the server's arrives changed.")
+            return broken("altered", "A compressed message from the server arrives changed.")
         return None
 
 

@@ -1,7 +1,7 @@
-"""`concurrency`: how many calls may run at once on one connection.
+"""`concurrency`: how many calls can run at once on one connection?
 
-As many calls as the server allows are opened at once, and none ends before each has had a first reply: so a path that
-lets fewer through to the server shows, whatever it has announced.
+We open as many calls at once as the server allows, and none ends before each has had a first reply. This reveals a path
+that lets fewer through to the server, whatever it announces.
 """
 
 from dataclasses import dataclass
@@ -18,9 +18,9 @@ from echo.probe.path import Path
 from echo.probe.target import Target
 
 USUAL: Final = 100  # Calls on a connection that an echo server allows.
-MOST: Final = 200  # Calls that are opened, whatever a server allows.
-SCRIPT: Final = {"count": "2", "interval": "30s"}  # One reply at once, another when nobody waits for it any more.
-DEADLINE: Final = 30.0  # Seconds that a call may take, for the server.
+MOST: Final = 200  # The most calls that are opened, even if a server allows more.
+SCRIPT: Final = {"count": "2", "interval": "30s"}  # One reply at once, another after the check is over.
+DEADLINE: Final = 30.0  # The calls' deadline in seconds.
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Seen:
     """What became of calls that were opened at once.
 
     Attributes:
-        announced: How many the other end says that it takes; None if it has not said.
-        opened: How many were.
-        answered: How many of them were answered while all were open.
+        announced: How many calls the other end says it allows; None if it has not said.
+        opened: How many were opened.
+        answered: How many were answered while all were open.
         refused: How many had ended by then.
-        later: How many of the others were answered once the answered ones had ended.
+        later: How many of the others were answered after the answered ones had ended.
     """
 
     announced: int | None
@@ -46,7 +46,7 @@ class Concurrency(Check):
     """Opens as many calls as the server allows, and counts those that are answered before any ends."""
 
     name = "concurrency"
-    question = "How many calls may run at once on one connection?"
+    question = "How many calls can run at once on one connection?"
     company = Company.ALONE
     patience = 12.0
     causes = ("limited", "stalls")
@@ -56,11 +56,13 @@ class Concurrency(Check):
         asked = await _allowed(path, within)
         seen = await _open(path, path.target, asked, within)
         if seen is None or not seen.opened or not seen.answered:
-            return inconclusive("Not a single stream was answered, so nothing can be said of many.")
+            return inconclusive("Not even one stream was answered, so the limit could not be checked.")
         if seen.answered < seen.opened and path.direct:
             around = await _open(path, path.direct[0], asked, within)
             if around is None or around.answered <= seen.answered:
-                return inconclusive(f"Around the path, too, only {around.answered if around else 0} calls run at once.")
+                return inconclusive(
+                    f"Even bypassing the path, only {around.answered if around else 0} calls run at once."
+                )
         return _finding(seen, asked)
 
 
@@ -78,7 +80,7 @@ async def _allowed(path: Path, within: float) -> int:
 
 
 async def _open(path: Path, to: Target, asked: int, within: float) -> Seen | None:
-    """Open calls, and count; None if the other end does not begin to speak HTTP/2."""
+    """Open calls and count them; None if the other end does not speak HTTP/2."""
     async with path.http2(to) as connection:
         with trio.move_on_after(within):
             await connection.ready()
@@ -116,7 +118,7 @@ def _finding(seen: Seen, asked: int) -> Finding:
     limit, unit = seen.answered, "calls"
     if seen.answered == seen.opened:
         if seen.opened < asked:
-            sentence = f"The path takes {limit} calls at once on one connection, where the server takes {asked}."
+            sentence = f"The path allows {limit} calls at once on one connection, while the server allows {asked}."
             return limited("limited", sentence, limit=limit, unit=unit, details=details)
         sentence = f"{limit} calls run at once on one connection, as many as the server allows."
         return survived(sentence, limit=limit, unit=unit, details=details)

@@ -1,7 +1,7 @@
-"""`connection-idle`: how long does an idle connection live.
+"""`connection-idle`: how long does an idle connection stay open?
 
-Connections without calls are left alone for different times. One that is in use all the while tells whether it is for
-their being idle that others are closed; and one around the path, whether it is the server that closes them.
+Connections without calls are left alone for different times. A busy connection shows whether idleness is the reason
+that others are closed, and one that bypasses the path shows whether the server closes them.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class ConnectionIdle(Check):
     """Leaves connections alone for different times, all at once."""
 
     name = "connection-idle"
-    question = "How long does an idle connection live?"
+    question = "How long does an idle connection stay open?"
     company = Company.WAITING
     patience = 15.0
     causes = ("closed", "black-hole")
@@ -34,33 +34,35 @@ class ConnectionIdle(Check):
                 nursery.start_soon(around.climb, [path.budget.idle], partial(idle_connection, path, to=end))
             await ladder.climb(path.budget.rungs(), partial(idle_connection, path))
             if ladder.cut:
-                await trio.sleep(SLACK)  # The busy one, and those around the path, may be about to be cut off.
+                await trio.sleep(SLACK)  # The busy one, and those that bypass the path, may be about to be cut off.
             left = cut_of_connection(connection) or next(iter(connection.goaways), None)
             mute = left is None and ladder.cut is not None and not await answers(path, connection)
             nursery.cancel_scope.cancel()
         cut, limit = ladder.cut, ladder.limit
         details: Mapping[str, JsonValue] = {"seconds": limit, "cut": None if cut is None else cut.cause}
         if cut is None and not ladder.sound:
-            return inconclusive("No call was answered to begin with, so no connection could be left idle.")
+            return inconclusive("No call was answered at all, so no connection could be left idle.")
         if cut is None:
-            return survived(f"An idle connection lives for {limit:g} s.", limit=limit, unit="s", details=details)
+            return survived(f"An idle connection stays open for {limit:g} s.", limit=limit, unit="s", details=details)
         if left is not None and left.at - began <= cut.at + SLACK:
             after = f"{left.at - began:.1f} s"
-            what = f"The path gives up connections in use after {after} as well, so it is not for being idle."
+            what = f"The path closes busy connections after {after} as well, so idleness is not the reason."
             return inconclusive(what, details=details)
         if mute:
             return inconclusive(
-                "The path drops connections in use as well, so it is not for being idle.", details=details
+                "The path drops busy connections as well, so idleness is not the reason.", details=details
             )
         if not ladder.sound:
-            return inconclusive("Some idle connections were closed, but others were idle for longer.", details=details)
+            return inconclusive(
+                "Some idle connections were closed, but others stayed open for longer.", details=details
+            )
         if any(_together(cut, other) for other in around.cuts.values()):
             what = f"The path leaves idle connections alone; the server itself closes them after {cut.at:.1f} s."
             return survived(what, limit=limit, unit="s", details=details)
         if cut.cause == "silence":
             what = f"The path drops an idle connection within {cut.at:g} s without notice: the next call is lost."
             return limited("black-hole", what, limit=limit, unit="s", details=details)
-        notice = "with notice" if cut.cause == "goaway" else "by a plain end"
+        notice = "with notice" if cut.cause == "goaway" else "without a GOAWAY"
         who, told = ("The path", "") if path.direct else ("The path or the server", " (--direct would tell which)")
         what = f"{who} closes an idle connection after {cut.at:.1f} s, {notice}{told}."
         return limited("closed", what, limit=limit, unit="s", details=details)

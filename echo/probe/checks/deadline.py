@@ -1,6 +1,6 @@
-"""`deadline`: does the server hear how long a call may take.
+"""`deadline`: does the server learn the deadline of a call?
 
-Calls with deadlines of different lengths, and one without any, are made at once; the server says what arrived.
+We make calls with different deadlines, and one without; the server says which deadlines arrived.
 """
 
 import math
@@ -15,34 +15,34 @@ from echo.probe.finding import Finding, JsonValue, broken, inconclusive, limited
 from echo.probe.path import Path
 
 ASKED: Final = (5.0, 30.0, 300.0, 3600.0)  # Seconds.
-TOLERANCE: Final = 0.1  # Of a deadline; what a call takes on its way is taken off it by some hops.
-ROUNDING: Final = 0.001  # Seconds that a longer one may be off.
+TOLERANCE: Final = 0.1  # Fraction of a deadline; some hops subtract the time that a call takes on its way.
+ROUNDING: Final = 0.001  # Seconds by which a deadline may be longer.
 PATIENCE: Final = 3.0  # Seconds for the calls.
 
 
 class Deadline(Check):
-    """Makes calls with deadlines, and asks the server for what arrived of these."""
+    """Makes calls with deadlines, and asks the server which deadlines arrived."""
 
     name = "deadline"
-    question = "Does the server hear how long a call may take?"
+    question = "Does the server learn the deadline of a call?"
     patience = 8.0
     causes = ("missing", "changed")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         seen = await self._seen(path)
         if seen is None:
-            return inconclusive(f"What the server saw of the calls cannot be had{path.hint}.")
+            return inconclusive(f"What the server saw of the calls could not be fetched{path.hint}.")
         details: Mapping[str, JsonValue] = {
             "none" if asked is None else f"{asked:g} s": arrived for asked, arrived in seen.items()
         }
         return _judged({asked: seen[asked] for asked in ASKED}, seen[None], details)
 
     async def _seen(self, path: Path) -> Mapping[float | None, float | None] | None:
-        """What arrived of each deadline; None unless that is known of all."""
+        """The deadline that arrived for each one sent; None unless all are known."""
         calls = {asked: path.new_call_id() for asked in (*ASKED, None)}
         async with path.http2() as connection:
             with trio.move_on_after(PATIENCE):
-                for asked, call_id in calls.items():  # One by one: how many go at once is another check's question.
+                for asked, call_id in calls.items():  # One by one: `concurrency` asks how many go at once.
                     call = path.begin(connection, UNARY, call_id=call_id, timeout=asked)
                     await call.send(path.message(UNARY), end=True)
                     await call.until_over()
@@ -58,26 +58,28 @@ class Deadline(Check):
 def _judged(seen: Mapping[float, float | None], unasked: float | None, details: Mapping[str, JsonValue]) -> Finding:
     lost = [asked for asked, arrived in seen.items() if arrived is None]
     if lost:
-        how = "is told the deadline of none of our calls" if len(lost) == len(seen) else "is not told every deadline"
-        what = f"The server {how}: it goes on working on calls that nobody waits for any more."
+        how = (
+            "is not told the deadline of any of our calls"
+            if len(lost) == len(seen)
+            else "is told only some of our deadlines"
+        )
+        what = f"The server {how}: it keeps working on calls that nobody is waiting for."
         return broken("missing", what, details=details)
     arrived = {asked: left for asked, left in seen.items() if left is not None}
     for asked, left in arrived.items():
         if left > asked + max(ROUNDING, asked * ROUNDING):
-            what = f"The server is told a longer deadline than ours: {left:g} s where we said {asked:g} s."
+            what = f"The server is told a longer deadline than ours: {left:g} s instead of {asked:g} s."
             return broken("changed", what, details=details)
     short = {asked: left for asked, left in arrived.items() if left < asked * (1 - TOLERANCE)}
     if short:
         longest = max(short.values())
         if math.isclose(min(short.values()), longest, rel_tol=0.02) and len(short) < len(arrived):
-            what = f"The path gives no call more than {longest:.4g} s, whatever deadline we ask for."
+            what = f"The path limits every call to {longest:.4g} s, whatever deadline we set."
             return limited("changed", what, limit=round(longest, 1), unit="s", details=details)
         asked = max(short)
-        what = f"The server is told a shorter deadline than ours: {short[asked]:.4g} s where we said {asked:g} s."
+        what = f"The server is told a shorter deadline than ours: {short[asked]:.4g} s instead of {asked:g} s."
         return broken("changed", what, details=details)
     if unasked is not None:
-        what = f"The path sets a deadline of {unasked:.4g} s for calls that have none of their own."
+        what = f"The path sets a deadline of {unasked:.4g} s on calls that have none."
         return limited("changed", what, limit=round(unasked, 1), unit="s", details=details)
-    return survived(
-        "The server is told the deadline of a call as we set it, and none where we set none.", details=details
-    )
+    return survived("The server is told the deadlines that we set, and none where we set none.", details=details)

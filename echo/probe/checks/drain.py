@@ -1,7 +1,7 @@
-"""`drain`: does a server that is about to stop finish its calls.
+"""`drain`: does a server that is about to stop finish its calls?
 
-A stream asks the server to drain its connection (a graceful GOAWAY) after its first reply. That stream must bring all
-its replies, and so must another beside it; new calls must be answered all the while, if on another connection.
+A stream asks the server to drain its connection (a graceful GOAWAY) after its first reply. That stream and another one
+must deliver all their replies; new calls must be answered meanwhile, possibly on another connection.
 """
 
 from dataclasses import dataclass, field
@@ -19,12 +19,12 @@ from echo.probe.target import Target
 from echo.rpc import Channel, ClientStream, GRPCError
 
 REPLIES: Final = 5  # Of the stream that asks for the drain.
-BEFORE: Final = 2  # That the other has besides.
-APART: Final = 0.3  # Seconds from one to the next.
-EVERY: Final = 0.1  # Seconds from one new call to the next.
-CALLS: Final = 5  # New calls at least.
-PATIENCE: Final = 3.0  # Seconds until a reply; for the first ones, too, where a hop holds replies back.
-DEADLINE: Final = 30.0  # Seconds that a stream may take, for the server.
+BEFORE: Final = 2  # Further replies of the other stream.
+APART: Final = 0.3  # Seconds between replies.
+EVERY: Final = 0.1  # Seconds between new calls.
+CALLS: Final = 5  # The least number of new calls.
+PATIENCE: Final = 3.0  # Seconds to wait for a reply, even if a hop holds replies back.
+DEADLINE: Final = 30.0  # The streams' deadline in seconds.
 
 
 @dataclass
@@ -32,13 +32,13 @@ class Seen:
     """What was seen while the server drained.
 
     Attributes:
-        call_id: Of the stream that asked for it.
-        began: Whether there was a stream before.
-        streams: How many there were,
-        open: and how many have not ended.
-        lost: How those ended that did not end well.
+        call_id: Of the stream that asked for the drain.
+        began: Whether a stream was running before.
+        streams: How many streams there were.
+        open: How many of them have not ended.
+        lost: How streams ended that did not end normally.
         calls: How many new calls were made.
-        failed: How those ended that failed.
+        failed: How new calls ended that failed.
     """
 
     call_id: str
@@ -51,7 +51,7 @@ class Seen:
 
 
 class Drain(Check):
-    """Has a connection drained under running streams, and makes new calls meanwhile."""
+    """Has the server drain a connection with running streams, and makes new calls meanwhile."""
 
     name = "drain"
     question = "Does a server that is about to stop finish its calls?"
@@ -61,14 +61,14 @@ class Drain(Check):
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         seen = await _drain(path, path.target)
         if not seen.began:
-            return inconclusive(f"The stream that was to survive did not even begin ({seen.lost[0]}).")
+            return inconclusive(f"The stream that should have survived did not even begin ({seen.lost[0]}).")
         records = await path.evidence(seen.call_id, within=1.0) or []
         if not any(_asked(record) and record.messages_out for record in records):
-            return inconclusive(f"It cannot be seen whether the server drained the connection{path.hint}.")
+            return inconclusive(f"It is not known whether the server drained the connection{path.hint}.")
         if (seen.lost or seen.failed) and path.direct:
             around = await _drain(path, path.direct[0])
             if around.lost or around.failed:
-                return inconclusive("Around the path, too, calls fail while a server drains.")
+                return inconclusive("Even bypassing the path, calls fail while a server drains.")
         return _finding(seen)
 
 
@@ -98,7 +98,7 @@ async def _receive(
     *,
     task_status: trio.TaskStatus[None],
 ) -> None:
-    """Receive a stream, which has started with its first reply; note if it does not bring them all and end well."""
+    """Receive a stream, started once its first reply has come; record whether it delivers all replies and ends well."""
     seen.streams += 1
     seen.open += 1
     came = 0
@@ -128,7 +128,7 @@ async def _reply(stream: ClientStream[StreamMessage, StreamResponse]) -> StreamR
 
 
 async def _call_anew(path: Path, channel: Channel, seen: Seen) -> None:
-    """Make new calls as long as there are streams, and some in any case."""
+    """Make new calls as long as streams are open, but at least `CALLS`."""
     while seen.open or seen.calls < CALLS:
         answer = await path.call(channel, UNARY, timeout=PATIENCE)
         seen.calls += 1
@@ -156,5 +156,7 @@ def _finding(seen: Seen) -> Finding:
             f"{len(seen.failed)} of {seen.calls} new calls failed while a server was about to stop: {seen.failed[0]}."
         )
         return broken("new-calls-fail", sentence, details=details)
-    sentence = f"A server about to stop finished its calls, and all {seen.calls} new ones meanwhile were answered."
+    sentence = (
+        f"A server that was about to stop finished its calls, and all {seen.calls} calls made meanwhile were answered."
+    )
     return survived(sentence, details=details)

@@ -1,8 +1,8 @@
-"""`early-end`: does the answer of a server that ends while we still send arrive.
+"""`early-end`: does the reply arrive if the server ends a call while we are still sending?
 
-The server ends one call after two responses, and another without any, while we send on. What arrives is compared with
-what the server says it sent. Where it differs, the same is done with a call on which we have sent everything before:
-what is lost of that one, too, is the business of other checks.
+The server ends one call after two responses, and another without any, while we continue to send. We compare what
+arrives with what the server says it sent. If that differs, we do the same after sending everything: what is lost then,
+too, is reported by other checks.
 """
 
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ from echo.probe.path import Path
 from echo.probe.talk import Talk, whole_messages
 from echo.rpc import Status
 
-STATUS: Final = Status.FAILED_PRECONDITION  # No hop gives it by itself.
+STATUS: Final = Status.FAILED_PRECONDITION  # No hop sends it of its own accord.
 SIZE: Final = 4096  # Bytes of a message.
 INTERVAL: Final = 0.05  # Seconds between messages.
 PATIENCE: Final = 1.5  # Seconds for the end.
@@ -43,10 +43,10 @@ CASES: Final = (Case(BIDIRECTIONAL, 2), Case(CLIENT_STREAM, 0))
 
 
 class EarlyEnd(Check):
-    """Has calls ended by the server while we send."""
+    """Has the server end calls while we are sending."""
 
     name = "early-end"
-    question = "Does the answer of a server that ends while we still send arrive?"
+    question = "Does the reply arrive if the server ends a call while we are still sending?"
     patience = 12.0
     causes = ("lost",)
 
@@ -55,10 +55,10 @@ class EarlyEnd(Check):
             finding = await self._try(path, case)
             if finding is not None:
                 return finding
-        return survived("The answer of a server that ends a call while we still send arrives whole.")
+        return survived("If the server ends a call while we are still sending, its whole reply arrives.")
 
     async def _try(self, path: Path, case: Case) -> Finding | None:
-        """Make a call that the server ends early; None if all of the answer came."""
+        """Make a call that the server ends early; None if the whole reply arrives."""
         call_id = path.new_call_id()
         async with path.http2() as connection:
             call = path.begin(connection, case.rpc, case.script, call_id=call_id, timeout=20.0)
@@ -67,32 +67,34 @@ class EarlyEnd(Check):
                 return None
             records = await path.evidence(call_id, within=1.0)
             if records is None:
-                return inconclusive(f"What the server saw of the call cannot be had{path.hint}.")
+                return inconclusive(f"What the server saw of the call could not be fetched{path.hint}.")
             if not records or (not records[-1].ended and records[-1].messages_in < case.responses):
-                return inconclusive("The server sees no message before we have sent everything, so it could not end.")
+                return inconclusive(
+                    "The server sees no message before we have sent everything, so it could not end the call early."
+                )
             if records[-1].outcome != "completed" or records[-1].status != STATUS.name:
-                return inconclusive("The server did not get so far as to end the call as it was asked to.")
+                return inconclusive("The server did not end the call as it was asked to.")
             if not call.over:
                 await call.send(b"", end=True)
                 with trio.move_on_after(PATIENCE):
                     await call.until_over()
                 if _whole(call, case):
-                    return inconclusive("The answer comes, but only when we have sent everything.")
+                    return inconclusive("The reply arrives, but only after we have sent everything.")
         if not await self._responds(path):
-            return inconclusive("No response comes while we still send, be it the last or not.")
+            return inconclusive("No response at all arrives while we are still sending.")
         if not await self._comes_late(path, case):
-            return inconclusive("The end of a call does not arrive whole even when we have sent everything before.")
+            return inconclusive("The end of a call does not arrive complete even after we have sent everything.")
         lost = "the status is" if whole_messages(call.data) >= case.responses else "responses and the status are"
-        return broken("lost", f"When the server ends a call while we still send, {lost} lost on the way.")
+        return broken("lost", f"When the server ends a call while we are still sending, {lost} lost on the way.")
 
     async def _responds(self, path: Path) -> bool:
-        """Whether a response comes that is not the last, while we still send."""
+        """Whether a response other than the last arrives while we are still sending."""
         async with path.http2() as connection:
             talk = Talk(path, connection)
             return await talk.say(PATIENCE)
 
     async def _comes_late(self, path: Path, case: Case) -> bool:
-        """Whether the answer comes whole when we have sent everything before it."""
+        """Whether the whole reply arrives after we have sent everything."""
         async with path.http2() as connection:
             call = path.begin(connection, case.rpc, case.script, call_id=path.new_call_id(), timeout=20.0)
             for number in range(3):

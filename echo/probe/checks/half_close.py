@@ -1,7 +1,7 @@
-"""`half-close`: does the server see that we have sent everything, and do responses go on after it.
+"""`half-close`: does the server see that we have sent everything, and do responses continue after that?
 
-The server responds slowly to a few messages, so that most responses come after our end. Two calls are made: in one the
-last message carries the end, in the other the end comes by itself.
+The server responds slowly to a few messages, so that most responses come after our half-close. We make two calls: in
+one the last message carries END_STREAM, in the other an empty frame does.
 """
 
 from collections.abc import Mapping
@@ -18,15 +18,15 @@ from echo.probe.talk import whole_messages
 
 MESSAGES: Final = 4
 INTERVAL: Final = 0.25  # Seconds between the responses.
-PATIENCE: Final = MESSAGES * INTERVAL + 2.0  # Seconds for the call to end after our end.
+PATIENCE: Final = MESSAGES * INTERVAL + 2.0  # Seconds for the call to end after our half-close.
 BROKEN_OFF: Final = ("cancelled", "reset", "connection lost")
 
 
 class HalfClose(Check):
-    """Ends our side of a call early, and looks at both ends what comes of it."""
+    """Half-closes calls early, and observes the result at both ends."""
 
     name = "half-close"
-    question = "Does the server see that we have sent everything, and do responses go on after it?"
+    question = "Does the server see that we have sent everything, and do responses continue after that?"
     patience = 10.0
     causes = ("not-seen", "reset")
 
@@ -35,10 +35,10 @@ class HalfClose(Check):
             finding = await self._call(path, alone=alone)
             if finding is not None:
                 return finding
-        return survived("The server sees when we have sent everything, and its responses go on to come.")
+        return survived("The server sees when we have sent everything, and its responses continue to arrive.")
 
     async def _call(self, path: Path, *, alone: bool) -> Finding | None:
-        """Make a call whose end comes by itself, or with the last message; None if all is well."""
+        """Make a call and half-close it with the last message, or alone after it; None if all is well."""
         call_id = path.new_call_id()
         async with path.http2() as connection:
             script = {"interval": f"{INTERVAL * 1000:.0f}ms"}
@@ -58,7 +58,7 @@ class HalfClose(Check):
         if call.fields.get("grpc-status") == "0" and whole_messages(call.data) == MESSAGES:
             return None
         if not records:
-            return inconclusive(f"What the server saw of the call cannot be had{path.hint}.")
+            return inconclusive(f"What the server saw of the call could not be fetched{path.hint}.")
         return _judged(records[-1], alone=alone)
 
 
@@ -67,19 +67,19 @@ def _told(record: Record) -> bool:
 
 
 def _judged(record: Record, *, alone: bool) -> Finding:
-    """What is wrong with a call that did not end in good order."""
+    """What is wrong with a call that did not end normally."""
     details: Mapping[str, JsonValue] = {
         "server_saw": record.outcome,
         "responses_sent": record.messages_out,
         "end_by_itself": alone,
     }
     if record.half_closed is None and not record.ended:
-        what = "The server is never told that we have sent everything, and so waits for more."
+        what = "The server is never told that we have sent everything, so it waits for more."
         return broken("not-seen", what, details=details)
     if record.outcome in BROKEN_OFF:
-        what = "The path breaks off a call when we have sent everything, though responses are still to come."
+        what = "The path resets a call when we have sent everything, though responses are still to come."
         return broken("reset", what, details=details)
     if record.outcome == "completed" and record.status == "OK":
         what = "Responses that the server sends after we have sent everything do not arrive."
         return broken("reset", what, details=details)
-    return inconclusive("The call failed by itself, so its end cannot be judged.", details=details)
+    return inconclusive("The call itself failed, so its end could not be checked.", details=details)

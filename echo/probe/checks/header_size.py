@@ -1,9 +1,9 @@
-"""`header-size`: how large may metadata be: a request's, a response's, and what comes with the end of a call.
+"""`header-size`: how large can metadata be?
 
-As a reply's metadata is asked for by metadata of the request, no more can be asked of replies than requests can carry.
-Each size is tried on a connection of its own, since a hop may close it over one that it refuses. Small ones come first:
-some hops take the server for ill once a reply was too large for them, and send it no calls for a while. Of replies only
-those count, therefore, that the server has given.
+The metadata of a reply is requested by metadata, so replies cannot be asked for more than requests can carry. Each size
+is tried on its own connection, since a hop may close the connection over metadata that it refuses. Small sizes come
+first: after a reply that is too large for them, some hops consider the server unhealthy and send it no calls for a
+while. For the same reason, a reply only counts if the server has seen its call.
 """
 
 from contextlib import suppress
@@ -22,33 +22,33 @@ from echo.probe.target import Target
 from echo.rpc import Limits
 from echo.wire import Request
 
-SERVER: Final = Limits().max_header_list_size  # What the server takes.
-SPARE: Final = 1 * KIB  # Of it for what hops add.
-LEAST: Final = 128  # Bytes: a value that must get through.
-STEPS: Final = (2 * KIB, 4 * KIB, 8 * KIB)  # What is tried between that and the largest.
+SERVER: Final = Limits().max_header_list_size  # What the server accepts.
+SPARE: Final = 1 * KIB  # Left free for headers that hops add.
+LEAST: Final = 128  # Bytes of a value that must get through.
+STEPS: Final = (2 * KIB, 4 * KIB, 8 * KIB)  # Sizes to try between that and the largest.
 PRECISION: Final = 128
 AT_ONCE: Final = 8
 ROUNDS: Final = 2
-FIELD: Final = 32  # What a field counts besides its name and value (RFC 9113 §6.5.2).
+FIELD: Final = 32  # Bytes that a field counts in addition to its name and value (RFC 9113 §6.5.2).
 NAME: Final = "x-probe-filler"
-FILLER: Final = "X"  # Of eight bits in HPACK's code, too (RFC 7541, Appendix B): hops may count either way.
+FILLER: Final = "X"  # Also eight bits in HPACK's Huffman code (RFC 7541, Appendix B): hops may count either.
 _WORDS: Final = {
     "request": "in a request",
-    "response": "at the head of a reply",
-    "trailers": "at the end of a reply",
+    "response": "in the headers of a reply",
+    "trailers": "in the trailers of a reply",
 }
 
 
 @dataclass
 class Way:
-    """What is known of one kind of metadata; sizes are of a value's bytes.
+    """What is known about one kind of metadata; sizes are bytes of a value.
 
     Attributes:
-        kind: Which one.
-        bounds: What got through, what did not.
-        asked: The largest that was tried.
-        came: What came instead of the first that did not get through.
-        unlike: The smallest did not get through either, or the server did not do as asked.
+        kind: ``request``, ``response`` or ``trailers``.
+        bounds: The sizes that got through and that did not.
+        asked: The largest size that was tried.
+        came: How the first call ended whose metadata did not get through.
+        unlike: Even the smallest size did not get through, or the server did not do as asked.
     """
 
     kind: str
@@ -64,10 +64,10 @@ class Way:
 
 
 class HeaderSize(Check):
-    """Tries the largest metadata that the server takes, each way, and narrows down what gets through."""
+    """Tries the largest metadata that the server accepts, both ways, and narrows down what gets through."""
 
     name = "header-size"
-    question = "How large may metadata be?"
+    question = "How large can metadata be?"
     company = Company.LAST
     patience = 12.0
     causes = ("request", "response", "trailers", "several")
@@ -76,9 +76,9 @@ class HeaderSize(Check):
         within = 1.5 if path.budget.quick else 2.5
         request = await _explore(path, path.target, "request", _room(path), within)
         if request.unlike:
-            what = f"A call with a little metadata fails ({request.came}), so no size can be judged."
+            what = f"A call with little metadata already fails ({request.came}), so no limit could be found."
             return inconclusive(what)
-        # The wish has a name in front, and the request carries it.
+        # The request also carries the script's name before the value.
         most = request.bounds.fits - len(NAME) - 64
         ways = [request]
 
@@ -108,7 +108,7 @@ async def _explore(path: Path, to: Target, kind: str, most: int, within: float) 
 
 
 async def _fits(path: Path, to: Target, way: Way, size: int, within: float) -> bool | None:
-    """Try a size; None if the server has not seen the call whose reply it was to be."""
+    """Try a size; None if the server has not seen a call whose reply should have that size."""
     value = FILLER * size
     metadata = [(NAME, value)] if way.kind == "request" else []
     script = {
@@ -117,7 +117,7 @@ async def _fits(path: Path, to: Target, way: Way, size: int, within: float) -> b
         "trailers": {"set-trailer": f"{NAME}={value}"},
     }[way.kind]
     call_id = path.new_call_id()
-    came = "no connection is to be had"
+    came = "no connection could be made"
     with suppress(UnreachableError):
         async with path.http2(to) as connection:
             call = await ask(path, connection, UNARY, script, within=within, call_id=call_id, metadata=metadata)
@@ -139,12 +139,12 @@ def _got_through(call: Stream, kind: str, value: str) -> bool:
 
 
 async def _fails_around(path: Path, way: Way, within: float) -> bool:
-    """Whether the smallest size that failed fails around the path, too."""
+    """Whether the smallest size that failed also fails when bypassing the path."""
     return not await _fits(path, path.direct[0], Way(way.kind, way.bounds, way.asked), way.bounds.fails, within)
 
 
 def _room(path: Path) -> int:
-    """How many bytes a value may have, for the header list to be what the server takes, less some for hops to add."""
+    """The size of a value with which the header list is as large as the server accepts, less room for hops' headers."""
     fields = Request("", authority=path.authority or path.target.authority, timeout=1.0).fields()
     octets = [*fields, *((name.encode(), value.encode()) for name, value in scripted("x" * 22, {}, path.headers))]
     used = len(UNARY.path) + len(NAME) + FIELD + sum(len(name) + len(value) + FIELD for name, value in octets)
@@ -166,7 +166,7 @@ def _finding(ways: list[Way], short: list[Way]) -> Finding:
         return inconclusive(what, details=details)
     least_of_all = min(way.bounds.fits for way in ways)
     return survived(
-        f"Metadata gets through up to what the server takes: {size_in_words(least_of_all)} in one value, each way.",
+        f"Metadata gets through up to the server's own limit: {size_in_words(least_of_all)} in one value, both ways.",
         limit=least_of_all,
         unit="bytes",
         details=details,
@@ -174,7 +174,7 @@ def _finding(ways: list[Way], short: list[Way]) -> Finding:
 
 
 def _size(bounds: Bounds) -> str:
-    """Where it ends, as exactly as it is known."""
+    """The limit, as exactly as it is known."""
     exact = bounds.fails - bounds.fits <= max(4 * PRECISION, bounds.fits // 8)
     size = size_in_words(bounds.fits)
     return size if exact else f"some size between {size} and {size_in_words(bounds.fails)}"

@@ -1,7 +1,7 @@
-"""`http2`: is HTTP/2 spoken to us, and to the server.
+"""`http2`: does the path speak HTTP/2, to us and to the server?
 
-What is spoken to the server shows in the reply: echo's port for gRPC speaks nothing but HTTP/2, so a reply of its own
-is the server's word. Lost trailers are the business of `trailers`.
+The reply shows what is spoken to the server: echo's gRPC port only speaks HTTP/2, so a gRPC reply proves it. Lost
+trailers are reported by `trailers`.
 """
 
 import re
@@ -18,15 +18,15 @@ from echo.probe.line import Line
 from echo.probe.path import Path
 from echo.rpc import Status
 
-OURS: Final = re.compile(rb"the request arrived as (HTTP/\d\.\d)")  # What the server says to HTTP/1 on its port.
+OURS: Final = re.compile(rb"the request arrived as (HTTP/\d\.\d)")  # The server's reply to HTTP/1 on its port.
 PATIENCE = 3.0  # Seconds for each answer.
 
 
 class Http2Check(Check):
-    """Begins HTTP/2, and makes a plain call."""
+    """Begins to speak HTTP/2, and makes a plain call."""
 
     name = "http2"
-    question = "Is HTTP/2 spoken to us, and to the server?"
+    question = "Does the path speak HTTP/2, to us and to the server?"
     needs = ()
     patience = 8.0
     causes = ("alpn", "http1", "silence", "call", "unanswered")
@@ -61,14 +61,16 @@ class Http2Check(Check):
         fields = call.fields
         status, kind = fields.get(":status", ""), fields.get("content-type", "")
         if call.data and status == "200" and kind.startswith("application/grpc"):
-            return survived("HTTP/2 is spoken all the way: a plain call was answered by the server.")
+            return survived("HTTP/2 is spoken all the way: the server answered a plain call.")
         arrived = OURS.search(call.data) if status == "505" else None
         if arrived:
             version = arrived[1].decode()
-            return broken("call", f"HTTP/2 is spoken to us, but not to the server: a call reached it as {version}.")
+            return broken(
+                "call", f"The path speaks HTTP/2 to us, but not to the server: a call reached it as {version}."
+            )
         if status and (status != "200" or not kind.startswith("application/grpc")):
             what = printable(kind, 40) or "no content"
-            return broken("call", f"A plain call was answered with HTTP {status} and {what} in place of a gRPC reply.")
+            return broken("call", f"A plain call was answered with HTTP {status} and {what} instead of a gRPC reply.")
         if "grpc-status" in fields:
             said = _status(fields["grpc-status"], fields.get("grpc-message", ""))
             return broken("call", f"A plain call failed: {said}.", details={"grpc_status": fields["grpc-status"]})

@@ -1,7 +1,7 @@
-"""`http-status`: do the gateway's errors arrive as it sent them: their HTTP statuses, and their JSON bodies.
+"""`http-status`: do the gateway's errors arrive as it sent them?
 
-The server is asked for each status of gRPC, and the gateway for a page that it has not. If a failure was asked for and
-the answer is the server's own for success, it did not do as asked, and the path is not to blame.
+The server is asked for each gRPC status, and the gateway for a page that does not exist. If the server was asked to
+fail and replies with success, it did not do as asked, and the path is not to blame.
 """
 
 import json
@@ -29,7 +29,7 @@ FAILURES: Final = [status for status in HTTP_STATUS if status is not Status.OK]
 
 @dataclass(frozen=True)
 class Case:
-    """One request: what the gateway answers, and what came; None where nothing did."""
+    """One request: the gateway's answer, and the answer that arrived; None if none did."""
 
     name: str
     status: int
@@ -38,7 +38,7 @@ class Case:
 
     @property
     def arrived(self) -> bool:
-        """Whether the answer came as it was sent."""
+        """Whether the answer arrived as it was sent."""
         came = self.came
         if came is None or came.status != self.status:
             return False
@@ -110,10 +110,12 @@ def _judged(cases: list[Case]) -> Finding:
     fine = cases[0]
     if not fine.arrived:
         came = what_came(fine.came) if fine.came else "no answer"
-        return inconclusive(f"A plain request through the gateway does not succeed ({came}), so errors say nothing.")
+        return inconclusive(f"A plain request to the gateway fails ({came}), so its errors could not be checked.")
     failures = cases[1:]
     if any(case.ignored for case in failures):
-        return inconclusive("The server did not fail as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+        return inconclusive(
+            "The server did not fail as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?"
+        )
     wrong = [case for case in failures if not case.arrived]
     if not wrong:
         return survived(
@@ -133,8 +135,8 @@ def _as_came(case: Case) -> str:
     if came is None:
         return f"where HTTP {case.status} was sent, no answer came"
     if came.status == case.status and came.header("content-type").startswith("application/json"):
-        return f"HTTP {case.status} came with another body than the one sent"
-    return f"{what_came(came)} came in place of HTTP {case.status} with JSON"
+        return f"HTTP {case.status} came with a different body"
+    return f"{what_came(came)} came instead of HTTP {case.status} with JSON"
 
 
 def _row(case: Case) -> str:

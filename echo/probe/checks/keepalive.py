@@ -1,9 +1,9 @@
-"""`keepalive`: who answers our pings, and how often may we ping.
+"""`keepalive`: who answers our pings, and how often may we ping?
 
-The server counts the pings that reach it. It has rules of its own, as gRPC servers have: the third ping too early with
-no message in between is one too many. So where pings reach the server, we let it answer a message after every third;
-whoever still complains is a hop. A connection that has a silent call and is not pinged tells whether others were closed
-for being pinged.
+The server counts the pings that reach it. Like every gRPC server it has a limit: the third early ping without a message
+in between is one too many. So if pings reach the server, we have it answer a message after every third one; if somebody
+still complains, it is a hop. A connection with a silent call and no pings shows whether others were closed because of
+their pings.
 """
 
 import math
@@ -23,17 +23,17 @@ from echo.wire import ErrorCode
 
 INTERVALS: Final = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0)  # Seconds between pings.
 FEWEST, MOST = 4, 12  # Pings at each interval.
-PERMITTED: Final = 3  # Pings that a gRPC server takes between two messages of its own.
+PERMITTED: Final = 3  # Pings that a gRPC server permits between two messages that it sends.
 
 
 @dataclass
 class Pinged:
-    """What came of pinging at one interval.
+    """The result of pinging at one interval.
 
     Attributes:
-        pings: How many pings it took until they were no longer borne; 0 if they were.
-        cause: In what way: which of the check's causes.
-        closed: After how many seconds the connection was closed without a word; None if it was not.
+        pings: The number of pings after which they were no longer tolerated; 0 if they were.
+        cause: How: one of the check's causes.
+        closed: After how many seconds the connection was closed without notice; None if it was not.
     """
 
     pings: int = 0
@@ -42,7 +42,7 @@ class Pinged:
 
 
 class Keepalive(Check):
-    """Pings, at different intervals on different connections."""
+    """Pings at different intervals, on different connections."""
 
     name = "keepalive"
     question = "Who answers our pings, and how often may we ping?"
@@ -58,13 +58,13 @@ class Keepalive(Check):
             before = await _pings(path, talk, 0)
             seconds = await _ping(connection)
             if seconds is None:
-                seconds = await _ping(connection)  # Once may be an accident.
+                seconds = await _ping(connection)  # A single loss may be an accident.
             if seconds is None and await Talk(path, connection).say():
                 what = f"Nobody answers our pings within {ANSWER:g} s, while calls on the same connection are answered."
                 return broken("unanswered", what)
             if seconds is None:
                 return inconclusive("The connection was lost while we pinged.")
-            for _ in range(PERMITTED - 1):  # A hop may ping the server by itself, but hardly as often.
+            for _ in range(PERMITTED - 1):  # A hop may send pings of its own, but hardly as often.
                 await _ping(connection)
             after = None if before is None else await _pings(path, talk, before + PERMITTED)
         reaches = None if before is None or after is None else after >= before + PERMITTED
@@ -88,10 +88,10 @@ def _judged(path: Path, reaches: bool | None, seconds: float, pinged: Mapping[fl
     if refused is not None:
         return _refused(refused, pinged, details)
     if reaches is None:
-        return inconclusive(f"Our pings are answered, but by whom cannot be seen{path.hint}.", details=details)
+        return inconclusive(f"Our pings are answered, but it is not known by whom{path.hint}.", details=details)
     if reaches:
-        return survived("Our pings reach the server and are answered by it.", details=details)
-    what = "Our pings are answered by a hop, so they tell nothing of the connection between it and the server."
+        return survived("Our pings reach the server, and it answers them.", details=details)
+    what = "A hop answers our pings, so they say nothing about the connection between it and the server."
     return survived(what, details=details)
 
 
@@ -105,7 +105,7 @@ def _refused(refused: float, pinged: Mapping[float, Pinged], details: Mapping[st
         does = f"When we ping {every}, the path stops answering after {came.pings - 1} pings"
     if fine is None:
         return broken(came.cause, f"{does}.", details=details)
-    what = f"{does}, but bears a ping every {fine:g} s."
+    what = f"{does}, but tolerates a ping every {fine:g} s."
     return limited(came.cause, what, limit=60 / fine, unit="pings a minute", details=details)
 
 
@@ -120,9 +120,9 @@ async def _try_all(path: Path, pinged: Mapping[float, Pinged], *, heed: bool) ->
         closed = [came for came in pinged.values() if came.closed is not None]
         if not closed:
             return
-        await trio.sleep(SLACK)  # The one that is not pinged may be about to be closed.
+        await trio.sleep(SLACK)  # The connection without pings may be about to be closed.
         if not quiet.ended and not await Talk(path, quiet).say():
-            return  # It has been dropped without notice, so the others may have been, too.
+            return  # It was dropped without notice, so the others may have been dropped as well.
         lived = math.inf if quiet.ended_at is None else quiet.ended_at - opened
     for came in closed:
         if came.closed is not None and lived > came.closed + SLACK:
@@ -130,16 +130,16 @@ async def _try_all(path: Path, pinged: Mapping[float, Pinged], *, heed: bool) ->
 
 
 async def _try(path: Path, interval: float, came: Pinged, heed: bool) -> None:
-    """Ping at an interval; ``heed`` the rules of the server."""
+    """Ping at an interval; with ``heed``, keep within the server's limit."""
     count = max(FEWEST, min(MOST, int(path.budget.idle / interval)))
     async with path.http2() as connection:
         opened = trio.current_time()
         talk: Talk | None = None
         for number in range(count):
             if not number or (heed and number % PERMITTED == 0):
-                before, talk = talk, Talk(path, connection)  # Another, as the one before may have been cut off.
+                before, talk = talk, Talk(path, connection)  # A new call, as the last one may have been cut off.
                 if not await talk.say() and not connection.ended:
-                    return  # The server may complain now, rightly; what has befallen us is not ours to tell.
+                    return  # The server may now complain, and rightly; so a complaint would say nothing about the path.
                 if before is not None:
                     before.leave()
             next_at = trio.current_time() + interval
@@ -170,6 +170,6 @@ async def _ping(connection: Http2) -> float | None:
 
 
 async def _pings(path: Path, talk: Talk, least: int) -> int | None:
-    """How many pings the server has counted on the connection of a call, waiting a bit for so many."""
+    """How many pings the server has counted on the connection of a call; waits a little for so many."""
     records = await path.evidence(talk.call_id, until=lambda record: record.pings_in >= least, within=1.0)
     return records[-1].pings_in if records else None

@@ -1,7 +1,7 @@
-"""`message-size`: how large may a message be, each way.
+"""`message-size`: how large can a message be, in each direction?
 
-To the server by a call whose reply is small, from the server by one whose request is. A size that the server itself
-refuses is its own limit, not the path's; it says so.
+A call with a small reply tests messages to the server, a call with a small request those from the server. If the server
+itself refuses a size, which it says, that is its own limit and not the path's.
 """
 
 from dataclasses import dataclass
@@ -18,26 +18,26 @@ from echo.rpc import Limits, Status
 
 T = TypeVar("T")
 
-ASKED: Final = Limits().max_message_size  # What the server takes.
-PATIENCE: Final = 3.0  # Seconds that a message of that size must be able to take.
+ASKED: Final = Limits().max_message_size  # What the server accepts.
+PATIENCE: Final = 3.0  # Seconds that a message of that size may take.
 LEAST: Final = 1 * KIB  # A size that must get through.
-PRECISION: Final = 256  # The bounds may differ by this part of the smaller,
-FINEST: Final = 1 * KIB  # or by so many bytes.
+PRECISION: Final = 256  # The bounds may differ by the smaller divided by this,
+FINEST: Final = 1 * KIB  # or by this many bytes.
 _WORDS: Final = {"request": "to the server", "response": "from the server"}
 
 
 @dataclass
 class Way:
-    """What is known of one way.
+    """What is known about one direction.
 
     Attributes:
-        kind: Which one.
-        bounds: What got through, what did not.
-        came: What came instead of the first that did not get through.
-        own: Whether it was the server that refused it.
-        unlike: The smallest did not get through either, or the server did not do as asked.
-        late: Whether that first one did not fail, but ran out of time.
-        seconds: How long the largest took that got through.
+        kind: ``request`` or ``response``.
+        bounds: The sizes that got through and that did not.
+        came: How the first call ended whose message did not get through.
+        own: Whether the server itself refused that message.
+        unlike: Even the smallest size did not get through, or the server did not do as asked.
+        late: Whether that first message ran out of time instead of failing.
+        seconds: How long the largest message took that got through.
     """
 
     kind: str
@@ -50,26 +50,26 @@ class Way:
 
     @property
     def limited(self) -> bool:
-        """Whether the path takes less than what was asked for."""
+        """Whether the path's limit is below what was asked for."""
         return not (self.unlike or self.own) and self.bounds.fits < ASKED
 
     @property
     def slow(self) -> bool:
-        """Whether more would have taken longer than there was time, at the pace of what got through; or it did."""
+        """Whether a larger message ran out of time, or would have at the speed of those that got through."""
         too_long = self.late and self.seconds * ASKED > PATIENCE / 2 * self.bounds.fits
         return self.limited and (too_long or not self.came)
 
     @property
     def what(self) -> str:
-        """Its messages, for people."""
+        """Its messages, in words."""
         return f"messages {_WORDS[self.kind]}"
 
 
 class MessageSize(Check):
-    """Tries the largest message that the server takes, each way, and narrows down what gets through."""
+    """Tries the largest message that the server accepts, both ways, and narrows down what gets through."""
 
     name = "message-size"
-    question = "How large may a message be, each way?"
+    question = "How large can a message be, in each direction?"
     company = Company.ALONE
     patience = 15.0
     causes = ("request", "response")
@@ -91,7 +91,7 @@ class MessageSize(Check):
         async def fits(size: int) -> bool:
             return await self._fits(path, way, size, within)
 
-        # The largest may take what time there is: a slow path is none that refuses it.
+        # The largest may use all the time available: a slow path is not a limit.
         if await self._fits(path, way, ASKED, 2.5 * within):
             way.bounds.fits = ASKED
             return
@@ -139,7 +139,7 @@ def _finding(ways: list[Way]) -> Finding:
     if short:
         least = min(short, key=lambda way: way.bounds.fits)
         told = " and ".join(f"{way.what} get through up to {size_in_words(way.bounds.fits)}" for way in short)
-        sentence = f"{told}, of {size_in_words(ASKED)} that the server takes; a larger one fails: {least.came}."
+        sentence = f"{told}, while the server accepts {size_in_words(ASKED)}; a larger one fails: {least.came}."
         return limited(
             least.kind, sentence[0].upper() + sentence[1:], limit=least.bounds.fits, unit="bytes", details=details
         )
@@ -151,12 +151,12 @@ def _finding(ways: list[Way]) -> Finding:
         return inconclusive(f"The path is too slow to try {size_in_words(ASKED)}: {so_far}.", details=details)
     unlike = [way for way in ways if way.unlike]
     if unlike:
-        sentence = f"Small {unlike[0].what} do not get through as asked ({unlike[0].came}), so no size can be judged."
+        sentence = f"Small {unlike[0].what} do not get through as asked ({unlike[0].came}), so no limit could be found."
         return inconclusive(sentence, details=details)
     least_of_all = min(way.bounds.fits for way in ways)
     own = ", which is the server's own limit" if any(way.own for way in ways) else ""
     return survived(
-        f"Messages of up to {size_in_words(least_of_all)} get through each way{own}.",
+        f"Messages of up to {size_in_words(least_of_all)} get through in each direction{own}.",
         limit=least_of_all,
         unit="bytes",
         details=details,

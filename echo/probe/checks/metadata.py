@@ -1,7 +1,7 @@
-"""`metadata`: does metadata pass unchanged, both ways.
+"""`metadata`: does metadata pass unchanged, both ways?
 
-What we send is compared with what the server has recorded. What the server sends is asked for kind by kind, each by a
-call of its own: a path that merges repeated headers of requests would garble a longer list of wishes.
+What we send is compared with what the server has recorded. The server is asked for each kind of metadata by a separate
+call: a path that merges repeated request headers would garble a longer script.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,12 +30,12 @@ SENT: Final[Mapping[str, Sequence[str | bytes]]] = {
     "x-probe-twice": ("one", "two"),
     "x-probe-twice-bin": (OCTETS, b"two"),
 }
-_WAYS: Final = ("to the server", "in the head of the reply", "at the end of the reply")
+_WAYS: Final = ("to the server", "in the headers of the reply", "in the trailers of the reply")
 _DONE: Final = {"dropped": "is dropped", "rewritten": "is changed", "merged": "is merged into one value"}
 
 
 class Metadata(Check):
-    """Sends metadata of every kind, has the server send it, too, and compares."""
+    """Sends metadata of every kind, has the server send the same, and compares."""
 
     name = "metadata"
     question = "Does metadata pass unchanged, both ways?"
@@ -51,11 +51,13 @@ class Metadata(Check):
         if isinstance(there, str):
             return _finding([{}, *back]) if any(back) else inconclusive(there)
         if not any((there, *back)):
-            return survived("Metadata passes unchanged both ways, whatever its name, binary and repeated values too.")
+            return survived(
+                "Metadata passes unchanged both ways, whatever its name, and so do binary and repeated values."
+            )
         return _finding([there, *back])
 
     async def _there(self, path: Path, connection: Http2) -> Mapping[str, str] | str:
-        """What became of what we sent, by name; or why it cannot be told."""
+        """What changed in the metadata that we sent, by name; or why that is not known."""
         call_id = path.new_call_id()
         metadata = [(name, value) for name, values in SENT.items() for value in values]
         call = await ask(path, connection, UNARY, within=PATIENCE, call_id=call_id, metadata=metadata)
@@ -63,11 +65,11 @@ class Metadata(Check):
         if not records:
             if not succeeded(call):
                 return f"A call with metadata of every kind ended with {ending(call)}, and the server has not seen it."
-            return f"What the server saw cannot be had{path.hint}."
+            return f"What the server saw could not be fetched{path.hint}."
         return _differences(headers_of(records[-1]))
 
     async def _back(self, path: Path, connection: Http2) -> Sequence[dict[str, str]]:
-        """What became of what the server sent, by name: in heads, and in trailers."""
+        """What changed in the metadata that the server sent, by name: in heads and in trailers."""
         heads: dict[str, str] = {}
         trailers: dict[str, str] = {}
         places = trio.CapacityLimiter(AT_ONCE)
@@ -79,10 +81,10 @@ class Metadata(Check):
                 script = {"set-header": wishes, "set-trailer": wishes}
                 call = await ask(path, connection, UNARY, script, within=PATIENCE, call_id=call_id)
             if not _is_whole(call):
-                return  # It failed by itself.
+                return  # The call itself failed.
             found = [_judge(name, _values(name, head)) for head in (call.heads[0], call.heads[-1])]
             if any(found) and len(wishes) > 1 and not await self._asked(path, call_id, wishes):
-                return  # It was the wish that was garbled.
+                return  # The script was garbled.
             for what, result in zip(found, (heads, trailers), strict=True):
                 if what is not None:
                     result[name] = what
@@ -93,7 +95,7 @@ class Metadata(Check):
         return heads, trailers
 
     async def _asked(self, path: Path, call_id: str, wishes: Sequence[str]) -> bool:
-        """Whether the server was asked for what we wanted."""
+        """Whether our script reached the server unchanged."""
         records = await path.evidence(call_id)
         return records is not None and any(
             _values("x-echo-set-header", headers_of(record)) == list(wishes) for record in records
@@ -114,11 +116,11 @@ def _differences(arrived: Sequence[tuple[str, str]]) -> dict[str, str]:
 
 
 def _judge(name: str, arrived: Sequence[str]) -> str | None:
-    """What became of a name's values; None if nothing did."""
+    """What changed in a name's values; None if nothing did."""
     sent = SENT[name]
     if not arrived:
         return "dropped"
-    if name.endswith("-bin"):  # To join these by commas is allowed, and whoever receives them takes them apart.
+    if name.endswith("-bin"):  # These may be joined by commas; the receiver splits them.
         octets = [_octets(piece) for value in arrived for piece in value.split(",")]
         if octets == list(sent):
             return None

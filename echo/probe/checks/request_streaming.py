@@ -1,7 +1,7 @@
-"""`request-streaming`: does the server see each message when it is sent.
+"""`request-streaming`: does the server see each message when it is sent?
 
-A few messages are sent one by one, and the server says when each arrived. Where they came together, it is done again
-with large ones, to find out whether a buffer has to fill, or our side has to end.
+We send a few messages one by one, and the server says when each arrived. If they arrived together, we send large ones
+to find out whether a buffer has to fill, or we have to half-close.
 """
 
 from dataclasses import dataclass
@@ -32,7 +32,7 @@ class Round:
 
     Attributes:
         arrived: When each message arrived at the server, in seconds.
-        waited: Seconds from our first message to our end.
+        waited: Seconds from our first message to our half-close.
     """
 
     arrived: list[float]
@@ -40,7 +40,7 @@ class Round:
 
 
 class RequestStreaming(Check):
-    """Sends messages one by one, and asks the server when each arrived."""
+    """Sends messages one by one, and asks the server when each of them arrived."""
 
     name = "request-streaming"
     patience = 12.0
@@ -52,25 +52,25 @@ class RequestStreaming(Check):
             for _ in range(ROUNDS):
                 seen = await _round(path, channel)
                 if seen is None:
-                    return inconclusive(f"When the messages arrived at the server cannot be seen{path.hint}.")
+                    return inconclusive(f"It is not known when the messages reached the server{path.hint}.")
                 if not in_lumps(seen.arrived, INTERVAL):
                     return survived("The server sees each message as soon as it is sent.")
             assert seen is not None
             wait = longest_wait(seen.arrived)
-            if wait > INTERVAL:  # So few bytes are there before our end only because their time had come.
+            if wait > INTERVAL:  # Too few bytes to fill a buffer: a timer has released them.
                 what = f"Our messages, sent {INTERVAL:g} s apart, reach the server in lumps every {wait:.1f} s."
                 return broken("held-in-lumps", what, details={"seconds": round(wait, 3)})
             buffer = await _buffer(path, channel)
         details = {"buffer": buffer}
         if buffer is not None:
-            what = f"The path holds our messages back until about {kib(buffer)} of them have come together."
+            what = f"The path holds our messages back until about {kib(buffer)} have accumulated."
             return broken("held-in-lumps", what, details=details)
         what = f"The path holds our messages back until we have sent the last one, {seen.waited:.1f} s in this case."
         return broken("held-to-end", what, details=details)
 
 
 async def _round(path: Path, channel: Channel) -> Round | None:
-    """Send messages one by one, then end; None if what the server saw is not to be had."""
+    """Send messages one by one, then half-close; None if what the server saw could not be fetched."""
     call_id = path.new_call_id()
     began = trio.current_time()
     try:
@@ -89,7 +89,7 @@ async def _round(path: Path, channel: Channel) -> Round | None:
 
 
 async def _end(stream: ClientStream[StreamMessage, StreamResponse]) -> float:
-    """Half-close, and wait for the answer, or give the call up; gives when we had sent everything."""
+    """Half-close, and wait for the reply or cancel the call; returns when we had sent everything."""
     ended = trio.current_time()
     await stream.end()
     with trio.move_on_after(PATIENCE) as patience:
@@ -100,7 +100,7 @@ async def _end(stream: ClientStream[StreamMessage, StreamResponse]) -> float:
 
 
 async def _buffer(path: Path, channel: Channel) -> int | None:
-    """Bytes that had to be sent before the server saw the first message; None if it saw none before our end."""
+    """Bytes that we had to send before the server saw the first message; None if it saw none before our half-close."""
     call_id = path.new_call_id()
     message = CLIENT_STREAM.message("x" * STEP)
     times: list[float] = []
@@ -118,7 +118,7 @@ async def _buffer(path: Path, channel: Channel) -> int | None:
     record = _latest(await path.evidence(call_id))
     if record is None or record.half_closed is None or not record.message_times_in:
         return None
-    early = (record.half_closed - record.message_times_in[0]) / 1e9  # The first one was there so long before our end.
+    early = (record.half_closed - record.message_times_in[0]) / 1e9  # Seconds from its arrival to our half-close.
     if early < 0.1:
         return None
     return STEP * max(1, sum(at <= ended - early + 0.02 for at in times))

@@ -1,7 +1,7 @@
-"""`reset`: does the reason why the server broke off a call arrive.
+"""`reset`: does the reason arrive when the server resets a call?
 
-The server breaks off calls with different codes of RST_STREAM. What counts is what a gRPC client makes of what arrives
-(gRPC over HTTP/2, "Errors"): a hop may well say the same by a status of its own.
+The server resets calls with different RST_STREAM codes. What counts is the status that a gRPC client derives from what
+arrives (gRPC over HTTP/2, "Errors"): a hop may express the same by a status of its own.
 """
 
 from collections.abc import Mapping
@@ -25,17 +25,17 @@ MEANING: Final = {
     ErrorCode.ENHANCE_YOUR_CALM: Status.RESOURCE_EXHAUSTED,
     ErrorCode.INADEQUATE_SECURITY: Status.PERMISSION_DENIED,
 }
-TRIED: Final = tuple(code for code in MEANING if code is not ErrorCode.NO_ERROR)  # That one may end a call in order.
+TRIED: Final = tuple(code for code in MEANING if code is not ErrorCode.NO_ERROR)  # NO_ERROR may end a call normally.
 PATIENCE: Final = 1.5  # Seconds for each call.
 HANGING, SOUND = "nothing", "a plain end"  # What else may arrive.
 
 
 class Reset(Check):
-    """Has calls broken off for different reasons, and compares what arrives."""
+    """Has the server reset calls for different reasons, and compares what arrives."""
 
     name = "reset"
-    question = "Does the reason why the server broke off a call arrive?"
-    company = Company.LAST  # Hops may take the server for ill after a reset.
+    question = "Does the reason arrive when the server resets a call?"
+    company = Company.LAST  # After a reset, hops may consider the server unhealthy.
     causes = ("rewritten",)
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
@@ -50,7 +50,7 @@ class Reset(Check):
                     await call.until_over()
                 arrived[code] = _meaning(call)
                 if arrived[code] != MEANING[code].name and not await self._was_reset(path, call_id):
-                    return inconclusive(f"It cannot be seen whether the server broke off the calls{path.hint}.")
+                    return inconclusive(f"It is not known whether the server reset the calls{path.hint}.")
         details: Mapping[str, JsonValue] = {code.name: said for code, said in arrived.items()}
         return _judged(arrived, details)
 
@@ -62,20 +62,22 @@ class Reset(Check):
 def _judged(arrived: Mapping[ErrorCode, str], details: Mapping[str, JsonValue]) -> Finding:
     wrong = {MEANING[code].name: said for code, said in arrived.items() if said != MEANING[code].name}
     if not wrong:
-        return survived(f"All {len(arrived)} reasons for which the server broke off a call arrived.", details=details)
+        return survived(
+            f"All {len(arrived)} reasons that the server gave for resetting a call arrived.", details=details
+        )
     times = f"in {len(wrong)} of {len(arrived)} cases"
     if HANGING in wrong.values():
-        what = f"When the server broke off a call, we were left waiting for its end {times}."
+        what = f"When the server reset a call, we were left waiting {times}."
     elif SOUND in wrong.values():
-        what = f"When the server broke off a call, the response just stopped, without a reason, {times}."
+        what = f"When the server reset a call, the response just ended, without a reason, {times}."
     else:
         meant, said = next(iter(wrong.items()))
-        what = f"When the server broke off a call, another reason than its own arrived {times}: {meant} became {said}."
+        what = f"When the server reset a call, the wrong reason arrived {times}: {meant} became {said}."
     return broken("rewritten", what, details=details)
 
 
 def _meaning(call: Stream) -> str:
-    """What a gRPC client makes of how a call ended."""
+    """The status that a gRPC client derives from how a call ended."""
     status = call.fields.get("grpc-status")
     if status is not None and status.isdigit() and int(status) <= 16:
         return Status(int(status)).name

@@ -1,7 +1,7 @@
-"""`response-streaming`: do we see each response when it is sent.
+"""`response-streaming`: do we see each response when it is sent?
 
-The server is asked for a few responses one by one. Where they come together though the server took its time, it is
-asked for large ones, to find out whether a buffer has to fill, or the call has to end.
+The server sends a few responses one by one. If they arrive together although the server took its time, it is asked for
+large ones, to find out whether a buffer has to fill, or the call has to end.
 """
 
 from typing import Final
@@ -24,7 +24,7 @@ PATIENCE: Final = 5.0  # Seconds for a call.
 
 
 class ResponseStreaming(Check):
-    """Has responses sent one by one, and looks when each comes."""
+    """Has the server send responses one by one, and records when each arrives."""
 
     name = "response-streaming"
     question = "Do we see each response when it is sent?"
@@ -36,27 +36,27 @@ class ResponseStreaming(Check):
             for _ in range(ROUNDS):
                 answer = await path.call(channel, SERVER_STREAM, script, timeout=PATIENCE)
                 if not answer.ok or not answer.replies:
-                    return inconclusive(f"The call with the responses failed by itself ({answer}).")
+                    return inconclusive(f"The call with the responses failed ({answer}).")
                 if not in_lumps(answer.at, INTERVAL):
                     return survived("Each response reaches us as soon as it is sent.")
         took = await _took(path, answer.call_id)
         if took is None or took < INTERVAL * (len(answer.replies) - 1) / 2:
-            return inconclusive(f"When the server sent its responses cannot be seen{path.hint}.")
+            return inconclusive(f"It is not known when the server sent its responses{path.hint}.")
         wait = longest_wait(answer.at)
-        if wait > INTERVAL:  # So few bytes come before the end only because their time has come.
+        if wait > INTERVAL:  # Too few bytes to fill a buffer: a timer has released them.
             what = f"Responses, sent {INTERVAL:g} s apart, reach us in lumps every {wait:.1f} s."
             return broken("held-in-lumps", what, details={"seconds": round(wait, 3)})
         buffer = await _buffer(path)
         details = {"buffer": buffer}
         if buffer is not None:
-            what = f"The path holds responses back until about {kib(buffer)} of them have come together."
+            what = f"The path holds responses back until about {kib(buffer)} have accumulated."
             return broken("held-in-lumps", what, details=details)
         what = f"The path holds responses back until the call has ended, {took:.1f} s in this case."
         return broken("held-to-end", what, details=details)
 
 
 async def _took(path: Path, call_id: str) -> float | None:
-    """Seconds the server worked on a call."""
+    """Seconds that the server took for a call."""
     records = await path.evidence(call_id)
     if not records or records[-1].ended is None or records[-1].started is None:
         return None
@@ -64,7 +64,7 @@ async def _took(path: Path, call_id: str) -> float | None:
 
 
 async def _buffer(path: Path) -> int | None:
-    """Bytes that had to be sent before we saw the first; None if we saw none before the end."""
+    """Bytes that the server had to send before we saw the first; None if we saw none before the end."""
     script = {"count": str(STEPS), "interval": f"{STEP_INTERVAL * 1000:.0f}ms", "size": str(STEP)}
     call_id = path.new_call_id()
     async with path.http2() as connection:

@@ -1,9 +1,9 @@
-"""`retries`: does the path repeat calls that failed.
+"""`retries`: does the path retry failed calls?
 
-The server is asked to let calls fail in all the ways that products repeat calls for, and then how many times it saw
-each. A call that it turned away may be repeated without harm if the path's owner wants that (UNAVAILABLE,
-RESOURCE_EXHAUSTED); any other may have taken effect. One call is broken off, at the end: more of them would have some
-hops think that no server is well any more.
+The server is asked to fail calls in all the ways that make products retry, and then how many times it saw each. Calls
+that it rejected (UNAVAILABLE, RESOURCE_EXHAUSTED) can be retried without harm if the path's owner wants that; any other
+call may have taken effect. Only one call is reset, at the end: more would make some hops consider all servers
+unhealthy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,10 +19,10 @@ from echo.probe.http2 import Http2
 from echo.probe.path import Path
 
 PATIENCE: Final = 2.5  # Seconds for a call.
-LOOKS: Final = 3  # Of each call, through the path: there may be several servers behind it.
-BROKEN_OFF: Final = "a broken-off call"
+LOOKS: Final = 3  # Times to ask for each call's records through the path: there may be several servers behind it.
+BROKEN_OFF: Final = "a reset"
 WISHES: Final[Mapping[str, Script]] = {
-    # Those that count as the server's failures never follow each other: several in a row may have it left out.
+    # Statuses that count as server failures never follow each other: after several in a row, hops avoid the server.
     "UNAVAILABLE": {"status": "UNAVAILABLE:probe"},
     "RESOURCE_EXHAUSTED": {"status": "RESOURCE_EXHAUSTED:probe"},
     "INTERNAL": {"status": "INTERNAL:probe"},
@@ -40,7 +40,7 @@ class Retries(Check):
     """Has calls fail, and counts how many times the server saw them."""
 
     name = "retries"
-    question = "Does the path repeat calls that failed?"
+    question = "Does the path retry failed calls?"
     company = Company.LAST
     causes = ("retried", "retried-unsafe")
 
@@ -65,7 +65,7 @@ class Retries(Check):
 
 
 async def _records(path: Path, call_id: str) -> Sequence[Record]:
-    """All attempts at a call that can be found."""
+    """All known attempts at a call."""
     found: dict[tuple[str, int], Record] = {}
     for look in range(1 if path.direct else LOOKS):
         for record in await path.evidence(call_id, within=1.0 if look == 0 else 0.0) or []:
@@ -79,32 +79,32 @@ def _finding(seen: Mapping[str, int], *, alone: bool, path: Path) -> Finding:
     unsafe = [name for name in repeated if name not in TURNED_AWAY]
     if unsafe:
         sentence = (
-            f"The path repeats calls that may have taken effect: one that {_failed(unsafe)} reached the server "
+            f"The path retries calls that may have taken effect: one that {_failed(unsafe)} reached the server "
             f"{max(repeated[name] for name in unsafe)} times."
         )
         return broken("retried-unsafe", sentence, details=details)
     if repeated:
         sentence = (
-            f"The path repeats calls that the server turned away ({_or(list(repeated))}): "
+            f"The path retries calls that the server rejected ({_or(list(repeated))}): "
             f"it saw one up to {max(repeated.values())} times."
         )
         return broken("retried", sentence, details=details)
     missing = len(WISHES) - len(seen)
     if missing:
         what = "the calls" if not seen else f"{missing} of {len(WISHES)} calls"
-        return inconclusive(f"What the server saw of {what} cannot be had{path.hint}.", details=details)
+        return inconclusive(f"What the server saw of {what} could not be fetched{path.hint}.", details=details)
     if not alone and not path.direct:
         return inconclusive(
-            "Several servers are behind the path, and not all can be asked; --direct for each would help.",
+            "Several servers are behind the path, and not all of them can be asked; --direct for each would help.",
             details=details,
         )
-    return survived(f"The server saw each of {len(WISHES)} failing calls once: the path repeats none.", details=details)
+    return survived(f"The server saw each of {len(WISHES)} failing calls once: the path retries none.", details=details)
 
 
 def _failed(names: Sequence[str]) -> str:
     statuses = [name for name in names if name != BROKEN_OFF]
     ways = [f"ended with {_or(statuses)}"] if statuses else []
-    return _or([*ways, "was broken off"] if BROKEN_OFF in names else ways)
+    return _or([*ways, "was reset"] if BROKEN_OFF in names else ways)
 
 
 def _or(words: Sequence[str]) -> str:

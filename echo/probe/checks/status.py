@@ -1,7 +1,8 @@
-"""`status`: do all 17 status codes arrive, with their messages and details.
+"""`status`: do all 17 status codes arrive, with their messages and details?
 
-Each is asked for twice: behind a reply, and at once, where head and trailers are one header list ("Trailers-Only") that
-some hops take for an HTTP error. What differs around the path as well is not the path's doing.
+The server is asked for each status twice: after a reply, and at once. In the latter case the head and the trailers are
+one header list ("Trailers-Only"), which some hops mistake for an HTTP error. The path is not blamed for differences
+that also occur when bypassing it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,13 +24,13 @@ from echo.wire import decode_bin, decode_status_message, encode_status_message
 
 
 def _apart(some: Sequence[Code], others: Sequence[Code]) -> Sequence[Code]:
-    """All of them, each of some between two of the others."""
+    """All codes, each of ``some`` between two of ``others``."""
     return [code for pair in zip_longest(others, some) for code in pair if code is not None]
 
 
 PATIENCE: Final = 3.0  # Seconds for a call.
 MESSAGE: Final = 'probe: naïve, 100% "déjà vu" \N{SNOWMAN}'
-# Hops that count a server's failures count these, and leave a server out after several in a row.
+# Hops that count a server's failures count these, and avoid a server after several in a row.
 FAILURES: Final = (
     Code.UNKNOWN,
     Code.DEADLINE_EXCEEDED,
@@ -39,18 +40,18 @@ FAILURES: Final = (
     Code.DATA_LOSS,
 )
 ORDER: Final = _apart(FAILURES, [code for code in Code if code not in FAILURES])
-NAMED: Final = 3  # Codes that a sentence names.
+NAMED: Final = 3  # The most codes that a sentence names.
 
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """What became of a code.
+    """A status that did not arrive as sent.
 
     Attributes:
-        code: Which one.
-        alone: Whether it was asked for at once.
-        what: Which of the check's causes, but for ``trailers-only``.
-        came: What came instead, in words.
+        code: The status code.
+        alone: Whether it was sent without a reply before it.
+        what: The cause: one of the check's, except ``trailers-only``.
+        came: What arrived instead, in words.
     """
 
     code: int
@@ -60,7 +61,7 @@ class Fault:
 
 
 class Status(Check):
-    """Asks for every status, and compares what comes with what was asked for."""
+    """Asks for every status, and compares it with what arrives."""
 
     name = "status"
     question = "Do all 17 status codes arrive, with their messages and details?"
@@ -80,7 +81,7 @@ class Status(Check):
         return _finding(faults)
 
     async def _faults(self, path: Path, to: Target) -> list[Fault] | str:
-        """What came differently; or why nothing can be asked."""
+        """The statuses that did not arrive as sent; or why scripted calls are not possible."""
         faults: list[Fault] = []
 
         async def look(connection: Http2, code: Code, alone: bool) -> None:
@@ -104,7 +105,7 @@ def _judge(call: Stream, code: Code, alone: bool) -> Iterable[Fault]:
     fields = call.fields
     if fields.get("grpc-status") != str(code.value):
         yield Fault(code.value, alone, "rewritten", ending(call))
-    elif code is not Code.OK:  # What comes with OK, nobody is shown.
+    elif code is not Code.OK:  # Clients do not show a message or details that come with OK.
         message = decode_status_message(fields.get("grpc-message", "").encode("latin-1"))
         if message != MESSAGE:
             yield Fault(code.value, alone, "message", f"“{message}”" if message else "nothing")

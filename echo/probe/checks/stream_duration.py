@@ -1,8 +1,8 @@
-"""`stream-duration`: how long does a busy stream live.
+"""`stream-duration`: how long does a busy stream stay open?
 
-Messages flow on streams of two kinds: we send and are answered; or we have sent everything, and responses go on. There
-are two of each, the second begun a bit later: what is cut off at the same age is cut off for its age, while what is cut
-off at the same moment has met with an accident.
+Messages flow on streams of two kinds: on one we send and get replies; on the other we have sent everything, and
+responses continue. There are two of each kind, the second begun a little later: if both are cut off at the same age,
+age is the reason; if both are cut off at the same moment, it was an accident.
 """
 
 import math
@@ -21,7 +21,7 @@ from echo.probe.path import Path
 from echo.probe.talk import ANSWER, cut_of
 
 STAGGER: Final = 2.0  # Seconds between the two of a kind.
-SAME: Final = 1.0  # Seconds by which two ages may differ.
+SAME: Final = 1.0  # Two ages that differ by less count as the same.
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Life:
     """What became of one stream.
 
     Attributes:
-        age: At how many seconds it was cut off; None if it was not.
-        complete: Whether it ended in good order, when it was to.
+        age: Its age in seconds when it was cut off; None if it was not.
+        complete: Whether it ended normally, and when it should.
         by_server: Whether the server ended it for a reason of its own.
     """
 
@@ -43,7 +43,7 @@ class StreamDuration(Check):
     """Keeps streams busy for the whole time."""
 
     name = "stream-duration"
-    question = "How long does a busy stream live?"
+    question = "How long does a busy stream stay open?"
     company = Company.WAITING
     patience = 15.0
     causes = ("cut", "response-cut")
@@ -79,15 +79,15 @@ def _judged(
         limit = round(min(ages.values()), 1)
         when = ""
         if len(ages) == 1:
-            when = " while we still send" if "before" in ages else " and we have sent everything"
-        what = f"The path cuts off a call when it is {limit:.1f} s old{when}, though messages flow on it."
+            when = " while we are still sending" if "before" in ages else " once we have sent everything"
+        what = f"The path cuts off a call after {limit:.1f} s{when}, although messages flow on it."
         cause = "cut" if "before" in ages else "response-cut"
         return limited(cause, what, limit=limit, unit="s", details=details)
     if all(life.complete for life in lives):
-        return survived(f"A call with messages flowing lives for {asked:g} s.", limit=asked, unit="s", details=details)
+        return survived(f"A busy call stays open for {asked:g} s.", limit=asked, unit="s", details=details)
     if any(life.age is not None for life in lives):
-        return inconclusive("A busy call was cut off, but another like it was not at that age.", details=details)
-    return inconclusive("Not all of the busy calls ended as they were to.", details=details)
+        return inconclusive("A busy call was cut off, but another one like it stayed open for longer.", details=details)
+    return inconclusive("Not all of the busy calls ended as they should.", details=details)
 
 
 async def _keep(path: Path, life: Life, after: float, sending: bool) -> None:
@@ -113,19 +113,19 @@ async def _keep(path: Path, life: Life, after: float, sending: bool) -> None:
             return
         cut = cut_of(call, connection)
         if not call.arrivals or not call.fields.get("content-type", "").startswith("application/grpc"):
-            return  # It has not begun to flow, or it is a hop's own answer that came.
+            return  # Nothing has come yet, or only a hop's own answer.
         if cut is not None:
             life.age = cut.at - began
         elif call.arrivals[-1][0] < began + idle - 3 * beat:
             life.age = call.arrivals[-1][0] - began  # Nothing has come since.
         else:
-            life.complete = True  # But for its end, which is another check's question.
+            life.complete = True  # Except for its end, which other checks report.
         records = await path.evidence(call_id, within=1.0) if life.age is not None else None
         life.by_server = bool(records) and records is not None and records[-1].outcome in ("draining", "deadline")
 
 
 async def _send(path: Path, connection: Http2, call: Stream, last: float, beat: float) -> None:
-    """Send messages until then, and end; or until it is cut off."""
+    """Send messages until ``last`` and half-close, or until the call is cut off."""
     message = path.message(BIDIRECTIONAL)
     while trio.current_time() < last and cut_of(call, connection) is None and not _stuck(call, beat):
         with trio.move_on_after(beat):
@@ -137,7 +137,7 @@ async def _send(path: Path, connection: Http2, call: Stream, last: float, beat: 
 
 
 async def _flows(connection: Http2, call: Stream, last: float, beat: float) -> None:
-    """Let responses come until then, or until it is over."""
+    """Receive responses until ``last``, or until the call is over."""
     while trio.current_time() < last and cut_of(call, connection) is None and not _stuck(call, beat):
         with trio.move_on_after(beat):
             await connection.until(lambda: call.over)
@@ -145,5 +145,5 @@ async def _flows(connection: Http2, call: Stream, last: float, beat: float) -> N
 
 
 def _stuck(call: Stream, beat: float) -> bool:
-    """Whether messages came, and come no more."""
+    """Whether messages came at first, but no longer."""
     return bool(call.arrivals) and trio.current_time() - call.arrivals[-1][0] > ANSWER + 2 * beat

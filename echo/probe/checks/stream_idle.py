@@ -1,9 +1,9 @@
-"""`stream-idle`: how long does a silent stream live.
+"""`stream-idle`: how long does a silent stream stay open?
 
-Silent streams lie on connections that are kept in use, lest it be the connection that is idle; and on connections of
-their own, as some hops look at nothing else. Where these are cut off together with connections that have no stream at
-all, it is the business of `connection-idle`; where busy streams are cut off at the same age, of `stream-duration`. On
-one more we have sent everything: if that lives on, it is only for us that the path does not wait.
+Some silent streams are on busy connections, so that the connection is not idle; others have connections of their own,
+because some hops only watch connections. If the latter are cut off together with connections that have no stream at
+all, `connection-idle` reports it; if busy streams are cut off at the same age, `stream-duration` does. On another
+silent stream we have half-closed: if that one survives, the path only limits how long it waits for us.
 """
 
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ from echo.probe.path import Path
 from echo.probe.talk import Cut
 
 HOW: Final = {
-    "reset": "the call is broken off",
+    "reset": "the call is reset",
     "goaway": "the connection is closed, with notice",
     "closed": "the connection is closed",
-    "silence": "what is said afterwards is lost without notice",
+    "silence": "later messages are lost without notice",
 }
 
 
@@ -30,7 +30,7 @@ class StreamIdle(Check):
     """Keeps streams silent for different times, all at once."""
 
     name = "stream-idle"
-    question = "How long does a silent stream live?"
+    question = "How long does a silent stream stay open?"
     company = Company.WAITING
     patience = 15.0
     causes = ("reset", "our-silence", "goaway", "closed", "silence")
@@ -59,24 +59,24 @@ class StreamIdle(Check):
                 continue
             return _judged(ladder, ladder.cut, busy, sent, details)
         if not shared.sound and not lone.sound:
-            return inconclusive("No stream was answered to begin with, so none could be kept silent.")
+            return inconclusive("No stream was answered at all, so none could be left silent.")
         if lone.cut is not None:
-            what = f"A silent stream lives {shared.limit:g} s where something else keeps its connection in use."
+            what = f"A silent stream stays open for {shared.limit:g} s if something else keeps its connection in use."
             return survived(what, limit=shared.limit, unit="s", details=details)
         limit = max(shared.limit, lone.limit)
-        return survived(f"A silent stream lives for {limit:g} s.", limit=limit, unit="s", details=details)
+        return survived(f"A silent stream stays open for {limit:g} s.", limit=limit, unit="s", details=details)
 
 
 def _judged(ladder: Ladder, cut: Cut, busy: Busy, sent: Ladder, details: Mapping[str, JsonValue]) -> Finding:
     if busy.cut is not None and busy.explains(cut):
-        what = f"The path cuts off busy streams after {busy.cut.at:.1f} s as well, so it is not for their silence."
+        what = f"The path cuts off busy streams after {busy.cut.at:.1f} s as well, so silence is not the reason."
         return inconclusive(what, details=details)
     if not ladder.sound:
         return inconclusive("Some silent streams were cut off, but others were silent for longer.", details=details)
     if cut.cause == "reset" and sent.cut is None and sent.limit > cut.at + SLACK:
         what = (
-            f"The path waits {cut.at:.1f} s for our next message on a stream, then breaks off the call; "
-            "where we have sent everything, the server may be silent for longer."
+            f"The path waits {cut.at:.1f} s for our next message on a stream, then resets the call; "
+            "once we have sent everything, the server may be silent for longer."
         )
         return limited("our-silence", what, limit=ladder.limit, unit="s", details=details)
     how = HOW[cut.cause]

@@ -1,7 +1,7 @@
-"""`stream-size`: how many bytes may a stream carry in all, each way.
+"""`stream-size`: how many bytes can a stream carry in total, in each direction?
 
-Many small messages, and a look at how many of them arrived: the server's record says it of ours. A stream that stands
-still counts as cut; one that is merely slow does not.
+We send many small messages and count how many arrive; for ours, the server's record says so. A stream that stands still
+counts as cut; one that is merely slow does not.
 """
 
 from collections.abc import Awaitable, Callable
@@ -28,11 +28,11 @@ class Way:
     """What became of one stream.
 
     Attributes:
-        kind: Which way it went.
-        asked: How many messages it was to have.
-        arrived: How many are known to have arrived; None if nobody knows.
-        ended: How it ended, if not well.
-        done: Whether it has ended, or stood still, before the time was up.
+        kind: ``request`` or ``response``.
+        asked: How many messages it should have.
+        arrived: How many are known to have arrived; None if unknown.
+        ended: How it ended, if not normally.
+        done: Whether it ended or stood still before the time was up.
     """
 
     kind: str
@@ -43,12 +43,12 @@ class Way:
 
     @property
     def bytes(self) -> int:
-        """How many bytes are known to have arrived."""
+        """The number of bytes known to have arrived."""
         return (self.arrived or 0) * MESSAGE
 
     @property
     def what(self) -> str:
-        """The stream, for people."""
+        """The stream, in words."""
         return f"stream {_WORDS[self.kind]}"
 
 
@@ -56,7 +56,7 @@ class StreamSize(Check):
     """Sends a stream of many small messages each way."""
 
     name = "stream-size"
-    question = "How many bytes may a stream carry in all, each way?"
+    question = "How many bytes can a stream carry in total, in each direction?"
     company = Company.ALONE
     patience = 30.0
     causes = ("request", "response")
@@ -76,7 +76,7 @@ class StreamSize(Check):
 
 
 class _Stillness:
-    """A scope that is cancelled once nothing has moved for a while."""
+    """A scope that is cancelled when there is no progress for a while."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -111,13 +111,13 @@ async def _down(path: Path, way: Way, call_id: str, stillness: _Stillness) -> No
 
 
 async def _watch(path: Path, way: Way, run: Run, seconds: float) -> None:
-    """Let a stream run until it ends, or stands still for so long."""
+    """Run a stream until it ends, or stands still for so long."""
     call_id, stillness = path.new_call_id(), _Stillness(seconds)
     try:
         with stillness.scope:
             await run(path, way, call_id, stillness)
     except StreamTerminatedError:
-        way.ended = "the call ended before its time"
+        way.ended = "the call ended early"
     except GRPCError as error:
         way.ended = error.message or error.status.name
     if stillness.scope.cancelled_caught:
@@ -136,19 +136,19 @@ def _finding(path: Path, ways: list[Way]) -> Finding:
     if short:
         told = "; ".join(_cut(way, asked) for way in short)
         least = min(short, key=lambda way: way.bytes)
-        limit = least.bytes or None  # Where nothing arrived, less might have.
+        limit = least.bytes or None  # If nothing arrived, a smaller stream might have.
         return limited(least.kind, f"{told[0].upper()}{told[1:]}.", limit=limit, unit="bytes", details=details)
     for way in ways:
         if way.done and way.arrived is None:
-            sentence = f"A {way.what} failed ({way.ended}); how much of it arrived cannot be seen{path.hint}."
+            sentence = f"A {way.what} failed ({way.ended}); how much of it arrived is not known{path.hint}."
             return inconclusive(sentence, details=details)
         if not way.done:
-            return inconclusive(f"The path is too slow to carry {asked} in the time there is.", details=details)
+            return inconclusive(f"The path is too slow to carry {asked} in the available time.", details=details)
         if way.ended:
-            sentence = f"A {way.what} arrived whole, but ended badly ({way.ended})."
+            sentence = f"A {way.what} arrived complete, but did not end normally ({way.ended})."
             return inconclusive(sentence, details=details)
     return survived(
-        f"Streams of {asked} in small messages get through each way.",
+        f"Streams of {asked} in small messages get through in each direction.",
         limit=ways[0].asked * MESSAGE,
         unit="bytes",
         details=details,
@@ -157,6 +157,6 @@ def _finding(path: Path, ways: list[Way]) -> Finding:
 
 def _cut(way: Way, asked: str) -> str:
     if not way.bytes:
-        return f"nothing arrived of a {way.what} of {asked}" + (f": {way.ended}" if way.ended else "")
+        return f"nothing of {asked} arrived on a {way.what}" + (f": {way.ended}" if way.ended else "")
     how = f": {way.ended}" if way.ended else ", though the call ended as if nothing was missing"
     return f"a {way.what} was cut after {size_in_words(way.bytes)} of {asked}{how}"

@@ -1,7 +1,7 @@
-"""`trailers`: does the end of a call arrive, with all that is in it.
+"""`trailers`: does the end of a call arrive, with its status and metadata?
 
-The server is asked for a header and for a trailer of our own in one call. The header shows that it does as it is asked,
-so that a missing trailer was lost on the way.
+In one call, the server is asked to add a header and a trailer. The header shows that it does as asked, so a missing
+trailer was lost on the way.
 """
 
 import trio
@@ -16,10 +16,10 @@ HEADER, TRAILER = "x-echo-probe-head", "x-echo-probe-tail"
 
 
 class Trailers(Check):
-    """Makes one call without a veil, and looks at what its end consists of."""
+    """Makes one call on a raw connection, and examines its end."""
 
     name = "trailers"
-    question = "Does the end of a call arrive, with all that is in it?"
+    question = "Does the end of a call arrive, with its status and metadata?"
     patience = 8.0
     causes = ("status-lost", "metadata-lost")
 
@@ -34,15 +34,19 @@ class Trailers(Check):
             if "grpc-status" not in fields:
                 return broken("status-lost", f"The reply came, but its end did not: {_end(call.ended, call.reset)}.")
             if fields["grpc-status"] != "0":
-                return inconclusive(f"The call failed (status {fields['grpc-status']}), so its end cannot be judged.")
+                return inconclusive(
+                    f"The call failed (status {fields['grpc-status']}), so its end could not be checked."
+                )
             if TRAILER in fields:
                 return survived("The end of a call arrives, with its status and the trailing metadata.")
             if HEADER in fields:
                 return broken("metadata-lost", "The end of a call arrives, but trailing metadata is lost on the way.")
-            return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?")
+            return inconclusive(
+                "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop x-echo-* headers?"
+            )
 
 
 def _end(ended: float | None, reset: float | None) -> str:
     if reset is not None:
-        return "the call was broken off instead"
+        return "the call was reset instead"
     return "it was cut off before the status" if ended is not None else "the call was left hanging"

@@ -1,4 +1,4 @@
-"""`ws-cancel`: does the server hear of it when we leave a WebSocket, with a close frame and without."""
+"""`ws-cancel`: does the server notice when we leave a WebSocket?"""
 
 from typing import Final
 
@@ -11,15 +11,15 @@ from echo.probe.path import Path
 from echo.probe.web import BIDIRECTIONAL, asked, echoed, server_saw
 from echo.probe.websocket import Closed
 
-PROMPT: Final = 5.0  # Seconds within which the server must have heard of it.
+PROMPT: Final = 5.0  # Seconds within which the server must have noticed.
 PATIENCE: Final = 2.0  # Seconds for each answer.
 
 
 class WsCancel(Check):
-    """Opens two WebSockets, leaves one with a close frame and one without, and asks what became of their calls."""
+    """Opens two WebSockets, leaves one with a close frame and one without, and asks how their calls ended."""
 
     name = "ws-cancel"
-    question = "Does the server hear of it when we leave a WebSocket?"
+    question = "Does the server notice when we leave a WebSocket?"
     kind = Kind.WS
     needs = ("ws-upgrade",)
     causes = ("not-forwarded",)
@@ -39,15 +39,15 @@ class WsCancel(Check):
             slowest = max(slowest, found[1])
         if late:
             how = " or ".join(late)
-            sentence = f"The server still worked on a call {PROMPT:g} s after we had left its WebSocket {how}."
+            sentence = f"The server was still working on a call {PROMPT:g} s after we had left its WebSocket {how}."
             return broken("not-forwarded", sentence)
-        return survived(f"The server heard within {max(slowest, 0.1):.1f} s that we had left a WebSocket.")
+        return survived(f"The server noticed within {max(slowest, 0.1):.1f} s that we had left a WebSocket.")
 
 
 async def _leave(path: Path, politely: bool, left: dict[bool, tuple[str, float] | Finding]) -> None:
     """Leave a WebSocket; notes the outcome of its call for the server, empty if it goes on, and after how long."""
     call_id = path.new_call_id()
-    # The deadline ends the call where nobody else does.
+    # The deadline ends the call if nothing else does.
     async with path.websocket(asked(BIDIRECTIONAL, call_id=call_id), [("Grpc-Timeout", "60S")]) as socket:
         came = await echoed(socket, "hi", PATIENCE)
         if came is None or isinstance(came, Closed):
@@ -55,7 +55,7 @@ async def _leave(path: Path, politely: bool, left: dict[bool, tuple[str, float] 
             return
         seen = await server_saw(path, call_id, until=lambda _: True, within=PATIENCE)
         if not seen or seen[-1].ended:
-            left[politely] = inconclusive(f"It cannot be seen whether the call reached the server{path.hint}.")
+            left[politely] = inconclusive(f"It is not known whether the call reached the server{path.hint}.")
             return
         began = trio.current_time()
         if politely:
@@ -64,7 +64,7 @@ async def _leave(path: Path, politely: bool, left: dict[bool, tuple[str, float] 
                 await socket.receive()
     seen = await server_saw(path, call_id, within=PROMPT)
     if not seen:
-        left[politely] = inconclusive(f"What the server saw of the call cannot be had any more{path.hint}.")
+        left[politely] = inconclusive(f"What the server saw of the call can no longer be fetched{path.hint}.")
         return
     left[politely] = (_heard(seen[-1]), trio.current_time() - began)
 

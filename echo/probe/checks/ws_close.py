@@ -1,8 +1,8 @@
-"""`ws-close`: do WebSocket close codes and reasons arrive, both ways.
+"""`ws-close`: do WebSocket close codes and reasons arrive, both ways?
 
-The gateway answers our close frame with the code and the reason that it got, so what comes back has gone both ways;
-it tells of the code it got, too, as somebody else may have answered for it.
-Two closes are of its own making: 1000 at the end of a call, 1011 with the status of one that fails.
+The gateway answers our close frame with the code and the reason that it received, so what comes back has gone both
+ways. It also records the code, since a hop may have answered in its place. Two closes are the gateway's own: 1000 at
+the end of a call, and 1011 with the status of a failed one.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from echo.probe.websocket import LOST_CODE, Closed, WebSocket
 PATIENCE: Final = 3.0  # Seconds for each answer.
 FAILURE: Final = "grüße: 再见"
 
-# A reason has at most 123 bytes; these have any.
+# Reasons of several lengths; the longest allowed is 123 bytes.
 OURS: Final[Mapping[int, str]] = {
     1000: "done",
     1001: "",
@@ -36,10 +36,10 @@ class Case:
     """One close.
 
     Attributes:
-        ours: Whether we made it.
-        sent: Its code and reason.
-        came: What we got in the end.
-        heard: The code that the gateway got; None if that is not known.
+        ours: Whether we closed.
+        sent: The code and reason that were sent.
+        came: What we received.
+        heard: The code that the gateway received; None if unknown.
     """
 
     ours: bool
@@ -49,7 +49,7 @@ class Case:
 
     @property
     def arrived(self) -> bool:
-        """Whether it came as it was sent."""
+        """Whether it arrived as it was sent."""
         came_back = self.came is not None and (self.came.code, self.came.reason) == self.sent
         return came_back and self.heard in (None, self.sent[0])
 
@@ -95,7 +95,7 @@ async def _ours(path: Path, code: int, reason: str, cases: list[Case], dead: lis
 
 
 async def _theirs(path: Path, cases: list[Case]) -> None:
-    """The call ends well: the gateway closes with 1000."""
+    """The call ends with OK: the gateway closes with 1000."""
     async with path.websocket(BIDIRECTIONAL) as socket:
         await socket.send('{"half_close":true}')
         cases.append(Case(False, (1000, ""), await _end(socket)))
@@ -143,12 +143,12 @@ def _gravity(case: Case) -> int:
 def _as_came(case: Case) -> str:
     came = case.came
     if came is None:
-        return f"without a close frame of the other side, and stayed open for {PATIENCE:g} s"
+        return f"without a close frame from the other side, and stayed open for {PATIENCE:g} s"
     if came.code == LOST_CODE:
-        return f"without a close frame of the other side: {came.reason}"
+        return f"without a close frame from the other side: {came.reason}"
     if (came.code, came.reason) == case.sent:
         heard = "ended without a close frame" if case.heard == LOST_CODE else f"was closed with code {case.heard}"
-        return f"so for us, but for the gateway it {heard}"
+        return f"that way for us, but for the gateway it {heard}"
     if came.code == case.sent[0]:
         return f"with that code but the reason “{printable(came.reason, 40)}”" if came.reason else "without the reason"
     name = "no code" if came.code == 1005 else f"code {came.code}"

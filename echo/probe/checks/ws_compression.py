@@ -1,6 +1,6 @@
-"""`ws-compression`: do messages arrive intact where permessage-deflate (RFC 7692) is agreed on.
+"""`ws-compression`: do compressed WebSocket messages arrive intact?
 
-Nobody has to agree on it. What does not arrive is tried without it, too, before anything is said of compression.
+Nobody has to accept it. If messages do not arrive, they are also tried without it, before compression is blamed.
 """
 
 import random
@@ -46,18 +46,20 @@ class WsCompression(Check):
             return survived(
                 "Compression is agreed on, and compressed messages arrive intact."
                 if agreed
-                else "Compression is offered but nobody takes it up, which is fine; messages arrive intact."
+                else "Nobody accepts the compression we offer, which is fine; messages arrive intact."
             )
         if (await _try(path, deflate=False))[1]:
-            return inconclusive("Messages do not arrive without compression either, so nothing can be said of it.")
+            return inconclusive(
+                "Messages do not arrive without compression either, so compression could not be checked."
+            )
         if agreed is None:
-            return broken("corrupt", f"A WebSocket that offers compression does not open, one without does: {wrong}.")
+            return broken("corrupt", f"A WebSocket only opens if it does not offer compression: {wrong}.")
         how = "with compression agreed on" if agreed else "when compression is merely offered"
         return broken("corrupt", f"WebSocket messages do not arrive intact {how}: {wrong}; without it they do.")
 
 
 async def _try(path: Path, *, deflate: bool) -> tuple[bool, str]:
-    """Have all messages echoed; tells whether they were compressed, and what went wrong, if anything did."""
+    """Have all messages echoed; returns whether they were compressed, and what went wrong, if anything."""
     async with path.websocket(BIDIRECTIONAL, deflate=deflate) as socket:
         wrong = f"no reply within {PATIENCE:g} s"
         with trio.move_on_after(PATIENCE):

@@ -1,6 +1,6 @@
-"""`ws-http2`: does a WebSocket open over HTTP/2 (RFC 8441), as browsers do where it is offered.
+"""`ws-http2`: does a WebSocket open over HTTP/2?
 
-Not offering it is no fault: browsers then use HTTP/1.1. Offering it and refusing it is one.
+Not offering it is not a fault, since browsers then use HTTP/1.1. Offering it and then refusing it is one.
 """
 
 from typing import Final
@@ -19,7 +19,7 @@ PATIENCE: Final = 3.0  # Seconds for each answer.
 
 
 class WsHttp2(Check):
-    """Looks whether WebSockets are offered on an HTTP/2 connection, and opens one."""
+    """Checks whether WebSockets are offered on an HTTP/2 connection, and opens one."""
 
     name = "ws-http2"
     question = "Does a WebSocket open over HTTP/2?"
@@ -46,7 +46,7 @@ class WsHttp2(Check):
         return await self._unreachable(path, connection.ended or f"nothing came within {PATIENCE:g} s")
 
     async def _unreachable(self, path: Path, why: str) -> Finding:
-        """There is no HTTP/2: not the path's doing if there is nothing else either."""
+        """The finding without HTTP/2: the path is not to blame if the gateway does not answer at all."""
         try:
             with trio.fail_after(PATIENCE):
                 await path.get("/healthz")
@@ -71,7 +71,7 @@ class WsHttp2(Check):
         except RefusedError as refused:
             status = refused.answer.status
             if status == 400 and b"Sec-WebSocket-Key" in refused.answer.body:  # As our gateway says.
-                how = "the path makes an HTTP/1.1 handshake of it, and leaves out the key"
+                how = "the path turns it into an HTTP/1.1 handshake, and leaves out the key"
                 return broken("incomplete", f"WebSockets are offered over HTTP/2, but do not open: {how}.")
-            how = f"the answer is {what_came(refused.answer)}" if status else "the request for one is broken off"
+            how = f"the answer is {what_came(refused.answer)}" if status else "the request for one is reset"
         return broken("refused", f"WebSockets are offered over HTTP/2, but do not open: {how}.")

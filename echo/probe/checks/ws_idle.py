@@ -1,8 +1,8 @@
-"""`ws-idle`: how long a silent WebSocket lives, with pings and without.
+"""`ws-idle`: how long does a silent WebSocket stay open, with pings and without?
 
-A ladder of sockets, all at once: each is silent for a time of its own, and is then to echo a message. Beside them one
-that we ping, and one with messages to and fro, tell why the others are cut: for their silence, or for their age. The
-gateway's own pings, every 27 s, are part of the silence.
+A ladder of sockets, all at once: each is silent for a different time and must then echo a message. One more that we
+ping, and one with constant messages, show why the others are cut: for their silence or for their age. The gateway's own
+pings, every 27 s, count as silence.
 """
 
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ from echo.probe.web import BIDIRECTIONAL, echoed, how_closed
 from echo.probe.websocket import LOST_CODE, Closed, RefusedError, WebSocket
 
 PATIENCE: Final = 3.0  # Seconds for an answer.
-BUSY: Final = 2.0  # Seconds at most between pings, or messages, of those that are not silent.
+BUSY: Final = 2.0  # The most seconds between pings or messages on sockets that are not silent.
 
 
 class Way(StrEnum):
-    """How a socket passes its time."""
+    """What a socket does meanwhile."""
 
     SILENT = "silent"
     PINGED = "pinged"
@@ -37,12 +37,12 @@ class Life:
     """What became of a socket.
 
     Attributes:
-        way: How it passed its time.
-        asked: Seconds that it was to live.
-        lived: Seconds that it did, for all we know: if it went unnoticed, that is until it was to echo a message.
-        end: How it ended; None if it lived.
-        pings: How many pings of the gateway's came.
-        noticed: Whether we were told when it ended.
+        way: What it did meanwhile.
+        asked: Seconds that it should stay open.
+        lived: Seconds that it did, as far as known; if its end went unnoticed, the time until it had to echo a message.
+        end: How it ended; None if it survived.
+        pings: How many of the gateway's pings arrived.
+        noticed: Whether we saw when it ended.
     """
 
     way: Way
@@ -54,10 +54,10 @@ class Life:
 
 
 class WsIdle(Check):
-    """Opens the ladder of sockets, and waits."""
+    """Opens the ladder of sockets, and waits for their ends."""
 
     name = "ws-idle"
-    question = "How long does a silent WebSocket live, with pings and without?"
+    question = "How long does a silent WebSocket stay open, with pings and without?"
     kind = Kind.WS
     company = Company.WAITING
     needs = ("ws-upgrade",)
@@ -91,7 +91,7 @@ async def _live(path: Path, way: Way, asked: float, lives: list[Life], failed: l
 
 
 async def _spend(socket: WebSocket, way: Way, asked: float) -> Life:
-    """Pass the time, then have a message echoed."""
+    """Wait in the socket's way, then have a message echoed."""
     began = trio.current_time()
     pause = min(BUSY, asked / 8)
     with trio.move_on_at(began + asked) as time:
@@ -108,7 +108,7 @@ async def _spend(socket: WebSocket, way: Way, asked: float) -> Life:
         return Life(way, asked, asked, None, len(socket.pings))
     end, now = socket.closed, trio.current_time()
     noticed = end is not None and end.at < began + asked
-    how = end or Closed(now, LOST_CODE, "nothing came any more, and nobody said why")
+    how = end or Closed(now, LOST_CODE, "nothing came any more, without notice")
     return Life(way, asked, min(how.at - began, asked), how, len(socket.pings), noticed)
 
 
@@ -140,10 +140,10 @@ def _judged(lives: Sequence[Life], idle: float) -> Finding:
     dead = [life for life in silent if life.end is not None]
     details: dict[str, JsonValue] = {"sockets": [_row(life) for life in lives]}
     if busy.end is not None and (busy.end.code, busy.end.reason) == (1001, "going away"):  # What the gateway says.
-        return inconclusive("The gateway went away meanwhile: it closed all WebSockets.", details=details)
+        return inconclusive("The gateway shut down meanwhile, and closed all WebSockets.", details=details)
     if not dead:
         return _only_silence_lives(pinged, busy, idle) or survived(
-            f"A silent WebSocket lives for {idle:g} s and more{_with_pings(silent)}, and so does a busy one.",
+            f"A silent WebSocket stays open for {idle:g} s or more{_with_pings(silent)}, and so does a busy one.",
             limit=idle,
             unit="s",
             details=details,
@@ -152,7 +152,9 @@ def _judged(lives: Sequence[Life], idle: float) -> Finding:
     lived = [life.asked for life in silent if life.end is None]
     longest = max(lived, default=0.0)
     if longest > first.lived:
-        sentence = f"A WebSocket was cut after {first.lived:.0f} s, but another was silent for {longest:g} s and lived."
+        sentence = (
+            f"A WebSocket was cut after {first.lived:.0f} s, but another was silent for {longest:g} s and survived."
+        )
         return inconclusive(sentence, details=details)
     assert first.end is not None
     when = f"after {first.lived:.0f} s" if first.noticed else f"between {longest:g} and {first.asked:g} s"
@@ -168,20 +170,22 @@ def _judged(lives: Sequence[Life], idle: float) -> Finding:
 def _why(first: Life, pinged: Life, busy: Life) -> tuple[str, str]:
     pause = f"every {min(BUSY, pinged.asked / 8):g} s"
     if busy.end is not None:
-        return "age", f"; one with messages {pause} is cut, too, after {busy.lived:.0f} s, so it is not for its silence"
+        return "age", f"; one with messages {pause} is also cut, after {busy.lived:.0f} s, so silence is not the reason"
     if pinged.end is not None:
         return "pings", f"; a ping {pause} does not help, a message does"
     if first.lived > PING_INTERVAL + PATIENCE and not first.pings:
-        return "pings", f": no ping of the gateway's came, as it sends every {PING_INTERVAL:g} s"
-    return "cut", f"; with a ping {pause} it lives"
+        return "pings", f": none of the gateway's pings came, which it sends every {PING_INTERVAL:g} s"
+    return "cut", f"; with a ping {pause} it survives"
 
 
 def _only_silence_lives(pinged: Life, busy: Life, idle: float) -> Finding | None:
-    """What is said where silent sockets live, and others do not."""
+    """The finding if silent sockets survive and others do not."""
     for cause, life, word in (("pings", pinged, "pinged"), ("age", busy, "used")):
         if life.end is not None:
             how = f"{how_closed(life.end)} after {life.lived:.0f} s"
-            return broken(cause, f"A silent WebSocket lives for {idle:g} s, but one that is {word} does not: {how}.")
+            return broken(
+                cause, f"A silent WebSocket stays open for {idle:g} s, but one that is {word} does not: {how}."
+            )
     return None
 
 

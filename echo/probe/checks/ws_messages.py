@@ -1,7 +1,7 @@
-"""`ws-messages`: do WebSocket messages pass unchanged, and how large may they be.
+"""`ws-messages`: do WebSocket messages pass unchanged, and how large can they be?
 
-Their contents, order and boundaries are tried with small messages, each kind on a socket of its own. Then one of the
-largest that the gateway takes is echoed; if that fails, the limit of each way is searched for.
+Small messages test contents, order and boundaries, each kind on a socket of its own. Then a message of the largest size
+that the gateway accepts is echoed; if that fails, the limit in each direction is searched for.
 """
 
 from collections.abc import Awaitable, Callable
@@ -23,10 +23,10 @@ NO_TEXT: Final = b"\xff\x00\xfe binary"
 
 
 class WsMessages(Check):
-    """Has messages of several kinds echoed, then large ones."""
+    """Has messages of several kinds echoed, and then large ones."""
 
     name = "ws-messages"
-    question = "Do WebSocket messages pass unchanged, and how large may they be?"
+    question = "Do WebSocket messages pass unchanged, and how large can they be?"
     kind = Kind.WS
     company = Company.ALONE
     needs = ("ws-upgrade",)
@@ -60,11 +60,11 @@ class WsMessages(Check):
 
 def _limited(how: str, limits: list[Limit]) -> Finding:
     if not limits:
-        return inconclusive(f"A WebSocket message of 4 MiB was not echoed ({how}), but each way by itself it passes.")
+        return inconclusive(f"A WebSocket message of 4 MiB was not echoed ({how}), but it passes each way separately.")
     way = "both ways" if len(limits) > 1 else "to the server" if limits[0].up else "to us"
     least = min(limits, key=lambda limit: limit.passes)
     about = f"WebSocket messages pass {way} up to about {_bytes(least.passes)}"
-    sentence = f"{about}; of {_bytes(least.fails or 0)} and more, {least.how}."
+    sentence = f"{about}; at {_bytes(least.fails or 0)} and more, {least.how}."
     details = {f"{'to_server' if limit.up else 'to_client'}": _row(limit) for limit in limits}
     return limited("size", sentence, limit=least.passes, unit="bytes", details=details)
 
@@ -89,7 +89,7 @@ async def _try(path: Path, name: str, ask: Callable[[WebSocket], Awaitable[str]]
 
 
 async def _burst(socket: WebSocket) -> str:
-    """Many messages at once: what of them comes back, and in which order."""
+    """Many messages at once: whether all come back, and in order."""
     came: list[str | bytes] = []
     end: Closed | None = None
     with trio.move_on_after(PATIENCE * 0.8):
@@ -134,11 +134,11 @@ async def _fragments(socket: WebSocket) -> str:
     came = await socket.receive()
     if isinstance(came, Closed):
         return how_closed(came)
-    return "" if is_echo(came, "in three frames") else "they were not put together again"
+    return "" if is_echo(came, "in three frames") else "they were not reassembled"
 
 
 async def _binary(socket: WebSocket) -> str:
-    """Bytes that are text, and such that are none: the gateway says so of the latter, and goes on."""
+    """Binary messages, valid and invalid: the gateway reports the latter and continues."""
     await socket.send(message("binary").encode())
     came = await socket.receive()
     if isinstance(came, Closed):
@@ -148,8 +148,8 @@ async def _binary(socket: WebSocket) -> str:
     await socket.send(NO_TEXT)
     came = await socket.receive()
     if isinstance(came, Closed):
-        return f"after bytes that are no text, {how_closed(came)}"
-    return "" if is_invalid(came) else "bytes that are no text were changed"
+        return f"after bytes that are not text, {how_closed(came)}"
+    return "" if is_invalid(came) else "bytes that are not text were changed"
 
 
 async def _empty(socket: WebSocket) -> str:

@@ -1,7 +1,7 @@
-"""`ws-upgrade`: does a WebSocket open, by HTTP/1.1's upgrade, and does something come through it.
+"""`ws-upgrade`: does a WebSocket open?
 
-Where it does not, a plain request to the same gateway shows whether the path is at fault: the gateway says of a
-handshake that came without its headers what did arrive.
+If it does not, a plain request to the same gateway shows whether the path is at fault: when a handshake arrives without
+its headers, the gateway says which headers did arrive.
 """
 
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ class WsUpgrade(Check):
 
 
 async def _answers(path: Path, target: str = "/healthz") -> bool:
-    """Whether a plain request gets the gateway's answer."""
+    """Whether the gateway answers a plain request."""
     try:
         answer = await path.get(target)
     except UnreachableError:
@@ -65,10 +65,10 @@ async def _answers(path: Path, target: str = "/healthz") -> bool:
 
 def _refused(answer: HttpAnswer) -> Finding:
     if answer.status == 101:
-        return broken("other", "A WebSocket is opened by something that does not know how: its handshake is wrong.")
+        return broken("other", "Something other than the gateway accepted the WebSocket: its handshake is invalid.")
     said = of_gateway(answer)
     if said is None:
-        return broken("other", f"A WebSocket is refused, and not by the gateway: {what_came(answer)} came.")
+        return broken("other", f"A WebSocket is refused, but not by the gateway: {what_came(answer)} came.")
     arrived = said.get("arrived")
     if isinstance(arrived, Mapping):
         lost = _lost(arrived)

@@ -1,4 +1,4 @@
-"""A report in the forms in which people and programs want it."""
+"""A report in each output format."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ __all__ = ["FORMATS", "as_json", "as_junit", "as_markdown", "as_text"]
 
 
 def as_json(report: Report) -> str:
-    """The document of version 1."""
+    """The JSON document, version 1."""
     return json.dumps(report.document(), indent=2, ensure_ascii=False) + "\n"
 
 

@@ -1,6 +1,6 @@
 """JUnit's XML, for the test reports of CI systems: each check a test case.
 
-Broken and limited are failures. Inconclusive is an error: the check could not find out. Skipped is skipped.
+Broken and limited are failures, inconclusive is an error (the check could not find out), skipped is skipped.
 """
 
 import re

@@ -30,7 +30,7 @@ def as_markdown(report: Report) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Nothing of it is markup, or ends a cell."""
+    """Escape the text, so that nothing in it is markup or ends a cell."""
     for mark in "\\`*_|<>[]":
         text = text.replace(mark, f"\\{mark}")
     return " ".join(text.split())

@@ -1,4 +1,4 @@
-"""What all forms say in the same words: where the report is from, what the path looks like, how many came out how."""
+"""What all formats say in the same words: what was probed, what the path looks like, and the number of outcomes."""
 
 from echo.probe.report import Report
 
@@ -6,7 +6,7 @@ from echo.probe.report import Report
 def ends(report: Report) -> str:
     """What was probed."""
     gateway = f", gateway {report.gateway}" if report.gateway else ""
-    direct = f", around the path {', '.join(report.direct)}" if report.direct else ""
+    direct = f", directly {', '.join(report.direct)}" if report.direct else ""
     return f"{report.target}{gateway}{direct}"
 
 
@@ -25,5 +25,5 @@ def path_in_words(report: Report) -> str:
 
 
 def counts_in_words(report: Report) -> str:
-    """How many checks came out how, without those that none did."""
+    """The number of checks by outcome, without zeros."""
     return ", ".join(f"{count} {outcome}" for outcome, count in report.counts().items() if count) or "no checks"

@@ -1,12 +1,12 @@
-// What the path is made of, as far as it shows: the request as it reached the gateway, and the answer as it reached us.
-// No page.
+// What the path is made of, as far as it shows in the request as it reached the gateway and the answer as it reached us.
+// Does not touch the page.
 
 import { parsed } from "./path.js";
 import { route } from "../routes.js";
 
 const PROTOCOLS = { "http/1.0": "HTTP/1.0", "http/1.1": "HTTP/1.1", h2: "HTTP/2", h3: "HTTP/3" };
 
-// What products leave in the headers of requests and responses: the beginning of a name, and what it is a sign of.
+// How products show in headers of requests and responses: the beginning of a header's name, and the product.
 const SIGNS = {
   "x-envoy-": "Envoy",
   "x-istio-": "Istio",
@@ -30,7 +30,7 @@ const OURS = [
   ...["pragma", "priority", "referer", "save-data", "te", "user-agent", "authorization"],
 ];
 
-/** Look at the path: {protocol, added_headers, hops_guess}. */
+/** Examine the path: {protocol, added_headers, hops_guess}. */
 export async function explore(signal, path) {
   const answer = await path.request(signal, "request", { facts: "1" });
   const spoken = performance.getEntriesByName(`${route("request")}?facts=1`).at(-1)?.nextHopProtocol;

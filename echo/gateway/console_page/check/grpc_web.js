@@ -1,4 +1,4 @@
-// Calls by gRPC-Web, with protobuf messages, whose trailers a page can see. No page.
+// gRPC-Web calls with protobuf messages, whose trailers a page can see. Does not touch the page.
 
 import { printable } from "./finding.js";
 import { parsed } from "./path.js";
@@ -16,14 +16,14 @@ export const STATUSES = [
 ];
 const CONTENT_TYPE = "application/grpc-web+proto";
 const TRAILERS = 0x80; // The flag of the frame that holds them.
-const MARK = "x-probe-mark"; // Response metadata by which the server shows that it does as it is asked.
+const MARK = "x-probe-mark"; // Response metadata that shows that the server follows scripts.
 
 const text = new TextEncoder();
 const read = new TextDecoder();
 
 // Messages
 
-/** A field of protobuf's with a length before it. */
+/** A length-delimited protobuf field. */
 export function field(number, octets) {
   const length = [];
   let size = octets.length;
@@ -56,11 +56,11 @@ function framed(octets) {
 // Calls
 
 /**
- * What came of a call.
+ * The result of a call.
  *
- * `http` and `type` are of the response, absent without one; `head` its headers; `trailers` an array of [name, value],
- * null if none came; `replies` the sizes of the messages; `over` says that the response has ended; `failed` that it was
- * broken off.
+ * `http` and `type` are the response's status and content type, empty without one; `head` its headers; `trailers` an array
+ * of [name, value], null if none came; `replies` the sizes of the messages; `over` is whether the response has ended;
+ * `failed` whether it was cut off.
  */
 class Answer {
   http = 0;
@@ -72,7 +72,7 @@ class Answer {
   failed = false;
   seconds = 0;
 
-  /** The value of a trailer, or nothing. */
+  /** The value of a trailer; empty if it is missing. */
   trailer(name) {
     return this.trailers?.find(([found]) => found === name)?.[1] ?? "";
   }
@@ -87,12 +87,12 @@ class Answer {
     return this.status === 0;
   }
 
-  /** What was said with the status. */
+  /** The status message. */
   get message() {
     return unescaped(this.trailer("grpc-message"));
   }
 
-  /** How it ended, in words that finish a sentence. */
+  /** How it ended, as a noun that can follow "ended with". */
   get ending() {
     if (this.trailers !== null) {
       const name = STATUSES[this.status] ?? `status ${printable(this.trailer("grpc-status"), 20)}`;
@@ -101,7 +101,7 @@ class Answer {
     const kind = printable(this.type, 40);
     if (this.http && this.http !== 200) return `HTTP ${this.http}${kind ? ` with ${kind}` : ""}`;
     if (kind && !kind.startsWith("application/grpc-web")) return `an answer of type ${kind}`;
-    if (this.failed) return this.http ? "a broken-off call" : "a lost connection";
+    if (this.failed) return this.http ? "a reset" : "a lost connection";
     return this.over ? "an end without a status" : "no answer";
   }
 }
@@ -149,7 +149,7 @@ async function take(response, answer, heard) {
   answer.over = true;
 }
 
-/** Takes the body apart; of messages only the sizes are kept. */
+/** Parses the body; of messages only the sizes are kept. */
 class Frames {
   #answer;
   #head = [];
@@ -208,8 +208,8 @@ export async function excuse(signal, seconds) {
   const script = { "set-header": `${MARK}=a`, "set-trailer": `${MARK}=z` };
   const answer = await call(signal, UNARY, { script, seconds });
   if (answer.head.has(MARK) || answer.trailer(MARK)) return null;
-  if (answer.ok) return "The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?";
-  return `A plain call ended with ${answer.ending}, so nothing can be said of this.`;
+  if (answer.ok) return "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop x-echo-* headers?";
+  return `A plain call ended with ${answer.ending}, so this could not be checked.`;
 }
 
 /** Which server answered, by the report that it put into the trailers; empty if it put none. */

@@ -1,5 +1,5 @@
-// WebSockets that are silent for times of their own, all at once, and one that is in use: how long they live. Their calls
-// are as silent as they are, so that what is found out is of use to `ws-idle` and `stream-idle` alike. No page.
+// Many WebSockets at once, each silent for a different time, and a busy one: how long each stays open. Their calls are just
+// as silent, so the result serves both `ws-idle` and `stream-idle`. Does not touch the page.
 
 import { Closed, LOST } from "./socket.js";
 import { echoed, ending, howClosed, isMessage } from "./talk.js";
@@ -7,17 +7,17 @@ import { RefusedError } from "./path.js";
 import { now, sleep, together, within } from "./time.js";
 
 export const PATIENCE = 3; // Seconds for an answer.
-const BUSY = 2; // Seconds at most between the messages of the one that is in use.
+const BUSY = 2; // The most seconds between the messages of the busy one.
 const RUNGS = [1, 2, 5]; // Seconds of silence, below what is asked for.
 
-/** Seconds between the messages of the one in use. */
+/** Seconds between the messages of the busy one. */
 export const pauseOf = (idle) => Math.min(BUSY, idle / 8);
 
 /**
- * Climb the ladder of a path, once: whoever asks next is given the same.
+ * Climb the ladder of a path, only once: later calls get the same result.
  *
- * @returns {Promise<{silent: object[], busy: object, failed: string[]}>} Each {asked, lived, end, noticed}: seconds it was
- *   to live, and did for all we know; how it ended, null if it lives; whether we were told when.
+ * @returns {Promise<{silent: object[], busy: object, failed: string[]}>} Each {asked, lived, end, noticed}: seconds that it
+ *   should stay open, and did as far as known; how it ended, null if it survived; whether we saw when.
  */
 export function climb(signal, path) {
   if (!climbs.has(path)) climbs.set(path, climbed(signal, path));
@@ -53,7 +53,7 @@ async function live(signal, path, asked, inUse, failed) {
   }
 }
 
-/** Pass the time, then have a message echoed. */
+/** Wait in the socket's way, then have a message echoed. */
 async function spend(signal, socket, asked, inUse) {
   const began = now();
   if (inUse) await within(signal, asked, (inner) => use(inner, socket, pauseOf(asked)));
@@ -73,6 +73,6 @@ async function use(signal, socket, pause) {
 
 function silence() {
   const end = new Closed(LOST, "");
-  end.reason = "nothing came any more, and nobody said why";
+  end.reason = "nothing came any more, without notice";
   return end;
 }

@@ -1,5 +1,5 @@
-// "Check this path": the button, what it starts and stops, and the words beside it. The checks are loaded when they are
-// asked for, as most who open the page do not.
+// "Check this path": the button, what it starts and stops, and the text beside it. The checks are only loaded on demand,
+// since most visitors do not run them.
 
 import { at, on } from "../page.js";
 import { listed } from "./words.js";
@@ -11,7 +11,7 @@ const SECOND = 1_000; // Milliseconds.
 let running = null; // Its AbortController.
 let report = null; // The last one.
 
-/** Bring the button and its card to life. */
+/** Make the button and its card work. */
 export function offerCheck() {
   on("check", "click", () => (running ? running.abort() : check()));
   on("check-save", "click", () => save(report));
@@ -33,7 +33,7 @@ async function check() {
     view = new View(at("check-table"));
     const survey = new Survey(view, advice);
     view.show(survey.checks);
-    say(`Checking: ${survey.checks.length} checks, in about 15 seconds.`);
+    say(`Running ${survey.checks.length} checks, which takes about 15 seconds.`);
     report = await survey.run(mine.signal);
     view.conclude(report.checks);
     say(summary(report, mine.signal.aborted), tone(report));

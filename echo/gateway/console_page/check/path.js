@@ -1,12 +1,13 @@
-// The path from this page to the gateway, and to the server behind it: what checks open, ask and look up. No page.
+// The path from this page to the gateway and the server behind it: what checks open, request and look up. Does not touch
+// the page.
 
 import { route, socketRoute } from "../routes.js";
 import { RefusedError, Socket } from "./socket.js";
 import { Places, now, sleep, within } from "./time.js";
 
-const SOCKETS = 13; // At once: ten that wait for their time, and one for each check beside them.
+const SOCKETS = 13; // The most sockets at once: ten of the ladder, and one for each check beside it.
 const FAREWELL = 2; // Seconds for a socket to end before its place is given to another.
-const POLL = 0.05; // Seconds between two looks at the evidence, in the beginning,
+const POLL = 0.05; // Seconds between requests for evidence, at first,
 const MOST_POLL = 0.5; // and in the end.
 
 /** Whether the call of a record has ended. */
@@ -17,10 +18,10 @@ export class Path {
   #prefix = `page-${[...crypto.getRandomValues(new Uint8Array(8))].map((octet) => octet.toString(16).padStart(2, "0")).join("")}`;
   #calls = 0;
 
-  instances = new Set(); // Of servers, as far as records told.
-  hint = "; --direct would help"; // What to add where the server's own word is missing.
+  instances = new Set(); // The servers named in records.
+  hint = "; --direct would help"; // Added to sentences when the server's records are missing.
 
-  /** @param {number} idle Seconds that what is silent, or busy, is to live. */
+  /** @param {number} idle Seconds that silent and busy streams should stay open. */
   constructor(idle = 10) {
     this.idle = idle;
   }
@@ -31,7 +32,7 @@ export class Path {
   }
 
   /**
-   * Open a WebSocket for the length of some work, whose result is given.
+   * Open a WebSocket for the length of some work; returns the work's result.
    *
    * @param {string} stream "bidirectional", "server" or "client".
    * @param {object} script What the server is to do, by name; "call-id" has the call recorded.
@@ -70,7 +71,7 @@ export class Path {
     }
   }
 
-  /** What the gateway and the server have recorded: {gateway, server}; null if nobody can be asked. */
+  /** What the gateway and the server have recorded: {gateway, server}; null if they cannot be asked. */
   async evidence(signal, callId) {
     const answer = await this.request(signal, `evidence/${callId}`);
     if (answer === null) return null;
@@ -82,9 +83,9 @@ export class Path {
   }
 
   /**
-   * What the server saw of a call: asked again and again until all attempts are as wanted, for so many seconds.
+   * What the server saw of a call; asks repeatedly until the condition holds for all attempts, for so many seconds.
    *
-   * @returns {Promise<?object[]>} The attempts, none if no server has seen the call; null if nobody can be asked.
+   * @returns {Promise<?object[]>} The attempts, empty if no server has seen the call; null if none can be asked.
    */
   async serverSaw(signal, callId, { until = isOver, seconds = 2 } = {}) {
     const last = now() + seconds;
@@ -99,7 +100,7 @@ export class Path {
     }
   }
 
-  /** The gateway's record of a request, once it has ended; null if it has none that has. */
+  /** The gateway's record of a request, once it has ended; null if there is none by then. */
   async gatewaySaw(signal, callId, seconds = 1) {
     const last = now() + seconds;
     for (;;) {
@@ -114,7 +115,7 @@ export class Path {
 
 export { RefusedError };
 
-/** What is in a JSON object; nothing if it is none. */
+/** A parsed JSON object; empty if the text is not one. */
 export function parsed(text) {
   try {
     const found = JSON.parse(text);

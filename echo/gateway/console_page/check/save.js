@@ -1,6 +1,6 @@
-// A report as a file, of the same form as the command line's.
+// Saves a report as a file, in the command line's JSON format.
 
-/** Have the browser save it. */
+/** Have the browser save the report. */
 export function save(report) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([`${JSON.stringify(report, null, 2)}\n`], { type: "application/json" }));

@@ -1,26 +1,26 @@
-// How large a WebSocket message may be, each way: found by trying sizes, a socket for each. No page.
+// How large a WebSocket message can be in each direction: tries sizes, each on a socket of its own. Does not touch the page.
 //
-// Up, the server says in a summary how many messages it got. Down, it pads its response to the size wanted. How long to
-// wait for a large one is told by how long a smaller one took: what is slow is not what is cut.
+// To the server, the summary says how many messages it got. From the server, a response is padded to the size wanted. The
+// time allowed for a large message is derived from the time of a smaller one, because a slow path is not a limit.
 
 import { HALF_CLOSE, howClosed, isClosed, isEcho, message, told } from "./talk.js";
 import { now, within } from "./time.js";
 
-export const ASKED = 4 * 2 ** 20 - 1024; // Bytes: what the gateway takes, with room for the fields of a response.
+export const ASKED = 4 * 2 ** 20 - 1024; // Bytes: what the gateway accepts, less room for the fields of a response.
 const BEGIN = 64 * 1024;
-const PASSES = 512; // Bytes that have passed before.
-const PATIENCE = 2; // Seconds for a try, and
-const SLOWNESS = 3; // times what its size would take at the slowest pace seen.
-const EXACTNESS = 50; // The limit is found to this part of it.
+const PASSES = 512; // A size in bytes that is known to pass.
+const PATIENCE = 2; // Seconds for a try, plus
+const SLOWNESS = 3; // times what its size would take at the slowest speed seen.
+const EXACTNESS = 50; // The limit is found to this fraction of it.
 
-/** There is not the time to try the largest message; the message says how slow the path is. */
+/** There is no time to try the largest message; the message says how slow the path is. */
 export class TooSlowError extends Error {}
 
 export class Sizes {
   #path;
   #until;
-  #latency = 0; // Seconds for a small message, with all that comes before it.
-  #pace = 0; // Seconds a byte takes besides.
+  #latency = 0; // Seconds for a small message, connecting included.
+  #pace = 0; // Further seconds for each byte.
 
   /** @param {number} until When to stop, by `now`. */
   constructor(path, until) {
@@ -28,7 +28,7 @@ export class Sizes {
     this.#until = until;
   }
 
-  /** Have the largest message echoed, after smaller ones; gives what went wrong, or nothing. */
+  /** Have smaller messages and then the largest echoed; returns what went wrong, or an empty string. */
   async largest(signal) {
     for (const size of [PASSES, BEGIN]) {
       if (await this.#timed(signal, size, this.#echo)) return "it was not tried, as smaller ones fail";
@@ -40,7 +40,7 @@ export class Sizes {
     return this.#timed(signal, ASKED, this.#echo);
   }
 
-  /** Look for the limit one way: {up, passes, fails, how}; `fails` is 0 if all passed. */
+  /** Search for the limit in one direction: {up, passes, fails, how}; `fails` is 0 if all passed. */
   async search(signal, up) {
     const limit = { up, passes: PASSES, fails: 0, how: "" };
     for (let size = ASKED; ; ) {
@@ -54,7 +54,7 @@ export class Sizes {
     }
   }
 
-  /** Make an attempt; empty if it passed, else what happened. */
+  /** Make an attempt; returns an empty string if it passed, or else what happened. */
   async #timed(signal, size, attempt) {
     const patience = PATIENCE + SLOWNESS * (this.#latency + this.#pace * size);
     const began = now();
@@ -97,5 +97,5 @@ export class Sizes {
   }
 }
 
-/** The text of a message of so many bytes. */
+/** The text that makes a message have so many bytes. */
 const textOf = (size) => "x".repeat(size - message("").length);

@@ -1,4 +1,4 @@
-// One WebSocket as checks use it: open, send, wait for what comes next. No page.
+// One WebSocket as checks use it: open, send, wait for what comes next. Does not touch the page.
 
 import { now, until } from "./time.js";
 
@@ -22,7 +22,7 @@ export class Socket {
   #came = [];
   #wake = () => {};
 
-  closed = null; // How it has ended.
+  closed = null; // How it ended; null while it is open.
 
   /** Open one; rejects with RefusedError if it does not, and when the signal is aborted. */
   static async open(url, signal) {
@@ -56,7 +56,7 @@ export class Socket {
     return this.#socket.readyState === WebSocket.OPEN;
   }
 
-  /** What was agreed on: "permessage-deflate" and so on. */
+  /** The negotiated extensions, such as "permessage-deflate". */
   get extensions() {
     return this.#socket.extensions;
   }
@@ -66,14 +66,14 @@ export class Socket {
     return this.#socket.bufferedAmount;
   }
 
-  /** Send a text or bytes; whether it was open. */
+  /** Send text or bytes; returns whether it was open. */
   send(data) {
     if (!this.isOpen) return false;
     this.#socket.send(data);
     return true;
   }
 
-  /** Send a close frame. `receive` then gives the other side's. */
+  /** Send a close frame. `receive` then returns the other side's. */
   close(code, reason) {
     this.#socket.close(code, reason);
   }

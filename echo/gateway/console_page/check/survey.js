@@ -1,6 +1,6 @@
-// The survey: all checks under one signal and one time limit, each under its own. Checks that wait begin at once and go on
-// throughout; the others run a few at a time, then one by one. What came out badly in company is looked at once more: in a
-// busy browser it may have been for want of time. What survives then has survived. No page.
+// The survey: all checks under one signal and one time limit, and each under its own. Checks that wait begin at once and run
+// throughout; the others run a few at a time, then one by one. A check with a bad outcome in company is tried once more: in
+// a busy browser it may just have lacked time. If it survives then, it has survived. Does not touch the page.
 
 import { explore } from "./facts.js";
 import { OUTCOMES, inconclusive, skipped } from "./finding.js";
@@ -10,27 +10,27 @@ import { ALONE, BESIDE, CHECKS, LAST, WAITING } from "./table.js";
 import { inTurn, now, together, until, within } from "./time.js";
 import { route } from "../routes.js";
 
-const SIDE_BY_SIDE = 3; // Checks at once; a browser makes few requests at once, and these are not to wait for each other.
+const SIDE_BY_SIDE = 3; // Checks at once; a browser makes few requests at once, and checks must not wait for each other.
 const TOTAL = 30; // Seconds for everything; a path that breaks nothing takes 12.
-const AGAIN = 0.15; // Part of them that second looks may take.
+const AGAIN = 0.15; // Fraction of them for second tries.
 const BAD = ["broken", "limited"];
 const VERSION = 1; // Of the report.
 
 const OUT_OF_TIME = "There was no time left for it.";
-const STOPPED = "It was stopped before it was done.";
+const STOPPED = "It was stopped before it finished.";
 
 export class Survey {
   #audience;
   #advice;
   #results = new Map();
-  #settled = new Map(); // Name -> a promise that the check has come out, and its resolver.
+  #settled = new Map(); // Name -> a promise that the check has its outcome, and its resolver.
   #facts = null;
   #path;
 
   /**
-   * @param {{begin: (name: string) => void, end: (result: object) => void}} audience Is told while it goes on.
-   * @param {object} advice Lines, by check and cause.
-   * @param {{only?: string[], idle?: number}} options Which checks; how many seconds silence is to last.
+   * @param {{begin: (name: string) => void, end: (result: object) => void}} audience Is notified of progress.
+   * @param {object} advice Lines of advice, by check and cause.
+   * @param {{only?: string[], idle?: number}} options Which checks; the longest silence in seconds.
    */
   constructor(audience, advice, { only = null, idle = 10 } = {}) {
     this.#audience = audience;
@@ -40,7 +40,7 @@ export class Survey {
     for (const { name } of this.checks) this.#settled.set(name, settled());
   }
 
-  /** Run the checks. Aborting the signal is how it is stopped. Gives the report either way. */
+  /** Run the checks; abort the signal to stop. Returns the report either way. */
   async run(signal) {
     const [started, began] = [new Date(), now()];
     for (const { name, why } of this.checks) if (why) this.#conclude(name, skipped(why), 0);
@@ -60,7 +60,7 @@ export class Survey {
       (inner) => this.#explore(inner),
       ...this.#of(WAITING).map((check) => (inner) => this.#run(inner, check)),
       async (inner) => {
-        // Others wait for it, so it must have a place of its own.
+        // Other checks wait for these, so they must not wait for a place.
         const first = this.#of(BESIDE).filter(({ name }) => NEEDED.has(name));
         await together(inner, first.map((check) => (one) => this.#run(one, check)));
         const rest = this.#of(BESIDE).filter(({ name }) => !NEEDED.has(name));
@@ -78,7 +78,7 @@ export class Survey {
   async #explore(signal) {
     this.#facts = await within(signal, 10, (inner) => explore(inner, this.#path)).catch((error) => {
       signal.throwIfAborted();
-      console.debug("the path's facts are not to be had", error);
+      console.debug("what the path is made of could not be found out", error);
       return null;
     });
   }
@@ -88,12 +88,12 @@ export class Survey {
     const began = now();
     this.#audience.begin(check.name);
     let finding = this.#excused(check) ?? (await this.#ask(signal, check));
-    // Others are about to be skipped for it.
+    // Other checks would be skipped because of it.
     if (NEEDED.has(check.name) && finding.outcome === "broken") finding = await this.#better(signal, check, finding);
     this.#conclude(check.name, finding, now() - began);
   }
 
-  /** Ask anew what came out badly in company. */
+  /** Try again the checks with a bad outcome in company. */
   #lookAgain(signal, checks) {
     const bad = checks.filter(({ name }) => BAD.includes(this.#results.get(name)?.finding.outcome));
     return inTurn(signal, bad.map((check) => (one) => this.#onceMore(one, check)), SIDE_BY_SIDE);
@@ -105,24 +105,24 @@ export class Survey {
     if (finding !== before.finding) this.#conclude(check.name, finding, before.seconds + now() - began);
   }
 
-  /** What is found out by asking once more, if that is better. */
+  /** The finding of a second try if that survived, or else the first one. */
   async #better(signal, check, before) {
     const again = await this.#ask(signal, check);
     if (again.outcome !== "survived") return before;
-    const sentence = `${again.sentence.replace(/\.$/, "")}, though only at the second look.`;
+    const sentence = `${again.sentence.replace(/\.$/, "")}, but only on the second try.`;
     return { ...again, sentence, details: { ...again.details, at_first: before.sentence } };
   }
 
-  /** Why a check need not run. */
+  /** Why a check is skipped; null if it is not. */
   #excused({ needs }) {
     const name = needs.find((need) => this.#results.get(need)?.finding.outcome === "broken");
-    return name ? skipped(`There is no point in asking while ${name} is broken.`) : null;
+    return name ? skipped(`It was not run because ${name} is broken.`) : null;
   }
 
   async #ask(signal, { name, run, patience, company }) {
     const seconds = patience + (company === WAITING ? this.#path.idle : 0);
     try {
-      const late = inconclusive(`It was not done within ${seconds} s.`);
+      const late = inconclusive(`It did not finish within ${seconds} s.`);
       return await within(signal, seconds, (inner) => run(inner, this.#path), late);
     } catch (error) {
       signal.throwIfAborted();
@@ -133,7 +133,7 @@ export class Survey {
 
   #conclude(name, finding, seconds) {
     const advice = finding.cause ? (this.#advice[name]?.[finding.cause] ?? []) : [];
-    // What helps the command line is an option of it.
+    // `--direct` is an option of the command line.
     finding.sentence = finding.sentence.replace(/--direct\b/, DIRECT);
     const result = { name, finding, advice, seconds };
     this.#results.set(name, result);

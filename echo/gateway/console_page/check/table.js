@@ -1,5 +1,5 @@
-// The table of all checks, in the order of the command line's report: its names and its questions. What a page cannot do
-// has a sentence that says why; the others have how they run, and when. No page.
+// The table of all checks, with the names and questions of the command line's report, in its order. A check that a page
+// cannot do has a sentence that says why; the others say how and when they run. Does not touch the page.
 
 import * as balancing from "./checks/balancing.js";
 import * as bidirectional from "./checks/bidirectional.js";
@@ -27,8 +27,8 @@ import * as wsMessages from "./checks/ws-messages.js";
 import * as wsUpgrade from "./checks/ws-upgrade.js";
 import * as only from "./only_here.js";
 
-// When a check runs. Those that wait begin at once; most may have company; some fill the line, and are alone; at the very
-// end those after which hops may think the server ill.
+// When a check runs. Those that wait begin at once; most may have company; those that fill the connection run alone; last
+// are those that may make a hop consider the server unhealthy.
 export const WAITING = "waiting";
 export const BESIDE = "beside";
 export const ALONE = "alone";
@@ -36,46 +36,46 @@ export const LAST = "last";
 
 const SOCKET = ["ws-upgrade"];
 
-/** One that a page can do. `needs` are the checks without which there is no point in asking; `patience` is in seconds. */
+/** A check that a page can do. `needs` are the checks it depends on; `patience` is in seconds. */
 const can = (name, question, { run }, { company = BESIDE, needs = [], patience = 12 } = {}) => ({
   ...{ name, question, run, company, needs, patience },
 });
 
-/** One that it cannot. */
+/** A check that a page cannot do. */
 const cannot = (name, question, why) => ({ name, question, why });
 
 export const CHECKS = [
-  cannot("http2", "Is HTTP/2 spoken to us, and to the server?", only.NO_FRAMES),
-  can("trailers", "Does the end of a call arrive, with all that is in it?", trailers),
+  cannot("http2", "Does the path speak HTTP/2, to us and to the server?", only.NO_FRAMES),
+  can("trailers", "Does the end of a call arrive, with its status and metadata?", trailers),
   can("status", "Do all 17 status codes arrive, with their messages and details?", status, { needs: ["trailers"] }),
   can("metadata", "Does metadata pass unchanged, both ways?", metadata, { needs: ["trailers"] }),
-  cannot("header-size", "How large may metadata be?", only.NO_SIZES),
-  can("message-size", "How large may a message be, each way?", messageSize, { company: ALONE }),
-  can("stream-size", "How many bytes may a stream carry in all, each way?", streamSize, { company: ALONE, needs: SOCKET, patience: 16 }),
+  cannot("header-size", "How large can metadata be?", only.NO_SIZES),
+  can("message-size", "How large can a message be, in each direction?", messageSize, { company: ALONE }),
+  can("stream-size", "How many bytes can a stream carry in total, in each direction?", streamSize, { company: ALONE, needs: SOCKET, patience: 16 }),
   can("request-streaming", "Does the server see each message when it is sent?", requestStreaming, { needs: SOCKET }),
   can("response-streaming", "Do we see each response when it is sent?", responseStreaming, { needs: SOCKET }),
-  can("bidirectional", "Do responses come while we still send?", bidirectional, { needs: SOCKET }),
-  can("half-close", "Does the server see that we have sent everything, and do responses go on after it?", halfClose, { needs: SOCKET }),
-  can("early-end", "Does the answer of a server that ends while we still send arrive?", earlyEnd, { needs: SOCKET }),
-  can("cancel", "Does the server hear of it when we cancel a call?", cancel),
-  cannot("reset", "Does the reason why the server broke off a call arrive?", only.NO_FRAMES),
-  can("deadline", "Does the server hear how long a call may take?", deadline),
-  can("stream-idle", "How long does a silent stream live?", streamIdle, { company: WAITING, needs: SOCKET }),
-  can("stream-duration", "How long does a busy stream live?", streamDuration, { company: WAITING, needs: SOCKET }),
-  cannot("connection-idle", "How long does an idle connection live?", only.NO_CONNECTIONS),
+  can("bidirectional", "Do responses arrive while we are still sending?", bidirectional, { needs: SOCKET }),
+  can("half-close", "Does the server see that we have sent everything, and do responses continue after that?", halfClose, { needs: SOCKET }),
+  can("early-end", "Does the reply arrive if the server ends a call while we are still sending?", earlyEnd, { needs: SOCKET }),
+  can("cancel", "Does the server notice when we cancel a call?", cancel),
+  cannot("reset", "Does the reason arrive when the server resets a call?", only.NO_FRAMES),
+  can("deadline", "Does the server learn the deadline of a call?", deadline),
+  can("stream-idle", "How long does a silent stream stay open?", streamIdle, { company: WAITING, needs: SOCKET }),
+  can("stream-duration", "How long does a busy stream stay open?", streamDuration, { company: WAITING, needs: SOCKET }),
+  cannot("connection-idle", "How long does an idle connection stay open?", only.NO_CONNECTIONS),
   cannot("keepalive", "Who answers our pings, and how often may we ping?", only.NO_FRAMES),
-  cannot("concurrency", "How many calls may run at once on one connection?", only.NO_CONNECTIONS),
-  can("balancing", "Which servers answer the calls of one connection, and of many?", balancing),
-  can("retries", "Does the path repeat calls that failed?", retries, { company: LAST }),
-  cannot("backpressure", "Does a reader that pauses slow the sender down, each way?", only.NO_PAUSE),
+  cannot("concurrency", "How many calls can run at once on one connection?", only.NO_CONNECTIONS),
+  can("balancing", "Which servers answer the calls on one connection, and on many?", balancing),
+  can("retries", "Does the path retry failed calls?", retries, { company: LAST }),
+  cannot("backpressure", "Does a paused reader slow the sender down, in each direction?", only.NO_PAUSE),
   cannot("compression", "Do compressed messages arrive as they were sent?", only.NO_COMPRESSION),
   cannot("drain", "Does a server that is about to stop finish its calls?", only.NO_DRAIN),
   can("ws-upgrade", "Does a WebSocket open?", wsUpgrade),
   can("ws-http2", "Does a WebSocket open over HTTP/2?", wsHttp2),
-  can("ws-messages", "Do WebSocket messages pass unchanged, and how large may they be?", wsMessages, { company: ALONE, needs: SOCKET }),
+  can("ws-messages", "Do WebSocket messages pass unchanged, and how large can they be?", wsMessages, { company: ALONE, needs: SOCKET }),
   can("ws-close", "Do WebSocket close codes and reasons arrive, both ways?", wsClose, { needs: SOCKET }),
-  can("ws-idle", "How long does a silent WebSocket live, with pings and without?", wsIdle, { company: WAITING, needs: SOCKET }),
-  can("ws-cancel", "Does the server hear of it when we leave a WebSocket?", wsCancel, { needs: SOCKET }),
+  can("ws-idle", "How long does a silent WebSocket stay open, with pings and without?", wsIdle, { company: WAITING, needs: SOCKET }),
+  can("ws-cancel", "Does the server notice when we leave a WebSocket?", wsCancel, { needs: SOCKET }),
   can("ws-compression", "Do compressed WebSocket messages arrive intact?", wsCompression, { needs: SOCKET }),
   can("http-status", "Do the gateway's errors arrive as it sent them?", httpStatus),
 ];

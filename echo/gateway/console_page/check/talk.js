@@ -1,4 +1,4 @@
-// What checks say on a WebSocket, and what they make of what comes. No page.
+// How checks talk on a WebSocket, and how they judge what comes back. Does not touch the page.
 
 import { printable } from "./finding.js";
 import { parsed } from "./path.js";
@@ -11,24 +11,24 @@ const INVALID = "invalid message format";
 /** A message to a stream, as JSON. */
 export const message = (text = "hi", fields = {}) => JSON.stringify({ stream_id: "probe", ...fields, message: text });
 
-/** A response of a stream; empty if it is none. */
+/** A stream's response as an object; empty if it is not JSON. */
 export const told = (came) => (typeof came === "string" ? parsed(came) : {});
 
 export const isClosed = (came) => came instanceof Closed;
 
-/** Whether something came that is no end. */
+/** Whether a message came, and not the end. */
 export const isMessage = (came) => came !== null && !isClosed(came);
 
 /** Whether it is the server's response to a message with this text, in a text frame. */
 export const isEcho = (came, text) => told(came).response === `from server: ${text}`;
 
-/** Whether it is the gateway's word for a message that is none. */
+/** Whether it is the gateway's reply to an invalid message. */
 export function isInvalid(came) {
   const found = told(came);
   return found.response === INVALID && found.success === false;
 }
 
-/** Send a message and take the next that comes; null if nothing does in time. */
+/** Send a message and return the next one received; null if none comes in time. */
 export function echoed(signal, socket, text, seconds) {
   return within(signal, seconds, (inner) => {
     socket.send(message(text));
@@ -36,7 +36,7 @@ export function echoed(signal, socket, text, seconds) {
   });
 }
 
-/** Wait for the end, whatever comes before it; null if there is none in time. */
+/** Wait for the end, ignoring messages before it; null if it does not come in time. */
 export async function ending(signal, socket, seconds) {
   return within(signal, seconds, async (inner) => {
     let came;
@@ -46,7 +46,7 @@ export async function ending(signal, socket, seconds) {
   });
 }
 
-/** How a WebSocket ended, as the rest of a sentence that begins with it. */
+/** How a WebSocket ended, as a clause. */
 export function howClosed(closed) {
   if (closed.code === LOST) return closed.reason;
   const reason = closed.reason ? ` and the reason “${printable(closed.reason, 80)}”` : " and no reason";

@@ -1,13 +1,14 @@
-// Time and company: everything that waits takes an AbortSignal, and nothing outlives who waits for it. No page.
+// Time limits and structured concurrency: everything that waits takes an AbortSignal, and nothing outlives its caller. Does
+// not touch the page.
 
-/** Seconds, from some beginning. */
+/** Seconds on a monotonic clock. */
 export const now = () => performance.now() / 1000;
 
 /**
- * Do something in a scope within another: its signal is aborted with the outer one, or by itself.
+ * Run work in an inner scope: its signal is aborted with the outer one, or by itself.
  *
- * Not by AbortSignal.any: Chromium may collect such a signal as garbage while a response is being read, and then does not
- * abort that.
+ * AbortSignal.any is not used: Chromium may garbage-collect such a signal while a response is being read, and then the
+ * response is not aborted.
  *
  * @param {(scope: AbortController) => Promise} work
  */
@@ -23,7 +24,7 @@ export async function scoped(signal, work) {
   }
 }
 
-/** Wait until `done` is called, which `begin` is given. Rejects when the signal is aborted. */
+/** Call `begin` with a function `done`, and wait until that is called. Rejects when the signal is aborted. */
 export async function until(signal, begin) {
   signal.throwIfAborted();
   let stop;
@@ -51,10 +52,10 @@ export async function sleep(signal, seconds) {
 }
 
 /**
- * Do something within so many seconds.
+ * Run work for at most so many seconds.
  *
- * @param {(signal: AbortSignal) => Promise} work Takes a signal that is aborted when they are over.
- * @param {*} late What is given if they are.
+ * @param {(signal: AbortSignal) => Promise} work Takes a signal that is aborted when the time is up.
+ * @param {*} late What to return in that case.
  */
 export function within(signal, seconds, work, late = null) {
   return scoped(signal, async (scope) => {
@@ -74,7 +75,7 @@ export function within(signal, seconds, work, late = null) {
   });
 }
 
-/** Do jobs side by side; if one fails, the others are aborted and waited for, and its error is thrown. */
+/** Run jobs in parallel; if one fails, the others are aborted and waited for, and its error is thrown. */
 export function together(signal, jobs) {
   return scoped(signal, async (scope) => {
     let failure = null;
@@ -94,7 +95,7 @@ export function together(signal, jobs) {
   });
 }
 
-/** Do jobs in their order, so many at a time; gives their results. */
+/** Run jobs in order, so many at a time; returns their results. */
 export async function inTurn(signal, jobs, atOnce) {
   const results = new Array(jobs.length);
   let next = 0;
@@ -109,7 +110,7 @@ export async function inTurn(signal, jobs, atOnce) {
   return results;
 }
 
-/** So many places; who comes when all are taken waits. */
+/** A limited number of places; a caller waits while all are taken. */
 export class Places {
   #free;
   #waiting = [];
@@ -118,7 +119,7 @@ export class Places {
     this.#free = number;
   }
 
-  /** Take a place; gives a function that gives it back, and does nothing the second time. */
+  /** Take a place; returns a function that releases it once. */
   async take(signal) {
     signal.throwIfAborted();
     if (this.#free > 0) this.#free -= 1;

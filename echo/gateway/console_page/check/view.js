@@ -1,4 +1,4 @@
-// The table of checks while they run, and afterwards: each a row that waits, runs, or has come out.
+// The table of checks while they run, and afterwards: each row is waiting, running, or has an outcome.
 
 export class View {
   #body;
@@ -59,7 +59,7 @@ export class View {
 
   #row(name, question) {
     const row = part("tr", "");
-    row.setAttribute("role", "row"); // Said once more, as a phone shows rows as blocks, which hides what they are.
+    row.setAttribute("role", "row"); // Explicitly, because a phone shows rows as blocks, which loses their role.
     const head = part("th", name, "rowheader");
     head.scope = "row";
     const outcome = part("td", "", "cell");

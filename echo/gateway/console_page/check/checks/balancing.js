@@ -1,13 +1,13 @@
-// `balancing`: which servers answer the calls of one connection, and of many.
+// `balancing`: which servers answer the calls on one connection, and on many?
 //
-// Each call by gRPC-Web brings back which server it came from. Calls made one after the other share a connection; of calls
-// made at once a browser spreads some over several, where HTTP/1.1 is spoken.
+// Each reply to a gRPC-Web call says which server it came from. Calls made one after the other share a connection; calls
+// made at once are spread over several connections by the browser, where HTTP/1.1 is spoken.
 
 import { inconclusive, limited, survived } from "../finding.js";
 import { UNARY, call, instanceIn } from "../grpc_web.js";
 import { inTurn } from "../time.js";
 
-const CALLS = 20; // One after the other: should two servers take turns by chance, all go to one once in a million.
+const CALLS = 20; // One after the other: if two servers are chosen at random, all go to one once in 500,000 times.
 const CONNECTIONS = 12;
 const PATIENCE = 4; // Seconds for a call.
 
@@ -20,7 +20,7 @@ export async function run(signal, path) {
   return finding(path, ofOne, ofMany);
 }
 
-/** How many calls each answered; what did not say is left out. */
+/** How many calls each server answered, without replies that do not name their server. */
 function counted(names) {
   const found = {};
   for (const name of names.filter(Boolean)) found[name] = (found[name] ?? 0) + 1;
@@ -38,9 +38,9 @@ function finding(path, ofOne, ofMany) {
   if (known.length === 1) return survived("One server answers all calls, and no other is known.", more);
   if (one.length === 1) {
     const sentence =
-      "All calls of a connection go to one server; " + `other connections reach ${many.length} of ${known.length} known.`;
+      "All calls on a connection go to one server; " + `other connections reach ${many.length} of ${known.length} known.`;
     return limited("one-instance", sentence, more);
   }
-  const sentence = `Calls of one connection go to ${one.length} servers, of ${known.length} known.`;
+  const sentence = `Calls on one connection go to ${one.length} of ${known.length} known servers.`;
   return survived(sentence, { ...more, limit: one.length });
 }

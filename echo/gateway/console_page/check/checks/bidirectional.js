@@ -1,15 +1,15 @@
-// `bidirectional`: do responses come while we still send.
+// `bidirectional`: do responses arrive while we are still sending?
 //
-// A message is sent, and its response awaited. Where none comes, the server says whether it has seen the message; then our
-// side ends, and the server spends some time on further responses. If the first comes well before the last, it was held
-// back for as long as we could send. Else requests or responses are held back altogether, which other checks tell.
+// We send a message and wait for its response. If none comes, the server says whether it has seen the message. Then we
+// half-close, and the server spends some time on further responses. If the first arrives well before the last, it was held
+// back only while we could send. Otherwise requests or responses are always held back, which other checks report.
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { HALF_CLOSE, echoed, isClosed, isMessage, message } from "../talk.js";
 import { now, within } from "../time.js";
 
 const PATIENCE = 1.5; // Seconds for a response.
-const MORE = 3; // Messages to be sent with our end,
+const MORE = 3; // Messages sent along with our half-close,
 const INTERVAL = 0.4; // and seconds between the server's responses.
 
 export async function run(signal, path) {
@@ -21,17 +21,17 @@ export async function run(signal, path) {
       if (isClosed(came)) return ended(signal, path, id, came);
       if (came === null) return judged(signal, path, id, socket);
     }
-    return survived("Responses come while we still send.");
+    return survived("Responses arrive while we are still sending.");
   });
 }
 
 async function judged(signal, path, id, socket) {
   const records = await path.serverSaw(signal, id, { until: (record) => record.messages_out > 0, seconds: 1 });
   if (records === null) {
-    return inconclusive(`No response came, and what the server saw cannot be had${path.hint}.`);
+    return inconclusive(`No response came, and what the server saw could not be fetched${path.hint}.`);
   }
   if (!records.at(-1)?.messages_out) {
-    return inconclusive("The server has seen no message before our end, so it could not respond either.");
+    return inconclusive("The server saw no message before we had sent everything, so it could not respond either.");
   }
   for (let number = 0; number < MORE; number += 1) socket.send(message("hi"));
   socket.send(HALF_CLOSE);
@@ -42,21 +42,21 @@ async function judged(signal, path, id, socket) {
     return came;
   });
   if (end === null || !times.length) {
-    return inconclusive("No response came, neither before our end nor after it.");
+    return inconclusive("No response came, neither before we had sent everything nor after.");
   }
   if (end.at - times[0] < INTERVAL) {
-    return inconclusive("Responses are held back to the end of the call, whether we still send or not.");
+    return inconclusive("Responses are held back until the call ends, whether we are still sending or not.");
   }
-  return broken("held-to-end", "No response comes before we have sent everything: the path holds them back.");
+  return broken("held-to-end", "No response arrives until we have sent everything: the path holds them back.");
 }
 
-/** What it means that the call was over before we had ended it. */
+/** The finding if the call was over before we had half-closed. */
 async function ended(signal, path, id, end) {
   const record = (await path.serverSaw(signal, id, { seconds: 1 }))?.at(-1);
   if (["cancelled", "reset", "connection lost"].includes(record?.outcome)) {
-    const what = "The path broke off a call when a response came before we had sent everything.";
+    const what = "The path reset a call when a response came before we had sent everything.";
     return broken("held-to-end", what, { details: { server_saw: record.outcome } });
   }
   const status = end.code === 1011 ? end.reason.split(":")[0] : "";
-  return inconclusive("The call failed by itself" + (status ? ` (status ${status}).` : "."));
+  return inconclusive("The call itself failed" + (status ? ` (status ${status}).` : "."));
 }

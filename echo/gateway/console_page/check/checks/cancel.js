@@ -1,11 +1,11 @@
-// `cancel`: does the server hear of it when we cancel a call: one by gRPC-Web, whose request is aborted.
+// `cancel`: does the server notice when we cancel a call? We abort the request of a gRPC-Web call.
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { SERVER_STREAM, call } from "../grpc_web.js";
 import { now, scoped, together } from "../time.js";
 import { fixed, plain } from "../words.js";
 
-const PROMPT = 2; // Seconds within which the server must have heard of it.
+const PROMPT = 2; // Seconds within which the server must have noticed.
 const LONG = 60; // Seconds that the call would go on.
 
 export async function run(signal, path) {
@@ -24,22 +24,22 @@ export async function run(signal, path) {
       },
     ]),
   );
-  if (!seen?.length) return inconclusive(`The server has not seen the call that was to be cancelled${path.hint}.`);
+  if (!seen?.length) return inconclusive(`The server has not seen the call that we wanted to cancel${path.hint}.`);
   const began = now();
   const records = await path.serverSaw(signal, id, { seconds: PROMPT });
-  if (!records?.length) return inconclusive(`What the server saw of the call cannot be had${path.hint}.`);
+  if (!records?.length) return inconclusive(`What the server saw of the call could not be fetched${path.hint}.`);
   const { ended, outcome } = records.at(-1);
   if (!ended) {
-    return broken("not-forwarded", `The server still worked on a call ${plain(PROMPT)} s after we had cancelled it.`);
+    return broken("not-forwarded", `The server was still working on a call ${plain(PROMPT)} s after we had cancelled it.`);
   }
   if (outcome === "completed") {
-    return broken("not-forwarded", "The server took a cancelled call for one that ended in good order.");
+    return broken("not-forwarded", "To the server, a cancelled call looked like one that ended normally.");
   }
   const seconds = fixed(now() - began, 1);
-  return survived(`The server heard within ${seconds} s that a call was cancelled.`, { details: { outcome } });
+  return survived(`The server noticed within ${seconds} s that a call was cancelled.`, { details: { outcome } });
 }
 
-/** The first reply has left. A hop that only finds out by writing would else find out by that, if it came late. */
+/** The first reply has left. Otherwise a hop that only notices by writing might notice when it writes a late reply. */
 const hasReplied = (record) => record.messages_out > 0;
 
 /** Make the call, until it is cancelled. */

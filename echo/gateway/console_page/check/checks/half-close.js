@@ -1,7 +1,7 @@
-// `half-close`: does the server see that we have sent everything, and do responses go on after it.
+// `half-close`: does the server see that we have sent everything, and do responses continue after that?
 //
-// The server responds slowly to a few messages, so that most responses come after our end. Two calls are made: in one the
-// last message carries the end, in the other the end comes by itself.
+// The server responds slowly to a few messages, so that most responses come after our half-close. We make two calls: in
+// one the last message carries the half-close, in the other it follows by itself.
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { HALF_CLOSE, isClosed, message } from "../talk.js";
@@ -9,7 +9,7 @@ import { sleep, within } from "../time.js";
 
 const MESSAGES = 4;
 const INTERVAL = 0.25; // Seconds between the responses.
-const PATIENCE = MESSAGES * INTERVAL + 2; // Seconds for the call to end after our end.
+const PATIENCE = MESSAGES * INTERVAL + 2; // Seconds for the call to end after our half-close.
 const BROKEN_OFF = ["cancelled", "reset", "connection lost"];
 
 export async function run(signal, path) {
@@ -17,10 +17,10 @@ export async function run(signal, path) {
     const finding = await tried(signal, path, alone);
     if (finding) return finding;
   }
-  return survived("The server sees when we have sent everything, and its responses go on to come.");
+  return survived("The server sees when we have sent everything, and its responses continue to arrive.");
 }
 
-/** Make a call whose end comes by itself, or with the last message; null if all is well. */
+/** Make a call and half-close it with the last message, or alone after it; null if all is well. */
 async function tried(signal, path, alone) {
   const id = path.newCallId();
   const script = { "call-id": id, interval: `${INTERVAL * 1000}ms` };
@@ -45,25 +45,25 @@ async function tried(signal, path, alone) {
     // The socket stays open: closing it would end the call, too.
     const isTold = (record) => record.ended || record.half_closed !== undefined;
     const records = await path.serverSaw(signal, id, { until: isTold, seconds: 1 });
-    if (!records?.length) return inconclusive(`What the server saw of the call cannot be had${path.hint}.`);
+    if (!records?.length) return inconclusive(`What the server saw of the call could not be fetched${path.hint}.`);
     return judged(records.at(-1), alone);
   });
 }
 
-/** What is wrong with a call that did not end in good order. */
+/** What is wrong with a call that did not end normally. */
 function judged(record, alone) {
   const details = { server_saw: record.outcome, responses_sent: record.messages_out, end_by_itself: alone };
   if (record.half_closed === undefined && !record.ended) {
-    const what = "The server is never told that we have sent everything, and so waits for more.";
+    const what = "The server is never told that we have sent everything, so it waits for more.";
     return broken("not-seen", what, { details });
   }
   if (BROKEN_OFF.includes(record.outcome)) {
-    const what = "The path breaks off a call when we have sent everything, though responses are still to come.";
+    const what = "The path resets a call when we have sent everything, though responses are still to come.";
     return broken("reset", what, { details });
   }
   if (record.outcome === "completed" && record.status === "OK") {
     const what = "Responses that the server sends after we have sent everything do not arrive.";
     return broken("reset", what, { details });
   }
-  return inconclusive("The call failed by itself, so its end cannot be judged.", { details });
+  return inconclusive("The call itself failed, so its end could not be checked.", { details });
 }

@@ -1,7 +1,7 @@
-// `http-status`: do the gateway's errors arrive as it sent them: their HTTP statuses, and their JSON bodies.
+// `http-status`: do the gateway's errors arrive as it sent them?
 //
-// The server is asked for each status of gRPC, and the gateway for a page that it has not. If a failure was asked for and
-// the answer is the server's own for success, it did not do as asked, and the path is not to blame.
+// The server is asked for each gRPC status, and the gateway for a page that does not exist. If the server was asked to
+// fail and replies with success, it did not do as asked, and the path is not to blame.
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { STATUSES } from "../grpc_web.js";
@@ -13,7 +13,7 @@ const AT_ONCE = 4;
 const PATIENCE = 5; // Seconds for each answer; some of them wait for others, as a browser makes few requests at once.
 const MESSAGE = "probe: grüße 再见";
 
-// What the gateway makes of a gRPC status.
+// The HTTP status that the gateway sends for a gRPC status.
 const HTTP = [200, 499, 500, 400, 504, 404, 409, 403, 429, 400, 409, 400, 501, 500, 503, 500, 401];
 
 export async function run(signal, path) {
@@ -45,7 +45,7 @@ export async function run(signal, path) {
 const isPlain = (came) => came.body.includes("from server:");
 const isJson = (came) => came.type.startsWith("application/json");
 
-/** Whether the answer came as it was sent. */
+/** Whether the answer arrived as it was sent. */
 function arrived({ status, body, came }) {
   if (came === null || came.status !== status) return false;
   if (body === null) return isPlain(came);
@@ -54,7 +54,7 @@ function arrived({ status, body, came }) {
   return same && isJson(came);
 }
 
-/** Whether the server answered as if nothing had been asked of it. */
+/** Whether the server answered as if it had not been asked to fail. */
 const ignored = ({ status, came }) => status !== 200 && came?.status === 200 && isPlain(came);
 
 function judged(cases) {
@@ -64,10 +64,10 @@ function judged(cases) {
   const [fine, ...failures] = cases;
   if (!arrived(fine)) {
     const came = fine.came ? whatCame(fine.came) : "no answer";
-    return inconclusive(`A plain request through the gateway does not succeed (${came}), so errors say nothing.`);
+    return inconclusive(`A plain request to the gateway fails (${came}), so its errors could not be checked.`);
   }
   if (failures.some(ignored)) {
-    return inconclusive("The server did not fail as asked: is ECHO_SCRIPTING off, or did the path drop it?");
+    return inconclusive("The server did not fail as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?");
   }
   const wrong = failures.filter((one) => !arrived(one));
   if (!wrong.length) {
@@ -82,8 +82,8 @@ const gravity = ({ came, status }) => (came === null ? 0 : came.status !== statu
 
 function asCame({ status, came }) {
   if (came === null) return `where HTTP ${status} was sent, no answer came`;
-  if (came.status === status && isJson(came)) return `HTTP ${status} came with another body than the one sent`;
-  return `${whatCame(came)} came in place of HTTP ${status} with JSON`;
+  if (came.status === status && isJson(came)) return `HTTP ${status} came with a different body`;
+  return `${whatCame(came)} came instead of HTTP ${status} with JSON`;
 }
 
 function row({ name, status, body, came }) {

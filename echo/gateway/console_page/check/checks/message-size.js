@@ -1,19 +1,19 @@
-// `message-size`: how large may a message be, each way.
+// `message-size`: how large can a message be, in each direction?
 //
-// To the server by a call whose reply is small, from the server by one whose request is. A size that the server itself
-// refuses is its own limit, not the path's; it says so.
+// A call with a small reply tests messages to the server, a call with a small request those from the server. If the server
+// itself refuses a size, which it says, that is its own limit and not the path's.
 
 import { inconclusive, limited, survived } from "../finding.js";
 import { CLIENT_STREAM, STATUSES, UNARY, call, messageOf } from "../grpc_web.js";
 import { now } from "../time.js";
 import { capital, fixed, sizeInWords } from "../words.js";
 
-const ASKED = 4 * 2 ** 20; // Bytes: what the server takes.
-const PATIENCE = 3; // Seconds that a message of that size must be able to take.
-const WITHIN = 4; // Seconds for each way.
+const ASKED = 4 * 2 ** 20; // Bytes: what the server accepts.
+const PATIENCE = 3; // Seconds that a message of that size may take.
+const WITHIN = 4; // Seconds for each direction.
 const LEAST = 1024; // A size that must get through.
-const PRECISION = 256; // The bounds may differ by this part of the smaller,
-const FINEST = 1024; // or by so many bytes.
+const PRECISION = 256; // The bounds may differ by the smaller divided by this,
+const FINEST = 1024; // or by this many bytes.
 const WORDS = { request: "to the server", response: "from the server" };
 const EXHAUSTED = STATUSES.indexOf("RESOURCE_EXHAUSTED");
 const INVALID = STATUSES.indexOf("INVALID_ARGUMENT");
@@ -35,7 +35,7 @@ async function explore(signal, path, way) {
     return;
   }
   way.fits = LEAST;
-  // The largest may take what time there is: a slow path is none that refuses it.
+  // The largest may use all the time available: a slow path is not a limit.
   if (await fits(signal, path, way, ASKED, 2.5 * (WITHIN / 3))) {
     way.fits = ASKED;
     return;
@@ -80,7 +80,7 @@ async function refusedByServer(signal, path, id, answer) {
 
 const isShort = (way) => !way.unlike && !way.own && way.fits < ASKED;
 
-/** Whether more would have taken longer than there was time, at the pace of what got through. */
+/** Whether a larger message would have run out of time, at the speed of those that got through. */
 const isSlow = (way) => isShort(way) && way.late && way.seconds * ASKED > (PATIENCE / 2) * way.fits;
 
 const what = (way) => `messages ${WORDS[way.kind]}`;
@@ -91,7 +91,7 @@ function finding(ways) {
   if (short.length) {
     const least = short.reduce((one, other) => (other.fits < one.fits ? other : one));
     const told = short.map((way) => `${what(way)} get through up to ${sizeInWords(way.fits)}`).join(" and ");
-    const sentence = `${told}, of ${sizeInWords(ASKED)} that the server takes; a larger one fails: ${least.came}.`;
+    const sentence = `${told}, while the server accepts ${sizeInWords(ASKED)}; a larger one fails: ${least.came}.`;
     return limited(least.kind, capital(sentence), { limit: least.fits, unit: "bytes", details });
   }
   const slow = ways.find(isSlow);
@@ -101,11 +101,11 @@ function finding(ways) {
   }
   const unlike = ways.find((way) => way.unlike);
   if (unlike) {
-    const sentence = `Small ${what(unlike)} do not get through as asked (${unlike.came}), so no size can be judged.`;
+    const sentence = `Small ${what(unlike)} do not get through as asked (${unlike.came}), so no limit could be found.`;
     return inconclusive(sentence, { details });
   }
   const least = Math.min(...ways.map((way) => way.fits));
   const own = ways.some((way) => way.own) ? ", which is the server's own limit" : "";
-  const sentence = `Messages of up to ${sizeInWords(least)} get through each way${own}.`;
+  const sentence = `Messages of up to ${sizeInWords(least)} get through in each direction${own}.`;
   return survived(sentence, { limit: least, unit: "bytes", details });
 }

@@ -1,7 +1,7 @@
-// `metadata`: does metadata pass unchanged, both ways.
+// `metadata`: does metadata pass unchanged, both ways?
 //
-// What we send is compared with what the server has recorded. What the server sends is asked for kind by kind, each by a
-// call of its own. Repeated values are left out: a browser joins them itself.
+// What we send is compared with what the server has recorded. The server is asked for each kind of metadata by a separate
+// call. Repeated values are left out, because a browser joins them itself.
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { UNARY, call, excuse } from "../grpc_web.js";
@@ -20,7 +20,7 @@ const SENT = {
   x_probe_underscores: "one",
   [DOTS]: "one",
 };
-const WAYS = ["to the server", "in the head of the reply", "at the end of the reply"];
+const WAYS = ["to the server", "in the headers of the reply", "in the trailers of the reply"];
 const DONE = { dropped: "is dropped", rewritten: "is changed" };
 
 export async function run(signal, path) {
@@ -33,7 +33,7 @@ export async function run(signal, path) {
   return [there, ...back].some(isAny) ? finding([there, ...back]) : survived(METADATA);
 }
 
-/** What became of what we sent, by name; or why it cannot be told. */
+/** What changed in the metadata that we sent, by name; or why that is not known. */
 async function sent(signal, path) {
   const id = path.newCallId();
   const answer = await call(signal, UNARY, { script: { "call-id": id }, headers: SENT, seconds: PATIENCE });
@@ -42,20 +42,20 @@ async function sent(signal, path) {
     if (!answer.ok) {
       return `A call with metadata of every kind ended with ${answer.ending}, and the server has not seen it.`;
     }
-    return `What the server saw cannot be had${path.hint}.`;
+    return `What the server saw could not be fetched${path.hint}.`;
   }
   const arrived = records.at(-1).request_headers;
   return differences((name) => arrived.filter((one) => one.name === name).map((one) => one.value));
 }
 
-/** What became of what the server sent, by name: in heads, and in trailers. */
+/** What changed in the metadata that the server sent, by name: in heads and in trailers. */
 async function asked(signal) {
   const [heads, trailers] = [{}, {}];
   const jobs = Object.entries(SENT).map(([name, value]) => async (inner) => {
     const wish = `${name}=${value}`;
     const script = { "set-header": wish, "set-trailer": wish };
     const answer = await call(inner, UNARY, { script, seconds: PATIENCE });
-    if (!answer.ok) return; // It failed by itself.
+    if (!answer.ok) return; // The call itself failed.
     const head = judge(name, answer.head.has(name) ? [answer.head.get(name)] : []);
     const trailer = judge(
       name,
@@ -73,7 +73,7 @@ function differences(valuesOf) {
   return Object.fromEntries(found.filter(([, what]) => what));
 }
 
-/** What became of a name's values; null if nothing did. */
+/** What changed in a name's values; null if nothing did. */
 function judge(name, arrived) {
   if (!arrived.length) return "dropped";
   const plain = (value) => (name.endsWith("-bin") ? value.replace(/=+$/, "") : value);
@@ -83,7 +83,7 @@ function judge(name, arrived) {
 function finding(ways) {
   const details = Object.fromEntries(ways.map((names, way) => [WAYS[way], names]).filter(([, names]) => Object.keys(names).length));
   const cause = ways.some((names) => Object.values(names).includes("dropped")) ? "dropped" : "rewritten";
-  const parts = new Map(); // Names that share a fate -> which ways.
+  const parts = new Map(); // Names that changed in the same directions -> those directions.
   ways.forEach((names, way) => {
     const some = Object.keys(SENT).filter((name) => names[name] === cause).join(", ");
     if (some) parts.set(some, [...(parts.get(some) ?? []), WAYS[way]]);

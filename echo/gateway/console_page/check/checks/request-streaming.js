@@ -1,7 +1,7 @@
-// `request-streaming`: does the server see each message when it is sent.
+// `request-streaming`: does the server see each message when it is sent?
 //
-// A few messages are sent one by one on a WebSocket, and the server says when each arrived. Where they came together, it
-// is done again with large ones, to find out whether a buffer has to fill, or our side has to end.
+// We send a few messages one by one on a WebSocket, and the server says when each arrived. If they arrived together, we
+// send large ones to find out whether a buffer has to fill, or we have to half-close.
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { inLumps, kib, longestWait } from "../rhythm.js";
@@ -22,19 +22,19 @@ export async function run(signal, path) {
   for (let round = 0; round < ROUNDS; round += 1) {
     seen = await sent(signal, path, MESSAGES, INTERVAL, "hi");
     if (!seen || seen.record.messages_in < MESSAGES) {
-      return inconclusive(`When the messages arrived at the server cannot be seen${path.hint}.`);
+      return inconclusive(`It is not known when the messages reached the server${path.hint}.`);
     }
     if (!inLumps(arrivals(seen), INTERVAL)) return survived("The server sees each message as soon as it is sent.");
   }
   const wait = longestWait(arrivals(seen));
-  if (wait > INTERVAL) { // So few bytes are there before our end only because their time had come.
+  if (wait > INTERVAL) { // Too few bytes to fill a buffer: a timer has released them.
     const what = `Our messages, sent ${plain(INTERVAL)} s apart, reach the server in lumps every ${fixed(wait, 1)} s.`;
     return broken("held-in-lumps", what, { details: { seconds: rounded(wait, 3) } });
   }
   const buffer = bufferOf(await sent(signal, path, STEPS, STEP_INTERVAL, "x".repeat(STEP)));
   const details = { buffer };
   if (buffer !== null) {
-    const what = `The path holds our messages back until about ${kib(buffer)} of them have come together.`;
+    const what = `The path holds our messages back until about ${kib(buffer)} have accumulated.`;
     return broken("held-in-lumps", what, { details });
   }
   const waited = fixed(seen.ended - seen.times[0], 1);
@@ -44,7 +44,7 @@ export async function run(signal, path) {
 
 const arrivals = ({ record }) => record.message_times_in.map((at) => at / 1e9);
 
-/** Send messages one by one, then end: {times, ended, record}; null if what the server saw is not to be had. */
+/** Send messages one by one, then half-close: {times, ended, record}; null if the server's record could not be fetched. */
 async function sent(signal, path, count, interval, text) {
   const id = path.newCallId();
   const times = [];
@@ -63,7 +63,7 @@ async function sent(signal, path, count, interval, text) {
   return record ? { times, ended, record } : null;
 }
 
-/** Bytes that had to be sent before the server saw the first message; null if it saw none before our end. */
+/** Bytes that we had to send before the server saw the first message; null if it saw none before our half-close. */
 function bufferOf(seen) {
   if (!seen || seen.record.half_closed === undefined || !seen.record.message_times_in.length) return null;
   const early = (seen.record.half_closed - seen.record.message_times_in[0]) / 1e9;

@@ -1,8 +1,8 @@
-// `response-streaming`: do we see each response when it is sent.
+// `response-streaming`: do we see each response when it is sent?
 //
-// The server is asked for a few responses one by one: on a WebSocket, and by gRPC-Web, as some hops hold back what is no
-// WebSocket. Where they come together though the server took its time, it is asked for large ones, to find out whether a
-// buffer has to fill, or the call has to end.
+// The server sends a few responses one by one: on a WebSocket, and by gRPC-Web, because some hops only hold back plain HTTP.
+// If they arrive together although the server took its time, it is asked for large ones, to find out whether a buffer has
+// to fill, or the call has to end.
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { SERVER_STREAM, call } from "../grpc_web.js";
@@ -24,7 +24,7 @@ export async function run(signal, path) {
   const onSocket = await judged(signal, path, onWebSocket);
   if (onSocket.outcome !== "survived") return onSocket;
   const otherwise = await judged(signal, path, byGrpcWeb);
-  if (otherwise.outcome !== "broken") return onSocket; // Whether such calls get through at all, other checks tell.
+  if (otherwise.outcome !== "broken") return onSocket; // Other checks report whether such calls get through at all.
   return { ...otherwise, details: { ...otherwise.details, likely: BY_GRPC_WEB } };
 }
 
@@ -34,37 +34,37 @@ async function judged(signal, path, asked) {
   for (let round = 0; round < ROUNDS; round += 1) {
     seen = await asked(signal, path, script);
     if (seen.how || !seen.came.length) {
-      return inconclusive(`The call with the responses failed by itself (${seen.how || "no answer"}).`);
+      return inconclusive(`The call with the responses failed (${seen.how || "no answer"}).`);
     }
     const times = seen.came.map(({ at }) => at);
     if (!inLumps(times, INTERVAL)) return survived("Each response reaches us as soon as it is sent.");
   }
   const took = await secondsOf(signal, path, seen.id);
   if (took === null || took < (INTERVAL * (seen.came.length - 1)) / 2) {
-    return inconclusive(`When the server sent its responses cannot be seen${path.hint}.`);
+    return inconclusive(`It is not known when the server sent its responses${path.hint}.`);
   }
   const wait = longestWait(seen.came.map(({ at }) => at));
-  if (wait > INTERVAL) { // So few bytes come before the end only because their time has come.
+  if (wait > INTERVAL) { // Too few bytes to fill a buffer: a timer has released them.
     const what = `Responses, sent ${plain(INTERVAL)} s apart, reach us in lumps every ${fixed(wait, 1)} s.`;
     return broken("held-in-lumps", what, { details: { seconds: rounded(wait, 3) } });
   }
   const buffer = await bufferOf(signal, path, asked);
   const details = { buffer };
   if (buffer !== null) {
-    const what = `The path holds responses back until about ${kib(buffer)} of them have come together.`;
+    const what = `The path holds responses back until about ${kib(buffer)} have accumulated.`;
     return broken("held-in-lumps", what, { details });
   }
   const what = `The path holds responses back until the call has ended, ${fixed(took, 1)} s in this case.`;
   return broken("held-to-end", what, { details });
 }
 
-/** Seconds the server worked on a call; null if that cannot be seen. */
+/** Seconds that the server took for a call; null if that is not known. */
 async function secondsOf(signal, path, callId) {
   const record = (await path.serverSaw(signal, callId))?.at(-1);
   return record?.ended ? (record.ended - record.started) / 1e9 : null;
 }
 
-// Both ask for responses: {id, began, came: [{at, size}], ended, how}; `how` it ended if not well.
+// Both request responses: {id, began, came: [{at, size}], ended, how}; `how` it ended, if not normally.
 
 async function onWebSocket(signal, path, script) {
   const seen = { id: path.newCallId(), began: null, came: [], ended: null, how: "no answer" };
@@ -97,7 +97,7 @@ async function byGrpcWeb(signal, path, script) {
   return seen;
 }
 
-/** Bytes that had to be sent before we saw the first; null if we saw none before the end. */
+/** Bytes that the server had to send before we saw the first; null if we saw none before the end. */
 async function bufferOf(signal, path, asked) {
   const script = { count: String(STEPS), interval: `${STEP_INTERVAL * 1000}ms`, size: String(STEP) };
   const { id, began, came, ended } = await asked(signal, path, script);

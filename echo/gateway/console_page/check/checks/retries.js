@@ -1,9 +1,9 @@
-// `retries`: does the path repeat calls that failed.
+// `retries`: does the path retry failed calls?
 //
-// The server is asked to let calls fail in all the ways that products repeat calls for, and then how many times it saw
-// each. The requests are plain ones, which proxies repeat sooner than others. A call that the server turned away may be
-// repeated without harm if the path's owner wants that; any other may have taken effect. One call is broken off, at the
-// end: more of them would have some hops think that no server is well any more.
+// The server is asked to fail calls in all the ways that make products retry, and then how many times it saw each. The
+// requests are plain GETs, which proxies retry sooner than others. Calls that the server rejected can be retried without
+// harm if the path's owner wants that; any other call may have taken effect. Only one call is reset, at the end: more would
+// make some hops consider all servers unhealthy.
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { inTurn, within } from "../time.js";
@@ -11,8 +11,8 @@ import { listed } from "../words.js";
 
 const PATIENCE = 4; // Seconds for a call.
 const AT_ONCE = 3;
-const LOOKS = 3; // Of each call: there may be several servers behind the path.
-const BROKEN_OFF = "a broken-off call";
+const LOOKS = 3; // Times to ask for each call's records: there may be several servers behind the path.
+const BROKEN_OFF = "a reset";
 const TURNED_AWAY = ["UNAVAILABLE", "RESOURCE_EXHAUSTED"];
 const SAFE_ORDER = ["UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", "ABORTED", "UNKNOWN", "CANCELLED", "DEADLINE_EXCEEDED"];
 const WISHES = {
@@ -40,7 +40,7 @@ export async function run(signal, path) {
 
 const wasAsked = (record) => record.request_headers.some(({ name }) => ASKED.includes(name));
 
-/** All attempts at a call that can be found. */
+/** All known attempts at a call. */
 async function recordsOf(signal, path, id) {
   const found = new Map();
   for (let look = 0; look < LOOKS; look += 1) {
@@ -56,30 +56,30 @@ function finding(details, alone, path) {
   const unsafe = repeated.filter((name) => !TURNED_AWAY.includes(name));
   if (unsafe.length) {
     const sentence =
-      `The path repeats calls that may have taken effect: one that ${failed(unsafe)} reached the server ` +
+      `The path retries calls that may have taken effect: one that ${failed(unsafe)} reached the server ` +
       `${most(unsafe)} times.`;
     return broken("retried-unsafe", sentence, { details });
   }
   if (repeated.length) {
     const sentence =
-      `The path repeats calls that the server turned away (${listed(repeated, "or")}): ` + `it saw one up to ${most(repeated)} times.`;
+      `The path retries calls that the server rejected (${listed(repeated, "or")}): ` + `it saw one up to ${most(repeated)} times.`;
     return broken("retried", sentence, { details });
   }
   const all = Object.keys(WISHES).length;
   const missing = all - Object.keys(details).length;
   if (missing) {
     const what = missing === all ? "the calls" : `${missing} of ${all} calls`;
-    return inconclusive(`What the server saw of ${what} cannot be had${path.hint}.`, { details });
+    return inconclusive(`What the server saw of ${what} could not be fetched${path.hint}.`, { details });
   }
   if (!alone) {
-    const sentence = "Several servers are behind the path, and not all can be asked; --direct for each would help.";
+    const sentence = "Several servers are behind the path, and not all of them can be asked; --direct for each would help.";
     return inconclusive(sentence, { details });
   }
-  return survived(`The server saw each of ${all} failing calls once: the path repeats none.`, { details });
+  return survived(`The server saw each of ${all} failing calls once: the path retries none.`, { details });
 }
 
 function failed(names) {
   const statuses = names.filter((name) => name !== BROKEN_OFF);
   const ways = statuses.length ? [`ended with ${listed(statuses, "or")}`] : [];
-  return listed(names.includes(BROKEN_OFF) ? [...ways, "was broken off"] : ways, "or");
+  return listed(names.includes(BROKEN_OFF) ? [...ways, "was reset"] : ways, "or");
 }

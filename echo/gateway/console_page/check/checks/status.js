@@ -1,5 +1,5 @@
-// `status`: do all 17 status codes arrive, with their messages and details. Each is asked for twice: behind a reply, and at
-// once, where head and trailers are one ("Trailers-Only").
+// `status`: do all 17 status codes arrive, with their messages and details? The server is asked for each twice: after a
+// reply, and at once, where head and trailers are one header list ("Trailers-Only").
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { SERVER_STREAM, STATUSES, call, excuse, field, joined } from "../grpc_web.js";
@@ -8,8 +8,8 @@ import { inTurn } from "../time.js";
 const PATIENCE = 5; // Seconds for a call.
 const AT_ONCE = 4;
 const MESSAGE = 'probe: naïve, 100% "déjà vu" ☃';
-const NAMED = 3; // Codes that a sentence names.
-// Hops that count a server's failures count these, and leave a server out after several in a row.
+const NAMED = 3; // The most codes that a sentence names.
+// Hops that count a server's failures count these, and avoid a server after several in a row.
 const FAILURES = [2, 4, 12, 13, 14, 15];
 const OTHERS = STATUSES.map((_, code) => code).filter((code) => !FAILURES.includes(code));
 const ORDER = OTHERS.flatMap((code, index) => [code, ...FAILURES.slice(index, index + 1)]);
@@ -33,7 +33,7 @@ async function look(signal, code, alone) {
   };
   const answer = await call(signal, SERVER_STREAM, { script, seconds: PATIENCE });
   if (answer.status !== code) return [{ code, alone, what: "rewritten", came: answer.ending }];
-  if (code === 0) return []; // What comes with OK, nobody is shown.
+  if (code === 0) return []; // Clients do not show a message or details that come with OK.
   const faults = [];
   if (answer.message !== MESSAGE) {
     faults.push({ code, alone, what: "message", came: answer.message ? `“${answer.message}”` : "nothing" });

@@ -1,8 +1,8 @@
-// `stream-duration`: how long does a busy stream live.
+// `stream-duration`: how long does a busy stream stay open?
 //
-// Messages flow on streams of two kinds: we send and are answered; or we have sent everything, and responses go on. There
-// are two of each, the second begun a bit later: what is cut off at the same age is cut off for its age, while what is
-// cut off at the same moment has met with an accident.
+// Messages flow on streams of two kinds: on one we send and get replies; on the other we have sent everything, and
+// responses continue. There are two of each kind, the second begun a little later: if both are cut off at the same age,
+// age is the reason; if both are cut off at the same moment, it was an accident.
 
 import { inconclusive, limited, survived } from "../finding.js";
 import { RefusedError } from "../path.js";
@@ -11,7 +11,7 @@ import { now, sleep, together, within } from "../time.js";
 import { fixed, plain, rounded } from "../words.js";
 
 const STAGGER = 2; // Seconds between the two of a kind.
-const SAME = 1; // Seconds by which two ages may differ.
+const SAME = 1; // Two ages that differ by less, in seconds, count as the same.
 const BEAT = 0.4; // Seconds between messages.
 const ANSWER = 3; // Seconds that an answer may take.
 
@@ -34,18 +34,18 @@ function judged(sending, receiving, asked) {
   if (before !== null || after !== null) {
     const limit = rounded(Math.min(before ?? Infinity, after ?? Infinity), 1);
     let when = "";
-    if (before === null || after === null) when = before === null ? " and we have sent everything" : " while we still send";
-    const sentence = `The path cuts off a call when it is ${fixed(limit, 1)} s old${when}, though messages flow on it.`;
+    if (before === null || after === null) when = before === null ? " once we have sent everything" : " while we are still sending";
+    const sentence = `The path cuts off a call after ${fixed(limit, 1)} s${when}, although messages flow on it.`;
     const more = { limit, unit: "s", details };
     return before === null ? limited("response-cut", sentence, more) : limited("cut", sentence, more);
   }
   if (lives.every((life) => life.complete)) {
-    return survived(`A call with messages flowing lives for ${plain(asked)} s.`, { limit: asked, unit: "s", details });
+    return survived(`A busy call stays open for ${plain(asked)} s.`, { limit: asked, unit: "s", details });
   }
   if (lives.some((life) => life.age !== null)) {
-    return inconclusive("A busy call was cut off, but another like it was not at that age.", { details });
+    return inconclusive("A busy call was cut off, but another one like it stayed open for longer.", { details });
   }
-  return inconclusive("Not all of the busy calls ended as they were to.", { details });
+  return inconclusive("Not all of the busy calls ended as they should.", { details });
 }
 
 function ageOf([first, second]) {
@@ -54,8 +54,8 @@ function ageOf([first, second]) {
 }
 
 /**
- * Keep a stream busy for as long as is asked for: {flowed, age, complete, byServer}; whether messages came at all, and the
- * age at which it was cut, or null.
+ * Keep a stream busy for the time asked for: {flowed, age, complete, byServer}; `flowed` is whether messages came at all,
+ * `age` is its age when it was cut off, or null.
  */
 async function kept(signal, path, after, sending) {
   const life = { flowed: false, age: null, complete: false, byServer: false };
@@ -85,7 +85,7 @@ async function kept(signal, path, after, sending) {
   return life;
 }
 
-/** Send messages until then, each answered, and end. */
+/** Send messages until then, each answered, and half-close. */
 async function talk(signal, socket, until, life) {
   while (now() < until) {
     if (!isMessage(await echoed(signal, socket, "hi", ANSWER))) return socket.closed;
@@ -97,7 +97,7 @@ async function talk(signal, socket, until, life) {
   return ending(signal, socket, ANSWER);
 }
 
-/** Let responses come until there are no more. */
+/** Receive responses until there are no more. */
 async function listen(signal, socket, seconds, life) {
   socket.send(message("hi"));
   return within(signal, seconds, async (all) => {

@@ -1,7 +1,7 @@
-// `stream-size`: how many bytes may a stream carry in all, each way.
+// `stream-size`: how many bytes can a stream carry in total, in each direction?
 //
-// Many small messages on a WebSocket, and a look at how many of them arrived: the server's record says it of ours. A
-// stream that stands still counts as cut; one that is merely slow does not.
+// We send many small messages on a WebSocket and count how many arrive; for ours, the server's record says so. A stream
+// that stands still counts as cut; one that is merely slow does not.
 
 import { inconclusive, limited, survived } from "../finding.js";
 import { excuse } from "../grpc_web.js";
@@ -11,8 +11,8 @@ import { capital, fixed, sizeInWords } from "../words.js";
 
 const MESSAGE = 8 * 1024;
 const NUMBER = (8 * 2 ** 20) / MESSAGE;
-const PATIENCE = 5; // Seconds for each way,
-const STILL = 2.5; // and without anything that moves.
+const PATIENCE = 5; // Seconds for each direction.
+const STILL = 2.5; // Seconds without progress after which a stream stands still.
 const BACKLOG = 256 * 1024; // Bytes that the browser may hold unsent.
 const WORDS = { request: "to the server", response: "from the server" };
 
@@ -28,7 +28,7 @@ export async function run(signal, path) {
   return finding(path, ways);
 }
 
-/** Let a stream run until it ends, or stands still. */
+/** Run a stream until it ends or stands still. */
 async function watch(signal, path, way, carry) {
   const id = path.newCallId();
   await carry(signal, path, way, id);
@@ -54,7 +54,7 @@ function up(signal, path, way, id) {
   });
 }
 
-/** Wait until the browser has sent most; whether it has, and the socket is open. */
+/** Wait until the browser has sent most of it; returns whether it has and the socket is open. */
 async function drained(signal, socket) {
   let least = socket.buffered;
   for (let moved = now(); socket.isOpen && socket.buffered > BACKLOG && now() < moved + STILL; ) {
@@ -99,27 +99,27 @@ function finding(path, ways) {
   if (short.length) {
     const told = short.map((way) => cut(way, asked)).join("; ");
     const least = short.reduce((one, other) => (bytes(other) < bytes(one) ? other : one));
-    const limit = bytes(least) || null; // Where nothing arrived, less might have.
+    const limit = bytes(least) || null; // If nothing arrived, a smaller stream might have.
     return limited(least.kind, `${capital(told)}.`, { limit, unit: "bytes", details });
   }
   for (const way of ways) {
     if (way.done && way.arrived === null) {
-      const sentence = `A ${what(way)} failed (${way.ended}); how much of it arrived cannot be seen${path.hint}.`;
+      const sentence = `A ${what(way)} failed (${way.ended}); how much of it arrived is not known${path.hint}.`;
       return inconclusive(sentence, { details });
     }
     if (!way.done) {
-      return inconclusive(`The path is too slow to carry ${asked} in the time there is.`, { details });
+      return inconclusive(`The path is too slow to carry ${asked} in the available time.`, { details });
     }
     if (way.ended) {
-      return inconclusive(`A ${what(way)} arrived whole, but ended badly (${way.ended}).`, { details });
+      return inconclusive(`A ${what(way)} arrived complete, but did not end normally (${way.ended}).`, { details });
     }
   }
-  const sentence = `Streams of ${asked} in small messages get through each way.`;
+  const sentence = `Streams of ${asked} in small messages get through in each direction.`;
   return survived(sentence, { limit: NUMBER * MESSAGE, unit: "bytes", details });
 }
 
 function cut(way, asked) {
-  if (!way.arrived) return `nothing arrived of a ${what(way)} of ${asked}` + (way.ended ? `: ${way.ended}` : "");
+  if (!way.arrived) return `nothing of ${asked} arrived on a ${what(way)}` + (way.ended ? `: ${way.ended}` : "");
   const how = way.ended ? `: ${way.ended}` : ", though the call ended as if nothing was missing";
   return `a ${what(way)} was cut after ${sizeInWords(bytes(way))} of ${asked}${how}`;
 }

@@ -1,5 +1,5 @@
-// `trailers`: does the end of a call arrive, with all that is in it. The gateway puts it into the body (gRPC-Web); what got
-// lost behind the gateway is missing there.
+// `trailers`: does the end of a call arrive, with its status and metadata? The gateway puts it into the body (gRPC-Web);
+// anything lost behind the gateway is missing there.
 
 import { broken, inconclusive, survived } from "../finding.js";
 import { UNARY, call } from "../grpc_web.js";
@@ -11,16 +11,16 @@ export async function run(signal) {
   const script = { "set-header": `${HEADER}=a`, "set-trailer": `${TRAILER}=z` };
   const answer = await call(signal, UNARY, { script, seconds: PATIENCE });
   if (answer.trailers === null) {
-    if (!answer.replies.length) return inconclusive(`A plain call ended with ${answer.ending}, so nothing can be said of this.`);
+    if (!answer.replies.length) return inconclusive(`A plain call ended with ${answer.ending}, so this could not be checked.`);
     const end = answer.over ? "it was cut off before the status" : "the call was left hanging";
     return broken("status-lost", `The reply came, but its end did not: ${end}.`);
   }
   if (!answer.ok) {
-    return inconclusive(`The call failed (status ${answer.trailer("grpc-status")}), so its end cannot be judged.`);
+    return inconclusive(`The call failed (status ${answer.trailer("grpc-status")}), so its end could not be checked.`);
   }
   if (answer.trailer(TRAILER)) return survived("The end of a call arrives, with its status and the trailing metadata.");
   if (answer.head.has(HEADER)) {
     return broken("metadata-lost", "The end of a call arrives, but trailing metadata is lost on the way.");
   }
-  return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or did the path drop it?");
+  return inconclusive("The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop x-echo-* headers?");
 }

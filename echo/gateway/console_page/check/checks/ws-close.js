@@ -1,8 +1,8 @@
-// `ws-close`: do WebSocket close codes and reasons arrive, both ways.
+// `ws-close`: do WebSocket close codes and reasons arrive, both ways?
 //
-// The gateway answers our close frame with the code and the reason that it got, so what comes back has gone both ways; it
-// tells of the code it got, too, as somebody else may have answered for it. Two closes are of its own making: 1000 at the
-// end of a call, 1011 with the status of one that fails. A page may close with 1000, or from 3000 on.
+// The gateway answers our close frame with the code and the reason that it received, so what comes back has gone both ways.
+// It also records the code, since a hop may have answered in its place. Two closes are the gateway's own: 1000 at the end
+// of a call, and 1011 with the status of a failed one. A page may close with 1000, or with 3000 and above.
 
 import { broken, inconclusive, printable, survived } from "../finding.js";
 import { LOST } from "../socket.js";
@@ -48,7 +48,7 @@ async function ours(signal, path, sent, cases, dead) {
   cases.push({ ours: true, sent, came, heard: /^\d+$/.test(heard) ? Number(heard) : null });
 }
 
-/** The call ends well: the gateway closes with 1000. */
+/** The call ends with OK: the gateway closes with 1000. */
 async function theirs(signal, path, cases) {
   const came = await path.websocket(signal, "bidirectional", {}, (socket) => {
     socket.send(HALF_CLOSE);
@@ -62,7 +62,7 @@ async function failed(signal, path, cases, dead) {
   const came = await path.websocket(signal, "bidirectional", { status: `14:${FAILURE}`, after: "1" }, async (socket) => {
     const first = await echoed(signal, socket, "hi", PATIENCE);
     if (!isMessage(first)) return first;
-    // If the server does not do as it is asked, this is answered.
+    // If the server does not do as asked, it answers this.
     return within(signal, PATIENCE, (inner) => {
       socket.send(message("still there?"));
       return socket.receive(inner);
@@ -75,7 +75,7 @@ async function failed(signal, path, cases, dead) {
   cases.push({ ours: false, sent: [1011, `UNAVAILABLE: ${FAILURE}`], came: isClosed(came) ? came : null, heard: null });
 }
 
-/** Whether it came as it was sent. */
+/** Whether it arrived as it was sent. */
 function arrived({ sent: [code, reason], came, heard }) {
   return came?.code === code && came.reason === reason && (heard === null || heard === code);
 }
@@ -99,11 +99,11 @@ function gravity({ came, sent }) {
 }
 
 function asCame({ came, sent: [code, reason], heard }) {
-  if (came === null) return `without a close frame of the other side, and stayed open for ${PATIENCE} s`;
-  if (came.code === LOST) return `without a close frame of the other side: ${came.reason}`;
+  if (came === null) return `without a close frame from the other side, and stayed open for ${PATIENCE} s`;
+  if (came.code === LOST) return `without a close frame from the other side: ${came.reason}`;
   if (came.code === code && came.reason === reason) {
     const outcome = heard === LOST ? "ended without a close frame" : `was closed with code ${heard}`;
-    return `so for us, but for the gateway it ${outcome}`;
+    return `that way for us, but for the gateway it ${outcome}`;
   }
   if (came.code === code) {
     return came.reason ? `with that code but the reason “${printable(came.reason, 40)}”` : "without the reason";

@@ -1,6 +1,6 @@
-// `ws-compression`: do messages arrive intact where permessage-deflate (RFC 7692) is agreed on.
+// `ws-compression`: do compressed WebSocket messages arrive intact?
 //
-// A browser always offers it, and nobody has to agree on it. What does not arrive cannot be tried without it here.
+// A browser always offers permessage-deflate (RFC 7692), and nobody has to accept it. A page cannot try messages without.
 
 import { inconclusive, survived } from "../finding.js";
 import { uncompressed } from "../only_here.js";
@@ -26,7 +26,7 @@ export async function run(signal, path) {
       return survived(
         agreed
           ? "Compression is agreed on, and compressed messages arrive intact."
-          : "Compression is offered but nobody takes it up, which is fine; messages arrive intact.",
+          : "Nobody accepts the compression we offer, which is fine; messages arrive intact.",
       );
     }
     const how = agreed ? "with compression agreed on" : "when compression is merely offered";
@@ -34,7 +34,7 @@ export async function run(signal, path) {
   });
 }
 
-/** Have all messages echoed; tells what went wrong, if anything did. */
+/** Have all messages echoed; returns what went wrong, if anything. */
 async function tried(signal, socket) {
   for (const text of MESSAGES) {
     const came = await echoed(signal, socket, text, PATIENCE);

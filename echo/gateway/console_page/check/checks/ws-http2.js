@@ -1,7 +1,7 @@
-// `ws-http2`: does a WebSocket open over HTTP/2 (RFC 8441).
+// `ws-http2`: does a WebSocket open over HTTP/2 (RFC 8441)?
 //
-// A page is not told what its WebSockets go by. It is told what its requests do, and the gateway says what it saw of the
-// handshake: if both are HTTP/2, so is the WebSocket.
+// A page cannot see which protocol its WebSockets use. It can see that of its requests, and the gateway says what it saw of
+// the handshake: if both are HTTP/2, so is the WebSocket.
 
 import { inconclusive, limited, skipped, survived } from "../finding.js";
 import { CLEARTEXT, UNKNOWN_HTTP2 } from "../only_here.js";

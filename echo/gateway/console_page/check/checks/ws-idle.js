@@ -1,5 +1,5 @@
-// `ws-idle`: how long a silent WebSocket lives. A page cannot ping, so one with messages to and fro tells whether others
-// are cut for their silence, or for their age.
+// `ws-idle`: how long does a silent WebSocket stay open? A page cannot ping, so one with constant messages shows whether the
+// others are cut for their silence or for their age.
 
 import { broken, inconclusive, limited, survived } from "../finding.js";
 import { climb, pauseOf } from "../ladder.js";
@@ -18,24 +18,24 @@ export async function run(signal, path) {
 function judged(silent, busy, idle) {
   const details = { sockets: [row("busy", busy), ...silent.map((life) => row("silent", life))] };
   if (busy.end?.code === 1001 && busy.end.reason === "going away") {
-    return inconclusive("The gateway went away meanwhile: it closed all WebSockets.", { details });
+    return inconclusive("The gateway shut down meanwhile, and closed all WebSockets.", { details });
   }
   const dead = silent.filter((life) => life.end);
   if (!dead.length && busy.end) {
     const how = `${howClosed(busy.end)} after ${fixed(busy.lived, 0)} s`;
     const word = "used";
-    return broken("age", `A silent WebSocket lives for ${plain(idle)} s, but one that is ${word} does not: ${how}.`);
+    return broken("age", `A silent WebSocket stays open for ${plain(idle)} s, but one that is ${word} does not: ${how}.`);
   }
   if (!dead.length) {
     const pings = "";
-    const sentence = `A silent WebSocket lives for ${plain(idle)} s and more${pings}, and so does a busy one.`;
+    const sentence = `A silent WebSocket stays open for ${plain(idle)} s or more${pings}, and so does a busy one.`;
     return survived(sentence, { limit: idle, unit: "s", details });
   }
   const first = dead.reduce((one, other) => (other.lived < one.lived ? other : one));
   const longest = Math.max(0, ...silent.filter((life) => !life.end).map((life) => life.asked));
   if (longest > first.lived) {
     const lived = fixed(first.lived, 0);
-    const sentence = `A WebSocket was cut after ${lived} s, but another was silent for ${plain(longest)} s and lived.`;
+    const sentence = `A WebSocket was cut after ${lived} s, but another was silent for ${plain(longest)} s and survived.`;
     return inconclusive(sentence, { details });
   }
   const when = first.noticed ? `after ${fixed(first.lived, 0)} s` : `between ${plain(longest)} and ${plain(first.asked)} s`;
@@ -47,7 +47,7 @@ function judged(silent, busy, idle) {
   const pause = `every ${plain(pauseOf(idle))} s`;
   if (!busy.end) return limited("cut", `${cut}${withMessages(pause)}.`, more);
   const lived = fixed(busy.lived, 0);
-  const why = `; one with messages ${pause} is cut, too, after ${lived} s, so it is not for its silence`;
+  const why = `; one with messages ${pause} is also cut, after ${lived} s, so silence is not the reason`;
   return limited("age", `${cut}${why}.`, more);
 }
 

@@ -1,8 +1,8 @@
-// `ws-messages`: do WebSocket messages pass unchanged, and how large may they be.
+// `ws-messages`: do WebSocket messages pass unchanged, and how large can they be?
 //
-// Their contents, order and boundaries are tried with small messages, each kind on a socket of its own; but for messages
-// in several frames, which a browser does not send. Then one of the largest that the gateway takes is echoed; if that
-// fails, the limit of each way is searched for.
+// Small messages test contents, order and boundaries, each kind on a socket of its own; but not messages in several frames,
+// which a browser does not send. Then a message of the largest size that the gateway accepts is echoed; if that fails, the
+// limit in each direction is searched for.
 
 import { broken, inconclusive, limited, survived } from "../finding.js";
 import { ASKED, Sizes, TooSlowError } from "../sizes.js";
@@ -47,13 +47,13 @@ export async function run(signal, path) {
 
 function judged(how, limits) {
   if (!limits.length) {
-    return inconclusive(`A WebSocket message of 4 MiB was not echoed (${how}), but each way by itself it passes.`);
+    return inconclusive(`A WebSocket message of 4 MiB was not echoed (${how}), but it passes each way separately.`);
   }
   const way = limits.length > 1 ? "both ways" : limits[0].up ? "to the server" : "to us";
   const least = limits.reduce((one, other) => (other.passes < one.passes ? other : one));
   const about = `WebSocket messages pass ${way} up to about ${bytes(least.passes)}`;
   const details = Object.fromEntries(limits.map((limit) => [limit.up ? "to_server" : "to_client", row(limit)]));
-  const sentence = `${about}; of ${bytes(least.fails)} and more, ${least.how}.`;
+  const sentence = `${about}; at ${bytes(least.fails)} and more, ${least.how}.`;
   return limited("size", sentence, { limit: least.passes, unit: "bytes", details });
 }
 
@@ -64,9 +64,9 @@ function bytes(size) {
   return size >= 1024 ? `${fixed(size / 1024, 1)} KiB` : `${size} bytes`;
 }
 
-// The kinds of messages. Each gives what went wrong, or nothing.
+// The kinds of messages. Each returns what went wrong, or an empty string.
 
-/** Many messages at once: what of them comes back, and in which order. */
+/** Many messages at once: whether all come back, and in order. */
 async function small(signal, socket) {
   const came = [];
   let end = null;
@@ -89,7 +89,7 @@ async function small(signal, socket) {
   return end === null ? lost : `${lost}, and ${howClosed(end)}`;
 }
 
-/** Bytes that are text, and such that are none: the gateway says so of the latter, and goes on. */
+/** Binary messages, valid and invalid: the gateway reports the latter and continues. */
 async function binary(signal, socket) {
   socket.send(new TextEncoder().encode(message("binary")));
   let came = await socket.receive(signal);
@@ -97,8 +97,8 @@ async function binary(signal, socket) {
   if (!isEcho(came, "binary")) return "they were changed";
   socket.send(NO_TEXT);
   came = await socket.receive(signal);
-  if (isClosed(came)) return `after bytes that are no text, ${howClosed(came)}`;
-  return isInvalid(came) ? "" : "bytes that are no text were changed";
+  if (isClosed(came)) return `after bytes that are not text, ${howClosed(came)}`;
+  return isInvalid(came) ? "" : "bytes that are not text were changed";
 }
 
 /** An empty message, which ends the call: the gateway closes. */

@@ -1,7 +1,7 @@
-// `ws-upgrade`: does a WebSocket open, and does something come through it.
+// `ws-upgrade`: does a WebSocket open?
 //
-// Where it does not, the browser does not say why: the gateway is asked what arrived of the handshake, and a plain
-// request whether the gateway answers at all.
+// If it does not, the browser does not say why. So the gateway is asked what arrived of the handshake, and a plain request
+// shows whether the gateway answers at all.
 
 import { broken, inconclusive, printable, survived } from "../finding.js";
 import { RefusedError } from "../path.js";
@@ -66,7 +66,7 @@ async function refused(signal, path, id) {
   return inconclusive(`The gateway does not answer at all: ${error}.`);
 }
 
-/** What a plain request to the same address tells, for the table. */
+/** What a plain request to the same address shows, for the table. */
 const likely = async () => ({ details: { likely: await diagnose("bidirectional") } });
 
 function lostOf(headers) {
