@@ -27,10 +27,6 @@ class Scope(Protocol):
     deadline: float
 
     @property
-    def cancel_called(self) -> bool:
-        """Whether it was cancelled, or its deadline has passed."""
-
-    @property
     def cancelled_caught(self) -> bool:
         """Whether the block was cut short by it."""
 

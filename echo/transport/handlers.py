@@ -5,7 +5,7 @@ together share a task and a cancel scope. Before it runs a handler while other c
 another one is started: that one serves them if the handler waits. So no call waits for another's handler.
 
 A handler must not notice who ran before it. A task ends once a handler has changed its context variables, or its cancel
-scope was cancelled.
+scope was cancelled or given a deadline. Deadlines are left to the other task, too: only handlers that wait need them.
 """
 
 import logging
@@ -58,6 +58,7 @@ class Handlers:
         self._starting = False  # A task was started that has not run yet.
         self.running = 0
         self._due: OrderedDict[int, ServerCall] = OrderedDict()  # Calls whose handlers have not begun.
+        self._undated: list[ServerCall] = []  # Calls whose deadlines are left to the task that was started.
 
     @property
     def idle(self) -> bool:
@@ -89,21 +90,24 @@ class Handlers:
     async def _serve(self) -> None:
         """Serve the calls that are due, unless other tasks have begun them all."""
         self._starting = False
+        if self._undated:
+            self._set_deadlines()
         if not self._due or self.running >= self._most:
             return
         scope = self._backend.scope()
-        deadline = math.inf
         call: ServerCall | None = None
         try:
             with scope:
                 while self._due:
                     _, call = self._due.popitem(last=False)
                     self.running += 1
-                    if self._due:
+                    if self._due and not self._starting:
                         self._start()
                     call.scope = scope
-                    if call.deadline != deadline:
-                        scope.deadline = deadline = call.deadline
+                    if call.deadline != math.inf:
+                        self._undated.append(call)
+                        if not self._starting:
+                            self._set_deadlines()
                     if call.trace is not None:
                         call.trace.enter()
                     try:
@@ -112,7 +116,7 @@ class Handlers:
                         # Handlers' errors have been dealt with. This one is ours, and must not end the other calls.
                         log.exception("%s could not be answered", printable(call.request.path))
                         call.abort(Trailers(Status.INTERNAL, "internal server error"))
-                    used = call.verdict is not None or (deadline != math.inf and scope.cancel_called)
+                    used = call.verdict is not None or (call.deadline != math.inf and scope.deadline != math.inf)
                     self._end(call)
                     call = None
                     if used or copy_context() != self._context:
@@ -126,6 +130,13 @@ class Handlers:
             if call is not None:
                 self._end(call)
             self._start()
+
+    def _set_deadlines(self) -> None:
+        """Set the deadlines of calls whose handlers have waited, or may yet."""
+        for call in self._undated:
+            if call.scope is not None:
+                call.scope.deadline = call.deadline
+        self._undated.clear()
 
     def _end(self, call: ServerCall) -> None:
         call.scope = None  # It may be another call's next.

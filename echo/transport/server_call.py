@@ -88,7 +88,7 @@ class ServerCall(Call):
         self.request = request
         self.started = now
         if request.timeout is not None:
-            self.deadline = self.session.backend.now() + request.timeout
+            self.deadline = now + request.timeout
 
     def compress(self, encoding: str) -> None:
         """Send messages in this encoding, if the client reads it; to be said before the response's head is sent."""
