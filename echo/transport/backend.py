@@ -18,7 +18,13 @@ from echo.transport.waiting import Signal, SignalLike
 
 
 class Scope(Protocol):
-    """A cancel scope, anyio's or trio's: for one ``with`` block, and to be cancelled before it, too."""
+    """A cancel scope, anyio's or trio's: for one ``with`` block, and to be cancelled before it, too.
+
+    Attributes:
+        deadline: When it is cancelled by itself, on the event loop's clock; it may be changed.
+    """
+
+    deadline: float
 
     @property
     def cancelled_caught(self) -> bool:

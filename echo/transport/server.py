@@ -1,4 +1,4 @@
-"""The server's end of a connection: a task for each call, and the drain that ends it in good order.
+"""The server's end of a connection: calls and their handlers, and the drain that ends it in good order.
 
 Draining follows what gRPC servers do (RFC 9113 §6.8): a GOAWAY that names the highest possible stream asks the client
 for no new calls, a PING tells when the client must have read it, and only then does a second GOAWAY name the last
@@ -8,19 +8,16 @@ stream that was taken. So no call that the client had already sent is lost.
 import logging
 import math
 import random
-from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
-from typing import Final
+from typing import Final, cast
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
 
-from echo.printable import printable
 from echo.transport.attendant import Attending
-from echo.transport.backend import Nursery
 from echo.transport.call import Call
+from echo.transport.handlers import Handle, Handlers
 from echo.transport.keepalive import Keepalive
 from echo.transport.notes import NOBODY, Hearing
 from echo.transport.refusals import RefusalLog
@@ -53,8 +50,6 @@ DRAIN_PING: Final = b"echo-bye"
 DRAIN_PATIENCE: Final = 5.0  # Seconds that the answer to it may take.
 LAST_GREETING: Final = 0.5  # Seconds that a client has to begin to speak once the server drains.
 
-Handle = Callable[[ServerCall], Awaitable[None]]
-
 _numbers = count(1)
 
 
@@ -66,7 +61,6 @@ class ServerSession(Session):
     ``tracing`` gives them their traces.
 
     Attributes:
-        calls: How many handlers are running, those included whose call is over but which have not returned yet.
         number: Tells it from the other connections that the process has served.
     """
 
@@ -92,10 +86,7 @@ class ServerSession(Session):
         self.number = next(_numbers)
         self.connection = ServerConnection(limits, partial(ServerCall, self))
         self.connection.start()
-        self.calls = 0
-        self._handle = handle
-        self._handlers: Nursery | None = None
-        self._waiting: OrderedDict[int, ServerCall] = OrderedDict()  # Calls whose handlers wait for their turn.
+        self._handlers = Handlers(self.backend, limits.max_concurrent_streams, handle, self._note_over, self._note_idle)
         self._idle_since = anyio.current_time()
         self._draining = False
         self._drain_pong = self.backend.signal()
@@ -109,7 +100,7 @@ class ServerSession(Session):
         }
 
     async def _exchange(self) -> None:
-        async with self.backend.open_nursery() as self._handlers:
+        async with self.backend.open_nursery() as self._handlers.nursery:
             await super()._exchange()
 
     def _start_tasks(self, tasks: TaskGroup) -> None:
@@ -123,7 +114,7 @@ class ServerSession(Session):
 
     async def _watch_idleness(self, idle: float) -> None:
         while True:
-            left = math.inf if self.calls else self._idle_since + idle - anyio.current_time()
+            left = self._idle_since + idle - anyio.current_time() if self._handlers.idle else math.inf
             if left <= 0:
                 self.drain()
                 return
@@ -138,62 +129,15 @@ class ServerSession(Session):
 
     # Handlers
 
-    def _start(self, call: ServerCall) -> None:
-        assert self._handlers is not None  # Events come from within _exchange.
-        self.calls += 1
-        call.scope = self.backend.scope(call.deadline)
-        self._handlers.start_soon(self._serve, call, name=call.request.path)
+    @property
+    def calls(self) -> int:
+        """How many handlers are running, those included whose call is over but which have not returned yet."""
+        return self._handlers.running
 
-    async def _serve(self, call: ServerCall) -> None:
-        scope = call.scope
-        assert scope is not None  # _start has made it.
-        trace = call.trace
-        try:
-            if trace is not None:
-                trace.enter()
-            with scope:
-                await self._handle(call)
-            if scope.cancelled_caught and call.verdict is None:
-                call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
-                call.fate = "deadline"
-                if trace is not None:
-                    trace.cancelled("deadline", "the deadline passed")
-        except Exception:
-            # The handler answers for its own errors. Should it fail at that, the other calls do not suffer for it.
-            log.exception("%s could not be answered", printable(call.request.path))
-            call.abort(Trailers(Status.INTERNAL, "internal server error"))
-        finally:
-            if call.verdict is not None:
-                call.abort(call.verdict)  # Does nothing to a call that was ended in spite of it.
-            if self._note is not None:
-                self._note(call)
-            if trace is not None:
-                trace.over(call)
-            if call.attendant is not None:
-                call.attendant.over()
-            self.calls -= 1
-            if self._waiting:
-                self._start_waiting()
-            if not self.calls:
-                self._note_idle()
-
-    def _note_idle(self) -> None:
-        """The last handler has returned."""
-        if self.limits.max_connection_idle != math.inf:
-            self._idle_since = anyio.current_time()
-        self._end_if_done()
-
-    def _start_waiting(self) -> None:
-        while self._waiting and self.calls < self.limits.max_concurrent_streams:
-            _, call = self._waiting.popitem(last=False)
-            if call.verdict is None:
-                self._start(call)
-            else:
-                call.abort(call.verdict)
-                self._note_unserved(call)
-
-    def _note_unserved(self, call: ServerCall) -> None:
-        """A call is over whose handler has never run."""
+    def _note_over(self, call: ServerCall) -> None:
+        """A call is over, and its handler has returned if it ever began."""
+        if call.verdict is not None:
+            call.abort(call.verdict)  # Does nothing to a call that was ended in spite of it.
         if self._note is not None:
             self._note(call)
         if call.trace is not None:
@@ -201,17 +145,21 @@ class ServerSession(Session):
         if call.attendant is not None:
             call.attendant.over()
 
+    def _note_idle(self) -> None:
+        """The last handler has returned."""
+        if self.limits.max_connection_idle != math.inf:
+            self._idle_since = anyio.current_time()
+        self._end_if_done()
+
     def release(self, call: Call) -> None:  # noqa: D102 - as in Session
-        waited = self._waiting.pop(call.id, None)
-        if waited is not None:
-            self._note_unserved(waited)
+        self._handlers.discard(cast("ServerCall", call))
 
     def cancel_calls(self, verdict: Trailers) -> None:
         """Cancel every handler; the clients are told the verdict. Never waits."""
         self._refuse_calls()
         for call in list(self.connection.streams.values()):
             call.give_up(verdict, "draining")
-        self._start_waiting()
+        self._handlers.discard_given_up()
         self._end_if_done()
 
     def _give_up_waiting(self) -> None:
@@ -256,7 +204,7 @@ class ServerSession(Session):
             self.flush_soon()
 
     def _end_if_done(self) -> None:
-        if self.connection.refusing and not self.calls:
+        if self.connection.refusing and self._handlers.idle:
             self.stop("the server is shutting down", linger=math.inf)
 
     # Events
@@ -274,12 +222,9 @@ class ServerSession(Session):
                 if name.startswith(attending.prefix):
                     call.attendant = attending.attend(call, event.fields)
                     break
-        if self.calls < self.limits.max_concurrent_streams:
-            self._start(call)
-        else:
-            # Handlers of calls that are over have yet to return. The client is within its right: a stream that is over
-            # does not count any more (RFC 9113 §5.1.2). But never do more handlers run than streams are allowed.
-            self._waiting[call.id] = call
+        # If as many handlers are running as streams are allowed, some of calls that are over have yet to return. The
+        # client is within its rights: streams that are over do not count (RFC 9113 §5.1.2). So the call waits.
+        self._handlers.add(call)
 
     def _on_refused(self, event: RequestRefused[ServerCall]) -> None:
         if self._note is not None:

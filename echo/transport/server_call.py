@@ -88,7 +88,7 @@ class ServerCall(Call):
         self.request = request
         self.started = now
         if request.timeout is not None:
-            self.deadline = self.session.backend.now() + request.timeout
+            self.deadline = now + request.timeout
 
     def compress(self, encoding: str) -> None:
         """Compress messages with this encoding if the client accepts it. Call it before the response's head is sent."""

@@ -10,8 +10,9 @@ from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConne
 from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamReset
 from echo.wire.fields import MalformedError, check_request, check_trailers, list_size
 from echo.wire.frames import ErrorCode, rst_stream
-from echo.wire.head import Rejected, Response, Trailers, parse_request
+from echo.wire.head import Rejected, Request, Response, Trailers, parse_request
 from echo.wire.hpack import Field, ReceivedField
+from echo.wire.recognise import recognise, remember
 from echo.wire.settings import UNLIMITED
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, SEND_DATA, TRANSITIONS
 from echo.wire.status import Status
@@ -195,29 +196,37 @@ class ServerConnection(Connection[S]):
         if ended:
             stream.step(RECV_END)
             stream.messages.close()
-        received = check_request(fields)
-        stream.content_left = received.content_length
-        if ended:
-            self._check_content(stream)
-        limit = self._limits.max_header_list_size
         stream.head_received = True
-        if received.size > limit:
-            text = f"request metadata of {received.size} bytes exceeds the limit of {limit}"
-            self.send_trailers(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
-            self._events.append(RequestRefused(stream, received))
-            return
-        try:
-            request = parse_request(received)
-        except Rejected as rejected:
-            self._reject(stream, rejected)
-            self._events.append(RequestRefused(stream, received))
-            return
+        request = recognise(fields, self._limits.max_header_list_size)
+        if request is None:
+            request = self._read_request(stream, fields, ended=ended)
+            if request is None:
+                return
+            remember(fields)
         if request.encoding != "identity":
             stream.messages.encoding = request.encoding
         stream.served = True
         self._events.append(RequestStarted(stream, request, fields))
         if ended:
             self._events.append(HalfClosed(stream))
+
+    def _read_request(self, stream: S, fields: Sequence[ReceivedField], *, ended: bool) -> Request | None:
+        """Check and read a request's head; None if that refused it."""
+        received = check_request(fields)
+        stream.content_left = received.content_length
+        if ended:
+            self._check_content(stream)
+        limit = self._limits.max_header_list_size
+        try:
+            if received.size <= limit:
+                return parse_request(received)
+        except Rejected as rejected:
+            self._reject(stream, rejected)
+        else:
+            text = f"request metadata of {received.size} bytes exceeds the limit of {limit}"
+            self.send_trailers(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
+        self._events.append(RequestRefused(stream, received))
+        return None
 
     def _reject(self, stream: S, rejected: Rejected) -> None:
         """Answer a request that cannot be served."""

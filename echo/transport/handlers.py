@@ -1,0 +1,146 @@
+"""The tasks that run a connection's handlers.
+
+A task serves calls one after the other for as long as their handlers do not wait for anything, so calls that arrive
+together share a task and a cancel scope. Before it runs a handler while other calls are due, the task sees to it that
+another one is started: that one serves them if the handler waits. So no call waits for another's handler.
+
+A handler must not notice who ran before it. A task ends once a handler has changed its context variables, or its cancel
+scope was cancelled or given a deadline. Deadlines are left to the other task, too: only handlers that wait need them.
+"""
+
+import logging
+import math
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from contextvars import copy_context
+
+from echo.printable import printable
+from echo.transport.backend import Backend, Nursery
+from echo.transport.server_call import ServerCall
+from echo.wire import Status, Trailers
+
+log = logging.getLogger(__name__)
+
+Handle = Callable[[ServerCall], Awaitable[None]]
+
+
+class Handlers:
+    """Runs the handlers of one connection's calls.
+
+    Args:
+        backend: What runs the connection.
+        most: How many handlers may run at once; other calls wait for their turn.
+        handle: Serves a call.
+        over: Called when a handler has returned, and for calls that were over before their handlers began.
+        last_over: Called when the last handler has returned.
+
+    Attributes:
+        running: How many handlers have begun and not returned, those included whose call is over.
+        nursery: Where the handlers run. Set it before the first call comes.
+    """
+
+    nursery: Nursery
+
+    def __init__(
+        self,
+        backend: Backend,
+        most: int,
+        handle: Handle,
+        over: Callable[[ServerCall], None],
+        last_over: Callable[[], None],
+    ) -> None:
+        self._backend = backend
+        self._most = most
+        self._handle = handle
+        self._over = over
+        self._last_over = last_over
+        self._context = copy_context()  # What every handler begins with.
+        self._starting = False  # A task was started that has not run yet.
+        self.running = 0
+        self._due: OrderedDict[int, ServerCall] = OrderedDict()  # Calls whose handlers have not begun.
+        self._undated: list[ServerCall] = []  # Calls whose deadlines are left to the task that was started.
+
+    @property
+    def idle(self) -> bool:
+        """Whether no handler is running or due."""
+        return not self.running and not self._due
+
+    def add(self, call: ServerCall) -> None:
+        """Run the call's handler, once fewer than ``most`` are running."""
+        self._due[call.id] = call
+        if not self._starting:
+            self._start()
+
+    def discard(self, call: ServerCall) -> None:
+        """The call is over: do not run its handler if it has not begun."""
+        if self._due.pop(call.id, None) is not None:
+            self._over(call)
+
+    def discard_given_up(self) -> None:
+        """Do not run the handlers of calls that were given up; the clients are told the verdicts."""
+        for call in [call for call in self._due.values() if call.verdict is not None]:
+            self.discard(call)
+
+    def _start(self) -> None:
+        """Start a task for the calls that are due, if one is needed and allowed."""
+        if self._due and not self._starting and self.running < self._most:
+            self._starting = True
+            self._context.run(self.nursery.start_soon, self._serve)
+
+    async def _serve(self) -> None:
+        """Serve the calls that are due, unless other tasks have begun them all."""
+        self._starting = False
+        if self._undated:
+            self._set_deadlines()
+        if not self._due or self.running >= self._most:
+            return
+        scope = self._backend.scope()
+        call: ServerCall | None = None
+        try:
+            with scope:
+                while self._due:
+                    _, call = self._due.popitem(last=False)
+                    self.running += 1
+                    if self._due and not self._starting:
+                        self._start()
+                    call.scope = scope
+                    if call.deadline != math.inf:
+                        self._undated.append(call)
+                        if not self._starting:
+                            self._set_deadlines()
+                    if call.trace is not None:
+                        call.trace.enter()
+                    try:
+                        await self._handle(call)
+                    except Exception:
+                        # Handlers' errors have been dealt with. This one is ours, and must not end the other calls.
+                        log.exception("%s could not be answered", printable(call.request.path))
+                        call.abort(Trailers(Status.INTERNAL, "internal server error"))
+                    used = call.verdict is not None or (call.deadline != math.inf and scope.deadline != math.inf)
+                    self._end(call)
+                    call = None
+                    if used or copy_context() != self._context:
+                        break
+            if call is not None and call.verdict is None and scope.cancelled_caught:
+                call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
+                call.fate = "deadline"
+                if call.trace is not None:
+                    call.trace.cancelled("deadline", "the deadline passed")
+        finally:
+            if call is not None:
+                self._end(call)
+            self._start()
+
+    def _set_deadlines(self) -> None:
+        """Set the deadlines of calls whose handlers have waited, or may yet."""
+        for call in self._undated:
+            if call.scope is not None:
+                call.scope.deadline = call.deadline
+        self._undated.clear()
+
+    def _end(self, call: ServerCall) -> None:
+        call.scope = None  # It may be another call's next.
+        self.running -= 1
+        self._over(call)
+        if not self.running and not self._due:
+            self._last_over()

@@ -1,0 +1,109 @@
+"""Reads a request's head at less cost if it starts as an earlier one did.
+
+Clients start the header lists of a method's calls alike: pseudo-header fields, then te, content-type and user-agent.
+What differs follows: the deadline, and metadata. So the start is checked and read once, and recognised from then on.
+What is malformed or unusual is not: it is left to `echo.wire.fields` and `echo.wire.head`, which say what is wrong.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from multidict import MultiDict
+
+from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, list_size
+from echo.wire.head import Rejected, Request, parse_request
+from echo.wire.hpack import ReceivedField
+from echo.wire.metadata import Metadata, decode_metadata
+from echo.wire.timeout import decode_timeout
+
+MAX_STARTS: Final = 256  # Starts remembered in the whole process,
+MAX_START_SIZE: Final = 1_024  # each of at most so many bytes, as SETTINGS_MAX_HEADER_LIST_SIZE counts them.
+
+_REPEATED: Final = frozenset(
+    {
+        b":method",
+        b":scheme",
+        b":path",
+        b":authority",
+        b"te",
+        b"content-type",
+        b"user-agent",
+        b"grpc-encoding",
+        b"grpc-accept-encoding",
+    }
+)
+_TIMEOUT: Final = b"grpc-timeout"
+
+
+class _Start(NamedTuple):
+    """How a request starts: the size of these fields, and what they say."""
+
+    size: int
+    request: Request
+
+
+_starts: dict[tuple[ReceivedField, ...], _Start | None] = {}  # None for starts that are in order only with the rest.
+
+
+def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
+    """Read a request's head; None if it starts like none before, is above the limit, malformed or unusual.
+
+    Args:
+        fields: The decoded header list.
+        max_size: The limit on its size (RFC 9113 §6.5.2).
+    """
+    at = _length_of_start(fields)
+    start = _starts.get(tuple(fields[:at]))
+    if start is None:
+        return None
+    size, known = start
+    timeout = None
+    if at == len(fields):
+        metadata: Metadata = MultiDict()
+    else:
+        try:
+            rest = check_fields(fields[at:], TRAILERS)
+            if rest.own:
+                if len(rest.own) > 1 or _TIMEOUT not in rest.own:
+                    return None
+                timeout = decode_timeout(rest.own[_TIMEOUT].decode("latin-1"))
+            metadata = decode_metadata(rest.custom)
+        except (MalformedError, ValueError):
+            return None
+        size += rest.size
+    if size > max_size:
+        return None
+    return Request(
+        known.path,
+        known.scheme,
+        known.authority,
+        timeout,
+        metadata,
+        known.encoding,
+        known.user_agent,
+        known.content_type,
+        known.accept_encoding,
+    )
+
+
+def remember(fields: Sequence[ReceivedField]) -> None:
+    """Recognise requests that start like this one, which was found to be in order."""
+    start = tuple(fields[: _length_of_start(fields)])
+    size = list_size([field[:2] for field in start])
+    if start in _starts or size > MAX_START_SIZE:
+        return
+    if len(_starts) >= MAX_STARTS:
+        _starts.clear()
+    try:
+        _starts[start] = _Start(size, parse_request(check_request(start)))
+    except (MalformedError, Rejected):
+        _starts[start] = None
+
+
+def _length_of_start(fields: Sequence[ReceivedField]) -> int:
+    at = 0
+    for field in fields:
+        if field[0] not in _REPEATED:
+            break
+        at += 1
+    return at

@@ -1,0 +1,59 @@
+"""What a task that runs handlers leaves to the next call: nothing."""
+
+from typing import cast
+
+import trio
+import trio.testing
+
+from echo.transport.backend import current_backend
+from echo.transport.handlers import Handlers
+from echo.transport.server_call import ServerCall
+from echo.transport.session import Session
+from echo.wire import Status, Trailers
+
+
+def a_call(number: int, deadline: float) -> ServerCall:
+    session = cast("Session", type("NoSession", (), {"backend": current_backend()}))
+    call = ServerCall(session, number, 0, 0, 0)  # type: ignore[arg-type]
+    call.deadline = deadline
+    return call
+
+
+async def serve_two(first_deadline: float, second_deadline: float, *, give_up: bool = False) -> list[str]:
+    """Serve a call that pays no heed to being cancelled, then another one that comes just before that has returned."""
+    ends: list[str] = []
+
+    async def handle(call: ServerCall) -> None:
+        if call is first:
+            with trio.CancelScope(shield=True):
+                await trio.sleep(2)
+            if give_up:
+                call.give_up(Trailers(Status.CANCELLED), "reset")
+            handlers.add(second)
+        else:
+            await trio.sleep(3)
+        ends.append("first" if call is first else "second")
+
+    first, second = a_call(1, first_deadline), a_call(3, second_deadline)
+    handlers = Handlers(current_backend(), 10, handle, lambda _: None, lambda: None)
+    async with trio.open_nursery() as handlers.nursery:
+        handlers.add(first)
+    assert handlers.idle
+    return [*ends, *(f"{call.id} {call.fate}" for call in (first, second) if call.fate)]
+
+
+async def test_a_call_given_up_does_not_cut_short_the_next(autojump_clock: trio.testing.MockClock) -> None:
+    forever = float("inf")
+    assert await serve_two(forever, forever, give_up=True) == ["first", "second", "1 reset"]
+
+
+async def test_a_deadline_that_has_passed_does_not_cut_short_the_next(autojump_clock: trio.testing.MockClock) -> None:
+    assert await serve_two(1, 100) == ["first", "second"]
+
+
+async def test_a_deadline_does_not_bound_the_next_call(autojump_clock: trio.testing.MockClock) -> None:
+    assert await serve_two(4, float("inf")) == ["first", "second"]
+
+
+async def test_a_deadline_bounds_its_own_call(autojump_clock: trio.testing.MockClock) -> None:
+    assert await serve_two(float("inf"), 4) == ["first", "3 deadline"]

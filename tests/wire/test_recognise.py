@@ -1,0 +1,104 @@
+"""A request that starts as an earlier one did is read as it would be anyway, and only what is in order."""
+
+from collections.abc import Iterator, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from echo.wire import recognise as module
+from echo.wire.fields import MalformedError, check_request
+from echo.wire.head import Rejected, Request, parse_request
+from echo.wire.hpack import Field
+from echo.wire.recognise import MAX_START_SIZE, MAX_STARTS, recognise, remember
+
+START: list[Field] = [
+    (b":method", b"POST"),
+    (b":scheme", b"http"),
+    (b":path", b"/pkg.Service/Method"),
+    (b":authority", b"here"),
+    (b"te", b"trailers"),
+    (b"content-type", b"application/grpc"),
+    (b"user-agent", b"test"),
+]
+MESH: list[Field] = [(b"grpc-timeout", b"1S"), (b"x-request-id", b"1"), (b"x", b" 2"), (b"x", b"3"), (b"k-bin", b"AAE")]
+OTHERS: list[Field] = [
+    (b":path", b"/other"),
+    (b":status", b"200"),
+    (b"host", b"there"),
+    (b"content-length", b"5"),
+    (b"content-type", b"text/plain"),
+    (b"grpc-encoding", b"gzip"),
+    (b"grpc-encoding", b"unknown"),
+    (b"grpc-timeout", b"soon"),
+    (b"grpc-status", b"0"),
+    (b"connection", b"close"),
+    (b"Upper", b"1"),
+    (b"x", b"a\r\nb"),
+    (b"k-bin", b"?"),
+    (b"te", b"gzip"),
+]
+
+
+@pytest.fixture(autouse=True)
+def nothing_known() -> Iterator[None]:
+    module._starts.clear()
+    yield
+    module._starts.clear()
+
+
+def read(fields: Sequence[Field], limit: int) -> Request | None:
+    """What is read without recognising anything."""
+    try:
+        received = check_request(fields)
+        return parse_request(received) if received.size <= limit and received.content_length is None else None
+    except (MalformedError, Rejected):
+        return None
+
+
+def test_what_starts_alike_is_recognised_with_its_own_deadline_and_metadata() -> None:
+    assert recognise(START, 10_000) is None
+    remember([*START, (b"grpc-timeout", b"9S"), (b"y", b"9")])
+    assert recognise(START, 10_000) == read(START, 10_000)
+    request = recognise([*START, *MESH], 10_000)
+    assert request is not None
+    assert request.timeout == 1
+    assert list(request.metadata.items()) == [("x-request-id", "1"), ("x", "2"), ("x", "3"), ("k-bin", b"\0\1")]
+
+
+def test_metadata_is_not_shared() -> None:
+    remember(START)
+    first, second = recognise(START, 10_000), recognise(START, 10_000)
+    assert first is not None
+    assert second is not None
+    first.metadata.add("x", "1")
+    assert not second.metadata
+
+
+@given(
+    st.lists(st.sampled_from([*START, *MESH, *OTHERS]), max_size=3),
+    st.lists(st.sampled_from([*MESH, *OTHERS]), max_size=4),
+    st.integers(300, 800),
+)
+def test_what_is_recognised_is_read_as_it_would_be_anyway(within: list[Field], behind: list[Field], limit: int) -> None:
+    fields = [*START, *within, *behind]
+    expected = read(fields, limit)
+    for known in (START, fields[: len(START) + 1], fields):
+        if read(known, 10_000) is not None:
+            remember(known)
+    assert recognise(fields, limit) in (None, expected)
+
+
+@given(st.lists(st.sampled_from(MESH), max_size=5))
+def test_the_usual_is_always_recognised(behind: list[Field]) -> None:
+    remember(START)
+    assert recognise([*START, *behind], 10_000) == read([*START, *behind], 10_000)
+
+
+def test_memory_is_bounded() -> None:
+    for number in range(3 * MAX_STARTS):
+        remember([*START[:-1], (b"user-agent", b"%d" % number)])
+    assert 0 < len(module._starts) <= MAX_STARTS
+    module._starts.clear()
+    remember([*START[:-1], (b"user-agent", b"x" * MAX_START_SIZE)])
+    assert not module._starts
