@@ -3,7 +3,7 @@
 import math
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
 from grpclib.const import Cardinality
@@ -19,7 +19,7 @@ from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import earliest
 from echo.rpc.events import ChannelEvents
-from echo.rpc.opening import Opening
+from echo.rpc.method import Method
 from echo.rpc.retry_policy import Throttle
 from echo.rpc.service_config import ServiceConfig
 from echo.rpc.subchannel import Connecting
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
 else:
     GrpclibChannel = object  # Generated stubs say that they take grpclib's; to a type checker, ours is one.
+
+MAX_METHODS: Final = 1_024  # That are remembered.
 
 Function = Callable[[Any], Any]
 SendT = TypeVar("SendT")
@@ -83,6 +85,7 @@ class Channel(GrpclibChannel):
         self.throttle = None if throttling is None else Throttle(throttling)
         self._may_send_credentials = self.scheme == "https" or options.get("plaintext_credentials", False)
         self._credentials = self._checked(options.get("call_credentials"))
+        self._methods: dict[str, Method] = {}
 
     @property
     def calls(self) -> int:
@@ -160,27 +163,40 @@ class Channel(GrpclibChannel):
             ValueError: The compression is unknown, or the credentials would be sent in plain text.
             RuntimeError: A betterproto stub that was not bound makes a bidirectional call, which would hang on trio.
         """
+        method = self._methods.get(name)
+        if method is None or method.cardinality is not cardinality:
+            method = self._method(name, cardinality)
         if cardinality is Cardinality.STREAM_STREAM:
             refuse_unbound(name)
+        if wait_for_ready is not None or compression is not None or credentials is not None:
+            method = replace(
+                method,
+                compression=method.compression if compression is None else known_encoding(compression),
+                wait_for_ready=method.wait_for_ready if wait_for_ready is None else wait_for_ready,
+                credentials=(*method.credentials, *self._checked(credentials)),
+            )
         due = earliest(timeout, deadline)
-        config = None if self._service_config is None else self._service_config.of(name)
-        if config is not None:
-            if config.timeout != math.inf:
-                due = min(due, anyio.current_time() + config.timeout)
-            if wait_for_ready is None:
-                wait_for_ready = config.wait_for_ready
-        opening = Opening(
-            self,
-            name,
-            MultiDict(metadata or ()),
+        if method.config is not None and method.config.timeout != math.inf:
+            due = min(due, anyio.current_time() + method.config.timeout)
+        return ClientStream(
+            method,
+            MultiDict(metadata) if metadata else None,
             due,
-            self._compression if compression is None else known_encoding(compression),
-            self._wait_for_ready if wait_for_ready is None else wait_for_ready,
-            config,
-            self._credentials if credentials is None else (*self._credentials, *self._checked(credentials)),
-            streaming=cardinality is not Cardinality.UNARY_UNARY,
+            request_type,
+            reply_type,
+            codec or self._codec,
+            self._details_codec,
         )
-        return ClientStream(opening, cardinality, request_type, reply_type, codec or self._codec, self._details_codec)
+
+    def _method(self, name: str, cardinality: Cardinality) -> Method:
+        """What holds for a method's calls, to be found again."""
+        config = None if self._service_config is None else self._service_config.of(name)
+        waits = self._wait_for_ready if config is None or config.wait_for_ready is None else config.wait_for_ready
+        method = Method(self, name, cardinality, self._compression, waits, config, self._credentials)
+        if len(self._methods) >= MAX_METHODS:
+            self._methods.clear()  # The names may be a stranger's, who makes them up.
+        self._methods[name] = method
+        return method
 
     def _checked(self, credentials: CallCredentials | None) -> tuple[CallCredentials, ...]:
         """The credentials, if they may be sent."""
@@ -286,7 +302,7 @@ class Channel(GrpclibChannel):
             assert session is not None  # Or it would not have been ready.
             if chosen.endpoint.authority != request.authority:
                 request = replace(request, authority=chosen.endpoint.authority)
-            call = await session.open(request, deadline)
+            call = session.open_now(request, deadline) or await session.open(request, deadline)
             if call is not None:
                 return call
 

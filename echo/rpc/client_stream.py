@@ -11,14 +11,15 @@ from types import TracebackType
 from typing import Final, Generic, TypeVar
 
 from anyio.lowlevel import checkpoint
-from grpclib.const import Cardinality
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.exceptions import ProtocolError, StreamTerminatedError
 from multidict import MultiDict
 
 from echo.rpc.codec import decode, decode_details
-from echo.rpc.opening import Opening
+from echo.rpc.method import Method
+from echo.rpc.opening import open_call
 from echo.rpc.retry import RepeatableCall
+from echo.rpc.tracing import MadeCallTrace
 from echo.transport import ClientCall, Peer
 from echo.wire import GRPCError, Metadata, Status, Trailers
 
@@ -46,22 +47,24 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
 
     def __init__(
         self,
-        opening: Opening,
-        cardinality: Cardinality,
+        method: Method,
+        metadata: Metadata | None,
+        deadline: float,
         send_type: type[SendT],
         recv_type: type[RecvT],
         codec: CodecBase,
         details_codec: StatusDetailsCodecBase | None,
     ) -> None:
-        self._opening = opening
-        self._cardinality = cardinality
+        self._method = method
+        self._metadata = metadata
+        self._deadline = deadline
         self._send_type = send_type
         self._recv_type = recv_type
         self._codec = codec
         self._details_codec = details_codec
-        self._events = opening.channel.events
-        self._max_request = opening.max_request
+        self._events = method.channel.events
         self._call: RepeatableCall | None = None
+        self._trace: MadeCallTrace | None = None
         self._half_closed = False
         self._only_received = False
         self._head_received = False
@@ -72,12 +75,14 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
     @property
     def path(self) -> str:
         """Which method is called: ``/package.Service/Method``."""
-        return self._opening.path
+        return self._method.path
 
     @property
     def metadata(self) -> Metadata:
         """What is sent along; may be changed until the request is sent."""
-        return self._opening.metadata
+        if self._metadata is None:
+            self._metadata = MultiDict()
+        return self._metadata
 
     @property
     def peer(self) -> Peer | None:
@@ -85,7 +90,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         return None if self._call is None else self._call.peer
 
     async def __aenter__(self) -> "ClientStream[SendT, RecvT]":
-        interceptors = self._opening.channel.interceptors
+        interceptors = self._method.channel.interceptors
         if interceptors:
             async with AsyncExitStack() as contexts:
                 for interceptor in interceptors:
@@ -97,7 +102,10 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
         if self._contexts is None:
-            await self._leave(exc)
+            if exc is None and self._reported:
+                self._close()
+            else:
+                await self._leave(exc)
             return None
         try:
             await self._leave(exc)
@@ -109,7 +117,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
 
     async def _leave(self, exc: BaseException | None) -> None:
         """End the call, as `ClientStream` says of leaving its block."""
-        call, trace = self._call, self._opening.trace
+        call, trace = self._call, self._trace
         if call is None:
             if trace is not None:
                 how = exc if isinstance(exc, GRPCError) else GRPCError(Status.CANCELLED, LEFT)
@@ -117,7 +125,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             return
         try:
             if exc is None:
-                if self._half_closed and not self._only_received and not self._cardinality.server_streaming:
+                if self._half_closed and not self._only_received and self._method.receives_one:
                     # The status is of interest even where the message was not; but only who receives hears of it.
                     await call.receive_response()
                     while await call.current.receive_message() is not None:
@@ -128,19 +136,24 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
                 # The server ended the call while we were sending; how it did so says more.
                 await self._report(call.trailers)
         finally:
-            if call.trailers is None:
-                # A task that still waits for the call must not wait for ever.
-                if trace is not None:
-                    trace.cancelled(LEFT)
-                call.end(Trailers(Status.CANCELLED, LEFT))
-            else:
-                call.reset()
+            self._close()
+
+    def _close(self) -> None:
+        """Reset the call if it is not over, and tell those who take note of it how it ended."""
+        call, trace = self._sent(), self._trace
+        if call.trailers is None:
+            # A task that still waits for the call must not wait for ever.
             if trace is not None:
-                ended, current = call.trailers or Trailers(Status.CANCELLED, LEFT), call.current
-                trace.over(ended.status, ended.message, current.unsent.messages, current.messages.messages)
-            if call.record is not None:
-                assert call.trailers is not None  # It has ended, if only just now.
-                call.record.over(call.trailers.status, call.current.session.backend.now())
+                trace.cancelled(LEFT)
+            call.end(Trailers(Status.CANCELLED, LEFT))
+        else:
+            call.reset()
+        if trace is not None:
+            ended, current = call.trailers or Trailers(Status.CANCELLED, LEFT), call.current
+            trace.over(ended.status, ended.message, current.unsent.messages, current.messages.messages)
+        if call.record is not None:
+            assert call.trailers is not None  # It has ended, if only just now.
+            call.record.over(call.trailers.status, call.current.session.backend.now())
 
     # Sending
 
@@ -159,19 +172,24 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         """
         if self._call is not None:
             raise ProtocolError("the request was already sent")
-        if end and not self._cardinality.client_streaming:
+        if end and self._method.sends_one:
             raise ProtocolError("this method takes one message, which was not sent")
-        await self._open()
+        call = await self._open()
         if end:
             # In a DATA frame of its own, as gRPC over HTTP/2, "Requests" wants it; some servers wait for that.
             await self.end()
         else:
-            self._sent().current.session.flush_soon()
+            call.current.session.flush_soon()
 
     async def _open(self) -> RepeatableCall:
         """Open the call; its head leaves with what is sent next."""
-        self._call = await self._opening.open()
-        return self._call
+        method = self._method
+        tracing = method.channel.tracing
+        if tracing is not None:
+            streaming = not (method.sends_one and method.receives_one)
+            self._trace = tracing.begin(method.path, method.channel.target, self.metadata, streaming=streaming)
+        self._call = call = await open_call(method, self._metadata, self._deadline)
+        return call
 
     async def send_message(self, message: SendT, *, end: bool = False) -> None:
         """Send one message; waits while the server takes fewer than we send.
@@ -191,18 +209,16 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if self._events.send_message:
             message = (await self._events.send_message.dispatch(message=message)).message
         data = self._codec.encode(message, self._send_type)
-        if len(data) > self._max_request:
+        if len(data) > self._method.max_request:
             raise GRPCError(
                 Status.RESOURCE_EXHAUSTED, f"the message has {len(data)} bytes, more than the method's limit"
             )
         try:
-            last = end or not self._cardinality.client_streaming
-            await call.send_message(data, hold=last)
+            last = end or self._method.sends_one
+            if not call.send_nowait(data, end=last):
+                await call.send_message(data, end=last)
             if last:
-                self._half_closed = True
-                if self._opening.trace is not None:
-                    self._opening.trace.half_closed()
-                await call.half_close()
+                self._note_half_close()
         except StreamTerminatedError:
             await self._raise_if_failed()
             raise
@@ -217,19 +233,22 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if self._call is None:
             raise ProtocolError("the request was not sent yet")
         if self._half_closed:
-            if not self._cardinality.client_streaming:
+            if self._method.sends_one:
                 return  # The one message took the end along.
             raise ProtocolError("the call was already half-closed")
-        if not self._cardinality.client_streaming:
+        if self._method.sends_one:
             raise ProtocolError("this method takes one message, which was not sent")
-        self._half_closed = True
-        if self._opening.trace is not None:
-            self._opening.trace.half_closed()
+        self._note_half_close()
         try:
             await self._call.half_close()
         except StreamTerminatedError:
             await self._raise_if_failed()  # If it ended with OK, it is half-closed as wanted.
         await checkpoint()
+
+    def _note_half_close(self) -> None:
+        self._half_closed = True
+        if self._trace is not None:
+            self._trace.half_closed()
 
     async def cancel(self) -> None:
         """Reset the call: the server's handler is cancelled.
@@ -239,8 +258,8 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         """
         if self._call is None:
             raise ProtocolError("the request was not sent yet")
-        if self._opening.trace is not None:
-            self._opening.trace.cancelled(CANCELLED)
+        if self._trace is not None:
+            self._trace.cancelled(CANCELLED)
         self._call.end(Trailers(Status.CANCELLED, CANCELLED))
         self._reported = True
         await checkpoint()
@@ -262,8 +281,8 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             return
         response = await call.receive_response()
         self._head_received = True
-        if self._opening.trace is not None and response is not None:
-            self._opening.trace.head_received()
+        if self._trace is not None and response is not None:
+            self._trace.head_received()
         received: Metadata = MultiDict() if response is None else response.metadata
         if self._events.recv_initial_metadata:
             received = (await self._events.recv_initial_metadata.dispatch(metadata=received)).metadata
@@ -283,12 +302,15 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         call = self._sent()
         if not self._head_received:
             await self.recv_initial_metadata()
-        if self._cardinality.server_streaming:
-            data = await call.current.receive_message()
-        else:
+        if self._method.receives_one:
             data = await self._receive_only(call.current)
+        else:
+            data = call.current.receive_nowait()
+            if data is None:
+                data = await call.current.receive_message()
+                if data is None:
+                    await self._raise_if_failed()
         if data is None:
-            await self._raise_if_failed()
             return None
         message = decode(self._codec, data, self._recv_type)
         if self._events.recv_message:
@@ -320,8 +342,10 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if self._only_received:
             await checkpoint()
             return None
-        data = await call.receive_message()
-        if data is not None and await call.receive_message() is not None:
+        data = call.receive_nowait()
+        if data is None:
+            data = await call.receive_message()
+        if data is not None and not call.exhausted and await call.receive_message() is not None:
             raise GRPCError(Status.UNIMPLEMENTED, "the response has more than one message, where this method has one")
         await self._raise_if_failed()
         if data is None:

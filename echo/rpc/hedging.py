@@ -95,8 +95,17 @@ class HedgedCall:
             return None
         return self._verdict or self.current.trailers
 
-    async def send_message(self, message: bytes, *, hold: bool = False) -> None:
+    def send_nowait(self, message: bytes, *, end: bool = False) -> bool:  # noqa: ARG002 - as in RepeatableCall
+        """Send nothing: a message goes out on every attempt, and may have to wait on each."""
+        return False
+
+    async def send_message(self, message: bytes, *, end: bool = False) -> None:
         """Send one message, on every attempt; raises as `RetriedCall.send_message`."""
+        await self._send_on_all(message, hold=end)
+        if end:
+            await self.half_close()
+
+    async def _send_on_all(self, message: bytes, *, hold: bool) -> None:
         if self._kept is not None:
             self._kept_size += PREFIX_SIZE + len(message)
             if self._kept_size <= min(MAX_REPLAY, self.current.session.limits.max_unsent):

@@ -66,7 +66,10 @@ class RepeatableCall(Protocol):
     def trailers(self) -> Trailers | None:
         """How the call ended, once it has."""
 
-    async def send_message(self, message: bytes, *, hold: bool = False) -> None:
+    def send_nowait(self, message: bytes, *, end: bool = False) -> bool:
+        """Send one message, as `send_message`, if that takes no waiting; tell whether it was sent."""
+
+    async def send_message(self, message: bytes, *, end: bool = False) -> None:
         """Send one message, as `RetriedCall.send_message`."""
 
     async def half_close(self) -> None:
@@ -139,12 +142,21 @@ class RetriedCall:
             return None
         return self._verdict or self.current.trailers
 
-    async def send_message(self, message: bytes, *, hold: bool = False) -> None:
+    def send_nowait(self, message: bytes, *, end: bool = False) -> bool:
+        """Send one message, as `send_message`, if that takes no waiting; tell whether it was sent."""
+        if not self.current.send_nowait(message, end=end):
+            return False
+        self._keep(message)
+        if end:
+            self._half_closed = True
+        return True
+
+    async def send_message(self, message: bytes, *, end: bool = False) -> None:
         """Send one message; waits while the server takes fewer than we send.
 
         Args:
             message: Encoded.
-            hold: Something follows at once that the message may leave with.
+            end: It is the last one: half-close the call with it.
 
         Raises:
             StreamTerminatedError: The call is over.
@@ -152,16 +164,18 @@ class RetriedCall:
         while True:
             call = self.current
             try:
-                await call.send_message(message, hold=hold)
+                await call.send_message(message, hold=end)
             except StreamTerminatedError:
                 if not (self._lost(call) and await self._renewed(call)):
                     raise
             else:
                 if call.trailers is None:
                     self._keep(message)
-                    return
+                    break
                 if not (self._lost(call) and await self._renewed(call)):
-                    return  # Lost like any message of a call that fails later; the receiver is told.
+                    break  # Lost like any message of a call that fails later; the receiver is told.
+        if end:
+            await self.half_close()
 
     async def half_close(self) -> None:
         """Send no more messages.

@@ -2,7 +2,6 @@
 
 import math
 from collections import deque
-from dataclasses import replace
 from functools import partial
 
 import anyio
@@ -106,10 +105,15 @@ class ClientSession(Session):
         """
         if self._full():
             await self._wait_for_stream(deadline)
-        if not self.usable:
-            return None
+        return self._open(request, deadline) if self.usable else None
+
+    def open_now(self, request: Request, deadline: float) -> ClientCall | None:
+        """Open a call, as `open`, if that takes no waiting; else None."""
+        return None if self._full() or not self.usable else self._open(request, deadline)
+
+    def _open(self, request: Request, deadline: float) -> ClientCall | None:
         if deadline != math.inf:
-            request = replace(request, timeout=max(0.0, deadline - anyio.current_time()))
+            request = request.within(max(0.0, deadline - self.backend.now()))
         try:
             call = self.connection.open(request)
         except LocalProtocolError:  # Out of stream ids.

@@ -39,16 +39,29 @@ class ClientCall(Call):
         self.alarm: Alarm | None = None
         self.concluded: float | None = None
 
+    @property
+    def exhausted(self) -> bool:
+        """Whether the call has ended, and all that the server sent was taken."""
+        return self.trailers is not None and self.messages.empty
+
     def compress(self, encoding: str) -> None:
         """Send messages in this encoding, as the request's head has announced."""
         if encoding != IDENTITY:
             self.encoder = partial(encode_compressed, encoding)
 
+    def send_nowait(self, message: bytes, *, hold: bool = False, end: bool = False) -> bool:
+        """As `Call.send_nowait`; with ``end`` it is the last, and the call half-closed with it."""
+        if not super().send_nowait(message, hold=hold or end):
+            return False
+        if end:
+            self._end_messages()
+        return True
+
     async def send_message(self, message: bytes, *, hold: bool = False, end: bool = False) -> None:
         """As `Call.send_message`; with ``end`` it is the last, and the call half-closed with it."""
         await super().send_message(message, hold=hold or end)
         if end:
-            await self.half_close()
+            self._end_messages()
 
     async def half_close(self) -> None:
         """Send no more messages.
@@ -58,6 +71,9 @@ class ClientCall(Call):
         """
         if not self.is_open:
             await self._over()
+        self._end_messages()
+
+    def _end_messages(self) -> None:
         self.session.connection.half_close(self)
         self.session.flush_soon()
 

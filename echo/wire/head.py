@@ -98,6 +98,20 @@ class Request:
     content_type: str = CONTENT_TYPE
     accept_encoding: str = ""
 
+    def within(self, timeout: float) -> "Request":
+        """The same call, with so many seconds allowed for it."""
+        return Request(
+            self.path,
+            self.scheme,
+            self.authority,
+            timeout,
+            self.metadata,
+            self.encoding,
+            self.user_agent,
+            self.content_type,
+            self.accept_encoding,
+        )
+
     def fields(self) -> list[Field]:
         """The header list: pseudo-header fields first, then ``grpc-timeout``, in the spec's order.
 
