@@ -92,6 +92,37 @@ async def test_it_can_be_stopped_and_closes_its_sockets() -> None:
         assert await page.evaluate("document.activeElement.id") == "check"
 
 
+# A path that keeps responses to itself until the server is done, after 0.6 s, and is then slow to pass them on.
+SLOW_AT_THE_END = """
+Promise.all([
+    import("/console/check/checks/response-streaming.js"), import("/console/check/socket.js"),
+]).then(([check, { Closed }]) => check.run(new AbortController().signal, {
+    hint: "",
+    newCallId: () => "a",
+    serverSaw: async () => [{ started: 0, ended: 0.6e9 }],
+    websocket(signal, method, { count, size = "1" }, use) {
+        const texts = Array(Number(count)).fill("x".repeat(Number(size)));
+        let pause = 700;
+        return use({
+            send() {},
+            async receive() {
+                if (pause) await new Promise((done) => setTimeout(done, pause));
+                pause = size === "1" ? 0 : 10;
+                return texts.pop() ?? new Closed(1000, "");
+            },
+        });
+    },
+}))
+"""
+
+
+async def test_responses_that_come_slowly_after_the_end_are_not_taken_for_a_buffer_s() -> None:
+    async with running_gateway() as gateway, console(gateway.port) as page:
+        found = await page.evaluate(SLOW_AT_THE_END)
+    assert isinstance(found, dict)
+    assert (found["outcome"], found["cause"]) == ("broken", "held-to-end")
+
+
 async def test_a_gateway_that_is_gone_is_told_in_the_summary() -> None:
     async with running_gateway() as gateway, console(gateway.port, noise=GOING_AWAY) as page:
         gateway.stop.set()

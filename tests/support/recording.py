@@ -32,6 +32,8 @@ BUG: Final = "bug"  # by an error that is none.
 
 TOO_MUCH: Final = "x" * 1_000_000  # More than every window of ours, so that sending it takes a client that reads.
 
+DEADLINE: Final = 2.0  # Seconds for calls whose handlers are to see it pass: on a busy machine they begin late.
+
 PATHS: Final = {
     Cardinality.UNARY_UNARY: "/test.Recorder/Unary",
     Cardinality.STREAM_UNARY: "/test.Recorder/ClientStream",
@@ -65,6 +67,13 @@ class Seen:
         self.ended = trio.Event()
         self.error: BaseException | None = None
         self.crash = trio.Event()
+
+    async def is_cancelled_in(self, seconds: float) -> None:
+        """Its caller gave it no more than these, and it is cancelled once they are over."""
+        assert 0 < self.time_remaining <= seconds + 0.1  # Some round up.
+        with trio.fail_after(20):
+            await self.ended.wait()
+        assert self.cancelled.is_set(), f"the handler was not cancelled, but ended by {self.error!r}"
 
 
 class Calls:
