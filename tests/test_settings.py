@@ -256,6 +256,7 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         ("HTTP_BIND", "x" * 64, f"HTTP_BIND: '{'x' * 64}' is not a host name or an IP address"),
         ("GRPC_SERVER_TLS", "yes", "GRPC_SERVER_TLS: 'yes' is neither true nor false, nor on nor off"),
         ("GRPC_CLIENT_BALANCE", "random", "GRPC_CLIENT_BALANCE: 'random' is neither pick_first nor round_robin"),
+        ("GRPC_CLIENT_BALANCE", "Pick_First", "GRPC_CLIENT_BALANCE: 'Pick_First' is neither pick_first nor round_robin"),
         ("GRPC_CLIENT_TIMEOUT", "0s", "GRPC_CLIENT_TIMEOUT: '0s' is too short (must be more than 0s)"),
         ("GRPC_CLIENT_TIMEOUT", "10", f"GRPC_CLIENT_TIMEOUT: '10' {NO_DURATION}"),
         ("SHUTDOWN_GRACE", "-5s", f"SHUTDOWN_GRACE: '-5s' {NO_DURATION}"),
