@@ -7,8 +7,8 @@ from echo.configuration import BOTH, GATEWAY, SERVER, Group, Title, optional, se
 from echo.configuration.addresses import BIND, HOST, ORIGINS, PORT
 from echo.configuration.values import kind
 from echo.targets import DEFAULT_PORT, UNIX
+from echo.urls import ANYWHERE
 
-ANYWHERE: Final = "0.0.0.0"  # noqa: S104 - As documented.
 _MODE: Final = kind(
     lambda text: int(text, 8) if re.fullmatch("0?[0-7]{3}", text) else None,
     "is not a file mode (three octal digits, such as 660)",
