@@ -139,6 +139,7 @@ def either(words: Mapping[str, T], other: Kind[T]) -> Kind[T]:
     return Kind(read, other.write)
 
 
+POSITIVE_NUMBER: Final = whole_number(1, 999_999_999)
 POSITIVE: Final = 1e-9  # Seconds: the shortest duration there is.
 OFF: Final = {"off": math.inf, "infinite": math.inf}
 _ON_OR_OFF: Final = {"true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
