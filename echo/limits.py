@@ -12,9 +12,8 @@ __all__ = ["PERMITTED_PINGS", "Connections", "client_keepalive", "client_limits"
 
 T = TypeVar("T")
 
-PERMITTED_PINGS: Final = (
-    5.0  # Seconds between a client's pings where keepalive is on; half of what the gateway's needs.
-)
+# Seconds between a client's pings where keepalive is on: half of what the gateway's needs.
+PERMITTED_PINGS: Final = 5.0
 
 _DEFAULT: Final = Limits()
 _KEEPALIVE: Final = Keepalive(7200.0)

@@ -5,16 +5,14 @@ from typing import Final
 
 from echo.configuration import BOTH, GATEWAY, SERVER, Group, Title, optional, setting
 from echo.configuration.addresses import BIND, HOST, ORIGINS, PORT
-from echo.configuration.values import Kind
+from echo.configuration.values import kind
 from echo.targets import DEFAULT_PORT, UNIX
+from echo.urls import ANYWHERE
 
-ANYWHERE: Final = "0.0.0.0"  # noqa: S104 - As documented.
-
-
-def _mode(text: str) -> int:
-    if re.fullmatch(r"0?[0-7]{3}", text):
-        return int(text, 8)
-    raise ValueError("is not a file mode (three octal digits, such as 660)")
+_MODE: Final = kind(
+    lambda text: int(text, 8) if re.fullmatch("0?[0-7]{3}", text) else None,
+    "is not a file mode (three octal digits, such as 660)",
+)
 
 
 class Listening(Group):
@@ -29,7 +27,7 @@ class Listening(Group):
         ANYWHERE, BIND, SERVER, "address the gRPC server listens on, or unix:PATH for a Unix socket"
     )
     grpc_server_socket_mode = optional(
-        Kind(_mode), SERVER, "permissions of that socket, such as 660; by default the umask decides"
+        _MODE, SERVER, "permissions of that socket, such as 660; by default the umask decides"
     )
     grpc_health_port = optional(
         PORT, SERVER, "extra plain-text port that serves only health checks; kubelet's gRPC probe does not speak TLS"

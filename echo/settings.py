@@ -23,7 +23,7 @@ from echo.configuration import (
     setting,
 )
 from echo.configuration.addresses import AUTHORITY, SERVERS
-from echo.configuration.values import POSITIVE, SWITCH, either, one_of, seconds, whole_number
+from echo.configuration.values import POSITIVE, SWITCH, either, kind, seconds, whole_number
 from echo.limits import Connections
 from echo.listening import Listening
 from echo.logs import Logging
@@ -48,7 +48,7 @@ class Calling(Group):
     )
     grpc_client_balance = setting(
         _POLICIES["pick_first"],
-        one_of(_POLICIES, f"is neither {' nor '.join(_POLICIES)}"),
+        kind(_POLICIES.get, f"is neither {' nor '.join(_POLICIES)}"),
         GATEWAY,
         "how to choose among several servers or addresses: pick_first takes the first that answers, round_robin "
         "rotates among those that report SERVING",

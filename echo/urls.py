@@ -1,13 +1,15 @@
-"""What stands in URLs: hosts, the ports that schemes imply, and origins."""
+"""What URLs are made of: hosts, the ports that schemes imply, and origins."""
 
 import re
+from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
 from echo.targets import is_ipv6, join
 
-__all__ = ["DEFAULT_PORTS", "is_host", "origin_of"]
+__all__ = ["ANYWHERE", "DEFAULT_PORTS", "is_host", "loopback_of", "origin_of"]
 
+ANYWHERE: Final = "0.0.0.0"  # noqa: S104 - Where echo listens by default, as documented.
 DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 _LABEL: Final = re.compile(r"(?!-)[\w-]{1,63}(?<!-)")
@@ -23,6 +25,15 @@ def is_host(text: str) -> bool:
     except UnicodeError:
         return False
     return len(encoded) <= 253 and all(_LABEL.fullmatch(label) for label in text.removesuffix(".").split("."))
+
+
+def loopback_of(bind: str) -> str:
+    """The host that reaches, from this machine, what listens on an address: loopback if it listens on all of them."""
+    try:
+        address = ip_address(bind)
+    except ValueError:
+        return bind
+    return bind if not address.is_unspecified else "127.0.0.1" if address.version == 4 else "::1"
 
 
 def origin_of(text: str) -> str | None:

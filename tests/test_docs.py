@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from echo.contract import PING_INTERVAL
 from echo.probe.table import CHECKS
+from echo.rpc import Limits
 from tests.test_readme import README
 
+LIMITS = Limits()
 ROOT = Path(__file__).parents[1]
 PAGES = ROOT / "docs/pages"
 INCLUDE = re.compile(r'--8<-- "([\w./]+\.py)(?::\w+)?"')
@@ -70,6 +73,18 @@ def test_commands_on_the_pages_are_run_somewhere() -> None:
         (page, line) for page, line in commands if line not in README and not any(map(line.startswith, ELSEWHERE))
     ]
     assert unknown == []
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        *((page, f"every {PING_INTERVAL:g} s") for page in ("contract.md", "checks.md", "scale.md")),
+        ("checks.md", f"{LIMITS.max_header_list_size // 2**10} KiB"),
+        ("checks.md", f"{LIMITS.max_message_size // 2**20} MiB"),
+    ],
+)
+def test_limits_in_the_text_of_the_pages_are_those_of_the_code(page: str, text: str) -> None:
+    assert text in (PAGES / page).read_text()
 
 
 def test_every_check_is_explained() -> None:

@@ -25,6 +25,7 @@ NO_PORT_BUT_A_SERVICE_LINK = (
     "is not a port (0 to 65535). Kubernetes sets such values for a Service of this name:"
     " turn that off by enableServiceLinks: false"
 )
+NO_BALANCE = "is neither pick_first nor round_robin"
 NO_MESSAGE_SIZE = "is not a size that a message can have (1 to 4294967295 bytes)"
 
 
@@ -256,6 +257,7 @@ def test_a_value_is_read_the_same_from_variable_and_flag(variable: str, text: st
         ("HTTP_BIND", "x" * 64, f"HTTP_BIND: '{'x' * 64}' is not a host name or an IP address"),
         ("GRPC_SERVER_TLS", "yes", "GRPC_SERVER_TLS: 'yes' is neither true nor false, nor on nor off"),
         ("GRPC_CLIENT_BALANCE", "random", "GRPC_CLIENT_BALANCE: 'random' is neither pick_first nor round_robin"),
+        ("GRPC_CLIENT_BALANCE", "PICK_FIRST", f"GRPC_CLIENT_BALANCE: 'PICK_FIRST' {NO_BALANCE}"),
         ("GRPC_CLIENT_TIMEOUT", "0s", "GRPC_CLIENT_TIMEOUT: '0s' is too short (must be more than 0s)"),
         ("GRPC_CLIENT_TIMEOUT", "10", f"GRPC_CLIENT_TIMEOUT: '10' {NO_DURATION}"),
         ("SHUTDOWN_GRACE", "-5s", f"SHUTDOWN_GRACE: '-5s' {NO_DURATION}"),

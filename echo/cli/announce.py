@@ -6,7 +6,6 @@ accepted. So programs may wait for these lines and read the address from them: `
 ``grpc``, ``health``, ``gateway`` or ``metrics``. If standard output is closed or broken, they go to the log.
 """
 
-import ipaddress
 import os
 import shlex
 import sys
@@ -16,6 +15,7 @@ import structlog
 from echo.logs import json_line, writes_json
 from echo.settings import Settings
 from echo.targets import UNIX, join, read_targets
+from echo.urls import loopback_of
 
 __all__ = ["announce_console", "announce_gateway", "announce_metrics", "announce_server"]
 
@@ -93,10 +93,7 @@ def _scheme(settings: Settings) -> str:
 
 def _reachable(host: str) -> str:
     """A host that reaches, from this machine, a socket bound to ``host``: localhost for the unspecified address."""
-    try:
-        return "localhost" if ipaddress.ip_address(host).is_unspecified else host
-    except ValueError:
-        return host
+    return host if loopback_of(host) == host else "localhost"
 
 
 def _say(settings: Settings, lines: list[str], event: str, **fields: object) -> None:

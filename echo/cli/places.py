@@ -8,6 +8,7 @@ from echo.rpc import open_tcp_listener, open_unix_listener
 from echo.settings import Settings
 from echo.targets import UNIX, join
 from echo.transport import StreamListener
+from echo.urls import ANYWHERE
 
 __all__ = ["listen", "listen_for_health", "listen_for_web"]
 
@@ -34,7 +35,7 @@ async def listen_for_health(settings: Settings) -> StreamListener:
     """Listen for health checks in plain text, on every address if the server is on a Unix socket: probes are remote."""
     bind, port = settings.grpc_server_bind, settings.grpc_health_port
     assert port is not None
-    host = "0.0.0.0" if bind.startswith(UNIX) else bind  # noqa: S104 - As the documentation of the setting says.
+    host = ANYWHERE if bind.startswith(UNIX) else bind
     try:
         return await open_tcp_listener(await listening_host(host), port)
     except OSError as error:

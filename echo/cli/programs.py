@@ -33,6 +33,7 @@ from echo.targets import join, read_targets
 from echo.telemetry.tracing import open_tracing
 from echo.tls import server_context
 from echo.transport import SourceListener
+from echo.urls import loopback_of
 from echo.workers import ParentLink
 
 if TYPE_CHECKING:
@@ -261,10 +262,7 @@ def calling_beside(settings: Settings, port: int | None) -> Settings:
     If the server listens on all addresses, it is called over loopback. Its certificate is still verified against the
     name in ``grpc_server_host``.
     """
-    bind = settings.grpc_server_bind
-    changes: dict[str, object] = {
-        "grpc_server_host": {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind, bind),  # noqa: S104 - Compared, not bound.
-    }
+    changes: dict[str, object] = {"grpc_server_host": loopback_of(settings.grpc_server_bind)}
     if port is not None:
         changes["grpc_server_port"] = port
     if settings.grpc_server_tls and not settings.grpc_client_insecure and not settings.grpc_client_authority:

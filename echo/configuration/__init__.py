@@ -151,7 +151,7 @@ def read(group: type[G], environ: Mapping[str, str] = os.environ, user: User = B
     if unknown := flags.keys() - {each.field for each in group.settings}:
         raise TypeError(f"there is no setting {', '.join(unknown)}")
     variables = [each.variable for each in group.settings if each.used_by & user and each.field not in flags]
-    given, notes = read_variables(environ, variables, "GRPC_SERVER_PORT" if user is GATEWAY else None)
+    given, notes = read_variables(environ, variables, calls=user is GATEWAY)
     notes += misspelt(environ, {each.variable for each in group.settings})
     settings = group({"notes": notes, "_flags": frozenset(flags)})
     for each in group.settings:

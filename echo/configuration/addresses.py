@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from echo.configuration.values import Kind
+from echo.configuration.values import Kind, kind
 from echo.targets import FORMS, MOST_TARGETS, UNIX, TargetError, read_targets, split, unix_path
 from echo.urls import is_host, origin_of
 
@@ -18,12 +18,6 @@ def _port(text: str) -> int:
     # The form that `echo.configuration.environment` recognises, but without the companion variables.
     hint = ". Kubernetes sets such values for a Service of this name: turn that off by enableServiceLinks: false"
     raise ValueError(f"is not a port (0 to 65535){hint if re.match(r'(?:tcp|udp|sctp)://', text) else ''}")
-
-
-def _host(text: str) -> str:
-    if is_host(text):
-        return text
-    raise ValueError("is not a host name or an IP address")
 
 
 def _bind(text: str) -> str:
@@ -47,20 +41,11 @@ def _servers(text: str) -> str:
     return ",".join(map(str, targets))
 
 
-def _authority(text: str) -> str:
+def _authority(text: str) -> str | None:
     try:
-        host, _ = split(text)
+        return text if is_host(split(text)[0]) else None
     except ValueError:
-        host = ""
-    if is_host(host):
-        return text
-    raise ValueError("is not HOST or HOST:PORT")
-
-
-def _file(text: str) -> Path:
-    if text and "\0" not in text:
-        return Path(text)
-    raise ValueError("is not the path of a file")
+        return None
 
 
 def _origins(text: str) -> tuple[str, ...]:
@@ -74,11 +59,9 @@ def _origins(text: str) -> tuple[str, ...]:
 
 
 PORT: Final = Kind(_port)  # 0 asks the operating system for a free one.
-HOST: Final = Kind(_host)  # A name or an IP address, without brackets.
+HOST: Final = kind(lambda text: text if is_host(text) else None, "is not a host name or an IP address")
 BIND: Final = Kind(_bind)  # The same, or ``unix:PATH``.
 SERVERS: Final = Kind(_servers)  # Targets as in `echo.targets`, in their shortest forms, with commas between them.
-AUTHORITY: Final = Kind(_authority)  # HOST or HOST:PORT.
-FILE: Final = Kind(_file)  # Whether it exists is not checked.
-ORIGINS: Final[Kind[tuple[str, ...]]] = Kind(
-    _origins, ",".join
-)  # As browsers send them (RFC 6454 §6.2), ``*`` or ``null``.
+AUTHORITY: Final = kind(_authority, "is not HOST or HOST:PORT")
+FILE: Final = kind(lambda text: Path(text) if text and "\0" not in text else None, "is not the path of a file")
+ORIGINS: Final[Kind[tuple[str, ...]]] = Kind(_origins, ",".join)  # As browsers send them, ``*`` or ``null``.

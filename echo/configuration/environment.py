@@ -15,6 +15,7 @@ from typing import Final, Literal, NamedTuple
 _LINK: Final = re.compile(r"(tcp|udp|sctp)://(?:\[[0-9a-f:.]+\]|[0-9.]+):([0-9]{1,5})", re.ASCII)
 _LINK_NAMES: Final = re.compile(r".+_(?:SERVICE_HOST|SERVICE_PORT(?:_.+)?|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_.+)?)")
 
+_CALLED: Final = "GRPC_SERVER_PORT"
 _SIMILARITY: Final = 0.84  # Matches a name with a missing word, but no variable of other gRPC libraries or proxies.
 _MAX_NOTES: Final = 10
 
@@ -27,11 +28,11 @@ class Note(NamedTuple):
 
 
 def read_variables(
-    environ: Mapping[str, str], variables: Iterable[str], called_port: str | None
+    environ: Mapping[str, str], variables: Iterable[str], *, calls: bool
 ) -> tuple[dict[str, str], tuple[Note, ...]]:
     """Read these variables. Whitespace is stripped; an empty variable counts as not set.
 
-    ``called_port`` is the variable that holds the port of a Service to call, if there is one.
+    A program that ``calls`` takes the port of the gRPC server's Service; other Services' ports are left out.
     """
     given = {name: text for name in variables if (text := environ.get(name, "").strip())}
     notes: list[Note] = []
@@ -40,7 +41,7 @@ def read_variables(
             continue
         service, protocol, port = link
         origin = f"{name}={text} was set by Kubernetes for its Service {service}"
-        if name == called_port and protocol == "tcp":
+        if calls and name == _CALLED and protocol == "tcp":
             given[name] = port
             notes.append(Note("info", f"{origin}: calling port {port}"))
         else:

@@ -27,6 +27,8 @@ _SIZES: Final = {"GiB": 2**30, "MiB": 2**20, "KiB": 2**10, "GB": 10**9, "MB": 10
 _BYTES: Final = {"": 1, "b": 1} | {name.lower(): size for name, size in _SIZES.items()}
 _SIZE: Final = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?) ?([kmg]i?b|b|)", re.ASCII | re.IGNORECASE)
 
+_NUMBER: Final = re.compile(r"[0-9]{1,12}")
+
 
 def to_duration(text: str, *, least: float = 0.0) -> float:
     """Parse a duration such as ``10s``, ``1h30m``, ``500ms``, ``1.5s`` or ``0``: seconds, to the nanosecond.
@@ -91,53 +93,54 @@ class Kind(NamedTuple, Generic[T]):
     write: Callable[[T], str] = str
 
 
+def kind(parse: Callable[[str], T | None], fault: str, write: Callable[[T], str] = str) -> Kind[T]:
+    """The values that ``parse`` makes of text; ``fault`` is the error for text of which it makes None."""
+
+    def read(text: str) -> T:
+        value = parse(text)
+        if value is None:
+            raise ValueError(fault)
+        return value
+
+    return Kind(read, write)
+
+
 def seconds(least: float = 0.0) -> Kind[float]:
     """Durations of ``least`` or more."""
     return Kind(partial(to_duration, least=least), format_duration)
 
 
 def size(least: int, most: int, of: str) -> Kind[int]:
-    """Sizes as of `to_size`."""
+    """Sizes, as of `to_size`."""
     return Kind(partial(to_size, least=least, most=most, of=of), format_size)
 
 
 def whole_number(least: int, most: int) -> Kind[int]:
     """Whole numbers within bounds."""
-
-    def read(text: str) -> int:
-        if re.fullmatch(r"[0-9]{1,12}", text) and least <= int(text) <= most:
-            return int(text)
-        raise ValueError(f"is not a whole number from {least} to {most}")
-
-    return Kind(read)
+    fault = f"is not a whole number from {least} to {most}"
+    return kind(lambda text: int(text) if _NUMBER.fullmatch(text) and least <= int(text) <= most else None, fault)
 
 
 def one_of(values: Mapping[str, T], fault: str) -> Kind[T]:
     """Names, in any case, that stand for values; a value is written as the first of its names."""
-
-    def read(text: str) -> T:
-        if text.lower() in values:
-            return values[text.lower()]
-        raise ValueError(fault)
-
-    return Kind(read, lambda value: next(name for name in values if values[name] == value))
+    names = {value: name for name, value in reversed(list(values.items()))}
+    return kind(lambda text: values.get(text.lower()), fault, names.__getitem__)
 
 
-def either(words: Mapping[str, T], kind: Kind[T]) -> Kind[T]:
-    """Words, in any case, that stand for values, besides those of a kind; errors offer the first word."""
+def either(words: Mapping[str, T], other: Kind[T]) -> Kind[T]:
+    """Words, in any case, that stand for values, besides those of another kind; errors offer the first word."""
 
     def read(text: str) -> T:
         try:
-            return words[text.lower()] if text.lower() in words else kind.read(text)
+            return words[text.lower()] if text.lower() in words else other.read(text)
         except ValueError as error:
             raise ValueError(f"{error}, or {next(iter(words))}") from None
 
-    return Kind(read, kind.write)
+    return Kind(read, other.write)
 
 
+POSITIVE_NUMBER: Final = whole_number(1, 999_999_999)
 POSITIVE: Final = 1e-9  # Seconds: the shortest duration there is.
 OFF: Final = {"off": math.inf, "infinite": math.inf}
-SWITCH: Final = one_of(
-    {"true": True, "false": False, "on": True, "off": False, "1": True, "0": False},
-    "is neither true nor false, nor on nor off",
-)
+_ON_OR_OFF: Final = {"true": True, "false": False, "on": True, "off": False, "1": True, "0": False}
+SWITCH: Final = one_of(_ON_OR_OFF, "is neither true nor false, nor on nor off")

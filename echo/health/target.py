@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from echo.targets import DEFAULT_PORT, UNIX, Target, read_targets
-from echo.urls import DEFAULT_PORTS
+from echo.urls import ANYWHERE, DEFAULT_PORTS, loopback_of
 
 __all__ = ["Web", "own_server", "parse_address", "parse_url"]
 
@@ -58,11 +58,11 @@ def own_server(environ: Mapping[str, str]) -> tuple[Target, bool]:
         ValueError: A port is invalid.
     """
     given = {name: value.strip() for name, value in environ.items()}
-    bind = given.get("GRPC_SERVER_BIND", "")
+    bind = given.get("GRPC_SERVER_BIND") or ANYWHERE
     health = _port(given, "GRPC_HEALTH_PORT", 0)
     if bind.startswith(UNIX) and not health:
         return parse_address(bind), bool(given.get("GRPC_SERVER_CERT"))
-    host = "127.0.0.1" if bind in {"", "0.0.0.0"} else "localhost" if bind == "::" or bind.startswith(UNIX) else bind  # noqa: S104 - Compared.
+    host = loopback_of(ANYWHERE if bind.startswith(UNIX) else bind)
     if health:
         return Target(host, health), False
     return Target(host, _port(given, "GRPC_SERVER_PORT", DEFAULT_PORT)), bool(given.get("GRPC_SERVER_CERT"))

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from echo.configuration.values import POSITIVE_NUMBER
+
 __all__ = ["Push", "PushError", "wanted_push"]
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
@@ -52,9 +54,8 @@ def wanted_push(environ: Mapping[str, str]) -> Push | None:
 
 
 def _milliseconds(environ: Mapping[str, str], name: str, default: int) -> float:
-    text = environ.get(name, "").strip()
-    if not text:
-        return default / 1000
-    if not text.isascii() or not text.isdecimal() or not 0 < int(text) < 10**9:
-        raise PushError(f"{name}: {text[:80]!r} is not a number of milliseconds")
-    return int(text) / 1000
+    text = environ.get(name, "").strip() or str(default)
+    try:
+        return POSITIVE_NUMBER.read(text) / 1000
+    except ValueError:
+        raise PushError(f"{name}: {text[:80]!r} is not a number of milliseconds") from None

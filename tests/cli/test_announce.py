@@ -163,7 +163,13 @@ def test_where_nobody_reads_standard_output_it_is_told_in_the_log(
 
 @pytest.mark.parametrize(
     ("bind", "host"),
-    [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1"), ("echo.example", "echo.example")],
+    [
+        ("0.0.0.0", "127.0.0.1"),
+        ("::", "::1"),
+        ("0::0", "::1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("echo.example", "echo.example"),
+    ],
 )
 def test_a_gateway_calls_the_server_beside_it_where_that_listens(bind: str, host: str) -> None:
     settings = calling_beside(load_settings({}, grpc_server_bind=bind), 5)

@@ -55,10 +55,10 @@ def test_what_is_no_url(text: str) -> None:
     ("environ", "address", "tls"),
     [
         ({}, Target("127.0.0.1", 8081), False),
-        ({"GRPC_SERVER_BIND": "::"}, Target("localhost", 8081), False),
+        ({"GRPC_SERVER_BIND": "::"}, Target("::1", 8081), False),
         ({"GRPC_SERVER_BIND": "10.0.0.7", "GRPC_SERVER_CERT": "c"}, Target("10.0.0.7", 8081), True),
         ({"GRPC_SERVER_BIND": "unix:/s", "GRPC_SERVER_CERT": "c"}, Target("/s", None), True),
-        ({"GRPC_SERVER_BIND": "unix:/s", "GRPC_HEALTH_PORT": "8082"}, Target("localhost", 8082), False),
+        ({"GRPC_SERVER_BIND": "unix:/s", "GRPC_HEALTH_PORT": "8082"}, Target("127.0.0.1", 8082), False),
         ({"GRPC_HEALTH_PORT": "8082", "GRPC_SERVER_CERT": "c"}, Target("127.0.0.1", 8082), False),
     ],
 )

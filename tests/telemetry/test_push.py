@@ -62,6 +62,7 @@ def test_the_standard_variables_say_whether_and_how_often(environ: dict[str, str
         ("OTEL_METRIC_EXPORT_INTERVAL", "1s"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "0"),
         ("OTEL_METRIC_EXPORT_TIMEOUT", "-1"),
+        ("OTEL_METRIC_EXPORT_TIMEOUT", "9" * 5_000),
     ],
 )
 def test_what_cannot_be_done_is_named(variable: str, value: str) -> None:

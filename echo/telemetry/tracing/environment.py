@@ -12,6 +12,7 @@ from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from echo.configuration import SettingsError
+from echo.configuration.values import POSITIVE_NUMBER
 from echo.urls import DEFAULT_PORTS
 
 __all__ = ["Collection", "Wanted", "wanted"]
@@ -160,6 +161,7 @@ def _seconds(text: str | None) -> float:
 
 def _number(given: Mapping[str, str], name: str, default: int) -> int:
     text = given.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and 0 < int(text[:12]) < 10**9):
-        raise SettingsError(f"{name}: {text[:80]!r} is no positive number")
-    return int(text)
+    try:
+        return POSITIVE_NUMBER.read(text)
+    except ValueError:
+        raise SettingsError(f"{name}: {text[:80]!r} is no positive number") from None

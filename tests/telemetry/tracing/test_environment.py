@@ -80,6 +80,7 @@ def test_what_is_for_traces_wins_over_what_is_for_all() -> None:
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "is not one of gzip, none"),
         ("OTEL_PROPAGATORS", "jaeger", "'jaeger' is not one of tracecontext"),
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "is no positive number"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0" * 11 + "1" * 5_000, "is no positive number"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_line_that_names_the_variable(
