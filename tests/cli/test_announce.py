@@ -98,7 +98,7 @@ def test_a_server_on_a_unix_socket_is_announced_by_its_path(capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_a_path_that_is_no_text_is_announced_all_the_same(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_is_not_valid_text_is_announced(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
     announce_server(load_settings({}, log_format=log_format, grpc_server_bind="unix:/run/\udcff.sock"), None)
     assert r"\udcff.sock" in capsys.readouterr().out
 
@@ -148,7 +148,7 @@ class Broken(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize("stdout", [None, Broken()])
-def test_where_nobody_reads_standard_output_it_is_told_in_the_log(
+def test_without_a_reader_of_standard_output_addresses_go_to_the_log(
     stdout: Broken | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     discarded: list[bool] = []
@@ -165,13 +165,13 @@ def test_where_nobody_reads_standard_output_it_is_told_in_the_log(
     ("bind", "host"),
     [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1"), ("echo.example", "echo.example")],
 )
-def test_a_gateway_calls_the_server_beside_it_where_that_listens(bind: str, host: str) -> None:
+def test_a_gateway_calls_the_server_in_its_process_where_it_listens(bind: str, host: str) -> None:
     settings = calling_beside(load_settings({}, grpc_server_bind=bind), 5)
     assert (settings.grpc_server_host, settings.grpc_server_port) == (host, 5)
     assert settings.grpc_client_server_name is None
 
 
-def test_a_gateway_calls_the_server_beside_it_on_its_unix_socket() -> None:
+def test_a_gateway_calls_the_server_in_its_process_on_its_unix_socket() -> None:
     settings = calling_beside(load_settings({}, grpc_server_bind="unix:/run/echo.sock"), None)
     assert settings.grpc_server_host == "unix:/run/echo.sock"
 

@@ -111,7 +111,7 @@ async def told(watch: ClientStream[HealthCheckRequest, HealthCheckResponse]) -> 
     return response.status
 
 
-async def test_without_its_setting_there_is_no_health_port() -> None:
+async def test_without_its_setting_no_health_port_is_opened() -> None:
     async with running(*SERVE) as echo:
         await echo.grpc_port()
         echo.send(signal.SIGTERM)

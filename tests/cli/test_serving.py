@@ -240,7 +240,7 @@ async def test_up_with_certificates_calls_over_mtls_by_the_servers_name(tmp_path
         assert (await in_thread(partial(get, http_port, "/grpc/hi"))).endswith(":from server:hi:success:true")
 
 
-async def test_what_up_relays_when_sigterm_comes_may_finish_as_the_gateway_drains_first() -> None:
+async def test_calls_relayed_by_up_finish_after_sigterm_as_the_gateway_drains_first() -> None:
     async with running(*UP) as echo:
         http_port = await echo.http_port()
         with connect(f"ws://127.0.0.1:{http_port}/ws/stream/bidirectional") as client:

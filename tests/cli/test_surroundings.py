@@ -102,7 +102,7 @@ async def test_any_user_may_run_it_without_an_entry_a_home_and_a_folder_to_write
     assert "Traceback" not in echo.stderr
 
 
-async def test_it_needs_nothing_of_the_environment() -> None:
+async def test_it_runs_with_an_empty_environment() -> None:
     async with running_as(command(*UP), {}) as echo:
         assert await works_and_stops(echo, await echo.http_port())
 

@@ -43,7 +43,7 @@ async def call_each_worker(port: int) -> None:
             assert await stream.recv_message() is None
 
 
-async def test_what_both_have_counted_is_one_number_that_never_falls() -> None:
+async def test_workers_counts_are_added_up_and_never_fall() -> None:
     async with running(*SERVE, *WORKERS) as echo:
         port, metrics_port = await echo.grpc_port(), await echo.metrics_port()
         await call_each_worker(port)
@@ -63,7 +63,7 @@ async def test_what_both_have_counted_is_one_number_that_never_falls() -> None:
         assert await echo.status() == 0
 
 
-async def test_they_can_be_asked_for_throughout_a_drain() -> None:
+async def test_metrics_are_served_throughout_a_drain() -> None:
     async with running(*SERVE, *WORKERS, "--shutdown-grace", "20s") as echo:
         metrics_port = await echo.metrics_port()
         async with open_channel("127.0.0.1", await echo.grpc_port()) as channel, chat(channel) as stream:

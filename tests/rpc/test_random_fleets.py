@@ -172,7 +172,7 @@ OUTLIVED: list[Step] = [
 @settings(max_examples=60, deadline=None)
 @example(OUTLIVED, "round_robin")
 @given(STEPS, st.sampled_from(["pick_first", "round_robin"]))
-def test_when_all_is_well_again_calls_are_answered_as_if_nothing_had_been(
+def test_after_all_faults_are_gone_calls_succeed_again(
     steps: list[Step], balance: Literal["pick_first", "round_robin"]
 ) -> None:
     trio.run(live_through, steps, balance, clock=trio.testing.MockClock(autojump_threshold=0))

@@ -204,7 +204,7 @@ async def test_descriptors_of_two_servers_in_a_process_do_not_meet() -> None:
             assert file.package == package
 
 
-async def test_a_service_without_a_descriptor_is_listed_and_not_described() -> None:
+async def test_a_service_without_a_descriptor_is_listed_but_not_described() -> None:
     services: list[Servable] = [EchoService(), ECHO]
     async with memory_channel([*services, *reflection(services, DESCRIPTORS)]) as channel:
         listed, file = await ask(

@@ -185,7 +185,7 @@ async def test_a_new_call_that_comes_too_late_is_reset(cancelling: bool) -> None
     assert call.trailers.status is (Status.CANCELLED if cancelling else Status.UNAVAILABLE)
 
 
-async def test_a_failure_to_open_it_again_is_everybody_s() -> None:
+async def test_a_failed_retry_is_reported_to_both_tasks() -> None:
     calls = Calls()
     call = calls.retried()
     calls.failure = GRPCError(Status.UNAVAILABLE, "nobody there")
@@ -197,7 +197,7 @@ async def test_a_failure_to_open_it_again_is_everybody_s() -> None:
     assert calls.opened == 1
 
 
-async def test_a_half_close_of_a_refused_call_is_carried_out_on_the_new_one_or_fails() -> None:
+async def test_a_half_close_of_a_refused_call_is_repeated_on_the_new_one_or_fails() -> None:
     calls = Calls()
     call = calls.retried()
     await call.send_message(b"only")
@@ -209,7 +209,7 @@ async def test_a_half_close_of_a_refused_call_is_carried_out_on_the_new_one_or_f
         await call.half_close()
 
 
-async def test_a_failure_is_counted_once_though_its_sender_hears_of_it_after_the_next_one(
+async def test_a_failure_is_counted_once_even_if_its_sender_notices_late(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     """Three attempts are allowed; while the first still takes a message, it fails, and so does the second."""

@@ -48,19 +48,19 @@ async def lingered(link: Link, clock: trio.testing.MockClock, step: float, their
     return clock.current_time()
 
 
-async def test_who_talks_on_for_ever_does_not_keep_a_connection_that_has_ended(clock: trio.testing.MockClock) -> None:
+async def test_a_peer_that_never_stops_sending_does_not_keep_an_ended_connection(clock: trio.testing.MockClock) -> None:
     link, theirs = await linked()
     with theirs:
         assert STALL <= await lingered(link, clock, LINGER / 2, theirs, b"x") <= 2 * STALL
 
 
-async def test_who_has_it_all_and_says_nothing_is_waited_for_a_moment(clock: trio.testing.MockClock) -> None:
+async def test_a_silent_peer_that_has_everything_is_waited_for_only_briefly(clock: trio.testing.MockClock) -> None:
     link, theirs = await linked()
     with theirs:
         assert await lingered(link, clock, LINGER / 2, theirs, b"") <= 2 * LINGER
 
 
-async def test_who_has_closed_is_not_waited_for(clock: trio.testing.MockClock) -> None:
+async def test_a_peer_that_has_closed_is_not_waited_for(clock: trio.testing.MockClock) -> None:
     link, theirs = await linked()
     theirs.close()
     assert await lingered(link, clock, LINGER / 2, theirs, b"") == 0.0

@@ -182,7 +182,7 @@ async def test_the_path_of_a_unix_socket_is_gone_while_handshakes_are_waited_for
             nursery.cancel_scope.cancel()
 
 
-async def test_a_client_that_is_being_told_why_it_is_refused_holds_nobody_up(
+async def test_a_client_that_does_not_read_its_refusal_delays_no_drain(
     certificates: Certificates, mock_clock: trio.testing.MockClock
 ) -> None:
     async with tls_server(certificates.serving(client_ca=certificates.ca)) as draining:
@@ -195,7 +195,7 @@ async def test_a_client_that_is_being_told_why_it_is_refused_holds_nobody_up(
         await stream.transport_stream.aclose()
 
 
-async def test_a_goodbye_that_is_under_way_ends_with_the_grace(
+async def test_a_goodbye_in_progress_ends_with_the_grace_period(
     certificates: Certificates,
     mock_clock: trio.testing.MockClock,
     monkeypatch: pytest.MonkeyPatch,

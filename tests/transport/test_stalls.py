@@ -86,7 +86,7 @@ async def test_a_peer_that_takes_no_bytes_is_disconnected(autojump_clock: trio.a
     assert server.connections == 0
 
 
-async def test_a_connection_that_has_not_begun_does_not_hold_up_a_drain(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_connection_that_never_starts_does_not_delay_a_drain(autojump_clock: trio.abc.Clock) -> None:
     server = Server([ECHO], codec=CODEC)
     ours, theirs = memory_stream_pair()
 

@@ -31,9 +31,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-async def test_a_lock_that_is_never_released_is_an_error_in_the_end(
-    tmp_path: Path, quiet_clock: trio.abc.Clock
-) -> None:
+async def test_a_lock_that_is_never_released_becomes_an_error(tmp_path: Path, quiet_clock: trio.abc.Clock) -> None:
     with locked(tmp_path):
         error = await refused(tmp_path / "echo.sock")
     assert isinstance(error, BlockingIOError)
@@ -80,7 +78,7 @@ def permitted(folder: Path, mode: int) -> Iterator[None]:
         folder.chmod(0o700)
 
 
-async def test_a_folder_that_may_be_written_to_but_not_read_will_do(
+async def test_a_folder_that_is_writable_but_not_readable_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)  # Those above it are none of others' business.
@@ -95,7 +93,7 @@ async def test_a_folder_that_may_be_written_to_but_not_read_will_do(
     assert not (tmp_path / path).exists()
 
 
-async def test_a_server_that_has_given_up_its_rights_drains_all_the_same(
+async def test_a_server_that_dropped_its_privileges_still_drains(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -110,14 +108,14 @@ async def test_a_server_that_has_given_up_its_rights_drains_all_the_same(
 
 
 @pytest.mark.parametrize("name", ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EBADF"])
-async def test_a_file_system_without_locks_will_do(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_system_without_locks_works(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cannot_lock(name, monkeypatch)
     listening_once(tmp_path / "echo.sock")
     async with serving_at(tmp_path / "echo.sock") as channel:
         assert await unary(channel, "One", b"hi") == b"hi"
 
 
-async def test_what_else_may_be_wrong_with_a_lock_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_errors_of_a_lock_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cannot_lock("EIO", monkeypatch)
     assert (await refused(tmp_path / "echo.sock")).errno == errno.EIO
 

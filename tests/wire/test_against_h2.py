@@ -311,7 +311,7 @@ def ended_at_server(call: Call) -> None:
 
 
 @given(st.integers(0, 4))
-def test_a_goaway_of_h2_s_ends_the_calls_above_the_last_it_names(last: int) -> None:
+def test_a_goaway_from_h2_ends_the_calls_above_its_last_stream_id(last: int) -> None:
     conversation = Conversation(client=True)
     for _ in range(4):
         conversation.open()

@@ -91,7 +91,7 @@ def ping(pair: ConnectionPair) -> None:
     pair.settle()
 
 
-def test_no_act_costs_more_with_a_thousand_streams_open_than_with_ten() -> None:
+def test_no_operation_costs_more_with_a_thousand_open_streams_than_with_ten() -> None:
     for act in (open_and_reset, open_and_refuse, call, ping):
         few, many = cost(act, FEW), cost(act, MANY)
         assert few > 10  # Something was counted.

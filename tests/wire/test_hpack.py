@@ -188,7 +188,7 @@ def test_a_list_beyond_the_limit_ends_the_connection(
         ([0, 60, 4_096, 60], "203f1d"),
     ],
 )
-def test_a_block_begins_with_the_smallest_table_size_and_the_last(
+def test_a_block_announces_the_smallest_table_size_and_then_the_last(
     encoder_class: type[Encoder], sizes: list[int], told: str
 ) -> None:
     encoder = encoder_class()

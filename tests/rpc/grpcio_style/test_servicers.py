@@ -80,7 +80,7 @@ def test_the_deadline_is_known_to_the_method(library: Library) -> None:
     assert left[1] is None
 
 
-def test_callbacks_hear_of_the_end_of_the_method(library: Library) -> None:
+def test_done_callbacks_run_when_the_method_ends(library: Library) -> None:
     told: list[Any] = []
     ended: Any = None
 
@@ -121,7 +121,7 @@ def test_trailing_metadata_that_was_set_can_be_looked_at(library: Library) -> No
     library.run(main)
 
 
-def test_a_method_that_is_not_there_is_unimplemented(library: Library) -> None:
+def test_an_unknown_method_is_unimplemented(library: Library) -> None:
     servicer = protobuf("todo_pb2_grpc").TodosServicer
 
     class Half(servicer):  # type: ignore[misc, valid-type]

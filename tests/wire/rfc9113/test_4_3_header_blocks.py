@@ -157,7 +157,7 @@ def test_blocks_to_a_client(row: Row) -> None:
     judge("client", row)
 
 
-def test_a_long_header_list_of_ours_is_cut_into_frames_that_the_peer_takes() -> None:
+def test_our_long_header_lists_are_split_to_fit_the_peer_s_frame_size() -> None:
     endpoint = Endpoint("client")
     endpoint.look()
     endpoint.open(metadata={f"x-{number}": f"{number}&" * 200 for number in range(90)})

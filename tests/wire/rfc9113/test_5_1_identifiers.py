@@ -102,7 +102,7 @@ def full(way: str) -> tuple[Endpoint, Part]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_101st_stream_is_refused_and_a_place_that_is_free_is_taken(way: str) -> None:
+def test_the_101st_stream_is_refused_until_another_ends(way: str) -> None:
     endpoint, surplus = full(way)
     endpoint.feed(surplus)
     assert endpoint.reaction(2 * LIMIT + 1) == "stream REFUSED_STREAM"
@@ -138,7 +138,7 @@ def test_streams_that_are_over_do_not_count() -> None:
     is_whole(endpoint)
 
 
-def test_a_client_knows_how_many_streams_the_server_takes() -> None:
+def test_a_client_knows_the_server_s_stream_limit() -> None:
     endpoint = Endpoint("client", begin=settings((MAX_CONCURRENT_STREAMS, 3)) + SETTINGS_ACK)
     assert endpoint.max_streams == 3
     endpoint.feed(settings((MAX_CONCURRENT_STREAMS, 1)))

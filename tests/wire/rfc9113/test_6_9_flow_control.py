@@ -123,7 +123,7 @@ def test_one_stream_without_a_window_does_not_hold_up_another() -> None:
     assert (len(endpoint.body(1)), len(endpoint.body(3))) == (10, 100)
 
 
-def test_a_request_that_is_no_grpc_holds_up_no_call() -> None:
+def test_a_request_that_is_not_grpc_delays_no_call() -> None:
     endpoint = begun("server", 0)
     endpoint.feed(headers(1, GET, end=True), headers(3, GET, end=True))
     is_whole(endpoint)

@@ -94,7 +94,7 @@ def test_the_windows_that_we_announce_are_those_of_our_limits(role: Role) -> Non
 
 @both_roles
 @pytest.mark.parametrize("padding", [None, 100])
-def test_a_stream_takes_what_its_window_allows_and_not_a_byte_more(role: Role, padding: int | None) -> None:
+def test_a_stream_accepts_exactly_what_its_window_allows(role: Role, padding: int | None) -> None:
     endpoint = Endpoint(role)
     endpoint.feed(LIVE)
     endpoint.look()

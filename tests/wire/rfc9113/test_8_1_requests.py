@@ -127,12 +127,12 @@ PLAIN = [
 
 
 @each(PLAIN)
-def test_requests_that_are_no_grpc_are_answered(row: Row) -> None:
+def test_requests_that_are_not_grpc_are_answered(row: Row) -> None:
     judge("server", row)
 
 
 @pytest.mark.parametrize("fields", [GET, POST], ids=["GET", "POST"])
-def test_the_answer_says_in_words_what_is_wrong(fields: tuple[tuple[str, str], ...]) -> None:
+def test_the_answer_explains_what_is_wrong(fields: tuple[tuple[str, str], ...]) -> None:
     endpoint = Endpoint("server")
     endpoint.feed(headers(1, fields, end=True))
     assert 8 <= len(endpoint.body(1)) <= 200

@@ -146,7 +146,7 @@ def test_no_sequence_of_frames_raises(role: Role, parts: list[Part], last: list[
 @both_roles
 @MANY
 @given(parts=st.lists(st.one_of(SOUND, WRONG), max_size=25))
-def test_where_the_bytes_are_cut_makes_no_difference(role: Role, parts: list[Part]) -> None:
+def test_results_do_not_depend_on_how_the_bytes_are_split(role: Role, parts: list[Part]) -> None:
     told: list[list[object]] = []
     for size in (None, 3):
         endpoint = Endpoint(role)

@@ -170,7 +170,9 @@ BLOCKS = st.one_of(
 @both_roles
 @given(block=BLOCKS)
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_block_that_another_decoder_refuses_ends_the_connection_and_never_raises(role: Role, block: bytes) -> None:
+def test_a_block_that_another_decoder_refuses_ends_the_connection_without_an_exception(
+    role: Role, block: bytes
+) -> None:
     endpoint = Endpoint(role)
     endpoint.feed(head())  # It leaves the table empty.
     endpoint.look()
@@ -189,7 +191,7 @@ def readable(block: bytes) -> bool:
     return True
 
 
-def test_the_table_lives_on_from_call_to_call() -> None:
+def test_the_table_persists_between_calls() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(
         headers(1, CALL + b"\x40\x06x-note\x05first"), headers(3, CALL + b"\xbe"), headers(5, CALL + b"\x7e\x06second")
