@@ -1,4 +1,4 @@
-"""What a person is told to try must work where they are: on this machine."""
+"""The commands that are announced to try must work on this machine."""
 
 import errno
 import io
@@ -119,7 +119,7 @@ def test_the_gateway_is_announced_with_every_server_it_may_call(
 
 
 class Terminal(io.StringIO):
-    """A standard output that says it is a terminal."""
+    """A standard output that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -185,7 +185,7 @@ def test_a_gateway_calls_the_server_in_its_process_on_its_unix_socket() -> None:
         ({"grpc_server_host": "unix:/run/echo.sock"}, "localhost"),
         ({"grpc_server_host": "dns:///echo.example:5"}, "echo.example"),
         ({"grpc_client_server_name": "other.example"}, "other.example"),
-        ({"grpc_client_authority": "shop.example:443"}, None),  # Which is then what the certificate must say.
+        ({"grpc_client_authority": "shop.example:443"}, None),  # The certificate must then be for this name.
         ({"grpc_client_authority": "shop.example", "grpc_client_server_name": "other.example"}, "other.example"),
         ({"grpc_client_insecure": "true"}, None),
     ],

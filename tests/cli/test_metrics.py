@@ -20,7 +20,7 @@ PROGRAMS = pytest.mark.parametrize("program", [SERVE, GATEWAY, UP], ids=lambda p
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port somebody else listens on."""
+    """A port that is taken."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield int(listener.getsockname()[1])
 

@@ -101,7 +101,7 @@ def read_until(descriptor: int, wanted: bytes) -> bytes:
     while wanted not in text and monotonic() < until and select.select([descriptor], [], [], 1.0)[0] is not None:
         try:
             text += os.read(descriptor, 65_536)
-        except OSError:  # Linux's way to say that nobody has the other end.
+        except OSError:  # How Linux reports that the other end is closed.
             break
     return text
 

@@ -1,4 +1,4 @@
-"""What can't be started is refused with one line on standard error and exit status 2, and never a traceback."""
+"""A program that cannot start ends with one line on standard error and exit status 2, never with a traceback."""
 
 import json
 import re
@@ -19,13 +19,13 @@ HERE = ["--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port somebody else listens on."""
+    """A port that is taken."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield int(listener.getsockname()[1])
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is said instead of starting."""
+    """The line on standard error when the program does not start."""
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""

@@ -39,7 +39,7 @@ async def patience() -> AsyncIterator[None]:
 
 
 async def health(port: int) -> object:
-    """What a new connection is told."""
+    """The health that a new connection gets."""
     check, kind = "/grpc.health.v1.Health/Check", Cardinality.UNARY_UNARY
     async with (
         open_channel("127.0.0.1", port) as channel,

@@ -1,4 +1,4 @@
-"""The gateway by several processes: spread, replaced and stopped without a surprise for who uses it."""
+"""The gateway in several processes: spread, replaced and stopped without its users noticing."""
 
 import re
 import signal

@@ -1,4 +1,4 @@
-"""The metrics of all workers at one port: a sum that never falls, whoever dies or is replaced."""
+"""The metrics of all workers at one port: a sum that never falls, even if workers die or are replaced."""
 
 import os
 import signal
@@ -52,7 +52,7 @@ async def test_workers_counts_are_added_up_and_never_fall() -> None:
         os.kill((await first_workers(echo))[0], signal.SIGKILL)
         await echo.logged("(?s)" + '.*"worker serves"' * 3)
         assert (await scrape(metrics_port)).value(STARTED, grpc_method=BIDIRECTIONAL) == 2
-        await call_each_worker(port)  # Nobody has asked before the workers that have counted this are gone.
+        await call_each_worker(port)  # Not scraped before the workers that counted these calls are gone.
         echo.send(signal.SIGHUP)
         await echo.logged('"all workers are replaced"')
         found = await scrape(metrics_port)

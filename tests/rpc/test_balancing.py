@@ -261,7 +261,7 @@ async def test_a_connection_that_succeeds_just_as_it_is_cancelled_is_closed() ->
             await session.ready.wait()
             subchannel.disconnect()
 
-        for _ in range(20):  # Of the two who wait for it, now one runs first and now the other.
+        for _ in range(20):  # Either of the two waiting tasks may run first.
             subchannel = Subchannel(fleet["a"].endpoint(), common)
             subchannel.connect()
             while not common.sessions:

@@ -199,7 +199,7 @@ async def test_streams_beyond_the_server_s_limit_are_refused_one_by_one() -> Non
             nursery.start_soon(one)
         await trio.testing.wait_all_tasks_blocked()
         (session,) = channel._sessions
-        session.connection._out.peer.max_concurrent_streams = 2**31 - 1  # A client that minds no limit.
+        session.connection._out.peer.max_concurrent_streams = 2**31 - 1  # A client that ignores the limits.
         for _ in range(5):
             nursery.start_soon(one)
         await trio.testing.wait_all_tasks_blocked()

@@ -1,4 +1,4 @@
-"""Metadata that an application obtains for each call, such as a token: when they are asked for, and when not sent."""
+"""Call credentials, for instance a token: when they are requested, and when they are not sent."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ CODEC = BytesCodec()
 
 
 class Guarded:
-    """A server that notes what callers say of themselves, and fails the first calls if a test wants it."""
+    """A server that records the credentials of its callers, and fails the first calls if a test asks for it."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures

@@ -162,7 +162,7 @@ def test_calls_with_the_same_metadata_do_not_share_it(run: Run) -> None:
 
     async def main() -> None:
         async with memory_channel([Service(Talk=(UNARY, scribble))], codec=CODEC) as channel:
-            for _ in range(4):  # From the third on, HPACK makes the very same bytes of it.
+            for _ in range(4):  # From the third on, HPACK encodes it to the same bytes.
                 await unary(channel, "Talk", metadata={"ask": "what"})
         assert seen == 4 * [MultiDict({"ask": "what"})]
 

@@ -241,7 +241,7 @@ def test_classes_that_do_not_allow_it_are_not_touched(message_type: type) -> Non
 
 @pytest.mark.parametrize("before", [True, False], ids=["before its base class", "after its base class"])
 class TestASubclass:
-    """Its own way of being made is kept, whichever class the codec meets first."""
+    """It keeps its own constructor, whichever class the codec sees first."""
 
     def met(self, base: Any, subclass: Any, before: bool) -> ProtoCodec:
         codec = ProtoCodec()

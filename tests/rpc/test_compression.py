@@ -115,7 +115,7 @@ async def test_incompressible_messages_are_not_made_longer() -> None:
             return line.sent
 
     plain = await cost(None)
-    assert await cost("gzip") <= plain + 100  # What the head says of it.
+    assert await cost("gzip") <= plain + 100  # The head's grpc-encoding.
 
 
 async def test_a_client_without_gzip_gets_nothing_compressed(monkeypatch: pytest.MonkeyPatch) -> None:

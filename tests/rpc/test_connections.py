@@ -36,7 +36,7 @@ CODEC = BytesCodec()
 
 
 class Handler:
-    """A method that waits, and tells what became of it."""
+    """A method that waits, and records how it ended."""
 
     def __init__(self) -> None:
         self.started = anyio.Event()
@@ -134,7 +134,7 @@ async def test_a_drain_waits_no_longer_for_handlers_that_ignore_it(autojump_cloc
         await started.wait()
         before = trio.current_time()
         await server.drain(10)
-        # Nobody can end a task that shields itself; its client does not have to wait for it.
+        # A shielded task cannot be ended, but its client need not wait for it.
         assert trio.current_time() - before == pytest.approx(30)
     assert outcomes == [Status.UNAVAILABLE]
 

@@ -15,7 +15,7 @@ BALANCES = pytest.mark.parametrize("balance", ["pick_first", "round_robin"])
 
 
 async def note(channel: Channel, seen: list[ChannelState]) -> None:
-    """Every state, as far as it lasts long enough for a task to see it."""
+    """Every state that lasts long enough for a task to see it."""
     async for state in channel.states():
         seen.append(state)  # noqa: PERF401 - each as it comes
 

@@ -1,4 +1,4 @@
-"""grpclib's events: who listens, in which order, and what a listener may change."""
+"""grpclib's events: the order of listeners, and what a listener may change."""
 
 import pytest
 from grpclib.events import (

@@ -38,7 +38,7 @@ def echo_health() -> Health:
 
 @asynccontextmanager
 async def asking(health: Health) -> AsyncIterator[tuple[HealthStub, Channel]]:
-    """A client of the health service. On leaving, no call may be open."""
+    """A client of the health service. At the end, no call may be open."""
     server = Server([health])
     async with memory_channel_to(server) as channel:
         async with bind(HealthStub, channel) as stub:
@@ -60,14 +60,14 @@ async def watching(channel: Channel, service: str) -> AsyncIterator[Watch]:
 
 
 async def told(watch: Watch) -> ServingStatus:
-    """The next status; waits for it."""
+    """Wait for the next status."""
     response = await watch.recv_message()
     assert response is not None
     return response.status
 
 
 async def is_told_nothing(watch: Watch) -> bool:
-    """Whether nothing comes, though everything that could happen has."""
+    """Whether no status arrives although everything that could happen has happened."""
     message: HealthCheckResponse | None = None
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:

@@ -25,12 +25,12 @@ DOES_NOT = HealthCheckResponse(status=NOT_SERVING)
 
 
 class Healths:
-    """A health service for each host, whose watches do what a test says.
+    """A health service for each host, whose watches a test controls.
 
     Attributes:
-        said: What the hosts say of themselves; a status, or how the watch ends. Nothing said: nothing is answered.
-        asked: For which services.
-        watches: How many are open.
+        said: The hosts' answers: a status, or how the watch ends. A host without one does not answer.
+        asked: The services that were asked for.
+        watches: How many watches are open.
         when_asked: Called when a watch begins.
     """
 

@@ -1,4 +1,4 @@
-"""Hedged calls: several attempts at a time, as the channel's service config says (gRPC's proposal A6)."""
+"""Hedged calls: several attempts at a time, by the channel's service config (gRPC's proposal A6)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,12 +38,12 @@ def hedging(attempts: int = 3, delay: str = "1s", *codes: str, **more: object) -
 
 
 class Slow:
-    """A server whose attempts take as long as they are told, and then fail or answer.
+    """A server where each attempt takes a given time, and then fails or is answered.
 
     Attributes:
-        plans: For each attempt, in their order: seconds, and how it fails, or None; the last one is for all others.
-        came: When each attempt came, and what it said of those before.
-        cancelled: Attempts that were.
+        plans: For each attempt, in order: seconds, and how it fails, or None. The last one applies to all others.
+        came: When each attempt arrived, and its count of previous attempts.
+        cancelled: The attempts that were cancelled.
     """
 
     def __init__(self, *plans: tuple[float, Status | None] | tuple[float, Status, str]) -> None:

@@ -1,4 +1,4 @@
-"""Whatever frames a server sends: a call returns, or raises `GRPCError`, and its channel lives.
+"""Whatever frames a server sends, a call returns or raises `GRPCError`, and its channel still works.
 
 The one exception is grpclib's `StreamTerminatedError`, for a message sent after the server ended the call with OK.
 """

@@ -1,4 +1,4 @@
-"""Connections that a channel opens by itself: after a failure, and to replace those that a server drains."""
+"""Connections that a channel opens by itself: after a failure, and in place of those that a server drains."""
 
 import math
 from contextlib import suppress

@@ -47,7 +47,7 @@ SERVICES = {
 async def ask(channel: Channel, version: ModuleType, requests: Sequence[Request]) -> list[Response]:
     """Ask in one call, one after the other."""
     path = f"/{version.DESCRIPTOR.package}.ServerReflection/ServerReflectionInfo"
-    # Requests are written as those of v1 and sent as those of the version: the bytes are the same.
+    # Requests of both versions are written as v1's: the bytes are the same.
     request_type = cast("type[Request]", version.ServerReflectionRequest)
     response_type = cast("type[Response]", version.ServerReflectionResponse)
     responses = []

@@ -48,7 +48,7 @@ async def test_a_stream_without_further_questions_ends_with_ok_soon(
     server = Server(echo.services)
     async with memory_channel_to(server) as channel, asking(channel, version) as (stream, ask):
         assert await ask() == 6
-        await trio.sleep(3600)  # Silence by itself is no reason.
+        await trio.sleep(3600)  # Silence alone does not end it.
         assert await ask() == 6
         began = trio.current_time()
         echo.health.drain()

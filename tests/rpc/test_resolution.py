@@ -1,4 +1,4 @@
-"""Names with several addresses, and with changing ones: looked up when a connection has to be replaced."""
+"""Names with several or changing addresses are looked up when a connection must be replaced."""
 
 import errno
 import socket
@@ -63,7 +63,7 @@ async def test_a_name_is_looked_up_again_when_its_old_address_no_longer_answers(
         assert await who(channel) == "b"
         assert trio.current_time() - before < 1
         await trio.testing.wait_all_tasks_blocked()
-        assert fleet["a"].given_up == len(fleet["a"].attempts) - 1  # With pick_first there was no other attempt.
+        assert fleet["a"].given_up == len(fleet["a"].attempts) - 1  # With pick_first no other attempt was made.
 
 
 async def test_unchanged_addresses_keep_their_connections_and_new_ones_get_calls(
@@ -268,7 +268,7 @@ async def test_a_lost_connection_is_replaced_by_one_to_the_currently_preferred_a
         assert await who(channel) == "a"
         await trio.sleep(LOOKUP_INTERVAL + 1)
         fleet.addresses.reverse()
-        await fleet["a"].roll_over()  # Or it has become too old: the server is there.
+        await fleet["a"].roll_over()  # Or it has reached its maximum age: the server still runs.
         assert await who(channel) == "c"
         assert fleet["b"].attempts == []
         assert len(fleet["a"].attempts) == 1
@@ -344,7 +344,7 @@ async def refused_by(channel: Channel) -> str | None:
 
 
 async def test_an_error_names_addresses_only_where_their_failures_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ``localhost``, two addresses that refuse alike need no mention."""
+    """If both addresses of ``localhost`` refuse, the message need not list them."""
 
     async def connect(host: str, port: int) -> None:
         raise OSError(errno.ECONNREFUSED if host == "127.0.0.1" else refusals[0], "no")

@@ -20,12 +20,12 @@ from echo.wire.head import Response, Trailers
 
 
 class FakeCall:
-    """A call as a server would see it; ended and held up as a test likes.
+    """A call as a server sees it, which a test ends or delays.
 
     Attributes:
-        sent: What came, the half-close as None.
-        room: Set while what is sent is taken at once; what comes meanwhile is taken, and its sender waits.
-        was_reset: By the client.
+        sent: The messages received, and None for the half-close.
+        room: Set while sending does not wait. Otherwise messages are received, but their sender waits.
+        was_reset: Whether the client has reset it.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class FakeCall:
 
 
 class Calls:
-    """Opens calls. ``prepare`` may do something to each that is opened anew, before anybody has it."""
+    """Opens calls. ``prepare`` may change each further attempt before anybody uses it."""
 
     def __init__(self) -> None:
         self.made = [FakeCall()]
@@ -175,7 +175,7 @@ async def test_a_new_call_that_comes_too_late_is_reset(cancelling: bool) -> None
         calls.made[0].refuse()
         await trio.testing.wait_all_tasks_blocked()
         calls.ready.set()  # The call is as good as open,
-        if cancelling:  # but its caller wants it no more.
+        if cancelling:  # but its caller no longer wants it.
             call.end(Trailers(Status.CANCELLED))
         else:
             call.reset()

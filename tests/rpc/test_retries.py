@@ -1,4 +1,4 @@
-"""Calls that no server has processed are retried transparently; and the limits of that."""
+"""Transparent retries of calls that no server has processed, and their limits."""
 
 import pytest
 import trio
@@ -244,7 +244,7 @@ async def test_a_receive_cancelled_during_a_retry_can_be_repeated() -> None:
         await stream.send_message(b"x")
         world.reachable = trio.Event()
         await world.refuse_held()
-        for _ in range(MAX_ATTEMPTS + 1):  # These were no attempts: nothing has come of them.
+        for _ in range(MAX_ATTEMPTS + 1):  # These do not count as attempts, as no server processed them.
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await stream.recv_message()

@@ -1,4 +1,4 @@
-"""Failed calls that are retried, as the channel's service config says (gRPC's proposal A6)."""
+"""Failed calls that are retried by the channel's service config (gRPC's proposal A6)."""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -49,12 +49,12 @@ def retrying(attempts: int = 5, backoff: str = "0.001s", *codes: str, longest: s
 
 
 class Flaky:
-    """A server that fails calls as it is told, and else answers with what it was sent.
+    """A server that fails calls as a test asks, and otherwise echoes them.
 
     Attributes:
-        attempts: What each attempt said of those before; "" for nothing.
-        times: When each came.
-        failures: How the next attempts fail; empty for not at all. One is a status, and maybe a pushback.
+        attempts: Each attempt's count of previous attempts; "" if it sent none.
+        times: When each attempt arrived.
+        failures: How the next attempts fail: a status each, possibly with a pushback. Empty for no failures.
     """
 
     def __init__(self, *failures: tuple[Status, str | None] | Status | None) -> None:
@@ -112,7 +112,7 @@ KINDS = {"One": UNARY, "Many": SERVER_STREAM, "Gather": CLIENT_STREAM, "All": BI
 
 @pytest.mark.parametrize("name", KINDS)
 def test_no_caller_notices_that_three_calls_in_ten_fail(run: Run, name: str) -> None:
-    """With five attempts, one call in 400 fails all the same; with this seed, none of 200 does, and some take five."""
+    """With five attempts, one call in 400 still fails; with this seed, none of 200 does, and some need all five."""
 
     async def main() -> None:
         luck = random.Random(30)

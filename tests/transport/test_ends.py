@@ -1,4 +1,4 @@
-"""How connections and calls end when the other side does not do its part, all of it in virtual time."""
+"""How connections and calls end when the other side misbehaves, in virtual time."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,7 +40,7 @@ async def raw_client(server: Server, *said: bytes) -> AsyncIterator[tuple[Memory
 
 
 async def heard(stream: ByteStream) -> bytes:
-    """Everything that comes until the other side closes."""
+    """Everything that arrives until the other side closes."""
     received = b""
     try:
         while True:
@@ -147,7 +147,7 @@ async def test_a_client_within_its_limit_is_not_refused_while_old_handlers_still
         assert message is not None
         await stream.send_message(message)
         await stream.send_trailing_metadata()
-        await trio.sleep(5)  # The client has had its answer.
+        await trio.sleep(5)  # The client has received its answer.
 
     server = Server([Service(One=(UNARY, lingering))], codec=CODEC, limits=Limits(max_concurrent_streams=2))
     async with memory_channel_to(server, codec=CODEC) as channel:

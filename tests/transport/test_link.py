@@ -1,4 +1,4 @@
-"""The end of a connection at the socket: nobody holds it open by talking on, and who has left is not waited for."""
+"""Lingering: a peer cannot keep an ended connection open by sending, and one that has left is not waited for."""
 
 import socket
 from contextlib import suppress
@@ -22,12 +22,12 @@ async def linked() -> tuple[Link, socket.socket]:
 
 @pytest.fixture
 def clock(mock_clock: trio.testing.MockClock) -> trio.testing.MockClock:
-    """Time that passes when a test says so."""
+    """A clock that the test moves."""
     return mock_clock
 
 
 async def lingered(link: Link, clock: trio.testing.MockClock, step: float, theirs: socket.socket, said: bytes) -> float:
-    """Let the link linger while the other end says something now and then; gives how long it did."""
+    """Let the link linger while the other end sends now and then; returns how long it lingered."""
     over = trio.Event()
 
     async def linger() -> None:

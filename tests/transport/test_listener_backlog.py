@@ -1,4 +1,4 @@
-"""The last connections: what the kernel has accepted when a drain begins is served, whatever accept(2) says."""
+"""The last connections: those in the kernel's queue when a drain begins are served, whatever errors accept(2) gives."""
 
 import socket
 from contextlib import ExitStack

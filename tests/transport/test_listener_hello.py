@@ -1,4 +1,4 @@
-"""The protocols of a ClientHello: as OpenSSL's own client writes it, however it is cut, and of anything else none."""
+"""The protocols in a ClientHello from OpenSSL's own client, however it is split; anything else has none."""
 
 import ssl
 from contextlib import suppress

@@ -29,7 +29,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 class Refusing:
-    """A TLS server, and what its log says of clients."""
+    """A TLS server, and its log lines about clients."""
 
     def __init__(self, port: int, caplog: pytest.LogCaptureFixture) -> None:
         self.port = port
@@ -84,7 +84,7 @@ async def test_the_protocol_that_a_client_speaks_instead_of_tls_is_named(
 ) -> None:
     async with refusing(certificates.serving(), certificates.calling(), caplog) as server:
         async with await server.connect() as client:
-            with suppress(trio.BrokenResourceError):  # It may be refused before it has said all.
+            with suppress(trio.BrokenResourceError):  # It may be refused before it has sent everything.
                 for part in [said] if at_once else [bytes([byte]) for byte in said]:
                     await client.send_all(part)
                     await trio.testing.wait_all_tasks_blocked()

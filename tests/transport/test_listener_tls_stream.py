@@ -16,7 +16,7 @@ from echo.transport.handshake import accept_tls, connect_tls
 from echo.transport.memory import memory_stream_pair
 from tests.support.tls import CLIENT_NAME, Certificates
 
-NOISE = b"\x17\x03\x03\x00\x20" + b"noise..." * 4  # A record that nobody can decrypt.
+NOISE = b"\x17\x03\x03\x00\x20" + b"noise..." * 4  # A record that cannot be decrypted.
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]
 
@@ -81,7 +81,7 @@ class Line(ByteStream):
 
 @dataclass
 class Ends:
-    """A connection: each end, and what it goes over."""
+    """A connection: both ends, and the streams below them."""
 
     client: ByteStream
     server: ByteStream
@@ -162,7 +162,7 @@ def names(stream: ByteStream) -> set[str]:
 
 @pytest.mark.parametrize("end", ["client", "server"])
 def test_an_alert_waits_for_its_turn_behind_what_is_being_sent(run: Run, certificates: Certificates, end: str) -> None:
-    """Receiving has something to send, here an alert, while another task is sending: no two send at once."""
+    """Receiving must send something, here an alert, while another task is sending; they must not send at once."""
 
     async def main() -> None:
         async with secured(certificates) as ends, anyio.create_task_group() as tasks:

@@ -1,4 +1,4 @@
-"""Who takes note of calls: none, one and several of them, at the price of each."""
+"""Notes of calls: none, one or several, each at its own cost only."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ class Notes:
 
 
 class Arrivals(Notes):
-    """Of those that begin, too."""
+    """Also takes note of calls that begin."""
 
     def begin(self, call: ServerCall) -> None:
         self.heard.append(("begun", call.request.path))

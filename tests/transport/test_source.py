@@ -1,4 +1,4 @@
-"""Connections that another process has accepted: served like our own, and told of when they are over."""
+"""Connections that another process has accepted are served like our own, and reported when they close."""
 
 import socket
 from collections.abc import AsyncIterator

@@ -49,7 +49,7 @@ async def test_a_header_block_that_never_ends_ends_the_connection(autojump_clock
         nursery.start_soon(everything, ours)
         await ours.send(PREFACE + SETTINGS)
         await trio.sleep(1_000)
-        assert server.connections == 1  # Silence alone is no offence.
+        assert server.connections == 1  # Silence alone is allowed.
 
         await ours.send(HeadersFrame(1, data=b"\x82").serialize())
         before = trio.current_time()

@@ -1,4 +1,4 @@
-"""Listening on a Unix socket: whose path it is, whose it was, and who may connect."""
+"""Listening on a Unix socket: who owns the path, when it is replaced, and who may connect."""
 
 import errno
 import socket
@@ -68,7 +68,7 @@ async def test_a_listener_with_a_full_backlog_keeps_its_path(tmp_path: Path) -> 
     with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
         busy.bind(str(path))
         busy.listen(0)
-        first.connect(str(path))  # No other has room.
+        first.connect(str(path))  # The backlog is full.
         assert (await refused(path)).errno == errno.EADDRINUSE
     assert path.exists()
 
@@ -111,7 +111,7 @@ async def test_the_socket_has_the_permissions_asked_for(mode: int, tmp_path: Pat
 async def test_closing_does_not_remove_another_socket_at_the_path(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     ours = await open_unix_listener(path)
-    path.unlink()  # By hand, say.
+    path.unlink()  # For instance by hand.
     async with serving_at(path) as channel:
         await ours.aclose()
         await ours.aclose()

@@ -1,4 +1,4 @@
-"""The folder of a Unix socket: its lock, where there is one, and what may be done in it."""
+"""The folder of a Unix socket: its lock, if it has one, and its permissions."""
 
 import errno
 import fcntl
@@ -22,7 +22,7 @@ CODEC = BytesCodec()
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Another program has locked the folder, for whatever purpose."""
+    """Another program has locked the folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -65,7 +65,7 @@ async def test_waiting_for_a_lock_can_be_cancelled(tmp_path: Path, mock_clock: t
 
 @contextmanager
 def permitted(folder: Path, mode: int) -> Iterator[None]:
-    """The folder has these permissions, and they count: root has no special rights for once."""
+    """The folder has these permissions, and they apply: root's privileges are dropped meanwhile."""
     root = os.geteuid() == 0
     folder.chmod(mode)
     try:
@@ -81,7 +81,7 @@ def permitted(folder: Path, mode: int) -> Iterator[None]:
 async def test_a_folder_that_is_writable_but_not_readable_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # Those above it are none of others' business.
+    monkeypatch.chdir(tmp_path)  # Others may not enter the folders above it.
     path = Path("echo.sock")
     with permitted(tmp_path, 0o333):
         with pytest.raises(PermissionError):

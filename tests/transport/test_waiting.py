@@ -1,4 +1,4 @@
-"""Signals of both kinds, anyio's and trio's own: who waits is woken, who is cancelled leaves nothing behind."""
+"""Signals of both kinds, anyio's and trio's: waiting tasks are woken, cancelled ones leave nothing behind."""
 
 import gc
 import weakref
@@ -27,7 +27,7 @@ async def test_set_wakes_current_waiters_and_no_later_ones(signal: SignalLike) -
         woken.append(number)
 
     async with trio.open_nursery() as nursery:
-        signal.set()  # Nobody waits: it is not kept.
+        signal.set()  # Nobody waits, so it is not remembered.
         for number in range(3):
             nursery.start_soon(wait, number)
         await trio.testing.wait_all_tasks_blocked()

@@ -1,4 +1,4 @@
-"""The flood budget: a burst at once and a sustained rate, whatever the clock says."""
+"""The flood budget: a burst at once and a sustained rate, for any times."""
 
 from hypothesis import given
 from hypothesis import strategies as st

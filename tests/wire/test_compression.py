@@ -94,7 +94,7 @@ def test_empty_gzip_members_cost_linear_time(monkeypatch: pytest.MonkeyPatch) ->
     read = 0
 
     class Counting:
-        """Counts what zlib is given to read: it copies what lies behind a member, to be given to it anew."""
+        """Counts the bytes zlib is given: it copies the bytes after a member, which must be given to it again."""
 
         def __init__(self, wbits: int) -> None:
             self._inflater = inflater(wbits)

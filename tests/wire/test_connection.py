@@ -122,7 +122,7 @@ def test_streams_that_are_reset_give_their_bytes_back_to_the_connection() -> Non
         pair.client.send_message(stream_id, b"x" * 16_384)
         pair.to_server()
         pair.server.reset(stream_id, ErrorCodes.CANCEL)
-        pair.client.send_message(stream_id, b"x" * 16_384)  # On its way when the reset comes.
+        pair.client.send_message(stream_id, b"x" * 16_384)  # In flight when the reset arrives.
         late = pair.client.take_output()
         pair.to_client()
         assert list(pair.server.receive(late)) == []

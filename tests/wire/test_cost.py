@@ -20,7 +20,7 @@ ROUNDS = 50
 
 
 def steps(act: Callable[[], None]) -> int:
-    """How many functions the act calls, Python's and those in C, and how many lines of Python it runs."""
+    """How many functions the operation calls, in Python and C, and how many lines of Python it runs."""
     counted = 0
 
     def count_line(_frame: FrameType, _event: str, _argument: object) -> "TraceFunction":

@@ -1,6 +1,6 @@
 """The messages for calls that end without a gRPC status: what happened, and who caused it if that is known.
 
-The statuses are held by `tests.e2e.test_client_rows`; here are the texts, which people read.
+`tests.e2e.test_client_rows` checks the statuses; here are the texts that people read.
 """
 
 import pytest

@@ -70,7 +70,7 @@ def test_both_heads_carry_the_message_encoding(encoding: str) -> None:
     response = texts_of(Response(encoding=encoding).fields())
     assert parse_response(response, ended=False) == Response(encoding=encoding)
     for fields in (request, response):
-        assert ("grpc-encoding" in dict(fields)) is (encoding != "identity")  # Nothing is said of what goes without.
+        assert ("grpc-encoding" in dict(fields)) is (encoding != "identity")  # Defaults are not sent.
 
 
 def test_a_client_without_grpc_accept_encoding_gets_nothing_compressed() -> None:
@@ -118,7 +118,7 @@ def test_a_request_that_is_not_a_call_is_answered_with_a_reason(
     if http_status == "200":
         assert answer["grpc-accept-encoding"] == "identity,gzip"
         assert not rejected.value.body
-    else:  # No gRPC: people may read why.
+    else:  # Not gRPC: the reason is for people.
         assert b"gRPC" in rejected.value.body
 
 

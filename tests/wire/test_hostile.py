@@ -1,4 +1,4 @@
-"""Bytes that no well-behaved peer sends: events and a GOAWAY, never an exception, however they are cut."""
+"""Bytes that no well-behaved peer sends give events and a GOAWAY, never an exception, however they are split."""
 
 import contextlib
 from collections.abc import Callable
@@ -55,7 +55,7 @@ CALL = [
 
 
 def recorded_conversation() -> tuple[bytes, bytes]:
-    """What a client and a server say to each other in a few calls."""
+    """The bytes that a client and a server exchange in a few calls."""
     client, server = Client(Limits()), Server(Limits())
     client.start()
     server.start()
@@ -200,7 +200,7 @@ def test_invented_settings_are_not_kept_and_the_hpack_table_stays_small() -> Non
     server = fresh_server()
     invented = settings_frame({1: 2**31, **dict.fromkeys(range(1000, 3000), 7)})
     assert not of_type(server.receive(PREFACE + invented), ConnectionFailed)
-    assert not hasattr(server.wire._out.peer, "__dict__")  # There is no place for them.
+    assert not hasattr(server.wire._out.peer, "__dict__")  # They are not allowed here.
     server.take_output()
     server.receive(head(1, CALL, end=True))
     server.send_response(1, Response())

@@ -49,7 +49,7 @@ def decode_bin(value: str) -> bytes:
     return wire_metadata.decode_bin(value.encode("latin-1"))
 
 
-# With a letter in front that no reserved name begins with.
+# Prefixed with a letter that no reserved name begins with.
 keys = st.from_regex(r"x[0-9a-z_.\-]{0,8}", fullmatch=True)
 texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
 text_pairs = st.tuples(keys.filter(lambda key: not key.endswith("-bin")), texts.map(lambda text: text.strip(" ")))

@@ -142,7 +142,7 @@ def test_split_trailers_have_end_stream_on_the_first_frame() -> None:
     pair.server.send_trailers(served, Trailers(metadata=MultiDict({"x": "~" * 20_000})))
     ((first, last),) = blocks(pair.server.take_output())
     assert isinstance(first, HeadersFrame)
-    assert "END_STREAM" in first.flags  # CONTINUATION has no such flag (RFC 9113 §6.10).
+    assert "END_STREAM" in first.flags  # CONTINUATION has no END_STREAM (RFC 9113 §6.10).
     assert "END_HEADERS" in last.flags
     assert len(last.flags) == 1
 

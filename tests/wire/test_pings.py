@@ -30,7 +30,7 @@ def test_a_client_that_pings_as_often_as_allowed_is_never_refused() -> None:
 def test_the_third_ping_that_comes_too_early_ends_the_connection() -> None:
     assert MAX_PING_STRIKES == 2
     pair = ConnectionPair(Limits(min_ping_interval=300))
-    assert ping(pair, 1_000) == []  # The first has none before it.
+    assert ping(pair, 1_000) == []  # No PING precedes the first.
     assert ping(pair, 1_010) == ping(pair, 1_299) == []
     assert ping(pair, 1_300) == [TOO_MANY]
     *_, goaway = frames(pair.server.take_output())

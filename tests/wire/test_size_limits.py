@@ -15,7 +15,7 @@ LARGE: MultiDict[str | bytes] = MultiDict({f"x-{number}": "v" * 100 for number i
 
 
 def limited(size: int) -> tuple[ConnectionPair, int]:
-    """Both sides have been told that the other takes lists of so many bytes; a call is open."""
+    """Both sides have announced this limit for header lists; a call is open."""
     pair = ConnectionPair()
     stream_id = pair.open(end=True)
     pair.server.receive(settings({MAX_HEADER_LIST_SIZE: size}))

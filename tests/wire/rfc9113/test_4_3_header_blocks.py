@@ -100,7 +100,7 @@ SERVER = [
     row("CONTINUATION after CONTINUATION with END_HEADERS", BY_PROTOCOL, continuation(1), before=(some(REQUEST, 20),)),
     row("CONTINUATION on a half-closed stream", BY_PROTOCOL, continuation(1), before=(HALF_CLOSED,)),
     row("END_STREAM is no flag of CONTINUATION", "call", headers(1, complete=False), frame(CONTINUATION, 5, 1)),
-    # What is refused or passed over is decoded, or whatever comes after it would be misread.
+    # Refused and ignored blocks are decoded too, or later ones would be misread.
     row("a request that is malformed is decoded", "stream PROTOCOL_ERROR", headers(1, (*REQUEST, NEWS, ("X", "y")))),
     row("what is no gRPC is decoded", "HTTP 405", headers(1, (*GET, NEWS), end=True)),
     row(

@@ -22,7 +22,7 @@ def begun(role: Role, window: int) -> Endpoint:
 
 
 def answering(window: int) -> Endpoint:
-    """A server that has a page of text to send on stream 1, for what is no gRPC."""
+    """A server that must send a page of text on stream 1, in answer to a request that is not gRPC."""
     endpoint = begun("server", window)
     endpoint.feed(headers(1, POST, end=True))
     assert endpoint.heads[1][0][":status"] == "415"

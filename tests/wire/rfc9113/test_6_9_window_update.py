@@ -130,7 +130,7 @@ def test_data_on_streams_that_are_over_count_for_the_connection(role: Role) -> N
     endpoint.feed(LIVE)
     endpoint.feed(cancelled() if role == "client" else window_update(1, MAX_WINDOW))
     endpoint.look()
-    for _ in range(4):  # What was under way: no more than the stream's window allowed.
+    for _ in range(4):  # Data in flight: no more than the stream's window allowed.
         endpoint.feed(chunks(1, STREAM // 4))
     for number in range(1, 60):
         stream = 2 * number + 1

@@ -104,7 +104,7 @@ def test_content_length_of_a_request(row: Row) -> None:
     judge("server", row)
 
 
-# Requests that are no gRPC: what conformance suites, browsers and health probes send.
+# Requests that are not gRPC, as conformance suites, browsers and health probes send them.
 
 PLAIN = [
     row("GET", "HTTP 405", headers(1, GET, end=True)),
@@ -155,7 +155,7 @@ def test_an_unfinished_request_is_answered_and_may_continue_or_stop() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(headers(1, POST))
     assert endpoint.ended(1)
-    assert not any(came.kind == RST_STREAM for came in endpoint.frames)  # The rest of it may come, and is judged.
+    assert not any(came.kind == RST_STREAM for came in endpoint.frames)  # The rest of it may arrive, and is checked.
     endpoint.feed(data(1, bytes(16_384)) * 3)
     assert [(came.stream, came.error_code) for came in endpoint.frames if came.kind == RST_STREAM] == [(1, 0)]
     is_whole(endpoint)

@@ -66,7 +66,7 @@ GOOD: dict[str, tuple[Text, Text]] = {
     "trailer": ("trailer", "x-t"),
     "expect": ("expect", "100-continue"),
 }
-# Within the pseudo-headers, which have values, too.
+# Also in pseudo-header fields, which have values as well.
 VALUES = [
     row(
         f"{name} with a line end",

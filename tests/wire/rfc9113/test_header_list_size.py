@@ -1,7 +1,7 @@
 """RFC 9113 §6.5.2 and §10.5.1: header lists that are too large fail their call or, above a hard limit, the connection.
 
-A list above what we announce fails its call with RESOURCE_EXHAUSTED, and is decoded so that the compression state
-lives. One far above that ends the connection, before it costs us the memory.
+A list above the announced limit fails its call with RESOURCE_EXHAUSTED, and is still decoded, to keep the compression
+state. One far above the limit ends the connection before it takes the memory.
 """
 
 import tracemalloc

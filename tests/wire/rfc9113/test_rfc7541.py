@@ -88,7 +88,7 @@ BAD = {
     "a value that breaks off": b"\x40\x01a\x05bc",
     "a literal without a value": b"\x40\x01a",
     "Huffman with more than 7 bits of padding": b"\x00\x85\xf2\xb2\x4a\x84\xff\x84\x49\x50\x9f\xff",
-    # That padding is of ones is not checked where jh2 decodes; `echo.wire.hpack` says why.
+    # jh2 does not check that padding is all ones; `echo.wire.hpack` says why that does no harm.
     "Huffman with EOS": b"\x00\x85\xf2\xb2\x4a\x84\xff\x88\x49\x50\x9f\xff\xff\xff\xff\xff",
     "a name in Huffman with EOS": b"\x00\x84\xff\xff\xff\xff\x01v",
 }
