@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from echo.cli.announce import announce_console, announce_gateway, announce_server
-from echo.cli.programs import calling_beside
+from echo.cli.programs import gateway_settings
 from echo.settings import load_settings
 
 TLS = {"grpc_server_cert": "c", "grpc_server_key": "k"}
@@ -166,13 +166,13 @@ def test_without_a_reader_of_standard_output_addresses_go_to_the_log(
     [("0.0.0.0", "127.0.0.1"), ("::", "::1"), ("192.0.2.1", "192.0.2.1"), ("echo.example", "echo.example")],
 )
 def test_a_gateway_calls_the_server_in_its_process_where_it_listens(bind: str, host: str) -> None:
-    settings = calling_beside(load_settings({}, grpc_server_bind=bind), 5)
+    settings = gateway_settings(load_settings({}, grpc_server_bind=bind), 5)
     assert (settings.grpc_server_host, settings.grpc_server_port) == (host, 5)
     assert settings.grpc_client_server_name is None
 
 
 def test_a_gateway_calls_the_server_in_its_process_on_its_unix_socket() -> None:
-    settings = calling_beside(load_settings({}, grpc_server_bind="unix:/run/echo.sock"), None)
+    settings = gateway_settings(load_settings({}, grpc_server_bind="unix:/run/echo.sock"), None)
     assert settings.grpc_server_host == "unix:/run/echo.sock"
 
 
@@ -193,6 +193,6 @@ def test_a_gateway_calls_the_server_in_its_process_on_its_unix_socket() -> None:
 def test_a_server_called_over_loopback_is_verified_by_the_name_it_is_known_by(
     given: dict[str, str], name: str | None
 ) -> None:
-    settings = calling_beside(load_settings({}, grpc_server_tls="true", **TLS, **given), 5)
+    settings = gateway_settings(load_settings({}, grpc_server_tls="true", **TLS, **given), 5)
     assert settings.grpc_client_server_name == name
     assert settings.grpc_client_authority == given.get("grpc_client_authority")
