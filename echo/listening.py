@@ -1,4 +1,4 @@
-"""Where the programs listen: the settings. `echo.cli.places` opens the ports and sockets."""
+"""Where the programs listen: the settings. `echo.cli.listeners` opens the ports and sockets."""
 
 import re
 from typing import Final

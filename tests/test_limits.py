@@ -7,7 +7,7 @@ import pytest
 import trio
 from anyio.abc import ByteStream
 
-from echo.cli.programs import permitting_pings
+from echo.cli.programs import server_settings
 from echo.limits import client_keepalive, client_limits, server_keepalive, server_limits
 from echo.rpc import GRPCError, Keepalive, Limits, Server, Status, open_channel_over
 from echo.settings import Settings, SettingsError, load_settings
@@ -104,13 +104,13 @@ def test_pings_are_permitted_as_often_as_keepalive_wants_or_as_it_is_set(
     ],
 )
 def test_in_one_process_the_server_permits_what_its_gateway_does(environ: Mapping[str, str], seconds: float) -> None:
-    assert server_limits(permitting_pings(load_settings(environ))).min_ping_interval == seconds
+    assert server_limits(server_settings(load_settings(environ))).min_ping_interval == seconds
 
 
 def test_in_one_process_pings_that_are_not_permitted_are_refused_at_the_start() -> None:
     settings = load_settings({"GRPC_CLIENT_KEEPALIVE": "true"}, grpc_server_min_ping_interval="1m")
     with pytest.raises(SettingsError) as raised:
-        permitting_pings(settings)
+        server_settings(settings)
     assert str(raised.value) == (
         "GRPC_CLIENT_KEEPALIVE_TIME: 10s is more often than --grpc-server-min-ping-interval permits, 1m"
     )

@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 def announce_console(settings: Settings, port: int) -> None:
     """Announce the console's URL for a browser, which people want first."""
     url = f"{_scheme(settings)}://{join(_reachable(settings.http_bind), port)}/"
-    _say(settings, [f"console: {url}"], "console", url=url)
+    _announce(settings, [f"console: {url}"], "console", url=url)
 
 
 def announce_server(settings: Settings, port: int | None, health_port: int | None = None) -> None:
@@ -44,10 +44,12 @@ def announce_server(settings: Settings, port: int | None, health_port: int | Non
         target = join(_reachable(settings.grpc_server_bind), port)
     attempt = f"""grpcurl {flags} -d '{{"message":"hi"}}' {target} com.gopay.echo.Server/GetReply"""
     lines = [f"gRPC server on {bound} ({security})", f"  try: {attempt}"]
-    _say(settings, lines, "listening", service="grpc", address=bound, port=port, security=security, attempts=[attempt])
+    _announce(
+        settings, lines, "listening", service="grpc", address=bound, port=port, security=security, attempts=[attempt]
+    )
     if health_port is not None:
         lines = [f"health of the gRPC server on port {health_port} (plain text)"]
-        _say(settings, lines, "listening", service="health", port=health_port, security="plain text")
+        _announce(settings, lines, "listening", service="health", port=health_port, security="plain text")
 
 
 def announce_gateway(settings: Settings, port: int) -> None:
@@ -62,7 +64,7 @@ def announce_gateway(settings: Settings, port: int) -> None:
         f"curl {unverified}{scheme}://{target}/grpc/hi",
         f"wscat {unchecked}-c {web}://{target}/ws/stream/bidirectional -x {message} -w 1",
     ]
-    _say(
+    _announce(
         settings,
         [
             f"gateway on {scheme}://{bound} (calls {servers}{' over TLS' if settings.grpc_server_tls else ''})",
@@ -84,7 +86,7 @@ def announce_metrics(settings: Settings, port: int | None) -> None:
     if port is None:
         return
     url = f"http://{join(_reachable(settings.metrics_bind), port)}/metrics"
-    _say(settings, [f"metrics: {url}"], "listening", service="metrics", port=port, security="plain text", url=url)
+    _announce(settings, [f"metrics: {url}"], "listening", service="metrics", port=port, security="plain text", url=url)
 
 
 def _scheme(settings: Settings) -> str:
@@ -96,7 +98,7 @@ def _reachable(host: str) -> str:
     return host if loopback_of(host) == host else "localhost"
 
 
-def _say(settings: Settings, lines: list[str], event: str, **fields: object) -> None:
+def _announce(settings: Settings, lines: list[str], event: str, **fields: object) -> None:
     """Write the lines, or in JSON the event with its fields, None left out."""
     fields = {name: value for name, value in fields.items() if value is not None}
     if sys.stdout is None:  # It was closed when we started.

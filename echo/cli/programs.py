@@ -19,8 +19,8 @@ from echo.cli.announce import announce_console, announce_gateway, announce_metri
 from echo.cli.errors import StartError, first, unavailable
 from echo.cli.hosts import listening_host
 from echo.cli.lifecycle import Stop
+from echo.cli.listeners import open_grpc_listener, open_health_listener
 from echo.cli.metrics import open_metrics
-from echo.cli.places import listen, listen_for_health
 from echo.configuration.values import format_duration
 from echo.limits import PERMITTED_PINGS, server_keepalive, server_limits
 from echo.logs import open_access_log
@@ -115,9 +115,9 @@ async def open_backend(
         listener: Listener[ByteStream]
         health_listener: Listener[ByteStream] | None = None
         if parent is None:
-            listener = await opened.enter_async_context(await listen(settings, tls))
+            listener = await opened.enter_async_context(await open_grpc_listener(settings, tls))
             if settings.grpc_health_port is not None:
-                health_listener = await opened.enter_async_context(await listen_for_health(settings))
+                health_listener = await opened.enter_async_context(await open_health_listener(settings))
         else:
             feed, *others = parent.feeds
             listener = SourceListener(feed, tls=tls, handshake_timeout=settings.grpc_server_handshake_timeout)
@@ -176,13 +176,13 @@ async def up(settings: Settings, stop: Stop) -> None:
     if settings.workers != 1:
         raise settings.refusal("workers", "up is one process; run serve and gateway for workers")
     _agree_on_tls(settings)
-    permitting = permitting_pings(settings)
+    serving = server_settings(settings)
     async with (
         open_metrics(settings) as metrics,
         open_tracing(settings.shutdown_grace) as tracing,
-        open_backend(permitting, metrics.meters, None if tracing is None else tracing.server) as backend,
+        open_backend(serving, metrics.meters, None if tracing is None else tracing.server) as backend,
     ):
-        calling = calling_beside(settings, backend.port)
+        calling = gateway_settings(settings, backend.port)
         async with trio.open_nursery() as nursery:
             port = await start_gateway(nursery, calling, stop, metrics.meters, tracing)
             announce_console(settings, port)
@@ -237,7 +237,7 @@ def _agree_on_tls(settings: Settings) -> None:
         raise settings.refusal("grpc_server_client_ca", f"the gateway needs {name('grpc_client_cert')} to pass it")
 
 
-def permitting_pings(settings: Settings) -> Settings:
+def server_settings(settings: Settings) -> Settings:
     """Settings for a server that permits the keepalive pings of the gateway in the same process.
 
     Raises:
@@ -256,7 +256,7 @@ def permitting_pings(settings: Settings) -> Settings:
     return settings
 
 
-def calling_beside(settings: Settings, port: int | None) -> Settings:
+def gateway_settings(settings: Settings, port: int | None) -> Settings:
     """Settings for a gateway that calls the server in the same process, on ``port`` or its Unix socket.
 
     If the server listens on all addresses, it is called over loopback. Its certificate is still verified against the

@@ -17,8 +17,8 @@ from echo.cli import programs
 from echo.cli.announce import announce_console, announce_gateway, announce_metrics, announce_server
 from echo.cli.errors import StartError, first
 from echo.cli.lifecycle import Stop
+from echo.cli.listeners import open_grpc_listener, open_health_listener, open_web_listener
 from echo.cli.metrics import new_meters, publish_metrics
-from echo.cli.places import listen, listen_for_health, listen_for_web
 from echo.cli.totals import Totals, collecting
 from echo.settings import Settings
 from echo.telemetry.tracing import open_tracing
@@ -47,11 +47,11 @@ async def serve(command: Sequence[str], settings: Settings, stop: Stop) -> None:
         await programs.serve(settings, stop)
     else:
         async with AsyncExitStack() as opened:
-            places = [await opened.enter_async_context(await listen(settings, None))]
+            listeners = [await opened.enter_async_context(await open_grpc_listener(settings, None))]
             if settings.grpc_health_port is not None:
-                places.append(await opened.enter_async_context(await listen_for_health(settings)))
-            ports = [place.extra(SocketAttribute.local_port, None) for place in places]
-            async with _supervise(command, places, settings, stop) as metrics_port:
+                listeners.append(await opened.enter_async_context(await open_health_listener(settings)))
+            ports = [listener.extra(SocketAttribute.local_port, None) for listener in listeners]
+            async with _supervise(command, listeners, settings, stop) as metrics_port:
                 announce_server(settings, *ports)
                 announce_metrics(settings, metrics_port)
 
@@ -67,10 +67,10 @@ async def gateway(command: Sequence[str], settings: Settings, stop: Stop) -> Non
         await programs.gateway(settings, stop)
     else:
         async with (
-            await listen_for_web(settings) as place,
-            _supervise(command, [place], settings, stop) as metrics_port,
+            await open_web_listener(settings) as listener,
+            _supervise(command, [listener], settings, stop) as metrics_port,
         ):
-            port = place.extra(SocketAttribute.local_port)
+            port = listener.extra(SocketAttribute.local_port)
             announce_console(settings, port)
             announce_gateway(settings, port)
             announce_metrics(settings, metrics_port)
@@ -78,14 +78,14 @@ async def gateway(command: Sequence[str], settings: Settings, stop: Stop) -> Non
 
 @asynccontextmanager
 async def _supervise(
-    command: Sequence[str], places: Sequence[StreamListener], settings: Settings, stop: Stop
+    command: Sequence[str], listeners: Sequence[StreamListener], settings: Settings, stop: Stop
 ) -> AsyncIterator[int | None]:
     """Run the parent until ``stop()`` returns and all workers have drained. The block begins when all workers serve.
 
     Yields the port that serves metrics, or None.
     """
     totals = Totals()
-    supervisor = Supervisor(command, places, settings.workers or usable_cpus(), settings.shutdown_grace, totals.keep)
+    supervisor = Supervisor(command, listeners, settings.workers or usable_cpus(), settings.shutdown_grace, totals.keep)
     async with publish_metrics(settings, partial(totals.collect, supervisor)) as port, trio.open_nursery() as nursery:
         try:
             await nursery.start(supervisor.run, stop)

@@ -29,7 +29,7 @@ def parse_address(text: str) -> Target:
         (target,) = read_targets(f"localhost{text}" if text.startswith(":") else text)
         if target.port != 0:
             return target
-    except ValueError:  # Several targets are none of them, either.
+    except ValueError:  # Several targets are not an address either.
         pass
     raise ValueError(f"{text!r} is not HOST:PORT or unix:PATH")
 

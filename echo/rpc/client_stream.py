@@ -1,8 +1,8 @@
-"""What a caller gets: the surface of ``grpclib.client.Stream`` over a call of our transport.
+"""The stream object that a caller uses: the interface of ``grpclib.client.Stream`` over our transport.
 
-Two things differ from grpclib on purpose. A call that fails raises `GRPCError` wherever its caller waits at that
-moment, also where grpclib has ``StreamTerminatedError`` (a reset, a lost connection) or ``asyncio.TimeoutError`` (the
-deadline). And leaving the block early is no error: it cancels the call.
+Two things differ from grpclib on purpose. A failed call raises `GRPCError` wherever its caller waits, even where
+grpclib raises ``StreamTerminatedError`` (a reset, a lost connection) or ``asyncio.TimeoutError`` (the deadline). And
+leaving the block early is not an error: it cancels the call.
 """
 
 from collections.abc import AsyncIterator
@@ -33,9 +33,10 @@ RecvT = TypeVar("RecvT")
 class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
     """One call, from the caller's side; made by `Channel.request` and used as ``async with ... as stream``.
 
-    One task may send while another receives. Leaving the block ends the call: normally, once the server's status is
-    there (`GRPCError` unless it is OK); with RST_STREAM CANCEL when it is left early, by an exception or cancelled.
-    A call that no server has processed is retried (`echo.rpc.retry`), and others as the channel's service config says.
+    One task may send while another receives. Leaving the block ends the call. If the server's status has arrived, it is
+    raised as `GRPCError` unless it is OK. If the block is left early, by an exception or by cancellation, the call is
+    reset with RST_STREAM CANCEL. A call that no server has processed is retried (`echo.rpc.retry`), and others as the
+    channel's service config says.
 
     Attributes:
         initial_metadata: From the response's head, once received.
@@ -68,18 +69,18 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self._half_closed = False
         self._only_received = False
         self._head_received = False
-        self._unsound: GRPCError | None = None  # To be raised by the next receive.
-        self._reported = False  # The caller has been told how the call ended.
-        self._contexts: AsyncExitStack | None = None  # Of interceptors.
+        self._next_error: GRPCError | None = None  # Raised by the next receive.
+        self._reported = False  # Whether the caller knows how the call ended.
+        self._contexts: AsyncExitStack | None = None  # The interceptors' contexts.
 
     @property
     def path(self) -> str:
-        """Which method is called: ``/package.Service/Method``."""
+        """The method called: ``/package.Service/Method``."""
         return self._method.path
 
     @property
     def metadata(self) -> Metadata:
-        """What is sent along; may be changed until the request is sent."""
+        """The request's metadata; may be changed until the request is sent."""
         if self._metadata is None:
             self._metadata = MultiDict()
         return self._metadata
@@ -116,7 +117,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         return await self._contexts.__aexit__(exc_type, exc, traceback)
 
     async def _leave(self, exc: BaseException | None) -> None:
-        """End the call, as `ClientStream` says of leaving its block."""
+        """End the call when its block is left."""
         call, trace = self._call, self._trace
         if call is None:
             if trace is not None:
@@ -126,23 +127,23 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         try:
             if exc is None:
                 if self._half_closed and not self._only_received and self._method.receives_one:
-                    # The status is of interest even where the message was not; but only who receives hears of it.
+                    # The status matters even if the caller did not receive the message; receiving it brings the status.
                     await call.receive_response()
                     while await call.current.receive_message() is not None:
                         pass
                 if call.trailers is not None and not self._reported:
                     await self._report(call.trailers)
             elif isinstance(exc, StreamTerminatedError) and call.trailers is not None and not self._reported:
-                # The server ended the call while we were sending; how it did so says more.
+                # The server ended the call while we were sending: its status says more.
                 await self._report(call.trailers)
         finally:
             self._close()
 
     def _close(self) -> None:
-        """Reset the call if it is not over, and tell those who take note of it how it ended."""
+        """Reset the call if it is not over, and report its end to the trace and the record."""
         call, trace = self._sent(), self._trace
         if call.trailers is None:
-            # A task that still waits for the call must not wait for ever.
+            # Otherwise a task that waits for the call would wait for ever.
             if trace is not None:
                 trace.cancelled(LEFT)
             call.end(Trailers(Status.CANCELLED, LEFT))
@@ -158,12 +159,12 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
     # Sending
 
     async def send_request(self, *, end: bool = False) -> None:
-        """Open the call: connects if need be, and waits while the server allows no more calls.
+        """Open the call: connects if necessary, and waits while the server allows no more calls.
 
-        The first `send_message` does so by itself.
+        The first `send_message` does this by itself.
 
         Args:
-            end: The call sends no messages at all.
+            end: Half-close the call: it sends no messages.
 
         Raises:
             GRPCError: UNAVAILABLE if the server cannot be reached; DEADLINE_EXCEEDED.
@@ -176,13 +177,13 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise ProtocolError("this method takes one message, which was not sent")
         call = await self._open()
         if end:
-            # In a DATA frame of its own, as gRPC over HTTP/2, "Requests" wants it; some servers wait for that.
+            # In a separate DATA frame, as gRPC over HTTP/2, "Requests" requires; some servers wait for that.
             await self.end()
         else:
             call.current.session.flush_soon()
 
     async def _open(self) -> RepeatableCall:
-        """Open the call; its head leaves with what is sent next."""
+        """Open the call; its head is sent together with what follows."""
         method = self._method
         tracing = method.channel.tracing
         if tracing is not None:
@@ -192,16 +193,16 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         return call
 
     async def send_message(self, message: SendT, *, end: bool = False) -> None:
-        """Send one message; waits while the server takes fewer than we send.
+        """Send one message; waits while the server reads more slowly than we send.
 
         Args:
-            message: Of the type the call was made with.
-            end: It is the last one. Always so for methods that take one message.
+            message: A message of the call's request type.
+            end: Whether it is the last one; implied for methods that take one message.
 
         Raises:
             GRPCError: The call has failed.
             StreamTerminatedError: The server has ended the call with OK before we did.
-            ProtocolError: The call was half-closed before.
+            ProtocolError: The call was already half-closed.
         """
         if self._half_closed:
             raise ProtocolError("the call was already half-closed")
@@ -234,7 +235,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise ProtocolError("the request was not sent yet")
         if self._half_closed:
             if self._method.sends_one:
-                return  # The one message took the end along.
+                return  # The one message was sent with END_STREAM.
             raise ProtocolError("the call was already half-closed")
         if self._method.sends_one:
             raise ProtocolError("this method takes one message, which was not sent")
@@ -242,7 +243,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         try:
             await self._call.half_close()
         except StreamTerminatedError:
-            await self._raise_if_failed()  # If it ended with OK, it is half-closed as wanted.
+            await self._raise_if_failed()  # If it ended with OK, there is nothing left to do.
         await checkpoint()
 
     def _note_half_close(self) -> None:
@@ -269,11 +270,11 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
     async def recv_initial_metadata(self) -> None:
         """Wait for the head of the response; afterwards `initial_metadata` is set.
 
-        May be awaited while another task waits in `recv_message`, and be cancelled, which changes nothing: so a caller
-        finds out within a time of its own whether the call has reached the server.
+        It may be awaited while another task waits in `recv_message`, and cancelling it changes nothing. So a caller can
+        find out, within a timeout of its own, whether the call has reached the server.
 
         Raises:
-            GRPCError: The call failed before.
+            GRPCError: The call failed first.
             ProtocolError: The request was not sent.
         """
         call = self._sent()
@@ -291,12 +292,12 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             await self._raise_if_failed()
 
     async def recv_message(self) -> RecvT | None:
-        """The next message of the server; None once it has ended the call with OK.
+        """Wait for the server's next message; None once it has ended the call with OK.
 
-        Methods that answer with one message have ended when it is returned, so what is returned is valid.
+        For methods that return one message, the call has ended with OK when it is returned.
 
         Raises:
-            GRPCError: The call failed, by the server's word, the connection's or the deadline's.
+            GRPCError: The call failed: by the server's status, a lost connection or the deadline.
             ProtocolError: The request was not sent.
         """
         call = self._sent()
@@ -318,15 +319,15 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         return message
 
     async def recv_messages(self) -> list[RecvT]:
-        """The messages that have come, for methods that answer with many: waits for the first; none at the end.
+        """Wait for a message, and return it with all that have arrived; empty at the end. For streams of responses.
 
         Raises:
-            GRPCError: As for `recv_message`. What comes behind sound messages is raised by the next receive.
+            GRPCError: See `recv_message`. An error after valid messages is raised by the next receive.
             ProtocolError: The request was not sent.
         """
-        if self._unsound is not None:
+        if self._next_error is not None:
             await checkpoint()
-            raise self._unsound
+            raise self._next_error
         first = await self.recv_message()
         if first is None:
             return []
@@ -335,7 +336,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             while not self._events.recv_message and (data := receive()) is not None:
                 messages.append(decode(self._codec, data, self._recv_type))
         except GRPCError as error:
-            self._unsound = error
+            self._next_error = error
         return messages
 
     async def _receive_only(self, call: ClientCall) -> bytes | None:
@@ -357,7 +358,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         """Wait for the end of the call; afterwards `trailing_metadata` is set.
 
         Raises:
-            GRPCError: It ended in another status than OK.
+            GRPCError: The call ended with a status other than OK.
             ProtocolError: The request was not sent.
         """
         await self._report(await self._sent().receive_trailers())
@@ -377,7 +378,7 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         return self._call
 
     async def _raise_if_failed(self) -> None:
-        """The peer sends nothing more: report how the call ended, if that is known already."""
+        """Report how the call ended, if that is known."""
         if self._call is not None and self._call.trailers is not None:
             await self._report(self._call.trailers)
 

@@ -1,7 +1,7 @@
-"""From a call to its handler, and from whatever the handler did to the call's status.
+"""Finds the handler of a call, runs it, and turns its result into the call's status.
 
-This is the one place where an exception becomes a status. Being cancelled is none: it passes, and the session tells
-the client why. `SystemExit`, `KeyboardInterrupt` and the like pass as well: they are meant for the whole process.
+This is the only place where an exception becomes a status. Cancellation does not: it propagates, and the session tells
+the client why. `SystemExit`, `KeyboardInterrupt` and the like propagate too: they are meant for the whole process.
 """
 
 import logging
@@ -27,17 +27,17 @@ from echo.wire import IDENTITY, GRPCError, ReceivedField, Status, Trailers
 
 log = logging.getLogger(__name__)
 
-INTERNAL: Final = "internal server error"  # All that a client is told of a bug.
+INTERNAL: Final = "internal server error"  # All that a client learns about a bug.
 
 RequestT = TypeVar("RequestT")
 ReplyT = TypeVar("ReplyT")
 
 
 class Dispatcher:
-    """Serves calls by the handlers of some services. An instance is what a `ServerSession` wants as ``handle``.
+    """Serves calls with the handlers of some services. An instance is the ``handle`` of a `ServerSession`.
 
     Attributes:
-        attending: What it wants as such.
+        attending: The ``attending`` of a `ServerSession`.
         handlers: The methods, by path.
 
     Raises:
@@ -55,7 +55,7 @@ class Dispatcher:
     ) -> None:
         self._interceptors = tuple(interceptors)
         self._compression = compression
-        self._handlers: dict[str, tuple[Handler, bool, ServerOptions]] = {}  # With whether its calls are announced.
+        self._handlers: dict[str, tuple[Handler, bool, ServerOptions]] = {}  # And whether its calls are announced.
         self.handlers: dict[str, Handler] = {}
         self._attended: dict[str, AttendedBy] = {}
         self.attending: Attending | None = None
@@ -65,10 +65,10 @@ class Dispatcher:
             self.add(service)
 
     def add(self, service: Servable) -> None:
-        """Serve another service; its methods take the place of those by the same paths.
+        """Serve another service; its methods replace those with the same paths.
 
         Raises:
-            ValueError: It is attended, and has another prefix than others.
+            ValueError: It is attended, and its prefix differs from the other services'.
         """
         if isinstance(service, Attended):
             self._attended |= dict.fromkeys(service.__mapping__(), service.attend)
@@ -86,7 +86,7 @@ class Dispatcher:
 
     @property
     def methods(self) -> Sequence[str]:
-        """The paths of the methods there are."""
+        """The paths of all methods."""
         return tuple(self._handlers)
 
     def _attend(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingAttendant | None:
@@ -96,7 +96,7 @@ class Dispatcher:
     async def __call__(self, call: ServerCall) -> None:
         """Serve one call to its end.
 
-        Raises only cancellation, and what a handler raises that is not an `Exception`, such as `SystemExit`: the call
+        Raises only cancellation, and what a handler raises that is not an `Exception`, such as `SystemExit`; the call
         then ends with INTERNAL.
         """
         path = call.request.path
@@ -136,7 +136,7 @@ class Dispatcher:
             if not stream.ended:
                 await stream.send_trailing_metadata()
         except BaseExceptionGroup as group:
-            # The nursery of a handler wraps what its tasks raised, being cancelled included.
+            # A handler's nursery wraps what its tasks raise, cancellation included.
             errors, others = group.split(Exception)
             if others is not None and _is_fatal(others):
                 await self._break_off(call, errors)
@@ -156,14 +156,14 @@ class Dispatcher:
             raise
 
     async def _break_off(self, call: ServerCall, errors: BaseException | None) -> None:
-        """The handler raised something meant for the whole process, such as `SystemExit`: tell the client first."""
+        """End the call before an exception propagates that is meant for the whole process, such as `SystemExit`."""
         if errors is not None:
             self._log_bugs(call, errors)
         call.abort(Trailers(Status.INTERNAL, INTERNAL))
         await cancel_shielded_checkpoint()  # Let the writer run before the connection is torn down.
 
     def _log_bugs(self, call: ServerCall, error: BaseException) -> bool:
-        """Log what a handler does not raise on purpose; tell whether there was any."""
+        """Log exceptions that a handler does not raise on purpose; returns whether there were any."""
         found = any(not isinstance(leaf, GRPCError | StreamTerminatedError) for leaf in _leaves(error))
         if found:
             log.error("%s failed", call.request.path, exc_info=error)
@@ -171,20 +171,20 @@ class Dispatcher:
         return found
 
     async def _fail(self, call: ServerCall, stream: ServerStream[object, object], error: BaseException) -> None:
-        # The client is told what the handler says of itself, and nothing of a bug.
-        said = next((leaf for leaf in _leaves(error) if isinstance(leaf, GRPCError)), None)
-        if self._log_bugs(call, error) or said is None:
-            said = GRPCError(Status.INTERNAL, INTERNAL)
+        # The client gets the status that the handler raised; of a bug it learns nothing.
+        outcome = next((leaf for leaf in _leaves(error) if isinstance(leaf, GRPCError)), None)
+        if self._log_bugs(call, error) or outcome is None:
+            outcome = GRPCError(Status.INTERNAL, INTERNAL)
         if stream.ended:
-            # The handler had ended the call already. If that has not reached the client yet, it is overruled.
-            call.abort(Trailers(said.status, said.message))
+            # The handler had already ended the call. If its trailers are still queued, these replace them.
+            call.abort(Trailers(outcome.status, outcome.message))
             return
         try:
             await stream.send_trailing_metadata(
-                status=said.status, status_message=said.message, status_details=said.details
+                status=outcome.status, status_message=outcome.message, status_details=outcome.details
             )
         except StreamTerminatedError:
-            log.debug("%s: the client was gone before it could be told %s", call.request.path, said.status.name)
+            log.debug("%s: the client was gone before it could get %s", call.request.path, outcome.status.name)
 
 
 def _is_fatal(error: BaseException) -> bool:
@@ -202,18 +202,18 @@ def _leaves(error: BaseException) -> Iterable[BaseException]:
 
 
 def _close_generators_of(service: Servable) -> bool:
-    """Have betterproto's server-streaming handlers closed when their call ends; tell whether they are betterproto's.
+    """Close the generators of betterproto's server-streaming handlers when their calls end.
 
-    A method of such a service is given nothing by which it could send initial metadata, so that its calls can be
-    announced to the client as soon as they come. (A unary call is answered soon enough.)
+    Returns whether the service is betterproto's. Methods of such a service cannot send initial metadata, so the heads
+    of their responses can be sent as soon as the calls arrive. (Unary calls are answered soon enough.)
 
-    betterproto iterates a handler's generator and leaves it to the garbage collector when the call is cut short; its
-    ``finally`` blocks would then run whenever, in no nursery. The method that iterates is looked up on the instance.
+    betterproto iterates over a handler's generator, and leaves it to the garbage collector if the call is cut short.
+    Its ``finally`` blocks would then run at any time, outside any nursery. So this replaces the method that iterates,
+    on the instance, where betterproto looks it up.
 
-    It is a protected method of betterproto's base class, overridden here because there is no good public way. Wrapping
-    the service's own methods would do, but they are given nothing of the call except its message: finding a call's
-    generator again would take a context variable per call, and betterproto's loop would still keep the last reply of
-    every idle stream alive.
+    It is a protected method of betterproto's base class; there is no good public way. Wrapping the service's methods
+    would work, but they get only the call's message: finding a call's generator would take a context variable per call,
+    and betterproto's loop would still keep the last reply of every idle stream alive.
     """
     if not hasattr(service, "_call_rpc_handler_server_stream"):
         return False
@@ -231,7 +231,7 @@ async def _send_replies(
         try:  # As ``aclosing`` does, without its object in every idle stream.
             async for reply in replies:
                 await stream.send_message(reply)
-                del reply  # Not to be kept by every idle stream.
+                del reply  # Otherwise every idle stream would keep one.
         finally:
             await replies.aclose()
     elif isinstance(replies, AsyncIterable):

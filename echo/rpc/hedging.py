@@ -1,15 +1,15 @@
-"""Hedging, which a service config may ask for (proposal A6): a call that is not answered soon is made several times.
+"""Hedging by a service config's policy (proposal A6): a call that is not answered soon is made several times.
 
-The first attempt is made at once, and each further one ``hedgingDelay`` after the one before, or as soon as one has
-failed with a status of ``nonFatalStatusCodes``. The first that is answered is the call; so is one that fails with
-another status. The others are reset. Servers may be handed the same call several times: hedging is for methods to which
-that makes no difference.
+The first attempt is made at once. Each further one follows ``hedgingDelay`` after the previous one, or as soon as one
+has failed with a status in ``nonFatalStatusCodes``. The first attempt that is answered, or that fails with another
+status, decides the call; the others are reset. Servers may get the same call several times, so hedging is only for
+methods where that does no harm.
 
-Further attempts are made while the caller waits for the response, in a nursery around that wait; those that are due by
-then are made at once. Attempts themselves are no tasks, so a receive that is cancelled loses none, and can be repeated.
+Further attempts are made while the caller waits for the response, in a nursery around that wait; those already due are
+made at once. Attempts are not tasks, so a cancelled receive loses none, and can be repeated.
 
-Messages are sent on every attempt, and kept for those that are still to come. When they exceed what is kept (see
-`echo.rpc.retry`), the oldest attempt that still runs is the call, and no others are made.
+Messages are sent on every attempt, and kept for later ones. When there are too many to keep (see `echo.rpc.retry`), the
+oldest running attempt becomes the call, and no more are made.
 """
 
 import math
@@ -46,13 +46,13 @@ class HedgedCall:
 
     Args:
         open_attempt: Opens further attempts.
-        first: The first one.
-        policy: The method's.
-        throttle: The channel's.
-        record: Who hears of the call. To it, the attempt that is the call is the only one.
+        first: The first attempt.
+        policy: The method's policy.
+        throttle: The channel's throttle.
+        record: Is told of the deciding attempt only.
 
     Attributes:
-        current: The attempt that is the call, or the oldest while that is not decided.
+        current: The attempt that decides the call, or the oldest until one does.
     """
 
     def __init__(
@@ -69,17 +69,17 @@ class HedgedCall:
         self._policy = policy
         self._throttle = throttle
         self._running = [first]
-        self._previous = {first: 0}  # How many attempts went before.
+        self._previous = {first: 0}  # How many attempts came before each.
         self._made = 1
         self._transparent_retries = 0
         self._next_at = anyio.current_time() + policy.delay
-        self._kept: list[bytes] | None = []  # What was sent; None once the call is decided.
+        self._kept: list[bytes] | None = []  # The messages sent; None once the call is decided.
         self._kept_size = 0
         self._half_closed = False
-        self._verdict: Trailers | None = None  # How the call ended, if not as `current` did.
+        self._verdict: Trailers | None = None  # How the call ended, if not like `current`.
         self._lock = anyio.Lock()  # Held while attempts race.
         self._race: TaskGroup | None = None
-        self._hurry = anyio.Event()  # Set when the next attempt is due at another time than before.
+        self._hurry = anyio.Event()  # Set when the time of the next attempt has changed.
         self._last_failure: tuple[Trailers, ClientCall | None] = (Trailers(Status.UNKNOWN), None)
         self._settled = False
 
@@ -100,7 +100,7 @@ class HedgedCall:
         return False
 
     async def send_message(self, message: bytes, *, end: bool = False) -> None:
-        """Send one message, on every attempt; raises as `RetriedCall.send_message`."""
+        """Send one message on every attempt; raises like `RetriedCall.send_message`."""
         await self._send_on_all(message, hold=end)
         if end:
             await self.half_close()
@@ -117,7 +117,7 @@ class HedgedCall:
         await self.current.send_message(message, hold=hold)
 
     async def half_close(self) -> None:
-        """Send no more messages; raises as `RetriedCall.half_close`."""
+        """Send no more messages; raises like `RetriedCall.half_close`."""
         self._half_closed = True
         if self._kept is None:
             await self.current.half_close()
@@ -142,14 +142,14 @@ class HedgedCall:
         return self._verdict or await self.current.receive_trailers()
 
     def end(self, verdict: Trailers) -> None:
-        """End the call as `RetriedCall.end`."""
+        """See `RetriedCall.end`."""
         if self.trailers is None:
             self._verdict = verdict
-        self.current.conclude(verdict)  # Somebody may wait for its messages.
+        self.current.conclude(verdict)  # A task may wait for its messages.
         self.reset()
 
     def reset(self) -> None:
-        """End the call as `RetriedCall.reset`."""
+        """See `RetriedCall.reset`."""
         self._decide(self.current)
         self.current.reset()
         ended = self.current.trailers
@@ -185,7 +185,7 @@ class HedgedCall:
             self._fail(trailers, attempt)
 
     async def _hedge(self) -> None:
-        """Make the attempts that are still to come."""
+        """Make the remaining attempts when they are due."""
         while self._made < self._policy.max_attempts:
             self._hurry = anyio.Event()
             with anyio.CancelScope(deadline=self._next_at) as waiting:
@@ -200,13 +200,13 @@ class HedgedCall:
             try:
                 await self._attempt(self._made)
             except BaseException:
-                self._next_at = due  # It has not been made, and can be.
+                self._next_at = due  # It was not made, and still can be.
                 raise
             self._made += 1
         self._give_up_if_over()
 
     async def _attempt(self, previous: int, instead: ClientCall | None = None) -> None:
-        """Open an attempt, send on it what was sent so far, and have it take part; in the place of another, perhaps."""
+        """Open an attempt, send it the messages sent so far, and watch it; it may replace an attempt (``instead``)."""
         try:
             elsewhere = {other.session for other in self._previous}
             attempt = await self._open_attempt(previous=previous, refused=instead, avoided=elsewhere)
@@ -226,7 +226,7 @@ class HedgedCall:
             attempt.reset()
             raise
         if self._race is None or self._kept is None:
-            attempt.reset()  # Decided meanwhile.
+            attempt.reset()  # The call was decided meanwhile.
             return
         if instead is not None:
             self._running.remove(instead)
@@ -235,15 +235,15 @@ class HedgedCall:
         self._race.start_soon(self._watch, attempt)
 
     def _fail(self, trailers: Trailers, attempt: ClientCall | None) -> None:
-        """An attempt has failed so, or could not be opened."""
+        """Handle an attempt that has failed, or could not be opened (None)."""
         if self._kept is None:
             return
         wanted = pushback(trailers)
-        spared = trailers.status in self._policy.codes
-        if self._throttle is not None and (spared or wanted == math.inf):
+        fatal = trailers.status not in self._policy.codes
+        if self._throttle is not None and (not fatal or wanted == math.inf):
             self._throttle.fail()
         self._last_failure = trailers, attempt
-        if not spared:
+        if fatal:
             self._give_up()
             return
         if attempt is not None:
@@ -260,14 +260,14 @@ class HedgedCall:
             self._give_up()
 
     def _give_up(self) -> None:
-        """The last failure is the call's."""
+        """End the call with the last failure."""
         trailers, attempt = self._last_failure
         if attempt is None or attempt.trailers is not trailers:
             self._verdict = trailers
         self._decide(attempt or self.current)
 
     def _decide(self, attempt: ClientCall) -> None:
-        """This attempt is the call: reset the others, and make no more."""
+        """Let this attempt decide the call: reset the others, and make no more."""
         if self._kept is None:
             return
         self._kept = None
@@ -284,5 +284,5 @@ class HedgedCall:
             self._race.cancel_scope.cancel()
 
     async def _send(self, attempt: ClientCall, message: bytes, *, hold: bool) -> None:
-        with suppress(StreamTerminatedError):  # Whoever waits for its outcome will see.
+        with suppress(StreamTerminatedError):  # `_watch` handles the attempt's outcome.
             await attempt.send_message(message, hold=hold)

@@ -1,4 +1,4 @@
-"""What holds for all calls of a method on a channel, worked out once: so a call looks up nothing but this."""
+"""Everything that the calls of a method on one channel share, computed once, so that a call needs a single look-up."""
 
 import math
 from collections.abc import Sequence
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class Method:
-    """A method as one channel calls it. A call with options of its own has an instance of its own.
+    """A method as one channel calls it. A call with its own options has its own instance.
 
     Attributes:
         channel: The channel.
         path: ``/package.Service/Method``.
         cardinality: Which sides send more than one message.
-        compression: How messages that are sent are compressed.
-        wait_for_ready: Whether to wait for a connection rather than to fail.
-        config: What the channel's service config says of the method, if it says anything.
-        credentials: Who is asked for further metadata.
-        sends_one: The client sends one message.
-        receives_one: So does the server.
-        max_request: Bytes of a message that is sent.
-        plain: Neither config, credentials nor notes have a part in its calls.
+        compression: The encoding of messages that are sent.
+        wait_for_ready: Whether to wait for a connection instead of failing.
+        config: The method's configuration in the channel's service config, if any.
+        credentials: Call credentials, which add metadata.
+        sends_one: Whether the client sends exactly one message.
+        receives_one: Whether the server sends exactly one message.
+        max_request: The largest message sent, in bytes.
+        plain: Whether its calls need neither config nor credentials nor notes.
     """
 
     channel: "Channel"
@@ -55,7 +55,7 @@ class Method:
         self._head = Request(self.path, channel.scheme, channel.authority, encoding=self.compression)
 
     def request(self, metadata: Metadata | None) -> Request:
-        """The head of a call with this metadata. Calls without any have the same one."""
+        """The head of a call with this metadata. Calls without metadata share one."""
         if not metadata:
             return self._head
         head = self._head

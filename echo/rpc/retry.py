@@ -5,26 +5,27 @@ This is gRPC's proposal A6, "Transparent Retries". A server has certainly not pr
 with the same deadline and with everything the caller has sent so far: the messages, in order, and the half-close if
 there was one. The caller carries on and notices nothing but the delay. A call is not retried
 
-- once the head of its response has come, whatever the server says later;
+- once the head of its response has arrived, whatever happens later;
 - once its messages, prefixes included, exceed `MAX_REPLAY` or `Limits.max_unsent`, whichever is less: from then on they
   are not kept. (Within `max_unsent`, sending them again never has to wait.)
 - after `MAX_ATTEMPTS` attempts;
 - after the caller has cancelled it or left its block.
 
-It then fails with what the last server said, or with the reason why no other connection could be had.
-`echo.rpc.retry_policy` adds the retries that a service config asks for.
+It then fails with the last server's status, or with the reason why no other connection could be made.
+`echo.rpc.retry_policy` adds the retries of a service config.
 
 Two tasks, one retry
 --------------------
-A caller may send in one task and receive in another, and both find that the call has ended. The first to notice takes
-a lock and retries; the other waits for the lock and finds a new call. Three rules put every message in its place, once:
+A caller may send in one task and receive in another, and both notice that the call has ended. The first to notice takes
+a lock and retries; the other waits for the lock and finds a new call. Three rules ensure that every message is sent
+once and in order:
 
-- The new call becomes the current one after everything kept has been sent on it. Nothing is awaited between the last
-  look at what was kept and that moment.
-- A message is kept only if its call was not refused by the time the send returned. Otherwise it is sent again on the
-  new call, by its sender.
-- The half-close is noted before it is carried out. So it is either lost with the old call and repeated with what was
-  kept, or carried out on the new one.
+- The new call becomes the current one after all kept messages have been sent on it. Nothing is awaited between the last
+  check for kept messages and that moment.
+- A message is kept only if its call was not refused by the time the send returned. Otherwise its sender sends it again,
+  on the new call.
+- The half-close is recorded before it is done. So it is either lost with the old call and repeated with the kept
+  messages, or done on the new one.
 """
 
 from collections.abc import Awaitable
@@ -48,15 +49,15 @@ class Open(Protocol):
 
 
 class RepeatableCall(Protocol):
-    """What a caller's stream uses: like a `ClientCall`, and made of as many attempts as it takes."""
+    """What a `ClientStream` uses: like a `ClientCall`, but made of as many attempts as needed."""
 
     @property
     def current(self) -> ClientCall:
-        """The attempt whose response the caller gets, or the latest while that is not known."""
+        """The attempt whose response the caller gets, or the latest one until that is known."""
 
     @property
     def record(self) -> CallRecord | None:
-        """Who hears what becomes of it."""
+        """The call's record, if any."""
 
     @property
     def peer(self) -> Peer:
@@ -73,7 +74,7 @@ class RepeatableCall(Protocol):
         """Send one message, as `RetriedCall.send_message`."""
 
     async def half_close(self) -> None:
-        """Send no more messages; raises as `RetriedCall.half_close`."""
+        """Send no more messages; raises like `RetriedCall.half_close`."""
 
     async def receive_response(self) -> Response | None:
         """Wait for the head of the response; None if the call ended without."""
@@ -82,19 +83,19 @@ class RepeatableCall(Protocol):
         """Wait until the call has ended."""
 
     def end(self, verdict: Trailers) -> None:
-        """End the call as `RetriedCall.end`."""
+        """See `RetriedCall.end`."""
 
     def reset(self) -> None:
-        """End the call as `RetriedCall.reset`."""
+        """See `RetriedCall.reset`."""
 
 
 class RetriedCall:
-    """Used like a `ClientCall`, and made of as many as it takes. One task may send while another receives.
+    """Like a `ClientCall`, but made of as many attempts as needed. One task may send while another receives.
 
     Args:
         open_call: Opens the call again for a retry.
         call: The first attempt.
-        record: Who hears of further ones.
+        record: Is told of further attempts.
 
     Attributes:
         current: The latest attempt.
@@ -119,11 +120,11 @@ class RetriedCall:
         self._open = open_call
         self._half_closed = False
         self._attempts = 1
-        self._kept: list[bytes] | None = []  # What was sent; None when it is no longer kept.
+        self._kept: list[bytes] | None = []  # The messages sent; None when they are no longer kept.
         self._kept_size = 0
         self._lock: anyio.Lock | None = None  # Held during a retry. Few calls ever need one.
         self._renewing: anyio.CancelScope | None = None
-        self._verdict: Trailers | None = None  # How the call ended, if not as the latest attempt did.
+        self._verdict: Trailers | None = None  # How the call ended, if not like the latest attempt.
 
     @property
     def peer(self) -> Peer:
@@ -210,9 +211,9 @@ class RetriedCall:
                 return self._verdict or trailers
 
     def end(self, verdict: Trailers) -> None:
-        """End the call with RST_STREAM CANCEL; tasks waiting for it are told the verdict. Never waits.
+        """End the call with RST_STREAM CANCEL; tasks that wait for it get the verdict. Never waits.
 
-        Does not change how a call ended that is over already.
+        If the call is over already, its status does not change.
         """
         if self.trailers is None:
             self._verdict = verdict
@@ -220,7 +221,7 @@ class RetriedCall:
         self.reset()
 
     def reset(self) -> None:
-        """End the call, with RST_STREAM CANCEL if it is not over, and retry no more. Never waits."""
+        """End the call, with RST_STREAM CANCEL if it is still open, and allow no more retries. Never waits."""
         self._kept = None
         if self._renewing is not None:
             self._renewing.cancel()
@@ -237,7 +238,7 @@ class RetriedCall:
             self._kept.append(message)
 
     async def _renewed(self, ended: ClientCall) -> bool:
-        """Whether a new call has replaced this refused one; retries it if nobody has and a retry is allowed."""
+        """Retry a refused call, unless another task has or it is not allowed; returns whether there is a new call."""
         if self._lock is None:
             self._lock = anyio.Lock()
         async with self._lock:
@@ -258,7 +259,7 @@ class RetriedCall:
         return await self._open(refused=refused)
 
     def _lost(self, call: ClientCall) -> bool:
-        """Whether another attempt may replace this one, or has."""
+        """Whether another attempt may replace this one, or has done so."""
         return call.unprocessed
 
     @property
@@ -279,7 +280,7 @@ class RetriedCall:
                 await call.half_close()
             call.session.flush_soon()
         except StreamTerminatedError:
-            pass  # It has ended already; whoever uses it next will see how.
+            pass  # It has ended already; its next user will see how.
         except BaseException:
             call.reset()
             raise

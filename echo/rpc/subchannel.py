@@ -135,7 +135,7 @@ class Subchannel:
                 if self._common.health_service is None:
                     self._serving = True
                     self.backoff.succeed()
-                    self._common.start_soon(self._tell_when_retired, session)
+                    self._common.start_soon(self._watch_retirement, session)
                 else:
                     self._serving = None
                     self._common.start_soon(self._watch, session, self._common.health_service)
@@ -184,12 +184,12 @@ class Subchannel:
             await session.run()
         finally:
             self._common.sessions.discard(session)
-            self._over(session)
+            self._on_session_end(session)
 
-    async def _tell_when_retired(self, session: ClientSession) -> None:
+    async def _watch_retirement(self, session: ClientSession) -> None:
         """Set ``changed`` when the connection takes no more calls; with a health watch, `_watch` does."""
         await session.retired.wait()
-        if not session.ending:  # Otherwise `_over` does.
+        if not session.ending:  # Otherwise `_on_session_end` does.
             self._common.changed.set()
 
     async def _watch(self, session: ClientSession, service: str) -> None:
@@ -205,9 +205,9 @@ class Subchannel:
             common, authority = self._common, self.endpoint.authority
             await HealthWatch(session, common.scheme, authority, service, tell, common.watches).run()
         finally:
-            self._over(session)
+            self._on_session_end(session)
 
-    def _over(self, session: ClientSession) -> None:
+    def _on_session_end(self, session: ClientSession) -> None:
         """Handle a connection that takes no more calls."""
         if self._current is session:
             self._current = None

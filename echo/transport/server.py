@@ -1,8 +1,8 @@
-"""The server's end of a connection: calls and their handlers, and the drain that ends it in good order.
+"""The server's end of a connection: calls and their handlers, and the graceful drain.
 
-Draining follows what gRPC servers do (RFC 9113 §6.8): a GOAWAY that names the highest possible stream asks the client
-for no new calls, a PING tells when the client must have read it, and only then does a second GOAWAY name the last
-stream that was taken. So no call that the client had already sent is lost.
+The drain is that of gRPC servers (RFC 9113 §6.8). A GOAWAY with the highest possible stream id asks the client to open
+no new calls. The answer to a PING shows that the client has read it. Only then does a second GOAWAY name the last
+stream that was accepted. So no call that the client had already sent is lost.
 """
 
 import logging
@@ -47,21 +47,20 @@ from echo.wire import (
 log = logging.getLogger(__name__)
 
 DRAIN_PING: Final = b"echo-bye"
-DRAIN_PATIENCE: Final = 5.0  # Seconds that the answer to it may take.
-LAST_GREETING: Final = 0.5  # Seconds that a client has to begin to speak once the server drains.
+DRAIN_PATIENCE: Final = 5.0  # Seconds to wait for the answer to it.
+LAST_GREETING: Final = 0.5  # Seconds that a client has to send its preface once the server drains.
 
 _numbers = count(1)
 
 
 class ServerSession(Session):
-    """One client's connection. ``handle`` serves a call; it is run in a task of its own.
+    """One client's connection. ``handle`` serves a call.
 
-    ``refusals`` is where the log hears of clients that break the protocol, shared by the connections of a server, as is
-    ``tally``; ``hearing`` is told of calls; ``attending`` may give some of them attendants;
-    ``tracing`` gives them their traces.
+    ``refusals``, which logs clients that violate the protocol, and ``tally`` are shared by all connections of a server.
+    ``hearing`` is told of calls; ``attending`` gives some of them attendants, and ``tracing`` gives them traces.
 
     Attributes:
-        number: Tells it from the other connections that the process has served.
+        number: The connection's number, unique within the process.
     """
 
     connection: ServerConnection[ServerCall]
@@ -118,7 +117,7 @@ class ServerSession(Session):
             if left <= 0:
                 self.drain()
                 return
-            # Looked at again when a call may have ended meanwhile, or when the time would be up if none came.
+            # Check again when the time would be up without calls, or when a call may have ended meanwhile.
             await anyio.sleep(min(left, idle))
 
     async def _watch_age(self, age: float) -> None:
@@ -131,13 +130,13 @@ class ServerSession(Session):
 
     @property
     def calls(self) -> int:
-        """How many handlers are running, those included whose call is over but which have not returned yet."""
+        """How many handlers are running, including those whose call is over but which have not returned yet."""
         return self._handlers.running
 
     def _note_over(self, call: ServerCall) -> None:
-        """A call is over, and its handler has returned if it ever began."""
+        """Note that a call is over and its handler, if it began, has returned."""
         if call.verdict is not None:
-            call.abort(call.verdict)  # Does nothing to a call that was ended in spite of it.
+            call.abort(call.verdict)  # Does nothing if the handler has ended the call even so.
         if self._note is not None:
             self._note(call)
         if call.trace is not None:
@@ -146,7 +145,7 @@ class ServerSession(Session):
             call.attendant.over()
 
     def _note_idle(self) -> None:
-        """The last handler has returned."""
+        """Note that the last handler has returned."""
         if self.limits.max_connection_idle != math.inf:
             self._idle_since = anyio.current_time()
         self._end_if_done()
@@ -155,7 +154,7 @@ class ServerSession(Session):
         self._handlers.discard(cast("ServerCall", call))
 
     def cancel_calls(self, verdict: Trailers) -> None:
-        """Cancel every handler; the clients are told the verdict. Never waits."""
+        """Cancel every handler; the clients get the verdict. Never waits."""
         self._refuse_calls()
         for call in list(self.connection.streams.values()):
             call.give_up(verdict, "draining")
@@ -174,7 +173,7 @@ class ServerSession(Session):
     # Drain
 
     def drain(self) -> None:
-        """Take no new calls, let those go on that run, end when the last has ended. Never waits; may be repeated."""
+        """Take no new calls, let running calls finish, then end. Never waits; may be repeated."""
         if not self._draining and not self.ending:
             self._draining = True
             self.tally.drained += 1
@@ -186,13 +185,13 @@ class ServerSession(Session):
             self.connection.ping(DRAIN_PING)
             self.flush_soon()
             if not self._greeted:
-                # Its first call may be on its way with its SETTINGS. But who has nothing to say shall not hold us up.
+                # Its first call may arrive with its SETTINGS. But a silent client must not delay the drain.
                 self._reading.deadline = min(self._reading.deadline, anyio.current_time() + LAST_GREETING)
             if self._tasks is not None:
                 self._tasks.start_soon(self._await_drain_pong)
 
     async def _await_drain_pong(self) -> None:
-        """The client has read the GOAWAY when it answers the PING behind it; one that never does is not waited for."""
+        """Refuse new calls once the client has answered the PING after the GOAWAY, or `DRAIN_PATIENCE` is over."""
         with anyio.move_on_after(DRAIN_PATIENCE):
             await self._drain_pong.wait()
         self._refuse_calls()
@@ -252,7 +251,7 @@ class ServerSession(Session):
         self.release(event.stream)
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
-        """The client takes no pushes, which there are none of, and will go by itself."""
+        """Do nothing: a client's GOAWAY only refuses pushes, and the client will close by itself."""
 
     def _on_pong(self, event: PingAcknowledged) -> None:
         super()._on_pong(event)
@@ -261,7 +260,7 @@ class ServerSession(Session):
 
     def _on_failure(self, event: ConnectionFailed) -> None:
         if event.foreign:
-            self.stop(event.reason, linger=math.inf)  # It has been told in its own protocol, and shall read it.
+            self.stop(event.reason, linger=math.inf)  # Let it read the answer in its own protocol.
         super()._on_failure(event)
         self.tally.refuse("not HTTP/2" if event.foreign else describe_code(event.error_code))
         self._refusals.tell("connection of %s refused: %s", self.peer, event.reason)

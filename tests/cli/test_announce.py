@@ -1,4 +1,4 @@
-"""What a person is told to try must work where they are: on this machine."""
+"""The commands that are announced to try must work on this machine."""
 
 import errno
 import io
@@ -8,7 +8,7 @@ import pytest
 import structlog
 
 from echo.cli.announce import announce_console, announce_gateway, announce_server
-from echo.cli.programs import calling_beside
+from echo.cli.programs import gateway_settings
 from echo.settings import load_settings
 
 TLS = {"grpc_server_cert": "c", "grpc_server_key": "k"}
@@ -98,7 +98,7 @@ def test_a_server_on_a_unix_socket_is_announced_by_its_path(capsys: pytest.Captu
 
 
 @pytest.mark.parametrize("log_format", ["console", "json"])
-def test_a_path_that_is_no_text_is_announced_all_the_same(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_path_that_is_not_valid_text_is_announced(log_format: str, capsys: pytest.CaptureFixture[str]) -> None:
     announce_server(load_settings({}, log_format=log_format, grpc_server_bind="unix:/run/\udcff.sock"), None)
     assert r"\udcff.sock" in capsys.readouterr().out
 
@@ -119,7 +119,7 @@ def test_the_gateway_is_announced_with_every_server_it_may_call(
 
 
 class Terminal(io.StringIO):
-    """A standard output that says it is a terminal."""
+    """A standard output that claims to be a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -148,7 +148,7 @@ class Broken(io.TextIOWrapper):
 
 
 @pytest.mark.parametrize("stdout", [None, Broken()])
-def test_where_nobody_reads_standard_output_it_is_told_in_the_log(
+def test_without_a_reader_of_standard_output_addresses_go_to_the_log(
     stdout: Broken | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     discarded: list[bool] = []
@@ -171,14 +171,14 @@ def test_where_nobody_reads_standard_output_it_is_told_in_the_log(
         ("echo.example", "echo.example"),
     ],
 )
-def test_a_gateway_calls_the_server_beside_it_where_that_listens(bind: str, host: str) -> None:
-    settings = calling_beside(load_settings({}, grpc_server_bind=bind), 5)
+def test_a_gateway_calls_the_server_in_its_process_where_it_listens(bind: str, host: str) -> None:
+    settings = gateway_settings(load_settings({}, grpc_server_bind=bind), 5)
     assert (settings.grpc_server_host, settings.grpc_server_port) == (host, 5)
     assert settings.grpc_client_server_name is None
 
 
-def test_a_gateway_calls_the_server_beside_it_on_its_unix_socket() -> None:
-    settings = calling_beside(load_settings({}, grpc_server_bind="unix:/run/echo.sock"), None)
+def test_a_gateway_calls_the_server_in_its_process_on_its_unix_socket() -> None:
+    settings = gateway_settings(load_settings({}, grpc_server_bind="unix:/run/echo.sock"), None)
     assert settings.grpc_server_host == "unix:/run/echo.sock"
 
 
@@ -191,7 +191,7 @@ def test_a_gateway_calls_the_server_beside_it_on_its_unix_socket() -> None:
         ({"grpc_server_host": "unix:/run/echo.sock"}, "localhost"),
         ({"grpc_server_host": "dns:///echo.example:5"}, "echo.example"),
         ({"grpc_client_server_name": "other.example"}, "other.example"),
-        ({"grpc_client_authority": "shop.example:443"}, None),  # Which is then what the certificate must say.
+        ({"grpc_client_authority": "shop.example:443"}, None),  # The certificate must then be for this name.
         ({"grpc_client_authority": "shop.example", "grpc_client_server_name": "other.example"}, "other.example"),
         ({"grpc_client_insecure": "true"}, None),
     ],
@@ -199,6 +199,6 @@ def test_a_gateway_calls_the_server_beside_it_on_its_unix_socket() -> None:
 def test_a_server_called_over_loopback_is_verified_by_the_name_it_is_known_by(
     given: dict[str, str], name: str | None
 ) -> None:
-    settings = calling_beside(load_settings({}, grpc_server_tls="true", **TLS, **given), 5)
+    settings = gateway_settings(load_settings({}, grpc_server_tls="true", **TLS, **given), 5)
     assert settings.grpc_client_server_name == name
     assert settings.grpc_client_authority == given.get("grpc_client_authority")

@@ -14,7 +14,7 @@ from tests.support.tls import Certificates
 
 @pytest.mark.parametrize("where", ["tcp", "unix"])
 @pytest.mark.parametrize("tls", [True, False])
-async def test_who_connects_and_says_nothing_has_the_handshake_timeout(
+async def test_a_silent_client_is_closed_after_the_handshake_timeout(
     where: str, tls: bool, tmp_path: Path, quiet_clock: QuietClock
 ) -> None:
     path = tmp_path / "echo.sock"

@@ -24,7 +24,7 @@ async def test_a_signal_lets_the_program_stop_in_its_own_time_and_exit_0(number:
     assert steps == ["draining", "drained"]
 
 
-async def test_everyone_who_waits_is_told_to_stop() -> None:
+async def test_all_tasks_that_wait_for_a_stop_are_woken() -> None:
     told: list[int] = []
 
     async def part(number: int, stop: Stop) -> None:
@@ -71,7 +71,7 @@ async def test_a_program_that_ends_by_itself_ends_the_run() -> None:
     assert await run_until_signalled(program) == 0
 
 
-async def test_an_error_of_the_program_comes_out() -> None:
+async def test_an_error_of_the_program_propagates() -> None:
     async def program(stop: Stop) -> None:
         await trio.lowlevel.checkpoint()
         raise LookupError("gone")

@@ -20,7 +20,7 @@ PROGRAMS = pytest.mark.parametrize("program", [SERVE, GATEWAY, UP], ids=lambda p
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port somebody else listens on."""
+    """A port that is taken."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield int(listener.getsockname()[1])
 
@@ -46,14 +46,14 @@ def test_a_taken_port_is_named(program: list[str], taken: int) -> None:
     )
 
 
-def test_an_address_that_is_none_is_named() -> None:
+def test_an_invalid_address_is_named() -> None:
     line = refused(*SERVE, METRICS_BIND="192.0.2.1", METRICS_PORT="0")
     assert line == "echo: cannot listen on 192.0.2.1:0 (METRICS_BIND, METRICS_PORT): Cannot assign requested address\n"
     assert "METRICS_PORT: 'x' is not a port" in refused(*SERVE, METRICS_PORT="x")
 
 
 @PROGRAMS
-async def test_where_metrics_are_is_announced_when_all_else_is(program: list[str]) -> None:
+async def test_the_metrics_address_is_announced_with_the_others(program: list[str]) -> None:
     async with running(*program, METRICS_PORT="0", METRICS_BIND="127.0.0.1") as echo:
         said = await echo.announced("metrics")
         assert said["url"] == f"http://127.0.0.1:{said['port']}/metrics"

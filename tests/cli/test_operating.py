@@ -33,7 +33,7 @@ GATEWAY = ["gateway", "--http-bind", "127.0.0.1", "--http-port", "0"]
 
 @pytest.fixture(autouse=True)
 async def patience() -> AsyncIterator[None]:
-    """Nothing here takes long; a wait for what never comes fails with a stack."""
+    """A time limit, so that a test that waits in vain fails with a traceback."""
     with trio.fail_after(3 * PATIENCE):
         yield
 
@@ -96,7 +96,7 @@ async def test_the_health_port_says_not_serving_until_the_drain_is_over() -> Non
                 heard.append(await told(watching))
                 assert heard == [SERVING, NOT_SERVING]
                 assert await watching.recv_message() is None
-            async with open_channel("127.0.0.1", health_port) as late:  # A probe connects anew each time.
+            async with open_channel("127.0.0.1", health_port) as late:  # A probe makes a new connection each time.
                 assert await serving_status(late) == NOT_SERVING
             assert await say(stream, "after") == "from server: after"
             await stream.end()
@@ -111,7 +111,7 @@ async def told(watch: ClientStream[HealthCheckRequest, HealthCheckResponse]) -> 
     return response.status
 
 
-async def test_without_its_setting_there_is_no_health_port() -> None:
+async def test_without_its_setting_no_health_port_is_opened() -> None:
     async with running(*SERVE) as echo:
         await echo.grpc_port()
         echo.send(signal.SIGTERM)

@@ -41,7 +41,7 @@ async def test_a_pipe_gets_plain_text_at_the_end_and_the_status_is_0() -> None:
     assert "\x1b" not in done.stdout
 
 
-async def test_a_report_is_written_where_it_is_wanted_and_may_be_expected_later(tmp_path: Path) -> None:
+async def test_a_report_is_written_to_a_file_and_can_be_expected_later(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
     arguments = ["127.0.0.1:{}", "--quick", "--only", "http2", "--format", "json", "--output", str(report)]
     assert (await probed(*arguments)).returncode == 0
@@ -72,7 +72,7 @@ def test_a_target_that_cannot_be_reached_is_one_line_and_status_3() -> None:
         ([], ["TARGET"]),
     ],
 )
-def test_what_cannot_be_understood_is_one_line_and_status_2(
+def test_an_invalid_command_line_is_one_line_and_status_2(
     arguments: list[str], words: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["probe", *arguments]) == 2
@@ -101,7 +101,7 @@ def read_until(descriptor: int, wanted: bytes) -> bytes:
     while wanted not in text and monotonic() < until and select.select([descriptor], [], [], 1.0)[0] is not None:
         try:
             text += os.read(descriptor, 65_536)
-        except OSError:  # Linux's way to say that nobody has the other end.
+        except OSError:  # How Linux reports that the other end is closed.
             break
     return text
 
@@ -133,6 +133,6 @@ def test_help_lists_the_checks_and_every_format_is_offered(capsys: pytest.Captur
     assert f"[{'|'.join(FORMATS)}]" in text
 
 
-def test_who_does_not_probe_does_not_load_it() -> None:
+def test_commands_other_than_probe_do_not_load_it() -> None:
     code = "import sys, echo.cli; assert not any(name.startswith('echo.probe') for name in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""What can't be started is refused with one line on standard error and exit status 2, and never a traceback."""
+"""A program that cannot start ends with one line on standard error and exit status 2, never with a traceback."""
 
 import json
 import re
@@ -19,13 +19,13 @@ HERE = ["--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
 
 @pytest.fixture
 def taken() -> Iterator[int]:
-    """A port somebody else listens on."""
+    """A port that is taken."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         yield int(listener.getsockname()[1])
 
 
 def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is said instead of starting."""
+    """The line on standard error when the program does not start."""
     assert main(arguments) == 2
     out, err = capsys.readouterr()
     assert out == ""
@@ -118,7 +118,7 @@ def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
         ),
     ],
 )
-def test_what_cannot_be_started_is_refused_in_one_line(
+def test_a_program_that_cannot_start_is_refused_in_one_line(
     arguments: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refusal(capsys, *arguments.split()) == line
@@ -186,7 +186,7 @@ def test_the_process_exits_2_with_nothing_but_the_line(variables: dict[str, str]
         (["serve", "--log-format"], "json", ""),
     ],
 )
-def test_the_line_is_json_where_json_is_asked_for_by_name(
+def test_the_line_is_json_if_json_is_asked_for_explicitly(
     arguments: list[str],
     log_format: str,
     reason: str,
@@ -315,9 +315,7 @@ def sections(shown: str) -> dict[str, str]:
         ),
     ],
 )
-def test_help_lists_flags_by_what_they_are_about(
-    program: str, expected: dict[str, str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_help_groups_flags_by_topic(program: str, expected: dict[str, str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main([program, "--help"]) == 0
     shown = sections(capsys.readouterr().out)
     assert list(shown) == list(expected)

@@ -1,4 +1,4 @@
-"""The programs as processes: what they print, how they stop, who gets to finish."""
+"""The programs as processes: what they print, how they stop, and which calls may finish."""
 
 import json
 import re
@@ -34,7 +34,7 @@ UP = ["up", *SERVE[1:], "--http-bind", "127.0.0.1", "--http-port", "0"]
 
 @pytest.fixture(autouse=True)
 async def patience() -> AsyncIterator[None]:
-    """Nothing here takes long; a wait for what never comes fails with a stack."""
+    """A time limit, so that a test that waits in vain fails with a traceback."""
     with trio.fail_after(2 * PATIENCE):
         yield
 
@@ -187,7 +187,7 @@ async def test_a_second_signal_does_not_wait_for_the_grace_period(number: signal
 
 
 class Certificates:
-    """Flags for a server that wants mTLS, and for a gateway that may call it."""
+    """Flags for a server that requires mTLS, and for a gateway that may call it."""
 
     def __init__(self, folder: Path) -> None:
         authority = trustme.CA()
@@ -240,7 +240,7 @@ async def test_up_with_certificates_calls_over_mtls_by_the_servers_name(tmp_path
         assert (await in_thread(partial(get, http_port, "/grpc/hi"))).endswith(":from server:hi:success:true")
 
 
-async def test_what_up_relays_when_sigterm_comes_may_finish_as_the_gateway_drains_first() -> None:
+async def test_calls_relayed_by_up_finish_after_sigterm_as_the_gateway_drains_first() -> None:
     async with running(*UP) as echo:
         http_port = await echo.http_port()
         with connect(f"ws://127.0.0.1:{http_port}/ws/stream/bidirectional") as client:
@@ -263,7 +263,7 @@ async def test_server_and_gateway_run_as_two_processes() -> None:
 
 async def test_a_gateway_starts_without_its_server_and_says_that_it_is_not_ready() -> None:
     with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # Not listening: whoever connects is refused.
+        nobody.bind(("127.0.0.1", 0))  # Not listening, so connections are refused.
         async with running(*gateway_to(nobody.getsockname()[1])) as echo:
             http_port = await echo.http_port()
             assert await in_thread(partial(status_of, http_port, "/healthz")) == 200

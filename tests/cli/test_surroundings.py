@@ -1,4 +1,4 @@
-"""Where a program has less than usual: nothing to write to, nobody to be, no home, no IPv6, no standard streams."""
+"""Programs in poor surroundings: a read-only file system, no user entry, no home, no IPv6, no standard streams."""
 
 import os
 import re
@@ -22,13 +22,13 @@ from tests.support.process import PATIENCE, ROOT, Echo, command, environment, ru
 T = TypeVar("T")
 
 UP = ["up", "--grpc-server-bind=127.0.0.1", "--grpc-server-port=0", "--http-bind=127.0.0.1", "--http-port=0"]
-NOBODY = 65532  # As distroless images have it; in no file of users.
+NOBODY = 65532  # The user of distroless images, who is not in /etc/passwd.
 NO_IPV6 = ROOT / "tests" / "support" / "no_ipv6"
 
 
 @pytest.fixture(autouse=True)
 async def patience() -> AsyncIterator[None]:
-    """Nothing here takes long; a wait for what never comes fails with a stack."""
+    """A time limit, so that a test that waits in vain fails with a traceback."""
     with trio.fail_after(2 * PATIENCE):
         yield
 
@@ -78,7 +78,7 @@ async def test_it_runs_on_a_read_only_root() -> None:
     assert not (ROOT / "written").exists()
 
 
-# Nobody to be, no home
+# No user entry, no home
 
 
 AS_NOBODY = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
@@ -102,7 +102,7 @@ async def test_any_user_may_run_it_without_an_entry_a_home_and_a_folder_to_write
     assert "Traceback" not in echo.stderr
 
 
-async def test_it_needs_nothing_of_the_environment() -> None:
+async def test_it_runs_with_an_empty_environment() -> None:
     async with running_as(command(*UP), {}) as echo:
         assert await works_and_stops(echo, await echo.http_port())
 

@@ -39,7 +39,7 @@ async def patience() -> AsyncIterator[None]:
 
 
 async def health(port: int) -> object:
-    """What a new connection is told."""
+    """The health that a new connection gets."""
     check, kind = "/grpc.health.v1.Health/Check", Cardinality.UNARY_UNARY
     async with (
         open_channel("127.0.0.1", port) as channel,
@@ -60,7 +60,7 @@ async def test_the_addresses_are_announced_once_and_each_worker_says_that_it_ser
         assert len(set(workers_of(echo))) == 2
 
 
-async def test_a_killed_worker_takes_the_calls_of_its_own_connections_and_nobody_else_s() -> None:
+async def test_a_killed_worker_fails_only_the_calls_on_its_own_connections() -> None:
     async with serving("--access-log=off") as (echo, port), callers(port, 6) as outcomes:
         await until(all_have(outcomes, 20))
         victim = workers_of(echo)[0]
@@ -85,7 +85,7 @@ async def test_a_roll_under_load_loses_no_call_and_leaves_new_processes() -> Non
         assert not any(runs(pid) for pid in before)
 
 
-async def test_a_stream_that_is_open_when_a_roll_begins_goes_on_and_new_calls_go_to_new_workers() -> None:
+async def test_a_stream_that_is_open_when_a_roll_begins_continues_and_new_calls_go_to_new_workers() -> None:
     async with serving("--shutdown-grace", "20s") as (echo, port), open_channel("127.0.0.1", port) as channel:
         async with chat(channel) as stream:
             assert await say(stream, "one") == "from server: one"
@@ -98,7 +98,7 @@ async def test_a_stream_that_is_open_when_a_roll_begins_goes_on_and_new_calls_go
         await rolled(echo)
 
 
-async def test_health_does_not_hear_of_a_roll_but_of_a_stop() -> None:
+async def test_health_stays_serving_during_a_roll_but_not_during_a_stop() -> None:
     async with serving("--grpc-health-port", "0", "--shutdown-grace", "20s") as (echo, port):
         health_port = await echo.health_port()
         async with open_channel("127.0.0.1", port) as channel, chat(channel) as stream:
@@ -140,7 +140,7 @@ async def test_sigterm_lets_streams_of_all_workers_finish() -> None:
         assert await echo.status() == 0
 
 
-async def test_streams_that_outlast_the_grace_period_are_told_unavailable() -> None:
+async def test_streams_that_outlast_the_grace_period_get_unavailable() -> None:
     async with running(*SERVE, "--shutdown-grace", "0s") as echo:
         async with open_channel("127.0.0.1", await echo.grpc_port()) as channel:
             with pytest.raises(GRPCError) as raised:
@@ -187,7 +187,7 @@ async def test_workers_whose_parent_dies_finish_and_end() -> None:
         await until(ended)
 
 
-async def test_a_worker_that_gets_sigterm_by_itself_is_replaced_without_a_lost_call() -> None:
+async def test_a_worker_that_gets_sigterm_is_replaced_without_a_lost_call() -> None:
     async with serving("--access-log=off") as (echo, port):
         async with callers(port, 4) as outcomes:
             await until(all_have(outcomes, 20))
@@ -198,7 +198,7 @@ async def test_a_worker_that_gets_sigterm_by_itself_is_replaced_without_a_lost_c
         assert {name for outcome in outcomes for name in outcome} == {"from server:hi"}
 
 
-async def test_a_worker_takes_no_notice_of_sighup_by_itself() -> None:
+async def test_a_worker_ignores_sighup() -> None:
     async with serving() as (echo, port):
         for pid in workers_of(echo):
             os.kill(pid, signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""The gateway by several processes: spread, replaced and stopped without a surprise for who uses it."""
+"""The gateway in several processes: spread, replaced and stopped without its users noticing."""
 
 import re
 import signal
@@ -79,7 +79,7 @@ async def test_a_roll_of_the_gateway_closes_its_websockets_after_the_grace_perio
         assert (await http_get(port, "/grpc/1")).status == 200
 
 
-async def test_a_stop_of_the_gateway_is_told_to_who_asks_whether_it_is_ready() -> None:
+async def test_a_stopping_gateway_answers_that_it_is_not_ready() -> None:
     async with (
         gateway("--shutdown-grace", "20s") as (echo, port),
         open_websocket(port, "/ws/stream/bidirectional") as websocket,
@@ -97,7 +97,7 @@ async def test_a_stop_of_the_gateway_is_told_to_who_asks_whether_it_is_ready() -
         assert await websocket.receive() == Closed(1000)
 
 
-async def test_a_gateway_s_port_that_is_taken_is_told() -> None:
+async def test_a_gateway_s_port_that_is_taken_is_reported() -> None:
     async with gateway() as (_, port):
         async with running(*GATEWAY, "--http-port", str(port), "--workers", "2") as second:
             assert await second.status() == 2

@@ -1,4 +1,4 @@
-"""The metrics of all workers at one port: a sum that never falls, whoever dies or is replaced."""
+"""The metrics of all workers at one port: a sum that never falls, even if workers die or are replaced."""
 
 import os
 import signal
@@ -43,7 +43,7 @@ async def call_each_worker(port: int) -> None:
             assert await stream.recv_message() is None
 
 
-async def test_what_both_have_counted_is_one_number_that_never_falls() -> None:
+async def test_workers_counts_are_added_up_and_never_fall() -> None:
     async with running(*SERVE, *WORKERS) as echo:
         port, metrics_port = await echo.grpc_port(), await echo.metrics_port()
         await call_each_worker(port)
@@ -52,7 +52,7 @@ async def test_what_both_have_counted_is_one_number_that_never_falls() -> None:
         os.kill((await first_workers(echo))[0], signal.SIGKILL)
         await echo.logged("(?s)" + '.*"worker serves"' * 3)
         assert (await scrape(metrics_port)).value(STARTED, grpc_method=BIDIRECTIONAL) == 2
-        await call_each_worker(port)  # Nobody has asked before the workers that have counted this are gone.
+        await call_each_worker(port)  # Not scraped before the workers that counted these calls are gone.
         echo.send(signal.SIGHUP)
         await echo.logged('"all workers are replaced"')
         found = await scrape(metrics_port)
@@ -63,7 +63,7 @@ async def test_what_both_have_counted_is_one_number_that_never_falls() -> None:
         assert await echo.status() == 0
 
 
-async def test_they_can_be_asked_for_throughout_a_drain() -> None:
+async def test_metrics_are_served_throughout_a_drain() -> None:
     async with running(*SERVE, *WORKERS, "--shutdown-grace", "20s") as echo:
         metrics_port = await echo.metrics_port()
         async with open_channel("127.0.0.1", await echo.grpc_port()) as channel, chat(channel) as stream:

@@ -23,14 +23,14 @@ async def patience() -> AsyncIterator[None]:
         yield
 
 
-async def test_what_keeps_workers_from_starting_is_told_in_one_line_and_by_status_2(tmp_path: Path) -> None:
+async def test_workers_that_cannot_start_are_one_line_and_status_2(tmp_path: Path) -> None:
     async with running(*SERVE, GRPC_SERVER_CERT="nowhere.pem", GRPC_SERVER_KEY="nowhere.pem") as echo:
         assert await echo.status() == 2
     assert echo.stderr == "echo: GRPC_SERVER_CERT: 'nowhere.pem' cannot be read: No such file or directory\n"
     assert echo.stdout == ""
 
 
-async def test_a_port_that_is_taken_is_told_before_any_worker_starts() -> None:
+async def test_a_port_that_is_taken_is_reported_before_any_worker_starts() -> None:
     async with serving() as (_, port):
         async with running(*SERVE, "--grpc-server-port", str(port)) as second:
             assert await second.status() == 2
@@ -44,7 +44,7 @@ async def test_up_refuses_workers() -> None:
     assert echo.stderr == "echo: WORKERS: up is one process; run serve and gateway for workers\n"
 
 
-async def test_one_worker_is_no_parent() -> None:
+async def test_one_worker_needs_no_parent() -> None:
     async with running(*SERVE, "--workers", "1") as echo:
         await echo.grpc_port()
         echo.send(signal.SIGHUP)
@@ -62,7 +62,7 @@ async def test_auto_is_a_worker_for_each_cpu_and_always_has_a_parent() -> None:
         assert await echo.status() == 0
 
 
-async def test_a_channel_that_is_none_is_refused() -> None:
+async def test_an_invalid_worker_channel_is_refused() -> None:
     async with running(*SERVE, ECHO_WORKER_CHANNEL="77") as echo:
         assert await echo.status() == 2
     assert echo.stderr == "echo: ECHO_WORKER_CHANNEL: '77' is not a channel; only echo itself sets this\n"

@@ -44,7 +44,7 @@ async def healthy() -> AsyncIterator[tuple[Health, str]]:
 
 
 def saying(words: bytes) -> AbstractContextManager[int]:
-    """Somebody who says this to whoever connects, and then nothing, until they leave; gives the port."""
+    """A peer that sends these bytes to each connection, then nothing, until the client closes; yields its port."""
 
     def behave(client: socket.socket) -> None:
         client.sendall(words)
@@ -62,7 +62,7 @@ async def test_a_server_that_serves_is_healthy(flag: str, capsys: pytest.Capture
     assert capsys.readouterr() == ("status: SERVING\nstatus: SERVING\n", "")
 
 
-async def test_one_that_does_not_serve_is_not(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_server_that_does_not_serve_is_not_healthy(capsys: pytest.CaptureFixture[str]) -> None:
     async with healthy() as (service, address):
         service.set(UNARY_ECHO, NOT_SERVING)
         assert await asked(address) == 0
@@ -88,7 +88,7 @@ async def test_a_service_s_name_may_be_long(length: int) -> None:
         assert await asked(address, "--service", f"{name}x") == 3
 
 
-async def test_an_answer_that_means_something_else_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_an_invalid_answer_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     class Odd:
         def __mapping__(self) -> dict[str, Handler]:
             return {"/grpc.health.v1.Health/Check": Handler(self.check, Cardinality.UNARY_UNARY, Message, Message)}
@@ -102,7 +102,7 @@ async def test_an_answer_that_means_something_else_is_told(capsys: pytest.Captur
     assert capsys.readouterr().err == "echo: the check failed: the answer is not a HealthCheckResponse\n"
 
 
-async def test_a_call_that_fails_is_told_apart_from_a_status(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_a_failed_call_has_another_exit_status_than_not_serving(capsys: pytest.CaptureFixture[str]) -> None:
     async with healthy() as (_, address):
         assert await asked(address, "--service", "nobody") == 3
     async with serving(Server([EchoService()])) as port:
@@ -112,25 +112,25 @@ async def test_a_call_that_fails_is_told_apart_from_a_status(capsys: pytest.Capt
     assert "UNIMPLEMENTED" in said
 
 
-def test_who_speaks_something_else_is_not_connected(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_peer_that_does_not_speak_http2_counts_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
     with saying(b"HTTP/1.1 200 OK\r\n\r\n") as port:
         assert health([f":{port}"], {}) == 2
     assert "does not speak valid HTTP/2" in capsys.readouterr().err
 
 
-def test_who_says_nothing_is_not_connected(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_silent_peer_counts_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
     with saying(b"") as port:
         assert health([f":{port}", *CONNECT_SOON], {}) == 2
     assert capsys.readouterr().err == "echo: cannot connect: connected, but no HTTP/2 within 0.2 s\n"
 
 
-def test_who_closes_at_once_is_not_connected(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_peer_that_closes_at_once_counts_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
     with tcp_server(lambda client: client.shutdown(socket.SHUT_WR)) as port:
         assert health([f":{port}"], {}) == 2
     assert re.search("closed the connection|reset by peer|Broken pipe", capsys.readouterr().err)
 
 
-def test_nobody_there_is_not_connected(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_closed_port_counts_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert health([f":{port}"], {}) == 2
@@ -165,7 +165,7 @@ def test_a_server_that_does_not_answer_the_call_is_given_up(capsys: pytest.Captu
         ([":1", ":2"], "Got unexpected extra argument (:2)"),
     ],
 )
-def test_a_command_line_that_cannot_be_used_is_told_in_one_line(
+def test_an_invalid_command_line_is_reported_in_one_line(
     arguments: list[str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert health(arguments, {}) == 1
@@ -181,21 +181,21 @@ def test_a_command_line_that_cannot_be_used_is_told_in_one_line(
         ({"GRPC_HEALTH_PORT": "0"}, "echo: GRPC_HEALTH_PORT: '0' is not a port to call\n"),
     ],
 )
-def test_a_port_in_the_environment_that_is_none_is_told(
+def test_an_invalid_port_in_the_environment_is_reported(
     environ: dict[str, str], line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert health([], environ) == 1
     assert capsys.readouterr().err == line
 
 
-async def test_metadata_that_cannot_be_sent_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_metadata_that_cannot_be_sent_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     async with healthy() as (_, address):
         assert await asked(address, "-rpc-header=a b: c") == 1
         assert await asked(address, "-rpc-header=a: b", "-rpc-header=A: c", "-user-agent=me") == 0
     assert "metadata key" in capsys.readouterr().err
 
 
-async def test_without_a_target_it_asks_the_server_of_its_environment(tmp_path: Path) -> None:
+async def test_without_a_target_the_server_of_the_environment_is_asked(tmp_path: Path) -> None:
     async with healthy() as (service, address):
         port = address.partition(":")[2]
         assert await asked(GRPC_SERVER_PORT=f" {port} ") == 0
@@ -252,7 +252,7 @@ async def test_a_gateway_is_asked_over_http(capsys: pytest.CaptureFixture[str]) 
     assert "echo: not healthy: HTTP 503: " in said.err
 
 
-def test_what_is_no_gateway_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_answer_that_is_not_a_gateway_s_is_reported(capsys: pytest.CaptureFixture[str]) -> None:
     def speak(client: socket.socket) -> None:
         client.recv(65_536)
         client.sendall(b"SSH-2.0-x\r\n")
@@ -266,7 +266,7 @@ def test_what_is_no_gateway_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
-def test_it_is_one_of_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
+def test_health_is_listed_among_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     assert "health" in capsys.readouterr().out
     assert main(["health", "nonsense"]) == 1
@@ -274,8 +274,8 @@ def test_it_is_one_of_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert "grpc_health_probe" in capsys.readouterr().out
 
 
-def test_nothing_is_loaded_that_a_check_does_not_need() -> None:
-    """What the command's start costs is what it loads: an event loop and a settings model would be four times that."""
+def test_a_check_loads_only_what_it_needs() -> None:
+    """Starting the command costs what it loads; an event loop and the settings would cost four times as much."""
     code = """
 import sys
 sys.argv = ["echo-grpc", "health", ":1"]
@@ -287,5 +287,5 @@ assert not heavy & set(sys.modules), heavy & set(sys.modules)
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ}, stderr=subprocess.PIPE, check=True)
 
 
-def test_the_installed_command_begins_where_little_is_loaded() -> None:
+def test_the_installed_command_starts_without_loading_the_other_commands() -> None:
     assert 'echo-grpc = "echo.__main__:main"' in (ROOT / "pyproject.toml").read_text()

@@ -1,4 +1,4 @@
-"""What ``echo-grpc health`` takes as an address or a URL, and where it looks for the server beside it."""
+"""The addresses and URLs that ``echo-grpc health`` accepts, and the server that it asks by default."""
 
 import pytest
 
@@ -16,7 +16,7 @@ from echo.targets import Target
         ("unix:///run/echo.sock", Target("/run/echo.sock", None), "localhost"),
     ],
 )
-def test_addresses(text: str, address: Target, authority: str) -> None:
+def test_valid_addresses_are_parsed(text: str, address: Target, authority: str) -> None:
     assert parse_address(text) == address
     assert address.authority == authority
     assert parse_address(str(address)) == address
@@ -26,7 +26,7 @@ def test_addresses(text: str, address: Target, authority: str) -> None:
     "text",
     ["", "a", "a:", "a:b", "a:0", "a:65536", "::1", "[::1]", "::1:80", "unix:", "http://a:1", "a/b:1", "a:1,b:1"],
 )
-def test_what_is_no_address(text: str) -> None:
+def test_an_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="is not HOST:PORT or unix:PATH"):
         parse_address(text)
 
@@ -41,12 +41,12 @@ def test_what_is_no_address(text: str) -> None:
         ("https://a:1/x/healthz?y=z", Web(Target("a", 1), "/x/healthz?y=z", tls=True)),
     ],
 )
-def test_urls(text: str, web: Web) -> None:
+def test_valid_urls_are_parsed(text: str, web: Web) -> None:
     assert parse_url(text) == web
 
 
 @pytest.mark.parametrize("text", ["", "ws://a", "http://", "http://a:b", "http://a:99999", "http://a/\u00e4"])
-def test_what_is_no_url(text: str) -> None:
+def test_an_invalid_url_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"is not http|[Pp]ort"):
         parse_url(text)
 
@@ -62,7 +62,7 @@ def test_what_is_no_url(text: str) -> None:
         ({"GRPC_HEALTH_PORT": "8082", "GRPC_SERVER_CERT": "c"}, Target("127.0.0.1", 8082), False),
     ],
 )
-def test_the_server_beside_it(environ: dict[str, str], address: Target, tls: bool) -> None:
+def test_the_environment_says_where_the_server_listens(environ: dict[str, str], address: Target, tls: bool) -> None:
     assert own_server(environ) == (address, tls)
 
 

@@ -99,7 +99,7 @@ async def logged(limits: Limits = Limits(), compression: str | None = None) -> A
         nursery.cancel_scope.cancel()
 
 
-async def test_a_call_is_one_line_that_says_who_what_how_long_and_how_much(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_call_is_one_line_with_peer_method_duration_and_sizes(autojump_clock: trio.abc.Clock) -> None:
     metadata = {
         "x-request-id": "r-1",
         "x-forwarded-for": "10.0.0.1, 10.0.0.2",
@@ -146,7 +146,7 @@ async def test_the_status_is_the_one_that_was_sent(request_: bytes, status: str,
     assert (line["messages_in"], line["messages_out"]) == (1, 0)
 
 
-async def test_a_method_that_there_is_not_has_a_line_too() -> None:
+async def test_a_call_of_an_unknown_method_is_logged_too() -> None:
     async with logged() as ours:
         with pytest.raises(GRPCError):
             await unary(ours.channel, "None\x1b", b"hi")
@@ -154,7 +154,7 @@ async def test_a_method_that_there_is_not_has_a_line_too() -> None:
     assert (line["method"], line["status"]) == ("/test.Service/None\\x1b", "UNIMPLEMENTED")
 
 
-async def test_a_deadline_is_logged_as_one_on_either_side(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_passed_deadline_is_logged_as_the_cause_on_either_side(autojump_clock: trio.abc.Clock) -> None:
     async with logged() as ours:
         with pytest.raises(GRPCError):
             await unary(ours.channel, "One", b"sleep", timeout=7)
@@ -163,7 +163,7 @@ async def test_a_deadline_is_logged_as_one_on_either_side(autojump_clock: trio.a
     assert line["seconds"] == pytest.approx(7, abs=0.1)
 
 
-async def test_a_cancelling_client_is_logged_as_one(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_client_that_cancels_is_logged_as_the_cause(autojump_clock: trio.abc.Clock) -> None:
     async with logged() as ours:
         with trio.move_on_after(3):
             await unary(ours.channel, "One", b"sleep", timeout=7)
@@ -172,7 +172,7 @@ async def test_a_cancelling_client_is_logged_as_one(autojump_clock: trio.abc.Clo
     assert line["seconds"] == pytest.approx(3, abs=0.1)
 
 
-async def test_a_vanished_client_is_logged_as_one() -> None:
+async def test_a_vanished_client_is_logged_as_the_cause() -> None:
     async with logged() as ours:
         stream = ours.channel.request(path("Each"), BIDI, bytes, bytes)
         await stream.send_message(b"hi")
@@ -183,7 +183,7 @@ async def test_a_vanished_client_is_logged_as_one() -> None:
     assert (line["messages_in"], line["messages_out"]) == (1, 1)
 
 
-async def test_a_stopping_server_is_logged_as_one(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_stopping_server_is_logged_as_the_cause(autojump_clock: trio.abc.Clock) -> None:
     async with logged() as ours, trio.open_nursery() as nursery:
 
         async def call() -> None:
@@ -197,7 +197,7 @@ async def test_a_stopping_server_is_logged_as_one(autojump_clock: trio.abc.Clock
     assert (line["status"], line["reason"]) == ("UNAVAILABLE", "the server is shutting down")
 
 
-async def test_a_client_that_reads_nothing_is_logged_as_one(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_client_that_reads_nothing_is_logged_as_the_cause(autojump_clock: trio.abc.Clock) -> None:
     async with (
         logged(Limits(window_timeout=100)) as ours,
         ours.channel.request(path("Pour"), BIDI, bytes, bytes) as stream,
@@ -232,7 +232,7 @@ async def test_the_messages_of_a_stream_are_counted_each_way(batched: bool) -> N
     assert (line["messages_out"], line["bytes_out"]) == (len(sizes), sum(sizes))
 
 
-async def test_bytes_are_those_that_travelled() -> None:
+async def test_logged_bytes_are_those_on_the_wire() -> None:
     async with logged(compression="gzip") as ours:
         assert await unary(ours.channel, "One", bytes(10_000), compression="gzip") == bytes(20_000)
         line = await ours.line()
@@ -250,7 +250,7 @@ async def test_bytes_are_those_that_travelled() -> None:
         ({"x": "y" * 17_000}, "RESOURCE_EXHAUSTED", "request metadata of 17375 bytes exceeds the limit of 16384"),
     ],
 )
-async def test_a_request_that_is_refused_has_a_line_too(changes: dict[str, str], status: str, reason: str) -> None:
+async def test_a_refused_request_is_logged_too(changes: dict[str, str], status: str, reason: str) -> None:
     stream = io.StringIO()
     server = Server([Service(One=(UNARY, one))], codec=CODEC, access_log=AccessLog(Outlet(stream), as_json=True))
     fields = dict(request(path("One"), x_request_id="r-1")) | changes

@@ -157,7 +157,7 @@ def test_each_server_receives_the_name_it_was_called_by(run: Run) -> None:
     run(main)
 
 
-def test_a_server_is_called_at_one_address_and_asked_for_by_another_name(run: Run) -> None:
+def test_a_server_can_be_called_by_a_name_other_than_its_address(run: Run) -> None:
     heard: list[str] = []
 
     async def hear(stream: BytesStream) -> None:
@@ -178,7 +178,7 @@ def test_a_server_is_called_at_one_address_and_asked_for_by_another_name(run: Ru
     run(main)
 
 
-async def test_that_name_is_the_one_that_the_certificate_must_have(tmp_path: Path) -> None:
+async def test_the_certificate_must_be_for_the_authority(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)  # For localhost.
     async with anyio.create_task_group() as tasks:
         listener = await open_tcp_listener("127.0.0.2", 0, tls=certificates.serving())
@@ -202,7 +202,7 @@ async def test_an_invalid_authority_is_refused_at_once() -> None:
             pass
 
 
-async def test_a_server_whose_certificate_has_another_name_has_no_share(tmp_path: Path) -> None:
+async def test_a_server_with_another_name_in_its_certificate_gets_no_calls(tmp_path: Path) -> None:
     certificates = Certificates(tmp_path)
     server = Server([ECHO], codec=CODEC)
     async with anyio.create_task_group() as tasks:

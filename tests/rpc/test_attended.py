@@ -16,7 +16,7 @@ CODEC = BytesCodec()
 
 
 class Attendant:
-    """Answers nothing by itself, and notes what it hears."""
+    """Answers nothing by itself, and records what it is told."""
 
     def __init__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> None:
         self.call = call

@@ -33,7 +33,7 @@ def test_calls_go_to_the_first_address_and_the_others_are_left_alone(run: Run) -
     run(main)
 
 
-def test_a_call_goes_to_the_next_address_where_the_first_ones_refuse(run: Run) -> None:
+def test_a_call_goes_to_the_next_address_if_the_first_ones_refuse(run: Run) -> None:
     async def main() -> None:
         async with a_fleet("a", "b", "c") as (fleet, channel):
             fleet["a"].down = fleet["b"].down = True
@@ -55,7 +55,7 @@ async def test_calls_stay_where_they_are_until_that_server_dies(autojump_clock: 
         assert await shares(channel, 10) == {"a": 10}
 
 
-async def test_an_address_that_does_not_answer_holds_a_call_up_for_a_moment_only(
+async def test_an_address_that_does_not_answer_delays_a_call_only_briefly(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     async with a_fleet("a", "b", "c") as (fleet, channel):
@@ -67,7 +67,7 @@ async def test_an_address_that_does_not_answer_holds_a_call_up_for_a_moment_only
         assert (fleet["a"].given_up, fleet["b"].given_up, channel.connections) == (1, 1, 1)
 
 
-async def test_an_address_that_answers_too_late_is_let_go_of(autojump_clock: trio.abc.Clock) -> None:
+async def test_an_address_that_answers_too_late_is_disconnected(autojump_clock: trio.abc.Clock) -> None:
     """Both are tried; of two connections that come about at once, one stays."""
     async with a_fleet("a", "b") as (fleet, channel):
         fleet["a"].delay = 2 * STAGGER
@@ -94,7 +94,7 @@ async def test_the_error_lists_every_address_and_its_failure(autojump_clock: tri
 
 
 @pytest.mark.parametrize("balance", ["pick_first", "round_robin"])
-async def test_calls_fail_at_once_while_every_address_is_left_alone(
+async def test_calls_fail_at_once_while_every_address_is_backing_off(
     balance: Any, autojump_clock: trio.abc.Clock
 ) -> None:
     async with a_fleet("a", "b", balance=balance) as (fleet, channel):
@@ -168,7 +168,7 @@ async def test_the_share_of_a_dead_server_moves_and_comes_back_and_no_call_fails
         assert await shares(channel, 30) == {"a": 10, "b": 10, "c": 10}
 
 
-async def test_of_a_server_that_dies_the_calls_in_flight_fail_and_those_of_others_go_on() -> None:
+async def test_when_a_server_dies_only_its_calls_in_flight_fail() -> None:
     outcomes: dict[str, int] = {}
 
     async with a_fleet("a", "b", balance="round_robin") as (fleet, channel), trio.open_nursery() as nursery:
@@ -253,7 +253,7 @@ async def test_no_connection_is_made_without_a_call(autojump_clock: trio.abc.Clo
         assert len(fleet["b"].attempts) == 1
 
 
-async def test_a_connection_that_comes_about_just_as_it_is_given_up_is_closed() -> None:
+async def test_a_connection_that_succeeds_just_as_it_is_cancelled_is_closed() -> None:
     async with a_fleet("a") as (fleet, _), anyio.create_task_group() as tasks:
         common = Connecting(tasks, "http", Limits(), None, 20)
 
@@ -261,7 +261,7 @@ async def test_a_connection_that_comes_about_just_as_it_is_given_up_is_closed() 
             await session.ready.wait()
             subchannel.disconnect()
 
-        for _ in range(20):  # Of the two who wait for it, now one runs first and now the other.
+        for _ in range(20):  # Either of the two waiting tasks may run first.
             subchannel = Subchannel(fleet["a"].endpoint(), common)
             subchannel.connect()
             while not common.sessions:

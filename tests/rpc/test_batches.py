@@ -61,7 +61,7 @@ def test_how_a_call_failed_is_raised_after_its_messages(run: Run) -> None:
     ("unsound", "text"),
     [(encode_message(b"undecodable"), "not a valid bytes"), (b"\x02\x00\x00\x00\x01x", "unknown flag 2")],
 )
-async def test_sound_messages_before_an_unsound_one_are_received(unsound: bytes, text: str) -> None:
+async def test_valid_messages_before_an_invalid_one_are_received(unsound: bytes, text: str) -> None:
     parts = [head(HEAD), data(encode_message(b"a") + encode_message(b"b") + unsound), head(OK, end=True)]
     async with hostile_channel(parts, codec=CODEC) as channel:
         with pytest.raises(GRPCError, match=text) as raised:

@@ -157,7 +157,7 @@ async def test_calls_wait_in_turn_for_a_server_that_allows_one_at_a_time() -> No
     assert order == [b"first", *(b"%d" % number for number in range(10))]
 
 
-async def test_a_call_that_gives_up_its_place_in_the_queue_leaves_it_to_the_next(
+async def test_a_call_that_is_cancelled_in_the_queue_leaves_its_stream_to_the_next(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     release = trio.Event()
@@ -199,7 +199,7 @@ async def test_streams_beyond_the_server_s_limit_are_refused_one_by_one() -> Non
             nursery.start_soon(one)
         await trio.testing.wait_all_tasks_blocked()
         (session,) = channel._sessions
-        session.connection._out.peer.max_concurrent_streams = 2**31 - 1  # A client that minds no limit.
+        session.connection._out.peer.max_concurrent_streams = 2**31 - 1  # A client that ignores the limits.
         for _ in range(5):
             nursery.start_soon(one)
         await trio.testing.wait_all_tasks_blocked()
@@ -231,7 +231,7 @@ class Lingering:
             self.running -= 1
 
 
-async def test_a_call_in_place_of_one_that_was_reset_waits_for_its_handler_and_is_not_refused() -> None:
+async def test_a_call_that_replaces_a_reset_one_waits_for_its_handler_and_is_not_refused() -> None:
     lingering = Lingering()
     server = Server([Service(Linger=(BIDI, lingering))], codec=CODEC, limits=Limits(max_concurrent_streams=2))
     async with memory_channel_to(server, codec=CODEC) as channel:
@@ -272,7 +272,7 @@ async def test_a_call_waiting_for_another_handler_notices_the_drain(autojump_clo
     assert server.connections == 0
 
 
-def test_the_default_limits_bound_a_connection_s_memory() -> None:
+def test_the_default_limits_bound_the_memory_of_a_connection() -> None:
     limits = Limits()
     assert limits.max_concurrent_streams * (limits.stream_window + limits.max_unsent) < 16 * 2**20
     unlimited = {"max_connection_idle", "max_connection_age", "max_connection_age_grace"}  # As with other servers.

@@ -1,4 +1,4 @@
-"""Metadata that an application obtains for each call, such as a token: when they are asked for, and when not sent."""
+"""Call credentials, for instance a token: when they are requested, and when they are not sent."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ CODEC = BytesCodec()
 
 
 class Guarded:
-    """A server that notes what callers say of themselves, and fails the first calls if a test wants it."""
+    """A server that records the credentials of its callers, and fails the first calls if a test asks for it."""
 
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures
@@ -69,7 +69,7 @@ def test_each_call_carries_the_metadata_given_for_it(run: Run) -> None:
     run(main)
 
 
-async def test_a_call_s_own_come_after_the_channel_s() -> None:
+async def test_a_call_s_credentials_follow_the_channel_s() -> None:
     async def more(service_url: str, method: str) -> list[tuple[str, str]]:
         return [("authorization", "more")]
 
@@ -105,9 +105,7 @@ async def test_each_attempt_has_its_own_metadata(autojump_clock: trio.abc.Clock)
         (OSError("nobody there"), Status.UNAUTHENTICATED, "call credentials failed: OSError: nobody there"),
     ],
 )
-async def test_a_call_whose_metadata_cannot_be_had_fails_and_is_not_sent(
-    failure: Exception, status: Status, message: str
-) -> None:
+async def test_a_call_whose_credentials_fail_is_not_sent(failure: Exception, status: Status, message: str) -> None:
     async def fail(service_url: str, method: str) -> dict[str, str]:
         raise failure
 
@@ -120,7 +118,7 @@ async def test_a_call_whose_metadata_cannot_be_had_fails_and_is_not_sent(
     assert guarded.seen == []
 
 
-async def test_asking_takes_no_longer_than_the_call_may(autojump_clock: trio.abc.Clock) -> None:
+async def test_call_credentials_must_come_before_the_call_s_deadline(autojump_clock: trio.abc.Clock) -> None:
     async def wait(service_url: str, method: str) -> dict[str, str]:
         await trio.sleep_forever()
 
@@ -130,7 +128,7 @@ async def test_asking_takes_no_longer_than_the_call_may(autojump_clock: trio.abc
         assert raised.value.status is Status.DEADLINE_EXCEEDED
 
 
-async def test_plain_text_carries_none_unless_that_is_allowed() -> None:
+async def test_call_credentials_need_tls_unless_plain_text_is_allowed() -> None:
     with pytest.raises(ValueError, match="in plain text: use TLS, or allow it by plaintext_credentials=True"):
         async with open_channel("localhost", call_credentials=Tokens()):
             pass
@@ -139,7 +137,7 @@ async def test_plain_text_carries_none_unless_that_is_allowed() -> None:
             channel.request("/test.Service/One", UNARY, bytes, bytes, credentials=Tokens())
 
 
-async def test_tls_does(tmp_path: Path) -> None:
+async def test_tls_carries_call_credentials(tmp_path: Path) -> None:
     certificates, guarded, tokens = Certificates(tmp_path), Guarded(), Tokens()
     async with anyio.create_task_group() as tasks:
         listener = await open_tcp_listener("127.0.0.1", 0, tls=certificates.serving())

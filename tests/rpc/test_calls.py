@@ -162,14 +162,14 @@ def test_calls_with_the_same_metadata_do_not_share_it(run: Run) -> None:
 
     async def main() -> None:
         async with memory_channel([Service(Talk=(UNARY, scribble))], codec=CODEC) as channel:
-            for _ in range(4):  # From the third on, HPACK makes the very same bytes of it.
+            for _ in range(4):  # From the third on, HPACK encodes it to the same bytes.
                 await unary(channel, "Talk", metadata={"ask": "what"})
         assert seen == 4 * [MultiDict({"ask": "what"})]
 
     run(main)
 
 
-def test_a_handler_s_status_reaches_the_client_whole(run: Run) -> None:
+def test_a_handler_s_status_reaches_the_client_unchanged(run: Run) -> None:
     async def refuse(stream: BytesStream) -> None:
         await stream.recv_message()
         raise GRPCError(Status.FAILED_PRECONDITION, "nicht möglich: 100 % ✗", b"details")
@@ -199,7 +199,7 @@ def test_messages_sent_before_a_failure_arrive_before_it(run: Run) -> None:
     run(main)
 
 
-def test_a_call_that_fails_in_the_middle_of_a_message_tells_why(run: Run) -> None:
+def test_a_call_that_fails_inside_a_message_gives_the_reason(run: Run) -> None:
     async def endless(stream: BytesStream) -> None:
         await stream.send_message(b"x" * 3_000_000)
 
@@ -435,7 +435,7 @@ def test_a_server_that_ends_early_with_ok_refuses_further_messages_only(run: Run
     run(main)
 
 
-def test_a_half_close_with_a_reset_right_behind_is_no_end_to_the_handler(run: Run) -> None:
+def test_a_half_close_followed_by_a_reset_does_not_look_like_a_complete_request(run: Run) -> None:
     async def main() -> None:
         waiting, over = anyio.Event(), anyio.Event()
         told: list[str] = []

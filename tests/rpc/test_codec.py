@@ -146,7 +146,7 @@ def test_arbitrary_bytes_are_a_message_or_a_value_error(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"\x6a\x05abc", b"\x0a", b"\xff\xff\xff", b"\x6a\x01\xff"])
-def test_bytes_that_are_no_message_are_refused(data: bytes) -> None:
+def test_bytes_that_are_not_a_message_are_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         FAST.decode(data)
 
@@ -241,7 +241,7 @@ def test_classes_that_do_not_allow_it_are_not_touched(message_type: type) -> Non
 
 @pytest.mark.parametrize("before", [True, False], ids=["before its base class", "after its base class"])
 class TestASubclass:
-    """Its own way of being made is kept, whichever class the codec meets first."""
+    """It keeps its own constructor, whichever class the codec sees first."""
 
     def met(self, base: Any, subclass: Any, before: bool) -> ProtoCodec:
         codec = ProtoCodec()
@@ -249,7 +249,7 @@ class TestASubclass:
             codec.decode(b"", message_type)
         return codec
 
-    def test_keeps_its_constructor(self, before: bool) -> None:
+    def test_a_subclass_keeps_its_constructor(self, before: bool) -> None:
         base = make_class()
 
         class Counted(base):  # type: ignore[misc, valid-type]
@@ -260,7 +260,7 @@ class TestASubclass:
         assert codec.encode(Counted(2), Counted) == bytes(Plain(h=2, m="xx"))
         assert codec.decode(codec.encode(Counted(2), Counted), Counted).m == "xx"
 
-    def test_keeps_what_it_does_after_construction(self, before: bool) -> None:
+    def test_a_subclass_keeps_its_post_init(self, before: bool) -> None:
         base = make_class()
 
         class Tidy(base):  # type: ignore[misc, valid-type]
@@ -272,7 +272,7 @@ class TestASubclass:
         assert Tidy(m=" a ").m == "a"
         assert codec.encode(Tidy(m=" a "), Tidy) == bytes(Plain(m="a"))
 
-    def test_with_more_methods_only_is_as_its_base(self, before: bool) -> None:
+    def test_a_subclass_with_more_methods_behaves_like_its_base(self, before: bool) -> None:
         base = make_class()
 
         class Shouting(base):  # type: ignore[misc, valid-type]
@@ -282,7 +282,7 @@ class TestASubclass:
         codec = self.met(base, Shouting, before)
         assert codec.decode(codec.encode(Shouting(m="a"), Shouting), Shouting).shout() == "A"
 
-    def test_with_more_fields_has_them_all(self, before: bool) -> None:
+    def test_a_subclass_with_more_fields_has_them_all(self, before: bool) -> None:
         base = make_class()
 
         @dataclasses.dataclass(eq=False, repr=False)

@@ -99,7 +99,7 @@ def test_messages_of_every_size_arrive(run: Run) -> None:
     run(main)
 
 
-async def test_a_call_says_for_itself_whether_it_compresses() -> None:
+async def test_a_call_s_own_compression_overrides_the_channel_s() -> None:
     async with lined() as (channel, line):
         await unary(channel, "One", SAME, compression="gzip")
         assert line.sent < FEW
@@ -108,24 +108,24 @@ async def test_a_call_says_for_itself_whether_it_compresses() -> None:
         assert line.sent > len(SAME)
 
 
-async def test_noise_is_not_made_longer() -> None:
+async def test_incompressible_messages_are_not_made_longer() -> None:
     async def cost(compression: str | None) -> int:
         async with lined(client=compression) as (channel, line):
             await unary(channel, "One", NOISE)
             return line.sent
 
     plain = await cost(None)
-    assert await cost("gzip") <= plain + 100  # What the head says of it.
+    assert await cost("gzip") <= plain + 100  # The head's grpc-encoding.
 
 
-async def test_a_client_without_gzip_gets_none(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_without_gzip_gets_nothing_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "_ACCEPT_ENCODING", (b"grpc-accept-encoding", b"identity"))
     async with lined(server="gzip") as (channel, line):
         assert await unary(channel, "One", SAME) == SAME
         assert line.received > len(SAME)
 
 
-async def test_the_limit_is_that_of_the_message_as_it_is() -> None:
+async def test_the_message_limit_applies_to_the_uncompressed_size() -> None:
     async with lined(client="gzip", limits=Limits(max_message_size=len(SAME) - 1)) as (channel, line):
         with pytest.raises(GRPCError, match="decompressed message exceeds the limit") as raised:
             await unary(channel, "One", SAME)
@@ -150,7 +150,7 @@ async def echo_in_kind(stream: BytesStream) -> None:
 
 
 @pytest.mark.parametrize("server", [None, "gzip"])
-async def test_a_handler_knows_and_says_for_each_message_whether_it_is_compressed(server: str | None) -> None:
+async def test_a_handler_sees_and_chooses_compression_per_message(server: str | None) -> None:
     messages = [b"a", SAME, b"", SAME]
     head = request("/test.Service/InKind", grpc_encoding="gzip", grpc_accept_encoding="identity,gzip")
     sent = b"".join(
@@ -169,7 +169,7 @@ async def test_a_handler_knows_and_says_for_each_message_whether_it_is_compresse
         assert (decoder.inflated == decoder.messages) is (index % 2 == 1)
 
 
-async def test_a_client_without_gzip_gets_none_from_a_handler_either() -> None:
+async def test_a_client_without_gzip_gets_nothing_compressed_by_a_handler_either() -> None:
     head = request("/test.Service/InKind", grpc_encoding="gzip")
     server = Server([Service(InKind=(BIDI, echo_in_kind))], codec=CODEC)
     async with serving(server) as port, raw_client(port) as client:

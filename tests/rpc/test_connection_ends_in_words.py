@@ -18,7 +18,7 @@ Behave = Callable[[trio.SocketStream], Awaitable[None]]
 
 
 async def heard(stream: trio.SocketStream, size: int) -> None:
-    """Wait until the client has said so much."""
+    """Wait until the client has sent this much."""
     came = 0
     while came < size:
         came += len(await stream.receive_some())

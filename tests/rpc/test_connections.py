@@ -36,7 +36,7 @@ CODEC = BytesCodec()
 
 
 class Handler:
-    """A method that waits, and tells what became of it."""
+    """A method that waits, and records how it ended."""
 
     def __init__(self) -> None:
         self.started = anyio.Event()
@@ -134,7 +134,7 @@ async def test_a_drain_waits_no_longer_for_handlers_that_ignore_it(autojump_cloc
         await started.wait()
         before = trio.current_time()
         await server.drain(10)
-        # Nobody can end a task that shields itself; its client does not have to wait for it.
+        # A shielded task cannot be ended, but its client need not wait for it.
         assert trio.current_time() - before == pytest.approx(30)
     assert outcomes == [Status.UNAVAILABLE]
 
@@ -232,7 +232,7 @@ async def test_calls_that_wait_for_one_connection_share_its_failure() -> None:
     assert attempts == 1
 
 
-async def test_a_server_that_says_nothing_is_given_up(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_server_that_sends_nothing_is_given_up(autojump_clock: trio.abc.Clock) -> None:
     ours, theirs = memory_stream_pair(100)
 
     async def dial() -> ByteStream:
@@ -309,7 +309,7 @@ async def test_keepalive_finds_a_peer_that_is_gone(who: str, autojump_clock: tri
         network.cancel_scope.cancel()
 
 
-async def test_keepalive_keeps_a_peer_that_talks_although_it_answers_no_ping(autojump_clock: trio.abc.Clock) -> None:
+async def test_keepalive_keeps_a_peer_that_sends_data_but_answers_no_ping(autojump_clock: trio.abc.Clock) -> None:
     server = Server([ECHO], codec=CODEC, keepalive=Keepalive(time=10, timeout=5))
     ours, theirs = memory_stream_pair()
     pings = 0
@@ -332,7 +332,7 @@ async def test_keepalive_keeps_a_peer_that_talks_although_it_answers_no_ping(aut
         assert server.connections == 0
 
 
-async def test_a_client_that_pings_too_often_does_so_less_from_then_on(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_client_that_is_told_too_many_pings_pings_less_often(autojump_clock: trio.abc.Clock) -> None:
     release = trio.Event()
 
     async def wait(stream: BytesStream) -> None:
@@ -417,7 +417,7 @@ async def test_calls_are_refused_once_the_channel_is_closed() -> None:
         await unary(channel, "One")
 
 
-def test_a_connection_has_nothing_of_the_call_that_it_was_made_for(run: Run) -> None:
+def test_a_connection_does_not_inherit_the_context_of_its_first_call(run: Run) -> None:
     caller: ContextVar[str] = ContextVar("caller", default="nobody")
     seen = []
 
@@ -441,7 +441,7 @@ def test_a_connection_has_nothing_of_the_call_that_it_was_made_for(run: Run) -> 
     assert seen == ["who opened it"]
 
 
-async def test_a_connection_keeps_nothing_of_calls_that_are_over() -> None:
+async def test_a_connection_keeps_nothing_of_ended_calls() -> None:
     class Announced(StreamingServerBase):  # Generated, so that its calls are announced.
         async def bidirectional_stream(
             self, stream_message_iterator: AsyncIterator[StreamMessage]

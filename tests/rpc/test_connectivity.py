@@ -15,13 +15,13 @@ BALANCES = pytest.mark.parametrize("balance", ["pick_first", "round_robin"])
 
 
 async def note(channel: Channel, seen: list[ChannelState]) -> None:
-    """Every state, as far as it lasts long enough for a task to see it."""
+    """Every state that lasts long enough for a task to see it."""
     async for state in channel.states():
         seen.append(state)  # noqa: PERF401 - each as it comes
 
 
 @BALANCES
-def test_a_channel_connects_when_it_is_called_and_says_so(run: Run, balance: object) -> None:
+def test_a_channel_connects_on_its_first_call_and_its_state_shows_it(run: Run, balance: object) -> None:
     async def main() -> None:
         seen: list[ChannelState] = []
         async with anyio.create_task_group() as tasks:
@@ -58,7 +58,7 @@ async def test_a_lost_connection_leaves_the_channel_idle(balance: object) -> Non
 
 
 @BALANCES
-async def test_so_does_a_server_that_goes_away_though_calls_still_run(balance: object) -> None:
+async def test_a_server_that_drains_with_running_calls_leaves_the_channel_idle(balance: object) -> None:
     async with a_fleet("a", balance=balance) as (fleet, channel), trio.open_nursery() as nursery:  # type: ignore[arg-type]
         hold = fleet["a"].hold = anyio.Event()
         nursery.start_soon(who, channel)
@@ -71,7 +71,7 @@ async def test_so_does_a_server_that_goes_away_though_calls_still_run(balance: o
 
 
 @BALANCES
-async def test_where_nothing_answers_it_fails_and_is_tried_again_by_the_next_call(
+async def test_without_an_answer_the_channel_fails_and_the_next_call_tries_again(
     balance: object, autojump_clock: trio.abc.Clock
 ) -> None:
     seen: list[ChannelState] = []
@@ -101,7 +101,7 @@ async def test_one_address_that_answers_is_enough() -> None:
         assert await who(channel) == "b"
 
 
-async def test_a_name_that_is_not_known_is_a_failure(autojump_clock: trio.abc.Clock) -> None:
+async def test_an_unknown_name_is_a_transient_failure(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a") as (fleet, channel):
         fleet.slow = True
         async with trio.open_nursery() as nursery:

@@ -23,7 +23,7 @@ async def test_deadlines_are_ordered_by_their_time(autojump_clock: trio.abc.Cloc
     assert early < late, "both have passed, one before the other"
 
 
-async def test_grpclib_s_own_compare_by_what_is_left(autojump_clock: trio.abc.Clock) -> None:
+async def test_grpclib_s_deadlines_compare_by_the_time_remaining(autojump_clock: trio.abc.Clock) -> None:
     ours, theirs = Deadline.from_timeout(10), GrpclibDeadline.from_timeout(1_000)
     assert ours < theirs
     assert theirs > ours
@@ -33,14 +33,14 @@ async def test_grpclib_s_own_compare_by_what_is_left(autojump_clock: trio.abc.Cl
     assert min(theirs, ours) is ours
 
 
-async def test_other_things_do_not_compare() -> None:
+async def test_a_deadline_compares_only_with_deadlines() -> None:
     deadline = Deadline.from_timeout(1)
     assert deadline != 1
     with pytest.raises(TypeError):
         assert deadline < 1
 
 
-async def test_one_is_read_from_headers_as_grpclib_does(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_deadline_is_read_from_headers_as_in_grpclib(autojump_clock: trio.abc.Clock) -> None:
     deadline = Deadline.from_headers([("grpc-timeout", "5S"), ("grpc-timeout", "2S")])
     assert isinstance(deadline, Deadline)
     assert deadline.time_remaining() == 2

@@ -87,7 +87,7 @@ def test_a_detail_of_an_unknown_type_is_kept_as_it_came() -> None:
     assert known == RetryInfo(timedelta(seconds=1))
 
 
-def test_an_object_that_is_no_message_is_a_bug_of_the_handler(run: Run) -> None:
+def test_returning_an_object_that_is_not_a_message_is_a_bug_of_the_handler(run: Run) -> None:
     async def main() -> None:
         async with memory_channel([Failing([5])], status_details_codec=ErrorDetails()) as channel:
             with pytest.raises(GRPCError) as raised:

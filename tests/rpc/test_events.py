@@ -1,4 +1,4 @@
-"""grpclib's events: who listens, in which order, and what a listener may change."""
+"""grpclib's events: the order of listeners, and what a listener may change."""
 
 import pytest
 from grpclib.events import (
@@ -80,7 +80,7 @@ async def test_metadata_and_messages_can_be_changed_on_either_side() -> None:
         assert dict(stream.trailing_metadata or {}) == {"trailers": "sent and received"}
 
 
-async def test_a_listener_can_put_another_handler_in_a_call_s_place() -> None:
+async def test_a_listener_can_replace_a_call_s_handler() -> None:
     async def other(stream: BytesStream) -> None:
         await stream.send_message(b"other")
 

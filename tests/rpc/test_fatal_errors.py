@@ -88,7 +88,7 @@ def test_a_fatal_exception_propagates_and_the_call_ends(make: Callable[[], BaseE
     trio.run(main)
 
 
-def test_it_gets_out_of_the_handler_s_own_nursery() -> None:
+def test_a_fatal_exception_leaves_the_handler_s_own_nursery() -> None:
     async def leave() -> None:
         raise SystemExit(3)
 
@@ -112,7 +112,7 @@ def test_it_gets_out_of_the_handler_s_own_nursery() -> None:
     trio.run(main)
 
 
-def test_it_gets_out_of_a_handler_that_is_being_cancelled() -> None:
+def test_a_fatal_exception_leaves_a_handler_that_is_being_cancelled() -> None:
     async def main() -> None:
         waiting = anyio.Event()
 
@@ -141,7 +141,7 @@ def test_it_gets_out_of_a_handler_that_is_being_cancelled() -> None:
     trio.run(main)
 
 
-def test_a_bug_beside_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_in_the_same_group_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def handler(stream: BytesStream) -> None:
         raise BaseExceptionGroup("", [SystemExit(), ValueError("a bug")])
 

@@ -38,7 +38,7 @@ def echo_health() -> Health:
 
 @asynccontextmanager
 async def asking(health: Health) -> AsyncIterator[tuple[HealthStub, Channel]]:
-    """A client of the health service. On leaving, no call may be open."""
+    """A client of the health service. At the end, no call may be open."""
     server = Server([health])
     async with memory_channel_to(server) as channel:
         async with bind(HealthStub, channel) as stub:
@@ -60,14 +60,14 @@ async def watching(channel: Channel, service: str) -> AsyncIterator[Watch]:
 
 
 async def told(watch: Watch) -> ServingStatus:
-    """The next status; waits for it."""
+    """Wait for the next status."""
     response = await watch.recv_message()
     assert response is not None
     return response.status
 
 
 async def is_told_nothing(watch: Watch) -> bool:
-    """Whether nothing comes, though everything that could happen has."""
+    """Whether no status arrives although everything that could happen has happened."""
     message: HealthCheckResponse | None = None
     with anyio.CancelScope() as scope:
         async with anyio.create_task_group() as tasks:
@@ -199,7 +199,7 @@ def test_every_watch_of_a_service_gets_a_change(run: Run) -> None:
     run(main)
 
 
-def test_a_change_while_a_status_is_being_sent_is_sent_next(run: Run) -> None:
+def test_a_change_during_the_sending_of_a_status_is_sent_next(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         watch = health.watch(HealthCheckRequest(UNARY_ECHO))
@@ -234,7 +234,9 @@ MOMENTS = st.sampled_from(["turn", "settle"])
 
 
 @given(st.lists(CHANGES | MOMENTS, max_size=30))
-def test_whatever_changes_when_a_watch_ends_up_knowing_the_truth(steps: list[tuple[str, ServingStatus] | str]) -> None:
+def test_a_watch_s_last_report_is_the_current_status(
+    steps: list[tuple[str, ServingStatus] | str],
+) -> None:
     async def main() -> None:
         health = Health([])
         heard: list[int] = []
@@ -323,7 +325,7 @@ def test_a_watch_started_during_the_drain_gets_not_serving_and_ends(run: Run) ->
     run(main)
 
 
-def test_watches_do_not_hold_up_a_server_s_drain(run: Run) -> None:
+def test_watches_do_not_delay_a_server_s_drain(run: Run) -> None:
     async def main() -> None:
         health = echo_health()
         server = Server([health])

@@ -25,12 +25,12 @@ DOES_NOT = HealthCheckResponse(status=NOT_SERVING)
 
 
 class Healths:
-    """A health service for each host, whose watches do what a test says.
+    """A health service for each host, whose watches a test controls.
 
     Attributes:
-        said: What the hosts say of themselves; a status, or how the watch ends. Nothing said: nothing is answered.
-        asked: For which services.
-        watches: How many are open.
+        said: The hosts' answers: a status, or how the watch ends. A host without one does not answer.
+        asked: The services that were asked for.
+        watches: How many watches are open.
         when_asked: Called when a watch begins.
     """
 
@@ -124,14 +124,16 @@ def test_calls_go_to_the_servers_that_serve(run: Run) -> None:
     run(main)
 
 
-async def test_a_server_without_health_service_serves() -> None:
+async def test_a_server_without_a_health_service_counts_as_serving() -> None:
     async with a_fleet("a", "b", balance="round_robin", health_service="") as (_, channel):
         await who(channel)
         await anyio.wait_all_tasks_blocked()
         assert await shares(channel, 20) == {"a": 10, "b": 10}
 
 
-async def test_a_call_waits_for_the_first_word_and_not_longer(healths: Healths, autojump_clock: trio.abc.Clock) -> None:
+async def test_a_call_waits_for_the_first_health_status_and_no_longer(
+    healths: Healths, autojump_clock: trio.abc.Clock
+) -> None:
     async with watched(healths, "a", "b") as (_, channel), trio.open_nursery() as nursery:
         answers: list[str] = []
 
@@ -170,7 +172,7 @@ async def test_calls_fail_while_no_server_serves_and_those_that_wait_do_not(
         assert len(fleet["a"].attempts) == 1
 
 
-async def test_calls_that_run_go_on_when_their_server_says_it_serves_no_more(healths: Healths) -> None:
+async def test_running_calls_continue_when_their_server_reports_not_serving(healths: Healths) -> None:
     healths.say(0, SERVES)
     async with watched(healths, "a") as (fleet, channel), trio.open_nursery() as nursery:
         answers: list[str] = []
@@ -188,7 +190,7 @@ async def test_calls_that_run_go_on_when_their_server_says_it_serves_no_more(hea
         assert answers == ["a"]
 
 
-async def test_the_watch_is_no_call_of_the_user_s_and_ends_with_the_channel(healths: Healths) -> None:
+async def test_the_watch_is_not_one_of_the_user_s_calls_and_ends_with_the_channel(healths: Healths) -> None:
     healths.say(0, SERVES)
     async with watched(healths, "a") as (fleet, channel):
         await who(channel)
@@ -199,7 +201,7 @@ async def test_the_watch_is_no_call_of_the_user_s_and_ends_with_the_channel(heal
         assert (channel.connections, healths.watches, fleet["a"].server.calls) == (0, 0, 0)
 
 
-async def test_the_watch_does_not_hold_a_drain_up(healths: Healths, autojump_clock: trio.abc.Clock) -> None:
+async def test_the_watch_does_not_delay_a_drain(healths: Healths, autojump_clock: trio.abc.Clock) -> None:
     """Though this server's never ends by itself."""
     healths.say(0, SERVES)
     async with watched(healths, "a") as (fleet, channel):
@@ -239,7 +241,7 @@ async def test_an_invalid_reply_counts_as_a_failure(healths: Healths, autojump_c
         assert await shares(channel, 10) == {"b": 10}
 
 
-async def test_a_watch_that_is_cut_after_a_while_is_begun_anew_without_a_gap(
+async def test_a_watch_that_is_cut_after_a_while_is_restarted_without_a_gap(
     healths: Healths, autojump_clock: trio.abc.Clock
 ) -> None:
     """Proxies cut streams that are old."""
@@ -254,7 +256,7 @@ async def test_a_watch_that_is_cut_after_a_while_is_begun_anew_without_a_gap(
             assert await who(channel) == "a"
 
 
-async def test_a_server_that_dies_before_it_said_anything_is_left_alone_for_a_while(
+async def test_a_server_that_dies_before_its_settings_is_backed_off_from(
     healths: Healths, autojump_clock: trio.abc.Clock
 ) -> None:
     async with watched(healths, "a") as (fleet, channel):
@@ -281,7 +283,7 @@ async def test_a_server_that_dies_before_it_said_anything_is_left_alone_for_a_wh
         assert len(fleet["a"].attempts) > 1
 
 
-async def test_a_channel_whose_server_does_not_serve_has_failed_until_it_does() -> None:
+async def test_a_channel_is_in_transient_failure_while_its_server_does_not_serve() -> None:
     healths = Healths()
     healths.say(0, DOES_NOT)
     async with (

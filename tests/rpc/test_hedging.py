@@ -1,4 +1,4 @@
-"""Hedged calls: several attempts at a time, as the channel's service config says (gRPC's proposal A6)."""
+"""Hedged calls: several attempts at a time, by the channel's service config (gRPC's proposal A6)."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -38,12 +38,12 @@ def hedging(attempts: int = 3, delay: str = "1s", *codes: str, **more: object) -
 
 
 class Slow:
-    """A server whose attempts take as long as they are told, and then fail or answer.
+    """A server where each attempt takes a given time, and then fails or is answered.
 
     Attributes:
-        plans: For each attempt, in their order: seconds, and how it fails, or None; the last one is for all others.
-        came: When each attempt came, and what it said of those before.
-        cancelled: Attempts that were.
+        plans: For each attempt, in order: seconds, and how it fails, or None. The last one applies to all others.
+        came: When each attempt arrived, and its count of previous attempts.
+        cancelled: The attempts that were cancelled.
     """
 
     def __init__(self, *plans: tuple[float, Status | None] | tuple[float, Status, str]) -> None:
@@ -98,7 +98,7 @@ async def test_attempts_follow_one_another_and_the_first_that_is_answered_is_the
         assert channel.calls == 0
 
 
-async def test_a_call_that_is_answered_soon_is_made_once(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_call_that_is_answered_within_the_delay_is_made_once(autojump_clock: trio.abc.Clock) -> None:
     slow = Slow((0.9, None))
     async with slow.channel(hedging()) as channel:
         assert await unary(channel, "One", b"x") == b"0:x"
@@ -133,7 +133,7 @@ async def test_another_failure_is_the_call_s(autojump_clock: trio.abc.Clock) -> 
     assert slow.cancelled == [0]
 
 
-async def test_if_all_attempts_fail_the_last_failure_is_the_call_s(autojump_clock: trio.abc.Clock) -> None:
+async def test_if_all_attempts_fail_the_call_gets_the_last_failure(autojump_clock: trio.abc.Clock) -> None:
     slow = Slow((2.25, Status.UNAVAILABLE), (0.5, Status.UNAVAILABLE), (0.25, Status.UNAVAILABLE))
     async with slow.channel(hedging()) as channel:
         with pytest.raises(GRPCError, match="failed 0") as raised:
@@ -190,7 +190,7 @@ async def test_a_caller_that_leaves_leaves_no_attempt_behind(autojump_clock: tri
     assert sorted(slow.cancelled) == [0, 1, 2, 3, 4, 5]
 
 
-async def test_a_receive_that_is_given_up_loses_no_attempt_and_can_be_repeated(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_cancelled_receive_loses_no_attempt_and_can_be_repeated(autojump_clock: trio.abc.Clock) -> None:
     slow = Slow((3.5, None), (10, None))
     async with slow.channel(hedging()) as channel, call(channel, "One", UNARY) as stream:
         await stream.send_message(b"x")
@@ -224,7 +224,7 @@ async def test_messages_reach_attempts_that_are_made_while_the_caller_still_send
     assert slow.messages == [[b"%d" % number for number in range(40)]] * 3
 
 
-async def test_a_call_whose_messages_are_too_many_to_keep_goes_on_with_one_attempt(
+async def test_a_call_with_too_many_messages_to_keep_continues_with_one_attempt(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     slow = Slow((0.5, None))
@@ -242,7 +242,7 @@ async def test_a_call_whose_messages_are_too_many_to_keep_goes_on_with_one_attem
     assert len(slow.came) == 2
 
 
-async def test_while_too_many_calls_fail_each_is_made_once(autojump_clock: trio.abc.Clock) -> None:
+async def test_while_too_many_calls_fail_there_is_no_hedging(autojump_clock: trio.abc.Clock) -> None:
     slow = Slow((0, Status.UNAVAILABLE), (0, Status.UNAVAILABLE), (3, None))
     async with slow.channel(hedging(3, retryThrottling={"maxTokens": 4, "tokenRatio": 1})) as channel:
         with pytest.raises(GRPCError, match="failed 1"):  # With two tokens of four left, there is no third attempt.
@@ -284,7 +284,7 @@ async def test_a_server_that_cannot_be_reached_fails_the_call(autojump_clock: tr
             await who(channel)
 
 
-async def test_an_attempt_that_was_refused_unseen_is_replaced_and_not_counted(autojump_clock: trio.abc.Clock) -> None:
+async def test_an_unprocessed_attempt_is_replaced_and_not_counted(autojump_clock: trio.abc.Clock) -> None:
     slow = Slow((10, None), (0.5, None))
     async with network(refuse, 1, server=slow.server, service_config=hedging(2)) as (channel, world):
         assert await unary(channel, "One", b"x") == b"1:x"
@@ -292,7 +292,7 @@ async def test_an_attempt_that_was_refused_unseen_is_replaced_and_not_counted(au
     assert [previous for _, previous in slow.came] == ["", "1"]
 
 
-async def test_a_call_that_is_refused_again_and_again_fails_in_the_end(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_call_that_is_always_refused_fails(autojump_clock: trio.abc.Clock) -> None:
     async with network(refuse, 100, service_config=hedging(2)) as (channel, world):
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One")
@@ -300,7 +300,7 @@ async def test_a_call_that_is_refused_again_and_again_fails_in_the_end(autojump_
         assert world.refused == (MAX_ATTEMPTS - 1) + 2
 
 
-async def test_an_attempt_that_was_given_up_before_it_was_made_is_made_at_once(autojump_clock: trio.abc.Clock) -> None:
+async def test_an_attempt_cancelled_before_it_started_is_made_at_once(autojump_clock: trio.abc.Clock) -> None:
     async def slowly(service_url: str, method: str) -> dict[str, str]:
         asked.append(trio.current_time() - slow.began)
         if len(asked) > 1:

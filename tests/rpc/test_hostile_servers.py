@@ -1,4 +1,4 @@
-"""Whatever frames a server sends: a call returns, or raises `GRPCError`, and its channel lives.
+"""Whatever frames a server sends, a call returns or raises `GRPCError`, and its channel still works.
 
 The one exception is grpclib's `StreamTerminatedError`, for a message sent after the server ended the call with OK.
 """
@@ -128,7 +128,9 @@ async def test_no_frame_raises_anything_else(part: str, before: list[str], autoj
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("before", [[], ["head"]], ids=["at once", "after head"])
-async def test_nor_out_of_a_bound_stub(part: str, before: list[str], autojump_clock: trio.abc.Clock) -> None:
+async def test_invalid_frames_raise_only_documented_errors_from_a_bound_stub(
+    part: str, before: list[str], autojump_clock: trio.abc.Clock
+) -> None:
     async def messages() -> AsyncIterator[StreamMessage]:
         for _ in range(5):
             yield StreamMessage(message="x" * 20_000)
@@ -147,7 +149,7 @@ async def test_nor_out_of_a_bound_stub(part: str, before: list[str], autojump_cl
 
 @pytest.mark.parametrize("part", PARTS)
 @pytest.mark.parametrize("before", [[], ["head"]], ids=["at once", "after head"])
-async def test_nor_does_a_watch_over_the_server_s_health_fail(
+async def test_invalid_frames_do_not_break_a_health_watch(
     part: str, before: list[str], autojump_clock: trio.abc.Clock
 ) -> None:
     chosen = [PARTS[part] for part in [*before, part]]

@@ -192,7 +192,7 @@ def test_client_interceptors_see_how_the_call_failed_and_its_metadata(run: Run) 
     run(main)
 
 
-def test_one_that_fails_before_the_call_leaves_the_others(run: Run) -> None:
+def test_an_interceptor_that_fails_first_leaves_the_outer_ones(run: Run) -> None:
     async def main() -> None:
         notes: list[str] = []
 
@@ -211,7 +211,7 @@ def test_one_that_fails_before_the_call_leaves_the_others(run: Run) -> None:
     run(main)
 
 
-def test_its_time_counts_towards_the_deadline(run: Run) -> None:
+def test_an_interceptor_s_time_counts_towards_the_deadline(run: Run) -> None:
     async def main() -> None:
         @asynccontextmanager
         async def slow(call: ServerStream[Any, Any]) -> AsyncIterator[None]:

@@ -23,7 +23,7 @@ WHATS: list[What] = [
 
 @dataclass(frozen=True)
 class Event:
-    """Something that befalls a host, or the name (None)."""
+    """Something that happens to a host, or to the name (None)."""
 
     host: str
     what: What
@@ -38,7 +38,7 @@ class Wait:
 
 @dataclass(frozen=True)
 class Call:
-    """Somebody calls, and waits for the outcome or not."""
+    """A call is made, and its outcome awaited or not."""
 
     wait_for_ready: bool
     in_background: bool
@@ -65,7 +65,7 @@ STEPS = st.lists(
 
 
 class Story:
-    """A fleet and those who call it."""
+    """A fleet and its callers."""
 
     def __init__(self, fleet: Fleet, channel: Channel, nursery: trio.Nursery) -> None:
         self.fleet = fleet
@@ -128,7 +128,7 @@ class Story:
         self.fleet.unknown = False
         self.fleet.addresses = list(HOSTS)
         for host in self.fleet.hosts.values():
-            host.die()  # Their connections too, or some would go on refusing.
+            host.die()  # Their connections too, or some would still refuse calls.
             host.come_back()
             host.silent = host.refuses = False
             host.delay = 0.0
@@ -145,7 +145,7 @@ async def live_through(steps: list[Step], balance: Literal["pick_first", "round_
             await story.take(step)
             assert channel.connections <= 2 * len(HOSTS)
         await story.end_well()
-        for _ in range(3):  # The pauses are over, the look-up that is due comes about, those it finds are connected.
+        for _ in range(3):  # The backoffs end, the due look-up runs, and the addresses it finds are connected.
             await trio.sleep(WELL_AGAIN + 20)
             await who(channel, wait_for_ready=True)
         await trio.testing.wait_all_tasks_blocked()
@@ -159,7 +159,7 @@ async def live_through(steps: list[Step], balance: Literal["pick_first", "round_
         assert channel.calls == 0
 
 
-# A connection that was being made when its host died must not survive that: as long as it serves, no name is looked up.
+# A connection that was being made when its host died must not survive: while it works, no name is looked up.
 OUTLIVED: list[Step] = [
     Event("a", "die"),
     Event("a", "slow"),
@@ -172,7 +172,7 @@ OUTLIVED: list[Step] = [
 @settings(max_examples=60, deadline=None)
 @example(OUTLIVED, "round_robin")
 @given(STEPS, st.sampled_from(["pick_first", "round_robin"]))
-def test_when_all_is_well_again_calls_are_answered_as_if_nothing_had_been(
+def test_after_all_faults_are_gone_calls_succeed_again(
     steps: list[Step], balance: Literal["pick_first", "round_robin"]
 ) -> None:
     trio.run(live_through, steps, balance, clock=trio.testing.MockClock(autojump_threshold=0))

@@ -1,4 +1,4 @@
-"""Connections that a channel opens by itself: after a failure, and to replace those that a server drains."""
+"""Connections that a channel opens by itself: after a failure, and in place of those that a server drains."""
 
 import math
 from contextlib import suppress
@@ -18,7 +18,7 @@ from tests.support.refusing import CODEC, network, refuse
 from tests.support.services import ECHO, UNARY, BytesStream, Service, unary
 
 
-async def test_attempts_to_connect_grow_rarer_and_a_success_forgives(autojump_clock: trio.abc.Clock) -> None:
+async def test_attempts_to_connect_back_off_until_one_succeeds(autojump_clock: trio.abc.Clock) -> None:
     attempts: list[float] = []
     up = False
     server = Server([ECHO], codec=CODEC)

@@ -47,7 +47,7 @@ SERVICES = {
 async def ask(channel: Channel, version: ModuleType, requests: Sequence[Request]) -> list[Response]:
     """Ask in one call, one after the other."""
     path = f"/{version.DESCRIPTOR.package}.ServerReflection/ServerReflectionInfo"
-    # Requests are written as those of v1 and sent as those of the version: the bytes are the same.
+    # Requests of both versions are written as v1's: the bytes are the same.
     request_type = cast("type[Request]", version.ServerReflectionRequest)
     response_type = cast("type[Response]", version.ServerReflectionResponse)
     responses = []
@@ -204,7 +204,7 @@ async def test_descriptors_of_two_servers_in_a_process_do_not_meet() -> None:
             assert file.package == package
 
 
-async def test_a_service_without_a_descriptor_is_listed_and_not_described() -> None:
+async def test_a_service_without_a_descriptor_is_listed_but_not_described() -> None:
     services: list[Servable] = [EchoService(), ECHO]
     async with memory_channel([*services, *reflection(services, DESCRIPTORS)]) as channel:
         listed, file = await ask(

@@ -48,7 +48,7 @@ async def test_a_stream_without_further_questions_ends_with_ok_soon(
     server = Server(echo.services)
     async with memory_channel_to(server) as channel, asking(channel, version) as (stream, ask):
         assert await ask() == 6
-        await trio.sleep(3600)  # Silence by itself is no reason.
+        await trio.sleep(3600)  # Silence alone does not end it.
         assert await ask() == 6
         began = trio.current_time()
         echo.health.drain()
@@ -88,7 +88,7 @@ async def test_a_client_that_leaves_ends_the_handler_at_once(autojump_clock: tri
         assert server.calls == 0
 
 
-async def test_without_a_word_of_the_drain_a_stream_has_the_whole_grace_period(autojump_clock: trio.abc.Clock) -> None:
+async def test_without_notice_of_the_drain_a_stream_gets_the_whole_grace_period(autojump_clock: trio.abc.Clock) -> None:
     server = Server(reflection([], b""))
     async with memory_channel_to(server) as channel, asking(channel, v1) as (stream, ask):
         assert await ask() == 2

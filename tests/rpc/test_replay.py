@@ -62,7 +62,7 @@ async def test_a_call_with_many_messages_is_retried_between_two_of_them(how: Ref
 
 
 @REFUSALS
-async def test_a_conversation_goes_on_after_its_first_message_was_refused(how: Refuse) -> None:
+async def test_a_conversation_continues_after_its_first_attempt_was_refused(how: Refuse) -> None:
     async with network(how, 2, after(1)) as (channel, world), call(channel, "All", BIDI) as stream:
         for message in MESSAGES:
             await stream.send_message(message)
@@ -170,7 +170,7 @@ async def test_leaving_the_block_of_a_unary_call_waits_for_the_retry() -> None:
         assert world.served == 1
 
 
-async def test_leaving_early_is_no_error_though_the_call_was_refused_and_nobody_has_noticed() -> None:
+async def test_leaving_early_is_no_error_even_if_the_call_was_refused_unnoticed() -> None:
     async with network(refuse, 1, when_told) as (channel, world):
         async with call(channel, "All", BIDI) as stream:
             await stream.send_message(b"x")

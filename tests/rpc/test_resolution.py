@@ -1,4 +1,4 @@
-"""Names with several addresses, and with changing ones: looked up when a connection has to be replaced."""
+"""Names with several or changing addresses are looked up when a connection must be replaced."""
 
 import errno
 import socket
@@ -23,9 +23,7 @@ BALANCES = pytest.mark.parametrize("balance", ["pick_first", "round_robin"])
 
 
 @BALANCES
-async def test_a_name_is_looked_up_for_the_first_call_and_not_for_others(
-    balance: Any, autojump_clock: trio.abc.Clock
-) -> None:
+async def test_a_name_is_looked_up_only_for_the_first_call(balance: Any, autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", balance=balance) as (fleet, channel):
         assert not fleet.lookups
         for _ in range(10):
@@ -49,7 +47,7 @@ async def test_a_server_that_has_moved_is_found(balance: Any, autojump_clock: tr
 
 
 @BALANCES
-async def test_so_it_is_when_nothing_answers_any_more_where_it_was(
+async def test_a_name_is_looked_up_again_when_its_old_address_no_longer_answers(
     balance: Any, autojump_clock: trio.abc.Clock
 ) -> None:
     async with a_fleet("a", balance=balance) as (fleet, channel):
@@ -65,10 +63,10 @@ async def test_so_it_is_when_nothing_answers_any_more_where_it_was(
         assert await who(channel) == "b"
         assert trio.current_time() - before < 1
         await trio.testing.wait_all_tasks_blocked()
-        assert fleet["a"].given_up == len(fleet["a"].attempts) - 1  # With pick_first there was no other attempt.
+        assert fleet["a"].given_up == len(fleet["a"].attempts) - 1  # With pick_first no other attempt was made.
 
 
-async def test_addresses_that_stay_keep_their_connections_and_new_ones_have_their_share(
+async def test_unchanged_addresses_keep_their_connections_and_new_ones_get_calls(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     async with a_fleet("a", "b", balance="round_robin") as (fleet, channel):
@@ -86,7 +84,7 @@ async def test_addresses_that_stay_keep_their_connections_and_new_ones_have_thei
         assert len(fleet["a"].attempts) == 1
 
 
-async def test_calls_to_an_address_that_goes_finish_there(autojump_clock: trio.abc.Clock) -> None:
+async def test_calls_to_a_removed_address_finish_there(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", "b", balance="round_robin") as (fleet, channel), trio.open_nursery() as nursery:
         answers: list[str] = []
 
@@ -115,7 +113,7 @@ async def test_calls_to_an_address_that_goes_finish_there(autojump_clock: trio.a
         assert channel.connections == 1
 
 
-async def test_a_name_that_is_not_known_is_unavailable_and_left_alone_for_a_while(
+async def test_an_unknown_name_is_unavailable_and_not_looked_up_again_for_a_while(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     async with a_fleet("a") as (fleet, channel):
@@ -145,7 +143,7 @@ async def test_a_name_without_addresses_is_an_error() -> None:
             await who(channel)
 
 
-async def test_a_look_up_without_end_is_given_up(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_look_up_that_takes_too_long_is_cancelled(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", connect_timeout=7) as (fleet, channel):
         fleet.slow = True
         began = trio.current_time()
@@ -203,7 +201,7 @@ async def test_a_server_that_moves_soon_after_a_look_up_is_found_by_the_next_one
         assert LOOKUP_INTERVAL <= second - first <= LOOKUP_INTERVAL + WHILE
 
 
-async def test_how_often_a_name_is_looked_up_may_be_said(autojump_clock: trio.abc.Clock) -> None:
+async def test_the_interval_between_look_ups_can_be_set(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", lookup_interval=5) as (fleet, channel):
         await who(channel)
         fleet["a"].die()
@@ -215,7 +213,7 @@ async def test_how_often_a_name_is_looked_up_may_be_said(autojump_clock: trio.ab
         assert 5 <= second - first <= 5 + WHILE
 
 
-async def test_a_name_is_looked_up_for_nobody_while_no_call_is_made(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_name_is_not_looked_up_while_no_call_is_made(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a") as (fleet, channel):
         await who(channel)
         fleet["a"].die()
@@ -223,7 +221,7 @@ async def test_a_name_is_looked_up_for_nobody_while_no_call_is_made(autojump_clo
         assert len(fleet.lookups) == 1
 
 
-async def test_a_name_with_very_many_addresses_costs_no_more_than_so_many_connections() -> None:
+async def test_a_name_with_very_many_addresses_costs_a_bounded_number_of_connections() -> None:
     names = [f"host{number}" for number in range(MAX_ENDPOINTS + 10)]
     async with a_fleet(*names, balance="round_robin") as (_, channel):
         await who(channel)
@@ -263,14 +261,14 @@ async def test_connections_stay_when_very_many_addresses_are_told_in_another_ord
         assert {name: len(fleet[name].attempts) for name in names} == before | {lost: 2}
 
 
-async def test_in_place_of_a_connection_comes_one_to_the_address_that_is_preferred_by_then(
+async def test_a_lost_connection_is_replaced_by_one_to_the_currently_preferred_address(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     async with a_fleet("a", "b", "c") as (fleet, channel):
         assert await who(channel) == "a"
         await trio.sleep(LOOKUP_INTERVAL + 1)
         fleet.addresses.reverse()
-        await fleet["a"].roll_over()  # Or it has become too old: the server is there.
+        await fleet["a"].roll_over()  # Or it has reached its maximum age: the server still runs.
         assert await who(channel) == "c"
         assert fleet["b"].attempts == []
         assert len(fleet["a"].attempts) == 1
@@ -323,7 +321,7 @@ async def test_addresses_and_paths_are_not_looked_up(monkeypatch: pytest.MonkeyP
     assert not names.asked
 
 
-async def test_a_name_that_is_not_found_does_not_matter_beside_one_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_name_that_is_not_found_does_not_matter_if_another_is(monkeypatch: pytest.MonkeyPatch) -> None:
     Names(monkeypatch, one=["10.0.0.1"])
     assert await addresses_of("none,one") == [("10.0.0.1:8081", "one:8081")]
     with pytest.raises(OSError, match="Name or service not known"):
@@ -346,7 +344,7 @@ async def refused_by(channel: Channel) -> str | None:
 
 
 async def test_an_error_names_addresses_only_where_their_failures_differ(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of ``localhost``, two addresses that refuse alike need no mention."""
+    """If both addresses of ``localhost`` refuse, the message need not list them."""
 
     async def connect(host: str, port: int) -> None:
         raise OSError(errno.ECONNREFUSED if host == "127.0.0.1" else refusals[0], "no")

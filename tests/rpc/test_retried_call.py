@@ -20,12 +20,12 @@ from echo.wire.head import Response, Trailers
 
 
 class FakeCall:
-    """A call as a server would see it; ended and held up as a test likes.
+    """A call as a server sees it, which a test ends or delays.
 
     Attributes:
-        sent: What came, the half-close as None.
-        room: Set while what is sent is taken at once; what comes meanwhile is taken, and its sender waits.
-        was_reset: By the client.
+        sent: The messages received, and None for the half-close.
+        room: Set while sending does not wait. Otherwise messages are received, but their sender waits.
+        was_reset: Whether the client has reset it.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class FakeCall:
 
 
 class Calls:
-    """Opens calls. ``prepare`` may do something to each that is opened anew, before anybody has it."""
+    """Opens calls. ``prepare`` may change each further attempt before anybody uses it."""
 
     def __init__(self) -> None:
         self.made = [FakeCall()]
@@ -175,7 +175,7 @@ async def test_a_new_call_that_comes_too_late_is_reset(cancelling: bool) -> None
         calls.made[0].refuse()
         await trio.testing.wait_all_tasks_blocked()
         calls.ready.set()  # The call is as good as open,
-        if cancelling:  # but its caller wants it no more.
+        if cancelling:  # but its caller no longer wants it.
             call.end(Trailers(Status.CANCELLED))
         else:
             call.reset()
@@ -185,7 +185,7 @@ async def test_a_new_call_that_comes_too_late_is_reset(cancelling: bool) -> None
     assert call.trailers.status is (Status.CANCELLED if cancelling else Status.UNAVAILABLE)
 
 
-async def test_a_failure_to_open_it_again_is_everybody_s() -> None:
+async def test_a_failed_retry_is_reported_to_both_tasks() -> None:
     calls = Calls()
     call = calls.retried()
     calls.failure = GRPCError(Status.UNAVAILABLE, "nobody there")
@@ -197,7 +197,7 @@ async def test_a_failure_to_open_it_again_is_everybody_s() -> None:
     assert calls.opened == 1
 
 
-async def test_a_half_close_of_a_refused_call_is_carried_out_on_the_new_one_or_fails() -> None:
+async def test_a_half_close_of_a_refused_call_is_repeated_on_the_new_one_or_fails() -> None:
     calls = Calls()
     call = calls.retried()
     await call.send_message(b"only")
@@ -209,7 +209,7 @@ async def test_a_half_close_of_a_refused_call_is_carried_out_on_the_new_one_or_f
         await call.half_close()
 
 
-async def test_a_failure_is_counted_once_though_its_sender_hears_of_it_after_the_next_one(
+async def test_a_failure_is_counted_once_even_if_its_sender_notices_late(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     """Three attempts are allowed; while the first still takes a message, it fails, and so does the second."""

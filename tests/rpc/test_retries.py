@@ -1,4 +1,4 @@
-"""Calls that no server has processed are retried transparently; and the limits of that."""
+"""Transparent retries of calls that no server has processed, and their limits."""
 
 import pytest
 import trio
@@ -37,7 +37,7 @@ async def test_an_unprocessed_call_is_retried_transparently(how: Refuse, when: D
         assert world.refused == 2
 
 
-async def test_so_are_streams_whose_messages_are_all_sent() -> None:
+async def test_a_stream_whose_messages_are_all_sent_is_retried() -> None:
     async with network(refuse, 1, at_the_end) as (channel, _), call(channel, "Repeat", SERVER_STREAM) as stream:
         await stream.send_message(b"3")
         assert [message async for message in stream] == [b"0", b"1", b"2"]
@@ -51,7 +51,7 @@ async def test_so_are_streams_whose_messages_are_all_sent() -> None:
         assert await stream.recv_message() == b"0"
 
 
-async def test_there_is_an_end_to_trying() -> None:
+async def test_attempts_are_limited() -> None:
     async with network(refuse, 100) as (channel, world):
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One")
@@ -86,7 +86,7 @@ def filling(size: int) -> list[bytes]:
 
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(max_unsent=10_000)], ids=["MAX_REPLAY", "max_unsent"])
-async def test_as_much_as_is_kept_is_sent_again_and_not_a_byte_more(limits: Limits) -> None:
+async def test_exactly_the_kept_messages_are_sent_again(limits: Limits) -> None:
     kept = min(MAX_REPLAY, limits.max_unsent)
     async with network(refuse, 1, when_told, limits=limits) as (channel, world), call(channel, "All", BIDI) as stream:
         for message in filling(kept):
@@ -102,7 +102,7 @@ async def test_as_much_as_is_kept_is_sent_again_and_not_a_byte_more(limits: Limi
         assert world.served == 0
 
 
-async def test_messages_without_a_byte_count_by_their_prefix() -> None:
+async def test_empty_messages_count_by_their_prefix() -> None:
     number = MAX_REPLAY // PREFIX_SIZE
     for extra in (0, 1):
         async with network(refuse, 1, when_told) as (channel, world), call(channel, "Count", CLIENT_STREAM) as stream:
@@ -222,7 +222,7 @@ async def cancelled_while_made_anew(stream: Stream, world: Network) -> None:
         await stream.cancel()
 
 
-async def test_a_call_that_is_cancelled_while_it_is_made_anew_is_over() -> None:
+async def test_a_call_that_is_cancelled_during_its_retry_is_over() -> None:
     called = False
 
     async def note(stream: BytesStream) -> None:
@@ -239,12 +239,12 @@ async def test_a_call_that_is_cancelled_while_it_is_made_anew_is_over() -> None:
         assert channel.calls == 0
 
 
-async def test_a_receive_that_is_given_up_while_it_makes_the_call_anew_can_be_repeated() -> None:
+async def test_a_receive_cancelled_during_a_retry_can_be_repeated() -> None:
     async with network(refuse, 1, when_told) as (channel, world), call(channel, "All", BIDI) as stream:
         await stream.send_message(b"x")
         world.reachable = trio.Event()
         await world.refuse_held()
-        for _ in range(MAX_ATTEMPTS + 1):  # These were no attempts: nothing has come of them.
+        for _ in range(MAX_ATTEMPTS + 1):  # These do not count as attempts, as no server processed them.
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await stream.recv_message()
@@ -253,7 +253,7 @@ async def test_a_receive_that_is_given_up_while_it_makes_the_call_anew_can_be_re
         assert channel.calls == 1
 
 
-async def test_a_server_that_ends_the_new_call_at_once_is_heard() -> None:
+async def test_the_status_of_a_retry_that_ends_at_once_is_reported() -> None:
     async def refuse_politely(stream: BytesStream) -> None:
         raise GRPCError(Status.PERMISSION_DENIED, "not you")
 

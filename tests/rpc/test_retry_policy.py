@@ -1,4 +1,4 @@
-"""Failed calls that are retried, as the channel's service config says (gRPC's proposal A6)."""
+"""Failed calls that are retried by the channel's service config (gRPC's proposal A6)."""
 
 import random
 from collections.abc import AsyncIterator, Callable
@@ -49,12 +49,12 @@ def retrying(attempts: int = 5, backoff: str = "0.001s", *codes: str, longest: s
 
 
 class Flaky:
-    """A server that fails calls as it is told, and else answers with what it was sent.
+    """A server that fails calls as a test asks, and otherwise echoes them.
 
     Attributes:
-        attempts: What each attempt said of those before; "" for nothing.
-        times: When each came.
-        failures: How the next attempts fail; empty for not at all. One is a status, and maybe a pushback.
+        attempts: Each attempt's count of previous attempts; "" if it sent none.
+        times: When each attempt arrived.
+        failures: How the next attempts fail: a status each, possibly with a pushback. Empty for no failures.
     """
 
     def __init__(self, *failures: tuple[Status, str | None] | Status | None) -> None:
@@ -112,7 +112,7 @@ KINDS = {"One": UNARY, "Many": SERVER_STREAM, "Gather": CLIENT_STREAM, "All": BI
 
 @pytest.mark.parametrize("name", KINDS)
 def test_no_caller_notices_that_three_calls_in_ten_fail(run: Run, name: str) -> None:
-    """With five attempts, one call in 400 fails all the same; with this seed, none of 200 does, and some take five."""
+    """With five attempts, one call in 400 still fails; with this seed, none of 200 does, and some need all five."""
 
     async def main() -> None:
         luck = random.Random(30)
@@ -131,7 +131,7 @@ def test_no_caller_notices_that_three_calls_in_ten_fail(run: Run, name: str) -> 
     run(main)
 
 
-def test_attempts_are_as_many_as_the_policy_says_and_the_last_failure_is_the_caller_s(run: Run) -> None:
+def test_the_policy_sets_the_number_of_attempts_and_the_last_failure_is_raised(run: Run) -> None:
     async def main() -> None:
         flaky = Flaky(*[Status.UNAVAILABLE] * 3, (Status.UNAVAILABLE, None))
         async with flaky.channel(retrying(3)) as channel:
@@ -199,7 +199,7 @@ async def test_the_server_may_want_no_retry(pushback: str) -> None:
     assert flaky.attempts == [""]
 
 
-async def test_a_pushback_makes_no_other_status_worth_a_retry() -> None:
+async def test_a_pushback_does_not_make_another_status_retryable() -> None:
     flaky = Flaky((Status.INTERNAL, "10"))
     async with flaky.channel(retrying()) as channel:
         await fails(channel, Status.INTERNAL)
@@ -307,7 +307,7 @@ async def test_after_a_failure_every_message_arrives_once_in_order(reads: int, f
     assert attempts == [str(number) for number in range(failures + 1)]
 
 
-async def test_a_call_that_is_left_while_it_waits_for_its_next_attempt_is_over(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_call_that_is_left_before_its_next_attempt_is_over(autojump_clock: trio.abc.Clock) -> None:
     flaky = Flaky(*[Status.UNAVAILABLE] * 4)
     async with flaky.channel(retrying(5, "100s", longest="100s")) as channel:
         with trio.move_on_after(1):
@@ -327,7 +327,7 @@ async def test_a_call_that_is_left_while_it_waits_for_its_next_attempt_is_over(a
     assert flaky.attempts == ["", ""]
 
 
-async def test_a_wait_that_is_given_up_goes_on_where_it_was(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_cancelled_wait_can_be_resumed(autojump_clock: trio.abc.Clock) -> None:
     flaky = Flaky((Status.UNAVAILABLE, "10000"))
     began = trio.current_time()
     async with flaky.channel(retrying()) as channel, call(channel, "One", UNARY) as stream:
@@ -408,7 +408,7 @@ async def test_transparent_retries_are_not_counted() -> None:
     assert flaky.attempts == ["", "1"]
 
 
-async def test_a_call_that_is_refused_again_and_again_is_in_the_end_retried_as_the_policy_says() -> None:
+async def test_a_call_that_is_always_refused_is_finally_retried_by_the_policy() -> None:
     async with network(refuse, 100, service_config=retrying(2)) as (channel, world):
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One")
@@ -441,7 +441,7 @@ async def test_calls_are_not_retried_while_too_many_fail() -> None:
     assert flaky.attempts == ["", "1"]
 
 
-async def test_a_failure_that_is_not_the_server_s_takes_no_token() -> None:
+async def test_a_failure_not_caused_by_the_server_takes_no_token() -> None:
     flaky = Flaky(*[Status.INVALID_ARGUMENT] * 20, Status.UNAVAILABLE)
     async with flaky.channel(retrying(5, retryThrottling={"maxTokens": 4, "tokenRatio": 0.1})) as channel:
         for _ in range(20):

@@ -33,7 +33,7 @@ def method(**fields: object) -> dict[str, object]:
     return {"methodConfig": [{"name": [{}], **fields}]}
 
 
-def test_the_most_exact_name_counts() -> None:
+def test_the_most_specific_name_wins() -> None:
     text = json.dumps(
         {
             "methodConfig": [
@@ -68,7 +68,7 @@ def test_statuses_may_be_numbers_and_fields_null_or_unknown() -> None:
     assert config.of("/a/b") == MethodConfig(policy=RetryPolicy(4, 0.1, 1.0, 2.0, frozenset({Status.UNAVAILABLE})))
 
 
-def test_more_attempts_than_five_are_five() -> None:
+def test_more_than_five_attempts_become_five() -> None:
     config = ServiceConfig.parse(method(retryPolicy=RETRY | {"maxAttempts": 100})).of("/a/b")
     assert config is not None
     assert isinstance(config.policy, RetryPolicy)
@@ -155,7 +155,7 @@ ENTRIES = st.fixed_dictionaries(
     )
     | VALUES
 )
-def test_anything_is_a_service_config_or_refused_by_a_line_that_says_where(given: Any) -> None:
+def test_any_input_is_a_service_config_or_an_error_that_names_the_place(given: Any) -> None:
     try:
         config = ServiceConfig.parse(given)
     except ValueError as error:
@@ -166,7 +166,7 @@ def test_anything_is_a_service_config_or_refused_by_a_line_that_says_where(given
 
 
 @given(st.text() | st.from_regex(r"[\[{\"a:1,}\]]{0,20}", fullmatch=True) | st.just("[" * 100_000))
-def test_neither_does_any_text_raise_anything_else(text: str) -> None:
+def test_any_text_is_a_service_config_or_a_value_error(text: str) -> None:
     with suppress(ValueError):
         ServiceConfig.parse(text)
 

@@ -68,7 +68,7 @@ def test_replies_that_came_before_an_error_are_heard_before_it(run: Run) -> None
     run(main)
 
 
-def test_a_message_made_after_the_server_s_end_with_ok_is_no_error(run: Run) -> None:
+def test_a_message_produced_after_the_server_ended_with_ok_is_no_error(run: Run) -> None:
     async def main() -> None:
         over = anyio.Event()
 
@@ -90,7 +90,7 @@ def test_a_message_made_after_the_server_s_end_with_ok_is_no_error(run: Run) -> 
 
 @EACH_WAY
 @pytest.mark.parametrize("service", [Hasty(), Refusing()], ids=["ok", "error"])
-def test_messages_made_without_end_are_closed_when_the_call_is(
+def test_an_endless_iterator_of_messages_is_closed_with_the_call(
     run: Run, call: Call, service: StreamingServerBase
 ) -> None:
     async def main() -> None:
@@ -248,7 +248,7 @@ def test_streams_that_were_left_early_end_with_the_block_at_the_latest(run: Run,
     run(main)
 
 
-def test_nothing_is_kept_of_calls_that_are_over(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_kept_of_ended_calls(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         calls: weakref.WeakSet[object] = weakref.WeakSet()
         async with bound() as (stub, channel):
@@ -313,7 +313,7 @@ def test_cancelling_the_receiver_ends_the_call(run: Run, call: Call) -> None:
 
 
 @EACH_WAY
-def test_a_call_that_cannot_be_made_says_so_and_makes_no_messages(run: Run, call: Call) -> None:
+def test_a_call_that_cannot_be_made_raises_and_produces_no_messages(run: Run, call: Call) -> None:
     async def main() -> None:
         source = Source(*named("hi"))
         async with bound() as (stub, channel):

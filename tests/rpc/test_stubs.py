@@ -121,7 +121,7 @@ def test_the_stub_s_timeout_counts_for_calls_without_one(run: Run, call: Call) -
     run(main)
 
 
-def test_a_call_s_own_timeout_counts_before_the_stub_s(run: Run) -> None:
+def test_a_call_s_own_timeout_overrides_the_stub_s(run: Run) -> None:
     async def main() -> None:
         async with bound(timeout=0.0) as (stub, _):
             with pytest.raises(GRPCError, match="deadline"):

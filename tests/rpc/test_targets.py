@@ -53,7 +53,7 @@ TARGETS = st.one_of(
         ("dns:unix:1", [Target("unix", 1)]),
     ],
 )
-def test_these_are_hosts(text: str | list[str], targets: list[Target]) -> None:
+def test_valid_hosts_are_accepted(text: str | list[str], targets: list[Target]) -> None:
     assert parse_targets(text, 8081) == targets
 
 
@@ -72,14 +72,14 @@ def test_invalid_targets_are_refused_with_a_reason(text: str | list[str]) -> Non
         parse_targets(text, 8081)
 
 
-def test_a_dns_server_of_one_s_own_is_refused_in_plain_words() -> None:
+def test_a_target_with_a_dns_server_is_refused_with_a_clear_message() -> None:
     with pytest.raises(ValueError, match=r"^'dns://8.8.8.8/a' names a DNS server to ask, .*: write dns:///HOST$"):
         parse_targets("dns://8.8.8.8/a", 1)
 
 
 @pytest.mark.parametrize("port", [-1, 0, 65_536])
 @pytest.mark.parametrize("host", ["localhost", "::1", "[::1]"])
-def test_neither_is_a_port_that_there_is_not(host: str, port: int) -> None:
+def test_a_port_out_of_range_is_refused(host: str, port: int) -> None:
     with pytest.raises(ValueError, match=f"'{port}' is not a port"):
         parse_targets(host, port)
 
@@ -121,6 +121,6 @@ def test_an_ipv6_address_with_its_port_is_in_brackets(host: str, text: str) -> N
 
 
 @pytest.mark.parametrize("text", ["", "a b", "http://a", "a/b", "user@a", "a:x", "::1", "[a]", "\u00e9", "a:1\n"])
-def test_an_authority_is_a_host_and_maybe_a_port(text: str) -> None:
+def test_an_authority_is_a_host_with_an_optional_port(text: str) -> None:
     with pytest.raises(ValueError, match="is not HOST or HOST:PORT"):
         split(text)[0]

@@ -53,7 +53,7 @@ async def test_a_call_waits_until_a_server_is_ready(balance: Any, autojump_clock
 
 
 @BALANCES
-async def test_attempts_are_as_rare_for_calls_that_wait(balance: Any, autojump_clock: trio.abc.Clock) -> None:
+async def test_calls_that_wait_do_not_make_attempts_more_frequent(balance: Any, autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", "b", balance=balance) as (fleet, channel), trio.open_nursery() as nursery:
         calls = Calls(nursery, channel)
         fleet["a"].down = fleet["b"].down = True
@@ -81,7 +81,7 @@ async def test_a_waiting_call_reports_at_its_deadline_what_it_waited_for(
         assert raised.value.message == "the deadline passed (cannot connect to fleet: Connection refused)"
 
 
-async def test_the_time_a_call_has_waited_is_the_server_s_no_more(autojump_clock: trio.abc.Clock) -> None:
+async def test_time_spent_waiting_is_deducted_from_the_server_s_timeout(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a") as (fleet, channel), trio.open_nursery() as nursery:
         calls = Calls(nursery, channel)
         fleet["a"].down = True
@@ -95,7 +95,7 @@ async def test_the_time_a_call_has_waited_is_the_server_s_no_more(autojump_clock
     assert trio.current_time() - began == pytest.approx(30)
 
 
-async def test_a_call_waits_for_a_name_to_be_known(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_call_with_wait_for_ready_waits_for_a_name_to_resolve(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a") as (fleet, channel), trio.open_nursery() as nursery:
         calls = Calls(nursery, channel)
         fleet.unknown = True

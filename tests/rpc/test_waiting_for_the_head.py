@@ -32,7 +32,7 @@ async def test_waiting_for_the_head_can_be_given_up_and_taken_up_again(autojump_
         assert await stream.recv_message() is None
 
 
-async def test_a_call_given_up_for_want_of_a_head_ends_for_the_task_that_receives(
+async def test_a_call_without_a_head_that_is_cancelled_ends_for_its_receiver(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     async with (

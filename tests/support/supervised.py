@@ -29,9 +29,9 @@ class Running:
         scope: Cancel it to end at once.
     """
 
-    def __init__(self, places: list[StreamListener], command: list[str], number: int, ports: list[int]) -> None:
+    def __init__(self, listeners: list[StreamListener], command: list[str], number: int, ports: list[int]) -> None:
         self.final_answers: list[bytes] = []
-        self.supervisor = Supervisor(command, places, number, GRACE, self.final_answers.append)
+        self.supervisor = Supervisor(command, listeners, number, GRACE, self.final_answers.append)
         self.ports = ports
         self.stop = trio.Event()
         self.ended = trio.Event()
@@ -48,18 +48,18 @@ class Running:
 
 
 async def run(folder: Path, number: int = 2, *, listeners: int = 1, task_status: trio.TaskStatus[Running]) -> None:
-    places = [await open_tcp_listener(LOOPBACK, 0) for _ in range(listeners)]
+    opened = [await open_tcp_listener(LOOPBACK, 0) for _ in range(listeners)]
     command = [sys.executable, "-m", "tests.support.worker", str(folder), str(listeners)]
-    ports = [each.extra(SocketAttribute.local_port) for each in places]
-    running = Running(places, command, number, ports)
+    ports = [each.extra(SocketAttribute.local_port) for each in opened]
+    running = Running(opened, command, number, ports)
     try:
         with running.scope:
             async with trio.open_nursery() as nursery:
                 await nursery.start(running.supervisor.run, running.stop.wait)
                 task_status.started(running)
     finally:
-        for place in places:
-            await place.aclose()
+        for listener in opened:
+            await listener.aclose()
         running.ended.set()
 
 

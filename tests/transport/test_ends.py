@@ -1,4 +1,4 @@
-"""How connections and calls end when the other side does not do its part, all of it in virtual time."""
+"""How connections and calls end when the other side misbehaves, in virtual time."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -40,7 +40,7 @@ async def raw_client(server: Server, *said: bytes) -> AsyncIterator[tuple[Memory
 
 
 async def heard(stream: ByteStream) -> bytes:
-    """Everything that comes until the other side closes."""
+    """Everything that arrives until the other side closes."""
     received = b""
     try:
         while True:
@@ -54,7 +54,7 @@ async def heard(stream: ByteStream) -> bytes:
     [Limits(max_connection_idle=60), Limits(max_connection_age=60)],
     ids=["idle for too long", "as old as may be"],
 )
-async def test_who_ignores_the_ping_of_a_drain_is_disconnected_all_the_same(
+async def test_a_client_that_ignores_a_drain_s_ping_is_disconnected(
     limits: Limits, autojump_clock: trio.abc.Clock
 ) -> None:
     server = Server([ECHO], codec=CODEC, limits=limits)
@@ -65,7 +65,7 @@ async def test_who_ignores_the_ping_of_a_drain_is_disconnected_all_the_same(
     assert server.connections == 0
 
 
-async def test_replies_that_are_complete_within_the_grace_are_read_in_all_of_it(
+async def test_replies_completed_within_the_grace_period_are_delivered_in_full(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     large = bytes(200 * 1024)
@@ -121,7 +121,7 @@ async def test_a_window_that_stays_shut_cancels_the_call_and_no_other(autojump_c
         assert (server.connections, server.calls) == (1, 0)
 
 
-async def test_a_window_that_opens_a_little_now_and_then_is_waited_for(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_window_that_opens_slowly_is_waited_for(autojump_clock: trio.abc.Clock) -> None:
     async def pour(stream: BytesStream) -> None:
         for _ in range(20):
             await stream.send_message(b"x" * 10_000)
@@ -139,7 +139,7 @@ async def test_a_window_that_opens_a_little_now_and_then_is_waited_for(autojump_
         assert server.calls == 0
 
 
-async def test_a_client_within_its_limit_is_not_refused_because_handlers_work_on(
+async def test_a_client_within_its_limit_is_not_refused_while_old_handlers_still_run(
     autojump_clock: trio.abc.Clock,
 ) -> None:
     async def lingering(stream: BytesStream) -> None:
@@ -147,7 +147,7 @@ async def test_a_client_within_its_limit_is_not_refused_because_handlers_work_on
         assert message is not None
         await stream.send_message(message)
         await stream.send_trailing_metadata()
-        await trio.sleep(5)  # The client has had its answer.
+        await trio.sleep(5)  # The client has received its answer.
 
     server = Server([Service(One=(UNARY, lingering))], codec=CODEC, limits=Limits(max_concurrent_streams=2))
     async with memory_channel_to(server, codec=CODEC) as channel:
@@ -156,7 +156,7 @@ async def test_a_client_within_its_limit_is_not_refused_because_handlers_work_on
             assert server.calls <= 2
 
 
-async def test_past_its_deadline_a_call_is_reset_though_nobody_waits_for_it(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_call_past_its_deadline_is_reset_although_nobody_waits_for_it(autojump_clock: trio.abc.Clock) -> None:
     running = trio.Event()
     gone = trio.Event()
 
@@ -181,7 +181,7 @@ async def test_past_its_deadline_a_call_is_reset_though_nobody_waits_for_it(auto
         assert trio.current_time() == pytest.approx(60)
 
 
-async def test_a_deadline_resets_the_stream_of_a_server_that_pays_no_heed(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_deadline_resets_the_stream_if_the_server_ignores_it(autojump_clock: trio.abc.Clock) -> None:
     said = bytearray()
 
     async def deaf(stream: ByteStream) -> None:

@@ -1,4 +1,4 @@
-"""A server that ends a connection for a fault says which, and callers hear it rather than that the connection ended."""
+"""If a server ends a connection with an error, callers get its reason rather than a lost connection."""
 
 import anyio
 import pytest

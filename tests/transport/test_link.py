@@ -1,4 +1,4 @@
-"""The end of a connection at the socket: nobody holds it open by talking on, and who has left is not waited for."""
+"""Lingering: a peer cannot keep an ended connection open by sending, and one that has left is not waited for."""
 
 import socket
 from contextlib import suppress
@@ -22,12 +22,12 @@ async def linked() -> tuple[Link, socket.socket]:
 
 @pytest.fixture
 def clock(mock_clock: trio.testing.MockClock) -> trio.testing.MockClock:
-    """Time that passes when a test says so."""
+    """A clock that the test moves."""
     return mock_clock
 
 
 async def lingered(link: Link, clock: trio.testing.MockClock, step: float, theirs: socket.socket, said: bytes) -> float:
-    """Let the link linger while the other end says something now and then; gives how long it did."""
+    """Let the link linger while the other end sends now and then; returns how long it lingered."""
     over = trio.Event()
 
     async def linger() -> None:
@@ -48,19 +48,19 @@ async def lingered(link: Link, clock: trio.testing.MockClock, step: float, their
     return clock.current_time()
 
 
-async def test_who_talks_on_for_ever_does_not_keep_a_connection_that_has_ended(clock: trio.testing.MockClock) -> None:
+async def test_a_peer_that_never_stops_sending_does_not_keep_an_ended_connection(clock: trio.testing.MockClock) -> None:
     link, theirs = await linked()
     with theirs:
         assert STALL <= await lingered(link, clock, LINGER / 2, theirs, b"x") <= 2 * STALL
 
 
-async def test_who_has_it_all_and_says_nothing_is_waited_for_a_moment(clock: trio.testing.MockClock) -> None:
+async def test_a_silent_peer_that_has_everything_is_waited_for_only_briefly(clock: trio.testing.MockClock) -> None:
     link, theirs = await linked()
     with theirs:
         assert await lingered(link, clock, LINGER / 2, theirs, b"") <= 2 * LINGER
 
 
-async def test_who_has_closed_is_not_waited_for(clock: trio.testing.MockClock) -> None:
+async def test_a_peer_that_has_closed_is_not_waited_for(clock: trio.testing.MockClock) -> None:
     link, theirs = await linked()
     theirs.close()
     assert await lingered(link, clock, LINGER / 2, theirs, b"") == 0.0

@@ -72,7 +72,7 @@ def test_a_connection_is_served_after_accept_has_failed(
 
 
 @BACKENDS
-def test_a_socket_that_is_of_no_use_any_more_ends_the_server(faulty: FaultyAccept, backend: str) -> None:
+def test_a_broken_listening_socket_ends_the_server(faulty: FaultyAccept, backend: str) -> None:
     async def main() -> None:
         listener = await open_tcp_listener(LOOPBACK, 0)
         with pytest.raises(BaseExceptionGroup) as raised:
@@ -112,7 +112,7 @@ async def test_a_shortage_of_descriptors_is_waited_out(caplog: pytest.LogCapture
         nursery.cancel_scope.cancel()
 
 
-async def test_a_shortage_costs_no_work_and_one_line(
+async def test_a_shortage_costs_one_log_line_and_no_busy_loop(
     faulty: FaultyAccept, caplog: pytest.LogCaptureFixture, quiet_clock: trio.abc.Clock
 ) -> None:
     listener = await open_tcp_listener(LOOPBACK, 0)

@@ -1,4 +1,4 @@
-"""The last connections: what the kernel has accepted when a drain begins is served, whatever accept(2) says."""
+"""The last connections: those in the kernel's queue when a drain begins are served, whatever errors accept(2) gives."""
 
 import socket
 from contextlib import ExitStack
@@ -26,7 +26,7 @@ def faulty(monkeypatch: pytest.MonkeyPatch) -> FaultyAccept:
 
 @pytest.mark.parametrize("times", [1, 3])
 @ERRORS
-async def test_who_waits_is_served_at_the_drain_although_accept_fails(
+async def test_waiting_clients_are_served_during_a_drain_although_accept_fails(
     faulty: FaultyAccept, name: str, times: int, mock_clock: trio.testing.MockClock
 ) -> None:
     mock_clock.rate = 100
@@ -57,7 +57,7 @@ async def test_a_drain_is_not_over_before_the_last_connections_are(mock_clock: t
                 assert client.recv(9)[3] == 4
 
 
-async def test_a_client_that_is_gone_again_costs_the_others_nothing() -> None:
+async def test_a_client_that_left_before_accept_does_not_affect_others() -> None:
     server = Server([ECHO], codec=CODEC)
     listener = await open_tcp_listener(LOOPBACK, 0)
     port = listener.extra(SocketAttribute.local_port)
@@ -79,7 +79,7 @@ async def test_a_client_that_is_gone_again_costs_the_others_nothing() -> None:
 
 
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-async def test_the_last_connections_are_like_the_others(kind: str, tmp_path: Path) -> None:
+async def test_the_last_connections_are_served_like_the_others(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     listener = await (open_tcp_listener(LOOPBACK, 0) if kind == "tcp" else open_unix_listener(path))
     nodelay = True if kind == "tcp" else None
@@ -103,7 +103,7 @@ async def test_the_last_connections_are_like_the_others(kind: str, tmp_path: Pat
     assert told == [(nodelay, False)] * 3
 
 
-async def test_a_shortage_at_the_drain_holds_nobody_up_if_nobody_waits(
+async def test_a_shortage_during_a_drain_delays_nothing_if_no_client_waits(
     faulty: FaultyAccept, quiet_clock: trio.abc.Clock
 ) -> None:
     server = Server([])

@@ -41,13 +41,13 @@ async def hold(_stream: BytesStream) -> None:
 
 
 class Draining:
-    """A TLS server that can be told to drain, on a clock that only moves when told to.
+    """A TLS server that a test drains, on a clock that the test moves.
 
     Attributes:
         port: Where it listens.
         server: The server.
-        drained: Set when the drain is over,
-        ended: and when `Server.serve` is.
+        drained: Set when the drain is over.
+        ended: Set when `Server.serve` has returned.
     """
 
     def __init__(self, nursery: trio.Nursery) -> None:
@@ -64,7 +64,7 @@ class Draining:
         self.ended.set()
 
     async def begin(self) -> None:
-        """Begin to drain, and come as far as that comes by itself."""
+        """Begin to drain, and wait until nothing more happens by itself."""
 
         async def drain() -> None:
             await self.server.drain(GRACE)
@@ -117,7 +117,7 @@ async def test_clients_silent_in_their_handshake_are_closed_when_the_grace_is_ov
             async with client:
                 try:
                     assert await client.receive_some(1) == b""
-                except trio.BrokenResourceError:  # Closed with bytes unread, which TCP tells by a reset.
+                except trio.BrokenResourceError:  # Closed with unread bytes, so TCP resets the connection.
                     assert said
 
 
@@ -182,12 +182,12 @@ async def test_the_path_of_a_unix_socket_is_gone_while_handshakes_are_waited_for
             nursery.cancel_scope.cancel()
 
 
-async def test_a_client_that_is_being_told_why_it_is_refused_holds_nobody_up(
+async def test_a_client_that_does_not_read_its_refusal_delays_no_drain(
     certificates: Certificates, mock_clock: trio.testing.MockClock
 ) -> None:
     async with tls_server(certificates.serving(client_ca=certificates.ca)) as draining:
         stream = await trio.open_ssl_over_tcp_stream(LOOPBACK, draining.port, ssl_context=certificates.calling())
-        await stream.do_handshake()  # It shows no certificate, and is told so, but does not read that.
+        await stream.do_handshake()  # It shows no certificate, and does not read the alert.
         await trio.testing.wait_all_tasks_blocked(0.01)
         await draining.begin()
         mock_clock.jump(LINGER)
@@ -195,7 +195,7 @@ async def test_a_client_that_is_being_told_why_it_is_refused_holds_nobody_up(
         await stream.transport_stream.aclose()
 
 
-async def test_a_goodbye_that_is_under_way_ends_with_the_grace(
+async def test_a_goodbye_in_progress_ends_with_the_grace_period(
     certificates: Certificates,
     mock_clock: trio.testing.MockClock,
     monkeypatch: pytest.MonkeyPatch,
@@ -210,7 +210,7 @@ async def test_a_goodbye_that_is_under_way_ends_with_the_grace(
         await client.send_all(b"GET / HTTP/1.1\r\n\r\n")
         await draining.begin()
         assert not draining.drained.is_set()
-        assert "plain HTTP/1.1" in caplog.text  # Said at once: it may be cut short.
+        assert "plain HTTP/1.1" in caplog.text  # Sent at once, so it may be cut short.
         mock_clock.jump(GRACE)
         await draining.over()
 

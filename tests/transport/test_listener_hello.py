@@ -1,4 +1,4 @@
-"""The protocols of a ClientHello: as OpenSSL's own client writes it, however it is cut, and of anything else none."""
+"""The protocols in a ClientHello from OpenSSL's own client, however it is split; anything else has none."""
 
 import ssl
 from contextlib import suppress
@@ -32,7 +32,9 @@ def recut(hello: bytes, size: int) -> bytes:
 
 
 @given(NAMES, st.sampled_from([ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3]), st.integers(1, 1_000))
-def test_what_is_offered_is_found_however_it_is_cut(protocols: list[str], version: ssl.TLSVersion, size: int) -> None:
+def test_offered_protocols_are_found_however_the_hello_is_split(
+    protocols: list[str], version: ssl.TLSVersion, size: int
+) -> None:
     expected = [name.encode() for name in protocols]
     hello = recut(client_hello(protocols, version), size)
     assert offered_protocols(hello) == expected
@@ -40,13 +42,13 @@ def test_what_is_offered_is_found_however_it_is_cut(protocols: list[str], versio
 
 
 @given(st.integers(0, 2**32))
-def test_a_part_of_one_offers_nothing(cut: int) -> None:
+def test_an_incomplete_hello_offers_nothing(cut: int) -> None:
     hello = client_hello(["h2", "http/1.1"])
     assert offered_protocols(hello[: cut % len(hello)]) == []
 
 
 @given(st.binary(), st.booleans())
-def test_anything_else_offers_nothing_or_something_but_never_fails(data: bytes, record: bool) -> None:
+def test_any_bytes_give_a_list_of_protocols_without_an_error(data: bytes, record: bool) -> None:
     said = bytes([HANDSHAKE, 3, 1]) + len(data).to_bytes(2, "big") + data if record else data
     assert isinstance(offered_protocols(said), list)
     assert isinstance(requested_name(said), str)
@@ -56,7 +58,7 @@ def test_a_record_of_another_type_offers_nothing() -> None:
     assert offered_protocols(b"\x17" + client_hello(["h2"])[1:]) == []
 
 
-def test_a_hello_in_records_of_a_byte_each_takes_no_time_to_speak_of() -> None:
+def test_a_hello_in_one_byte_records_is_parsed_quickly() -> None:
     hello = client_hello(["h2"])
     padding = b"\0" * 100_000  # What OpenSSL takes at most, about.
     assert offered_protocols(recut(hello, 1) + recut(hello[:5] + padding, 1)) == [b"h2"]

@@ -29,7 +29,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 class Refusing:
-    """A TLS server, and what its log says of clients."""
+    """A TLS server, and its log lines about clients."""
 
     def __init__(self, port: int, caplog: pytest.LogCaptureFixture) -> None:
         self.port = port
@@ -79,12 +79,12 @@ async def refusing(
     ],
     ids=["HTTP/1.1", "HTTP/1.0", "HTTP/2", "SSH", "zeros"],
 )
-async def test_what_the_client_speaks_instead_of_tls_is_named(
+async def test_the_protocol_that_a_client_speaks_instead_of_tls_is_named(
     certificates: Certificates, caplog: pytest.LogCaptureFixture, said: bytes, spoken: str, at_once: bool
 ) -> None:
     async with refusing(certificates.serving(), certificates.calling(), caplog) as server:
         async with await server.connect() as client:
-            with suppress(trio.BrokenResourceError):  # It may be refused before it has said all.
+            with suppress(trio.BrokenResourceError):  # It may be refused before it has sent everything.
                 for part in [said] if at_once else [bytes([byte]) for byte in said]:
                     await client.send_all(part)
                     await trio.testing.wait_all_tasks_blocked()
@@ -94,7 +94,7 @@ async def test_what_the_client_speaks_instead_of_tls_is_named(
 
 
 @pytest.mark.parametrize("said", [b"", b"\x16\x03\x01\x02\x00\x01\x00"], ids=["nothing", "half a ClientHello"])
-async def test_a_client_that_goes_away(
+async def test_a_client_that_closes_is_logged(
     certificates: Certificates, caplog: pytest.LogCaptureFixture, said: bytes
 ) -> None:
     async with refusing(certificates.serving(), certificates.calling(), caplog) as server:
@@ -104,7 +104,7 @@ async def test_a_client_that_goes_away(
         assert await server.refused(name) == "the client closed the connection"
 
 
-async def test_a_client_that_resets_the_connection(
+async def test_a_client_that_resets_the_connection_is_logged(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with refusing(certificates.serving(), certificates.calling(), caplog) as server:
@@ -115,7 +115,7 @@ async def test_a_client_that_resets_the_connection(
         assert "Connection reset by peer" in await server.refused(name)
 
 
-async def test_a_client_that_keeps_silent(
+async def test_a_silent_client_is_logged(
     certificates: Certificates, caplog: pytest.LogCaptureFixture, mock_clock: trio.testing.MockClock
 ) -> None:
     async with refusing(certificates.serving(), certificates.calling(), caplog) as server:
@@ -127,7 +127,7 @@ async def test_a_client_that_keeps_silent(
         assert await server.refused(name) == "it took longer than 20 s"
 
 
-async def test_a_client_without_the_certificate_it_should_show(
+async def test_a_client_without_the_required_certificate_is_logged(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     with_certificate = certificates.calling(certificates.client)
@@ -197,7 +197,7 @@ async def test_a_client_that_offers_other_protocols_than_http2_is_told_so_by_the
         assert await server.refused(name) == f"the client does not offer h2 by ALPN, only {named}; gRPC needs HTTP/2"
 
 
-async def test_what_a_client_offers_is_found_out_however_its_hello_arrives(
+async def test_a_client_s_protocols_are_found_however_its_hello_is_split(
     certificates: Certificates, caplog: pytest.LogCaptureFixture
 ) -> None:
     outgoing = ssl.MemoryBIO()

@@ -16,7 +16,7 @@ from echo.transport.handshake import accept_tls, connect_tls
 from echo.transport.memory import memory_stream_pair
 from tests.support.tls import CLIENT_NAME, Certificates
 
-NOISE = b"\x17\x03\x03\x00\x20" + b"noise..." * 4  # A record that nobody can decrypt.
+NOISE = b"\x17\x03\x03\x00\x20" + b"noise..." * 4  # A record that cannot be decrypted.
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]
 
@@ -81,7 +81,7 @@ class Line(ByteStream):
 
 @dataclass
 class Ends:
-    """A connection: each end, and what it goes over."""
+    """A connection: both ends, and the streams below them."""
 
     client: ByteStream
     server: ByteStream
@@ -131,7 +131,7 @@ def test_both_ends_send_and_receive_at_once(run: Run, certificates: Certificates
     run(main)
 
 
-def test_it_tells_of_the_connection_what_anyio_s_own_tells(run: Run, certificates: Certificates) -> None:
+def test_its_attributes_equal_those_of_anyio_s_tls_stream(run: Run, certificates: Certificates) -> None:
     attributes = {
         name: getattr(TLSAttribute, name)
         for name in TLSAttribute.__annotations__
@@ -162,7 +162,7 @@ def names(stream: ByteStream) -> set[str]:
 
 @pytest.mark.parametrize("end", ["client", "server"])
 def test_an_alert_waits_for_its_turn_behind_what_is_being_sent(run: Run, certificates: Certificates, end: str) -> None:
-    """Receiving has something to send, here an alert, while another task is sending: no two send at once."""
+    """Receiving must send something, here an alert, while another task is sending; they must not send at once."""
 
     async def main() -> None:
         async with secured(certificates) as ends, anyio.create_task_group() as tasks:
@@ -193,7 +193,7 @@ def cut(records: bytes) -> list[bytes]:
     return found
 
 
-def test_an_alert_goes_out_at_once_when_nobody_sends(run: Run, certificates: Certificates) -> None:
+def test_an_alert_is_sent_at_once_if_nothing_else_is_being_sent(run: Run, certificates: Certificates) -> None:
     async def main() -> None:
         async with secured(certificates) as ends:
             await ends.under_client.send(NOISE)
@@ -207,7 +207,7 @@ def test_an_alert_goes_out_at_once_when_nobody_sends(run: Run, certificates: Cer
     run(main)
 
 
-def test_after_a_send_that_was_cancelled_none_goes_out(run: Run, certificates: Certificates) -> None:
+def test_after_a_cancelled_send_nothing_more_is_sent(run: Run, certificates: Certificates) -> None:
     async def main() -> None:
         async with secured(certificates) as ends:
             ends.under_client.stop()
@@ -262,7 +262,7 @@ def test_closing_closes_the_transport(run: Run, certificates: Certificates) -> N
     run(main)
 
 
-def test_it_cannot_be_half_closed(run: Run, certificates: Certificates) -> None:
+def test_a_tls_stream_cannot_be_half_closed(run: Run, certificates: Certificates) -> None:
     async def main() -> None:
         async with secured(certificates) as ends:
             with pytest.raises(NotImplementedError):
@@ -271,7 +271,7 @@ def test_it_cannot_be_half_closed(run: Run, certificates: Certificates) -> None:
     run(main)
 
 
-def test_names_are_looked_for_by_the_idna_of_2008(run: Run) -> None:
+def test_names_are_encoded_by_idna_2008(run: Run) -> None:
     """By that of 2003, ``faß.test`` would be ``fass.test``, which may be another's."""
     authority = trustme.CA()
     serving, calling = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

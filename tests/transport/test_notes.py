@@ -1,4 +1,4 @@
-"""Who takes note of calls: none, one and several of them, at the price of each."""
+"""Notes of calls: none, one or several, each at its own cost only."""
 
 from collections.abc import Callable
 
@@ -19,7 +19,7 @@ class Notes:
 
 
 class Arrivals(Notes):
-    """Of those that begin, too."""
+    """Also takes note of calls that begin."""
 
     def begin(self, call: ServerCall) -> None:
         self.heard.append(("begun", call.request.path))
@@ -32,19 +32,19 @@ class Held(Notes):
         self.heard.append(("flushed", ""))
 
 
-def test_nobody_is_told_by_nothing() -> None:
+def test_without_notes_nothing_is_called() -> None:
     found = hearing([])
     assert (found.begin, found.note, found.flush) == (None, None, None)
 
 
-def test_one_is_told_by_its_own_methods() -> None:
+def test_a_single_note_is_called_directly() -> None:
     for notes in (Notes(), Arrivals(), Held()):
         found = hearing([notes])
         methods: list[Callable[..., None] | None] = [getattr(notes, name, None) for name in ("begin", "note", "flush")]
         assert [found.begin, found.note, found.flush] == methods
 
 
-def test_several_are_told_in_turn_and_nobody_of_what_it_does_not_want() -> None:
+def test_several_notes_are_called_in_turn_for_the_events_they_want() -> None:
     first, second, third = Arrivals(), Held(), Notes()
     found = hearing([first, second, third])
     assert found.begin == first.begin
@@ -56,7 +56,7 @@ def test_several_are_told_in_turn_and_nobody_of_what_it_does_not_want() -> None:
     assert found.note is not None
 
 
-async def test_a_server_tells_of_each_call_once() -> None:
+async def test_a_server_notes_each_call_once() -> None:
     async def talk(stream: BytesStream) -> None:
         async for message in stream:
             await stream.send_message(message)

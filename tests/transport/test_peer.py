@@ -18,5 +18,5 @@ from echo.transport import address_text
         (b"\0\xff", "@\\udcff"),
     ],
 )
-def test_an_address_of_any_kind_is_one_word(address: object, text: str) -> None:
+def test_addresses_of_any_kind_are_readable(address: object, text: str) -> None:
     assert address_text(address) == text

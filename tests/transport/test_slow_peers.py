@@ -62,9 +62,9 @@ async def test_a_peer_that_takes_no_more_is_disconnected(slow: str, autojump_clo
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One", LARGE)
         assert raised.value.status is Status.UNAVAILABLE
-        # A stream does not tell how much of what it is given it has taken: up to 64 KiB may be on their way.
+        # A stream does not tell how much of its data was taken: up to 64 KiB may be in flight.
         waited = trio.current_time() - throttled.last_taken
         assert LIMITS.write_timeout - 64 * KIB / RATE <= waited <= LIMITS.write_timeout + 2
         assert throttled.last_taken >= 100 * KIB / RATE
-        await trio.sleep(5)  # Each end has its own way to hear of it.
+        await trio.sleep(5)  # Each end notices it in its own way.
         assert (server.connections, channel.connections) == (0, 0)

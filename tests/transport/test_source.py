@@ -1,4 +1,4 @@
-"""Connections that another process has accepted: served like our own, and told of when they are over."""
+"""Connections that another process has accepted are served like our own, and reported when they close."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -49,19 +49,19 @@ async def ask(port: int, certificates: Certificates | None = None) -> bytes | No
         return await stream.recv_message()
 
 
-async def test_it_is_served_and_told_of_when_it_has_ended() -> None:
+async def test_an_accepted_connection_is_served_and_reported_when_it_closes() -> None:
     async with serving() as (source, _):
         assert await ask(source.port) == b"hi"
         await settles(lambda: source.ended, 1, "connections ended")
 
 
-async def test_tls_is_spoken_here(certificates: Certificates) -> None:
+async def test_an_accepted_connection_may_use_tls(certificates: Certificates) -> None:
     async with serving(certificates) as (source, _):
         assert await ask(source.port, certificates) == b"hi"
         await settles(lambda: source.ended, 1, "connections ended")
 
 
-async def test_a_handshake_that_fails_is_told_of_as_well(certificates: Certificates) -> None:
+async def test_a_failed_handshake_is_reported_as_closed(certificates: Certificates) -> None:
     async with serving(certificates) as (source, _):
         async with await trio.open_tcp_stream(LOOPBACK, source.port) as stream:
             await stream.send_all(b"\x16\x03\x01\x00\x05hello")
@@ -69,7 +69,7 @@ async def test_a_handshake_that_fails_is_told_of_as_well(certificates: Certifica
         await settles(lambda: source.ended, 1, "connections ended")
 
 
-async def test_a_client_that_left_on_the_way_is_told_of_as_well() -> None:
+async def test_a_client_that_left_before_it_was_served_is_reported_as_closed() -> None:
     async with serving() as (source, _):
         client = socket.create_connection((LOOPBACK, source.port))
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -78,7 +78,7 @@ async def test_a_client_that_left_on_the_way_is_told_of_as_well() -> None:
         await settles(lambda: source.ended, 2, "connections ended")
 
 
-async def test_a_drain_takes_over_what_is_on_its_way() -> None:
+async def test_a_drain_serves_connections_that_are_already_on_their_way() -> None:
     async with serving() as (source, server):
         async with await trio.open_tcp_stream(LOOPBACK, source.port) as stream:
             await server.drain(1)

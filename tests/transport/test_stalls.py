@@ -49,7 +49,7 @@ async def test_a_header_block_that_never_ends_ends_the_connection(autojump_clock
         nursery.start_soon(everything, ours)
         await ours.send(PREFACE + SETTINGS)
         await trio.sleep(1_000)
-        assert server.connections == 1  # Silence alone is no offence.
+        assert server.connections == 1  # Silence alone is allowed.
 
         await ours.send(HeadersFrame(1, data=b"\x82").serialize())
         before = trio.current_time()
@@ -86,7 +86,7 @@ async def test_a_peer_that_takes_no_bytes_is_disconnected(autojump_clock: trio.a
     assert server.connections == 0
 
 
-async def test_a_connection_that_has_not_begun_does_not_hold_up_a_drain(autojump_clock: trio.abc.Clock) -> None:
+async def test_a_connection_that_never_starts_does_not_delay_a_drain(autojump_clock: trio.abc.Clock) -> None:
     server = Server([ECHO], codec=CODEC)
     ours, theirs = memory_stream_pair()
 

@@ -1,4 +1,4 @@
-"""Listening on a Unix socket: whose path it is, whose it was, and who may connect."""
+"""Listening on a Unix socket: who owns the path, when it is replaced, and who may connect."""
 
 import errno
 import socket
@@ -21,7 +21,7 @@ from tests.support.unix import listening_once, refused, serving_at
 CODEC = BytesCodec()
 
 
-async def test_calls_go_over_it_and_the_path_is_gone_afterwards(tmp_path: Path) -> None:
+async def test_calls_work_over_a_unix_socket_and_its_path_is_removed_afterwards(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     async with serving_at(path) as channel:
         assert stat.S_ISSOCK(path.stat().st_mode)
@@ -29,7 +29,7 @@ async def test_calls_go_over_it_and_the_path_is_gone_afterwards(tmp_path: Path) 
     assert not path.exists()
 
 
-async def test_a_handler_is_told_of_a_peer_without_an_address(tmp_path: Path) -> None:
+async def test_a_handler_gets_a_peer_without_an_address(tmp_path: Path) -> None:
     async def who(stream: BytesStream) -> None:
         await stream.recv_message()
         await stream.send_message(str(stream.peer).encode())
@@ -39,7 +39,7 @@ async def test_a_handler_is_told_of_a_peer_without_an_address(tmp_path: Path) ->
         assert await unary(channel, "Who") == b"unix"
 
 
-async def test_tls_goes_over_it_too(tmp_path: Path) -> None:
+async def test_tls_works_over_a_unix_socket(tmp_path: Path) -> None:
     certificates, path = Certificates(tmp_path), tmp_path / "echo.sock"
     listener = await open_unix_listener(path, tls=certificates.serving())
     async with trio.open_nursery() as nursery:
@@ -56,24 +56,24 @@ async def test_a_socket_that_nobody_listens_on_is_replaced(tmp_path: Path) -> No
         assert await unary(channel, "One", b"hi") == b"hi"
 
 
-async def test_a_path_where_somebody_listens_is_theirs(tmp_path: Path) -> None:
+async def test_a_path_where_another_process_listens_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     async with serving_at(path) as channel:
         assert (await refused(path)).errno == errno.EADDRINUSE
         assert await unary(channel, "One", b"hi") == b"hi"
 
 
-async def test_it_is_theirs_also_when_they_are_too_busy_to_accept(tmp_path: Path) -> None:
+async def test_a_listener_with_a_full_backlog_keeps_its_path(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     with socket.socket(socket.AF_UNIX) as busy, socket.socket(socket.AF_UNIX) as first:
         busy.bind(str(path))
         busy.listen(0)
-        first.connect(str(path))  # No other has room.
+        first.connect(str(path))  # The backlog is full.
         assert (await refused(path)).errno == errno.EADDRINUSE
     assert path.exists()
 
 
-async def test_a_socket_of_another_kind_is_left_alone(tmp_path: Path) -> None:
+async def test_a_socket_of_another_type_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "log.sock"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as theirs:
         theirs.bind(str(path))
@@ -82,7 +82,7 @@ async def test_a_socket_of_another_kind_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["file", "folder", "link to a file", "dangling link"])
-async def test_what_is_no_socket_is_left_alone(what: str, tmp_path: Path) -> None:
+async def test_a_file_that_is_not_a_socket_is_left_alone(what: str, tmp_path: Path) -> None:
     path, file = tmp_path / "precious", tmp_path / "file"
     if what == "folder":
         path.mkdir()
@@ -97,35 +97,35 @@ async def test_what_is_no_socket_is_left_alone(what: str, tmp_path: Path) -> Non
     assert path.lstat().st_ino == before.st_ino
 
 
-async def test_a_folder_that_is_not_there_is_an_error_of_the_system(tmp_path: Path) -> None:
+async def test_a_missing_folder_is_a_system_error(tmp_path: Path) -> None:
     assert (await refused(tmp_path / "no" / "echo.sock")).errno == errno.ENOENT
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o666])
-async def test_its_permissions_are_those_asked_for(mode: int, tmp_path: Path) -> None:
+async def test_the_socket_has_the_permissions_asked_for(mode: int, tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     async with serving_at(path, mode=mode):
         assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
-async def test_closing_leaves_alone_what_another_has_put_in_its_place(tmp_path: Path) -> None:
+async def test_closing_does_not_remove_another_socket_at_the_path(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     ours = await open_unix_listener(path)
-    path.unlink()  # By hand, say.
+    path.unlink()  # For instance by hand.
     async with serving_at(path) as channel:
         await ours.aclose()
         await ours.aclose()
         assert await unary(channel, "One", b"hi") == b"hi"
 
 
-async def test_a_path_that_is_gone_already_is_no_error_when_closing(tmp_path: Path) -> None:
+async def test_closing_ignores_a_path_that_is_already_gone(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     listener = await open_unix_listener(path)
     path.unlink()
     await listener.aclose()
 
 
-def test_of_many_that_find_a_dead_socket_one_gets_the_path_and_the_others_hear_so(tmp_path: Path) -> None:
+def test_of_many_processes_that_find_a_dead_socket_one_gets_the_path(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
     program = f"""
 import sys, trio
@@ -170,7 +170,7 @@ async def test_cancelling_the_server_removes_the_path(tmp_path: Path) -> None:
     assert not path.exists()
 
 
-async def test_a_path_relative_to_the_folder_is_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_relative_path_is_used_unchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     listener = await open_unix_listener("echo.sock")
     assert (tmp_path / "echo.sock").is_socket()
@@ -178,7 +178,7 @@ async def test_a_path_relative_to_the_folder_is_taken_as_it_is(tmp_path: Path, m
     assert not (tmp_path / "echo.sock").exists()
 
 
-async def test_a_stock_client_calls_over_it(tmp_path: Path) -> None:
+async def test_grpcio_calls_over_a_unix_socket(tmp_path: Path) -> None:
     path = tmp_path / "echo.sock"
 
     def ask() -> bytes:

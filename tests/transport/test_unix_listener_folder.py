@@ -1,4 +1,4 @@
-"""The folder of a Unix socket: its lock, where there is one, and what may be done in it."""
+"""The folder of a Unix socket: its lock, if it has one, and its permissions."""
 
 import errno
 import fcntl
@@ -22,7 +22,7 @@ CODEC = BytesCodec()
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Another program has locked the folder, for whatever purpose."""
+    """Another program has locked the folder."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH)
@@ -31,9 +31,7 @@ def locked(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-async def test_a_lock_that_is_never_released_is_an_error_in_the_end(
-    tmp_path: Path, quiet_clock: trio.abc.Clock
-) -> None:
+async def test_a_lock_that_is_never_released_becomes_an_error(tmp_path: Path, quiet_clock: trio.abc.Clock) -> None:
     with locked(tmp_path):
         error = await refused(tmp_path / "echo.sock")
     assert isinstance(error, BlockingIOError)
@@ -67,7 +65,7 @@ async def test_waiting_for_a_lock_can_be_cancelled(tmp_path: Path, mock_clock: t
 
 @contextmanager
 def permitted(folder: Path, mode: int) -> Iterator[None]:
-    """The folder has these permissions, and they count: root has no special rights for once."""
+    """The folder has these permissions, and they apply: root's privileges are dropped meanwhile."""
     root = os.geteuid() == 0
     folder.chmod(mode)
     try:
@@ -80,10 +78,10 @@ def permitted(folder: Path, mode: int) -> Iterator[None]:
         folder.chmod(0o700)
 
 
-async def test_a_folder_that_may_be_written_to_but_not_read_will_do(
+async def test_a_folder_that_is_writable_but_not_readable_works(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.chdir(tmp_path)  # Those above it are none of others' business.
+    monkeypatch.chdir(tmp_path)  # Others may not enter the folders above it.
     path = Path("echo.sock")
     with permitted(tmp_path, 0o333):
         with pytest.raises(PermissionError):
@@ -95,7 +93,7 @@ async def test_a_folder_that_may_be_written_to_but_not_read_will_do(
     assert not (tmp_path / path).exists()
 
 
-async def test_a_server_that_has_given_up_its_rights_drains_all_the_same(
+async def test_a_server_that_dropped_its_privileges_still_drains(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -110,14 +108,14 @@ async def test_a_server_that_has_given_up_its_rights_drains_all_the_same(
 
 
 @pytest.mark.parametrize("name", ["ENOLCK", "EOPNOTSUPP", "ENOSYS", "EINVAL", "EBADF"])
-async def test_a_file_system_without_locks_will_do(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_file_system_without_locks_works(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cannot_lock(name, monkeypatch)
     listening_once(tmp_path / "echo.sock")
     async with serving_at(tmp_path / "echo.sock") as channel:
         assert await unary(channel, "One", b"hi") == b"hi"
 
 
-async def test_what_else_may_be_wrong_with_a_lock_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_other_errors_of_a_lock_are_raised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cannot_lock("EIO", monkeypatch)
     assert (await refused(tmp_path / "echo.sock")).errno == errno.EIO
 

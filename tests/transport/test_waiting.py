@@ -1,4 +1,4 @@
-"""Signals of both kinds, anyio's and trio's own: who waits is woken, who is cancelled leaves nothing behind."""
+"""Signals of both kinds, anyio's and trio's: waiting tasks are woken, cancelled ones leave nothing behind."""
 
 import gc
 import weakref
@@ -19,7 +19,7 @@ def signal(request: pytest.FixtureRequest) -> SignalLike:
     return Signal() if request.param == "anyio" else TrioBackend().signal()
 
 
-async def test_all_who_wait_now_are_woken_and_nobody_later(signal: SignalLike) -> None:
+async def test_set_wakes_current_waiters_and_no_later_ones(signal: SignalLike) -> None:
     woken: list[int] = []
 
     async def wait(number: int) -> None:
@@ -27,7 +27,7 @@ async def test_all_who_wait_now_are_woken_and_nobody_later(signal: SignalLike) -
         woken.append(number)
 
     async with trio.open_nursery() as nursery:
-        signal.set()  # Nobody waits: it is not kept.
+        signal.set()  # Nobody waits, so it is not remembered.
         for number in range(3):
             nursery.start_soon(wait, number)
         await trio.testing.wait_all_tasks_blocked()
@@ -41,7 +41,7 @@ async def test_all_who_wait_now_are_woken_and_nobody_later(signal: SignalLike) -
         nursery.cancel_scope.cancel()
 
 
-async def test_who_is_cancelled_is_not_woken_and_the_others_are(signal: SignalLike) -> None:
+async def test_a_cancelled_waiter_is_not_woken_and_the_others_are(signal: SignalLike) -> None:
     woken: list[str] = []
 
     async def wait(name: str, *, task_status: trio.TaskStatus[trio.CancelScope]) -> None:
@@ -82,7 +82,7 @@ async def test_thousands_of_cancelled_waits_hold_no_tasks(signal: SignalLike) ->
 
 
 @pytest.mark.parametrize("library", ["trio", "asyncio"])
-def test_a_bell_rung_at_work_is_answered_and_a_closed_one_ends_it(library: str) -> None:
+def test_a_ring_during_work_is_remembered_and_closing_ends_the_worker(library: str) -> None:
     async def main() -> None:
         backend: Backend = current_backend()
         bell = Doorbell(backend.signal())

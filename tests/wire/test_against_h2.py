@@ -1,6 +1,6 @@
-"""Both of our roles against h2, a third-party HTTP/2: any calls, in any order, with bytes cut anywhere.
+"""Both of our roles against h2, a third-party implementation: any calls, in any order, with bytes cut anywhere.
 
-Neither side may take offence at the other, and every call ends as its users ended it.
+Neither side may report an error of the other, and every call ends as its users ended it.
 """
 
 from collections.abc import Callable
@@ -44,19 +44,19 @@ DONE = ("grpc-status", "10")
 
 
 class Call:
-    """A call, as either user knows it.
+    """A call, as both users know it.
 
     Attributes:
-        stream: Ours, once we know of the call.
-        sent, received: Messages, of ours and as they came to us.
-        ended: What was said last on our side: how the call ended, or that the client sends no more.
-        over: Nothing more will be told on our side.
-        h2_sent, h2_received: Bytes of messages, as h2 was given and has got them.
-        h2_waiting: Those that its windows do not let through.
-        h2_ends, h2_ended, h2_over: Its user is done; all was sent; the stream is no more.
-        h2_fields: The last header list that came.
-        h2_heard_end: END_STREAM has come.
-        broken: Either user has reset it.
+        stream: Our stream, once we know of the call.
+        sent, received: Messages that our side has sent and received.
+        ended: The last event on our side: how the call ended, or that the client half-closed.
+        over: Whether our side will report nothing more.
+        h2_sent, h2_received: Bytes of messages that h2's side has sent and received.
+        h2_waiting: Bytes that h2's windows hold back.
+        h2_ends, h2_ended, h2_over: Whether h2's user is done; all was sent; the stream is closed.
+        h2_fields: The last header list that h2 received.
+        h2_heard_end: Whether h2 received END_STREAM.
+        broken: Whether either user has reset it.
     """
 
     def __init__(self, stream: Stream | None = None) -> None:
@@ -74,7 +74,7 @@ class Call:
 
 
 class Conversation:
-    """One of our connections and one of h2's, with a line between them."""
+    """One of our connections and one of h2's, connected to each other."""
 
     def __init__(self, *, client: bool) -> None:
         self.client = client
@@ -123,7 +123,7 @@ class Conversation:
                 self.h2.reset_stream(stream_id, ErrorCodes.CANCEL)
                 call.h2_over = call.broken = True
             case "h2 settings" if self.h2_settings == 0:
-                # One at a time: h2 takes any acknowledgement for one of everything that it has announced.
+                # One at a time: h2 takes any acknowledgement to cover all settings that it has announced.
                 self.h2_settings += 1
                 # Never a smaller window, which may be below zero then: h2 does not bear an empty DATA frame there.
                 window = self.h2.local_settings.initial_window_size + 100 * number
@@ -193,7 +193,7 @@ class Conversation:
                     self.h2.send_headers(stream_id, [*head, DONE], end_stream=True)
 
     def carry(self, up: int, down: int) -> bool:
-        """Move so many bytes each way; tells whether there were any."""
+        """Move up to this many bytes each way; returns whether there were any."""
         self.pump()
         self.to_h2 += self.ours.take_output()
         self.ours.take_writable()
@@ -247,7 +247,7 @@ class Conversation:
         """End all calls that are not over, as their users would, and see how they ended."""
         self.settle()
         for call in self.calls.values():
-            call.h2_ends |= not self.client  # The client first, so that no call is cut short.
+            call.h2_ends |= not self.client  # The client first, so that no call is truncated.
             if self.client and not (call.done or call.over):
                 self.end(call)
         self.settle()
@@ -294,7 +294,7 @@ def ended_at_client(call: Call) -> None:
     assert isinstance(call.ended, CallEnded)
     assert call.ended.trailers.status is Status.ABORTED
     assert call.received == call.h2_sent
-    if call.h2_heard_end:  # Else the server ended the call before it had heard all.
+    if call.h2_heard_end:  # Otherwise the server ended the call before it had received everything.
         assert bytes(call.h2_received) == b"".join(map(encode_message, call.sent))
 
 
@@ -306,12 +306,12 @@ def ended_at_server(call: Call) -> None:
     assert call.h2_fields["grpc-status"] == "10"
     assert call.h2_fields["grpc-message"] == "done %E2%9C%93"
     assert bytes(call.h2_received) == b"".join(map(encode_message, call.sent))
-    if isinstance(call.ended, HalfClosed):  # Else our side ended the call before it had heard all.
+    if isinstance(call.ended, HalfClosed):  # Otherwise our side ended the call before it had received everything.
         assert call.received == call.h2_sent
 
 
 @given(st.integers(0, 4))
-def test_a_goaway_of_h2_s_ends_the_calls_above_the_last_it_names(last: int) -> None:
+def test_a_goaway_from_h2_ends_the_calls_above_its_last_stream_id(last: int) -> None:
     conversation = Conversation(client=True)
     for _ in range(4):
         conversation.open()

@@ -1,4 +1,4 @@
-"""The flood budget: a burst at once and a sustained rate, whatever the clock says."""
+"""The flood budget: a burst at once and a sustained rate, for any times."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +11,7 @@ def spent(budget: Budget, now: float, tries: int = 100) -> int:
     return sum(budget.spend(now) for _ in range(tries))
 
 
-def test_a_burst_is_exactly_as_large_as_it_is_set_to() -> None:
+def test_a_burst_has_exactly_the_configured_size() -> None:
     budget = Budget(3, 1)
     assert [budget.spend(0) for _ in range(5)] == [True, True, True, False, False]
 
@@ -25,7 +25,7 @@ def test_tokens_come_back_with_time_and_whole_ones_only_count() -> None:
     assert spent(budget, 11.5) == 2
 
 
-def test_no_more_than_a_burst_is_saved_up() -> None:
+def test_tokens_never_exceed_the_burst() -> None:
     budget = Budget(3, 2)
     assert spent(budget, 0) == 3
     assert spent(budget, 1_000_000) == 3

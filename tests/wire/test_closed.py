@@ -3,7 +3,7 @@
 from echo.wire.closed import MAX_ENDED, MAX_LATE, ClosedStreams
 
 
-def test_what_we_have_reset_may_get_a_window_s_worth_of_late_data() -> None:
+def test_a_stream_we_reset_may_receive_late_data_up_to_its_window() -> None:
     closed = ClosedStreams()
     closed.add(1, 100, reset=True)
     assert closed.receive(1, 60)
@@ -21,7 +21,7 @@ def test_after_the_peer_s_end_nothing_is_late() -> None:
     assert not closed.receive(1, 1)
 
 
-def test_one_reset_may_cross_ours_and_not_two() -> None:
+def test_one_reset_may_cross_ours_but_not_two() -> None:
     closed = ClosedStreams()
     closed.add(1, 100, reset=True)
     closed.add(3, 100, reset=False)

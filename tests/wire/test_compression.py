@@ -26,7 +26,7 @@ def test_the_announced_encodings_are_the_supported_ones() -> None:
 
 
 @given(st.sampled_from(SUPPORTED), st.binary())
-def test_a_message_survives_the_way_there_and_back_at_exactly_its_size(encoding: str, data: bytes) -> None:
+def test_a_message_of_exactly_the_limit_survives_a_round_trip(encoding: str, data: bytes) -> None:
     assert decompress(encoding, compress(encoding, data), len(data)) == data
 
 
@@ -37,7 +37,7 @@ def test_gzip_is_what_other_implementations_read_and_write() -> None:
     assert decompress("gzip", gzip.compress(data), len(data)) == data
 
 
-def test_what_repeats_itself_as_far_apart_as_gzip_can_say_is_read() -> None:
+def test_gzip_with_the_longest_back_references_is_decoded() -> None:
     data = random.Random(1).randbytes(30_000) * 2
     assert len(gzip.compress(data)) < 40_000
     assert decompress("gzip", gzip.compress(data), len(data)) == data
@@ -51,11 +51,11 @@ def test_a_message_as_large_as_the_limit_passes_and_one_byte_more_does_not() -> 
         assert refusal(encoding, compress(encoding, data), 255_999).status is Status.RESOURCE_EXHAUSTED
 
 
-def test_a_plain_message_too_large_is_refused_with_both_sizes() -> None:
+def test_an_uncompressed_message_that_is_too_large_is_refused_with_both_sizes() -> None:
     assert refusal("identity", bytes(11), 10).message == "message of 11 bytes exceeds the limit of 10"
 
 
-def test_nothing_fits_a_limit_of_zero_but_nothing() -> None:
+def test_a_limit_of_zero_admits_only_empty_messages() -> None:
     assert decompress("gzip", compress("gzip", b""), 0) == b""
     assert refusal("gzip", compress("gzip", b"x"), 0).status is Status.RESOURCE_EXHAUSTED
 
@@ -73,7 +73,7 @@ def test_a_bomb_is_refused_without_inflating_it() -> None:
     assert peak < 8 * MIB
 
 
-def test_members_in_a_row_are_one_message_within_one_limit() -> None:
+def test_consecutive_gzip_members_are_one_message_within_one_limit() -> None:
     data = compress("gzip", b"a" * 600) + compress("gzip", b"") + compress("gzip", b"b" * 400)
     assert decompress("gzip", data, 1000) == b"a" * 600 + b"b" * 400
     assert refusal("gzip", data, 999).status is Status.RESOURCE_EXHAUSTED
@@ -89,12 +89,12 @@ def test_many_bombs_in_a_row_share_one_limit() -> None:
     assert peak < 8 * MIB
 
 
-def test_members_of_nothing_cost_no_more_each_however_many_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_empty_gzip_members_cost_linear_time(monkeypatch: pytest.MonkeyPatch) -> None:
     inflater = zlib.decompressobj
     read = 0
 
     class Counting:
-        """Counts what zlib is given to read: it copies what lies behind a member, to be given to it anew."""
+        """Counts the bytes zlib is given: it copies the bytes after a member, which must be given to it again."""
 
         def __init__(self, wbits: int) -> None:
             self._inflater = inflater(wbits)
@@ -133,7 +133,7 @@ def test_a_message_cut_anywhere_is_refused(payload: bytes, data: st.DataObject) 
 
 
 @given(st.binary(), st.binary(min_size=1).filter(lambda tail: not tail.startswith(b"\x1f")))
-def test_something_behind_the_message_is_refused(payload: bytes, tail: bytes) -> None:
+def test_data_after_the_compressed_message_is_refused(payload: bytes, tail: bytes) -> None:
     assert refusal("gzip", compress("gzip", payload) + tail, len(payload)).status is Status.INTERNAL
 
 
@@ -156,7 +156,7 @@ def test_a_flipped_bit_is_never_another_message(payload: bytes, data: st.DataObj
     assert outcome in (payload, Status.INTERNAL, Status.RESOURCE_EXHAUSTED)
 
 
-def test_zlib_and_raw_deflate_are_no_gzip() -> None:
+def test_zlib_and_raw_deflate_are_not_gzip() -> None:
     assert refusal("gzip", zlib.compress(b"hello"), 100).status is Status.INTERNAL
 
 
@@ -178,12 +178,12 @@ def test_an_unannounced_encoding_is_refused() -> None:
         ("GZIP", False),
     ],
 )
-def test_a_peer_reads_what_it_says_it_does(accepted: str, reads_gzip: bool) -> None:
+def test_accepts_follows_the_peer_s_grpc_accept_encoding(accepted: str, reads_gzip: bool) -> None:
     assert accepts(accepted, "gzip") is reads_gzip
     assert accepts(accepted, "identity")
 
 
-def test_an_encoding_to_send_by_is_a_known_one() -> None:
+def test_an_unknown_encoding_for_sending_is_refused() -> None:
     assert [known_encoding(name) for name in (None, "identity", "gzip")] == ["identity", "identity", "gzip"]
     with pytest.raises(ValueError, match="'deflate' is not one of identity, gzip"):
         known_encoding("deflate")

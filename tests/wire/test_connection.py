@@ -122,7 +122,7 @@ def test_streams_that_are_reset_give_their_bytes_back_to_the_connection() -> Non
         pair.client.send_message(stream_id, b"x" * 16_384)
         pair.to_server()
         pair.server.reset(stream_id, ErrorCodes.CANCEL)
-        pair.client.send_message(stream_id, b"x" * 16_384)  # On its way when the reset comes.
+        pair.client.send_message(stream_id, b"x" * 16_384)  # In flight when the reset arrives.
         late = pair.client.take_output()
         pair.to_client()
         assert list(pair.server.receive(late)) == []
@@ -132,7 +132,7 @@ def test_streams_that_are_reset_give_their_bytes_back_to_the_connection() -> Non
     assert sum(len(event.data) for event in of_type(pair.to_server(), DataReceived)) == 30_000
 
 
-def test_a_client_may_have_any_number_of_calls_to_send_when_something_comes() -> None:
+def test_a_client_with_many_unsent_calls_may_receive() -> None:
     small = Limits(max_output=10_000, max_header_list_size=1_000, max_concurrent_streams=10)
     pair = ConnectionPair(client_limits=small)
     heads = [Request("/s/m", metadata=MultiDict({"x": f"{number:y>500}"})) for number in range(100)]
@@ -142,7 +142,7 @@ def test_a_client_may_have_any_number_of_calls_to_send_when_something_comes() ->
     assert [event.stream_id for event in of_type(pair.to_server(), RequestStarted)] == calls
 
 
-def test_bytes_of_streams_that_are_over_and_of_those_that_live_share_one_account() -> None:
+def test_late_data_and_other_data_count_against_the_same_connection_window() -> None:
     limits = Limits(connection_window=65_535)
     pair = ConnectionPair(limits)
     for late in (True, False):
@@ -157,7 +157,7 @@ def test_bytes_of_streams_that_are_over_and_of_those_that_live_share_one_account
     assert pair.server.credit < limits.connection_window / 2
 
 
-def test_a_busy_stream_does_not_keep_another_waiting() -> None:
+def test_a_busy_stream_does_not_delay_another() -> None:
     pair = ConnectionPair(Limits(stream_window=2**20, connection_window=2**20, max_output=20_000))
     busy, other = pair.open(), pair.open()
     pair.client.send_message(busy, b"x" * 500_000)
@@ -185,7 +185,7 @@ def test_a_waiting_sender_is_woken_when_the_buffer_has_room() -> None:
     assert pair.client.take_writable() == [stream_id]
 
 
-def test_a_response_that_is_complete_before_the_request_tells_the_client_to_stop() -> None:
+def test_a_response_that_ends_before_the_request_resets_the_stream() -> None:
     pair = ConnectionPair()
     stream_id = pair.open()
     pair.server.send_trailers(stream_id, Trailers())
@@ -195,7 +195,7 @@ def test_a_response_that_is_complete_before_the_request_tells_the_client_to_stop
     assert reset.error_code == ErrorCodes.NO_ERROR
 
 
-def test_aborting_leaves_out_what_was_not_sent_and_ends_with_trailers() -> None:
+def test_aborting_drops_unsent_messages_and_ends_with_trailers() -> None:
     pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
     stream_id = pair.open(end=True)
     pair.server.send_response(stream_id, Response())
@@ -208,7 +208,7 @@ def test_aborting_leaves_out_what_was_not_sent_and_ends_with_trailers() -> None:
     assert event.trailers.status is Status.UNAVAILABLE
 
 
-def test_aborting_in_the_middle_of_a_message_tells_why_too() -> None:
+def test_aborting_inside_a_message_also_sends_the_reason() -> None:
     pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
     stream_id = pair.open(end=True)
     pair.server.send_response(stream_id, Response())
@@ -220,7 +220,7 @@ def test_aborting_in_the_middle_of_a_message_tells_why_too() -> None:
     assert event.trailers.status is Status.UNAVAILABLE
 
 
-def test_aborting_overrules_trailers_that_wait() -> None:
+def test_aborting_replaces_queued_trailers() -> None:
     pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
     stream_id = pair.open(end=True)
     pair.server.send_response(stream_id, Response())
@@ -234,7 +234,7 @@ def test_aborting_overrules_trailers_that_wait() -> None:
     assert event.trailers.status is Status.DEADLINE_EXCEEDED
 
 
-def test_half_closing_needs_no_window() -> None:
+def test_half_closing_works_without_an_open_window() -> None:
     pair = ConnectionPair(Limits(stream_window=65_535))
     blocked, done = pair.open(), pair.open()
     pair.client.send_message(blocked, b"x" * 70_000)
@@ -258,7 +258,7 @@ def test_sending_after_the_end_is_our_own_error() -> None:
         pair.server.send_response(stream_id, Response())
 
 
-def test_metadata_that_cannot_be_sent_leaves_the_connection_sound() -> None:
+def test_metadata_that_cannot_be_sent_does_not_harm_the_connection() -> None:
     pair = ConnectionPair()
     with pytest.raises(ValueError, match="Upper"):
         pair.client.open(Request("/s/m", metadata=MultiDict({"Upper": "x"})))
@@ -348,7 +348,7 @@ def test_streams_that_are_over_leave_nothing_behind() -> None:
         assert len(connection.wire._closed) <= MAX_LATE + MAX_ENDED
 
 
-def test_a_goaway_of_ours_says_why() -> None:
+def test_our_goaway_gives_the_reason() -> None:
     pair = ConnectionPair()
     pair.server.goaway(ErrorCodes.ENHANCE_YOUR_CALM, debug=b"too_many_pings")
     (frame,) = frames(pair.server.take_output())

@@ -20,7 +20,7 @@ ROUNDS = 50
 
 
 def steps(act: Callable[[], None]) -> int:
-    """How many functions the act calls, Python's and those in C, and how many lines of Python it runs."""
+    """How many functions the operation calls, in Python and C, and how many lines of Python it runs."""
     counted = 0
 
     def count_line(_frame: FrameType, _event: str, _argument: object) -> "TraceFunction":
@@ -91,7 +91,7 @@ def ping(pair: ConnectionPair) -> None:
     pair.settle()
 
 
-def test_no_act_costs_more_with_a_thousand_streams_open_than_with_ten() -> None:
+def test_no_operation_costs_more_with_a_thousand_open_streams_than_with_ten() -> None:
     for act in (open_and_reset, open_and_refuse, call, ping):
         few, many = cost(act, FEW), cost(act, MANY)
         assert few > 10  # Something was counted.

@@ -1,6 +1,6 @@
 """The messages for calls that end without a gRPC status: what happened, and who caused it if that is known.
 
-The statuses are held by `tests.e2e.test_client_rows`; here are the texts, which people read.
+`tests.e2e.test_client_rows` checks the statuses; here are the texts that people read.
 """
 
 import pytest
@@ -48,11 +48,11 @@ def ended(*parts: Part) -> tuple[Status, str | None]:
         ("999", Status.UNKNOWN, "the invalid HTTP status 999"),
     ],
 )
-def test_an_http_status_is_named(http_status: str, status: Status, answered: str) -> None:
+def test_an_http_status_is_reported(http_status: str, status: Status, answered: str) -> None:
     assert ended(head(http_status, end=True)) == (status, f"{HOP} answered {answered} instead of gRPC")
 
 
-def test_a_content_type_that_is_not_grpc_s_is_named() -> None:
+def test_a_content_type_other_than_grpc_is_quoted() -> None:
     message = f"{HOP} answered with content-type 'text/html\\x1b' instead of gRPC"
     assert ended(head("200", ("content-type", "text/html\x1b"))) == (Status.UNKNOWN, message)
 
@@ -67,7 +67,7 @@ def test_a_content_type_that_is_not_grpc_s_is_named() -> None:
     ],
 )
 @pytest.mark.parametrize("ending", ["DATA", "an end of its own", "trailers", "RST_STREAM", "nothing yet"])
-def test_the_beginning_of_a_text_that_comes_at_once_is_shown(body: bytes, excerpt: str, ending: str) -> None:
+def test_the_beginning_of_a_text_that_arrives_with_the_head_is_quoted(body: bytes, excerpt: str, ending: str) -> None:
     rest: dict[str, list[Part]] = {
         "DATA": [],
         "an end of its own": [data(1, end=True)],
@@ -88,12 +88,12 @@ def test_the_beginning_of_a_text_that_comes_at_once_is_shown(body: bytes, excerp
         [PLAIN, ("content-encoding", "gzip")],
     ],
 )
-def test_a_body_that_is_no_plain_text_is_not(fields: list[tuple[str, str]]) -> None:
+def test_a_body_that_is_not_plain_text_is_not_quoted(fields: list[tuple[str, str]]) -> None:
     assert ended(head("502", *fields), data(1, b"<html>", end=True)) == (Status.UNAVAILABLE, BAD_GATEWAY)
 
 
 @pytest.mark.parametrize("body", [b"", b" \n"])
-def test_a_text_without_words_leaves_nothing_behind(body: bytes) -> None:
+def test_a_text_without_words_is_not_quoted(body: bytes) -> None:
     assert ended(head("502", PLAIN), data(1, body, end=True)) == (Status.UNAVAILABLE, BAD_GATEWAY)
 
 
@@ -104,7 +104,7 @@ def test_grpc_message_in_the_head_takes_precedence_over_the_body() -> None:
         assert answer == (Status.UNAVAILABLE, f"{BAD_GATEWAY}: 100% of the \\x1b[1mtruth")
 
 
-def test_a_text_that_does_not_come_at_once_is_not_waited_for() -> None:
+def test_a_text_that_arrives_later_is_not_waited_for() -> None:
     endpoint = Endpoint("client")
     endpoint.open()
     endpoint.look()
@@ -143,7 +143,7 @@ def test_a_reset_is_not_blamed_on_the_server_alone(code: int, status: Status, na
 
 
 @pytest.mark.parametrize("parts", [[headers(1, TRAILERS[1:], end=True)], [data(1, end=True)]])
-def test_an_end_without_a_status_is_named(parts: list[Part]) -> None:
+def test_an_end_without_a_status_is_reported(parts: list[Part]) -> None:
     answer = ended(headers(1, RESPONSE), *parts)
     assert answer == (Status.UNKNOWN, f"{HOP} ended the call without a gRPC status")
 

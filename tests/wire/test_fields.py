@@ -32,7 +32,7 @@ def test_the_size_of_a_list_counts_32_for_each_field() -> None:
     assert list_size([(b"ab", b"cde"), (b"", b"")]) == 5 + 64
 
 
-def test_a_list_is_taken_apart() -> None:
+def test_the_fields_of_a_list_are_sorted_by_their_use() -> None:
     checked = check_request([*PSEUDO, AUTHORITY, GRPC, (b"content-length", b"7"), (b"x", b"1"), (b"x", b"2")])
     assert checked.pseudo == {b":method": b"POST", b":scheme": b"http", b":path": b"/s/m", b":authority": b"here"}
     assert checked.own[b"content-type"] == b"application/grpc"
@@ -49,7 +49,7 @@ def test_host_stands_in_for_an_authority_that_is_missing() -> None:
     assert check_request([*PSEUDO, (b"host", b"there")]).pseudo[b":authority"] == b"there"
 
 
-def test_a_request_without_authority_and_host_is_one() -> None:
+def test_a_request_without_authority_and_host_is_well_formed() -> None:
     assert b":authority" not in check_request(PSEUDO).pseudo
 
 
@@ -91,13 +91,13 @@ def test_a_request_without_authority_and_host_is_one() -> None:
         ([*PSEUDO, (b"content-length", b"1"), (b"content-length", b"2")], "content-length is '2'"),
     ],
 )
-def test_a_malformed_request_is_refused_with_why(fields: list[Field], complaint: str) -> None:
+def test_a_malformed_request_is_refused_with_the_reason(fields: list[Field], complaint: str) -> None:
     with pytest.raises(MalformedError) as raised:
         check_request(fields)
     assert complaint in str(raised.value)
 
 
-def test_lengths_that_agree_and_blanks_around_them_and_te_are_taken() -> None:
+def test_matching_lengths_and_surrounding_blanks_and_te_are_accepted() -> None:
     fields = [*PSEUDO, (b"te", b" trailers\t"), (b"content-length", b" 5"), (b"content-length", b"5 ")]
     assert check_request(fields).content_length == 5
 
@@ -162,7 +162,7 @@ def test_blanks_around_values_are_stripped_and_host_is_no_metadata() -> None:
     ("length", "sent", "sound"),
     [(b"9", [9], True), (b"9", [4, 5], True), (b"9", [8], False), (b"9", [10], False), (b"0", [], True)],
 )
-def test_a_request_s_content_length_holds(length: bytes, sent: list[int], sound: bool) -> None:
+def test_a_request_must_match_its_content_length(length: bytes, sent: list[int], sound: bool) -> None:
     pair = ConnectionPair()
     data = b"".join(DataFrame(1, data=b"x" * size, pad_length=3, flags=["PADDED"]).serialize() for size in sent)
     fields = [*PSEUDO, GRPC, (b"content-length", length)]
@@ -179,7 +179,7 @@ def test_a_request_that_ends_with_its_head_and_promises_data_is_malformed() -> N
 
 
 @pytest.mark.parametrize(("sent", "status"), [(5, Status.OK), (4, Status.INTERNAL), (6, Status.INTERNAL)])
-def test_a_response_s_content_length_holds(sent: int, status: Status) -> None:
+def test_a_response_must_match_its_content_length(sent: int, status: Status) -> None:
     pair = ConnectionPair()
     pair.open(end=True)
     answer = head(1, [*Response().fields(), (b"content-length", b"5")]) + DataFrame(1, data=bytes(sent)).serialize()
@@ -191,7 +191,7 @@ def test_a_response_s_content_length_holds(sent: int, status: Status) -> None:
         assert "content-length" in ended.trailers.message
 
 
-def test_informational_responses_are_passed_over() -> None:
+def test_informational_responses_are_ignored() -> None:
     pair = ConnectionPair()
     call, _ = pair.open(end=True)
     early = head(1, [(b":status", b"103"), (b"link", b"</x>")])

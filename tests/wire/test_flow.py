@@ -7,7 +7,7 @@ from echo.wire.flow import ReceiveWindow, SendWindow
 from echo.wire.frames import MAX_WINDOW
 
 
-def test_more_than_the_window_is_not_taken_and_not_counted() -> None:
+def test_data_beyond_the_window_is_neither_accepted_nor_counted() -> None:
     window = ReceiveWindow(100)
     assert window.receive(100)
     assert not window.receive(1)
@@ -23,7 +23,7 @@ def test_consumed_bytes_are_announced_in_halves_of_the_window() -> None:
 
 
 @given(st.integers(1, 1_000), st.lists(st.integers(0, 300)))
-def test_no_byte_is_lost_or_made(size: int, steps: list[int]) -> None:
+def test_no_byte_is_lost_or_invented(size: int, steps: list[int]) -> None:
     window = ReceiveWindow(size)
     held = 0
     for step in steps:
@@ -35,7 +35,7 @@ def test_no_byte_is_lost_or_made(size: int, steps: list[int]) -> None:
         assert window.open + window.credit + held == size
 
 
-def test_a_smaller_size_may_take_the_window_below_zero() -> None:
+def test_a_smaller_size_may_make_the_window_negative() -> None:
     window = ReceiveWindow(100)
     window.receive(80)
     window.resize(50)

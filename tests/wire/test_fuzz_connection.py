@@ -1,7 +1,7 @@
-"""A client and a server of the wire do whatever their users may, in any order, over a line that cuts bytes anywhere.
+"""A client and a server of `echo.wire` do anything their users may, in any order, and bytes are cut anywhere.
 
-A model beside them knows what each side has sent, been told and ended. What must hold at every step stands in the
-methods that hypothesis calls invariants, and in how the model takes events; what must hold in the end, in `teardown`.
+A model tracks what each side has sent, received and ended. Hypothesis's invariants, and the model's handling of events,
+check what must hold at every step; `teardown` checks what must hold at the end.
 """
 
 from collections.abc import Callable
@@ -33,21 +33,21 @@ from tests.support.pair import (
 MAX_CALLS: Final = 8  # At once.
 MAX_SIZE: Final = 40_000  # Of one message.
 FRAME: Final = 9 + 16_384  # The largest one that is sent.
-CONTROL: Final = 400  # More than the frames come to that one act of a user's, or one event, puts out besides messages.
+CONTROL: Final = 400  # More bytes than one user action or one event sends besides messages.
 
 PICK = st.integers(0, 1_000)
-SIZE = st.one_of(st.integers(5, 100), st.integers(5, MAX_SIZE))  # No framed message is smaller than its prefix.
+SIZE = st.one_of(st.integers(5, 100), st.integers(5, MAX_SIZE))  # The smallest framed message is its prefix.
 
 
 class Flow:
-    """One direction of one call, as the model has it.
+    """One direction of one call, in the model.
 
     Attributes:
-        sent: Bytes that were given to the sending side,
-        received: of those, the ones that came,
-        acknowledged: and of those, how many the receiving application has taken.
-        closed: The sending side sends no more.
-        blocked: The sender waits for room in its buffer.
+        sent: Bytes given to the sending side.
+        received: Bytes that have arrived.
+        acknowledged: How many of those the receiving application has taken.
+        closed: Whether the sending side has ended.
+        blocked: Whether the sender waits for room in its buffer.
     """
 
     def __init__(self, seed: int) -> None:
@@ -77,11 +77,11 @@ class End:
     """One side of one call.
 
     Attributes:
-        known: The side knows of the call.
-        over: The call has ended here, and nothing more may be heard of it.
-        ending: Its end was asked for, and waits behind its messages (server).
-        headed: The head of the response was sent, or came.
-        peer_closed: It was told that the client has half-closed (server).
+        known: Whether the side knows of the call.
+        over: Whether the call has ended here, so that no more events may report on it.
+        ending: Whether the end was requested and waits behind messages (server).
+        headed: Whether the response's head was sent or received.
+        peer_closed: Whether the client's half-close was reported (server).
     """
 
     def __init__(self) -> None:
@@ -99,7 +99,7 @@ class Call:
         self.id = stream_id
         self.client, self.server = End(), End()
         self.up, self.down = Flow(stream_id), Flow(stream_id + 1)
-        self.verdict: Trailers | None = None  # What the server has last said the call ends with.
+        self.verdict: Trailers | None = None  # The status with which the server last ended the call.
         self.aborted = False
 
 
@@ -216,7 +216,7 @@ class TwoConnections(RuleBasedStateMachine):
 
     @rule(by_client=st.booleans())
     def goaway(self, by_client: bool) -> None:
-        self._side(by_client).goaway(last_stream_id=2**31 - 1, debug=b"soon")  # Calls go on, and new ones come.
+        self._side(by_client).goaway(last_stream_id=2**31 - 1, debug=b"soon")  # Calls go on, also new ones.
         self.acts[by_client] += 1
 
     # What the line does
@@ -238,7 +238,7 @@ class TwoConnections(RuleBasedStateMachine):
         for event in self._side(not to_server).receive(data):
             self.acts[not to_server] += 1
             (self._on_server_event if to_server else self._on_client_event)(event)
-        self.acts[not to_server] += len(data) // 9  # Whatever was answered without an event.
+        self.acts[not to_server] += len(data) // 9  # Answers that were made without an event.
         self._relieve(not to_server)
 
     @rule()
@@ -280,7 +280,7 @@ class TwoConnections(RuleBasedStateMachine):
         self._windows_are_whole()
 
     def _windows_are_whole(self) -> None:
-        """Every byte was acknowledged once, also of streams that were reset, and so more than a window goes through."""
+        """Every byte was acknowledged once, even on reset streams, so more than a window's worth gets through."""
         for sender, receiver in ((self.client, self.server), (self.server, self.client)):
             assert sender.send_window + receiver.credit == self.limits.connection_window
         call_id = self.client.open(Request("/s/m"))
@@ -306,13 +306,13 @@ class TwoConnections(RuleBasedStateMachine):
         return self.client if client else self.server
 
     def _pick(self, pick: int, wanted: Callable[[Call], bool]) -> list[Call]:
-        """One of the calls that are so, if there is any."""
+        """One of the calls that satisfy the condition, if any."""
         found = [call for call in self.calls.values() if wanted(call)]
         return [found[pick % len(found)]] if found else []
 
     def _send(self, side: Numbered[Any], stream_id: int, flow: Flow, size: int) -> None:
         if side.unsent(stream_id) > self.limits.max_unsent:
-            flow.blocked = True  # Who waits sends nothing.
+            flow.blocked = True  # A waiting sender sends nothing.
         else:
             side.send_message(stream_id, flow.next_message(size))
             self.acts[side is self.client] += 1
@@ -336,7 +336,7 @@ class TwoConnections(RuleBasedStateMachine):
         self.acts[not upwards] += 1
 
     def _relieve(self, by_client: bool) -> None:
-        """Wake who was told that there is room again; nobody may be left waiting for room that is there."""
+        """Wake the senders whose buffers were reported to have room; none may keep waiting although it has room."""
         side = self._side(by_client)
         writable = set(side.take_writable())
         for call in self.calls.values():
@@ -349,7 +349,7 @@ class TwoConnections(RuleBasedStateMachine):
             assert not flow.blocked or (side.is_open(call.id) and side.unsent(call.id) > self.limits.max_unsent)
 
     def _exchange(self) -> None:
-        """Carry everything both ways, and take what comes, until nothing moves any more."""
+        """Carry everything both ways and receive it, until nothing moves any more."""
         moved = True
         while moved:
             moved = False

@@ -40,7 +40,7 @@ LIMITS = Limits(
     max_output=5_000,
 )
 FRAME = 9 + 16_384
-OPEN = 4  # Calls the client has opened before anything comes.
+OPEN = 4  # Calls the client has opened before anything arrives.
 
 
 Fields = Sequence[tuple[str | bytes, str | bytes]]
@@ -71,7 +71,7 @@ END_HEADERS = 0x4
 
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes, *, more: int = 0) -> bytes:
-    """A frame, whose length may be told wrong."""
+    """A frame, possibly with a wrong length."""
     length = max(0, len(payload) + more).to_bytes(3, "big")
     return length + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + payload
 
@@ -91,7 +91,7 @@ WRONG = st.one_of(
 
 @st.composite
 def conversations(draw: st.DrawFn, *, requests: bool) -> list[bytes]:
-    """Frames a sound peer might have sent, though not all of them to us in this state, and some wrong ones behind."""
+    """Frames that a well-behaved peer might send, though perhaps not in this state, followed by some wrong ones."""
     newest = -1 if requests else 2 * OPEN - 1
     begun: set[int] = set()  # Their first header list was sent, and they may have ended since.
     frames = []
@@ -169,7 +169,7 @@ class User:
         connection.take_writable()
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, DataReceived):  # What comes together may be told as one.
+        if isinstance(event, DataReceived):  # Data that arrives together may be reported as one event.
             self.data[event.stream_id] += event.data
         else:
             self.events.append(event)

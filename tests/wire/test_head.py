@@ -63,17 +63,17 @@ def test_a_request_arrives_as_it_was_sent(sent: MultiDict[str | bytes]) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
-def test_how_messages_are_compressed_arrives_with_both_heads(encoding: str) -> None:
+def test_both_heads_carry_the_message_encoding(encoding: str) -> None:
     request = texts_of(Request("/a/b", encoding=encoding).fields())
     assert parse_request(request).encoding == encoding
     assert parse_request(request).accept_encoding == "identity,gzip"
     response = texts_of(Response(encoding=encoding).fields())
     assert parse_response(response, ended=False) == Response(encoding=encoding)
     for fields in (request, response):
-        assert ("grpc-encoding" in dict(fields)) is (encoding != "identity")  # Nothing is said of what goes without.
+        assert ("grpc-encoding" in dict(fields)) is (encoding != "identity")  # Defaults are not sent.
 
 
-def test_a_client_that_does_not_say_what_it_reads_is_taken_to_read_nothing_compressed() -> None:
+def test_a_client_without_grpc_accept_encoding_gets_nothing_compressed() -> None:
     assert parse_request(replaced("grpc-accept-encoding", None)).accept_encoding == ""
 
 
@@ -118,12 +118,12 @@ def test_a_request_that_is_not_a_call_is_answered_with_a_reason(
     if http_status == "200":
         assert answer["grpc-accept-encoding"] == "identity,gzip"
         assert not rejected.value.body
-    else:  # No gRPC: people may read why.
+    else:  # Not gRPC: the reason is for people.
         assert b"gRPC" in rejected.value.body
 
 
 @pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto", "application/grpc; a=b"])
-def test_content_types_of_grpc_are_taken(content_type: str) -> None:
+def test_content_types_of_grpc_are_accepted(content_type: str) -> None:
     assert parse_request(replaced("content-type", content_type)).content_type == content_type
 
 
@@ -169,7 +169,7 @@ def test_an_invalid_response_ends_the_call(fields: list[tuple[str, str]], ended:
     assert trailers.status is status
 
 
-def test_a_status_message_without_measure_is_cut_before_peers_refuse_the_trailers() -> None:
+def test_an_oversized_status_message_is_truncated_so_that_peers_accept_the_trailers() -> None:
     fields = dict(texts_of(Trailers(Status.ABORTED, "é" * 100_000).fields(with_head=False)))
     assert len(fields["grpc-message"]) < 8_000
     assert parse_trailers(list(fields.items())).message == "é" * 1_024
@@ -181,7 +181,7 @@ def test_trailers_with_broken_metadata_never_count_as_ok() -> None:
     assert parse_trailers([("x", "y")]).status is Status.UNKNOWN
 
 
-def test_the_server_s_own_message_is_kept_whatever_came_along_with_it() -> None:
+def test_the_server_s_message_is_kept_even_if_its_metadata_is_invalid() -> None:
     assert parse_trailers([("grpc-status", "5"), ("grpc-message", "none here"), ("x-bin", "!")]).message == "none here"
 
 

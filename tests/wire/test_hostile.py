@@ -1,4 +1,4 @@
-"""Bytes that no well-behaved peer sends: events and a GOAWAY, never an exception, however they are cut."""
+"""Bytes that no well-behaved peer sends give events and a GOAWAY, never an exception, however they are split."""
 
 import contextlib
 from collections.abc import Callable
@@ -55,7 +55,7 @@ CALL = [
 
 
 def recorded_conversation() -> tuple[bytes, bytes]:
-    """What a client and a server say to each other in a few calls."""
+    """The bytes that a client and a server exchange in a few calls."""
     client, server = Client(Limits()), Server(Limits())
     client.start()
     server.start()
@@ -124,7 +124,7 @@ def fed(connection: Numbered[Any], data: bytes, cuts: list[int]) -> list[Event]:
 
 
 @given(st.lists(st.integers(0, 2**16), max_size=30))
-def test_events_do_not_depend_on_where_the_bytes_are_cut(cuts: list[int]) -> None:
+def test_events_do_not_depend_on_how_the_bytes_are_split(cuts: list[int]) -> None:
     assert fed(fresh_server(), SAID, cuts) == fed(fresh_server(), SAID, [])
     assert fed(fresh_client(), ANSWERED, cuts) == fed(fresh_client(), ANSWERED, [])
 
@@ -200,7 +200,7 @@ def test_invented_settings_are_not_kept_and_the_hpack_table_stays_small() -> Non
     server = fresh_server()
     invented = settings_frame({1: 2**31, **dict.fromkeys(range(1000, 3000), 7)})
     assert not of_type(server.receive(PREFACE + invented), ConnectionFailed)
-    assert not hasattr(server.wire._out.peer, "__dict__")  # There is no place for them.
+    assert not hasattr(server.wire._out.peer, "__dict__")  # They are not allowed here.
     server.take_output()
     server.receive(head(1, CALL, end=True))
     server.send_response(1, Response())
@@ -231,7 +231,7 @@ def test_data_after_the_end_of_a_stream_resets_that_stream_alone() -> None:
     assert DataReceived(other, b"fine") in pair.to_server()
 
 
-def test_a_request_that_is_no_call_is_answered_and_forgotten() -> None:
+def test_a_request_that_is_not_a_call_is_answered_and_forgotten() -> None:
     pair = ConnectionPair()
     refused = pair.server.receive(head(1, [(":method", "GET"), *CALL[1:]], end=True))
     assert refused == [RequestRefused(1, Status.INTERNAL)]
@@ -271,7 +271,7 @@ def test_a_flood_is_answered_with_enhance_your_calm(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", FLOODS)
-def test_flood_prone_frames_are_allowed_in_moderation(kind: str) -> None:
+def test_a_moderate_number_of_flood_prone_frames_is_allowed(kind: str) -> None:
     pair = ConnectionPair(Limits(flood_burst=1_000, flood_rate=100, min_ping_interval=0))
     pair.open()
     pair.server.reset(pair.open(), ErrorCodes.CANCEL)

@@ -166,7 +166,7 @@ def test_arbitrary_blocks_are_lists_or_compression_errors(block: bytes) -> None:
     [
         b"\x40\x01a\x7f\xd1\x0f" + b"x" * 2_128,  # One long value;
         b"\x40\x01a\x64" + b"x" * 100 + b"\xbe" * 30,  # a field again and again, a byte each (RFC 7541 §7.3);
-        b"\x40\x00\x00" + b"\xbe" * 100,  # and one of nothing at all, which counts as 32.
+        b"\x40\x00\x00" + b"\xbe" * 100,  # and an empty one, which counts as 32.
     ],
 )
 def test_a_list_beyond_the_limit_ends_the_connection(
@@ -184,11 +184,11 @@ def test_a_list_beyond_the_limit_ends_the_connection(
         ([4_096], ""),  # As it is.
         ([60], "3f1d"),
         ([60, 4_096, 0], "20"),  # Between them 60 and 4096 were taken back, and are more than the peer allows now.
-        ([0, 4_096], "203fe11f"),  # Which empties the table, and so the peer must do it too.
+        ([0, 4_096], "203fe11f"),  # This empties the table, so the peer must empty its own.
         ([0, 60, 4_096, 60], "203f1d"),
     ],
 )
-def test_a_block_begins_with_the_smallest_table_size_and_the_last(
+def test_a_block_announces_the_smallest_table_size_and_then_the_last(
     encoder_class: type[Encoder], sizes: list[int], told: str
 ) -> None:
     encoder = encoder_class()

@@ -42,7 +42,7 @@ def test_a_message_is_framed_by_flag_and_length() -> None:
 
 
 @given(st.lists(st.tuples(st.binary(max_size=300), st.booleans())), st.lists(st.integers(min_value=0)))
-def test_however_the_stream_is_cut_the_messages_are_the_same(
+def test_the_messages_do_not_depend_on_how_the_stream_is_split(
     messages: list[tuple[bytes, bool]], cuts: list[int]
 ) -> None:
     stream = b"".join(
@@ -77,7 +77,7 @@ def test_a_stream_that_ends_inside_a_message_is_an_error_after_the_whole_ones(
     assert refusal(decoder) == (Status.INTERNAL, "the stream ended inside a message")
 
 
-def test_a_message_already_waited_for_is_cut_short_by_the_end_of_the_stream() -> None:
+def test_the_end_of_the_stream_inside_a_message_is_an_error() -> None:
     decoder = MessageDecoder(LIMIT)
     decoder.feed(b"\x00\x00\x00\x00\x05he")
     assert decoder.next_message() is None
@@ -151,7 +151,7 @@ def test_the_encoding_may_become_known_later() -> None:
     assert decoder.next_message() == b"hello"
 
 
-def test_a_plain_message_passes_though_an_encoding_was_announced() -> None:
+def test_an_uncompressed_message_passes_although_an_encoding_was_announced() -> None:
     decoder = MessageDecoder(LIMIT, "gzip")
     decoder.feed(encode_message(b"hello"))
     assert decoder.next_message() == b"hello"
@@ -217,7 +217,7 @@ def test_bytes_after_the_end_are_dropped_but_counted() -> None:
 
 
 @given(st.binary(), st.sampled_from([None, "identity", "gzip"]), st.integers(0, 100))
-def test_whatever_bytes_come_there_are_messages_or_a_status(data: bytes, encoding: str | None, limit: int) -> None:
+def test_any_bytes_give_messages_or_a_status(data: bytes, encoding: str | None, limit: int) -> None:
     decoder = MessageDecoder(limit, encoding)
     decoder.feed(data)
     decoder.close()
@@ -231,7 +231,7 @@ def test_whatever_bytes_come_there_are_messages_or_a_status(data: bytes, encodin
     assert decoder.consumed == len(data)
 
 
-def test_a_large_message_gone_leaves_no_memory_behind() -> None:
+def test_a_large_message_is_freed_once_taken() -> None:
     tracemalloc.start()
     decoder = MessageDecoder(LIMIT)
     decoder.feed(encode_message(bytes(LIMIT)) + b"\x00\x00")
@@ -263,7 +263,7 @@ def test_a_message_too_large_is_refused_even_when_complete() -> None:
 # What a decoder holds is copied a few times in all; once for each message taken or piece fed would be quadratic.
 
 
-def test_taking_a_small_message_does_not_copy_all_that_lies_behind_it() -> None:
+def test_taking_a_small_message_does_not_copy_the_rest_of_the_buffer() -> None:
     count = 20_000
     decoder = MessageDecoder(LIMIT)
     decoder.feed(encode_message(b"x" * 20) * count)
@@ -293,14 +293,14 @@ def test_a_large_message_byte_by_byte_is_not_copied_for_each_of_them() -> None:
 # Compressing
 
 
-def test_a_message_that_compression_leaves_as_long_as_it_is_goes_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_that_does_not_shrink_is_sent_uncompressed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("echo.wire.message.compress", lambda _encoding, payload: payload[::-1])
     payload = b"a" * MIN_COMPRESSED + b"b"
     assert encode_compressed("gzip", payload) == encode_message(payload)
 
 
 @given(st.binary(max_size=2_000) | st.builds(bytes.__mul__, st.binary(max_size=10), st.integers(0, 500)))
-def test_a_message_that_was_compressed_is_the_same_and_never_longer(payload: bytes) -> None:
+def test_compressing_preserves_a_message_and_never_lengthens_it(payload: bytes) -> None:
     encoded = encode_compressed("gzip", payload)
     assert len(encoded) <= len(encode_message(payload))
     decoder = MessageDecoder(LIMIT, "gzip")
@@ -335,7 +335,7 @@ def test_always_compressed_messages_are_marked_even_if_they_grow(payload: bytes)
     assert decoder.next_message() == payload
 
 
-def test_which_message_came_compressed_last_is_known() -> None:
+def test_the_decoder_knows_the_last_compressed_message() -> None:
     decoder = MessageDecoder(LIMIT, "gzip")
     decoder.feed(encode_message(b"a") + encode_compressed("gzip", b"b", always=True) + encode_message(b"c"))
     seen = []

@@ -49,7 +49,7 @@ def decode_bin(value: str) -> bytes:
     return wire_metadata.decode_bin(value.encode("latin-1"))
 
 
-# With a letter in front that no reserved name begins with.
+# Prefixed with a letter that no reserved name begins with.
 keys = st.from_regex(r"x[0-9a-z_.\-]{0,8}", fullmatch=True)
 texts = st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E))
 text_pairs = st.tuples(keys.filter(lambda key: not key.endswith("-bin")), texts.map(lambda text: text.strip(" ")))
@@ -58,7 +58,7 @@ pairs = st.lists(st.one_of(text_pairs, bin_pairs))
 
 
 @given(pairs)
-def test_metadata_survives_the_way_there_and_back(metadata: list[tuple[str, str | bytes]]) -> None:
+def test_metadata_survives_a_round_trip(metadata: list[tuple[str, str | bytes]]) -> None:
     assert list(decode_metadata(encode_metadata(metadata)).items()) == metadata
 
 
@@ -78,7 +78,7 @@ def test_every_encoded_field_is_one_that_http2_carries_unchanged(metadata: list[
         MultiDict[str | bytes]([("a", "1"), ("b-bin", b"\x00\xff")]),
     ],
 )
-def test_mappings_and_pairs_are_taken_alike(metadata: MetadataLike) -> None:
+def test_mappings_and_pairs_are_both_accepted(metadata: MetadataLike) -> None:
     assert encode_metadata(metadata) == [("a", "1"), ("b-bin", "AP8")]
 
 
@@ -88,7 +88,7 @@ def test_repeated_keys_stay_repeated_and_in_order() -> None:
     assert decode_metadata([("a", "2"), ("b", "x"), ("a", "1")]).getall("a") == ["2", "1"]
 
 
-def test_spaces_around_text_are_left_out_and_those_within_stay() -> None:
+def test_spaces_around_text_are_stripped_and_those_inside_stay() -> None:
     assert encode_metadata({"a": "  b  c ", "d": "   ", "e": ""}) == [("a", "b  c"), ("d", ""), ("e", "")]
 
 
@@ -141,7 +141,7 @@ def test_an_empty_header_list_is_empty_metadata() -> None:
         ("AAEC,", [b"\x00\x01\x02", b""]),
     ],
 )
-def test_binary_values_joined_by_commas_come_apart(value: str, values: list[bytes]) -> None:
+def test_binary_values_joined_by_commas_are_split(value: str, values: list[bytes]) -> None:
     assert decode_metadata([("a-bin", value)]).getall("a-bin") == values
 
 

@@ -20,7 +20,7 @@ def test_pushed_bytes_are_taken_in_order_in_any_pieces(messages: list[bytes], da
 
 
 @given(st.lists(st.binary(min_size=1, max_size=40), min_size=1), st.integers(1, 2000))
-def test_take_gives_no_more_than_there_is(messages: list[bytes], size: int) -> None:
+def test_take_returns_no_more_than_is_buffered(messages: list[bytes], size: int) -> None:
     buffer = OutboundBuffer()
     for message in messages:
         buffer.push(message)

@@ -60,7 +60,7 @@ def spend_the_window(sender: Connection[Stream], stream: Stream) -> None:
 
 
 @pytest.mark.parametrize("by_client", [True, False])
-def test_calls_that_are_reset_while_the_window_is_shut_leave_nothing_behind(by_client: bool) -> None:
+def test_calls_reset_while_the_window_is_shut_leave_nothing_behind(by_client: bool) -> None:
     limits = Limits(stream_window=100_000, connection_window=65_535, flood_burst=100_000)
     pair = ConnectionPair(limits)
     _, busy = pair.open()
@@ -136,19 +136,19 @@ def test_a_header_block_is_split_at_the_peer_s_largest_frame(size: int) -> None:
         assert request.request.metadata == metadata
 
 
-def test_trailers_that_are_split_carry_their_end_in_front() -> None:
+def test_split_trailers_have_end_stream_on_the_first_frame() -> None:
     pair = ConnectionPair(Limits(max_header_list_size=100_000))
     _, served = pair.open(end=True)
     pair.server.send_trailers(served, Trailers(metadata=MultiDict({"x": "~" * 20_000})))
     ((first, last),) = blocks(pair.server.take_output())
     assert isinstance(first, HeadersFrame)
-    assert "END_STREAM" in first.flags  # CONTINUATION has no such flag (RFC 9113 §6.10).
+    assert "END_STREAM" in first.flags  # CONTINUATION has no END_STREAM (RFC 9113 §6.10).
     assert "END_HEADERS" in last.flags
     assert len(last.flags) == 1
 
 
 @pytest.mark.parametrize("size", [16_384, 40_000])
-def test_data_goes_in_frames_as_large_as_the_peer_takes(size: int) -> None:
+def test_data_fills_frames_of_the_peer_s_largest_size(size: int) -> None:
     pair = ConnectionPair(Limits(stream_window=2**20))
     list(pair.client.receive(settings({MAX_FRAME_SIZE: size})))
     call, _ = pair.open()
@@ -158,13 +158,13 @@ def test_data_goes_in_frames_as_large_as_the_peer_takes(size: int) -> None:
 
 
 @pytest.mark.parametrize("size", [16_383, 2**24])
-def test_a_largest_frame_that_http2_does_not_know_ends_the_connection(size: int) -> None:
+def test_a_max_frame_size_that_http2_forbids_ends_the_connection(size: int) -> None:
     pair = ConnectionPair()
     (failure,) = of_type(pair.client.receive(settings({MAX_FRAME_SIZE: size})), ConnectionFailed)
     assert failure.error_code == ErrorCode.PROTOCOL_ERROR
 
 
-def test_answers_that_are_not_taken_are_bounded() -> None:
+def test_answers_that_the_peer_does_not_read_are_bounded() -> None:
     small = Limits(max_output=1_000, max_header_list_size=100, max_concurrent_streams=2)
     pair = ConnectionPair(replace(small, flood_burst=10_000, min_ping_interval=0))
     for number in range(1_000):

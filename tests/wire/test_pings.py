@@ -30,7 +30,7 @@ def test_a_client_that_pings_as_often_as_allowed_is_never_refused() -> None:
 def test_the_third_ping_that_comes_too_early_ends_the_connection() -> None:
     assert MAX_PING_STRIKES == 2
     pair = ConnectionPair(Limits(min_ping_interval=300))
-    assert ping(pair, 1_000) == []  # The first has none before it.
+    assert ping(pair, 1_000) == []  # No PING precedes the first.
     assert ping(pair, 1_010) == ping(pair, 1_299) == []
     assert ping(pair, 1_300) == [TOO_MANY]
     *_, goaway = frames(pair.server.take_output())
@@ -38,7 +38,7 @@ def test_the_third_ping_that_comes_too_early_ends_the_connection() -> None:
     assert (goaway.error_code, goaway.additional_data) == (ErrorCode.ENHANCE_YOUR_CALM, b"too_many_pings")
 
 
-def test_waiting_long_enough_does_not_forgive_earlier_pings() -> None:
+def test_waiting_does_not_reset_the_count_of_early_pings() -> None:
     pair = ConnectionPair(Limits(min_ping_interval=300))
     assert ping(pair, 0) == ping(pair, 1) == ping(pair, 2) == ping(pair, 400) == []
     assert ping(pair, 401) == [TOO_MANY]
@@ -55,7 +55,7 @@ def test_pings_between_messages_of_ours_do_not_count() -> None:
 
 
 @pytest.mark.parametrize("sends", ["a head", "a message"])
-def test_what_we_send_forgives_earlier_pings(sends: str) -> None:
+def test_our_messages_reset_the_count_of_early_pings(sends: str) -> None:
     pair = ConnectionPair()
     _, served = pair.open()
     if sends == "a message":

@@ -42,7 +42,7 @@ def failure_of(side: Client | Server, data: bytes, size: int) -> ConnectionFaile
 
 @pytest.mark.parametrize("size", [10_000, 9, 1])
 @pytest.mark.parametrize("data", TO_A_SERVER, ids=range(len(TO_A_SERVER)))
-def test_a_server_names_what_its_client_speaks(data: bytes, size: int) -> None:
+def test_a_server_reports_which_protocol_its_client_speaks(data: bytes, size: int) -> None:
     failure = failure_of(Server(), data, size)
     assert failure.error_code == ErrorCode.PROTOCOL_ERROR
     expected = TO_A_SERVER[data]
@@ -52,7 +52,7 @@ def test_a_server_names_what_its_client_speaks(data: bytes, size: int) -> None:
 
 @pytest.mark.parametrize("size", [10_000, 9])
 @pytest.mark.parametrize("data", TO_A_CLIENT)
-def test_a_client_names_what_its_server_speaks(data: bytes, size: int) -> None:
+def test_a_client_reports_which_protocol_its_server_speaks(data: bytes, size: int) -> None:
     failure = failure_of(Client(), data, size)
     assert failure.error_code == ErrorCode.PROTOCOL_ERROR
     assert failure.foreign
@@ -77,7 +77,7 @@ TEXT = (
 
 @pytest.mark.parametrize("size", [1_000, 1])
 @pytest.mark.parametrize(("method", "body"), [(b"POST", TEXT), (b"HEAD", b"")])
-def test_http1_is_answered_in_http1_and_with_nothing_else(method: bytes, body: bytes, size: int) -> None:
+def test_http1_is_answered_only_in_http1(method: bytes, body: bytes, size: int) -> None:
     server = Server()
     failure_of(server, method + b" /s/m HTTP/1.0\r\nHost: x\r\n\r\n", size)
     assert server.take_output() == ANSWER.replace(b"152", b"%d" % len(body)) + body
@@ -88,7 +88,7 @@ def test_the_answer_s_length_is_right() -> None:
 
 
 @pytest.mark.parametrize("said", ["nothing", "GOAWAY"])
-def test_a_server_says_nothing_until_it_is_spoken_to_or_has_something_to_say(said: str) -> None:
+def test_a_server_sends_nothing_before_the_client_s_preface_or_its_own_first_frame(said: str) -> None:
     server = Server()
     server.start()
     if said == "GOAWAY":
@@ -109,7 +109,7 @@ def test_http1_after_our_settings_is_refused_in_http2() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 5, 1_000])
-def test_http2_is_taken_however_it_is_cut(size: int) -> None:
+def test_http2_is_accepted_however_it_is_split(size: int) -> None:
     for side, begin in ((Server(), PREFACE + settings({})), (Client(), settings({}))):
         side.start()
         events = [event for start in range(0, len(begin), size) for event in side.receive(begin[start : start + size])]

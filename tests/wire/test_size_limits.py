@@ -15,7 +15,7 @@ LARGE: MultiDict[str | bytes] = MultiDict({f"x-{number}": "v" * 100 for number i
 
 
 def limited(size: int) -> tuple[ConnectionPair, int]:
-    """Both sides have been told that the other takes lists of so many bytes; a call is open."""
+    """Both sides have announced this limit for header lists; a call is open."""
     pair = ConnectionPair()
     stream_id = pair.open(end=True)
     pair.server.receive(settings({MAX_HEADER_LIST_SIZE: size}))
@@ -23,7 +23,7 @@ def limited(size: int) -> tuple[ConnectionPair, int]:
     return pair, stream_id
 
 
-def test_a_request_that_the_server_would_not_take_is_not_made() -> None:
+def test_a_request_larger_than_the_server_accepts_is_not_sent() -> None:
     pair, _ = limited(600)
     pair.client.take_output()
     with pytest.raises(GRPCError) as raised:
@@ -33,7 +33,7 @@ def test_a_request_that_the_server_would_not_take_is_not_made() -> None:
     assert pair.client.open(Request("/s/m"))
 
 
-def test_a_response_s_head_that_the_client_would_not_take_fails_its_call() -> None:
+def test_a_response_head_larger_than_the_client_accepts_fails_its_call() -> None:
     pair, stream_id = limited(600)
     with pytest.raises(GRPCError) as raised:
         pair.server.send_response(stream_id, Response(LARGE))
@@ -52,7 +52,7 @@ def test_trailers_that_are_too_large_lose_their_details_first() -> None:
     assert ended.trailers.details is None
 
 
-def test_trailers_that_are_too_large_without_them_say_so() -> None:
+def test_trailers_too_large_even_without_details_become_an_error() -> None:
     pair, stream_id = limited(600)
     pair.server.send_trailers(stream_id, Trailers(Status.OK, metadata=LARGE))
     (ended,) = pair.to_client()
@@ -70,7 +70,7 @@ def test_details_that_fit_are_kept() -> None:
 
 
 @pytest.mark.parametrize("limit", [16_384, 20_000])
-def test_a_block_larger_than_the_peer_s_frames_leaves_in_several(limit: int) -> None:
+def test_a_block_larger_than_the_peer_s_frame_size_is_split(limit: int) -> None:
     pair = ConnectionPair(Limits(max_header_list_size=2**20), Limits(max_header_list_size=2**20))
     pair.client.receive(settings({MAX_FRAME_SIZE: limit}))
     pair.client.take_output()
@@ -89,7 +89,7 @@ def test_a_block_larger_than_the_peer_s_frames_leaves_in_several(limit: int) -> 
     assert sent["x-long"] in [value for _, value in hpack.Decoder(2**20).decode(block)]
 
 
-def test_a_ring_of_streams_that_are_over_is_empty() -> None:
+def test_ended_streams_leave_the_ring() -> None:
     """Streams that are reset while the connection's window is shut leave nothing in the ring of senders."""
     pair = ConnectionPair(Limits(connection_window=65_535, stream_window=65_535), Limits(max_concurrent_streams=10_000))
     blocked = pair.client.open(Request("/s/m"))

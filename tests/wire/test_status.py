@@ -46,13 +46,13 @@ def test_a_status_message_travels_percent_encoded(text: str, encoded: str) -> No
 @pytest.mark.parametrize(
     ("text", "encoded"), [(" a  b ", "%20a  b%20"), (" ", "%20"), ("  ", "%20%20"), ("\n ", "%0A%20")]
 )
-def test_outer_spaces_survive_that_http2_would_strip(text: str, encoded: str) -> None:
+def test_leading_and_trailing_spaces_survive_although_http2_strips_them(text: str, encoded: str) -> None:
     assert encode_status_message(text) == encoded
     assert decode_status_message(encoded.strip()) == text
 
 
 @given(st.text())
-def test_any_text_survives_the_way_there_and_back(text: str) -> None:
+def test_any_text_survives_a_round_trip(text: str) -> None:
     assert decode_status_message(encode_status_message(text)) == text
 
 
@@ -85,7 +85,7 @@ def test_malformed_percent_sequences_are_passed_on(value: str) -> None:
         ("\xe9", "\ufffd"),
     ],
 )
-def test_what_peers_send_becomes_text(value: str, text: str) -> None:
+def test_status_messages_from_peers_are_decoded(value: str, text: str) -> None:
     assert decode_status_message(value) == text
 
 
@@ -103,7 +103,7 @@ def test_every_code_is_read_back(status: Status) -> None:
 
 
 @pytest.mark.parametrize("value", ["17", "99", "", "OK", "-1", "+1", " 0", "0 ", "1_0", "1.0", "²", "9" * 5000])
-def test_a_code_that_is_unknown_or_no_number_is_unknown(value: str) -> None:
+def test_an_undefined_or_malformed_code_is_unknown(value: str) -> None:
     assert parse_status(value) is Status.UNKNOWN
 
 
@@ -125,7 +125,7 @@ def test_a_code_that_is_unknown_or_no_number_is_unknown(value: str) -> None:
         (500, Status.UNKNOWN),
     ],
 )
-def test_an_http_status_stands_for_a_missing_grpc_status(http_status: int, status: Status) -> None:
+def test_an_http_status_replaces_a_missing_grpc_status(http_status: int, status: Status) -> None:
     assert status_from_http(http_status) is status
 
 
@@ -142,6 +142,6 @@ def test_an_http_status_stands_for_a_missing_grpc_status(http_status: int, statu
         (0x7FFF_FFFF, Status.INTERNAL),
     ],
 )
-def test_a_reset_stands_for_a_status(error_code: int, status: Status) -> None:
+def test_each_reset_code_maps_to_a_status(error_code: int, status: Status) -> None:
     assert status_from_reset(error_code) is status
     assert status_from_reset(int(error_code)) is status

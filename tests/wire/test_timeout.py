@@ -35,17 +35,17 @@ def test_the_finest_unit_that_fits_eight_digits_is_taken(seconds: float, encoded
 
 
 @pytest.mark.parametrize("seconds", [0.0, -0.0, 0, -1e-12, -5.0, -math.inf])
-def test_a_time_that_has_run_out_is_zero(seconds: float) -> None:
+def test_an_expired_timeout_is_encoded_as_zero(seconds: float) -> None:
     assert encode_timeout(seconds) == "0n"
 
 
 @pytest.mark.parametrize("seconds", [1e-10, 9.99e-10, 5e-324])
-def test_a_time_that_has_not_run_out_is_never_zero(seconds: float) -> None:
+def test_a_positive_timeout_is_never_encoded_as_zero(seconds: float) -> None:
     assert encode_timeout(seconds) == "1n"
 
 
 @pytest.mark.parametrize("seconds", [math.inf, 1e300, 1e18, 99_999_999 * 3600, 10**400], ids=lambda _: "")
-def test_more_than_can_be_said_is_the_most_that_can(seconds: float) -> None:
+def test_a_timeout_too_long_to_express_becomes_the_longest(seconds: float) -> None:
     assert encode_timeout(seconds) == "99999999H"
 
 
@@ -63,7 +63,7 @@ def test_the_precision_of_an_applications_own_decimals_does_not_matter() -> None
 @example(99_999_999.0)
 @example(99_999_999.999999)
 @example(math.nextafter(99_999_999 * 3600.0, 0))
-def test_what_the_peer_reads_is_never_longer_and_hardly_shorter(seconds: float) -> None:
+def test_a_decoded_timeout_is_never_longer_and_barely_shorter(seconds: float) -> None:
     encoded = encode_timeout(seconds)
     assert re.fullmatch(r"[0-9]{1,8}[HMSmun]", encoded)
     read = decode_timeout(encoded)
@@ -121,12 +121,12 @@ def test_every_unit_is_read(value: str, seconds: float) -> None:
         "1_0S",
     ],
 )
-def test_anything_off_the_grammar_is_a_value_error(value: str) -> None:
+def test_anything_outside_the_grammar_is_a_value_error(value: str) -> None:
     with pytest.raises(ValueError, match="malformed grpc-timeout"):
         decode_timeout(value)
 
 
-def test_the_complaint_does_not_repeat_a_header_of_any_length() -> None:
+def test_the_error_quotes_only_the_beginning_of_a_long_header() -> None:
     with pytest.raises(ValueError, match="malformed grpc-timeout") as caught:
         decode_timeout("1" * 100_000)
     assert len(str(caught.value)) < 100

@@ -76,7 +76,7 @@ async def test_a_stalled_worker_delays_no_client_and_is_used_again_when_it_recov
         finally:
             monkeypatch.setattr(
                 worker_module, "TAKE_TIMEOUT", 60
-            )  # From now on a slow machine is not taken for a stuck worker.
+            )  # From here on, a slow machine must not look like a stuck worker.
             os.kill(stopped, signal.SIGCONT)
         (worker,) = (worker for worker in running.supervisor.workers if worker.pid == stopped)
         await until(lambda: worker.accepts(0))

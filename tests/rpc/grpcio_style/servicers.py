@@ -1,4 +1,4 @@
-"""A servicer in grpc.aio's style, whose methods do what a test gives it."""
+"""A servicer in grpc.aio's style, whose methods a test supplies."""
 
 from collections.abc import AsyncIterator
 from typing import Any
@@ -12,7 +12,7 @@ Todo, Summary = messages.Todo, messages.Summary
 
 
 class Todos(protobuf("todo_pb2_grpc").TodosServicer):  # type: ignore[misc]
-    """Answers; a title that begins with a status code's name ends the call with it."""
+    """Answers; a title that begins with a status code's name ends the call with that status."""
 
     def __init__(self) -> None:
         self.seen: list[Any] = []

@@ -66,7 +66,7 @@ def test_metadata_arrives_both_ways(library: Library) -> None:
 
 
 @pytest.mark.parametrize("code", ["NOT_FOUND", "UNAUTHENTICATED", "DATA_LOSS"])
-def test_a_status_is_raised_with_all_that_came(library: Library, code: str) -> None:
+def test_a_status_is_raised_with_its_message_details_and_metadata(library: Library, code: str) -> None:
     async def main(library: Library) -> None:
         async with library.open_stub(Todos()) as stub:
             call = stub.Add(Todo(title=code))

@@ -80,7 +80,7 @@ def test_the_deadline_is_known_to_the_method(library: Library) -> None:
     assert left[1] is None
 
 
-def test_callbacks_hear_of_the_end_of_the_method(library: Library) -> None:
+def test_done_callbacks_run_when_the_method_ends(library: Library) -> None:
     told: list[Any] = []
     ended: Any = None
 
@@ -121,7 +121,7 @@ def test_trailing_metadata_that_was_set_can_be_looked_at(library: Library) -> No
     library.run(main)
 
 
-def test_a_method_that_is_not_there_is_unimplemented(library: Library) -> None:
+def test_an_unknown_method_is_unimplemented(library: Library) -> None:
     servicer = protobuf("todo_pb2_grpc").TodosServicer
 
     class Half(servicer):  # type: ignore[misc, valid-type]
@@ -145,14 +145,14 @@ def test_a_bug_is_reported_without_its_traceback(library: Library) -> None:
     async def main(library: Library) -> None:
         async with library.open_stub(Buggy()) as stub:
             code, details = await failure(stub.Add(Todo()))
-            if library.name == "echo":  # grpc.aio says UNKNOWN, and what was raised.
+            if library.name == "echo":  # grpc.aio sends UNKNOWN and the exception.
                 assert (code, details) == (grpc.StatusCode.INTERNAL, "internal server error")
 
     library.run(main)
 
 
 def test_the_peer_has_grpcio_s_form() -> None:
-    """In memory there is no address, so this is asked over a socket."""
+    """Connections in memory have no address, so this needs a socket."""
 
     async def main() -> None:
         from echo.rpc import open_channel, open_tcp_listener
@@ -222,7 +222,7 @@ def test_a_status_that_was_set_stands_when_the_method_fails(library: Library) ->
         async with library.open_stub(Failing()) as stub:
             code, details = await failure(stub.Add(Todo()))
             assert code is grpc.StatusCode.NOT_FOUND
-            if library.name == "echo":  # grpc.aio says which exception it was.
+            if library.name == "echo":  # grpc.aio names the exception.
                 assert details == "nothing here"
 
     library.run(main)

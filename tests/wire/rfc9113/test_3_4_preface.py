@@ -56,12 +56,12 @@ CLIENT = [
 
 
 @each(SERVER)
-def test_what_a_client_begins_with(row: Row) -> None:
+def test_a_client_s_first_frames(row: Row) -> None:
     judge("server", row)
 
 
 @each(CLIENT)
-def test_what_a_server_begins_with(row: Row) -> None:
+def test_a_server_s_first_frames(row: Row) -> None:
     judge("client", row)
 
 

@@ -100,7 +100,7 @@ SERVER = [
     row("CONTINUATION after CONTINUATION with END_HEADERS", BY_PROTOCOL, continuation(1), before=(some(REQUEST, 20),)),
     row("CONTINUATION on a half-closed stream", BY_PROTOCOL, continuation(1), before=(HALF_CLOSED,)),
     row("END_STREAM is no flag of CONTINUATION", "call", headers(1, complete=False), frame(CONTINUATION, 5, 1)),
-    # What is refused or passed over is decoded, or whatever comes after it would be misread.
+    # Refused and ignored blocks are decoded too, or later ones would be misread.
     row("a request that is malformed is decoded", "stream PROTOCOL_ERROR", headers(1, (*REQUEST, NEWS, ("X", "y")))),
     row("what is no gRPC is decoded", "HTTP 405", headers(1, (*GET, NEWS), end=True)),
     row(
@@ -157,7 +157,7 @@ def test_blocks_to_a_client(row: Row) -> None:
     judge("client", row)
 
 
-def test_a_long_header_list_of_ours_is_cut_into_frames_that_the_peer_takes() -> None:
+def test_our_long_header_lists_are_split_to_fit_the_peer_s_frame_size() -> None:
     endpoint = Endpoint("client")
     endpoint.look()
     endpoint.open(metadata={f"x-{number}": f"{number}&" * 200 for number in range(90)})

@@ -32,7 +32,7 @@ from tests.support.reactions import (
 from tests.support.rfc9113 import Endpoint, Part
 
 TOO_LOW = f"{BY_PROTOCOL} | connection STREAM_CLOSED"
-LAST = MAX_WINDOW  # 2^31-1 is the last stream as well.
+LAST = MAX_WINDOW  # 2^31-1 is also the last stream.
 
 SERVER = [
     row("a client's streams are odd", BY_PROTOCOL, headers(2), stream=2),
@@ -47,7 +47,7 @@ SERVER = [
     row(
         "an answered request uses its identifier up", TOO_LOW, headers(3), before=(headers(5, GET, end=True),), stream=3
     ),
-    # An idle stream is idle whatever else goes on.
+    # A stream is idle regardless of the other streams.
     row("RST_STREAM beyond what is open", BY_PROTOCOL, rst_stream(5), before=(headers(1),), stream=5),
     row("WINDOW_UPDATE beyond what is open", BY_PROTOCOL, window_update(5, 1), before=(headers(1),), stream=5),
     row("DATA beyond what is open", BY_PROTOCOL, data(5, b"x"), before=(headers(1),), stream=5),
@@ -84,7 +84,7 @@ SHUT = PREFACE + settings((INITIAL_WINDOW_SIZE, 0)) + SETTINGS_ACK
 WAYS: dict[str, tuple[bytes | None, tuple[tuple[str, str], ...], bool]] = {
     "calls": (None, REQUEST, False),
     "calls that are half-closed": (None, REQUEST, True),
-    # Our answer cannot leave, so these streams are open as well.
+    # Our answer cannot leave, so these streams are open too.
     "requests that are no gRPC, with a window of 0": (SHUT, GET, True),
     "posts that are no gRPC, with a window of 0": (SHUT, POST, True),
 }
@@ -102,7 +102,7 @@ def full(way: str) -> tuple[Endpoint, Part]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_the_101st_stream_is_refused_and_a_place_that_is_free_is_taken(way: str) -> None:
+def test_the_101st_stream_is_refused_until_another_ends(way: str) -> None:
     endpoint, surplus = full(way)
     endpoint.feed(surplus)
     assert endpoint.reaction(2 * LIMIT + 1) == "stream REFUSED_STREAM"
@@ -138,7 +138,7 @@ def test_streams_that_are_over_do_not_count() -> None:
     is_whole(endpoint)
 
 
-def test_a_client_knows_how_many_streams_the_server_takes() -> None:
+def test_a_client_knows_the_server_s_stream_limit() -> None:
     endpoint = Endpoint("client", begin=settings((MAX_CONCURRENT_STREAMS, 3)) + SETTINGS_ACK)
     assert endpoint.max_streams == 3
     endpoint.feed(settings((MAX_CONCURRENT_STREAMS, 1)))

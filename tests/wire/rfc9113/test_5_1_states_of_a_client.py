@@ -44,9 +44,9 @@ FRAMES: dict[str, Part] = {
     "an unknown type": frame(0x16, 0, 1, b"what?"),
 }
 
-# A stream that both have ended is closed: whoever reports the error may, but need not, send RST_STREAM on it.
+# A stream that both sides have ended is closed: RST_STREAM may be sent on it for the error, but need not be.
 ENDED_BADLY = f"{MALFORMED} | status INTERNAL | status UNKNOWN | told PROTOCOL_ERROR"
-# What comes on a stream that is closed may be an error of the connection, or be discarded (§5.1, "closed").
+# A frame on a closed stream may be a connection error, or be discarded (§5.1, "closed").
 LATE = f"nothing | {CLOSED}"
 
 IDLE = dict.fromkeys(FRAMES, BY_PROTOCOL) | {"PRIORITY": "nothing", "an unknown type": "nothing"}

@@ -143,7 +143,7 @@ STATES: dict[str, tuple[tuple[Part, ...], dict[str, str]]] = {
     "closed by our RST_STREAM": ((OPEN, window_update(1, MAX_WINDOW)), {}),
     "closed by our RST_STREAM while waiting for us": (
         (HALF_CLOSED, window_update(1, MAX_WINDOW)),
-        dict.fromkeys([*ENDS, *HEADS], LATE),  # The client had ended its side, so these are wrong all the same.
+        dict.fromkeys([*ENDS, *HEADS], LATE),  # These are wrong even so, as the client had ended its side.
     ),
     # Half-closed (local), or closed by a RST_STREAM with NO_ERROR (§8.1).
     "answered before the request has ended": (

@@ -73,7 +73,7 @@ def test_priorities_to_a_client(row: Row) -> None:
 
 
 @both_roles
-def test_after_an_error_of_the_connection_nothing_is_done(role: Role) -> None:
+def test_after_a_connection_error_further_frames_are_ignored(role: Role) -> None:
     endpoint = Endpoint(role)
     endpoint.feed(LIVE)
     endpoint.look()
@@ -83,7 +83,7 @@ def test_after_an_error_of_the_connection_nothing_is_done(role: Role) -> None:
     assert len(endpoint.events) == 1
 
 
-def test_goaway_for_an_error_says_which_stream_was_the_last_that_counts() -> None:
+def test_a_goaway_for_an_error_names_the_last_stream_processed() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(headers(1), headers(5))
     endpoint.look()

@@ -37,7 +37,7 @@ from tests.support.reactions import (
 from tests.support.rfc9113 import Endpoint, Role
 
 PRIORITY_SIZE = "stream FRAME_SIZE_ERROR"
-BROKEN = f"{BY_SIZE} | {BY_PROTOCOL}"  # Too short for what its flags announce: both sections apply.
+BROKEN = f"{BY_SIZE} | {BY_PROTOCOL}"  # Too short for its flags; both sections apply.
 
 EITHER = [
     # §6.1

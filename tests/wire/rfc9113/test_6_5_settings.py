@@ -109,7 +109,7 @@ def test_settings_without_an_acknowledgement_of_ours_do_not_stop_anything(role: 
     assert endpoint.reaction(1) == ("call" if role == "server" else "head")
 
 
-def test_values_are_taken_in_the_order_in_which_they_stand() -> None:
+def test_settings_are_applied_in_order() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(settings((INITIAL_WINDOW_SIZE, 100), (INITIAL_WINDOW_SIZE, 1)), headers(1, POST, end=True))
     assert len(endpoint.body(1)) == 1
@@ -126,7 +126,7 @@ def test_our_frames_are_no_larger_than_the_peer_allows_and_may_be_as_large() -> 
 
 
 @both_roles
-def test_without_a_header_table_of_the_peers_our_blocks_do_without(role: Role) -> None:
+def test_our_blocks_work_when_the_peer_allows_no_header_table(role: Role) -> None:
     begin = PREFACE if role == "server" else b""
     endpoint = Endpoint(role, begin=begin + settings((HEADER_TABLE_SIZE, 0)) + SETTINGS_ACK)
     endpoint.decoder.max_allowed_table_size = 0

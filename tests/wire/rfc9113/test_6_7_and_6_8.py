@@ -37,7 +37,7 @@ EITHER = [
     row("GOAWAY for an error", "nothing", goaway(1, 11, b"calm"), before=(LIVE,), stream=0, alive="ping"),
     row("GOAWAY twice", "nothing", goaway(2**31 - 1), goaway(1), before=(LIVE,), stream=0, alive="ping"),
 ]
-# The application decides about calls above the last stream; whatever the server still says on them harms nobody.
+# The application decides about calls above the last stream; frames that the server still sends on them do no harm.
 ABOVE = "nothing | head | told REFUSED_STREAM | told NO_ERROR | status UNAVAILABLE"
 CLIENT = [
     row(

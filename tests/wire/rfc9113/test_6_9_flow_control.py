@@ -22,7 +22,7 @@ def begun(role: Role, window: int) -> Endpoint:
 
 
 def answering(window: int) -> Endpoint:
-    """A server that has a page of text to send on stream 1, for what is no gRPC."""
+    """A server that must send a page of text on stream 1, in answer to a request that is not gRPC."""
     endpoint = begun("server", window)
     endpoint.feed(headers(1, POST, end=True))
     assert endpoint.heads[1][0][":status"] == "415"
@@ -123,7 +123,7 @@ def test_one_stream_without_a_window_does_not_hold_up_another() -> None:
     assert (len(endpoint.body(1)), len(endpoint.body(3))) == (10, 100)
 
 
-def test_a_request_that_is_no_grpc_holds_up_no_call() -> None:
+def test_a_request_that_is_not_grpc_delays_no_call() -> None:
     endpoint = begun("server", 0)
     endpoint.feed(headers(1, GET, end=True), headers(3, GET, end=True))
     is_whole(endpoint)

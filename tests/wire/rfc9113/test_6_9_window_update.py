@@ -94,7 +94,7 @@ def test_the_windows_that_we_announce_are_those_of_our_limits(role: Role) -> Non
 
 @both_roles
 @pytest.mark.parametrize("padding", [None, 100])
-def test_a_stream_takes_what_its_window_allows_and_not_a_byte_more(role: Role, padding: int | None) -> None:
+def test_a_stream_accepts_exactly_what_its_window_allows(role: Role, padding: int | None) -> None:
     endpoint = Endpoint(role)
     endpoint.feed(LIVE)
     endpoint.look()
@@ -130,7 +130,7 @@ def test_data_on_streams_that_are_over_count_for_the_connection(role: Role) -> N
     endpoint.feed(LIVE)
     endpoint.feed(cancelled() if role == "client" else window_update(1, MAX_WINDOW))
     endpoint.look()
-    for _ in range(4):  # What was under way: no more than the stream's window allowed.
+    for _ in range(4):  # Data in flight: no more than the stream's window allowed.
         endpoint.feed(chunks(1, STREAM // 4))
     for number in range(1, 60):
         stream = 2 * number + 1

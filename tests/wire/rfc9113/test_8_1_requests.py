@@ -104,7 +104,7 @@ def test_content_length_of_a_request(row: Row) -> None:
     judge("server", row)
 
 
-# Requests that are no gRPC: what conformance suites, browsers and health probes send.
+# Requests that are not gRPC, as conformance suites, browsers and health probes send them.
 
 PLAIN = [
     row("GET", "HTTP 405", headers(1, GET, end=True)),
@@ -127,12 +127,12 @@ PLAIN = [
 
 
 @each(PLAIN)
-def test_requests_that_are_no_grpc_are_answered(row: Row) -> None:
+def test_requests_that_are_not_grpc_are_answered(row: Row) -> None:
     judge("server", row)
 
 
 @pytest.mark.parametrize("fields", [GET, POST], ids=["GET", "POST"])
-def test_the_answer_says_in_words_what_is_wrong(fields: tuple[tuple[str, str], ...]) -> None:
+def test_the_answer_explains_what_is_wrong(fields: tuple[tuple[str, str], ...]) -> None:
     endpoint = Endpoint("server")
     endpoint.feed(headers(1, fields, end=True))
     assert 8 <= len(endpoint.body(1)) <= 200
@@ -155,7 +155,7 @@ def test_an_unfinished_request_is_answered_and_may_continue_or_stop() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(headers(1, POST))
     assert endpoint.ended(1)
-    assert not any(came.kind == RST_STREAM for came in endpoint.frames)  # The rest of it may come, and is judged.
+    assert not any(came.kind == RST_STREAM for came in endpoint.frames)  # The rest of it may arrive, and is checked.
     endpoint.feed(data(1, bytes(16_384)) * 3)
     assert [(came.stream, came.error_code) for came in endpoint.frames if came.kind == RST_STREAM] == [(1, 0)]
     is_whole(endpoint)

@@ -22,7 +22,7 @@ OPENED = (opened(),)
 HEAD = headers(1, RESPONSE)
 HEADED = (opened(), HEAD)
 ALONE = (*RESPONSE, *TRAILERS)
-# Both sides of the stream have ended: whoever reports the error may, but need not, send RST_STREAM on it.
+# Both sides have ended the stream: RST_STREAM may be sent on it for the error, but need not be.
 ENDED_BADLY = f"{MALFORMED} | status INTERNAL | status UNKNOWN | told PROTOCOL_ERROR"
 LATE = f"nothing | {CLOSED}"
 NO_STATUS = "status UNKNOWN | status INTERNAL"

@@ -66,7 +66,7 @@ GOOD: dict[str, tuple[Text, Text]] = {
     "trailer": ("trailer", "x-t"),
     "expect": ("expect", "100-continue"),
 }
-# Within the pseudo-headers, which have values, too.
+# Also in pseudo-header fields, which have values as well.
 VALUES = [
     row(
         f"{name} with a line end",
@@ -137,14 +137,14 @@ def test_fields_of_a_response(row: Row) -> None:
 
 
 @pytest.mark.parametrize("blanks", [(" ", ""), ("", " "), ("  ", "\t"), (" \t ", " \t ")])
-def test_blanks_around_a_value_are_taken_away(blanks: tuple[str, str]) -> None:
+def test_blanks_around_a_value_are_stripped(blanks: tuple[str, str]) -> None:
     endpoint = Endpoint("server")
     before, after = blanks
     endpoint.feed(headers(1, (*REQUEST, ("x-note", f"{before}a b{after}"))))
     assert endpoint.requests()[0].metadata["x-note"] == "a b"
 
 
-def test_blanks_around_a_status_message_are_taken_away() -> None:
+def test_blanks_around_a_status_message_are_stripped() -> None:
     endpoint = Endpoint("client")
     endpoint.open()
     endpoint.feed(headers(1, (*RESPONSE, ("grpc-status", "5"), ("grpc-message", "bad "), ("x-note", " v")), end=True))

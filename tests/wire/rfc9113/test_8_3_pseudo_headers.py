@@ -138,7 +138,7 @@ def test_the_authority_counts_and_a_host_unlike_it_is_dropped() -> None:
     assert "host" not in call.metadata
 
 
-def test_a_request_with_a_host_alone_is_a_call() -> None:
+def test_a_request_with_only_a_host_is_a_call() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(headers(1, (*without(REQUEST, ":authority"), ("host", "test"))))
     assert endpoint.reaction(1) == "call"

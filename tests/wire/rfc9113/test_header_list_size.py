@@ -1,7 +1,7 @@
 """RFC 9113 §6.5.2 and §10.5.1: header lists that are too large fail their call or, above a hard limit, the connection.
 
-A list above what we announce fails its call with RESOURCE_EXHAUSTED, and is decoded so that the compression state
-lives. One far above that ends the connection, before it costs us the memory.
+A list above the announced limit fails its call with RESOURCE_EXHAUSTED, and is still decoded, to keep the compression
+state. One far above the limit ends the connection before it takes the memory.
 """
 
 import tracemalloc
@@ -110,11 +110,11 @@ def test_header_lists_of_a_server(row: Row) -> None:
 
 
 @both_roles
-def test_the_size_from_which_on_calls_fail_is_announced(role: Role) -> None:
+def test_the_announced_header_list_limit_is_the_one_enforced(role: Role) -> None:
     assert (MAX_HEADER_LIST_SIZE, SOFT) in Endpoint(role).settings
 
 
-def test_too_large_a_head_is_refused_with_a_reason_before_the_rest_is_sent() -> None:
+def test_an_oversized_head_is_refused_with_a_reason_before_the_rest_arrives() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(large(REQUEST, 20_000))
     (answer,) = endpoint.heads[1]
@@ -129,7 +129,7 @@ def test_too_large_a_head_is_refused_with_a_reason_before_the_rest_is_sent() -> 
 
 @both_roles
 @pytest.mark.parametrize("piece", [16_384, 1_000, 1])
-def test_a_block_without_end_is_cut_off(role: Role, piece: int) -> None:
+def test_an_endless_header_block_ends_the_connection(role: Role, piece: int) -> None:
     endpoint = Endpoint(role)
     if role == "client":
         endpoint.open()
@@ -143,7 +143,7 @@ def test_a_block_without_end_is_cut_off(role: Role, piece: int) -> None:
 
 
 @both_roles
-def test_continuations_of_nothing_without_end_are_cut_off(role: Role) -> None:
+def test_endless_empty_continuations_end_the_connection(role: Role) -> None:
     endpoint = Endpoint(role)
     if role == "client":
         endpoint.open()
@@ -171,7 +171,7 @@ def test_a_bomb_costs_no_memory(role: Role) -> None:
     assert endpoint.failed
 
 
-def test_our_head_is_no_larger_than_the_peer_takes() -> None:
+def test_our_head_is_no_larger_than_the_peer_accepts() -> None:
     begin = settings((MAX_HEADER_LIST_SIZE, 2_000)) + SETTINGS_ACK
     endpoint = Endpoint("client", begin=begin)
     endpoint.look()
@@ -183,7 +183,7 @@ def test_our_head_is_no_larger_than_the_peer_takes() -> None:
     is_whole(endpoint)
 
 
-def test_an_answer_of_ours_is_no_larger_than_the_peer_takes() -> None:
+def test_our_answers_are_no_larger_than_the_peer_accepts() -> None:
     begin = PREFACE + settings((MAX_HEADER_LIST_SIZE, 400)) + SETTINGS_ACK
     endpoint = Endpoint("server", begin=begin)
     long = "application/" + "x" * 10_000

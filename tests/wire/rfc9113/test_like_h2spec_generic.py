@@ -1,7 +1,7 @@
-"""What h2spec asks of a server, with the requests that it sends: "generic" and "hpack" (52 of its 146 cases).
+"""h2spec's cases for a server, with the requests that it sends: "generic" and "hpack" (52 of its 146 cases).
 
-They are no gRPC, so they are answered by HTTP 405 or 415; h2spec is content with any answer. Where it wants an error of
-a stream, it takes one of the connection as well. Each row has the number that h2spec gives the case.
+Its requests are not gRPC, so they are answered with HTTP 405 or 415; h2spec accepts any answer. Where it expects a
+stream error, it also accepts a connection error. Each row has h2spec's number for the case.
 """
 
 from tests.support.http2_frames import (
@@ -81,7 +81,7 @@ HPACK = [
     row("2.3.3/2 literal field with an invalid index", BROKEN, raw(b"\x7f\x07\x04test")),
     row("4.2/1 table size update at the end of a block", BROKEN, raw(b"\x30")),
     row("5.2/1 Huffman padded by more than 7 bits", BROKEN, raw(b"\x00\x85\xf2\xb2\x4a\x84\xff\x84\x49\x50\x9f\xff")),
-    # 5.2/2, Huffman padded by zeros, is taken where jh2 decodes; `echo.wire.hpack` says why.
+    # 5.2/2, Huffman padded with zeros, is accepted where jh2 decodes; `echo.wire.hpack` says why.
     row("5.2/3 Huffman with EOS", BROKEN, raw(b"\x00\x85\xf2\xb2\x4a\x84\xff\x88\x49\x50\x9f\xff\xff\xff\xff\xff")),
     row("6.1/1 indexed field with index 0", BROKEN, raw(b"\x80")),
     row("6.3/1 table size update above SETTINGS_HEADER_TABLE_SIZE", BROKEN, raw(b"", front=b"\x3f\xe2\x1f")),

@@ -1,7 +1,7 @@
-"""What h2spec asks of a server, with the requests that it sends: "http2" (94 of its 146 cases).
+"""h2spec's cases for a server, with the requests that it sends: "http2" (94 of its 146 cases).
 
-They are no gRPC, so they are answered by HTTP 405 or 415; h2spec is content with any answer. Where it wants an error of
-a stream, it takes one of the connection as well. Each row has the number that h2spec gives the case.
+Its requests are not gRPC, so they are answered with HTTP 405 or 415; h2spec accepts any answer. Where it expects a
+stream error, it also accepts a connection error. Each row has h2spec's number for the case.
 """
 
 from tests.support.http2_frames import (
@@ -49,7 +49,7 @@ def get(*fields: tuple[str, str]) -> Part:
 
 
 def begun(number: int = 1, *, end: bool = True) -> Part:
-    """HEADERS whose block goes on."""
+    """HEADERS whose block continues in another frame."""
     return headers(number, (*GET, MORE), end=end, complete=False)
 
 

@@ -104,12 +104,12 @@ WRONG: st.SearchStrategy[Part] = st.one_of(
 
 
 def act(what: str, which: int) -> Part:
-    """Our application does something to one of its calls meanwhile."""
+    """Meanwhile, our application acts on one of its calls."""
 
     def part(endpoint: Endpoint) -> bytes:
         calls = sorted(endpoint.open_calls)
         if endpoint.role == "client" and (what == "open" or not calls):
-            with suppress(GRPCError):  # A server may take no header list at all.
+            with suppress(GRPCError):  # The peer may accept no header list at all.
                 endpoint.open(end=which % 2 == 0)
         elif what == "cancel" and calls:
             endpoint.cancel(calls[which % len(calls)])
@@ -146,7 +146,7 @@ def test_no_sequence_of_frames_raises(role: Role, parts: list[Part], last: list[
 @both_roles
 @MANY
 @given(parts=st.lists(st.one_of(SOUND, WRONG), max_size=25))
-def test_where_the_bytes_are_cut_makes_no_difference(role: Role, parts: list[Part]) -> None:
+def test_results_do_not_depend_on_how_the_bytes_are_split(role: Role, parts: list[Part]) -> None:
     told: list[list[object]] = []
     for size in (None, 3):
         endpoint = Endpoint(role)
@@ -161,5 +161,5 @@ def test_where_the_bytes_are_cut_makes_no_difference(role: Role, parts: list[Par
 
 
 def is_data(event: object) -> bool:
-    """DATA may be told of in other pieces."""
+    """DATA may be reported in different pieces."""
     return type(event).__name__ == "DataReceived"

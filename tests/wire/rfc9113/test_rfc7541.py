@@ -88,7 +88,7 @@ BAD = {
     "a value that breaks off": b"\x40\x01a\x05bc",
     "a literal without a value": b"\x40\x01a",
     "Huffman with more than 7 bits of padding": b"\x00\x85\xf2\xb2\x4a\x84\xff\x84\x49\x50\x9f\xff",
-    # That padding is of ones is not checked where jh2 decodes; `echo.wire.hpack` says why.
+    # jh2 does not check that padding is all ones; `echo.wire.hpack` says why that does no harm.
     "Huffman with EOS": b"\x00\x85\xf2\xb2\x4a\x84\xff\x88\x49\x50\x9f\xff\xff\xff\xff\xff",
     "a name in Huffman with EOS": b"\x00\x84\xff\xff\xff\xff\x01v",
 }
@@ -170,7 +170,9 @@ BLOCKS = st.one_of(
 @both_roles
 @given(block=BLOCKS)
 @settings(max_examples=500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-def test_a_block_that_another_decoder_refuses_ends_the_connection_and_never_raises(role: Role, block: bytes) -> None:
+def test_a_block_that_another_decoder_refuses_ends_the_connection_without_an_exception(
+    role: Role, block: bytes
+) -> None:
     endpoint = Endpoint(role)
     endpoint.feed(head())  # It leaves the table empty.
     endpoint.look()
@@ -189,7 +191,7 @@ def readable(block: bytes) -> bool:
     return True
 
 
-def test_the_table_lives_on_from_call_to_call() -> None:
+def test_the_table_persists_between_calls() -> None:
     endpoint = Endpoint("server")
     endpoint.feed(
         headers(1, CALL + b"\x40\x06x-note\x05first"), headers(3, CALL + b"\xbe"), headers(5, CALL + b"\x7e\x06second")

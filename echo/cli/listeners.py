@@ -10,10 +10,10 @@ from echo.targets import UNIX, join
 from echo.transport import StreamListener
 from echo.urls import ANYWHERE
 
-__all__ = ["listen", "listen_for_health", "listen_for_web"]
+__all__ = ["open_grpc_listener", "open_health_listener", "open_web_listener"]
 
 
-async def listen(settings: Settings, tls: ssl.SSLContext | None) -> StreamListener:
+async def open_grpc_listener(settings: Settings, tls: ssl.SSLContext | None) -> StreamListener:
     """Listen for the gRPC server."""
     bind, timeout = settings.grpc_server_bind, settings.grpc_server_handshake_timeout
     if bind.startswith(UNIX):
@@ -31,7 +31,7 @@ async def listen(settings: Settings, tls: ssl.SSLContext | None) -> StreamListen
         raise unavailable(settings, address, "grpc_server_bind", "grpc_server_port", error=error) from error
 
 
-async def listen_for_health(settings: Settings) -> StreamListener:
+async def open_health_listener(settings: Settings) -> StreamListener:
     """Listen for health checks in plain text, on every address if the server is on a Unix socket: probes are remote."""
     bind, port = settings.grpc_server_bind, settings.grpc_health_port
     assert port is not None
@@ -42,7 +42,7 @@ async def listen_for_health(settings: Settings) -> StreamListener:
         raise unavailable(settings, join(host, port), "grpc_server_bind", "grpc_health_port", error=error) from error
 
 
-async def listen_for_web(settings: Settings) -> StreamListener:
+async def open_web_listener(settings: Settings) -> StreamListener:
     """Listen for the gateway's workers, in their parent. A gateway of one process opens its own listener."""
     try:
         return await open_tcp_listener(await listening_host(settings.http_bind), settings.http_port)
