@@ -1,4 +1,4 @@
-"""The console's "Check this path": what a person sees of it, stops and saves."""
+"""The console's "Check this path" as a user sees it, stops it and saves its result."""
 
 import json
 import re

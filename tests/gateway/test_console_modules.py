@@ -1,4 +1,4 @@
-"""The modules of the console that only reckon, as the browser runs them: each case against what must come out."""
+"""The console's modules that only compute, as the browser runs them: each case with its expected result."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""What is counted of a gateway: by real processes, scraped after requests and WebSockets of each kind."""
+"""The metrics of a gateway: real processes, scraped after requests and WebSockets of each kind."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
