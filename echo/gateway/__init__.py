@@ -1,12 +1,11 @@
 """The gateway: HTTP and WebSockets in front, gRPC behind.
 
-``hypercorn --worker-class trio echo.gateway:app`` serves `app`, made from the environment; `serve_gateway` serves in
-the caller's own nursery and drains in good order; `create_app` is for whoever wants neither.
+``hypercorn --worker-class trio echo.gateway:app`` serves `app`, configured by the environment. `serve_gateway` serves
+in the caller's own nursery and drains gracefully. `create_app` only creates the application.
 
-Where to look: `routes` what a request asks for, `relay` how a WebSocket and a call are tied together, `messages`,
-`metadata`, `origin` and `status` what goes over from the one side to the other, `websocket` the socket as the relay
-sees it, `drain` the end in good order, `rpc_over_http` gRPC-Web and Connect, `hypercorn_compat` what is mended of
-Hypercorn.
+Where to look: `routes` has the routes; `relay` ties a WebSocket to a call; `messages`, `metadata`, `origin` and
+`status` convert between the two sides; `websocket` is the socket as the relay sees it; `drain` is the graceful end;
+`rpc_over_http` has gRPC-Web and Connect; `hypercorn_compat` has the corrections to Hypercorn.
 """
 
 from echo.extras import needs

@@ -1,6 +1,6 @@
-"""What the access log and metrics tell of a request over HTTP, and of a WebSocket, when it is over.
+"""Collects what the access log and metrics report about an HTTP request or a WebSocket when it ends.
 
-The request id is the one that goes along as metadata, so that the gRPC call made for it is found in the server's log.
+The request id is the one that is sent as metadata, so that the gRPC call can be found in the server's log.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,11 +24,11 @@ __all__ = ["RequestNotes", "SocketNotes", "address_text"]
 
 
 class RequestNotes:
-    """Stands between the application and the server for one request, and takes notes.
+    """Sits between the application and the ASGI server for one request, and records it.
 
     Attributes:
-        status: HTTP's, once a response has begun.
-        complete: The response has left as a whole.
+        status: The HTTP status, once a response has begun.
+        complete: The whole response has been sent.
     """
 
     def __init__(self, scope: HTTPScope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -45,11 +45,11 @@ class RequestNotes:
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the request began."""
         return trio.current_time() - self._began
 
     async def receive(self) -> ASGIReceiveEvent:
-        """As ASGI's."""
+        """ASGI's ``receive``."""
         event = await self._receive()
         if event["type"] == "http.request":
             self._bytes_in += len(event.get("body", b""))
@@ -58,7 +58,7 @@ class RequestNotes:
         return event
 
     async def send(self, event: ASGISendEvent) -> None:
-        """As ASGI's."""
+        """ASGI's ``send``."""
         if event["type"] == "http.response.start":
             self.status = int(event["status"])
             self._request_id = _value(event["headers"], REQUEST_ID)
@@ -69,13 +69,13 @@ class RequestNotes:
 
     @property
     def reason(self) -> str | None:
-        """Why the response is not complete, in words; None if it is."""
+        """Why the response is incomplete, in words; None if it is complete."""
         if self.complete:
             return None
         return "the client left before the response was complete" if self._left else "cut off"
 
     def entry(self) -> Entry:
-        """The line."""
+        """The entry for the access log."""
         trace, span = ids_of(self._scope)
         return Entry(
             "http",
@@ -95,15 +95,18 @@ class RequestNotes:
 
 
 class SocketNotes:
-    """What is noted of one WebSocket.
+    """What is recorded about one WebSocket.
 
     Attributes:
         accepted: The upgrade was made.
-        route: The template of its route; empty if there is none of its path.
-        messages_in: How many messages came in; the next ones alike.
-        request_id: As the client was told.
-        status: The close code, or the HTTP status of a handshake that was refused; None as long as it goes on.
-        reason: In words.
+        route: The template of its route; empty if no route has its path.
+        messages_in: Messages received.
+        messages_out: Messages sent.
+        bytes_in: Bytes of the messages received.
+        bytes_out: Bytes of the messages sent.
+        request_id: The request id that the client was told.
+        status: The close code, or the HTTP status of a refused handshake; None while it is open.
+        reason: A readable reason for the status.
         by_client: The client ended it.
     """
 
@@ -135,27 +138,27 @@ class SocketNotes:
 
     @property
     def http_version(self) -> str:
-        """HTTP's, of the handshake."""
+        """The HTTP version of the handshake."""
         return self._scope["http_version"]
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the handshake began."""
         return trio.current_time() - self._began
 
     def sent(self, texts: Sequence[str]) -> None:
-        """These messages go out."""
+        """Count these messages as sent."""
         self.messages_out += len(texts)
         for text in texts:
             self.bytes_out += len(text) if text.isascii() else len(text.encode())
 
     def end(self, status: int, reason: str, *, by_client: bool = False) -> None:
-        """It ended with this close code, or the handshake with this HTTP status; the first word counts."""
+        """Record its close code, or the HTTP status of a refused handshake. Only the first call counts."""
         if self.status is None:
             self.status, self.reason, self.by_client = status, reason, by_client
 
     def entry(self) -> Entry:
-        """The line."""
+        """The entry for the access log."""
         trace, span = ids_of(self._scope)
         return Entry(
             "websocket",
@@ -176,7 +179,7 @@ class SocketNotes:
 
 
 def address_text(address: tuple[str, int | None] | None) -> str | None:
-    """A scope's ``client`` or ``server`` as one word; IPv6 addresses get their brackets."""
+    """A scope's ``client`` or ``server`` as ``HOST:PORT``, with brackets around IPv6 addresses."""
     return None if address is None else text_of(address)
 
 

@@ -35,13 +35,13 @@ if TYPE_CHECKING:
 
 __all__ = ["Gateway", "create_app"]
 
-MAX_BODY = 64 * 1024  # Bytes of a request's body that are taken; no route reads any.
+MAX_BODY = 64 * 1024  # The largest request body accepted, in bytes; Quart's routes read none.
 
 
 class Lifespan(TrioASGILifespan):
-    """The way to the server is there as long as the application is served: before its start, until after its shutdown.
+    """Keeps the channel to the server open while the application is served, from before startup until after shutdown.
 
-    Not by Quart's ``while_serving``: that is a generator, and a nursery must not stand open across its ``yield``.
+    Quart's ``while_serving`` is not used: it takes a generator, and a nursery must not be open across a ``yield``.
     """
 
     app: "Gateway"
@@ -52,7 +52,7 @@ class Lifespan(TrioASGILifespan):
         settings = runtime.settings
         async with self.app.open_tracing() as runtime.tracing:
             open_one = partial(
-                open_channel,  # Which connects when the first call needs it.
+                open_channel,  # It connects when the first call needs it.
                 settings.grpc_server_host,
                 settings.grpc_server_port,
                 tls=self.app.tls,
@@ -74,13 +74,13 @@ class Gateway(QuartTrio):
 
     Attributes:
         runtime: What its parts share.
-        tls: How it calls the gRPC server; None for plain text.
-        open_tracing: What records its requests as traces while it is served.
-        calls: Who takes note of its calls; None for nobody.
+        tls: The TLS context for calling the gRPC server; None for plain text.
+        open_tracing: Opens what records requests as traces, while the application is served.
+        calls: Is notified of its calls; None for no notes.
     """
 
     asgi_lifespan_class = Lifespan
-    asgi_websocket_class = SocketConnection  # type: ignore[assignment]  # Alike in what Quart makes use of.
+    asgi_websocket_class = SocketConnection  # type: ignore[assignment]  # It has everything that Quart uses.
     websocket_class = GatewayWebsocket
 
     def __init__(
@@ -104,7 +104,7 @@ class Gateway(QuartTrio):
 
     @property
     def max_message_size(self) -> int:
-        """Bytes of a WebSocket's message that are taken."""
+        """The largest WebSocket message accepted, in bytes."""
         return self.runtime.settings.grpc_max_message_size
 
     @property
@@ -114,21 +114,21 @@ class Gateway(QuartTrio):
 
     @property
     def web(self) -> "WebMeter | None":
-        """What counts requests and WebSockets; None for nothing."""
+        """Counts requests and WebSockets; None for no counts."""
         return self.runtime.web
 
     @property
     def access_log(self) -> AccessLog | None:
-        """Where WebSockets are told of."""
+        """The access log for WebSockets; None for no lines."""
         return self.runtime.access_log
 
     @property
     def tracing(self) -> GatewayTracing | None:
-        """Who records WebSockets as traces."""
+        """Records WebSockets as traces; None for no traces."""
         return self.runtime.tracing
 
     def create_url_adapter(self, request: BaseRequestWebsocket | None) -> MapAdapter | None:
-        """What routes a request: by its path alone. Quart also looks at the host, and fails at one that is none."""
+        """Route a request only by its path. Quart also looks at the host, and fails if that is invalid."""
         if request is None:
             return super().create_url_adapter(None)
         query = request.query_string.decode("latin-1")
@@ -137,7 +137,7 @@ class Gateway(QuartTrio):
         )
 
     async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
-        """Serve calls by gRPC-Web and Connect below Quart, all else by it; each with a line in the access log."""
+        """Serve gRPC-Web and Connect calls below Quart, everything else with Quart; log a line for each request."""
         log, web, tracing = self.runtime.access_log, self.runtime.web, self.runtime.tracing
         if scope["type"] != "http" or (log is None and web is None and tracing is None):
             await self._serve(scope, receive, send)
@@ -165,28 +165,28 @@ class Gateway(QuartTrio):
             note_route(scope, RPC_ROUTE)
             await serve_rpc(self.runtime, scope, receive, send)
         else:
-            if scope["type"] == "http" and not scope["path"]:  # As of "GET ?a=b": no route has it, and Quart fails.
+            if scope["type"] == "http" and not scope["path"]:  # From "GET ?a=b": Quart fails on it; " " has no route.
                 scope["path"] = " "
             await super().asgi_app(scope, receive, send)
 
 
 def _target(settings: Settings) -> str:
-    """What the gateway calls, as a channel has it."""
+    """The target of the gateway's calls, as a channel names it."""
     targets = read_targets(settings.grpc_server_host)
     return ",".join(str(target.at(settings.grpc_server_port)) for target in targets)
 
 
 def create_app(settings: Settings, meters: "Meters | None" = None, open_tracing: OpenTracing = untraced) -> Gateway:
-    """Make the application; nothing is opened until it is served. Mends Hypercorn in this process (`install`).
+    """Create the application; nothing is opened until it is served. Corrects Hypercorn in this process (`install`).
 
     Args:
-        settings: Whom to call, and how.
-        meters: What it does is counted there; None for nowhere.
-        open_tracing: What records its requests as traces.
+        settings: Which server to call, and how.
+        meters: Counts what it does; None for no metrics.
+        open_tracing: Opens what records its requests as traces.
 
     Raises:
         SettingsError: A certificate or key for calling the gRPC server can't be used.
-        UnsupportedVersionError: Hypercorn or wsproto is of a version that `install` was not made for.
+        UnsupportedVersionError: `install` does not support this version of Hypercorn or wsproto.
     """
     install()
     app = Gateway(settings, client_context(settings), meters, open_tracing)

@@ -1,7 +1,7 @@
-"""What arrived of a request for a WebSocket route that asked for no WebSocket, told to who sent it.
+"""The answer to a plain request for a WebSocket route: it describes how the request arrived.
 
 A browser does not say why a WebSocket did not open (WHATWG WebSockets §2.1). A plain request to the same address can:
-its answer shows how the path changes a request, and whether the page's origin would be allowed. The console asks so.
+its answer shows how the path changes requests, and whether the page's origin would be allowed. The console uses it.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,7 +15,7 @@ from echo.gateway.status import error_body
 from echo.rpc import Status
 
 PAGE_ORIGIN: Final = "x-page-origin"
-"""What a page puts its own origin in: browsers send no ``Origin`` with a GET to the page's own host (Fetch §3.2)."""
+"""The header for a page's own origin: browsers send no ``Origin`` in a GET to the page's own host (Fetch §3.2)."""
 
 TOLD: Final = frozenset(
     (
@@ -32,19 +32,20 @@ TOLD: Final = frozenset(
         "x-forwarded-proto",
     )
 )
-"""Headers that are told as they came: those of the upgrade, and what proxies say of the way. Never a credential."""
+"""Headers that are returned as they arrived: those of the upgrade and those that proxies add. Never a credential."""
 
 
 def describe_arrival(scope: HTTPScope, allowed_origins: Collection[str]) -> bytes:
-    """The JSON body of the answer to such a request.
+    """The JSON body of the answer.
 
-    It is that of `error_body`, and in it an object ``arrived``: ``http_version``, ``method``, ``target`` (without the
-    query), ``host``, ``origin`` (the page's; null if none is named), ``own_origin`` (what the gateway takes its own to
-    be), ``origin_allowed`` (whether a WebSocket from that origin would be), and ``headers``, those of `TOLD` that came.
+    It is that of `error_body` with an additional object ``arrived``: ``http_version``, ``method``, ``target`` (without
+    the query), ``host``, ``origin`` (the page's; null if none was sent), ``own_origin`` (the gateway's, as far as it
+    can tell), ``origin_allowed`` (whether that page may open a WebSocket), and ``headers`` (those of `TOLD` that
+    arrived).
 
     Args:
-        scope: Of the request.
-        allowed_origins: Further origins, as `is_allowed` takes them.
+        scope: The request.
+        allowed_origins: Further origins, as for `is_allowed`.
     """
     headers = list(scope["headers"])
     origin = _value(headers, "origin")
@@ -70,7 +71,7 @@ def describe_arrival(scope: HTTPScope, allowed_origins: Collection[str]) -> byte
 
 
 def _value(headers: Iterable[tuple[bytes, bytes]], wanted: str) -> str | None:
-    """The values of a header, joined as RFC 9110 §5.3 has it; None if there is none."""
+    """The values of a header, joined by commas (RFC 9110 §5.3); None if it is missing."""
     name = wanted.encode()
     values = [value.decode("latin-1").strip() for found, value in headers if found == name]
     return ", ".join(values) if values else None

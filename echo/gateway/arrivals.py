@@ -1,4 +1,4 @@
-"""Where the gateway's connections come from: sockets that it listens on, or a parent that hands them over."""
+"""Where the gateway's connections come from: sockets that it listens on, or a parent process that passes them on."""
 
 import select
 import socket
@@ -17,21 +17,21 @@ Handler = Callable[[Stream], Awaitable[None]]
 
 
 class Arrivals(Protocol):
-    """Where they come from."""
+    """A source of connections."""
 
     async def accept(self, handler: Handler, nursery: trio.Nursery) -> None:
-        """Run the handler in the nursery for each connection, until `finish` was called and all have been taken."""
+        """Run the handler in the nursery for each connection, until `finish` was called and all have been accepted."""
 
     async def finish(self) -> None:
-        """Return when every connection that was made for us has been taken, and take no more."""
+        """Accept the connections that clients have already made, then no more; returns when that is done."""
 
 
 class Listening:
-    """Sockets that listen.
+    """Listening sockets.
 
     Args:
-        sockets: They; closed by whoever opened them.
-        tls: What TLS is spoken with; None for plain text.
+        sockets: The sockets; the caller closes them.
+        tls: The TLS context; None for plain text.
     """
 
     def __init__(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
@@ -49,7 +49,7 @@ class Listening:
             await trio.serve_listeners(serve, listeners, handler_nursery=nursery)
 
     async def finish(self) -> None:
-        """As in `Arrivals`: closing the sockets would reset the connections that are not accepted yet."""
+        """As in `Arrivals`: closing the sockets at once would reset connections that are not accepted yet."""
         waiting = select.poll()
         for listening in self._sockets:
             waiting.register(listening, select.POLLIN)
@@ -61,10 +61,14 @@ class Listening:
 
 
 class HandedOver:
-    """Connections from a source."""
+    """Connections that a parent process passes on.
+
+    Args:
+        source: Receives the connections.
+        tls: The TLS context; None for plain text.
+    """
 
     def __init__(self, source: ConnectionSource, tls: ssl.SSLContext | None) -> None:
-        """TLS as for `Listening`."""
         self._source = source
         self._tls = tls
         self._taken = trio.Event()
@@ -82,7 +86,7 @@ class HandedOver:
             async for accepted in self._source:
                 nursery.start_soon(serve, accepted)
         finally:
-            self._source.retire()  # If the grace period was over before `finish` could.
+            self._source.retire()  # In case the grace period ended before `finish` did this.
             await self._source.aclose()
             self._taken.set()
 

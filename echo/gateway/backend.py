@@ -1,11 +1,11 @@
-"""The gRPC server as the gateway calls it: over one channel that all requests share, and over further ones when needed.
+"""The gateway's channels to the gRPC server: one that all requests share, and more when needed.
 
-A server limits the calls that run on one connection (ours to 100, which RFC 9113 §6.5.2 recommends as the least), and
-what comes on top waits for its turn. That is right for calls that end soon. WebSockets don't: a hundred idle ones
-would keep everybody else from the server, the readiness probe included. So when the first channel has its hundred
-calls, a second one is opened beside it, and closed again when it is not needed any more.
+A server limits the calls on one connection (ours to 100, the least that RFC 9113 §6.5.2 recommends), and further calls
+wait for their turn. That is right for calls that end soon, but WebSockets do not: a hundred idle ones would keep all
+other requests from the server, the readiness probe included. So when a channel has its hundred calls, another one is
+opened, and closed again when it is no longer needed.
 
-``GRPC_MAX_CONCURRENT_STREAMS`` is for both ends: where the server is told another number, the gateway is too.
+``GRPC_MAX_CONCURRENT_STREAMS`` applies to both ends: if you change it for the server, change it for the gateway too.
 """
 
 import logging
@@ -24,24 +24,24 @@ CALLS_PER_CHANNEL: Final = 100
 
 
 @dataclass(eq=False, slots=True)
-class _Member:
-    """A channel of the backend's; whoever uses it is counted from before the call is opened."""
+class _PooledChannel:
+    """A channel, and how many requests use it, counted from before they open their calls."""
 
     channel: Channel
     scope: trio.CancelScope
     users: int = 0
 
 
-class _Wish:
-    """Somebody needs one more channel."""
+class _OpenRequest:
+    """A request for one more channel."""
 
     def __init__(self) -> None:
-        self.granted = trio.Event()
-        self.member: _Member | None = None
+        self.opened = trio.Event()
+        self.pooled: _PooledChannel | None = None
 
 
 class Backend:
-    """The channels to one server; made by `open_backend`."""
+    """The channels to one server; created by `open_backend`."""
 
     def __init__(
         self, open_one: Callable[[], AbstractAsyncContextManager[Channel]], nursery: trio.Nursery, most: int
@@ -49,91 +49,92 @@ class Backend:
         self._open_one = open_one
         self._most = most
         self._nursery = nursery
-        self._members: list[_Member] = []
+        self._pool: list[_PooledChannel] = []
         self._growing = trio.Lock()
-        self._wanted, self._wishes = trio.open_memory_channel[_Wish](0)
+        self._request_channel, self._requests = trio.open_memory_channel[_OpenRequest](0)
 
     @property
     def channels(self) -> int:
-        """Channels that are open."""
-        return len(self._members)
+        """The number of open channels."""
+        return len(self._pool)
 
     @asynccontextmanager
     async def channel(self) -> AsyncIterator[Channel]:
-        """A channel with room for the one call that is to be made in the block."""
-        member = self._with_room() or await self._grow()
+        """A channel with room for one call, which is to be made in the block."""
+        pooled = self._reserve() or await self._grow()
         try:
-            yield member.channel
+            yield pooled.channel
         finally:
-            member.users -= 1
-            if len(self._members) > 1:
+            pooled.users -= 1
+            if len(self._pool) > 1:
                 self._shrink()
 
-    def _with_room(self) -> _Member | None:
-        for member in self._members:
-            if member.users < self._most:
-                member.users += 1
-                return member
+    def _reserve(self) -> _PooledChannel | None:
+        """Reserve a call on a channel that has room; None if all are full."""
+        for pooled in self._pool:
+            if pooled.users < self._most:
+                pooled.users += 1
+                return pooled
         return None
 
-    async def _grow(self) -> _Member:
+    async def _grow(self) -> _PooledChannel:
         async with self._growing:
-            found = self._with_room()  # Another may have grown it, or somebody left, while we waited.
+            found = self._reserve()  # Another request may have opened one, or ended, while this one waited.
             if found is None:
-                wish = _Wish()
-                await self._wanted.send(wish)
-                await wish.granted.wait()
-                found = wish.member
+                request = _OpenRequest()
+                await self._request_channel.send(request)
+                await request.opened.wait()
+                found = request.pooled
                 assert found is not None
             return found
 
-    async def keep(self) -> None:
-        """Open channels when they are wanted; in this task, so that none has to do with the request that wants it."""
-        async for wish in self._wishes:
-            wish.member = await self._nursery.start(self._hold)
-            wish.granted.set()
+    async def open_requested(self) -> None:
+        """Open channels on request; in a task of its own, so that no channel depends on the request that needs it."""
+        async for request in self._requests:
+            request.pooled = await self._nursery.start(self._run_channel)
+            request.opened.set()
 
     def _shrink(self) -> None:
-        """Close a channel that nobody uses, unless it would be missed at once. The first one stays."""
-        room = sum(self._most - member.users for member in self._members)
-        for member in self._members[1:]:
-            if member.users == 0 and room - self._most >= self._most / 2:
-                self._members.remove(member)
-                member.scope.cancel()
+        """Close an unused channel, unless the remaining ones would have little room. The first one stays."""
+        room = sum(self._most - pooled.users for pooled in self._pool)
+        for pooled in self._pool[1:]:
+            if pooled.users == 0 and room - self._most >= self._most / 2:
+                self._pool.remove(pooled)
+                pooled.scope.cancel()
                 return
 
-    async def _hold(self, task_status: trio.TaskStatus[_Member]) -> None:
-        """Keep one channel open until it is to be closed; its first user is who asked for it."""
-        member: _Member | None = None
+    async def _run_channel(self, task_status: trio.TaskStatus[_PooledChannel]) -> None:
+        """Keep one channel open until it is cancelled; the request that needed it counts as its first user."""
+        pooled: _PooledChannel | None = None
         try:
             with trio.CancelScope() as scope:
                 async with self._open_one() as channel:
-                    member = _Member(channel, scope, users=1)
-                    self._members.append(member)
-                    task_status.started(member)
+                    pooled = _PooledChannel(channel, scope, users=1)
+                    self._pool.append(pooled)
+                    task_status.started(pooled)
                     await trio.sleep_forever()
         except Exception:
-            if member is None:
+            if pooled is None:
                 raise
-            # A fault in the channel. Its calls have failed; the next one opens another, and the gateway lives.
+            # A fault in the channel. Its calls have failed; the next one opens another, and the gateway goes on.
             log.exception("a channel failed")
         finally:
-            if member in self._members:
-                self._members.remove(member)
+            if pooled in self._pool:
+                self._pool.remove(pooled)
 
 
 @asynccontextmanager
 async def open_backend(
     open_one: Callable[[], AbstractAsyncContextManager[Channel]], calls_per_channel: int = CALLS_PER_CHANNEL
 ) -> AsyncIterator[Backend]:
-    """Channels to a server for the length of the block; leaving it ends the calls that are still open.
+    """Channels to a server, for the duration of the block; leaving it ends the calls that are still open.
 
     Args:
         open_one: Opens a channel.
-        calls_per_channel: How many calls the server lets run on one connection.
+        calls_per_channel: How many calls the server allows on one connection.
     """
     async with trio.open_nursery() as nursery:
         backend = Backend(open_one, nursery, calls_per_channel)
-        nursery.start_soon(backend.keep)
+        nursery.start_soon(backend.open_requested)
         yield backend
         nursery.cancel_scope.cancel()

@@ -1,11 +1,11 @@
-"""The console: a page at ``/`` that shows in a browser what becomes of gRPC and WebSockets on the way to this gateway.
+"""The console: a page at ``/`` that shows in a browser what happens to gRPC and WebSockets on the way to this gateway.
 
-The page is a handful of static files in ``console_page``, read when the application is made and served from a fixed
-table: nothing in a request is ever used as a path. It takes nothing from elsewhere and runs nothing inline, which its
-Content-Security-Policy (CSP Level 3) has the browser enforce. What the page does is told in its ``main.js``.
+The page consists of static files in ``console_page``, read when the application is created and served from a fixed
+table: nothing in a request is ever used as a path. It loads nothing from other sites and runs nothing inline, and its
+Content-Security-Policy (CSP Level 3) makes the browser enforce that. ``main.js`` explains what the page does.
 
-Its links are relative, so that it also works below a path that a proxy takes off. Where the proxy names that path in
-``X-Forwarded-Prefix`` the links hold it, and need no slash at the end of the page's own address.
+Its links are relative, so it also works below a path prefix that a proxy strips. If the proxy reports the prefix in
+``X-Forwarded-Prefix``, the links contain it, and the page's own address needs no slash at the end.
 """
 
 import re
@@ -29,7 +29,7 @@ JSON: Final = "application/json"
 _SCRIPTS: Final = (
     *("burst", "close", "figures", "format", "http", "log", "main", "measures", "page", "plot", "reach", "routes"),
     *("session", "settings", "trace", "unary"),
-    # "Check this path": loaded when it is asked for.
+    # "Check this path": loaded on demand.
     *("check/facts", "check/finding", "check/grpc_web", "check/ladder", "check/only_here", "check/panel", "check/path"),
     *("check/rhythm", "check/save", "check/sizes", "check/socket", "check/survey", "check/table", "check/talk"),
     *("check/time", "check/view", "check/words"),
@@ -48,10 +48,10 @@ FILES: Final[dict[str, tuple[str, str]]] = {
     "/console/check/check.css": ("check/check.css", CSS),
     **{f"/console/{name}.js": (f"{name}.js", SCRIPT) for name in _SCRIPTS},
 }
-"""Where each file of the page is found: the URL's path, the name in ``console_page``, the content type."""
+"""The files of the page by URL path: the name in ``console_page`` and the content type."""
 
 ADVICE: Final = "/console/check/advice.json"
-"""Where the page finds what to advise, by check and cause: that of the command line's probe."""
+"""Where the page finds the advice by check and cause, the same as the command line's."""
 
 # 'self' for connect-src covers WebSockets to the same host and port too (CSP Level 3 §6.7.2.8).
 POLICY: Final = (
@@ -63,7 +63,7 @@ HEADERS: Final = {
     "content-security-policy": POLICY,
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    "cache-control": "no-cache",  # Kept, but asked for again each time (a 304), so that a new release shows at once.
+    "cache-control": "no-cache",  # Cached, but revalidated each time (a 304), so that a new release shows at once.
 }
 
 
@@ -72,8 +72,8 @@ LINK: Final = b'="console/'
 
 PREFIX: Final = "x-forwarded-prefix"
 
-# Whole segments of unreserved and percent-encoded characters (RFC 3986 §3.3), none of them dots alone: nothing in it
-# means anything to HTML, and it can name no other host.
+# Segments of unreserved and percent-encoded characters (RFC 3986 §3.3), none of them only dots: nothing in it has a
+# meaning in HTML, and it cannot name another host.
 _PATH: Final = re.compile(r"(?:/(?!\.{1,2}(?:/|$))(?:[\w.~-]|%[0-9A-Fa-f]{2})+)*", re.ASCII)
 
 
@@ -83,8 +83,8 @@ class _File:
 
     Attributes:
         content: Its bytes.
-        content_type: What they are.
-        etag: Changes when they do (RFC 9110 §8.8.3), without the quotes.
+        content_type: The content type.
+        etag: The entity tag (RFC 9110 §8.8.3), without quotes; it changes with the content.
     """
 
     content: bytes
@@ -96,15 +96,15 @@ class _File:
         return cls(content, content_type, sha256(content).hexdigest()[:32])
 
     def below(self, prefix: str) -> "_File":
-        """The page as it is below this path: its links lead there wherever it is shown."""
+        """The page with this prefix in its links, so that they work from any address."""
         return _File.of(self.content.replace(LINK, f'="{prefix}/console/'.encode()), self.content_type)
 
 
 def add_console(app: Quart) -> None:
-    """Give the application the page.
+    """Add the page to the application.
 
     Raises:
-        OSError: A file of the page is missing; the installation is broken.
+        OSError: A file of the page is missing, so the installation is broken.
     """
     folder = files("echo.gateway") / "console_page"
     for path, (name, content_type) in FILES.items():
@@ -116,17 +116,17 @@ def add_console(app: Quart) -> None:
 
 
 def prefix_of(values: Iterable[str]) -> str:
-    """The path that proxies in front have taken off, from ``X-Forwarded-Prefix``; empty if they name none, or no path.
+    """The path prefix that proxies have stripped, from ``X-Forwarded-Prefix``; empty if missing or invalid.
 
     Args:
-        values: Of the header. Each proxy adds what it took off, the outermost first.
+        values: The header's values. Each proxy adds what it stripped, the outermost first.
     """
     parts = [part.strip().rstrip("/") for value in values for part in value.split(",")]
     return "".join(parts) if all(map(_PATH.fullmatch, parts)) else ""
 
 
 async def _serve(file: _File) -> Response:
-    """The file, or 304 if the browser has it already (RFC 9110 §13.1.2)."""
+    """Return the file, or 304 if the browser has it already (RFC 9110 §13.1.2)."""
     has_links = LINK in file.content
     if has_links and (prefix := prefix_of(request.headers.getlist(PREFIX))):
         file = file.below(prefix)

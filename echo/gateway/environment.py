@@ -17,14 +17,14 @@ from echo.telemetry.tracing import open_tracing
 
 log = logging.getLogger(__name__)
 
-REFUSED = 2  # The exit status for settings that can't be used.
+REFUSED = 2  # The exit status for invalid settings.
 
 
 class EnvironmentApp:
-    """The gateway with the settings of the environment, made when a server first looks for it, not when imported.
+    """The gateway with the settings of the environment, created when a server first uses it, not when imported.
 
-    Hypercorn evaluates ``app`` in the module's dictionary, where a module's ``__getattr__`` has no say; but before it
-    starts anything, it looks at the application's ``__call__``, to tell ASGI from WSGI. So that is the occasion.
+    Hypercorn looks ``app`` up in the module's dictionary, so a module's ``__getattr__`` is never called. But before it
+    starts anything, it reads the application's ``__call__`` to tell ASGI from WSGI; the gateway is created then.
     """
 
     @cached_property
@@ -32,7 +32,7 @@ class EnvironmentApp:
         """The application itself.
 
         Raises:
-            SystemExit: A setting can't be used, or a package; one line on standard error has said which.
+            SystemExit: A setting is invalid or a package unsupported; one line on standard error has named it.
         """
         try:
             settings = load_settings(os.environ, User.GATEWAY)
@@ -47,7 +47,7 @@ class EnvironmentApp:
 
     @property
     def __call__(self) -> Callable[[Scope, ASGIReceiveCallable, ASGISendCallable], Awaitable[None]]:
-        """The application as ASGI has it."""
+        """The ASGI application."""
         return self.gateway.__call__
 
 

@@ -1,7 +1,7 @@
-"""What the gateway saw of requests and WebSockets that asked to be recorded, by a ``call-id``.
+"""Records what the gateway saw of requests and WebSockets with a ``call-id``.
 
-The names are those of the server's own records (``proto/evidence.proto``), so that the two can be laid side by side.
-Kept are the last ones, within a number and within bytes; who is recorded costs nothing beyond that.
+The field names are those of the server's records (``proto/evidence.proto``), so that both can be compared. The latest
+records are kept, within a number and a size in bytes.
 """
 
 import time
@@ -18,16 +18,16 @@ __all__ = ["GatewayRecord", "GatewayRecorder", "protocol_of"]
 
 MOST_RECORDS: Final = 10_000
 MOST_BYTES: Final = 64 * 2**20
-MOST_ATTEMPTS: Final = 64  # Of one call-id.
+MOST_ATTEMPTS: Final = 64  # For one call-id.
 
-_OF_A_HEADER, _OF_THE_REST = 200, 1_500  # Bytes that one takes besides its text, and a record besides its headers.
+_HEADER_OVERHEAD, _RECORD_OVERHEAD = 200, 1_500  # Bytes of a header besides its text, of a record besides its headers.
 
 
 class GatewayRecord:
     """One attempt.
 
     Attributes:
-        size: Bytes that it occupies, about.
+        size: The approximate size in bytes.
     """
 
     __slots__ = ("_attempt", "_call_id", "_end", "_facts", "_headers", "_notes", "_started", "size")
@@ -48,14 +48,14 @@ class GatewayRecord:
             "peer": address_text(scope["client"]) or "",
             "local": address_text(scope["server"]) or "",
         }
-        self.size = _OF_THE_REST + sum(_OF_A_HEADER + len(name) + len(value) for name, value in self._headers)
+        self.size = _RECORD_OVERHEAD + sum(_HEADER_OVERHEAD + len(name) + len(value) for name, value in self._headers)
 
     def count_by(self, notes: SocketNotes) -> None:
-        """Messages and bytes are those of this WebSocket."""
+        """Take the numbers of messages and bytes from this WebSocket's notes."""
         self._notes = notes
 
     def end(self, outcome: str, status: str, cause: str = "") -> None:
-        """It is over."""
+        """Record how it ended."""
         counts = self._counts()
         self._notes = None
         self._end = {**counts, "ended": time.time_ns(), "outcome": outcome, "status": status, "cause": cause[:1_024]}
@@ -68,7 +68,7 @@ class GatewayRecord:
         return {name: getattr(notes, name) for name in names}
 
     def as_json(self) -> dict[str, object]:
-        """It as what `json` and the like take; what has not happened is left out."""
+        """The record as a JSON object; absent fields are left out."""
         return {
             "call_id": self._call_id,
             "attempt": self._attempt,
@@ -81,19 +81,19 @@ class GatewayRecord:
 
 
 class GatewayRecorder:
-    """Keeps records."""
+    """Keeps the latest records."""
 
     def __init__(self, place: Place | None = None) -> None:
         self._place = Place.from_environment() if place is None else place
         self._kept: OrderedDict[tuple[str, int], GatewayRecord] = OrderedDict()
-        self._numbers: dict[str, tuple[int, int]] = {}  # Of each call-id, the first attempt that is kept and the last.
+        self._numbers: dict[str, tuple[int, int]] = {}  # The first and last attempt kept for each call-id.
         self._size = 0
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def begin(self, scope: HTTPScope | WebsocketScope, call_id: str) -> GatewayRecord:
-        """Record a request whose call-id has been checked."""
+        """Record a request with a valid call-id."""
         first, last = self._numbers.get(call_id, (1, 0))
         record = GatewayRecord(scope, call_id, last + 1, self._place)
         self._kept[call_id, last + 1] = record
@@ -107,7 +107,7 @@ class GatewayRecorder:
 
     def _drop(self, call_id: str, attempt: int) -> None:
         self._size -= self._kept.pop((call_id, attempt)).size
-        first, last = self._numbers.pop(call_id)  # The oldest of all is the oldest of its own.
+        first, last = self._numbers.pop(call_id)  # The oldest record is also the oldest of its call-id.
         if first < last:
             self._numbers[call_id] = first + 1, last
 

@@ -1,4 +1,4 @@
-"""By which route a request was served, for metrics: its template, of which there are few, and not its path."""
+"""The route that served a request, for metrics: its template, of which there are few, instead of its path."""
 
 import re
 from functools import cache
@@ -10,24 +10,24 @@ from quart.wrappers import Request, Websocket
 __all__ = ["RPC_ROUTE", "note_route", "noted_route", "template_of"]
 
 RPC_ROUTE: Final = "/{service}/{method}"
-"""gRPC-Web's and Connect's."""
+"""The route of gRPC-Web and Connect calls."""
 
 _KEY: Final = "echo.route"
 _PARAMETER: Final = re.compile(r"<(?:[^:<>]*:)?([^<>]+)>")
 
 
 def note_route(scope: HTTPScope, template: str) -> None:
-    """Say by which route the request is served, to whoever has the scope, too."""
+    """Note in the scope which route serves the request."""
     cast("dict[str, object]", scope["extensions"])[_KEY] = template
 
 
 def noted_route(scope: HTTPScope) -> str:
-    """What was said; empty if nothing was: no route has such a path."""
+    """The route noted in the scope; empty if no route has the path."""
     return str(scope["extensions"].get(_KEY, ""))
 
 
 def template_of(request: Request | Websocket) -> str:
-    """The template of the route that Quart has found, such as ``/grpc/{key}``; empty for none."""
+    """The template of the route that Quart has found, such as ``/grpc/{key}``; empty if there is none."""
     return "" if request.url_rule is None else _template(request.url_rule.rule)
 
 

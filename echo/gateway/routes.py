@@ -93,7 +93,7 @@ def add_routes(app: QuartTrio, runtime: Runtime) -> None:
     app.register_error_handler(ScriptError, _bad_request)
 
 
-async def _reply(runtime: Runtime, key: str) -> Response:  # noqa: ARG001 - decoded by Quart, less exactly than by `key_of`
+async def _reply(runtime: Runtime, key: str) -> Response:  # noqa: ARG001 - `key_of` decodes it more exactly than Quart
     """Call ``GetReply`` with the key."""
     context = _context(request.scope)
     scripted, call_id = script_of(request.scope, runtime.settings)

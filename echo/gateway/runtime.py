@@ -1,6 +1,6 @@
-"""What the parts of the gateway share: its settings, its backend, and what it is working on.
+"""What the parts of the gateway share: settings, backend, and work in progress.
 
-The application makes it and hands it to whoever needs it, so that nobody has to know the application.
+The application creates it and passes it to its parts, so that they need not know the application.
 """
 
 from dataclasses import dataclass, field
@@ -24,13 +24,13 @@ class Runtime:
     """One gateway.
 
     Attributes:
-        settings: What it was made with.
-        access_log: Where requests and WebSockets are told of when they are over; None for nowhere.
-        recorder: What it has seen of requests that asked to be recorded.
-        drain: What it is working on, and whether it is going down.
-        tracing: Who records requests as traces; None for nobody.
-        web: Counts requests and WebSockets; None for nothing.
-        backend: The gRPC server; there while the application is served, so whenever a request is.
+        settings: The settings.
+        access_log: Gets a line for each request and WebSocket when it ends; None for no lines.
+        recorder: Keeps the records of requests with a call-id.
+        drain: Work in progress, and whether the gateway is draining.
+        tracing: Records requests as traces; None for no traces.
+        web: Counts requests and WebSockets; None for no counts.
+        backend: The channels to the gRPC server; set while the application is served.
     """
 
     settings: Settings

@@ -1,4 +1,4 @@
-"""What a request asks the server to do, by query parameters and ``X-Echo-NAME`` headers; see `echo.scripting`."""
+"""The script of a request, from query parameters and ``X-Echo-NAME`` headers; see `echo.scripting`."""
 
 from urllib.parse import parse_qsl
 
@@ -12,10 +12,10 @@ __all__ = ["script_of"]
 
 
 def script_of(scope: HTTPScope | WebsocketScope, settings: Settings) -> tuple[MetadataList, str | None]:
-    """The metadata that carries the script of a request, and the call-id in it; nothing of a request without.
+    """The script of a request as metadata, and its call-id; an empty list and None for a request without a script.
 
     Raises:
-        ScriptError: A value does not parse, or exceeds its bound.
+        ScriptError: A value is invalid or out of bounds.
     """
     if not settings.echo_scripting:
         return [], None

@@ -1,4 +1,4 @@
-"""Serving the gateway on Hypercorn's protocols, in the caller's own event loop, and draining it in good order."""
+"""Serves the gateway with Hypercorn's protocols in the caller's event loop, and drains it gracefully."""
 
 import logging
 import socket
@@ -25,7 +25,7 @@ from echo.transport import BACKLOG, ConnectionSource
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
 
-TLS_TIMEOUT = Limits().handshake_timeout  # Seconds that a client has for its TLS handshake; Hypercorn would give it 60.
+TLS_TIMEOUT = Limits().handshake_timeout  # Seconds for a client's TLS handshake; Hypercorn's default is 60.
 
 
 async def serve_gateway(
@@ -40,28 +40,29 @@ async def serve_gateway(
 ) -> None:
     """Serve the gateway until ``shutdown()`` returns and it has drained.
 
-    The drain: ``/readyz`` says 503 at once, everything else goes on as before, new connections included, until nothing
-    is being worked on, or for ``shutdown_grace`` seconds at most. Then nothing more is accepted. What is left when the
-    grace period ends is cut off: WebSockets are closed with 1001, calls over HTTP answered with 503. That takes two
-    seconds at most, whatever the clients do.
+    During the drain, ``/readyz`` returns 503 and everything else continues, new connections included, until no work is
+    in progress, but for at most ``shutdown_grace`` seconds. Then nothing more is accepted. Work left over when the
+    grace period ends is cut off: WebSockets are closed with 1001, calls over HTTP answered with 503. That takes at most
+    two seconds, whatever the clients do.
 
     Args:
-        settings: Where to listen, whom to call.
-        shutdown: Returns when the gateway shall stop.
+        settings: Where to listen, and which server to call.
+        shutdown: Returns when the gateway should stop.
         tracing: Records requests as traces; None for no traces.
-        meters: What it does is counted there; None for nowhere.
-        source: Where connections come from if it shall not listen itself.
-        others_serve: Asked when it shall stop: whether other processes serve on in its place, so that it stays ready.
-        task_status: ``started`` gives the addresses it listens on, such as ``https://127.0.0.1:8080``, once connections
+        meters: Counts what it does; None for no metrics.
+        source: Where connections come from, if the gateway should not listen itself.
+        others_serve: Called at the start of the drain: whether other processes continue to serve, so that this one
+            stays ready.
+        task_status: ``started`` gets the addresses it listens on, such as ``https://127.0.0.1:8080``, once connections
             are accepted.
 
     Raises:
-        OSError: The address can't be had; nothing has been started.
-        SettingsError: A certificate or key can't be used, its own or that for calling the gRPC server.
+        OSError: It cannot listen on the address; nothing has been started.
+        SettingsError: A certificate or key can't be used, the gateway's own or that for calling the gRPC server.
 
-    Cancelling it closes everything at once; clients of WebSockets are still told, if they take it.
+    Cancelling it closes everything at once; WebSocket clients still get a close frame if they read it.
     """
-    # Only now, as `create_app` looks at the versions first.
+    # Imported only now, because `create_app` checks the versions first.
     app = create_app(settings, meters, traced(tracing))
     from echo.gateway.hypercorn_compat.serve import serve_connections  # noqa: PLC0415
 
@@ -91,7 +92,7 @@ async def serve_gateway(
 async def _accept(
     arrivals: Arrivals, stop: Callable[[], Awaitable[float]], handler: Handler, nursery: trio.Nursery
 ) -> float:
-    """Accept connections until ``stop()`` returns; gives what that does."""
+    """Accept connections until ``stop()`` returns; returns its result."""
     async with trio.open_nursery() as accepting:
         accepting.start_soon(arrivals.accept, handler, nursery)
         patience = await stop()
@@ -106,7 +107,7 @@ async def _stop(
     arrivals: Arrivals,
     others_serve: Callable[[], bool],
 ) -> float:
-    """Return when nothing more shall be accepted, with the seconds that open connections have left."""
+    """Wait for the shutdown and the drain; returns the seconds that open connections have left."""
     await shutdown()
     deadline = trio.current_time() + grace
     runtime.drain.start(others_serve=others_serve())
@@ -119,37 +120,37 @@ async def _stop(
 
 
 async def _cut_off(drain: Drain, grace: float) -> None:
-    """End what is still going on when the grace period is over."""
+    """Cut off the work that is left when the grace period ends."""
     await drain.begun()
     await trio.sleep(grace)
     drain.cut()
 
 
 async def _listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on every address of ``host``; port 0 is another free one for each."""
+    """Listen on every address of ``host``; with port 0, each socket gets a free port of its own."""
     listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
     return [_plain(listener) for listener in listeners]
 
 
 def _plain(listener: trio.SocketListener) -> socket.socket:
-    """Hypercorn wants the standard library's sockets, and makes trio's of them itself."""
+    """The standard library's socket, as Hypercorn wants it."""
     plain = socket.socket(fileno=listener.socket.detach())
     plain.setblocking(False)
     return plain
 
 
 def _config(settings: Settings) -> Config:
-    """Hypercorn's configuration. Pings and dead peers are `echo.gateway.hypercorn_compat`'s, so its own are off."""
+    """Hypercorn's configuration. `echo.gateway.hypercorn_compat` handles pings and dead peers, so its own are off."""
     config = Config()
     config.websocket_max_message_size = settings.grpc_max_message_size
     config.include_server_header = False
     config.ssl_handshake_timeout = TLS_TIMEOUT
-    # Loggers, not names, so that Hypercorn adds no handlers of its own. A line for each request costs more than it.
+    # Loggers instead of names, so that Hypercorn adds no handlers. Logging a request costs more than serving it.
     config.errorlog = logging.getLogger("hypercorn.error")
     if settings.log_level == "debug":
         config.accesslog = logging.getLogger("hypercorn.access")
     else:
-        # Below a warning, Hypercorn says what our caller announces.
+        # Hypercorn's messages below warnings repeat what our caller announces.
         config.errorlog = config.errorlog.getChild("gateway")
         config.errorlog.setLevel(logging.WARNING)
     return config

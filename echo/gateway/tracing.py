@@ -1,7 +1,7 @@
-"""Who records requests and WebSockets as traces, if anybody does, and where in a request the context of a trace stands.
+"""The interface for recording requests and WebSockets as traces, and where a request carries its trace context.
 
-A browser can set no headers on a WebSocket. So a WebSocket's URL may hold ``traceparent`` and ``tracestate`` (W3C Trace
-Context) as query parameters, which count where the handshake has no ``traceparent`` header.
+A browser cannot set headers on a WebSocket. So its URL may contain ``traceparent`` and ``tracestate`` (W3C Trace
+Context) as query parameters, which apply if the handshake has no ``traceparent`` header.
 """
 
 import re
@@ -30,45 +30,45 @@ __all__ = [
     "untraced",
 ]
 
-TRACE: Final = "echo.trace"  # Where a scope has its trace, among its extensions.
+TRACE: Final = "echo.trace"  # The key of the trace in a scope's extensions.
 _IN_QUERY: Final = frozenset({"traceparent", "tracestate"})
 _TEXT: Final = re.compile(r"[ -~]{1,512}", re.ASCII)
 _PLACE: Final = re.compile(r"<(?:[^<>:]*:)?([^<>:]+)>")
 
 
 class RequestTrace(Protocol):
-    """The trace of one request or WebSocket. Its methods never wait, and raise nothing.
+    """The trace of one request or WebSocket. Its methods never wait and raise nothing.
 
     Attributes:
-        route: The route's template, as ``/grpc/{key}``; empty as long as none is found.
+        route: The route's template, such as ``/grpc/{key}``; empty until the route is known.
     """
 
     route: str
 
     @property
     def ids(self) -> tuple[str, str | None]:
-        """The trace's id and the span's, in hexadecimal, as a log shows them; None for a span that is not recorded."""
+        """The trace id and the span id in hexadecimal, as in a log; the latter is None if the span is not recorded."""
 
     def happened(self, event: str, cause: str = "") -> None:
-        """Something happened to it."""
+        """Record an event."""
 
     def responded(self, status: int | None, reason: str | None) -> None:
-        """The request is over.
+        """The request has ended.
 
         Args:
             status: The HTTP status; None if there was no response.
-            reason: Why it was cut short, in words; None if it was not.
+            reason: Why the response is incomplete, in words; None if it is complete.
         """
 
     def closed(self, status: int | None, reason: str, *, upgraded: bool, received: int, sent: int) -> None:
-        """The WebSocket is over.
+        """The WebSocket has ended.
 
         Args:
-            status: The close code, or the HTTP status of a handshake that was refused.
-            reason: In words.
-            upgraded: The handshake was not refused.
-            received: Messages received,
-            sent: and sent.
+            status: The close code, or the HTTP status of a refused handshake.
+            reason: A readable reason for the status.
+            upgraded: Whether the handshake was accepted.
+            received: Messages received.
+            sent: Messages sent.
         """
 
 
@@ -82,35 +82,35 @@ class GatewayTracing(Protocol):
     calls: ChannelTracing
 
     def begin(self, scope: HTTPScope | WebsocketScope, headers: Headers) -> RequestTrace | None:
-        """The trace of a request, begun in the task that serves it; None for one that is not traced.
+        """The trace of a request, begun in the task that serves it; None if the request is not traced.
 
-        Never waits, and raises nothing.
+        Never waits and raises nothing.
 
         Args:
             scope: The request.
-            headers: Its headers; a WebSocket's with what its URL says of a trace.
+            headers: Its headers, as from `headers_of`.
         """
 
     def draining(self) -> None:
-        """The gateway is going down, and what it works on goes on for now."""
+        """The gateway is draining; its current work continues for now."""
 
 
 OpenTracing: TypeAlias = Callable[[], AbstractAsyncContextManager[GatewayTracing | None]]
-"""What traces a gateway while the block runs; None if nothing does."""
+"""Opens the tracing of a gateway for the duration of a block; gives None for no traces."""
 
 
 def untraced() -> AbstractAsyncContextManager[None]:
-    """Nothing traces."""
+    """An `OpenTracing` without traces."""
     return nullcontext()
 
 
 def traced(tracing: GatewayTracing | None) -> OpenTracing:
-    """What is open already traces."""
+    """An `OpenTracing` for tracing that is open already."""
     return partial(nullcontext, tracing)
 
 
 def headers_of(scope: HTTPScope | WebsocketScope) -> Headers:
-    """The headers of a request; a WebSocket's with what its URL says of a trace, if its headers say nothing."""
+    """The headers of a request; for a WebSocket without ``traceparent``, with the trace context from its URL."""
     headers = scope["headers"]
     if scope["type"] != "websocket" or b"trace" not in scope["query_string"]:
         return headers
@@ -124,7 +124,7 @@ def headers_of(scope: HTTPScope | WebsocketScope) -> Headers:
 
 
 def keep_trace(scope: HTTPScope | WebsocketScope, trace: RequestTrace) -> None:
-    """Have whoever sees the request find its trace."""
+    """Store the trace in the scope."""
     cast("dict[str, object]", scope["extensions"])[TRACE] = trace
 
 
@@ -134,7 +134,7 @@ def trace_of(scope: HTTPScope | WebsocketScope) -> RequestTrace | None:
 
 
 def ids_of(scope: HTTPScope | WebsocketScope) -> tuple[str | None, str | None]:
-    """The ids of trace and span for the access log; without a trace of ours, that of the client's."""
+    """The trace id and the span id for the access log; without a trace of ours, the client's trace id."""
     trace = trace_of(scope)
     if trace is not None:
         return trace.ids
@@ -145,5 +145,5 @@ def ids_of(scope: HTTPScope | WebsocketScope) -> tuple[str | None, str | None]:
 
 
 def template(rule: str) -> str:
-    """A route's template as OpenTelemetry has it, ``/grpc/{key}``, of Werkzeug's ``/grpc/<anything:key>``."""
+    """A route's template in OpenTelemetry's form, ``/grpc/{key}``, from Werkzeug's ``/grpc/<anything:key>``."""
     return _PLACE.sub(r"{\1}", rule)

@@ -1,15 +1,15 @@
-"""One WebSocket as the relay sees it, straight on ASGI, and its place in Quart.
+"""One WebSocket as the relay sees it, directly on ASGI, and its place in Quart.
 
-Quart routes the handshake and gives it a request context; from then on nothing of Quart or Quart-Trio stands between
-the relay and the server. Their own WebSocket class would cancel the handler when the client leaves (so that a call
-could not be ended in good order), fail on an empty binary message, close with 1000 when the handler fails, and queue
-every message twice.
+Quart routes the handshake and gives it a request context; after that, nothing of Quart or Quart-Trio is between the
+relay and the ASGI server. Their own WebSocket class would cancel the handler when the client leaves (so that a call
+could not be ended properly), fail on an empty binary message, close with 1000 when the handler fails, and queue every
+message twice.
 """
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Final, Literal, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import urlsplit
 
 import trio
@@ -34,21 +34,21 @@ log = logging.getLogger(__name__)
 FAULT: Final = close_of_failed_call(Status.INTERNAL, "the gateway failed")
 
 
-class End(Enum):
-    """What `Socket.receive` gives once there are no more messages."""
+class NoMessage(Enum):
+    """Why `Socket.receive` returns no more messages."""
 
-    GONE = "the client has left, with a close frame or without"
-    TOO_BIG = "the client sent a message over the limit; it is still there"
+    DISCONNECTED = "the client has left, with a close frame or without"
+    TOO_BIG = "the client sent a message over the limit; it is still connected"
 
 
 class Socket:
-    """An accepted (or not yet accepted) WebSocket. One task receives, one sends; `close` is for the one that sends.
+    """A WebSocket, before and after the upgrade. One task may receive while another sends; `close` counts as sending.
 
     Attributes:
         accepted: The upgrade has been made.
-        closed: There is nothing more to send: we have closed it, or the client is gone.
-        notes: What the access log is to tell.
-        trace: What is recorded of it; None for nothing.
+        closed: Nothing more can be sent: we have closed it, or the client has left.
+        notes: What the access log reports about it.
+        trace: Its trace; None if it is not traced.
     """
 
     def __init__(
@@ -67,12 +67,12 @@ class Socket:
         self._max_message_size = max_message_size
         self._accept_options = AcceptOptions(batched=True, ping_interval=ping_interval)
         self._direct = cast("Direct | None", scope["extensions"].get(DIRECT))
-        self._received: Iterator[str | bytes] = iter(())  # What came together with the last message, in one read.
+        self._received: Iterator[str | bytes] = iter(())  # Messages that arrived together with the last one.
         self.notes = SocketNotes(scope)
         self.trace: RequestTrace | None = trace_of(scope)
 
     async def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Make the upgrade, with these headers in the response."""
+        """Accept the handshake, with these headers in the response."""
         self.accepted = self.notes.accepted = True
         self.notes.request_id = dict(headers).get(REQUEST_ID)
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
@@ -88,8 +88,8 @@ class Socket:
         await self._send({"type": "websocket.http.response.start", "status": status, "headers": encoded})
         await self._send({"type": "websocket.http.response.body", "body": body, "more_body": False})
 
-    async def receive(self) -> str | bytes | Literal[End.GONE, End.TOO_BIG]:
-        """The next message, or that there will be none. Not to be called again after `End`."""
+    async def receive(self) -> str | bytes | NoMessage:
+        """The next message, or why there will be none. Must not be called again after a `NoMessage`."""
         message = next(self._received, None)
         if message is None:
             event = await self._receive()
@@ -98,7 +98,7 @@ class Socket:
                 code = cast("int", event.get("code", 1005))
                 how = "the client closed it" if code != ABNORMAL else "the client left without a close frame"
                 self.notes.end(code, how, by_client=True)
-                return End.GONE
+                return NoMessage.DISCONNECTED
             batch = cast("list[str | bytes] | None", event.get("messages"))
             if batch is None:
                 message = event.get("text")
@@ -107,19 +107,20 @@ class Socket:
             else:
                 self._received = iter(batch)
                 message = next(self._received)
-        if message is None:  # The server has not kept it.
-            return End.TOO_BIG
+        if message is None:  # Too big for the ASGI server, which has dropped it.
+            return NoMessage.TOO_BIG
         size = _size(message)
         if size > self._max_message_size:
-            return End.TOO_BIG
+            return NoMessage.TOO_BIG
         self.notes.messages_in += 1
         self.notes.bytes_in += size
         return message
 
     def send_now(self, texts: Sequence[str]) -> bool:
-        """Send text messages without waiting, if that can be done; tell whether it was.
+        """Send text messages without waiting, if possible; returns whether they were taken.
 
-        Not to be called while a `send` is under way. If `pending` is true then, a `send`, if of nothing, has to follow.
+        Must not be called during a `send`. If `pending` is true afterwards, a `send` must follow, possibly without
+        texts.
         """
         taken = self._direct is not None and self._direct.send_now(texts)
         if taken:
@@ -128,23 +129,23 @@ class Socket:
 
     @property
     def pending(self) -> bool:
-        """Whether something of what `send_now` took is still here."""
+        """Whether bytes taken by `send_now` are waiting for `send`."""
         return self._direct is not None and self._direct.pending
 
     async def send(self, texts: Sequence[str]) -> None:
-        """Send text messages. Waits while the client takes none; does nothing once it is gone."""
+        """Send text messages. Waits while the client does not read; does nothing once it has left."""
         self.notes.sent(texts)
-        if self._direct is not None:  # It costs less than ASGI's own events.
+        if self._direct is not None:  # It costs less than ASGI events.
             await self._direct.send_texts(texts)
             return
         for text in texts:
             await self._send({"type": "websocket.send", "bytes": None, "text": text})
 
     async def close(self, close: Close) -> None:
-        """Send a close frame and wait, a bounded time, for the client's; does nothing if the socket is closed.
+        """Send a close frame and wait for the client's, for at most `CLOSE_TIMEOUT`; does nothing if already closed.
 
-        What the client sends meanwhile is read and dropped: if it lay unread when the connection is closed, TCP would
-        reset the connection, and the client might never see our close frame (RFC 6455 §7.1.1).
+        Whatever the client sends meanwhile is read and dropped: if it were left unread when the connection is closed,
+        TCP would reset the connection, and the client might never see our close frame (RFC 6455 §7.1.1).
         """
         if self.closed:
             return
@@ -157,31 +158,31 @@ class Socket:
 
 
 def _size(message: str | bytes) -> int:
-    """Bytes of a message, of a text as UTF-8."""
+    """The size of a message in bytes; text counts as UTF-8."""
     return len(message) if isinstance(message, bytes) or message.isascii() else len(message.encode())
 
 
 class Application(Protocol):
-    """What runs the handlers: Quart; and what it was told about WebSockets."""
+    """The application that runs the handlers, and its options for WebSockets."""
 
     @property
     def access_log(self) -> AccessLog | None:
-        """Where each WebSocket is told of in the end."""
+        """Gets a line for each WebSocket when it ends; None for no lines."""
         ...
 
     @property
     def tracing(self) -> GatewayTracing | None:
-        """Who records each as a trace, if anybody does."""
+        """Records each WebSocket as a trace; None for no traces."""
         ...
 
     @property
     def web(self) -> "WebMeter | None":
-        """What counts WebSockets; None for nothing."""
+        """Counts WebSockets; None for no counts."""
         ...
 
     @property
     def max_message_size(self) -> int:
-        """Bytes of a message that are taken."""
+        """The largest message accepted, in bytes."""
         ...
 
     @property
@@ -190,12 +191,12 @@ class Application(Protocol):
         ...
 
     async def handle_websocket(self, websocket: Websocket, /) -> object:
-        """Run the handler of a WebSocket; the response to the handshake if the upgrade was not made."""
+        """Run the handler of a WebSocket; returns the response to the handshake if the upgrade was not made."""
         ...
 
 
 class GatewayWebsocket(TrioWebsocket):
-    """Quart's view of the handshake, and beside it the socket to use."""
+    """Quart's view of the handshake, with the socket that handlers use."""
 
     socket: Socket
 
@@ -203,8 +204,8 @@ class GatewayWebsocket(TrioWebsocket):
 class SocketConnection:
     """Runs the handler of one WebSocket; Quart's ``asgi_websocket_class``.
 
-    However the handler ends, the client hears how: with the code that the handler closed with; with 1011 if it failed;
-    with 1001 if the server cancelled it. A response instead of an upgrade goes out as such.
+    The client always gets a close code: the handler's own, 1011 if the handler failed, or 1001 if the server cancelled
+    it. If the handler returns a response instead of accepting, that response is sent.
     """
 
     def __init__(self, app: Application, scope: WebsocketScope) -> None:
@@ -240,24 +241,24 @@ class SocketConnection:
         try:
             response = await self._app.handle_websocket(websocket)
         except trio.Cancelled:
-            await _say_goodbye(socket)
+            await _close_going_away(socket)
             raise
         except BaseExceptionGroup as group:
             if group.subgroup(trio.Cancelled) is not None:
-                await _say_goodbye(socket)
+                await _close_going_away(socket)
             raise
         if not socket.accepted:
             await _reject(socket, response)
-        elif not socket.closed:  # A handler that ends in good order has closed it. Quart has logged the other.
+        elif not socket.closed:  # The handler failed, and Quart has logged why; otherwise it would have closed it.
             await socket.close(FAULT)
 
     def _websocket(self, socket: Socket) -> GatewayWebsocket:
-        """What Quart routes by; whatever it would receive or send by goes past it."""
+        """The object that Quart routes by; its own receive and send are never used."""
         scope = self._scope
         path = scope["path"] if scope["path"].startswith("/") else urlsplit(scope["path"]).path
         headers = Headers((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in scope["headers"])
         websocket = GatewayWebsocket(
-            path.removeprefix(scope["root_path"]) or " ",  # A path that no route has.
+            path.removeprefix(scope["root_path"]) or " ",  # No route has this path; Quart fails on an empty one.
             scope["query_string"],
             scope["scheme"],
             headers,
@@ -274,13 +275,13 @@ class SocketConnection:
         return websocket
 
 
-async def _say_goodbye(socket: Socket) -> None:
-    """Tell the client that the server goes away, though we are cancelled: there is no later moment to do so.
+async def _close_going_away(socket: Socket) -> None:
+    """Close with 1001, although the handler is cancelled.
 
-    Under plain Hypercorn, being cancelled is the only word that a handler gets of a shutdown.
+    Under plain Hypercorn, being cancelled is the only sign of a shutdown that a handler gets.
     """
     if socket.accepted and not socket.closed:
-        with trio.move_on_after(CLOSE_GRACE, shield=True):  # There is no later moment, and it is a short one.
+        with trio.move_on_after(CLOSE_GRACE, shield=True):  # Shielded, because there is no later moment; it is short.
             await socket.close(DRAINING)
 
 
@@ -297,5 +298,5 @@ async def _unused(*_: object) -> None:
 
 
 def current_socket(websocket: Websocket) -> Socket:
-    """The socket of the WebSocket that is being handled, from Quart's ``websocket``."""
+    """The socket of the current WebSocket, from Quart's ``websocket``."""
     return cast("GatewayWebsocket", websocket).socket

@@ -77,7 +77,7 @@ async def in_turn(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
             nursery.start_soon(work)
 
 
-async def excuse(path: Path, connection: Http2, *, within: float) -> str | None:
+async def scripting_problem(path: Path, connection: Http2, *, within: float) -> str | None:
     """A sentence saying why scripted calls are not possible; None if the server follows scripts, as far as we see."""
     call = await ask(path, connection, UNARY, {"set-header": f"{MARK}=a", "set-trailer": f"{MARK}=z"}, within=within)
     if MARK in call.fields:
@@ -111,7 +111,7 @@ def ending(call: Stream) -> str:
     return "no answer"
 
 
-def happening(call: Stream) -> str:
+def ending_clause(call: Stream) -> str:
     """How a call ended, as a clause with its own verb."""
     how = ending(call)
     if how.startswith(("HTTP ", "an answer")):

@@ -61,7 +61,7 @@ class Http2:
         self._stream = stream
         self._out = bytearray(frames.PREFACE)
         self._writable = trio.Event()
-        self._moved = trio.Event()
+        self._change = trio.Event()
         self._encoder, self._decoder = encoder(), decoder(MAX_HEADERS)
         self._block: tuple[int, int, bytearray] | None = None
         self._next = 1
@@ -115,12 +115,12 @@ class Http2:
         while not happened():
             if self.ended:
                 return False
-            await self.moved()
+            await self.changed()
         return True
 
-    async def moved(self) -> None:
+    async def changed(self) -> None:
         """Wait until something was received or sent, or the connection ended."""
-        await self._moved.wait()
+        await self._change.wait()
 
     async def ready(self) -> bool:
         """Wait for the server's SETTINGS; False if something else came, or the connection ended first."""
@@ -183,8 +183,8 @@ class Http2:
         self._wake()
 
     def _wake(self) -> None:
-        self._moved.set()
-        self._moved = trio.Event()
+        self._change.set()
+        self._change = trio.Event()
 
     def _parse_frames(self, buffer: bytearray) -> None:
         while len(buffer) >= frames.HEADER_SIZE:

@@ -26,7 +26,7 @@ class Carrier(Protocol):
     def put(self, data: bytes) -> None:
         """Queue bytes."""
 
-    async def moved(self) -> None:
+    async def changed(self) -> None:
         """Wait until something was received or sent, or the connection ended."""
 
     async def until(self, happened: Callable[[], object]) -> bool:
@@ -78,7 +78,7 @@ class Stream:
             if connection.ended or self.reset is not None:
                 return False
             if room <= 0 or connection.pending > MAX_PENDING:
-                await connection.moved()
+                await connection.changed()
                 continue
             self.window -= room
             connection.window -= room

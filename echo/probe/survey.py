@@ -45,7 +45,7 @@ class Audience(Protocol):
         """A check has its outcome."""
 
 
-class Nobody:
+class IgnoringAudience:
     """An audience that ignores everything."""
 
     def begin(self, check: Check) -> None:
@@ -66,7 +66,7 @@ class Survey:
         self.path = path
         self.checks = checks
         self.results: dict[str, Result] = {}
-        self._audience = audience or Nobody()
+        self._audience = audience or IgnoringAudience()
         self._done = {check.name: trio.Event() for check in checks}
         self._needed = {name for check in checks for name in check.needs}
         self._places = trio.CapacityLimiter(SIDE_BY_SIDE)
@@ -92,7 +92,7 @@ class Survey:
                 async with trio.open_nursery() as beside:
                     for check in self._of(Company.BESIDE):
                         beside.start_soon(self._run_in_company, check)
-                await self._look_again()
+                await self._retry_bad()
                 for check in [*self._of(Company.ALONE), *reversed(self._of(Company.LAST))]:
                     await self._run(check)
         return self.report("There was no time left for it.")
@@ -141,27 +141,27 @@ class Survey:
                 await self._done[name].wait()
         began = trio.current_time()
         self._audience.begin(check)
-        finding = self._excused(check) or await self._ask(check)
+        finding = self._skip_reason(check) or await self._ask(check)
         if check.name in self._needed and finding.outcome is Outcome.BROKEN:
-            finding = await self._better(check, finding)  # Other checks would be skipped because of it.
+            finding = await self._retried_finding(check, finding)  # Other checks would be skipped because of it.
         self._conclude(check, finding, trio.current_time() - began)
 
-    async def _look_again(self) -> None:
+    async def _retry_bad(self) -> None:
         """Try again the checks with a bad outcome in company."""
         found = {check.name: self.results[check.name] for check in self._of(Company.BESIDE)}
         with trio.move_on_after(self.path.budget.total * AGAIN):
             async with trio.open_nursery() as nursery:
                 for check in self._of(Company.BESIDE):
                     if check.name not in self._needed and found[check.name].finding.outcome in BAD:
-                        nursery.start_soon(self._once_more, check, found[check.name])
+                        nursery.start_soon(self._retry, check, found[check.name])
 
-    async def _once_more(self, check: Check, before: Result) -> None:
+    async def _retry(self, check: Check, before: Result) -> None:
         began = trio.current_time()
-        finding = await self._better(check, before.finding)
+        finding = await self._retried_finding(check, before.finding)
         if finding is not before.finding:
             self._conclude(check, finding, before.seconds + trio.current_time() - began)
 
-    async def _better(self, check: Check, before: Finding) -> Finding:
+    async def _retried_finding(self, check: Check, before: Finding) -> Finding:
         """The finding of a second try if that survived, or else the first one."""
         again = await self._ask(check)
         if again.outcome is not Outcome.SURVIVED:
@@ -169,7 +169,7 @@ class Survey:
         sentence = f"{again.sentence.removesuffix('.')}, but only on the second try."
         return replace(again, sentence=sentence, details={**again.details, "at_first": before.sentence})
 
-    def _excused(self, check: Check) -> Finding | None:
+    def _skip_reason(self, check: Check) -> Finding | None:
         """Why a check is skipped; None if it is not."""
         if check.kind is not Kind.GRPC and self.path.gateway is None:
             return skipped("It needs the gateway's URL (--gateway).")
@@ -188,7 +188,7 @@ class Survey:
                 return finding
         except Exception as error:
             log.debug("check %s failed", check.name, exc_info=error)
-            first = _first(error)
+            first = _innermost(error)
             if isinstance(first, UnreachableError):
                 return inconclusive(f"No connection could be made for it: {first}.")
             return inconclusive(
@@ -204,7 +204,7 @@ class Survey:
         self._audience.end(check, result)
 
 
-def _first(error: BaseException) -> BaseException:
+def _innermost(error: BaseException) -> BaseException:
     """The error inside the groups that nurseries wrap around it."""
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]

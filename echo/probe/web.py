@@ -22,7 +22,7 @@ MAX_POLL: Final = 0.5  # Seconds between two looks at the evidence, in the end.
 _INVALID: Final = "invalid message format"
 
 
-def asked(target: str, script: Script | None = None, call_id: str | None = None) -> str:
+def scripted_target(target: str, script: Script | None = None, call_id: str | None = None) -> str:
     """The target of a request to the gateway, with the script as its query.
 
     Args:
@@ -39,7 +39,7 @@ def message(text: str = "hi", **fields: str | int) -> str:
     return json.dumps({"stream_id": "probe", **fields, "message": text}, ensure_ascii=False, separators=(",", ":"))
 
 
-def told(received: str | bytes) -> Mapping[str, object]:
+def parse_object(received: str | bytes) -> Mapping[str, object]:
     """A stream's response as an object; empty if it is not JSON."""
     try:
         found = json.loads(received)
@@ -50,12 +50,12 @@ def told(received: str | bytes) -> Mapping[str, object]:
 
 def is_echo(received: str | bytes, text: str) -> bool:
     """Whether it is the server's response to a message with this text, in a text frame."""
-    return isinstance(received, str) and told(received).get("response") == f"from server: {text}"
+    return isinstance(received, str) and parse_object(received).get("response") == f"from server: {text}"
 
 
 def is_invalid(received: str | bytes) -> bool:
     """Whether it is the gateway's reply to an invalid message."""
-    found = told(received)
+    found = parse_object(received)
     return isinstance(received, str) and found.get("response") == _INVALID and found.get("success") is False
 
 
@@ -83,7 +83,7 @@ def what_came(answer: HttpAnswer) -> str:
 
 def of_gateway(answer: HttpAnswer) -> Mapping[str, object] | None:
     """The gateway's JSON error; None if the answer is not the gateway's."""
-    body = told(answer.body)
+    body = parse_object(answer.body)
     whole = isinstance(body.get("code"), int) and isinstance(body.get("status"), str) and "message" in body
     return body if whole else None
 
@@ -140,4 +140,4 @@ async def _evidence(path: Path, call_id: str) -> Mapping[str, object]:
         answer = await path.get(f"/evidence/{call_id}")
     except UnreachableError:
         return {}
-    return told(answer.body) if answer.status == 200 else {}
+    return parse_object(answer.body) if answer.status == 200 else {}

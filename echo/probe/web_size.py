@@ -11,7 +11,7 @@ from typing import Final
 import trio
 
 from echo.probe.path import Path
-from echo.probe.web import BIDIRECTIONAL, CLIENT_STREAM, asked, how_closed, is_echo, message, told
+from echo.probe.web import BIDIRECTIONAL, CLIENT_STREAM, how_closed, is_echo, message, parse_object, scripted_target
 from echo.probe.websocket import Closed
 from echo.rpc import Limits
 
@@ -78,7 +78,7 @@ class Sizes:
         exactness = 50 if self._path.budget.quick else 200
         size = ASKED
         while True:
-            came = await self._timed(size, self._up if up else self._down)
+            came = await self._timed(size, self._to_server if up else self._to_client)
             if came is None:
                 passes = size
             else:
@@ -115,22 +115,22 @@ class Sizes:
                 return how_closed(came)
             return None if is_echo(came, text) else "it was changed"
 
-    async def _up(self, size: int) -> str | None:
+    async def _to_server(self, size: int) -> str | None:
         async with self._path.websocket(CLIENT_STREAM) as socket:
             await socket.send(message(_text(size)))
             await socket.send('{"half_close":true}')
             came = await socket.receive()
             if isinstance(came, Closed):
                 return how_closed(came)
-            return None if told(came).get("sequence_number") == 1 else "it was lost"
+            return None if parse_object(came).get("sequence_number") == 1 else "it was lost"
 
-    async def _down(self, size: int) -> str | None:
-        async with self._path.websocket(asked(BIDIRECTIONAL, {"size": f"{size}B"})) as socket:
+    async def _to_client(self, size: int) -> str | None:
+        async with self._path.websocket(scripted_target(BIDIRECTIONAL, {"size": f"{size}B"})) as socket:
             await socket.send(message("hi"))
             came = await socket.receive()
             if isinstance(came, Closed):
                 return how_closed(came)
-            if not str(told(came).get("response", "")).startswith("from server: hi"):
+            if not str(parse_object(came).get("response", "")).startswith("from server: hi"):
                 return "it was changed"
             return None if len(came) >= size else "the server did not send one"
 

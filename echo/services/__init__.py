@@ -1,6 +1,6 @@
-"""What echo serves: the echo services, evidence of their calls, health, and reflection of them all.
+"""The services of the echo server: the echo services, evidence of their calls, health, and reflection for all.
 
-They know nothing of HTTP/2.
+They know nothing about HTTP/2.
 """
 
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ __all__ = ["EchoService", "EchoServices", "StreamingEchoService", "echo_services
 
 @dataclass(frozen=True)
 class EchoServices:
-    """Everything to serve.
+    """All services.
 
     Attributes:
-        services: For `echo.rpc.Server`; ``health`` is among them.
-        health: Must be told when the server drains.
+        services: For `echo.rpc.Server`; they include ``health``.
+        health: Its `drain` must be called when the server drains.
     """
 
     services: list[Servable]
@@ -45,9 +45,9 @@ def echo_services(*, scripting: bool = True, interop: bool = False, max_message_
     """The echo services with their health, all SERVING, the evidence of their calls, and reflection.
 
     Args:
-        scripting: Whether callers may script calls, and have them recorded.
-        interop: Whether the services of other people's test clients are there, too.
-        max_message_size: The largest response that they may ask for, in bytes.
+        scripting: Whether callers may script calls and have them recorded.
+        interop: Whether to add the services of public test suites.
+        max_message_size: The largest response that callers may ask for, in bytes.
     """
     recorder = Recorder()
     echoes: list[Servable] = [EchoService(), StreamingEchoService()]

@@ -1,6 +1,7 @@
 """``com.gopay.echo.evidence.Evidence``: records of calls, to fetch and to watch.
 
-The messages are protobuf's own and not betterproto's: a record can have a thousand times and hundreds of headers.
+It uses protobuf's message classes instead of betterproto's, since a record can have a thousand times and hundreds of
+headers.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence

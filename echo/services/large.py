@@ -1,4 +1,4 @@
-"""Large responses that wait for their clients, bounded over all calls: a few bytes of a request ask for megabytes."""
+"""Bounds the memory of large responses that wait for their clients: a few bytes of a request can ask for megabytes."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

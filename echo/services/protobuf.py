@@ -1,4 +1,4 @@
-"""protobuf's own message classes, where betterproto's would cost too much.
+"""protobuf's own message classes, for services where betterproto's would cost too much.
 
 A request of a few megabytes can hold a million messages, and a response hundreds. protobuf's C library takes a
 hundredth of the time for them.

@@ -146,7 +146,7 @@ class ScriptedCall:
         await (handler.func(scripted) if self._method is None else self._method(scripted, script))
         await scripted.delay()
         if script.goaway:
-            scripted.drain_connection()  # There were fewer responses than it should come after.
+            scripted.drain_connection()  # In case there were fewer responses than ``after``.
 
     def _plan(self, script: Script, cardinality: Cardinality) -> Plan:
         ending, reset, limit = script.ending(), script.reset, script.after
@@ -163,7 +163,7 @@ class ScriptedCall:
         single = not cardinality.server_streaming
         if ending is None or (ending.status is Status.OK and single):
             return Plan()  # OK needs the one response, and with that the call is over anyway.
-        # A status takes the place of a single response, as it does where a handler raises it.
+        # A status replaces a single response, as if the handler had raised it.
         return Plan(ending, None, 0 if limit is None and single else limit)
 
     async def _end(

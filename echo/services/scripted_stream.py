@@ -15,7 +15,7 @@ Pad = Callable[[Any, int], None]
 
 
 class EndedError(Exception):
-    """The script ends the call here; the handler is to be left."""
+    """Raised in the handler where the script ends the call."""
 
 
 class ScriptedStream:

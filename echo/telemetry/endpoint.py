@@ -1,7 +1,7 @@
 """``GET /metrics``: a very small HTTP/1.1 server for Prometheus, on a port of its own.
 
-It answers one request per connection and closes it, so that a scraper that stalls holds nothing for long. Everything is
-bounded: connections at a time, what a request may occupy, how long all of it may take.
+It answers one request per connection and closes it, so that a stalled scraper holds nothing for long. Everything is
+bounded: the number of connections, the size of a request, and the time for all of it.
 """
 
 import logging
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 MAX_CONNECTIONS: Final = 16
 MAX_REQUEST: Final = 8 * 1024  # Bytes of a request's head.
-PATIENCE: Final = 10.0  # Seconds that a connection may take from its first byte to the last of the answer,
-LINGER: Final = 1.0  # and how long it stays for a client that has not closed its side yet.
+PATIENCE: Final = 10.0  # Seconds for a connection, from accepting it to the last byte of the answer.
+LINGER: Final = 1.0  # Seconds to wait for the client to close its side.
 PIECE: Final = 64 * 1024
 
 PATH: Final = b"/metrics"
@@ -45,7 +45,7 @@ class _Answer:
     allow: bool = False
 
     def head(self) -> h11.Response:
-        """Its head."""
+        """The response's head."""
         headers = [
             ("content-type", self.media_type),
             ("content-length", str(len(self.body))),
@@ -70,11 +70,11 @@ async def serve_metrics(
     Args:
         bind: The address to listen on.
         port: The port; 0 picks a free one.
-        collect: Gives what is to be shown. What it raises is logged, and told as status 500.
-        task_status: ``started`` gives the port, once connections are accepted.
+        collect: Returns the snapshot to render. If it raises, the error is logged and the answer is status 500.
+        task_status: ``started`` gets the port, once connections are accepted.
 
     Raises:
-        OSError: The address can't be had; nothing has been started.
+        OSError: It cannot listen on the address; nothing has been started.
     """
     listener = await open_tcp_listener(bind, port)
     endpoint = _Endpoint(collect)
@@ -91,7 +91,7 @@ class _Endpoint:
         self._open = 0
 
     async def serve(self, stream: ByteStream) -> None:
-        """Answer one request and close the connection. Raises nothing but cancellation."""
+        """Answer one request and close the connection. Raises only cancellation."""
         async with stream:
             if self._open >= MAX_CONNECTIONS:
                 return
@@ -131,10 +131,10 @@ class _Endpoint:
 
 
 async def _request(http: h11.Connection, stream: ByteStream) -> h11.Request:
-    """The request's head; of a body nothing is read.
+    """Receive a request's head; a body is not read.
 
     Raises:
-        h11.RemoteProtocolError: What came is none.
+        h11.RemoteProtocolError: It is not a valid request.
         EndOfStream: The client left before it was complete.
     """
     while True:
@@ -158,7 +158,7 @@ async def _send(http: h11.Connection, stream: ByteStream, answer: _Answer, *, he
 
 
 async def _linger(stream: ByteStream) -> None:
-    """Read what else the client sends, for a moment: to close before it was read would reset the connection."""
+    """Read what else the client sends, for a moment: closing with unread data would reset the connection."""
     if hasattr(stream, "send_eof"):
         await stream.send_eof()
     with anyio.move_on_after(LINGER):
@@ -167,7 +167,7 @@ async def _linger(stream: ByteStream) -> None:
 
 
 def _wants_openmetrics(request: h11.Request) -> bool:
-    """Whether it accepts OpenMetrics, and likes it no less than the text format (RFC 9110 §12.5.1)."""
+    """Whether the client accepts OpenMetrics and does not prefer the text format (RFC 9110 §12.5.1)."""
     accepted = b",".join(value for name, value in request.headers if name == b"accept").decode("latin-1").lower()
     weights: dict[str, float] = {}
     for part in accepted.split(","):

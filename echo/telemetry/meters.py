@@ -1,4 +1,4 @@
-"""All that one process counts, in one snapshot."""
+"""Everything that one process counts, in one snapshot."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -19,11 +19,11 @@ Source = Callable[[], Iterable[Metric]]
 
 
 class Meters:
-    """The meters of a process, made when they are asked for.
+    """The meters of a process, created on demand.
 
     Args:
-        instance: Tells the process from others alike, for ``service.instance.id``.
-        service: What it is, for ``service.name``.
+        instance: Identifies the process among others of its kind; ``service.instance.id``.
+        service: ``service.name``.
     """
 
     def __init__(self, instance: str, service: str = "echo-grpc") -> None:
@@ -37,30 +37,30 @@ class Meters:
         self._logs: list[AccessLog] = []
 
     def for_server(self) -> ServerMeter:
-        """A meter to be among a server's notes."""
+        """A meter for a server; pass it to the server as one of its ``notes``."""
         meter = ServerMeter()
         self._sources.append(meter.metrics)
         return meter
 
     def for_client(self, target: str, methods: Iterable[str]) -> ClientMeter:
-        """A meter for channels to this target."""
+        """A meter for channels to this target, which tells these methods apart."""
         meter = ClientMeter(target, methods)
         self._sources.append(meter.metrics)
         return meter
 
     def for_web(self, connections: Callable[[], tuple[int, int]]) -> WebMeter:
-        """A meter for the gateway's front."""
+        """A meter for the gateway's HTTP requests and WebSockets."""
         meter = WebMeter(connections)
         self._sources.append(meter.metrics)
         return meter
 
     def watch_log(self, log: AccessLog | None) -> None:
-        """Tell of lines that an access log has lost."""
+        """Also count the lines that this access log drops."""
         if log is not None:
             self._logs.append(log)
 
     def snapshot(self) -> Snapshot:
-        """What was counted so far."""
+        """Everything counted so far."""
         metrics = list(chain(*(source() for source in self._sources)))
         metrics.append(names.LOG_DROPPED.alone(sum(log.dropped for log in self._logs)))
         metrics.extend(process_metrics())
@@ -72,7 +72,7 @@ class Meters:
 
 
 def _version() -> str:
-    """Of echo; empty where it runs without having been installed."""
+    """The version of echo; empty if it is not installed."""
     try:
         return version("echo-grpc")
     except PackageNotFoundError:

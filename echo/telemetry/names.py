@@ -1,7 +1,8 @@
-"""Every metric there is: its name, unit, kind and attributes, and what it tells. The README's table is made of this.
+"""All metrics: name, unit, kind, attributes, and what they measure. The table in the documentation is generated from
+this.
 
-Those of gRPC are named by its proposals A66 and A96, those of HTTP, and the attributes of all, by OpenTelemetry's
-semantic conventions. What nobody has named begins with ``echo.``.
+gRPC's metrics are named by its proposals A66 and A96; those of HTTP, and all attributes, by OpenTelemetry's semantic
+conventions. Names of our own begin with ``echo.``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +13,7 @@ from echo.telemetry.snapshot import Combine, Distribution, Kind, Metric, Point
 
 __all__ = ["INSTRUMENTS", "SECONDS", "SIZES", "Instrument"]
 
-# A66's; those of HTTP are of OpenTelemetry.
+# The buckets of A66; those for HTTP are OpenTelemetry's.
 SECONDS: Final = (
     *(0.0, 0.00001, 0.00005, 0.0001, 0.0003, 0.0006, 0.0008, 0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01),
     *(0.013, 0.016, 0.02, 0.025, 0.03, 0.04, 0.05, 0.065, 0.08, 0.1, 0.13, 0.16, 0.2, 0.25, 0.3, 0.4, 0.5, 0.65, 0.8),
@@ -20,7 +21,7 @@ SECONDS: Final = (
 )
 SIZES: Final = (0.0, *(float(2**power) for power in (10, 11, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32)))
 HTTP_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-# WebSockets live from a moment to days.
+# WebSockets last from a moment to days.
 SOCKET_SECONDS: Final = (0.1, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 600.0, 1800.0, 3600.0, 14400.0, 43200.0, 86400.0)
 
 
@@ -29,13 +30,13 @@ class Instrument:
     """One metric.
 
     Attributes:
-        name: OpenTelemetry's.
-        unit: By UCUM.
-        kind: What its values are.
-        attributes: What they are told apart by.
-        description: What it tells, in a sentence.
-        boundaries: Of a histogram's buckets.
-        combine: What several processes' gauges make.
+        name: The name in OpenTelemetry.
+        unit: The unit, in UCUM.
+        kind: ``counter``, ``gauge`` or ``histogram``.
+        attributes: The names of its attributes.
+        description: What it measures, in a sentence.
+        boundaries: The bounds of a histogram's buckets.
+        combine: How the gauges of several processes are combined.
     """
 
     name: str
@@ -47,7 +48,7 @@ class Instrument:
     combine: Combine = "sum"
 
     def metric(self, points: Iterable[Point] = (), distributions: Iterable[Distribution] = ()) -> Metric:
-        """It, with its values."""
+        """The metric with these values."""
         return Metric(
             self.name,
             self.unit,
@@ -60,11 +61,11 @@ class Instrument:
         )
 
     def of(self, values: Iterable[tuple[Sequence[str], float]]) -> Metric:
-        """It, with values under the values of its attributes."""
+        """The metric with these values, each for the values of its attributes."""
         return self.metric(Point(tuple(zip(self.attributes, key, strict=True)), value) for key, value in values)
 
     def alone(self, value: float) -> Metric:
-        """It, with one value; for those without attributes."""
+        """The metric with one value; for metrics without attributes."""
         return self.metric([Point((), value)])
 
 
@@ -84,14 +85,14 @@ RECEIVE, TRANSMIT = "receive", "transmit"
 # The gRPC server
 
 SERVER_STARTED: Final = Instrument(
-    "grpc.server.call.started", "{call}", "counter", (METHOD,), "Calls started, including those that have not ended."
+    "grpc.server.call.started", "{call}", "counter", (METHOD,), "Calls started, open ones included."
 )
 SERVER_DURATION: Final = Instrument(
     "grpc.server.call.duration",
     "s",
     "histogram",
     (METHOD, STATUS),
-    "How long calls took, from their head until they were over.",
+    "How long calls took, from the arrival of their head to their end.",
     SECONDS,
 )
 SERVER_SENT: Final = Instrument(
@@ -110,43 +111,45 @@ SERVER_RECEIVED: Final = Instrument(
     "Bytes of the messages received per call, compressed, without framing.",
     SIZES,
 )
-SERVER_ACTIVE: Final = Instrument(
-    "echo.grpc.server.active_calls", "{call}", "gauge", (METHOD,), "Calls that are open now."
-)
+SERVER_ACTIVE: Final = Instrument("echo.grpc.server.active_calls", "{call}", "gauge", (METHOD,), "Open calls.")
 SERVER_MESSAGES: Final = Instrument(
     "echo.grpc.server.messages",
     "{message}",
     "counter",
     (METHOD, DIRECTION),
-    "Messages taken by handlers (receive) and sent (transmit), those of open calls included.",
+    "Messages read by handlers (receive) and sent (transmit), those of open calls included.",
 )
 SERVER_IO: Final = Instrument(
     "echo.grpc.server.io", "By", "counter", (METHOD, DIRECTION), "Bytes of those messages, compressed, without framing."
 )
 SERVER_UNSENT: Final = Instrument(
-    "echo.grpc.server.unsent", "By", "gauge", (), "Bytes of messages that wait for clients to take more."
+    "echo.grpc.server.unsent", "By", "gauge", (), "Bytes of messages waiting for clients to read."
 )
 SERVER_STALLS: Final = Instrument(
-    "echo.grpc.server.stalls", "{stall}", "counter", (), "How often a call had to wait for its client to take more."
+    "echo.grpc.server.stalls", "{stall}", "counter", (), "How often a call had to wait for its client to read."
 )
 SERVER_STALLED: Final = Instrument(
-    "echo.grpc.server.stalled", "s", "counter", (), "How long calls have waited for their clients to take more."
+    "echo.grpc.server.stalled", "s", "counter", (), "How long calls have waited for their clients to read."
 )
 SERVER_CONNECTIONS: Final = Instrument(
-    "echo.grpc.server.connections", "{connection}", "counter", (), "Connections begun."
+    "echo.grpc.server.connections", "{connection}", "counter", (), "Connections accepted."
 )
 SERVER_ACTIVE_CONNECTIONS: Final = Instrument(
-    "echo.grpc.server.active_connections", "{connection}", "gauge", (), "Connections that are open now."
+    "echo.grpc.server.active_connections", "{connection}", "gauge", (), "Open connections."
 )
 SERVER_DRAINED: Final = Instrument(
-    "echo.grpc.server.drained_connections", "{connection}", "counter", (), "Connections drained: sent a GOAWAY."
+    "echo.grpc.server.drained_connections",
+    "{connection}",
+    "counter",
+    (),
+    "Connections that were sent a GOAWAY to drain.",
 )
 SERVER_REFUSED: Final = Instrument(
     "echo.grpc.server.refused_connections",
     "{connection}",
     "counter",
     (REASON,),
-    "Connections ended for what the client did: the code of HTTP/2, TLS handshake, timeout, or not HTTP/2.",
+    "Connections ended because of the client: by HTTP/2 error code, or TLS handshake, timeout, not HTTP/2.",
 )
 SERVER_REFUSED_CALLS: Final = Instrument(
     "echo.grpc.server.refused_calls",
@@ -163,14 +166,14 @@ CLIENT_STARTED: Final = Instrument(
     "{attempt}",
     "counter",
     (METHOD, TARGET, "grpc.attempt_type"),
-    "Attempts started, including those that have not ended; transparent_retry where no server saw the one before.",
+    "Attempts started, open ones included; transparent_retry if no server had processed the one before.",
 )
 CLIENT_DURATION: Final = Instrument(
     "grpc.client.attempt.duration",
     "s",
     "histogram",
     (METHOD, TARGET, STATUS),
-    "How long attempts took, with the choice of a connection.",
+    "How long attempts took, the choice of a connection included.",
     SECONDS,
 )
 CLIENT_SENT: Final = Instrument(
@@ -194,12 +197,10 @@ CLIENT_CALL: Final = Instrument(
     "s",
     "histogram",
     (METHOD, TARGET, STATUS),
-    "How long calls took, as their caller saw it.",
+    "How long calls took for their callers, retries included.",
     SECONDS,
 )
-CLIENT_ACTIVE: Final = Instrument(
-    "echo.grpc.client.active_calls", "{call}", "gauge", (METHOD, TARGET), "Calls that are open now."
-)
+CLIENT_ACTIVE: Final = Instrument("echo.grpc.client.active_calls", "{call}", "gauge", (METHOD, TARGET), "Open calls.")
 CLIENT_MESSAGES: Final = Instrument(
     "echo.grpc.client.messages",
     "{message}",
@@ -215,26 +216,26 @@ CLIENT_IO: Final = Instrument(
     "Bytes of those messages, compressed, without framing.",
 )
 CLIENT_UNSENT: Final = Instrument(
-    "echo.grpc.client.unsent", "By", "gauge", (), "Bytes of messages that wait for servers to take more."
+    "echo.grpc.client.unsent", "By", "gauge", (), "Bytes of messages waiting for servers to read."
 )
 CLIENT_STALLS: Final = Instrument(
-    "echo.grpc.client.stalls", "{stall}", "counter", (), "How often a call had to wait for its server to take more."
+    "echo.grpc.client.stalls", "{stall}", "counter", (), "How often a call had to wait for its server to read."
 )
 CLIENT_STALLED: Final = Instrument(
-    "echo.grpc.client.stalled", "s", "counter", (), "How long calls have waited for their servers to take more."
+    "echo.grpc.client.stalled", "s", "counter", (), "How long calls have waited for their servers to read."
 )
 CLIENT_CONNECTIONS: Final = Instrument(
     "echo.grpc.client.connections", "{connection}", "counter", (), "Connections made."
 )
 CLIENT_ACTIVE_CONNECTIONS: Final = Instrument(
-    "echo.grpc.client.active_connections", "{connection}", "gauge", (), "Connections that are open now."
+    "echo.grpc.client.active_connections", "{connection}", "gauge", (), "Open connections."
 )
 CLIENT_DRAINED: Final = Instrument(
     "echo.grpc.client.drained_connections",
     "{connection}",
     "counter",
     (),
-    "Connections on which a server wanted no new calls: it sent a GOAWAY.",
+    "Connections on which a server sent a GOAWAY.",
 )
 CLIENT_FAILED: Final = Instrument(
     "echo.grpc.client.failed_connections", "{connection}", "counter", (), "Attempts to connect that failed."
@@ -255,30 +256,28 @@ HTTP_ACTIVE: Final = Instrument(
     "{request}",
     "gauge",
     (HTTP_METHOD, SCHEME),
-    "HTTP requests that are being served now.",
+    "HTTP requests in progress.",
 )
 HTTP_CONNECTIONS: Final = Instrument(
-    "echo.http.connections", "{connection}", "counter", (), "Connections begun, for HTTP and WebSockets."
+    "echo.http.connections", "{connection}", "counter", (), "Connections accepted, for HTTP and WebSockets."
 )
 HTTP_ACTIVE_CONNECTIONS: Final = Instrument(
-    "echo.http.active_connections", "{connection}", "gauge", (), "Connections that are open now."
+    "echo.http.active_connections", "{connection}", "gauge", (), "Open connections."
 )
 SOCKET_HANDSHAKES: Final = Instrument(
     "echo.websocket.handshakes",
     "{handshake}",
     "counter",
     (ROUTE, HTTP_STATUS),
-    "WebSocket handshakes answered: 101 or 200 when opened, the status of the refusal otherwise.",
+    "WebSocket handshakes answered: 101 or 200 if accepted, or else the status of the refusal.",
 )
-SOCKET_ACTIVE: Final = Instrument(
-    "echo.websocket.active", "{socket}", "gauge", (ROUTE,), "WebSockets that are open now."
-)
+SOCKET_ACTIVE: Final = Instrument("echo.websocket.active", "{socket}", "gauge", (ROUTE,), "Open WebSockets.")
 SOCKET_DURATION: Final = Instrument(
     "echo.websocket.duration",
     "s",
     "histogram",
     (ROUTE, "websocket.close_code"),
-    "How long WebSockets were open, by close code; 3xxx and 4xxx for those of applications.",
+    "How long WebSockets were open, by close code; 3xxx and 4xxx for the codes of applications.",
     SOCKET_SECONDS,
 )
 SOCKET_MESSAGES: Final = Instrument(
@@ -295,15 +294,19 @@ SOCKET_IO: Final = Instrument(
 # The process
 
 LOG_DROPPED: Final = Instrument(
-    "echo.access_log.dropped_lines", "{line}", "counter", (), "Lines of the access log that nobody read in time."
+    "echo.access_log.dropped_lines",
+    "{line}",
+    "counter",
+    (),
+    "Lines of the access log dropped because nobody read them.",
 )
 PROCESS_CPU: Final = Instrument("process.cpu", "s", "counter", (), "CPU time used, user and system.")
-PROCESS_RESIDENT: Final = Instrument("process.resident_memory", "By", "gauge", (), "Memory in RAM.")
-PROCESS_VIRTUAL: Final = Instrument("process.virtual_memory", "By", "gauge", (), "Memory mapped.")
-PROCESS_FDS: Final = Instrument("process.open_fds", "", "gauge", (), "File descriptors that are open.")
-PROCESS_MAX_FDS: Final = Instrument("process.max_fds", "", "gauge", (), "Most file descriptors that may be open.")
+PROCESS_RESIDENT: Final = Instrument("process.resident_memory", "By", "gauge", (), "Resident memory.")
+PROCESS_VIRTUAL: Final = Instrument("process.virtual_memory", "By", "gauge", (), "Virtual memory.")
+PROCESS_FDS: Final = Instrument("process.open_fds", "", "gauge", (), "Open file descriptors.")
+PROCESS_MAX_FDS: Final = Instrument("process.max_fds", "", "gauge", (), "The limit of open file descriptors.")
 PROCESS_START: Final = Instrument(
-    "process.start_time", "s", "gauge", (), "When it started, in seconds since 1970.", combine="min"
+    "process.start_time", "s", "gauge", (), "When the process started, in seconds since 1970.", combine="min"
 )
 
 INSTRUMENTS: Final = tuple(value for value in globals().copy().values() if isinstance(value, Instrument))

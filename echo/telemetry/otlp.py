@@ -1,8 +1,8 @@
-"""Snapshots pushed by OTLP over HTTP, as OpenTelemetry's standard variables say (``OTEL_EXPORTER_OTLP_ENDPOINT``, ...).
+"""Pushes snapshots by OTLP over HTTP, configured by OpenTelemetry's variables (``OTEL_EXPORTER_OTLP_ENDPOINT``, ...).
 
-A snapshot becomes the SDK's own `MetricsData`, which the SDK's exporter sends, in a thread: it knows the variables, and
-retries as OTLP wants. One export at a time; one that takes too long is left alone, and the next one tells all the same,
-since everything counts from the start of the process. This module needs the extra ``telemetry``.
+A snapshot is converted to the SDK's `MetricsData`, and the SDK's exporter sends it in a thread: it knows the variables,
+and retries as OTLP requires. There is one export at a time. One that takes too long is abandoned; the next one contains
+everything anyway, because all metrics count from the start of the process. This module needs the extra ``telemetry``.
 """
 
 import logging
@@ -36,16 +36,16 @@ __all__ = ["metrics_data", "push_metrics"]
 log = logging.getLogger(__name__)
 
 SCOPE: Final = InstrumentationScope("echo")
-LAST_WORDS: Final = 2.0  # Seconds that the last export may take, when the program ends.
+LAST_EXPORT_TIMEOUT: Final = 2.0  # Seconds for the last export, when the program ends.
 
 
 async def push_metrics(collect: Collect, interval: float, timeout: float) -> None:
-    """Push what is collected until cancelled, and once more then.
+    """Push snapshots until cancelled, and once more then.
 
     Args:
-        collect: Gives it.
+        collect: Returns a snapshot.
         interval: Seconds between pushes.
-        timeout: Seconds that one may take.
+        timeout: Seconds for one push.
     """
     exporter = OTLPMetricExporter()
     limiter = CapacityLimiter(1)
@@ -54,8 +54,8 @@ async def push_metrics(collect: Collect, interval: float, timeout: float) -> Non
             await anyio.sleep(interval)
             await _push(exporter, limiter, collect, timeout)
     finally:
-        with anyio.CancelScope(shield=True):  # It is bounded, and there is no later moment.
-            await _push(exporter, limiter, collect, min(LAST_WORDS, timeout))
+        with anyio.CancelScope(shield=True):  # Shielded, because there is no later moment; it is bounded.
+            await _push(exporter, limiter, collect, min(LAST_EXPORT_TIMEOUT, timeout))
         exporter.shutdown(timeout_millis=0)
 
 
@@ -64,7 +64,7 @@ async def _push(exporter: OTLPMetricExporter, limiter: CapacityLimiter, collect:
         try:
             data = metrics_data(await collect())
             export = partial(exporter.export, data, timeout_millis=timeout * 1000)
-            await to_thread.run_sync(export, abandon_on_cancel=True, limiter=limiter)  # Which logs what goes wrong.
+            await to_thread.run_sync(export, abandon_on_cancel=True, limiter=limiter)  # It logs failures.
         except Exception:
             log.exception("metrics could not be pushed")
     if scope.cancelled_caught:
@@ -72,7 +72,7 @@ async def _push(exporter: OTLPMetricExporter, limiter: CapacityLimiter, collect:
 
 
 def metrics_data(snapshot: Snapshot) -> MetricsData:
-    """The snapshot as OpenTelemetry's SDK has it. What its variables say of the resource wins over what we say."""
+    """Convert a snapshot to the SDK's classes. Resource attributes from OpenTelemetry's variables override ours."""
     resource = Resource(dict(snapshot.resource)).merge(OTELResourceDetector().detect())
     began, now = (round(seconds * 1e9) for seconds in (snapshot.started, snapshot.taken))
     metrics = [_metric(metric, began, now) for metric in snapshot.metrics]

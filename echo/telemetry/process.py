@@ -1,5 +1,5 @@
-"""The process itself, by the names that Prometheus's client libraries have for it. What a system does not tell is left
-out: most of it comes from Linux's ``/proc``.
+"""Metrics of the process, named as in Prometheus's client libraries. Most come from Linux's ``/proc``; those that the
+system does not provide are left out.
 """
 
 import os
@@ -19,14 +19,14 @@ _LOADED: Final = time.time()
 
 
 def process_metrics() -> Iterable[Metric]:
-    """CPU time, memory, file descriptors, and when it started."""
+    """CPU time, memory, file descriptors, and start time."""
     times = os.times()
     yield names.PROCESS_CPU.alone(times.user + times.system)
     fields = _stat()
     if fields:
         yield names.PROCESS_RESIDENT.alone(int(fields[21]) * os.sysconf("SC_PAGE_SIZE"))
         yield names.PROCESS_VIRTUAL.alone(int(fields[20]))
-        yield names.PROCESS_FDS.alone(sum(1 for _ in (_SELF / "fd").iterdir()) - 1)  # Without that of the listing.
+        yield names.PROCESS_FDS.alone(sum(1 for _ in (_SELF / "fd").iterdir()) - 1)  # Without the listing's own.
     try:
         import resource  # noqa: PLC0415 - Not every system has it.
     except ImportError:
@@ -49,7 +49,7 @@ def start_time() -> float:
 
 
 def _stat() -> list[str]:
-    """What stands behind the process's name in ``/proc/self/stat`` (proc(5)); nothing where there is no such file."""
+    """The fields after the process's name in ``/proc/self/stat`` (proc(5)); empty if the file does not exist."""
     try:
         return (_SELF / "stat").read_text().rpartition(")")[2].split()
     except OSError:

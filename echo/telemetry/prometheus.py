@@ -1,7 +1,7 @@
-"""A snapshot as Prometheus reads it: its text format, and OpenMetrics, which is the same with a few more words.
+"""Renders a snapshot for Prometheus: in its text format, or in OpenMetrics, which adds a few lines.
 
-Names follow OpenTelemetry's rules for Prometheus: dots become underscores, the unit's name follows, counters end in
-``_total``, and what measured it all is in ``target_info``. `echo.telemetry.names` says what is behind a name.
+Names follow OpenTelemetry's rules for Prometheus: dots become underscores, the unit's name is appended, counters end in
+``_total``, and ``target_info`` has the resource's attributes. `echo.telemetry.names` says what a name means.
 """
 
 import math
@@ -21,7 +21,7 @@ _HELP_ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n"})
 
 
 def prometheus_name(name: str, unit: str, kind: Kind) -> str:
-    """What Prometheus calls a metric; the names of a histogram's samples begin so."""
+    """A metric's name in Prometheus; for a histogram, the prefix of its samples' names."""
     parts = [name.replace(".", "_")]
     if unit in _UNITS:
         parts.append(_UNITS[unit])
@@ -31,7 +31,7 @@ def prometheus_name(name: str, unit: str, kind: Kind) -> str:
 
 
 def content_type(*, openmetrics: bool) -> str:
-    """The media type of what `render` gives."""
+    """The media type of `render`'s result."""
     return OPENMETRICS if openmetrics else TEXT
 
 
@@ -40,7 +40,7 @@ def render(snapshot: Snapshot, openmetrics: bool = False) -> bytes:
     lines = list(_target_info(snapshot.resource, openmetrics=openmetrics))
     for metric in snapshot.metrics:
         name = prometheus_name(metric.name, metric.unit, metric.kind)
-        # A family of OpenMetrics has the name of its counter without the suffix.
+        # In OpenMetrics, a counter's family is named without the suffix.
         family = name.rpartition("_")[0] if openmetrics and metric.kind == "counter" else name
         lines.append(f"# HELP {family} {_help(metric.description, openmetrics=openmetrics)}")
         lines.append(f"# TYPE {family} {metric.kind}")
@@ -57,7 +57,7 @@ def render(snapshot: Snapshot, openmetrics: bool = False) -> bytes:
 
 def _target_info(resource: Attributes, *, openmetrics: bool) -> Iterator[str]:
     family, kind = ("target", "info") if openmetrics else ("target_info", "gauge")
-    yield f"# HELP {family} Who measured this."
+    yield f"# HELP {family} The process that measured this."
     yield f"# TYPE {family} {kind}"
     yield f"target_info{_labels(resource)} 1"
 

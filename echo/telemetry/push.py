@@ -1,4 +1,4 @@
-"""Whether OpenTelemetry's standard variables ask for metrics to be pushed, found without loading anything of it."""
+"""Finds out whether OpenTelemetry's variables ask for metrics to be pushed, without importing OpenTelemetry."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,16 +14,16 @@ EXPORTER: Final = "OTEL_METRICS_EXPORTER"
 
 
 class PushError(ValueError):
-    """A variable says something that can't be done. Its text is one line that names it."""
+    """A variable has an invalid or unsupported value. The text is one line that names it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Push:
-    """How to push.
+    """How to push metrics.
 
     Attributes:
         interval: Seconds between pushes.
-        timeout: Seconds that one may take.
+        timeout: Seconds for one push.
     """
 
     interval: float
@@ -31,12 +31,12 @@ class Push:
 
 
 def wanted_push(environ: Mapping[str, str]) -> Push | None:
-    """What the variables ask for; None if they do not ask for metrics by OTLP.
+    """How the variables ask for metrics to be pushed; None if they do not.
 
     They do if an endpoint is set, or ``OTEL_METRICS_EXPORTER`` is ``otlp``.
 
     Raises:
-        PushError: They ask for it in a way that there is not.
+        PushError: A variable has an invalid or unsupported value.
     """
     exporters = {name.strip() for name in environ.get(EXPORTER, "").split(",")} - {""}
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or (exporters and "otlp" not in exporters):

@@ -1,4 +1,4 @@
-"""Accumulators: what a metric has come to under one set of attributes, and tables of them that peers cannot fill."""
+"""Accumulators: a metric's values for one set of attributes, and bounded tables of them."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
@@ -12,7 +12,7 @@ __all__ = ["MOST", "Histogram", "Table", "attributes", "histograms"]
 T = TypeVar("T")
 K = TypeVar("K")
 
-MOST: Final = 1_000  # Sets of attributes of one metric; what comes beyond them is counted as one.
+MOST: Final = 1_000  # Sets of attributes per metric; all further ones are counted together.
 OVERFLOW: Final[Attributes] = (("otel.metric.overflow", "true"),)
 
 
@@ -20,9 +20,9 @@ class Histogram:
     """Counts values by size.
 
     Attributes:
-        boundaries: The upper bounds of its buckets, each included.
-        counts: How many values were in each; in the last one, those above all bounds.
-        total: Their sum.
+        boundaries: The upper bounds of its buckets, inclusive.
+        counts: The number of values in each bucket; the last one has those above all bounds.
+        total: The sum of the values.
     """
 
     __slots__ = ("boundaries", "counts", "total")
@@ -39,16 +39,16 @@ class Histogram:
 
     @property
     def count(self) -> int:
-        """How many values there were."""
+        """The number of values."""
         return sum(self.counts)
 
     def distribution(self, under: Attributes) -> Distribution:
-        """What it holds now."""
+        """Its current contents."""
         return Distribution(under, list(self.counts), self.total)
 
 
 class Table(Generic[K, T]):
-    """What there is for each of some keys, made when a key first comes; for all beyond the first `MOST`, one thing."""
+    """A value for each key, created when the key is first used; all keys beyond the first `MOST` share one value."""
 
     def __init__(self, make: Callable[[], T]) -> None:
         self._make = make
@@ -68,7 +68,7 @@ class Table(Generic[K, T]):
         return self._rest
 
     def items(self, name: Callable[[K], Attributes]) -> Iterator[tuple[Attributes, T]]:
-        """What there is, under the attributes that ``name`` makes of its key."""
+        """The values, with the attributes that ``name`` makes from their keys."""
         for key, found in self._found.items():
             yield name(key), found
         if self._rest is not None:
@@ -76,10 +76,10 @@ class Table(Generic[K, T]):
 
 
 def attributes(instrument: Instrument, values: Iterable[str]) -> Attributes:
-    """The instrument's attributes with these values, without those that are empty: Prometheus knows no difference."""
+    """The instrument's attributes with these values, without empty ones, which are the same to Prometheus."""
     return tuple((name, value) for name, value in zip(instrument.attributes, values, strict=True) if value)
 
 
 def histograms(instrument: Instrument, found: Iterable[tuple[Attributes, Histogram]]) -> Metric:
-    """The instrument with what these hold."""
+    """The instrument with these histograms."""
     return instrument.metric(distributions=[one.distribution(under) for under, one in found])

@@ -1,8 +1,8 @@
-"""What was measured at one moment, as plain data: it is sent between processes, added up, and rendered.
+"""All measurements at one moment, as plain data that is sent between processes, added up, and rendered.
 
-Counters and histograms count from the start of the process. Snapshots of several processes are added up by `merge`,
-point by point; of a process that has ended, `cumulative` keeps what must not be lost, or the sums would go down.
-Names, units and attributes are OpenTelemetry's; `echo.telemetry.prometheus` knows what Prometheus calls them.
+Counters and histograms count from the start of the process. `merge` adds up snapshots of several processes, point by
+point. Of a process that has ended, `cumulative` keeps its counters and histograms, or the sums would go down. Names,
+units and attributes are OpenTelemetry's; `echo.telemetry.prometheus` knows their names in Prometheus.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -20,17 +20,17 @@ Attributes: TypeAlias = tuple[tuple[str, str], ...]
 
 
 class Point(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """The value of a counter or a gauge under some attributes."""
+    """The value of a counter or a gauge for one set of attributes."""
 
     attributes: Attributes
     value: float
 
 
 class Distribution(msgspec.Struct, frozen=True, array_like=True):
-    """What a histogram holds under some attributes.
+    """The contents of a histogram for one set of attributes.
 
     Attributes:
-        counts: How many values were in each bucket, the last one being that above the highest boundary.
+        counts: The number of values in each bucket; the last bucket is above the highest boundary.
         total: The sum of the values.
     """
 
@@ -43,14 +43,14 @@ class Metric(msgspec.Struct, frozen=True):
     """One instrument and its points.
 
     Attributes:
-        name: OpenTelemetry's name of it, such as ``grpc.server.call.duration``.
-        unit: Its unit by UCUM: ``s``, ``By``, ``{call}``.
-        description: What it tells.
-        kind: Counters and histograms only grow.
-        points: Of counters and gauges,
-        distributions: and of histograms.
-        boundaries: The upper bounds of a histogram's buckets, each included.
-        combine: What several processes' values of a gauge make.
+        name: The name in OpenTelemetry, such as ``grpc.server.call.duration``.
+        unit: The unit in UCUM: ``s``, ``By``, ``{call}``.
+        description: What it measures.
+        kind: The kind; counters and histograms only grow.
+        points: The values of a counter or gauge.
+        distributions: The contents of a histogram.
+        boundaries: The upper bounds of a histogram's buckets, inclusive.
+        combine: How the gauges of several processes are combined.
     """
 
     name: str
@@ -64,13 +64,13 @@ class Metric(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Everything that was measured.
+    """All measurements of a process.
 
     Attributes:
-        resource: Attributes of whoever measured: ``service.name`` and its like.
+        resource: Attributes of the process, such as ``service.name``.
         started: When counting began, in seconds since 1970.
         taken: When the snapshot was taken.
-        metrics: In the order they are shown.
+        metrics: The metrics, in the order in which they are shown.
     """
 
     resource: Attributes
@@ -86,24 +86,24 @@ _decoder: Final = msgspec.msgpack.Decoder(Snapshot)
 
 
 def encode(snapshot: Snapshot) -> bytes:
-    """The snapshot as bytes, for another process of the same version."""
+    """Encode a snapshot for another process of the same version."""
     return _encoder.encode(snapshot)
 
 
 def decode(data: bytes) -> Snapshot:
-    """The snapshot in these bytes.
+    """Decode a snapshot.
 
     Raises:
-        msgspec.MsgspecError: It is none.
+        msgspec.MsgspecError: The data is not a snapshot.
     """
     return _decoder.decode(data)
 
 
 def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
-    """What several processes have measured together; of the resource, what all have in common.
+    """Add up the snapshots of several processes; the resource keeps the attributes that all have in common.
 
     Raises:
-        ValueError: There is none, or two of them have different buckets for the same histogram.
+        ValueError: There are no snapshots, or two have different buckets for the same histogram.
     """
     if not snapshots:
         raise ValueError("there is no snapshot to merge")
@@ -123,7 +123,7 @@ def merge(snapshots: Sequence[Snapshot]) -> Snapshot:
 
 
 def cumulative(snapshot: Snapshot) -> Snapshot:
-    """What stays true of a process that has ended: its counters and histograms, without its gauges."""
+    """The counters and histograms of a process that has ended, without its gauges."""
     kept = [metric for metric in snapshot.metrics if metric.kind != "gauge"]
     return msgspec.structs.replace(snapshot, metrics=kept)
 

@@ -1,7 +1,7 @@
-"""What the gateway does in front, as metrics: HTTP requests, by OpenTelemetry's conventions, and WebSockets.
+"""Metrics of the gateway's clients: HTTP requests, by OpenTelemetry's conventions, and WebSockets.
 
-Whatever a client can name is bounded: methods, routes, versions and close codes that nobody has heard of are one each,
-and a metric has no more than `MOST` sets of attributes.
+Everything that a client can choose is bounded: unknown methods, routes, versions and close codes each count as one, and
+a metric has at most `MOST` sets of attributes.
 """
 
 from collections import Counter
@@ -25,12 +25,16 @@ CLOSE_CODES: Final = frozenset(range(1000, 1016))  # RFC 6455 §7.4.1 and the re
 
 
 class SocketCounts(Protocol):
-    """What is known of a WebSocket.
+    """What is known about a WebSocket.
 
     Attributes:
         accepted: The upgrade was made.
-        route: Its route; empty if there is none of its path.
-        status: The close code, or the HTTP status of a handshake that was refused; None as long as it goes on.
+        route: Its route; empty if no route has its path.
+        status: The close code, or the HTTP status of a refused handshake; None while it is open.
+        messages_in: Messages received.
+        messages_out: Messages sent.
+        bytes_in: Bytes of the messages received.
+        bytes_out: Bytes of the messages sent.
     """
 
     accepted: bool
@@ -43,18 +47,18 @@ class SocketCounts(Protocol):
 
     @property
     def http_version(self) -> str:
-        """HTTP's, of the handshake."""
+        """The HTTP version of the handshake."""
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the handshake began."""
 
 
 class WebMeter:
     """Counts the requests and WebSockets of a gateway.
 
     Args:
-        connections: Gives how many connections were begun, and how many of them have ended.
+        connections: Returns how many connections were started, and how many of them have ended.
     """
 
     def __init__(self, connections: Callable[[], tuple[int, int]]) -> None:
@@ -69,7 +73,7 @@ class WebMeter:
     # Requests
 
     def request_began(self, method: str, scheme: str) -> None:
-        """A request came."""
+        """A request has arrived."""
         self._active[_method(method), _scheme(scheme)] += 1
 
     def request_ended(
@@ -83,16 +87,16 @@ class WebMeter:
         *,
         complete: bool,
     ) -> None:
-        """It is over.
+        """A request has ended.
 
         Args:
-            method: As it came.
+            method: The method as received.
             scheme: ``http`` or ``https``.
-            version: HTTP's.
-            route: The route's template; empty if there is none of its path.
-            status: HTTP's, None if there was no response.
+            version: The HTTP version.
+            route: The route's template; empty if no route has its path.
+            status: The HTTP status; None if there was no response.
             seconds: How long it took.
-            complete: Whether the response has left as a whole.
+            complete: Whether the whole response was sent.
         """
         method, scheme = _method(method), _scheme(scheme)
         self._active[method, scheme] -= 1
@@ -105,11 +109,11 @@ class WebMeter:
     # WebSockets
 
     def socket_began(self, socket: SocketCounts) -> None:
-        """A handshake came; its counts are looked at from now on."""
+        """A handshake has arrived; the WebSocket's counts are included from now on."""
         self._sockets.add(socket)
 
     def socket_ended(self, socket: SocketCounts) -> None:
-        """The WebSocket is over, or was refused."""
+        """The WebSocket has ended, or its handshake was refused."""
         self._sockets.discard(socket)
         if socket.accepted:
             self._handshakes[socket.route, _opened(socket)] += 1
@@ -118,10 +122,10 @@ class WebMeter:
         elif socket.status is not None:
             self._handshakes[socket.route, str(socket.status)] += 1
 
-    # What has come of it
+    # Results
 
     def metrics(self) -> Iterable[Metric]:
-        """What was counted so far."""
+        """Everything counted so far."""
         yield histograms(names.HTTP_DURATION, self._requests.items(_named(names.HTTP_DURATION)))
         yield names.HTTP_ACTIVE.of(self._active.items())
         begun, ended = self._connections()
@@ -160,7 +164,7 @@ class WebMeter:
 
 
 def close_code(code: int | None) -> str:
-    """A close code as an attribute: those of applications are one for each of their two ranges."""
+    """A close code as an attribute; applications' codes count as one for each of their two ranges."""
     if code in CLOSE_CODES:
         return str(code)
     if code is not None and 3000 <= code < 5000:

@@ -1,4 +1,4 @@
-"""What the gateway's tests share: nothing may be left behind, and time that passes when nobody does anything."""
+"""What the gateway's tests share: a check for leaks, and a clock that advances while nothing happens."""
 
 from collections.abc import AsyncIterator
 
@@ -17,5 +17,5 @@ async def nothing_left() -> AsyncIterator[None]:
 
 @pytest.fixture
 def clock(quiet_clock: QuietClock) -> QuietClock:
-    """Every test here that is about time has real sockets."""
+    """Every test here that depends on time uses real sockets."""
     return quiet_clock

@@ -1,4 +1,4 @@
-"""The gateway's access log: one line for each request and WebSocket, found again in the server's by the request id."""
+"""The gateway's access log: one line for each request and WebSocket, with the request id of the server's log."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What the gateway tells of a request for a WebSocket route that asked for no WebSocket."""
+"""The gateway's answer to a plain request for a WebSocket route."""
 
 import json
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""A gateway whose connections are accepted by somebody else: served, drained and told of like its own."""
+"""A gateway whose connections are accepted by another process: they are served, drained and logged like its own."""
 
 import ssl
 from collections.abc import AsyncIterator

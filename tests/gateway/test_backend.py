@@ -1,4 +1,4 @@
-"""Many calls at once: none waits because others last."""
+"""Many calls at once: none has to wait for long-running ones."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -53,13 +53,13 @@ class Users:
         self._scopes: list[trio.CancelScope] = []
 
     async def arrive(self, number: int) -> None:
-        """That many more, all at once."""
+        """Start that many more, all at once."""
         for _ in range(number):
             self._nursery.start_soon(self._use)
         await trio.testing.wait_all_tasks_blocked()
 
     async def leave(self, number: int) -> None:
-        """As many of the oldest."""
+        """End that many of the oldest."""
         for scope in self._scopes[:number]:
             scope.cancel()
         del self._scopes[:number]

@@ -1,7 +1,7 @@
-"""Backpressure end to end: who does not read holds up who sends, at a bounded number of bytes in between, both ways.
+"""Backpressure end to end: an end that does not read holds up the other, with a bounded number of bytes in between.
 
-Over HTTP/2 what lies between the ends is bounded by windows, the gateway's and the server's: a few hundred KiB. Over
-HTTP/1.1 the kernel's buffers come on top, of which each may grow to some MiB.
+Over HTTP/2 these bytes are bounded by the windows of the gateway and the server: a few hundred KiB. Over HTTP/1.1 the
+kernel's buffers come on top, each of which may grow to some MiB.
 """
 
 import json

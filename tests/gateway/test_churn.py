@@ -1,4 +1,4 @@
-"""Many sockets that come and go as they please: every handler hears of it, soon, and nothing is left over."""
+"""Many sockets that come and go at random: every handler soon notices, and nothing is left over."""
 
 import random
 import statistics

@@ -1,6 +1,6 @@
-"""What comes back, for every status and every kind of text, and who may ask: seen by a second make of client.
+"""What comes back for every status and every kind of text, and which origins may ask, as a second client sees it.
 
-Those are the `websockets` library for WebSockets and h2 for requests; `test_websockets` and `test_http` have the first.
+That is the `websockets` library for WebSockets and h2 for requests; `test_websockets` and `test_http` use the first.
 """
 
 import json

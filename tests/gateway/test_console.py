@@ -1,4 +1,4 @@
-"""The console page over HTTP: what is served, and under which rules."""
+"""The console page over HTTP: what is served, and with which headers."""
 
 import json
 import re

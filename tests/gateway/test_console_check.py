@@ -1,4 +1,4 @@
-"""The console's "Check this path": what a person sees of it, stops and saves."""
+"""The console's "Check this path" as a user sees it, stops it and saves its result."""
 
 import json
 import re
@@ -87,7 +87,7 @@ async def test_it_can_be_stopped_and_closes_its_sockets() -> None:
         await page.shows("#check-summary", r"^Stopped\. .*inconclusive")
         assert await page.evaluate("sockets.filter((one) => one.readyState <= 1).length") == 0
         assert not {"waiting", "running"} & set((await outcomes(page)).values())
-        await page.shows("#check-table tr[data-outcome=inconclusive]", r"It was stopped before it was done\.")
+        await page.shows("#check-table tr[data-outcome=inconclusive]", r"It was stopped before it finished\.")
         await page.click("#check-hide")
         assert await page.evaluate("document.activeElement.id") == "check"
 

@@ -1,4 +1,4 @@
-"""The modules of the console that only reckon, as the browser runs them: each case against what must come out."""
+"""The console's modules that only compute, as the browser runs them: each case with its expected result."""
 
 import json
 import random
@@ -60,18 +60,18 @@ async def test_every_end_has_its_meaning() -> None:
     cases: list[tuple[dict[str, object], str, str]] = [
         ({"code": 1000}, "good", "ended OK"),
         ({"code": 1001, "reason": "going away"}, "fair", "shutting down"),
-        ({"code": 1006, "idle": 60_000}, "bad", "Nothing had passed for 1 min 00 s: an idle timeout"),
+        ({"code": 1006, "idle": 60_000}, "bad", "Nothing had passed for 1 min 00 s: this is what an idle timeout"),
         ({"code": 1006}, "bad", "Something in between cut it"),
         ({"code": 1006, "opened": False}, "bad", "never opened"),
         ({"code": 1007}, "bad", "must be JSON"),
-        ({"code": 1009}, "bad", "over the limit"),
+        ({"code": 1009}, "bad", "exceeded the limit"),
         ({"code": 1011, "reason": "UNAVAILABLE: a: b\nc"}, "bad", "UNAVAILABLE: the server went away, or can't be"),
-        ({"code": 1011, "reason": "ABORTED"}, "bad", "ABORTED: the server broke it off."),
+        ({"code": 1011, "reason": "ABORTED"}, "bad", "ABORTED: the server aborted it."),
         ({"code": 1011, "reason": "gRPC connection failed"}, "bad", "behind it can't be reached"),
         ({"code": 1011, "reason": "oops"}, "bad", "ended in an error"),
         ({"code": 1000, "ours": True}, "good", "You closed it"),
         ({"code": None, "ours": True, "left": True}, "fair", "did not wait for the answer"),
-        ({"code": 4000}, "fair", "outside the standard's"),
+        ({"code": 4000}, "fair", "the standard does not define"),
         ({"code": 1013}, "bad", "A proxy is overloaded"),
     ]
     ends = [{"reason": "", "opened": True, "idle": 10, "ours": False, "left": False} | end for end, _, _ in cases]

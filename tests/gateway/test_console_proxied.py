@@ -152,7 +152,7 @@ async def test_what_nginx_does_unless_told_is_what_the_check_finds(tmp_path: Pat
         "Connection: Upgrade (it came as HTTP/1.0)."
     )
     assert found["ws-upgrade"]["advice"][0].startswith("nginx: proxy_set_header Upgrade")
-    assert found["ws-idle"]["finding"] == "There is no point in asking while ws-upgrade is broken."
+    assert found["ws-idle"]["finding"] == "It was not run because ws-upgrade is broken."
     assert (found["metadata"]["outcome"], found["metadata"]["finding"]) == (
         "broken",
         "Metadata is dropped on the way: to the server (x_probe_underscores, x.probe.dots).",

@@ -1,4 +1,4 @@
-"""What the page's checks are called, ask and say is what the command line's are called, ask and say, word for word."""
+"""The names, questions and sentences of the page's checks are those of the command line's checks, word for word."""
 
 import ast
 import re

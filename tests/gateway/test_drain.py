@@ -1,4 +1,4 @@
-"""The end in good order: readiness first, then the grace period, then everybody is told."""
+"""The graceful drain: first readiness, then the grace period, then every client gets a close frame or an answer."""
 
 import pytest
 import trio

@@ -1,4 +1,4 @@
-"""One connection's fault is its own: inputs that end Hypercorn's whole process otherwise, while another one goes on."""
+"""A fault on one connection ends only that one: inputs that would otherwise end Hypercorn's whole process."""
 
 import pytest
 import trio

@@ -1,4 +1,4 @@
-"""The raw socket, fuzzed: whatever a client sends, the gateway lives, others don't notice, and nothing is left."""
+"""Fuzzes the raw socket: whatever a client sends, the gateway survives, others are not affected, and nothing leaks."""
 
 from contextlib import suppress
 

@@ -1,8 +1,8 @@
-"""Frames of all kinds in any order, from several clients at once, over both versions of HTTP: nobody harms another.
+"""Frames of all kinds in any order, from several clients at once, over both HTTP versions: no client harms another.
 
-`test_fuzz` throws bytes at the socket; here each client speaks frames well enough to get deep into the relay: messages
-of every sort whole and in fragments, control frames, half-closes, ends. In between others go on with their echo, and at
-the end the gateway and the server have nothing left.
+`test_fuzz` sends random bytes; here each client sends valid enough frames to get deep into the relay: messages of every
+kind, whole and in fragments, control frames, half-closes, ends. Meanwhile other clients continue with their echo, and
+at the end nothing is left over in the gateway and the server.
 """
 
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""What is read off a request before it becomes a call, and how the call's status looks afterwards."""
+"""What is parsed from a request before it becomes a call, and how the call's status is reported."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A path that holds requests back: the WebSocket hears of it instead of waiting for ever."""
+"""A path that holds requests back: the WebSocket is closed with an explanation instead of waiting for ever."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -25,7 +25,7 @@ HELD_BACK = Closed(
 
 @asynccontextmanager
 async def gateway_to_nobody() -> AsyncIterator[RunningGateway]:
-    """A gateway whose calls are taken, and never answered."""
+    """A gateway whose calls are accepted but never answered."""
 
     async def take(stream: trio.SocketStream) -> None:
         async with stream:

@@ -1,4 +1,4 @@
-"""Plain Hypercorn, as a process of its own, serves the application as well as our own command does."""
+"""Plain Hypercorn, in its own process, serves the application just as our own command does."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""TLS as Hypercorn's own settings turn it on, by its flags or its file: https, wss, and WebSockets over HTTP/2."""
+"""TLS configured by Hypercorn's own flags or file: https, wss, and WebSockets over HTTP/2."""
 
 import signal
 import ssl

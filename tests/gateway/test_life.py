@@ -1,4 +1,4 @@
-"""Alive or gone: pings, silent peers, peers that take nothing, long calls, and ends that nobody waits for."""
+"""Liveness: pings, silent peers, peers that do not read, long calls, and ends that no one waits for."""
 
 import json
 from contextlib import suppress

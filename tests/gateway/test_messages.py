@@ -1,4 +1,4 @@
-"""JSON in and out: to the letter of the contract, and total."""
+"""JSON in and out: exactly as the contract says, for any input."""
 
 import json
 

@@ -11,10 +11,10 @@ from echo.gateway.websocket import Socket
 
 
 class Client:
-    """In place of a socket: takes a few texts at a glance, others when it is let.
+    """Replaces a socket: takes a few texts at once, and others when it is allowed to.
 
     Attributes:
-        got: What has been sent, each write by itself; with a mark how it was.
+        got: The writes, each with a mark that says how it was made.
     """
 
     def __init__(self, room: int) -> None:

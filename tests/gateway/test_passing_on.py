@@ -1,4 +1,4 @@
-"""What a request takes along to the gRPC server, asked in every way there is: metadata and deadline.
+"""What a request forwards to the gRPC server, metadata and deadline, for every kind of request.
 
 The ways are a request over HTTP/1.1 (the standard library's client) and over HTTP/2 (h2), and a handshake by wsproto,
 by the `websockets` library and over HTTP/2.

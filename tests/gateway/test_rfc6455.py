@@ -1,8 +1,8 @@
-"""RFC 6455, frame by frame: what a client may send and what it may not, and what it is told.
+"""RFC 6455, frame by frame: what a client may send, what it may not, and what it receives.
 
-Every case of `tests.support.rfc6455` is sent as raw bytes to a gateway, over HTTP/1.1 in segments as the case has them,
-and over HTTP/2 in as many DATA frames. A message that arrives whole is answered by the echo; a connection that fails is
-told why by a close frame, and is gone; and in either case the next one finds the gateway as it was.
+Every case of `tests.support.rfc6455` is sent to a gateway as raw bytes: over HTTP/1.1 in the case's segments, over
+HTTP/2 in as many DATA frames. A complete message is echoed; a failed connection gets a close frame with the reason, and
+is closed; in either case the next connection works.
 """
 
 from collections.abc import AsyncIterator, Callable
@@ -37,7 +37,7 @@ async def over_http2(port: int) -> AsyncIterator[RawStream]:
 
 
 async def outcome(case: Case, stream: RawStream) -> Heard:
-    """What becomes of a client that sends this."""
+    """What a client that sends this receives."""
     for segment in case.segments:
         await send(stream, segment)
         if len(case.segments) > 2:

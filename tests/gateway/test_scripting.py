@@ -1,4 +1,4 @@
-"""What a request scripts, and what is told of it afterwards: query parameters, headers, evidence, ``/request``."""
+"""Scripted requests and what is recorded of them: query parameters, headers, evidence, ``/request``."""
 
 import json
 from base64 import b64encode

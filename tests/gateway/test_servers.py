@@ -1,4 +1,4 @@
-"""Whom the gateway calls: several servers by turns, those that say they serve, and no more at once than they take."""
+"""Which servers the gateway calls: several in turn, only those that are SERVING, within their limits."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager

@@ -1,4 +1,6 @@
-"""The summary of a client's stream, whatever the timing: who half-closes always gets it, who leaves has sent it all."""
+"""The summary of a client stream, whatever the timing: a client that half-closes always gets it, and every message that
+a leaving client has sent is counted.
+"""
 
 import json
 from collections.abc import AsyncIterator

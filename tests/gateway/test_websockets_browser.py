@@ -1,4 +1,4 @@
-"""The contract's WebSocket rows by a browser's own WebSocket, another make of client than the others of these tests."""
+"""The contract's WebSocket rows with a browser's own WebSocket, a different client from those of the other tests."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The contract's rows as another make of client sees them: the `websockets` library, in a thread of its own."""
+"""The contract's WebSocket rows with a third-party client: the `websockets` library, in a thread of its own."""
 
 import json
 from collections.abc import AsyncIterator, Callable

@@ -1,4 +1,4 @@
-"""Hops that cut off what is silent, or what is old: streams and connections."""
+"""Hops that cut off silent or old streams and connections."""
 
 import math
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ SOON: Final = 0.1  # Seconds from GOAWAY to the end of the connection.
 
 
 class Cutter(Fault):
-    """Cuts off after some seconds; what, and since when they count, is its subclasses' to say.
+    """Cuts off after some seconds; subclasses say what, and from when the seconds count.
 
     Args:
-        seconds: Since the last sign of life, or the beginning.
-        how: By RST_STREAM, by GOAWAY and the connection's end, by that alone, or by passing nothing on.
+        seconds: Since the last sign of life, or since the beginning.
+        how: By RST_STREAM, by GOAWAY and closing the connection, by just closing it, or by forwarding nothing more.
     """
 
     def __init__(self, seconds: float, how: How = "reset") -> None:
@@ -133,7 +133,7 @@ class CutOldConnections(Cutter):
 
 
 class DrainOldConnections(Fault):
-    """Says after some seconds that a connection is to be left, whose calls may go on."""
+    """Sends a GOAWAY on a connection after some seconds; its calls may continue."""
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
@@ -164,7 +164,7 @@ class ForgetIdleConnections(CutIdleConnections):
 
 
 class CutAsTheyAreUsed(CutIdleConnections):
-    """Gives connections up on which nothing has come for some seconds, just as a call is on its way."""
+    """Gives up connections on which nothing has come for some seconds, just as a call arrives."""
 
     async def cut(self, line: Line, key: tuple[int, int]) -> None:
         self.mute.add(key)

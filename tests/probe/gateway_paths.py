@@ -1,4 +1,4 @@
-"""Paths to be probed in tests that lead through a gateway, with a hop of `tests.probe.web_relays` before it."""
+"""Paths through a gateway for tests of the probe, with a hop of `tests.probe.web_relays` in front."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

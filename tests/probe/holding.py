@@ -1,7 +1,7 @@
-"""Hops that hold messages back: until a side ends, or until so many bytes of them are there.
+"""Hops that hold messages back: until a side ends, or until so many bytes have accumulated.
 
-A hop that holds DATA back takes as much of it as comes: it gives the sender its window back, and keeps to the
-receiver's windows itself, by a `Pump`.
+A hop that holds DATA back accepts as much of it as arrives: it returns the sender's window, and respects the receiver's
+windows itself, with a `Pump`.
 """
 
 import math
@@ -62,7 +62,7 @@ class Pump:
         self.owed: list[Frame] = []
 
     def begin(self, line: Line, item: Item) -> None:
-        """The receiver's first words go to the sender, who takes no others first (RFC 9113 §3.4)."""
+        """The receiver's SETTINGS go to the sender first, because nothing else may come before them (RFC 9113 §3.4)."""
         self.sender.send(item)
         self.begun = True
         self.repay(line)

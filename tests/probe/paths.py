@@ -1,4 +1,4 @@
-"""Paths to be probed in tests: an echo server, with whatever stands before it."""
+"""Paths for tests of the probe: an echo server, with some hop in front."""
 
 import ssl
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""The checks of calls and of sizes, all against each other's hops: each fault is named by its check and no other."""
+"""The checks of calls and sizes against each other's hops: each fault is reported by its own check and no other."""
 
 from collections.abc import Callable
 

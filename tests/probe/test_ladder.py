@@ -1,4 +1,4 @@
-"""What a ladder tells of how long things live, by what became of its rungs."""
+"""The limit that a ladder derives from the results of its rungs."""
 
 from echo.probe.ladder import Ladder
 from echo.probe.talk import Cut

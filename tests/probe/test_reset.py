@@ -1,4 +1,4 @@
-"""`reset`, against hops that give other reasons than the server, or none."""
+"""`reset`, against hops that change the server's reasons, or drop them."""
 
 from collections.abc import Iterable
 

@@ -1,4 +1,4 @@
-"""`retries`, against hops that repeat calls."""
+"""`retries`, against hops that retry calls."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field, replace

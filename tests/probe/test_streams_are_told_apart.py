@@ -1,4 +1,4 @@
-"""The checks of how messages and time pass: each hop is named by its own check, and by no other of these."""
+"""The checks of streaming and time against each other's hops: each fault is reported by its own check and no other."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""How a survey runs its checks: in company, alone, throughout, within their time, and whatever they raise."""
+"""How a survey runs its checks: in company, alone, throughout, within their time limits, and if they raise."""
 
 from typing import ClassVar
 

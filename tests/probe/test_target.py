@@ -1,4 +1,4 @@
-"""What a person writes as a target, and the time a survey has."""
+"""Targets as given on the command line, and the time limits of a survey."""
 
 import pytest
 

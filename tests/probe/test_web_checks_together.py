@@ -1,4 +1,4 @@
-"""All checks of the gateway's paths, against every hop of their tests: each is named by its own check, and no other."""
+"""All checks of the gateway's paths against each other's hops: each fault is reported by its own check and no other."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final

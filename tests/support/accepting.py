@@ -1,4 +1,4 @@
-"""accept(2) made to fail, and clients of the plainest kind."""
+"""Makes accept(2) fail, and has minimal clients."""
 
 import errno
 import os
@@ -23,7 +23,7 @@ EXHAUSTED = ["EMFILE", "ENFILE", "ENOBUFS", "ENOMEM"]
 
 
 class FaultyAccept:
-    """The system's accept, failing as often as it is told to; every socket of the process goes through it."""
+    """The system's accept, made to fail a given number of times; every socket of the process uses it."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.attempts = 0
@@ -44,7 +44,7 @@ class FaultyAccept:
 
     @property
     def failed(self) -> bool:
-        """All failures have happened."""
+        """Wait until all failures have happened."""
         return not self._times
 
 

@@ -84,7 +84,8 @@ def the_chromium() -> Chromium:
 class Browser:
     """A page of the browser.
 
-    Elements are named by CSS selectors. What waits gives up after a while, by AssertionError with what it saw.
+    Elements are named by CSS selectors. Methods that wait give up after a while with an AssertionError saying what they
+    saw.
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:
@@ -114,14 +115,14 @@ class Browser:
         await self._do("close")
 
     async def open(self, url: str, **options: object) -> None:
-        """Open a page, in a profile of its own; ``options`` are Playwright's of a context."""
+        """Open a page in a fresh profile; ``options`` are those of a Playwright context."""
         await self._do("open", url, options)
 
     async def click(self, selector: str) -> None:
         await self._do("click", selector)
 
     async def save(self, selector: str) -> tuple[str, str]:
-        """Click what has the browser save a file; gives the file's name and its text."""
+        """Click an element that saves a file; returns the file's name and text."""
         found = await self._do("save", selector)
         assert isinstance(found, list)
         return str(found[0]), str(found[1])
@@ -133,20 +134,20 @@ class Browser:
         await self._do("fill", selector, text)
 
     async def press(self, *keys: str) -> None:
-        """Press and release keys one after the other, as ``Tab`` or ``Shift+Tab``."""
+        """Press and release keys one after the other, such as ``Tab`` or ``Shift+Tab``."""
         for key in keys:
             await self._do("press", key)
 
     async def type(self, text: str) -> None:
-        """Type into whatever has the focus."""
+        """Type into the focused element."""
         await self._do("type", text)
 
     async def text(self, selector: str) -> str:
-        """What the element shows."""
+        """The element's visible text."""
         return str(await self._do("text", selector))
 
     async def shows(self, selector: str, pattern: str) -> None:
-        """Wait until the element shows what the regular expression (JavaScript's) finds."""
+        """Wait until the element's text matches the regular expression (JavaScript's)."""
         await self._do("wait", selector, pattern)
 
     async def evaluate(self, expression: str) -> object:
@@ -154,18 +155,18 @@ class Browser:
         return await self._do("evaluate", expression)
 
     async def resize(self, width: int, height: int) -> None:
-        """Make the window so large, in CSS pixels."""
+        """Set the window's size, in CSS pixels."""
         await self._do("resize", width, height)
 
     async def prefer(self, **media: str) -> None:
-        """What the person prefers, as ``colorScheme="dark"``."""
+        """Set the user's preferences, such as ``colorScheme="dark"``."""
         await self._do("media", media)
 
     async def screenshot(self, path: str, *, whole: bool = False) -> None:
         await self._do("screenshot", path, whole)
 
     async def said(self) -> list[str]:
-        """What the page wrote to its console, violations of its policy included, and its exceptions."""
+        """What the page wrote to its console, including policy violations, and its exceptions."""
         found = await self._do("said")
         assert isinstance(found, list)
         return [str(line) for line in found]
@@ -200,16 +201,16 @@ async def console(
 ) -> AsyncIterator[Browser]:
     """The console page of the gateway on this port, opened in a browser.
 
-    At the end, nothing was loaded from elsewhere, no rule of the policy was broken and no error occurred, but those
-    which the browser itself reports of requests and which hold one of ``noise``.
+    At the end, checks that nothing was loaded from other sites, that the policy was not violated, and that no error
+    occurred, except those that the browser itself reports about requests and that contain one of ``noise``.
 
     Args:
-        port: Where it is.
-        noise: Parts of lines that may stand in the browser's console.
+        port: The gateway's port.
+        noise: Parts of lines that are allowed in the browser's console.
         state: The URL's fragment, with its ``#``.
-        path: Where the page is.
-        scheme: What it is asked for by.
-        options: Playwright's of a context.
+        path: The page's path.
+        scheme: The URL's scheme.
+        options: Those of a Playwright context.
     """
     async with running_browser() as browser:
         await browser.open(f"{scheme}://{LOOPBACK}:{port}{path}{state}", **options)

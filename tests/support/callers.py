@@ -1,5 +1,5 @@
-"""One way to call `tests.support.recording.Recorder`, for our client and for stock grpcio: what goes for one goes for
-the other.
+"""One interface to call `tests.support.recording.Recorder` with our client and with stock grpcio, so that both pass the
+same tests.
 """
 
 import threading
@@ -46,7 +46,7 @@ class Outcome:
 
 
 class Caller(Protocol):
-    """A client. Cancelling what it awaits cancels the call."""
+    """A client. Cancelling its `call` cancels the gRPC call."""
 
     async def call(
         self,

@@ -1,11 +1,11 @@
-"""How often something large is copied: counted, because how long that takes depends on what else the machine does."""
+"""Counts how often something large is copied. Measuring the time instead would depend on the machine's load."""
 
 import tracemalloc
 from collections.abc import Callable, Iterable
 
 
 def large_allocations(acts: Iterable[Callable[[], object]], size: int) -> int:
-    """How many of these acts allocate ``size`` bytes or more, be it only for a moment, beyond what they had before."""
+    """How many of these functions allocate ``size`` bytes or more, even if only for a moment."""
     large = 0
     tracemalloc.start()
     try:

@@ -1,4 +1,4 @@
-"""What a client can send to Hypercorn that ends its whole process, if nobody prevents it."""
+"""Inputs from a client that would end Hypercorn's whole process if nothing prevented it."""
 
 from collections.abc import Awaitable, Callable
 
@@ -85,7 +85,7 @@ INPUTS: list[Input] = [
 
 
 async def inflict(port: int, fault: Input) -> None:
-    """Send the input, and wait until the gateway has answered it somehow and the connection is gone."""
+    """Send the input, and wait until the gateway has answered in some way and the connection is closed."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         try:
             await fault(stream)

@@ -1,4 +1,4 @@
-"""Servers that are alike, at addresses of a name, without sockets: each can refuse, fall silent, die and come back."""
+"""Identical servers at the addresses of a name, without sockets: each can refuse, fall silent, die and come back."""
 
 import errno
 from collections import Counter
@@ -29,17 +29,17 @@ class Host:
     """One address.
 
     Attributes:
-        server: What answers there.
-        attempts: When it was tried to connect.
+        server: The server at this address.
+        attempts: The times of attempts to connect.
         given_up: How many attempts were cancelled.
-        down: Connections are refused,
-        why: with this number of the system's.
-        silent: They come about never.
-        delay: Seconds until it is known what becomes of them.
-        refuses: Calls are refused, unseen (RFC 9113 §8.7).
-        refused: How many were.
-        hold: Its calls wait for this, if it is there.
-        held: How many do.
+        down: Whether connections are refused.
+        why: The errno of such a refusal.
+        silent: Whether attempts to connect hang for ever.
+        delay: Seconds that an attempt takes.
+        refuses: Whether calls are refused unprocessed (RFC 9113 §8.7).
+        refused: How many calls were refused.
+        hold: If set, its calls wait for this.
+        held: How many calls wait for it.
     """
 
     def __init__(self, name: str, tasks: TaskGroup, services: Sequence[Servable]) -> None:
@@ -81,7 +81,7 @@ class Host:
         return ours
 
     def die(self) -> None:
-        """All its connections break, those that are being made too, and no others come about."""
+        """Break all its connections, including those being made, and refuse new ones."""
         self.down = True
         self._deaths += 1
         for scope in self._connections:
@@ -125,14 +125,14 @@ class Host:
 
 
 class Fleet:
-    """The hosts, and the name they go by.
+    """The hosts, and the name that resolves to them.
 
     Attributes:
-        hosts: By name.
-        addresses: What the name stands for now.
-        unknown: It stands for nothing.
-        lookups: When it was looked up.
-        slow: Look-ups take for ever.
+        hosts: The hosts by address.
+        addresses: What the name resolves to now.
+        unknown: Whether the name does not resolve.
+        lookups: The times of look-ups.
+        slow: Whether look-ups hang for ever.
     """
 
     def __init__(self, tasks: TaskGroup, services: Callable[[], Sequence[Servable]]) -> None:
@@ -181,10 +181,10 @@ async def a_fleet(
 
 
 async def who(channel: Channel, **options: Unpack[CallOptions]) -> str:
-    """Who answers a call."""
+    """The host that answers a call."""
     return (await unary(channel, "Name", **options)).decode()
 
 
 async def shares(channel: Channel, calls: int) -> dict[str, int]:
-    """Who answers how many of so many calls, one after the other."""
+    """How many of so many calls, made one after the other, each host answers."""
     return Counter([await who(channel) for _ in range(calls)])

@@ -1,4 +1,4 @@
-"""What tests with clients and servers of other makes share: what is called and said, and our client's side of it."""
+"""What tests against third-party clients and servers share: the calls and messages, and our client's side of them."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -48,7 +48,7 @@ class Make:
     Attributes:
         client: A client of the server on a port; files make it TLS.
         server: A server; files make it TLS.
-        late: How it may put off a call that comes while it drains.
+        late: How it may refuse a call that arrives while it drains.
     """
 
     client: Callable[..., AbstractAsyncContextManager[Client]]

@@ -1,4 +1,4 @@
-"""WebSocket frames as raw bytes, right and wrong ones, and a client that hears what the server makes of them."""
+"""WebSocket frames as raw bytes, valid and invalid, and a client that records the server's reaction."""
 
 import json
 import struct
@@ -50,7 +50,7 @@ class RawStream(Protocol):
 
 @dataclass
 class Heard:
-    """What the client got until the end: texts of the echo, pongs, and the payload of the close frame."""
+    """What the client received until the end: the echoed texts, pongs, and the payload of the close frame."""
 
     texts: list[str]
     pongs: list[bytes]
@@ -91,7 +91,7 @@ async def send(stream: RawStream, data: bytes) -> None:
 
 
 def parse(data: bytes) -> tuple[int, bytes, bytes] | None:
-    """The first frame of a server, unfragmented and unmasked as ours are: opcode, payload, what comes after it."""
+    """Parse a server's first frame, unfragmented and unmasked as ours are: opcode, payload, and the rest."""
     if len(data) < 2:
         return None
     assert data[0] & 0xF0 == 0x80

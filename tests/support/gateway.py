@@ -1,4 +1,4 @@
-"""A gateway under real Hypercorn, on free ports of the loopback, in front of a server of the test's choice."""
+"""A gateway on real Hypercorn, on free ports of the loopback, in front of a server of the test's choice."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -18,7 +18,7 @@ from tests.support.serving import LOOPBACK, serving
 
 @dataclass
 class Answer:
-    """What came back for an HTTP request."""
+    """An HTTP response."""
 
     status: int
     body: bytes
@@ -27,14 +27,14 @@ class Answer:
 
 @dataclass
 class RunningGateway:
-    """A gateway that runs.
+    """A running gateway.
 
     Attributes:
-        port: Where it listens.
+        port: The port it listens on.
         server: The gRPC server behind it.
-        stop: Set it to have the gateway drain and end.
+        stop: Set it to make the gateway drain and end.
         stopped: Set once it has ended.
-        scope: Cancel it to have the gateway end at once.
+        scope: Cancel it to end the gateway at once.
     """
 
     port: int
@@ -48,12 +48,12 @@ class RunningGateway:
 
 
 def encoded(*headers: tuple[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers as an ASGI scope has them."""
+    """Headers in the form of an ASGI scope."""
     return [(name.encode(), value.encode("latin-1")) for name, value in headers]
 
 
 async def http_get(port: int, target: str, headers: Mapping[str, str] | None = None, method: str = "GET") -> Answer:
-    """One HTTP/1.1 request, its target sent as it is."""
+    """Make one HTTP/1.1 request, with its target sent unchanged."""
 
     def request() -> Answer:
         connection = HTTPConnection(LOOPBACK, port, timeout=20)

@@ -1,4 +1,4 @@
-"""Code that other projects' generators make of `todo.proto`, compiled when a test first asks for it."""
+"""Code that other projects' generators make from `todo.proto`, compiled when a test first needs it."""
 
 import importlib
 import os

@@ -1,7 +1,7 @@
-"""@grpc/grpc-js, client and server: Node.js processes that are told what to do, and what they see, in lines of JSON.
+"""@grpc/grpc-js, client and server: Node.js processes that take orders and report what they see in lines of JSON.
 
-Their scripts, which say what the lines are, lie in ``tests/interop/node``. The server serves the echo contract and does
-what the metadata of `tests.support.recording` ask for.
+Their scripts, which document the lines, are in ``tests/interop/node``. The server serves the echo contract, and does
+what the metadata of `tests.support.recording` asks for.
 """
 
 import base64

@@ -1,7 +1,8 @@
-"""Stock grpcio, client and server, beside trio: it has threads of its own, and trio waits for them in threads.
+"""Stock grpcio, client and server, alongside trio: it has threads of its own, and trio waits for them in threads.
 
-Its messages are made of our descriptors in a pool of their own, so that nothing of echo's takes part but the schema.
-The server serves the echo contract, and on the same methods does what the metadata of `tests.support.recording` ask.
+Its messages are created from our descriptors in a separate pool, so that nothing of echo but the schema is involved.
+The server serves the echo contract, and on the same methods does what the metadata of `tests.support.recording` asks
+for.
 """
 
 import threading

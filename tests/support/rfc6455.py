@@ -1,7 +1,7 @@
-"""RFC 6455 as a table of cases: what a client sends, frame by frame, and what it has to hear.
+"""RFC 6455 as a table of cases: what a client sends, frame by frame, and what it must receive.
 
-After the idea of the Autobahn test suite, by our own hand. A case is sent to an echo that ends when it gets an empty
-message; the last thing that each legal case sends is that message or a close frame.
+The idea is the Autobahn test suite's; the cases are our own. A case is sent to an echo that ends when it receives an
+empty message; each legal case ends with that message or a close frame.
 """
 
 import json
@@ -41,12 +41,12 @@ class Case:
 def legal(
     name: str, *segments: bytes, texts: tuple[str, ...] = (), pongs: tuple[bytes, ...] = (), end: bytes = END
 ) -> Case:
-    """What a client may send: the echo says so much, and closes normally."""
+    """A legal case: the echo answers these messages, and closes normally."""
     return Case(name, (*segments, end), Heard([f"from server: {text}" for text in texts], list(pongs), NORMAL))
 
 
 def failed(name: str, code: int, *segments: bytes) -> Case:
-    """What a client may not send: nothing is made of it, or of what comes behind it."""
+    """An illegal case: the frame and everything after it are ignored, and the connection is failed."""
     return Case(name, (*segments, END), code=code)
 
 

@@ -1,4 +1,4 @@
-"""A client of gRPC-Web and Connect that knows no more than frames: over HTTP/1.1 by h11, over HTTP/2 by h2."""
+"""A client for gRPC-Web and Connect that only knows frames: over HTTP/1.1 with h11, over HTTP/2 with h2."""
 
 import base64
 import json

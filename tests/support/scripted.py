@@ -1,4 +1,4 @@
-"""The echo services in memory, called with scripts; and what their evidence says."""
+"""The echo services in memory, called with scripts, and the evidence of those calls."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager

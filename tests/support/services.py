@@ -1,4 +1,4 @@
-"""Services written for tests: with grpclib's contract and messages that are plain bytes, so that nothing else shows."""
+"""Services for tests, with grpclib's contract and messages that are plain bytes, so that nothing else interferes."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias, TypedDict, Unpack

@@ -1,4 +1,4 @@
-"""Services whose handlers last as long as a test wants, and clients that wear them out."""
+"""Services whose handlers run as long as a test wants, and clients that fill their streams."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -83,11 +83,11 @@ class Patient(StreamingServerBase):
 
 
 async def standing_still(count: Callable[[], int], elsewhere: float = 0.0) -> int:
-    """Wait until a number does not change any more; gives it.
+    """Wait until a number stops changing; returns it.
 
     Args:
-        count: The number.
-        elsewhere: Real seconds that another program, of which nothing is known here, may take to pass something on.
+        count: Returns the number.
+        elsewhere: Real seconds to wait for another program, whose state is not known here, to forward something.
     """
     before = -1
     while before != count():
@@ -99,7 +99,7 @@ async def standing_still(count: Callable[[], int], elsewhere: float = 0.0) -> in
 
 
 async def send_until_stuck(socket: WebSocket, text: str, most: int = 1_000_000) -> int:
-    """Send the message until nobody takes it any more, in virtual time; gives how often it went out."""
+    """Send the message until sending stalls, in virtual time; returns how often it was sent."""
     data = frame(TEXT, text.encode())
     for sent in range(most):
         with trio.move_on_after(1) as waiting:

@@ -1,4 +1,4 @@
-"""What tests of bound stubs share: services that end in every way, messages without end, a stub to them."""
+"""What tests of bound stubs share: services that end in every way, endless messages, and a stub for them."""
 
 import math
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Mapping
@@ -53,7 +53,7 @@ class Endless(StreamingServerBase):
 
 
 class Hasty(StreamingServerBase):
-    """Answers the first message and ends, whatever may follow."""
+    """Answers the first message and ends, even if more follow."""
 
     async def client_stream(self, stream_message_iterator: AsyncIterator[StreamMessage]) -> StreamResponse:
         message = await anext(stream_message_iterator)

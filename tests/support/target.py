@@ -1,4 +1,4 @@
-"""A server that tests treat badly, with a neighbour on a connection of its own who must not notice."""
+"""A server that tests attack, with another client on its own connection that must not be affected."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

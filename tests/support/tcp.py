@@ -1,4 +1,4 @@
-"""Plain TCP: a server that does to its one client what a test wants, and bytes cut as a network may cut them."""
+"""Plain TCP: a server that does what a test wants to its only client, and bytes cut as a network may cut them."""
 
 import socket
 import threading

@@ -1,4 +1,4 @@
-"""A stream that takes what is sent at a pace, as a peer does that reads slowly: all of it in virtual time."""
+"""A stream that accepts bytes at a limited rate, like a peer that reads slowly, in virtual time."""
 
 import math
 
@@ -9,12 +9,12 @@ STEP = 1 / 8  # Seconds between two pieces.
 
 
 class ThrottledStream(ByteStream):
-    """Passes bytes on to another stream at a steady rate; what is received comes as fast as ever.
+    """Forwards bytes to another stream at a steady rate; receiving is not limited.
 
     Args:
         stream: Where the bytes go.
-        rate: How many a second, or fewer.
-        stop: After so many it takes no more at all.
+        rate: The most bytes per second.
+        stop: The number of bytes after which it accepts no more.
     """
 
     def __init__(self, stream: ByteStream, rate: int, stop: float = math.inf) -> None:

@@ -1,4 +1,4 @@
-"""Certificates as files, contexts and credentials made of them, and TLS ends of our make and of grpcio's."""
+"""Certificates as files, contexts and credentials made from them, and TLS clients and servers, ours and grpcio's."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ from tests.support.services import UNARY
 from tests.support.serving import LOOPBACK
 
 CLIENT_NAME = "gateway@example.com"
-OTHER_NAME = "elsewhere.example.com"  # What a certificate may be for that is not where the server listens.
+OTHER_NAME = "elsewhere.example.com"  # A name in certificates that is not the server's.
 
 
 class Pair(NamedTuple):
@@ -36,7 +36,7 @@ class Pair(NamedTuple):
 
 
 class Certificates:
-    """The files of an authority that everybody trusts, and of one that nobody does.
+    """The files of an authority that everyone trusts, and of one that no one does.
 
     Attributes:
         ca, strange_ca: The authorities' own certificates.
@@ -58,7 +58,7 @@ class Certificates:
         self.strange_client = self._pair("strange-client", strange.issue_cert(CLIENT_NAME))
 
     def serving(self, pair: Pair | None = None, *, client_ca: str | None = None) -> ssl.SSLContext:
-        """What our server listens with, by its settings; ``client_ca`` makes it ask for certificates."""
+        """The TLS context of our server, from its settings; with ``client_ca`` it asks for certificates."""
         cert, key = pair or self.server
         settings = {"grpc_server_cert": cert, "grpc_server_key": key, "grpc_server_client_ca": client_ca}
         context = server_context(load_settings({}, **{name: value for name, value in settings.items() if value}))
@@ -66,7 +66,7 @@ class Certificates:
         return context
 
     def calling(self, pair: Pair | None = None, *, ca: str | None = None, insecure: bool = False) -> ssl.SSLContext:
-        """What our client calls with, by its settings; it shows the certificate of ``pair``."""
+        """The TLS context of our client, from its settings; it presents the certificate of ``pair``."""
         settings = {"grpc_server_tls": "true"}
         if insecure:
             settings["grpc_client_insecure"] = "true"
@@ -79,7 +79,7 @@ class Certificates:
         return context
 
     def grpcio_serving(self, pair: Pair | None = None, *, client_ca: str | None = None) -> grpc.ServerCredentials:
-        """What a stock server listens with."""
+        """The credentials of a stock server."""
         cert, key = (Path(part).read_bytes() for part in pair or self.server)
         return grpc.ssl_server_credentials(
             [(key, cert)],
@@ -88,7 +88,7 @@ class Certificates:
         )
 
     def grpcio_calling(self, pair: Pair | None = None, *, ca: str | None = None) -> grpc.ChannelCredentials:
-        """What a stock client calls with."""
+        """The credentials of a stock client."""
         cert, key = (Path(part).read_bytes() for part in pair) if pair else (None, None)
         return grpc.ssl_channel_credentials(Path(ca or self.ca).read_bytes(), key, cert)
 
@@ -178,7 +178,7 @@ async def get_reply(channel: Channel, text: str) -> str:
 
 
 async def refusal(port: int, context: ssl.SSLContext | None, *, server_hostname: str | None = None) -> str:
-    """Why our client cannot call; that it says so as UNAVAILABLE is taken for granted."""
+    """Our client's error message when it cannot call; checks that the status is UNAVAILABLE."""
     async with channel_to(port, context, server_hostname=server_hostname) as channel:
         with trio.fail_after(10), pytest.raises(GRPCError) as raised:
             await get_reply(channel, "anybody?")
@@ -189,7 +189,7 @@ async def refusal(port: int, context: ssl.SSLContext | None, *, server_hostname:
 
 
 async def stock_refusal(client: Client) -> None:
-    """See to it that a stock client cannot call."""
+    """Check that a stock client cannot call."""
     call = client.get_reply.future(grpcio.Message(message="anybody?"), timeout=10)
     with pytest.raises(grpc.RpcError) as raised:
         await in_thread(call.result)

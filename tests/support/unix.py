@@ -1,4 +1,4 @@
-"""Servers on a Unix socket, what is left of them, and what they are refused for."""
+"""Servers on a Unix socket, and the socket files that they leave behind."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ async def serving_at(path: Path, server: Server | None = None, mode: int | None 
 
 
 def listening_once(path: Path) -> None:
-    """Leave behind what a process leaves that was killed."""
+    """Leave a socket file behind, like a process that was killed."""
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(path))
         left.listen()

@@ -26,7 +26,7 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Closed:
-    """The server closed, with this; a code of None without a close frame."""
+    """The server's close code and reason; None if it sent no close frame."""
 
     code: int | None
     reason: str = ""
@@ -34,7 +34,7 @@ class Closed:
 
 @dataclass
 class Rejected(Exception):
-    """The handshake was answered with something else than 101."""
+    """The answer to the handshake was not a 101."""
 
     status: int
     body: bytes
@@ -108,7 +108,7 @@ class WebSocket:
             self._connection.receive_data(data)
 
     async def close(self, code: int = 1000) -> None:
-        """Close as a client does, and wait for the answer."""
+        """Send a close frame, and wait for the server's."""
         await self._send(CloseConnection(code=code))
         while not isinstance(await self.receive(), Closed):
             pass
@@ -118,7 +118,7 @@ class WebSocket:
         return self._connection.send(event)
 
     async def reset(self) -> None:
-        """Vanish: the server gets a TCP reset instead of an end."""
+        """Vanish: the server gets a TCP reset instead of a FIN."""
         self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         await self.stream.aclose()
 
@@ -135,13 +135,13 @@ def _decoded(headers: Sequence[tuple[bytes, bytes]]) -> dict[str, str]:
 async def open_websocket(
     port: int, target: str, headers: Headers = (), *, buffer: int | None = None
 ) -> AsyncIterator[WebSocket]:
-    """A client connected to the loopback. Leaving the block drops the connection without a word.
+    """A client connected to the loopback. Leaving the block drops the connection without a close frame.
 
     Args:
-        port: Where to.
-        target: Path of the handshake.
-        headers: Further ones of the handshake.
-        buffer: Bytes that the kernel may keep for the client before the server has to wait; else megabytes.
+        port: The server's port.
+        target: The path of the handshake.
+        headers: Further headers of the handshake.
+        buffer: Bytes that the kernel may buffer for the client before the server has to wait; by default megabytes.
     """
     plain = trio.socket.socket()
     if buffer is not None:

@@ -1,4 +1,4 @@
-"""Calls that are over, in their buckets; and traffic that never goes down, whatever the moment it is looked at."""
+"""Ended calls in their buckets, and traffic that never goes down, whenever it is read."""
 
 from bisect import bisect_left
 

@@ -1,4 +1,4 @@
-"""What is counted of a channel's calls: attempts, retries, and calls that never reached a server."""
+"""The metrics of a channel's calls: attempts, retries, and calls that never reached a server."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""The page has every metric there is, under the name that Prometheus shows."""
+"""The page lists every metric under its name in Prometheus."""
 
 import re
 

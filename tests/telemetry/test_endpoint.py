@@ -1,4 +1,4 @@
-"""The small HTTP server that shows metrics: what it answers, and that nobody can occupy it for long."""
+"""The small HTTP server for metrics: what it answers, and that no client can occupy it for long."""
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable

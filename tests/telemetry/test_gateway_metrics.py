@@ -1,4 +1,4 @@
-"""What is counted of a gateway: by real processes, scraped after requests and WebSockets of each kind."""
+"""The metrics of a gateway: real processes, scraped after requests and WebSockets of each kind."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -108,7 +108,8 @@ async def test_a_gateway_without_its_server_shows_failed_calls() -> None:
         http, port = await echo.http_port(), await echo.metrics_port()
         assert (await http_get(http, "/grpc/a")).status == 503
         assert (await http_get(http, "/readyz")).status == 503
-        found = await scrape(port)
+        # A request is counted once its response has been sent, which a client may see first.
+        found = await scraped_until(port, lambda now: sum(now.by("error_type", REQUESTS).values()) == 2)
     target = {"grpc_target": "dns:///127.0.0.1:1"}
     assert found.by("grpc_status", CALLS, **target) == {"UNAVAILABLE": 2}
     assert found.value("echo_grpc_client_failed_connections_total") >= 1

@@ -1,4 +1,4 @@
-"""What Prometheus is shown, as its own client library reads it."""
+"""The text for Prometheus, as its own client library parses it."""
 
 from collections.abc import Callable, Iterable
 

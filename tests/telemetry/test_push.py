@@ -1,4 +1,4 @@
-"""Metrics pushed by OTLP: when they are, what arrives, and that a collector that does not answer holds up nothing."""
+"""Metrics pushed by OTLP: when, what arrives, and that a collector that does not answer delays nothing."""
 
 import gzip
 import signal

@@ -1,4 +1,4 @@
-"""What is counted of a server's calls and connections: by a real process, scraped, and by servers in memory."""
+"""The metrics of a server's calls and connections: a real process, scraped, and servers in memory."""
 
 import signal
 from collections.abc import AsyncIterator

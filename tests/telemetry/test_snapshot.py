@@ -1,4 +1,4 @@
-"""Snapshots: to bytes and back, added up, and what is kept of a process that has ended."""
+"""Snapshots: encoded and decoded, added up, and what is kept of a process that has ended."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""What is counted of requests and WebSockets cannot be made many by those who send them."""
+"""Clients cannot make the metrics of requests and WebSockets grow without bound."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Prometheus itself: its linter finds nothing to say, and a running one scrapes ours and answers questions about it."""
+"""Prometheus itself: its linter has no complaints, and a running Prometheus scrapes our metrics and answers queries."""
 
 import json
 import re

@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from echo.probe.asking import ask, happening, succeeded
+from echo.probe.asking import ask, ending_clause, succeeded
 from echo.probe.bisect import KIB, Bounds, narrow, size_in_words
 from echo.probe.calls import UNARY, scripted
 from echo.probe.check import Check, Company
@@ -123,7 +123,7 @@ async def _fits(path: Path, to: Target, way: Way, size: int, within: float) -> b
             call = await ask(path, connection, UNARY, script, within=within, call_id=call_id, metadata=metadata)
             if _got_through(call, way.kind, value):
                 return True
-            came = happening(call)
+            came = ending_clause(call)
     if way.kind != "request" and await path.evidence(call_id, within=0.2) == []:
         return None
     way.came = way.came or came

@@ -17,7 +17,7 @@ from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
-from echo.probe.web import asked, told, what_came
+from echo.probe.web import parse_object, scripted_target, what_came
 from echo.rpc import Status
 
 AT_ONCE: Final = 4
@@ -44,7 +44,7 @@ class Case:
             return False
         if self.body is None:
             return b"from server:" in came.body
-        return told(came.body) == self.body and came.header("content-type").startswith("application/json")
+        return parse_object(came.body) == self.body and came.header("content-type").startswith("application/json")
 
     @property
     def ignored(self) -> bool:
@@ -98,7 +98,7 @@ async def _missing(path: Path, limit: trio.CapacityLimiter, cases: dict[str, Cas
 async def _get(path: Path, target: str, script: Mapping[str, str]) -> HttpAnswer | None:
     try:
         with trio.move_on_after(PATIENCE):
-            return await path.get(asked(target, script))
+            return await path.get(scripted_target(target, script))
     except UnreachableError:
         pass
     return None

@@ -9,7 +9,7 @@ from typing import Final
 
 import trio
 
-from echo.probe.asking import AT_ONCE, ask, ending, excuse, succeeded
+from echo.probe.asking import AT_ONCE, ask, ending, scripting_problem, succeeded
 from echo.probe.calls import UNARY
 from echo.probe.check import Check
 from echo.probe.evidence import headers_of
@@ -44,7 +44,7 @@ class Metadata(Check):
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         async with path.http2() as connection:
-            if (why := await excuse(path, connection, within=PATIENCE)) is not None:
+            if (why := await scripting_problem(path, connection, within=PATIENCE)) is not None:
                 return inconclusive(why)
             there = await self._there(path, connection)
             back = await self._back(path, connection)

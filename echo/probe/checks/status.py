@@ -11,7 +11,7 @@ from functools import partial
 from itertools import zip_longest
 from typing import Final
 
-from echo.probe.asking import ask, ending, excuse, in_turn
+from echo.probe.asking import ask, ending, in_turn, scripting_problem
 from echo.probe.calls import SERVER_STREAM
 from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, inconclusive, survived
@@ -95,7 +95,7 @@ class Status(Check):
             faults.extend(_judge(call, code, alone))
 
         async with path.http2(to) as connection:
-            if (why := await excuse(path, connection, within=PATIENCE)) is not None:
+            if (why := await scripting_problem(path, connection, within=PATIENCE)) is not None:
                 return why
             await in_turn(partial(look, connection, code, alone) for code in ORDER for alone in (False, True))
         return sorted(faults)

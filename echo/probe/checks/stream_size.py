@@ -10,7 +10,7 @@ from typing import Final
 
 import trio
 
-from echo.probe.asking import excuse
+from echo.probe.asking import scripting_problem
 from echo.probe.bisect import KIB, MIB, size_in_words
 from echo.probe.calls import CLIENT_STREAM, SERVER_STREAM
 from echo.probe.check import Check, Company
@@ -66,7 +66,7 @@ class StreamSize(Check):
         asked = (8 if quick else 32) * MIB // MESSAGE
         patience = 3.5 if quick else 14.0  # Seconds for each way.
         async with path.http2() as connection:
-            if (why := await excuse(path, connection, within=patience / 2)) is not None:
+            if (why := await scripting_problem(path, connection, within=patience / 2)) is not None:
                 return inconclusive(why)
         ways = [Way(kind, asked) for kind in _WORDS]
         for way, run in zip(ways, (_up, _down), strict=True):
@@ -81,9 +81,9 @@ class _Stillness:
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
         self.scope = trio.CancelScope()
-        self.moved()
+        self.progressed()
 
-    def moved(self) -> None:
+    def progressed(self) -> None:
         self.scope.deadline = trio.current_time() + self.seconds
 
 
@@ -95,7 +95,7 @@ async def _up(path: Path, way: Way, call_id: str, stillness: _Stillness) -> None
     async with path.channel() as channel, path.request(channel, CLIENT_STREAM, call_id=call_id) as stream:
         for number in range(way.asked):
             await stream.send_message(message, end=number == way.asked - 1)
-            stillness.moved()
+            stillness.progressed()
         summary = await stream.recv_message()
         way.arrived = None if summary is None else summary.sequence_number
 
@@ -107,7 +107,7 @@ async def _down(path: Path, way: Way, call_id: str, stillness: _Stillness) -> No
         await stream.send_message(SERVER_STREAM.message("hi"), end=True)
         while messages := await stream.recv_messages():
             way.arrived += len(messages)
-            stillness.moved()
+            stillness.progressed()
 
 
 async def _watch(path: Path, way: Way, run: Run, seconds: float) -> None:

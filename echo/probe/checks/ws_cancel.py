@@ -8,7 +8,7 @@ from echo.probe.check import Check, Kind
 from echo.probe.evidence import Record
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
-from echo.probe.web import BIDIRECTIONAL, asked, echoed, server_saw
+from echo.probe.web import BIDIRECTIONAL, echoed, scripted_target, server_saw
 from echo.probe.websocket import Closed
 
 PROMPT: Final = 5.0  # Seconds within which the server must have noticed.
@@ -48,7 +48,7 @@ async def _leave(path: Path, politely: bool, left: dict[bool, tuple[str, float] 
     """Leave a WebSocket; notes the outcome of its call for the server, empty if it goes on, and after how long."""
     call_id = path.new_call_id()
     # The deadline ends the call if nothing else does.
-    async with path.websocket(asked(BIDIRECTIONAL, call_id=call_id), [("Grpc-Timeout", "60S")]) as socket:
+    async with path.websocket(scripted_target(BIDIRECTIONAL, call_id=call_id), [("Grpc-Timeout", "60S")]) as socket:
         came = await echoed(socket, "hi", PATIENCE)
         if came is None or isinstance(came, Closed):
             left[politely] = inconclusive("The WebSocket that was to be left got no reply.")

@@ -15,7 +15,7 @@ from echo.printable import printable
 from echo.probe.check import Check, Kind
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
-from echo.probe.web import BIDIRECTIONAL, asked, echoed, gateway_saw, told
+from echo.probe.web import BIDIRECTIONAL, echoed, gateway_saw, parse_object, scripted_target
 from echo.probe.websocket import LOST_CODE, Closed, WebSocket
 
 PATIENCE: Final = 3.0  # Seconds for each answer.
@@ -82,7 +82,7 @@ class WsClose(Check):
 
 async def _ours(path: Path, code: int, reason: str, cases: list[Case], dead: list[str]) -> None:
     call_id = path.new_call_id()
-    async with path.websocket(asked(BIDIRECTIONAL, call_id=call_id)) as socket:
+    async with path.websocket(scripted_target(BIDIRECTIONAL, call_id=call_id)) as socket:
         came = await echoed(socket, "hi", PATIENCE)
         if came is None or isinstance(came, Closed):
             dead.append("a message got no reply")
@@ -104,14 +104,14 @@ async def _theirs(path: Path, cases: list[Case]) -> None:
 async def _failed(path: Path, cases: list[Case], dead: list[str]) -> None:
     """The call fails: the gateway closes with 1011 and the call's status."""
     script = {"status": f"14:{FAILURE}", "after": "1"}
-    async with path.websocket(asked(BIDIRECTIONAL, script)) as socket:
+    async with path.websocket(scripted_target(BIDIRECTIONAL, script)) as socket:
         came = await echoed(socket, "hi", PATIENCE)
         if isinstance(came, (str, bytes)):
             with trio.move_on_after(PATIENCE):
                 # If the server does not do as it is asked, this is answered.
                 await socket.send('{"stream_id":"probe","message":"still there?"}')
                 came = await socket.receive()
-        if isinstance(came, str) and told(came):
+        if isinstance(came, str) and parse_object(came):
             dead.append("the server did not do as asked; is ECHO_SCRIPTING off")
             return
         cases.append(Case(False, (1011, f"UNAVAILABLE: {FAILURE}"), came if isinstance(came, Closed) else None))

@@ -6,7 +6,7 @@ from echo.probe.report import Report
 def ends(report: Report) -> str:
     """What was probed."""
     gateway = f", gateway {report.gateway}" if report.gateway else ""
-    direct = f", directly {', '.join(report.direct)}" if report.direct else ""
+    direct = f", direct {', '.join(report.direct)}" if report.direct else ""
     return f"{report.target}{gateway}{direct}"
 
 

@@ -1,7 +1,7 @@
-"""What other people's test clients expect to find: those of gRPC's interoperability tests, and of the Gateway API's.
+"""The services that public test suites call: gRPC's interoperability tests, and the Gateway API's conformance tests.
 
-Served only with ``ECHO_INTEROP=on``: the services respond with the sizes they are asked for, and tell callers where the
-server runs and which headers a path has added.
+Served only with ``ECHO_INTEROP=on``, because they send messages of any size a caller asks for, and tell callers where
+the server runs and which headers a path has added.
 """
 
 from collections.abc import Mapping

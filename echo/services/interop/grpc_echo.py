@@ -75,7 +75,7 @@ def headers_of(stream: ServerStream[Any, Any]) -> Iterator[tuple[str, str]]:
 
 
 def tls_assertions(transport: ByteStream) -> dict[str, object] | None:
-    """What TLS agreed on; None in plain text. Of the client's certificates Python tells the first."""
+    """The negotiated TLS parameters; None in plain text. Python gives only the first client certificate."""
     tls = tls_of(transport)
     if tls is None:
         return None

@@ -1,7 +1,7 @@
-"""What a request of gRPC's interoperability tests asks for, checked before anything is sent.
+"""The parameters of a request of gRPC's interoperability tests, checked before anything is sent.
 
-A decoded request can occupy many times its size on the wire. Only these parameters are kept of it, so that a call that
-waits holds no request.
+A decoded request can occupy many times its size on the wire. Only its parameters are kept, so that a waiting call does
+not hold the request.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Clients that say one thing and see what becomes of it, over bytes, in virtual time."""
+"""Clients that send one thing and record the reaction, as raw bytes, in virtual time."""
 
 import socket
 from collections.abc import AsyncIterator

@@ -1,6 +1,6 @@
-"""Hypercorn's trio worker in the test's own process, with its own connections or ours, and a small application.
+"""Hypercorn's trio worker in the test's own process, with its own connection class or ours, and a small application.
 
-Which of the two it is, a test decides by what stands in `hypercorn.trio.run`; see `test_still_needed`.
+A test chooses between the two by replacing the name in `hypercorn.trio.run`; see `test_still_needed`.
 """
 
 import logging

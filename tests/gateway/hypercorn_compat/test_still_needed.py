@@ -1,7 +1,7 @@
-"""Each behaviour of upstream's that `echo.gateway.hypercorn_compat` corrects, once with it and once with ours.
+"""Each upstream behaviour that `echo.gateway.hypercorn_compat` corrects, tested with stock Hypercorn and with ours.
 
-A case is an input and a look at what comes of it. Hypercorn as it is must show the fault, or the change has become
-needless and can go; and ours must not.
+A case is an input and a check of the result. Stock Hypercorn must show the fault, or else the correction is no longer
+needed and can go; ours must not show it.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Which protocol a request over HTTP/1.1 is answered by."""
+"""Which protocol answers an HTTP/1.1 request."""
 
 import h2.connection
 import h2.events

@@ -1,4 +1,4 @@
-"""How calls end that do not end by themselves: deadlines, clients that leave or do not read, and the drain."""
+"""Calls that are ended from outside: by deadlines, by clients that leave or do not read, and by the drain."""
 
 import json
 from collections.abc import AsyncIterator

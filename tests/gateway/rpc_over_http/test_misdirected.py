@@ -1,4 +1,4 @@
-"""gRPC itself on the HTTP port: its client reads what is wrong."""
+"""Plain gRPC on the HTTP port: the client gets an error that says what is wrong."""
 
 import pytest
 import trio

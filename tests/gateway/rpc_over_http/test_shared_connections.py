@@ -1,4 +1,4 @@
-"""Calls beside each other on one connection of HTTP/2, as an ingress makes them for many users: none harms another."""
+"""Concurrent calls on one HTTP/2 connection, as an ingress makes them for many users: none affects another."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Which requests are taken for calls, and which are left to the routes."""
+"""Which requests are treated as calls, and which are left to the routes."""
 
 import random
 from pathlib import Path

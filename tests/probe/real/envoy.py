@@ -1,4 +1,4 @@
-"""Envoy before echo: what is right, and what is often wrong."""
+"""Envoy in front of echo: the correct configuration, and common mistakes."""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""nginx before echo: what is right, and what is often wrong."""
+"""nginx in front of echo: the correct configuration, and common mistakes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

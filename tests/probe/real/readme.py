@@ -1,4 +1,4 @@
-"""The README's table of real proxies: written from reports, and read again to be held against the rows."""
+"""The README's table of real proxies: written from reports, and parsed again to compare it with the rows."""
 
 import re
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""A row of the table of real proxies: a configuration, and what the report has to say of it."""
+"""A row of the table of real proxies: a configuration, and what the report must say about it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -35,7 +35,7 @@ export class Sizes {
     }
     const seconds = this.#latency + this.#pace * ASKED;
     if (now() + seconds > this.#until) {
-      throw new TooSlowError(`at the pace of ${BEGIN / 1024} KiB it would take ${seconds.toFixed(0)} s`);
+      throw new TooSlowError(`at the speed of ${BEGIN / 1024} KiB it would take ${seconds.toFixed(0)} s`);
     }
     return this.#timed(signal, ASKED, this.#echo);
   }

@@ -65,7 +65,7 @@ export class Survey {
         await together(inner, first.map((check) => (one) => this.#run(one, check)));
         const rest = this.#of(BESIDE).filter(({ name }) => !NEEDED.has(name));
         await inTurn(inner, rest.map((check) => (one) => this.#run(one, check)), SIDE_BY_SIDE);
-        await within(inner, TOTAL * AGAIN, (limit) => this.#lookAgain(limit, rest));
+        await within(inner, TOTAL * AGAIN, (limit) => this.#retryBad(limit, rest));
         for (const check of [...this.#of(ALONE), ...this.#of(LAST)]) await this.#run(inner, check);
       },
     ]);
@@ -87,26 +87,26 @@ export class Survey {
     for (const need of check.needs) await until(signal, (done) => this.#settled.get(need)?.promise.then(done) ?? done());
     const began = now();
     this.#audience.begin(check.name);
-    let finding = this.#excused(check) ?? (await this.#ask(signal, check));
+    let finding = this.#skipReason(check) ?? (await this.#ask(signal, check));
     // Other checks would be skipped because of it.
-    if (NEEDED.has(check.name) && finding.outcome === "broken") finding = await this.#better(signal, check, finding);
+    if (NEEDED.has(check.name) && finding.outcome === "broken") finding = await this.#retriedFinding(signal, check, finding);
     this.#conclude(check.name, finding, now() - began);
   }
 
   /** Try again the checks with a bad outcome in company. */
-  #lookAgain(signal, checks) {
+  #retryBad(signal, checks) {
     const bad = checks.filter(({ name }) => BAD.includes(this.#results.get(name)?.finding.outcome));
-    return inTurn(signal, bad.map((check) => (one) => this.#onceMore(one, check)), SIDE_BY_SIDE);
+    return inTurn(signal, bad.map((check) => (one) => this.#retry(one, check)), SIDE_BY_SIDE);
   }
 
-  async #onceMore(signal, check) {
+  async #retry(signal, check) {
     const [began, before] = [now(), this.#results.get(check.name)];
-    const finding = await this.#better(signal, check, before.finding);
+    const finding = await this.#retriedFinding(signal, check, before.finding);
     if (finding !== before.finding) this.#conclude(check.name, finding, before.seconds + now() - began);
   }
 
   /** The finding of a second try if that survived, or else the first one. */
-  async #better(signal, check, before) {
+  async #retriedFinding(signal, check, before) {
     const again = await this.#ask(signal, check);
     if (again.outcome !== "survived") return before;
     const sentence = `${again.sentence.replace(/\.$/, "")}, but only on the second try.`;
@@ -114,7 +114,7 @@ export class Survey {
   }
 
   /** Why a check is skipped; null if it is not. */
-  #excused({ needs }) {
+  #skipReason({ needs }) {
     const name = needs.find((need) => this.#results.get(need)?.finding.outcome === "broken");
     return name ? skipped(`It was not run because ${name} is broken.`) : null;
   }
