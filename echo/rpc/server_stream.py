@@ -26,19 +26,9 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
     A handler may receive in one task and send in another of its own nursery. When the client resets the call or
     vanishes, or the deadline passes, the handler is cancelled wherever it waits. The call ends with status OK when the
     handler returns, and with the status of a `GRPCError` it raises.
-
-    Attributes:
-        metadata: The request's metadata.
     """
 
-    __slots__ = (
-        "_head_sent",
-        "_method",
-        "_request_received",
-        "ended",
-        "message_sent",
-        "metadata",
-    )
+    __slots__ = ("_head_sent", "_metadata", "_method", "_request_received", "ended", "message_sent")
 
     def __init__(self, call: ServerCall, method: ServedMethod) -> None:
         self._call = call
@@ -47,7 +37,18 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self._request_received = False
         self.message_sent = False
         self.ended = False
-        self.metadata: Metadata | None = call.request.metadata
+        self._metadata: Metadata | None = None
+
+    @property
+    def metadata(self) -> Metadata:
+        """The request's metadata, to be changed at will."""
+        if self._metadata is None:
+            self._metadata = MultiDict(self._call.request.metadata)  # Requests may be shared.
+        return self._metadata
+
+    @metadata.setter
+    def metadata(self, metadata: Metadata) -> None:
+        self._metadata = metadata
 
     async def recv_message(self) -> RecvT | None:
         """Receive the client's next message; None after the last one.
