@@ -7,8 +7,7 @@ the client why. `SystemExit`, `KeyboardInterrupt` and the like propagate too: th
 import logging
 import math
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
-from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final, TypeVar, cast
 
 import anyio
 from anyio.lowlevel import cancel_shielded_checkpoint
@@ -18,9 +17,9 @@ from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.attended import Attended, AttendedBy, ServingAttendant
 from echo.rpc.events import ServerEvents
-from echo.rpc.interceptors import ServerInterceptor, intercepted
+from echo.rpc.interceptors import Method, ServerInterceptor, intercepted
 from echo.rpc.servable import Servable
-from echo.rpc.server_options import ServerOptions
+from echo.rpc.served_method import ServedMethod
 from echo.rpc.server_stream import ServerStream
 from echo.transport import Attending, ServerCall
 from echo.wire import IDENTITY, GRPCError, ReceivedField, Status, Trailers
@@ -55,12 +54,13 @@ class Dispatcher:
     ) -> None:
         self._interceptors = tuple(interceptors)
         self._compression = compression
-        self._handlers: dict[str, tuple[Handler, bool, ServerOptions]] = {}  # And whether its calls are announced.
+        self._methods: dict[str, ServedMethod] = {}
         self.handlers: dict[str, Handler] = {}
         self._attended: dict[str, AttendedBy] = {}
         self.attending: Attending | None = None
         self._events = events
-        self._options = ServerOptions(codec, details_codec, events)
+        self._codec = codec
+        self._details_codec = details_codec
         for service in services:
             self.add(service)
 
@@ -76,18 +76,22 @@ class Dispatcher:
                 raise ValueError("attended services of a server have one prefix")
             self.attending = Attending(service.prefix, self._attend)
             service = service.service
-        codec: CodecBase | None = getattr(service, "codec", None)
-        options = self._options if codec is None else replace(self._options, codec=codec)
+        codec: CodecBase = getattr(service, "codec", None) or self._codec
         generated = _close_generators_of(service)
         for path, handler in service.__mapping__().items():
             announced = generated and handler.cardinality is not Cardinality.UNARY_UNARY
-            self._handlers[path] = handler, announced, options
+            self._methods[path] = ServedMethod(
+                path, handler, self._intercepted(handler.func), announced, codec, self._details_codec, self._events
+            )
             self.handlers[path] = handler
 
     @property
     def methods(self) -> Sequence[str]:
         """The paths of all methods."""
-        return tuple(self._handlers)
+        return tuple(self._methods)
+
+    def _intercepted(self, serve: Method) -> Method:
+        return intercepted(serve, self._interceptors) if self._interceptors else serve
 
     def _attend(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingAttendant | None:
         attend = self._attended.get(call.request.path)
@@ -99,42 +103,22 @@ class Dispatcher:
         Raises only cancellation, and what a handler raises that is not an `Exception`, such as `SystemExit`; the call
         then ends with INTERNAL.
         """
-        path = call.request.path
-        found = self._handlers.get(path)
-        if found is None:
-            await call.finish(Trailers(Status.UNIMPLEMENTED, f"unknown method {path}"))
+        method = self._methods.get(call.request.path)
+        if method is None:
+            await call.finish(Trailers(Status.UNIMPLEMENTED, f"unknown method {call.request.path}"))
             return
-        handler, announced, options = found
         if self._compression != IDENTITY:
             call.compress(self._compression)
-        stream: ServerStream[object, object] = ServerStream(call, handler, options)
-        request = call.request
+        stream: ServerStream[object, object] = ServerStream(call, method)
         try:
-            method = handler.func
-            if self._events.recv_request:
-                event = await self._events.recv_request.dispatch(
-                    metadata=stream.metadata,
-                    method_func=method,
-                    method_name=path,
-                    deadline=stream.deadline,
-                    content_type=request.content_type,
-                    user_agent=request.user_agent,
-                    peer=stream.peer,
-                )
-                stream.metadata, method = event.metadata, event.method_func
-            if self._interceptors:
-                method = intercepted(method, self._interceptors)
-            attendant = call.attendant
-            if attendant is not None:
-                assert isinstance(attendant, ServingAttendant)
-                handler = Handler(method, handler.cardinality, handler.request_type, handler.reply_type)
-                await attendant.serve(stream, handler, announced=announced)
+            if call.attendant is not None or self._events.recv_request:
+                await self._serve_specially(call, stream, method)
             else:
-                if announced:
+                if method.announced:
                     await stream.announce()
-                await method(stream)
-            if not stream.ended:
-                await stream.send_trailing_metadata()
+                await method.serve(stream)
+            if not stream.ended and (rest := stream.succeed()) is not None:
+                await rest
         except BaseExceptionGroup as group:
             # A handler's nursery wraps what its tasks raise, cancellation included.
             errors, others = group.split(Exception)
@@ -154,6 +138,34 @@ class Dispatcher:
                 await self._fail(call, stream, error)
                 return
             raise
+
+    async def _serve_specially(
+        self, call: ServerCall, stream: ServerStream[object, object], method: ServedMethod
+    ) -> None:
+        """Serve a call that has an attendant, or while someone listens for requests."""
+        request, handler, serve = call.request, method.handler, method.serve
+        if self._events.recv_request:
+            event = await self._events.recv_request.dispatch(
+                metadata=stream.metadata,
+                method_func=handler.func,
+                method_name=method.path,
+                deadline=stream.deadline,
+                content_type=request.content_type,
+                user_agent=request.user_agent,
+                peer=stream.peer,
+            )
+            stream.metadata = event.metadata
+            if event.method_func is not handler.func:
+                serve = self._intercepted(cast("Method", event.method_func))
+        attendant = call.attendant
+        if attendant is not None:
+            assert isinstance(attendant, ServingAttendant)
+            handler = Handler(serve, handler.cardinality, handler.request_type, handler.reply_type)
+            await attendant.serve(stream, handler, announced=method.announced)
+        else:
+            if method.announced:
+                await stream.announce()
+            await serve(stream)
 
     async def _break_off(self, call: ServerCall, errors: BaseException | None) -> None:
         """End the call before an exception propagates that is meant for the whole process, such as `SystemExit`."""

@@ -1,92 +1,54 @@
 """The stream object that a handler receives: the interface of ``grpclib.server.Stream`` over our transport."""
 
-import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
-from grpclib.const import Handler
 from grpclib.exceptions import ProtocolError
 from multidict import MultiDict
 
+from echo.rpc.call_facts import CallFacts
 from echo.rpc.codec import decode
-from echo.rpc.deadline import Deadline
-from echo.rpc.server_options import ServerOptions
-from echo.transport import Peer, ServerCall
-from echo.wire import GRPCError, Metadata, MetadataLike, Request, Response, Status, Trailers
+from echo.rpc.served_method import ServedMethod
+from echo.transport import ServerCall
+from echo.wire import GRPCError, Metadata, MetadataLike, Response, Status, Trailers
 
 RecvT = TypeVar("RecvT")
 SendT = TypeVar("SendT")
 
+OK: Final = Trailers()
 
-class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
+
+class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
     """One call, from the handler's side.
 
     A handler may receive in one task and send in another of its own nursery. When the client resets the call or
     vanishes, or the deadline passes, the handler is cancelled wherever it waits. The call ends with status OK when the
     handler returns, and with the status of a `GRPCError` it raises.
-
-    Attributes:
-        metadata: The request's metadata.
     """
 
-    __slots__ = (
-        "_call",
-        "_handler",
-        "_head_sent",
-        "_options",
-        "_request_received",
-        "ended",
-        "message_sent",
-        "metadata",
-    )
+    __slots__ = ("_head_sent", "_metadata", "_method", "_request_received", "ended", "message_sent")
 
-    def __init__(
-        self,
-        call: ServerCall,
-        handler: Handler,
-        options: ServerOptions,
-    ) -> None:
+    def __init__(self, call: ServerCall, method: ServedMethod) -> None:
         self._call = call
-        self._handler = handler
-        self._options = options
+        self._method = method
         self._head_sent = False
         self._request_received = False
         self.message_sent = False
         self.ended = False
-        self.metadata: Metadata | None = call.request.metadata
+        self._metadata: Metadata | None = None
 
     @property
-    def peer(self) -> Peer:
-        """The other end of the connection."""
-        return self._call.session.peer
+    def metadata(self) -> Metadata:
+        """The request's metadata, to be changed at will."""
+        if self._metadata is None:
+            self._metadata = MultiDict(self._call.request.metadata)  # Requests may be shared.
+        return self._metadata
 
-    @property
-    def path(self) -> str:
-        """The method called: ``/package.Service/Method``."""
-        return self._call.request.path
-
-    @property
-    def request(self) -> Request:
-        """The request's head as received."""
-        return self._call.request
-
-    @property
-    def transport(self) -> ByteStream:
-        """The connection's byte stream, for its extra attributes only."""
-        return self._call.session.stream
-
-    @property
-    def user_agent(self) -> str | None:
-        """The client's ``user-agent``, or None."""
-        return self._call.request.user_agent
-
-    @property
-    def deadline(self) -> Deadline | None:
-        """The call's deadline, or None."""
-        return None if self._call.deadline == math.inf else Deadline.at(self._call.deadline)
+    @metadata.setter
+    def metadata(self, metadata: Metadata) -> None:
+        self._metadata = metadata
 
     async def recv_message(self) -> RecvT | None:
         """Receive the client's next message; None after the last one.
@@ -96,22 +58,27 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
                 message and the client sent none or several (UNIMPLEMENTED). Let it propagate: the call ends with that
                 status.
         """
-        if self._handler.cardinality.client_streaming:
-            data = await self._call.receive_message()
+        method = self._method
+        if method.client_streaming:
+            data = self._call.receive_nowait()
+            if data is None:
+                data = await self._call.receive_message()
         else:
             data = await self._receive_only()
         if data is None:
             return None
-        message: RecvT = decode(self._options.codec, data, self._handler.request_type)
-        if self._options.events.recv_message:
-            message = (await self._options.events.recv_message.dispatch(message=message)).message
+        message: RecvT = decode(method.codec, data, method.request_type)
+        if method.events.recv_message:
+            message = (await method.events.recv_message.dispatch(message=message)).message
         return message
 
     async def _receive_only(self) -> bytes | None:
         if self._request_received:
             await checkpoint()
             return None
-        data = await self._call.receive_message()
+        data = self._call.receive_nowait()
+        if data is None:
+            data = await self._call.receive_message()
         if data is None:
             raise GRPCError(Status.UNIMPLEMENTED, "the request has no message, but this method takes one")
         if not self._call.exhausted and await self._call.receive_message() is not None:
@@ -124,7 +91,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
     async def __anext__(self) -> RecvT:
         # Does not call `recv_message`: idle streams wait here, and each waiting coroutine takes memory.
-        if self._handler.cardinality.client_streaming:
+        if self._method.client_streaming:
             data = self._call.receive_nowait()
             if data is None:
                 data = await self._call.receive_message()
@@ -132,9 +99,9 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             data = await self._receive_only()
         if data is None:
             raise StopAsyncIteration
-        message: RecvT = decode(self._options.codec, data, self._handler.request_type)
-        if self._options.events.recv_message:
-            message = (await self._options.events.recv_message.dispatch(message=message)).message
+        message: RecvT = decode(self._method.codec, data, self._method.request_type)
+        if self._method.events.recv_message:
+            message = (await self._method.events.recv_message.dispatch(message=message)).message
         return message
 
     async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
@@ -153,7 +120,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
         A handler that replies or ends the call before that sends the head itself.
         """
-        if self._options.events.send_initial_metadata:  # A listener may need to wait.
+        if self._method.events.send_initial_metadata:  # A listener may need to wait.
             await self._send_head(None, hold=False)
         else:
             self._call.session.do_at_turn(self._send_head_unless_sent)
@@ -161,13 +128,17 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
     def _send_head_unless_sent(self) -> None:
         if not self._head_sent and not self.ended and self._call.is_open:
             with suppress(GRPCError):  # The head is too large for the client: the handler gets the error later.
-                self._call.session.connection.send_response(self._call, Response(MultiDict(), self._call.encoding))
-                self._head_sent = True
+                self._put_head()
+
+    def _put_head(self) -> None:
+        """Send the response's head, with no metadata and to no listeners, together with what follows."""
+        self._call.session.connection.send_response(self._call, Response(encoding=self._call.encoding))
+        self._head_sent = True
 
     async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
         sent = _multidict(metadata)
-        if self._options.events.send_initial_metadata:
-            sent = (await self._options.events.send_initial_metadata.dispatch(metadata=sent)).metadata
+        if self._method.events.send_initial_metadata:
+            sent = (await self._method.events.send_initial_metadata.dispatch(metadata=sent)).metadata
         await self._call.send_response(Response(sent, self._call.encoding), hold=hold)
         self._head_sent = True
 
@@ -180,21 +151,25 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """
         if self.ended:
             raise ProtocolError("the call was already ended")
-        if self.message_sent and not self._handler.cardinality.server_streaming:
+        method, call = self._method, self._call
+        if self.message_sent and not method.server_streaming:
             raise ProtocolError("this method answers with one message, which was already sent")
         if not self._head_sent:
-            await self._send_head(None, hold=True)
-        if self._options.events.send_message:
-            message = (await self._options.events.send_message.dispatch(message=message)).message
-        data = self._options.codec.encode(message, self._handler.reply_type)
+            if method.events.send_initial_metadata or not call.is_open:
+                await self._send_head(None, hold=True)
+            else:
+                self._put_head()
+        if method.events.send_message:
+            message = (await method.events.send_message.dispatch(message=message)).message
+        data = method.codec.encode(message, method.reply_type)
         if not self.message_sent:
             self.message_sent = True
-            if self._call.stream_trace is not None:
-                self._call.stream_trace.sent_first()
+            if call.stream_trace is not None:
+                call.stream_trace.sent_first()
         # A unary reply is held back and sent together with the trailers.
-        hold = not self._handler.cardinality.server_streaming
-        if not self._call.send_nowait(data, hold=hold):
-            await self._call.send_message(data, hold=hold)
+        hold = not method.server_streaming
+        if not call.send_nowait(data, hold=hold):
+            await call.send_message(data, hold=hold)
 
     async def send_trailing_metadata(
         self,
@@ -219,18 +194,31 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """
         if self.ended:
             raise ProtocolError("the call was already ended")
-        if status is Status.OK and not self.message_sent and not self._handler.cardinality.server_streaming:
+        if status is Status.OK and not self.message_sent and not self._method.server_streaming:
             raise ProtocolError("this method answers with one message, which was not sent")
         sent = _multidict(metadata)
-        if self._options.events.send_trailing_metadata:
-            event = await self._options.events.send_trailing_metadata.dispatch(
+        if self._method.events.send_trailing_metadata:
+            event = await self._method.events.send_trailing_metadata.dispatch(
                 metadata=sent, status=status, status_message=status_message, status_details=status_details
             )
             sent = event.metadata
-        details = self._options.encode_details(self.path, status, status_message, status_details)
+        details = self._method.encode_details(status, status_message, status_details)
         trailers = Trailers(status, status_message, details, sent)
         self.ended = True
         await self._call.finish(trailers)
+
+    def succeed(self) -> Awaitable[None] | None:
+        """For the dispatcher: end the call with OK.
+
+        Returns:
+            What to wait for if not all could be sent at once. It raises as `send_trailing_metadata`.
+        """
+        method, call = self._method, self._call
+        answered = self.message_sent or method.server_streaming
+        if not answered or method.events.send_trailing_metadata or not call.is_open:
+            return self.send_trailing_metadata()
+        self.ended = True
+        return call.end_now(OK)
 
     @property
     def head_sent(self) -> bool:
@@ -273,9 +261,7 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
             ProtocolError: The call was already ended.
             StreamTerminatedError: The client is gone.
         """
-        if self.ended:
-            raise ProtocolError("the call was already ended")
-        self.ended = True
+        self._end()
         await self._call.finish_by_reset(error_code)
 
     async def cancel(self) -> None:
@@ -284,11 +270,14 @@ class ServerStream(AsyncIterator[RecvT], Generic[RecvT, SendT]):
         Raises:
             ProtocolError: The call was already ended.
         """
+        self._end()
+        self._call.reset()
+        await checkpoint()
+
+    def _end(self) -> None:
         if self.ended:
             raise ProtocolError("the call was already ended")
         self.ended = True
-        self._call.reset()
-        await checkpoint()
 
 
 def _multidict(metadata: MetadataLike | None) -> Metadata:

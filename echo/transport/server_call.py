@@ -1,6 +1,7 @@
 """A call on the server's side, as its session and the dispatcher see it."""
 
 import math
+from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -125,10 +126,14 @@ class ServerCall(Call):
         """
         if not self.is_open:
             await self._over()
+        if (rest := self.end_now(trailers)) is not None:
+            await rest
+
+    def end_now(self, trailers: Trailers) -> Awaitable[None] | None:
+        """End an open call, as `finish`; returns what to wait for, unless all could be sent."""
         done = self.session.connection.send_trailers(self, trailers)
         self.session.flush_soon()
-        while not done and self.is_open:
-            await self._wait_for_room()
+        return None if done else self._wait_for_the_end()
 
     async def finish_by_reset(self, error_code: int) -> None:
         """End the call with RST_STREAM after the messages sent so far; waits until all of that is on its way.
@@ -140,7 +145,11 @@ class ServerCall(Call):
             await self._over()
         done = self.session.connection.send_reset(self, error_code)
         self.session.flush_soon()
-        while not done and self.is_open:
+        if not done:
+            await self._wait_for_the_end()
+
+    async def _wait_for_the_end(self) -> None:
+        while self.is_open:
             await self._wait_for_room()
 
     def abort(self, trailers: Trailers) -> None:

@@ -6,6 +6,7 @@ one and every call creates three. For a list that is not gRPC, a server gets `Re
 client gets `Trailers` with the status that ends its call.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from platform import python_implementation, python_version
 from sys import intern
@@ -37,6 +38,9 @@ _TE: Final = (b"te", b"trailers")
 _CONTENT_TYPE: Final = (b"content-type", CONTENT_TYPE.encode())
 _ACCEPT_ENCODING: Final = (b"grpc-accept-encoding", ACCEPT_ENCODING.encode())
 _OK: Final = (b":status", b"200")
+_HEAD: Final = (_OK, _CONTENT_TYPE, _ACCEPT_ENCODING)
+_STATUSES: Final = {status: (b"grpc-status", b"%d" % status.value) for status in Status}
+_SUCCESS: Final = (_STATUSES[Status.OK],)
 _SUPPORTED: Final = {encoding.encode(): encoding for encoding in SUPPORTED}
 _IDENTITY: Final = IDENTITY.encode()
 
@@ -50,7 +54,7 @@ class Rejected(Exception):
         body: A readable text, for requests that are not gRPC.
     """
 
-    def __init__(self, trailers: "Trailers", fields: list[Field], body: bytes = b"") -> None:
+    def __init__(self, trailers: "Trailers", fields: Sequence[Field], body: bytes = b"") -> None:
         super().__init__()
         self.trailers = trailers
         self.fields = fields
@@ -193,13 +197,15 @@ class Response:
     metadata: Metadata = field(default_factory=MultiDict)
     encoding: str = IDENTITY
 
-    def fields(self) -> list[Field]:
+    def fields(self) -> Sequence[Field]:
         """The header list.
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
         """
-        fields = [_OK, _CONTENT_TYPE, _ACCEPT_ENCODING]
+        if self.encoding == IDENTITY and not self.metadata:
+            return _HEAD
+        fields = [*_HEAD]
         if self.encoding != IDENTITY:
             fields.append((b"grpc-encoding", self.encoding.encode()))
         if self.metadata:
@@ -225,14 +231,16 @@ class Trailers:
     metadata: Metadata = field(default_factory=MultiDict)
     head_only: bool = False
 
-    def fields(self, *, with_head: bool) -> list[Field]:
+    def fields(self, *, with_head: bool) -> Sequence[Field]:
         """The header list; ``with_head`` if no response head was sent before ("Trailers-Only").
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
         """
-        fields: list[Field] = [_OK, _CONTENT_TYPE, _ACCEPT_ENCODING] if with_head else []
-        fields.append((b"grpc-status", b"%d" % self.status.value))
+        if self.status is Status.OK and not (with_head or self.message or self.metadata or self.details is not None):
+            return _SUCCESS
+        fields: list[Field] = [*_HEAD] if with_head else []
+        fields.append(_STATUSES[self.status])
         if self.message:
             fields.append((b"grpc-message", encode_status_message(self.message[:MAX_STATUS_MESSAGE])))
         if self.details is not None:

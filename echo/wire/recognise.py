@@ -8,12 +8,10 @@ What is malformed or unusual is not: it is left to `echo.wire.fields` and `echo.
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from multidict import MultiDict
-
 from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, list_size
 from echo.wire.head import Rejected, Request, parse_request
 from echo.wire.hpack import ReceivedField
-from echo.wire.metadata import Metadata, decode_metadata
+from echo.wire.metadata import decode_metadata
 from echo.wire.timeout import decode_timeout
 
 MAX_STARTS: Final = 256  # Starts remembered in the whole process,
@@ -48,6 +46,8 @@ _starts: dict[tuple[ReceivedField, ...], _Start | None] = {}  # None for starts 
 def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
     """Read a request's head; None if it starts like none before, is above the limit, malformed or unusual.
 
+    Requests that have nothing of their own share one instance.
+
     Args:
         fields: The decoded header list.
         max_size: The limit on its size (RFC 9113 §6.5.2).
@@ -57,21 +57,19 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
     if start is None:
         return None
     size, known = start
-    timeout = None
     if at == len(fields):
-        metadata: Metadata = MultiDict()
-    else:
-        try:
-            rest = check_fields(fields[at:], TRAILERS)
-            if rest.own:
-                if len(rest.own) > 1 or _TIMEOUT not in rest.own:
-                    return None
-                timeout = decode_timeout(rest.own[_TIMEOUT].decode("latin-1"))
-            metadata = decode_metadata(rest.custom)
-        except (MalformedError, ValueError):
-            return None
-        size += rest.size
-    if size > max_size:
+        return known if size <= max_size else None
+    timeout = None
+    try:
+        rest = check_fields(fields[at:], TRAILERS)
+        if rest.own:
+            if len(rest.own) > 1 or _TIMEOUT not in rest.own:
+                return None
+            timeout = decode_timeout(rest.own[_TIMEOUT].decode("latin-1"))
+        metadata = decode_metadata(rest.custom)
+    except (MalformedError, ValueError):
+        return None
+    if size + rest.size > max_size:
         return None
     return Request(
         known.path,

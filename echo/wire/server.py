@@ -140,7 +140,7 @@ class ServerConnection(Connection[S]):
             stream.end = None
             self.send_trailers(stream, trailers)
 
-    def _fitting(self, stream: S, trailers: Trailers) -> list[Field]:
+    def _fitting(self, stream: S, trailers: Trailers) -> Sequence[Field]:
         with_head = not stream.head_sent
         fields = trailers.fields(with_head=with_head)
         limit = self._out.peer.max_header_list_size

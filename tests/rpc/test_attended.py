@@ -25,7 +25,7 @@ class Attendant:
 
     async def serve(self, stream: ServerStream[Any, Any], handler: Handler, *, announced: bool) -> None:
         self.heard.append(f"serve {announced}")
-        if stream.metadata is not None and stream.metadata["x-odd"] == "fail":
+        if stream.metadata["x-odd"] == "fail":
             raise GRPCError(Status.ABORTED, "no")
         await handler.func(stream)
 

@@ -1,5 +1,6 @@
 """gRPC requests and responses, and the answers to anything else."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 
 import pytest
@@ -17,7 +18,7 @@ from echo.wire.status import Status
 Texts = list[tuple[str, str]]
 
 
-def texts_of(fields: list[Field]) -> Texts:
+def texts_of(fields: Sequence[Field]) -> Texts:
     return [(name.decode("latin-1"), value.decode("latin-1")) for name, value in fields]
 
 

@@ -66,15 +66,6 @@ def test_what_starts_alike_is_recognised_with_its_own_deadline_and_metadata() ->
     assert list(request.metadata.items()) == [("x-request-id", "1"), ("x", "2"), ("x", "3"), ("k-bin", b"\0\1")]
 
 
-def test_metadata_is_not_shared() -> None:
-    remember(START)
-    first, second = recognise(START, 10_000), recognise(START, 10_000)
-    assert first is not None
-    assert second is not None
-    first.metadata.add("x", "1")
-    assert not second.metadata
-
-
 @given(
     st.lists(st.sampled_from([*START, *MESH, *OTHERS]), max_size=3),
     st.lists(st.sampled_from([*MESH, *OTHERS]), max_size=4),

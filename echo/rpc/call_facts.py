@@ -1,0 +1,47 @@
+"""What a handler can ask about its call."""
+
+import math
+
+from anyio.abc import ByteStream
+
+from echo.rpc.deadline import Deadline
+from echo.transport import Peer, ServerCall
+from echo.wire import Request
+
+
+class CallFacts:
+    """The facts about a call that is being served."""
+
+    __slots__ = ("_call",)
+
+    _call: ServerCall
+
+    @property
+    def peer(self) -> Peer:
+        """The other end of the connection."""
+        return self._call.session.peer
+
+    @property
+    def path(self) -> str:
+        """The method called: ``/package.Service/Method``."""
+        return self._call.request.path
+
+    @property
+    def request(self) -> Request:
+        """The request's head as received."""
+        return self._call.request
+
+    @property
+    def transport(self) -> ByteStream:
+        """The connection's byte stream, for its extra attributes only."""
+        return self._call.session.stream
+
+    @property
+    def user_agent(self) -> str | None:
+        """The client's ``user-agent``, or None."""
+        return self._call.request.user_agent
+
+    @property
+    def deadline(self) -> Deadline | None:
+        """The call's deadline, or None."""
+        return None if self._call.deadline == math.inf else Deadline.at(self._call.deadline)

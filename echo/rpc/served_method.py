@@ -1,0 +1,64 @@
+"""What holds for all calls of a method that a server serves, worked out once: so a call looks up nothing but this."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from grpclib.const import Handler
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
+
+from echo.rpc.events import ServerEvents
+from echo.wire import Status
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class ServedMethod:
+    """A method that a server serves.
+
+    Attributes:
+        path: ``/package.Service/Method``.
+        handler: The service's own.
+        serve: What serves a call: the handler's function, within the server's interceptors.
+        announced: Whether to send the response's head as soon as the handler waits (`ServerStream.announce`).
+        codec: Encodes and decodes messages.
+        details_codec: Encodes status details, if there is one.
+        events: The server's event listeners.
+        client_streaming: Whether the client sends more than one message.
+        server_streaming: Whether the server does.
+    """
+
+    path: str
+    handler: Handler
+    serve: Callable[[Any], Awaitable[None]]
+    announced: bool
+    codec: CodecBase
+    details_codec: StatusDetailsCodecBase | None
+    events: ServerEvents
+    client_streaming: bool = field(init=False)
+    server_streaming: bool = field(init=False)
+    request_type: type = field(init=False)
+    reply_type: type = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.client_streaming = self.handler.cardinality.client_streaming
+        self.server_streaming = self.handler.cardinality.server_streaming
+        self.request_type = self.handler.request_type
+        self.reply_type = self.handler.reply_type
+
+    def encode_details(self, status: Status, message: str | None, details: object) -> bytes | None:
+        """Encode status details; bytes are sent as they are. Without a codec, other details are dropped with a warning.
+
+        Args:
+            status: The call's status.
+            message: The call's status message.
+            details: Bytes, None, or whatever the codec takes.
+        """
+        if details is None or isinstance(details, bytes):
+            return details
+        if self.details_codec is None:
+            log.warning("%s: the server has no status_details_codec, so the details are left out", self.path)
+            return None
+        return self.details_codec.encode(status, message, details)
