@@ -113,7 +113,7 @@ class ClientSession(Session):
 
     def _open(self, request: Request, deadline: float) -> ClientCall | None:
         if deadline != math.inf:
-            request = request.within(max(0.0, deadline - self.backend.now()))
+            request = _within(request, max(0.0, deadline - self.backend.now()))
         try:
             call = self.connection.open(request)
         except LocalProtocolError:  # Out of stream ids.
@@ -217,3 +217,18 @@ class ClientSession(Session):
         if event.error_code:
             self._goaway_reason = describe_goaway(event)
         self.retire()
+
+
+def _within(request: Request, timeout: float) -> Request:
+    """The request with so many seconds allowed for it; what `dataclasses.replace` does, at a fraction of its cost."""
+    return Request(
+        request.path,
+        request.scheme,
+        request.authority,
+        timeout,
+        request.metadata,
+        request.encoding,
+        request.user_agent,
+        request.content_type,
+        request.accept_encoding,
+    )

@@ -13,6 +13,7 @@ from echo.wire.head import Request, Trailers, parse_response, parse_trailers
 from echo.wire.hpack import ReceivedField
 from echo.wire.limits import Limits
 from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
+from echo.wire.request_heads import RequestHeads
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, TRANSITIONS
 from echo.wire.status import Status, status_from_reset
 from echo.wire.stream import END_OF_MESSAGES, Stream
@@ -29,6 +30,7 @@ class ClientConnection(Connection[S]):
 
     def __init__(self, limits: Limits, new_stream: NewStream[S]) -> None:
         super().__init__(limits, new_stream)
+        self._heads = RequestHeads(self._out.encoder)
         # Calls answered in plain HTTP, kept until every frame received together with the head has been read.
         self._http_answers: dict[S, tuple[Trailers, bytearray]] = {}
 
@@ -50,14 +52,13 @@ class ClientConnection(Connection[S]):
             ValueError, TypeError: The metadata cannot be sent.
             GRPCError: RESOURCE_EXHAUSTED: The metadata is larger than the server accepts.
         """
-        fields = request.fields()
-        self._check_size(fields, "request metadata")
         stream_id = self._highest + 2 if self._highest else 1
         if stream_id > MAX_STREAM_ID:
             raise LocalProtocolError("the connection has no stream ids left")
+        block = self._heads.encode(request, self._out.peer.max_header_list_size)
         stream = self._open_stream(stream_id)
         stream.served = True
-        self._out.put_fields(stream, fields)
+        self._out.put_block(stream, block)
         return stream
 
     def half_close(self, stream: S) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from echo.wire.hpack import FIELD_OVERHEAD, Field, ReceivedField
+from echo.wire.hpack import FIELD_OVERHEAD, Field, ReceivedField, Recurring
 from echo.wire.metadata import SHARED_NAMES
 
 REQUEST: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
@@ -45,7 +45,7 @@ class MalformedError(Exception):
 
 
 class FieldList(NamedTuple):
-    """A well-formed header list.
+    """A well-formed header list. Read-only: calls whose lists are the same share it.
 
     Attributes:
         pseudo: The pseudo-header fields by name.
@@ -77,6 +77,9 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
     Raises:
         MalformedError: The list is malformed.
     """
+    recurring = fields if type(fields) is Recurring else None
+    if recurring is not None and recurring.checked is not None and recurring.allowed is allowed:
+        return recurring.checked
     pseudo: dict[bytes, bytes] = {}
     own: dict[bytes, bytes] = {}
     custom: list[Field] = []
@@ -113,7 +116,10 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
         raise MalformedError("a field's name or value contains a line break or NUL")
     length = own.get(b"content-length")
     size = len(joined) + FIELD_OVERHEAD * len(fields)
-    return FieldList(pseudo, own, custom, None if length is None else int(length), size)
+    checked = FieldList(pseudo, own, custom, None if length is None else int(length), size)
+    if recurring is not None:
+        recurring.allowed, recurring.checked = allowed, checked
+    return checked
 
 
 def check_request(fields: Sequence[ReceivedField]) -> FieldList:

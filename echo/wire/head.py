@@ -102,45 +102,42 @@ class Request:
     content_type: str = CONTENT_TYPE
     accept_encoding: str = ""
 
-    def within(self, timeout: float) -> "Request":
-        """The same call, with so many seconds allowed for it."""
-        return Request(
-            self.path,
-            self.scheme,
-            self.authority,
-            timeout,
-            self.metadata,
-            self.encoding,
-            self.user_agent,
-            self.content_type,
-            self.accept_encoding,
-        )
-
     def fields(self) -> list[Field]:
         """The header list: pseudo-header fields first, then ``grpc-timeout``, in the spec's order.
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
         """
-        fields = [
+        before, behind = self.common_fields()
+        timeout, metadata = self.own_fields()
+        return [*before, *timeout, *behind, *metadata]
+
+    def common_fields(self) -> tuple[Sequence[Field], Sequence[Field]]:
+        """The fields that all requests of a method have: those before the timeout, and those behind it."""
+        before = (
             _POST,
             (b":scheme", self.scheme.encode()),
             (b":path", self.path.encode()),
             (b":authority", self.authority.encode()),
-        ]
-        if self.timeout is not None:
-            fields.append((b"grpc-timeout", encode_timeout(self.timeout).encode()))
-        fields += (
+        )
+        behind = [
             _TE,
             (b"content-type", self.content_type.encode()),
             (b"user-agent", (self.user_agent or USER_AGENT).encode()),
             _ACCEPT_ENCODING,
-        )
+        ]
         if self.encoding != IDENTITY:
-            fields.append((b"grpc-encoding", self.encoding.encode()))
-        if self.metadata:
-            fields += encode_metadata(self.metadata)
-        return fields
+            behind.append((b"grpc-encoding", self.encoding.encode()))
+        return before, behind
+
+    def own_fields(self) -> tuple[Sequence[Field], Sequence[Field]]:
+        """The fields of this request alone: the timeout, if it has one, and the metadata.
+
+        Raises:
+            ValueError, TypeError: The metadata cannot be sent.
+        """
+        timeout = () if self.timeout is None else ((b"grpc-timeout", encode_timeout(self.timeout).encode()),)
+        return timeout, encode_metadata(self.metadata) if self.metadata else ()
 
 
 def parse_request(received: FieldList) -> Request:

@@ -9,10 +9,15 @@ Fields are pairs of bytes. Fields whose values are secret, or new in each call, 
 """
 
 from collections.abc import Sequence
-from typing import Final, Protocol
+from itertools import chain
+from typing import TYPE_CHECKING, Final, Protocol
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
+from echo.wire.representations import damaged, only_indices, survey
+
+if TYPE_CHECKING:
+    from echo.wire.fields import FieldList
 
 Field = tuple[bytes, bytes]
 ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
@@ -20,6 +25,9 @@ ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
 
 FIELD_OVERHEAD: Final = 32  # Added to a field's length when a list's size is counted (RFC 9113 §6.5.2).
 MAX_TABLE_SIZE: Final = 4_096  # The default of RFC 9113 §6.5.2; larger tables cost memory and save nothing for gRPC.
+
+MAX_KNOWN: Final = 16  # Header lists that a decoder remembers,
+MAX_KNOWN_SIZE: Final = 1_024  # each of at most so many bytes of names and values.
 
 NEVER_INDEXED: Final = frozenset(
     {
@@ -34,8 +42,30 @@ NEVER_INDEXED: Final = frozenset(
 )
 
 
+class Recurring(list[ReceivedField]):
+    """A header list that may come again as this very object, so what was found about it is kept with it. Read-only.
+
+    Attributes:
+        allowed: The pseudo-header fields that were allowed when it was checked, if it was;
+        checked: and what that gave (`echo.wire.fields.check_fields`).
+    """
+
+    __slots__ = ("allowed", "checked")
+
+    def __init__(self, fields: Sequence[ReceivedField]) -> None:
+        super().__init__(fields)
+        self.allowed: frozenset[bytes] | None = None
+        self.checked: FieldList | None = None
+
+
 class Encoder(Protocol):
-    """Encodes the header lists of one direction, in the order they are sent."""
+    """Encodes the header lists of one direction, in the order they are sent.
+
+    Attributes:
+        resizes: Whether the next block changes the table's size.
+    """
+
+    resizes: bool
 
     def encode(self, fields: Sequence[Field]) -> bytes:
         """Encode a header list as a block."""
@@ -66,12 +96,12 @@ def decoder(max_list_size: int) -> Decoder:
     return _DECODER(max_list_size)
 
 
+def _octets(fields: Sequence[ReceivedField]) -> int:
+    return sum(map(len, chain.from_iterable(field[:2] for field in fields)))
+
+
 def _oversized(limit: int) -> PeerConnectionError:
     return PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, f"a header list of more than {limit} bytes")
-
-
-def _damaged(error: Exception) -> PeerConnectionError:
-    return PeerConnectionError(ErrorCode.COMPRESSION_ERROR, f"a header block that cannot be decoded: {error}")
 
 
 class _Codec(Protocol):
@@ -88,23 +118,26 @@ class _LibraryEncoder:
     """
 
     def __init__(self, library: _Codec) -> None:
+        self.resizes = False
         self._encoder = library
         self._announced = self._smallest = self._size = MAX_TABLE_SIZE
 
     def encode(self, fields: Sequence[Field]) -> bytes:
-        if self._smallest != self._announced or self._size != self._announced:
+        if self.resizes:
             self._announce_size()
         return self._encoder.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
 
     def resize(self, size: int) -> None:
         self._size = min(size, MAX_TABLE_SIZE)
         self._smallest = min(self._smallest, self._size)
+        self.resizes = self._smallest != self._announced or self._size != self._announced
 
     def _announce_size(self) -> None:
         for size in (self._smallest, self._size):
             if size != self._announced:
                 self._encoder.header_table_size = self._announced = size
         self._smallest = self._size
+        self.resizes = False
 
 
 class PythonEncoder(_LibraryEncoder):
@@ -133,63 +166,7 @@ class PythonDecoder:
         except self._oversized as error:
             raise _oversized(self._limit) from error
         except self._damaged as error:
-            raise _damaged(error) from error
-
-
-def _count_fields(block: bytes) -> int:
-    """Count the fields of a block by their representations (RFC 7541 §6), without decoding them.
-
-    Raises:
-        PeerConnectionError: The block is cut short, or a size update follows a field (RFC 7541 §4.2).
-    """
-    at, size, fields = 0, len(block), 0
-    try:
-        while at < size:
-            first = block[at]
-            if first >= 0x80:  # Indexed.
-                at = at + 1 if first != 0xFF else _skip_integer(block, at)
-                fields += 1
-                continue
-            if first & 0xE0 == 0x20:  # A size update.
-                if fields:
-                    raise _damaged(ValueError("a size update after a field"))
-                at = at + 1 if first != 0x3F else _skip_integer(block, at)
-                continue
-            fields += 1
-            prefix = 0x3F if first >= 0x40 else 0x0F  # A literal, indexed or not.
-            name = first & prefix
-            at = at + 1 if name != prefix else _skip_integer(block, at)
-            if not name:
-                at = _skip_string(block, at)
-            at = _skip_string(block, at)
-    except IndexError:
-        at = size + 1
-    if at != size:
-        raise _damaged(ValueError("it is cut short"))
-    return fields
-
-
-def _skip_integer(block: bytes, at: int) -> int:
-    """Where an integer with a full prefix ends (RFC 7541 §5.1)."""
-    at += 1
-    while block[at] >= 0x80:
-        at += 1
-    return at + 1
-
-
-def _skip_string(block: bytes, at: int) -> int:
-    """Where a string ends (RFC 7541 §5.2)."""
-    size = block[at] & 0x7F
-    if size != 0x7F:
-        return at + 1 + size
-    shift = 0
-    while True:
-        at += 1
-        octet = block[at]
-        size += (octet & 0x7F) << shift
-        shift += 7
-        if octet < 0x80:
-            return at + 1 + size
+            raise damaged(error) from error
 
 
 class RustEncoder(_LibraryEncoder):
@@ -209,23 +186,36 @@ class RustDecoder:
     def __init__(self, max_list_size: int) -> None:
         self._decoder = _hazmat.Decoder(max_list_size)
         self._limit = max_list_size
+        self._known: dict[bytes, Recurring] = {}  # By blocks that consist of indices, while the table does not change.
 
     def decode(self, block: bytes) -> Sequence[ReceivedField]:  # noqa: D102 - as in Decoder
-        if _count_fields(block) * FIELD_OVERHEAD > self._limit:  # The library counts only names and values.
+        known = self._known.get(block)
+        if known is not None:
+            return known
+        count, changes = survey(block)
+        if count * FIELD_OVERHEAD > self._limit:  # The library counts only names and values.
             raise _oversized(self._limit)
+        fields = self._decode(block)
+        if changes:
+            self._known.clear()
+        elif only_indices(block) and len(self._known) < MAX_KNOWN and _octets(fields) <= MAX_KNOWN_SIZE:
+            fields = self._known[block] = Recurring(fields)
+        return fields
+
+    def _decode(self, block: bytes) -> list[ReceivedField]:
         try:
             fields: list[ReceivedField] = self._decoder.decode(block, True)
             return fields
         except _hazmat.OversizedHeaderListError as error:
             raise _oversized(self._limit) from error
         except _hazmat.HPACKError as error:
-            raise _damaged(error) from error
+            raise damaged(error) from error
         except BaseException as error:
             # A Rust panic is raised as a class that is not an `Exception` and cannot be imported. No block that passes
-            # `_count_fields` is known to cause one, but if one did, any peer could end the process.
+            # `survey` is known to cause one, but if one did, any peer could end the process.
             if type(error).__name__ != "PanicException":
                 raise
-            raise _damaged(RuntimeError("the decoder panicked")) from error
+            raise damaged(RuntimeError("the decoder panicked")) from error
 
 
 try:

@@ -18,6 +18,9 @@ from echo.wire.preface import check_client, check_server
 HARD_LIMIT_FACTOR: Final = 4
 MAX_BLOCK_FRAMES: Final = 64  # CVE-2024-27316: endless CONTINUATION frames.
 
+# Of the flags of HEADERS, what tells a whole block with nothing around it.
+_PLAIN_HEADERS: Final = END_HEADERS | frames.PADDED | frames.PRIORITIZED
+
 _EXACT_SIZES: Final = {frames.RST_STREAM: 4, frames.PING: 8, frames.WINDOW_UPDATE: 4}
 _OF_A_STREAM: Final = frozenset({frames.DATA, frames.HEADERS, frames.PRIORITY, frames.RST_STREAM, frames.CONTINUATION})
 _OF_THE_CONNECTION: Final = frozenset({frames.SETTINGS, frames.PING, frames.GOAWAY})
@@ -87,6 +90,9 @@ class Incoming:
             if kind == frames.DATA and stream_id and not self._block:
                 if not flags and length:
                     at, payload = _join_data_frames(data, at, stream_id, payload, room)
+                yield kind, flags, stream_id, payload
+                continue
+            if kind == frames.HEADERS and flags & _PLAIN_HEADERS == END_HEADERS and stream_id and not self._block:
                 yield kind, flags, stream_id, payload
                 continue
             self._check(kind, flags, stream_id, length)

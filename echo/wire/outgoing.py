@@ -31,6 +31,7 @@ class Outgoing(Generic[S]):
         size: Bytes in the output.
         window: What the connection may send (RFC 9113 §6.9.1).
         peer: The peer's settings.
+        encoder: Encodes header lists; blocks are to be added in the order in which they are made.
         ring: Streams that may have something to send, by id, the next one first.
         writable: Streams whose senders may continue: their buffers have room again, or they are over.
         sent_response: Whether a message or a response's head has become a frame since this was last set to False.
@@ -45,7 +46,7 @@ class Outgoing(Generic[S]):
         self._max_output = max_output
         self._max_unsent = max_unsent
         self._ended = ended  # Called once a stream's end is in a frame.
-        self._encoder = encoder()
+        self.encoder = encoder()
         self._chunks: list[bytes] = []
         self.ring: OrderedDict[int, S] = OrderedDict()
 
@@ -79,12 +80,15 @@ class Outgoing(Generic[S]):
         self.size += len(frame)
 
     def put_fields(self, stream: S, fields: Sequence[Field], *, end: bool = False) -> None:
-        """Add a header list, split into frames by the peer's SETTINGS_MAX_FRAME_SIZE."""
+        """Add a header list."""
+        self.put_block(stream, self.encoder.encode(fields), end=end)
+
+    def put_block(self, stream: S, block: bytes, *, end: bool = False) -> None:
+        """Add the last block of `encoder`, split into frames by the peer's SETTINGS_MAX_FRAME_SIZE."""
         stream.step(SEND_HEADERS)
         if end:
             stream.step(SEND_END)
         stream.head_sent = True
-        block = self._encoder.encode(fields)
         flags, limit = END_STREAM if end else 0, self.peer.max_frame_size
         if len(block) <= limit:
             self.put(frames.frame(frames.HEADERS, flags | END_HEADERS, stream.id, block))
@@ -139,7 +143,7 @@ class Outgoing(Generic[S]):
 
     def resize(self) -> None:
         """Apply the peer's changed SETTINGS_HEADER_TABLE_SIZE."""
-        self._encoder.resize(self.peer.header_table_size)
+        self.encoder.resize(self.peer.header_table_size)
 
     def _put_data(self, stream: S, data: bytes, *, end: bool) -> None:
         stream.step(SEND_DATA)

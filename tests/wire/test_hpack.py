@@ -8,8 +8,19 @@ from hypothesis import strategies as st
 
 from echo.wire import hpack
 from echo.wire.errors import PeerConnectionError
+from echo.wire.fields import MalformedError, check_response, check_trailers
 from echo.wire.frames import ErrorCode
-from echo.wire.hpack import Decoder, Encoder, Field, PythonDecoder, PythonEncoder, RustDecoder, RustEncoder
+from echo.wire.hpack import (
+    MAX_KNOWN,
+    MAX_KNOWN_SIZE,
+    Decoder,
+    Encoder,
+    Field,
+    PythonDecoder,
+    PythonEncoder,
+    RustDecoder,
+    RustEncoder,
+)
 
 LIMIT = 2_000
 
@@ -17,6 +28,13 @@ names = st.sampled_from([b":path", b"te", b"content-type", b"grpc-timeout", b"au
 values = st.one_of(st.sampled_from([b"", b"trailers", b"application/grpc", b"1S"]), st.binary(max_size=40))
 lists = st.lists(st.tuples(names, values), max_size=8)
 steps = st.lists(st.one_of(lists, st.sampled_from([0, 100, 4_096, 2**31])), max_size=12)
+
+MANY: list[list[Field]] = [
+    [(b"x-a", b"1")],
+    [(b"x-a", b"2" * 900)],
+    [(b"x-b", b"3" * 1_500)],
+    [(b"x-a", b"1"), (b"te", b"")],
+]
 
 ENCODERS = [PythonEncoder, RustEncoder]
 DECODERS = [PythonDecoder, RustDecoder]
@@ -57,6 +75,37 @@ def test_fields_that_are_secret_or_new_in_each_call_are_never_indexed(encoder_cl
     assert len(encoder.encode(stable)) == 1 < len(first)  # It still stands where it was.
     (timeout,) = {encoder.encode([(b"grpc-timeout", b"5S")])[0] & 0xF0}
     assert timeout == 0x10  # RFC 7541 §6.2.3: never indexed.
+
+
+@given(st.lists(st.one_of(st.sampled_from(MANY), st.sampled_from([0, 100, 4_096])), max_size=25))
+def test_a_block_that_comes_again_is_decoded_by_the_table_as_it_is_then(steps: list[list[Field] | int]) -> None:
+    encoder, decoder = RustEncoder(), RustDecoder(LIMIT)
+    for step in steps:
+        if isinstance(step, int):
+            encoder.resize(step)
+        else:
+            assert pairs(decoder, encoder.encode(step)) == step
+
+
+def test_a_list_that_comes_again_is_the_same_object_and_keeps_what_each_use_of_it_allows() -> None:
+    encoder, decoder = RustEncoder(), RustDecoder(LIMIT)
+    head = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+    _, second, third = (decoder.decode(encoder.encode(head)) for _ in range(3))
+    assert second is third
+    assert check_response(second) is check_response(third)
+    with pytest.raises(MalformedError):
+        check_trailers(second)
+    assert check_response(third).pseudo == {b":status": b"200"}
+
+
+def test_lists_that_are_remembered_are_few_and_small() -> None:
+    encoder, decoder = RustEncoder(), RustDecoder(LIMIT)
+    large = [(b"x-large", b"x" * MAX_KNOWN_SIZE)]
+    small = [[(b"x", b"%d" % number)] for number in range(2 * MAX_KNOWN)]
+    for fields in [large, *small] * 2:
+        assert pairs(decoder, encoder.encode(fields)) == fields
+    assert len(decoder._known) == MAX_KNOWN
+    assert large not in decoder._known.values()
 
 
 # RFC 7541, Appendix C: header blocks, and the lists they mean one after the other.

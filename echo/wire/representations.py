@@ -1,0 +1,80 @@
+"""What a header block is made of (RFC 7541 §6), found out without decoding it."""
+
+from echo.wire.errors import PeerConnectionError
+from echo.wire.frames import ErrorCode
+
+
+def damaged(error: Exception) -> PeerConnectionError:
+    """The error for a block that cannot be decoded."""
+    return PeerConnectionError(ErrorCode.COMPRESSION_ERROR, f"a header block that cannot be decoded: {error}")
+
+
+def only_indices(block: bytes) -> bool:
+    """Whether a valid block consists of one-byte indices (RFC 7541 §6.1), which leave the table as it is.
+
+    So the block means the same until another one changes the table.
+    """
+    return min(block, default=0xFF) >= 0x80
+
+
+def survey(block: bytes) -> tuple[int, bool]:
+    """Go over a block's representations (RFC 7541 §6) without decoding them.
+
+    Returns:
+        How many fields there are, and whether the block changes the table.
+
+    Raises:
+        PeerConnectionError: The block is cut short, or a size update follows a field (RFC 7541 §4.2).
+    """
+    at, size, fields, changes = 0, len(block), 0, False
+    try:
+        while at < size:
+            first = block[at]
+            if first >= 0x80:  # Indexed.
+                at = at + 1 if first != 0xFF else _skip_integer(block, at)
+                fields += 1
+                continue
+            if first & 0xE0 == 0x20:  # A size update.
+                if fields:
+                    raise damaged(ValueError("a size update after a field"))
+                at = at + 1 if first != 0x3F else _skip_integer(block, at)
+                changes = True
+                continue
+            fields += 1
+            if first >= 0x40:  # A literal that enters the table,
+                changes, prefix = True, 0x3F
+            else:  # or does not.
+                prefix = 0x0F
+            name = first & prefix
+            at = at + 1 if name != prefix else _skip_integer(block, at)
+            if not name:
+                at = _skip_string(block, at)
+            at = _skip_string(block, at)
+    except IndexError:
+        at = size + 1
+    if at != size:
+        raise damaged(ValueError("it is cut short"))
+    return fields, changes
+
+
+def _skip_integer(block: bytes, at: int) -> int:
+    """Where an integer with a full prefix ends (RFC 7541 §5.1)."""
+    at += 1
+    while block[at] >= 0x80:
+        at += 1
+    return at + 1
+
+
+def _skip_string(block: bytes, at: int) -> int:
+    """Where a string ends (RFC 7541 §5.2)."""
+    size = block[at] & 0x7F
+    if size != 0x7F:
+        return at + 1 + size
+    shift = 0
+    while True:
+        at += 1
+        octet = block[at]
+        size += (octet & 0x7F) << shift
+        shift += 7
+        if octet < 0x80:
+            return at + 1 + size

@@ -1,0 +1,81 @@
+"""Requests' header blocks mean what the requests say, whatever came before them, and those of a method are short."""
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from multidict import MultiDict
+
+from echo.wire import GRPCError, Request, Status
+from echo.wire.hpack import Decoder, Encoder, PythonDecoder, PythonEncoder, RustDecoder, RustEncoder
+from echo.wire.request_heads import MAX_KNOWN, RequestHeads
+from echo.wire.settings import UNLIMITED
+
+ENCODERS = [PythonEncoder, RustEncoder]
+
+metadata = st.lists(
+    st.tuples(st.sampled_from(["x-a", "x-b", "authorization", "x-request-id"]), st.sampled_from(["", "1", "2" * 900])),
+    max_size=3,
+)
+requests = st.builds(
+    lambda path, timeout, metadata, encoding: Request(
+        path, timeout=timeout, metadata=MultiDict(metadata), encoding=encoding
+    ),
+    st.sampled_from(["/s/one", "/s/two", "/s/" + "three" * 300]),
+    st.sampled_from([None, 1.0, 2.5]),
+    metadata,
+    st.sampled_from(["identity", "gzip"]),
+)
+steps = st.lists(st.one_of(requests, st.sampled_from([0, 100, 4_096])), max_size=15)
+
+
+@pytest.mark.parametrize("encoder_class", ENCODERS)
+@given(steps=steps)
+def test_a_block_means_what_its_request_says(
+    encoder_class: type[PythonEncoder | RustEncoder], steps: Sequence[Request | int]
+) -> None:
+    encoder: Encoder = encoder_class()
+    heads = RequestHeads(encoder)
+    decoders: list[Decoder] = [PythonDecoder(10**6), RustDecoder(10**6)]
+    for step in steps:
+        if isinstance(step, int):
+            encoder.resize(step)
+            continue
+        block = heads.encode(step, UNLIMITED)
+        for decoder in decoders:
+            assert [(field[0], field[1]) for field in decoder.decode(block)] == step.fields()
+
+
+def test_a_method_that_was_called_before_is_an_index_for_each_field() -> None:
+    heads = RequestHeads(RustEncoder())
+    first, second, third = (heads.encode(Request("/s/m"), UNLIMITED) for _ in range(3))
+    assert len(first) > len(second) == len(Request("/s/m").fields())
+    assert second == third
+    assert heads.encode(Request("/s/m", timeout=1.0), UNLIMITED).startswith(second[:4])
+
+
+@pytest.mark.parametrize("called_before", [False, True])
+def test_a_request_larger_than_the_peer_accepts_is_refused_and_leaves_no_trace(called_before: bool) -> None:
+    encoder, decoder = RustEncoder(), PythonDecoder(10**6)
+    heads = RequestHeads(encoder)
+    for _ in range(3 * called_before):
+        decoder.decode(heads.encode(Request("/s/m"), UNLIMITED))
+    for request in (Request("/s/m", metadata=MultiDict({"x-a": "1" * 500})), Request("/s/" + "m" * 500)):
+        with pytest.raises(GRPCError, match=r"exceeds the peer's limit of 600") as refused:
+            heads.encode(request, 600)
+        assert refused.value.status is Status.RESOURCE_EXHAUSTED
+    with pytest.raises(ValueError, match="reserved"):
+        heads.encode(Request("/s/m", metadata=MultiDict({"grpc-timeout": "1S"})), UNLIMITED)
+    with pytest.raises(GRPCError):
+        heads.encode(Request("/s/m"), 100)
+    request = Request("/s/m")
+    assert list(decoder.decode(heads.encode(request, UNLIMITED))) == request.fields()
+
+
+def test_memory_is_bounded() -> None:
+    heads = RequestHeads(RustEncoder())
+    for number in range(3 * MAX_KNOWN):
+        for _ in range(2):
+            heads.encode(Request(f"/s/{number % 7}", authority="a", user_agent=f"{number}"), UNLIMITED)
+    assert len(heads._known) <= MAX_KNOWN
