@@ -61,22 +61,22 @@ class Ended(Traffic):
         self.sent = [0] * (len(SIZES) + 1)
         self.received = [0] * (len(SIZES) + 1)
 
-    def record(self, seconds: float, call: Stream | None) -> None:
-        """Count one; None for one that never was on a connection. Every call pays for this, so it is one piece."""
+    def record(self, seconds: float, messages_in: int, consumed: int, messages_out: int, taken: int) -> None:
+        """Count one. Every call pays for this, so it is one piece.
+
+        Args:
+            seconds: How long it took.
+            messages_in: Messages received,
+            consumed: and their bytes with their prefixes.
+            messages_out: Messages sent,
+            taken: and their bytes with their prefixes.
+        """
+        received, sent = consumed - PREFIX_SIZE * messages_in, taken - PREFIX_SIZE * messages_out
         self.durations[bisect_left(SECONDS, seconds)] += 1
         self.seconds += seconds
-        if call is None:
-            self.sent[0] += 1
-            self.received[0] += 1
-            return
-        incoming, outgoing = call.messages, call.unsent
-        messages = incoming.messages
-        received = incoming.consumed - PREFIX_SIZE * messages
-        self.messages_in += messages
+        self.messages_in += messages_in
+        self.messages_out += messages_out
         self.bytes_in += received
-        messages = outgoing.messages
-        sent = outgoing.taken - PREFIX_SIZE * messages
-        self.messages_out += messages
         self.bytes_out += sent
         self.received[1 if 0 < received <= 1024 else bisect_left(SIZES, received)] += 1
         self.sent[1 if 0 < sent <= 1024 else bisect_left(SIZES, sent)] += 1

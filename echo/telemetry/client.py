@@ -142,7 +142,11 @@ class _Record:
         ended = method.ok if status is Status.OK else method.failures(status)
         # When its status came, which may be a while before its caller leaves it.
         at = now if call is None or call.concluded is None else call.concluded
-        ended.record(at - self._attempted, call)
+        if call is None:  # It never was on a connection.
+            ended.record(at - self._attempted, 0, 0, 0, 0)
+        else:
+            incoming, outgoing = call.messages, call.unsent
+            ended.record(at - self._attempted, incoming.messages, incoming.consumed, outgoing.messages, outgoing.taken)
         return at
 
 

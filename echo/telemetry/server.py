@@ -1,11 +1,13 @@
 """What the gRPC server does, as metrics (gRPC's proposal A66, and what operators of streams ask for beside it).
 
-A call costs a place in a set when it begins, and when it is over a handful of additions. Nothing is done for a message:
-a call counts its own, and those of calls that are open are added when somebody asks.
+A call costs a place in a set when it begins, and a tuple when it is over. Tuples are counted several at a time, since
+code that is warm is faster. Nothing is done for a message: a call counts its own, and those of calls that are open are
+added when somebody asks.
 """
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Final
 
 from echo.rpc import Server, Status
 from echo.telemetry import names
@@ -14,6 +16,10 @@ from echo.telemetry.snapshot import Metric
 from echo.transport import ServerCall
 
 __all__ = ["ServerMeter"]
+
+TOGETHER: Final = 64  # Calls that are counted together.
+
+_OK: Final = Status.OK  # Which every call looks at, and looking it up takes 0.1 us.
 
 
 class ServerMeter:
@@ -25,6 +31,8 @@ class ServerMeter:
         self._other = Method(OTHER)
         self._open: set[ServerCall] = set()
         self.begin = self._open.add
+        # Those that are over and not counted yet: the arguments of `_count`.
+        self._over: list[tuple[str, Status, float, int, int, int, int]] = []
 
     def watch(self, server: Server) -> None:
         """Show this server, too, whose `Notes` this is among."""
@@ -35,14 +43,35 @@ class ServerMeter:
     def note(self, call: ServerCall) -> None:
         """A call is over."""
         self._open.discard(call)
-        method = self._methods.get(call.request.path, self._other)
         now = call.session.backend.now()
-        status = call.outcome(now)[0]
-        ended = method.ok if status is Status.OK else method.failures(status)
-        ended.record(now - call.started, call)
+        incoming, outgoing = call.messages, call.unsent
+        over = self._over
+        over.append(
+            (
+                call.request.path,
+                call.outcome(now)[0],
+                now - call.started,
+                incoming.messages,
+                incoming.consumed,
+                outgoing.messages,
+                outgoing.taken,
+            )
+        )
+        if len(over) >= TOGETHER:
+            self._count()
+
+    def _count(self) -> None:
+        """Count those that are over."""
+        methods, other = self._methods, self._other
+        for path, status, seconds, messages_in, consumed, messages_out, taken in self._over:
+            method = methods.get(path, other)
+            ended = method.ok if status is _OK else method.failures(status)
+            ended.record(seconds, messages_in, consumed, messages_out, taken)
+        self._over.clear()
 
     def metrics(self) -> Iterable[Metric]:
         """What was counted so far."""
+        self._count()
         active: Counter[Method] = Counter()
         still_open = {method: Traffic() for method in (*self._methods.values(), self._other)}
         unsent = 0

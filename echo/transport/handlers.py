@@ -95,11 +95,17 @@ class Handlers:
         if not self._due or self.running >= self._most:
             return
         scope = self._backend.scope()
+        context = self._context  # What the handler that runs began with.
         call: ServerCall | None = None
         try:
             with scope:
                 while self._due:
                     _, call = self._due.popitem(last=False)
+                    if call.trace is None and context is not self._context:
+                        self._due[call.id] = call
+                        self._due.move_to_end(call.id, last=False)
+                        call = None
+                        break
                     self.running += 1
                     if self._due and not self._starting:
                         self._start()
@@ -110,6 +116,7 @@ class Handlers:
                             self._set_deadlines()
                     if call.trace is not None:
                         call.trace.enter()
+                        context = copy_context()
                     try:
                         await self._handle(call)
                     except Exception:
@@ -119,7 +126,7 @@ class Handlers:
                     used = call.verdict is not None or (call.deadline != math.inf and scope.deadline != math.inf)
                     self._end(call)
                     call = None
-                    if used or copy_context() != self._context:
+                    if used or copy_context() != context:
                         break
             if call is not None and call.verdict is None and scope.cancelled_caught:
                 call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
+from typing import Final
 
 import trio
 
@@ -55,8 +56,9 @@ class TrioSignal:
 class TrioBackend:
     """Trio's own primitives."""
 
-    def now(self) -> float:  # noqa: D102 - as in Backend
-        return trio.current_time()
+    def __init__(self) -> None:
+        # `trio.current_time` looks for the clock each time, which takes as long as reading it.
+        self.now: Final = trio.lowlevel.current_clock().current_time
 
     def signal(self) -> SignalLike:  # noqa: D102
         return TrioSignal()

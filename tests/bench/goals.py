@@ -79,14 +79,25 @@ def _streams(load: str, many: int) -> Measure:
     return measure
 
 
-def _metrics(what: str) -> Measure:
-    """With metrics, as a multiple of without."""
+def _telemetry(what: str, peer: str) -> Measure:
+    """With telemetry, as a multiple of without."""
 
     def measure(results: Results) -> float:
         by_peer = results.telemetry[what]
-        return ratio(by_peer[telemetry.METRICS], by_peer[OURS])
+        return ratio(by_peer[peer], by_peer[OURS])
 
     return measure
+
+
+def _telemetry_goals() -> Iterable[Goal]:
+    for load, what, limit in (
+        (telemetry.STREAMED, "streamed message", 1.05),
+        (telemetry.UNARY, "unary call", 1.1),
+        (telemetry.MESH, "unary call with deadline, request id and traceparent,", 1.1),
+    ):
+        for peer in telemetry.TELLING:
+            told = peer.removeprefix(f"{OURS} ")
+            yield Goal(f"{what} {told}: server CPU, of that without", limit, _telemetry(load, peer))
 
 
 def _idle(what: str) -> Measure:
@@ -126,8 +137,7 @@ GOALS: Final = (
         _streams(growth.NEIGHBOURS, 10_000),
         least=0.8,
     ),
-    Goal("streamed message with metrics: server CPU, of that without", 1.05, _metrics(telemetry.STREAMED)),
-    Goal("unary call with metrics: server CPU, of that without", 1.1, _metrics(telemetry.UNARY)),
+    *_telemetry_goals(),
     Goal("idle open stream: KiB", 6, _idle(memory.STREAM)),
     Goal("idle WebSocket: KiB", 45, _idle(memory.WEBSOCKET)),
     Goal("gateway, relayed message: CPU, of Starlette's", 1 / 6, _gateway(relays.RELAYED)),

@@ -30,6 +30,7 @@ FIGURES: Final[dict[str, tuple[str, ...]]] = {
     "idle-websocket": (memory.WEBSOCKET,),
     "telemetry-stream": (telemetry.STREAMED,),
     "telemetry-unary": (telemetry.UNARY,),
+    "telemetry-mesh": (telemetry.MESH,),
 }
 """By its short name, what is measured."""
 
@@ -39,7 +40,7 @@ PARTS: Final[dict[str, tuple[str, ...]]] = {
     "gateways": ("relay", "relay-pingpong"),
     "open-streams": ("fanout", "growth"),
     "memory": ("idle", "idle-websocket"),
-    "telemetry": ("telemetry-stream", "telemetry-unary"),
+    "telemetry": ("telemetry-stream", "telemetry-unary", "telemetry-mesh"),
 }
 """Figures that are measured together, by processes that are started once."""
 

@@ -77,8 +77,8 @@ class Collector:
         self.spans: list[Seen] = []
         self._grown = trio.Event()
 
-    async def send(self, spans: Sequence[bytes]) -> None:
-        self.take(trace_pb2.Span.FromString(span) for span in spans)
+    async def send(self, groups: Sequence[bytes]) -> None:
+        self.take(iter(trace_pb2.ScopeSpans.FromString(b"".join(groups)).spans))
 
     def take(self, spans: Iterator[trace_pb2.Span]) -> None:
         self.spans += map(Seen, spans)

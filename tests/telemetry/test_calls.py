@@ -15,6 +15,11 @@ def new_call() -> Stream:
     return Stream(1, 2**30, 2**20, 2**20)
 
 
+def record(ended: Ended, call: Stream, seconds: float = 0.1) -> None:
+    incoming, outgoing = call.messages, call.unsent
+    ended.record(seconds, incoming.messages, incoming.consumed, outgoing.messages, outgoing.taken)
+
+
 def ended_with(received: int, sent: int, seconds: float = 0.01) -> Ended:
     call, ended = new_call(), Ended()
     if received:
@@ -23,7 +28,7 @@ def ended_with(received: int, sent: int, seconds: float = 0.01) -> Ended:
     if sent:
         call.unsent.push(encode_message(bytes(sent)))
         call.unsent.take(sent + 5)
-    ended.record(seconds, call)
+    record(ended, call, seconds)
     return ended
 
 
@@ -44,9 +49,9 @@ def test_so_are_durations(seconds: float) -> None:
     assert (ended.seconds, ended.count) == (seconds, 1)
 
 
-def test_a_call_that_never_was_on_a_connection_counts_as_one_of_no_bytes() -> None:
+def test_a_call_without_messages_counts_as_one_of_no_bytes() -> None:
     ended = Ended()
-    ended.record(1.0, None)
+    ended.record(1.0, 0, 0, 0, 0)
     assert (ended.count, ended.sent[0], ended.received[0]) == (1, 1, 1)
     assert (ended.bytes_in, ended.bytes_out) == (0, 0)
 
@@ -60,7 +65,7 @@ def test_bytes_sent_do_not_go_down_when_the_rest_of_a_message_shows_that_some_we
         still_open = Traffic()
         still_open.add(call)
         shown.append(method.together(still_open).bytes_out)
-    method.ok.record(0.1, call)
+    record(method.ok, call)
     shown.append(method.together(Traffic()).bytes_out)
     assert shown == sorted(shown)
     assert shown[0] == 3
@@ -72,7 +77,7 @@ def test_traffic_is_that_of_calls_of_every_status_and_of_open_ones() -> None:
         call = new_call()
         call.messages.feed(encode_message(b"12"))
         call.messages.next_message()
-        method.failures(status).record(0.1, call)
+        record(method.failures(status), call)
     assert dict.fromkeys(name for name, _ in method.ended()) == {"INTERNAL": None, "NOT_FOUND": None}
     still_open = Traffic()
     still_open.add(call)

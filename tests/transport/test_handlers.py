@@ -1,5 +1,6 @@
 """What a task that runs handlers leaves to the next call: nothing."""
 
+from contextvars import ContextVar
 from typing import cast
 
 import trio
@@ -9,6 +10,7 @@ from echo.transport.backend import current_backend
 from echo.transport.handlers import Handlers
 from echo.transport.server_call import ServerCall
 from echo.transport.session import Session
+from echo.transport.tracing import CallTrace
 from echo.wire import Status, Trailers
 
 
@@ -57,3 +59,43 @@ async def test_a_deadline_does_not_bound_the_next_call(autojump_clock: trio.test
 
 async def test_a_deadline_bounds_its_own_call(autojump_clock: trio.testing.MockClock) -> None:
     assert await serve_two(float("inf"), 4) == ["first", "3 deadline"]
+
+
+current: ContextVar[str] = ContextVar("current")
+
+
+class Trace:
+    """What is recorded of a call, as far as its handler can tell."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def enter(self) -> None:
+        current.set(self.name)
+
+
+async def served(*traces: str) -> list[tuple[str, trio.lowlevel.Task]]:
+    """Serve calls that come together, with these traces, empty for none: what each handler finds, and its task."""
+    seen: list[tuple[str, trio.lowlevel.Task]] = []
+
+    async def handle(_: ServerCall) -> None:
+        seen.append((current.get(""), trio.lowlevel.current_task()))
+
+    handlers = Handlers(current_backend(), 10, handle, lambda _: None, lambda: None)
+    async with trio.open_nursery() as handlers.nursery:
+        for number, name in enumerate(traces):
+            call = a_call(number * 2 + 1, float("inf"))
+            call.trace = cast("CallTrace", Trace(name)) if name else None
+            handlers.add(call)
+    assert handlers.idle
+    return seen
+
+
+async def test_calls_that_are_traced_share_a_task_and_find_their_own_traces() -> None:
+    seen = await served("first", "second", "third")
+    assert [name for name, _ in seen] == ["first", "second", "third"]
+    assert len({task for _, task in seen}) == 1
+
+
+async def test_a_call_that_is_not_traced_does_not_find_the_trace_of_the_one_before() -> None:
+    assert [name for name, _ in await served("first", "", "third")] == ["first", "", "third"]

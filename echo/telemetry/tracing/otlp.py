@@ -66,13 +66,13 @@ class Collector:
         self._stream: ByteStream | None = None
         self._http = h11.Connection(h11.CLIENT)
 
-    async def send(self, spans: Sequence[bytes]) -> None:
-        """Hand spans over, in several attempts if need be.
+    async def send(self, groups: Sequence[bytes]) -> None:
+        """Hand groups of spans over, in several attempts if need be.
 
         Raises:
             ExportError: The collector refused them, or has not taken them in time.
         """
-        body = request(self._common, spans)
+        body = request(self._common, groups)
         if self._collection.gzip:
             body = gzip.compress(body, 1)
         reason = "it does not answer"

@@ -18,6 +18,7 @@ from echo.telemetry.tracing.propagation import Propagation
 from echo.telemetry.tracing.protobuf import resource
 from echo.telemetry.tracing.recorder import Recorder, current_ids
 from echo.telemetry.tracing.sampling import Sampling
+from echo.telemetry.tracing.spans import encode
 
 if TYPE_CHECKING:
     from echo.telemetry.tracing.requests import Requests
@@ -75,7 +76,7 @@ async def run(asked: Wanted, grace: float, send: Send | None = None) -> AsyncIte
     elif send is None:
         from echo.telemetry.tracing.console import show as send  # noqa: PLC0415
     assert send is not None
-    batches = Batches(send, asked.most, asked.batch, asked.delay)
+    batches = Batches(send, encode, asked.most, asked.batch, asked.delay)
     recorder = Recorder(batches, Sampling(asked.sampler), Propagation(asked.propagators))
     try:
         async with anyio.create_task_group() as tasks:

@@ -6,9 +6,12 @@ give it attributes and events; spans that it starts by an SDK of its own are par
 """
 
 import random
-from collections.abc import Mapping
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import copy_context
+from itertools import chain, repeat
 from time import time_ns
-from typing import Final
+from typing import Final, cast
 
 from opentelemetry.context import Context, attach
 from opentelemetry.trace import (
@@ -27,17 +30,37 @@ from opentelemetry.util.types import Attributes, AttributeValue
 
 from echo.telemetry.tracing.batches import Batches
 from echo.telemetry.tracing.propagation import Parent, Propagation
-from echo.telemetry.tracing.protobuf import attribute, event, flags, head, tracestate
+from echo.telemetry.tracing.protobuf import attribute, event
 from echo.telemetry.tracing.sampling import Sampling
+from echo.telemetry.tracing.spans import Ended, whole
 
 __all__ = ["Recorder", "Span", "current", "current_ids"]
 
 MOST: Final = 128  # Events, and attributes that a handler adds: OpenTelemetry's own default.
 LONGEST: Final = 1024  # Characters of one of those.
+AT_ONCE: Final = 128  # Ids that are made together.
 
 _KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))  # Where a context has its span.
-_REMOTE: Final = flags(remote_parent=True)
-_LOCAL: Final = flags(remote_parent=False)
+
+
+def _attacher() -> Callable[[Context], object]:
+    """What makes a context current: `attach` less the two calls that it takes for that, where it sets a variable."""
+    mark = Context()
+
+    def find() -> Callable[[Context], object]:
+        attach(mark)
+        return next((variable.set for variable, value in copy_context().items() if value is mark), attach)
+
+    return copy_context().run(find)
+
+
+_attach: Final = _attacher()
+
+
+def _ids(size: int) -> Iterator[bytes]:
+    """Random ids of so many bytes, which are no secrets. Zero, which is not an id, is one in 2**64."""
+    split = struct.Struct(f"{size}s" * AT_ONCE).unpack
+    return chain.from_iterable(split(random.randbytes(size * AT_ONCE)) for _ in repeat(None))  # noqa: S311
 
 
 class Recorder:
@@ -45,55 +68,71 @@ class Recorder:
 
     Attributes:
         propagation: How the context of a trace travels.
-        wants: Whether a trace is recorded, as `Sampling.wants`,
-        follows_parent: and whether that needs no asking where it has begun elsewhere.
         take: Takes a span that has ended.
     """
 
-    def __init__(self, batches: Batches, sampling: Sampling, propagation: Propagation) -> None:
+    def __init__(self, batches: Batches[Ended], sampling: Sampling, propagation: Propagation) -> None:
         self.propagation = propagation
-        self.wants = sampling.wants
-        self.follows_parent = sampling.follows_parent
         self.take = batches.put
+        self._wants = sampling.wants
+        self._follows_parent = sampling.follows_parent
+        self._root = sampling.root
+        # Python seeds its generator anew in a child process; so each has a recorder of its own.
+        self._trace_ids = _ids(16)
+        self._span_ids = _ids(8)
+
+    def begin(self, span: "Span", parent: Parent | None, name: str, kind: SpanKind) -> None:
+        """Begin a span now. Where neither it nor what it is part of is recorded, it stands for that, under its ids.
+
+        Args:
+            span: A new one.
+            parent: What it is part of; None if a trace begins with it.
+            name: For the sampler to decide by.
+            kind: Which side of a call it is.
+        """
+        span.take = self.take
+        span.parent = parent
+        span.more = None
+        if parent is None:
+            span.trace_id = trace_id = next(self._trace_ids)
+            recorded = self._root
+            if recorded is None:
+                recorded = self._wants(None, trace_id, name, kind)
+            span.span_id = next(self._span_ids)
+        else:
+            span.trace_id = trace_id = parent.trace_id
+            recorded = parent.sampled
+            if not self._follows_parent:
+                recorded = self._wants(parent, trace_id, name, kind)
+            span.span_id = next(self._span_ids) if recorded or parent.sampled else parent.span_id
+        span.recorded = recorded
+        span.start = time_ns()
 
 
-class Span(ApiSpan):
-    """A span that begins.
-
-    Where neither it nor what it is part of is recorded, it stands for that, under its ids.
-
-    Args:
-        recorder: Whose it is.
-        parent: What it is part of; None if a trace begins with it.
-        name: For the sampler to decide by.
-        kind: Which side of a call it is.
+class Span(ApiSpan, Mapping[str, object]):
+    """A span, which a `Recorder` begins; and what is current in a task that it is entered in.
 
     Attributes:
         recorded: It will be told of.
         trace_id: Of sixteen bytes,
         span_id: and of eight.
+        parent: What it is part of; None if a trace begins with it.
+        start: When it began, in nanoseconds since 1970.
+        more: Events, and what a handler has said; None for nothing.
+        take: Takes it when it is over.
     """
 
-    _more: list[bytes] | None = None  # Events, and what a handler has said.
-    _api: SpanContext | None = None
+    __slots__ = ("more", "parent", "recorded", "span_id", "start", "take", "trace_id")
 
-    def __init__(self, recorder: Recorder, parent: Parent | None, name: str, kind: SpanKind) -> None:
-        # Ids are no secrets; and Python seeds its generator anew in a child process.
-        if parent is None:
-            self.trace_id = (random.getrandbits(128) or 1).to_bytes(16, "big")
-            recorded = recorder.wants(None, self.trace_id, name, kind)
-        else:
-            self.trace_id, recorded = parent.trace_id, parent.sampled
-            if not recorder.follows_parent:
-                recorded = recorder.wants(parent, self.trace_id, name, kind)
-        self.recorded = recorded
-        if recorded or parent is None or parent.sampled:
-            self.span_id = (random.getrandbits(64) or 1).to_bytes(8, "big")
-        else:
-            self.span_id = parent.span_id
-        self._take = recorder.take
-        self._parent = parent
-        self._start = time_ns()
+    recorded: bool
+    trace_id: bytes
+    span_id: bytes
+    parent: Parent | None
+    start: int
+    more: list[bytes] | None
+    take: Callable[[Ended], None]
+
+    _api: SpanContext | None = None
 
     @property
     def ids(self) -> tuple[str, str | None]:
@@ -102,12 +141,12 @@ class Span(ApiSpan):
 
     def as_parent(self) -> Parent:
         """It as what others are part of."""
-        state = None if self._parent is None else self._parent.state
+        state = None if self.parent is None else self.parent.state
         return Parent(self.trace_id, self.span_id, self.recorded, state, remote=False)
 
     def enter(self) -> None:
         """Be what is current in this task, by `opentelemetry.context`, and in those that it starts from now on."""
-        attach(Context({_KEY: self}))
+        _attach(cast("Context", self))
 
     def happened(self, name: str, cause: str = "") -> None:
         """Something happened now."""
@@ -120,29 +159,38 @@ class Span(ApiSpan):
         Args:
             told: Its name, its kind, what it tells of itself and, if it failed, its status.
         """
-        parent = self._parent
-        if parent is None:
-            found = head(self.trace_id, self.span_id, None, self._start, time_ns()) + told + _LOCAL
-        else:
-            begun = head(self.trace_id, self.span_id, parent.span_id, self._start, time_ns())
-            found = begun + told + (_REMOTE if parent.remote else _LOCAL)
-            if parent.state is not None:
-                found += tracestate(parent.state)
-        if self._more is not None:
-            found += b"".join(self._more)
-        self._take(found)
+        span = whole(self.parent, self.trace_id, self.span_id, self.start, time_ns(), told)
+        self.take(span if self.more is None else span + b"".join(self.more))
 
     def _add(self, piece: bytes) -> None:
-        if self._more is None:
-            self._more = [piece]
-        elif len(self._more) < MOST:
-            self._more.append(piece)
+        if self.more is None:
+            self.more = [piece]
+        elif len(self.more) < MOST:
+            self.more.append(piece)
+
+    # A span is a context of its own, with nothing else in it: so every call has one object less.
+
+    def __getitem__(self, key: str) -> object:
+        return self.copy()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.copy())
+
+    def __len__(self) -> int:
+        return 1
+
+    def copy(self) -> dict[str, object]:
+        """What OpenTelemetry's API makes other contexts of."""
+        return {_KEY: self}
+
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
 
     # OpenTelemetry's interface, for handlers.
 
     def get_span_context(self) -> SpanContext:  # noqa: D102 - As in OpenTelemetry's API, and so are these.
         if self._api is None:
-            state = None if self._parent is None else self._parent.state
+            state = None if self.parent is None else self.parent.state
             self._api = SpanContext(
                 int.from_bytes(self.trace_id, "big"),
                 int.from_bytes(self.span_id, "big"),

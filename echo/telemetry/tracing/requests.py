@@ -15,7 +15,6 @@ from echo.printable import printable
 from echo.rpc.tracing import ChannelTracing
 from echo.targets import split
 from echo.telemetry.tracing.calls import LONGEST
-from echo.telemetry.tracing.propagation import Parent
 from echo.telemetry.tracing.protobuf import SERVER, attribute, count, failure, name_and_kind
 from echo.telemetry.tracing.recorder import Recorder, Span
 
@@ -29,20 +28,12 @@ FAILED: Final = 1011  # The close code of a server that met a condition it did n
 class Request(Span):
     """The span of a request, or of a WebSocket."""
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        parent: Parent | None,
-        scope: HTTPScope | WebsocketScope,
-        open_ones: "set[Request]",
-    ) -> None:
-        name = "WebSocket" if scope["type"] == "websocket" else scope["method"]
-        super().__init__(recorder, parent, name, SpanKind.SERVER)
+    __slots__ = ("_open", "_scope", "route")
+
+    def __init__(self, scope: HTTPScope | WebsocketScope, open_ones: "set[Request]") -> None:
         self.route = ""
         self._scope = scope
         self._open = open_ones
-        if self.recorded:
-            open_ones.add(self)
 
     def responded(self, status: int | None, reason: str | None) -> None:
         """The request is over."""
@@ -127,7 +118,10 @@ class Requests:
         parent = recorder.propagation.read(
             lambda name: None if (value := found.get(name.encode())) is None else value.decode("latin-1").strip()
         )
-        trace = Request(recorder, parent, scope, self._open)
+        trace = Request(scope, self._open)
+        recorder.begin(trace, parent, "WebSocket" if scope["type"] == "websocket" else scope["method"], SpanKind.SERVER)
+        if trace.recorded:
+            self._open.add(trace)
         trace.enter()
         return trace
 

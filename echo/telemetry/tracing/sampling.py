@@ -34,13 +34,14 @@ class Sampling:
 
     Attributes:
         follows_parent: A span is recorded if what it is part of is.
+        root: Whether a trace that begins here is recorded; None where that has to be asked.
     """
 
     def __init__(self, name: str) -> None:
         self._sampler = TracerProvider(shutdown_on_exit=False).sampler  # As the environment says.
         known = name in _ROOTS
         self.follows_parent = known and (not name or name.startswith("parentbased"))
-        self._root = _ROOTS.get(name)
+        self.root: Final = _ROOTS.get(name)
 
     def wants(self, parent: Parent | None, trace_id: bytes, name: str, kind: SpanKind) -> bool:
         """Whether a span is to be recorded.
@@ -53,8 +54,8 @@ class Sampling:
         """
         if parent is not None and self.follows_parent:
             return parent.sampled
-        if self._root is not None:
-            return self._root
+        if self.root is not None:
+            return self.root
         trace, context = int.from_bytes(trace_id, "big"), None
         if parent is not None:
             span = int.from_bytes(parent.span_id, "big")

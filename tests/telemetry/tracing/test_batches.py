@@ -10,6 +10,11 @@ import trio.testing
 from echo.telemetry.tracing.batches import Batches, ExportError
 
 
+def lines(spans: Sequence[bytes]) -> bytes:
+    """Spans as bytes: a line for each."""
+    return b"".join(span + b"\n" for span in spans)
+
+
 class Sink:
     """Takes batches, when it may."""
 
@@ -20,17 +25,17 @@ class Sink:
         self.open = trio.Event()
         self.open.set()
 
-    async def send(self, spans: Sequence[bytes]) -> None:
+    async def send(self, groups: Sequence[bytes]) -> None:
         await self.open.wait()
         if self.failure:
             raise ExportError(self.failure)
-        self.batches.append(list(spans))
+        self.batches.append(b"".join(groups).splitlines())
         self.taken.set()
 
 
 async def test_spans_leave_together_when_there_are_enough() -> None:
     sink = Sink()
-    batches = Batches(sink.send, most=10, batch=3, delay=3600)
+    batches = Batches(sink.send, lines, most=10, batch=3, delay=3600)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batches.run)
         for number in range(4):
@@ -42,7 +47,7 @@ async def test_spans_leave_together_when_there_are_enough() -> None:
 
 async def test_a_span_does_not_wait_for_others_for_ever() -> None:
     sink = Sink()
-    batches = Batches(sink.send, most=10, batch=3, delay=0.05)
+    batches = Batches(sink.send, lines, most=10, batch=3, delay=0.05)
     with trio.fail_after(5):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(batches.run)
@@ -57,7 +62,7 @@ async def test_a_span_does_not_wait_for_others_for_ever() -> None:
 async def test_its_thread_ends_with_it() -> None:
     before = threading.active_count()
     with trio.move_on_after(0.01):
-        await Batches(Sink().send, most=10, batch=3, delay=3600).run()
+        await Batches(Sink().send, lines, most=10, batch=3, delay=3600).run()
     # trio keeps threads for a while, to use them again: what counts is that this one is free.
     with trio.fail_after(20):
         await trio.to_thread.run_sync(int, limiter=trio.CapacityLimiter(1))
@@ -70,7 +75,7 @@ async def test_what_a_collector_does_not_take_is_bounded_and_counted(
     caplog.set_level("INFO")
     sink = Sink()
     sink.open = trio.Event()
-    batches = Batches(sink.send, most=10, batch=5, delay=1)
+    batches = Batches(sink.send, lines, most=10, batch=5, delay=1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batches.run)
         for _ in range(5):
@@ -94,7 +99,7 @@ async def test_failures_are_told_of_once_and_hold_nothing_up(
 ) -> None:
     sink = Sink()
     sink.failure = "HTTP 400"
-    batches = Batches(sink.send, most=10, batch=1, delay=1)
+    batches = Batches(sink.send, lines, most=10, batch=1, delay=1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batches.run)
         for _ in range(5):
@@ -110,27 +115,27 @@ async def test_a_fault_of_ours_is_logged_and_ends_nothing(
 ) -> None:
     taken: list[bytes] = []
 
-    async def send(spans: Sequence[bytes]) -> None:
+    async def send(groups: Sequence[bytes]) -> None:
         if not taken:
             taken.append(b"first")
             raise ZeroDivisionError
-        taken.extend(spans)
+        taken.extend(groups)
 
-    batches = Batches(send, most=10, batch=1, delay=1)
+    batches = Batches(send, lines, most=10, batch=1, delay=1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batches.run)
         for name in (b"lost", b"kept"):
             batches.put(name)
             await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert taken == [b"first", b"kept"]
+    assert taken == [b"first", b"kept\n"]
     assert "spans could not be handed over" in caplog.text
 
 
 async def test_the_end_hands_over_what_waits_and_what_was_on_its_way(autojump_clock: trio.abc.Clock) -> None:
     sink = Sink()
     sink.open = trio.Event()
-    batches = Batches(sink.send, most=10, batch=2, delay=1)
+    batches = Batches(sink.send, lines, most=10, batch=2, delay=1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batches.run)
         for number in range(5):
@@ -148,7 +153,7 @@ async def test_an_end_that_takes_too_long_says_what_is_lost(
 ) -> None:
     sink = Sink()
     sink.open = trio.Event()
-    batches = Batches(sink.send, most=10, batch=2, delay=1)
+    batches = Batches(sink.send, lines, most=10, batch=2, delay=1)
     for _ in range(5):
         batches.put(b"span")
     with trio.move_on_after(2) as scope:

@@ -11,7 +11,7 @@ from echo.telemetry.tracing.batches import ExportError
 from echo.telemetry.tracing.environment import Collection
 from echo.telemetry.tracing.otlp import Collector
 from echo.telemetry.tracing.program import describe
-from echo.telemetry.tracing.protobuf import SERVER, attribute, event, failure, head, name_and_kind
+from echo.telemetry.tracing.protobuf import SERVER, attribute, event, failure, head, in_group, name_and_kind
 from tests.support.collector import Receiver, running_receiver
 
 NAME = "a name \u2014 of any letters"
@@ -19,7 +19,7 @@ NAME = "a name \u2014 of any letters"
 
 def span(number: int = 1) -> bytes:
     begun = head(bytes([number]) * 16, bytes([number]) * 8, None, time.time_ns(), time.time_ns())
-    return begun + name_and_kind(NAME, SERVER) + attribute("number", number) + failure("no")
+    return in_group(begun + name_and_kind(NAME, SERVER) + attribute("number", number) + failure("no"))
 
 
 def to(receiver: Receiver, **changes: object) -> Collector:
@@ -47,7 +47,7 @@ async def test_a_span_may_be_as_large_as_it_likes() -> None:
     large = head(bytes(16), bytes(8), bytes(8), 1, 2**63) + attribute("text", "x" * 70_000) + event("e" * 200, 1, "c")
     async with running_receiver() as receiver:
         collector = to(receiver, gzip=True)
-        await collector.send([large, span()])
+        await collector.send([in_group(large), span()])
         await collector.close()
     assert len(str(receiver.spans[0].attributes["text"])) == 70_000
     assert receiver.requests[0]["content-encoding"] == "gzip"
