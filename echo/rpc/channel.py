@@ -20,8 +20,6 @@ from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import earliest
 from echo.rpc.events import ChannelEvents
 from echo.rpc.method import Method
-from echo.rpc.retry_policy import Throttle
-from echo.rpc.service_config import ServiceConfig
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
 from echo.transport import ClientCall, ClientSession
@@ -31,7 +29,8 @@ if TYPE_CHECKING:
     from grpclib.client import Channel as GrpclibChannel
 
     from echo.rpc.grpcio_style import StreamStream, StreamUnary, UnaryStream, UnaryUnary
-
+    from echo.rpc.retry_policy import Throttle
+    from echo.rpc.service_config import ServiceConfig
 else:
     GrpclibChannel = object  # Generated stubs say that they take grpclib's; to a type checker, ours is one.
 
@@ -79,10 +78,7 @@ class Channel(GrpclibChannel):
         self._compression = known_encoding(options.get("compression"))
         self._wait_for_ready = options.get("wait_for_ready", False)
         self.interceptors = tuple(options.get("interceptors", ()))
-        config = options.get("service_config")
-        self._service_config = None if config is None else ServiceConfig.parse(config)
-        throttling = None if self._service_config is None else self._service_config.throttling
-        self.throttle = None if throttling is None else Throttle(throttling)
+        self._service_config, self.throttle = _configured(options)
         self._may_send_credentials = self.scheme == "https" or options.get("plaintext_credentials", False)
         self._credentials = self._checked(options.get("call_credentials"))
         self._methods: dict[str, Method] = {}
@@ -311,3 +307,15 @@ class Channel(GrpclibChannel):
         self._balancer.close()
         for session in self._sessions:
             session.stop("the channel was closed")
+
+
+def _configured(options: ChannelOptions) -> "tuple[ServiceConfig | None, Throttle | None]":
+    """The service config and what it says of throttling retries, if there is one."""
+    given = options.get("service_config")
+    if given is None:
+        return None, None
+    from echo.rpc.retry_policy import Throttle  # noqa: PLC0415 - As in `echo.rpc.attempts`.
+    from echo.rpc.service_config import ServiceConfig  # noqa: PLC0415
+
+    config = ServiceConfig.parse(given)
+    return config, None if config.throttling is None else Throttle(config.throttling)

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
-import idna
 from anyio.abc import ByteStream
 
 from echo.transport.client_hello import HANDSHAKE, offered_protocols, requested_name
@@ -197,4 +196,6 @@ def _encoded(name: str) -> bytes:
     try:
         return name.encode("ascii")
     except UnicodeEncodeError:
+        import idna  # noqa: PLC0415 - Its tables take 5 ms to load, and most names are ASCII.
+
         return idna.encode(name, uts46=True)
