@@ -11,6 +11,7 @@ from echo.rpc.client_stream import ClientStream
 from echo.rpc.deadline import earliest
 from echo.rpc.grpcio_style.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from echo.rpc.grpcio_style.conversion import CODEC, Converter, Function, to_encoding, to_pairs
+from echo.rpc.grpcio_style.credentials import to_call_credentials
 from echo.rpc.sender import Messages
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class CallOptions(TypedDict, total=False):
     Attributes:
         timeout: Seconds that the call may take.
         metadata: To send along.
-        credentials: Not supported: ``UsageError``.
+        credentials: ``grpc.CallCredentials``, or an `echo.rpc.CallCredentials`; ``UsageError`` if they are something
+            else, or if the channel may not send any.
         wait_for_ready: Whether to wait for a connection rather than to fail; None for what the channel was opened with.
         compression: How requests are compressed; None for what the channel was opened with.
     """
@@ -62,21 +64,24 @@ class _Callable:
         self._request, self._reply = Converter(serializer), Converter(deserializer)
 
     def _prepare(self, options: CallOptions) -> tuple[ClientStream[Any, Any], TaskGroup, float]:
-        if options.get("credentials") is not None:
-            raise grpc.aio.UsageError("credentials of a single call are not supported: send them as metadata")
+        credentials = options.get("credentials")
         compression = options.get("compression")
         timeout = options.get("timeout")
-        stream: ClientStream[Any, Any] = self._channel.request(
-            self._method,
-            self.kind,
-            self._request,  # type: ignore[arg-type]  # The codec takes it in the place of a type,
-            self._reply,  # type: ignore[arg-type]  # and this likewise.
-            timeout=timeout,
-            metadata=to_pairs(options.get("metadata")),
-            wait_for_ready=options.get("wait_for_ready"),
-            compression=None if compression is None else to_encoding(compression),
-            codec=CODEC,
-        )
+        try:
+            stream: ClientStream[Any, Any] = self._channel.request(
+                self._method,
+                self.kind,
+                self._request,  # type: ignore[arg-type]  # The codec takes it in the place of a type,
+                self._reply,  # type: ignore[arg-type]  # and this likewise.
+                timeout=timeout,
+                metadata=to_pairs(options.get("metadata")),
+                wait_for_ready=options.get("wait_for_ready"),
+                compression=None if compression is None else to_encoding(compression),
+                codec=CODEC,
+                credentials=None if credentials is None else to_call_credentials(credentials),
+            )
+        except ValueError as error:  # Credentials in plain text.
+            raise grpc.aio.UsageError(str(error)) from error
         return stream, self._tasks, earliest(timeout, None)
 
 
