@@ -22,6 +22,7 @@ from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import earliest
 from echo.rpc.events import ChannelEvents
 from echo.rpc.grpcio_channel import GrpcioChannel
+from echo.rpc.interceptors import checked
 from echo.rpc.method import Method
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
@@ -78,7 +79,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         self._details_codec = options.get("status_details_codec")
         self._compression = known_encoding(options.get("compression"))
         self._wait_for_ready = options.get("wait_for_ready", False)
-        self.interceptors = tuple(options.get("interceptors", ()))
+        self.interceptors = checked(options.get("interceptors", ()))
         self._service_config, self.throttle = _configured(options)
         self._may_send_credentials = self.scheme == "https" or options.get("plaintext_credentials", False)
         self._credentials = self._checked(options.get("call_credentials"))

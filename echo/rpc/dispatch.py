@@ -18,7 +18,7 @@ from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.attended import Attended, AttendedBy, ServingAttendant
 from echo.rpc.events import ServerEvents
-from echo.rpc.interceptors import ServerInterceptor, intercepted
+from echo.rpc.interceptors import ServerInterceptor, checked, intercepted
 from echo.rpc.servable import Servable
 from echo.rpc.server_options import ServerOptions
 from echo.rpc.server_stream import ServerStream
@@ -53,7 +53,7 @@ class Dispatcher:
         compression: str = IDENTITY,
         interceptors: Sequence[ServerInterceptor] = (),
     ) -> None:
-        self._interceptors = tuple(interceptors)
+        self._interceptors = checked(interceptors)
         self._compression = compression
         self._handlers: dict[str, tuple[Handler, bool, ServerOptions]] = {}  # With whether its calls are announced.
         self.handlers: dict[str, Handler] = {}

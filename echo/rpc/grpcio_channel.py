@@ -4,12 +4,13 @@ The package grpcio is imported when they do; see `echo.rpc.grpcio_style`.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from anyio.abc import TaskGroup
 
 from echo.rpc.balancer import Balancer
 from echo.rpc.connectivity import ChannelState
+from echo.rpc.unsupported import refusing
 from echo.wire import GRPCError
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
     from echo.rpc.channel import Channel
     from echo.rpc.grpcio_style import StreamStream, StreamUnary, UnaryStream, UnaryUnary
+
+_STATES: Final = "use 'async for state in channel.states()'"
 
 Function = Callable[[Any], Any]
 
@@ -26,6 +29,9 @@ class GrpcioChannel:
 
     _balancer: Balancer
     _nursery: TaskGroup
+
+    if not TYPE_CHECKING:  # A type checker is to know that they are missing.
+        __getattr__ = refusing("Channel", {"subscribe": _STATES, "unsubscribe": _STATES})
 
     @property
     def _channel(self) -> "Channel":

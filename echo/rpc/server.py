@@ -3,7 +3,7 @@
 import logging
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, TaskStatus
@@ -15,6 +15,7 @@ from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor
 from echo.rpc.servable import Servable
 from echo.rpc.tracing import ServerTracing
+from echo.rpc.unsupported import refusing
 from echo.transport import (
     Keepalive,
     Notes,
@@ -33,6 +34,18 @@ if TYPE_CHECKING:
     from echo.access_log import AccessLog  # It loads msgspec, which takes an eighth of the time to import echo.rpc.
 
 log = logging.getLogger(__name__)
+
+_SERVE = "it serves listeners, such as 'await tasks.start(server.serve, await open_tcp_listener(host, port))'"
+_DRAIN = "use 'await server.drain(grace)', or cancel 'server.serve'"
+_INSTEAD: Final = {
+    "add_insecure_port": _SERVE,
+    "add_secure_port": f"{_SERVE}, with 'tls=' for TLS",
+    "start": _SERVE,
+    "close": _DRAIN,
+    "stop": _DRAIN,
+    "wait_closed": "'server.serve' returns when the server is done",
+    "wait_for_termination": "'server.serve' returns when the server is done",
+}
 
 UNWIND = 1.0  # Seconds that cancelled handlers have for their own clean-up before the connection is closed on them.
 
@@ -108,6 +121,9 @@ class Server:
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[object]) -> None:
         """Do nothing: ``add_XServicer_to_server`` registers the same methods again, by name."""
+
+    if not TYPE_CHECKING:  # A type checker is to know that they are missing.
+        __getattr__ = refusing("Server", _INSTEAD)
 
     @property
     def connections(self) -> int:

@@ -1,7 +1,7 @@
 """The callables that a stub keeps for its methods: each makes calls of one kind."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 import grpc
 from anyio.abc import TaskGroup
@@ -13,9 +13,17 @@ from echo.rpc.grpcio_style.calls import StreamStreamCall, StreamUnaryCall, Unary
 from echo.rpc.grpcio_style.conversion import CODEC, Converter, Function, to_encoding, to_pairs
 from echo.rpc.grpcio_style.credentials import to_call_credentials
 from echo.rpc.sender import Messages
+from echo.rpc.unsupported import refusing
 
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
+
+
+# What grpcio's stubs for threads have besides.
+_BLOCKING: Final = {
+    "future": "every call is one: 'call = stub.Method(request)', then 'await call'",
+    "with_call": "'call = stub.Method(request)' has what came besides the reply, 'await call.trailing_metadata()'",
+}
 
 
 class CallOptions(TypedDict, total=False):
@@ -49,6 +57,9 @@ class _Callable:
     """
 
     kind: Cardinality
+
+    if not TYPE_CHECKING:  # A type checker is to know that they are missing.
+        __getattr__ = refusing("a method of a stub", _BLOCKING)
 
     def __init__(
         self,
@@ -85,6 +96,7 @@ class _Callable:
         return stream, self._tasks, earliest(timeout, None)
 
 
+@grpc.aio.UnaryUnaryMultiCallable.register
 class UnaryUnary(_Callable):
     """One request, one reply: ``reply = await stub.Method(request)``."""
 
@@ -95,6 +107,7 @@ class UnaryUnary(_Callable):
         return UnaryUnaryCall(*self._prepare(options), request)
 
 
+@grpc.aio.UnaryStreamMultiCallable.register
 class UnaryStream(_Callable):
     """One request, many replies: ``async for reply in stub.Method(request)``."""
 
@@ -105,6 +118,7 @@ class UnaryStream(_Callable):
         return UnaryStreamCall(*self._prepare(options), request)
 
 
+@grpc.aio.StreamUnaryMultiCallable.register
 class StreamUnary(_Callable):
     """Many requests, one reply: ``reply = await stub.Method(requests)``."""
 
@@ -117,6 +131,7 @@ class StreamUnary(_Callable):
         return StreamUnaryCall(*self._prepare(options), request_iterator)
 
 
+@grpc.aio.StreamStreamMultiCallable.register
 class StreamStream(_Callable):
     """Many requests, many replies: ``async for reply in stub.Method(requests)``."""
 

@@ -162,17 +162,21 @@ class _Asking(Call[RequestT, ReplyT]):
         await self._receive(stream)
 
 
+@grpc.aio.UnaryUnaryCall.register
 class UnaryUnaryCall(_Asking[RequestT, ReplyT], _Answered[RequestT, ReplyT]):
     """One request, one reply."""
 
 
+@grpc.aio.UnaryStreamCall.register
 class UnaryStreamCall(_Asking[RequestT, ReplyT], _Streaming[RequestT, ReplyT]):
     """One request, many replies."""
 
 
+@grpc.aio.StreamUnaryCall.register
 class StreamUnaryCall(_Writing[RequestT, ReplyT], _Answered[RequestT, ReplyT]):
     """Many requests, one reply."""
 
 
+@grpc.aio.StreamStreamCall.register
 class StreamStreamCall(_Writing[RequestT, ReplyT], _Streaming[RequestT, ReplyT]):
     """Many requests, many replies."""

@@ -40,7 +40,7 @@ def to_call_credentials(credentials: object) -> CallCredentials:
         if inspect.iscoroutinefunction(credentials) or inspect.iscoroutinefunction(type(credentials).__call__):
             return cast("CallCredentials", credentials)
         raise grpc.aio.UsageError(f"{credentials!r} is not supported as credentials: grpc.CallCredentials are")
-    plugins = list(_plugins(credentials._credentials))
+    plugins = list(_plugins(getattr(credentials, "_credentials", None)))
 
     async def ask_all(url: str, method: str) -> MetadataLike:
         metadata: list[tuple[str, str | bytes]] = []

@@ -78,7 +78,7 @@ async def _serve(serve: Serve, method: Method, kind: Cardinality, stream: Server
         try:
             reply = await serve(method, request, context)
             if not kind.server_streaming and not context.failed:
-                await stream.send_message(reply)
+                await context.write(reply)
         except grpc.aio.AbortError:
             pass
         except Exception as error:
