@@ -54,7 +54,7 @@ ALLOWED: dict[tuple[str, str], str] = {
         (
             "echo/rpc/grpcio_style/credentials.py",
             name,
-        ): "where grpcio's credentials keep their plugin, which it gives no other way to ask; without it they are refused"
+        ): "where grpcio keeps the plugin of credentials, which cannot be asked otherwise; without it they are refused"
         for name in ("_credentials", "_metadata_plugin", "_call_credentialses")
     },
     ("echo/telemetry/web.py", "_OTHER"): "OpenTelemetry's value of an attribute",
