@@ -20,6 +20,7 @@ from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import earliest
+from echo.rpc.event_loop import EventLoop
 from echo.rpc.events import ChannelEvents
 from echo.rpc.grpcio_channel import GrpcioChannel
 from echo.rpc.interceptors import checked
@@ -57,6 +58,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         interceptors: What every call is made within.
         tracing: Who records its calls, if anybody does.
         notes: Who takes note of its calls.
+        loop: The event loop that it was opened in.
         throttle: Stops retries when too many calls fail; None for never.
     """
 
@@ -65,6 +67,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
     ) -> None:
         self.events = ChannelEvents()
         self.__dispatch__ = self.events  # type: ignore[assignment]  # grpclib's `listen` asks for no more than it has.
+        self.loop = EventLoop()
         self.target = target
         self.scheme = common.scheme
         self.authority = authority

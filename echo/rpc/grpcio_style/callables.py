@@ -1,7 +1,8 @@
 """The callables that a stub keeps for its methods: each makes calls of one kind."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, cast
 
 import grpc
 from anyio.abc import TaskGroup
@@ -9,6 +10,7 @@ from grpclib.const import Cardinality
 
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.deadline import earliest
+from echo.rpc.grpcio_style import blocking
 from echo.rpc.grpcio_style.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from echo.rpc.grpcio_style.conversion import CODEC, Converter, Function, to_encoding, to_pairs
 from echo.rpc.grpcio_style.credentials import to_call_credentials
@@ -18,6 +20,8 @@ from echo.rpc.unsupported import refusing
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
 
+
+CallT = TypeVar("CallT")
 
 # What grpcio's stubs for threads have besides.
 _BLOCKING: Final = {
@@ -74,6 +78,17 @@ class _Callable:
         self._method = method
         self._request, self._reply = Converter(serializer), Converter(deserializer)
 
+    def _begin(self, kind: Callable[..., CallT], argument: Any, options: CallOptions) -> CallT:
+        """Begin a call; in a thread of its own, the caller gets the reply or the replies instead."""
+        loop = self._channel.loop
+        if loop.here:
+            return kind(*self._prepare(options), argument)
+        if self.kind.client_streaming:
+            argument = blocking.iterated(argument, abandon=True)
+        begin = partial(self._begin, kind, argument, options)
+        answered: Any = blocking.Replies if self.kind.server_streaming else blocking.reply
+        return cast("CallT", answered(loop, begin))
+
     def _prepare(self, options: CallOptions) -> tuple[ClientStream[Any, Any], TaskGroup, float]:
         credentials = options.get("credentials")
         compression = options.get("compression")
@@ -104,7 +119,7 @@ class UnaryUnary(_Callable):
 
     def __call__(self, request: Any, **options: Unpack[CallOptions]) -> UnaryUnaryCall[Any, Any]:
         """Begin a call."""
-        return UnaryUnaryCall(*self._prepare(options), request)
+        return self._begin(UnaryUnaryCall, request, options)
 
 
 @grpc.aio.UnaryStreamMultiCallable.register
@@ -115,7 +130,7 @@ class UnaryStream(_Callable):
 
     def __call__(self, request: Any, **options: Unpack[CallOptions]) -> UnaryStreamCall[Any, Any]:
         """Begin a call."""
-        return UnaryStreamCall(*self._prepare(options), request)
+        return self._begin(UnaryStreamCall, request, options)
 
 
 @grpc.aio.StreamUnaryMultiCallable.register
@@ -128,7 +143,7 @@ class StreamUnary(_Callable):
         self, request_iterator: Messages[Any] | None = None, **options: Unpack[CallOptions]
     ) -> StreamUnaryCall[Any, Any]:
         """Begin a call; without an iterator its requests are written."""
-        return StreamUnaryCall(*self._prepare(options), request_iterator)
+        return self._begin(StreamUnaryCall, request_iterator, options)
 
 
 @grpc.aio.StreamStreamMultiCallable.register
@@ -141,4 +156,4 @@ class StreamStream(_Callable):
         self, request_iterator: Messages[Any] | None = None, **options: Unpack[CallOptions]
     ) -> StreamStreamCall[Any, Any]:
         """Begin a call; without an iterator its requests are written."""
-        return StreamStreamCall(*self._prepare(options), request_iterator)
+        return self._begin(StreamStreamCall, request_iterator, options)

@@ -12,6 +12,7 @@ import grpc
 from anyio import from_thread, to_thread
 from grpclib.const import Cardinality, Handler
 
+from echo.rpc.grpcio_style.blocking import iterated
 from echo.rpc.grpcio_style.context import BlockingContext, Context
 from echo.rpc.grpcio_style.conversion import CODEC, Converter
 from echo.rpc.server_stream import ServerStream
@@ -21,7 +22,6 @@ log = logging.getLogger(__name__)
 Method = Callable[..., Any]
 Serve = Callable[[Method, Any, Context], Awaitable[Any]]
 
-_END: Final = object()
 _KINDS: Final = {
     (False, False): (Cardinality.UNARY_UNARY, "unary_unary"),
     (False, True): (Cardinality.UNARY_STREAM, "unary_stream"),
@@ -110,8 +110,9 @@ async def _serve_blocking(method: Method, request: Any, context: Context) -> Any
         request = _blocking_requests(request)
     reply = await to_thread.run_sync(method, request, BlockingContext(context))
     if isinstance(reply, Iterator):
-        while (message := await to_thread.run_sync(next, reply, _END)) is not _END:
-            await context.write(message)
+        async with aclosing(iterated(reply)) as messages:
+            async for message in messages:
+                await context.write(message)
         return None
     return reply
 
