@@ -14,7 +14,7 @@ from echo.advice import read_advice
 from echo.telemetry.names import INSTRUMENTS
 from echo.telemetry.prometheus import prometheus_name
 from tests.rpc.surfaces import SURFACES
-from tests.rpc.test_generated_code import MAKES
+from tests.support.makes import MAKES
 
 
 def advice(check: str) -> Iterator[str]:
@@ -29,7 +29,7 @@ def advice(check: str) -> Iterator[str]:
 def generators() -> Iterator[str]:
     """The generators whose code the tests run, as they list them."""
     yield "| generator | services | stubs | trio | asyncio |\n|---|---|---|---|---|"
-    for make in ["betterproto 2.0", *MAKES]:
+    for make in MAKES:
         yield f"| {make} | yes | yes | yes | yes |"
 
 
