@@ -12,8 +12,7 @@ from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGr
 from anyio.streams.stapled import MultiListener
 
 from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last
-from echo.transport.refusals import RefusalLog
-from echo.transport.starting import HANDSHAKE_TIMEOUT, ConnectionStarter, Handler
+from echo.transport.starting import HANDSHAKE_TIMEOUT, Handler, open_starter
 from echo.transport.tally import Tally
 
 if TYPE_CHECKING:
@@ -54,16 +53,7 @@ class StreamListener(Listener[ByteStream]):
         Returns when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are running
         or have just failed.
         """
-        async with anyio.create_task_group() as connections, anyio.create_task_group() as handshakes:
-            starter = ConnectionStarter(
-                handler,
-                task_group or connections,
-                handshakes,
-                self._tls,
-                self._handshake_timeout,
-                RefusalLog(log),
-                self.tally,
-            )
+        async with open_starter(handler, task_group, self._tls, self._handshake_timeout, self.tally) as starter:
             await self.accept(starter.start)
 
     async def accept(self, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
