@@ -1,6 +1,7 @@
 """The pages are built without a warning, and what they show is run or checked somewhere."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from echo.probe.table import CHECKS
+from tests.support.generated import with_plugins
 from tests.test_readme import README
 
 ROOT = Path(__file__).parents[1]
@@ -20,7 +22,8 @@ ELSEWHERE = {
     ".venv/bin/just probe localhost:8081": "tests/probe/test_survey.py",
     "echo-grpc probe echo.example.com:443": "tests/probe/test_formats.py",
     "pip install grpcio-tools": "requirements-dev.txt has the same",
-    "python -m grpc_tools.protoc": "tests/test_examples.py",
+    "mkdir -p pb": "test_the_commands_that_make_code_of_a_proto_do_so",
+    "python -m grpc_tools.protoc": "test_the_commands_that_make_code_of_a_proto_do_so",
     ".venv/bin/just soak --short": "tests/soak",
     ".venv/bin/just probe https://grpc.echo.example.com": "tests/probe/test_formats.py",
     "helm upgrade echo deploy/helm/echo --namespace echo --reuse-values": "tests/deploy/test_readme.py",
@@ -70,6 +73,17 @@ def test_commands_on_the_pages_are_run_somewhere() -> None:
         (page, line) for page, line in commands if line not in README and not any(map(line.startswith, ELSEWHERE))
     ]
     assert unknown == []
+
+
+def test_the_commands_that_make_code_of_a_proto_do_so(tmp_path: Path) -> None:
+    (tmp_path / "proto").mkdir()
+    shutil.copy(ROOT / "examples/proto/todo.proto", tmp_path / "proto")
+    (commands,) = [block for page, block in blocks("sh") if page == "library/start.md"]
+    _, *lines = commands.splitlines()  # The first one installs what is here already.
+    script = "\n".join(lines).replace("python ", f"{sys.executable} ")
+    made = subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=with_plugins(), check=False, capture_output=True)
+    assert made.returncode == 0, made.stderr
+    assert "class TodosStub" in (tmp_path / "pb/todo/v1/__init__.py").read_text()
 
 
 def test_every_check_is_explained() -> None:

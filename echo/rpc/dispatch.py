@@ -69,7 +69,10 @@ class Dispatcher:
 
         Raises:
             ValueError: It is attended, and has another prefix than others.
+            TypeError: It is a class, not an instance of one.
         """
+        if isinstance(service, type):
+            raise TypeError(f"{service.__name__} is a class: serve an instance of it, such as {service.__name__}()")
         if isinstance(service, Attended):
             self._attended |= dict.fromkeys(service.__mapping__(), service.attend)
             if self.attending is not None and self.attending.prefix != service.prefix:

@@ -6,7 +6,7 @@ What is raised is an `AttributeError`, on looking the name up, so that ``hasattr
 from collections.abc import Callable, Mapping
 from typing import NoReturn
 
-__all__ = ["UnsupportedError", "refusing"]
+__all__ = ["UnsupportedError", "refuse_unknown", "refusing"]
 
 
 class UnsupportedError(AttributeError):
@@ -27,3 +27,19 @@ def refusing(owner: str, instead: Mapping[str, str]) -> Callable[[object, str], 
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
 
     return refuse
+
+
+def refuse_unknown(given: Mapping[str, object], options: type, function: str) -> None:
+    """Raise if an option is not among those that a function takes.
+
+    Args:
+        given: Options by name.
+        options: A `TypedDict` of those that there are; type checkers know it, but Python itself does not look.
+        function: Its name, for people.
+
+    Raises:
+        TypeError: One is unknown.
+    """
+    for name in given:
+        if name not in options.__annotations__:
+            raise TypeError(f"{function} takes no argument {name!r}")

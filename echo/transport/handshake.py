@@ -31,6 +31,16 @@ class RefusedError(OSError):
     """The client was refused and got an alert; `linger` gives it time to read that."""
 
 
+def check_context(tls: object) -> None:
+    """Raise unless it is what TLS is done with, or None for no TLS.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if tls is not None and not isinstance(tls, ssl.SSLContext):
+        raise TypeError(f"tls must be an ssl.SSLContext, such as ssl.create_default_context() makes, not {tls!r}")
+
+
 async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float) -> TLSByteStream:
     """Perform the server's side of a handshake.
 

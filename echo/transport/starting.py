@@ -84,8 +84,8 @@ async def open_starter(
 ) -> AsyncIterator[ConnectionStarter]:
     """Starts a listener's connections within the block.
 
-    The block ends when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are running
-    or have just failed.
+    The block ends when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are
+    running or have just failed.
 
     Args:
         handler: Serves a connection.

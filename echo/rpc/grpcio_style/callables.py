@@ -15,7 +15,7 @@ from echo.rpc.grpcio_style.calls import StreamStreamCall, StreamUnaryCall, Unary
 from echo.rpc.grpcio_style.conversion import CODEC, Converter, Function, to_encoding, to_pairs
 from echo.rpc.grpcio_style.credentials import to_call_credentials
 from echo.rpc.sender import Messages
-from echo.rpc.unsupported import refusing
+from echo.rpc.unsupported import refuse_unknown, refusing
 
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
@@ -90,6 +90,7 @@ class _Callable:
         return cast("CallT", answered(loop, begin))
 
     def _prepare(self, options: CallOptions) -> tuple[ClientStream[Any, Any], TaskGroup, float]:
+        refuse_unknown(options, CallOptions, self._method)
         credentials = options.get("credentials")
         compression = options.get("compression")
         timeout = options.get("timeout")

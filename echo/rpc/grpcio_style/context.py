@@ -177,7 +177,8 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
     def finish(self, *, cancelled: bool) -> None:
         """The method has returned or was cancelled."""
         self._over, self._cancelled = True, cancelled or self._cancelled
-        for callback in self._callbacks:
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
             call_back(callback, self)
 
 
