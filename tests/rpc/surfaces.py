@@ -3,22 +3,23 @@
 `test_surfaces` compares them with what is installed, and the pages on moving show them.
 """
 
+import ast
 import dataclasses
 import inspect
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import betterproto
 import betterproto2.grpclib
 import grpc
+import grpclib
 import grpclib.client
 import grpclib.config
 import grpclib.events
-import grpclib.health.check
-import grpclib.health.service
 import grpclib.metadata
 import grpclib.reflection.service
 import grpclib.server
@@ -63,6 +64,12 @@ def defined_in(module: ModuleType) -> set[str]:
         for name, value in vars(module).items()
         if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
     }
+
+
+def classes_in(file: str) -> set[str]:
+    """The classes in a file of grpclib's that is not imported: its messages clash with those of grpcio's packages."""
+    tree = ast.parse((Path(grpclib.__file__).parent / file).read_text())
+    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
 
 
 @dataclass(frozen=True)
@@ -289,14 +296,14 @@ GRPCLIB = [
     ),
     Surface(
         "health",
-        {"service.Health", *(f"check.{name}" for name in ("CheckBase", "ServiceCheck", "ServiceStatus"))},
+        classes_in("health/service.py") | classes_in("health/check.py"),
         set(),
         None,
         {
-            "service.Health": "`echo.rpc.health.Health`; grpclib's own works on asyncio alone",
-            "check.CheckBase": "`health.set(service, status)`",
-            "check.ServiceCheck": "`health.set(service, status)`, from a task of yours that checks",
-            "check.ServiceStatus": "`health.set(service, status)`",
+            "Health": "`echo.rpc.health.Health`; grpclib's own works on asyncio alone",
+            "CheckBase": "`health.set(service, status)`",
+            "ServiceCheck": "`health.set(service, status)`, from a task of yours that checks",
+            "ServiceStatus": "`health.set(service, status)`",
         },
     ),
     Surface("reflection", {"service.ServerReflection"}, {"service.ServerReflection"}),

@@ -45,6 +45,7 @@ def test_handlers_find_what_grpclib_documents_on_a_stream() -> None:
 
 def test_the_public_names_are_these_and_no_others() -> None:
     assert set(echo.rpc.__all__) == {
+        "Balance",
         "CallNotes",
         "CallRecord",
         "CallCredentials",
