@@ -69,7 +69,8 @@ def defined_in(module: ModuleType) -> set[str]:
 def classes_in(file: str) -> set[str]:
     """The classes in a file of grpclib's that is not imported: its messages clash with those of grpcio's packages."""
     tree = ast.parse((Path(grpclib.__file__).parent / file).read_text())
-    return {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    names = {node.name for node in tree.body if isinstance(node, ast.ClassDef)}
+    return {name for name in names if not name.startswith("_")}
 
 
 @dataclass(frozen=True)
