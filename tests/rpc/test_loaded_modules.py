@@ -32,7 +32,6 @@ NOT_LOADED = {
     "multiprocessing": "the workers'",
     "datetime": "nobody's",
     "uuid": "nobody's",
-    "pydantic": "the settings'",
     "structlog": "the command line's",
     "click": "the command line's",
     "quart": "the gateway's",
