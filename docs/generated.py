@@ -1,4 +1,4 @@
-"""What mkdocs fills in from the code: advice for a check, metrics, generators.
+"""What mkdocs fills in from the code and the tests: advice for a check, metrics, generators, other libraries' names.
 
 A page asks for it by a comment such as ``<!-- generated: metrics -->`` or ``<!-- generated: advice stream-idle -->``.
 """
@@ -13,7 +13,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # mkdocs loads this file by 
 from echo.advice import read_advice
 from echo.telemetry.names import INSTRUMENTS
 from echo.telemetry.prometheus import prometheus_name
-from tests.rpc.test_generated_code import MAKES
+from tests.rpc.surfaces import SURFACES
+from tests.support.makes import MAKES
 
 
 def advice(check: str) -> Iterator[str]:
@@ -28,7 +29,7 @@ def advice(check: str) -> Iterator[str]:
 def generators() -> Iterator[str]:
     """The generators whose code the tests run, as they list them."""
     yield "| generator | services | stubs | trio | asyncio |\n|---|---|---|---|---|"
-    for make in ["betterproto 2.0", *MAKES]:
+    for make in MAKES:
         yield f"| {make} | yes | yes | yes | yes |"
 
 
@@ -40,10 +41,22 @@ def metrics() -> Iterator[str]:
         yield f"| `{prometheus_name(one.name, one.unit, one.kind)}` | {one.kind} | {labels} | {one.description} |"
 
 
+def surface(library: str) -> Iterator[str]:
+    """Each public name of another library's: whether it works as there, and what to use if it does not."""
+    yield "| there | works as it does there | instead |\n|---|---|---|"
+    for one in SURFACES[library]:
+        named: dict[str, list[str]] = {}
+        for name, use in sorted(one.otherwise.items()):
+            named.setdefault(use, []).append(f"`{name}`")
+        instead = (f"{', '.join(names)}: {use}" for use, names in named.items())
+        yield f"| `{one.name}` | {', '.join(f'`{name}`' for name in sorted(one.supported))} | {'<br>'.join(instead)} |"
+
+
 WRITERS: dict[str, Callable[..., Iterator[str]]] = {
     "advice": advice,
     "generators": generators,
     "metrics": metrics,
+    "surface": surface,
 }
 
 

@@ -1,8 +1,10 @@
-"""Which tests run where (see the markers in ``pyproject.toml``), and the clock of those with real sockets."""
+"""Which tests run where (see the markers in ``pyproject.toml``), on which event loop, and by which clock."""
 
 import socket
+from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
+import anyio
 import pytest
 import trio.testing
 
@@ -10,6 +12,21 @@ import trio.testing
 pytest.register_assert_rewrite("tests.support", "tests.probe", "tests.gateway", "tests.interop")
 
 from tests.support.quiet_clock import QuietClock  # noqa: E402
+from tests.support.services import Run  # noqa: E402
+
+
+@pytest.fixture(params=["trio", "asyncio"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Runs an async function to its end on trio, then in another test on asyncio; twenty seconds at most."""
+
+    def run_on(function: Callable[[], Awaitable[None]]) -> None:
+        async def bounded() -> None:
+            with anyio.fail_after(20):
+                await function()
+
+        anyio.run(bounded, backend=request.param)
+
+    return run_on
 
 
 @pytest.fixture

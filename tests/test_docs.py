@@ -1,6 +1,7 @@
 """The pages are built without a warning, and what they show is run or checked somewhere."""
 
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from echo.contract import PING_INTERVAL
 from echo.probe.table import CHECKS
 from echo.rpc import Limits
+from tests.support.generated import with_plugins
 from tests.test_readme import README
 
 LIMITS = Limits()
@@ -22,8 +24,9 @@ ELSEWHERE = {
     "grpcurl -plaintext -d": "tests/test_readme.py",
     ".venv/bin/just probe localhost:8081": "tests/probe/test_survey.py",
     "echo-grpc probe echo.example.com:443": "tests/probe/test_formats.py",
-    "pip install grpcio-tools": "requirements-dev.txt has the same",
-    "python -m grpc_tools.protoc": "tests/test_examples.py",
+    "pip install 'echo-grpc[betterproto]' grpcio-tools": "tests/test_package.py, and requirements-dev.txt has the rest",
+    "mkdir -p pb": "test_the_commands_that_make_code_of_a_proto_do_so",
+    "python -m grpc_tools.protoc": "test_the_commands_that_make_code_of_a_proto_do_so",
     ".venv/bin/just soak --short": "tests/soak",
     ".venv/bin/just probe https://grpc.echo.example.com": "tests/probe/test_formats.py",
     "helm upgrade echo deploy/helm/echo --namespace echo --reuse-values": "tests/deploy/test_readme.py",
@@ -85,6 +88,17 @@ def test_commands_on_the_pages_are_run_somewhere() -> None:
 )
 def test_limits_in_the_text_of_the_pages_are_those_of_the_code(page: str, text: str) -> None:
     assert text in (PAGES / page).read_text()
+
+
+def test_the_commands_that_make_code_of_a_proto_do_so(tmp_path: Path) -> None:
+    (tmp_path / "proto").mkdir()
+    shutil.copy(ROOT / "examples/proto/todo.proto", tmp_path / "proto")
+    (commands,) = [block for page, block in blocks("sh") if page == "library/start.md"]
+    _, *lines = commands.splitlines()  # The first one installs what is here already.
+    script = "\n".join(lines).replace("python ", f"{sys.executable} ")
+    made = subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=with_plugins(), check=False, capture_output=True)
+    assert made.returncode == 0, made.stderr
+    assert "class TodosStub" in (tmp_path / "pb/todo/v1/__init__.py").read_text()
 
 
 def test_every_check_is_explained() -> None:

@@ -11,7 +11,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -32,24 +32,10 @@ from examples.guide import tls as guide_tls
 from examples.pb.chat.v1 import Line
 from tests.support.generated import with_plugins
 from tests.support.process import running_as
+from tests.support.services import Run
 from tests.support.websocket import open_websocket
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
-
-
-@pytest.fixture(params=["trio", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Callable[[Callable[[], Awaitable[None]]], None]:
-    def run_on(function: Callable[[], Awaitable[None]]) -> None:
-        async def bounded() -> None:
-            with anyio.fail_after(20):
-                await function()
-
-        anyio.run(bounded, backend=request.param)
-
-    return run_on
-
-
-Run = Callable[[Callable[[], Awaitable[None]]], None]
 
 
 @asynccontextmanager

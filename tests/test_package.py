@@ -5,9 +5,13 @@ import subprocess
 import sys
 import venv
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from tests.support.generated import generated
+from tests.support.makes import MAKES
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -34,14 +38,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Python of a virtual environment of its own, with the wheel and the extras wanted."""
+    """Python of a virtual environment of its own, with the wheel, the extras and what else is wanted."""
 
-    def install(extras: str = "") -> Path:
+    def install(extras: str = "", *others: str) -> Path:
         folder = tmp_path_factory.mktemp("venv")
         venv.create(folder)
         python = folder / "bin/python"
         command = (sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python)
-        done = run(*command, f"{wheel}{extras}", cwd=folder)
+        done = run(*command, f"{wheel}{extras}", *others, cwd=folder)
         assert done.returncode == 0, done.stderr
         return python
 
@@ -72,10 +76,12 @@ def test_the_core_alone(installed: Callable[..., Path], tmp_path: Path) -> None:
 
 
 def test_the_guide_s_programs_with_every_make_of_stub(installed: Callable[..., Path], tmp_path: Path) -> None:
-    python = installed("[betterproto,interop]")
+    python = installed("[betterproto,interop]", f"betterproto2=={version('betterproto2')}")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    shutil.copy(ROOT / "tests/support/makes.py", tmp_path)
+    shutil.copytree(generated(), tmp_path, dirs_exist_ok=True)
     source = """
-import anyio, importlib, socket
+import anyio, importlib, makes, socket
 with socket.create_server(("127.0.0.1", 0)) as free:
     port = free.getsockname()[1]
 for backend in ("trio", "asyncio"):
@@ -83,10 +89,13 @@ for backend in ("trio", "asyncio"):
         anyio.run(importlib.import_module(f"examples.guide.{name}").main, backend=backend)
     for make in ("grpclib", "grpcio"):
         anyio.run(importlib.import_module(f"examples.moving.from_{make}").main, port, backend=backend)
-print("all of them")
+    for make, opening in makes.MAKES.items():
+        anyio.run(makes.call_in_all_four_ways, opening, backend=backend)
+        print(make)
 """
     done = run(python, "-c", source, cwd=tmp_path)
-    assert done.stdout.endswith("all of them\n"), done.stderr
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line in MAKES] == [*MAKES, *MAKES]
 
 
 @pytest.mark.parametrize("checker", ["mypy --strict", "pyright"])

@@ -50,6 +50,13 @@ ALLOWED: dict[tuple[str, str], str] = {
             ("http2", "_handle_events", "where data and priorities come, which upstream takes amiss"),
         )
     },
+    **{
+        (
+            "echo/rpc/grpcio_style/credentials.py",
+            name,
+        ): "where grpcio keeps the plugin of credentials, which cannot be asked otherwise; without it they are refused"
+        for name in ("_credentials", "_metadata_plugin", "_call_credentialses")
+    },
     ("echo/telemetry/web.py", "_OTHER"): "OpenTelemetry's value of an attribute",
     ("echo/rpc/dispatch.py", "_call_rpc_handler_server_stream"): "protected: see `_close_generators_of` for why",
     **{

@@ -11,6 +11,7 @@ earlier failures.
 import math
 import random
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -81,6 +82,7 @@ class Balancer:
         self._waiting = 0  # Calls that wait for a connection.
         self._looking_since = -math.inf
         self._random_key = random.getrandbits(64)
+        self._connecting: anyio.CancelScope | None = None
         self._closed = False
 
     def choose(self, avoided: Collection[ClientSession] = ()) -> Subchannel | None:
@@ -114,6 +116,19 @@ class Balancer:
             self._waiting -= 1
             if not self._waiting:
                 self._common.changed.set()  # Between two attempts, the state depends on whether a call waits.
+
+    def connect_soon(self) -> None:
+        """Have a task of the channel's wait for a ready subchannel, if none does yet. Never waits."""
+        if self._connecting is None and not self._closed:
+            self._connecting = anyio.CancelScope()
+            self._common.start_soon(self._connect, self._connecting)
+
+    async def _connect(self, scope: anyio.CancelScope) -> None:
+        try:
+            with scope, suppress(GRPCError):  # The channel is closed.
+                await self.wait(for_ready=True)
+        finally:
+            self._connecting = None
 
     async def _wait(self, *, for_ready: bool, avoided: Collection[ClientSession]) -> Subchannel:
         seen = None if for_ready else _Seen(self._lookups)

@@ -1,11 +1,13 @@
 """The client: a channel to a server, or to several that are alike, which connects when a call needs it."""
 
 import math
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from enum import Enum
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import anyio
+from anyio.lowlevel import checkpoint
 from grpclib.const import Cardinality
 from grpclib.encoding.base import CodecBase
 from grpclib.metadata import Deadline as GrpclibDeadline
@@ -18,10 +20,11 @@ from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import earliest
+from echo.rpc.event_loop import EventLoop
 from echo.rpc.events import ChannelEvents
+from echo.rpc.grpcio_channel import GrpcioChannel
+from echo.rpc.interceptors import checked
 from echo.rpc.method import Method
-from echo.rpc.retry_policy import Throttle
-from echo.rpc.service_config import ServiceConfig
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
 from echo.transport import ClientCall, ClientSession
@@ -30,19 +33,18 @@ from echo.wire import GRPCError, MetadataLike, Request, Status, known_encoding
 if TYPE_CHECKING:
     from grpclib.client import Channel as GrpclibChannel
 
-    from echo.rpc.grpcio_style import StreamStream, StreamUnary, UnaryStream, UnaryUnary
-
+    from echo.rpc.retry_policy import Throttle
+    from echo.rpc.service_config import ServiceConfig
 else:
     GrpclibChannel = object  # Generated stubs say that they take grpclib's; to a type checker, ours is one.
 
 MAX_METHODS: Final = 1_024  # That are remembered.
 
-Function = Callable[[Any], Any]
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
 
-class Channel(GrpclibChannel):
+class Channel(GrpcioChannel, GrpclibChannel):
     """Calls to a server, or to several that are alike; made by `open_channel` and its siblings.
 
     ``grpclib.events.listen(channel, SendRequest, callback)`` and its siblings work on it, and betterproto's stubs take
@@ -56,6 +58,7 @@ class Channel(GrpclibChannel):
         interceptors: What every call is made within.
         tracing: Who records its calls, if anybody does.
         notes: Who takes note of its calls.
+        loop: The event loop that it was opened in.
         throttle: Stops retries when too many calls fail; None for never.
     """
 
@@ -64,6 +67,7 @@ class Channel(GrpclibChannel):
     ) -> None:
         self.events = ChannelEvents()
         self.__dispatch__ = self.events  # type: ignore[assignment]  # grpclib's `listen` asks for no more than it has.
+        self.loop = EventLoop()
         self.target = target
         self.scheme = common.scheme
         self.authority = authority
@@ -78,11 +82,8 @@ class Channel(GrpclibChannel):
         self._details_codec = options.get("status_details_codec")
         self._compression = known_encoding(options.get("compression"))
         self._wait_for_ready = options.get("wait_for_ready", False)
-        self.interceptors = tuple(options.get("interceptors", ()))
-        config = options.get("service_config")
-        self._service_config = None if config is None else ServiceConfig.parse(config)
-        throttling = None if self._service_config is None else self._service_config.throttling
-        self.throttle = None if throttling is None else Throttle(throttling)
+        self.interceptors = checked(options.get("interceptors", ()))
+        self._service_config, self.throttle = _configured(options)
         self._may_send_credentials = self.scheme == "https" or options.get("plaintext_credentials", False)
         self._credentials = self._checked(options.get("call_credentials"))
         self._methods: dict[str, Method] = {}
@@ -102,9 +103,13 @@ class Channel(GrpclibChannel):
         """Whether calls would find a connection; looking at it does not make one."""
         return self._balancer.state
 
-    async def wait_for_state_change(self, last: ChannelState) -> ChannelState:
-        """Wait until the state is another than ``last``, and return it. States that soon pass may be missed."""
-        while self.state is last:
+    async def wait_for_state_change(self, last_observed_state: Enum) -> ChannelState:
+        """Wait until the state is another than this one, and return it. States that soon pass may be missed.
+
+        Args:
+            last_observed_state: A `ChannelState`, or a ``grpc.ChannelConnectivity``.
+        """
+        while self.state.name == last_observed_state.name:
             await self._changed.wait()
         return self.state
 
@@ -208,64 +213,6 @@ class Channel(GrpclibChannel):
             )
         return (credentials,)
 
-    # For the stubs that are generated for grpcio
-
-    def unary_unary(
-        self,
-        method: str,
-        request_serializer: Function | None = None,
-        response_deserializer: Function | None = None,
-        _registered_method: bool | None = None,
-    ) -> "UnaryUnary":
-        """What ``grpc.aio.Channel.unary_unary`` gives: calls of a method with one request and one reply.
-
-        Args:
-            method: ``/package.Service/Method``.
-            request_serializer: A request to bytes; None for requests that are bytes.
-            response_deserializer: Bytes to a reply; None for bytes.
-
-        Calls run in tasks of the channel's. Needs the package grpcio.
-        """
-        from echo.rpc.grpcio_style import UnaryUnary  # noqa: PLC0415 - Only its users have grpcio.
-
-        return UnaryUnary(self, self._nursery, method, request_serializer, response_deserializer)
-
-    def unary_stream(
-        self,
-        method: str,
-        request_serializer: Function | None = None,
-        response_deserializer: Function | None = None,
-        _registered_method: bool | None = None,
-    ) -> "UnaryStream":
-        """As `unary_unary`, for one request and many replies."""
-        from echo.rpc.grpcio_style import UnaryStream  # noqa: PLC0415
-
-        return UnaryStream(self, self._nursery, method, request_serializer, response_deserializer)
-
-    def stream_unary(
-        self,
-        method: str,
-        request_serializer: Function | None = None,
-        response_deserializer: Function | None = None,
-        _registered_method: bool | None = None,
-    ) -> "StreamUnary":
-        """As `unary_unary`, for many requests and one reply."""
-        from echo.rpc.grpcio_style import StreamUnary  # noqa: PLC0415
-
-        return StreamUnary(self, self._nursery, method, request_serializer, response_deserializer)
-
-    def stream_stream(
-        self,
-        method: str,
-        request_serializer: Function | None = None,
-        response_deserializer: Function | None = None,
-        _registered_method: bool | None = None,
-    ) -> "StreamStream":
-        """As `unary_unary`, for many requests and many replies."""
-        from echo.rpc.grpcio_style import StreamStream  # noqa: PLC0415
-
-        return StreamStream(self, self._nursery, method, request_serializer, response_deserializer)
-
     async def open_call(
         self,
         request: Request,
@@ -306,8 +253,61 @@ class Channel(GrpclibChannel):
             if call is not None:
                 return call
 
-    def close(self) -> None:
-        """End every connection; open calls end with UNAVAILABLE. Never waits; what opened the channel does."""
+    def close(self, grace: float | None = None) -> Awaitable[None]:  # type: ignore[override]  # grpclib's gives None.
+        """Take no new calls, and end every connection. Never waits; what opened the channel does.
+
+        Args:
+            grace: Seconds that open calls have to finish; None to end them now, with UNAVAILABLE. It counts while the
+                result is awaited.
+
+        Returns:
+            Awaitable until the connections are closed, as ``grpc.aio``'s is; it need not be.
+        """
         self._balancer.close()
+        if grace is None:
+            self._stop()
+        return _Closed(self._until_closed, grace)
+
+    async def _until_closed(self, grace: float | None) -> None:
+        try:
+            with anyio.move_on_after(grace):
+                while self._sessions:
+                    await self._changed.wait()
+        finally:
+            self._stop()
+        await checkpoint()
+
+    def _stop(self) -> None:
         for session in self._sessions:
             session.stop("the channel was closed")
+
+    async def __aenter__(self) -> Self:
+        """The channel, which is closed when the block is left, as grpclib's and grpc.aio's are."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close it."""
+        await self.close()
+
+
+class _Closed(Awaitable[None]):
+    """What closing a channel gives: something to await, for those who do."""
+
+    def __init__(self, wait: Callable[[float | None], Coroutine[Any, Any, None]], grace: float | None) -> None:
+        self._wait = wait
+        self._grace = grace
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._wait(self._grace).__await__()
+
+
+def _configured(options: ChannelOptions) -> "tuple[ServiceConfig | None, Throttle | None]":
+    """The service config and what it says of throttling retries, if there is one."""
+    given = options.get("service_config")
+    if given is None:
+        return None, None
+    from echo.rpc.retry_policy import Throttle  # noqa: PLC0415 - As in `echo.rpc.attempts`.
+    from echo.rpc.service_config import ServiceConfig  # noqa: PLC0415
+
+    config = ServiceConfig.parse(given)
+    return config, None if config.throttling is None else Throttle(config.throttling)

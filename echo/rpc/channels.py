@@ -12,8 +12,9 @@ from echo.rpc.dial import Dial
 from echo.rpc.policies import POLICIES
 from echo.rpc.resolve import Endpoint, Resolve, Resolver
 from echo.rpc.subchannel import Connecting
+from echo.rpc.unsupported import refuse_unknown
 from echo.targets import DEFAULT_PORT, parse_targets
-from echo.transport import Tally, open_background
+from echo.transport import Tally, check_context, open_background
 from echo.wire import Limits
 
 
@@ -36,8 +37,10 @@ async def open_channel_to(
         options: `ChannelOptions`.
 
     Raises:
+        TypeError: There is no option of that name.
         ValueError: An option has an invalid value.
     """
+    refuse_unknown(options, ChannelOptions, "open_channel")
     balance = options.get("balance", "pick_first")
     if balance not in POLICIES:
         raise ValueError(f"balance is {balance!r}, not one of {', '.join(POLICIES)}")
@@ -107,6 +110,7 @@ async def open_channel(
             ``tracing``, ``service_config``, ``lookup_interval``, ``call_credentials``, ``plaintext_credentials``.
 
     Raises:
+        TypeError: ``tls`` is not a context, or there is no option of that name.
         ValueError: A host, the authority or an option has an invalid value.
 
     A name may have several addresses. It is looked up when the channel connects, and again when a connection must be
@@ -116,6 +120,7 @@ async def open_channel(
     Leaving the block, by an exception or cancellation too, ends the open calls and closes the connections.
     """
     targets = parse_targets(host, port)
+    check_context(tls)
     async with open_channel_to(
         Resolver(targets, tls, server_hostname, authority),
         ",".join(map(str, targets)),

@@ -54,6 +54,10 @@ class ProtoCodec(CodecBase):
 
 
 def _own_methods(message_type: Any) -> Specialised:
+    if not (hasattr(message_type, "SerializeToString") and hasattr(message_type, "FromString")):
+        raise TypeError(
+            f"{message_type.__name__} is not a class of messages: it has no SerializeToString and FromString"
+        )
     serialise: Callable[[_Serialisable], bytes] = message_type.SerializeToString
     return Specialised(serialise, message_type.FromString)
 

@@ -17,7 +17,7 @@ from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.attended import Attended, AttendedBy, ServingAttendant
 from echo.rpc.events import ServerEvents
-from echo.rpc.interceptors import Method, ServerInterceptor, intercepted
+from echo.rpc.interceptors import Method, ServerInterceptor, checked, intercepted
 from echo.rpc.servable import Servable
 from echo.rpc.served_method import ServedMethod
 from echo.rpc.server_stream import ServerStream
@@ -52,7 +52,7 @@ class Dispatcher:
         compression: str = IDENTITY,
         interceptors: Sequence[ServerInterceptor] = (),
     ) -> None:
-        self._interceptors = tuple(interceptors)
+        self._interceptors = checked(interceptors)
         self._compression = compression
         self._methods: dict[str, ServedMethod] = {}
         self.handlers: dict[str, Handler] = {}
@@ -69,7 +69,10 @@ class Dispatcher:
 
         Raises:
             ValueError: It is attended, and its prefix differs from the other services'.
+            TypeError: It is a class, not an instance of one.
         """
+        if isinstance(service, type):
+            raise TypeError(f"{service.__name__} is a class: serve an instance of it, such as {service.__name__}()")
         if isinstance(service, Attended):
             self._attended |= dict.fromkeys(service.__mapping__(), service.attend)
             if self.attending is not None and self.attending.prefix != service.prefix:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterable
 from typing import Final, TypeAlias, cast
 
 from echo.extras import needs
-from echo.rpc.servable import Servable
+from echo.rpc.servable import Servable, names_of
 from echo.transport import Signal
 from echo.wire import GRPCError, Status
 
@@ -38,14 +38,11 @@ class Health(HealthBase):
     so any task of the event loop can set a status, even while being cancelled.
 
     Args:
-        services: The services it knows. All of them, and the server as a whole, start as SERVING.
+        services: The services it knows, or their names. All of them, and the server as a whole, start as SERVING.
     """
 
-    def __init__(self, services: Iterable[Servable]) -> None:
-        self._statuses: dict[str, ServingStatus] = {WHOLE_SERVER: SERVING}
-        for service in services:
-            for path in service.__mapping__():
-                self._statuses[path.split("/")[1]] = SERVING
+    def __init__(self, services: Iterable[Servable | str]) -> None:
+        self._statuses: dict[str, ServingStatus] = dict.fromkeys([WHOLE_SERVER, *names_of(services)], SERVING)
         self._draining = False
         self._changed = Signal()
 

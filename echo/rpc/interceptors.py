@@ -6,8 +6,9 @@ An interceptor is a function that is given the call's stream, most easily one wi
     async def authenticated(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
         if call.metadata.get("authorization") != SECRET:
             raise GRPCError(Status.UNAUTHENTICATED, "who are you?")
+        yield  # The handler runs here.
 
-Yield:
+
     server = Server(services, interceptors=[authenticated])
 
 On the server, what comes before the ``yield`` runs before the handler, in the call's own task and under its deadline.
@@ -21,9 +22,9 @@ failed is raised at the ``yield``, also when that was found out in leaving the b
 Messages pass by an interceptor unseen; grpclib's events tell of those.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from echo.rpc.client_stream import ClientStream
@@ -38,6 +39,25 @@ ClientInterceptor: TypeAlias = "Callable[[ClientStream[Any, Any]], AbstractAsync
 """Gives the context that a caller's block runs within."""
 
 Method: TypeAlias = "Callable[[ServerStream[Any, Any]], Awaitable[None]]"
+
+
+InterceptorT = TypeVar("InterceptorT")
+
+
+def checked(interceptors: Iterable[InterceptorT]) -> tuple[InterceptorT, ...]:
+    """The interceptors, if each of them can be one.
+
+    Raises:
+        TypeError: One is not a function, but perhaps an object made for ``grpc.aio``.
+    """
+    taken = tuple(interceptors)
+    for interceptor in taken:
+        if not callable(interceptor):
+            raise TypeError(
+                f"{interceptor!r} is not an interceptor: those are functions that give a context, "
+                "see echo.rpc.interceptors"
+            )
+    return taken
 
 
 def intercepted(method: Method, interceptors: Sequence[ServerInterceptor]) -> Method:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from grpclib.const import Cardinality
 
 from echo.rpc.call_credentials import CallCredentials
-from echo.rpc.service_config import MethodConfig
 from echo.wire import Metadata, Request
 
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
+    from echo.rpc.service_config import MethodConfig  # Not before a channel has a service config.
 
 
 @dataclass(slots=True)
@@ -38,7 +38,7 @@ class Method:
     cardinality: Cardinality
     compression: str
     wait_for_ready: bool
-    config: MethodConfig | None
+    config: "MethodConfig | None"
     credentials: Sequence[CallCredentials]
     sends_one: bool = field(init=False)
     receives_one: bool = field(init=False)

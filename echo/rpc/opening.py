@@ -3,23 +3,15 @@ call credentials do about it. In a plain call, as most are, nobody takes part bu
 """
 
 import math
-from collections.abc import Collection
-from dataclasses import replace
 from functools import partial
 
 import anyio
 from multidict import MultiDict
 
-from echo.rpc.call_credentials import metadata_with
-from echo.rpc.call_notes import CallRecord
 from echo.rpc.deadline import Deadline
-from echo.rpc.hedging import open_hedged
 from echo.rpc.method import Method
 from echo.rpc.retry import RepeatableCall, RetriedCall
-from echo.rpc.retry_policy import Schedule, open_retried
-from echo.rpc.service_config import MethodConfig, RetryPolicy
-from echo.transport import ClientCall, ClientSession
-from echo.wire import CONTENT_TYPE, PREVIOUS_ATTEMPTS, GRPCError, Metadata, Request, Status
+from echo.wire import CONTENT_TYPE, GRPCError, Metadata, Status
 
 
 async def open_call(method: Method, metadata: Metadata | None, deadline: float) -> RepeatableCall:
@@ -48,11 +40,13 @@ async def open_call(method: Method, metadata: Metadata | None, deadline: float) 
     if method.plain:
         attempt = partial(channel.open_call, request, deadline, wait_for_ready=method.wait_for_ready)
         return RetriedCall(attempt, await attempt())
+    from echo.rpc.attempts import open_in_attempts  # noqa: PLC0415 - See the top of that file.
+
     if channel.notes is None:
-        return await _open(method, request, deadline, None)
+        return await open_in_attempts(method, request, deadline, None)
     record = channel.notes.begin(method.path, anyio.current_time())
     try:
-        call = await _open(method, request, deadline, record)
+        call = await open_in_attempts(method, request, deadline, record)
     except BaseException as error:
         # Else it was cancelled, or its metadata cannot be sent.
         fault = Status.INTERNAL if isinstance(error, Exception) else Status.CANCELLED
@@ -60,32 +54,3 @@ async def open_call(method: Method, metadata: Metadata | None, deadline: float) 
         raise
     record.opened(call.current)
     return call
-
-
-async def _open(method: Method, request: Request, deadline: float, record: CallRecord | None) -> RepeatableCall:
-    """Open the call as the service config has it, each attempt with credentials."""
-    config = method.config or MethodConfig()
-
-    async def attempt(
-        *, refused: ClientCall | None = None, previous: int = 0, avoided: Collection[ClientSession] = ()
-    ) -> ClientCall:
-        head = request
-        if method.credentials:
-            head = replace(head, metadata=await metadata_with(method.credentials, head, deadline))
-        if previous:
-            metadata = head.metadata.copy()
-            metadata[PREVIOUS_ATTEMPTS] = str(previous)
-            head = replace(head, metadata=metadata)
-        call = await method.channel.open_call(
-            head, deadline, wait_for_ready=method.wait_for_ready, refused=refused, avoided=avoided
-        )
-        if config.max_response is not None:
-            call.messages.limit = min(call.messages.limit, config.max_response)
-        return call
-
-    policy, throttle = config.policy, method.channel.throttle
-    if policy is None:
-        return RetriedCall(attempt, await attempt(), record)
-    if isinstance(policy, RetryPolicy):
-        return await open_retried(attempt, Schedule(policy, throttle, deadline), record)
-    return await open_hedged(attempt, policy, throttle, record)

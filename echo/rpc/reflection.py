@@ -16,7 +16,7 @@ from grpclib.reflection.service import ServerReflection
 from grpclib.reflection.v1 import reflection_pb2 as v1
 from grpclib.reflection.v1alpha import reflection_pb2 as v1alpha
 
-from echo.rpc.servable import Servable
+from echo.rpc.servable import Servable, names_of
 
 Drained = Callable[[], Awaitable[None]]
 
@@ -107,12 +107,12 @@ class _DrainableReflection:
 
 
 def reflection(
-    services: Iterable[Servable], descriptors: bytes, *, until: Drained = anyio.sleep_forever
+    services: Iterable[Servable | str], descriptors: bytes, *, until: Drained = anyio.sleep_forever
 ) -> list[Servable]:
     """The reflection services, describing the given services and themselves.
 
     Args:
-        services: The services that the server serves.
+        services: The services that the server serves, or their names.
         descriptors: A serialised ``FileDescriptorSet`` with the files of all services, imports included, as
             ``protoc --descriptor_set_out --include_imports`` writes it. A service without a file is listed, but cannot
             be described.
@@ -130,6 +130,6 @@ def reflection(
         proto = FileDescriptorProto()
         module.DESCRIPTOR.CopyToProto(proto)
         pool.AddSerializedFile(proto.SerializeToString())
-    names = sorted({path.split("/")[1] for service in services for path in service.__mapping__()} | set(_SERVICES))
+    names = sorted({*names_of(services), *_SERVICES})
     *_, of_v1, of_v1alpha = ServerReflection.extend([_NameOnly(name) for name in names], pool=_Pool(pool))
     return [_DrainableReflection(of_v1, until), _DrainableReflection(of_v1alpha, until)]

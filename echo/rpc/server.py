@@ -3,20 +3,19 @@
 import logging
 import ssl
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, TaskStatus
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
-from echo.access_log import AccessLog
-from echo.rpc.access import CallNotes
 from echo.rpc.codec import DEFAULT_CODEC
 from echo.rpc.dispatch import Dispatcher
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor
 from echo.rpc.servable import Servable
 from echo.rpc.tracing import ServerTracing
+from echo.rpc.unsupported import refusing
 from echo.transport import (
     Keepalive,
     Notes,
@@ -31,7 +30,22 @@ from echo.transport import (
 )
 from echo.wire import Limits, Status, Trailers, known_encoding
 
+if TYPE_CHECKING:
+    from echo.access_log import AccessLog  # It loads msgspec, which takes an eighth of the time to import echo.rpc.
+
 log = logging.getLogger(__name__)
+
+_SERVE = "it serves listeners, such as 'await tasks.start(server.serve, await open_tcp_listener(host, port))'"
+_DRAIN = "use 'await server.drain(grace)', or cancel 'server.serve'"
+_INSTEAD: Final = {
+    "add_insecure_port": _SERVE,
+    "add_secure_port": f"{_SERVE}, with 'tls=' for TLS",
+    "start": _SERVE,
+    "close": _DRAIN,
+    "stop": _DRAIN,
+    "wait_closed": "'server.serve' returns when the server is done",
+    "wait_for_termination": "'server.serve' returns when the server is done",
+}
 
 UNWIND = 1.0  # Seconds that cancelled handlers have for their own clean-up before the connection is closed on them.
 
@@ -69,7 +83,7 @@ class Server:
         limits: Limits = Limits(),
         keepalive: Keepalive | None = None,
         compression: str | None = None,
-        access_log: AccessLog | None = None,
+        access_log: "AccessLog | None" = None,
         interceptors: Sequence[ServerInterceptor] = (),
         tracing: ServerTracing | None = None,
         notes: Sequence[Notes] = (),
@@ -89,7 +103,7 @@ class Server:
         self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
         self._refusals = RefusalLog(log)
-        self._hearing = hearing([*([] if access_log is None else [CallNotes(access_log)]), *notes])
+        self._hearing = hearing([*_access_notes(access_log), *notes])
         self.tally = Tally()
         self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
         self._session_ended = Signal()
@@ -107,6 +121,9 @@ class Server:
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[object]) -> None:
         """Do nothing: ``add_XServicer_to_server`` registers the same methods again, by name."""
+
+    if not TYPE_CHECKING:  # A type checker is to know that they are missing.
+        __getattr__ = refusing("Server", _INSTEAD)
 
     @property
     def connections(self) -> int:
@@ -215,6 +232,14 @@ class Server:
     async def _empty(self) -> None:
         while self._sessions or self._receptions:
             await self._session_ended.wait()
+
+
+def _access_notes(access_log: "AccessLog | None") -> Sequence[Notes]:
+    if access_log is None:
+        return ()
+    from echo.rpc.access import CallNotes  # noqa: PLC0415 - Only for those who want it; see above.
+
+    return (CallNotes(access_log),)
 
 
 def _count_refused(session: ServerSession, tally: Tally) -> None:

@@ -6,7 +6,7 @@ from echo.transport.background import open_background
 from echo.transport.call import Call
 from echo.transport.client import ClientSession
 from echo.transport.client_call import ClientCall
-from echo.transport.handshake import connect_tls
+from echo.transport.handshake import check_context, connect_tls
 from echo.transport.keepalive import Keepalive
 from echo.transport.link import MAX_NOT_SENT
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
@@ -49,6 +49,7 @@ __all__ = [
     "Tally",
     "Tracing",
     "address_text",
+    "check_context",
     "connect_tls",
     "hearing",
     "memory_stream_pair",

@@ -11,7 +11,6 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
-import idna
 from anyio.abc import ByteStream
 
 from echo.transport.client_hello import HANDSHAKE, offered_protocols, requested_name
@@ -30,6 +29,16 @@ _PLAIN: Final = "This port speaks gRPC over TLS; the request arrived in plain te
 
 class RefusedError(OSError):
     """The client was refused and got an alert; `linger` gives it time to read that."""
+
+
+def check_context(tls: object) -> None:
+    """Raise unless it is what TLS is done with, or None for no TLS.
+
+    Raises:
+        TypeError: It is something else.
+    """
+    if tls is not None and not isinstance(tls, ssl.SSLContext):
+        raise TypeError(f"tls must be an ssl.SSLContext, such as ssl.create_default_context() makes, not {tls!r}")
 
 
 async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float) -> TLSByteStream:
@@ -197,4 +206,6 @@ def _encoded(name: str) -> bytes:
     try:
         return name.encode("ascii")
     except UnicodeEncodeError:
+        import idna  # noqa: PLC0415 - Its tables take 5 ms to load, and most names are ASCII.
+
         return idna.encode(name, uts46=True)

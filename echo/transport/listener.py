@@ -12,8 +12,8 @@ from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGr
 from anyio.streams.stapled import MultiListener
 
 from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last
-from echo.transport.refusals import RefusalLog
-from echo.transport.starting import HANDSHAKE_TIMEOUT, ConnectionStarter, Handler
+from echo.transport.handshake import check_context
+from echo.transport.starting import HANDSHAKE_TIMEOUT, Handler, open_starter
 from echo.transport.tally import Tally
 
 if TYPE_CHECKING:
@@ -54,16 +54,7 @@ class StreamListener(Listener[ByteStream]):
         Returns when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are running
         or have just failed.
         """
-        async with anyio.create_task_group() as connections, anyio.create_task_group() as handshakes:
-            starter = ConnectionStarter(
-                handler,
-                task_group or connections,
-                handshakes,
-                self._tls,
-                self._handshake_timeout,
-                RefusalLog(log),
-                self.tally,
-            )
+        async with open_starter(handler, task_group, self._tls, self._handshake_timeout, self.tally) as starter:
             await self.accept(starter.start)
 
     async def accept(self, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
@@ -121,7 +112,9 @@ async def open_tcp_listener(
 
     Raises:
         OSError: The address cannot be listened on.
+        TypeError: ``tls`` is not a context.
     """
+    check_context(tls)
     listeners = await anyio.create_tcp_listener(local_host=host or None, local_port=port, backlog=BACKLOG)
     return StreamListener(listeners, tls, handshake_timeout)
 
@@ -147,6 +140,7 @@ async def open_unix_listener(
         OSError: It cannot be bound: EADDRINUSE if another process listens there, EEXIST if the path is something other
             than a socket, which is left alone; BlockingIOError if another program keeps the folder locked.
     """
+    check_context(tls)
     from echo.transport.unix import bind_unix  # noqa: PLC0415 - Not every system has the modules it imports.
 
     owned, bound = await bind_unix(os.fspath(path), mode, BACKLOG)

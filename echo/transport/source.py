@@ -1,20 +1,15 @@
 """A listener for connections that another process accepts and passes on."""
 
-import logging
 import ssl
 from collections.abc import AsyncIterator
 from socket import socket
 from typing import NamedTuple, Protocol
 
-import anyio
 from anyio.abc import ByteStream, Listener, TaskGroup
 
 from echo.transport.accepting import to_stream
-from echo.transport.refusals import RefusalLog
-from echo.transport.starting import HANDSHAKE_TIMEOUT, ConnectionStarter, Handler, OnClose
+from echo.transport.starting import HANDSHAKE_TIMEOUT, Handler, OnClose, open_starter
 from echo.transport.tally import Tally
-
-log = logging.getLogger(__name__)
 
 
 class AcceptedConnection(NamedTuple):
@@ -64,16 +59,7 @@ class SourceListener(Listener[ByteStream]):
 
     async def serve(self, handler: Handler, task_group: TaskGroup | None = None) -> None:
         """Serve connections as `StreamListener.serve` does, until the source ends."""
-        async with anyio.create_task_group() as connections, anyio.create_task_group() as handshakes:
-            starter = ConnectionStarter(
-                handler,
-                task_group or connections,
-                handshakes,
-                self._tls,
-                self._handshake_timeout,
-                RefusalLog(log),
-                self.tally,
-            )
+        async with open_starter(handler, task_group, self._tls, self._handshake_timeout, self.tally) as starter:
             async for accepted in self._source:
                 stream = await to_stream(accepted.socket)
                 if stream is None:

@@ -2,8 +2,8 @@
 
 import logging
 import ssl
-from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final
@@ -76,6 +76,28 @@ class ConnectionStarter:
             else:
                 closing.pop_all()  # The handler closes the stream, and calls `on_close`.
                 self.connections.start_soon(handler, secure)
+
+
+@asynccontextmanager
+async def open_starter(
+    handler: Handler, task_group: TaskGroup | None, tls: ssl.SSLContext | None, handshake_timeout: float, tally: Tally
+) -> AsyncIterator[ConnectionStarter]:
+    """Starts a listener's connections within the block.
+
+    The block ends when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are
+    running or have just failed.
+
+    Args:
+        handler: Serves a connection.
+        task_group: Runs the handlers; None for a task group of the block's own, which waits for them.
+        tls: The server's context; None for plain text.
+        handshake_timeout: Seconds a TLS handshake may take.
+        tally: Counts failed handshakes.
+    """
+    async with anyio.create_task_group() as connections, anyio.create_task_group() as handshakes:
+        yield ConnectionStarter(
+            handler, task_group or connections, handshakes, tls, handshake_timeout, RefusalLog(log), tally
+        )
 
 
 async def _serve(handler: Handler, on_close: OnClose, stream: ByteStream) -> None:

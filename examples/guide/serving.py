@@ -3,7 +3,7 @@
 import anyio
 from anyio.abc import SocketAttribute, TaskStatus
 
-from echo.rpc import Keepalive, Limits, Server, open_channel, open_tcp_listener
+from echo.rpc import Keepalive, Limits, Servable, Server, open_channel, open_tcp_listener
 from echo.rpc.health import Health
 from examples.pb.todo.v1 import AddRequest, TodosStub
 from examples.todo_server import Todos
@@ -12,7 +12,7 @@ from examples.todo_server import Todos
 # --8<-- [start:serve]
 async def serve(stop: anyio.Event, *, task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED) -> None:
     """Serve until `stop` is set, then give running calls ten seconds."""
-    services = [Todos()]
+    services: list[Servable] = [Todos()]  # The type lets there be services of several makes.
     health = Health(services)
     server = Server(
         [*services, health],

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.metrics import scrape
-from tests.support.process import ROOT, command, environment, running
+from tests.support.process import finished, running
 
 SERVE = ["serve", "--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
 GATEWAY = ["gateway", "--http-bind", "127.0.0.1", "--http-port", "0"]
@@ -26,15 +26,7 @@ def taken() -> Iterator[int]:
 
 
 def refused(*arguments: str, **variables: str) -> str:
-    done = subprocess.run(
-        command(*arguments),
-        env=environment(**variables),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    done = finished(*arguments, **variables)
     assert (done.returncode, done.stdout) == (2, "")
     return done.stderr
 

@@ -3,7 +3,6 @@
 import json
 import re
 import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -12,7 +11,7 @@ import pytest
 import trustme
 
 from echo.cli import main
-from tests.support.process import ROOT, command, environment
+from tests.support.process import finished
 
 HERE = ["--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
 
@@ -32,19 +31,6 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     assert err.startswith("echo: ")
     assert err.count("\n") == 1
     return err.removeprefix("echo: ").rstrip("\n")
-
-
-def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """The same as a process of its own."""
-    return subprocess.run(
-        command(*arguments),
-        env=environment(**variables),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
 
 
 @pytest.mark.parametrize(
@@ -133,7 +119,7 @@ def test_a_taken_port_is_named_for_the_server(taken: int, capsys: pytest.Capture
 
 @pytest.mark.parametrize("program", [["gateway"], ["up", *HERE]])
 def test_a_taken_port_is_named_for_the_gateway(program: list[str], taken: int) -> None:
-    done = run(*program, "--http-bind", "127.0.0.1", HTTP_PORT=str(taken))
+    done = finished(*program, "--http-bind", "127.0.0.1", HTTP_PORT=str(taken))
     line = f"echo: cannot listen on 127.0.0.1:{taken} (--http-bind, HTTP_PORT): Address already in use\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
@@ -170,7 +156,7 @@ def test_a_variable_of_the_gateway_does_not_keep_the_server_from_starting(
     ],
 )
 def test_the_process_exits_2_with_nothing_but_the_line(variables: dict[str, str], line: str) -> None:
-    done = run("serve", **variables)
+    done = finished("serve", **variables)
     assert (done.returncode, done.stdout, done.stderr) == (2, "", line)
 
 

@@ -18,12 +18,15 @@ def with_plugins() -> dict[str, str]:
 
 
 @cache
-def _compiled(*options: str) -> Path:
-    """A folder with what the compiler makes; in an option, braces stand for it."""
+def generated() -> Path:
+    """A folder with what every generator makes, from which Python can import it."""
     folder = Path(mkdtemp(prefix="echo-generated-"))
+    (folder / "todo_betterproto").mkdir()
     (folder / "todo_betterproto2").mkdir()
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{PROTO.parent}"]
-    command += [option.replace("{}", str(folder)) for option in options]
+    command += [f"--{kind}_out={folder}" for kind in ("python", "grpclib_python", "grpc_python")]
+    command += [f"--python_{kind}_out={folder}/todo_{kind}" for kind in ("betterproto", "betterproto2")]
+    command += ["--python_betterproto2_opt=client_generation=async_sync,server_generation=async"]
     subprocess.run([*command, PROTO.name], env=with_plugins(), check=True, capture_output=True, timeout=60)
     sys.path.append(str(folder))
     return folder
@@ -31,12 +34,11 @@ def _compiled(*options: str) -> Path:
 
 def protobuf(module: str) -> ModuleType:
     """Import what Google's generator makes: ``todo_pb2``; grpclib's, ``todo_grpc``; or grpcio's, ``todo_pb2_grpc``."""
-    _compiled("--python_out={}", "--grpclib_python_out={}", "--grpc_python_out={}")
+    generated()
     return importlib.import_module(module)
 
 
 def betterproto2() -> ModuleType:
     """Import what betterproto2's generator makes."""
-    options = "client_generation=async_sync,server_generation=async"
-    _compiled("--python_betterproto2_out={}/todo_betterproto2", f"--python_betterproto2_opt={options}")
+    generated()
     return importlib.import_module("todo_betterproto2.tests.todo.v1")

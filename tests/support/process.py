@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +28,19 @@ def environment(**variables: str) -> dict[str, str]:
     """This process's environment without any setting of echo, and with these variables."""
     ours = {setting.variable for setting in SETTINGS}
     return {name: value for name, value in os.environ.items() if name not in ours} | variables
+
+
+def finished(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run an echo that ends by itself."""
+    return subprocess.run(
+        command(*arguments),
+        env=environment(**variables),
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 class Echo:

@@ -2,7 +2,7 @@
 
 import math
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -14,30 +14,15 @@ from anyio.streams.tls import TLSAttribute
 
 from echo.transport.handshake import accept_tls, connect_tls
 from echo.transport.memory import memory_stream_pair
+from tests.support.services import Run
 from tests.support.tls import CLIENT_NAME, Certificates
 
 NOISE = b"\x17\x03\x03\x00\x20" + b"noise..." * 4  # A record that cannot be decrypted.
-
-Run = Callable[[Callable[[], Awaitable[None]]], None]
 
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
     return Certificates(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(params=["trio", "asyncio"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """Runs an async function to its end; ten seconds at most."""
-
-    def run_on(function: Callable[[], Awaitable[None]]) -> None:
-        async def bounded() -> None:
-            with anyio.fail_after(10):
-                await function()
-
-        anyio.run(bounded, backend=request.param)
-
-    return run_on
 
 
 class Line(ByteStream):

@@ -1,7 +1,8 @@
 """The callables that a stub keeps for its methods: each makes calls of one kind."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, cast
 
 import grpc
 from anyio.abc import TaskGroup
@@ -9,12 +10,24 @@ from grpclib.const import Cardinality
 
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.deadline import earliest
+from echo.rpc.grpcio_style import blocking
 from echo.rpc.grpcio_style.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from echo.rpc.grpcio_style.conversion import CODEC, Converter, Function, to_encoding, to_pairs
+from echo.rpc.grpcio_style.credentials import to_call_credentials
 from echo.rpc.sender import Messages
+from echo.rpc.unsupported import refuse_unknown, refusing
 
 if TYPE_CHECKING:
     from echo.rpc.channel import Channel
+
+
+CallT = TypeVar("CallT")
+
+# What grpcio's stubs for threads have besides.
+_BLOCKING: Final = {
+    "future": "every call is one: 'call = stub.Method(request)', then 'await call'",
+    "with_call": "'call = stub.Method(request)' has what came besides the reply, 'await call.trailing_metadata()'",
+}
 
 
 class CallOptions(TypedDict, total=False):
@@ -23,7 +36,8 @@ class CallOptions(TypedDict, total=False):
     Attributes:
         timeout: Seconds that the call may take.
         metadata: To send along.
-        credentials: Not supported: ``UsageError``.
+        credentials: ``grpc.CallCredentials``, or an `echo.rpc.CallCredentials`; ``UsageError`` if they are something
+            else, or if the channel may not send any.
         wait_for_ready: Whether to wait for a connection rather than to fail; None for what the channel was opened with.
         compression: How requests are compressed; None for what the channel was opened with.
     """
@@ -48,6 +62,9 @@ class _Callable:
 
     kind: Cardinality
 
+    if not TYPE_CHECKING:  # A type checker is to know that they are missing.
+        __getattr__ = refusing("a method of a stub", _BLOCKING)
+
     def __init__(
         self,
         channel: "Channel",
@@ -61,25 +78,41 @@ class _Callable:
         self._method = method
         self._request, self._reply = Converter(serializer), Converter(deserializer)
 
+    def _begin(self, kind: Callable[..., CallT], argument: Any, options: CallOptions) -> CallT:
+        """Begin a call; in a thread of its own, the caller gets the reply or the replies instead."""
+        loop = self._channel.loop
+        if loop.here:
+            return kind(*self._prepare(options), argument)
+        if self.kind.client_streaming:
+            argument = blocking.iterated(argument, abandon=True)
+        begin = partial(self._begin, kind, argument, options)
+        answered: Any = blocking.Replies if self.kind.server_streaming else blocking.reply
+        return cast("CallT", answered(loop, begin))
+
     def _prepare(self, options: CallOptions) -> tuple[ClientStream[Any, Any], TaskGroup, float]:
-        if options.get("credentials") is not None:
-            raise grpc.aio.UsageError("credentials of a single call are not supported: send them as metadata")
+        refuse_unknown(options, CallOptions, self._method)
+        credentials = options.get("credentials")
         compression = options.get("compression")
         timeout = options.get("timeout")
-        stream: ClientStream[Any, Any] = self._channel.request(
-            self._method,
-            self.kind,
-            self._request,  # type: ignore[arg-type]  # The codec takes it in the place of a type,
-            self._reply,  # type: ignore[arg-type]  # and this likewise.
-            timeout=timeout,
-            metadata=to_pairs(options.get("metadata")),
-            wait_for_ready=options.get("wait_for_ready"),
-            compression=None if compression is None else to_encoding(compression),
-            codec=CODEC,
-        )
+        try:
+            stream: ClientStream[Any, Any] = self._channel.request(
+                self._method,
+                self.kind,
+                self._request,  # type: ignore[arg-type]  # The codec takes it in the place of a type,
+                self._reply,  # type: ignore[arg-type]  # and this likewise.
+                timeout=timeout,
+                metadata=to_pairs(options.get("metadata")),
+                wait_for_ready=options.get("wait_for_ready"),
+                compression=None if compression is None else to_encoding(compression),
+                codec=CODEC,
+                credentials=None if credentials is None else to_call_credentials(credentials),
+            )
+        except ValueError as error:  # Credentials in plain text.
+            raise grpc.aio.UsageError(str(error)) from error
         return stream, self._tasks, earliest(timeout, None)
 
 
+@grpc.aio.UnaryUnaryMultiCallable.register
 class UnaryUnary(_Callable):
     """One request, one reply: ``reply = await stub.Method(request)``."""
 
@@ -87,9 +120,10 @@ class UnaryUnary(_Callable):
 
     def __call__(self, request: Any, **options: Unpack[CallOptions]) -> UnaryUnaryCall[Any, Any]:
         """Begin a call."""
-        return UnaryUnaryCall(*self._prepare(options), request)
+        return self._begin(UnaryUnaryCall, request, options)
 
 
+@grpc.aio.UnaryStreamMultiCallable.register
 class UnaryStream(_Callable):
     """One request, many replies: ``async for reply in stub.Method(request)``."""
 
@@ -97,9 +131,10 @@ class UnaryStream(_Callable):
 
     def __call__(self, request: Any, **options: Unpack[CallOptions]) -> UnaryStreamCall[Any, Any]:
         """Begin a call."""
-        return UnaryStreamCall(*self._prepare(options), request)
+        return self._begin(UnaryStreamCall, request, options)
 
 
+@grpc.aio.StreamUnaryMultiCallable.register
 class StreamUnary(_Callable):
     """Many requests, one reply: ``reply = await stub.Method(requests)``."""
 
@@ -109,9 +144,10 @@ class StreamUnary(_Callable):
         self, request_iterator: Messages[Any] | None = None, **options: Unpack[CallOptions]
     ) -> StreamUnaryCall[Any, Any]:
         """Begin a call; without an iterator its requests are written."""
-        return StreamUnaryCall(*self._prepare(options), request_iterator)
+        return self._begin(StreamUnaryCall, request_iterator, options)
 
 
+@grpc.aio.StreamStreamMultiCallable.register
 class StreamStream(_Callable):
     """Many requests, many replies: ``async for reply in stub.Method(requests)``."""
 
@@ -121,4 +157,4 @@ class StreamStream(_Callable):
         self, request_iterator: Messages[Any] | None = None, **options: Unpack[CallOptions]
     ) -> StreamStreamCall[Any, Any]:
         """Begin a call; without an iterator its requests are written."""
-        return StreamStreamCall(*self._prepare(options), request_iterator)
+        return self._begin(StreamStreamCall, request_iterator, options)

@@ -3,7 +3,7 @@
 from asyncio import InvalidStateError
 from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import anyio
 import grpc
@@ -75,6 +75,11 @@ class _Streaming(Call[RequestT, ReplyT]):
     async def __aiter__(self) -> AsyncIterator[ReplyT]:
         while (reply := await self.read()) is not grpc.aio.EOF:
             yield reply
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError(
+            "an event loop runs here: use 'async for', or run the code in a thread, by anyio.to_thread.run_sync"
+        )
 
     async def _receive(self, stream: ClientStream[RequestT, ReplyT]) -> None:
         """The replies are the reader's; they stay to be read after the end."""
@@ -162,17 +167,21 @@ class _Asking(Call[RequestT, ReplyT]):
         await self._receive(stream)
 
 
+@grpc.aio.UnaryUnaryCall.register
 class UnaryUnaryCall(_Asking[RequestT, ReplyT], _Answered[RequestT, ReplyT]):
     """One request, one reply."""
 
 
+@grpc.aio.UnaryStreamCall.register
 class UnaryStreamCall(_Asking[RequestT, ReplyT], _Streaming[RequestT, ReplyT]):
     """One request, many replies."""
 
 
+@grpc.aio.StreamUnaryCall.register
 class StreamUnaryCall(_Writing[RequestT, ReplyT], _Answered[RequestT, ReplyT]):
     """Many requests, one reply."""
 
 
+@grpc.aio.StreamStreamCall.register
 class StreamStreamCall(_Writing[RequestT, ReplyT], _Streaming[RequestT, ReplyT]):
     """Many requests, many replies."""

@@ -30,7 +30,13 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         return grpc.aio.EOF if request is None else request
 
     async def write(self, message: Any) -> None:
-        """Send a reply; waits while the client takes fewer than are sent."""
+        """Send a reply; waits while the client takes fewer than are sent.
+
+        Raises:
+            grpc.aio.AbortError: A plain function has cancelled its call.
+        """
+        if self._cancelled:
+            raise grpc.aio.AbortError("the call was cancelled")
         await self._stream.send_message(message)
 
     async def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
@@ -142,6 +148,16 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         """Whether the call is over."""
         return self._over
 
+    # For `BlockingContext`
+
+    async def cancel(self) -> bool:
+        """End the call with CANCELLED; False if it is over."""
+        if self._over or self._stream.ended:
+            return False
+        self._cancelled = True
+        await self._stream.cancel()
+        return True
+
     # For `Servicer`
 
     @property
@@ -150,7 +166,9 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         return self._code is not None and to_status(self._code) is not Status.OK
 
     async def end(self) -> None:
-        """End the call with the status that was set, OK by default."""
+        """End the call with the status that was set, OK by default, unless it was cancelled."""
+        if self._cancelled:
+            return
         code = Status.OK if self._code is None else to_status(self._code)
         await self._stream.send_trailing_metadata(
             status=code, status_message=self._details or None, metadata=self._trailing
@@ -158,8 +176,9 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
 
     def finish(self, *, cancelled: bool) -> None:
         """The method has returned or was cancelled."""
-        self._over, self._cancelled = True, cancelled
-        for callback in self._callbacks:
+        self._over, self._cancelled = True, cancelled or self._cancelled
+        callbacks, self._callbacks = self._callbacks, []
+        for callback in callbacks:
             call_back(callback, self)
 
 
@@ -189,6 +208,10 @@ class BlockingContext:
     def abort_with_status(self, status: grpc.Status) -> NoReturn:
         """As `Context.abort_with_status`."""
         self._context.set_abort(status.code, status.details, status.trailing_metadata or ())
+
+    def cancel(self) -> bool:
+        """As `Context.cancel`. The method goes on, since no thread can be cancelled, but nothing it says is sent."""
+        return from_thread.run(self._context.cancel)
 
     def is_active(self) -> bool:
         """Whether the call goes on."""

@@ -2,8 +2,8 @@
 
 import inspect
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager
 from functools import partial
 from typing import Any, Final
 
@@ -12,16 +12,17 @@ import grpc
 from anyio import from_thread, to_thread
 from grpclib.const import Cardinality, Handler
 
+from echo.rpc.grpcio_style.blocking import iterated
 from echo.rpc.grpcio_style.context import BlockingContext, Context
 from echo.rpc.grpcio_style.conversion import CODEC, Converter
 from echo.rpc.server_stream import ServerStream
+from echo.transport import open_background
 
 log = logging.getLogger(__name__)
 
 Method = Callable[..., Any]
 Serve = Callable[[Method, Any, Context], Awaitable[Any]]
 
-_END: Final = object()
 _KINDS: Final = {
     (False, False): (Cardinality.UNARY_UNARY, "unary_unary"),
     (False, True): (Cardinality.UNARY_STREAM, "unary_stream"),
@@ -78,7 +79,7 @@ async def _serve(serve: Serve, method: Method, kind: Cardinality, stream: Server
         try:
             reply = await serve(method, request, context)
             if not kind.server_streaming and not context.failed:
-                await stream.send_message(reply)
+                await context.write(reply)
         except grpc.aio.AbortError:
             pass
         except Exception as error:
@@ -108,12 +109,35 @@ async def _serve_blocking(method: Method, request: Any, context: Context) -> Any
     """Serve by a method that knows nothing of event loops, in a worker thread, which is waited for."""
     if isinstance(request, ServerStream):
         request = _blocking_requests(request)
-    reply = await to_thread.run_sync(method, request, BlockingContext(context))
-    if isinstance(reply, Iterator):
-        while (message := await to_thread.run_sync(next, reply, _END)) is not _END:
-            await context.write(message)
-        return None
+    async with _telling_of_its_end(context):
+        reply = await to_thread.run_sync(method, request, BlockingContext(context))
+        if isinstance(reply, Iterator):
+            async with aclosing(iterated(reply)) as messages:
+                async for message in messages:
+                    await context.write(message)
+            return None
     return reply
+
+
+@asynccontextmanager
+async def _telling_of_its_end(context: Context) -> AsyncIterator[None]:
+    """While a thread is waited for: have the callbacks called once the call is cancelled. They may be what stops it."""
+    returned = False
+
+    async def tell() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            if not returned:
+                context.finish(cancelled=True)
+
+    async with open_background() as tasks:
+        tasks.start_soon(tell)
+        try:
+            yield
+        finally:
+            returned = True
+        tasks.cancel_scope.cancel()
 
 
 def _blocking_requests(stream: ServerStream[Any, Any]) -> Iterator[Any]:

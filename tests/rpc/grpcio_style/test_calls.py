@@ -11,6 +11,7 @@ import pytest
 
 from tests.rpc.grpcio_style.conftest import Library, open_ours
 from tests.rpc.grpcio_style.servicers import Todo, Todos
+from tests.support.generated import protobuf
 from tests.support.services import Run
 
 
@@ -121,8 +122,8 @@ def test_cancel_ends_the_call_once(library: Library) -> None:
 
 def test_cancelling_a_task_that_awaits_a_call_cancels_the_call(run: Run) -> None:
     async def main() -> None:
-        async with open_ours(Deaf()) as stub:
-            call = stub.Add(Todo(title="a"))
+        async with open_ours(Deaf()) as channel:
+            call = protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo(title="a"))
             await call.wait_for_connection()
             with anyio.CancelScope() as scope:
                 call.add_done_callback(lambda _: None)

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from echo.rpc import Server
-from tests.rpc.grpcio_style.conftest import Library
+from tests.rpc.grpcio_style.conftest import Library, open_ours
 from tests.rpc.grpcio_style.servicers import Summary, Todo, Todos
 from tests.support.generated import protobuf
 
@@ -209,6 +209,33 @@ def test_blocking_methods_run_in_threads(library: Library) -> None:
             assert await failure(stub.Add(Todo())) == (grpc.StatusCode.INVALID_ARGUMENT, "a title is required")
 
     library.run(main)
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_a_blocking_method_may_cancel_its_call(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    seen = []
+
+    class Cancelling(Blocking):
+        def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            seen.extend([context.cancel(), context.cancel()])
+            return Summary()
+
+        def Count(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: ARG002, N802
+            yield Todo(number=1)
+            seen.append(context.cancel())
+            yield Todo(number=2)
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Cancelling()) as stub:
+            assert (await failure(stub.Add(Todo())))[0] is grpc.StatusCode.CANCELLED
+            call = stub.Count(Todo())
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                assert [reply.number async for reply in call] == [1]
+            assert raised.value.code() is grpc.StatusCode.CANCELLED
+
+    Library("echo", backend, open_ours).run(main)
+    assert seen == [True, False, True]
+    assert caplog.text == ""
 
 
 def test_a_status_that_was_set_stands_when_the_method_fails(library: Library) -> None:

@@ -1,0 +1,81 @@
+"""grpcio's call credentials as ours.
+
+``grpc.metadata_call_credentials`` and its siblings give objects for grpcio's own transport. The plugin within, or the
+several of a composite, is asked as that transport would: with the service's URL and the method, for a callback with the
+metadata. Plugins may block, so they run in worker threads; they may call back from any thread.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final, cast
+
+import anyio
+import grpc
+from anyio import from_thread, to_thread
+from anyio.lowlevel import current_token
+
+from echo.rpc.call_credentials import CallCredentials
+from echo.wire import GRPCError, MetadataLike, Status
+
+__all__ = ["to_call_credentials"]
+
+_Callback = Callable[[MetadataLike | None, int, bytes | None], None]
+_Plugin = Callable[[str, str, _Callback], None]
+
+_FAILED: Final = "Getting metadata from plugin failed with error: "  # grpcio's own words.
+
+
+def to_call_credentials(credentials: object) -> CallCredentials:
+    """What gives a call the same metadata as these credentials would with ``grpc.aio``.
+
+    Args:
+        credentials: Made by ``grpc.metadata_call_credentials``, ``grpc.access_token_call_credentials`` or
+            ``grpc.composite_call_credentials``; or credentials of ours already, which are returned.
+
+    Raises:
+        grpc.aio.UsageError: They are something else.
+    """
+    if not isinstance(credentials, grpc.CallCredentials):
+        if inspect.iscoroutinefunction(credentials) or inspect.iscoroutinefunction(type(credentials).__call__):
+            return cast("CallCredentials", credentials)
+        raise grpc.aio.UsageError(f"{credentials!r} is not supported as credentials: grpc.CallCredentials are")
+    plugins = list(_plugins(getattr(credentials, "_credentials", None)))
+
+    async def ask_all(url: str, method: str) -> MetadataLike:
+        metadata: list[tuple[str, str | bytes]] = []
+        for plugin in plugins:
+            metadata += await _ask(plugin, url, method)
+        return metadata
+
+    return ask_all
+
+
+def _plugins(credentials: object) -> Iterator[_Plugin]:
+    """The plugins in an object of grpcio's transport."""
+    plugin: _Plugin | None = getattr(credentials, "_metadata_plugin", None)
+    several: Sequence[object] | None = getattr(credentials, "_call_credentialses", None)
+    if plugin is not None:
+        yield plugin
+    elif several is not None:
+        for one in several:
+            yield from _plugins(one)
+    else:
+        raise grpc.aio.UsageError(f"{type(credentials).__name__} are not supported: credentials made by a plugin are")
+
+
+async def _ask(plugin: _Plugin, url: str, method: str) -> Sequence[tuple[str, str | bytes]]:
+    answered, token = anyio.Event(), current_token()
+    answers: list[tuple[Any, int, bytes | None]] = []
+
+    def answer(metadata: MetadataLike | None, code: int, details: bytes | None) -> None:
+        answers.append((metadata, code, details))
+        with suppress(anyio.RunFinishedError):
+            from_thread.run_sync(answered.set, token=token)
+
+    await to_thread.run_sync(plugin, url, method, answer, abandon_on_cancel=True)
+    await answered.wait()
+    metadata, code, details = answers[0]
+    if code:
+        raise GRPCError(Status.UNAVAILABLE, _FAILED + (details or b"").decode(errors="replace"))
+    return [(key, value) for key, value in metadata or ()]

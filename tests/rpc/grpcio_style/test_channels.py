@@ -1,0 +1,103 @@
+"""What programs do with a channel besides making calls: grpc.aio's behaviour, see `conftest`."""
+
+from typing import Any
+
+import anyio
+import grpc
+import pytest
+
+from tests.rpc.grpcio_style.conftest import Library
+from tests.rpc.grpcio_style.servicers import Todo, Todos
+from tests.support.generated import protobuf
+
+IDLE, CONNECTING, READY, FAILURE, SHUTDOWN = grpc.ChannelConnectivity
+
+
+class Waiting(Todos):
+    """Answers when it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.called, self.answer = anyio.Event(), anyio.Event()
+
+    async def Add(self, request: Any, context: Any) -> Any:  # noqa: N802
+        self.called.set()
+        await self.answer.wait()
+        return await super().Add(request, context)
+
+
+def test_a_channel_does_not_connect_before_it_is_told_to(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_channel(Todos()) as channel:
+            assert channel.get_state() is IDLE
+            assert channel.get_state(try_to_connect=True) is IDLE
+            await channel.wait_for_state_change(IDLE)
+            while (state := channel.get_state(try_to_connect=True)) is not READY:
+                await channel.wait_for_state_change(state)
+            await protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo(title="a"))
+        assert channel.get_state() is SHUTDOWN
+
+    library.run(main)
+
+
+def test_channel_ready_connects(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_channel(Todos()) as channel:
+            await channel.channel_ready()
+            assert channel.get_state() is READY
+            await channel.channel_ready()
+
+    library.run(main)
+
+
+def test_who_waits_for_a_closed_channel_is_told_so(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_channel(Todos()) as channel:
+            await channel.close()
+            assert channel.get_state() is SHUTDOWN
+            with pytest.raises(grpc.aio.UsageError, match="Channel is closed"):
+                await channel.channel_ready()
+
+    library.run(main)
+
+
+def test_closing_a_channel_ends_its_calls(library: Library) -> None:
+    servicer = Waiting()
+
+    async def main(library: Library) -> None:
+        async with library.open_channel(servicer) as channel:
+            call = protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo(title="a"))
+            await servicer.called.wait()
+            await channel.close()
+            assert await call.code() in (grpc.StatusCode.CANCELLED, grpc.StatusCode.UNAVAILABLE)
+
+    library.run(main)
+
+
+def test_calls_may_finish_within_the_grace_of_closing(library: Library) -> None:
+    servicer = Waiting()
+
+    async def close(channel: Any) -> None:
+        await channel.close(5)
+
+    async def main(library: Library) -> None:
+        async with library.open_channel(servicer) as channel, anyio.create_task_group() as tasks:
+            call = protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo(title="a"))
+            await servicer.called.wait()
+            tasks.start_soon(close, channel)
+            await anyio.wait_all_tasks_blocked()
+            servicer.answer.set()
+            assert list((await call).titles) == ["a"]
+
+    library.run(main)
+
+
+def test_a_channel_closes_at_the_end_of_its_block(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_channel(Todos()) as channel:
+            async with channel as same:
+                assert same is channel
+                await channel.channel_ready()
+            assert channel.get_state() is SHUTDOWN
+
+    library.run(main)

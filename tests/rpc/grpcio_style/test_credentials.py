@@ -1,0 +1,130 @@
+"""Credentials of a single call, ``credentials=``: grpc.aio's behaviour, see `conftest`."""
+
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+import pytest
+
+from echo.rpc.testing import memory_channel
+from tests.rpc.grpcio_style.conftest import Library, Tls, open_ours
+from tests.rpc.grpcio_style.servicers import Todo, Todos
+from tests.support.generated import protobuf
+from tests.support.services import Run
+
+METHOD = "/tests.todo.v1.Todos/Add"
+
+
+class Plugin(grpc.AuthMetadataPlugin):  # type: ignore[misc]  # grpcio ships no types.
+    """Answers at once, from another thread, with an error, or with an exception."""
+
+    def __init__(self, how: str = "at once") -> None:
+        self.how = how
+        self.asked: list[tuple[str, str]] = []
+
+    def __call__(self, context: Any, callback: Callable[..., None]) -> None:
+        self.asked.append((context.service_url, context.method_name))
+        if self.how == "an exception":
+            raise RuntimeError("the token service is away")
+        if self.how == "an error":
+            callback(None, RuntimeError("the token service is away"))
+        elif self.how == "from another thread":
+            threading.Timer(0.01, callback, ((("x-user", self.how),), None)).start()
+        else:
+            callback((("x-user", self.how), ("x-key-bin", b"\x00\xff")), None)
+
+
+@pytest.fixture(scope="module")
+def tls() -> Tls:
+    return Tls()
+
+
+def called(library: Library, tls: Tls, credentials: object) -> list[tuple[str, str | bytes]]:
+    """The metadata that a call with these credentials brings along."""
+    servicer = Todos()
+
+    async def main(library: Library) -> None:
+        async with library.open_channel(servicer, tls) as channel:
+            await protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo(title="a"), credentials=credentials)
+
+    library.run(main)
+    return list(servicer.seen[0].invocation_metadata())
+
+
+@pytest.mark.parametrize("how", ["at once", "from another thread"])
+def test_a_plugin_is_asked_for_metadata(library: Library, tls: Tls, how: str) -> None:
+    plugin = Plugin(how)
+    assert ("x-user", how) in called(library, tls, grpc.metadata_call_credentials(plugin))
+    ((url, method),) = plugin.asked
+    assert url.startswith("https://localhost:")
+    assert url.endswith("/tests.todo.v1.Todos")
+    assert method == "Add"
+
+
+def test_a_token_is_sent_as_bearer(library: Library, tls: Tls) -> None:
+    assert ("authorization", "Bearer t0ken") in called(library, tls, grpc.access_token_call_credentials("t0ken"))
+
+
+def test_of_several_together_each_is_asked(library: Library, tls: Tls) -> None:
+    both = grpc.composite_call_credentials(
+        grpc.access_token_call_credentials("t0ken"), grpc.metadata_call_credentials(Plugin())
+    )
+    found = called(library, tls, both)
+    assert ("authorization", "Bearer t0ken") in found
+    assert ("x-key-bin", b"\x00\xff") in found
+
+
+@pytest.mark.parametrize("how", ["an error", "an exception"])
+def test_a_plugin_that_fails_fails_the_call(library: Library, tls: Tls, how: str) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_channel(Todos(), tls) as channel:
+            call = (
+                protobuf("todo_pb2_grpc")
+                .TodosStub(channel)
+                .Add(Todo(title="a"), credentials=grpc.metadata_call_credentials(Plugin(how)))
+            )
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call
+            assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+            assert "Getting metadata from plugin failed with error" in raised.value.details()
+            assert "the token service is away" in raised.value.details()
+
+    library.run(main)
+
+
+def test_ours_are_taken_too(run: Run, tls: Tls) -> None:
+    async def token(url: str, method: str) -> list[tuple[str, str]]:
+        assert url.startswith("https://localhost:")
+        return [("authorization", f"Bearer for {method}")]
+
+    class OfClass:
+        async def __call__(self, url: str, method: str) -> list[tuple[str, str]]:
+            return await token(url, method)
+
+    servicer = Todos()
+
+    async def main() -> None:
+        async with open_ours(servicer, tls) as channel:
+            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+            for credentials in (token, OfClass()):
+                await stub.Add(Todo(title="a"), credentials=credentials)
+
+    run(main)
+    for context in servicer.seen:
+        assert ("authorization", "Bearer for Add") in list(context.invocation_metadata())
+
+
+def test_without_tls_they_are_refused_in_one_line(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([]) as channel:
+            method = channel.unary_unary(METHOD)
+            with pytest.raises(grpc.aio.UsageError, match="plain text: use TLS, or allow it"):
+                method(b"", credentials=grpc.access_token_call_credentials("t0ken"))
+            for unknown in ("t0ken", Plugin()):
+                with pytest.raises(
+                    grpc.aio.UsageError, match=r"is not supported as credentials: grpc\.CallCredentials"
+                ):
+                    method(b"", credentials=unknown)
+
+    run(main)

@@ -1,0 +1,63 @@
+"""What a program gets wrong is said where it does, in words that name it."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from echo.pb.com.gopay.echo import ServerStub
+from echo.rpc import Server, open_channel, open_tcp_listener, open_unix_listener
+from echo.rpc.testing import memory_channel
+from echo.services import EchoService
+from tests.support.services import Run
+
+
+async def serve_a_class() -> None:
+    Server([EchoService])  # type: ignore[list-item]
+
+
+async def tls_in_grpclib_s_way() -> None:
+    async with open_channel("localhost", tls=True):  # type: ignore[arg-type]
+        pass
+
+
+async def listen_with_the_same() -> None:
+    await open_tcp_listener("127.0.0.1", 0, tls=True)  # type: ignore[arg-type]
+
+
+async def listen_on_a_path_with_the_same() -> None:
+    await open_unix_listener("/nowhere/socket", tls="cert.pem")  # type: ignore[arg-type]
+
+
+async def misspell_an_option() -> None:
+    async with open_channel("localhost", wait_until_ready=True):  # type: ignore[call-arg]
+        pass
+
+
+async def misspell_an_option_of_a_call() -> None:
+    async with memory_channel([]) as channel:
+        channel.unary_unary("/a.B/C")(b"", time_out=5)  # type: ignore[call-arg]
+
+
+async def send_a_dictionary() -> None:
+    async with memory_channel([EchoService()]) as channel:
+        await ServerStub(channel).get_reply({"message": "hi"})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("mistake", "said"),
+    [
+        (serve_a_class, r"EchoService is a class: serve an instance of it, such as EchoService\(\)"),
+        (tls_in_grpclib_s_way, r"tls must be an ssl\.SSLContext, .*, not True"),
+        (listen_with_the_same, r"tls must be an ssl\.SSLContext, .*, not True"),
+        (listen_on_a_path_with_the_same, r"tls must be an ssl\.SSLContext, .*, not 'cert\.pem'"),
+        (misspell_an_option, "open_channel takes no argument 'wait_until_ready'"),
+        (misspell_an_option_of_a_call, "/a.B/C takes no argument 'time_out'"),
+        (send_a_dictionary, "dict is not a class of messages: it has no SerializeToString and FromString"),
+    ],
+)
+def test_a_mistake_is_named(run: Run, mistake: Callable[[], Awaitable[None]], said: str) -> None:
+    async def main() -> None:
+        with pytest.raises(TypeError, match=f"^{said}$"):
+            await mistake()
+
+    run(main)
