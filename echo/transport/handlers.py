@@ -2,7 +2,8 @@
 
 A task serves calls one after the other for as long as their handlers do not wait for anything, so calls that arrive
 together share a task and a cancel scope. Before it runs a handler while other calls are due, the task sees to it that
-another one is started: that one serves them if the handler waits. So no call waits for another's handler.
+another one is started: that one serves them if the handler waits, and then each call gets a task. So no call waits for
+another's handler.
 
 A handler must not notice who ran before it. A task ends once a handler has changed its context variables, or its cancel
 scope was cancelled or given a deadline. Deadlines are left to the other task, too: only handlers that wait need them.
@@ -55,7 +56,7 @@ class Handlers:
         self._over = over
         self._last_over = last_over
         self._context = copy_context()  # What every handler begins with.
-        self._starting = False  # A task was started that has not run yet.
+        self._starting = 0  # Tasks that were started and have not run yet.
         self.running = 0
         self._due: OrderedDict[int, ServerCall] = OrderedDict()  # Calls whose handlers have not begun.
         self._undated: list[ServerCall] = []  # Calls whose deadlines are left to the task that was started.
@@ -81,15 +82,21 @@ class Handlers:
         for call in [call for call in self._due.values() if call.verdict is not None]:
             self.discard(call)
 
-    def _start(self) -> None:
-        """Start a task for the calls that are due, if one is needed and allowed."""
+    def _start(self, *, most: int = 1, after_handler: bool = False) -> None:
+        """Start tasks for the calls that are due, unless some are starting already."""
         if self._due and not self._starting and self.running < self._most:
-            self._starting = True
-            self._context.run(self.nursery.start_soon, self._serve)
+            self._starting = min(len(self._due), self._most - self.running, most)
+            for _ in range(self._starting):
+                self._context.run(self.nursery.start_soon, self._serve, after_handler)
 
-    async def _serve(self) -> None:
-        """Serve the calls that are due, unless other tasks have begun them all."""
-        self._starting = False
+    async def _serve(self, after_handler: bool) -> None:
+        """Serve the calls that are due, unless other tasks have begun them all.
+
+        Args:
+            after_handler: Whether a handler was about to run when this task was started. If calls are still due, that
+                handler waits. The others may wait, too, so each call gets a task: one after the other is late.
+        """
+        self._starting -= 1
         if self._undated:
             self._set_deadlines()
         if not self._due or self.running >= self._most:
@@ -108,7 +115,7 @@ class Handlers:
                         break
                     self.running += 1
                     if self._due and not self._starting:
-                        self._start()
+                        self._start(most=len(self._due) if after_handler else 1, after_handler=True)
                     call.scope = scope
                     if call.deadline != math.inf:
                         self._undated.append(call)

@@ -99,3 +99,21 @@ async def test_calls_that_are_traced_share_a_task_and_find_their_own_traces() ->
 
 async def test_a_call_that_is_not_traced_does_not_find_the_trace_of_the_one_before() -> None:
     assert [name for name, _ in await served("first", "", "third")] == ["first", "", "third"]
+
+
+async def test_handlers_that_wait_all_begin_within_a_few_turns_of_the_event_loop() -> None:
+    begun = 0
+
+    async def handle(_: ServerCall) -> None:
+        nonlocal begun
+        begun += 1
+        await trio.sleep_forever()
+
+    handlers = Handlers(current_backend(), 100, handle, lambda _: None, lambda: None)
+    async with trio.open_nursery() as handlers.nursery:
+        for number in range(150):
+            handlers.add(a_call(number * 2 + 1, float("inf")))
+        for _ in range(4):
+            await trio.lowlevel.checkpoint()
+        assert begun == handlers.running == 100
+        handlers.nursery.cancel_scope.cancel()
