@@ -58,7 +58,7 @@ from tests.support.side_by_side import Look, Seen, looked_at, looks_of
 pytestmark = [
     needs_browser,
     pytest.mark.slow,
-    pytest.mark.timeout(300),
+    pytest.mark.timeout(900),
 ]
 
 IDLE: Final = 3.0  # Seconds of silence, for both.
@@ -125,6 +125,7 @@ def lines(request: pytest.FixtureRequest) -> dict[Look[Any], Found]:
     """What the command line finds, in virtual time."""
 
     async def find(look: Fault) -> Found:
+        await trio.sleep(1)  # By then the clock has what it needs.
         async with no_leaks():
             return await look.line()
 
