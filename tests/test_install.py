@@ -42,7 +42,7 @@ def checkout(tmp_path: Path) -> Path:
 def install(checkout: Path, kind: str, **variables: str) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "CALLED": str(checkout / "called"), **variables}
     return subprocess.run(
-        [checkout / ".ci" / "install", kind], env=env, capture_output=True, text=True, timeout=30, check=False
+        [checkout / ".ci" / "install", kind], env=env, capture_output=True, text=True, timeout=100, check=False
     )
 
 

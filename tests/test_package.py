@@ -16,7 +16,7 @@ from tests.support.makes import MAKES
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # pip takes its time.
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -37,7 +37,7 @@ def tools(programs: Path, *flags: str, ci: str = "", terminal: int | None = None
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE if terminal is None else terminal,
         env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}", "CI": ci},
-        timeout=30,
+        timeout=100,
         check=True,
     )
     return (done.stderr or b"").decode()

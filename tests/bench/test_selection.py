@@ -39,6 +39,7 @@ def test_every_figure_has_a_short_name_and_belongs_to_a_part() -> None:
     assert [name for all_of in selection.PARTS.values() for name in all_of] == list(selection.FIGURES)
 
 
+@pytest.mark.slow
 def test_a_part_is_measured_of_the_peers_that_were_asked_for_and_tells_of_its_goals() -> None:
     scale = Scale(Plan(rounds=2, seconds=0.01), (1, 100), Span((100, 200), (1, 2)))
     wanted = selection.figures("unary-mesh,pingpong,client,fanout,idle")

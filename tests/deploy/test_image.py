@@ -25,6 +25,7 @@ PORTS = {"GRPC_SERVER_PORT": "0", "HTTP_PORT": "0"}
 in_a_container = [
     pytest.mark.third_party(usable, reason="bubblewrap is not installed, or may make no user namespaces"),
     pytest.mark.slow,
+    pytest.mark.timeout(900),  # The first one has the image built, and pip takes its time.
 ]
 
 

@@ -39,7 +39,7 @@ async def test_a_clean_path_survives_and_its_report_is_one_to_expect_of_the_comm
             began = trio.current_time()
             await page.click("#check")
             await page.shows("#check-summary", r"^\d+ survived, \d+ skipped; [\d.]+ s\.$")
-            assert trio.current_time() - began < 30
+            assert trio.current_time() - began < 60
             seen = await outcomes(page)
             assert list(seen) == NAMES
             assert set(seen.values()) == {"survived", "skipped"}

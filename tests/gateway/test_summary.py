@@ -40,6 +40,7 @@ HALF_CLOSES: Final = [
 BETWEEN: Final = [b"", frame(PING), frame(PONG, b"unasked")]
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(
     messages=st.lists(st.tuples(st.sampled_from(MESSAGES), st.sampled_from(BETWEEN)), max_size=5),

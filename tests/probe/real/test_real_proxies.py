@@ -22,7 +22,7 @@ SOME: Final = ("trailers", "status")  # Checks for a row of which nothing is sai
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize(
     "product",
     [
