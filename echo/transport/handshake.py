@@ -206,6 +206,6 @@ def _encoded(name: str) -> bytes:
     try:
         return name.encode("ascii")
     except UnicodeEncodeError:
-        import idna  # noqa: PLC0415 - Its tables take 5 ms to load, and most names are ASCII.
+        import idna  # noqa: PLC0415 - Its tables take long to load, and most names are ASCII.
 
         return idna.encode(name, uts46=True)

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-# By the time each would take, or because it belongs to something that most programs do not have.
+# By the time each would take where nothing is compiled yet, or because most programs do not have what it belongs to.
 NOT_LOADED = {
     "msgspec": "12 ms; the access log's",
     "google.protobuf": "60 ms; for messages, when the first is encoded",

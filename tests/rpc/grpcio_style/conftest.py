@@ -30,11 +30,13 @@ class Library:
         name: ``grpc.aio`` or ``echo``.
         backend: The event loop's.
         open_channel: Serves a servicer for the length of a block, and gives a channel to it; over TLS if it is told so.
+        channel_to: Gives a channel to ``HOST:PORT``.
     """
 
     name: str
     backend: str
     open_channel: Opening
+    channel_to: Opening
 
     @asynccontextmanager
     async def open_stub(self, servicer: Any) -> AsyncIterator[Any]:
@@ -101,10 +103,14 @@ async def open_ours(servicer: Any, tls: Tls | None = None) -> AsyncIterator[Any]
         tasks.cancel_scope.cancel()
 
 
+def ours_on(backend: str) -> Library:
+    return Library("echo", backend, open_ours, open_channel)
+
+
 LIBRARIES = [
-    Library("grpc.aio", "asyncio", open_grpcio),
-    Library("echo", "trio", open_ours),
-    Library("echo", "asyncio", open_ours),
+    Library("grpc.aio", "asyncio", open_grpcio, grpc.aio.insecure_channel),
+    ours_on("trio"),
+    ours_on("asyncio"),
 ]
 
 

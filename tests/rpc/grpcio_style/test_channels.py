@@ -1,5 +1,6 @@
 """What programs do with a channel besides making calls: grpc.aio's behaviour, see `conftest`."""
 
+import socket
 from typing import Any
 
 import anyio
@@ -99,5 +100,26 @@ def test_a_channel_closes_at_the_end_of_its_block(library: Library) -> None:
                 assert same is channel
                 await channel.channel_ready()
             assert channel.get_state() is SHUTDOWN
+
+    library.run(main)
+
+
+@pytest.mark.parametrize(
+    ("wait_for_ready", "code"),
+    [(None, "UNAVAILABLE"), (False, "UNAVAILABLE"), (True, "DEADLINE_EXCEEDED")],
+)
+def test_a_call_waits_for_a_connection_if_it_is_told_to(
+    library: Library, wait_for_ready: bool | None, code: str
+) -> None:
+    async def main(library: Library) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as closed:
+            port = closed.getsockname()[1]
+        async with library.channel_to(f"127.0.0.1:{port}") as channel:
+            call = (
+                protobuf("todo_pb2_grpc")
+                .TodosStub(channel)
+                .Add(Todo(title="a"), timeout=5 if code == "UNAVAILABLE" else 0.2, wait_for_ready=wait_for_ready)
+            )
+            assert (await call.code()).name == code
 
     library.run(main)

@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from echo.rpc import Server
-from tests.rpc.grpcio_style.conftest import Library, open_ours
+from tests.rpc.grpcio_style.conftest import Library, ours_on
 from tests.rpc.grpcio_style.servicers import Summary, Todo, Todos
 from tests.support.generated import protobuf
 
@@ -233,7 +233,7 @@ def test_a_blocking_method_may_cancel_its_call(backend: str, caplog: pytest.LogC
                 assert [reply.number async for reply in call] == [1]
             assert raised.value.code() is grpc.StatusCode.CANCELLED
 
-    Library("echo", backend, open_ours).run(main)
+    ours_on(backend).run(main)
     assert seen == [True, False, True]
     assert caplog.text == ""
 

@@ -11,7 +11,7 @@ import pytest
 from anyio import from_thread, to_thread
 
 from echo.rpc.testing import memory_channel
-from tests.rpc.grpcio_style.conftest import Library, open_ours
+from tests.rpc.grpcio_style.conftest import Library, open_ours, ours_on
 from tests.rpc.grpcio_style.servicers import Todo, Todos
 from tests.support.generated import betterproto2, protobuf
 
@@ -27,7 +27,7 @@ def in_thread(backend: str, program: Program) -> None:
         async with open_ours(Todos()) as channel:
             await to_thread.run_sync(program, protobuf("todo_pb2_grpc").TodosStub(channel))
 
-    Library("echo", backend, open_ours).run(main)
+    ours_on(backend).run(main)
 
 
 def test_all_four_kinds_of_calls(backend: str) -> None:
@@ -98,7 +98,7 @@ def test_any_thread_will_do(backend: str) -> None:
             await answered.wait()
             assert titles == ["a"]
 
-    Library("echo", backend, open_ours).run(main)
+    ours_on(backend).run(main)
 
 
 def test_betterproto2_s_blocking_stubs(backend: str) -> None:
@@ -121,7 +121,7 @@ def test_betterproto2_s_blocking_stubs(backend: str) -> None:
         async with memory_channel([Service()]) as channel:
             await to_thread.run_sync(program, channel)
 
-    Library("echo", backend, open_ours).run(main)
+    ours_on(backend).run(main)
 
 
 def test_iterating_in_the_event_loop_says_what_to_do(backend: str) -> None:
@@ -131,4 +131,4 @@ def test_iterating_in_the_event_loop_says_what_to_do(backend: str) -> None:
             with pytest.raises(TypeError, match=r"use 'async for', or run the code in a thread"):
                 list(made.TodosSyncStub(channel).count(made.Todo()))
 
-    Library("echo", backend, open_ours).run(main)
+    ours_on(backend).run(main)
