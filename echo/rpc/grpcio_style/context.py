@@ -183,17 +183,17 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
 
 
 class BlockingContext:
-    """The same for a plain function, which runs in a worker thread: it waits by blocking."""
+    """The context of a plain function, which runs in a worker thread. Its methods block."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever does not wait is the context's own."""
+        """The context's own attribute, for everything that does not wait."""
         return getattr(self._context, name)
 
     def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        """As `Context.send_initial_metadata`."""
+        """See `Context.send_initial_metadata`."""
         from_thread.run(self._context.send_initial_metadata, initial_metadata)
 
     def abort(
@@ -202,23 +202,23 @@ class BlockingContext:
         details: str = "",
         trailing_metadata: Iterable[tuple[str, str | bytes]] = (),
     ) -> NoReturn:
-        """As `Context.abort`."""
+        """See `Context.abort`."""
         self._context.set_abort(code, details, trailing_metadata)
 
     def abort_with_status(self, status: grpc.Status) -> NoReturn:
-        """As `Context.abort_with_status`."""
+        """See `Context.abort_with_status`."""
         self._context.set_abort(status.code, status.details, status.trailing_metadata or ())
 
     def cancel(self) -> bool:
-        """As `Context.cancel`. The method goes on, since no thread can be cancelled, but nothing it says is sent."""
+        """See `Context.cancel`. The method continues, as a thread cannot be cancelled, but what it sends is dropped."""
         return from_thread.run(self._context.cancel)
 
     def is_active(self) -> bool:
-        """Whether the call goes on."""
+        """Whether the call is not over."""
         return not self._context.done()
 
     def add_callback(self, callback: Callable[[], object]) -> bool:
-        """Have a function called when the call is over; False if it is."""
+        """Call the function when the call is over; returns False if it already is."""
         if self._context.done():
             return False
         self._context.add_done_callback(lambda _: callback())
