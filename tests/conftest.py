@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
 import anyio
+import hypothesis
 import pytest
 import trio.testing
 
@@ -13,6 +14,11 @@ pytest.register_assert_rewrite("tests.support", "tests.probe", "tests.gateway", 
 
 from tests.support.quiet_clock import QuietClock  # noqa: E402
 from tests.support.services import Run  # noqa: E402
+
+# By default hypothesis fails an example that takes more than 200 ms, which any may do on a loaded machine.
+hypothesis.settings.register_profile("any machine", deadline=None)
+if hypothesis.settings.get_current_profile_name() == "default":  # Not under `tests.mutation`, which has its own.
+    hypothesis.settings.load_profile("any machine")
 
 
 @pytest.fixture(params=["trio", "asyncio"])

@@ -1,6 +1,6 @@
-"""Opening a call as its channel's service config has it, in one attempt or in several, each with its credentials.
+"""Opens calls that have a service config or call credentials, in one attempt or several.
 
-Plain calls do not come here. The policies behind it are loaded with the first of them: they would take a
+Plain calls do not come here. This module is loaded by the first call that does: the retry policies would take a
 twentieth of the time to import `echo.rpc`, and most channels have no service config.
 """
 
@@ -26,13 +26,13 @@ async def open_in_attempts(
     """Open the call.
 
     Args:
-        method: Which method is called, and how.
+        method: The method to call.
         request: The head of the call, without the credentials' metadata.
         deadline: On the event loop's clock; infinity for none.
-        record: Takes note of the call; None for nobody.
+        record: The call's record, if any.
 
     Raises:
-        GRPCError: The server cannot be reached, or the credentials cannot be had; DEADLINE_EXCEEDED.
+        GRPCError: The server cannot be reached, or the credentials failed; DEADLINE_EXCEEDED.
         ValueError, TypeError: The metadata cannot be sent.
     """
     config = method.config or MethodConfig()

@@ -1,4 +1,4 @@
-"""The client: a channel to a server, or to several that are alike, which connects when a call needs it."""
+"""The client: a channel to a server, or to several equivalent ones, which connects when a call needs it."""
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator
@@ -38,35 +38,34 @@ if TYPE_CHECKING:
 else:
     GrpclibChannel = object  # Generated stubs say that they take grpclib's; to a type checker, ours is one.
 
-MAX_METHODS: Final = 1_024  # That are remembered.
+MAX_METHODS: Final = 1_024  # How many methods a channel remembers.
 
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
 
 class Channel(GrpcioChannel, GrpclibChannel):
-    """Calls to a server, or to several that are alike; made by `open_channel` and its siblings.
+    """Makes calls to a server, or to several equivalent ones; opened by `open_channel` and similar functions.
 
-    ``grpclib.events.listen(channel, SendRequest, callback)`` and its siblings work on it, and betterproto's stubs take
-    it as theirs.
+    ``grpclib.events.listen(channel, SendRequest, callback)`` and the like work on it. betterproto's stubs accept it.
 
     Attributes:
-        target: What it calls, for people.
+        target: Its target as text.
         scheme: ``http`` or ``https``.
-        authority: What it takes the server's name to be, where its address does not say so.
-        events: The listeners to its events.
-        interceptors: What every call is made within.
-        tracing: Who records its calls, if anybody does.
-        notes: Who takes note of its calls.
-        loop: The event loop that it was opened in.
-        throttle: Stops retries when too many calls fail; None for never.
+        authority: The servers' name until an endpoint, which has its own, is chosen.
+        events: Its event listeners.
+        interceptors: The contexts around every call.
+        tracing: Records its calls as traces, if set.
+        notes: Takes note of its calls, if set.
+        loop: The event loop in which it was opened.
+        throttle: Suspends retries while too many calls fail; None for never.
     """
 
     def __init__(
         self, target: str, authority: str, balancer: Balancer, common: Connecting, options: ChannelOptions
     ) -> None:
         self.events = ChannelEvents()
-        self.__dispatch__ = self.events  # type: ignore[assignment]  # grpclib's `listen` asks for no more than it has.
+        self.__dispatch__ = self.events  # type: ignore[assignment]  # It has all that grpclib's `listen` needs.
         self.loop = EventLoop()
         self.target = target
         self.scheme = common.scheme
@@ -90,21 +89,21 @@ class Channel(GrpcioChannel, GrpclibChannel):
 
     @property
     def calls(self) -> int:
-        """Calls that are open."""
+        """How many calls are open."""
         return sum(session.calls for session in self._sessions) - len(self._watches)
 
     @property
     def connections(self) -> int:
-        """Connections that are open: those that take new calls, and others that are being finished."""
+        """How many connections are open, including those that take no new calls but still have open ones."""
         return len(self._sessions)
 
     @property
     def state(self) -> ChannelState:
-        """Whether calls would find a connection; looking at it does not make one."""
+        """The connectivity state. Reading it does not make the channel connect."""
         return self._balancer.state
 
     async def wait_for_state_change(self, last_observed_state: Enum) -> ChannelState:
-        """Wait until the state is another than this one, and return it. States that soon pass may be missed.
+        """Wait until the state differs from this one, and return it. Brief states may be missed.
 
         Args:
             last_observed_state: A `ChannelState`, or a ``grpc.ChannelConnectivity``.
@@ -114,7 +113,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         return self.state
 
     async def states(self) -> AsyncIterator[ChannelState]:
-        """The state now, then each that it changes to; ends after SHUTDOWN. States that soon pass may be missed."""
+        """The current state, then each new one; ends after SHUTDOWN. Brief states may be missed."""
         state = self.state
         yield state
         while state is not ChannelState.SHUTDOWN:
@@ -125,14 +124,14 @@ class Channel(GrpcioChannel, GrpclibChannel):
         """Connect without a call, and wait until the channel is READY.
 
         Args:
-            wait_for_ready: Try again and again, however long it takes, rather than fail once every address has failed.
+            wait_for_ready: Whether to keep trying instead of failing once every address has failed.
 
         Raises:
             GRPCError: UNAVAILABLE: it cannot connect, or is closed.
         """
         await self._balancer.wait(for_ready=wait_for_ready)
 
-    def request(  # type: ignore[override]  # Alike in what generated stubs make of it.
+    def request(  # type: ignore[override]  # Compatible as far as generated stubs use it.
         self,
         name: str,
         cardinality: Cardinality,
@@ -152,21 +151,20 @@ class Channel(GrpcioChannel, GrpclibChannel):
         Args:
             name: ``/package.Service/Method``.
             cardinality: Which sides send more than one message.
-            request_type: What is sent.
-            reply_type: What is received.
-            timeout: Seconds the whole call may take, counted from now.
-            deadline: The same as a point in time; the earlier one counts.
-            metadata: To send along.
-            wait_for_ready: Whether to wait for a connection, until the deadline, rather than to fail when there is none
-                to be had; None for what the channel was opened with.
-            compression: How to compress the messages that are sent, ``gzip`` or ``identity``; None for what the channel
-                was opened with.
-            codec: Makes this call's messages; None for what the channel was opened with.
-            credentials: Gives further metadata, besides those that the channel was opened with.
+            request_type: The class of the messages sent.
+            reply_type: The class of the messages received.
+            timeout: Seconds the whole call may take, from now on.
+            deadline: The same as a point in time. If both are given, the earlier one counts.
+            metadata: The request's metadata.
+            wait_for_ready: Whether to wait for a connection until the deadline instead of failing when none can be
+                made; None for the channel's setting.
+            compression: How to compress the messages sent, ``gzip`` or ``identity``; None for the channel's setting.
+            codec: Encodes and decodes this call's messages; None for the channel's codec.
+            credentials: Call credentials in addition to the channel's.
 
         Raises:
             ValueError: The compression is unknown, or the credentials would be sent in plain text.
-            RuntimeError: A betterproto stub that was not bound makes a bidirectional call, which would hang on trio.
+            RuntimeError: An unbound betterproto stub makes a bidirectional call, which would hang on trio.
         """
         method = self._methods.get(name)
         if method is None or method.cardinality is not cardinality:
@@ -194,22 +192,22 @@ class Channel(GrpcioChannel, GrpclibChannel):
         )
 
     def _method(self, name: str, cardinality: Cardinality) -> Method:
-        """What holds for a method's calls, to be found again."""
+        """Create and remember a `Method`."""
         config = None if self._service_config is None else self._service_config.of(name)
         waits = self._wait_for_ready if config is None or config.wait_for_ready is None else config.wait_for_ready
         method = Method(self, name, cardinality, self._compression, waits, config, self._credentials)
         if len(self._methods) >= MAX_METHODS:
-            self._methods.clear()  # The names may be a stranger's, who makes them up.
+            self._methods.clear()  # Names may come from untrusted input, so their number must be bounded.
         self._methods[name] = method
         return method
 
     def _checked(self, credentials: CallCredentials | None) -> tuple[CallCredentials, ...]:
-        """The credentials, if they may be sent."""
+        """The credentials in a tuple, checked that they may be sent."""
         if credentials is None:
             return ()
         if not self._may_send_credentials:
             raise ValueError(
-                "call credentials would be sent in plain text: use TLS, or allow it by plaintext_credentials=True"
+                "call credentials would be sent in plain text: use TLS, or allow it with plaintext_credentials=True"
             )
         return (credentials,)
 
@@ -222,14 +220,14 @@ class Channel(GrpcioChannel, GrpclibChannel):
         refused: ClientCall | None = None,
         avoided: Collection[ClientSession] = (),
     ) -> ClientCall:
-        """For `ClientStream`: open a call on a connection that takes it.
+        """For `ClientStream`: open a call on a connection.
 
         Args:
-            request: Its head.
-            deadline: On the event loop's clock.
-            wait_for_ready: Whether to wait for a connection rather than to fail.
-            refused: The same call, made before, which a server has refused: another server is preferred.
-            avoided: Connections to other servers that are not preferred either.
+            request: The head of the call.
+            deadline: The call's deadline on the event loop's clock.
+            wait_for_ready: Whether to wait for a connection instead of failing.
+            refused: An earlier attempt that a server has refused; other servers are preferred.
+            avoided: More connections to avoid if possible.
 
         Raises:
             GRPCError: UNAVAILABLE or DEADLINE_EXCEEDED.
@@ -246,7 +244,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
                     why = f" ({balancer.failure})" if balancer.failure else ""
                     raise GRPCError(Status.DEADLINE_EXCEEDED, f"the deadline passed{why}")
             session = chosen.session
-            assert session is not None  # Or it would not have been ready.
+            assert session is not None  # Since the subchannel is ready.
             if chosen.endpoint.authority != request.authority:
                 request = replace(request, authority=chosen.endpoint.authority)
             call = session.open_now(request, deadline) or await session.open(request, deadline)
@@ -254,14 +252,15 @@ class Channel(GrpcioChannel, GrpclibChannel):
                 return call
 
     def close(self, grace: float | None = None) -> Awaitable[None]:  # type: ignore[override]  # grpclib's gives None.
-        """Take no new calls, and end every connection. Never waits; what opened the channel does.
+        """Take no new calls, and end every connection. Never waits.
 
         Args:
-            grace: Seconds that open calls have to finish; None to end them now, with UNAVAILABLE. It counts while the
-                result is awaited.
+            grace: Seconds that open calls have to finish; None to end them now, with UNAVAILABLE. The time passes while
+                the result is awaited.
 
         Returns:
-            Awaitable until the connections are closed, as ``grpc.aio``'s is; it need not be.
+            An awaitable that returns when the connections are closed, as with ``grpc.aio``. It need not be awaited: the
+            block that opened the channel waits as well.
         """
         self._balancer.close()
         if grace is None:
@@ -282,7 +281,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
             session.stop("the channel was closed")
 
     async def __aenter__(self) -> Self:
-        """The channel, which is closed when the block is left, as grpclib's and grpc.aio's are."""
+        """Return the channel; leaving the block closes it, as with grpclib and grpc.aio."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -291,7 +290,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
 
 
 class _Closed(Awaitable[None]):
-    """What closing a channel gives: something to await, for those who do."""
+    """The result of `Channel.close`, which may be awaited or not."""
 
     def __init__(self, wait: Callable[[float | None], Coroutine[Any, Any, None]], grace: float | None) -> None:
         self._wait = wait
@@ -302,7 +301,7 @@ class _Closed(Awaitable[None]):
 
 
 def _configured(options: ChannelOptions) -> "tuple[ServiceConfig | None, Throttle | None]":
-    """The service config and what it says of throttling retries, if there is one."""
+    """The channel's service config and retry throttle, if there are any."""
     given = options.get("service_config")
     if given is None:
         return None, None

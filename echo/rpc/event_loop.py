@@ -1,4 +1,4 @@
-"""The event loop that something belongs to, for those who use it from other threads."""
+"""Remembers the event loop that an object belongs to, so that other threads can use it."""
 
 from threading import get_ident
 
@@ -6,7 +6,7 @@ from anyio.lowlevel import current_token
 
 
 class EventLoop:
-    """The one that runs where this is made.
+    """The event loop that runs when the instance is created.
 
     Attributes:
         token: For ``anyio.from_thread.run(..., token=)``.
@@ -18,5 +18,5 @@ class EventLoop:
 
     @property
     def here(self) -> bool:
-        """Whether the caller is in its thread."""
+        """Whether the caller runs in the loop's thread."""
         return get_ident() == self._thread

@@ -1,6 +1,6 @@
-"""What stubs generated for grpcio, and programs written for ``grpc.aio``, ask of a channel.
+"""The methods of a channel that stubs generated for grpcio and programs written for ``grpc.aio`` call.
 
-The package grpcio is imported when they do; see `echo.rpc.grpcio_style`.
+The package grpcio is imported only when they are called; see `echo.rpc.grpcio_style`.
 """
 
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Function = Callable[[Any], Any]
 
 
 class GrpcioChannel:
-    """The part of `Channel` that is there for them."""
+    """The part of `Channel` with ``grpc.aio``'s methods."""
 
     _balancer: Balancer
     _nursery: TaskGroup
@@ -44,14 +44,14 @@ class GrpcioChannel:
         response_deserializer: Function | None = None,
         _registered_method: bool | None = None,
     ) -> "UnaryUnary":
-        """What ``grpc.aio.Channel.unary_unary`` gives: calls of a method with one request and one reply.
+        """Like ``grpc.aio.Channel.unary_unary``: a callable for a method with one request and one reply.
 
         Args:
             method: ``/package.Service/Method``.
-            request_serializer: A request to bytes; None for requests that are bytes.
-            response_deserializer: Bytes to a reply; None for bytes.
+            request_serializer: Encodes a request; None for requests that are bytes.
+            response_deserializer: Decodes a reply; None for bytes.
 
-        Calls run in tasks of the channel's. Needs the package grpcio.
+        Calls run in tasks of the channel. Needs the package grpcio.
         """
         from echo.rpc.grpcio_style import UnaryUnary  # noqa: PLC0415 - Only its users have grpcio.
 
@@ -64,7 +64,7 @@ class GrpcioChannel:
         response_deserializer: Function | None = None,
         _registered_method: bool | None = None,
     ) -> "UnaryStream":
-        """As `unary_unary`, for one request and many replies."""
+        """Like `unary_unary`, for one request and many replies."""
         from echo.rpc.grpcio_style import UnaryStream  # noqa: PLC0415
 
         return UnaryStream(self._channel, self._nursery, method, request_serializer, response_deserializer)
@@ -76,7 +76,7 @@ class GrpcioChannel:
         response_deserializer: Function | None = None,
         _registered_method: bool | None = None,
     ) -> "StreamUnary":
-        """As `unary_unary`, for many requests and one reply."""
+        """Like `unary_unary`, for many requests and one reply."""
         from echo.rpc.grpcio_style import StreamUnary  # noqa: PLC0415
 
         return StreamUnary(self._channel, self._nursery, method, request_serializer, response_deserializer)
@@ -88,13 +88,13 @@ class GrpcioChannel:
         response_deserializer: Function | None = None,
         _registered_method: bool | None = None,
     ) -> "StreamStream":
-        """As `unary_unary`, for many requests and many replies."""
+        """Like `unary_unary`, for many requests and many replies."""
         from echo.rpc.grpcio_style import StreamStream  # noqa: PLC0415
 
         return StreamStream(self._channel, self._nursery, method, request_serializer, response_deserializer)
 
     def get_state(self, try_to_connect: bool = False) -> "grpc.ChannelConnectivity":
-        """The channel's state as grpcio names it; `Channel.state` is the same without grpcio.
+        """The channel's state as grpcio's enumeration; `Channel.state` is the same without grpcio.
 
         Args:
             try_to_connect: Connect, in the background, until it is READY.

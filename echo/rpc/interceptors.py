@@ -1,6 +1,7 @@
-"""What is done around calls of all four kinds, on either side: an async context that each call is within.
+"""Interceptors: async contexts around calls of all four kinds, on the server or the client.
 
-An interceptor is a function that is given the call's stream, most easily one with `contextlib.asynccontextmanager`::
+An interceptor is a function that takes the call's stream and returns an async context, most easily written with
+`contextlib.asynccontextmanager`::
 
     @asynccontextmanager
     async def authenticated(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
@@ -11,15 +12,15 @@ An interceptor is a function that is given the call's stream, most easily one wi
 
     server = Server(services, interceptors=[authenticated])
 
-On the server, what comes before the ``yield`` runs before the handler, in the call's own task and under its deadline.
-It refuses the call by raising `GRPCError`. What the handler raises, being cancelled included, is raised at the
-``yield``; what leaves the outermost interceptor decides the status.
+On the server, the code before the ``yield`` runs before the handler, in the call's own task and under its deadline. It
+can refuse the call by raising `GRPCError`. Whatever the handler raises, cancellation included, is raised at the
+``yield``; the exception that leaves the outermost interceptor decides the status.
 
 On the client, ``async with channel.request(...)`` enters the interceptors that the channel was opened with, and so do
-the stubs of every make. Before the ``yield`` nothing was sent yet, and ``call.metadata`` may be added to. How the call
-failed is raised at the ``yield``, also when that was found out in leaving the block.
+all kinds of stubs. Before the ``yield`` nothing has been sent, and ``call.metadata`` may be changed. If the call fails,
+its error is raised at the ``yield``, even if it only shows when the block is left.
 
-Messages pass by an interceptor unseen; grpclib's events tell of those.
+Interceptors do not see messages; grpclib's events do.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -33,10 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["ClientInterceptor", "ServerInterceptor"]
 
 ServerInterceptor: TypeAlias = "Callable[[ServerStream[Any, Any]], AbstractAsyncContextManager[object]]"
-"""Gives the context that a handler runs within."""
+"""Returns the context around a handler."""
 
 ClientInterceptor: TypeAlias = "Callable[[ClientStream[Any, Any]], AbstractAsyncContextManager[object]]"
-"""Gives the context that a caller's block runs within."""
+"""Returns the context around a caller's block."""
 
 Method: TypeAlias = "Callable[[ServerStream[Any, Any]], Awaitable[None]]"
 
@@ -45,23 +46,23 @@ InterceptorT = TypeVar("InterceptorT")
 
 
 def checked(interceptors: Iterable[InterceptorT]) -> tuple[InterceptorT, ...]:
-    """The interceptors, if each of them can be one.
+    """Check that each interceptor can be called.
 
     Raises:
-        TypeError: One is not a function, but perhaps an object made for ``grpc.aio``.
+        TypeError: One cannot; it may be an object made for ``grpc.aio``.
     """
     taken = tuple(interceptors)
     for interceptor in taken:
         if not callable(interceptor):
             raise TypeError(
-                f"{interceptor!r} is not an interceptor: those are functions that give a context, "
+                f"{interceptor!r} is not an interceptor: those are functions that return an async context, "
                 "see echo.rpc.interceptors"
             )
     return taken
 
 
 def intercepted(method: Method, interceptors: Sequence[ServerInterceptor]) -> Method:
-    """For the dispatcher: the method within these contexts, the first one outermost."""
+    """For the dispatcher: wrap a method in these contexts, the first one outermost."""
 
     async def within(stream: "ServerStream[Any, Any]") -> None:
         async with AsyncExitStack() as contexts:

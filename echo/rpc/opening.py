@@ -1,5 +1,6 @@
-"""Opens calls, in one attempt or in several, with what listeners to events, takers of notes, the service config and
-call credentials do about it. In a plain call, as most are, nobody takes part but its caller: it is opened at once.
+"""Opens calls: tells event listeners and notes, and applies the service config and call credentials.
+
+Most calls are plain: none of these is involved, and they are opened directly.
 """
 
 import math
@@ -18,8 +19,8 @@ async def open_call(method: Method, metadata: Metadata | None, deadline: float) 
     """Open a call.
 
     Args:
-        method: Which method is called, and how.
-        metadata: To send along.
+        method: The method to call.
+        metadata: The request's metadata.
         deadline: On the event loop's clock; infinity for none.
 
     Raises:
@@ -48,7 +49,7 @@ async def open_call(method: Method, metadata: Metadata | None, deadline: float) 
     try:
         call = await open_in_attempts(method, request, deadline, record)
     except BaseException as error:
-        # Else it was cancelled, or its metadata cannot be sent.
+        # Other errors: the call was cancelled, or its metadata cannot be sent.
         fault = Status.INTERNAL if isinstance(error, Exception) else Status.CANCELLED
         record.over(error.status if isinstance(error, GRPCError) else fault, anyio.current_time())
         raise

@@ -68,7 +68,7 @@ class RepeatableCall(Protocol):
         """How the call ended, once it has."""
 
     def send_nowait(self, message: bytes, *, end: bool = False) -> bool:
-        """Send one message, as `send_message`, if that takes no waiting; tell whether it was sent."""
+        """Send one message like `send_message` if that needs no waiting; returns whether it was sent."""
 
     async def send_message(self, message: bytes, *, end: bool = False) -> None:
         """Send one message, as `RetriedCall.send_message`."""
@@ -144,7 +144,7 @@ class RetriedCall:
         return self._verdict or self.current.trailers
 
     def send_nowait(self, message: bytes, *, end: bool = False) -> bool:
-        """Send one message, as `send_message`, if that takes no waiting; tell whether it was sent."""
+        """Send one message like `send_message` if that needs no waiting; returns whether it was sent."""
         if not self.current.send_nowait(message, end=end):
             return False
         self._keep(message)
@@ -153,11 +153,11 @@ class RetriedCall:
         return True
 
     async def send_message(self, message: bytes, *, end: bool = False) -> None:
-        """Send one message; waits while the server takes fewer than we send.
+        """Send one message; waits while the server reads more slowly than we send.
 
         Args:
             message: Encoded.
-            end: It is the last one: half-close the call with it.
+            end: Whether it is the last one, after which the call is half-closed.
 
         Raises:
             StreamTerminatedError: The call is over.
@@ -174,7 +174,7 @@ class RetriedCall:
                     self._keep(message)
                     break
                 if not (self._lost(call) and await self._renewed(call)):
-                    break  # Lost like any message of a call that fails later; the receiver is told.
+                    break  # Lost like any message of a call that fails later; the receiver gets the error.
         if end:
             await self.half_close()
 
@@ -194,7 +194,7 @@ class RetriedCall:
             # The retry has repeated the half-close.
 
     async def receive_response(self) -> Response | None:
-        """Wait for the head of the response; None if the call ended without."""
+        """Wait for the head of the response; None if the call ended without one."""
         while True:
             call = self.current
             await call.receive_response()

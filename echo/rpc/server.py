@@ -47,28 +47,28 @@ _INSTEAD: Final = {
     "wait_for_termination": "'server.serve' returns when the server is done",
 }
 
-UNWIND = 1.0  # Seconds that cancelled handlers have for their own clean-up before the connection is closed on them.
+UNWIND = 1.0  # Seconds that cancelled handlers have to clean up before their connection is closed.
 
 
 class Server:
     """Serves grpclib-style services on any number of listeners and connections.
 
-    ``grpclib.events.listen(server, RecvRequest, callback)`` and its siblings work on it.
+    ``grpclib.events.listen(server, RecvRequest, callback)`` and the like work on it.
 
     Args:
-        services: What to serve.
-        codec: Messages to bytes and back; by default whatever has ``SerializeToString`` and ``FromString``.
-        status_details_codec: For `GRPCError.details` other than bytes.
-        limits: What one connection may occupy.
-        keepalive: When to ask a silent client whether it is still there; None for never.
-        compression: How to compress replies to clients that read it: ``gzip``, or None for not at all.
-        access_log: Gets a line for each call when it is over; None for no such lines, at no cost.
-        interceptors: Contexts to serve every call within, the outermost first; see `echo.rpc.interceptors`.
-        notes: Who else takes note of calls.
-        tracing: Records the calls as traces; None for no traces, at no cost.
+        services: The services to serve.
+        codec: Encodes and decodes messages. By default, any class with ``SerializeToString`` and ``FromString`` works.
+        status_details_codec: Encodes `GRPCError.details` other than bytes.
+        limits: The limits of each connection.
+        keepalive: When to send PINGs on a silent connection; None for never.
+        compression: How to compress replies to clients that accept it: ``gzip``, or None for not at all.
+        access_log: Gets a line for each call that has ended; None, the default, costs nothing.
+        interceptors: Contexts around every call, the outermost first; see `echo.rpc.interceptors`.
+        tracing: Records the calls as traces; None, the default, costs nothing.
+        notes: Take note of calls, besides the access log.
 
     Attributes:
-        tally: What has become of its connections.
+        tally: Counts its connections.
 
     Raises:
         ValueError: The compression is unknown, or attended services have different prefixes.
@@ -109,11 +109,11 @@ class Server:
         self._session_ended = Signal()
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
-        """Serve a servicer of grpcio's style; ``add_XServicer_to_server``, as generated for grpcio, calls it.
+        """Serve a servicer in grpcio's style; called by ``add_XServicer_to_server``, as generated for grpcio.
 
         Args:
             service_name: The service's name.
-            method_handlers: By method name, grpcio's ``RpcMethodHandler``.
+            method_handlers: grpcio's ``RpcMethodHandler``s by method name.
         """
         from echo.rpc.grpcio_style import Servicer  # noqa: PLC0415 - Only its users have grpcio.
 
@@ -127,12 +127,12 @@ class Server:
 
     @property
     def connections(self) -> int:
-        """Connections that are open."""
+        """How many connections are open."""
         return len(self._sessions)
 
     @property
     def calls(self) -> int:
-        """Handlers that are running."""
+        """How many handlers are running."""
         return sum(session.calls for session in self._sessions)
 
     @property
@@ -141,7 +141,7 @@ class Server:
         return self._dispatcher.methods
 
     def refused_calls(self) -> dict[str, int]:
-        """How many calls were refused by RST_STREAM REFUSED_STREAM, by why."""
+        """How many calls were refused with RST_STREAM REFUSED_STREAM, by reason."""
         together = Tally(refused_calls=dict(self.tally.refused_calls))
         for session in self._sessions:
             _count_refused(session, together)
@@ -152,8 +152,9 @@ class Server:
     ) -> None:
         """Accept and serve connections until drained, then return; closes the listener.
 
-        Cancelling it cancels every handler and closes every connection at once. Ready, ``task_status.started()``,
-        as soon as it accepts. Errors of one connection never reach the others, nor the caller.
+        Cancelling it cancels every handler and closes every connection at once. It has started
+        (``task_status.started()``) as soon as it accepts connections. Errors of one connection affect neither the
+        others nor the caller.
         """
         async with anyio.create_task_group() as connections, listener:
             if self._draining:
@@ -191,7 +192,7 @@ class Server:
             try:
                 await session.run()
             except Exception:
-                # A fault of ours in one connection must not take the others down.
+                # A bug of ours in one connection must not end the others.
                 log.exception("connection of %s failed", session.peer)
             finally:
                 if self._hearing.flush is not None:
@@ -201,13 +202,13 @@ class Server:
                 self._session_ended.set()
 
     async def drain(self, grace: float) -> None:
-        """Stop in good order: accept nothing new, wait for running calls, return when no connection is left.
+        """Stop gracefully: accept nothing new, wait for running calls, and return when no connection is left.
 
         Args:
-            grace: Seconds that running calls have. Then they are cancelled, and end with UNAVAILABLE. Connections
-                still in their TLS handshake may complete it within the same time, and are closed after it.
+            grace: Seconds that running calls have to finish. Then they are cancelled, and end with UNAVAILABLE. TLS
+                handshakes may be completed in the same time; after it, their connections are closed.
 
-        Cancelling the drain leaves off where it is; cancel `serve` for an end at once.
+        Cancelling the drain only stops waiting; cancel `serve` to end everything at once.
         """
         self._draining = True
         for reception, listener in self._receptions.items():
@@ -258,12 +259,12 @@ async def serve(
     keepalive: Keepalive | None = None,
     task_status: TaskStatus[int] = anyio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Serve until cancelled, the short way: `open_tcp_listener` and `Server.serve` in one.
+    """Serve until cancelled: `open_tcp_listener` and `Server.serve` in one function.
 
-    ``task_status.started`` gives the port, for port 0.
+    ``task_status.started`` reports the port, which port 0 leaves to the system.
 
     Raises:
-        OSError: The address cannot be had.
+        OSError: The address cannot be listened on.
     """
     listener = await open_tcp_listener(host, port, tls=tls)
     task_status.started(listener.extra(SocketAttribute.local_port))

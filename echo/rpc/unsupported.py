@@ -1,6 +1,6 @@
-"""Names of grpclib's and ``grpc.aio``'s that echo does not have: using one raises a line that says what to use.
+"""Names of grpclib and ``grpc.aio`` that echo does not have: using one raises an error that says what to use instead.
 
-What is raised is an `AttributeError`, on looking the name up, so that ``hasattr`` knows that it is missing.
+The error is an `AttributeError`, raised when the name is looked up, so that ``hasattr`` works.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,15 +10,15 @@ __all__ = ["UnsupportedError", "refuse_unknown", "refusing"]
 
 
 class UnsupportedError(AttributeError):
-    """A name of another library's was used; the text says what echo has in its place."""
+    """A name of another library was used. The text says what to use instead."""
 
 
 def refusing(owner: str, instead: Mapping[str, str]) -> Callable[[object, str], NoReturn]:
     """A ``__getattr__`` for a class of this name.
 
     Args:
-        owner: The class's name, for people.
-        instead: By name, what to use in its place.
+        owner: The class's name, for the message.
+        instead: What to use instead, by name.
     """
 
     def refuse(self: object, name: str) -> NoReturn:
@@ -30,15 +30,15 @@ def refusing(owner: str, instead: Mapping[str, str]) -> Callable[[object, str], 
 
 
 def refuse_unknown(given: Mapping[str, object], options: type, function: str) -> None:
-    """Raise if an option is not among those that a function takes.
+    """Check that a function knows all the options it was given.
 
     Args:
-        given: Options by name.
-        options: A `TypedDict` of those that there are; type checkers know it, but Python itself does not look.
-        function: Its name, for people.
+        given: The options by name.
+        options: The `TypedDict` of known options, which Python itself does not check.
+        function: The function's name, for the message.
 
     Raises:
-        TypeError: One is unknown.
+        TypeError: An option is unknown.
     """
     for name in given:
         if name not in options.__annotations__:

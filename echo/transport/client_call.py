@@ -41,7 +41,7 @@ class ClientCall(Call):
 
     @property
     def exhausted(self) -> bool:
-        """Whether the call has ended, and all that the server sent was taken."""
+        """Whether the call has ended, and all that the server sent was received."""
         return self.trailers is not None and self.messages.empty
 
     def compress(self, encoding: str) -> None:
@@ -50,7 +50,7 @@ class ClientCall(Call):
             self.encoder = partial(encode_compressed, encoding)
 
     def send_nowait(self, message: bytes, *, hold: bool = False, end: bool = False) -> bool:
-        """As `Call.send_nowait`; with ``end`` it is the last, and the call half-closed with it."""
+        """Like `Call.send_nowait`; with ``end``, the call is half-closed after the message."""
         if not super().send_nowait(message, hold=hold or end):
             return False
         if end:
@@ -58,7 +58,7 @@ class ClientCall(Call):
         return True
 
     async def send_message(self, message: bytes, *, hold: bool = False, end: bool = False) -> None:
-        """As `Call.send_message`; with ``end`` it is the last, and the call half-closed with it."""
+        """Like `Call.send_message`; with ``end``, the call is half-closed after the message."""
         await super().send_message(message, hold=hold or end)
         if end:
             self._end_messages()

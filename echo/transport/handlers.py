@@ -1,12 +1,12 @@
 """The tasks that run a connection's handlers.
 
-A task serves calls one after the other for as long as their handlers do not wait for anything, so calls that arrive
-together share a task and a cancel scope. Before it runs a handler while other calls are due, the task sees to it that
-another one is started: that one serves them if the handler waits, and then each call gets a task. So no call waits for
-another's handler.
+A task serves calls one after another as long as their handlers do not wait for anything, so calls that arrive together
+share a task and a cancel scope. Before a task runs a handler while more calls are due, it starts another task, which
+serves them if the handler waits: it starts a task for each of them. So no call waits for another call's handler.
 
-A handler must not notice who ran before it. A task ends once a handler has changed its context variables, or its cancel
-scope was cancelled or given a deadline. Deadlines are left to the other task, too: only handlers that wait need them.
+A handler must not be affected by those that ran before it in the same task. So a task ends once a handler has changed
+its context variables, or once its cancel scope was cancelled or given a deadline. The task that was started also sets
+the deadlines, as only handlers that wait need them.
 """
 
 import logging
@@ -29,15 +29,15 @@ class Handlers:
     """Runs the handlers of one connection's calls.
 
     Args:
-        backend: What runs the connection.
+        backend: The event loop's primitives.
         most: How many handlers may run at once; other calls wait for their turn.
         handle: Serves a call.
         over: Called when a handler has returned, and for calls that were over before their handlers began.
         last_over: Called when the last handler has returned.
 
     Attributes:
-        running: How many handlers have begun and not returned, those included whose call is over.
-        nursery: Where the handlers run. Set it before the first call comes.
+        running: How many handlers have begun and not returned, including those whose call is over.
+        nursery: Runs the handlers. Set it before the first call arrives.
     """
 
     nursery: Nursery
@@ -55,11 +55,11 @@ class Handlers:
         self._handle = handle
         self._over = over
         self._last_over = last_over
-        self._context = copy_context()  # What every handler begins with.
+        self._context = copy_context()  # The context in which every handler starts.
         self._starting = 0  # Tasks that were started and have not run yet.
         self.running = 0
         self._due: OrderedDict[int, ServerCall] = OrderedDict()  # Calls whose handlers have not begun.
-        self._undated: list[ServerCall] = []  # Calls whose deadlines are left to the task that was started.
+        self._undated: list[ServerCall] = []  # Calls whose deadlines the started task will set.
 
     @property
     def idle(self) -> bool:
@@ -73,12 +73,12 @@ class Handlers:
             self._start()
 
     def discard(self, call: ServerCall) -> None:
-        """The call is over: do not run its handler if it has not begun."""
+        """Do not run the handler of a call that is over, unless it has begun."""
         if self._due.pop(call.id, None) is not None:
             self._over(call)
 
     def discard_given_up(self) -> None:
-        """Do not run the handlers of calls that were given up; the clients are told the verdicts."""
+        """Do not run the handlers of calls that were given up; their clients get the verdicts."""
         for call in [call for call in self._due.values() if call.verdict is not None]:
             self.discard(call)
 
@@ -90,7 +90,7 @@ class Handlers:
                 self._context.run(self.nursery.start_soon, self._serve, after_handler)
 
     async def _serve(self, after_handler: bool) -> None:
-        """Serve the calls that are due, unless other tasks have begun them all.
+        """Serve the due calls that no other task has begun.
 
         Args:
             after_handler: Whether a handler was about to run when this task was started. If calls are still due, that
@@ -127,7 +127,7 @@ class Handlers:
                     try:
                         await self._handle(call)
                     except Exception:
-                        # Handlers' errors have been dealt with. This one is ours, and must not end the other calls.
+                        # `handle` deals with the errors of handlers. This one is ours, and must not end other calls.
                         log.exception("%s could not be answered", printable(call.request.path))
                         call.abort(Trailers(Status.INTERNAL, "internal server error"))
                     used = call.verdict is not None or (call.deadline != math.inf and scope.deadline != math.inf)
@@ -146,14 +146,14 @@ class Handlers:
             self._start()
 
     def _set_deadlines(self) -> None:
-        """Set the deadlines of calls whose handlers have waited, or may yet."""
+        """Set the deadlines of calls whose handlers are waiting, or may wait."""
         for call in self._undated:
             if call.scope is not None:
                 call.scope.deadline = call.deadline
         self._undated.clear()
 
     def _end(self, call: ServerCall) -> None:
-        call.scope = None  # It may be another call's next.
+        call.scope = None  # The next call may use the same one.
         self.running -= 1
         self._over(call)
         if not self.running and not self._due:

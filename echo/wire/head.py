@@ -113,7 +113,7 @@ class Request:
         return [*before, *timeout, *behind, *metadata]
 
     def common_fields(self) -> tuple[Sequence[Field], Sequence[Field]]:
-        """The fields that all requests of a method have: those before the timeout, and those behind it."""
+        """The fields that all requests of a method share: those before the timeout, and those after it."""
         before = (
             _POST,
             (b":scheme", self.scheme.encode()),

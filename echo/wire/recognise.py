@@ -1,8 +1,8 @@
-"""Reads a request's head at less cost if it starts as an earlier one did.
+"""Reads a request's head at less cost if it starts like an earlier one.
 
-Clients start the header lists of a method's calls alike: pseudo-header fields, then te, content-type and user-agent.
-What differs follows: the deadline, and metadata. So the start is checked and read once, and recognised from then on.
-What is malformed or unusual is not: it is left to `echo.wire.fields` and `echo.wire.head`, which say what is wrong.
+A client's calls of one method start with the same fields: pseudo-header fields, then te, content-type and user-agent.
+Fields that differ follow: the timeout, and metadata. So a start is checked and parsed once, and recognised afterwards.
+Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.head`, which say what is wrong.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from echo.wire.hpack import ReceivedField
 from echo.wire.metadata import decode_metadata
 from echo.wire.timeout import decode_timeout
 
-MAX_STARTS: Final = 256  # Starts remembered in the whole process,
-MAX_START_SIZE: Final = 1_024  # each of at most so many bytes, as SETTINGS_MAX_HEADER_LIST_SIZE counts them.
+MAX_STARTS: Final = 256  # Starts remembered in the whole process.
+MAX_START_SIZE: Final = 1_024  # The largest start remembered, as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
 
 _REPEATED: Final = frozenset(
     {
@@ -34,19 +34,19 @@ _TIMEOUT: Final = b"grpc-timeout"
 
 
 class _Start(NamedTuple):
-    """How a request starts: the size of these fields, and what they say."""
+    """The start of a request: the size of its fields, and the request that they make."""
 
     size: int
     request: Request
 
 
-_starts: dict[tuple[ReceivedField, ...], _Start | None] = {}  # None for starts that are in order only with the rest.
+_starts: dict[tuple[ReceivedField, ...], _Start | None] = {}  # None for starts that are valid only with the rest.
 
 
 def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
-    """Read a request's head; None if it starts like none before, is above the limit, malformed or unusual.
+    """Read a request's head; None if its start is not known, or if it is too large, malformed or unusual.
 
-    Requests that have nothing of their own share one instance.
+    Requests without further fields share one instance.
 
     Args:
         fields: The decoded header list.
@@ -85,7 +85,7 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
 
 
 def remember(fields: Sequence[ReceivedField]) -> None:
-    """Recognise requests that start like this one, which was found to be in order."""
+    """Recognise requests that start like this valid one from now on."""
     start = tuple(fields[: _length_of_start(fields)])
     size = list_size([field[:2] for field in start])
     if start in _starts or size > MAX_START_SIZE:

@@ -1,4 +1,4 @@
-"""What a header block is made of (RFC 7541 §6), found out without decoding it."""
+"""Examines a header block's representations (RFC 7541 §6) without decoding it."""
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
@@ -12,16 +12,16 @@ def damaged(error: Exception) -> PeerConnectionError:
 def only_indices(block: bytes) -> bool:
     """Whether a valid block consists of one-byte indices (RFC 7541 §6.1), which leave the table as it is.
 
-    So the block means the same until another one changes the table.
+    The block keeps its meaning until the table changes.
     """
     return min(block, default=0xFF) >= 0x80
 
 
 def survey(block: bytes) -> tuple[int, bool]:
-    """Go over a block's representations (RFC 7541 §6) without decoding them.
+    """Count the fields of a block without decoding it.
 
     Returns:
-        How many fields there are, and whether the block changes the table.
+        The number of fields, and whether the block changes the table.
 
     Raises:
         PeerConnectionError: The block is cut short, or a size update follows a field (RFC 7541 §4.2).

@@ -1,7 +1,7 @@
-"""Makes the header blocks of requests, and remembers what comes again with every call of a method.
+"""Encodes the header blocks of requests, and remembers the parts that all calls of a method share.
 
-Only the timeout and the metadata are a call's own. The fields before and behind the timeout are encoded once, and again
-when HPACK's table has changed since: a block of nothing but indices can be used again until then.
+Only the timeout and the metadata differ between calls. The fields before and after the timeout are encoded once, and
+again after HPACK's table has changed: until then, a block that consists only of indices can be reused.
 """
 
 from typing import Final, NamedTuple
@@ -12,16 +12,16 @@ from echo.wire.hpack import Encoder
 from echo.wire.representations import only_indices, survey
 from echo.wire.status import GRPCError, Status
 
-MAX_KNOWN: Final = 256  # Methods that are remembered.
+MAX_KNOWN: Final = 256  # How many methods are remembered.
 
 
 class _Common(NamedTuple):
-    """What the requests of a method have in common, encoded.
+    """The encoded fields that all requests of a method share.
 
     Attributes:
-        before: What stands before the timeout,
-        behind: and what stands behind it.
-        size: Of both lists, as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2).
+        before: The fields before the timeout.
+        behind: The fields after the timeout.
+        size: The size of both, as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2).
     """
 
     before: bytes
@@ -30,22 +30,22 @@ class _Common(NamedTuple):
 
 
 class RequestHeads:
-    """The header blocks of a connection's requests.
+    """Encodes the requests of one connection.
 
     Args:
-        encoder: The connection's encoder. Blocks are to be sent in the order in which they are made.
+        encoder: The connection's encoder. Blocks must be sent in the order in which they are encoded.
     """
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
-        self._known: dict[tuple[str | None, ...], _Common] = {}  # While HPACK's table does not change.
+        self._known: dict[tuple[str | None, ...], _Common] = {}  # Valid until HPACK's table changes.
 
     def encode(self, request: Request, max_size: int) -> bytes:
-        """Make a request's header block.
+        """Encode a request as a header block.
 
         Args:
             request: The request.
-            max_size: Of its header list, as the peer has announced it.
+            max_size: The largest header list that the peer accepts.
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
@@ -79,5 +79,5 @@ class RequestHeads:
 
 
 def _enters_table(block: bytes) -> bool:
-    """Whether some field of the block enters HPACK's table."""
+    """Whether a field of the block is added to HPACK's table."""
     return not only_indices(block) and survey(block)[1]

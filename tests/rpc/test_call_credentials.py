@@ -129,7 +129,7 @@ async def test_call_credentials_must_come_before_the_call_s_deadline(autojump_cl
 
 
 async def test_call_credentials_need_tls_unless_plain_text_is_allowed() -> None:
-    with pytest.raises(ValueError, match="in plain text: use TLS, or allow it by plaintext_credentials=True"):
+    with pytest.raises(ValueError, match="in plain text: use TLS, or allow it with plaintext_credentials=True"):
         async with open_channel("localhost", call_credentials=Tokens()):
             pass
     async with open_channel("localhost") as channel:

@@ -76,7 +76,7 @@ def test_an_interceptor_of_grpcio_s_is_refused_in_one_line(run: Run) -> None:
             return await continuation(details)
 
     async def main() -> None:
-        said = r"is not an interceptor: those are functions that give a context, see echo\.rpc\.interceptors"
+        said = r"is not an interceptor: those are functions that return an async context, see echo\.rpc\.interceptors"
         with pytest.raises(TypeError, match=said):
             Server([], interceptors=[Theirs()])
         with pytest.raises(TypeError, match=said):

@@ -1,11 +1,11 @@
-"""What `protoc` generates for grpcio (``*_pb2_grpc.py``) works with echo's channels and servers, unchanged.
+"""Lets code that `protoc` generates for grpcio (``*_pb2_grpc.py``) work with echo's channels and servers, unchanged.
 
-``TodosStub(channel)`` asks the channel for its methods' callables: `Channel.unary_unary` and its siblings give those of
-`callables`, whose calls (`calls`) behave as ``grpc.aio``'s. ``add_TodosServicer_to_server(servicer, server)`` hands its
-handlers to `Server.add_registered_method_handlers`, which serves them as `servicer` makes them: ``grpc.aio``'s style,
-with a `context` for each call.
+``TodosStub(channel)`` asks the channel for callables (`Channel.unary_unary` and the like), which are those of
+`callables`; their calls (`calls`) behave like ``grpc.aio``'s. ``add_TodosServicer_to_server(servicer, server)`` passes
+its handlers to `Server.add_registered_method_handlers`; `servicer` serves them in ``grpc.aio``'s style, with a
+`context` for each call.
 
-This needs the package grpcio, as the generated code does; nothing of grpcio's transport is used.
+This needs the package grpcio, as the generated code does, but uses nothing of grpcio's transport.
 """
 
 from echo.extras import needs

@@ -1,8 +1,8 @@
-"""Between threads and the event loop: there, stubs and servicers generated for grpcio block.
+"""Blocking stubs and servicers: connects threads to the event loop.
 
-A stub in another thread than its channel's event loop behaves as with ``grpc.insecure_channel``: a reply is returned,
-replies are iterated, and the thread waits meanwhile. So blocking code keeps its stubs (betterproto2's
-``SyncStub`` among them) and is run by ``anyio.to_thread.run_sync``.
+A stub that is used in another thread than its channel's event loop behaves as with ``grpc.insecure_channel``: it
+returns a reply or an iterator of replies, and the thread waits meanwhile. So blocking code can keep its stubs
+(betterproto2's ``SyncStub`` among them) and run in ``anyio.to_thread.run_sync``.
 """
 
 import inspect
@@ -20,11 +20,11 @@ _END: Final = object()
 
 
 async def iterated(iterable: Iterable[Any], *, abandon: bool = False) -> AsyncGenerator[Any, None]:
-    """The items, each produced in a worker thread, so that it may block.
+    """Iterate in worker threads, so that the iterable may block.
 
     Args:
-        iterable: Produces them.
-        abandon: Whether being cancelled leaves the thread alone, rather than wait until it has produced one.
+        iterable: The iterable.
+        abandon: Whether a cancelled iteration abandons its thread instead of waiting for it.
     """
     items = iter(iterable)
     while (item := await to_thread.run_sync(next, items, _END, abandon_on_cancel=abandon)) is not _END:
@@ -45,7 +45,7 @@ def reply(loop: EventLoop, begin: Callable[[], Any]) -> Any:
 
 
 class Replies(Iterator[Any]):
-    """A call with many replies, which are waited for. Its other methods are `Call`'s, and wait, too.
+    """A blocking call with many replies. Its other methods are those of `Call`, and block too.
 
     Raises:
         grpc.aio.AioRpcError: The call has failed.

@@ -1,9 +1,9 @@
-"""Calls as ``grpc.aio`` has them: they begin when they are made, and are awaited, iterated or read afterwards.
+"""Calls like ``grpc.aio``'s: they begin when they are created, and are awaited, iterated over or read afterwards.
 
 Each has a task in its channel's nursery, which lasts until the call is over; closing the channel ends the call. Two
-things differ from grpcio on purpose. A call that was cancelled raises ``AioRpcError`` with CANCELLED where it is
-awaited, not ``asyncio.CancelledError``: only a cancel scope cancels a task. And a call that was forgotten goes on until
-its deadline, or until its channel is closed, since no garbage collector decides when a call ends.
+things differ from grpcio on purpose. Awaiting a cancelled call raises ``AioRpcError`` with CANCELLED, not
+``asyncio.CancelledError``: only a cancel scope cancels a task. And a forgotten call continues until its deadline, or
+until its channel is closed: garbage collection does not end calls.
 """
 
 import math
@@ -27,12 +27,12 @@ _CANCELLED: Final = "Locally cancelled by application!"  # grpcio's own words, w
 
 
 class Call(ABC, Generic[RequestT, ReplyT]):
-    """What all four kinds of calls have in common.
+    """What all four kinds of calls share.
 
     Args:
         stream: The call, not opened yet.
-        tasks: Where its task runs.
-        deadline: On the event loop's clock, infinity for none.
+        tasks: Runs its task.
+        deadline: On the event loop's clock; infinity for none.
     """
 
     def __init__(self, stream: ClientStream[RequestT, ReplyT], tasks: TaskGroup, deadline: float) -> None:
@@ -41,8 +41,8 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         self._scope = anyio.CancelScope()
         self._opened = anyio.Event()
         self._over = anyio.Event()
-        self._outcome: GRPCError | None = None  # What it failed with.
-        self._failure: Exception | None = None  # What a function or an iterator of the caller's raised.
+        self._outcome: GRPCError | None = None  # The call's error, if it failed.
+        self._failure: Exception | None = None  # An exception from the caller's own function or iterator.
         self._callbacks: list[Callable[[Any], object]] = []
         tasks.start_soon(self._run)
 
@@ -58,15 +58,15 @@ class Call(ABC, Generic[RequestT, ReplyT]):
             self._failure = error
             self._finish(GRPCError(Status.INTERNAL, f"{type(error).__name__} while sending"))
         finally:
-            self._finish(GRPCError(Status.CANCELLED, _CANCELLED))  # Unless it is finished: the scope or the channel is.
+            self._finish(GRPCError(Status.CANCELLED, _CANCELLED))  # Unless it has finished before.
 
     @abstractmethod
     async def _converse(self, stream: ClientStream[RequestT, ReplyT]) -> None:
-        """Do what the call consists of, up to its end."""
+        """Carry out the call to its end."""
 
     @abstractmethod
     async def _receive(self, stream: ClientStream[RequestT, ReplyT]) -> None:
-        """Do what the call's own task receives, up to its end."""
+        """Receive what the call's own task must, to its end."""
 
     def _finish(self, outcome: GRPCError | None) -> None:
         if self._over.is_set():
@@ -95,7 +95,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
     def _error(self, error: GRPCError) -> grpc.aio.AioRpcError:
         return to_error(error, self._stream.initial_metadata, self._stream.trailing_metadata)
 
-    # What grpcio calls RpcContext and Call
+    # The methods of grpcio's RpcContext and Call
 
     def cancel(self) -> bool:
         """Cancel the call; False if it is over."""
@@ -118,14 +118,14 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         return None if self._deadline == math.inf else max(0.0, self._deadline - anyio.current_time())
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Have a function called with the call when it is over, or now if it is. What it raises is logged."""
+        """Call the function with this call when it is over, or now if it is. What it raises is logged."""
         if self._over.is_set():
             call_back(callback, self)
         else:
             self._callbacks.append(callback)
 
     async def initial_metadata(self) -> grpc.aio.Metadata:
-        """What the response's head brought along; empty if there was none."""
+        """Wait for the metadata of the response's head; empty if there was no head."""
         await self._opened.wait()
         if self._stream.initial_metadata is None and not self._over.is_set():
             with suppress(GRPCError):  # It ended with trailers alone.
@@ -133,7 +133,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         return to_metadata(self._stream.initial_metadata)
 
     async def trailing_metadata(self) -> grpc.aio.Metadata:
-        """What the trailers brought along; waits for the end."""
+        """Wait for the end, and return the metadata of the trailers."""
         await self._over.wait()
         return to_metadata(self._stream.trailing_metadata)
 
@@ -148,7 +148,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         return "" if self._outcome is None else self._outcome.message or ""
 
     async def debug_error_string(self) -> str:
-        """The error as a developer wants it; waits for the end."""
+        """The error as text for developers; waits for the end."""
         await self._over.wait()
         return "" if self._outcome is None else repr(self._outcome)
 
@@ -156,7 +156,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         """Wait until the call is on a connection.
 
         Raises:
-            grpc.aio.AioRpcError: It has failed before.
+            grpc.aio.AioRpcError: It failed first.
         """
         await self._opened.wait()
         self._raise_failure()

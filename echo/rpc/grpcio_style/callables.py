@@ -1,4 +1,4 @@
-"""The callables that a stub keeps for its methods: each makes calls of one kind."""
+"""The callables that a stub has for its methods; each makes calls of one kind."""
 
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
 
 CallT = TypeVar("CallT")
 
-# What grpcio's stubs for threads have besides.
+# Further methods of grpcio's blocking stubs.
 _BLOCKING: Final = {
     "future": "every call is one: 'call = stub.Method(request)', then 'await call'",
-    "with_call": "'call = stub.Method(request)' has what came besides the reply, 'await call.trailing_metadata()'",
+    "with_call": "'call = stub.Method(request)' has more than the reply, such as 'await call.trailing_metadata()'",
 }
 
 
 class CallOptions(TypedDict, total=False):
-    """What every method of a stub takes besides requests.
+    """The options of every method of a stub.
 
     Attributes:
         timeout: Seconds that the call may take.
-        metadata: To send along.
-        credentials: ``grpc.CallCredentials``, or an `echo.rpc.CallCredentials`; ``UsageError`` if they are something
-            else, or if the channel may not send any.
-        wait_for_ready: Whether to wait for a connection rather than to fail; None for what the channel was opened with.
-        compression: How requests are compressed; None for what the channel was opened with.
+        metadata: The request's metadata.
+        credentials: ``grpc.CallCredentials`` or `echo.rpc.CallCredentials`. Anything else is a ``UsageError``, and so
+            are credentials on a channel that may not send any.
+        wait_for_ready: Whether to wait for a connection instead of failing; None for the channel's setting.
+        compression: How requests are compressed; None for the channel's setting.
     """
 
     timeout: float | None
@@ -53,11 +53,11 @@ class _Callable:
     """One method of a service.
 
     Args:
-        channel: What to call by.
-        tasks: Where calls have their tasks.
+        channel: The channel.
+        tasks: Runs the calls' tasks.
         method: ``/package.Service/Method``.
-        serializer: A request to bytes; None for requests that are bytes.
-        deserializer: Bytes to a reply; None for bytes.
+        serializer: Encodes a request; None for requests that are bytes.
+        deserializer: Decodes a reply; None for bytes.
     """
 
     kind: Cardinality
@@ -79,7 +79,7 @@ class _Callable:
         self._request, self._reply = Converter(serializer), Converter(deserializer)
 
     def _begin(self, kind: Callable[..., CallT], argument: Any, options: CallOptions) -> CallT:
-        """Begin a call; in a thread of its own, the caller gets the reply or the replies instead."""
+        """Begin a call. In another thread than the event loop's, wait and return the reply or the replies instead."""
         loop = self._channel.loop
         if loop.here:
             return kind(*self._prepare(options), argument)

@@ -1,4 +1,4 @@
-"""The four kinds of calls, as ``grpc.aio`` has them; what they have in common is in `call`."""
+"""The four kinds of calls, like ``grpc.aio``'s; `call` has what they share."""
 
 from asyncio import InvalidStateError
 from collections.abc import AsyncIterator, Generator
@@ -21,7 +21,7 @@ ReplyT = TypeVar("ReplyT")
 
 
 class _Answered(Call[RequestT, ReplyT]):
-    """A call that has one reply: awaiting it gives that."""
+    """A call with one reply, which awaiting it returns."""
 
     _reply: ReplyT
 
@@ -40,7 +40,7 @@ class _Answered(Call[RequestT, ReplyT]):
 
 
 class _Streaming(Call[RequestT, ReplyT]):
-    """A call with many replies: read or iterated."""
+    """A call with many replies, which are read or iterated over."""
 
     async def read(self) -> Any:
         """The next reply; ``grpc.aio.EOF`` after the last.
@@ -78,16 +78,16 @@ class _Streaming(Call[RequestT, ReplyT]):
 
     def __iter__(self) -> NoReturn:
         raise TypeError(
-            "an event loop runs here: use 'async for', or run the code in a thread, by anyio.to_thread.run_sync"
+            "an event loop runs here: use 'async for', or run the code in a thread with anyio.to_thread.run_sync"
         )
 
     async def _receive(self, stream: ClientStream[RequestT, ReplyT]) -> None:
-        """The replies are the reader's; they stay to be read after the end."""
+        """Wait for the end; the reader takes the replies, also afterwards."""
         await stream.recv_trailing_metadata()
 
 
 class _Writing(Call[RequestT, ReplyT]):
-    """A call with many requests: from an iterable, or written one by one."""
+    """A call with many requests, from an iterable or written one by one."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class _Writing(Call[RequestT, ReplyT]):
         super().__init__(stream, tasks, deadline)
 
     async def write(self, request: RequestT) -> None:
-        """Send a request; waits while the server takes fewer than are sent.
+        """Send a request; waits while the server reads more slowly than we send.
 
         Raises:
             grpc.aio.AioRpcError: The call has failed.
@@ -117,7 +117,7 @@ class _Writing(Call[RequestT, ReplyT]):
             raise InvalidStateError("the call is over") from error
 
     async def done_writing(self) -> None:
-        """Half-close: there are no more requests."""
+        """Half-close the call: no more requests follow."""
         await self._may_write()
         self._done_writing = True
         try:
@@ -151,7 +151,7 @@ class _Writing(Call[RequestT, ReplyT]):
             raise
 
 
-class _Asking(Call[RequestT, ReplyT]):
+class _OneRequest(Call[RequestT, ReplyT]):
     """A call with one request."""
 
     def __init__(
@@ -168,12 +168,12 @@ class _Asking(Call[RequestT, ReplyT]):
 
 
 @grpc.aio.UnaryUnaryCall.register
-class UnaryUnaryCall(_Asking[RequestT, ReplyT], _Answered[RequestT, ReplyT]):
+class UnaryUnaryCall(_OneRequest[RequestT, ReplyT], _Answered[RequestT, ReplyT]):
     """One request, one reply."""
 
 
 @grpc.aio.UnaryStreamCall.register
-class UnaryStreamCall(_Asking[RequestT, ReplyT], _Streaming[RequestT, ReplyT]):
+class UnaryStreamCall(_OneRequest[RequestT, ReplyT], _Streaming[RequestT, ReplyT]):
     """One request, many replies."""
 
 

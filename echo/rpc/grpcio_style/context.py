@@ -1,4 +1,4 @@
-"""What a servicer's method is given of its call: ``grpc.aio.ServicerContext`` over a stream of ours."""
+"""The context that a servicer's method receives: ``grpc.aio.ServicerContext`` over our stream."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
@@ -30,7 +30,7 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         return grpc.aio.EOF if request is None else request
 
     async def write(self, message: Any) -> None:
-        """Send a reply; waits while the client takes fewer than are sent.
+        """Send a reply; waits while the client reads more slowly than we send.
 
         Raises:
             grpc.aio.AbortError: A plain function has cancelled its call.
@@ -40,7 +40,7 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         await self._stream.send_message(message)
 
     async def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        """Send the response's head now, with this in it."""
+        """Send the response's head now, with this metadata."""
         await self._stream.send_initial_metadata(metadata=to_pairs(initial_metadata))
 
     async def abort(
@@ -49,30 +49,30 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         details: str = "",
         trailing_metadata: Iterable[tuple[str, str | bytes]] = (),
     ) -> NoReturn:
-        """End the call with this status; raises ``grpc.aio.AbortError``, which is to pass through the method."""
+        """End the call with this status; raises ``grpc.aio.AbortError``, which the method should let propagate."""
         self.set_abort(code, details, trailing_metadata)
 
     def set_abort(
         self, code: grpc.StatusCode, details: str, trailing_metadata: Iterable[tuple[str, str | bytes]]
     ) -> NoReturn:
-        """As `abort`, which is a coroutine function because grpcio's is."""
+        """Like `abort`, which is a coroutine function only because grpcio's is."""
         if to_status(code) is Status.OK:
-            raise grpc.aio.UsageError("abort() ends a call with an error, and OK is none")
+            raise grpc.aio.UsageError("abort() ends a call with an error, and OK is not an error")
         self._code, self._details = code, details
         if trailing_metadata:
             self._trailing = to_pairs(trailing_metadata)
         raise grpc.aio.AbortError("the call was aborted")
 
     async def abort_with_status(self, status: grpc.Status) -> NoReturn:
-        """As `abort`."""
+        """See `abort`."""
         self.set_abort(status.code, status.details, status.trailing_metadata or ())
 
     def set_trailing_metadata(self, trailing_metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        """Send this in the trailers."""
+        """Set the metadata of the trailers."""
         self._trailing = to_pairs(trailing_metadata)
 
     def invocation_metadata(self) -> grpc.aio.Metadata:
-        """What the client sent along."""
+        """The request's metadata."""
         return self._metadata
 
     def set_code(self, code: grpc.StatusCode) -> None:
@@ -80,19 +80,19 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         self._code = code
 
     def set_details(self, details: str) -> None:
-        """The same for the status message."""
+        """Set the status message for the end of the call."""
         self._details = details
 
     def set_compression(self, compression: grpc.Compression) -> None:
-        """Compress replies so; to be said before the first.
+        """Compress replies this way; call it before the first one.
 
         Raises:
-            grpc.aio.UsageError: It is not supported: gzip is.
+            grpc.aio.UsageError: It is neither gzip nor none.
         """
         self._stream.compress(to_encoding(compression))
 
     def disable_next_message_compression(self) -> None:
-        """Accepted and ignored: whether a message is compressed is told with it, so either is right."""
+        """Do nothing: each message says whether it is compressed, so compressing it is never wrong."""
 
     def peer(self) -> str:
         """The client's address in grpcio's form, such as ``ipv4:127.0.0.1:5000``."""
@@ -106,7 +106,7 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         return [value for values in self.auth_context().values() for value in values] or None
 
     def peer_identity_key(self) -> str | None:
-        """Where `auth_context` has them."""
+        """The key under which `auth_context` has them."""
         return next(iter(self.auth_context()), None)
 
     def auth_context(self) -> Mapping[str, Iterable[bytes]]:
@@ -125,11 +125,11 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         return None if deadline is None else deadline.time_remaining()
 
     def trailing_metadata(self) -> grpc.aio.Metadata:
-        """What was set to be sent in the trailers."""
+        """The metadata that was set for the trailers."""
         return grpc.aio.Metadata(*(self._trailing or ()))
 
     def code(self) -> grpc.StatusCode | int | None:
-        """The status that was set; None if none was."""
+        """The status that was set, or None."""
         return self._code
 
     def details(self) -> str:
@@ -137,7 +137,7 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         return self._details
 
     def add_done_callback(self, callback: Callable[[Any], object]) -> None:
-        """Have a function called with this context when the call is over. What it raises is logged."""
+        """Call the function with this context when the call is over. What it raises is logged."""
         self._callbacks.append(callback)
 
     def cancelled(self) -> bool:
@@ -175,7 +175,7 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         )
 
     def finish(self, *, cancelled: bool) -> None:
-        """The method has returned or was cancelled."""
+        """Note that the method has returned or was cancelled."""
         self._over, self._cancelled = True, cancelled or self._cancelled
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
@@ -183,17 +183,17 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
 
 
 class BlockingContext:
-    """The same for a plain function, which runs in a worker thread: it waits by blocking."""
+    """The context of a plain function, which runs in a worker thread. Its methods block."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever does not wait is the context's own."""
+        """The context's own attribute, for everything that does not wait."""
         return getattr(self._context, name)
 
     def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        """As `Context.send_initial_metadata`."""
+        """See `Context.send_initial_metadata`."""
         from_thread.run(self._context.send_initial_metadata, initial_metadata)
 
     def abort(
@@ -202,23 +202,23 @@ class BlockingContext:
         details: str = "",
         trailing_metadata: Iterable[tuple[str, str | bytes]] = (),
     ) -> NoReturn:
-        """As `Context.abort`."""
+        """See `Context.abort`."""
         self._context.set_abort(code, details, trailing_metadata)
 
     def abort_with_status(self, status: grpc.Status) -> NoReturn:
-        """As `Context.abort_with_status`."""
+        """See `Context.abort_with_status`."""
         self._context.set_abort(status.code, status.details, status.trailing_metadata or ())
 
     def cancel(self) -> bool:
-        """As `Context.cancel`. The method goes on, since no thread can be cancelled, but nothing it says is sent."""
+        """See `Context.cancel`. The method continues, as a thread cannot be cancelled, but what it sends is dropped."""
         return from_thread.run(self._context.cancel)
 
     def is_active(self) -> bool:
-        """Whether the call goes on."""
+        """Whether the call is not over."""
         return not self._context.done()
 
     def add_callback(self, callback: Callable[[], object]) -> bool:
-        """Have a function called when the call is over; False if it is."""
+        """Call the function when the call is over; returns False if it already is."""
         if self._context.done():
             return False
         self._context.add_done_callback(lambda _: callback())

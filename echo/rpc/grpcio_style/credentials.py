@@ -1,8 +1,8 @@
-"""grpcio's call credentials as ours.
+"""Converts grpcio's call credentials to ours.
 
-``grpc.metadata_call_credentials`` and its siblings give objects for grpcio's own transport. The plugin within, or the
-several of a composite, is asked as that transport would: with the service's URL and the method, for a callback with the
-metadata. Plugins may block, so they run in worker threads; they may call back from any thread.
+``grpc.metadata_call_credentials`` and the like return objects for grpcio's own transport. They contain a plugin, or
+several if they are composite, which is called as that transport would: with the service's URL, the method, and a
+callback for the metadata. Plugins may block, so they run in worker threads; they may call back from any thread.
 """
 
 import inspect
@@ -23,15 +23,15 @@ __all__ = ["to_call_credentials"]
 _Callback = Callable[[MetadataLike | None, int, bytes | None], None]
 _Plugin = Callable[[str, str, _Callback], None]
 
-_FAILED: Final = "Getting metadata from plugin failed with error: "  # grpcio's own words.
+_FAILED: Final = "Getting metadata from plugin failed with error: "  # As in grpcio.
 
 
 def to_call_credentials(credentials: object) -> CallCredentials:
-    """What gives a call the same metadata as these credentials would with ``grpc.aio``.
+    """Convert call credentials; calls get the same metadata as with ``grpc.aio``.
 
     Args:
-        credentials: Made by ``grpc.metadata_call_credentials``, ``grpc.access_token_call_credentials`` or
-            ``grpc.composite_call_credentials``; or credentials of ours already, which are returned.
+        credentials: Created by ``grpc.metadata_call_credentials``, ``grpc.access_token_call_credentials`` or
+            ``grpc.composite_call_credentials``. Our own call credentials are returned unchanged.
 
     Raises:
         grpc.aio.UsageError: They are something else.
@@ -39,7 +39,7 @@ def to_call_credentials(credentials: object) -> CallCredentials:
     if not isinstance(credentials, grpc.CallCredentials):
         if inspect.iscoroutinefunction(credentials) or inspect.iscoroutinefunction(type(credentials).__call__):
             return cast("CallCredentials", credentials)
-        raise grpc.aio.UsageError(f"{credentials!r} is not supported as credentials: grpc.CallCredentials are")
+        raise grpc.aio.UsageError(f"{credentials!r} is not supported as credentials, only grpc.CallCredentials are")
     plugins = list(_plugins(getattr(credentials, "_credentials", None)))
 
     async def ask_all(url: str, method: str) -> MetadataLike:
@@ -52,7 +52,7 @@ def to_call_credentials(credentials: object) -> CallCredentials:
 
 
 def _plugins(credentials: object) -> Iterator[_Plugin]:
-    """The plugins in an object of grpcio's transport."""
+    """The plugins in a credentials object of grpcio's transport."""
     plugin: _Plugin | None = getattr(credentials, "_metadata_plugin", None)
     several: Sequence[object] | None = getattr(credentials, "_call_credentialses", None)
     if plugin is not None:
@@ -61,7 +61,7 @@ def _plugins(credentials: object) -> Iterator[_Plugin]:
         for one in several:
             yield from _plugins(one)
     else:
-        raise grpc.aio.UsageError(f"{type(credentials).__name__} are not supported: credentials made by a plugin are")
+        raise grpc.aio.UsageError(f"{type(credentials).__name__} are not supported, only credentials with a plugin are")
 
 
 async def _ask(plugin: _Plugin, url: str, method: str) -> Sequence[tuple[str, str | bytes]]:

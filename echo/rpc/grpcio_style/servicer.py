@@ -1,4 +1,4 @@
-"""grpcio's method handlers as a service of ours."""
+"""Serves grpcio's method handlers."""
 
 import inspect
 import logging
@@ -32,17 +32,17 @@ _KINDS: Final = {
 
 
 class Servicer:
-    """What ``add_XServicer_to_server`` registers, as a service.
+    """A service made of the handlers that ``add_XServicer_to_server`` registers.
 
     Args:
         service: The service's name.
-        handlers: By method name, as ``grpc.unary_unary_rpc_method_handler`` and its siblings make them.
+        handlers: By method name, as ``grpc.unary_unary_rpc_method_handler`` and the like create them.
 
     Methods are coroutine functions, async generator functions, or plain functions, which run in worker threads (at most
-    as many at once as anyio's default limiter has). A call that is cancelled waits for its plain function to return.
+    as many at once as anyio's default limiter allows). A cancelled call waits for its plain function to return.
 
     Attributes:
-        codec: Makes the messages, by the handlers' own functions.
+        codec: Encodes and decodes messages with the handlers' own functions.
     """
 
     codec = CODEC
@@ -72,7 +72,7 @@ def _handler(handler: grpc.RpcMethodHandler) -> Handler:
 
 
 async def _serve(serve: Serve, method: Method, kind: Cardinality, stream: ServerStream[Any, Any]) -> None:
-    """Serve one call to its end: with the status that the method set or aborted with, else OK."""
+    """Serve one call, and end it with the status that the method set or aborted with, else with OK."""
     context, cancelled = Context(stream), False
     try:
         request = stream if kind.client_streaming else await stream.recv_message()
@@ -85,8 +85,8 @@ async def _serve(serve: Serve, method: Method, kind: Cardinality, stream: Server
         except Exception as error:
             if not context.failed:
                 raise
-            if not isinstance(error, NotImplementedError):  # What generated base classes raise.
-                log.exception("a method failed that had set a status")
+            if not isinstance(error, NotImplementedError):  # Generated base classes raise it.
+                log.exception("a method failed after it had set a status")
         await context.end()
     except anyio.get_cancelled_exc_class():
         cancelled = True
@@ -106,10 +106,10 @@ async def _serve_generator(method: Method, request: Any, context: Context) -> No
 
 
 async def _serve_blocking(method: Method, request: Any, context: Context) -> Any:
-    """Serve by a method that knows nothing of event loops, in a worker thread, which is waited for."""
+    """Run a blocking method in a worker thread, and wait for the thread even if the call is cancelled."""
     if isinstance(request, ServerStream):
         request = _blocking_requests(request)
-    async with _telling_of_its_end(context):
+    async with _callbacks_on_cancel(context):
         reply = await to_thread.run_sync(method, request, BlockingContext(context))
         if isinstance(reply, Iterator):
             async with aclosing(iterated(reply)) as messages:
@@ -120,8 +120,8 @@ async def _serve_blocking(method: Method, request: Any, context: Context) -> Any
 
 
 @asynccontextmanager
-async def _telling_of_its_end(context: Context) -> AsyncIterator[None]:
-    """While a thread is waited for: have the callbacks called once the call is cancelled. They may be what stops it."""
+async def _callbacks_on_cancel(context: Context) -> AsyncIterator[None]:
+    """Call the done callbacks as soon as the call is cancelled in the block: they may be what stops its thread."""
     returned = False
 
     async def tell() -> None:

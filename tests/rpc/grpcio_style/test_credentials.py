@@ -123,7 +123,7 @@ def test_without_tls_they_are_refused_in_one_line(run: Run) -> None:
                 method(b"", credentials=grpc.access_token_call_credentials("t0ken"))
             for unknown in ("t0ken", Plugin()):
                 with pytest.raises(
-                    grpc.aio.UsageError, match=r"is not supported as credentials: grpc\.CallCredentials"
+                    grpc.aio.UsageError, match=r"is not supported as credentials, only grpc\.CallCredentials are"
                 ):
                     method(b"", credentials=unknown)
 
