@@ -1,4 +1,4 @@
-"""Authentication by interceptors on both sides: ``python -m examples.auth``."""
+"""Authentication with interceptors on both sides: ``python -m examples.auth``."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +16,7 @@ TOKENS = {"sesame": "ada"}
 
 @asynccontextmanager
 async def authenticated(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
-    """Refuse calls without a known token, whatever their kind."""
+    """Refuse calls of any kind without a known token."""
     assert call.metadata is not None
     kind, _, token = str(call.metadata.get("authorization", "")).partition(" ")
     if kind != "Bearer" or token not in TOKENS:
@@ -26,7 +26,7 @@ async def authenticated(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def with_token(call: ClientStream[Any, Any]) -> AsyncIterator[None]:
-    """Send a token along with every call."""
+    """Add a token to every call."""
     call.metadata["authorization"] = "Bearer sesame"
     yield
 

@@ -1,8 +1,8 @@
 """A chat room: ``python -m examples.chat`` serves it on port 50052.
 
-Reading and writing go on at once here, which a generated base class cannot express: its methods are async generators,
-and a nursery must not stay open across a ``yield``. So the method takes the stream itself, and its nursery ties both
-tasks together: whichever ends first ends the call.
+It reads and writes at the same time, which a generated base class cannot express: its methods are async generators, and
+a nursery must not be open across a ``yield``. So the method takes the stream itself, and a nursery holds its two tasks:
+whichever ends first ends the call.
 """
 
 from collections import defaultdict
@@ -15,7 +15,7 @@ from grpclib.const import Handler
 from echo.rpc import Cardinality, GRPCError, Server, ServerStream, Status, open_tcp_listener
 from examples.pb.chat.v1 import Line
 
-BACKLOG = 100  # Lines that may wait for a member. Whoever falls behind further has to leave.
+BACKLOG = 100  # Lines that may wait for a member. A member that falls further behind is removed.
 
 Member = MemoryObjectSendStream[Line]
 
@@ -30,7 +30,7 @@ class Chat:
         return {"/chat.v1.Chat/Join": Handler(self.join, Cardinality.STREAM_STREAM, Line, Line)}
 
     async def join(self, stream: ServerStream[Line, Line]) -> None:
-        """Be in the room that the first line names, until the client half-closes or leaves."""
+        """Join the room that the first line names, until the client half-closes or leaves."""
         line = await stream.recv_message()
         if line is None or not line.room:
             raise GRPCError(Status.INVALID_ARGUMENT, "the first line must name a room")
@@ -39,7 +39,7 @@ class Chat:
         room.add(member)
         try:
             async with anyio.create_task_group() as tasks:
-                tasks.start_soon(self._pass_on, heard, stream)
+                tasks.start_soon(self._forward, heard, stream)
                 self._say(room, line)
                 async for line in stream:
                     self._say(room, line)
@@ -48,8 +48,8 @@ class Chat:
             room.discard(member)
             member.close()
 
-    async def _pass_on(self, heard: MemoryObjectReceiveStream[Line], stream: ServerStream[Line, Line]) -> None:
-        """Send the client what is said; a client that reads slowly is waited for here, and by nobody else."""
+    async def _forward(self, heard: MemoryObjectReceiveStream[Line], stream: ServerStream[Line, Line]) -> None:
+        """Send the room's lines to the client; only this task waits for a client that reads slowly."""
         async with heard:
             async for line in heard:
                 await stream.send_message(line)
@@ -61,7 +61,7 @@ class Chat:
                 member.send_nowait(line)
             except anyio.WouldBlock:
                 room.discard(member)
-                member.close()  # `_pass_on` sends what is left, then ends the call.
+                member.close()  # `_forward` sends what is left, then ends the call.
 
 
 async def main() -> None:

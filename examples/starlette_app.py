@@ -1,7 +1,7 @@
 """A Starlette application on asyncio that calls a service: ``uvicorn examples.starlette_app:app``.
 
-The channel is open as long as the application runs, and every request uses it. When a browser goes away, Starlette
-cancels nothing by itself; the deadline bounds what is left.
+The channel is open while the application runs, and all requests share it. Starlette does not cancel a request when its
+browser goes away, so the deadline limits the call.
 """
 
 import os

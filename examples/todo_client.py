@@ -9,7 +9,7 @@ from examples.pb.todo.v1 import AddRequest, TodosStub, WatchRequest
 
 
 async def main(title: str, port: int = 50051) -> None:
-    """Add a to-do, then print all there are for a second."""
+    """Add a to-do, then print all to-dos for a second."""
     async with open_channel("127.0.0.1", port) as channel, bind(TodosStub, channel) as stub:
         try:
             added = await stub.add(AddRequest(title), timeout=5)

@@ -18,7 +18,7 @@ class Todos(TodosBase):
         self._added = anyio.Event()
 
     async def add(self, add_request: AddRequest) -> Todo:
-        """Add a to-do. `GRPCError` ends a call with that status; others are logged and end it with INTERNAL."""
+        """Add a to-do. `GRPCError` ends the call with its status; other exceptions are logged and become INTERNAL."""
         if not add_request.title:
             raise GRPCError(Status.INVALID_ARGUMENT, "a to-do needs a title")
         todo = Todo(number=len(self._todos) + 1, title=add_request.title)
@@ -28,7 +28,7 @@ class Todos(TodosBase):
         return todo
 
     async def watch(self, watch_request: WatchRequest) -> AsyncIterator[Todo]:  # noqa: ARG002 - it is empty
-        """Send all there are, then new ones. When the client leaves, this is cancelled where it waits."""
+        """Send all to-dos, then new ones. When the client leaves, this is cancelled where it waits."""
         sent = 0
         while True:
             while sent < len(self._todos):

@@ -1,6 +1,6 @@
-"""A file that is sent in pieces, with its progress coming back meanwhile: ``python -m examples.upload FILE``.
+"""Uploads a file in pieces while its progress comes back: ``python -m examples.upload FILE``.
 
-Serves itself on a free port, so that there is something to send to.
+It also serves, on a free port, so that there is a server to upload to.
 """
 
 import hashlib
@@ -18,10 +18,10 @@ PIECE = 64 * 1024
 
 
 class Files(FilesBase):
-    """Takes files, and keeps nothing of them but their checksums."""
+    """Accepts files, and returns their checksums."""
 
     async def upload(self, piece_iterator: AsyncIterator[Piece]) -> AsyncIterator[Progress]:
-        """A reply for every piece. A client that reads no replies is soon not read from either: nothing piles up."""
+        """Reply to every piece. If a client does not read the replies, reading from it stops too: nothing piles up."""
         received, checksum = 0, hashlib.sha256()
         async for piece in piece_iterator:
             received += len(piece.data)
@@ -31,14 +31,14 @@ class Files(FilesBase):
 
 
 async def pieces(path: Path) -> AsyncIterator[Piece]:
-    """The file in pieces; the next is read when the server has room for it."""
+    """The file in pieces; the next one is read when the server has room for it."""
     async with await anyio.open_file(path, "rb") as file:
         while data := await file.read(PIECE):
             yield Piece(path.name, data)
 
 
 async def upload(path: Path, port: int) -> str:
-    """Send a file, and return the checksum that the server made of it."""
+    """Send a file, and return the checksum that the server computed."""
     total = (await anyio.Path(path).stat()).st_size
     checksum = ""
     async with open_channel("127.0.0.1", port) as channel, bind(FilesStub, channel) as stub:

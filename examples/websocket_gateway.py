@@ -1,8 +1,8 @@
-"""A WebSocket gateway of one's own, to the chat room.
+"""A WebSocket gateway for the chat room.
 
-Run it by ``hypercorn --worker-class trio examples.websocket_gateway:app``. One nursery ties the two directions of a
-WebSocket together, and the call with them: when the browser leaves, Quart cancels the handler, which leaves the block
-of the call, which resets it, which cancels the method on the server.
+Run it with ``hypercorn --worker-class trio examples.websocket_gateway:app``. One nursery holds both directions of a
+WebSocket and the call: when the browser leaves, Quart cancels the handler, which leaves the call's block, which resets
+the call, which cancels the method on the server.
 """
 
 import os
@@ -19,7 +19,7 @@ app = QuartTrio(__name__)
 
 @app.websocket("/rooms/<room>")
 async def join(room: str) -> None:
-    """Pass on what the browser says as lines in the room, and what is said there as text."""
+    """Send the browser's messages to the room as lines, and the room's lines to the browser as text."""
     author = websocket.args.get("name", "somebody")
     async with open_channel(os.environ.get("CHAT", "127.0.0.1:50052")) as channel, joined(channel) as stream:
         await stream.send_message(Line(room, author, "is here"))
@@ -34,11 +34,11 @@ async def join(room: str) -> None:
 
 
 def joined(channel: Channel) -> ClientStream[Line, Line]:
-    """The call, which begins when its block is entered and something is sent."""
+    """The call, which begins when its block has been entered and something is sent."""
     return channel.request("/chat.v1.Chat/Join", Cardinality.STREAM_STREAM, Line, Line)
 
 
 async def to_room(stream: ClientStream[Line, Line], room: str, author: str) -> None:
-    """One way of the relay; the room's backpressure reaches the browser, as nothing is read while a send waits."""
+    """Relay to the room. Its backpressure reaches the browser, because nothing is read while a send waits."""
     while True:
         await stream.send_message(Line(room, author, str(await websocket.receive())))

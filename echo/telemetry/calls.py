@@ -1,4 +1,4 @@
-"""Calls as server and client count them alike: by method and status, with their messages and bytes."""
+"""How server and client count calls: by method and status, with their messages and bytes."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,16 +11,16 @@ from echo.wire import PREFIX_SIZE, Stream
 
 __all__ = ["OTHER", "Ended", "Method", "Traffic", "ended_metrics", "method_label", "traffic_metrics"]
 
-OTHER: Final = "other"  # All methods that are not known (A66): clients must not make up labels.
+OTHER: Final = "other"  # The label of all unknown methods (A66): clients must not be able to create labels.
 
 
 def method_label(path: str) -> str:
-    """``package.Service/Method``, as A66 has it."""
+    """The method as A66 writes it: ``package.Service/Method``."""
     return path.removeprefix("/")
 
 
 class Traffic:
-    """Messages and bytes, both ways; bytes as they travel, without framing."""
+    """Messages and bytes in both directions. Bytes are counted as transferred (compressed), without framing."""
 
     __slots__ = ("bytes_in", "bytes_out", "messages_in", "messages_out")
 
@@ -28,7 +28,7 @@ class Traffic:
         self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
 
     def add(self, call: Stream) -> None:
-        """Add what a call has come to."""
+        """Add what a call has sent and received so far."""
         self.messages_in += call.messages.messages
         self.messages_out += call.unsent.messages
         self.bytes_in += call.received_bytes
@@ -46,10 +46,10 @@ class Ended(Traffic):
     """Calls of one method that ended with one status, and their traffic.
 
     Attributes:
-        durations: How many took how long, by the buckets of `SECONDS`,
-        seconds: and how long all of them together.
-        sent: How many have sent how much, by the buckets of `SIZES`,
-        received: and received how much.
+        durations: The number of calls in each bucket of `SECONDS`.
+        seconds: The sum of all durations.
+        sent: The number of calls in each bucket of `SIZES`, by the bytes that they sent.
+        received: The same by the bytes that they received.
     """
 
     __slots__ = ("durations", "received", "seconds", "sent")
@@ -62,14 +62,14 @@ class Ended(Traffic):
         self.received = [0] * (len(SIZES) + 1)
 
     def record(self, seconds: float, messages_in: int, consumed: int, messages_out: int, taken: int) -> None:
-        """Count one. Every call pays for this, so it is one piece.
+        """Count a call. This runs for every call, so it is not split into smaller functions.
 
         Args:
-            seconds: How long it took.
-            messages_in: Messages received,
-            consumed: and their bytes with their prefixes.
-            messages_out: Messages sent,
-            taken: and their bytes with their prefixes.
+            seconds: How long the call took.
+            messages_in: The number of messages received.
+            consumed: Their bytes, including prefixes.
+            messages_out: The number of messages sent.
+            taken: Their bytes, including prefixes.
         """
         received, sent = consumed - PREFIX_SIZE * messages_in, taken - PREFIX_SIZE * messages_out
         self.durations[bisect_left(SECONDS, seconds)] += 1
@@ -83,7 +83,7 @@ class Ended(Traffic):
 
     @property
     def count(self) -> int:
-        """How many there were."""
+        """The number of calls."""
         return sum(self.durations)
 
 
@@ -91,9 +91,9 @@ class Method:
     """Calls of one method.
 
     Attributes:
-        label: What it is called.
-        ok: Those that ended with OK,
-        failed: and with others.
+        label: The method's label in the metrics.
+        ok: Calls that ended with OK.
+        failed: Calls that ended with another status, by status.
     """
 
     __slots__ = ("_shown", "failed", "label", "ok")
@@ -105,14 +105,14 @@ class Method:
         self._shown = 0
 
     def failures(self, status: Status) -> Ended:
-        """Those that ended with a status other than OK."""
+        """The calls that ended with this status, which is not OK."""
         found = self.failed.get(status)
         if found is None:
             found = self.failed[status] = Ended()
         return found
 
     def ended(self) -> Iterator[tuple[str, Ended]]:
-        """By the status's name, those that have ended; OK only if there were any."""
+        """The calls that have ended, by the name of their status. OK is left out if no call ended with it."""
         if self.ok.count:
             yield "OK", self.ok
         for status, found in self.failed.items():
@@ -120,11 +120,15 @@ class Method:
 
     @property
     def count(self) -> int:
-        """How many have ended."""
+        """The number of calls that have ended."""
         return sum(found.count for _, found in self.ended())
 
-    def together(self, still_open: Traffic) -> Traffic:
-        """The traffic of all calls. Bytes sent never go down, though the prefix of a message half sent counts first."""
+    def total_traffic(self, still_open: Traffic) -> Traffic:
+        """The traffic of all calls, ended and open.
+
+        The number of bytes sent never goes down, although the prefix of a message that is only partly sent is counted
+        at first.
+        """
         both = Traffic()
         both.include(still_open)
         for _, found in self.ended():
@@ -134,11 +138,11 @@ class Method:
 
 
 def ended_metrics(instruments: Sequence[Instrument], methods: Iterable[Method], *between: str) -> Iterable[Metric]:
-    """The histograms of calls that have ended: of seconds, of bytes sent and of bytes received.
+    """The histograms of calls that have ended: durations, bytes sent and bytes received.
 
     Args:
-        instruments: Those three.
-        methods: Their calls.
+        instruments: The three instruments, in this order.
+        methods: The methods whose calls are counted.
         between: The values of the attributes between method and status.
     """
     ended = [((method.label, *between, status), found) for method in methods for status, found in method.ended()]
@@ -159,8 +163,8 @@ def ended_metrics(instruments: Sequence[Instrument], methods: Iterable[Method], 
 def traffic_metrics(
     messages: Instrument, size: Instrument, still_open: Mapping[Method, Traffic], *between: str
 ) -> Iterable[Metric]:
-    """The counters of messages and bytes, with what the calls that are open have come to."""
-    both = [((method.label, *between), method.together(traffic)) for method, traffic in still_open.items()]
+    """The counters of messages and bytes, including open calls."""
+    both = [((method.label, *between), method.total_traffic(traffic)) for method, traffic in still_open.items()]
     yield messages.of(
         ((*key, direction), count)
         for key, one in both

@@ -1,4 +1,4 @@
-"""What a gRPC client does, as metrics (gRPC's proposals A66 and A96): calls, and the attempts they are made of."""
+"""Metrics of a gRPC client (gRPC's proposals A66 and A96): its calls and their attempts."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -15,12 +15,12 @@ __all__ = ["ClientMeter", "canonical"]
 
 
 class CalledMethod(Method):
-    """Calls of one method. What a `Method` counts are their attempts.
+    """Calls of one method. The base class counts attempts.
 
     Attributes:
-        calls: How long calls took, by status.
-        transparent_retries: Attempts begun because the one before was refused unseen.
-        retries: Those begun because it had failed.
+        calls: The durations of calls, by status.
+        transparent_retries: Attempts made because the server had not processed the one before.
+        retries: Attempts made because the one before had failed.
     """
 
     __slots__ = ("calls", "retries", "transparent_retries")
@@ -32,14 +32,14 @@ class CalledMethod(Method):
 
 
 class ClientMeter:
-    """Counts the calls of channels to one target; their `CallNotes`.
+    """Counts the calls of channels to one target. It is the channels' `CallNotes`.
 
     Args:
-        target: What the channels call, as they have it.
-        methods: Those that are told apart, as ``/package.Service/Method``; all others are one.
+        target: The channels' target, as the channels were given it.
+        methods: Methods with metrics of their own, as ``/package.Service/Method``. All others are counted as one.
 
     Attributes:
-        tally: What has become of connections.
+        tally: Counts the channels' connections.
     """
 
     def __init__(self, target: str, methods: Iterable[str]) -> None:
@@ -56,7 +56,7 @@ class ClientMeter:
         return record
 
     def metrics(self) -> Iterable[Metric]:
-        """What was counted so far."""
+        """All metrics as of now."""
         target = self._target
         active: Counter[Method] = Counter()
         methods = (*self._methods.values(), self._other)
@@ -100,7 +100,7 @@ class ClientMeter:
 
 
 class _Record:
-    """One call that is open. The runtime tells it what happens."""
+    """An open call. The runtime reports its events here."""
 
     __slots__ = ("_among", "_attempted", "_began", "call", "method")
 
@@ -108,10 +108,10 @@ class _Record:
         self._among = among
         self._began = self._attempted = now
         self.method = method
-        self.call: ClientCall | None = None  # The latest attempt, once it is on a connection.
+        self.call: ClientCall | None = None  # The latest attempt, once it has a connection.
 
     def opened(self, call: ClientCall) -> None:
-        """An attempt is on a connection."""
+        """An attempt has a connection."""
         self.call = call
 
     def retry(self, now: float, *, transparent: bool) -> None:
@@ -137,12 +137,12 @@ class _Record:
             found.record(ended - self._began)
 
     def _end(self, status: Status, now: float) -> float:
-        """The attempt is over; gives when it ended."""
+        """End the attempt; returns when it ended."""
         call, method = self.call, self.method
         ended = method.ok if status is Status.OK else method.failures(status)
-        # When its status came, which may be a while before its caller leaves it.
+        # The time at which its status arrived. The caller may leave the call much later.
         at = now if call is None or call.concluded is None else call.concluded
-        if call is None:  # It never was on a connection.
+        if call is None:  # It never had a connection.
             ended.record(at - self._attempted, 0, 0, 0, 0)
         else:
             incoming, outgoing = call.messages, call.unsent
@@ -151,5 +151,5 @@ class _Record:
 
 
 def canonical(target: str) -> str:
-    """A channel's target as a URI (gRPC, "Name Resolution"): what has no scheme is a name to be resolved."""
+    """A channel's target as a URI (gRPC, "Name Resolution"). A target without a scheme is a name to resolve."""
     return target if target.startswith("unix:") else f"dns:///{target}"

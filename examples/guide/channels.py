@@ -20,7 +20,7 @@ async def main() -> None:
         async with open_channel(
             hosts,  # Such as ["a.example:8081", "b.example:8081"], or one name with several addresses.
             balance="round_robin",
-            wait_for_ready=True,  # Wait for a server until the call's deadline, rather than fail at once.
+            wait_for_ready=True,  # Wait for a server until the call's deadline instead of failing at once.
             compression="gzip",
             keepalive=Keepalive(time=30, timeout=10),
         ) as channel:

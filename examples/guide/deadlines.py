@@ -1,4 +1,4 @@
-"""Deadlines: a bound that the server learns of, and a scope that only this program knows."""
+"""Deadlines: a timeout that is sent to the server, and a cancel scope that only this program knows."""
 
 from collections.abc import AsyncIterator
 
@@ -10,7 +10,7 @@ from examples.pb.todo.v1 import AddRequest, Todo, TodosBase, TodosStub, WatchReq
 
 
 class Slow(TodosBase):
-    """Takes its time, and says when it is stopped."""
+    """Takes an hour, and prints a line when it is cancelled."""
 
     async def add(self, add_request: AddRequest) -> Todo:
         """Take an hour."""
@@ -27,7 +27,7 @@ class Slow(TodosBase):
 
 
 async def main() -> None:
-    """Run out of time in both ways."""
+    """Run out of time both ways."""
     # --8<-- [start:deadlines]
     async with memory_channel([Slow()]) as channel, bind(TodosStub, channel) as stub:
         # `timeout` travels with the call as grpc-timeout: the server cancels the method when it has passed.
@@ -36,7 +36,7 @@ async def main() -> None:
         except GRPCError as error:
             print(error.status.name)  # DEADLINE_EXCEEDED
 
-        # A cancel scope ends whatever is inside it. The server sees the call being cancelled.
+        # A cancel scope ends everything inside it. The server sees that the call is cancelled.
         with anyio.move_on_after(0.1) as scope:
             async for todo in stub.watch(WatchRequest()):
                 print(todo.title)

@@ -13,13 +13,13 @@ from examples.pb.todo.v1 import AddRequest, Todo, TodosBase, TodosStub, WatchReq
 
 # --8<-- [start:raise]
 class Strict(TodosBase):
-    """Says which field is wrong."""
+    """Reports which field is wrong."""
 
     async def add(self, add_request: AddRequest) -> Todo:
         """Refuse to-dos without a title."""
         if not add_request.title:
             violation = BadRequestFieldViolation("title", "must not be empty")
-            raise GRPCError(Status.INVALID_ARGUMENT, "that is no to-do", [BadRequest([violation])])
+            raise GRPCError(Status.INVALID_ARGUMENT, "not a valid to-do", [BadRequest([violation])])
         return Todo(1, add_request.title)
 
     # --8<-- [end:raise]
@@ -30,7 +30,7 @@ class Strict(TodosBase):
 
 
 async def main() -> None:
-    """Look at what is wrong."""
+    """Print what is wrong."""
     # --8<-- [start:catch]
     async with memory_channel([Strict()], status_details_codec=ErrorDetails()) as channel:
         try:

@@ -1,4 +1,4 @@
-"""A server that stops in good order."""
+"""A server that stops gracefully."""
 
 import anyio
 from anyio.abc import SocketAttribute, TaskStatus
@@ -24,8 +24,8 @@ async def serve(stop: anyio.Event, *, task_status: TaskStatus[int] = anyio.TASK_
         await tasks.start(server.serve, listener)
         task_status.started(listener.extra(SocketAttribute.local_port))
         await stop.wait()
-        health.drain()  # Whoever watches the server's health looks for another.
-        await server.drain(grace=10)  # GOAWAY: no new calls; those that run may finish.
+        health.drain()  # Clients that watch the server's health go to another server.
+        await server.drain(grace=10)  # GOAWAY: no new calls; running ones may finish.
 
 
 # --8<-- [end:serve]

@@ -9,7 +9,7 @@ from examples.pb.chat.v1 import Line
 
 
 async def main() -> None:
-    """Say three things, each after hearing the one before."""
+    """Send three lines, each after receiving the one before."""
     # --8<-- [start:stream]
     async with memory_channel([Chat()]) as channel:
         call = channel.request("/chat.v1.Chat/Join", Cardinality.STREAM_STREAM, Line, Line)
@@ -19,7 +19,7 @@ async def main() -> None:
                 heard = await stream.recv_message()
                 assert heard is not None
                 print(heard.text)
-            await stream.end()  # Half-close: there is nothing more to say.
+            await stream.end()  # Half-close: nothing more will be sent.
             assert await stream.recv_message() is None  # The server has ended the call with OK.
     # --8<-- [end:stream]
 

@@ -1,4 +1,4 @@
-"""Tests of a service: no sockets, no sleeping, the same code as over TCP."""
+"""Tests of a service without sockets or sleeping, with the same code as over TCP."""
 
 import pytest
 

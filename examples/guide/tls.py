@@ -1,4 +1,4 @@
-"""TLS in both directions: the server and the client each show a certificate."""
+"""Mutual TLS: the server and the client each present a certificate."""
 
 import ssl
 from pathlib import Path
@@ -13,7 +13,7 @@ from examples.todo_server import Todos
 
 # --8<-- [start:contexts]
 def server_context(folder: Path) -> ssl.SSLContext:
-    """Show a certificate, and take only clients that show one of ours."""
+    """Present a certificate, and accept only clients that present one of ours."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=folder / "ca.pem")
     context.load_cert_chain(folder / "server.pem")
     context.set_alpn_protocols(["h2"])  # gRPC clients insist on it.
@@ -22,7 +22,7 @@ def server_context(folder: Path) -> ssl.SSLContext:
 
 
 def client_context(folder: Path) -> ssl.SSLContext:
-    """Show a certificate, and take only servers that show one of ours for their name."""
+    """Present a certificate, and accept only servers that present one of ours for their name."""
     context = ssl.create_default_context(cafile=folder / "ca.pem")
     context.load_cert_chain(folder / "client.pem")
     context.set_alpn_protocols(["h2"])

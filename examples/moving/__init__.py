@@ -1,1 +1,1 @@
-"""The same programs for grpclib, for grpcio and for echo, side by side; the tests run each of them."""
+"""The same programs with grpclib, grpcio and echo, side by side; the tests run each of them."""

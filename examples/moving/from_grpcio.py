@@ -1,4 +1,4 @@
-"""The same on echo: servicer and stub are those for grpc.aio, unchanged."""
+"""The same with echo: the servicer and the stub are those for grpc.aio, unchanged."""
 
 import anyio
 

@@ -1,4 +1,4 @@
-"""The same on echo: the service is the one for grpclib, unchanged."""
+"""The same with echo: the service is the one for grpclib, unchanged."""
 
 import anyio
 

@@ -1,4 +1,4 @@
-"""A to-do service on grpc.aio and asyncio."""
+"""A to-do service with grpc.aio on asyncio."""
 
 import asyncio
 from collections.abc import AsyncIterator

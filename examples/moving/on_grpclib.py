@@ -1,4 +1,4 @@
-"""A to-do service on grpclib and asyncio."""
+"""A to-do service with grpclib on asyncio."""
 
 import asyncio
 from collections.abc import AsyncIterator

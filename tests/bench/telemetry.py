@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from echo.rpc import Server, open_tcp_listener
 from echo.services import echo_services
 from echo.telemetry.meters import Meters
-from echo.telemetry.tracing.environment import wanted
+from echo.telemetry.tracing.environment import read_environment
 from echo.telemetry.tracing.program import Tracing, run
 from tests.bench import peers, servers
 from tests.bench.figures import Contender, Figures, Plan, contest, progress
@@ -63,7 +63,9 @@ async def serve(collector: int, *, metrics: bool, traces: bool) -> None:
 async def tracing(collector: int | None) -> AsyncIterator[Tracing | None]:
     """What traces, with all the defaults, to the collector on this port; None without one."""
     asked = (
-        None if collector is None else wanted({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{peers.LOOPBACK}:{collector}"})
+        None
+        if collector is None
+        else read_environment({"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{peers.LOOPBACK}:{collector}"})
     )
     if asked is None:
         yield None

@@ -89,7 +89,7 @@ async def test_no_more_is_in_flight_than_is_asked_for() -> None:
                 let [most, wake] = [0, () => {}];
                 const session = {
                     open: true, halfClosed: false, ours: false, stuck: false, buffered: 0, inFlight: 0,
-                    stirred: () => new Promise((done) => { wake = done; }),
+                    activity: () => new Promise((done) => { wake = done; }),
                     say() {
                         this.inFlight += 1;
                         most = Math.max(most, this.inFlight);

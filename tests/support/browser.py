@@ -1,4 +1,4 @@
-"""Headless Chromium, driven by playwright-core in a Node.js process: a page, and what a person does with it.
+"""Headless Chromium, driven by playwright-core in a Node.js process: a page, and what a user does with it.
 
 One browser serves all the tests of a run, since to start it takes longer than most of them; each page has a profile of
 its own. The script, ``tests/interop/node/browser.js``, says what goes to and fro.
@@ -30,20 +30,20 @@ needs_browser: Final = pytest.mark.third_party(
 )
 
 GOING_AWAY: Final = ("503", "ERR_", "WebSocket connection to")
-"""What the browser may say of a gateway that goes away: its drain answers the page's `/readyz` with 503, or nothing."""
+"""What the browser may log when a gateway shuts down: `/readyz` answers 503 during its drain, and then nothing."""
 
-PATIENCE: Final = 60.0  # Seconds any wait for the browser may take; its own waits give up before.
+PATIENCE: Final = 60.0  # The longest wait for the browser in seconds. Waits inside the page time out earlier.
 
 
 class Chromium:
-    """The process: it runs from the first page on, until this one ends."""
+    """The browser's process. It starts with the first page and runs until this process ends."""
 
     def __init__(self) -> None:
         assert NODE is not None
         assert CHROMIUM is not None
         self._folder = Path(tempfile.mkdtemp(prefix="chromium-"))
         command = [NODE, str(SCRIPTS / "browser.js"), CHROMIUM, str(self._socket)]
-        # No pipes: tests look for descriptors that are left over.
+        # No pipes: tests check for leaked descriptors.
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         atexit.register(self.end)
@@ -61,12 +61,12 @@ class Chromium:
         return self._folder / "log"
 
     async def connect(self) -> trio.SocketStream:
-        """A connection, which has a page of its own."""
+        """Connect to the browser; each connection has its own page."""
         with trio.move_on_after(PATIENCE):
             while self.runs:
                 try:
                     return await trio.open_unix_socket(str(self._socket))
-                except OSError:  # It does not listen yet.
+                except OSError:  # Not listening yet.
                     await trio.sleep(0.01)
         raise AssertionError(f"the browser does not start: {self._log.read_text(errors='replace')}")
 
@@ -111,7 +111,7 @@ class Browser:
         return answer["gave"]
 
     async def close(self) -> None:
-        """Close the page, and all that it has open."""
+        """Close the page and all its connections."""
         await self._do("close")
 
     async def open(self, url: str, **options: object) -> None:
@@ -172,7 +172,7 @@ class Browser:
         return [str(line) for line in found]
 
     async def asked(self) -> list[str]:
-        """The addresses of everything that the page has loaded or connected to."""
+        """The URLs of everything that the page has loaded or connected to."""
         found = await self._do("asked")
         assert isinstance(found, list)
         return [str(address) for address in found]

@@ -12,7 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1 import trace_pb2
 
-from echo.telemetry.tracing.environment import wanted
+from echo.telemetry.tracing.environment import read_environment
 from echo.telemetry.tracing.program import Tracing, run
 from tests.support.serving import LOOPBACK
 
@@ -53,7 +53,7 @@ class Seen:
 
     @property
     def events(self) -> list[str]:
-        """What happened, with its cause."""
+        """The span's events, with their causes."""
         found = []
         for event in self.span.events:
             assert self.span.start_time_unix_nano <= event.time_unix_nano <= self.span.end_time_unix_nano
@@ -71,7 +71,7 @@ def value_of(value: AnyValue) -> object:
 
 
 class Collector:
-    """Keeps spans in memory; ``send`` is what hands them over."""
+    """Keeps spans in memory. Pass ``send`` to whatever exports them."""
 
     def __init__(self) -> None:
         self.spans: list[Seen] = []
@@ -86,27 +86,27 @@ class Collector:
         self._grown = trio.Event()
 
     async def until(self, number: int) -> None:
-        """Wait until there are so many spans."""
+        """Wait until there are this many spans."""
         with trio.fail_after(20):
             while len(self.spans) < number:
                 await self._grown.wait()
 
     def one(self, kind: str, name: str = "") -> Seen:
-        """The only span of this kind, and with this in its name."""
+        """The only span of this kind with this text in its name."""
         (found,) = [span for span in self.spans if span.kind == kind and name in span.name]
         return found
 
     @asynccontextmanager
     async def tracing(self, **variables: str) -> AsyncIterator[Tracing]:
-        """Trace while the block runs; what was traced is here once it is left."""
-        asked = wanted({"OTEL_TRACES_EXPORTER": "otlp", **variables})
+        """Trace while the block runs. When it has ended, its spans are here."""
+        asked = read_environment({"OTEL_TRACES_EXPORTER": "otlp", **variables})
         assert asked is not None
         async with run(asked, 10.0, self.send) as tracing:
             yield tracing
 
 
 class Receiver(Collector):
-    """A collector that speaks OTLP over HTTP, and what it has got.
+    """A collector that speaks OTLP over HTTP and keeps what it receives.
 
     Attributes:
         port: Where it listens.

@@ -1,4 +1,4 @@
-"""@connectrpc's clients, in Node.js and in a browser, Google's grpc-web, and ``buf curl``: how they are run.
+"""@connectrpc's clients, in Node.js and in a browser, Google's grpc-web, and ``buf curl``: how to run them.
 
 Their scripts lie in ``tests/interop/node``; they know the echo services, health, and `tests.support.recording`'s.
 """
@@ -79,7 +79,7 @@ class ConnectClient:
 
 @asynccontextmanager
 async def connect_client(port: int, folder: Path) -> AsyncIterator[ConnectClient]:
-    """A client of what listens on this port; its descriptors go into the folder."""
+    """A client of the server on this port. Its descriptors are written to the folder."""
     descriptors = folder / "descriptors.binpb"
     descriptors.write_bytes(descriptor_set())
     script_path = SCRIPTS / "connect_client.mjs"
@@ -120,7 +120,7 @@ async def call_by_grpc_web(
 
 @cache
 def bundle(script: str) -> str:
-    """A script and all that it needs, as one for a page."""
+    """A script and all its imports, bundled for a page."""
     esbuild = _MODULES / ".bin" / "esbuild"
     arguments = [str(esbuild), str(SCRIPTS / script), "--bundle", "--format=iife", "--log-level=error"]
     return subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60).stdout

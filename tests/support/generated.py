@@ -1,4 +1,4 @@
-"""Code that other projects' generators make from `todo.proto`, compiled when a test first needs it."""
+"""Code that other projects' generators produce from `todo.proto`, generated when a test first needs it."""
 
 import importlib
 import os
@@ -19,7 +19,7 @@ def with_plugins() -> dict[str, str]:
 
 @cache
 def generated() -> Path:
-    """A folder with what every generator makes, from which Python can import it."""
+    """A folder with the code of all generators, which Python can import."""
     folder = Path(mkdtemp(prefix="echo-generated-"))
     (folder / "todo_betterproto").mkdir()
     (folder / "todo_betterproto2").mkdir()
@@ -33,12 +33,12 @@ def generated() -> Path:
 
 
 def protobuf(module: str) -> ModuleType:
-    """Import what Google's generator makes: ``todo_pb2``; grpclib's, ``todo_grpc``; or grpcio's, ``todo_pb2_grpc``."""
+    """Import the code of Google's generator: ``todo_pb2``; grpclib's, ``todo_grpc``; or grpcio's, ``todo_pb2_grpc``."""
     generated()
     return importlib.import_module(module)
 
 
 def betterproto2() -> ModuleType:
-    """Import what betterproto2's generator makes."""
+    """Import the code of betterproto2's generator."""
     generated()
     return importlib.import_module("todo_betterproto2.tests.todo.v1")

@@ -1,4 +1,4 @@
-"""@grpc/grpc-js, client and server: Node.js processes that take orders and report what they see in lines of JSON.
+"""@grpc/grpc-js, client and server: Node.js processes that take commands and report events as lines of JSON.
 
 Their scripts, which document the lines, are in ``tests/interop/node``. The server serves the echo contract, and does
 what the metadata of `tests.support.recording` asks for.
@@ -27,19 +27,19 @@ from tests.support.serving import LOOPBACK
 
 NODE: Final = shutil.which("node")
 SCRIPTS: Final = Path(__file__).resolve().parents[1] / "interop" / "node"
-PATIENCE: Final = 60.0  # Seconds any wait for a process may take; none should come near.
+PATIENCE: Final = 60.0  # The longest wait for a process in seconds; no wait should come near it.
 
 needs_node: Final = pytest.mark.third_party(
     lambda: NODE is not None and (SCRIPTS / "node_modules").exists(),
     reason="Node.js, or grpc-js (`just tools`), is not installed",
 )
 
-Message: TypeAlias = Mapping[str, object]  # As proto-loader has it: int64 are decimal strings.
+Message: TypeAlias = Mapping[str, object]  # As proto-loader represents it: int64 as decimal strings.
 Pairs: TypeAlias = list[tuple[str, str | bytes]]
 
 
 class Script:
-    """A running script that speaks as those of ``tests/interop/node`` do, in lines of JSON in and out."""
+    """A running script that reads and writes lines of JSON, like those in ``tests/interop/node``."""
 
     def __init__(self, process: trio.Process) -> None:
         self._process = process
@@ -54,7 +54,7 @@ class Script:
             await self._process.stdin.send_all(json.dumps(order).encode() + b"\n")
 
     async def heard(self) -> dict[str, Any]:
-        """The next line that comes."""
+        """The next line."""
         with trio.fail_after(PATIENCE):
             try:
                 return await self._said.receive()
@@ -62,7 +62,7 @@ class Script:
                 raise AssertionError(f"the script is over: {self._stderr.decode(errors='replace')}") from None
 
     async def listen(self) -> None:
-        """Take what the script says until it ends."""
+        """Read the script's output until it ends."""
         assert self._process.stdout is not None
         rest = b""
         with self._lines:
@@ -83,7 +83,7 @@ class Script:
 async def running(
     interpreter: str | None, script_path: Path, *arguments: str, **variables: str
 ) -> AsyncIterator[Script]:
-    """Run a script, in whatever language, while the block runs; it is killed at its end."""
+    """Run a script in any language while the block runs. It is killed at the end of the block."""
     assert interpreter is not None
     process = await trio.lowlevel.open_process(
         [interpreter, str(script_path), *arguments],
@@ -110,7 +110,7 @@ async def running(
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of the client's ended.
+    """How a call of the client ended.
 
     Attributes:
         code, details: The status.
@@ -150,14 +150,14 @@ class Client:
         metadata: Iterable[tuple[str, str | bytes]] = (),
         **order: object,
     ) -> int:
-        """Begin a call; gives its number. Further arguments are explained in ``client.js``."""
+        """Begin a call; returns its number. Further arguments are explained in ``client.js``."""
         self._calls += 1
         order |= {"messages": messages, "metadata": _encoded(metadata)}
         await self._script.tell(id=self._calls, path=path, kind=kind.name, **order)
         return self._calls
 
     async def cancel(self, number: int, **order: object) -> None:
-        """Cancel a call. What further arguments there are, the script says."""
+        """Cancel a call. Further arguments are explained in the script."""
         await self._script.tell(cancel=number, **order)
 
     async def outcome(self, number: int) -> Outcome:
@@ -198,7 +198,7 @@ class Client:
 
 @asynccontextmanager
 async def grpc_js_client(port: int, *files: str, **variables: str) -> AsyncIterator[Client]:
-    """A client of the server on this port, and so one connection; ``files`` make it TLS (see ``client.js``)."""
+    """A client of the server on this port, with one connection; ``files`` make it TLS (see ``client.js``)."""
     async with (
         running(NODE, SCRIPTS / "client.js", f"{LOOPBACK}:{port}", *files, **variables) as script,
         trio.open_nursery() as nursery,
@@ -226,7 +226,7 @@ class GrpcJsServer:
         self._seen: dict[int, Seen] = {}
 
     async def drain(self) -> None:
-        """Have it take no more calls, and end when the last has ended. Does not wait for that."""
+        """Have it accept no more calls and exit when the last one has ended. Does not wait for that."""
         await self._script.tell(drain=True)
 
     async def listen(self) -> None:
@@ -267,7 +267,7 @@ def _metadata(pairs: list[list[str]]) -> Metadata:
 
 
 async def begun(calls: Recorder | GrpcJsServer) -> Seen:
-    """The next call, once its handler waits."""
+    """The next call, once its handler is waiting."""
     seen = await calls.calls.next()
     with trio.fail_after(10):
         await seen.waiting.wait()

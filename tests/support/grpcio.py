@@ -1,4 +1,4 @@
-"""Stock grpcio, client and server, alongside trio: it has threads of its own, and trio waits for them in threads.
+"""Stock grpcio, client and server, alongside trio. It has threads of its own; trio waits for them in threads.
 
 Its messages are created from our descriptors in a separate pool, so that nothing of echo but the schema is involved.
 The server serves the echo contract, and on the same methods does what the metadata of `tests.support.recording` asks
@@ -39,9 +39,9 @@ from tests.support.recording import (
 from tests.support.serving import LOOPBACK
 
 T = TypeVar("T")
-Dynamic: TypeAlias = Any  # grpcio and messages made at run time have no types that a checker could know.
+Dynamic: TypeAlias = Any  # The type checker cannot know grpcio's types, nor those of messages created at run time.
 
-PATIENCE: Final = 60.0  # Seconds any call of grpcio's may take; none should come near.
+PATIENCE: Final = 60.0  # The longest time in seconds for a call by grpcio; no call should come near it.
 
 UNARY_SERVICE: Final = "com.gopay.echo.Server"
 STREAMING_SERVICE: Final = "com.gopay.echo.streaming.StreamingServer"
@@ -52,7 +52,7 @@ for _file in FileDescriptorSet.FromString(files("echo.pb").joinpath("descriptors
 
 
 def message_class(name: str) -> Dynamic:
-    """A message of ours by its full name, as a class of protobuf's own."""
+    """One of our messages, by its full name, as a class of Google's protobuf."""
     return GetMessageClass(_POOL.FindMessageTypeByName(name))
 
 
@@ -72,7 +72,7 @@ _KINDS: Final = {
 
 
 async def in_thread(function: Callable[..., T], *args: object, **kwargs: object) -> T:
-    """Call what blocks."""
+    """Call a blocking function in a thread."""
     return await trio.to_thread.run_sync(partial(function, *args, **kwargs))
 
 
@@ -98,7 +98,7 @@ class Client:
         return self.method(PATHS[kind], kind)
 
     def method(self, path: str, kind: Cardinality) -> Dynamic:
-        """Any method that takes ``StreamMessage`` and gives ``StreamResponse``."""
+        """Any method that takes ``StreamMessage`` and returns ``StreamResponse``."""
         make = getattr(self.channel, _KINDS[kind])
         return make(path, StreamMessage.SerializeToString, StreamResponse.FromString)
 
@@ -107,7 +107,7 @@ class Client:
 async def grpcio_client(
     port: int, *, options: tuple[tuple[str, int], ...] = (), **kwargs: object
 ) -> AsyncIterator[Client]:
-    """A channel of its own, which means a connection of its own; further arguments are ``insecure_channel``'s."""
+    """A channel of its own, hence a connection of its own. Further arguments are those of ``insecure_channel``."""
     options = (("grpc.use_local_subchannel_pool", 1), *options)
     channel = grpc.insecure_channel(f"{LOOPBACK}:{port}", options=options, **kwargs)
     try:
@@ -163,7 +163,7 @@ class GrpcioServer:
 
     @contextmanager
     def _serving(self, context: grpc.ServicerContext) -> Iterator[Seen]:
-        """Around each handler: tell what it sees, and do what every handler may be asked for."""
+        """Runs around each handler: reports what it sees, and does what any handler may be asked to do."""
         metadata: Metadata = MultiDict((key, value) for key, value in context.invocation_metadata())
         seen = Seen(metadata, context.time_remaining())
         gone = threading.Event()
@@ -251,7 +251,7 @@ def _response(stream_id: str, number: int, text: str) -> Dynamic:
 async def grpcio_server(
     port: int = 0, *, workers: int = 16, compression: grpc.Compression | None = None
 ) -> AsyncIterator[GrpcioServer]:
-    """A stock server while the block runs; its running calls end with it."""
+    """A stock server while the block runs. Its running calls end with the block."""
     server = GrpcioServer(port, workers, compression)
     try:
         yield server

@@ -1,4 +1,4 @@
-"""A source of accepted connections, as a worker has, fed by a listener in the same process."""
+"""A source of accepted connections like a worker's, fed by a listener in the same process."""
 
 import socket
 from collections.abc import AsyncIterator
@@ -10,12 +10,12 @@ from echo.transport import AcceptedConnection, StreamListener
 
 
 class PassedOn:
-    """A source that gives what a listener accepts.
+    """A source of the connections that a listener accepts.
 
     Attributes:
-        port: Where it listens.
-        begun: Connections handed over,
-        ended: and those of them that are over.
+        port: The listener's port.
+        begun: The number of connections handed over.
+        ended: The number of those that have ended.
     """
 
     def __init__(self, listener: StreamListener) -> None:

@@ -1,7 +1,7 @@
-"""Hostile peers of both roles on real sockets: what they say is a script of frames; and streams that are slow.
+"""Hostile clients and servers on real sockets, which send frames from a script, and slow streams.
 
-`hostile_server` follows a script on the first stream of its first connection, and is a sound server otherwise: so a
-test sees what becomes of the call, and that the next one succeeds. `throttled_client` reads no faster than it is told.
+`hostile_server` follows a script on the first stream of its first connection and is a correct server otherwise. So a
+test sees how the call ends, and that the next one succeeds. `throttled_client` reads only as fast as the test allows.
 """
 
 import socket
@@ -30,7 +30,7 @@ Script: TypeAlias = Callable[[RawConnection, int], bytes]
 """What a peer sends, given the connection (for its encoder) and the stream."""
 
 KIB = 1024
-RECEIVE_BUFFER = 8 * KIB  # Of a peer that is slow: the less the kernels hold, the sooner slowness shows.
+RECEIVE_BUFFER = 8 * KIB  # For a slow peer. The less the kernel buffers, the sooner the other side notices.
 BEGIN = settings() + SETTINGS_ACK
 WIDE = settings((INITIAL_WINDOW_SIZE, MAX_WINDOW)) + SETTINGS_ACK + window_update(0, MAX_WINDOW - 65_535)
 
@@ -40,7 +40,7 @@ REPLY = b"fine"
 
 
 def answer(connection: RawConnection, stream: int) -> bytes:
-    """A sound answer: a head, one message, trailers."""
+    """A correct response: a head, one message, trailers."""
     return (
         connection.head(stream, HEAD)
         + data(stream, encode_message(REPLY))
@@ -49,15 +49,15 @@ def answer(connection: RawConnection, stream: int) -> bytes:
 
 
 def silence(_connection: RawConnection, _stream: int) -> bytes:
-    """No script: the peer is sound."""
+    """No script: the peer behaves correctly."""
     return b""
 
 
 class Throttle(trio.abc.Stream):
-    """A stream that receives no more bytes than were allowed.
+    """A stream that receives no more bytes than allowed.
 
     Attributes:
-        allowed: How many it may receive yet; None for as many as come.
+        allowed: How many more bytes it may receive; None for no limit.
     """
 
     def __init__(self, stream: trio.SocketStream) -> None:
@@ -66,7 +66,7 @@ class Throttle(trio.abc.Stream):
         self._changed = trio.Event()
 
     def allow(self, size: int | None) -> None:
-        """Receive so many bytes more, or from now on whatever comes."""
+        """Allow this many more bytes; None removes the limit."""
         self.allowed = None if size is None else (self.allowed or 0) + size
         self._changed.set()
         self._changed = trio.Event()
@@ -111,13 +111,13 @@ async def throttled_client(
 
 
 class HostileServer:
-    """What `hostile_server` gives.
+    """A running hostile server.
 
     Attributes:
-        port: Where it listens.
-        first: Its first connection, and
-        throttle: what slows its reading down; both once a client has connected.
-        connections: How many there have been.
+        port: The port it listens on.
+        first: Its first connection, once a client has connected.
+        throttle: Limits how fast that connection reads, once a client has connected.
+        connections: The number of connections so far.
     """
 
     def __init__(self, script: Script, begin: bytes, *, dribble: bool, hang_up: bool) -> None:
@@ -132,7 +132,7 @@ class HostileServer:
         self._hang_up = hang_up
 
     async def serve(self, sock: trio.SocketStream) -> None:
-        """Be hostile to the first connection, and sound to all others."""
+        """Be hostile to the first connection, and correct to all others."""
         self.connections += 1
         stream = Throttle(sock)
         connection = RawConnection(stream)
@@ -167,7 +167,7 @@ class HostileServer:
 async def hostile_server(
     script: Script, *, begin: bytes = BEGIN, dribble: bool = False, hang_up: bool = False
 ) -> AsyncIterator[HostileServer]:
-    """A server that begins its first connection with these bytes and says what the script says on its first stream.
+    """A server that begins its first connection with these bytes and follows the script on its first stream.
 
     What comes after, and on other connections, it answers soundly. ``dribble`` has every byte sent by itself,
     ``hang_up`` the connection closed after the script. Leaving the block closes everything.

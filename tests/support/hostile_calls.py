@@ -1,4 +1,4 @@
-"""A server that answers calls with whatever frames a test likes, in memory; and frames it may like."""
+"""A server in memory that answers calls with any frames that a test chooses, and frames to choose from."""
 
 import base64
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -32,17 +32,17 @@ HEAD = [(":status", "200"), ("content-type", "application/grpc")]
 OK = [("grpc-status", "0")]
 
 Part: TypeAlias = Callable[[RawConnection, int], bytes]
-"""Makes bytes for a server to send, given the call's stream."""
+"""Encodes what the server sends on the call's stream."""
 
 
 class _Socket:
-    """A memory stream with the names of a socket's, for `RawConnection`."""
+    """A memory stream with the methods of a socket stream, for `RawConnection`."""
 
     def __init__(self, stream: MemoryStream) -> None:
         self._stream = stream
 
     async def send_all(self, data: bytes) -> None:
-        with suppress(BrokenResourceError):  # The client is gone already.
+        with suppress(BrokenResourceError):  # The client has already gone.
             await self._stream.send(data)
 
     async def receive_some(self, max_bytes: int) -> bytes:
@@ -57,7 +57,7 @@ class _Socket:
 
 @asynccontextmanager
 async def hostile_channel(parts: Sequence[Part], **options: Unpack[ChannelOptions]) -> AsyncIterator[Channel]:
-    """A channel to a server that answers the head of each call with all of these at once."""
+    """A channel to a server that answers the head of each call with all of these parts at once."""
 
     async def serve(stream: MemoryStream) -> None:
         connection = RawConnection(cast("trio.SocketStream", _Socket(stream)))

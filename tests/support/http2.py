@@ -1,4 +1,4 @@
-"""An HTTP/2 client on trio, as low as h2 itself, for requests and for WebSockets over it (RFC 8441)."""
+"""A low-level HTTP/2 client on trio and h2, for requests and for WebSockets over HTTP/2 (RFC 8441)."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -39,7 +39,7 @@ class HTTP2:
         self.over: set[int] = set()
 
     async def request(self, headers: Headers, *, end: bool = True) -> int:
-        """Send a request's head; gives its stream."""
+        """Send a request's head; returns the number of its stream."""
         stream_id = self.connection.get_next_available_stream_id()
         self.connection.send_headers(stream_id, headers, end_stream=end)
         self.data[stream_id] = bytearray()
@@ -47,7 +47,7 @@ class HTTP2:
         return stream_id
 
     async def send(self, stream_id: int, data: bytes) -> None:
-        """Send data as there is room for it in the window. Raises trio.BrokenResourceError once the stream is reset."""
+        """Send data as the window permits. Raises trio.BrokenResourceError once the stream is reset."""
         at = 0
         while at < len(data):
             try:
@@ -80,7 +80,7 @@ class HTTP2:
         return int(self.heads[stream_id][":status"]), bytes(self.data[stream_id])
 
     async def receive(self) -> None:
-        """Take in what comes next."""
+        """Receive and handle the next bytes."""
         data = await self._stream.receive_some(65_536)
         if not data:
             raise EOFError
@@ -95,7 +95,7 @@ class HTTP2:
         await self.flush()
 
     def starve(self) -> None:
-        """From now on, whatever streams are opened have no window: the server can send no data on them."""
+        """Give streams opened from now on no window, so that the server cannot send data on them."""
         self.connection.update_settings({h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 0})
 
     async def flush(self) -> None:
@@ -103,7 +103,7 @@ class HTTP2:
 
 
 class WebSocketOverHTTP2:
-    """A WebSocket in a stream of such a connection.
+    """A WebSocket on a stream of an HTTP/2 connection.
 
     Attributes:
         stream_id: The stream.
@@ -146,7 +146,7 @@ class WebSocketOverHTTP2:
         await self._http2.send(self.stream_id, data)
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes:
-        """Bytes as they come; none once the stream is over."""
+        """The next bytes as they arrive; empty once the stream has ended."""
         data = self._http2.data[self.stream_id]
         while not data and self.stream_id not in self._http2.over:
             await self._http2.receive()
@@ -155,7 +155,7 @@ class WebSocketOverHTTP2:
         return taken
 
     async def close(self) -> None:
-        """Close as a client does, and wait for the answer."""
+        """Close as a client does, and wait for the server's close frame."""
         await self._send(CloseConnection(code=1000))
         while self.stream_id not in self._http2.over:
             await self._http2.receive()

@@ -1,4 +1,4 @@
-"""HTTP/2 frames as bytes, right and wrong ones, and what comes back taken apart (RFC 9113 §4.1, §6).
+"""HTTP/2 frames as bytes, valid and invalid, and the frames received in return, parsed (RFC 9113 §4.1, §6).
 
 Nothing here checks anything: what may not be sent can be built like everything else.
 """
@@ -11,7 +11,7 @@ from typing import Final
 Fields = Iterable[tuple[str, str]]
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-MAX_FRAME: Final = 16_384  # What every peer takes (§4.2).
+MAX_FRAME: Final = 16_384  # What every peer accepts (§4.2).
 
 DATA, HEADERS, PRIORITY, RST_STREAM, SETTINGS, PUSH_PROMISE, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = range(10)
 KINDS: Final = (
@@ -47,13 +47,13 @@ def code_name(code: int) -> str:
 
 
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"", *, length: int | None = None) -> bytes:
-    """A frame; ``length`` announces another length than the payload has, ``stream`` may have the reserved bit."""
+    """A frame. ``length`` announces a length other than the payload's; ``stream`` may include the reserved bit."""
     size = len(payload) if length is None else length
     return struct.pack(">HBBBL", size >> 8, size & 0xFF, kind, flags, stream) + payload
 
 
 def padded(payload: bytes, padding: int, *, claimed: int | None = None) -> bytes:
-    """The payload of a PADDED frame; ``claimed`` is what the length field says if not the truth."""
+    """The payload of a PADDED frame. ``claimed`` is the content of the pad length field, if it is wrong."""
     return bytes([padding if claimed is None else claimed]) + payload + bytes(padding)
 
 
@@ -63,7 +63,7 @@ def data(stream: int, payload: bytes = b"", *, end: bool = False, padding: int |
 
 
 def dependency(on: int, *, weight: int = 16, exclusive: bool = False) -> bytes:
-    """What PRIORITY and a prioritised HEADERS frame carry (RFC 7540 §6.3)."""
+    """The priority fields of a PRIORITY or HEADERS frame (RFC 7540 §6.3)."""
     return struct.pack(">LB", on | (exclusive << 31), weight - 1)
 
 
@@ -76,7 +76,7 @@ def rst_stream(stream: int, code: int = CANCEL) -> bytes:
 
 
 def settings(*pairs: tuple[int, int]) -> bytes:
-    """SETTINGS with identifiers and values in this order, repeated ones included."""
+    """A SETTINGS frame with these identifiers and values in this order; an identifier may be repeated."""
     return frame(SETTINGS, 0, 0, b"".join(struct.pack(">HL", name, value) for name, value in pairs))
 
 
@@ -105,7 +105,7 @@ def push_promise(stream: int, promised: int, block: bytes = b"") -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A frame as it came."""
+    """A received frame."""
 
     kind: int
     flags: int
@@ -114,13 +114,13 @@ class Frame:
 
     @property
     def name(self) -> str:
-        """Its kind, and whether it acknowledges."""
+        """The frame's type, and whether it is an acknowledgement."""
         name = KINDS[self.kind] if self.kind < len(KINDS) else hex(self.kind)
         return f"{name} ACK" if self.kind in (SETTINGS, PING) and self.flags & ACK else name
 
     @property
     def error_code(self) -> int:
-        """What RST_STREAM or GOAWAY says."""
+        """The error code of RST_STREAM or GOAWAY."""
         return int.from_bytes(self.payload[4:8] if self.kind == GOAWAY else self.payload, "big")
 
     @property
@@ -130,7 +130,7 @@ class Frame:
 
 
 def parse(data: bytes) -> Iterator[Frame]:
-    """The frames of our output, which holds whole ones; a client's preface is passed over."""
+    """The frames in our output, which only holds complete frames. A client's preface is skipped."""
     data = data.removeprefix(PREFACE)
     while data:
         high, low, kind, flags, stream = struct.unpack_from(">HBBBL", data)

@@ -34,13 +34,13 @@ class Hypercorn:
         self.log = ""
 
     async def started(self) -> None:
-        """Wait until it listens."""
+        """Wait until it is listening."""
         while (found := re.search(r"Running on https?://127.0.0.1:(\d+) ", self.log)) is None:
             await self._more()
         self.port = int(found[1])
 
     async def listen(self) -> None:
-        """Take in what it says until it ends."""
+        """Read its output until it ends."""
         while await self._more():
             pass
 
@@ -53,7 +53,7 @@ class Hypercorn:
 
 @asynccontextmanager
 async def hypercorn(*flags: str, **variables: str) -> AsyncIterator[Hypercorn]:
-    """Hypercorn with the application, in front of a server of echo's.
+    """Hypercorn with the application, in front of an echo server.
 
     Args:
         flags: For its command line besides `FLAGS`; with ``--config`` among them, instead of those.

@@ -1,4 +1,4 @@
-"""gRPC's interoperability test service in memory, and its calls by our client."""
+"""gRPC's interoperability test service in memory, and calls to it by our client."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -54,7 +54,7 @@ class Seen:
 
     @property
     def sizes(self) -> list[int]:
-        """Of the responses' payloads."""
+        """The sizes of the responses' payloads."""
         return [len(response.payload.body) for response in self.responses]
 
 
@@ -73,7 +73,7 @@ async def call(
     metadata: Iterable[tuple[str, str | bytes]] = (),
     timeout: float | None = None,
 ) -> Seen:
-    """Make a whole call: send all requests, then take all responses."""
+    """Make a whole call: send all requests, then receive all responses."""
     seen, began = Seen(), trio.current_time()
     stream = open_call(channel, method, metadata, timeout)
     try:
@@ -97,7 +97,7 @@ async def call(
 async def interop_channel(
     *, max_message_size: int = 4 * 2**20, codec: CodecBase | None = None
 ) -> AsyncIterator[Channel]:
-    """A channel to everything that echo serves with its interop services."""
+    """A channel to a server with all of echo's services, including the interop services."""
     services = echo_services(interop=True, max_message_size=max_message_size).services
     async with memory_channel_to(Server(services, codec=codec)) as channel:
         yield channel
@@ -110,5 +110,5 @@ def output(*sizes: int, **others: Any) -> testing.StreamingOutputCallRequest:
 
 
 def payload(size: int) -> testing.Payload:
-    """So many zeros."""
+    """This many zero bytes."""
     return testing.Payload(body=bytes(size))

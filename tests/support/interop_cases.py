@@ -1,4 +1,4 @@
-"""The client side of gRPC's interoperability tests by stock grpcio, one function for each case of the description.
+"""The client side of gRPC's interoperability tests with stock grpcio: one function for each case of the description.
 
 They block, and fail by an assertion or by what grpcio raises. grpcio's clients compress all messages of a call or none,
 and do not tell whether a response came compressed; a relay counts bytes for that. Cases for credentials, load balancing
@@ -73,7 +73,7 @@ def check_large(response: Dynamic) -> None:
 
 
 def fails(call: Callable[[], object], code: grpc.StatusCode) -> Dynamic:
-    """The error that a call ends with, which has this code."""
+    """The error that the call ends with; its code must be this one."""
     with pytest.raises(grpc.RpcError) as raised:
         call()
     error: Dynamic = raised.value
@@ -86,7 +86,7 @@ def empty_unary(stub: Stub) -> None:
 
 
 def cacheable_unary(stub: Stub) -> None:
-    """Without a proxy that caches both responses differ, and without GET none of them is cached."""
+    """Without a caching proxy, both responses differ; without GET, neither is cached."""
     for _ in range(2):
         response, call = stub.cacheable.with_call(
             SimpleRequest(payload=payload(8)), timeout=PATIENCE, metadata=[("x-user-ip", "1.2.3.4")]
@@ -120,7 +120,7 @@ def client_streaming(stub: Stub) -> None:
 
 
 def client_compressed_streaming(stub: Stub) -> None:
-    """All messages of the second call are compressed, as grpcio has it."""
+    """All messages of the second call are compressed, as grpcio does it."""
     requests = [InputRequest(payload=payload(size), expect_compressed={"value": True}) for size in (27_182, 45_904)]
     fails(
         lambda: stub.input(iter(requests[:1]), timeout=PATIENCE, compression=PLAIN),

@@ -1,4 +1,4 @@
-"""Logging as pytest had it, given back after a test that configures it."""
+"""Restores pytest's logging after a test that configures logging."""
 
 import logging
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import structlog
 
 @contextmanager
 def logging_restored() -> Iterator[None]:
-    """Undo what `echo.logs.configure_logging` does within the block."""
+    """Undo what `echo.logs.configure_logging` does in the block."""
     root = logging.getLogger()
     handlers, level = root.handlers, root.level
     levels = {name: logging.getLogger(name).level for name in ("hpack", "h2", "hypercorn.access")}

@@ -20,7 +20,7 @@ Opening = Callable[[], AbstractAsyncContextManager[Any]]
 
 
 def todos_of(made: Any) -> Any:
-    """The service by betterproto's base class, or by betterproto2's: they differ in nothing here."""
+    """The service from betterproto's base class or betterproto2's; the code is the same for both."""
 
     class Todos(made.TodosBase):  # type: ignore[misc]
         async def add(self, message: Any) -> Any:
@@ -56,7 +56,7 @@ async def open_betterproto(package: str) -> AsyncIterator[Any]:
 
 @asynccontextmanager
 async def open_blocking() -> AsyncIterator[Any]:
-    """betterproto2's stubs for grpcio's own channel, which block: used in threads."""
+    """betterproto2's stubs for grpcio's own channel. They block, so they are used in threads."""
     made = importlib.import_module("todo_betterproto2.tests.todo.v1")
     async with memory_channel([todos_of(made)]) as channel:
         stub = made.TodosSyncStub(channel)
@@ -165,7 +165,7 @@ MAKES: dict[str, Opening] = {
 
 
 async def call_in_all_four_ways(opening: Opening) -> None:
-    """Check what comes of each kind of call, and of one that fails."""
+    """Check the result of each kind of call, and of one that fails."""
     async with opening() as client:
         todo = client.Todo(title="a", number=3, priority=client.HIGH)
         summary = await client.add(todo)

@@ -1,4 +1,4 @@
-"""What an echo shows Prometheus, as Prometheus's own client library reads it."""
+"""The metrics of an echo process, parsed by Prometheus's own client library."""
 
 from collections.abc import Callable, Mapping
 
@@ -20,7 +20,7 @@ class Scraped:
         self.samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
     def value(self, name: str, /, **labels: str) -> float:
-        """The sum of the samples of this name that have these labels, whatever others they have; "" is for none."""
+        """The sum of all samples of this name that have at least these labels. "" means that a label is absent."""
         return sum(
             sample.value
             for sample in self.samples
@@ -28,7 +28,7 @@ class Scraped:
         )
 
     def by(self, label: str, name: str, /, **labels: str) -> Mapping[str, float]:
-        """The same for each value of a label, without those that are zero."""
+        """The same for each value of a label, without zeros."""
         values = {sample.labels.get(label, "") for sample in self.samples if sample.name == name}
         found = {value: self.value(name, **labels, **{label: value}) for value in values}
         return {value: number for value, number in found.items() if number}
@@ -41,7 +41,7 @@ async def scrape(port: int) -> Scraped:
 
 
 async def scraped_until(port: int, happened: Callable[[Scraped], object]) -> Scraped:
-    """Scrape until something shows: what a client sees of a call's end, it may see before the server has counted it."""
+    """Scrape until a condition holds. A client may see the end of a call before the server has counted it."""
     with trio.fail_after(PATIENCE):
         while not happened(found := await scrape(port)):
             await trio.lowlevel.checkpoint()

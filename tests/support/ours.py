@@ -1,4 +1,4 @@
-"""Our server with everything it can serve, for clients of other makes."""
+"""Our server with all its services, for third-party clients."""
 
 import ssl
 from collections.abc import AsyncIterator
@@ -36,7 +36,7 @@ class Ours:
 async def our_server(
     context: ssl.SSLContext | None = None, *, max_concurrent_streams: int = 100, descriptors: bool = True
 ) -> AsyncIterator[Ours]:
-    """It runs while the block does, and leaves nothing; ``descriptors`` as in `no_leaks`."""
+    """Run the server while the block runs, and check that it leaks nothing. ``descriptors`` as in `no_leaks`."""
     ours = Ours(Limits(max_concurrent_streams=max_concurrent_streams))
     async with (
         no_leaks(descriptors=descriptors) as leaks,

@@ -1,4 +1,4 @@
-"""The console's checks as a test asks for them: by name, without the page's button; and what the command line finds."""
+"""Runs the console's checks by name, without the page's button, and the same checks on the command line."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -10,13 +10,13 @@ from echo.probe.table import select
 from tests.support.browser import console
 
 NOISE: Final = ("Failed to load resource", "WebSocket connection to")
-"""What the browser says of answers and ends that are wanted here."""
+"""What the browser logs about responses and closes that are intended here."""
 
 
 async def page_report(
     port: int, names: Sequence[str], *, idle: float | None = None, path: str = "/", **options: Any
 ) -> dict[str, Any]:
-    """The report of these checks in a page of the gateway on this port, as the page saves it.
+    """Runs these checks in a page of the gateway on this port; returns the report as the page saves it.
 
     Args:
         port: Where the page is.
@@ -41,7 +41,7 @@ async def page_report(
 
 
 async def line_report(path: Path, names: Sequence[str]) -> dict[str, Any]:
-    """The report of these checks by the command line's probe."""
+    """Runs these checks with the command line's probe; returns the report."""
     return (await Survey(path, select(only=names)).run()).document()
 
 

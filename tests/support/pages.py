@@ -1,4 +1,4 @@
-"""Tables on the pages that a command writes: what is between two comments, of which the first names the command."""
+"""Tables in the docs that a command generates. They stand between two comments; the first names the command."""
 
 import re
 from pathlib import Path
@@ -8,15 +8,15 @@ END: Final = "<!-- /written -->"
 
 
 def begin(command: str) -> str:
-    """The comment before what the command writes."""
+    """The comment before the generated text."""
     return f"<!-- written by `{command}` -->"
 
 
 def put(text: str, command: str, page: Path) -> None:
-    """Replace what the command has written there.
+    """Replace the generated text.
 
     Raises:
-        ValueError: The page has not exactly one place for it. It is as it was then.
+        ValueError: The page does not have exactly one place for it. The page is left unchanged.
     """
     place = re.compile(rf"^{re.escape(begin(command))}\n.*?^{re.escape(END)}$", re.MULTILINE | re.DOTALL)
     words, places = place.subn(lambda _: f"{begin(command)}\n\n{text}\n\n{END}", page.read_text())

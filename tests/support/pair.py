@@ -1,4 +1,4 @@
-"""Two real connections of the wire, client and server, that hand each other their bytes: no sockets, no event loop."""
+"""A client's and a server's connection from `echo.wire` that exchange their bytes without sockets or an event loop."""
 
 import struct
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,12 +21,12 @@ from echo.wire.stream import Stream
 
 T = TypeVar("T")
 
-RESET = "the call was reset by the server or a proxy on the way ("  # As the client's role tells it.
+RESET = "the call was reset by the server or a proxy on the way ("  # As the client reports it.
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 class Octets(MessageDecoder):
-    """Notes what comes, whether it makes messages or not."""
+    """Records what arrives, whether it forms messages or not."""
 
     def __init__(self, max_message_size: int) -> None:
         super().__init__(max_message_size)
@@ -37,14 +37,14 @@ class Octets(MessageDecoder):
 
 
 class NotingStream(Stream):
-    """A stream that notes the octets of its messages."""
+    """A stream that records the bytes of its messages."""
 
     def __init__(self, stream_id: int, max_message_size: int, receive_window: int, send_window: int) -> None:
         super().__init__(stream_id, max_message_size, receive_window, send_window)
         self.messages: Octets = Octets(max_message_size)
 
 
-# The wire's events with the numbers of their streams, which are easier to write down.
+# The wire's events with stream numbers, which are easier to write in tests.
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ C = TypeVar("C", bound=Connection[NotingStream])
 
 
 class Numbered(Generic[C]):
-    """A connection whose streams go by their numbers, also when they are over.
+    """A connection whose streams are named by their numbers, even after they have ended.
 
     Attributes:
         wire: The connection itself.
@@ -115,17 +115,17 @@ class Numbered(Generic[C]):
 
     @property
     def holds_nothing(self) -> bool:
-        """Nothing is kept of streams, but what is remembered of those closed last."""
+        """Nothing is kept of any stream, except the record of the most recently closed ones."""
         return not self.wire.streams and not self.wire._out.ring and not self.wire._out.writable
 
     @property
     def send_window(self) -> int:
-        """What may be sent on the connection."""
+        """The connection's window for sending."""
         return self.wire._out.window.open
 
     @property
     def credit(self) -> int:
-        """What the peer will be told that it may send on the connection."""
+        """The window that the peer will be granted on the connection."""
         return self.wire._window.credit
 
     @property
@@ -152,7 +152,7 @@ class Numbered(Generic[C]):
         self.wire.send_message(self.streams[stream_id], message)
 
     def acknowledge(self, stream_id: int, size: int) -> None:
-        """The application has taken so many octets."""
+        """Report that the application has consumed this many bytes."""
         stream = self.streams[stream_id]
         self.wire._acknowledge(stream, stream.acknowledged + size)
 
@@ -186,7 +186,7 @@ class Numbered(Generic[C]):
 
 
 def head(stream_id: int, fields: Iterable[tuple[str, str]], *, end: bool = False) -> bytes:
-    """A header list as the first of a connection, whatever stands in it."""
+    """A HEADERS frame with any header list, encoded as the first of its connection."""
     block = hpack.Encoder().encode(list(fields))
     flags = ["END_HEADERS", "END_STREAM"] if end else ["END_HEADERS"]
     return HeadersFrame(stream_id, data=block, flags=flags).serialize()
@@ -226,7 +226,7 @@ class Server(Numbered[ServerConnection[NotingStream]]):
 
 
 class ConnectionPair:
-    """A client and a server that are connected; `to_server` and `to_client` move bytes and give the events."""
+    """A client and a server that are connected. `to_server` and `to_client` move bytes and return the events."""
 
     def __init__(self, limits: Limits = Limits(), client_limits: Limits | None = None) -> None:
         self.client = Client(client_limits or limits)
@@ -244,7 +244,7 @@ class ConnectionPair:
         return self.client.receive(self.server.take_output())
 
     def settle(self) -> list[Event]:
-        """Exchange bytes until neither side has any; gives the server's events."""
+        """Exchange bytes until neither side has any left; returns the server's events."""
         events = []
         while self.client.has_output or self.server.has_output:
             events += self.to_server()
@@ -258,7 +258,7 @@ class ConnectionPair:
 
 
 def frames(data: bytes) -> Iterator[Frame]:
-    """The frames in what a connection put out."""
+    """The frames in the output of a connection."""
     data = data.removeprefix(PREFACE)
     while data:
         frame, size = Frame.parse_frame_header(memoryview(data[:9]))
@@ -268,7 +268,7 @@ def frames(data: bytes) -> Iterator[Frame]:
 
 
 def settings(values: Mapping[int, int]) -> bytes:
-    """A SETTINGS frame, whose names may be of 16 bits (RFC 9113 §6.5.1); hyperframe cuts them to 8."""
+    """A SETTINGS frame. Identifiers have 16 bits (RFC 9113 §6.5.1), but hyperframe truncates them to 8."""
     body = b"".join(struct.pack(">HL", name, value) for name, value in values.items())
     return len(body).to_bytes(3, "big") + b"\x04\x00" + bytes(4) + body
 
@@ -279,7 +279,7 @@ def kinds(data: bytes) -> list[str]:
 
 
 def of_type(events: Iterable[Event], kind: type[T]) -> list[T]:
-    """The events of one kind."""
+    """The events of one type."""
     return [event for event in events if isinstance(event, kind)]
 
 

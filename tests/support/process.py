@@ -1,4 +1,4 @@
-"""``python -m echo`` as a process of its own: its lines as they come, its signals, its exit status."""
+"""``python -m echo`` as a process of its own: its output line by line, its signals, its exit status."""
 
 import codecs
 import json
@@ -17,7 +17,7 @@ import trio
 from echo.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0  # Seconds until a wait is given up as failed; nothing takes that long.
+PATIENCE = 30.0  # Seconds after which a wait fails; nothing takes that long.
 
 
 def command(*arguments: str) -> list[str]:
@@ -31,7 +31,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def finished(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Run an echo that ends by itself."""
+    """Run an echo process that ends by itself."""
     return subprocess.run(
         command(*arguments),
         env=environment(**variables),
@@ -44,7 +44,7 @@ def finished(*arguments: str, **variables: str) -> subprocess.CompletedProcess[s
 
 
 class Echo:
-    """A running echo. Whatever waits gives up after a while, and shows what was said instead.
+    """A running echo process. A wait that times out fails and shows the output so far.
 
     Attributes:
         stdout: What has been printed so far.
@@ -74,7 +74,7 @@ class Echo:
         return await self._said("stderr", pattern)
 
     async def status(self) -> int:
-        """Wait for the end; the exit status, negative if a signal's default action ended it."""
+        """Wait for its end; returns the exit status, which is negative if a signal killed it."""
         with trio.fail_after(PATIENCE):
             return await self._process.wait()
 
@@ -88,7 +88,7 @@ class Echo:
         return await self._port("health", r"health of the gRPC server on port (\d+) ")
 
     async def announced(self, service: str) -> dict[str, object]:
-        """Wait until it says, in JSON, where this service listens."""
+        """Wait until it logs, in JSON, where this service listens."""
         found: dict[str, object] = json.loads((await self.printed(rf'^\{{.*"service": "{service}".*$'))[0])
         return found
 
@@ -96,7 +96,7 @@ class Echo:
         return await self._port("metrics", r"metrics: http://\S+:(\d+)/metrics")
 
     async def _port(self, service: str, text: str) -> int:
-        """The port it says, in JSON or in text."""
+        """The port that it logs, in JSON or in text."""
         match = await self.printed(rf'^(?:\{{.*"service": "{service}".*"port": (\d+)\b|{text})')
         return int(match[1] or match[2])
 
@@ -111,10 +111,10 @@ class Echo:
         raise AssertionError(f"{pattern!r} never came; stdout: {self.stdout!r}, stderr: {self.stderr!r}")
 
     async def pump(self, name: str, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
-        """Collect what comes on one of the streams, until it ends."""
+        """Collect the lines of one of its streams until that ends."""
         stream = self._process.stdout if name == "stdout" else self._process.stderr
         assert stream is not None
-        decoder = codecs.getincrementaldecoder("utf-8")()  # A piece may end within a character.
+        decoder = codecs.getincrementaldecoder("utf-8")()  # A chunk may end in the middle of a character.
         task_status.started()
         async with stream:
             async for data in stream:
@@ -146,7 +146,7 @@ async def running_unread(command_line: Sequence[str], env: Mapping[str, str], cw
 
 @asynccontextmanager
 async def running_as(command_line: Sequence[str], env: Mapping[str, str], cwd: Path = ROOT) -> AsyncIterator[Echo]:
-    """Run a command line that ends up as an echo while the block runs; it is killed if it has not ended by then."""
+    """Run a command line that becomes an echo process, for the block. If it has not ended by then, it is killed."""
     async with trio.open_nursery() as nursery, running_unread(command_line, env, cwd) as echo:
         await nursery.start(echo.pump, "stderr")
         yield echo
@@ -154,6 +154,6 @@ async def running_as(command_line: Sequence[str], env: Mapping[str, str], cwd: P
 
 @asynccontextmanager
 async def running(*arguments: str, **variables: str) -> AsyncIterator[Echo]:
-    """The same by ``python -m echo``."""
+    """The same with ``python -m echo``."""
     async with running_as(command(*arguments), environment(**variables)) as echo:
         yield echo

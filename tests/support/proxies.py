@@ -1,4 +1,4 @@
-"""nginx, haproxy and envoy in front of servers of ours: real processes, unprivileged, all their files in one folder.
+"""nginx, haproxy and envoy in front of our servers: real unprivileged processes, with all their files in one folder.
 
 What they are told to do is written by `tests.support.proxy_configs`.
 """
@@ -25,7 +25,7 @@ from tests.support.recording import Recorder
 from tests.support.serving import LOOPBACK, serving
 from tests.support.tls import Certificates, serving_tls
 
-PATIENCE: Final = 60.0  # Seconds a proxy has to listen; envoy takes one or two on an idle machine.
+PATIENCE: Final = 60.0  # Seconds until a proxy must listen. envoy takes one or two on an idle machine.
 
 MAKES: Final[dict[str, Write]] = {"nginx": nginx_config, "haproxy": haproxy_config, "envoy": envoy_config}
 
@@ -44,15 +44,15 @@ EACH_PROXY: Final = pytest.mark.parametrize(
 
 
 class Proxy:
-    """A proxy on ports that stay its own also while it is down.
+    """A proxy on ports that stay reserved while it is down.
 
     Attributes:
         ports: Where it listens.
     """
 
     def __init__(self, configure: Callable[[Sequence[int], Path], list[str]], folder: Path, ports: int = 1) -> None:
-        # Bound but never listening: nobody else is given the port, and who sets SO_REUSEADDR, as all three do, may
-        # listen there. A connection is refused until then.
+        # Bound but never listening: no one else is given the port, but a process that sets SO_REUSEADDR, as all
+        # three do, may listen there. Until then, connections are refused.
         self._reservations = [socket.socket() for _ in range(ports)]
         for reservation in self._reservations:
             reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -69,11 +69,11 @@ class Proxy:
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """Its log."""
         return (self._folder / "log").read_text(errors="replace")
 
     async def start(self) -> None:
-        """Run it; returns once it takes connections."""
+        """Start it; returns once it accepts connections."""
         assert self._process is None
         with (self._folder / "log").open("ab") as log:
             self._process = await trio.lowlevel.open_process(
@@ -91,18 +91,18 @@ class Proxy:
         raise AssertionError(f"{self._command} does not listen: {self.log}")
 
     def signal(self, number: signal.Signals) -> None:
-        """Send it a signal, to its process and no other."""
+        """Send a signal to its process and no other."""
         assert self._process is not None
         self._process.send_signal(number)
 
     async def ended(self) -> int:
-        """Wait until it has ended by itself; its exit status."""
+        """Wait until it ends by itself; returns its exit status."""
         assert self._process is not None
         with trio.fail_after(PATIENCE):
             return await self._process.wait()
 
     async def kill(self) -> None:
-        """End it without giving it a say; returns once it is gone."""
+        """Kill it; returns once it is gone."""
         if self._process is not None:
             self._process.kill()
             with trio.CancelScope(shield=True):
@@ -110,14 +110,14 @@ class Proxy:
             self._process = None
 
     def release(self) -> None:
-        """Give the ports up."""
+        """Release the ports."""
         for reservation in self._reservations:
             reservation.close()
 
 
 @asynccontextmanager
 async def proxied(make: str, front: Front, folder: Path) -> AsyncIterator[Proxy]:
-    """Such a proxy while the block runs.
+    """A running proxy, for the block.
 
     Args:
         make: Which, of `MAKES`.
@@ -130,24 +130,24 @@ async def proxied(make: str, front: Front, folder: Path) -> AsyncIterator[Proxy]
 
 @asynccontextmanager
 async def running_proxy(proxy: Proxy) -> AsyncIterator[Proxy]:
-    """Have this proxy run while the block does; its ports are given up afterwards."""
+    """Run this proxy while the block runs, and release its ports afterwards."""
     try:
         await proxy.start()
         yield proxy
     finally:
         await proxy.kill()
         proxy.release()
-        sys.stderr.write(proxy.log)  # pytest shows it where a test failed.
+        sys.stderr.write(proxy.log)  # pytest shows this if a test fails.
 
 
 def kernel_buffers() -> int:
-    """Bytes that the kernel may keep of what one end of a connection sends the other: it lets buffers grow so far."""
+    """The bytes that the kernel may buffer between the two ends of a connection: the sizes that buffers may grow to."""
     limits = (Path(f"/proc/sys/net/ipv4/tcp_{kind}").read_text() for kind in ("rmem", "wmem"))
     return sum(int(limit.split()[2]) for limit in limits)
 
 
 class Behind:
-    """Servers of ours behind a proxy, each with a recorder.
+    """Our servers behind a proxy, each with a recorder.
 
     Attributes:
         proxy: The proxy.
@@ -163,17 +163,17 @@ class Behind:
 
     @property
     def port(self) -> int:
-        """Where the proxy listens."""
+        """The port of the proxy."""
         return self.proxy.port
 
     @property
     def recorder(self) -> Recorder:
-        """Of the first server."""
+        """The recorder of the first server."""
         return self.recorders[0]
 
     @property
     def server(self) -> Server:
-        """The first one."""
+        """The first server."""
         return self.servers[0]
 
 
@@ -186,7 +186,7 @@ async def behind(
     certificates: Certificates | None = None,
     location: str = "",
 ) -> AsyncIterator[Behind]:
-    """Servers and a proxy of this make in front of them, for the block; they leave nothing.
+    """Servers with a proxy of this make in front of them while the block runs. They must leak nothing.
 
     Args:
         make: Which proxy.

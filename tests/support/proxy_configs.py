@@ -1,4 +1,4 @@
-"""What nginx, haproxy and envoy need to be told to stand in front of echo, each in its own language.
+"""Configurations of nginx, haproxy and envoy as proxies in front of echo, each in its own language.
 
 Beyond addresses it is: HTTP/2 on both sides for gRPC, HTTP/1.1 with upgrades for WebSockets, no limit to the length of
 a stream or to its silence, no limit to its size, and another backend for a call that one did not take. What differs
@@ -16,7 +16,7 @@ from typing import Any, Final, TypeAlias
 from tests.support.serving import LOOPBACK
 from tests.support.tls import Pair
 
-NAME: Final = "localhost"  # What the backends' certificates must be for.
+NAME: Final = "localhost"  # The name in the backends' certificates.
 
 
 @dataclass(frozen=True)
@@ -39,11 +39,11 @@ class Front:
 
 
 Write: TypeAlias = Callable[[Front, int, Path], list[str]]
-"""Writes the files for a front on this port into this folder; gives the command that runs the proxy."""
+"""Writes the configuration for a proxy on this port into this folder; returns the command that runs the proxy."""
 
 
 def program(name: str) -> str | None:
-    """Where a proxy is: among Python's own programs (envoy comes from PyPI), else on the path."""
+    """The path of a proxy's program: beside Python's own programs (envoy comes from PyPI), or else on PATH."""
     beside = Path(sys.executable).parent / name
     if beside.exists():
         return str(beside)
@@ -70,7 +70,7 @@ def nginx_config(front: Front, port: int, folder: Path) -> list[str]:
     """
     grpc = f"""
         grpc_pass {"grpcs" if front.trusts else "grpc"}://backends;
-        grpc_read_timeout 1h;  # Of silence, by which else an idle stream ends after a minute.
+        grpc_read_timeout 1h;  # Otherwise a stream ends after a minute of silence.
         grpc_send_timeout 1h;
         {verify if front.trusts else ""}
     """
@@ -79,7 +79,7 @@ def nginx_config(front: Front, port: int, folder: Path) -> list[str]:
         proxy_http_version 1.1;
         proxy_set_header Upgrade $http_upgrade;
         proxy_set_header Connection $connection_upgrade;
-        proxy_set_header Host $http_host;  # Else a browser's Origin is not the gateway's own.
+        proxy_set_header Host $http_host;  # Otherwise a browser's Origin does not match the gateway's host.
         proxy_read_timeout 1h;
         proxy_send_timeout 1h;
     """
@@ -166,14 +166,14 @@ Json: TypeAlias = dict[str, Any]
 
 
 def typed(name: str, **fields: object) -> Json:
-    """A message that envoy finds the meaning of by its type."""
+    """A message with its type, by which envoy knows how to read it."""
     return {"name": name, "typed_config": {"@type": f"type.googleapis.com/{name}", **fields}}
 
 
-# Envoy's own windows are of megabytes, so that a slow reader is noticed late.
+# Envoy's default windows are megabytes, so a slow reader would be noticed late.
 _HTTP2: Final = {"initial_stream_window_size": 65_536, "initial_connection_window_size": 1_048_576}
-# What a new connection takes before the server's SETTINGS have come. Without it envoy begins whatever it has, and gives
-# up a call that is refused four times.
+# The number of streams that a new connection opens before the server's SETTINGS arrive. Without it, envoy opens all the
+# streams it has, and fails a call that is refused four times.
 _STREAMS: Final = {"max_concurrent_streams": 100}
 _BUFFER: Final = 65_536
 _FOREVER: Final = "0s"
@@ -233,7 +233,7 @@ def envoy_config(front: Front, port: int, folder: Path) -> list[str]:
         "type": "STATIC",
         "connect_timeout": "10s",
         "per_connection_buffer_limit_bytes": _BUFFER,
-        # By itself it makes no more than three calls anew at once, too few when a backend goes.
+        # By default it retries at most three calls at a time, which is too few when a backend goes away.
         "circuit_breakers": {"thresholds": [{"max_retries": 1_000}]},
         "load_assignment": {
             "cluster_name": "backends",

@@ -1,4 +1,4 @@
-"""Virtual time for tests that use real sockets: it moves on only once nothing is on its way any more.
+"""Virtual time for tests that use real sockets: it advances only once nothing is in transit.
 
 trio's `MockClock` jumps when all tasks have waited for some real milliseconds, so a busy machine, whose kernel delivers
 a byte a little later, lets time pass too early. `QuietClock` needs no such guess. It jumps to the next deadline when
@@ -38,7 +38,7 @@ _FEW: Final = 2048  # Bytes: fewer than any socket has room for.
 
 
 class QuietClock(trio.abc.Clock, trio.abc.Instrument):
-    """To be given to `trio.run` both as its clock and as an instrument; pytest-trio does so with a fixture's value.
+    """A clock and an instrument for `trio.run`, which must be given it as both; pytest-trio does so for a fixture.
 
     Attributes:
         jumping: Whether time moves on by itself.
@@ -50,7 +50,7 @@ class QuietClock(trio.abc.Clock, trio.abc.Instrument):
         self._started = False
 
     def jump(self, seconds: float) -> None:
-        """Turn the clock forward."""
+        """Advance the clock."""
         assert seconds >= 0
         self._now += seconds
 
@@ -76,7 +76,7 @@ class QuietClock(trio.abc.Clock, trio.abc.Instrument):
         with _watching() as watch:
             while True:
                 await watch.until_quiet()
-                # Whoever else waits for that wants to see it before time passes.
+                # Other tasks that wait for this must see it before time passes.
                 if self.jumping and len(_watches) == 1:
                     seconds = trio.lowlevel.current_statistics().seconds_to_next_deadline
                     if 0 < seconds < math.inf:
@@ -84,7 +84,7 @@ class QuietClock(trio.abc.Clock, trio.abc.Instrument):
 
 
 async def quiet() -> None:
-    """Wait until nothing is on its way and nobody has anything to do, whatever clock the test runs on."""
+    """Wait until nothing is in transit and no task has anything to do, whatever clock the test uses."""
     with _watching() as watch:
         await watch.until_quiet()
 
@@ -108,7 +108,7 @@ def _watching() -> Iterator["_Watch"]:
 
 
 class _Watch(trio.abc.Instrument):
-    """Notes whether any task but those that watch has something to do."""
+    """Notices whether any task has something to do, other than those that watch."""
 
     def __init__(self, fence: "_Fence") -> None:
         self._fence = fence
@@ -124,7 +124,7 @@ class _Watch(trio.abc.Instrument):
             if not _threads_run() and not any(_on_the_way()):
                 await self._fence.wait_for_all_before()
                 await trio.testing.wait_all_tasks_blocked()
-                await trio.lowlevel.checkpoint()  # So that whoever is woken by the same has had its turn.
+                await trio.lowlevel.checkpoint()  # So that other tasks woken by the same event have run.
                 if self.steps == steps:
                     return
 
@@ -156,7 +156,7 @@ class _Fence:
         self._receiving.close()
 
     def _send(self) -> int:
-        """Send the bytes; gives their number."""
+        """Send the bytes; returns how many there were."""
         if not hasattr(os, "sched_getaffinity"):
             return self._sending.send(b"x")
         processors = os.sched_getaffinity(0)
@@ -174,10 +174,11 @@ def _threads_run() -> bool:
 
 
 def _on_the_way() -> Iterator[bool]:
-    """For each TCP connection of this process whether something that it has sent goes on its way without our doing.
+    """For each TCP connection of this process, whether the kernel still has something of it to deliver.
 
-    A few bytes may be acknowledged late, by 40 ms, though the fence shows that they have arrived. What the other end
-    has no room for stands still: unsent, or sent again and thrown away.
+    Connections with only a few unacknowledged bytes do not count: an acknowledgement may be 40 ms late, although the
+    fence shows that the bytes have arrived. Nor does data that the other end has no room for, whether it is unsent or
+    sent again and discarded.
     """
     if not _DESCRIPTORS.exists():
         return

@@ -1,4 +1,4 @@
-"""HTTP/2 by hand, over real TCP: a peer that sends whatever frames a test likes, and notes what it gets."""
+"""HTTP/2 by hand over real TCP: a peer that sends any frames a test chooses, and records what it receives."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -24,7 +24,7 @@ from tests.support.serving import LOOPBACK
 
 Fields = Iterable[tuple[str, str]]
 
-PATIENCE = 30.0  # Seconds, of the test's clock, that anything may take; none should come near.
+PATIENCE = 30.0  # The longest wait in seconds of the test's clock; no wait should come near it.
 MAX_FRAME = 16_384  # RFC 9113 §6.5.2
 SETTINGS = SettingsFrame(0).serialize()
 SETTINGS_ACK = SettingsFrame(0, flags=["ACK"]).serialize()
@@ -32,7 +32,7 @@ SETTINGS_ACK = SettingsFrame(0, flags=["ACK"]).serialize()
 
 @dataclass
 class Heard:
-    """What came on one stream: header lists, DATA, and how it ended."""
+    """What arrived on one stream: header lists, DATA, and how it ended."""
 
     heads: list[dict[str, str]] = field(default_factory=list)
     data: bytes = b""
@@ -45,12 +45,12 @@ class Heard:
 
     @property
     def fields(self) -> dict[str, str]:
-        """All that the header lists said."""
+        """The fields of all header lists."""
         return {name: value for head in self.heads for name, value in head.items()}
 
 
 class RawConnection:
-    """One end of a connection, that answers nothing by itself.
+    """One end of a connection. It answers nothing by itself.
 
     Attributes:
         streams: What was heard, by stream.
@@ -91,7 +91,7 @@ class RawConnection:
     def head(self, stream_id: int, fields: Fields, *, end: bool = False) -> bytes:
         """HEADERS, with CONTINUATION as needed."""
         fields = list(fields)
-        small = sum(len(value) for _, value in fields) < 5_000  # The encoder takes its time over long texts in Huffman.
+        small = sum(len(value) for _, value in fields) < 5_000  # Huffman coding of long texts is slow.
         block = self._encoder.encode(fields, huffman=small)
         first = HeadersFrame(stream_id, data=block[:MAX_FRAME], flags=["END_STREAM"] if end else [])
         starts = range(MAX_FRAME, len(block), MAX_FRAME)
@@ -101,40 +101,40 @@ class RawConnection:
         return b"".join(frame.serialize() for frame in frames)
 
     async def send(self, *parts: Frame | bytes) -> None:
-        """Send frames or bytes; if the peer does not take them because it has closed, that is all right."""
+        """Send frames or bytes. It is not an error if the peer has closed the connection."""
         data = b"".join(part if isinstance(part, bytes) else part.serialize() for part in parts)
         with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
             await self._stream.send_all(data)
 
     async def close(self) -> None:
-        """Close the connection without a word."""
+        """Close the connection without a GOAWAY."""
         await self._stream.aclose()
 
     @property
     def complete(self) -> int:
-        """How many streams are over from the peer's side."""
+        """The number of streams that the peer has ended."""
         return sum(heard.over for heard in self.streams.values())
 
     async def came(self, happened: Callable[[], object]) -> bool:
-        """Wait until it has, or until the peer has closed, however long that takes; tell which."""
+        """Wait until the condition holds, which returns True, or the peer has closed. There is no time limit."""
         while not (self.closed or happened()):
             await self._came.wait()
         return not self.closed
 
     async def until(self, happened: Callable[[], object]) -> None:
-        """Wait until it has; it is looked at whenever something came."""
+        """Wait until the condition holds. It is checked whenever something has arrived."""
         with trio.fail_after(PATIENCE):
             while not happened():
                 assert not self.closed, f"the peer closed, having said {self.goaways[-1:]}"
                 await self._came.wait()
 
     async def heard(self, stream_id: int) -> Heard:
-        """All of a stream, once it is over."""
+        """The whole stream, once it has ended."""
         await self.until(lambda: stream_id in self.streams and self.streams[stream_id].over)
         return self.streams[stream_id]
 
     async def goaway(self) -> GoAwayFrame:
-        """The last GOAWAY before the peer closed, as it must have done."""
+        """The last GOAWAY before the peer closed the connection, which it must do."""
         await self.until_closed()
         return self.goaways[-1]
 
@@ -143,14 +143,14 @@ class RawConnection:
         await self.until(lambda: self.closed)
 
     async def pause(self) -> None:
-        """Give the peer an answered PING's time to take notice of what was sent."""
+        """Wait for the reply to a PING, by which time the peer has processed what was sent before."""
         answered = self.kinds["Ping"]
         await self.send(PingFrame(0, opaque_data=b"a moment"))
         await self.until(lambda: self.kinds["Ping"] > answered or self.closed)
-        await trio.lowlevel.checkpoint()  # The tasks that it began before its answer are due in this very turn.
+        await trio.lowlevel.checkpoint()  # Tasks that it started before replying run in this turn of the loop.
 
     async def listen(self, *, preface: bool = False) -> None:
-        """Note what comes until the peer closes; ``preface`` comes first from a client."""
+        """Record what arrives until the peer closes. A client sends the ``preface`` first."""
         buffer = bytearray()
         while True:
             await self._listening.wait()
@@ -201,7 +201,7 @@ class RawConnection:
 
 @asynccontextmanager
 async def raw_client(port: int, *, begin: bytes = PREFACE + SETTINGS + SETTINGS_ACK) -> AsyncIterator[RawConnection]:
-    """A client of the server on the port, that has begun with these bytes. Leaving the block closes the connection."""
+    """A client of the server on this port that has sent these bytes first. Leaving the block closes the connection."""
     async with await trio.open_tcp_stream(LOOPBACK, port) as stream, trio.open_nursery() as nursery:
         connection = RawConnection(stream)
         nursery.start_soon(connection.listen)
@@ -215,7 +215,7 @@ Behave = Callable[[RawConnection, int], Awaitable[None]]
 
 @asynccontextmanager
 async def raw_server(behave: Behave, *, begin: bytes = SETTINGS + SETTINGS_ACK) -> AsyncIterator[int]:
-    """A server that does as it likes with each stream, one after the other, once the client has half-closed it.
+    """A server that handles each stream as the test says, one after the other, once the client has half-closed it.
 
     Leaving the block closes everything.
     """

@@ -1,4 +1,4 @@
-"""Tables of frames and of how we must react to them: one `Row` for each MUST, `judge` to hold us to it.
+"""Tables of frames and our required reactions to them: a `Row` for each MUST of the RFC, and `judge` to check it.
 
 The reactions are those of `tests.support.rfc9113.Endpoint.reaction`; where the RFC leaves a choice, a row lists what it
 allows: ``stream STREAM_CLOSED | connection STREAM_CLOSED``.
@@ -49,11 +49,11 @@ BY_SIZE: Final = "connection FRAME_SIZE_ERROR"
 CLOSED: Final = "stream STREAM_CLOSED | connection STREAM_CLOSED"
 MALFORMED: Final = "stream PROTOCOL_ERROR"
 
-PROBE: Final = 1_000_001  # A stream above all that rows speak of.
+PROBE: Final = 1_000_001  # A stream above all those in the rows.
 
 
 def told(code: str) -> str:
-    """The application hears of a reset: a server of the code, a client of the status that it stands for."""
+    """The application learns of a reset: on a server by its code, on a client by the status that the code maps to."""
     statuses = {
         "REFUSED_STREAM": "UNAVAILABLE",
         "CANCEL": "CANCELLED",
@@ -65,7 +65,7 @@ def told(code: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a peer sends, and what we must make of it.
+    """What a peer sends, and how we must react.
 
     Attributes:
         name: The MUST, in a few words.
@@ -95,12 +95,12 @@ def row(
     begin: bytes | None = None,
     alive: Literal["call", "ping"] = "call",
 ) -> Row:
-    """A `Row`, with its frames as they follow each other."""
+    """A `Row`, with its frames as separate arguments."""
     return Row(name, expected, frames, before, stream, begin, alive)
 
 
 def each(rows: Iterable[Row]) -> pytest.MarkDecorator:
-    """Run a test that takes a ``row`` for each of them."""
+    """Run a test once for each row, as its argument ``row``."""
     rows = list(rows)
     assert len({row.name for row in rows}) == len(rows), "two rows of one name"
     return pytest.mark.parametrize("row", rows, ids=lambda row: row.name)
@@ -110,7 +110,7 @@ both_roles = pytest.mark.parametrize("role", ["server", "client"])
 
 
 def judge(role: Role, row: Row) -> None:
-    """Send what the row says, whole and in pieces, and hold our reaction to it."""
+    """Send the row's frames, whole and in pieces, and check our reaction."""
     for size in (None, 7):
         endpoint = Endpoint(role, begin=row.begin)
         for part in row.before:
@@ -148,7 +148,7 @@ def is_whole(endpoint: Endpoint, *, call: bool = True) -> None:
         assert reaction == "status OK", f"the connection is not whole: another call led to {reaction}"
 
 
-# What a peer sends that depends on the state of its encoder, or on ours
+# Frames that depend on the state of the peer's encoder, or on ours
 
 
 def headers(
@@ -193,7 +193,7 @@ def fragmented(
     end: bool = False,
     between: Part = b"",
 ) -> Part:
-    """HEADERS and CONTINUATION with as many bytes of the block each, the last with the rest."""
+    """HEADERS and CONTINUATION frames with this many bytes of the block each; the last has the rest."""
 
     def part(endpoint: Endpoint) -> bytes:
         block = encoded(endpoint, fields)
@@ -212,16 +212,16 @@ def fragmented(
 
 
 def encoded(endpoint: Endpoint, fields: Fields | bytes) -> bytes:
-    """The block of a header list by the peer's encoder."""
+    """A header list, encoded by the peer's encoder."""
     if isinstance(fields, bytes):
         return fields
     fields = list(fields)
-    small = sum(len(value) for _, value in fields) < 5_000  # The encoder takes its time over long texts in Huffman.
+    small = sum(len(value) for _, value in fields) < 5_000  # Huffman coding of long texts is slow.
     return bytes(endpoint.encoder.encode(fields, huffman=small))
 
 
 def without(fields: Iterable[tuple[str, str]], *names: str) -> tuple[tuple[str, str], ...]:
-    """The list without these fields."""
+    """The header list without these fields."""
     return tuple(field for field in fields if field[0] not in names)
 
 
@@ -254,9 +254,9 @@ def live(endpoint: Endpoint) -> bytes:
 
 LIVE: Final[Part] = live
 
-# How streams come to their states (RFC 9113 §5.1), for the rows of a server
+# Frames that bring a stream into each state (RFC 9113 §5.1), for the rows of a server
 
 OPEN: Final = headers(1)
 HALF_CLOSED: Final = headers(1, end=True)
 RESET: Final = (headers(1), rst_stream(1))
-ANSWERED: Final = headers(1, GET, end=True)  # Complete in both directions: our answer is HTTP 405.
+ANSWERED: Final = headers(1, GET, end=True)  # Complete in both directions: our response is HTTP 405.

@@ -1,4 +1,4 @@
-"""A service that does what its caller's metadata ask for, and records what its handlers saw.
+"""A service that does what its caller's metadata asks for, and records what its handlers see.
 
 ``/test.Recorder/...`` has a method of each call type, with the messages of the streaming echo. The stock grpcio server
 of `tests.support.grpcio` obeys the same metadata, so that one list of expectations serves both directions.
@@ -16,23 +16,23 @@ from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.rpc import GRPCError, ServerStream, Status
 from echo.wire.metadata import Metadata
 
-# What a caller asks for.
-INITIAL: Final = "initial-"  # Keys that begin so come back as initial metadata,
-TRAILING: Final = "trailing-"  # and those as trailers.
-STATUS: Final = "want-status"  # The code to end with,
+# Keys of the metadata that a caller sends.
+INITIAL: Final = "initial-"  # Keys with this prefix are returned as initial metadata,
+TRAILING: Final = "trailing-"  # keys with this one as trailers.
+STATUS: Final = "want-status"  # The status code to end with,
 STATUS_MESSAGE: Final = "want-status-message-bin"  # its message in UTF-8,
 STATUS_DETAILS: Final = "want-status-details-bin"  # and its details.
-REPLIES: Final = "want-replies"  # How many messages a server stream has.
-WAIT: Final = "want-wait"  # Where to wait for ever: in one of the following.
-RECEIVING: Final = "receiving"  # For a message that does not come.
-SENDING: Final = "sending"  # For a client that takes nothing.
+REPLIES: Final = "want-replies"  # The number of messages in a server stream.
+WAIT: Final = "want-wait"  # Where to wait for ever, one of the following:
+RECEIVING: Final = "receiving"  # for a message that never arrives.
+SENDING: Final = "sending"  # for a client that does not read.
 SLEEPING: Final = "sleeping"
 CRASH: Final = "want-crash"  # Wait in a nursery, and fail beside the wait once told to, by the status of that name or
 BUG: Final = "bug"  # by an error that is none.
 
-TOO_MUCH: Final = "x" * 1_000_000  # More than every window of ours, so that sending it takes a client that reads.
+TOO_MUCH: Final = "x" * 1_000_000  # More than any of our windows: sending it needs a client that reads.
 
-DEADLINE: Final = 2.0  # Seconds for calls whose handlers are to see it pass: on a busy machine they begin late.
+DEADLINE: Final = 2.0  # Seconds for calls whose handlers must see the deadline pass; a handler may start late.
 
 PATHS: Final = {
     Cardinality.UNARY_UNARY: "/test.Recorder/Unary",
@@ -45,7 +45,7 @@ Stream: TypeAlias = ServerStream[StreamMessage, StreamResponse]
 
 
 class Seen:
-    """What one handler saw.
+    """What a handler saw.
 
     Attributes:
         metadata: What came with the call.
@@ -69,15 +69,15 @@ class Seen:
         self.crash = trio.Event()
 
     async def is_cancelled_in(self, seconds: float) -> None:
-        """Its caller gave it no more than these, and it is cancelled once they are over."""
-        assert 0 < self.time_remaining <= seconds + 0.1  # Some round up.
+        """Check that its deadline is at most this far away, and that it is cancelled then."""
+        assert 0 < self.time_remaining <= seconds + 0.1  # Some clients round up.
         with trio.fail_after(20):
             await self.ended.wait()
         assert self.cancelled.is_set(), f"the handler was not cancelled, but ended by {self.error!r}"
 
 
 class Calls:
-    """The calls that came, in order."""
+    """The calls that arrived, in order."""
 
     def __init__(self) -> None:
         self._arrived, self._next = trio.open_memory_channel[Seen](10_000)
@@ -161,18 +161,18 @@ async def _finish(metadata: Metadata, stream: Stream) -> None:
 
 
 def reply_to(message: StreamMessage, number: int) -> StreamResponse:
-    """The message's text back, as reply number so-and-so."""
+    """A reply with the message's text and this number."""
     return StreamResponse(stream_id=message.stream_id, sequence_number=number, response=message.message, success=True)
 
 
 def in_order(carried: int, number: int) -> None:
-    """Fail the call if a message that carries a number came as another."""
+    """Fail the call if a numbered message arrived out of order."""
     if carried not in (0, number):
         raise GRPCError(Status.DATA_LOSS, f"message {carried} came as number {number}")
 
 
 def matching(metadata: Metadata, prefix: str) -> list[tuple[str, str | bytes]]:
-    """The metadata under keys that begin so, in their order."""
+    """The metadata whose keys have this prefix, in order."""
     return [(key, value) for key, value in metadata.items() if key.startswith(prefix)]
 
 
@@ -187,7 +187,7 @@ async def _wait_in(where: str, kind: Cardinality, stream: Stream, seen: Seen) ->
         try:
             await _wait(where, kind, stream, seen)
         except trio.Cancelled:
-            seen.cancelled.set()  # By the failure beside it; the nursery keeps that to itself.
+            seen.cancelled.set()  # By the failure of the other task. The nursery absorbs this.
             raise
 
 

@@ -1,4 +1,4 @@
-"""A network whose first connections lead to servers that refuse calls unseen, the later ones to one that serves."""
+"""A network whose first connections lead to servers that refuse calls; later ones lead to a server that serves."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -22,18 +22,18 @@ Refuse: TypeAlias = Callable[[ServerConnection[Stream], Stream], None]
 
 
 def refuse(connection: ServerConnection[Stream], stream: Stream) -> None:
-    """REFUSED_STREAM, and further calls are to go elsewhere."""
+    """Send REFUSED_STREAM, and have further calls go elsewhere."""
     connection.reset(stream, ErrorCodes.REFUSED_STREAM)
     connection.goaway()
 
 
 def go_away(connection: ServerConnection[Stream], stream: Stream) -> None:
-    """GOAWAY with a last stream below this one."""
+    """Send GOAWAY with a last stream below this one."""
     connection.goaway(last_stream_id=max(0, stream.id - 2))
 
 
 def answer_and_refuse(connection: ServerConnection[Stream], stream: Stream) -> None:
-    """The head of a response, and then the word that nothing was done."""
+    """Send the head of a response, and then claim that nothing was processed."""
     connection.send_response(stream, Response())
     refuse(connection, stream)
 
@@ -56,7 +56,7 @@ class Refusing:
         self._held: list[Stream] = []
 
     async def run(self) -> None:
-        """Hear the client, until there is nothing left to refuse."""
+        """Read from the client until there is nothing left to refuse."""
         async with self._stream:
             async for data in self._stream:
                 for event in self._connection.receive(data):
@@ -66,7 +66,7 @@ class Refusing:
                     return
 
     async def refuse_held(self) -> None:
-        """Refuse the calls that were not refused when they came."""
+        """Refuse the calls that were held when they arrived."""
         while self._held:
             self._refuse(self._held.pop(0))
         await self._flush()
@@ -103,12 +103,12 @@ def at_the_end(server: Refusing, event: Event[Stream]) -> bool:
 
 
 def when_told(server: Refusing, event: Event[Stream]) -> bool:
-    """Not before the test calls `Network.refuse_held`."""
+    """Refuse no call before the test calls `Network.refuse_held`."""
     return False
 
 
 def after(messages: int) -> Due:
-    """When so many messages have come."""
+    """Refuse a call once this many messages have arrived."""
 
     def due(server: Refusing, event: Event[Stream]) -> bool:
         return len(server.messages) >= messages
@@ -117,7 +117,7 @@ def after(messages: int) -> Due:
 
 
 class Network:
-    """What the client dials.
+    """The network that the client dials.
 
     Attributes:
         how: How calls are refused,
@@ -144,11 +144,11 @@ class Network:
 
     @property
     def refused(self) -> int:
-        """Calls that were refused so far."""
+        """The number of calls refused so far."""
         return self._total - self.refusing
 
     async def refuse_held(self) -> None:
-        """Refuse the calls that were not refused when they came, and give everybody the time to take it in."""
+        """Refuse the calls that were held, and let all tasks process it."""
         await trio.testing.wait_all_tasks_blocked()
         await self.refusals[-1].refuse_held()
         await trio.testing.wait_all_tasks_blocked()
@@ -176,7 +176,7 @@ async def network(
     limits: Limits = Limits(),
     service_config: dict[str, object] | None = None,
 ) -> AsyncIterator[tuple[Channel, Network]]:
-    """A channel over a network that refuses so many calls, and the network."""
+    """A channel over a network that refuses this many calls, and the network."""
     async with trio.open_nursery() as nursery:
         world = Network(nursery, server or Server([ECHO], codec=CODEC), how, refusing, is_due)
         async with open_channel_over(

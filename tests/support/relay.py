@@ -1,4 +1,4 @@
-"""A line between a client and a server that can be broken: real TCP on both sides, a relay in the middle."""
+"""A relay between a client and a server, over real TCP, whose connections a test can break."""
 
 import socket
 import struct
@@ -13,7 +13,7 @@ _NO_LINGER = struct.pack("ii", 1, 0)  # Closing sends RST instead of FIN.
 
 
 class Relay:
-    """Carries bytes both ways between whoever connects to ``port`` and a target on the loopback, until told otherwise.
+    """Forwards bytes both ways between clients of ``port`` and a target on the loopback, until told otherwise.
 
     Who connects again after `reset` or `finish` gets a sound line.
 
@@ -32,24 +32,24 @@ class Relay:
         self._flowing.set()
 
     def reset(self) -> None:
-        """Break the lines with a TCP reset to both ends."""
+        """Reset the TCP connections to both ends."""
         for scope, ends in self._lines.items():
             for end in ends:
                 end.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             scope.cancel()
 
     def finish(self) -> None:
-        """End the lines with a FIN to both ends, as if each heard that the other is done."""
+        """Send a FIN to both ends, as if each other had closed."""
         for ends in self._lines.values():
             for end in ends:
                 end.socket.shutdown(socket.SHUT_WR)
 
     def hold(self) -> None:
-        """Carry nothing until `release`: both ends are connected still, and hear nothing of each other."""
+        """Forward nothing until `release`. Both ends stay connected, but receive nothing."""
         self._flowing = trio.Event()
 
     def release(self) -> None:
-        """Carry on, with what was held first."""
+        """Forward again, starting with what was held."""
         self._flowing.set()
 
     async def carry(self, client: trio.SocketStream) -> None:

@@ -13,7 +13,7 @@ from typing import Final
 
 from tests.support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, Heard, close, fragments, frame
 
-LIMIT: Final = 100 * 1024  # Bytes of the greatest message that the gateway is to take.
+LIMIT: Final = 100 * 1024  # Bytes of the largest message that the gateway must accept.
 NORMAL: Final = struct.pack("!H", 1000)
 END: Final = frame(TEXT)
 
@@ -41,7 +41,7 @@ class Case:
 def legal(
     name: str, *segments: bytes, texts: tuple[str, ...] = (), pongs: tuple[bytes, ...] = (), end: bytes = END
 ) -> Case:
-    """A legal case: the echo answers these messages, and closes normally."""
+    """A legal case: these messages are echoed, and the connection closes normally."""
     return Case(name, (*segments, end), Heard([f"from server: {text}" for text in texts], list(pongs), NORMAL))
 
 
@@ -55,7 +55,7 @@ def message(text: str) -> bytes:
 
 
 def of_size(size: int) -> tuple[str, bytes]:
-    """A message of exactly so many bytes, and its text."""
+    """A message of exactly this many bytes, and its text."""
     text = "x" * (size - len(message("")))
     return text, message(text)
 

@@ -1,4 +1,4 @@
-"""One of our HTTP/2 roles with the peer played by hand: bytes in, and what we make of them.
+"""One of our HTTP/2 roles, with the peer played by hand: bytes in, our reaction out.
 
 The only place among the tests of RFC 9113 that knows how our wire is built and driven. What we make of frames is one
 short text, `Endpoint.reaction`:
@@ -46,11 +46,11 @@ from tests.support.http2_frames import (
 
 Role: TypeAlias = Literal["server", "client"]
 Part: TypeAlias = "bytes | Callable[[Endpoint], bytes]"
-"""What a peer sends; what depends on the state of its encoder, or has us do something before, is a function."""
+"""What a peer sends. A function depends on the state of the encoder, or has us do something first."""
 
 
 class Octets(MessageDecoder):
-    """Notes what comes, whether it makes messages or not."""
+    """Records what arrives, whether it forms messages or not."""
 
     def __init__(self, max_message_size: int) -> None:
         super().__init__(max_message_size)
@@ -62,7 +62,7 @@ class Octets(MessageDecoder):
 
 
 class NotingStream(Stream):
-    """A stream that notes the octets of its messages."""
+    """A stream that records the bytes of its messages."""
 
     def __init__(self, stream_id: int, max_message_size: int, receive_window: int, send_window: int) -> None:
         super().__init__(stream_id, max_message_size, receive_window, send_window)
@@ -70,7 +70,7 @@ class NotingStream(Stream):
 
 
 class Endpoint:
-    """One of our roles, and what it said since `look` was last called.
+    """One of our roles, and its output since `look` was last called.
 
     Attributes:
         encoder: The peer's.
@@ -106,7 +106,7 @@ class Endpoint:
         self.feed(begin)
 
     def feed(self, *parts: Part, size: int | None = None) -> None:
-        """Send what the peer says, cut into pieces of ``size`` bytes (of more where that would be thousands)."""
+        """Send the peer's bytes in pieces of ``size`` bytes, or larger ones if that would make thousands of pieces."""
         sent = b"".join(part if isinstance(part, bytes) else part(self) for part in parts)
         step = max(size or len(sent), len(sent) // 1_000, 1)
         for start in range(0, len(sent), step):
@@ -119,15 +119,15 @@ class Endpoint:
         self._collect()
 
     def look(self) -> None:
-        """Forget what was said so far."""
+        """Forget the output so far."""
         self.events, self.frames, self.heads = [], [], {}
 
     def later(self) -> None:
-        """Let time pass, so that no budget is near its end."""
+        """Let time pass, so that no rate limit is near exhaustion."""
         self._now += 1_000.0
 
     def open(self, *, end: bool = False, metadata: Mapping[str, str] | None = None) -> int:
-        """Open a call of ours; gives its stream's id."""
+        """Open a call of ours; returns the id of its stream."""
         assert isinstance(self._connection, ClientConnection)
         stream = self._connection.open(Request("/s/m", metadata=MultiDict(metadata or {})))
         if end:
@@ -144,19 +144,19 @@ class Endpoint:
         self._collect()
 
     def send_message(self, stream_id: int, message: bytes) -> None:
-        """Queue bytes of our application's on an open call."""
+        """Queue bytes from our application on an open call."""
         self._connection.send_message(self._streams[stream_id], message)
         self._collect()
 
     @property
     def settings(self) -> list[tuple[int, int]]:
-        """What we have announced since `look`."""
+        """The settings that we have announced since `look`."""
         found = b"".join(came.payload for came in self.frames if came.kind == SETTINGS)
         return list(struct.iter_unpack(">HL", found))
 
     @property
     def max_streams(self) -> int:
-        """What the server allows us, a client, at once."""
+        """The number of concurrent calls that the server allows us as a client."""
         assert isinstance(self._connection, ClientConnection)
         return self._connection.max_streams
 
@@ -182,7 +182,7 @@ class Endpoint:
                         fields = {str(name): str(value) for name, value in self.decoder.decode(block)}
                         self.heads.setdefault(came.stream, []).append(fields)
 
-    # What was said
+    # Our output
 
     def body(self, stream: int) -> bytes:
         """The DATA that we sent on a stream."""
@@ -208,14 +208,14 @@ class Endpoint:
         return [event.trailers for event in self.events if isinstance(event, CallEnded)]
 
     def reaction(self, stream: int) -> str:
-        """What we made of it, as the module says."""
+        """Our reaction, as described in the module's docstring."""
         goaways = [came for came in self.frames if came.kind == GOAWAY]
         if self.failed:
             failure = self.events[-1]
             assert isinstance(failure, ConnectionFailed)
             assert [came.error_code for came in goaways] == [failure.error_code], "what GOAWAY says is not the failure"
             after = self.frames[self.frames.index(goaways[-1]) + 1 :]
-            # The rest of an answer may have been waiting.
+            # The rest of a response may have been waiting.
             assert all(came.kind == DATA for came in after), f"frames after GOAWAY: {after}"
             return f"connection {code_name(failure.error_code)}"
         assert not goaways, "GOAWAY, but the connection has not failed"
@@ -229,13 +229,13 @@ class Endpoint:
         told = [event for event in self.events if isinstance(event, OF_STREAMS)]
         assert {stream_of(event) for event in told} <= {stream}, f"told of streams that are not concerned: {told}"
         resets = [code_name(came.error_code) for came in self.frames if came.kind == RST_STREAM]
-        # A client whose call has its status need not say why it gives up the rest.
+        # A client that has the status of its call need not say why it resets the stream.
         harmless = ("NO_ERROR", "CANCEL") if any(isinstance(event, CallEnded) for event in told) else ("NO_ERROR",)
         errors = [code for code in resets if code not in harmless]
         if errors:
             assert len(set(errors)) == 1, "one stream, several errors"
             assert stream not in self.open_calls, "the stream was reset, and the application does not know"
-            if errors[0] != "STREAM_CLOSED":  # What comes after the end does not change how it ended.
+            if errors[0] != "STREAM_CLOSED":  # What arrives after the end does not change how it ended.
                 assert not any(isinstance(event, CallEnded) and event.trailers.status.value == 0 for event in told)
             return f"stream {errors[0]}"
         for head in self.heads.get(stream, []):
@@ -263,5 +263,5 @@ OF_STREAMS = (RequestStarted, ResponseStarted, CallEnded, StreamReset)
 
 
 def stream_of(event: object) -> int:
-    """The id of the stream that an event is about."""
+    """The id of an event's stream."""
     return int(event.stream.id)  # type: ignore[attr-defined]

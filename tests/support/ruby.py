@@ -1,4 +1,4 @@
-"""Ruby's gRPC, client and server, as Debian packages it: processes that are driven as those of grpc-js are.
+"""Ruby's gRPC, client and server, from Debian's package: processes that are controlled like those of grpc-js.
 
 Their scripts lie in ``tests/interop/ruby`` and speak the lines of JSON that `tests.support.grpc_js` knows. The core of
 Ruby's gRPC is grpcio's, years older; what is above it, from metadata to threads, is of Ruby's own make.
@@ -34,7 +34,7 @@ needs_ruby: Final = pytest.mark.third_party(_has_grpc, reason="Ruby's gRPC is no
 
 @asynccontextmanager
 async def ruby_client(port: int, *files: str) -> AsyncIterator[Client]:
-    """A client of the server on this port, and so one connection; ``files`` make it TLS (see ``client.rb``)."""
+    """A client of the server on this port, with one connection; ``files`` make it TLS (see ``client.rb``)."""
     async with (
         running(RUBY, SCRIPTS / "client.rb", f"{LOOPBACK}:{port}", *files) as script,
         trio.open_nursery() as nursery,

@@ -109,7 +109,7 @@ class Echo:
 
 
 def asked(script: Script) -> list[tuple[str, str]]:
-    """A script as metadata; names that begin with a blank are taken as they are."""
+    """A script as metadata. Names that begin with a space are used without a prefix."""
     return [(name[1:] if name.startswith(" ") else f"x-echo-{name}", value) for name, value in script]
 
 

@@ -38,7 +38,7 @@ BIDI = Cardinality.STREAM_STREAM
 
 
 class Service:
-    """One service, ``test.Service``, made of functions: ``Service(Echo=(BIDI, echo))``."""
+    """A service, ``test.Service``, whose methods are functions: ``Service(Echo=(BIDI, echo))``."""
 
     def __init__(self, **methods: tuple[Cardinality, Method]) -> None:
         self._methods = methods
@@ -48,12 +48,12 @@ class Service:
 
 
 def path(name: str) -> str:
-    """Where a method of `Service` is found."""
+    """The path of a method of `Service`."""
     return f"/test.Service/{name}"
 
 
 class CallOptions(TypedDict, total=False):
-    """What `Channel.request` takes besides messages."""
+    """The arguments of `Channel.request`, other than messages."""
 
     timeout: float | None
     metadata: Mapping[str, str | bytes] | None
@@ -69,7 +69,7 @@ def call(
 
 
 async def unary(channel: Channel, name: str, message: bytes = b"", **options: Unpack[CallOptions]) -> bytes:
-    """Call a unary method and give its reply."""
+    """Call a unary method; returns its reply."""
     async with call(channel, name, UNARY, **options) as stream:
         await stream.send_message(message)
         reply = await stream.recv_message()

@@ -13,7 +13,7 @@ LOOPBACK = "127.0.0.1"
 
 @asynccontextmanager
 async def serving(server: Server) -> AsyncIterator[int]:
-    """Serve while the block runs; yields the port. Leaving it ends every connection at once."""
+    """Serve while the block runs; yields the port. When the block ends, all connections end at once."""
     async with trio.open_nursery() as nursery:
         listener = await open_tcp_listener(LOOPBACK, 0)
         await nursery.start(server.serve, listener)

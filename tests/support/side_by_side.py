@@ -1,4 +1,4 @@
-"""Tests that mostly wait for real time: what each of them looks at is brought about for all of a file side by side.
+"""Runs the scenarios of tests that mostly wait for real time side by side, for all tests of a file.
 
 A file's fixture takes, once and for those of its tests that are to run, the `Look` that each has among its parameters.
 Each test is given what came of its own, and fails by itself.
@@ -15,7 +15,7 @@ from tests.support.leaks import no_leaks
 
 T = TypeVar("T")
 
-AT_ONCE: Final = 3  # More of them would wait for processors instead of time.
+AT_ONCE: Final = 3  # With more, they would wait for processors instead of time.
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,7 @@ class Look(Generic[T]):
 
     Attributes:
         name: In the test's name.
-        at: Brings it about, and gives what came of it.
+        at: Runs it, and returns its result.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Look(Generic[T]):
 
 
 class Seen(Generic[T]):
-    """What came of each look."""
+    """The result of each scenario."""
 
     def __init__(self) -> None:
         self._outcomes: dict[Look[T], T | Exception] = {}
 
     async def take(self, looks: Iterable[Look[T]], at_once: int) -> None:
-        """Take all these looks. Together they leave nothing behind."""
+        """Run all scenarios. Together they must leak nothing."""
         async with no_leaks(), trio.open_nursery() as nursery:
             turns = trio.CapacityLimiter(at_once)
             for look in looks:
@@ -51,11 +51,11 @@ class Seen(Generic[T]):
         async with turns:
             try:
                 self._outcomes[look] = await look.at()
-            except Exception as error:  # noqa: BLE001 - It is the failure of one test.
+            except Exception as error:  # noqa: BLE001 - It fails one test only.
                 self._outcomes[look] = error
 
     def as_wanted(self, fits: Callable[[Look[T], T], bool]) -> Callable[[Look[T]], bool]:
-        """Whether a look came to something that fits."""
+        """Whether the result of a scenario is as expected."""
 
         def holds(look: Look[T]) -> bool:
             outcome = self._outcomes[look]
@@ -64,7 +64,7 @@ class Seen(Generic[T]):
         return holds
 
     def of(self, look: Look[T]) -> T:
-        """What came of this one; raises what it raised."""
+        """The result of this scenario; raises what it raised."""
         outcome = self._outcomes[look]
         if isinstance(outcome, Exception):
             raise outcome
@@ -72,19 +72,19 @@ class Seen(Generic[T]):
 
 
 def looks_of(request: pytest.FixtureRequest) -> list[Look[Any]]:
-    """The looks of all tests of this file that are to run."""
+    """The scenarios of all selected tests of this file."""
     mine = (item for item in request.session.items if item.path == request.path)
     params = [item.callspec.params for item in mine if hasattr(item, "callspec")]
     return [look for each in params for look in each.values() if isinstance(look, Look)]
 
 
 def looked_at(request: pytest.FixtureRequest, fits: Callable[[Look[Any], Any], bool]) -> Seen[Any]:
-    """What came of the looks of all tests of this file that are to run: for a fixture of the file's.
+    """Run the scenarios of all selected tests of this file; to be used by a fixture of the file.
 
     Args:
-        request: The fixture's.
-        fits: Whether something is as wanted. If it is not, it is looked at once more, alone: these clocks are real, and
-            a busy machine may have been the reason.
+        request: The fixture's request.
+        fits: Whether a result is as expected. If not, the scenario is run once more, alone: it depends on real time,
+            and a busy machine may have been the reason.
     """
     looks, found = looks_of(request), Seen[Any]()
     trio.run(found.take, looks, AT_ONCE)

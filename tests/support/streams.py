@@ -17,7 +17,7 @@ MUCH = HELLO.replace("hi", "x" * 100_000)
 
 
 class Unhurried(ServerBase):
-    """A unary call that takes as many seconds as its key says."""
+    """A unary call that takes the number of seconds in its key."""
 
     def __init__(self) -> None:
         self.cancelled = False
@@ -32,7 +32,7 @@ class Unhurried(ServerBase):
 
 
 class Patient(StreamingServerBase):
-    """A bidirectional stream that echoes until it is asked to go ``deaf``, and a server stream without an end.
+    """A bidirectional stream that echoes until it is told to stop reading (``deaf``), and an endless server stream.
 
     Attributes:
         started: Some handler has.
@@ -54,7 +54,7 @@ class Patient(StreamingServerBase):
         self.started.set()
         try:
             yield
-        except (trio.Cancelled, GeneratorExit):  # The latter where the runtime closes a generator.
+        except (trio.Cancelled, GeneratorExit):  # The latter if the runtime closes a generator.
             self.cancelled += 1
             raise
         finally:
@@ -78,7 +78,7 @@ class Patient(StreamingServerBase):
                 yield StreamResponse(sequence_number=self.sent, response="x" * 10_000)
 
     async def stands_still(self, elsewhere: float = 0.0) -> int:
-        """Wait until the server stream can send no more; how many messages that took. ``elsewhere`` as below."""
+        """Wait until the server stream is blocked; returns how many messages it sent. ``elsewhere`` as below."""
         return await standing_still(lambda: self.sent, elsewhere)
 
 

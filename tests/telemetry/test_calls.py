@@ -64,9 +64,9 @@ def test_bytes_sent_do_not_go_down_when_the_rest_of_a_message_shows_that_some_we
         call.unsent.take(size)
         still_open = Traffic()
         still_open.add(call)
-        shown.append(method.together(still_open).bytes_out)
+        shown.append(method.total_traffic(still_open).bytes_out)
     record(method.ok, call)
-    shown.append(method.together(Traffic()).bytes_out)
+    shown.append(method.total_traffic(Traffic()).bytes_out)
     assert shown == sorted(shown)
     assert shown[0] == 3
 
@@ -81,5 +81,5 @@ def test_traffic_is_that_of_calls_of_every_status_and_of_open_ones() -> None:
     assert dict.fromkeys(name for name, _ in method.ended()) == {"INTERNAL": None, "NOT_FOUND": None}
     still_open = Traffic()
     still_open.add(call)
-    both = method.together(still_open)
+    both = method.total_traffic(still_open)
     assert (both.bytes_in, both.messages_in, method.count) == (6, 3, 2)

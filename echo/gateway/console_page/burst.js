@@ -1,10 +1,10 @@
-// Sends many messages: so many, so often, so large, and so many at a time. No page.
+// Sends many messages, with a given number, interval, size, and number in flight. Does not touch the page.
 
 import { count as counted, duration, size as sized } from "./format.js";
 
 const SLICE = 10; // Milliseconds of sending after which the page gets its turn.
-const NOTABLE_DELAY = 50; // Milliseconds behind schedule that are worth a word,
-const NOTABLE_BACKLOG = 64_000; // and bytes in the browser.
+const NOTABLE_DELAY = 50; // Milliseconds behind schedule that are worth mentioning.
+const NOTABLE_BACKLOG = 64_000; // Unsent bytes in the browser that are worth mentioning.
 
 /** The texts of a burst: numbered, and padded to a size in bytes. */
 export function textOf(number, size) {
@@ -36,7 +36,7 @@ export class Burst {
     return this.#session;
   }
 
-  /** How much has been sent, 0 to 1. */
+  /** The fraction that has been sent, 0 to 1. */
   get part() {
     return this.sent / this.#order.count;
   }
@@ -55,7 +55,7 @@ export class Burst {
     return ["half-closed", "closed", "lost"].includes(this.state);
   }
 
-  /** What became of it, in words. */
+  /** How it went, in words. */
   get account() {
     const of = `${counted(this.sent)} of ${counted(this.#order.count)} messages were sent`;
     switch (this.state) {
@@ -81,7 +81,7 @@ export class Burst {
     this.#stopped = true;
   }
 
-  /** Send it, as fast as it goes or on time: what a slow timer made late is made up for. Returns when it has ended. */
+  /** Send it as fast as possible or on schedule, catching up after a slow timer. Returns when it has ended. */
   async run() {
     const { streamId, count, every, size, window } = this.#order;
     const session = this.#session;
@@ -100,15 +100,15 @@ export class Burst {
     this.#lasted = performance.now() - this.#begun;
   }
 
-  /** Until the next message is due, or there may be room for it: not by a timer alone, which a browser makes slow. */
+  /** Wait until the next message is due or there may be room for it; not by a timer alone, which browsers slow down. */
   #pause(due) {
     const { every, window } = this.#order;
     const full = this.#session.inFlight >= window;
     const wait = full ? 250 : this.sent < due ? 1 : this.#begun + this.sent * every - performance.now();
     return Promise.race([
-      ...(full ? [this.#session.stirred()] : []),
+      ...(full ? [this.#session.activity()] : []),
       new Promise((done) => {
-        setTimeout(done, Math.min(Math.max(1, wait), 250)); // So that an end that is asked for is soon seen.
+        setTimeout(done, Math.min(Math.max(1, wait), 250)); // Bounded, so that a stop is noticed soon.
       }),
     ]);
   }

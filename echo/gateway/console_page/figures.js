@@ -1,4 +1,4 @@
-// What the page shows in numbers of a session: clocks, counts, round trips. Drawn at most once a frame.
+// The numbers that the page shows of a session: clocks, counts, round trips. Drawn at most once per frame.
 
 import { clock, count, duration } from "./format.js";
 import { RoundTrips } from "./measures.js";
@@ -14,13 +14,13 @@ export class Figures {
   #frame = 0;
   #drawn = { trips: null, count: -1, at: 0 };
 
-  /** @param {() => {session: ?import("./session.js").Session, reconnects: number}} subject Whose figures these are. */
+  /** @param {() => {session: ?import("./session.js").Session, reconnects: number}} subject Returns the session to show. */
   constructor(subject) {
     this.#subject = subject;
     new ResizeObserver(() => this.#drawTrips(true)).observe(at("plot"));
   }
 
-  /** Show the state of things in the next frame. */
+  /** Draw the current state in the next frame. */
   draw() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
@@ -70,7 +70,7 @@ export class Figures {
     const now = performance.now();
     const known = this.#drawn.trips === trips;
     if (!anyway && known && this.#drawn.count === trips.count) return;
-    // Sorting ten thousand numbers for every frame would take the time that a burst's messages need.
+    // Sorting ten thousand numbers in every frame would take time from a burst.
     if (!anyway && known && now - this.#drawn.at < TRIPS_EVERY) {
       setTimeout(() => this.draw(), TRIPS_EVERY);
       return;

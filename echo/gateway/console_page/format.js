@@ -1,4 +1,4 @@
-// Numbers as people read them. Pure functions, no page.
+// Readable numbers. Pure functions that do not touch the page.
 
 /** A length of time in milliseconds: "0.42 ms", "12.3 ms", "4.20 s", "3 min 20 s", "2 h 05 min". */
 export function duration(ms) {
@@ -26,7 +26,7 @@ export function size(bytes) {
   return `${(bytes / 1_000_000).toFixed(1)} MB`;
 }
 
-/** A count, its thousands apart: "10,000". Not for codes and ports, which are names. */
+/** A count with thousands separators: "10,000". Not for codes and ports, which are names. */
 export function count(number) {
   return number.toLocaleString("en");
 }
@@ -40,7 +40,7 @@ export function timeOfDay(date) {
 
 const encoder = new TextEncoder();
 
-/** How many bytes a text takes on the wire. */
+/** The number of bytes of a text on the wire. */
 export function bytesOf(text) {
   return encoder.encode(text).length;
 }

@@ -1,4 +1,4 @@
-// The gateway's plain HTTP: the unary call, and whether it is ready. No page.
+// The gateway's plain HTTP routes: the unary call and readiness. Does not touch the page.
 
 import { route } from "./routes.js";
 
@@ -23,7 +23,7 @@ export async function unary(key) {
   }
 }
 
-/** Ask `/readyz`; gives {ready, reason}. */
+/** Ask `/readyz`; returns {ready, reason}. */
 export async function readiness() {
   try {
     const response = await fetch(route("readyz"), { cache: "no-store", signal: AbortSignal.timeout(5000) });
@@ -35,11 +35,11 @@ export async function readiness() {
 }
 
 /**
- * Ask for readiness again and again, gently, and only while somebody looks.
+ * Poll readiness at a gentle rate, and only while the page is visible.
  *
  * @param {(answer: {ready: boolean, reason: string}) => void} tell Takes each answer.
- * @param {number} every Milliseconds between an answer and the next question.
- * @returns {() => void} Asks at once.
+ * @param {number} every Milliseconds between an answer and the next request.
+ * @returns {() => void} A function that asks at once.
  */
 export function watchReadiness(tell, every) {
   let timer = 0;

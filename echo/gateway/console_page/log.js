@@ -1,10 +1,10 @@
-// The list of messages, newest first: bounded, and drawn seldom enough that a burst neither chokes it nor is slowed by it.
+// The list of messages, newest first: bounded, and drawn rarely enough that a burst neither overloads it nor is slowed by it.
 
 import { count, duration, size, timeOfDay } from "./format.js";
 
 const KEPT = 500;
-const BREATH = 100; // Milliseconds between two drawings; without, drawing would make a burst's round trips longer.
-const SHOWN = 400; // Characters of a message; more of them are only counted.
+const BREATH = 100; // Milliseconds between drawings; without a pause, drawing would lengthen a burst's round trips.
+const SHOWN = 400; // The most characters shown of a message.
 
 export class Log {
   #list;
@@ -13,7 +13,7 @@ export class Log {
   #total = 0;
   #frame = 0;
   #drawnAt = -BREATH;
-  #reading = false; // Somebody has scrolled away from the newest.
+  #reading = false; // The user has scrolled away from the newest.
 
   /** @param {HTMLElement} list Takes the entries. @param {HTMLElement} more Says which they are. */
   constructor(list, more) {
@@ -61,7 +61,7 @@ export class Log {
     const first = this.#reading ? list.firstElementChild : null;
     const before = first?.getBoundingClientRect().top;
     list.prepend(...rows);
-    if (first) list.scrollTop += first.getBoundingClientRect().top - before; // What is being read stays where it is.
+    if (first) list.scrollTop += first.getBoundingClientRect().top - before; // Keep what the user is reading in place.
     const hidden = this.#total - list.childElementCount;
     this.#more.textContent = hidden > 0 ? `last ${KEPT} of ${count(this.#total)}, newest first` : "newest first";
   }
@@ -86,7 +86,7 @@ function row({ kind, text, details, at }) {
   return item;
 }
 
-/** What was said twice over, of which the list's class shows one: in short, and as it went over the wire. */
+/** Both forms of an entry, in short and as on the wire; the list's class shows one of them. */
 function content(kind, cut, text) {
   const node = part("text", "");
   const wire = part("wire", cut || "(empty message)");

@@ -1,9 +1,9 @@
 // The console: ties the page to one WebSocket at a time, and to the gateway's plain HTTP.
 //
-// session.js holds the socket and counts (measures.js); log.js, figures.js and plot.js show it; burst.js sends many;
-// close.js knows what an end means, reach.js why there was no beginning; unary.js is the form for unary calls; http.js
-// calls and asks for readiness; routes.js knows where everything is; settings.js keeps what was chosen; page.js has the
-// page's elements. check/ is "Check this path".
+// session.js holds the socket and counts (measures.js); log.js, figures.js and plot.js show it; burst.js sends many messages;
+// close.js explains how a socket ended, reach.js why it did not open; unary.js is the form for unary calls; http.js makes
+// them and asks for readiness; routes.js knows the URLs; settings.js keeps what was chosen; page.js has the page's elements.
+// check/ is "Check this path".
 
 import { Burst } from "./burst.js";
 import { offerCheck } from "./check/panel.js";
@@ -20,11 +20,11 @@ import { shareSettings, themeButton } from "./settings.js";
 import { offerUnaryCall } from "./unary.js";
 
 const READINESS_EVERY = 5_000; // Milliseconds.
-const STABLE = 10_000; // Milliseconds after which a connection counts as one, and waits for reconnecting start anew.
+const STABLE = 10_000; // Milliseconds after which a connection counts as stable, and the pauses for reconnecting start over.
 const FIRST_WAIT = 1_000;
 const LONGEST_WAIT = 15_000;
 const MOST_MESSAGES = 100_000;
-const LARGEST = 16 << 20; // Bytes; well above the gateway's own limit, which is to be tried too.
+const LARGEST = 16 << 20; // Bytes; well above the gateway's own limit, so that users can exceed that.
 
 const HINTS = {
   bidirectional: "Each message is answered at once, and the answers are numbered. Half-close to end the call normally.",
@@ -43,7 +43,7 @@ const log = new Log(at("log"), at("log-more"));
 const figures = new Figures(() => ({ session, reconnects }));
 
 let session = null;
-let queued = null; // To be sent as soon as the socket is open.
+let queued = null; // Called as soon as the socket is open.
 let burst = null; // The last one.
 let reconnects = 0;
 let wait = FIRST_WAIT;
@@ -119,7 +119,7 @@ const heard = {
   },
 };
 
-/** A sentence to add where things end: that of a burst on this session, not everything was sent. */
+/** The sentence about an unfinished burst on this session, to add where the session's end is explained. */
 function shortfall() {
   return burst?.session === session && burst.cutShort ? ` ${burst.account}` : "";
 }
@@ -276,7 +276,7 @@ let reasonSaid = "";
 const askReadiness = watchReadiness(({ ready, reason }) => {
   at("readiness").dataset.tone = ready ? "good" : "bad";
   at("readiness-text").textContent = ready ? "Ready" : "Not ready";
-  if (reason === reasonSaid) return; // Said again, it would be read out again.
+  if (reason === reasonSaid) return; // Otherwise screen readers would read it out again.
   reasonSaid = reason;
   tell("readiness-reason", ready ? "" : `/readyz: ${reason}`);
 }, READINESS_EVERY);

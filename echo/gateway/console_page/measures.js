@@ -1,9 +1,9 @@
-// What is counted: whether sequence numbers come complete and in order, and how long answers take. No page.
+// What is measured: whether sequence numbers arrive complete and in order, and how long answers take. Does not touch the page.
 
-const REMEMBERED = 100_000; // Missing numbers that are known one by one; beyond, they only count.
-const SAMPLES = 10_000; // Round trips that percentiles are of.
+const REMEMBERED = 100_000; // Missing numbers that are tracked individually; further ones are only counted.
+const SAMPLES = 10_000; // Round trips from which percentiles are computed.
 
-/** Watches numbers that should be 1, 2, 3 and so on. */
+/** Checks numbers that should be 1, 2, 3 and so on. */
 export class Sequence {
   #next = 1;
   #missing = new Set();
@@ -11,7 +11,7 @@ export class Sequence {
   outOfOrder = 0; // Came after a higher one.
   duplicates = 0; // Came again.
 
-  /** Take the next number; gives "in order", "ahead", "late" or "duplicate". */
+  /** Record the next number; returns "in order", "ahead", "late" or "duplicate". */
   take(number) {
     if (number >= this.#next) {
       const ahead = number > this.#next;
@@ -29,13 +29,13 @@ export class Sequence {
     return "duplicate";
   }
 
-  /** Numbers that lower ones than have come, and that have not. */
+  /** The count of numbers that are missing although higher ones have arrived. */
   get missing() {
     return this.#missing.size + this.#unknown;
   }
 }
 
-/** Round-trip times in milliseconds: all are counted, the last ones are kept. */
+/** Round-trip times in milliseconds: all are counted, the latest are kept. */
 export class RoundTrips {
   #ring = new Float64Array(SAMPLES);
   count = 0;
@@ -53,7 +53,7 @@ export class RoundTrips {
     return Array.from({ length }, (_, index) => this.#ring[(this.count - length + index) % SAMPLES]);
   }
 
-  /** The times that the given parts of the last 10,000 are not above: `percentiles(0.5, 0.99)`. NaN if there are none. */
+  /** Percentiles of the last 10,000, given as fractions: `percentiles(0.5, 0.99)`. NaN if there are none. */
   percentiles(...parts) {
     const sorted = this.#ring.slice(0, Math.min(this.count, SAMPLES)).sort();
     return parts.map((part) => (sorted.length ? sorted[Math.max(0, Math.ceil(part * sorted.length) - 1)] : NaN));

@@ -1,10 +1,10 @@
-// The page's elements: finding them, enabling them, reading numbers from them, and complaining beside them.
+// The page's elements: finding them, enabling them, reading numbers from them, and showing problems next to them.
 
 import { count } from "./format.js";
 
 export const at = (id) => document.getElementById(id);
 
-/** Do something when a person does; not while the element is marked as disabled. */
+/** Add an event handler that does nothing while the element is marked as disabled. */
 export function on(id, event, action) {
   at(id).addEventListener(event, (happened) => {
     if (event === "submit") happened.preventDefault();
@@ -13,18 +13,18 @@ export function on(id, event, action) {
 }
 
 export function enable(id, on) {
-  // Not `disabled`, which would take the focus away from who uses the keyboard.
+  // Not `disabled`, which would take the focus away from keyboard users.
   at(id).setAttribute("aria-disabled", String(!on));
 }
 
-/** Say something, or nothing, in an element that is only there when it has something to say. */
+/** Show a text in an element, which is hidden while the text is empty. */
 export function tell(id, text, tone = "") {
   at(id).textContent = text;
   at(id).dataset.tone = tone;
   at(id).hidden = text === "";
 }
 
-/** Say what is wrong with a form, beneath it; with a field, also mark that and go there. */
+/** Show a problem below a form; with a field, also mark and focus the field. */
 export function complain(form, text, field = null) {
   settle(form);
   const problem = at(form).querySelector(".problem");
@@ -36,7 +36,7 @@ export function complain(form, text, field = null) {
   field.focus();
 }
 
-/** Nothing is wrong with the form, as far as is known. */
+/** Remove a form's problem. */
 export function settle(form) {
   const problem = at(form).querySelector(".problem");
   problem.hidden = true;
@@ -47,12 +47,12 @@ export function settle(form) {
   }
 }
 
-/** Have a complaint go as soon as anything in its form is changed. */
+/** Remove a form's problem as soon as anything in the form is changed. */
 export function settleOnInput(form) {
   at(form).addEventListener("input", () => settle(form));
 }
 
-/** The quantity in a field; complains, and gives null, if there is none or it is not within the bounds. */
+/** The number in a field; shows a problem and returns null if it is missing or out of bounds. */
 export function numberIn(id, least, most, whole = true) {
   const field = at(id);
   const number = field.value.trim() === "" ? NaN : Number(field.value);
@@ -63,7 +63,7 @@ export function numberIn(id, least, most, whole = true) {
   return null;
 }
 
-/** The close code in a field; complains, and gives null, if it is none that a page may close with. */
+/** The close code in a field; shows a problem and returns null if a page may not close with it. */
 export function closeCodeIn(id) {
   const text = at(id).value.trim();
   if (/^(1000|[34]\d{3})$/.test(text)) return Number(text);

@@ -1,9 +1,9 @@
-// Round-trip times as dots on a logarithmic scale, with lines at p50 and p99: an outlier shows, and so does the rest.
+// Round-trip times as dots on a logarithmic scale, with lines at p50 and p99, so that outliers and the rest are both visible.
 
 import { duration } from "./format.js";
 
 const SVG = "http://www.w3.org/2000/svg";
-const DOTS = 600; // The last ones.
+const DOTS = 600; // The latest round trips.
 const MARGIN = { left: 52, right: 40, top: 10, bottom: 12 };
 
 export class Plot {
@@ -45,7 +45,7 @@ export class Plot {
         label(duration(ms).replace(/\.0+(?= )/, "").replace(/(\.\d)0(?= )/, "$1"), MARGIN.left - 8, y(ms) + 4, "end"),
       ]),
     );
-    // The two names must not stand on each other.
+    // The two labels must not overlap.
     const apart = Math.abs(y(p50) - y(p99)) >= 12 ? 0 : 12 - Math.abs(y(p50) - y(p99));
     this.#lines.replaceChildren(
       ...[["p50", p50, apart / 2], ["p99", p99, -apart / 2]].flatMap(([name, ms, shift]) =>

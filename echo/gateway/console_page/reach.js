@@ -1,13 +1,13 @@
-// Why a WebSocket did not open. The browser does not say, so the same address is asked by plain HTTP, and the gateway
-// answers with what arrived (echo/gateway/arrival.py). A plain request cannot carry Upgrade: what became of that header
-// is inferred, and worded so. No page.
+// Why a WebSocket did not open. The browser does not say, so a plain request goes to the same address, and the gateway
+// answers with what arrived (echo/gateway/arrival.py). A plain request cannot carry Upgrade, so the fate of that header is
+// inferred, and worded as such. Does not touch the page.
 
 import { route } from "./routes.js";
 
 const PATIENCE = 5_000; // Milliseconds.
 
 /**
- * Ask, and conclude.
+ * Make the request, and explain.
  *
  * @param {string} stream The stream whose WebSocket did not open.
  * @returns {Promise<string>} Sentences.
@@ -40,7 +40,7 @@ const PASS_UPGRADE =
   "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";";
 
 /**
- * What the answer to the plain request tells.
+ * What the answer to the plain request means.
  *
  * @param {{status: number, statusText: string, redirectedTo: string, arrived: ?object} | null} answer Null if none came.
  * @param {string} origin The page's.

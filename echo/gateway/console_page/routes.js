@@ -1,5 +1,5 @@
-// Where the gateway's routes are: beside this script's folder, so that the page also works below a path that a proxy
-// takes off, whether or not the page's own address ends in a slash. No page.
+// Where the gateway's routes are: relative to this script's folder, so that the page also works below a path prefix that a
+// proxy strips, whether or not the page's own address ends in a slash. Does not touch the page.
 
 const ROOT = new URL("../", import.meta.url);
 
@@ -8,7 +8,7 @@ export function route(path) {
   return new URL(path, ROOT);
 }
 
-/** The URL of a stream's WebSocket: wss where the page came over https. */
+/** The URL of a stream's WebSocket: wss if the page was loaded over https. */
 export function socketRoute(stream) {
   const url = route(`ws/stream/${stream}`);
   url.protocol = url.protocol.replace("http", "ws");

@@ -1,4 +1,4 @@
-// One WebSocket from its opening to its close, and everything that is counted about it. No page.
+// One WebSocket from its opening to its close, and everything that is counted about it. Does not touch the page.
 
 import { bytesOf, count } from "./format.js";
 import { RoundTrips, Sequence } from "./measures.js";
@@ -13,17 +13,17 @@ const BACKLOG = 1 << 20; // Bytes the browser may hold unsent before a burst wai
  *
  * `hear(kind, details)` is called with "open"; "message" {text, size, rtt, verdict, gap}; "sent" {text, size,
  * halfClose}; "halfClosed"; "close" {code, reason, opened, idle, ours, left}. Times are milliseconds of
- * `performance.now()`; `halfClose` says that the text was that and no message; `left`, that the page did not wait for the
- * end, whose code is then null.
+ * `performance.now()`; `halfClose` is whether the text was a half-close and not a message; `left` whether the page did not
+ * wait for the end, whose code is then null.
  */
 export class Session {
   #socket;
   #hear;
-  #waiting = new Map(); // The number its answer will bear -> {at, message}, of what has not been answered.
+  #waiting = new Map(); // Unanswered messages: the number of the expected answer -> {at, message}.
   #accepted = 0;
   #halfClosedAt = NaN;
   #left = false;
-  #wake = null; // Of whoever waits for something to happen.
+  #wake = null; // Resolves the promise that `activity` returned.
 
   openedAt = NaN;
   closedAt = NaN;
@@ -33,7 +33,7 @@ export class Session {
   ours = false; // The page closed it.
   sent = 0;
   received = 0;
-  changed = 0; // Answers that are not what was sent.
+  changed = 0; // Answers that differ from what was sent.
   sequence = new Sequence();
   trips = new RoundTrips();
 
@@ -64,12 +64,12 @@ export class Session {
     return !Number.isNaN(this.closedAt);
   }
 
-  /** Messages that an answer is still due for. */
+  /** The number of unanswered messages. */
   get unanswered() {
     return this.#waiting.size;
   }
 
-  /** Those of them that are not overtaken, and so may still be on their way. */
+  /** The number of unanswered messages that no later answer has overtaken, so that theirs may still be on its way. */
   get inFlight() {
     return Math.max(0, this.unanswered - this.sequence.missing);
   }
@@ -84,13 +84,13 @@ export class Session {
     return this.#socket.bufferedAmount;
   }
 
-  /** The browser has more to send than it should. */
+  /** Whether the browser holds more unsent bytes than it should. */
   get stuck() {
     return this.buffered > BACKLOG;
   }
 
   /** Resolves when a message has come, or either side has ended. For one waiter at a time. */
-  stirred() {
+  activity() {
     return new Promise((done) => {
       this.#wake = done;
     });
@@ -101,7 +101,7 @@ export class Session {
     this.sendRaw(JSON.stringify({ stream_id: streamId, sequence_number: this.#accepted + 1, message }));
   }
 
-  /** Send any text, also one that the gateway will not take. */
+  /** Send any text, even one that the gateway will reject. */
   sendRaw(text) {
     const size = bytesOf(text);
     const read = understood(text);
@@ -130,7 +130,7 @@ export class Session {
     }
   }
 
-  /** Say that nothing more will be sent. */
+  /** Half-close: nothing more will be sent. */
   halfClose() {
     this.sendRaw('{"half_close":true}');
   }
@@ -140,7 +140,7 @@ export class Session {
     this.#socket.close(code);
   }
 
-  /** Send a close frame without a code and be gone, whatever comes back. A page can't do worse to a connection. */
+  /** Send a close frame without a code and ignore whatever comes back. That is the rudest end that a page can cause. */
   leave() {
     this.ours = true;
     this.#left = true;
@@ -209,7 +209,7 @@ export class Session {
   }
 }
 
-/** What the gateway will make of a text: null if it refuses it, else the message (or null) and whether it half-closes. */
+/** How the gateway will read a text: null if it rejects it, or else the message (or null) and whether it half-closes. */
 function understood(text) {
   if (text === "") return { message: null, halfClose: true };
   let value;

@@ -1,8 +1,8 @@
-// What the page keeps: its settings in the address, so that a link carries them; light or dark in this browser alone.
+// What the page remembers: its settings in the address, so that a link carries them; the colour scheme in this browser only.
 
 /**
  * Tie the fields that have a `name` in a `data-shared` form to the URL's fragment: `#stream=server&count=50`.
- * What is not in the fragment has the value that the page gives it.
+ * Fields that are not in the fragment keep the page's values.
  *
  * @param {Iterable<HTMLFormElement>} forms
  */
@@ -38,7 +38,7 @@ function known(fields, name, value) {
 
 const THEMES = ["auto", "light", "dark"];
 
-/** Have a button go through the colour schemes: the system's, light, dark. */
+/** Make a button cycle through the colour schemes: the system's, light, dark. */
 export function themeButton(button) {
   const set = (theme) => {
     document.documentElement.dataset.theme = theme;

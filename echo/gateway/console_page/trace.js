@@ -1,11 +1,11 @@
-// The context of a trace (W3C Trace Context), which a page can give a WebSocket in its URL alone. No page.
+// The trace context (W3C) of a WebSocket, which a page can only pass in the URL. Does not touch the page.
 
-/** A `traceparent` of a trace that begins here, and is to be recorded by whoever records traces. */
+/** A `traceparent` for a new, sampled trace that begins here. */
 export function newTraceparent() {
   return `00-${hex(16)}-${hex(8)}-01`;
 }
 
-/** The URL of a WebSocket with the context in it. */
+/** Add the trace context to a WebSocket's URL. */
 export function traced(url, traceparent) {
   const found = new URL(url);
   found.searchParams.set("traceparent", traceparent);
@@ -14,6 +14,6 @@ export function traced(url, traceparent) {
 
 function hex(bytes) {
   const random = crypto.getRandomValues(new Uint8Array(bytes));
-  random[0] ||= 1; // Zeros alone name nothing.
+  random[0] ||= 1; // An id of only zeros is invalid.
   return Array.from(random, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }

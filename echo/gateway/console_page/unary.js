@@ -10,7 +10,7 @@ export function offerUnaryCall() {
   on("unary-form", "submit", async () => {
     const key = at("unary-key").value;
     settle("unary-form");
-    at("unary-result").replaceChildren(); // An old answer beside a new call would be taken for its own.
+    at("unary-result").replaceChildren(); // An old answer next to a new call would look like its answer.
     if (key === "") {
       complain("unary-form", "The key must not be empty.", at("unary-key"));
       return;

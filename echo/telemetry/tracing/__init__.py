@@ -1,16 +1,16 @@
-"""Traces of calls, requests and WebSockets, by OTLP over HTTP; asked for by OpenTelemetry's own variables.
+"""Traces of calls, requests and WebSockets, sent by OTLP over HTTP. OpenTelemetry's own variables enable them.
 
-    environment   which variables ask for what; loads nothing of OpenTelemetry
-    program       opens it all for the length of a program
-    calls         the spans of gRPC calls, served and made         (`echo.rpc.tracing` is what asks for them)
-    requests      those of HTTP requests and WebSockets            (`echo.gateway.tracing`)
-    recorder      what both have in common; `propagation` and `sampling` are its parts
-    protobuf      a span as bytes, of ready-made pieces
-    batches       the queue of those, and the task that empties it
-    otlp, console where that hands them over
+    environment   reads the variables, without loading OpenTelemetry
+    program       sets everything up for the lifetime of a program
+    calls         spans of gRPC calls, served and made             (used through `echo.rpc.tracing`)
+    requests      spans of HTTP requests and WebSockets            (used through `echo.gateway.tracing`)
+    recorder      what both have in common; uses `propagation` and `sampling`
+    protobuf      encodes spans from prepared pieces
+    batches       the queue of spans, and the task that exports them
+    otlp, console export to a collector, and to standard output
 
-A call that is not sampled costs about two microseconds, one that is some six, encoding and sending included; without
-tracing nothing of OpenTelemetry is loaded, and a call costs a few looks at None.
+Tracing costs about two microseconds for a call that is not sampled and about six for one that is, including encoding
+and sending. Without tracing, OpenTelemetry is not loaded, and a call only costs a few checks for None.
 """
 
 import logging
@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from echo.configuration import SettingsError
-from echo.telemetry.tracing.environment import Wanted, wanted
+from echo.telemetry.tracing.environment import TracingSettings, read_environment
 
 if TYPE_CHECKING:
     from echo.telemetry.tracing.program import Tracing
@@ -31,16 +31,18 @@ __all__ = ["check_tracing", "open_tracing"]
 log = logging.getLogger(__name__)
 
 
-def check_tracing(environ: Mapping[str, str] | None = None) -> Wanted | None:
-    """What the environment asks for; None if it does not ask for traces.
+def check_tracing(environ: Mapping[str, str] | None = None) -> TracingSettings | None:
+    """The settings from the environment; None if it does not enable traces.
 
     Raises:
-        SettingsError: It asks for what there is not, or for what is not installed.
+        SettingsError: A value is not supported, or the extra ``telemetry`` is not installed.
     """
-    asked = wanted(os.environ if environ is None else environ)
-    if asked is not None and not _installed():
-        raise SettingsError(f"{asked.asked_by}: traces need the extra 'telemetry': pip install 'echo-grpc[telemetry]'")
-    return asked
+    settings = read_environment(os.environ if environ is None else environ)
+    if settings is not None and not _installed():
+        raise SettingsError(
+            f"{settings.enabled_by}: traces need the extra 'telemetry': pip install 'echo-grpc[telemetry]'"
+        )
+    return settings
 
 
 def _installed() -> bool:
@@ -52,13 +54,13 @@ def _installed() -> bool:
 
 @asynccontextmanager
 async def open_tracing(grace: float) -> "AsyncIterator[Tracing | None]":
-    """Trace while the block runs, if the environment asks for it; else give None.
+    """Trace while the block runs, if the environment enables it; otherwise give None.
 
-    What it asks for may be impossible, as operators put these variables into the environment of every pod: that is
-    logged, and no reason not to start.
+    A setting that cannot be used is logged, but does not keep the program from starting: operators often set these
+    variables for every pod.
 
     Args:
-        grace: Seconds that ending may take; see `echo.telemetry.tracing.program.run`.
+        grace: Seconds that shutting down may take; see `echo.telemetry.tracing.program.run`.
     """
     async with AsyncExitStack() as stack:
         try:
@@ -70,9 +72,9 @@ async def open_tracing(grace: float) -> "AsyncIterator[Tracing | None]":
 
 
 async def _started(stack: AsyncExitStack, grace: float) -> "Tracing | None":
-    asked = check_tracing()
-    if asked is None:
+    settings = check_tracing()
+    if settings is None:
         return None
     from echo.telemetry.tracing.program import run  # noqa: PLC0415 - It loads OpenTelemetry.
 
-    return await stack.enter_async_context(run(asked, grace))
+    return await stack.enter_async_context(run(settings, grace))

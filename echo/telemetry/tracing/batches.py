@@ -1,9 +1,9 @@
-"""Spans on their way out: a bounded queue, and the one task that empties it.
+"""The export of spans: a bounded queue, and the one task that empties it.
 
-Whoever ends a span puts what it says here and goes on; that never waits. Spans are encoded a few at a time, so that the
-code for it is warm and no call waits long for it, and are kept as bytes: objects that wait here would have Python
-collect garbage more often. With a collector that is slow, or down, the queue fills up, and what comes on top is dropped
-and counted. The log says so when it begins, and when it is over.
+Putting a span in the queue never waits. Spans are encoded a few at a time: the code stays warm, and no call is held up
+for long. They are kept as bytes, because live objects would make Python's garbage collector run more often. If the
+collector is slow or down, the queue fills up; further spans are dropped and counted. The log says when that begins and
+when it is over.
 """
 
 import logging
@@ -26,25 +26,25 @@ T = TypeVar("T")
 GROUP: Final = 64  # Spans that are encoded together.
 
 Send: TypeAlias = Callable[[Sequence[bytes]], Awaitable[None]]
-"""Hands over groups of spans, each encoded. Raises `ExportError` when it gives up on them."""
+"""Exports groups of encoded spans. Raises `ExportError` when it gives up."""
 
 
 class ExportError(Exception):
-    """Spans could not be handed over; the text says why."""
+    """Spans could not be exported; the text says why."""
 
 
 class Batches(Generic[T]):
-    """The queue, and what empties it.
+    """The queue of spans and their export.
 
     Args:
-        send: Hands spans over.
-        encode: Makes bytes of some of them.
-        most: How many may wait.
-        batch: How many are handed over together.
-        delay: Seconds that a span waits for others at most.
+        send: Exports spans.
+        encode: Encodes a group of spans.
+        most: The maximum number of spans in the queue.
+        batch: The number of spans that are exported together.
+        delay: The longest time in seconds that a span waits for others.
 
     Attributes:
-        dropped: Spans that were lost.
+        dropped: The number of spans that were dropped.
     """
 
     def __init__(self, send: Send, encode: Callable[[Sequence[T]], bytes], most: int, batch: int, delay: float) -> None:
@@ -56,21 +56,21 @@ class Batches(Generic[T]):
         self._delay = delay
         self._group = min(GROUP, batch)
         self._fresh: list[T] = []
-        self._limit = self._group  # How many may be fresh.
-        self._queue: deque[tuple[int, bytes]] = deque()  # Groups, and how many spans each holds.
-        self._queued = 0  # Spans in them.
+        self._limit = self._group  # The number of spans in `_fresh` at which they are encoded.
+        self._queue: deque[tuple[int, bytes]] = deque()  # Encoded groups, each with its number of spans.
+        self._queued = 0  # The number of spans in these groups.
         self._enough = Signal()
         self._failing = False
 
     def put(self, span: T) -> None:
-        """Have a span handed over. Never waits."""
+        """Queue a span for export. Never waits."""
         fresh = self._fresh
         fresh.append(span)
         if len(fresh) >= self._limit:
             self._pack()
 
     def _pack(self) -> None:
-        """Encode those that are fresh, as many as there is room for."""
+        """Encode the fresh spans, as many as the queue has room for."""
         room = self._most - self._queued
         spans, self._fresh = self._fresh, []
         if len(spans) > room:
@@ -79,7 +79,7 @@ class Batches(Generic[T]):
         if spans:
             try:
                 encoded = self._encode(spans)
-            except Exception:  # A fault of ours, for which no call shall suffer.
+            except Exception:  # A fault of ours, which must not affect any call.
                 log.exception("spans could not be encoded")
                 self._drop(len(spans), "they could not be encoded")
             else:
@@ -93,7 +93,7 @@ class Batches(Generic[T]):
             self._enough.set()
 
     async def run(self) -> None:
-        """Hand spans over until cancelled, which leaves those in the queue for `flush`."""
+        """Export spans until cancelled. What is still in the queue then is left to `flush`."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tick)
             while True:
@@ -102,10 +102,10 @@ class Batches(Generic[T]):
                 await self._export()
 
     async def _tick(self) -> None:
-        """Have what is there handed over, every so often.
+        """Export the spans at hand at regular intervals.
 
-        A thread waits for that, which ends with this. A deadline would cost every call 1.3 us: as long as the event
-        loop has one, the kernel sets a timer each time the loop waits for its sockets.
+        A thread does the waiting; it ends with this task. A deadline would cost every call 1.3 us: while the event loop
+        has one, the kernel sets a timer each time the loop waits for its sockets.
         """
         ended = threading.Event()
         try:
@@ -116,7 +116,7 @@ class Batches(Generic[T]):
             ended.set()
 
     async def flush(self) -> None:
-        """Hand over what there is. What is not gone when this is cancelled is dropped."""
+        """Export all spans. If this is cancelled, the rest is dropped."""
         try:
             while self._queue or self._fresh:
                 await self._export()
@@ -125,7 +125,7 @@ class Batches(Generic[T]):
             self._queue.clear()
             self._fresh.clear()
             self._count(-self._queued)
-            self._drop(left, "the program has ended before the collector took them")
+            self._drop(left, "the program ended before they were sent")
             if self.dropped:
                 log.warning("%d spans were dropped in all", self.dropped)
 
@@ -141,18 +141,18 @@ class Batches(Generic[T]):
         if not groups:
             return
         self._count(-number)
-        gone = False
+        finished = False
         try:
             await self._send([encoded for _, encoded in groups])
-            gone = True
+            finished = True
             self._recover()
         except Exception as error:
-            gone = True
-            if not isinstance(error, ExportError):  # A fault of ours, for which no call shall suffer.
-                log.exception("spans could not be handed over")
+            finished = True
+            if not isinstance(error, ExportError):  # A fault of ours, which must not affect any call.
+                log.exception("spans could not be exported")
             self._drop(number, str(error))
         finally:
-            if not gone:  # Cancelled: `flush` may try again.
+            if not finished:  # Cancelled: `flush` may try again.
                 self._queue.extendleft(reversed(groups))
                 self._count(number)
 
@@ -167,4 +167,4 @@ class Batches(Generic[T]):
     def _recover(self) -> None:
         if self._failing and self._queued < self._most:
             self._failing = False
-            log.info("spans are taken again; %d were dropped", self.dropped)
+            log.info("the collector accepts spans again; %d were dropped", self.dropped)

@@ -1,4 +1,4 @@
-"""``OTEL_TRACES_EXPORTER=console``: a line of JSON on standard output for each span, as OTLP's JSON has it."""
+"""``OTEL_TRACES_EXPORTER=console``: writes each span to standard output as a line of OTLP's JSON."""
 
 import sys
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ async def show(groups: Sequence[bytes]) -> None:
     """Write groups of spans.
 
     Raises:
-        ExportError: Nobody can read standard output.
+        ExportError: Standard output is closed or broken.
     """
     if sys.stdout is None:
         raise ExportError("standard output is closed")

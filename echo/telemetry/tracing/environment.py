@@ -1,8 +1,8 @@
-"""What OpenTelemetry's variables say about traces, read before anything of OpenTelemetry is loaded.
+"""Reads OpenTelemetry's variables for traces, without loading OpenTelemetry.
 
-Tracing is on where ``OTEL_TRACES_EXPORTER`` names an exporter, or where it is not set and an endpoint is. Names and
-defaults are those of OpenTelemetry's specification ("Environment Variable Specification", "OTLP Exporter"), and of its
-Python SDK where the two differ: the exporter's timeout is in seconds, the delay of batches in milliseconds.
+Tracing is on if ``OTEL_TRACES_EXPORTER`` names an exporter, or if it is not set and an endpoint is. Names and defaults
+come from OpenTelemetry's specification ("Environment Variable Specification", "OTLP Exporter"). Where its Python SDK
+differs, we follow the SDK: the exporter's timeout is in seconds, the delay of batches in milliseconds.
 """
 
 import math
@@ -15,7 +15,7 @@ from echo.configuration import SettingsError
 from echo.configuration.values import POSITIVE_NUMBER
 from echo.urls import DEFAULT_PORTS
 
-__all__ = ["Collection", "Wanted", "wanted"]
+__all__ = ["CollectorSettings", "TracingSettings", "read_environment"]
 
 EXPORTERS: Final = ("otlp", "console")
 PROPAGATORS: Final = ("tracecontext", "baggage", "b3", "b3multi")
@@ -24,17 +24,17 @@ DEFAULT_ENDPOINT: Final = "http://localhost:4318"
 
 
 @dataclass(frozen=True, slots=True)
-class Collection:
-    """Where spans go by OTLP.
+class CollectorSettings:
+    """A collector that speaks OTLP.
 
     Attributes:
-        url: Of the collector, as ``http://collector:4318/v1/traces``.
-        headers: To be sent along.
-        timeout: Seconds that a batch may take, retries included.
+        url: Its URL, such as ``http://collector:4318/v1/traces``.
+        headers: Headers to send with each request.
+        timeout: Seconds that the export of a batch may take, including retries.
         gzip: Whether to compress.
-        certificate: A file with the authorities that may vouch for the collector; None for the system's.
-        client_certificate: A file with what we show of ourselves; None for nothing.
-        client_key: Its key, if that is another file.
+        certificate: The file with the trusted certificate authorities; None for the system's.
+        client_certificate: The file with our client certificate; None for none.
+        client_key: The file with its key, unless the key is in the same file.
     """
 
     url: str
@@ -47,21 +47,21 @@ class Collection:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What is asked for.
+class TracingSettings:
+    """How to trace.
 
     Attributes:
-        asked_by: The variable that turns tracing on.
-        collection: Where spans go; None for standard output.
-        propagators: By what headers the context of a trace travels.
+        enabled_by: The variable that turns tracing on.
+        collector: Where spans are sent; None for standard output.
+        propagators: The header formats in which the context of a trace is sent and accepted.
         sampler: The name of the sampler; empty for the default.
-        most: Spans that may wait; what comes on top is dropped.
-        batch: Spans that are sent together.
-        delay: Seconds that a span waits for others at most.
+        most: The maximum number of spans in the queue; further ones are dropped.
+        batch: The number of spans that are exported together.
+        delay: The longest time in seconds that a span waits for others.
     """
 
-    asked_by: str
-    collection: Collection | None
+    enabled_by: str
+    collector: CollectorSettings | None
     propagators: frozenset[str] = frozenset(PROPAGATORS[:2])
     sampler: str = ""
     most: int = 2048
@@ -69,16 +69,16 @@ class Wanted:
     delay: float = 5.0
 
 
-def wanted(environ: Mapping[str, str]) -> Wanted | None:
-    """What the environment asks for; None if it does not ask for traces.
+def read_environment(environ: Mapping[str, str]) -> TracingSettings | None:
+    """The settings from the environment; None if it does not enable traces.
 
     Raises:
-        SettingsError: It asks for what there is not.
+        SettingsError: A value is invalid or not supported.
     """
     given = {name: text.strip() for name, text in environ.items() if name.startswith("OTEL_") and text.strip()}
     exporter = given.get("OTEL_TRACES_EXPORTER", "").lower()
-    asked_by = next((name for name in NAMES if name in given), None)
-    if given.get("OTEL_SDK_DISABLED", "").lower() == "true" or asked_by is None or exporter == "none":
+    enabled_by = next((name for name in NAMES if name in given), None)
+    if given.get("OTEL_SDK_DISABLED", "").lower() == "true" or enabled_by is None or exporter == "none":
         return None
     if exporter and exporter not in EXPORTERS:
         raise SettingsError(f"OTEL_TRACES_EXPORTER: {exporter[:80]!r} is not one of otlp, console, none")
@@ -87,9 +87,9 @@ def wanted(environ: Mapping[str, str]) -> Wanted | None:
     if unknown := sorted(propagators - set(PROPAGATORS)):
         raise SettingsError(f"OTEL_PROPAGATORS: {unknown[0][:80]!r} is not one of {', '.join(PROPAGATORS)}, none")
     most = _number(given, "OTEL_BSP_MAX_QUEUE_SIZE", 2048)
-    return Wanted(
-        asked_by,
-        None if exporter == "console" else _collection(given),
+    return TracingSettings(
+        enabled_by,
+        None if exporter == "console" else _collector(given),
         propagators,
         given.get("OTEL_TRACES_SAMPLER", "").lower(),
         most,
@@ -98,9 +98,9 @@ def wanted(environ: Mapping[str, str]) -> Wanted | None:
     )
 
 
-def _collection(given: Mapping[str, str]) -> Collection:
+def _collector(given: Mapping[str, str]) -> CollectorSettings:
     def own(name: str) -> str | None:
-        """The variable for traces, or else that for all signals."""
+        """The variable for traces, or else the one for all signals."""
         return given.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or given.get(f"OTEL_EXPORTER_OTLP_{name}")
 
     protocol = own("PROTOCOL") or "http/protobuf"
@@ -112,11 +112,11 @@ def _collection(given: Mapping[str, str]) -> Collection:
         name = "OTEL_EXPORTER_OTLP_ENDPOINT"
         url = f"{given.get(name, DEFAULT_ENDPOINT).rstrip('/')}/v1/traces"
     if not _is_http(url):
-        raise SettingsError(f"{name}: {given[name][:80]!r} is no URL as http://collector:4318")
+        raise SettingsError(f"{name}: {given[name][:80]!r} is not a URL like http://collector:4318")
     compression = (own("COMPRESSION") or "none").lower()
     if compression not in ("none", "gzip"):
         raise SettingsError(f"OTEL_EXPORTER_OTLP_COMPRESSION: {compression[:80]!r} is not one of gzip, none")
-    return Collection(
+    return CollectorSettings(
         url,
         _headers(own("HEADERS") or ""),
         _seconds(own("TIMEOUT")),
@@ -136,7 +136,7 @@ def _is_http(url: str) -> bool:
 
 
 def _headers(text: str) -> tuple[tuple[str, str], ...]:
-    """As W3C's baggage writes them: ``name=value,name=value``, percent-encoded."""
+    """Parse headers in the format of W3C's baggage: ``name=value,name=value``, percent-encoded."""
     pairs = (item.partition("=") for item in text.split(",") if item.strip())
     headers = []
     for name, equals, value in pairs:
@@ -155,7 +155,7 @@ def _seconds(text: str | None) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_TIMEOUT: {str(text)[:80]!r} is no number of seconds")
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_TIMEOUT: {str(text)[:80]!r} is not a positive number of seconds")
     return seconds
 
 
@@ -164,4 +164,4 @@ def _number(given: Mapping[str, str], name: str, default: int) -> int:
     try:
         return POSITIVE_NUMBER.read(text)
     except ValueError:
-        raise SettingsError(f"{name}: {text[:80]!r} is no positive number") from None
+        raise SettingsError(f"{name}: {text[:80]!r} is not a positive number") from None

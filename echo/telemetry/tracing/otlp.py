@@ -1,6 +1,6 @@
-"""OTLP over HTTP: a POST of protobuf for each batch, on a connection that is kept (OTLP Specification, "OTLP/HTTP").
+"""OTLP over HTTP: a POST of protobuf for each batch, on a persistent connection (OTLP Specification, "OTLP/HTTP").
 
-In the event loop, as everything here, and not in a thread: so an export can be cancelled, and ends with its owner.
+It runs in the event loop, not in a thread, so an export can be cancelled and ends with its owner.
 """
 
 import gzip
@@ -17,20 +17,20 @@ from anyio.abc import ByteStream
 
 from echo.configuration import SettingsError
 from echo.telemetry.tracing.batches import ExportError
-from echo.telemetry.tracing.environment import Collection
+from echo.telemetry.tracing.environment import CollectorSettings
 from echo.telemetry.tracing.protobuf import request
 from echo.urls import DEFAULT_PORTS
 
 __all__ = ["Collector"]
 
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
-MOST_ATTEMPTS: Final = 6
-MAX_ANSWER: Final = 64 * 1024  # Bytes of an answer that are read; a longer one costs the connection.
-_LOST: Final = (OSError, EOFError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
+MAX_ATTEMPTS: Final = 6
+MAX_ANSWER: Final = 64 * 1024  # Bytes of a response that are read. After a longer one, the connection is closed.
+_CONNECTION_LOST: Final = (OSError, EOFError, anyio.EndOfStream, anyio.BrokenResourceError, anyio.ClosedResourceError)
 
 
 class _TransientError(Exception):
-    """What may pass. ``after`` is how many seconds the collector wants to be left alone, if it says so."""
+    """An error worth a retry. ``after`` is the pause in seconds that the collector asks for, if it does."""
 
     def __init__(self, reason: str, after: float | None = None) -> None:
         super().__init__(reason)
@@ -38,65 +38,65 @@ class _TransientError(Exception):
 
 
 class Collector:
-    """Where spans go. One task uses it; `close` when that has ended.
+    """Sends spans to a collector. Only one task may use it; call `close` once that task has ended.
 
     Args:
-        collection: Where, and how.
-        common: What all spans have in common, as from `echo.telemetry.tracing.protobuf.resource`.
+        settings: The collector's address, and how to send.
+        common: What all spans have in common, from `echo.telemetry.tracing.protobuf.resource`.
 
     Raises:
-        SettingsError: A certificate can't be used.
+        SettingsError: A certificate cannot be used.
     """
 
-    def __init__(self, collection: Collection, common: tuple[bytes, bytes]) -> None:
-        self._collection = collection
+    def __init__(self, settings: CollectorSettings, common: tuple[bytes, bytes]) -> None:
+        self._settings = settings
         self._common = common
-        url = urlsplit(collection.url)
-        assert url.hostname is not None  # Checked where it was read.
-        self._tls = _tls(collection) if url.scheme == "https" else None
+        url = urlsplit(settings.url)
+        assert url.hostname is not None  # Checked when the environment was read.
+        self._tls = _tls(settings) if url.scheme == "https" else None
         self._address = url.hostname, url.port or DEFAULT_PORTS[url.scheme]
         self._target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._headers = [
             ("host", url.netloc.rpartition("@")[2]),
             ("user-agent", "echo-grpc"),
             ("content-type", "application/x-protobuf"),
-            *([("content-encoding", "gzip")] if collection.gzip else []),
-            *collection.headers,
+            *([("content-encoding", "gzip")] if settings.gzip else []),
+            *settings.headers,
         ]
         self._stream: ByteStream | None = None
         self._http = h11.Connection(h11.CLIENT)
 
     async def send(self, groups: Sequence[bytes]) -> None:
-        """Hand groups of spans over, in several attempts if need be.
+        """Send groups of spans, with several attempts if necessary.
 
         Raises:
-            ExportError: The collector refused them, or has not taken them in time.
+            ExportError: The collector refused them, or did not accept them in time.
         """
         body = request(self._common, groups)
-        if self._collection.gzip:
+        if self._settings.gzip:
             body = gzip.compress(body, 1)
         reason = "it does not answer"
-        with anyio.move_on_after(self._collection.timeout) as waiting:
-            for attempt in range(MOST_ATTEMPTS):
+        with anyio.move_on_after(self._settings.timeout) as waiting:
+            for attempt in range(MAX_ATTEMPTS):
                 try:
                     await self._post(body)
                 except _TransientError as error:
                     reason = str(error)
                     pause = 2**attempt * random.uniform(0.8, 1.2) if error.after is None else error.after  # noqa: S311
-                    if attempt + 1 == MOST_ATTEMPTS or anyio.current_time() + pause > waiting.deadline:
+                    if attempt + 1 == MAX_ATTEMPTS or anyio.current_time() + pause > waiting.deadline:
                         break
                     await anyio.sleep(pause)
                 else:
                     return
         if waiting.cancelled_caught:
-            await self.close()  # An answer to what was given up would be taken for that to the next.
-        raise ExportError(f"{self._collection.url}: {reason}")
+            await self.close()  # A late response would be taken for the response to the next request.
+        raise ExportError(f"{self._settings.url}: {reason}")
 
     async def close(self) -> None:
         """Close the connection."""
         stream, self._stream = self._stream, None
         if stream is not None:
-            with anyio.CancelScope(shield=True), suppress(*_LOST):  # Closing by force never waits.
+            with anyio.CancelScope(shield=True), suppress(*_CONNECTION_LOST):  # Closing by force never waits.
                 await anyio.aclose_forcefully(stream)
 
     async def _post(self, body: bytes) -> None:
@@ -106,12 +106,12 @@ class Collector:
         except _TransientError:
             if not kept:
                 raise
-            answer = await self._exchange(body)  # The collector had closed what we had kept.
+            answer = await self._exchange(body)  # The collector had closed the persistent connection.
         status = answer.status_code
         if status in RETRYABLE:
             raise _TransientError(f"HTTP {status}", _retry_after(answer))
         if not 200 <= status < 300:
-            raise ExportError(f"{self._collection.url}: HTTP {status}")
+            raise ExportError(f"{self._settings.url}: HTTP {status}")
 
     async def _exchange(self, body: bytes) -> h11.Response:
         async with AsyncExitStack() as failing:
@@ -126,13 +126,13 @@ class Collector:
                 events = (head, h11.Data(data=body), h11.EndOfMessage())
                 await stream.send(b"".join([self._http.send(event) or b"" for event in events]))
                 answer = await self._receive(stream)
-            except _LOST as error:
+            except _CONNECTION_LOST as error:
                 raise _TransientError(str(error) or type(error).__name__) from error
             except h11.ProtocolError as error:
-                raise ExportError(f"{self._collection.url}: no HTTP/1.1: {error}") from error
+                raise ExportError(f"{self._settings.url}: invalid HTTP/1.1: {error}") from error
             if self._http.our_state is h11.DONE and self._http.their_state is h11.DONE:
                 self._http.start_next_cycle()
-                failing.pop_all()  # The connection is kept.
+                failing.pop_all()  # Keep the connection.
             return answer
 
     async def _connect(self) -> ByteStream:
@@ -159,36 +159,36 @@ class Collector:
                         raise _TransientError("the connection was closed without an answer") from None
                     return answer
                 size += len(data)
-                if size > MAX_ANSWER and answer is not None:  # Heads h11 bounds itself.
+                if size > MAX_ANSWER and answer is not None:  # h11 itself limits the size of the head.
                     return answer
                 self._http.receive_data(data)
             elif isinstance(event, h11.Response):
                 answer = event
             elif isinstance(event, h11.EndOfMessage):
-                assert answer is not None  # Or there would be no end.
+                assert answer is not None  # A response comes before its end.
                 return answer
 
 
 def _retry_after(answer: h11.Response) -> float | None:
-    """Seconds, from ``Retry-After`` (RFC 9110 §10.2.3); None without, and for a date."""
+    """The seconds in ``Retry-After`` (RFC 9110 §10.2.3); None if there is no such header, or if it is a date."""
     for name, value in answer.headers:
         if name == b"retry-after" and value.strip().isdigit():
             return float(value)
     return None
 
 
-def _tls(collection: Collection) -> ssl.SSLContext:
+def _tls(settings: CollectorSettings) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=collection.certificate)
+        context = ssl.create_default_context(cafile=settings.certificate)
     except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_CERTIFICATE: {_words(error)}") from None
-    if collection.client_certificate is not None:
+        raise SettingsError(f"OTEL_EXPORTER_OTLP_CERTIFICATE: {_reason(error)}") from None
+    if settings.client_certificate is not None:
         try:
-            context.load_cert_chain(collection.client_certificate, collection.client_key)
+            context.load_cert_chain(settings.client_certificate, settings.client_key)
         except (OSError, ssl.SSLError) as error:
-            raise SettingsError(f"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: {_words(error)}") from None
+            raise SettingsError(f"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: {_reason(error)}") from None
     return context
 
 
-def _words(error: OSError) -> str:
+def _reason(error: OSError) -> str:
     return error.strerror or str(error)

@@ -1,4 +1,4 @@
-"""Tracing for the length of a program, by OpenTelemetry's API and SDK, which are loaded here if anywhere."""
+"""Tracing for the lifetime of a program. Importing this module loads OpenTelemetry's API and SDK."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,7 +13,7 @@ from echo.evidence import INSTANCE
 from echo.logs import show_trace_ids
 from echo.telemetry.tracing.batches import Batches, Send
 from echo.telemetry.tracing.calls import MadeCalls, ServedCalls
-from echo.telemetry.tracing.environment import Wanted
+from echo.telemetry.tracing.environment import TracingSettings
 from echo.telemetry.tracing.propagation import Propagation
 from echo.telemetry.tracing.protobuf import resource
 from echo.telemetry.tracing.recorder import Recorder, current_ids
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Tracing", "run"]
 
-SERVICE: Final = "echo-grpc"  # Its name, where the environment gives none.
-FLUSH: Final = 2.0  # Seconds that the spans left at the end may take.
+SERVICE: Final = "echo-grpc"  # The service's name, unless the environment gives another.
+FLUSH: Final = 2.0  # Seconds that exporting the remaining spans may take at the end.
 
 
 class Tracing:
-    """What traces.
+    """Traces everything that a program does.
 
     Attributes:
-        server: The calls of a `Server`.
-        channel: The calls made on a channel.
+        server: Traces the calls of a `Server`.
+        channel: Traces the calls made on a channel.
     """
 
     def __init__(self, recorder: Recorder) -> None:
@@ -44,40 +44,40 @@ class Tracing:
 
     @cached_property
     def gateway(self) -> "Requests":
-        """The requests of a gateway, and the calls it makes for them."""
-        # Only who runs a gateway loads the web server.
+        """Traces the requests of a gateway, and the calls that it makes for them."""
+        # Only a gateway loads the web server.
         from echo.telemetry.tracing.requests import Requests  # noqa: PLC0415
 
         return Requests(self._recorder, self.channel)
 
 
 @asynccontextmanager
-async def run(asked: Wanted, grace: float, send: Send | None = None) -> AsyncIterator[Tracing]:
+async def run(settings: TracingSettings, grace: float, send: Send | None = None) -> AsyncIterator[Tracing]:
     """Trace while the block runs.
 
-    Leaving it takes `FLUSH` seconds at most, and no more than ``grace``, to hand over what is left. Leaving it by an
-    exception, or cancelled, takes no time and drops that.
+    When the block ends, the remaining spans are exported, for at most `FLUSH` seconds and no longer than ``grace``. If
+    it ends by an exception or is cancelled, they are dropped at once.
 
     Args:
-        asked: By the environment.
-        grace: Seconds that ending may take.
-        send: Where spans go, for tests; by default where ``asked`` says.
+        settings: The settings from the environment.
+        grace: Seconds that shutting down may take.
+        send: Exports spans instead of what ``settings`` asks for; used by tests.
 
     Raises:
-        SettingsError: A certificate can't be used.
+        SettingsError: A certificate cannot be used.
     """
     common = describe()
     close = None
-    if send is None and asked.collection is not None:
-        from echo.telemetry.tracing.otlp import Collector  # noqa: PLC0415 - Nor this where nothing is sent.
+    if send is None and settings.collector is not None:
+        from echo.telemetry.tracing.otlp import Collector  # noqa: PLC0415 - Not needed for standard output.
 
-        collector = Collector(asked.collection, common)
+        collector = Collector(settings.collector, common)
         send, close = collector.send, collector.close
     elif send is None:
         from echo.telemetry.tracing.console import show as send  # noqa: PLC0415
     assert send is not None
-    batches = Batches(send, encode, asked.most, asked.batch, asked.delay)
-    recorder = Recorder(batches, Sampling(asked.sampler), Propagation(asked.propagators))
+    batches = Batches(send, encode, settings.most, settings.batch, settings.delay)
+    recorder = Recorder(batches, Sampling(settings.sampler), Propagation(settings.propagators))
     try:
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(batches.run)
@@ -92,7 +92,7 @@ async def run(asked: Wanted, grace: float, send: Send | None = None) -> AsyncIte
 
 
 def describe() -> tuple[bytes, bytes]:
-    """What all spans of this process have in common: its name, and what ``OTEL_RESOURCE_ATTRIBUTES`` adds."""
+    """What all spans of this process have in common: its name, and the attributes in ``OTEL_RESOURCE_ATTRIBUTES``."""
     given = OTELResourceDetector().detect().attributes
     own = {SERVICE_NAME: SERVICE, SERVICE_INSTANCE_ID: INSTANCE}
     for name in own.keys() & given.keys():

@@ -1,10 +1,10 @@
-"""Spans as OTLP's protobuf, put together of ready-made pieces.
+"""Encodes spans as OTLP's protobuf, from prepared pieces.
 
-OpenTelemetry's exporter takes 18 us to encode a span, a quarter of what serving a whole call costs. Most of what a
-span says is the same for every call of a method, and protobuf lets messages be written piece by piece, in any order: a
-span is the bytes of its ids and times, and those of its attributes, one after the other. That takes half a microsecond.
+OpenTelemetry's exporter takes 18 us to encode a span, a quarter of the cost of serving a whole call. But most fields of
+a span are the same for every call of a method, and protobuf allows a message to be written in pieces, in any order. So
+a span is the bytes of its ids and times followed by the bytes of its attributes. That takes half a microsecond.
 
-The messages are those of ``opentelemetry/proto/trace/v1/trace.proto``; each piece is said by name here.
+The messages are those of ``opentelemetry/proto/trace/v1/trace.proto``.
 """
 
 import struct
@@ -34,7 +34,7 @@ Value: TypeAlias = str | bool | int | float
 
 SERVER, CLIENT = 2, 3  # `SpanKind`.
 
-HEAD_OF_ROOT, HEAD_OF_CHILD = 46, 56  # Bytes that `head` gives without a parent, and with one.
+HEAD_OF_ROOT, HEAD_OF_CHILD = 46, 56  # The size of what `head` returns, without and with a parent.
 
 _ROOT: Final = struct.Struct("<2s16s2s8sBQBQ").pack
 _CHILD: Final = struct.Struct("<2s16s2s8sBQBQ2s8s").pack
@@ -46,19 +46,19 @@ _TIME: Final = 0x09  # Its field 1, of eight bytes.
 
 
 def head(trace_id: bytes, span_id: bytes, parent: bytes | None, start: int, end: int) -> bytes:
-    """The beginning of a span, of its ids, that of the one above it if any, and its times in ns since 1970."""
+    """The beginning of a span: its ids, its parent's id if it has one, and its times in nanoseconds since 1970."""
     if parent is None:
         return _ROOT(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end)
     return _CHILD(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end, _PARENT, parent)
 
 
 def length(size: int) -> bytes:
-    """What stands before a span of so many bytes in a group of spans."""
+    """The bytes that precede a span of this size in a group of spans."""
     return b"\x12" + _varint(size)
 
 
 def in_group(span: bytes) -> bytes:
-    """A span as it stands in a group of them: the beginning of a `ScopeSpans`, or of what goes on with one."""
+    """A span as an element of a group: a field of a `ScopeSpans`."""
     return length(len(span)) + span
 
 
@@ -77,7 +77,7 @@ def _event_body(name: str, cause: str) -> bytes:
 
 
 def name_and_kind(name: str, kind: int) -> bytes:
-    """The name of a span, and which side of a call it is."""
+    """The name of a span and its kind."""
     return _text(5, name) + _number(6, kind)
 
 
@@ -88,7 +88,7 @@ def attribute(key: str, value: Value) -> bytes:
 
 @lru_cache(4096)
 def count(key: str, number: int) -> bytes:
-    """An attribute that counts, mostly to a small number."""
+    """An attribute that is a number, usually a small one."""
     return attribute(key, number)
 
 
@@ -98,23 +98,23 @@ def failure(message: str | None) -> bytes:
 
 
 def tracestate(text: str) -> bytes:
-    """What other vendors say of the trace."""
+    """The ``tracestate`` of a span: data of other vendors about the trace."""
     return _text(3, text)
 
 
 def flags(*, remote_parent: bool) -> bytes:
-    """That the span is sampled, and whether its parent is of another process."""
+    """The flags of a span: that it is sampled, and whether its parent belongs to another process."""
     return b"\x85\x01" + struct.pack("<I", 0x1 | 0x100 | (0x200 if remote_parent else 0))
 
 
 def resource(attributes: Mapping[str, Value], scope: str, version: str) -> tuple[bytes, bytes]:
-    """What all spans of a process have in common: what stands before them in a request, and in front of each batch."""
+    """What all spans of a process have in common: the bytes before them in a request, and before each batch."""
     described = _piece(1, b"".join(_piece(1, _pair(key, value)) for key, value in attributes.items()))
     return described, _piece(1, _text(1, scope) + _text(2, version))
 
 
 def request(common: tuple[bytes, bytes], groups: Iterable[bytes]) -> bytes:
-    """The request that hands these groups of spans to a collector."""
+    """The request that sends these groups of spans to a collector."""
     described, scope = common
     # `ScopeSpans` of the one scope, in `ResourceSpans` of the one resource, in an `ExportTraceServiceRequest`.
     return _piece(1, described + _piece(2, b"".join((scope, *groups))))

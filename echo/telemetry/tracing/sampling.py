@@ -1,7 +1,8 @@
-"""Which traces are recorded: what ``OTEL_TRACES_SAMPLER`` and its ``_ARG`` say, decided as a trace begins.
+"""Decides which traces are recorded, as ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG`` say.
 
-The SDK makes the sampler, and is asked wherever there is something to compute. Six of its samplers, those that
-OpenTelemetry's specification names, need no asking in most cases, which saves a microsecond or more of every call.
+The SDK creates the sampler, which is asked wherever there is something to compute. For the six samplers that
+OpenTelemetry's specification names, the answer is usually known without asking. That saves a microsecond or more for
+every call.
 """
 
 from typing import Final
@@ -14,7 +15,7 @@ from echo.telemetry.tracing.propagation import Parent
 
 __all__ = ["Sampling"]
 
-# What each decides about a trace that begins here; None where it is to be asked.
+# What each sampler decides about a trace that begins here; None if the sampler must be asked.
 _ROOTS: Final[dict[str, bool | None]] = {
     "": True,
     "always_on": True,
@@ -33,8 +34,8 @@ class Sampling:
         name: Its name, in lower case; empty for the default.
 
     Attributes:
-        follows_parent: A span is recorded if what it is part of is.
-        root: Whether a trace that begins here is recorded; None where that has to be asked.
+        follows_parent: A span is recorded if its parent is.
+        root: Whether a trace that begins here is recorded; None if the sampler must be asked.
     """
 
     def __init__(self, name: str) -> None:
@@ -47,10 +48,10 @@ class Sampling:
         """Whether a span is to be recorded.
 
         Args:
-            parent: What called; None where the trace begins.
-            trace_id: The trace's.
-            name: The span's.
-            kind: Which side of a call it is.
+            parent: The parent span; None if the trace begins here.
+            trace_id: The trace's id.
+            name: The span's name.
+            kind: The span's kind.
         """
         if parent is not None and self.follows_parent:
             return parent.sampled

@@ -1,4 +1,4 @@
-"""The queue of spans: bounded, never waited for, with one line in the log for each time that spans are lost."""
+"""The queue of spans: bounded, never waited for, and logged once each time that spans begin to be lost."""
 
 import threading
 from collections.abc import Sequence
@@ -91,7 +91,7 @@ async def test_what_a_collector_does_not_take_is_bounded_and_counted(
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert list(map(len, sink.batches)) == [5, 5, 5]
-    assert caplog.records[1].getMessage() == "spans are taken again; 990 were dropped"
+    assert caplog.records[1].getMessage() == "the collector accepts spans again; 990 were dropped"
 
 
 async def test_failures_are_told_of_once_and_hold_nothing_up(
@@ -129,7 +129,7 @@ async def test_a_fault_of_ours_is_logged_and_ends_nothing(
             await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
     assert taken == [b"first", b"kept\n"]
-    assert "spans could not be handed over" in caplog.text
+    assert "spans could not be exported" in caplog.text
 
 
 async def test_the_end_hands_over_what_waits_and_what_was_on_its_way(autojump_clock: trio.abc.Clock) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from echo.settings import SettingsError
 from echo.telemetry.tracing import check_tracing
-from echo.telemetry.tracing.environment import Collection, Wanted, wanted
+from echo.telemetry.tracing.environment import CollectorSettings, TracingSettings, read_environment
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 
@@ -23,7 +23,7 @@ ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
     ],
 )
 def test_what_does_not_ask_for_traces_gets_none(environ: dict[str, str]) -> None:
-    assert wanted(environ) is None
+    assert read_environment(environ) is None
 
 
 @pytest.mark.parametrize(
@@ -36,17 +36,17 @@ def test_what_does_not_ask_for_traces_gets_none(environ: dict[str, str]) -> None
     ],
 )
 def test_an_endpoint_or_an_exporter_turns_tracing_on(environ: dict[str, str], url: str) -> None:
-    asked = wanted(environ)
+    asked = read_environment(environ)
     assert asked is not None
-    assert asked.collection == Collection(url)
+    assert asked.collector == CollectorSettings(url)
 
 
 def test_the_console_needs_no_endpoint() -> None:
-    assert wanted({"OTEL_TRACES_EXPORTER": "console"}) == Wanted("OTEL_TRACES_EXPORTER", None)
+    assert read_environment({"OTEL_TRACES_EXPORTER": "console"}) == TracingSettings("OTEL_TRACES_EXPORTER", None)
 
 
 def test_what_is_for_traces_wins_over_what_is_for_all() -> None:
-    asked = wanted(
+    asked = read_environment(
         {
             **ENDPOINT,
             "OTEL_EXPORTER_OTLP_HEADERS": "a=1",
@@ -60,9 +60,9 @@ def test_what_is_for_traces_wins_over_what_is_for_all() -> None:
         }
     )
     assert asked is not None
-    assert asked.collection is not None
-    assert asked.collection.headers == (("authorization", "Bearer x"), ("b", "2"))
-    assert (asked.collection.timeout, asked.collection.gzip) == (5.0, True)
+    assert asked.collector is not None
+    assert asked.collector.headers == (("authorization", "Bearer x"), ("b", "2"))
+    assert (asked.collector.timeout, asked.collector.gzip) == (5.0, True)
     assert asked.propagators == {"tracecontext", "b3"}
     assert (asked.most, asked.batch, asked.delay, asked.sampler) == (100, 100, 0.25, "traceidratio")
 
@@ -76,18 +76,18 @@ def test_what_is_for_traces_wins_over_what_is_for_all() -> None:
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[", "is no URL"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "secret", "must be name=value"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "a=b%0d%0ac: d", "the value of a can't be sent"),
-        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "is no number of seconds"),
+        ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "is not a positive number of seconds"),
         ("OTEL_EXPORTER_OTLP_COMPRESSION", "zstd", "is not one of gzip, none"),
         ("OTEL_PROPAGATORS", "jaeger", "'jaeger' is not one of tracecontext"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "is no positive number"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "0" * 11 + "1" * 5_000, "is no positive number"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0", "is not a positive number"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "0" * 11 + "1" * 5_000, "is not a positive number"),
     ],
 )
 def test_what_cannot_be_done_is_refused_in_a_line_that_names_the_variable(
     variable: str, value: str, words: str
 ) -> None:
     with pytest.raises(SettingsError) as refused:
-        wanted({**ENDPOINT, variable: value})
+        read_environment({**ENDPOINT, variable: value})
     said = str(refused.value)
     assert said.startswith(f"{variable}: ")
     assert words in said

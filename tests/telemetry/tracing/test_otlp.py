@@ -8,7 +8,7 @@ import trio
 
 from echo.settings import SettingsError
 from echo.telemetry.tracing.batches import ExportError
-from echo.telemetry.tracing.environment import Collection
+from echo.telemetry.tracing.environment import CollectorSettings
 from echo.telemetry.tracing.otlp import Collector
 from echo.telemetry.tracing.program import describe
 from echo.telemetry.tracing.protobuf import SERVER, attribute, event, failure, head, in_group, name_and_kind
@@ -23,8 +23,8 @@ def span(number: int = 1) -> bytes:
 
 
 def to(receiver: Receiver, **changes: object) -> Collector:
-    collection = Collection(f"http://127.0.0.1:{receiver.port}/v1/traces", **changes)  # type: ignore[arg-type]
-    return Collector(collection, describe())
+    collector = CollectorSettings(f"http://127.0.0.1:{receiver.port}/v1/traces", **changes)  # type: ignore[arg-type]
+    return Collector(collector, describe())
 
 
 async def test_spans_arrive_whole_on_one_connection() -> None:
@@ -94,7 +94,7 @@ async def test_a_collector_that_says_nothing_is_given_up_in_time() -> None:
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, silent, 0)
         collector = Collector(
-            Collection(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/", timeout=0.2), describe()
+            CollectorSettings(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/", timeout=0.2), describe()
         )
         with trio.fail_after(20), pytest.raises(ExportError, match="does not answer"):
             await collector.send([span()])
@@ -106,7 +106,7 @@ async def test_a_collector_that_is_not_there_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/traces"
         with pytest.raises(ExportError, match=f"{url}: .*(connection|refused)"):
-            await Collector(Collection(url, timeout=20), describe()).send([span()])
+            await Collector(CollectorSettings(url, timeout=20), describe()).send([span()])
 
 
 async def test_what_is_not_http_is_refused() -> None:
@@ -116,7 +116,9 @@ async def test_what_is_not_http_is_refused() -> None:
 
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(trio.serve_tcp, nonsense, 0)
-        collector = Collector(Collection(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"), describe())
+        collector = Collector(
+            CollectorSettings(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"), describe()
+        )
         with pytest.raises(ExportError, match=r"no HTTP/1\.1"):
             await collector.send([span()])
         nursery.cancel_scope.cancel()
@@ -124,4 +126,4 @@ async def test_what_is_not_http_is_refused() -> None:
 
 def test_a_certificate_that_is_none_is_refused() -> None:
     with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_CERTIFICATE: No such file"):
-        Collector(Collection("https://collector/", certificate="/nowhere.pem"), describe())
+        Collector(CollectorSettings("https://collector/", certificate="/nowhere.pem"), describe())
