@@ -56,7 +56,8 @@ class Call(Stream):
         Raises:
             GRPCError: See `receive_message`.
         """
-        return None if self._until_yield == 1 else self._next_message()
+        # Without a look at what is there, every message of a stream that waits for it would be looked for twice.
+        return self._next_message() if self.messages.buffer and self._until_yield > 1 else None
 
     def _next_message(self) -> bytes | None:
         acknowledged = self.acknowledged
@@ -74,7 +75,8 @@ class Call(Stream):
             GRPCError: The peer's message is invalid (INTERNAL) or too large (RESOURCE_EXHAUSTED).
             StreamTerminatedError: The stream was cut off before the peer ended it.
         """
-        await self._yield_in_turn()
+        if self._until_yield == 1:
+            await self._yield()
         while True:
             message = self._next_message()
             if message is not None:
@@ -103,16 +105,11 @@ class Call(Stream):
             or self.state == CLOSED
         ):
             return False
-        self._put(message, hold=hold)
-        return True
-
-    def _put(self, message: bytes, *, hold: bool) -> None:
-        session = self.session
-        session.connection.send_message(self, self.encoder(message))
+        self.session.connection.send_message(self, self.encoder(message))
         if not hold:
-            session.flush_soon()
-        if self._until_yield > 1:
-            self._until_yield -= 1
+            self.session.flush_soon()
+        self._until_yield -= 1
+        return True
 
     async def send_message(self, message: bytes, *, hold: bool = False) -> None:
         """Send one message; waits while more than ``max_unsent`` bytes of the stream are unsent.
@@ -126,12 +123,15 @@ class Call(Stream):
         Raises:
             StreamTerminatedError: The stream is over, or the peer's window has not opened for ``window_timeout``.
         """
-        await self._yield_in_turn()
-        while self.unsent.size > self.session.max_unsent and self.is_open:
-            await self._wait_for_room()
-        if not self.is_open:
-            await self._over()
-        self._put(message, hold=hold)
+        sent = False
+        while not sent:  # Whoever receives meanwhile may make another yield due.
+            if self._until_yield == 1:
+                await self._yield()
+            while self.unsent.size > self.session.max_unsent and self.is_open:
+                await self._wait_for_room()
+            if not self.is_open:
+                await self._over()
+            sent = self.send_nowait(message, hold=hold)
 
     async def settle(self) -> None:
         """Wait while more than ``max_unsent`` bytes of the stream are unsent; raises like `send_message`."""
@@ -173,11 +173,10 @@ class Call(Stream):
 
     # For the two sides
 
-    async def _yield_in_turn(self) -> None:
-        """Yield once in `MESSAGES_PER_YIELD` times. Callers do so first: a cancelled one has then done nothing."""
-        if self._until_yield == 1:
-            self._until_yield = MESSAGES_PER_YIELD
-            await checkpoint()
+    async def _yield(self) -> None:
+        """Let other tasks run. First of all, so that a cancelled receiver or sender has taken and sent nothing."""
+        self._until_yield = MESSAGES_PER_YIELD
+        await checkpoint()
 
     async def _over(self) -> NoReturn:
         """Raise StreamTerminatedError, or Cancelled if the task is a handler that was cancelled for it."""
