@@ -178,7 +178,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
                 wait_for_ready=method.wait_for_ready if wait_for_ready is None else wait_for_ready,
                 credentials=(*method.credentials, *self._checked(credentials)),
             )
-        due = earliest(timeout, deadline)
+        due = math.inf if timeout is None and deadline is None else earliest(timeout, deadline)
         if method.config is not None and method.config.timeout != math.inf:
             due = min(due, anyio.current_time() + method.config.timeout)
         return ClientStream(

@@ -5,7 +5,7 @@ grpclib raises ``StreamTerminatedError`` (a reset, a lost connection) or ``async
 leaving the block early is not an error: it cancels the call.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Final, Generic, TypeVar
@@ -20,11 +20,13 @@ from echo.rpc.method import Method
 from echo.rpc.opening import open_call
 from echo.rpc.retry import RepeatableCall
 from echo.rpc.tracing import MadeCallTrace
-from echo.transport import ClientCall, Peer
+from echo.transport import Peer
 from echo.wire import GRPCError, Metadata, Status, Trailers
 
 CANCELLED: Final = "the call was cancelled by its caller"
 LEFT: Final = "the caller left the call before its end"
+
+ONE: Final = "where this method has one"
 
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
@@ -175,22 +177,21 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise ProtocolError("the request was already sent")
         if end and self._method.sends_one:
             raise ProtocolError("this method takes one message, which was not sent")
-        call = await self._open()
+        call = self._call = await self._opening()
         if end:
             # In a separate DATA frame, as gRPC over HTTP/2, "Requests" requires; some servers wait for that.
             await self.end()
         else:
             call.current.session.flush_soon()
 
-    async def _open(self) -> RepeatableCall:
-        """Open the call; its head is sent together with what follows."""
+    def _opening(self) -> Awaitable[RepeatableCall]:
+        """An awaitable that opens the call; its head is sent together with what follows."""
         method = self._method
         tracing = method.channel.tracing
         if tracing is not None:
             streaming = not (method.sends_one and method.receives_one)
             self._trace = tracing.begin(method.path, method.channel.target, self.metadata, streaming=streaming)
-        self._call = call = await open_call(method, self._metadata, self._deadline)
-        return call
+        return open_call(method, self._metadata, self._deadline)
 
     async def send_message(self, message: SendT, *, end: bool = False) -> None:
         """Send one message; waits while the server reads more slowly than we send.
@@ -206,7 +207,9 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         """
         if self._half_closed:
             raise ProtocolError("the call was already half-closed")
-        call = self._call or await self._open()
+        call = self._call
+        if call is None:
+            call = self._call = await self._opening()
         if self._events.send_message:
             message = (await self._events.send_message.dispatch(message=message)).message
         data = self._codec.encode(message, self._send_type)
@@ -303,15 +306,22 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
         call = self._sent()
         if not self._head_received:
             await self.recv_initial_metadata()
-        if self._method.receives_one:
-            data = await self._receive_only(call.current)
-        else:
-            data = call.current.receive_nowait()
-            if data is None:
-                data = await call.current.receive_message()
-                if data is None:
-                    await self._raise_if_failed()
+        if self._only_received:
+            await checkpoint()
+            return None
+        current = call.current
+        data = current.receive_nowait()
         if data is None:
+            data = await current.receive_message()
+        if self._method.receives_one:
+            if data is not None and not current.exhausted and await current.receive_message() is not None:
+                raise GRPCError(Status.UNIMPLEMENTED, f"the response has more than one message, {ONE}")
+            await self._raise_if_failed()
+            if data is None:
+                raise GRPCError(Status.UNIMPLEMENTED, f"the response has no message, {ONE}")
+            self._only_received = True
+        elif data is None:
+            await self._raise_if_failed()
             return None
         message = decode(self._codec, data, self._recv_type)
         if self._events.recv_message:
@@ -339,21 +349,6 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
             self._next_error = error
         return messages
 
-    async def _receive_only(self, call: ClientCall) -> bytes | None:
-        if self._only_received:
-            await checkpoint()
-            return None
-        data = call.receive_nowait()
-        if data is None:
-            data = await call.receive_message()
-        if data is not None and not call.exhausted and await call.receive_message() is not None:
-            raise GRPCError(Status.UNIMPLEMENTED, "the response has more than one message, where this method has one")
-        await self._raise_if_failed()
-        if data is None:
-            raise GRPCError(Status.UNIMPLEMENTED, "the response has no message, where this method has one")
-        self._only_received = True
-        return data
-
     async def recv_trailing_metadata(self) -> None:
         """Wait for the end of the call; afterwards `trailing_metadata` is set.
 
@@ -379,12 +374,13 @@ class ClientStream(AsyncIterator[RecvT], Generic[SendT, RecvT]):
 
     async def _raise_if_failed(self) -> None:
         """Report how the call ended, if that is known."""
-        if self._call is not None and self._call.trailers is not None:
-            await self._report(self._call.trailers)
+        trailers = self._sent().trailers
+        if trailers is not None:
+            await self._report(trailers)
 
     async def _report(self, trailers: Trailers) -> None:
         """Set the trailing metadata and raise unless the call ended with OK."""
-        details = decode_details(self._details_codec, trailers)
+        details = None if trailers.details is None else decode_details(self._details_codec, trailers)
         if not self._reported:
             self._reported = True
             received = trailers.metadata

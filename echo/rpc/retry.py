@@ -36,7 +36,7 @@ from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.call_notes import CallRecord
 from echo.transport import ClientCall, Peer
-from echo.wire import PREFIX_SIZE, GRPCError, Response, Trailers
+from echo.wire import PREFIX_SIZE, GRPCError, Response, Status, Trailers
 
 MAX_ATTEMPTS: Final = 4  # Including the first.
 MAX_REPLAY: Final = 64 * 1024  # Bytes of messages kept for a retry.
@@ -139,9 +139,12 @@ class RetriedCall:
     @property
     def trailers(self) -> Trailers | None:
         """How the call ended, once it has. A refused call that may still be retried has not."""
-        if self._verdict is None and self._lost(self.current) and self._may_retry:
+        ended = self.current.trailers
+        if ended is None or self._verdict is not None:
+            return self._verdict
+        if ended.status is not Status.OK and self._lost(self.current) and self._may_retry:
             return None
-        return self._verdict or self.current.trailers
+        return ended
 
     def send_nowait(self, message: bytes, *, end: bool = False) -> bool:
         """Send one message like `send_message` if that needs no waiting; returns whether it was sent."""

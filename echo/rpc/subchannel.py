@@ -95,7 +95,8 @@ class Subchannel:
     @property
     def ready(self) -> bool:
         """Whether it can take calls."""
-        return self._serving is True and self.session is not None and self.session.usable
+        session = self.session
+        return self._serving is True and session is not None and not session.retiring and not session.ending
 
     @property
     def pending(self) -> bool:

@@ -15,6 +15,7 @@ from echo.transport.session import Session
 from echo.transport.tally import Tally
 from echo.transport.waiting import Signal
 from echo.wire import (
+    IDENTITY,
     CallEnded,
     ClientConnection,
     DataReceived,
@@ -103,13 +104,13 @@ class ClientSession(Session):
             GRPCError: DEADLINE_EXCEEDED while waiting; RESOURCE_EXHAUSTED if the server does not take so much metadata.
             ValueError, TypeError: The metadata cannot be sent.
         """
-        if self._full():
+        if self.usable and self._full():
             await self._wait_for_stream(deadline)
         return self._open(request, deadline) if self.usable else None
 
     def open_now(self, request: Request, deadline: float) -> ClientCall | None:
         """Open a call, as `open`, if that takes no waiting; else None."""
-        return None if self._full() or not self.usable else self._open(request, deadline)
+        return self._open(request, deadline) if self.usable and not self._full() else None
 
     def _open(self, request: Request, deadline: float) -> ClientCall | None:
         if deadline != math.inf:
@@ -119,7 +120,8 @@ class ClientSession(Session):
         except LocalProtocolError:  # Out of stream ids.
             self.retire()
             return None
-        call.compress(request.encoding)
+        if request.encoding != IDENTITY:
+            call.compress(request.encoding)
         if deadline != math.inf:
             call.deadline = deadline
             self._deadlines.add(call)
@@ -133,9 +135,12 @@ class ClientSession(Session):
 
     def release(self, call: Call) -> None:  # noqa: D102 - as in Session
         assert isinstance(call, ClientCall)
-        self._deadlines.discard(call)
-        self._grant_streams()
-        self._end_if_done()
+        if call.alarm is not None:
+            self._deadlines.discard(call)
+        if self._queue:
+            self._grant_streams()
+        if self.retiring:
+            self._end_if_done()
 
     def _start_tasks(self, tasks: TaskGroup) -> None:
         super()._start_tasks(tasks)
@@ -152,11 +157,12 @@ class ClientSession(Session):
             self._queue.popleft().set()
 
     def _full(self) -> bool:
-        return self.usable and self.calls + self._granted >= self.connection.max_streams
+        """Whether a new call would have to wait for a stream."""
+        return len(self.connection.streams) + self._granted >= self.connection.max_streams
 
     def _grant_streams(self) -> None:
         """Reserve free streams for the calls that have waited longest."""
-        while self._queue and not self._full():
+        while self._queue and not (self.usable and self._full()):
             turn = self._queue.popleft()
             turn.granted = True
             self._granted += 1

@@ -5,7 +5,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from echo.transport.call import Call
-from echo.wire import IDENTITY, Response, Status, Trailers, encode_compressed
+from echo.wire import Response, Status, Trailers, encode_compressed
 
 if TYPE_CHECKING:
     from echo.transport.client import ClientSession
@@ -45,9 +45,8 @@ class ClientCall(Call):
         return self.trailers is not None and self.messages.empty
 
     def compress(self, encoding: str) -> None:
-        """Send messages in this encoding, as the request's head has announced."""
-        if encoding != IDENTITY:
-            self.encoder = partial(encode_compressed, encoding)
+        """Send messages in this encoding, which is not ``identity``, as the request's head has announced."""
+        self.encoder = partial(encode_compressed, encoding)
 
     def send_nowait(self, message: bytes, *, hold: bool = False, end: bool = False) -> bool:
         """Like `Call.send_nowait`; with ``end``, the call is half-closed after the message."""

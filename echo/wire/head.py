@@ -268,7 +268,7 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
         asked = names[b"grpc-encoding"][:64].decode("latin-1")
         return Trailers(Status.INTERNAL, f"the response is compressed by {asked!r}, which is not supported")
     try:
-        return Response(decode_metadata(received.custom), encoding)
+        return Response(decode_metadata(received.custom) if received.custom else MultiDict(), encoding)
     except ValueError as error:
         return Trailers(Status.INTERNAL, str(error), head_only=True)
 
@@ -291,7 +291,7 @@ def _trailers(received: FieldList, names: dict[bytes, bytes], *, head_only: bool
             status,
             message,
             None if details is None else decode_bin(details.strip(b" \t")),
-            decode_metadata(received.custom),
+            decode_metadata(received.custom) if received.custom else MultiDict(),
             head_only,
         )
     except ValueError as error:

@@ -18,6 +18,7 @@ from echo.wire.preface import check_client, check_server
 HARD_LIMIT_FACTOR: Final = 4
 MAX_BLOCK_FRAMES: Final = 64  # CVE-2024-27316: endless CONTINUATION frames.
 
+_DATA_KIND: Final = bytes([frames.DATA])
 # Of the flags of HEADERS, what tells a whole block with nothing around it.
 _PLAIN_HEADERS: Final = END_HEADERS | frames.PADDED | frames.PRIORITIZED
 
@@ -88,7 +89,7 @@ class Incoming:
             at = end
             stream_id &= frames.MAX_STREAM_ID
             if kind == frames.DATA and stream_id and not self._block:
-                if not flags and length:
+                if not flags and length and data[at + 3 : at + 4] == _DATA_KIND:
                     at, payload = _join_data_frames(data, at, stream_id, payload, room)
                 yield kind, flags, stream_id, payload
                 continue
