@@ -85,7 +85,7 @@ def _either(get: Get) -> Parent | None:
 
 
 def _w3c(get: Get) -> Parent | None:
-    """Of the version that there is, by position; later ones begin alike (§4.3)."""
+    """Of the version that there is; later ones begin alike (§4.3). Every call pays for this, so it is one piece."""
     text = get("traceparent")
     if not isinstance(text, str):
         return None
