@@ -19,6 +19,7 @@ from echo.printable import printable
 from echo.rpc import Status
 from echo.rpc.tracing import MadeCallTrace
 from echo.targets import split
+from echo.telemetry.tracing.propagation import likely
 from echo.telemetry.tracing.protobuf import CLIENT, SERVER, attribute, failure, name_and_kind
 from echo.telemetry.tracing.recorder import Recorder, Span, current
 from echo.telemetry.tracing.spans import Where
@@ -127,7 +128,8 @@ class ServedCall(Span):
         method = self.method
         received, sent, client = call.messages.messages, call.unsent.messages, call.session.peer.addr()
         if status is _OK and self.more is None:
-            self.take((method, received, sent, client, self.parent, self.trace_id, self.span_id, self.start, now))
+            parent = self.unread or self.parent
+            self.take((method, received, sent, client, parent, self.trace_id, self.span_id, self.start, now))
             return
         told = method.told(received, sent, client, status)
         if not method.known:
@@ -148,8 +150,7 @@ class ServedCalls:
 
 class _Serving:
     def __init__(self, recorder: Recorder, handlers: Mapping[str, Handler]) -> None:
-        self._begin = recorder.begin
-        self._read = recorder.propagation.read
+        self._recorder = recorder
         self._handlers = handlers
         self._methods: dict[str, _Method] = {}  # Of the handlers that were called.
 
@@ -161,9 +162,13 @@ class _Serving:
             metadata = call.request.metadata
             trace = call.trace = ServedCall()
             trace.method = method
-            self._begin(
-                trace, self._read(metadata.get) if metadata else None, method.name, SpanKind.SERVER, call.started
-            )
+            recorder = self._recorder
+            header = metadata.get("traceparent") if metadata and recorder.reads_late else None
+            if likely(header) and "tracestate" not in metadata:
+                recorder.begin_unread(trace, header, call.started)
+            else:
+                parent = recorder.propagation.read(metadata.get) if metadata else None
+                recorder.begin(trace, parent, method.name, SpanKind.SERVER, call.started)
             if method.streaming and trace.recorded:
                 call.stream_trace = trace
 

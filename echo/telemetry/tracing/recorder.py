@@ -29,7 +29,7 @@ from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from echo.telemetry.tracing.batches import Batches
-from echo.telemetry.tracing.propagation import Parent, Propagation
+from echo.telemetry.tracing.propagation import Parent, Propagation, read_together
 from echo.telemetry.tracing.protobuf import attribute, event
 from echo.telemetry.tracing.sampling import Sampling
 from echo.telemetry.tracing.spans import Ended, wall, whole
@@ -69,6 +69,7 @@ class Recorder:
     Attributes:
         propagation: How the context of a trace travels.
         take: Takes a span that has ended.
+        reads_late: `begin_unread` may be called.
     """
 
     def __init__(self, batches: Batches[Ended], sampling: Sampling, propagation: Propagation) -> None:
@@ -77,6 +78,7 @@ class Recorder:
         self._wants = sampling.wants
         self._follows_parent = sampling.follows_parent
         self._root = sampling.root
+        self.reads_late = propagation.by_traceparent and sampling.follows_parent and sampling.root is True
         # Python seeds its generator anew in a child process; so each has a recorder of its own.
         self._trace_ids = _ids(16)
         self._span_ids = _ids(8)
@@ -93,7 +95,7 @@ class Recorder:
         """
         span.take = self.take
         span.parent = parent
-        span.more = None
+        span.more = span.unread = None
         if parent is None:
             span.trace_id = trace_id = next(self._trace_ids)
             recorded = self._root
@@ -109,6 +111,15 @@ class Recorder:
         span.recorded = recorded
         span.start = start
 
+    def begin_unread(self, span: "Span", header: str, start: float) -> None:
+        """Begin a span that is recorded whether or not this ``traceparent``, which is `likely`, is sound."""
+        span.take = self.take
+        span.parent = span.more = None
+        span.unread = header
+        span.trace_id, span.span_id = next(self._trace_ids), next(self._span_ids)
+        span.recorded = True
+        span.start = start
+
 
 class Span(ApiSpan, Mapping[str, object]):
     """A span, which a `Recorder` begins; and what is current in a task that it is entered in.
@@ -118,18 +129,20 @@ class Span(ApiSpan, Mapping[str, object]):
         trace_id: Of sixteen bytes,
         span_id: and of eight.
         parent: What it is part of; None if a trace begins with it.
+        unread: What says so and was not read yet, as mostly nobody asks before the span is encoded; else None.
         start: When it began, on the event loop's clock,
         since: and in nanoseconds since 1970, where something happened in it.
         more: Events, and what a handler has said; None for nothing.
         take: Takes it when it is over.
     """
 
-    __slots__ = ("more", "parent", "recorded", "since", "span_id", "start", "take", "trace_id")
+    __slots__ = ("more", "parent", "recorded", "since", "span_id", "start", "take", "trace_id", "unread")
 
     recorded: bool
     trace_id: bytes
     span_id: bytes
     parent: Parent | None
+    unread: str | None
     start: float
     since: int
     more: list[bytes] | None
@@ -140,10 +153,12 @@ class Span(ApiSpan, Mapping[str, object]):
     @property
     def ids(self) -> tuple[str, str | None]:
         """Of the trace and, if it is recorded, of the span, in hexadecimal."""
+        self._read()
         return self.trace_id.hex(), self.span_id.hex() if self.recorded else None
 
     def as_parent(self) -> Parent:
         """It as what others are part of."""
+        self._read()
         state = None if self.parent is None else self.parent.state
         return Parent(self.trace_id, self.span_id, self.recorded, state, remote=False)
 
@@ -163,9 +178,18 @@ class Span(ApiSpan, Mapping[str, object]):
         Args:
             told: Its name, its kind, what it tells of itself and, if it failed, its status.
         """
+        self._read()
         start = wall(self.start) if self.more is None else self.since
         span = whole(self.parent, self.trace_id, self.span_id, start, time_ns(), told)
         self.take(span if self.more is None else span + b"".join(self.more))
+
+    def _read(self) -> None:
+        if self.unread is not None:
+            (ids,) = read_together([self.unread])
+            self.unread = None
+            if ids is not None:
+                self.parent = Parent(*ids, sampled=True)
+                self.trace_id = self.parent.trace_id
 
     def _add(self, piece: bytes, now: int) -> None:
         if self.more is None:
@@ -196,6 +220,7 @@ class Span(ApiSpan, Mapping[str, object]):
 
     def get_span_context(self) -> SpanContext:  # noqa: D102 - As in OpenTelemetry's API, and so are these.
         if self._api is None:
+            self._read()
             state = None if self.parent is None else self.parent.state
             self._api = SpanContext(
                 int.from_bytes(self.trace_id, "big"),

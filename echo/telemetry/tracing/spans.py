@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeAlias
 
 import anyio
 
-from echo.telemetry.tracing.propagation import Parent
+from echo.telemetry.tracing.propagation import Parent, read_together
 from echo.telemetry.tracing.protobuf import HEAD_OF_CHILD, HEAD_OF_ROOT, flags, head, in_group, length, tracestate
 
 __all__ = ["Ended", "Told", "Where", "encode", "wall", "whole"]
@@ -35,8 +35,12 @@ class Told(Protocol):
     def __hash__(self) -> int: ...
 
 
-Ended: TypeAlias = bytes | tuple[Told, int, int, Where, Parent | None, bytes, bytes, float, float]
-"""A span that is over: encoded, or what `Told.told` is by and takes, then what `whole` takes, by the loop's clock."""
+Ended: TypeAlias = bytes | tuple[Told, int, int, Where, Parent | str | None, bytes, bytes, float, float]
+"""A span that is over: encoded, or what `Told.told` is by and takes, then what `whole` takes, by the loop's clock.
+
+In place of a parent there may be a ``traceparent`` that is `likely` and was not read. Then the trace's id counts only
+if that is not sound after all, and the trace began here.
+"""
 
 _LOCAL: Final = flags(remote_parent=False)
 _REMOTE: Final = flags(remote_parent=True)
@@ -45,6 +49,7 @@ _REMOTE: Final = flags(remote_parent=True)
 def encode(spans: Sequence[Ended]) -> bytes:
     """These spans as a group; see `echo.telemetry.tracing.protobuf.in_group`."""
     pieces: list[bytes] = []
+    read = iter(read_together([span[4] for span in spans if not isinstance(span, bytes) and isinstance(span[4], str)]))
     zero = wall(0.0)
     for span in spans:
         if isinstance(span, bytes):
@@ -52,7 +57,10 @@ def encode(spans: Sequence[Ended]) -> bytes:
             continue
         kind, received, sent, where, parent, trace_id, span_id, began, ended = span
         start, end = zero + int(began * 1e9), zero + int(ended * 1e9)
-        if parent is None:
+        if isinstance(parent, str) and (ids := next(read)) is not None:
+            before, told = _of_child(kind, received, sent, where)
+            pieces += (before, head(ids[0], span_id, ids[1], start, end), told)
+        elif parent is None or isinstance(parent, str):
             before, told = _of_root(kind, received, sent, where)
             pieces += (before, head(trace_id, span_id, None, start, end), told)
         elif parent.remote and parent.state is None:
