@@ -2,7 +2,7 @@
 
 from echo.access_log import AccessLog, Entry, trace_id
 from echo.transport import ServerCall
-from echo.wire import Metadata
+from echo.wire import Metadata, Status
 
 
 class CallNotes:
@@ -12,12 +12,10 @@ class CallNotes:
         self._log = log
         self.flush = log.flush
 
-    def note(self, call: ServerCall) -> None:
+    def note(self, call: ServerCall, now: float, status: Status, reason: str | None) -> None:
         """Write the call's line. Lines from one turn of the connection's writer are written together."""
         request, session = call.request, call.session
         metadata = request.metadata
-        now = session.backend.now()
-        status, reason = call.outcome(now)
         trace, span = (trace_id(_text(metadata, "traceparent")), None) if call.trace is None else call.trace.ids
         self._log.write(
             Entry(

@@ -40,16 +40,15 @@ class ServerMeter:
         for path in server.methods:
             self._methods.setdefault(path, Method(method_label(path)))
 
-    def note(self, call: ServerCall) -> None:
+    def note(self, call: ServerCall, now: float, status: Status, reason: str | None) -> None:  # noqa: ARG002
         """A call is over."""
         self._open.discard(call)
-        now = call.session.backend.now()
         incoming, outgoing = call.messages, call.unsent
         over = self._over
         over.append(
             (
                 call.request.path,
-                call.outcome(now)[0],
+                status,
                 now - call.started,
                 incoming.messages,
                 incoming.consumed,

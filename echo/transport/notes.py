@@ -2,7 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeAlias, runtime_checkable
+
+from echo.wire import Status
 
 if TYPE_CHECKING:
     from echo.transport.server_call import ServerCall
@@ -11,8 +13,15 @@ if TYPE_CHECKING:
 class Notes(Protocol):
     """Takes note of calls that have ended. Its methods raise nothing, nor do those of the two protocols below."""
 
-    def note(self, call: "ServerCall") -> None:
-        """The call has ended."""
+    def note(self, call: "ServerCall", now: float, status: Status, reason: str | None) -> None:
+        """The call has ended.
+
+        Args:
+            call: The call.
+            now: When, on the event loop's clock.
+            status: Its status, as in `ServerCall.outcome`,
+            reason: and the message with it.
+        """
 
 
 @runtime_checkable
@@ -31,7 +40,10 @@ class Arrivals(Protocol):
         """The head of a call has arrived."""
 
 
-Note = Callable[["ServerCall"], None]
+Begin: TypeAlias = Callable[["ServerCall"], None]
+Note: TypeAlias = Callable[["ServerCall", float, Status, str | None], None]
+
+P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +56,7 @@ class Hearing:
         flush: Called when the connection's turn is over.
     """
 
-    begin: Note | None = None
+    begin: Begin | None = None
     note: Note | None = None
     flush: Callable[[], None] | None = None
 
@@ -59,13 +71,13 @@ def hearing(notes: Sequence[Notes]) -> Hearing:
     return Hearing(_each(begins), _each([one.note for one in notes]), _all(flushes))
 
 
-def _each(listeners: Sequence[Note]) -> Note | None:
+def _each(listeners: Sequence[Callable[P, None]]) -> Callable[P, None] | None:
     if len(listeners) < 2:
         return listeners[0] if listeners else None
 
-    def tell(call: "ServerCall") -> None:
+    def tell(*told: P.args, **named: P.kwargs) -> None:
         for listener in listeners:
-            listener(call)
+            listener(*told, **named)
 
     return tell
 

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Protocol
 
+from echo.wire import Status
+
 if TYPE_CHECKING:
     from echo.transport.server_call import ServerCall
 
@@ -40,8 +42,8 @@ class CallTrace(Protocol):
             reason: The cause as a sentence.
         """
 
-    def over(self, call: "ServerCall") -> None:
-        """The call has ended, and its handler, if any, has returned."""
+    def over(self, call: "ServerCall", now: float, status: Status, reason: str | None) -> None:
+        """The call has ended, and its handler, if any, has returned; the arguments are those of `Notes.note`."""
 
 
 class Tracing(Protocol):

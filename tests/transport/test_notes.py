@@ -5,6 +5,7 @@ from collections.abc import Callable
 from echo.rpc import Server
 from echo.rpc.testing import memory_channel_to
 from echo.transport import ServerCall, hearing
+from echo.wire import Status
 from tests.support.services import BIDI, BytesCodec, BytesStream, Service
 
 
@@ -14,7 +15,9 @@ class Notes:
     def __init__(self) -> None:
         self.heard: list[tuple[str, str]] = []
 
-    def note(self, call: ServerCall) -> None:
+    def note(self, call: ServerCall, now: float, status: Status, reason: str | None) -> None:
+        assert (status, reason) == (Status.OK, None)
+        assert now >= call.started
         self.heard.append(("over", call.request.path))
 
 

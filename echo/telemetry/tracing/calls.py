@@ -9,9 +9,9 @@ would look at them.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from time import time_ns
 from typing import Final
 
+import anyio
 from grpclib.const import Cardinality, Handler
 from opentelemetry.trace import SpanKind
 
@@ -19,6 +19,7 @@ from echo.printable import printable
 from echo.rpc import Status
 from echo.rpc.tracing import MadeCallTrace
 from echo.targets import split
+from echo.telemetry.tracing.propagation import likely
 from echo.telemetry.tracing.protobuf import CLIENT, SERVER, attribute, failure, name_and_kind
 from echo.telemetry.tracing.recorder import Recorder, Span, current
 from echo.telemetry.tracing.spans import Where
@@ -121,16 +122,15 @@ class ServedCall(Span):
             self._cancelled = True
             self.happened("cancel", f"{cause}: {printable(reason, LONGEST)}" if reason else cause)
 
-    def over(self, call: ServerCall) -> None:
+    def over(self, call: ServerCall, now: float, status: Status, reason: str | None) -> None:
         if not self.recorded:
             return
-        method, trailers = self.method, call.sent_trailers
+        method = self.method
         received, sent, client = call.messages.messages, call.unsent.messages, call.session.peer.addr()
-        if self.more is None and trailers is not None and trailers.status is _OK and not call.broken_off:
-            end = time_ns()
-            self.take((method, received, sent, client, self.parent, self.trace_id, self.span_id, self.start, end))
+        if status is _OK and self.more is None:
+            parent = self.unread or self.parent
+            self.take((method, received, sent, client, parent, self.trace_id, self.span_id, self.start, now))
             return
-        status, reason = call.outcome(call.session.backend.now())
         told = method.told(received, sent, client, status)
         if not method.known:
             told += attribute("rpc.method_original", printable(call.request.path, LONGEST))
@@ -150,8 +150,7 @@ class ServedCalls:
 
 class _Serving:
     def __init__(self, recorder: Recorder, handlers: Mapping[str, Handler]) -> None:
-        self._begin = recorder.begin
-        self._read = recorder.propagation.read
+        self._recorder = recorder
         self._handlers = handlers
         self._methods: dict[str, _Method] = {}  # Of the handlers that were called.
 
@@ -163,7 +162,13 @@ class _Serving:
             metadata = call.request.metadata
             trace = call.trace = ServedCall()
             trace.method = method
-            self._begin(trace, self._read(metadata.get) if metadata else None, method.name, SpanKind.SERVER)
+            recorder = self._recorder
+            header = metadata.get("traceparent") if metadata and recorder.reads_late else None
+            if likely(header) and "tracestate" not in metadata:
+                recorder.begin_unread(trace, header, call.started)
+            else:
+                parent = recorder.propagation.read(metadata.get) if metadata else None
+                recorder.begin(trace, parent, method.name, SpanKind.SERVER, call.started)
             if method.streaming and trace.recorded:
                 call.stream_trace = trace
 
@@ -204,8 +209,8 @@ class MadeCall(Span):
             return
         self._over = True
         method, target = self.method, self.target
-        if self.more is None and status is _OK:
-            end = time_ns()
+        if status is _OK and self.more is None:
+            end = anyio.current_time()
             self.take((method, received, sent, target, self.parent, self.trace_id, self.span_id, self.start, end))
             return
         told = method.told(received, sent, target, status)
@@ -227,7 +232,7 @@ class MadeCalls:
         parent = current() or recorder.propagation.read(metadata.get)
         call = MadeCall()
         call.method, call.target = method, target
-        recorder.begin(call, parent, method.name, SpanKind.CLIENT)
+        recorder.begin(call, parent, method.name, SpanKind.CLIENT, anyio.current_time())
         recorder.propagation.write(call.as_parent(), metadata)
         return call if call.recorded else None
 

@@ -4,12 +4,13 @@ OpenTelemetry's own propagators do the same, at five times the cost, which calls
 """
 
 import re
-from collections.abc import Callable, Collection
-from typing import Final, NamedTuple, TypeAlias
+import struct
+from collections.abc import Callable, Collection, Sequence
+from typing import Final, NamedTuple, TypeAlias, TypeGuard
 
 from echo.wire import Metadata
 
-__all__ = ["Parent", "Propagation"]
+__all__ = ["Parent", "Propagation", "likely", "read_together"]
 
 Get: TypeAlias = Callable[[str], str | bytes | None]
 """The value of the header of this name, in lower case; None without."""
@@ -18,6 +19,11 @@ _LATER: Final = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32}-[0-9a-f]{16}-[0-
 _B3: Final = re.compile(r"((?:[0-9a-fA-F]{16}){1,2})-([0-9a-fA-F]{16})(?:-([01d])(?:-[0-9a-fA-F]{16})?)?", re.ASCII)
 _STATE: Final = re.compile(r"[ -~]{1,512}", re.ASCII)  # §3.3.1.5: vendors should pass on as much as that.
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
+
+_LENGTH: Final = 55  # Of a ``traceparent`` of the version that there is,
+_BYTES: Final = 26  # and how many bytes it is in hexadecimal:
+_IDS: Final = struct.Struct("x16s8sx")  # a version, two ids, and flags.
+_SAMPLED: Final = "13579bdf"  # How flags end that have the lowest bit set.
 
 
 class Parent(NamedTuple):
@@ -46,6 +52,7 @@ class Propagation:
 
     Attributes:
         read: What the headers say of a trace, given by name; None if that is nothing, or nothing sound.
+        by_traceparent: A ``traceparent`` that is sound says it all, but for a ``tracestate``.
     """
 
     def __init__(self, names: Collection[str]) -> None:
@@ -53,6 +60,7 @@ class Propagation:
         self._b3 = "b3" in names
         self._b3_multi = "b3multi" in names
         self._zipkin = self._b3 or self._b3_multi
+        self.by_traceparent = self._w3c and not self._zipkin
         if self._w3c:
             self.read: Callable[[Get], Parent | None] = _either if self._zipkin else _w3c
         else:
@@ -85,7 +93,7 @@ def _either(get: Get) -> Parent | None:
 
 
 def _w3c(get: Get) -> Parent | None:
-    """Of the version that there is, by position; later ones begin alike (§4.3)."""
+    """Of the version that there is; later ones begin alike (§4.3). Every call pays for this, so it is one piece."""
     text = get("traceparent")
     if not isinstance(text, str):
         return None
@@ -109,6 +117,36 @@ def _w3c(get: Get) -> Parent | None:
         state = None
     # `Parent(...)` in half the time: every call pays for it.
     return tuple.__new__(Parent, (trace_id, span_id, flags[0] & 1 == 1, state, True))
+
+
+def likely(header: object) -> TypeGuard[str]:
+    """Whether this looks like a ``traceparent`` of the version that there is, and of a trace that is sampled."""
+    return isinstance(header, str) and len(header) == _LENGTH and header[-1] in _SAMPLED
+
+
+def read_together(headers: Sequence[str]) -> Sequence[tuple[bytes, bytes] | None]:
+    """The ids in each ``traceparent`` of several that are `likely`; None for one that is not sound.
+
+    To read them together takes a quarter of what it takes to read them one by one.
+    """
+    number, joined = len(headers), "".join(headers)
+    digits = joined.replace("-", "")
+    try:
+        found = bytes.fromhex(digits)
+    except ValueError:
+        found = b""
+    dashes = "-" * number
+    sound = (
+        len(found) == number * _BYTES
+        and found.hex() == digits  # No blanks, which `fromhex` passes over, and no capitals.
+        and joined[2::_LENGTH] == joined[35::_LENGTH] == joined[52::_LENGTH] == dashes
+        and found[::_BYTES] == bytes(number)
+        and _NO_SPAN not in found  # In a trace's id that is allowed, but rare.
+    )
+    if sound:
+        return list(_IDS.iter_unpack(found))
+    parents = [_w3c({"traceparent": header}.get) for header in headers]
+    return [None if parent is None else (parent.trace_id, parent.span_id) for parent in parents]
 
 
 def _zipkin(get: Get) -> Parent | None:

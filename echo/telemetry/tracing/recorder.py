@@ -29,10 +29,10 @@ from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from echo.telemetry.tracing.batches import Batches
-from echo.telemetry.tracing.propagation import Parent, Propagation
+from echo.telemetry.tracing.propagation import Parent, Propagation, read_together
 from echo.telemetry.tracing.protobuf import attribute, event
 from echo.telemetry.tracing.sampling import Sampling
-from echo.telemetry.tracing.spans import Ended, whole
+from echo.telemetry.tracing.spans import Ended, wall, whole
 
 __all__ = ["Recorder", "Span", "current", "current_ids"]
 
@@ -69,6 +69,7 @@ class Recorder:
     Attributes:
         propagation: How the context of a trace travels.
         take: Takes a span that has ended.
+        reads_late: `begin_unread` may be called.
     """
 
     def __init__(self, batches: Batches[Ended], sampling: Sampling, propagation: Propagation) -> None:
@@ -77,22 +78,24 @@ class Recorder:
         self._wants = sampling.wants
         self._follows_parent = sampling.follows_parent
         self._root = sampling.root
+        self.reads_late = propagation.by_traceparent and sampling.follows_parent and sampling.root is True
         # Python seeds its generator anew in a child process; so each has a recorder of its own.
         self._trace_ids = _ids(16)
         self._span_ids = _ids(8)
 
-    def begin(self, span: "Span", parent: Parent | None, name: str, kind: SpanKind) -> None:
-        """Begin a span now. Where neither it nor what it is part of is recorded, it stands for that, under its ids.
+    def begin(self, span: "Span", parent: Parent | None, name: str, kind: SpanKind, start: float) -> None:
+        """Begin a span. Where neither it nor what it is part of is recorded, it stands for that, under its ids.
 
         Args:
             span: A new one.
             parent: What it is part of; None if a trace begins with it.
             name: For the sampler to decide by.
             kind: Which side of a call it is.
+            start: When, on the event loop's clock.
         """
         span.take = self.take
         span.parent = parent
-        span.more = None
+        span.more = span.unread = None
         if parent is None:
             span.trace_id = trace_id = next(self._trace_ids)
             recorded = self._root
@@ -106,7 +109,16 @@ class Recorder:
                 recorded = self._wants(parent, trace_id, name, kind)
             span.span_id = next(self._span_ids) if recorded or parent.sampled else parent.span_id
         span.recorded = recorded
-        span.start = time_ns()
+        span.start = start
+
+    def begin_unread(self, span: "Span", header: str, start: float) -> None:
+        """Begin a span that is recorded whether or not this ``traceparent``, which is `likely`, is sound."""
+        span.take = self.take
+        span.parent = span.more = None
+        span.unread = header
+        span.trace_id, span.span_id = next(self._trace_ids), next(self._span_ids)
+        span.recorded = True
+        span.start = start
 
 
 class Span(ApiSpan, Mapping[str, object]):
@@ -117,18 +129,22 @@ class Span(ApiSpan, Mapping[str, object]):
         trace_id: Of sixteen bytes,
         span_id: and of eight.
         parent: What it is part of; None if a trace begins with it.
-        start: When it began, in nanoseconds since 1970.
+        unread: What says so and was not read yet, as mostly nobody asks before the span is encoded; else None.
+        start: When it began, on the event loop's clock,
+        since: and in nanoseconds since 1970, where something happened in it.
         more: Events, and what a handler has said; None for nothing.
         take: Takes it when it is over.
     """
 
-    __slots__ = ("more", "parent", "recorded", "span_id", "start", "take", "trace_id")
+    __slots__ = ("more", "parent", "recorded", "since", "span_id", "start", "take", "trace_id", "unread")
 
     recorded: bool
     trace_id: bytes
     span_id: bytes
     parent: Parent | None
-    start: int
+    unread: str | None
+    start: float
+    since: int
     more: list[bytes] | None
     take: Callable[[Ended], None]
 
@@ -137,10 +153,12 @@ class Span(ApiSpan, Mapping[str, object]):
     @property
     def ids(self) -> tuple[str, str | None]:
         """Of the trace and, if it is recorded, of the span, in hexadecimal."""
+        self._read()
         return self.trace_id.hex(), self.span_id.hex() if self.recorded else None
 
     def as_parent(self) -> Parent:
         """It as what others are part of."""
+        self._read()
         state = None if self.parent is None else self.parent.state
         return Parent(self.trace_id, self.span_id, self.recorded, state, remote=False)
 
@@ -151,7 +169,8 @@ class Span(ApiSpan, Mapping[str, object]):
     def happened(self, name: str, cause: str = "") -> None:
         """Something happened now."""
         if self.recorded:
-            self._add(event(name, time_ns(), cause))
+            now = time_ns()
+            self._add(event(name, now, cause), now)
 
     def finish(self, told: bytes) -> None:
         """It is over. For a span that is recorded, once.
@@ -159,12 +178,23 @@ class Span(ApiSpan, Mapping[str, object]):
         Args:
             told: Its name, its kind, what it tells of itself and, if it failed, its status.
         """
-        span = whole(self.parent, self.trace_id, self.span_id, self.start, time_ns(), told)
+        self._read()
+        start = wall(self.start) if self.more is None else self.since
+        span = whole(self.parent, self.trace_id, self.span_id, start, time_ns(), told)
         self.take(span if self.more is None else span + b"".join(self.more))
 
-    def _add(self, piece: bytes) -> None:
+    def _read(self) -> None:
+        if self.unread is not None:
+            (ids,) = read_together([self.unread])
+            self.unread = None
+            if ids is not None:
+                self.parent = Parent(*ids, sampled=True)
+                self.trace_id = self.parent.trace_id
+
+    def _add(self, piece: bytes, now: int) -> None:
         if self.more is None:
             self.more = [piece]
+            self.since = min(wall(self.start), now)  # A test's clock may stand still.
         elif len(self.more) < MOST:
             self.more.append(piece)
 
@@ -190,6 +220,7 @@ class Span(ApiSpan, Mapping[str, object]):
 
     def get_span_context(self) -> SpanContext:  # noqa: D102 - As in OpenTelemetry's API, and so are these.
         if self._api is None:
+            self._read()
             state = None if self.parent is None else self.parent.state
             self._api = SpanContext(
                 int.from_bytes(self.trace_id, "big"),
@@ -205,7 +236,9 @@ class Span(ApiSpan, Mapping[str, object]):
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:  # noqa: D102
         if self.recorded:
-            self._add(attribute(key, value if isinstance(value, bool | int | float) else str(value)[:LONGEST]))
+            self._add(
+                attribute(key, value if isinstance(value, bool | int | float) else str(value)[:LONGEST]), time_ns()
+            )
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:  # noqa: D102
         for key, value in attributes.items():
@@ -214,7 +247,8 @@ class Span(ApiSpan, Mapping[str, object]):
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:  # noqa: D102
         if self.recorded:
             said = ", ".join(f"{key}={value!s}" for key, value in (attributes or {}).items())
-            self._add(event(name[:LONGEST], timestamp or time_ns(), said[:LONGEST]))
+            now = timestamp or time_ns()
+            self._add(event(name[:LONGEST], now, said[:LONGEST]), now)
 
     def record_exception(  # noqa: D102
         self,

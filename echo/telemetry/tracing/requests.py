@@ -8,6 +8,7 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Final
 
+import anyio
 from hypercorn.typing import HTTPScope, WebsocketScope
 from opentelemetry.trace import SpanKind
 
@@ -119,7 +120,8 @@ class Requests:
             lambda name: None if (value := found.get(name.encode())) is None else value.decode("latin-1").strip()
         )
         trace = Request(scope, self._open)
-        recorder.begin(trace, parent, "WebSocket" if scope["type"] == "websocket" else scope["method"], SpanKind.SERVER)
+        name = "WebSocket" if scope["type"] == "websocket" else scope["method"]
+        recorder.begin(trace, parent, name, SpanKind.SERVER, anyio.current_time())
         if trace.recorded:
             self._open.add(trace)
         trace.enter()

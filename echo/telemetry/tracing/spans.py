@@ -7,12 +7,15 @@ that is warm, one takes half a microsecond.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from time import time_ns
 from typing import Final, Protocol, TypeAlias
 
-from echo.telemetry.tracing.propagation import Parent
+import anyio
+
+from echo.telemetry.tracing.propagation import Parent, read_together
 from echo.telemetry.tracing.protobuf import HEAD_OF_CHILD, HEAD_OF_ROOT, flags, head, in_group, length, tracestate
 
-__all__ = ["Ended", "Told", "encode", "whole"]
+__all__ = ["Ended", "Told", "Where", "encode", "wall", "whole"]
 
 Where: TypeAlias = tuple[str, int] | str | None
 
@@ -32,8 +35,12 @@ class Told(Protocol):
     def __hash__(self) -> int: ...
 
 
-Ended: TypeAlias = bytes | tuple[Told, int, int, Where, Parent | None, bytes, bytes, int, int]
-"""A span that is over: encoded, or what `Told.told` takes and is by, then what `whole` takes."""
+Ended: TypeAlias = bytes | tuple[Told, int, int, Where, Parent | str | None, bytes, bytes, float, float]
+"""A span that is over: encoded, or what `Told.told` is by and takes, then what `whole` takes, by the loop's clock.
+
+In place of a parent there may be a ``traceparent`` that is `likely` and was not read. Then the trace's id counts only
+if that is not sound after all, and the trace began here.
+"""
 
 _LOCAL: Final = flags(remote_parent=False)
 _REMOTE: Final = flags(remote_parent=True)
@@ -42,12 +49,18 @@ _REMOTE: Final = flags(remote_parent=True)
 def encode(spans: Sequence[Ended]) -> bytes:
     """These spans as a group; see `echo.telemetry.tracing.protobuf.in_group`."""
     pieces: list[bytes] = []
+    read = iter(read_together([span[4] for span in spans if not isinstance(span, bytes) and isinstance(span[4], str)]))
+    zero = wall(0.0)
     for span in spans:
         if isinstance(span, bytes):
             pieces.append(in_group(span))
             continue
-        kind, received, sent, where, parent, trace_id, span_id, start, end = span
-        if parent is None:
+        kind, received, sent, where, parent, trace_id, span_id, began, ended = span
+        start, end = zero + int(began * 1e9), zero + int(ended * 1e9)
+        if isinstance(parent, str) and (ids := next(read)) is not None:
+            before, told = _of_child(kind, received, sent, where)
+            pieces += (before, head(ids[0], span_id, ids[1], start, end), told)
+        elif parent is None or isinstance(parent, str):
             before, told = _of_root(kind, received, sent, where)
             pieces += (before, head(trace_id, span_id, None, start, end), told)
         elif parent.remote and parent.state is None:
@@ -57,6 +70,11 @@ def encode(spans: Sequence[Ended]) -> bytes:
             told = kind.told(received, sent, where)
             pieces.append(in_group(whole(parent, trace_id, span_id, start, end, told)))
     return b"".join(pieces)
+
+
+def wall(at: float) -> int:
+    """A time on the event loop's clock in nanoseconds since 1970. It is never too late, by whatever interrupts this."""
+    return time_ns() - int((anyio.current_time() - at) * 1e9)
 
 
 def whole(parent: Parent | None, trace_id: bytes, span_id: bytes, start: int, end: int, told: bytes) -> bytes:

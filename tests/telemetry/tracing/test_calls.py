@@ -126,6 +126,16 @@ async def test_without_one_a_trace_begins(autojump_clock: trio.abc.Clock) -> Non
     assert int(span.id, 16) > 0
 
 
+@pytest.mark.parametrize("message", [b"hi", b"context"])
+async def test_with_an_unsound_one_too_whether_or_not_the_handler_asks(
+    message: bytes, autojump_clock: trio.abc.Clock
+) -> None:
+    reply, (span,) = await served(message, traceparent=f"00-{TRACE.upper()}-{SPAN}-01")
+    assert span.parent == ""
+    assert span.trace != TRACE
+    assert reply in (b"hi", f"{span.trace}-{span.id}-1".encode())
+
+
 async def test_what_other_vendors_say_is_kept(autojump_clock: trio.abc.Clock) -> None:
     async with traced() as ours:
         await unary(ours.channel, "One", metadata={"traceparent": SAMPLED, "tracestate": "a=1,b=2"})

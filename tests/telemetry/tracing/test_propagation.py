@@ -9,7 +9,7 @@ from multidict import MultiDict
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from echo.telemetry.tracing.propagation import Parent, Propagation
+from echo.telemetry.tracing.propagation import Parent, Propagation, likely, read_together
 from echo.wire import Metadata
 from tests.support.collector import SAMPLED, SPAN, TRACE
 
@@ -44,6 +44,23 @@ def test_a_traceparent_is_taken_for_what_opentelemetry_takes_it_for(text: str) -
         assert found == Parent(
             context.trace_id.to_bytes(16, "big"), context.span_id.to_bytes(8, "big"), context.trace_flags.sampled
         )
+
+
+@given(st.lists(near_misses(), max_size=4))
+@example([SAMPLED, SAMPLED])
+@example([SAMPLED, f"00-{TRACE}-{SPAN}- 1"])
+@example([f"00-{TRACE}-{SPAN}-0g", f"00-{'0' * 16}{SPAN}-{SPAN}-01"])
+@example([SAMPLED[:35] + "0" + SAMPLED[36:], SAMPLED.upper()])
+def test_several_are_read_together_as_each_is_by_itself(headers: list[str]) -> None:
+    alone = [W3C.read({"traceparent": header}.get) for header in headers]
+    together = read_together([header for header in headers if likely(header)])
+    by_header = dict(zip(filter(likely, headers), together, strict=True))
+    for header, parent in zip(headers, alone, strict=True):
+        if likely(header):
+            assert by_header[header] == (None if parent is None else (parent.trace_id, parent.span_id))
+            assert parent is None or parent.sampled
+        else:
+            assert parent is None or not parent.sampled or header[:2] != "00"
 
 
 @pytest.mark.parametrize("sampled", [True, False])
