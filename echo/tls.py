@@ -78,9 +78,9 @@ def server_context(settings: Tls) -> ssl.SSLContext | None:
 def client_context(settings: Tls) -> ssl.SSLContext | None:
     """The TLS context to call the gRPC server with, or None when it is called in plain text.
 
-    The server's certificate and name are verified by ``grpc_client_ca``, or the system's authorities if that
-    is not set; they go unverified only when ``grpc_client_insecure`` says so. With ``grpc_client_cert`` the
-    caller shows its own. ``grpc_client_server_name`` is for whoever connects (``server_hostname``).
+    The server's certificate and name are verified against ``grpc_client_ca``, or against the system's authorities if
+    that is not set. Only ``grpc_client_insecure`` turns this off. With ``grpc_client_cert``, the client presents a
+    certificate of its own. ``grpc_client_server_name`` is not used here, but when connecting (``server_hostname``).
 
     Raises:
         SettingsError: A file can't be read or holds no certificate or key; one line with setting and file.

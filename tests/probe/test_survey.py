@@ -147,7 +147,7 @@ async def test_checks_of_the_gateway_are_skipped_without_its_url(quiet_clock: Qu
 async def test_a_cause_that_is_not_announced_is_a_fault_of_the_check(quiet_clock: QuietClock) -> None:
     found = await surveyed(Sleeper("a", 1, broken("typo", "No.")))
     assert found["a"].outcome is Outcome.INCONCLUSIVE
-    assert "'typo' is no cause of a" in found["a"].sentence
+    assert "'typo' is not a cause of a" in found["a"].sentence
 
 
 async def test_what_is_stopped_tells_what_is_known(quiet_clock: QuietClock) -> None:

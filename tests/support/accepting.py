@@ -1,4 +1,4 @@
-"""Makes accept(2) fail, and has minimal clients."""
+"""Makes accept(2) fail, and provides minimal clients."""
 
 import errno
 import os
@@ -55,6 +55,6 @@ def connected(port: int) -> Iterator[socket.socket]:
 
 
 def reset(client: socket.socket) -> None:
-    """Close without a word, as a process does that is killed with something unread."""
+    """Close with a TCP reset, like a process that is killed with unread data."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()

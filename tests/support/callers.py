@@ -104,7 +104,7 @@ class Ours:
                     if kind.client_streaming and half_close:
                         await stream.end()
         except* GRPCError as group:
-            error = group.exceptions[0]  # Sending and receiving fail by the same one.
+            error = group.exceptions[0]  # Sending and receiving fail with the same error.
             assert isinstance(error, GRPCError)
             outcome.status, outcome.message, outcome.details = error.status, error.message, error.details
         outcome.initial = dict(stream.initial_metadata or {})
@@ -164,7 +164,7 @@ class Stock:
 
 
 class _Messages(Iterator[Dynamic]):
-    """What a stock client sends; grpcio asks for the next in a thread of its own.
+    """The messages that a stock client sends. grpcio asks for the next one in a thread of its own.
 
     Attributes:
         over: No more is wanted.
@@ -200,7 +200,7 @@ def _outcome(kind: Cardinality, call: Dynamic) -> Outcome:
 
 @asynccontextmanager
 async def calling(client: str, port: int, certificates: Certificates | None = None) -> AsyncIterator[Caller]:
-    """A client of what listens on this port: one of `CLIENTS`. With certificates, over TLS."""
+    """A client, one of `CLIENTS`, of the server on this port. With certificates, it uses TLS."""
     if client == "ours":
         async with open_channel(LOOPBACK, port, tls=certificates.calling() if certificates else None) as channel:
             yield Ours(channel)

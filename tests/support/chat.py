@@ -13,7 +13,7 @@ def chat(channel: Channel) -> Chat:
 
 
 async def say(stream: Chat, message: str) -> str:
-    """Send one message; the text of the answer."""
+    """Send one message; returns the text of the reply."""
     await stream.send_message(StreamMessage(stream_id="a", message=message))
     reply = await stream.recv_message()
     assert reply is not None

@@ -43,7 +43,7 @@ async def upgrade_with_garbage_behind(stream: trio.SocketStream) -> None:
 
 
 def http2() -> h2.connection.H2Connection:
-    """A client's side of HTTP/2 in plain text, which sends what it is told to."""
+    """The client side of HTTP/2 in plain text, which sends what a test tells it to."""
     config = h2.config.H2Configuration(
         client_side=True, validate_outbound_headers=False, normalize_outbound_headers=False
     )

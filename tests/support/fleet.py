@@ -186,5 +186,5 @@ async def who(channel: Channel, **options: Unpack[CallOptions]) -> str:
 
 
 async def shares(channel: Channel, calls: int) -> dict[str, int]:
-    """How many of so many calls, made one after the other, each host answers."""
+    """Make this many calls, one after the other; returns how many of them each host answered."""
     return Counter([await who(channel) for _ in range(calls)])

@@ -57,7 +57,7 @@ class Make:
 
 
 GRPC_JS: Final = Make(grpc_js_client, grpc_js_server, frozenset({Status.UNAVAILABLE}))
-# By the latter its core puts off who comes while it drains.
+# With the latter, its core rejects clients that arrive while it drains.
 RUBY: Final = Make(ruby_client, ruby_server, frozenset({Status.UNAVAILABLE, Status.CANCELLED}))
 
 EACH_MAKE = pytest.mark.parametrize(
@@ -67,7 +67,7 @@ EACH_MAKE = pytest.mark.parametrize(
 
 @asynccontextmanager
 async def channel_to(port: int) -> AsyncIterator[Channel]:
-    """Our client; it runs while the block does, and leaves nothing."""
+    """Our client, for the block; it must leak nothing."""
     async with no_leaks() as leaks, open_channel(LOOPBACK, port) as channel:
         leaks.watch(channel)
         yield channel
@@ -91,7 +91,7 @@ async def converse(
     *,
     timeout: float | None = None,
 ) -> tuple[list[str], Call]:
-    """Make a call of this type with one message; gives the texts answered, and the call, which has ended."""
+    """Make a call of this type with one message; returns the texts of the replies, and the ended call."""
     stream: Call
     if kind is UNARY:
         unary = channel.request(GET_REPLY, UNARY, Message, Response, metadata=metadata, timeout=timeout)

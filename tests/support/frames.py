@@ -29,7 +29,7 @@ def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, rsv: int = 0, 
 
 
 def fragments(*parts: bytes, opcode: int = TEXT) -> bytes:
-    """A message in as many frames."""
+    """A message in this many frames."""
     return b"".join(
         frame(CONTINUATION if number else opcode, part, fin=number == len(parts) - 1)
         for number, part in enumerate(parts)
@@ -41,7 +41,7 @@ def close(code: int, reason: bytes = b"") -> bytes:
 
 
 class RawStream(Protocol):
-    """Bytes to and fro, as a socket has them, or a stream of HTTP/2; fails with trio.BrokenResourceError."""
+    """A byte stream, such as a socket or a stream of HTTP/2. It fails with trio.BrokenResourceError."""
 
     async def send_all(self, data: bytes) -> None: ...
 
@@ -64,7 +64,7 @@ class Heard:
 async def hear(stream: RawStream) -> Heard:
     """Read frames of the server until it closes; answers its close frame."""
     heard, data = Heard([], [], None), b""
-    with trio.fail_after(CLOSE_TIMEOUT - 1):  # The gateway is not to wait for what has come.
+    with trio.fail_after(CLOSE_TIMEOUT - 1):  # The gateway must not wait for what has already arrived.
         while True:
             while (parsed := parse(data)) is not None:
                 opcode, payload, data = parsed
@@ -86,7 +86,7 @@ async def hear(stream: RawStream) -> Heard:
 
 
 async def send(stream: RawStream, data: bytes) -> None:
-    with suppress(trio.BrokenResourceError):  # The server has closed; what it said is still to be read.
+    with suppress(trio.BrokenResourceError):  # The server has closed; its data has yet to be read.
         await stream.send_all(data)
 
 

@@ -84,7 +84,7 @@ async def http_get_on(port: int, target: str, headers: Mapping[str, str] | None 
 async def running_gateway(
     services: Iterable[Servable] | None = None, *, limits: Limits | None = None, **variables: str
 ) -> AsyncIterator[RunningGateway]:
-    """A server and a gateway in front of it, for the block; ``variables`` are the gateway's environment."""
+    """A server with a gateway in front of it while the block runs. ``variables`` are the gateway's environment."""
     server = Server(echo_services().services if services is None else services, limits=limits or Limits())
     async with serving(server) as port, gateway_to(port, server, **variables) as gateway:
         yield gateway

@@ -19,7 +19,7 @@ Call = Callable[[StreamingServerStub, Messages], Coroutine[None, None, list[Stre
 
 
 class Endless(StreamingServerBase):
-    """Sends without end, or waits for ever once it has taken a message; knows whether it is being cancelled."""
+    """Sends endlessly, or receives a message and waits for ever. Records whether it was cancelled."""
 
     def __init__(self) -> None:
         self.took = anyio.Event()
@@ -82,7 +82,7 @@ class Refusing(StreamingServerBase):
 
 
 class Source:
-    """Messages of a caller who then waits for ever; knows whether it was asked for them, and closed."""
+    """Messages of a caller that then waits for ever. Records whether they were asked for, and whether it was closed."""
 
     def __init__(self, *messages: StreamMessage) -> None:
         self._messages = messages
@@ -120,7 +120,7 @@ EACH_WAY = pytest.mark.parametrize("call", [summary, replies_to], ids=["client_s
 
 
 class Broken(Exception):
-    """What a caller's code may raise."""
+    """An error in the caller's code."""
 
 
 @asynccontextmanager
@@ -129,7 +129,7 @@ async def bound(
     timeout: float | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> AsyncIterator[tuple[StreamingServerStub, Channel]]:
-    """A bound stub to services in memory. On leaving, no call may be open on either side."""
+    """A bound stub to services in memory. When the block ends, no call may be open on either side."""
     server = Server(services or [StreamingEchoService()])
     async with memory_channel_to(server) as channel:
         async with bind(StreamingServerStub, channel, timeout=timeout, metadata=metadata) as stub:

@@ -19,14 +19,14 @@ BIDIRECTIONAL = "/com.gopay.echo.streaming.StreamingServer/BidirectionalStream"
 HOLD, POUR, FAIL = "/test.Odd/Hold", "/test.Odd/Pour", "/test.Odd/Fail"
 
 HELLO = b"\x0a\x02hi"  # Message(message="hi"), or what stands first in a StreamMessage: its stream_id.
-SAFE = Limits()  # As by default.
+SAFE = Limits()  # The defaults.
 POURED = 10_000  # Bytes of text in each message of `POUR`.
 
 Stream: TypeAlias = ServerStream[Message, Response]
 
 
 def request(path: str = GET_REPLY, **changes: str | None) -> Fields:
-    """A sound request's head but for the changes: ``te=None`` leaves the field out, ``_method`` means ``:method``."""
+    """A valid request's head with changes: ``te=None`` leaves the field out, ``_method`` means ``:method``."""
     fields: dict[str, str | None] = {
         ":method": "POST",
         ":scheme": "http",
@@ -101,7 +101,7 @@ class Target:
         self._neighbour = neighbour
 
     async def serves(self) -> None:
-        """The neighbour's next call succeeds, as always."""
+        """Check that the neighbour's next call succeeds."""
         with trio.fail_after(PATIENCE):
             reply = await self._neighbour.get_reply(Message("neighbour"))
         assert reply.response == "from server:neighbour"
@@ -129,7 +129,7 @@ async def target(limits: Limits = SAFE) -> AsyncIterator[Target]:
 
 @asynccontextmanager
 async def drained_target() -> AsyncIterator[Target]:
-    """A server that the block is to drain, without a neighbour; nothing of it is left when the block has ended."""
+    """A server without a neighbour, which the block must drain. It must leak nothing."""
     odd = Odd()
     server = Server([EchoService(), StreamingEchoService(), odd])
     async with no_leaks() as leaks:

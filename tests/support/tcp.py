@@ -1,4 +1,4 @@
-"""Plain TCP: a server that does what a test wants to its only client, and bytes cut as a network may cut them."""
+"""Plain TCP: a server that treats its only client as a test wants, and bytes cut as a network may cut them."""
 
 import socket
 import threading
@@ -6,18 +6,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
-PATIENCE = 20.0  # Seconds that any wait may take; none should come near.
+PATIENCE = 20.0  # The longest wait in seconds; no wait should come near it.
 
 
 def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
-    """The data in pieces, cut at these places, taken modulo its length."""
+    """The data cut into pieces at these positions, modulo its length."""
     marks = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     return [data[start:stop] for start, stop in pairwise(marks)]
 
 
 @contextmanager
 def tcp_server(behave: Callable[[socket.socket], None]) -> Iterator[int]:
-    """A server of one connection that does as it likes, in a thread."""
+    """A server for one connection, in a thread, which runs the test's function."""
 
     def run() -> None:
         with listening.accept()[0] as accepted:

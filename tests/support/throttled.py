@@ -21,7 +21,7 @@ class ThrottledStream(ByteStream):
         self._stream = stream
         self._piece = int(rate * STEP)
         self._left = stop
-        self.last_taken = -math.inf  # When it last took something.
+        self.last_taken = -math.inf  # When it last accepted something.
 
     async def send(self, item: bytes) -> None:
         while item:

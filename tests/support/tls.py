@@ -104,7 +104,7 @@ class Certificates:
 
 @asynccontextmanager
 async def serving_tls(server: Server, context: ssl.SSLContext) -> AsyncIterator[int]:
-    """Serve over TLS while the block runs; gives the port. Leaving it ends every connection at once."""
+    """Serve over TLS while the block runs; yields the port. When the block ends, all connections end at once."""
     async with trio.open_nursery() as nursery:
         listener = await open_tcp_listener(LOOPBACK, 0, tls=context)
         await nursery.start(server.serve, listener)
@@ -116,7 +116,7 @@ async def serving_tls(server: Server, context: ssl.SSLContext) -> AsyncIterator[
 async def grpcio_tls_client(
     port: int, credentials: grpc.ChannelCredentials, *, name: str | None = None
 ) -> AsyncIterator[Client]:
-    """A stock client's channel over TLS; ``name`` is what it expects of the certificate instead of the address."""
+    """A stock client's channel over TLS; ``name`` is the name it expects in the certificate, instead of the address."""
     options: list[tuple[str, int | str]] = [("grpc.use_local_subchannel_pool", 1)]
     if name is not None:
         options.append(("grpc.ssl_target_name_override", name))
@@ -129,7 +129,7 @@ async def grpcio_tls_client(
 
 
 class _SecureServer(GrpcioServer):
-    """`GrpcioServer` starts as it is made, and grpcio takes no port after that: the one it asks for becomes secure."""
+    """A server with a secure port. `GrpcioServer` starts at once, after which grpcio cannot add ports."""
 
     def __init__(self, credentials: grpc.ServerCredentials) -> None:
         plain = grpc.server
@@ -159,7 +159,7 @@ async def grpcio_tls_server(credentials: grpc.ServerCredentials) -> AsyncIterato
 async def channel_to(
     port: int, context: ssl.SSLContext | None, *, server_hostname: str | None = None
 ) -> AsyncIterator[Channel]:
-    """Our client; it runs while the block does, and leaves nothing."""
+    """Our client, for the block; it must leak nothing."""
     async with (
         no_leaks(descriptors=False) as leaks,
         open_channel(LOOPBACK, port, tls=context, server_hostname=server_hostname) as channel,
@@ -169,7 +169,7 @@ async def channel_to(
 
 
 async def get_reply(channel: Channel, text: str) -> str:
-    """The unary echo, by our client."""
+    """Make a unary call with our client."""
     async with channel.request("/com.gopay.echo.Server/GetReply", UNARY, Message, Response, timeout=PATIENCE) as stream:
         await stream.send_message(Message(text))
         reply = await stream.recv_message()

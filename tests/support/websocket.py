@@ -1,4 +1,4 @@
-"""A WebSocket client on trio that shows frames as they are: wsproto over a socket."""
+"""A WebSocket client on trio that does not hide frames: wsproto over a socket."""
 
 import socket
 import struct
@@ -34,7 +34,7 @@ class Closed:
 
 @dataclass
 class Rejected(Exception):
-    """The answer to the handshake was not a 101."""
+    """The response to the handshake was not a 101."""
 
     status: int
     body: bytes

@@ -1,4 +1,4 @@
-"""`tests.support.pair` without the numbers: two connections of the wire and their streams, as those above have them."""
+"""Like `tests.support.pair`, without stream numbers: two connections of `echo.wire`, as the layers above use them."""
 
 from collections.abc import Iterable
 from typing import TypeVar
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class ConnectionPair:
-    """A client and a server that are connected; `to_server` and `to_client` move bytes and give the events."""
+    """A client and a server that are connected. `to_server` and `to_client` move bytes and return the events."""
 
     def __init__(self, limits: Limits = Limits(), client_limits: Limits | None = None) -> None:
         self.client = ClientConnection(client_limits or limits, Stream)
@@ -36,7 +36,7 @@ class ConnectionPair:
         return list(self.client.receive(self.server.take_output()))
 
     def settle(self) -> list[Event[Stream]]:
-        """Exchange bytes until neither side has any; gives the server's events."""
+        """Exchange bytes until neither side has any left; returns the server's events."""
         events = []
         while self.client.has_output or self.server.has_output:
             events += self.to_server()
@@ -44,7 +44,7 @@ class ConnectionPair:
         return events
 
     def open(self, request: Request | None = None, *, end: bool = False) -> tuple[Stream, Stream]:
-        """A call that both sides know: the client's stream and the server's."""
+        """Open a call; returns the client's stream and the server's."""
         stream = self.client.open(request or Request("/s/m"))
         if end:
             self.client.half_close(stream)
@@ -53,7 +53,7 @@ class ConnectionPair:
 
 
 def messages(connection: Connection[Stream], stream: Stream) -> list[bytes]:
-    """Take all messages of the stream that are here."""
+    """Take all messages that have arrived on the stream."""
     taken = []
     while (message := connection.next_message(stream)) is not None:
         taken.append(message)
@@ -61,11 +61,11 @@ def messages(connection: Connection[Stream], stream: Stream) -> list[bytes]:
 
 
 def head(stream_id: int, fields: Iterable[Field], *, end: bool = False) -> bytes:
-    """A HEADERS frame with any fields, sound or not, which leaves the table of HPACK as it is."""
+    """A HEADERS frame with any fields, valid or not. It does not change the HPACK table."""
     block = Encoder().encode([NeverIndexedHeaderTuple(name, value) for name, value in fields])
     return raw_frame(0x1, 0x5 if end else 0x4, stream_id, block)
 
 
 def raw_frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
-    """Any frame, sound or not."""
+    """Any frame, valid or not."""
     return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream_id.to_bytes(4, "big") + payload

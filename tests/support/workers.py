@@ -1,4 +1,4 @@
-"""Server and gateway of several workers as processes, from outside, and callers who keep them busy."""
+"""A server and a gateway with several workers, as processes, and callers that keep them busy."""
 
 import json
 import re
@@ -19,18 +19,18 @@ GATEWAY = ["gateway", "--http-bind", "127.0.0.1", "--http-port", "0", "--grpc-se
 
 
 def workers_of(echo: Echo) -> list[int]:
-    """The process ids of those that have been ready so far, as far as the log has been read, in their order."""
+    """The process ids of the workers that have become ready, in order, as far as the log has been read."""
     return [int(pid) for pid in re.findall(r'"worker serves".*?"worker": (\d+)', echo.stderr)]
 
 
 async def first_workers(echo: Echo, number: int = 2) -> list[int]:
-    """Wait until the log says that so many are ready: what standard output says may be read before what it says."""
+    """Wait until the log shows this many ready workers. Standard output may be read before the log."""
     await echo.logged("(?s)" + r'.*"worker serves".*?"worker": \d+\b' * number)
     return workers_of(echo)[:number]
 
 
 def stop(echo: Echo) -> None:
-    """Have it stop, if it has not been told to already."""
+    """Ask it to stop, unless it has been asked already."""
     said = [json.loads(line) for line in echo.stderr.splitlines(keepends=True) if line.endswith("\n")]
     if not any(line["event"] == "stopping" and "worker" not in line for line in said):
         echo.send(signal.SIGTERM)
@@ -42,7 +42,7 @@ async def rolled(echo: Echo, times: int = 1) -> None:
 
 @asynccontextmanager
 async def serving(*flags: str, **variables: str) -> AsyncIterator[tuple[Echo, int]]:
-    """A server with two workers, and its port; it is asked to stop in the end, and does."""
+    """A server with two workers, and its port. At the end it is asked to stop, and must."""
     async with running(*SERVE, *flags, **variables) as echo:
         await first_workers(echo)
         yield echo, await echo.grpc_port()
@@ -68,7 +68,7 @@ async def until(happened: Callable[[], Awaitable[bool]]) -> None:
 
 @asynccontextmanager
 async def callers(port: int, number: int) -> AsyncIterator[list[Counter[str]]]:
-    """So many connections, and on each one call after the other while the block runs; what became of them."""
+    """Make one call after the other on this many connections while the block runs; yields the results."""
     outcomes: list[Counter[str]] = [Counter() for _ in range(number)]
 
     async def call_on(channel: Channel, outcome: Counter[str]) -> None:
@@ -81,7 +81,7 @@ async def callers(port: int, number: int) -> AsyncIterator[list[Counter[str]]]:
     async with AsyncExitStack() as stack:
         channels = [await stack.enter_async_context(open_channel("127.0.0.1", port)) for _ in outcomes]
         for channel in channels:
-            await get_reply(channel)  # One after the other, so that they are spread.
+            await get_reply(channel)  # One after the other, so that connections are spread over the workers.
         async with trio.open_nursery() as nursery:
             for channel, outcome in zip(channels, outcomes, strict=True):
                 nursery.start_soon(call_on, channel, outcome)
@@ -104,7 +104,7 @@ def third_worker(echo: Echo) -> Callable[[], Awaitable[bool]]:
 
 
 def runs(pid: int) -> bool:
-    """Whether it does anything yet; who adopts orphans may take its time to reap them."""
+    """Whether the process is still running. A zombie does not count: the reaper of orphans may be slow."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

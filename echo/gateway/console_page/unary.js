@@ -1,16 +1,16 @@
-// The form for unary calls, and how an answer looks there.
+// The form for unary calls, and how it shows a reply.
 
 import { duration } from "./format.js";
 import { unary } from "./http.js";
 import { at, complain, enable, on, settle, settleOnInput } from "./page.js";
 
-/** Bring the form to life. */
+/** Set up the form. */
 export function offerUnaryCall() {
   settleOnInput("unary-form");
   on("unary-form", "submit", async () => {
     const key = at("unary-key").value;
     settle("unary-form");
-    at("unary-result").replaceChildren(); // An old answer next to a new call would look like its answer.
+    at("unary-result").replaceChildren(); // An old reply beside a new call would look like its reply.
     if (key === "") {
       complain("unary-form", "The key must not be empty.", at("unary-key"));
       return;

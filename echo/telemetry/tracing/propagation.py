@@ -1,6 +1,6 @@
-"""The context of a trace in headers and metadata: W3C Trace Context's form, and Zipkin's B3.
+"""The context of a trace in headers and metadata, in the formats of W3C Trace Context and of Zipkin's B3.
 
-OpenTelemetry's own propagators do the same, at five times the cost, which calls that are not sampled would pay as well.
+OpenTelemetry's own propagators do the same at five times the cost, for calls that are not sampled as well.
 """
 
 import re
@@ -13,28 +13,28 @@ from echo.wire import Metadata
 __all__ = ["Parent", "Propagation", "likely", "read_together"]
 
 Get: TypeAlias = Callable[[str], str | bytes | None]
-"""The value of the header of this name, in lower case; None without."""
+"""Returns the value of the header with this lower-case name; None if there is none."""
 
 _LATER: Final = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})(?:-.*)?", re.ASCII)
 _B3: Final = re.compile(r"((?:[0-9a-fA-F]{16}){1,2})-([0-9a-fA-F]{16})(?:-([01d])(?:-[0-9a-fA-F]{16})?)?", re.ASCII)
-_STATE: Final = re.compile(r"[ -~]{1,512}", re.ASCII)  # §3.3.1.5: vendors should pass on as much as that.
+_STATE: Final = re.compile(r"[ -~]{1,512}", re.ASCII)  # §3.3.1.5: vendors should propagate at least 512 characters.
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 
-_LENGTH: Final = 55  # Of a ``traceparent`` of the version that there is,
-_BYTES: Final = 26  # and how many bytes it is in hexadecimal:
-_IDS: Final = struct.Struct("x16s8sx")  # a version, two ids, and flags.
-_SAMPLED: Final = "13579bdf"  # How flags end that have the lowest bit set.
+_LENGTH: Final = 55  # Characters of a ``traceparent`` of version 00.
+_BYTES: Final = 26  # The bytes that its hexadecimal digits encode:
+_IDS: Final = struct.Struct("x16s8sx")  # the version, two ids, and the flags.
+_SAMPLED: Final = "13579bdf"  # The last digit of flags whose lowest bit is set.
 
 
 class Parent(NamedTuple):
-    """The span that another one is part of.
+    """The parent of a span.
 
     Attributes:
-        trace_id: Sixteen bytes,
-        span_id: and eight.
-        sampled: It is recorded.
-        state: What other vendors say of the trace; None for nothing.
-        remote: It is of another process.
+        trace_id: The trace's id, 16 bytes.
+        span_id: The parent's id, 8 bytes.
+        sampled: The parent is recorded.
+        state: Data of other vendors about the trace (``tracestate``); None for none.
+        remote: The parent belongs to another process.
     """
 
     trace_id: bytes
@@ -48,11 +48,11 @@ class Propagation:
     """Reads and writes the context of a trace.
 
     Args:
-        names: Of OpenTelemetry's propagators. ``baggage`` passes on as it is; that is not done here.
+        names: The names of OpenTelemetry's propagators. ``baggage`` is forwarded unchanged, but not here.
 
     Attributes:
-        read: What the headers say of a trace, given by name; None if that is nothing, or nothing sound.
-        by_traceparent: A ``traceparent`` that is sound says it all, but for a ``tracestate``.
+        read: Reads the parent from headers, which it asks for by name; returns None if they name none or are invalid.
+        by_traceparent: A valid ``traceparent`` and ``tracestate`` are all that is read.
     """
 
     def __init__(self, names: Collection[str]) -> None:
@@ -67,11 +67,13 @@ class Propagation:
             self.read = _zipkin if self._zipkin else _nothing
 
     def write(self, span: Parent, metadata: Metadata) -> None:
-        """Say in the metadata that the call belongs to this span, in place of what it says of another."""
+        """Write the call's parent to the metadata, replacing any other."""
         trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
         if self._w3c:
             metadata["traceparent"] = f"00-{trace_id}-{span_id}-{'01' if span.sampled else '00'}"
-            if span.state is not None:
+            if span.state is None:
+                metadata.popall("tracestate", None)  # It would be of another trace, or invalid.
+            else:
                 metadata["tracestate"] = span.state
         if self._zipkin:
             for name in [name for name in metadata if name == "b3" or name.startswith("x-b3-")]:
@@ -93,7 +95,10 @@ def _either(get: Get) -> Parent | None:
 
 
 def _w3c(get: Get) -> Parent | None:
-    """Of the version that there is; later ones begin alike (§4.3). Every call pays for this, so it is one piece."""
+    """Read a ``traceparent`` of version 00, or of a later version, which begins alike (§4.3).
+
+    This runs for every call, so it is not split into smaller functions.
+    """
     text = get("traceparent")
     if not isinstance(text, str):
         return None
@@ -109,18 +114,18 @@ def _w3c(get: Get) -> Parent | None:
         flags = bytes.fromhex(text[53:])
     except ValueError:
         return None
-    # Blanks between digits are left out, and so are found by the length.
+    # `bytes.fromhex` skips spaces between digits, so the lengths reveal them.
     if len(trace_id) != 16 or len(span_id) != 8 or len(flags) != 1 or trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
     state = get("tracestate")
     if state is not None and not (isinstance(state, str) and _STATE.fullmatch(state)):
         state = None
-    # `Parent(...)` in half the time: every call pays for it.
+    # The same as `Parent(...)` in half the time.
     return tuple.__new__(Parent, (trace_id, span_id, flags[0] & 1 == 1, state, True))
 
 
 def likely(header: object) -> TypeGuard[str]:
-    """Whether this looks like a ``traceparent`` of the version that there is, and of a trace that is sampled."""
+    """Whether this looks like a ``traceparent`` of version 00 and of a sampled trace."""
     return isinstance(header, str) and len(header) == _LENGTH and header[-1] in _SAMPLED
 
 

@@ -1,6 +1,6 @@
-"""The spans of a gateway's requests and WebSockets, by OpenTelemetry's semantic conventions for HTTP.
+"""The spans of a gateway's requests and WebSockets, following OpenTelemetry's semantic conventions for HTTP.
 
-A WebSocket's span lasts from its handshake to its close. What there is no convention for begins with ``echo.``.
+A WebSocket's span lasts from its handshake to its close. Attributes without a convention begin with ``echo.``.
 """
 
 from collections.abc import Iterable
@@ -23,11 +23,11 @@ __all__ = ["Requests"]
 
 UNTRACED: Final = frozenset({"/healthz", "/readyz"})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-FAILED: Final = 1011  # The close code of a server that met a condition it did not expect (RFC 6455 §7.4.1).
+FAILED: Final = 1011  # The close code for an unexpected condition in the server (RFC 6455 §7.4.1).
 
 
 class Request(Span):
-    """The span of a request, or of a WebSocket."""
+    """The span of a request or of a WebSocket."""
 
     __slots__ = ("_open", "_scope", "route")
 
@@ -102,7 +102,7 @@ class Requests:
     """Traces a gateway's requests; an instance is what `serve_gateway` wants as ``tracing``.
 
     Attributes:
-        calls: Traces the calls it makes for them.
+        calls: Traces the calls that the gateway makes for them.
     """
 
     def __init__(self, recorder: Recorder, calls: ChannelTracing) -> None:
@@ -111,7 +111,7 @@ class Requests:
         self._open: set[Request] = set()
 
     def begin(self, scope: HTTPScope | WebsocketScope, headers: Iterable[tuple[bytes, bytes]]) -> Request | None:
-        """The trace of a request, current in this task from now on."""
+        """Begin the trace of a request, which is current in this task from now on."""
         if scope["path"] in UNTRACED:
             return None
         recorder = self._recorder
@@ -128,7 +128,7 @@ class Requests:
         return trace
 
     def draining(self) -> None:
-        """Say so in the spans of what goes on."""
+        """Record the drain in the spans of all open requests."""
         for trace in self._open:
             trace.happened("drain")
 

@@ -119,7 +119,7 @@ async def test_what_is_not_http_is_refused() -> None:
         collector = Collector(
             CollectorSettings(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"), describe()
         )
-        with pytest.raises(ExportError, match=r"no HTTP/1\.1"):
+        with pytest.raises(ExportError, match=r"invalid HTTP/1\.1"):
             await collector.send([span()])
         nursery.cancel_scope.cancel()
 

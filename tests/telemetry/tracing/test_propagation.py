@@ -74,6 +74,13 @@ def test_what_is_written_is_read_again(sampled: bool) -> None:
         assert "x-b3-parentspanid" not in metadata or names == {"tracecontext"}
 
 
+def test_a_tracestate_of_another_trace_is_replaced_or_removed() -> None:
+    for state in ("ours=1", None):
+        metadata: Metadata = MultiDict([("tracestate", "theirs=1"), ("tracestate", "theirs=2")])
+        W3C.write(Parent(bytes.fromhex(TRACE), bytes.fromhex(SPAN), True, state), metadata)
+        assert metadata.getall("tracestate", []) == ([state] if state else [])
+
+
 def test_a_tracestate_that_cannot_be_sent_is_left_out() -> None:
     for state in ("", "a=\u00e9", "a=" + "b" * 600):
         found = W3C.read({"traceparent": SAMPLED, "tracestate": state}.get)
