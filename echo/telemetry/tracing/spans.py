@@ -56,8 +56,8 @@ def encode(spans: Sequence[Ended]) -> bytes:
         if isinstance(span, bytes):
             pieces.append(in_group(span))
             continue
-        kind, received, sent, where, parent, trace_id, span_id, start, end = span
-        times = zero + int(start * 1e9), zero + int(end * 1e9)
+        kind, received, sent, where, parent, trace_id, span_id, began, ended = span
+        start, end = zero + int(began * 1e9), zero + int(ended * 1e9)
         if parent is not None:
             if isinstance(parent, str):
                 ids = next(read)
@@ -65,14 +65,14 @@ def encode(spans: Sequence[Ended]) -> bytes:
                 ids = parent[:2]
             else:
                 told = kind.told(received, sent, where)
-                pieces.append(in_group(whole(parent, trace_id, span_id, *times, told)))
+                pieces.append(in_group(whole(parent, trace_id, span_id, start, end, told)))
                 continue
             if ids is not None:
                 before, told = _of_child(kind, received, sent, where)
-                pieces += (before, head(ids[0], span_id, ids[1], *times), told)
+                pieces += (before, head(ids[0], span_id, ids[1], start, end), told)
                 continue
         before, told = _of_root(kind, received, sent, where)
-        pieces += (before, head(trace_id, span_id, None, *times), told)
+        pieces += (before, head(trace_id, span_id, None, start, end), told)
     return b"".join(pieces)
 
 
