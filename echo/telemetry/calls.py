@@ -1,7 +1,9 @@
 """How server and client count calls: by method and status, with their messages and bytes."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import repeat
 from typing import Final
 
 from echo.rpc import Status
@@ -50,9 +52,10 @@ class Ended(Traffic):
         seconds: The sum of all durations.
         sent: The number of calls in each bucket of `SIZES`, by the bytes that they sent.
         received: The same by the bytes that they received.
+        waiting: Calls that `count_waiting` will count: the seconds of each, and the other arguments of `record`.
     """
 
-    __slots__ = ("durations", "received", "seconds", "sent")
+    __slots__ = ("durations", "received", "seconds", "sent", "waiting")
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,9 +63,10 @@ class Ended(Traffic):
         self.seconds = 0.0
         self.sent = [0] * (len(SIZES) + 1)
         self.received = [0] * (len(SIZES) + 1)
+        self.waiting: list[tuple[float, tuple[int, int, int, int]]] = []
 
     def record(self, seconds: float, messages_in: int, consumed: int, messages_out: int, taken: int) -> None:
-        """Count a call. This runs for every call, so it is not split into smaller functions.
+        """Count a call.
 
         Args:
             seconds: How long the call took.
@@ -71,15 +75,29 @@ class Ended(Traffic):
             messages_out: The number of messages sent.
             taken: Their bytes, including prefixes.
         """
-        received, sent = consumed - PREFIX_SIZE * messages_in, taken - PREFIX_SIZE * messages_out
         self.durations[bisect_left(SECONDS, seconds)] += 1
         self.seconds += seconds
-        self.messages_in += messages_in
-        self.messages_out += messages_out
-        self.bytes_in += received
-        self.bytes_out += sent
-        self.received[1 if 0 < received <= 1024 else bisect_left(SIZES, received)] += 1
-        self.sent[1 if 0 < sent <= 1024 else bisect_left(SIZES, sent)] += 1
+        self._add_sizes(1, messages_in, consumed, messages_out, taken)
+
+    def count_waiting(self) -> None:
+        """Count those that wait. Most calls of a method are of the same sizes: so it takes little for each."""
+        if self.waiting:
+            seconds, sizes = zip(*self.waiting, strict=True)
+            self.waiting.clear()
+            self.seconds += sum(seconds)
+            for place, calls in Counter(map(bisect_left, repeat(SECONDS), seconds)).items():
+                self.durations[place] += calls
+            for of_each, calls in Counter(sizes).items():
+                self._add_sizes(calls, *of_each)
+
+    def _add_sizes(self, calls: int, messages_in: int, consumed: int, messages_out: int, taken: int) -> None:
+        received, sent = consumed - PREFIX_SIZE * messages_in, taken - PREFIX_SIZE * messages_out
+        self.messages_in += calls * messages_in
+        self.messages_out += calls * messages_out
+        self.bytes_in += calls * received
+        self.bytes_out += calls * sent
+        self.received[bisect_left(SIZES, received)] += calls
+        self.sent[bisect_left(SIZES, sent)] += calls
 
     @property
     def count(self) -> int:
@@ -110,6 +128,11 @@ class Method:
         if found is None:
             found = self.failed[status] = Ended()
         return found
+
+    def count_waiting(self) -> None:
+        """Count the calls that wait for it."""
+        for found in (self.ok, *self.failed.values()):
+            found.count_waiting()
 
     def ended(self) -> Iterator[tuple[str, Ended]]:
         """The calls that have ended, by the name of their status. OK is left out if no call ended with it."""

@@ -31,8 +31,6 @@ class ServerMeter:
         self._other = Method(OTHER)
         self._open: set[ServerCall] = set()
         self.begin = self._open.add
-        # Those that are over and not counted yet: the arguments of `_count`.
-        self._over: list[tuple[str, Status, float, int, int, int, int]] = []
 
     def watch(self, server: Server) -> None:
         """Show this server, too, whose `Notes` this is among."""
@@ -44,33 +42,18 @@ class ServerMeter:
         """A call is over."""
         self._open.discard(call)
         incoming, outgoing = call.messages, call.unsent
-        over = self._over
-        over.append(
-            (
-                call.request.path,
-                status,
-                now - call.started,
-                incoming.messages,
-                incoming.consumed,
-                outgoing.messages,
-                outgoing.taken,
-            )
-        )
-        if len(over) >= TOGETHER:
-            self._count()
-
-    def _count(self) -> None:
-        """Count those that are over."""
-        methods, other = self._methods, self._other
-        for path, status, seconds, messages_in, consumed, messages_out, taken in self._over:
-            method = methods.get(path, other)
-            ended = method.ok if status is _OK else method.failures(status)
-            ended.record(seconds, messages_in, consumed, messages_out, taken)
-        self._over.clear()
+        method = self._methods.get(call.request.path, self._other)
+        ended = method.ok if status is _OK else method.failures(status)
+        waiting = ended.waiting
+        sizes = incoming.messages, incoming.consumed, outgoing.messages, outgoing.taken
+        waiting.append((now - call.started, sizes))
+        if len(waiting) >= TOGETHER:
+            ended.count_waiting()
 
     def metrics(self) -> Iterable[Metric]:
         """What was counted so far."""
-        self._count()
+        for method in (*self._methods.values(), self._other):
+            method.count_waiting()
         active: Counter[Method] = Counter()
         still_open = {method: Traffic() for method in (*self._methods.values(), self._other)}
         unsent = 0

@@ -137,19 +137,16 @@ class ServerSession(Session):
         """Note that a call is over and its handler, if it began, has returned."""
         if call.verdict is not None:
             call.abort(call.verdict)  # Does nothing if the handler has ended the call even so.
-        if self._note is not None or call.trace is not None:
-            self._tell(call)
+        trace = call.trace
+        if self._note is not None or trace is not None:
+            now = self.backend.now()
+            status, reason = call.outcome(now)
+            if self._note is not None:
+                self._note(call, now, status, reason)
+            if trace is not None:
+                trace.over(call, now, status, reason)
         if call.attendant is not None:
             call.attendant.over()
-
-    def _tell(self, call: ServerCall) -> None:
-        """Tell everyone who asked to hear of calls that this one has ended."""
-        now = self.backend.now()
-        status, reason = call.outcome(now)
-        if self._note is not None:
-            self._note(call, now, status, reason)
-        if call.trace is not None:
-            call.trace.over(call, now, status, reason)
 
     def _note_idle(self) -> None:
         """Note that the last handler has returned."""
@@ -236,7 +233,8 @@ class ServerSession(Session):
         if self._note is not None:
             call = event.stream
             call.begin(read_refused(event.fields), self._last_received)
-            self._tell(call)
+            now = self.backend.now()
+            self._note(call, now, *call.outcome(now))
 
     def _on_data(self, event: DataReceived[ServerCall]) -> None:
         call = event.stream

@@ -156,18 +156,17 @@ class _Serving:
 
     def begin(self, call: ServerCall) -> None:
         """Give a call its trace."""
-        path = call.request.path
-        method = self._methods.get(path) or self._find(path)
+        request = call.request
+        method = self._methods.get(request.path) or self._find(request.path)
         if method is not _UNTRACED:
-            metadata = call.request.metadata
             trace = call.trace = ServedCall()
             trace.method = method
-            recorder = self._recorder
-            header = metadata.get("traceparent") if metadata and recorder.reads_late else None
-            if likely(header) and "tracestate" not in metadata:
-                recorder.begin_unread(trace, header, call.started)
+            recorder, metadata = self._recorder, request.metadata
+            header = metadata.get("traceparent") if metadata else None
+            if recorder.samples_all and (header is None or (likely(header) and "tracestate" not in metadata)):
+                recorder.begin_sampled(trace, header, call.started)
             else:
-                parent = recorder.propagation.read(metadata.get) if metadata else None
+                parent = recorder.propagation.read(metadata.get)
                 recorder.begin(trace, parent, method.name, SpanKind.SERVER, call.started)
             if method.streaming and trace.recorded:
                 call.stream_trace = trace

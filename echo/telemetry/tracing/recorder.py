@@ -54,7 +54,7 @@ def _attacher() -> Callable[[Context], object]:
     return copy_context().run(find)
 
 
-_attach: Final = _attacher()
+_attach: Final = cast("Callable[[Span], object]", _attacher())
 
 
 def _ids(size: int) -> Iterator[bytes]:
@@ -69,7 +69,7 @@ class Recorder:
     Attributes:
         propagation: How the context of a trace travels.
         take: Takes a span that has ended.
-        reads_late: `begin_unread` may be called.
+        samples_all: `begin_sampled` may be called: what is not said to be unsampled is recorded.
     """
 
     def __init__(self, batches: Batches[Ended], sampling: Sampling, propagation: Propagation) -> None:
@@ -78,7 +78,7 @@ class Recorder:
         self._wants = sampling.wants
         self._follows_parent = sampling.follows_parent
         self._root = sampling.root
-        self.reads_late = propagation.by_traceparent and sampling.follows_parent and sampling.root is True
+        self.samples_all = propagation.by_traceparent and sampling.follows_parent and sampling.root is True
         # Python seeds its generator anew in a child process; so each has a recorder of its own.
         self._trace_ids = _ids(16)
         self._span_ids = _ids(8)
@@ -111,8 +111,8 @@ class Recorder:
         span.recorded = recorded
         span.start = start
 
-    def begin_unread(self, span: "Span", header: str, start: float) -> None:
-        """Begin a span that is recorded whether or not this ``traceparent``, which is `likely`, is sound."""
+    def begin_sampled(self, span: "Span", header: str | None, start: float) -> None:
+        """Begin a span that is recorded, with a ``traceparent`` that is `likely` and may yet be unsound, or without."""
         span.take = self.take
         span.parent = span.more = None
         span.unread = header
@@ -164,7 +164,7 @@ class Span(ApiSpan, Mapping[str, object]):
 
     def enter(self) -> None:
         """Be what is current in this task, by `opentelemetry.context`, and in those that it starts from now on."""
-        _attach(cast("Context", self))
+        _attach(self)
 
     def happened(self, name: str, cause: str = "") -> None:
         """Something happened now."""

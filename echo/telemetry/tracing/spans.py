@@ -49,7 +49,8 @@ _REMOTE: Final = flags(remote_parent=True)
 def encode(spans: Sequence[Ended]) -> bytes:
     """These spans as a group; see `echo.telemetry.tracing.protobuf.in_group`."""
     pieces: list[bytes] = []
-    read = iter(read_together([span[4] for span in spans if not isinstance(span, bytes) and isinstance(span[4], str)]))
+    headers = [span[4] for span in spans if isinstance(span[4], str)]  # (A number, of a span that is encoded.)
+    read = iter(read_together(headers) if headers else ())
     zero = wall(0.0)
     for span in spans:
         if isinstance(span, bytes):
@@ -57,18 +58,21 @@ def encode(spans: Sequence[Ended]) -> bytes:
             continue
         kind, received, sent, where, parent, trace_id, span_id, began, ended = span
         start, end = zero + int(began * 1e9), zero + int(ended * 1e9)
-        if isinstance(parent, str) and (ids := next(read)) is not None:
-            before, told = _of_child(kind, received, sent, where)
-            pieces += (before, head(ids[0], span_id, ids[1], start, end), told)
-        elif parent is None or isinstance(parent, str):
-            before, told = _of_root(kind, received, sent, where)
-            pieces += (before, head(trace_id, span_id, None, start, end), told)
-        elif parent.remote and parent.state is None:
-            before, told = _of_child(kind, received, sent, where)
-            pieces += (before, head(trace_id, span_id, parent.span_id, start, end), told)
-        else:
-            told = kind.told(received, sent, where)
-            pieces.append(in_group(whole(parent, trace_id, span_id, start, end, told)))
+        if parent is not None:
+            if isinstance(parent, str):
+                ids = next(read)
+            elif parent.remote and parent.state is None:
+                ids = parent[:2]
+            else:
+                told = kind.told(received, sent, where)
+                pieces.append(in_group(whole(parent, trace_id, span_id, start, end, told)))
+                continue
+            if ids is not None:
+                before, told = _of_child(kind, received, sent, where)
+                pieces += (before, head(ids[0], span_id, ids[1], start, end), told)
+                continue
+        before, told = _of_root(kind, received, sent, where)
+        pieces += (before, head(trace_id, span_id, None, start, end), told)
     return b"".join(pieces)
 
 
