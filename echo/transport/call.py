@@ -56,7 +56,8 @@ class Call(Stream):
         Raises:
             GRPCError: See `receive_message`.
         """
-        return None if self._until_yield == 1 else self._next_message()
+        # Without a look at what is there, every message of a stream that waits for it would be looked for twice.
+        return self._next_message() if self.messages.buffer and self._until_yield > 1 else None
 
     def _next_message(self) -> bytes | None:
         acknowledged = self.acknowledged
@@ -103,16 +104,11 @@ class Call(Stream):
             or self.state == CLOSED
         ):
             return False
-        self._put(message, hold=hold)
-        return True
-
-    def _put(self, message: bytes, *, hold: bool) -> None:
-        session = self.session
-        session.connection.send_message(self, self.encoder(message))
+        self.session.connection.send_message(self, self.encoder(message))
         if not hold:
-            session.flush_soon()
-        if self._until_yield > 1:
-            self._until_yield -= 1
+            self.session.flush_soon()
+        self._until_yield -= 1
+        return True
 
     async def send_message(self, message: bytes, *, hold: bool = False) -> None:
         """Send one message; waits while more than ``max_unsent`` bytes of the stream are unsent.
@@ -126,12 +122,14 @@ class Call(Stream):
         Raises:
             StreamTerminatedError: The stream is over, or the peer's window has not opened for ``window_timeout``.
         """
-        await self._yield_in_turn()
-        while self.unsent.size > self.session.max_unsent and self.is_open:
-            await self._wait_for_room()
-        if not self.is_open:
-            await self._over()
-        self._put(message, hold=hold)
+        sent = False
+        while not sent:  # Whoever receives meanwhile may make another yield due.
+            await self._yield_in_turn()
+            while self.unsent.size > self.session.max_unsent and self.is_open:
+                await self._wait_for_room()
+            if not self.is_open:
+                await self._over()
+            sent = self.send_nowait(message, hold=hold)
 
     async def settle(self) -> None:
         """Wait while more than ``max_unsent`` bytes of the stream are unsent; raises like `send_message`."""

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
-from typing import Final
+from typing import Any, Final, cast
 
 import trio
 
@@ -14,6 +14,18 @@ from echo.transport.waiting import SignalLike
 def _abort(_: object) -> trio.lowlevel.Abort:
     """Let a wait be cancelled at any time."""
     return trio.lowlevel.Abort.SUCCEEDED
+
+
+class _Woken:
+    """What a task that is woken is sent: an outcome as `trio.lowlevel.reschedule` makes one each time, but for all."""
+
+    __slots__ = ()
+
+    def unwrap(self) -> None:
+        """Nothing, and no error."""
+
+
+_WOKEN: Final = cast("Any", _Woken())
 
 
 class TrioSignal:
@@ -35,12 +47,12 @@ class TrioSignal:
         if task is not None:
             self._task = None
             if task.custom_sleep_data is self:
-                trio.lowlevel.reschedule(task)
+                trio.lowlevel.reschedule(task, _WOKEN)
             if self._others:
                 others, self._others = self._others, ()
                 for task in others:
                     if task.custom_sleep_data is self:
-                        trio.lowlevel.reschedule(task)
+                        trio.lowlevel.reschedule(task, _WOKEN)
 
     def wait(self) -> Awaitable[None]:
         """An awaitable for the next `set`. The calling task must await it at once."""

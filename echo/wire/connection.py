@@ -132,9 +132,9 @@ class Connection(Receiving[S]):
         Raises:
             LocalProtocolError: The stream is over, its end was already sent, or its head was not yet sent.
         """
-        if not stream.head_sent:
+        if not stream.head_sent or stream.end is not None or SEND_DATA not in TRANSITIONS[stream.state]:
+            self._check_sending(stream)
             raise LocalProtocolError(f"stream {stream.id} has no head yet")
-        self._check_sending(stream)
         stream.unsent.push(message)
         self._out.ring[stream.id] = stream
 

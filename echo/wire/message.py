@@ -58,6 +58,7 @@ class MessageDecoder:
     """Decodes the messages of one direction of one stream.
 
     Attributes:
+        buffer: The bytes fed that were not returned yet, and those of messages before them. Only to be looked at.
         encoding: The peer's ``grpc-encoding``. Set it before the first message is asked for. With None and
             ``identity``, no message may be compressed.
         limit: The largest message accepted, in bytes.
@@ -67,7 +68,7 @@ class MessageDecoder:
             be returned to the sender's window (RFC 9113 §6.9).
     """
 
-    __slots__ = ("_at", "_buffer", "_closed", "_failure", "consumed", "encoding", "inflated", "limit", "messages")
+    __slots__ = ("_at", "_closed", "_failure", "buffer", "consumed", "encoding", "inflated", "limit", "messages")
 
     def __init__(self, max_message_size: int, encoding: str | None = None) -> None:
         self.encoding = encoding
@@ -75,7 +76,7 @@ class MessageDecoder:
         self.limit = max_message_size
         # The chunk as received while that holds whole messages, else a bytearray that gathers chunks. A bytearray only
         # moves its start when its front is deleted, and copies once per eighth of growth: neither is quadratic.
-        self._buffer: bytes | bytearray = b""
+        self.buffer: bytes | bytearray = b""
         self._at = 0  # Where the next message begins in the buffer.
         self._closed = False
         self._failure: GRPCError | None = None
@@ -83,23 +84,23 @@ class MessageDecoder:
     @property
     def buffered(self) -> int:
         """Bytes held: those fed, less ``consumed``."""
-        return len(self._buffer) - self._at
+        return len(self.buffer) - self._at
 
     @property
     def empty(self) -> bool:
         """Whether the buffer is empty and no error has occurred."""
-        return not self._buffer and self._failure is None
+        return not self.buffer and self._failure is None
 
     def feed(self, data: bytes) -> None:
         """Add received bytes. After `close` or an error they are dropped and count as consumed."""
-        buffer = self._buffer
+        buffer = self.buffer
         if self._closed or self._failure is not None:
             self.consumed += len(data)
         elif not buffer:
-            self._buffer = data
+            self.buffer = data
         else:
             if not isinstance(buffer, bytearray):
-                buffer = self._buffer = bytearray(memoryview(buffer)[self._at :])
+                buffer = self.buffer = bytearray(memoryview(buffer)[self._at :])
                 self._at = 0
             buffer += data
 
@@ -116,7 +117,7 @@ class MessageDecoder:
                 was announced, if decompressing fails, or if the stream ended inside a message. Every later call raises
                 the same error.
         """
-        buffer, at = self._buffer, self._at
+        buffer, at = self.buffer, self._at
         held = len(buffer)
         if held - at >= PREFIX_SIZE:
             flag, size = _PREFIX.unpack_from(buffer, at)
@@ -129,11 +130,11 @@ class MessageDecoder:
                 self.consumed += end - at
                 self.messages += 1
                 if end == held:
-                    self._buffer, self._at = b"", 0
+                    self.buffer, self._at = b"", 0
                 elif isinstance(buffer, bytearray):
                     del buffer[:end]
                 elif 2 * end > held:  # Do not keep consumed bytes that outweigh the rest.
-                    self._buffer, self._at = buffer[end:], 0
+                    self.buffer, self._at = buffer[end:], 0
                 else:
                     self._at = end
                 return self._inflate(bytes(message)) if flag else bytes(message)
@@ -162,12 +163,12 @@ class MessageDecoder:
         """Raise the earlier error again, or an error if the stream ended inside a message."""
         if self._failure is not None:
             raise self._failure.with_traceback(None)
-        if self._closed and self._buffer:
+        if self._closed and self.buffer:
             raise self._fail(Status.INTERNAL, "the stream ended inside a message")
 
     def _fail(self, status: Status, text: str | None) -> GRPCError:
         """Drop the buffer and record the error that every later call raises."""
         self.consumed += self.buffered
-        self._buffer, self._at = b"", 0
+        self.buffer, self._at = b"", 0
         self._failure = GRPCError(status, text)
         return self._failure

@@ -23,14 +23,14 @@ class WatchedDecoder(MessageDecoder):
 
     def __init__(self, decoder: MessageDecoder, arrived: Arrived) -> None:
         super().__init__(decoder.limit, decoder.encoding)
-        self._buffer, self._at = decoder._buffer, decoder._at
+        self.buffer, self._at = decoder.buffer, decoder._at
         self._closed, self._failure = decoder._closed, decoder._failure
         self.messages, self.consumed = decoder.messages, decoder.consumed
         self._arrived = arrived
         self._prefix = b""  # The prefix of the arriving message, as far as it has arrived,
         self._size = 0  # the size that it announces,
         self._left = 0  # and how much of the message is still to come.
-        self._report_arrivals(self._buffer[self._at :])
+        self._report_arrivals(self.buffer[self._at :])
 
     def feed(self, data: bytes) -> None:  # noqa: D102 - as in MessageDecoder
         watching = not self._closed and self._failure is None
