@@ -75,7 +75,8 @@ class Call(Stream):
             GRPCError: The peer's message is invalid (INTERNAL) or too large (RESOURCE_EXHAUSTED).
             StreamTerminatedError: The stream was cut off before the peer ended it.
         """
-        await self._yield_in_turn()
+        if self._until_yield == 1:
+            await self._yield()
         while True:
             message = self._next_message()
             if message is not None:
@@ -124,7 +125,8 @@ class Call(Stream):
         """
         sent = False
         while not sent:  # Whoever receives meanwhile may make another yield due.
-            await self._yield_in_turn()
+            if self._until_yield == 1:
+                await self._yield()
             while self.unsent.size > self.session.max_unsent and self.is_open:
                 await self._wait_for_room()
             if not self.is_open:
@@ -171,11 +173,10 @@ class Call(Stream):
 
     # For the two sides
 
-    async def _yield_in_turn(self) -> None:
-        """Yield once in `MESSAGES_PER_YIELD` times. Callers do so first: a cancelled one has then done nothing."""
-        if self._until_yield == 1:
-            self._until_yield = MESSAGES_PER_YIELD
-            await checkpoint()
+    async def _yield(self) -> None:
+        """Let other tasks run. First of all, so that a cancelled receiver or sender has taken and sent nothing."""
+        self._until_yield = MESSAGES_PER_YIELD
+        await checkpoint()
 
     async def _over(self) -> NoReturn:
         """Raise StreamTerminatedError, or Cancelled if the task is a handler that was cancelled for it."""

@@ -41,7 +41,8 @@ class OutboundBuffer:
             taken = first if len(messages) == 1 else b"".join(messages)
             self.taken += self.size
             self.messages += len(messages)
-            self.clear()
+            self._messages = None
+            self.size = 0
             return taken
         pieces: list[bytes | memoryview] = []
         room = limit

@@ -16,7 +16,7 @@ from echo.wire.flow import SendWindow
 from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER
 from echo.wire.hpack import Field, encoder
 from echo.wire.settings import PeerSettings
-from echo.wire.state import SEND_DATA, SEND_END, SEND_HEADERS, TRANSITIONS
+from echo.wire.state import SEND_END, SEND_HEADERS, TRANSITIONS
 from echo.wire.stream import END_OF_MESSAGES, Stream
 
 S = TypeVar("S", bound=Stream)
@@ -59,13 +59,13 @@ class Outgoing(Generic[S]):
         """Take the bytes to write next, at most about ``max_output``."""
         ring = self.ring
         while ring and self.size < self._max_output:
-            stream_id, stream = next(iter(ring.items()))
+            stream_id, stream = ring.popitem(last=False)
             if self.window.open <= 0 and stream.unsent.size:
+                ring[stream_id] = stream
+                ring.move_to_end(stream_id, last=False)
                 break  # The connection's window is used up; the ring stays as it is.
             if self.send_frame(stream):
-                ring.move_to_end(stream_id)
-            else:
-                ring.pop(stream_id, None)
+                ring[stream_id] = stream
         chunks = self._chunks
         if not chunks:
             return b""
@@ -146,8 +146,7 @@ class Outgoing(Generic[S]):
         self.encoder.resize(self.peer.header_table_size)
 
     def _put_data(self, stream: S, data: bytes, *, end: bool) -> None:
-        stream.step(SEND_DATA)
-        if end:
+        if end:  # DATA itself changes no state.
             stream.step(SEND_END)
         size = len(data)
         header = _HEADER_PACK(size >> 8, size & 0xFF, DATA, END_STREAM if end else 0, stream.id)
