@@ -17,7 +17,7 @@ def _abort(_: object) -> trio.lowlevel.Abort:
 
 
 class _Woken:
-    """What a task that is woken is sent: an outcome as `trio.lowlevel.reschedule` makes one each time, but for all."""
+    """The outcome that a woken task gets. One does for all; `trio.lowlevel.reschedule` would make one each time."""
 
     __slots__ = ()
 

@@ -15,11 +15,14 @@ from echo.wire import frames
 from echo.wire.flow import SendWindow
 from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER
 from echo.wire.hpack import Field, encoder
+from echo.wire.representations import only_indices
 from echo.wire.settings import PeerSettings
 from echo.wire.state import SEND_END, SEND_HEADERS, TRANSITIONS
 from echo.wire.stream import END_OF_MESSAGES, Stream
 
 S = TypeVar("S", bound=Stream)
+
+MAX_KNOWN: Final = 16  # Blocks of header lists that are kept.
 
 _HEADER_PACK: Final = HEADER.pack
 
@@ -47,6 +50,7 @@ class Outgoing(Generic[S]):
         self._max_unsent = max_unsent
         self._ended = ended  # Called once a stream's end is in a frame.
         self.encoder = encoder()
+        self._known: dict[Sequence[Field], bytes] = {}  # Blocks by constant header lists.
         self._chunks: list[bytes] = []
         self.ring: OrderedDict[int, S] = OrderedDict()
 
@@ -80,8 +84,22 @@ class Outgoing(Generic[S]):
         self.size += len(frame)
 
     def put_fields(self, stream: S, fields: Sequence[Field], *, end: bool = False) -> None:
-        """Add a header list."""
-        self.put_block(stream, self.encoder.encode(fields), end=end)
+        """Add a header list. Tuples are constants, encoded once while HPACK's table does not change.
+
+        A server's header lists all come this way, so none changes the table unnoticed.
+        """
+        known, encoder = self._known, self.encoder
+        if encoder.resizes:
+            known.clear()
+        constant = type(fields) is tuple
+        block = known.get(fields) if constant else None
+        if block is None:
+            block = encoder.encode(fields)
+            if not only_indices(block):
+                known.clear()
+            elif constant and len(known) < MAX_KNOWN:
+                known[fields] = block
+        self.put_block(stream, block, end=end)
 
     def put_block(self, stream: S, block: bytes, *, end: bool = False) -> None:
         """Add the last block of `encoder`, split into frames by the peer's SETTINGS_MAX_FRAME_SIZE."""

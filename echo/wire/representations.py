@@ -48,8 +48,8 @@ def survey(block: bytes) -> tuple[int, bool]:
             name = first & prefix
             at = at + 1 if name != prefix else _skip_integer(block, at)
             if not name:
-                at = _skip_string(block, at)
-            at = _skip_string(block, at)
+                at = at + 1 + length if (length := block[at] & 0x7F) != 0x7F else _skip_long_string(block, at)
+            at = at + 1 + length if (length := block[at] & 0x7F) != 0x7F else _skip_long_string(block, at)
     except IndexError:
         at = size + 1
     if at != size:
@@ -65,12 +65,9 @@ def _skip_integer(block: bytes, at: int) -> int:
     return at + 1
 
 
-def _skip_string(block: bytes, at: int) -> int:
-    """Where a string ends (RFC 7541 §5.2)."""
-    size = block[at] & 0x7F
-    if size != 0x7F:
-        return at + 1 + size
-    shift = 0
+def _skip_long_string(block: bytes, at: int) -> int:
+    """Where a string of 127 bytes or more ends (RFC 7541 §5.2)."""
+    size, shift = 0x7F, 0
     while True:
         at += 1
         octet = block[at]

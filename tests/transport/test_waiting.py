@@ -10,13 +10,13 @@ import trio.lowlevel
 import trio.testing
 
 from echo.transport.backend import Backend, current_backend
-from echo.transport.trio_backend import TrioBackend
+from echo.transport.trio_backend import TrioSignal
 from echo.transport.waiting import Doorbell, Signal, SignalLike
 
 
 @pytest.fixture(params=["anyio", "trio"])
 def signal(request: pytest.FixtureRequest) -> SignalLike:
-    return Signal() if request.param == "anyio" else TrioBackend().signal()
+    return Signal() if request.param == "anyio" else TrioSignal()
 
 
 async def test_set_wakes_current_waiters_and_no_later_ones(signal: SignalLike) -> None:

@@ -9,16 +9,17 @@ from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
 from multidict import MultiDict
 
 from echo.wire.connection import Connection
-from echo.wire.events import ConnectionFailed, RequestStarted
+from echo.wire.events import CallEnded, ConnectionFailed, RequestStarted, ResponseStarted
 from echo.wire.frames import ErrorCode
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.message import encode_message
+from echo.wire.status import Status
 from echo.wire.stream import Stream
 from tests.support.pair import frames, of_type, settings
 from tests.support.wire_pair import ConnectionPair
 
-MAX_FRAME_SIZE = 5  # Its number in SETTINGS.
+HEADER_TABLE_SIZE, MAX_FRAME_SIZE = 1, 5  # Their numbers in SETTINGS.
 
 
 def remembered(root: object) -> int:
@@ -174,3 +175,38 @@ def test_answers_that_the_peer_does_not_read_are_bounded() -> None:
     assert failures[0].error_code == ErrorCode.ENHANCE_YOUR_CALM
     assert failures[0].reason == "too many unsent answers"
     assert len(pair.server.take_output()) < 2_000
+
+
+def test_header_lists_that_come_again_read_the_same_whatever_changed_the_table_meanwhile() -> None:
+    pair = ConnectionPair()
+    expected: list[object] = []
+    seen: list[object] = []
+    for number in range(12):
+        _, stream = pair.open(end=True)
+        sent = MultiDict[str | bytes]({"x-number": str(number)} if number % 4 == 3 else {})
+        pair.server.send_response(stream, Response(sent))
+        pair.server.send_trailers(stream, Trailers())
+        expected += [sent, Status.OK]
+        for event in pair.to_client():
+            if isinstance(event, ResponseStarted):
+                seen.append(event.response.metadata)
+            elif isinstance(event, CallEnded):
+                seen.append(event.trailers.status)
+    assert seen == expected
+
+
+def test_a_smaller_table_is_announced_before_a_header_list_that_comes_again() -> None:
+    pair = ConnectionPair()
+    first_octets = []
+    for _ in range(4):
+        _, stream = pair.open(end=True)
+        pair.server.send_response(stream, Response())
+        pair.server.send_trailers(stream, Trailers())
+        sent = pair.server.take_output()
+        first_octets.append(sent[9] & 0xE0)
+        pair.client.receive(sent)
+        if len(first_octets) == 3:
+            pair.server.receive(settings({HEADER_TABLE_SIZE: 100}))
+            pair.client.receive(pair.server.take_output())
+    assert first_octets[3] == 0x20  # RFC 7541 §6.3
+    assert 0x20 not in first_octets[:3]
