@@ -106,7 +106,7 @@ async def test_a_collector_that_is_not_there_is_named() -> None:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/traces"
         with pytest.raises(ExportError, match=f"{url}: .*(connection|refused)"):
-            await Collector(CollectorSettings(url, timeout=20), describe()).send([span()])
+            await Collector(CollectorSettings(url, timeout=1), describe()).send([span()])
 
 
 async def test_what_is_not_http_is_refused() -> None:
