@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.representations import damaged, only_indices, survey
+from echo.wire.representations import damaged, survey
 
 if TYPE_CHECKING:
     from echo.wire.fields import FieldList
@@ -198,7 +198,8 @@ class RustDecoder:
         fields = self._decode(block)
         if changes:
             self._known.clear()
-        elif only_indices(block) and len(self._known) < MAX_KNOWN and _octets(fields) <= MAX_KNOWN_SIZE:
+        # A byte for each field, so they are all indices.
+        elif count == len(block) and len(self._known) < MAX_KNOWN and _octets(fields) <= MAX_KNOWN_SIZE:
             fields = self._known[block] = Recurring(fields)
         return fields
 
