@@ -232,6 +232,9 @@ def test_a_blocking_method_may_cancel_its_call(backend: str, caplog: pytest.LogC
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 assert [reply.number async for reply in call] == [1]
             assert raised.value.code() is grpc.StatusCode.CANCELLED
+            with anyio.fail_after(20):  # The methods' threads may go on for a moment after their calls are over.
+                while len(seen) < 3:  # noqa: ASYNC110 - It is threads that append.
+                    await anyio.sleep(0.01)
 
     ours_on(backend).run(main)
     assert seen == [True, False, True]
