@@ -44,7 +44,10 @@ def test_every_peer_answers_alike(name: str) -> None:
 
 @pytest.mark.parametrize("name", telemetry.PEERS)
 def test_ours_answers_alike_with_telemetry_and_without(name: str) -> None:
-    with child("tests.bench.telemetry", name) as server:
+    with (
+        child("tests.bench.telemetry", telemetry.COLLECTOR) as collector,
+        child("tests.bench.telemetry", name, str(collector.port)) as server,
+    ):
         trio.run(check, server.port)
 
 
