@@ -248,8 +248,9 @@ class Balancer:
         taken = list(dict.fromkeys(endpoints))
         if len(taken) > MAX_ENDPOINTS and self._policy.spreads:
             # Channels choose different addresses, so that every server gets calls; and each channel the same ones every
-            # time, so that look-ups cost no connections.
-            taken.sort(key=lambda endpoint: hash((self._random_key, endpoint)))
+            # time, so that look-ups cost no connections. Hashes of tuples would not do: they mix their items so little
+            # that now and then several channels leave out the same ones.
+            taken.sort(key=lambda endpoint: hash(f"{self._random_key} {endpoint.address} {endpoint.authority}"))
         self._subchannels = [
             known.pop(endpoint) if endpoint in known else Subchannel(endpoint, self._common)
             for endpoint in taken[:MAX_ENDPOINTS]
