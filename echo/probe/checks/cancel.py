@@ -49,5 +49,5 @@ class Cancel(Check):
         if outcome == "completed":
             return broken("not-forwarded", "To the server, a cancelled call looked like one that ended normally.")
         seconds = trio.current_time() - began
-        sentence = f"The server noticed within {seconds:.1f} s that a call was cancelled."
+        sentence = f"The server noticed within {max(seconds, 0.1):.1f} s that a call was cancelled."
         return survived(sentence, details={"outcome": outcome})
