@@ -20,18 +20,22 @@ install-run:
     @.ci/install run
 
 # Server and gateway in one process: what to start first.
+[no-exit-message]
 up *flags: install-run
     @python -m echo up {{flags}}
 
 # The gRPC server alone.
+[no-exit-message]
 serve *flags: install-run
     @python -m echo serve {{flags}}
 
 # The WebSocket gateway alone, under Hypercorn's trio worker.
+[no-exit-message]
 gateway *flags: install-run
     @python -m echo gateway {{flags}}
 
 # What a path does to gRPC and WebSockets: `just probe HOST:PORT`; see --help.
+[no-exit-message]
 probe *flags: install-run
     @python -m echo probe {{flags}}
 

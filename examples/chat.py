@@ -66,8 +66,13 @@ class Chat:
 
 async def main() -> None:
     """Listen on port 50052 of this machine."""
-    await Server([Chat()]).serve(await open_tcp_listener("127.0.0.1", 50052))
+    listener = await open_tcp_listener("127.0.0.1", 50052)
+    print("serving on 127.0.0.1:50052; Ctrl-C stops it")
+    await Server([Chat()]).serve(listener)
 
 
 if __name__ == "__main__":
-    anyio.run(main, backend="trio")
+    try:
+        anyio.run(main, backend="trio")
+    except* KeyboardInterrupt:  # In a group: Ctrl-C has ended the nurseries, too.
+        pass

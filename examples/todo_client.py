@@ -25,4 +25,4 @@ async def main(title: str, port: int = 50051) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], backend="trio")
+    anyio.run(main, " ".join(sys.argv[1:]), backend="trio")

@@ -45,8 +45,13 @@ async def serve(listener: Listener[ByteStream], *, task_status: TaskStatus[None]
 
 async def main() -> None:
     """Listen on port 50051 of this machine."""
-    await serve(await open_tcp_listener("127.0.0.1", 50051))
+    listener = await open_tcp_listener("127.0.0.1", 50051)
+    print("serving on 127.0.0.1:50051; Ctrl-C stops it")
+    await serve(listener)
 
 
 if __name__ == "__main__":
-    anyio.run(main, backend="trio")
+    try:
+        anyio.run(main, backend="trio")
+    except* KeyboardInterrupt:  # In a group: Ctrl-C has ended the nurseries, too.
+        pass

@@ -1,6 +1,6 @@
 """Uploads a file in pieces while its progress comes back: ``python -m examples.upload FILE``.
 
-It also serves, on a free port, so that there is a server to upload to.
+Without a FILE it uploads itself. It also serves, on a free port, so that there is a server to upload to.
 """
 
 import hashlib
@@ -61,4 +61,4 @@ async def main(path: Path) -> str:
 
 
 if __name__ == "__main__":
-    anyio.run(main, Path(sys.argv[1]), backend="trio")
+    anyio.run(main, Path(sys.argv[1] if sys.argv[1:] else __file__), backend="trio")

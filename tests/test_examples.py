@@ -8,6 +8,7 @@ import http.client
 import importlib
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
+from subprocess import PIPE
 
 import anyio
 import pytest
@@ -36,6 +38,14 @@ from tests.support.services import Run
 from tests.support.websocket import open_websocket
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
+
+RUN_ON_A_FREE_PORT = """
+import runpy
+import echo.rpc
+from echo.rpc import open_tcp_listener
+echo.rpc.open_tcp_listener = lambda host, port: open_tcp_listener(host, 0)
+runpy.run_module("examples.{}", run_name="__main__")
+"""
 
 
 @asynccontextmanager
@@ -217,3 +227,15 @@ def test_programs_of_other_libraries_do_the_same_on_ours(
     theirs = capsys.readouterr().out
     run(partial(importlib.import_module(f"examples.moving.from_{make}").main, port))
     assert capsys.readouterr().out == theirs
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("program", "port"), [("todo_server", 50051), ("chat", 50052)])
+def test_a_server_says_where_it_is_and_ctrl_c_ends_it_quietly(program: str, port: int) -> None:
+    command = [sys.executable, "-u", "-c", RUN_ON_A_FREE_PORT.format(program)]
+    with subprocess.Popen(command, cwd=EXAMPLES.parent, stdout=PIPE, stderr=PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"serving on 127.0.0.1:{port}; Ctrl-C stops it\n"
+        process.send_signal(signal.SIGINT)
+        said, complaint = process.communicate(timeout=60)
+        assert (process.returncode, said, complaint) == (0, "", "")

@@ -27,16 +27,16 @@ def probe_command() -> click.Command:
         "reached, 4 nothing broken but something inconclusive.",
         params=[
             click.Argument(["target"]),
-            click.Option(["--gateway"], metavar="URL", help="the gateway through its path, for ws-* and http-*"),
+            click.Option(["--gateway"], metavar="URL", help="the gateway behind the same path, for ws-* and http-*"),
             click.Option(
-                ["--direct"], multiple=True, metavar="HOST:PORT", help="the server, around the path; may be repeated"
+                ["--direct"], multiple=True, metavar="HOST:PORT", help="the server, bypassing the path; may be repeated"
             ),
             click.Option(["--quick"], is_flag=True, help="end within 20 s"),
             click.Option(["--long"], is_flag=True, help="wait as long as --idle says (default 1h)"),
             click.Option(["--only"], metavar="NAME,...", multiple=True, help="run only these checks"),
             click.Option(["--skip"], metavar="NAME,...", multiple=True, help="run all but these checks"),
             click.Option(["--idle"], metavar="DURATION", help="how long silent streams and connections should live"),
-            click.Option(["--header"], multiple=True, metavar="K=V", help="send this with every request"),
+            click.Option(["--header"], multiple=True, metavar="NAME=VALUE", help="send this with every request"),
             click.Option(
                 ["--format", "form"],
                 type=click.Choice(FORMATS),

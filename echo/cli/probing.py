@@ -22,7 +22,7 @@ from echo.probe.budget import Budget, Pace
 from echo.probe.check import Check
 from echo.probe.formats import FORMATS, as_text
 from echo.probe.formats.summary import counts_in_words
-from echo.probe.line import UnreachableError
+from echo.probe.line import Line, UnreachableError
 from echo.probe.live import live_table
 from echo.probe.path import Path
 from echo.probe.report import Report
@@ -65,19 +65,26 @@ def probe(given: dict[str, object]) -> int:
     except (SettingsError, UnknownCheckError, ValueError) as error:
         refuse(str(error), as_json=False)
         return Verdict.USAGE
+    missing: list[str] = []
     try:
-        report = trio.run(_survey, request)
+        report = trio.run(_survey, request, missing)
     except BaseException as error:
         unreachable = first(UnreachableError, error)
         if unreachable is None:
             raise
         refuse(str(unreachable), as_json=False)
         return Verdict.UNREACHABLE
-    return _deliver(request, report)
+    status = _deliver(request, report)
+    for why in missing:
+        click.echo(f"echo: --direct: {why}; what the server saw may be missing", err=True)
+    return status
 
 
-async def _survey(request: _Request) -> Report:
-    """Run the survey until it is done or a signal comes; a report then has what is known so far."""
+async def _survey(request: _Request, missing: list[str]) -> Report:
+    """Run the survey until it is done or a signal comes; a report then has what is known so far.
+
+    Adds to ``missing`` why addresses given by ``--direct`` cannot be reached.
+    """
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
@@ -88,10 +95,21 @@ async def _survey(request: _Request) -> Report:
         report: Report | None = None
         with trio.CancelScope() as scope:
             nursery.start_soon(partial(_cancel_on_signal, signals, scope))
+            for end in request.path.direct:
+                nursery.start_soon(_try_direct, request.path, end, missing)
             report = await survey.run()
         nursery.cancel_scope.cancel()
         return report or survey.report()
     raise AssertionError  # Nothing here swallows exceptions.
+
+
+async def _try_direct(path: Path, end: Target, missing: list[str]) -> None:
+    try:
+        stream = await Line(end, path.tls, path.server_name).connect()
+    except UnreachableError as error:
+        missing.append(str(error))
+    else:
+        await trio.aclose_forcefully(stream)
 
 
 async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

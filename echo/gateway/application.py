@@ -4,6 +4,7 @@ import ssl
 from functools import partial
 from typing import TYPE_CHECKING
 
+import trio
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from quart.wrappers import BaseRequestWebsocket
 from quart_trio import QuartTrio
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from echo.telemetry.web import WebMeter
 
 __all__ = ["Gateway", "create_app"]
+
+ANOTHER_LOOP = "the gateway runs on trio only: start it with hypercorn --worker-class trio echo.gateway:app"
 
 MAX_BODY = 64 * 1024  # The largest request body accepted, in bytes; Quart's routes read none.
 
@@ -138,6 +141,10 @@ class Gateway(QuartTrio):
 
     async def asgi_app(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         """Serve gRPC-Web and Connect calls below Quart, everything else with Quart; log a line for each request."""
+        if scope["type"] == "lifespan" and not trio.lowlevel.in_trio_run():
+            # The server logs the message and exits; an exception would let it go on without a lifespan.
+            await send({"type": "lifespan.startup.failed", "message": ANOTHER_LOOP})
+            return
         log, web, tracing = self.runtime.access_log, self.runtime.web, self.runtime.tracing
         if scope["type"] != "http" or (log is None and web is None and tracing is None):
             await self._serve(scope, receive, send)

@@ -7,7 +7,8 @@ It can replace that program: flags may begin with one dash or two, and ``-tls=tr
 import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Final
 
 import click
@@ -49,7 +50,7 @@ def health(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
     except click.ClickException as error:
         return _fail(USAGE, error.format_message())
     except UnreachableError as error:
-        return _fail(UNREACHABLE, f"cannot connect: {error}")
+        return _fail(UNREACHABLE, f"cannot connect to {error}")
     except CallFailedError as error:
         return _fail(FAILED, f"the check failed: {error}")
     except (click.Abort, KeyboardInterrupt):
@@ -137,7 +138,8 @@ def _run(environ: Mapping[str, str], given: Mapping[str, object]) -> int:
             tls = TlsFiles(verify=False)
         if given["verbose"]:
             sys.stderr.write(f"echo: asking {address} {'over TLS ' if tls else ''}for {call.service or 'its health'}\n")
-        status = check(address, call, tls)
+        with _naming(address):
+            status = check(address, call, tls)
     except ValueError as error:
         raise _UsageError(str(error)) from None
     if status != SERVING:
@@ -150,11 +152,21 @@ def _ask_gateway(flags: Mapping[str, str], connect: float, patience: float, tls:
     if "target" in flags or "addr" in flags or "service" in flags:
         raise _UsageError("--http takes no TARGET and no --service")
     web = parse_url(flags["http"])
-    answer = get(web.address, web.path, connect, patience, (tls or TlsFiles()) if web.tls else None)
+    with _naming(web.address):
+        answer = get(web.address, web.path, connect, patience, (tls or TlsFiles()) if web.tls else None)
     if answer.status != 200:
         return _fail(UNHEALTHY, f"not healthy: HTTP {answer.status}" + (f": {answer.text}" if answer.text else ""))
     sys.stdout.write(f"status: HTTP {answer.status}\n")
     return HEALTHY
+
+
+@contextmanager
+def _naming(address: Target) -> Iterator[None]:
+    """Name the address in front of why it is unreachable."""
+    try:
+        yield
+    except UnreachableError as error:
+        raise UnreachableError(f"{address}: {error}") from None
 
 
 def _server(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Target, bool]:

@@ -71,6 +71,8 @@ def parse_url(text: str) -> Target:
     for web, plain in (("ws://", "http://"), ("wss://", "https://")):
         if text.startswith(web):
             return _parse(plain + text.removeprefix(web), text)
+    if "://" not in text:
+        raise ValueError("is not a URL (http://HOST:PORT or https://HOST:PORT)")
     return _parse(text, text)
 
 

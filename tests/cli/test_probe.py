@@ -54,6 +54,18 @@ def test_a_target_that_cannot_be_reached_is_one_line_and_status_3() -> None:
     assert (done.returncode, done.stderr) == (3, "echo: cannot reach 127.0.0.1:1: Connection refused\n")
 
 
+async def test_a_direct_address_that_cannot_be_reached_is_named_after_the_report() -> None:
+    done = await probed("127.0.0.1:{}", "--quick", "--only", "http2", "--direct", "127.0.0.1:1")
+    assert "survived      http2" in done.stdout
+    why = "cannot reach 127.0.0.1:1: Connection refused; what the server saw may be missing"
+    assert (done.returncode, done.stderr) == (0, f"echo: --direct: {why}\n")
+
+
+async def test_a_direct_address_that_can_be_reached_is_not_mentioned() -> None:
+    done = await probed("127.0.0.1:{}", "--quick", "--only", "http2", "--direct", "127.0.0.1:{}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
@@ -65,6 +77,7 @@ def test_a_target_that_cannot_be_reached_is_one_line_and_status_3() -> None:
         (["a:1", "--idle", "soon"], ["--idle", "soon"]),
         (["a:1", "--header", "nothing"], ["--header", "nothing"]),
         (["a:1", "--gateway", "nothing"], ["--gateway", "nothing"]),
+        (["a:1", "--gateway", "b:8080"], ["--gateway", "b:8080", "is not a URL"]),
         (["a:1", "--format", "pdf"], ["pdf", "junit"]),
         (["a:1", "--tls", "--ca", "/nowhere"], ["--grpc-client-ca", "/nowhere"]),
         (["a:1", "--expect", "/nowhere"], ["--expect", "/nowhere"]),

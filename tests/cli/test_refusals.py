@@ -227,7 +227,7 @@ def test_ctrl_c_before_anything_listens_to_signals_exits_130(monkeypatch: pytest
 
 def test_health_may_be_asked_for_with_any_sequence_of_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("health", "unix:/no/such.sock")) == 2
-    assert capsys.readouterr().err == "echo: cannot connect: No such file or directory\n"
+    assert capsys.readouterr().err == "echo: cannot connect to unix:/no/such.sock: No such file or directory\n"
 
 
 def test_without_a_command_the_commands_are_shown(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,7 +46,7 @@ async def test_a_clean_path_survives_and_its_report_is_one_to_expect_of_the_comm
             for name, outcome in seen.items():
                 if outcome == "skipped":
                     row = f"{ROWS}.find((row) => row.cells[0].textContent === '{name}').cells[2].textContent"
-                    assert str(await page.evaluate(row)).endswith("; `echo-grpc probe` can.")
+                    assert str(await page.evaluate(row)).endswith("; echo-grpc probe can.")
             name, text = await page.save("#check-save")
         assert re.fullmatch(r"echo-path-127\.0\.0\.1-\d{8}T\d{6}\.json", name)
         report = json.loads(text)

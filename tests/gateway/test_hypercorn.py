@@ -56,6 +56,14 @@ async def test_it_outlives_the_inputs_that_would_end_it() -> None:
             assert closed.code == 1009
 
 
+async def test_without_the_trio_worker_it_stops_and_says_what_to_do() -> None:
+    command = [*COMMAND, "--bind", "127.0.0.1:0", "--workers", "0", APPLICATION]
+    with trio.fail_after(PATIENCE):
+        ended = await trio.run_process(command, capture_stderr=True, cwd=ROOT, env=environment(), check=False)
+    assert ended.returncode != 0
+    assert "the gateway runs on trio only: start it with hypercorn --worker-class trio" in ended.stderr.decode()
+
+
 @pytest.mark.parametrize(
     ("variables", "line"),
     [

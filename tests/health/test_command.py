@@ -121,7 +121,9 @@ def test_a_peer_that_does_not_speak_http2_counts_as_unreachable(capsys: pytest.C
 def test_a_silent_peer_counts_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
     with saying(b"") as port:
         assert health([f":{port}", *CONNECT_SOON], {}) == 2
-    assert capsys.readouterr().err == "echo: cannot connect: connected, but no HTTP/2 within 0.2 s\n"
+    assert (
+        capsys.readouterr().err == f"echo: cannot connect to localhost:{port}: connected, but no HTTP/2 within 0.2 s\n"
+    )
 
 
 def test_a_peer_that_closes_at_once_counts_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
@@ -134,8 +136,11 @@ def test_a_closed_port_counts_as_unreachable(capsys: pytest.CaptureFixture[str])
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     assert health([f":{port}"], {}) == 2
+    assert capsys.readouterr().err == f"echo: cannot connect to localhost:{port}: Connection refused\n"
+    assert health(["--http", f"http://127.0.0.1:{port}"], {}) == 2
+    assert capsys.readouterr().err == f"echo: cannot connect to 127.0.0.1:{port}: Connection refused\n"
     assert health(["nowhere.invalid:1"], {}) == 2
-    assert "Connection refused" in capsys.readouterr().err
+    assert "cannot connect to nowhere.invalid:1: " in capsys.readouterr().err
 
 
 def test_a_server_that_does_not_answer_the_call_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:

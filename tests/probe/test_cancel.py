@@ -46,4 +46,4 @@ async def test_a_call_that_has_not_reached_the_server_cannot_be_cancelled_there(
 
 async def test_a_way_around_is_recommended_where_there_is_none(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Cancel(), KeepCalls(), direct=False)
-    assert finding.sentence == "The server has not seen the call that we wanted to cancel; --direct would help."
+    assert finding.sentence == "What the server saw of the call could not be fetched; --direct would help."

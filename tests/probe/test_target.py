@@ -38,6 +38,12 @@ def test_a_gateway_may_live_below_a_path_and_be_written_as_a_websocket_s() -> No
     )
 
 
+@pytest.mark.parametrize("text", ["localhost:8080", "localhost", ""])
+def test_a_gateway_needs_a_scheme(text: str) -> None:
+    with pytest.raises(ValueError, match="is not a URL \\(http://HOST:PORT or https://HOST:PORT\\)"):
+        parse_url(text)
+
+
 def test_the_pace_and_the_idle_time_make_the_budget() -> None:
     assert Budget.of(Pace.QUICK).total == 20
     assert Budget.of().total == 180

@@ -30,7 +30,10 @@ class Cancel(Check):
                     await stream.send_message(BIDIRECTIONAL.message("hi"))
                 except GRPCError as error:
                     return inconclusive(f"The call that we wanted to cancel failed first: {error.message}.")
-                if not await path.evidence(call_id, until=lambda _: True, within=PROMPT):
+                seen = await path.evidence(call_id, until=lambda _: True, within=PROMPT)
+                if seen is None:
+                    return inconclusive(f"What the server saw of the call could not be fetched{path.hint}.")
+                if not seen:
                     return inconclusive(f"The server has not seen the call that we wanted to cancel{path.hint}.")
                 began = trio.current_time()
                 await stream.cancel()
@@ -46,5 +49,5 @@ class Cancel(Check):
         if outcome == "completed":
             return broken("not-forwarded", "To the server, a cancelled call looked like one that ended normally.")
         seconds = trio.current_time() - began
-        sentence = f"The server noticed within {seconds:.1f} s that a call was cancelled."
+        sentence = f"The server noticed within {max(seconds, 0.1):.1f} s that a call was cancelled."
         return survived(sentence, details={"outcome": outcome})

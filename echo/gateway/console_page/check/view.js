@@ -43,7 +43,7 @@ export class View {
   #conclude(name, outcome, sentence, advice, { likely }) {
     const line = this.#rows.get(name);
     this.#say(line, outcome, outcome);
-    line.finding.replaceChildren(sentence);
+    line.finding.replaceChildren(...marked(sentence));
     if (likely) line.finding.append(part("p", likely));
     if (!advice.length) return;
     const list = document.createElement("ul");
@@ -74,6 +74,11 @@ export class View {
     this.#say(line, "waiting", "waiting");
     return row;
   }
+}
+
+/** A sentence as nodes, with what stands between backticks as code. */
+function marked(sentence) {
+  return sentence.split("`").map((text, index) => (index % 2 ? part("code", text) : text));
 }
 
 function part(kind, text, role = "") {
