@@ -118,8 +118,10 @@ async def drop(stream: trio.abc.ReceiveStream) -> None:
 
 
 async def ask(port: int, query: str) -> dict[str, float]:
-    """What Prometheus answers: values, by the labels that the query leaves."""
+    """What Prometheus answers: values, by the labels that the query leaves. Nothing while it is still starting."""
     answer = await http_get(port, f"/api/v1/query?query={quote(query)}")
+    if answer.status == 503:  # It listens before it is ready.
+        return {}
     found: dict[str, Any] = json.loads(answer.body)
     assert found["status"] == "success", found
     return {
@@ -132,8 +134,8 @@ async def answers(port: int, query: str, wanted: dict[str, float]) -> None:
     """Ask until the answer is this."""
     found: dict[str, float] = {}
     with trio.move_on_after(PATIENCE):
-        while found != wanted:
-            found = await ask(port, query)
+        while (found := await ask(port, query)) != wanted:  # noqa: ASYNC110 - It is another process that we ask.
+            await trio.sleep(0.1)
     assert found == wanted, query
 
 
