@@ -149,7 +149,7 @@ class Handlers:
                     call.trace.cancelled("deadline", "the deadline passed")
         except Exception:
             # A handler has left a cancel scope or a nursery open, so ours could not be closed in its turn.
-            log.exception("a handler has left its task in disorder")
+            log.exception("a handler has left a cancel scope or a nursery open")
             if call is not None:
                 call.abort(Trailers(Status.INTERNAL, "internal server error"))
         finally:
