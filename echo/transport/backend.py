@@ -7,7 +7,7 @@ where it runs. Nothing else does, and only this module knows the difference.
 
 import math
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
 from typing import Any, Protocol, cast
 
@@ -50,6 +50,13 @@ class Nursery(Protocol):
 class Backend(Protocol):
     """The primitives."""
 
+    @property
+    def forget_cancel(self) -> Callable[[], Awaitable[bool]] | None:
+        """Call it after a handler: undoes a `cancel` of the calling task, which asyncio has; returns whether it had to.
+
+        None where only scopes can be cancelled.
+        """
+
     def now(self) -> float:
         """The time on the event loop's clock, in seconds."""
 
@@ -65,6 +72,18 @@ class Backend(Protocol):
 
 class AnyBackend:
     """The primitives of anyio."""
+
+    async def forget_cancel(self) -> bool:  # noqa: D102 - as in Backend
+        import asyncio  # noqa: PLC0415 - So that trio does not load it.
+
+        task = asyncio.current_task()
+        if task is None or not task.cancelling():
+            return False
+        with suppress(asyncio.CancelledError):  # It is raised where the task waits next, or else when it ends.
+            await asyncio.sleep(0)
+        while task.uncancel():
+            pass
+        return True
 
     def now(self) -> float:  # noqa: D102 - as in Backend
         return anyio.current_time()

@@ -76,6 +76,8 @@ class Handlers:
         """Do not run the handler of a call that is over, unless it has begun."""
         if self._due.pop(call.id, None) is not None:
             self._over(call)
+            if self.idle:  # The task that was started for it will find nothing to do.
+                self._last_over()
 
     def discard_given_up(self) -> None:
         """Do not run the handlers of calls that were given up; their clients get the verdicts."""
@@ -101,7 +103,7 @@ class Handlers:
             self._set_deadlines()
         if not self._due or self.running >= self._most:
             return
-        scope = self._backend.scope()
+        scope, forget_cancel = self._backend.scope(), self._backend.forget_cancel
         context = self._context  # What the handler that runs began with.
         call: ServerCall | None = None
         try:
@@ -133,13 +135,23 @@ class Handlers:
                     used = call.verdict is not None or (call.deadline != math.inf and scope.deadline != math.inf)
                     self._end(call)
                     call = None
-                    if used or copy_context() != context:
+                    if (forget_cancel is not None and await forget_cancel()) or used:
+                        break
+                    try:
+                        if copy_context() != context:
+                            break
+                    except Exception:  # noqa: BLE001 - Variables are compared by their values, which may refuse that.
                         break
             if call is not None and call.verdict is None and scope.cancelled_caught:
                 call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
                 call.fate = "deadline"
                 if call.trace is not None:
                     call.trace.cancelled("deadline", "the deadline passed")
+        except Exception:
+            # A handler has left a cancel scope or a nursery open, so ours could not be closed in its turn.
+            log.exception("a handler has left a cancel scope or a nursery open")
+            if call is not None:
+                call.abort(Trailers(Status.INTERNAL, "internal server error"))
         finally:
             if call is not None:
                 self._end(call)

@@ -68,6 +68,8 @@ class TrioSignal:
 class TrioBackend:
     """Trio's own primitives."""
 
+    forget_cancel = None
+
     def __init__(self) -> None:
         # `trio.current_time` looks for the clock each time, which takes as long as reading it.
         self.now: Final = trio.lowlevel.current_clock().current_time

@@ -27,7 +27,7 @@ FIELD_OVERHEAD: Final = 32  # Added to a field's length when a list's size is co
 MAX_TABLE_SIZE: Final = 4_096  # The default of RFC 9113 §6.5.2; larger tables cost memory and save nothing for gRPC.
 
 MAX_KNOWN: Final = 16  # Header lists that a decoder remembers,
-MAX_KNOWN_SIZE: Final = 1_024  # each of at most so many bytes of names and values.
+MAX_KNOWN_SIZE: Final = 2_048  # each of at most this size. Empty fields count, too: as objects they are not small.
 
 NEVER_INDEXED: Final = frozenset(
     {
@@ -96,8 +96,8 @@ def decoder(max_list_size: int) -> Decoder:
     return _DECODER(max_list_size)
 
 
-def _octets(fields: Sequence[ReceivedField]) -> int:
-    return sum(map(len, chain.from_iterable(field[:2] for field in fields)))
+def _size(fields: Sequence[ReceivedField]) -> int:
+    return sum(map(len, chain.from_iterable(field[:2] for field in fields))) + FIELD_OVERHEAD * len(fields)
 
 
 def _oversized(limit: int) -> PeerConnectionError:
@@ -199,7 +199,7 @@ class RustDecoder:
         if changes:
             self._known.clear()
         # A byte for each field, so they are all indices.
-        elif count == len(block) and len(self._known) < MAX_KNOWN and _octets(fields) <= MAX_KNOWN_SIZE:
+        elif count == len(block) and len(self._known) < MAX_KNOWN and _size(fields) <= MAX_KNOWN_SIZE:
             fields = self._known[block] = Recurring(fields)
         return fields
 

@@ -1,5 +1,6 @@
 """Calls that arrive together may be served by one task. No handler notices who ran before it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 
@@ -7,6 +8,8 @@ import anyio
 import pytest
 import trio
 import trio.lowlevel
+import trio.testing
+from anyio.lowlevel import checkpoint
 
 from echo.rpc import GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
@@ -119,3 +122,60 @@ def test_an_error_is_its_own_call_s(run: Run) -> None:
         assert await together(method, b"a", b"bad", b"b") == {b"a": b"a", b"bad": Status.ABORTED, b"b": b"b"}
 
     run(test)
+
+
+async def test_a_cancel_scope_that_was_not_left_ends_no_other_call() -> None:
+    """On trio. On asyncio anyio ends the connection: its task has a scope of its own around the handler's."""
+    scopes: list[trio.CancelScope] = []
+
+    async def method(stream: BytesStream, message: bytes) -> bytes:
+        if message == b"careless":
+            scopes.append(trio.CancelScope())
+            scopes[0].__enter__()
+        else:
+            await trio.testing.wait_all_tasks_blocked()
+        return message
+
+    messages = (b"a", b"b", b"careless", b"c")
+    assert await together(method, *messages) == {message: message for message in messages}
+
+
+class Incomparable:
+    """A value like an array: nobody can say whether it equals another."""
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError("the truth value is ambiguous")
+
+
+def test_context_variables_may_have_values_that_cannot_be_compared(run: Run) -> None:
+    async def test() -> None:
+        variable: ContextVar[Incomparable] = ContextVar("variable")
+        variable.set(Incomparable())  # Before the server runs, so that its handlers find it.
+
+        async def method(stream: BytesStream, message: bytes) -> bytes:
+            variable.set(Incomparable())
+            return message
+
+        assert await together(method, b"a", b"b") == {b"a": b"a", b"b": b"b"}
+
+    run(test)
+
+
+def test_a_handler_that_cancels_its_task_on_asyncio_cancels_no_other_call() -> None:
+    async def main() -> None:
+        async def method(stream: BytesStream, message: bytes) -> bytes:
+            if message == b"cancels":
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()  # It is raised where the task waits next: this handler never does.
+            else:
+                await checkpoint()
+            return message
+
+        messages = (b"a", b"cancels", b"b", b"c")
+        with anyio.fail_after(20):
+            assert await together(method, *messages) == {message: message for message in messages}
+
+    anyio.run(main, backend="asyncio")

@@ -117,3 +117,20 @@ async def test_handlers_that_wait_all_begin_within_a_few_turns_of_the_event_loop
             await trio.lowlevel.checkpoint()
         assert begun == handlers.running == 100
         handlers.nursery.cancel_scope.cancel()
+
+
+async def test_the_connection_hears_that_nothing_is_left_when_the_last_call_is_over_before_its_handler_began() -> None:
+    heard: list[str] = []
+
+    async def handle(_: ServerCall) -> None:
+        heard.append("handled")
+
+    def over(_: ServerCall) -> None:
+        heard.append("over")
+
+    handlers = Handlers(current_backend(), 10, handle, over, lambda: heard.append("nothing left"))
+    async with trio.open_nursery() as handlers.nursery:
+        call = a_call(1, float("inf"))
+        handlers.add(call)
+        handlers.discard(call)
+    assert heard == ["over", "nothing left"]

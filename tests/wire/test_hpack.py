@@ -1,5 +1,6 @@
 """The two HPACK libraries agree: each decodes what the other encodes, and both refuse damaged blocks."""
 
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -99,13 +100,29 @@ def test_a_list_that_comes_again_is_the_same_object_and_keeps_what_each_use_of_i
 
 
 def test_lists_that_are_remembered_are_few_and_small() -> None:
-    encoder, decoder = RustEncoder(), RustDecoder(LIMIT)
-    large = [(b"x-large", b"x" * MAX_KNOWN_SIZE)]
+    encoder, decoder = RustEncoder(), RustDecoder(2 * LIMIT)
+    large = [(b"x-large", b"x" * (MAX_KNOWN_SIZE - 38))]  # One byte too much, with 32 for the field.
     small = [[(b"x", b"%d" % number)] for number in range(2 * MAX_KNOWN)]
     for fields in [large, *small] * 2:
         assert pairs(decoder, encoder.encode(fields)) == fields
     assert len(decoder._known) == MAX_KNOWN
     assert large not in decoder._known.values()
+
+
+def test_lists_of_many_tiny_fields_are_not_remembered() -> None:
+    """As objects they would take a megabyte for each connection of a hostile client."""
+    encoder, decoder = RustEncoder(), RustDecoder(16_384)
+    decoder.decode(encoder.encode([(b"a", b"")]))
+    index = encoder.encode([(b"a", b"")])
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(MAX_KNOWN):
+            assert len(decoder.decode(index * (400 + number))) == 400 + number
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 200_000
 
 
 # RFC 7541, Appendix C: header blocks, and the lists they mean one after the other.

@@ -71,7 +71,7 @@ class Batches(Generic[T]):
 
     def _pack(self) -> None:
         """Encode the fresh spans, as many as the queue has room for."""
-        room = self._most - self._queued
+        room = max(0, self._most - self._queued)  # An export that was cancelled may have filled it beyond that.
         spans, self._fresh = self._fresh, []
         if len(spans) > room:
             self._drop(len(spans) - room, "the collector does not keep up")

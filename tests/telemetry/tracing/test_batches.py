@@ -161,3 +161,19 @@ async def test_an_end_that_takes_too_long_says_what_is_lost(
     assert scope.cancelled_caught
     assert batches.dropped == 5
     assert "5 spans were dropped in all" in caplog.text
+
+
+async def test_a_span_that_ends_after_the_export_was_cut_short_is_counted_once(autojump_clock: trio.abc.Clock) -> None:
+    sink = Sink()
+    sink.open = trio.Event()
+    batches = Batches(sink.send, lines, most=10, batch=5, delay=1)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batches.run)
+        for _ in range(5):
+            batches.put(b"on its way")
+        await trio.testing.wait_all_tasks_blocked()
+        for _ in range(10):
+            batches.put(b"queued")
+        nursery.cancel_scope.cancel()
+    batches.put(b"late")  # Those on their way are in the queue again, which is more than full.
+    assert batches.dropped == 1
