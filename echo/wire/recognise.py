@@ -2,16 +2,17 @@
 
 A client's calls of one method start with the same fields: pseudo-header fields, then te, content-type and user-agent.
 Fields that differ follow: the timeout, and metadata. So a start is checked and parsed once, and recognised afterwards.
-Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.head`, which say what is wrong.
+Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.request_parser`, which say what is wrong.
 """
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, list_size
-from echo.wire.head import Rejected, Request, parse_request
+from echo.wire.head import Request
 from echo.wire.hpack import ReceivedField
 from echo.wire.metadata import decode_metadata
+from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.timeout import decode_timeout
 
 MAX_STARTS: Final = 256  # Starts remembered in the whole process.

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from echo.wire import recognise as module
 from echo.wire.fields import MalformedError, check_request
-from echo.wire.head import Rejected, Request, parse_request
+from echo.wire.head import Request
 from echo.wire.hpack import Field
 from echo.wire.recognise import MAX_START_SIZE, MAX_STARTS, recognise, remember
+from echo.wire.request_parser import Rejected, parse_request
 
 START: list[Field] = [
     (b":method", b"POST"),
