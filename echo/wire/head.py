@@ -70,6 +70,10 @@ class Request:
     content_type: str = CONTENT_TYPE
     accept_encoding: str = ""
 
+    def has_metadata(self, prefix: str) -> bool:
+        """Whether a name in the metadata starts with this prefix."""
+        return bool(self.metadata) and any(name.startswith(prefix) for name in self.metadata)
+
     def fields(self) -> list[Field]:
         """The header list: pseudo-header fields first, then ``grpc-timeout``, in the spec's order.
 

@@ -6,17 +6,21 @@ Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.requ
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, list_size
 from echo.wire.head import Request
-from echo.wire.hpack import ReceivedField
+from echo.wire.hpack import FIELD_OVERHEAD, ReceivedField
 from echo.wire.metadata import decode_metadata
 from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.timeout import decode_timeout
+from echo.wire.undecoded import Undecoded
 
 MAX_STARTS: Final = 256  # Starts remembered in the whole process.
 MAX_START_SIZE: Final = 1_024  # The largest start remembered, as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
+MAX_NAMES: Final = 256  # Names of metadata remembered in the whole process,
+MAX_NAME: Final = 64  # each of at most so many bytes.
 
 _REPEATED: Final = frozenset(
     {
@@ -42,6 +46,7 @@ class _Start(NamedTuple):
 
 
 _starts: dict[tuple[ReceivedField, ...], _Start | None] = {}  # None for starts that are valid only with the rest.
+_texts: set[bytes] = set()  # Valid names of metadata whose values are text.
 
 
 def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
@@ -57,12 +62,38 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
     start = _starts.get(tuple(fields[:at]))
     if start is None:
         return None
-    size, known = start
-    if at == len(fields):
-        return known if size <= max_size else None
+    rest = fields[at:]
+    if not rest:
+        return start.request if start.size <= max_size else None
+    timeout = None
+    custom: list[ReceivedField] = []
+    values: list[bytes] = []
+    size = start.size + FIELD_OVERHEAD * len(rest)
+    for field in rest:
+        name, value = field[0], field[1]
+        if name in _texts:
+            custom.append(field)
+        elif name == _TIMEOUT:
+            timeout = value
+        else:
+            return _with_unknown_names(start, rest, max_size)
+        values.append(value)
+        size += len(name)
+    joined = b"".join(values)
+    if size + len(joined) > max_size or b"\0" in joined or b"\n" in joined or b"\r" in joined:
+        return None
+    try:
+        seconds = None if timeout is None else decode_timeout(timeout.decode("latin-1"))
+    except ValueError:
+        return None
+    return Undecoded(start.request, seconds, custom)
+
+
+def _with_unknown_names(start: _Start, fields: Sequence[ReceivedField], max_size: int) -> Request | None:
+    """Read the fields after the start, and remember the names of their metadata."""
     timeout = None
     try:
-        rest = check_fields(fields[at:], TRAILERS)
+        rest = check_fields(fields, TRAILERS)
         if rest.own:
             if len(rest.own) > 1 or _TIMEOUT not in rest.own:
                 return None
@@ -70,19 +101,14 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
         metadata = decode_metadata(rest.custom)
     except (MalformedError, ValueError):
         return None
-    if size + rest.size > max_size:
+    if start.size + rest.size > max_size:
         return None
-    return Request(
-        known.path,
-        known.scheme,
-        known.authority,
-        timeout,
-        metadata,
-        known.encoding,
-        known.user_agent,
-        known.content_type,
-        known.accept_encoding,
-    )
+    for name, _ in rest.custom:
+        if len(name) <= MAX_NAME and not name.endswith(b"-bin"):
+            if len(_texts) >= MAX_NAMES:
+                _texts.clear()
+            _texts.add(name)
+    return replace(start.request, timeout=timeout, metadata=metadata)
 
 
 def remember(fields: Sequence[ReceivedField]) -> None:

@@ -10,7 +10,7 @@ from echo.wire import recognise as module
 from echo.wire.fields import MalformedError, check_request
 from echo.wire.head import Request
 from echo.wire.hpack import Field
-from echo.wire.recognise import MAX_START_SIZE, MAX_STARTS, recognise, remember
+from echo.wire.recognise import MAX_NAME, MAX_NAMES, MAX_START_SIZE, MAX_STARTS, recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
 
 START: list[Field] = [
@@ -44,8 +44,10 @@ OTHERS: list[Field] = [
 @pytest.fixture(autouse=True)
 def nothing_known() -> Iterator[None]:
     module._starts.clear()
+    module._texts.clear()
     yield
     module._starts.clear()
+    module._texts.clear()
 
 
 def read(fields: Sequence[Field], limit: int) -> Request | None:
@@ -85,6 +87,49 @@ def test_what_is_recognised_is_read_as_it_would_be_anyway(within: list[Field], b
 def test_the_usual_is_always_recognised(behind: list[Field]) -> None:
     remember(START)
     assert recognise([*START, *behind], 10_000) == read([*START, *behind], 10_000)
+
+
+@pytest.mark.parametrize("value", [b"a\r", b"a\nb", b"\0"])
+def test_a_forbidden_value_is_refused_under_a_known_name(value: bytes) -> None:
+    remember(START)
+    for _ in range(2):
+        assert recognise([*START, (b"x", b"1"), (b"y", b"2")], 10_000) is not None
+        assert recognise([*START, (b"x", b"1"), (b"y", value)], 10_000) is None
+        assert recognise([*START, (b"x", value), (b"grpc-timeout", b"1S")], 10_000) is None
+        assert recognise([*START, (b"x", b"1"), (b"grpc-timeout", b"1S\n")], 10_000) is None
+
+
+def test_metadata_is_found_by_its_prefix_whether_decoded_or_not() -> None:
+    remember(START)
+    for _ in range(2):  # The second time, the names are known.
+        request = recognise([*START, (b"grpc-timeout", b"1S"), (b"x-a", b"1"), (b"y", b"2")], 10_000)
+        assert request is not None
+        for _ in range(2):
+            assert request.has_metadata("x-")
+            assert request.has_metadata("y")
+            assert not request.has_metadata("grpc")
+            assert not request.has_metadata("z")
+            assert list(request.metadata.items()) == [("x-a", "1"), ("y", "2")]
+
+
+def test_changed_metadata_of_one_request_is_not_that_of_the_next() -> None:
+    remember(START)
+    fields = [*START, (b"x", b"1")]
+    for _ in range(3):
+        request = recognise(fields, 10_000)
+        assert request is not None
+        request.metadata.add("y", "2")
+        assert list(request.metadata) == ["x", "y"]
+
+
+def test_memory_of_names_is_bounded() -> None:
+    remember(START)
+    for number in range(3 * MAX_NAMES):
+        assert recognise([*START, (b"x-%d" % number, b"")], 10_000) is not None
+    assert 0 < len(module._texts) <= MAX_NAMES
+    module._texts.clear()
+    assert recognise([*START, (b"x" * (MAX_NAME + 1), b""), (b"x-bin", b"AAE")], 10_000) is not None
+    assert not module._texts
 
 
 def test_memory_is_bounded() -> None:
