@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, list_size
 from echo.wire.head import Request
-from echo.wire.hpack import FIELD_OVERHEAD, ReceivedField
+from echo.wire.hpack import FIELD_OVERHEAD, ReceivedField, Recurring, Started
 from echo.wire.metadata import decode_metadata
 from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.timeout import decode_timeout
@@ -38,14 +38,14 @@ _REPEATED: Final = frozenset(
 _TIMEOUT: Final = b"grpc-timeout"
 
 
-class _Start(NamedTuple):
+class Start(NamedTuple):
     """The start of a request: the size of its fields, and the request that they make."""
 
     size: int
     request: Request
 
 
-_starts: dict[tuple[ReceivedField, ...], _Start | None] = {}  # None for starts that are valid only with the rest.
+_starts: dict[tuple[ReceivedField, ...], Start | None] = {}  # None for starts that are valid only with the rest.
 _texts: set[bytes] = set()  # Valid names of metadata whose values are text.
 
 
@@ -58,13 +58,20 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
         fields: The decoded header list.
         max_size: The limit on its size (RFC 9113 §6.5.2).
     """
-    at = _length_of_start(fields)
-    start = _starts.get(tuple(fields[:at]))
-    if start is None:
-        return None
-    rest = fields[at:]
-    if not rest:
+    recurring = fields if type(fields) is Recurring else fields.start if type(fields) is Started else None
+    if recurring is not None and recurring.recognised is not None:
+        start, at = recurring.recognised, len(recurring)
+    else:
+        at = _length_of_start(fields)
+        known = _starts.get(tuple(fields[:at]))
+        if known is None:
+            return None
+        start = known
+        if recurring is not None and len(recurring) == at:
+            recurring.recognised = start
+    if at == len(fields):
         return start.request if start.size <= max_size else None
+    rest = fields[at:]
     timeout = None
     custom: list[ReceivedField] = []
     values: list[bytes] = []
@@ -89,7 +96,7 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
     return Undecoded(start.request, seconds, custom)
 
 
-def _with_unknown_names(start: _Start, fields: Sequence[ReceivedField], max_size: int) -> Request | None:
+def _with_unknown_names(start: Start, fields: Sequence[ReceivedField], max_size: int) -> Request | None:
     """Read the fields after the start, and remember the names of their metadata."""
     timeout = None
     try:
@@ -120,7 +127,7 @@ def remember(fields: Sequence[ReceivedField]) -> None:
     if len(_starts) >= MAX_STARTS:
         _starts.clear()
     try:
-        _starts[start] = _Start(size, parse_request(check_request(start)))
+        _starts[start] = Start(size, parse_request(check_request(start)))
     except (MalformedError, Rejected):
         _starts[start] = None
 

@@ -3,13 +3,14 @@
 from collections.abc import Iterator, Sequence
 
 import pytest
+from hpack import Encoder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from echo.wire import recognise as module
 from echo.wire.fields import MalformedError, check_request
 from echo.wire.head import Request
-from echo.wire.hpack import Field
+from echo.wire.hpack import Field, RustDecoder
 from echo.wire.recognise import MAX_NAME, MAX_NAMES, MAX_START_SIZE, MAX_STARTS, recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
 
@@ -81,6 +82,23 @@ def test_what_is_recognised_is_read_as_it_would_be_anyway(within: list[Field], b
         if read(known, 10_000) is not None:
             remember(known)
     assert recognise(fields, limit) in (None, expected)
+
+
+@given(
+    st.lists(st.lists(st.sampled_from([*MESH, *OTHERS]), max_size=4), min_size=2, max_size=5),
+    st.integers(300, 800),
+)
+def test_a_start_recognised_by_its_block_gives_the_same_request(rests: list[list[Field]], limit: int) -> None:
+    encoder, decoder = Encoder(), RustDecoder(100_000)
+    decoder.decode(encoder.encode(START, huffman=False))
+    start = encoder.encode(START, huffman=False)
+    remember(decoder.decode(start))
+    for rest in rests:
+        literals = (b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in rest)
+        fields = decoder.decode(start + b"".join(literals))
+        assert [field[:2] for field in fields] == [*START, *rest]
+        assert recognise(fields, limit) in (None, read([*START, *rest], limit))
+        assert recognise(decoder.decode(start), 10_000) == read(START, 10_000)
 
 
 @given(st.lists(st.sampled_from(MESH), max_size=5))
