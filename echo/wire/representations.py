@@ -72,18 +72,16 @@ def read_literals(block: bytes, fields: list[tuple[bytes, bytes] | tuple[bytes, 
     at, size = 0, len(block)
     try:
         while at < size:
-            first, length = block[at], block[at + 1]
-            if first & 0xEF or length >= 0x7F:
-                return False
+            first = block[at]
             at += 2
-            name = block[at : at + length]
-            at += length
-            length = block[at]
-            if length >= 0x7F:
+            end = at + block[at - 1]
+            start = end + 1
+            length = block[end]
+            if first & 0xEF or length >= 0x7F or start - at > 0x7F:
                 return False
-            at += 1
-            fields.append((name, block[at : at + length], first != 0))
-            at += length
+            name = block[at:end]
+            at = start + length
+            fields.append((name, block[start:at], first != 0))
     except IndexError:
         return False
     return at == size
