@@ -46,9 +46,9 @@ class Undecoded(Request):
         """See `Request`; decodes nothing."""
         if self._decoded is not None:
             return super().has_metadata(prefix)
-        octets = prefix.encode()
+        octets, size = prefix.encode(), len(prefix)
         for field in self._fields:  # noqa: SIM110 - a generator would cost more than the rest.
-            if field[0].startswith(octets):
+            if field[0][:size] == octets:
                 return True
         return False
 
