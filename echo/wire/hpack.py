@@ -196,6 +196,9 @@ class RustEncoder(_LibraryEncoder):
 class RustDecoder:
     """`jh2`'s decoder, with the checks that it lacks: a block cut short, and a size update in the wrong place.
 
+    Blocks of indices, and blocks that start with some, are often the same in all calls of a method. Their lists are
+    remembered while the table does not change; plain literals behind them are decoded here, the rest by the library.
+
     Neither checks that the padding of a Huffman-coded string is all ones (RFC 7541 §5.2). Nothing depends on it, and
     checking it would mean decoding the string.
     """

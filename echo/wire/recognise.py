@@ -2,6 +2,7 @@
 
 A client's calls of one method start with the same fields: pseudo-header fields, then te, content-type and user-agent.
 Fields that differ follow: the timeout, and metadata. So a start is checked and parsed once, and recognised afterwards.
+Of metadata under names seen before, only the values' characters are checked; it is decoded when a handler asks for it.
 Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.request_parser`, which say what is wrong.
 """
 

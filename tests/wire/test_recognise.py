@@ -1,6 +1,6 @@
 """A request that starts as an earlier one did is read as it would be anyway, and only what is in order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 from hpack import Encoder
@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo.wire import recognise as module
+from echo.wire import undecoded
 from echo.wire.fields import MalformedError, check_request
 from echo.wire.head import Request
 from echo.wire.hpack import Field, RustDecoder
+from echo.wire.metadata import Metadata, decode_metadata
 from echo.wire.recognise import MAX_NAME, MAX_NAMES, MAX_START_SIZE, MAX_STARTS, recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
 
@@ -128,6 +130,27 @@ def test_metadata_is_found_by_its_prefix_whether_decoded_or_not() -> None:
             assert not request.has_metadata("grpc")
             assert not request.has_metadata("z")
             assert list(request.metadata.items()) == [("x-a", "1"), ("y", "2")]
+
+
+def test_metadata_is_decoded_only_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(START)
+    fields = [*START, (b"grpc-timeout", b"1S"), (b"x", b"1")]
+    assert recognise(fields, 10_000) is not None  # Now the name is known.
+    decoded: list[Metadata] = []
+
+    def decode(fields: Iterable[Field]) -> Metadata:
+        decoded.append(decode_metadata(fields))
+        return decoded[-1]
+
+    monkeypatch.setattr(undecoded, "decode_metadata", decode)
+    request = recognise(fields, 10_000)
+    assert request is not None
+    assert request.timeout == 1
+    assert not request.has_metadata("y")
+    assert not decoded
+    assert request.metadata is request.metadata
+    assert list(request.metadata.items()) == [("x", "1")]
+    assert len(decoded) == 1
 
 
 def test_changed_metadata_of_one_request_is_not_that_of_the_next() -> None:
