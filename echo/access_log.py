@@ -30,6 +30,8 @@ LIMITS: Final = {
     "span_id": 16,
 }
 PLAIN: Final = 600  # A line of printable ASCII up to this many bytes needs no cutting.
+BACKSLASH: Final = 0x5C  # Integers, which are found in bytes in a fifth of the time that bytes take.
+DELETE: Final = 0x7F
 _UNQUOTED: Final = frozenset(' "=')
 
 
@@ -130,7 +132,7 @@ class AccessLog:
         """Encode the entry as a JSON object. Most are short and plain, so one check of the whole is enough."""
         try:
             encoded = self._encode(entry)
-            if len(encoded) <= PLAIN and encoded.isascii() and b"\\" not in encoded and b"\x7f" not in encoded:
+            if len(encoded) <= PLAIN and encoded.isascii() and BACKSLASH not in encoded and DELETE not in encoded:
                 return encoded
         except UnicodeEncodeError:  # A lone surrogate.
             pass

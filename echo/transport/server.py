@@ -220,11 +220,8 @@ class ServerSession(Session):
         if self._tracing is not None:
             self._tracing.begin(call)
         attending = self._attending
-        if attending is not None:
-            for name in event.request.metadata:
-                if name.startswith(attending.prefix):
-                    call.attendant = attending.attend(call, event.fields)
-                    break
+        if attending is not None and event.request.has_metadata(attending.prefix):
+            call.attendant = attending.attend(call, event.fields)
         # If as many handlers are running as streams are allowed, some of calls that are over have yet to return. The
         # client is within its rights: streams that are over do not count (RFC 9113 §5.1.2). So the call waits.
         self._handlers.add(call)

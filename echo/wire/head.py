@@ -1,15 +1,14 @@
 """The header lists of a gRPC call: request, response and trailers (gRPC over HTTP/2, "Requests" and "Responses").
 
 Each is a small class: ``fields()`` builds the list for HPACK, and ``parse_*`` reads a received list that is well-formed
-HTTP/2 (`echo.wire.fields`). Treat them as read-only. They are not frozen, because freezing triples the cost of creating
-one and every call creates three. For a list that is not gRPC, a server gets `Rejected` with the answer to send, and a
+HTTP/2 (`echo.wire.fields`); `echo.wire.request_parser` reads requests. Treat them as read-only. They are not frozen,
+because freezing triples the cost of creating one and every call creates three. For a response that is not gRPC, a
 client gets `Trailers` with the status that ends its call.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from platform import python_implementation, python_version
-from sys import intern
 from typing import Final
 
 from multidict import MultiDict
@@ -26,7 +25,7 @@ from echo.wire.status import (
     parse_status,
     status_from_http,
 )
-from echo.wire.timeout import decode_timeout, encode_timeout
+from echo.wire.timeout import encode_timeout
 
 CONTENT_TYPE: Final = "application/grpc"
 # Peers refuse header lists above 8 or 16 KiB. A character takes up to twelve of those bytes, but usually one.
@@ -41,39 +40,8 @@ _OK: Final = (b":status", b"200")
 _HEAD: Final = (_OK, _CONTENT_TYPE, _ACCEPT_ENCODING)
 _STATUSES: Final = {status: (b"grpc-status", b"%d" % status.value) for status in Status}
 _SUCCESS: Final = (_STATUSES[Status.OK],)
-_SUPPORTED: Final = {encoding.encode(): encoding for encoding in SUPPORTED}
+ENCODINGS: Final = {encoding.encode(): encoding for encoding in SUPPORTED}
 _IDENTITY: Final = IDENTITY.encode()
-
-
-class Rejected(Exception):
-    """A request that cannot be served.
-
-    Attributes:
-        trailers: The reason, as a gRPC status.
-        fields: The head of the answer; the whole answer if ``body`` is empty.
-        body: A readable text, for requests that are not gRPC.
-    """
-
-    def __init__(self, trailers: "Trailers", fields: Sequence[Field], body: bytes = b"") -> None:
-        super().__init__()
-        self.trailers = trailers
-        self.fields = fields
-        self.body = body
-
-
-def _not_grpc(method: bytes, http_status: int, code: Status, text: str) -> Rejected:
-    """An answer in plain HTTP for browsers and curl; its ``grpc-status`` serves gRPC clients."""
-    status = (b"grpc-status", b"%d" % code.value)
-    message = (b"grpc-message", encode_status_message(text))
-    head = [(b":status", b"%d" % http_status), (b"content-type", b"text/plain; charset=utf-8"), status, message]
-    body = b"" if method == b"HEAD" else f"This port speaks gRPC: {text}.\n".encode()
-    return Rejected(Trailers(code, f"HTTP {http_status}: {text}"), head, body)
-
-
-def _refused(status: Status, message: str) -> Rejected:
-    """A call in gRPC that cannot be served: a Trailers-Only response."""
-    trailers = Trailers(status, message)
-    return Rejected(trailers, trailers.fields(with_head=True))
 
 
 @dataclass(slots=True)
@@ -101,6 +69,10 @@ class Request:
     user_agent: str | None = USER_AGENT
     content_type: str = CONTENT_TYPE
     accept_encoding: str = ""
+
+    def has_metadata(self, prefix: str) -> bool:
+        """Whether a name in the metadata starts with this prefix."""
+        return bool(self.metadata) and any(name.startswith(prefix) for name in self.metadata)
 
     def fields(self) -> list[Field]:
         """The header list: pseudo-header fields first, then ``grpc-timeout``, in the spec's order.
@@ -140,48 +112,7 @@ class Request:
         return timeout, encode_metadata(self.metadata) if self.metadata else ()
 
 
-def parse_request(received: FieldList) -> Request:
-    """Read a request's header list.
-
-    Raises:
-        Rejected: Carries the answer: HTTP 405 or 415 for a request that is not gRPC (gRPC over HTTP/2, "Requests"),
-            a Trailers-Only response for a gRPC request that cannot be served.
-    """
-    pseudo = received.pseudo
-    names = received.own
-    method = pseudo[b":method"]
-    if method != b"POST":
-        raise _not_grpc(method, 405, Status.INTERNAL, "calls use the method POST")
-    content_type = names.get(b"content-type", b"").decode("latin-1")
-    subtype = "" if content_type == CONTENT_TYPE else _message_format(content_type)
-    if subtype is None:
-        raise _not_grpc(method, 415, Status.UNKNOWN, f"content-type {content_type[:64]!r} is not {CONTENT_TYPE}")
-    if subtype not in ("", "proto"):
-        raise _refused(Status.UNIMPLEMENTED, f"messages in the format {subtype[:64]!r} are not supported")
-    encoding = _SUPPORTED.get(names.get(b"grpc-encoding", _IDENTITY))
-    if encoding is None:
-        asked = names[b"grpc-encoding"][:64].decode("latin-1")
-        raise _refused(Status.UNIMPLEMENTED, f"grpc-encoding {asked!r} is not supported")
-    timeout = names.get(b"grpc-timeout")
-    user_agent = names.get(b"user-agent")
-    try:
-        # Interned, so that many similar idle streams share one copy of each string.
-        return Request(
-            intern(pseudo[b":path"].decode("latin-1")),
-            intern(pseudo[b":scheme"].decode("latin-1")),
-            intern(pseudo.get(b":authority", b"").decode("latin-1")),
-            None if timeout is None else decode_timeout(timeout.decode("latin-1")),
-            decode_metadata(received.custom),
-            encoding,
-            None if user_agent is None else intern(user_agent.decode("latin-1")),
-            intern(content_type),
-            intern(names.get(b"grpc-accept-encoding", b"").decode("latin-1")),
-        )
-    except ValueError as error:
-        raise _refused(Status.INTERNAL, str(error)) from error
-
-
-def _message_format(content_type: str) -> str | None:
+def message_format(content_type: str) -> str | None:
     """The suffix of ``application/grpc+``; None if the type is not gRPC (``application/grpc-web`` is not)."""
     media_type, _, subtype = content_type.partition(";")[0].strip().lower().partition("+")
     return subtype if media_type == CONTENT_TYPE else None
@@ -257,13 +188,13 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
         text = describe_answer(http_status.decode()) + excerpt(decode_status_message(names.get(b"grpc-message", b"")))
         return Trailers(status_from_http(int(http_status)), text, head_only=True)
     content_type = names.get(b"content-type", b"").decode("latin-1")
-    if content_type != CONTENT_TYPE and _message_format(content_type) is None:
+    if content_type != CONTENT_TYPE and message_format(content_type) is None:
         return Trailers(
             Status.UNKNOWN, f"{HOP} answered with content-type {content_type[:64]!r} instead of gRPC", head_only=True
         )
     if ended:
         return Trailers(Status.UNKNOWN, NO_STATUS, head_only=True)
-    encoding = _SUPPORTED.get(names.get(b"grpc-encoding", _IDENTITY))
+    encoding = ENCODINGS.get(names.get(b"grpc-encoding", _IDENTITY))
     if encoding is None:
         asked = names[b"grpc-encoding"][:64].decode("latin-1")
         return Trailers(Status.INTERNAL, f"the response is compressed by {asked!r}, which is not supported")

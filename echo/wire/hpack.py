@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.representations import damaged, survey
+from echo.wire.representations import INDICES, damaged, read_literals, survey
 
 if TYPE_CHECKING:
     from echo.wire.fields import FieldList
+    from echo.wire.recognise import Start
 
 Field = tuple[bytes, bytes]
 ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
@@ -46,16 +47,32 @@ class Recurring(list[ReceivedField]):
     """A header list that may come again as this very object, so what was found about it is kept with it. Read-only.
 
     Attributes:
+        size: As SETTINGS_MAX_HEADER_LIST_SIZE counts it.
         allowed: The pseudo-header fields that were allowed when it was checked, if it was;
         checked: and what that gave (`echo.wire.fields.check_fields`).
+        recognised: The request that it starts, if `echo.wire.recognise` has recognised it.
     """
 
-    __slots__ = ("allowed", "checked")
+    __slots__ = ("allowed", "checked", "recognised", "size")
 
-    def __init__(self, fields: Sequence[ReceivedField]) -> None:
+    def __init__(self, fields: Sequence[ReceivedField], size: int) -> None:
         super().__init__(fields)
+        self.size = size
         self.allowed: frozenset[bytes] | None = None
         self.checked: FieldList | None = None
+        self.recognised: Start | None = None
+
+
+class Started(list[ReceivedField]):
+    """A header list that starts with one that has come before. Read-only.
+
+    Attributes:
+        start: The list that it starts with.
+    """
+
+    __slots__ = ("start",)
+
+    start: Recurring
 
 
 class Encoder(Protocol):
@@ -179,6 +196,9 @@ class RustEncoder(_LibraryEncoder):
 class RustDecoder:
     """`jh2`'s decoder, with the checks that it lacks: a block cut short, and a size update in the wrong place.
 
+    Blocks of indices, and blocks that start with some, are often the same in all calls of a method. Their lists are
+    remembered while the table does not change; plain literals behind them are decoded here, the rest by the library.
+
     Neither checks that the padding of a Huffman-coded string is all ones (RFC 7541 §5.2). Nothing depends on it, and
     checking it would mean decoding the string.
     """
@@ -192,15 +212,36 @@ class RustDecoder:
         known = self._known.get(block)
         if known is not None:
             return known
+        rest = block.lstrip(INDICES)
+        lead = block[: len(block) - len(rest)]  # A byte for each field.
+        start = self._known.get(lead)
+        if start is not None:
+            fields = Started(start)
+            fields.start = start
+            # A sum that the list's size cannot exceed; whether a larger one does is left to the library.
+            if read_literals(rest, fields) and start.size + len(rest) + len(fields) * FIELD_OVERHEAD <= self._limit:
+                return fields
+        return self._decode_in_full(block, lead, start)
+
+    def _decode_in_full(self, block: bytes, lead: bytes, start: Recurring | None) -> Sequence[ReceivedField]:
+        """Decode a block that starts with these indices, of which the list may be known."""
         count, changes = survey(block)
         if count * FIELD_OVERHEAD > self._limit:  # The library counts only names and values.
             raise _oversized(self._limit)
-        fields = self._decode(block)
+        decoded = self._decode(block)
         if changes:
             self._known.clear()
-        # A byte for each field, so they are all indices.
-        elif count == len(block) and len(self._known) < MAX_KNOWN and _size(fields) <= MAX_KNOWN_SIZE:
-            fields = self._known[block] = Recurring(fields)
+        elif start is None and lead and len(self._known) < MAX_KNOWN:
+            first = decoded[: len(lead)]
+            size = _size(first)
+            if size <= MAX_KNOWN_SIZE:
+                start = self._known[lead] = Recurring(first, size)
+        if start is None:
+            return decoded
+        if lead == block:
+            return start
+        fields = Started(decoded)
+        fields.start = start
         return fields
 
     def _decode(self, block: bytes) -> list[ReceivedField]:

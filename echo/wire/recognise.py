@@ -2,20 +2,26 @@
 
 A client's calls of one method start with the same fields: pseudo-header fields, then te, content-type and user-agent.
 Fields that differ follow: the timeout, and metadata. So a start is checked and parsed once, and recognised afterwards.
-Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.head`, which say what is wrong.
+Of metadata under names seen before, only the values' characters are checked; it is decoded when a handler asks for it.
+Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.request_parser`, which say what is wrong.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, list_size
-from echo.wire.head import Rejected, Request, parse_request
-from echo.wire.hpack import ReceivedField
+from echo.wire.head import Request
+from echo.wire.hpack import FIELD_OVERHEAD, ReceivedField, Recurring, Started
 from echo.wire.metadata import decode_metadata
+from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.timeout import decode_timeout
+from echo.wire.undecoded import Undecoded
 
 MAX_STARTS: Final = 256  # Starts remembered in the whole process.
 MAX_START_SIZE: Final = 1_024  # The largest start remembered, as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
+MAX_NAMES: Final = 256  # Names of metadata remembered in the whole process,
+MAX_NAME: Final = 64  # each of at most so many bytes.
 
 _REPEATED: Final = frozenset(
     {
@@ -31,16 +37,20 @@ _REPEATED: Final = frozenset(
     }
 )
 _TIMEOUT: Final = b"grpc-timeout"
+_NUL: Final = 0  # Integers, as it takes less to find an integer in bytes than to find bytes.
+_LF: Final = 10
+_CR: Final = 13
 
 
-class _Start(NamedTuple):
+class Start(NamedTuple):
     """The start of a request: the size of its fields, and the request that they make."""
 
     size: int
     request: Request
 
 
-_starts: dict[tuple[ReceivedField, ...], _Start | None] = {}  # None for starts that are valid only with the rest.
+_starts: dict[tuple[ReceivedField, ...], Start | None] = {}  # None for starts that are valid only with the rest.
+_texts: set[bytes] = set()  # Valid names of metadata whose values are text.
 
 
 def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
@@ -52,16 +62,49 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
         fields: The decoded header list.
         max_size: The limit on its size (RFC 9113 §6.5.2).
     """
-    at = _length_of_start(fields)
-    start = _starts.get(tuple(fields[:at]))
-    if start is None:
-        return None
-    size, known = start
+    recurring = fields if type(fields) is Recurring else fields.start if type(fields) is Started else None
+    if recurring is not None and recurring.recognised is not None:
+        start, at = recurring.recognised, len(recurring)
+    else:
+        at = _length_of_start(fields)
+        known = _starts.get(tuple(fields[:at]))
+        if known is None:
+            return None
+        start = known
+        if recurring is not None and len(recurring) == at:
+            recurring.recognised = start
     if at == len(fields):
-        return known if size <= max_size else None
+        return start.request if start.size <= max_size else None
+    rest = fields[at:]
+    timeout = None
+    custom: list[ReceivedField] = []
+    values: list[bytes] = []
+    size = start.size + FIELD_OVERHEAD * len(rest)
+    for field in rest:
+        name, value = field[0], field[1]
+        if name in _texts:
+            custom.append(field)
+        elif name == _TIMEOUT:
+            timeout = value
+        else:
+            return _with_unknown_names(start, rest, max_size)
+        values.append(value)
+        size += len(name)
+    joined = b"".join(values)
+    if size + len(joined) > max_size or _NUL in joined or _LF in joined or _CR in joined:
+        return None
+    try:
+        seconds = None if timeout is None else decode_timeout(timeout.decode())
+    except ValueError:
+        return None
+    return Undecoded(start.request, seconds, custom)
+
+
+def _with_unknown_names(start: Start, fields: Sequence[ReceivedField], max_size: int) -> Request | None:
+    """Read the fields after the start, and remember the names of their metadata."""
     timeout = None
     try:
-        rest = check_fields(fields[at:], TRAILERS)
+        rest = check_fields(fields, TRAILERS)
         if rest.own:
             if len(rest.own) > 1 or _TIMEOUT not in rest.own:
                 return None
@@ -69,19 +112,14 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
         metadata = decode_metadata(rest.custom)
     except (MalformedError, ValueError):
         return None
-    if size + rest.size > max_size:
+    if start.size + rest.size > max_size:
         return None
-    return Request(
-        known.path,
-        known.scheme,
-        known.authority,
-        timeout,
-        metadata,
-        known.encoding,
-        known.user_agent,
-        known.content_type,
-        known.accept_encoding,
-    )
+    for name, _ in rest.custom:
+        if len(name) <= MAX_NAME and not name.endswith(b"-bin"):
+            if len(_texts) >= MAX_NAMES:
+                _texts.clear()
+            _texts.add(name)
+    return replace(start.request, timeout=timeout, metadata=metadata)
 
 
 def remember(fields: Sequence[ReceivedField]) -> None:
@@ -93,7 +131,7 @@ def remember(fields: Sequence[ReceivedField]) -> None:
     if len(_starts) >= MAX_STARTS:
         _starts.clear()
     try:
-        _starts[start] = _Start(size, parse_request(check_request(start)))
+        _starts[start] = Start(size, parse_request(check_request(start)))
     except (MalformedError, Rejected):
         _starts[start] = None
 

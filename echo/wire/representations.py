@@ -1,7 +1,12 @@
-"""Examines a header block's representations (RFC 7541 §6) without decoding it."""
+"""Examines a header block's representations (RFC 7541 §6), and decodes the simplest."""
+
+from typing import Final
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
+
+INDICES: Final = bytes(range(0x81, 0xFF))
+"""Each of these bytes is a whole field: an index in the table (RFC 7541 §6.1)."""
 
 
 def damaged(error: Exception) -> PeerConnectionError:
@@ -55,6 +60,31 @@ def survey(block: bytes) -> tuple[int, bool]:
     if at != size:
         raise damaged(ValueError("it is cut short"))
     return fields, changes
+
+
+def read_literals(block: bytes, fields: list[tuple[bytes, bytes] | tuple[bytes, bytes, bool]]) -> bool:
+    """Decode a block of literals that do not enter the table (RFC 7541 §6.2.2, §6.2.3), and append them to a list.
+
+    Returns:
+        Whether the block consists of them, and they have names of their own, are short, and not in Huffman code.
+        Otherwise, the list may have got some of its fields.
+    """
+    at, size = 0, len(block)
+    try:
+        while at < size:
+            first = block[at]
+            at += 2
+            end = at + block[at - 1]
+            start = end + 1
+            length = block[end]
+            if first & 0xEF or length >= 0x7F or start - at > 0x7F:
+                return False
+            name = block[at:end]
+            at = start + length
+            fields.append((name, block[start:at], first != 0))
+    except IndexError:
+        return False
+    return at == size
 
 
 def _skip_integer(block: bytes, at: int) -> int:

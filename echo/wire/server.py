@@ -10,9 +10,10 @@ from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConne
 from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamReset
 from echo.wire.fields import MalformedError, check_request, check_trailers, list_size
 from echo.wire.frames import ErrorCode, rst_stream
-from echo.wire.head import Rejected, Request, Response, Trailers, parse_request
+from echo.wire.head import Request, Response, Trailers
 from echo.wire.hpack import Field, ReceivedField
 from echo.wire.recognise import recognise, remember
+from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.settings import UNLIMITED
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, SEND_DATA, TRANSITIONS
 from echo.wire.status import Status

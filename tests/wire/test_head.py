@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
-from echo.wire import head
+from echo.wire import head, request_parser
 from echo.wire.fields import MalformedError, check_request, check_response, check_trailers
-from echo.wire.head import Rejected, Request, Response, Trailers
+from echo.wire.head import Request, Response, Trailers
 from echo.wire.hpack import Field
+from echo.wire.request_parser import Rejected
 from echo.wire.status import Status
 
 # On the wire are octets; here each is written as the character of latin-1 that it is.
@@ -27,7 +28,7 @@ def octets_of(fields: Texts) -> list[Field]:
 
 
 def parse_request(fields: Texts) -> Request:
-    return head.parse_request(check_request(octets_of(fields)))
+    return request_parser.parse_request(check_request(octets_of(fields)))
 
 
 def parse_response(fields: Texts, *, ended: bool) -> Response | Trailers:

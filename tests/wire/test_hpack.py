@@ -19,8 +19,10 @@ from echo.wire.hpack import (
     Field,
     PythonDecoder,
     PythonEncoder,
+    ReceivedField,
     RustDecoder,
     RustEncoder,
+    Started,
 )
 
 LIMIT = 2_000
@@ -86,6 +88,62 @@ def test_a_block_that_comes_again_is_decoded_by_the_table_as_it_is_then(steps: l
             encoder.resize(step)
         else:
             assert pairs(decoder, encoder.encode(step)) == step
+
+
+PIECES = [
+    b"\x82",  # Indices of the static table,
+    b"\x86\x84",
+    b"\xbe",  # and of the table's newest field.
+    b"\xff\x00",  # An index of two bytes.
+    b"\x40\x01a\x01b",  # A literal that enters the table,
+    b"\x00\x01a\x01b",  # and others that do not:
+    b"\x10\x01a\x00",  # never indexed,
+    b"\x00\x0cgrpc-timeout\x0250",
+    b"\x00\x00\x00",  # of nothing,
+    b"\x00\x01a\x7f\x00" + b"x" * 127,  # long,
+    b"\x00\x01a\x7e" + b"x" * 126,
+    b"\x00\x81\x1f\x81\x1f",  # in Huffman code,
+    b"\x0f\x05v",  # whose name is an index,
+    b"\x00\x01a\x05v",  # cut short,
+    b"\x00\x05a",
+    b"\x00\x01a",
+    b"\x00",
+    b"\x20",  # Size updates.
+    b"\x3f\x21",
+    b"\x80",  # An index that does not exist.
+]
+
+
+@given(
+    st.lists(st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=5).map(b"".join), max_size=6),
+    st.integers(100, 600),
+)
+def test_a_start_that_is_known_changes_nothing(blocks: list[bytes], limit: int) -> None:
+    def outcome(decoder: RustDecoder, block: bytes) -> list[ReceivedField] | ErrorCode | int:
+        try:
+            return list(decoder.decode(block))
+        except PeerConnectionError as error:
+            return error.error_code
+
+    knowing, unknowing = RustDecoder(limit), RustDecoder(limit)
+    for block in [b"\x40\x01x\x01y", b"\x82", b"\x82\x86\x84", b"\x82\xbe", *blocks, *blocks]:
+        unknowing._known.clear()
+        expected = outcome(unknowing, block)
+        assert outcome(knowing, block) == expected
+        if not isinstance(expected, list):
+            break  # The connection is over.
+
+
+def test_the_start_of_a_list_is_the_same_object_in_each_block() -> None:
+    encoder, decoder = RustEncoder(), RustDecoder(LIMIT)
+    head = [(b":status", b"200"), (b"content-type", b"application/grpc")]
+    encoder_only = decoder.decode(encoder.encode(head))
+    assert type(encoder_only) is list
+    first, second = (decoder.decode(encoder.encode([*head, (b"grpc-timeout", b"%dS" % n)])) for n in range(2))
+    assert isinstance(first, Started)
+    assert isinstance(second, Started)
+    assert second.start is first.start is decoder.decode(encoder.encode(head))
+    assert list(second) == [*first.start, (b"grpc-timeout", b"1S", True)]
 
 
 def test_a_list_that_comes_again_is_the_same_object_and_keeps_what_each_use_of_it_allows() -> None:

@@ -1,16 +1,20 @@
 """A request that starts as an earlier one did is read as it would be anyway, and only what is in order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
+from hpack import Encoder
 from hypothesis import given
 from hypothesis import strategies as st
 
 from echo.wire import recognise as module
+from echo.wire import undecoded
 from echo.wire.fields import MalformedError, check_request
-from echo.wire.head import Rejected, Request, parse_request
-from echo.wire.hpack import Field
-from echo.wire.recognise import MAX_START_SIZE, MAX_STARTS, recognise, remember
+from echo.wire.head import Request
+from echo.wire.hpack import Field, RustDecoder
+from echo.wire.metadata import Metadata, decode_metadata
+from echo.wire.recognise import MAX_NAME, MAX_NAMES, MAX_START_SIZE, MAX_STARTS, recognise, remember
+from echo.wire.request_parser import Rejected, parse_request
 
 START: list[Field] = [
     (b":method", b"POST"),
@@ -43,8 +47,10 @@ OTHERS: list[Field] = [
 @pytest.fixture(autouse=True)
 def nothing_known() -> Iterator[None]:
     module._starts.clear()
+    module._texts.clear()
     yield
     module._starts.clear()
+    module._texts.clear()
 
 
 def read(fields: Sequence[Field], limit: int) -> Request | None:
@@ -80,10 +86,91 @@ def test_what_is_recognised_is_read_as_it_would_be_anyway(within: list[Field], b
     assert recognise(fields, limit) in (None, expected)
 
 
+@given(
+    st.lists(st.lists(st.sampled_from([*MESH, *OTHERS]), max_size=4), min_size=2, max_size=5),
+    st.integers(300, 800),
+)
+def test_a_start_recognised_by_its_block_gives_the_same_request(rests: list[list[Field]], limit: int) -> None:
+    encoder, decoder = Encoder(), RustDecoder(100_000)
+    decoder.decode(encoder.encode(START, huffman=False))
+    start = encoder.encode(START, huffman=False)
+    remember(decoder.decode(start))
+    for rest in rests:
+        literals = (b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in rest)
+        fields = decoder.decode(start + b"".join(literals))
+        assert [field[:2] for field in fields] == [*START, *rest]
+        assert recognise(fields, limit) in (None, read([*START, *rest], limit))
+        assert recognise(decoder.decode(start), 10_000) == read(START, 10_000)
+
+
 @given(st.lists(st.sampled_from(MESH), max_size=5))
 def test_the_usual_is_always_recognised(behind: list[Field]) -> None:
     remember(START)
     assert recognise([*START, *behind], 10_000) == read([*START, *behind], 10_000)
+
+
+@pytest.mark.parametrize("value", [b"a\r", b"a\nb", b"\0"])
+def test_a_forbidden_value_is_refused_under_a_known_name(value: bytes) -> None:
+    remember(START)
+    for _ in range(2):
+        assert recognise([*START, (b"x", b"1"), (b"y", b"2")], 10_000) is not None
+        assert recognise([*START, (b"x", b"1"), (b"y", value)], 10_000) is None
+        assert recognise([*START, (b"x", value), (b"grpc-timeout", b"1S")], 10_000) is None
+        assert recognise([*START, (b"x", b"1"), (b"grpc-timeout", b"1S\n")], 10_000) is None
+
+
+def test_metadata_is_found_by_its_prefix_whether_decoded_or_not() -> None:
+    remember(START)
+    for _ in range(2):  # The second time, the names are known.
+        request = recognise([*START, (b"grpc-timeout", b"1S"), (b"x-a", b"1"), (b"y", b"2")], 10_000)
+        assert request is not None
+        for _ in range(2):
+            assert request.has_metadata("x-")
+            assert request.has_metadata("y")
+            assert not request.has_metadata("grpc")
+            assert not request.has_metadata("z")
+            assert list(request.metadata.items()) == [("x-a", "1"), ("y", "2")]
+
+
+def test_metadata_is_decoded_only_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    remember(START)
+    fields = [*START, (b"grpc-timeout", b"1S"), (b"x", b"1")]
+    assert recognise(fields, 10_000) is not None  # Now the name is known.
+    decoded: list[Metadata] = []
+
+    def decode(fields: Iterable[Field]) -> Metadata:
+        decoded.append(decode_metadata(fields))
+        return decoded[-1]
+
+    monkeypatch.setattr(undecoded, "decode_metadata", decode)
+    request = recognise(fields, 10_000)
+    assert request is not None
+    assert request.timeout == 1
+    assert not request.has_metadata("y")
+    assert not decoded
+    assert request.metadata is request.metadata
+    assert list(request.metadata.items()) == [("x", "1")]
+    assert len(decoded) == 1
+
+
+def test_changed_metadata_of_one_request_is_not_that_of_the_next() -> None:
+    remember(START)
+    fields = [*START, (b"x", b"1")]
+    for _ in range(3):
+        request = recognise(fields, 10_000)
+        assert request is not None
+        request.metadata.add("y", "2")
+        assert list(request.metadata) == ["x", "y"]
+
+
+def test_memory_of_names_is_bounded() -> None:
+    remember(START)
+    for number in range(3 * MAX_NAMES):
+        assert recognise([*START, (b"x-%d" % number, b"")], 10_000) is not None
+    assert 0 < len(module._texts) <= MAX_NAMES
+    module._texts.clear()
+    assert recognise([*START, (b"x" * (MAX_NAME + 1), b""), (b"x-bin", b"AAE")], 10_000) is not None
+    assert not module._texts
 
 
 def test_memory_is_bounded() -> None:

@@ -1,0 +1,86 @@
+"""Reads a request's header list (gRPC over HTTP/2, "Requests").
+
+For a request that is not gRPC, or that cannot be served, the server gets `Rejected` with the answer to send.
+"""
+
+from collections.abc import Sequence
+from sys import intern
+
+from echo.wire.fields import FieldList
+from echo.wire.head import CONTENT_TYPE, ENCODINGS, Request, Trailers, message_format
+from echo.wire.hpack import Field
+from echo.wire.metadata import decode_metadata
+from echo.wire.status import Status, encode_status_message
+from echo.wire.timeout import decode_timeout
+
+
+class Rejected(Exception):
+    """A request that cannot be served.
+
+    Attributes:
+        trailers: The reason, as a gRPC status.
+        fields: The head of the answer; the whole answer if ``body`` is empty.
+        body: A readable text, for requests that are not gRPC.
+    """
+
+    def __init__(self, trailers: Trailers, fields: Sequence[Field], body: bytes = b"") -> None:
+        super().__init__()
+        self.trailers = trailers
+        self.fields = fields
+        self.body = body
+
+
+def _not_grpc(method: bytes, http_status: int, code: Status, text: str) -> Rejected:
+    """An answer in plain HTTP for browsers and curl; its ``grpc-status`` serves gRPC clients."""
+    status = (b"grpc-status", b"%d" % code.value)
+    message = (b"grpc-message", encode_status_message(text))
+    head = [(b":status", b"%d" % http_status), (b"content-type", b"text/plain; charset=utf-8"), status, message]
+    body = b"" if method == b"HEAD" else f"This port speaks gRPC: {text}.\n".encode()
+    return Rejected(Trailers(code, f"HTTP {http_status}: {text}"), head, body)
+
+
+def _refused(status: Status, message: str) -> Rejected:
+    """A call in gRPC that cannot be served: a Trailers-Only response."""
+    trailers = Trailers(status, message)
+    return Rejected(trailers, trailers.fields(with_head=True))
+
+
+def parse_request(received: FieldList) -> Request:
+    """Read a request's header list.
+
+    Raises:
+        Rejected: Carries the answer: HTTP 405 or 415 for a request that is not gRPC (gRPC over HTTP/2, "Requests"),
+            a Trailers-Only response for a gRPC request that cannot be served.
+    """
+    pseudo = received.pseudo
+    names = received.own
+    method = pseudo[b":method"]
+    if method != b"POST":
+        raise _not_grpc(method, 405, Status.INTERNAL, "calls use the method POST")
+    content_type = names.get(b"content-type", b"").decode("latin-1")
+    subtype = "" if content_type == CONTENT_TYPE else message_format(content_type)
+    if subtype is None:
+        raise _not_grpc(method, 415, Status.UNKNOWN, f"content-type {content_type[:64]!r} is not {CONTENT_TYPE}")
+    if subtype not in ("", "proto"):
+        raise _refused(Status.UNIMPLEMENTED, f"messages in the format {subtype[:64]!r} are not supported")
+    encoding = ENCODINGS.get(names.get(b"grpc-encoding", b"identity"))
+    if encoding is None:
+        asked = names[b"grpc-encoding"][:64].decode("latin-1")
+        raise _refused(Status.UNIMPLEMENTED, f"grpc-encoding {asked!r} is not supported")
+    timeout = names.get(b"grpc-timeout")
+    user_agent = names.get(b"user-agent")
+    try:
+        # Interned, so that many similar idle streams share one copy of each string.
+        return Request(
+            intern(pseudo[b":path"].decode("latin-1")),
+            intern(pseudo[b":scheme"].decode("latin-1")),
+            intern(pseudo.get(b":authority", b"").decode("latin-1")),
+            None if timeout is None else decode_timeout(timeout.decode("latin-1")),
+            decode_metadata(received.custom),
+            encoding,
+            None if user_agent is None else intern(user_agent.decode("latin-1")),
+            intern(content_type),
+            intern(names.get(b"grpc-accept-encoding", b"").decode("latin-1")),
+        )
+    except ValueError as error:
+        raise _refused(Status.INTERNAL, str(error)) from error
