@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from echo.probe.checks.metadata import Metadata
+from echo.probe.checks.metadata import SENT, Metadata
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
 from tests.probe.relays import Fault, Fields, Head, Item, Line
+from tests.support.quiet_clock import QuietClock
 
 
 class ChangeFields(Fault):
@@ -83,6 +84,31 @@ async def test_changed_metadata_is_told(fault: Fault, cause: str, words: Sequenc
     finding = await finding_of(Metadata(), fault)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, cause)
     assert all(word in finding.sentence for word in words), finding.sentence
+
+
+class KeepSome(Fault):
+    """Keeps calls with metadata of every kind to itself, and requests for evidence."""
+
+    def __init__(self) -> None:
+        self.kept: set[tuple[int, int]] = set()  # By line and stream.
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head):
+            fields = dict(item.fields)
+            if SENT.keys() & fields.keys() or "Evidence" in fields.get(":path", ""):
+                self.kept.add((id(line), item.stream))
+        return [] if (id(line), item.stream) in self.kept else [item]
+
+
+@pytest.mark.parametrize(
+    ("direct", "known"), [(True, "the server has not seen it"), (False, "what the server saw could not be fetched")]
+)
+async def test_what_nobody_could_tell_is_not_claimed_of_the_server(
+    direct: bool, known: str, quiet_clock: QuietClock
+) -> None:
+    finding = await finding_of(Metadata(), KeepSome(), direct=direct)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert known in finding.sentence
 
 
 async def test_a_server_that_does_not_do_as_asked_is_not_the_path_s_fault() -> None:

@@ -63,9 +63,10 @@ class Metadata(Check):
         call = await ask(path, connection, UNARY, within=PATIENCE, call_id=call_id, metadata=metadata)
         records = await path.evidence(call_id)
         if not records:
-            if not succeeded(call):
-                return f"A call with metadata of every kind ended with {ending(call)}, and the server has not seen it."
-            return f"What the server saw could not be fetched{path.hint}."
+            known = "the server has not seen it"
+            if records is None or succeeded(call):
+                known = f"what the server saw could not be fetched{path.hint}"
+            return f"A call with metadata of every kind ended with {ending(call)}, and {known}."
         return _differences(headers_of(records[-1]))
 
     async def _back(self, path: Path, connection: Http2) -> Sequence[dict[str, str]]:

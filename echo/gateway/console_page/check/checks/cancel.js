@@ -24,7 +24,8 @@ export async function run(signal, path) {
       },
     ]),
   );
-  if (!seen?.length) return inconclusive(`The server has not seen the call that we wanted to cancel${path.hint}.`);
+  if (!seen) return inconclusive(`What the server saw of the call could not be fetched${path.hint}.`);
+  if (!seen.length) return inconclusive(`The server has not seen the call that we wanted to cancel${path.hint}.`);
   const began = now();
   const records = await path.serverSaw(signal, id, { seconds: PROMPT });
   if (!records?.length) return inconclusive(`What the server saw of the call could not be fetched${path.hint}.`);

@@ -39,10 +39,8 @@ async function sent(signal, path) {
   const answer = await call(signal, UNARY, { script: { "call-id": id }, headers: SENT, seconds: PATIENCE });
   const records = await path.serverSaw(signal, id);
   if (!records?.length) {
-    if (!answer.ok) {
-      return `A call with metadata of every kind ended with ${answer.ending}, and the server has not seen it.`;
-    }
-    return `What the server saw could not be fetched${path.hint}.`;
+    const known = records && !answer.ok ? "the server has not seen it" : `what the server saw could not be fetched${path.hint}`;
+    return `A call with metadata of every kind ended with ${answer.ending}, and ${known}.`;
   }
   const arrived = records.at(-1).request_headers;
   return differences((name) => arrived.filter((one) => one.name === name).map((one) => one.value));
