@@ -69,7 +69,7 @@ class Running(Group):
     processes = Title("Processes")
     workers = setting(
         1,
-        either({"auto": 0}, whole_number(0, 1_000)),
+        either({"auto": 0}, whole_number(1, 1_000)),
         BOTH,
         "how many processes serve: a number, or auto for one on each CPU; serve and gateway only",
     )
