@@ -109,12 +109,9 @@ class Handlers:
         try:
             with scope:
                 while self._due:
+                    if context is not self._context and next(iter(self._due.values())).trace is None:
+                        break  # It must not see the trace of the call before.
                     _, call = self._due.popitem(last=False)
-                    if call.trace is None and context is not self._context:
-                        self._due[call.id] = call
-                        self._due.move_to_end(call.id, last=False)
-                        call = None
-                        break
                     self.running += 1
                     if self._due and not self._starting:
                         self._start(most=len(self._due) if after_handler else 1, after_handler=True)

@@ -19,7 +19,7 @@ def only_indices(block: bytes) -> bool:
 
     The block keeps its meaning until the table changes.
     """
-    return min(block, default=0xFF) >= 0x80
+    return not block.lstrip(INDICES)
 
 
 def survey(block: bytes) -> tuple[int, bool]:

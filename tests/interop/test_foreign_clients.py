@@ -19,7 +19,7 @@ from tests.support.foreign import (
 from tests.support.grpc_js import begun
 from tests.support.leaks import settles
 from tests.support.ours import our_server
-from tests.support.recording import PATHS, REPLIES, SLEEPING, WAIT
+from tests.support.recording import DEADLINE, PATHS, REPLIES, SLEEPING, WAIT
 
 
 @EACH_MAKE
@@ -61,6 +61,21 @@ async def test_a_foreign_client_is_told_what_is_refused(make: Make) -> None:
             assert (outcome.code, outcome.details) == (Status.INVALID_ARGUMENT.value, "stream_id is required")
         for path in ("/com.gopay.echo.Server/Nothing", "/no.such.Service/GetReply"):
             assert (await client.call(path, UNARY)).code == Status.UNIMPLEMENTED.value
+
+
+@EACH_MAKE
+async def test_a_foreign_client_s_deadline_cancels_the_handler(make: Make) -> None:
+    async with our_server() as ours, make.client(ours.port) as client:
+        await client.record(UNARY)  # So that there is a connection.
+        await ours.recorder.calls.next()
+        wait = {WAIT: SLEEPING}
+        calls = {
+            kind: await client.start(PATHS[kind], kind, [{}], wait.items(), timeout=DEADLINE) for kind in Cardinality
+        }
+        for _ in calls:
+            await (await ours.recorder.calls.next()).is_cancelled_in(DEADLINE)
+        codes = {kind: (await client.outcome(number)).code for kind, number in calls.items()}
+        assert codes == {**dict.fromkeys(Cardinality, Status.DEADLINE_EXCEEDED.value), **make.without_head}
 
 
 @EACH_MAKE

@@ -13,7 +13,6 @@ from tests.support.grpc_js import begun, grpc_js_client, needs_node
 from tests.support.leaks import settles
 from tests.support.ours import our_server
 from tests.support.recording import (
-    DEADLINE,
     PATHS,
     SENDING,
     SLEEPING,
@@ -63,20 +62,6 @@ async def test_a_grpc_js_client_gets_a_status_with_message_and_details() -> None
                 ("grpc-status-details-bin", asked[STATUS_DETAILS]),
                 ("trailing-reason", "because"),
             }
-
-
-async def test_a_grpc_js_client_s_deadline_cancels_the_handler() -> None:
-    async with our_server() as ours, grpc_js_client(ours.port) as client:
-        await client.record(UNARY)  # So that there is a connection.
-        await ours.recorder.calls.next()
-        wait = {WAIT: SLEEPING}
-        calls = {
-            kind: await client.start(PATHS[kind], kind, [{}], wait.items(), timeout=DEADLINE) for kind in Cardinality
-        }
-        for _ in calls:
-            await (await ours.recorder.calls.next()).is_cancelled_in(DEADLINE)
-        codes = {kind: (await client.outcome(number)).code for kind, number in calls.items()}
-        assert codes == dict.fromkeys(Cardinality, Status.DEADLINE_EXCEEDED.value)
 
 
 # Not while the handler receives: Node.js half-closes a stream before it resets it, so that the handler is told of that.

@@ -11,6 +11,7 @@ from tests.support.foreign import (
     CLIENT_STREAM,
     MEGABYTE,
     METADATA,
+    NO_HEAD,
     SERVER_STREAM,
     STATUS_TEXT,
     UNARY,
@@ -39,7 +40,6 @@ ASKED: dict[str, str | bytes] = {
     STATUS_MESSAGE: STATUS_TEXT.encode(),
     STATUS_DETAILS: b"\x08\x09\x12\x02no",
 }
-NO_HEAD = -1  # What Ruby has for the status of a server's stream that ended before its head came: an error of its own.
 
 
 @pytest.fixture(scope="module")
@@ -77,20 +77,6 @@ async def test_a_ruby_client_gets_a_status_with_message_and_details() -> None:
                 "grpc-status-details-bin": ASKED[STATUS_DETAILS],
                 "trailing-reason": "because",
             }
-
-
-async def test_a_ruby_client_s_deadline_cancels_the_handler() -> None:
-    async with our_server() as ours, ruby_client(ours.port) as client:
-        await client.record(UNARY)  # So that there is a connection.
-        await ours.recorder.calls.next()
-        wait = {WAIT: SLEEPING}
-        calls = {
-            kind: await client.start(PATHS[kind], kind, [{}], wait.items(), timeout=DEADLINE) for kind in Cardinality
-        }
-        for _ in calls:
-            await (await ours.recorder.calls.next()).is_cancelled_in(DEADLINE)
-        codes = {kind: (await client.outcome(number)).code for kind, number in calls.items()}
-        assert codes == dict.fromkeys(Cardinality, Status.DEADLINE_EXCEEDED.value) | {SERVER_STREAM: NO_HEAD}
 
 
 @pytest.mark.parametrize(
