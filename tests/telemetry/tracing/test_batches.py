@@ -18,12 +18,13 @@ def lines(spans: Sequence[bytes]) -> bytes:
 class Sink:
     """Takes batches, when it may."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, closed: bool = False) -> None:
         self.batches: list[list[bytes]] = []
         self.taken = trio.Event()
         self.failure = ""
         self.open = trio.Event()
-        self.open.set()
+        if not closed:
+            self.open.set()
 
     async def send(self, groups: Sequence[bytes]) -> None:
         await self.open.wait()
@@ -31,6 +32,14 @@ class Sink:
             raise ExportError(self.failure)
         self.batches.append(b"".join(groups).splitlines())
         self.taken.set()
+
+
+async def start_and_send(nursery: trio.Nursery, batches: Batches[bytes], spans: int) -> None:
+    """Start to export, and wait until these spans are on their way."""
+    nursery.start_soon(batches.run)
+    for _ in range(spans):
+        batches.put(b"on its way")
+    await trio.testing.wait_all_tasks_blocked()
 
 
 async def test_spans_leave_together_when_there_are_enough() -> None:
@@ -73,14 +82,10 @@ async def test_what_a_collector_does_not_take_is_bounded_and_counted(
     autojump_clock: trio.abc.Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
-    sink = Sink()
-    sink.open = trio.Event()
+    sink = Sink(closed=True)
     batches = Batches(sink.send, lines, most=10, batch=5, delay=1)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(batches.run)
-        for _ in range(5):
-            batches.put(b"on its way")
-        await trio.testing.wait_all_tasks_blocked()
+        await start_and_send(nursery, batches, 5)
         for _ in range(1_000):
             batches.put(b"span")
         assert batches.dropped == 990
@@ -133,8 +138,7 @@ async def test_a_fault_of_ours_is_logged_and_ends_nothing(
 
 
 async def test_the_end_hands_over_what_waits_and_what_was_on_its_way(autojump_clock: trio.abc.Clock) -> None:
-    sink = Sink()
-    sink.open = trio.Event()
+    sink = Sink(closed=True)
     batches = Batches(sink.send, lines, most=10, batch=2, delay=1)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(batches.run)
@@ -151,8 +155,7 @@ async def test_the_end_hands_over_what_waits_and_what_was_on_its_way(autojump_cl
 async def test_an_end_that_takes_too_long_says_what_is_lost(
     autojump_clock: trio.abc.Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sink = Sink()
-    sink.open = trio.Event()
+    sink = Sink(closed=True)
     batches = Batches(sink.send, lines, most=10, batch=2, delay=1)
     for _ in range(5):
         batches.put(b"span")
@@ -164,14 +167,10 @@ async def test_an_end_that_takes_too_long_says_what_is_lost(
 
 
 async def test_a_span_that_ends_after_the_export_was_cut_short_is_counted_once(autojump_clock: trio.abc.Clock) -> None:
-    sink = Sink()
-    sink.open = trio.Event()
+    sink = Sink(closed=True)
     batches = Batches(sink.send, lines, most=10, batch=5, delay=1)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(batches.run)
-        for _ in range(5):
-            batches.put(b"on its way")
-        await trio.testing.wait_all_tasks_blocked()
+        await start_and_send(nursery, batches, 5)
         for _ in range(10):
             batches.put(b"queued")
         nursery.cancel_scope.cancel()
