@@ -6,6 +6,7 @@ where it runs. Nothing else does, and only this module knows the difference.
 """
 
 import math
+import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from types import TracebackType
@@ -63,6 +64,9 @@ class Backend(Protocol):
     def signal(self) -> SignalLike:
         """A signal."""
 
+    def wait_readable(self, sock: socket.socket) -> Awaitable[None]:
+        """Wait until the socket has input. Await it at once; do not close the socket meanwhile."""
+
     def scope(self, deadline: float = math.inf) -> Scope:
         """A cancel scope with a deadline on the event loop's clock."""
 
@@ -90,6 +94,9 @@ class AnyBackend:
 
     def signal(self) -> SignalLike:  # noqa: D102
         return Signal()
+
+    def wait_readable(self, sock: socket.socket) -> Awaitable[None]:  # noqa: D102
+        return anyio.wait_readable(sock)
 
     def scope(self, deadline: float = math.inf) -> Scope:  # noqa: D102
         return anyio.CancelScope(deadline=deadline)

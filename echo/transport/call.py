@@ -77,10 +77,12 @@ class Call(Stream):
         """
         if self._until_yield == 1:
             await self._yield()
+        messages = self.messages
         while True:
-            message = self._next_message()
-            if message is not None:
-                return message
+            if messages.buffer or messages.failure is not None:
+                message = self._next_message()
+                if message is not None:
+                    return message
             if self._ended:
                 if self._terminated:
                     # Some clients, and haproxy always, half-close a stream before they reset it. Then the handler has

@@ -15,6 +15,8 @@ from typing import Final
 import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
+from echo.transport.backend import Backend
+
 READ_SIZE: Final = 64 * 1024
 PIECE: Final = 16 * 1024  # Bytes given to a `ByteStream` at once: one TLS record.
 MAX_NOT_SENT: Final = 128 * 1024  # Bytes that the kernel queues beyond what the peer's TCP window allows.
@@ -82,14 +84,15 @@ class Link(ABC):
 class SocketLink(Link):
     """A plain socket."""
 
-    def __init__(self, stream: ByteStream, raw: socket.socket, stall: float) -> None:
+    def __init__(self, stream: ByteStream, raw: socket.socket, stall: float, backend: Backend) -> None:
         super().__init__(stream, stall)
         self._socket = raw
+        self._wait_readable = backend.wait_readable
 
     async def receive(self) -> bytes:  # noqa: D102 - as in Link
         while True:
             try:
-                await anyio.wait_readable(self._socket)
+                await self._wait_readable(self._socket)
                 return self._socket.recv(READ_SIZE)
             except (BlockingIOError, InterruptedError):
                 continue
@@ -146,7 +149,7 @@ class StreamLink(Link):
             raise _lost(error) from error
 
 
-def link_over(stream: ByteStream, stall: float) -> Link:
+def link_over(stream: ByteStream, stall: float, backend: Backend) -> Link:
     """The right link for the stream."""
     raw = stream.extra(SocketAttribute.raw_socket, None)
     if raw is not None and raw.family != getattr(socket, "AF_UNIX", None):
@@ -154,7 +157,7 @@ def link_over(stream: ByteStream, stall: float) -> Link:
         with suppress(OSError, AttributeError):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_NOT_SENT)
     if isinstance(stream, SocketStream) and isinstance(raw, socket.socket):
-        return SocketLink(stream, raw, stall)
+        return SocketLink(stream, raw, stall, backend)
     return StreamLink(stream, stall)
 
 

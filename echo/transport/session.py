@@ -57,7 +57,7 @@ class Session(ABC):
         self.peer = Peer(stream)
         self.backend = current_backend()
         self.ending = ""
-        self._link = link_over(stream, limits.write_timeout)
+        self._link = link_over(stream, limits.write_timeout, self.backend)
         self._keepalive = keepalive
         self._bell = Doorbell(self.backend.signal())
         self._unsent = b""  # Bytes that the kernel has not taken, for the writer.
@@ -174,6 +174,8 @@ class Session(ABC):
                 self._unsent = data[taken:]
                 self._bell.ring()
                 break
+            if len(data) < self.limits.max_output:
+                break  # It was all.
         self._wake_senders()
 
     def _wake_senders(self) -> None:

@@ -1,6 +1,7 @@
 """`echo.transport.backend` with trio's own primitives."""
 
 import math
+import socket
 from collections.abc import Awaitable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, cast
@@ -73,6 +74,9 @@ class TrioBackend:
     def __init__(self) -> None:
         # `trio.current_time` looks for the clock each time, which takes as long as reading it.
         self.now: Final = trio.lowlevel.current_clock().current_time
+
+    def wait_readable(self, sock: socket.socket) -> Awaitable[None]:  # noqa: D102 - as in Backend
+        return trio.lowlevel.wait_readable(sock)  # noqa: ASYNC105 - the caller does.
 
     def signal(self) -> SignalLike:  # noqa: D102
         return TrioSignal()

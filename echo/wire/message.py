@@ -59,6 +59,7 @@ class MessageDecoder:
 
     Attributes:
         buffer: The bytes fed that were not returned yet, and those of messages before them. Only to be looked at.
+        failure: The error that `next_message` raises from now on, if any.
         encoding: The peer's ``grpc-encoding``. Set it before the first message is asked for. With None and
             ``identity``, no message may be compressed.
         limit: The largest message accepted, in bytes.
@@ -68,7 +69,7 @@ class MessageDecoder:
             be returned to the sender's window (RFC 9113 §6.9).
     """
 
-    __slots__ = ("_at", "_closed", "_failure", "buffer", "consumed", "encoding", "inflated", "limit", "messages")
+    __slots__ = ("_at", "_closed", "buffer", "consumed", "encoding", "failure", "inflated", "limit", "messages")
 
     def __init__(self, max_message_size: int, encoding: str | None = None) -> None:
         self.encoding = encoding
@@ -79,7 +80,7 @@ class MessageDecoder:
         self.buffer: bytes | bytearray = b""
         self._at = 0  # Where the next message begins in the buffer.
         self._closed = False
-        self._failure: GRPCError | None = None
+        self.failure: GRPCError | None = None
 
     @property
     def buffered(self) -> int:
@@ -89,12 +90,12 @@ class MessageDecoder:
     @property
     def empty(self) -> bool:
         """Whether the buffer is empty and no error has occurred."""
-        return not self.buffer and self._failure is None
+        return not self.buffer and self.failure is None
 
     def feed(self, data: bytes) -> None:
         """Add received bytes. After `close` or an error they are dropped and count as consumed."""
         buffer = self.buffer
-        if self._closed or self._failure is not None:
+        if self._closed or self.failure is not None:
             self.consumed += len(data)
         elif not buffer:
             self.buffer = data
@@ -138,7 +139,7 @@ class MessageDecoder:
                 else:
                     self._at = end
                 return self._inflate(bytes(message)) if flag else bytes(message)
-        if self._closed or self._failure is not None:
+        if self._closed or self.failure is not None:
             self._raise_if_failed()
         return None
 
@@ -161,8 +162,8 @@ class MessageDecoder:
 
     def _raise_if_failed(self) -> None:
         """Raise the earlier error again, or an error if the stream ended inside a message."""
-        if self._failure is not None:
-            raise self._failure.with_traceback(None)
+        if self.failure is not None:
+            raise self.failure.with_traceback(None)
         if self._closed and self.buffer:
             raise self._fail(Status.INTERNAL, "the stream ended inside a message")
 
@@ -170,5 +171,5 @@ class MessageDecoder:
         """Drop the buffer and record the error that every later call raises."""
         self.consumed += self.buffered
         self.buffer, self._at = b"", 0
-        self._failure = GRPCError(status, text)
-        return self._failure
+        self.failure = GRPCError(status, text)
+        return self.failure

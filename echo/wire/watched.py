@@ -24,7 +24,7 @@ class WatchedDecoder(MessageDecoder):
     def __init__(self, decoder: MessageDecoder, arrived: Arrived) -> None:
         super().__init__(decoder.limit, decoder.encoding)
         self.buffer, self._at = decoder.buffer, decoder._at
-        self._closed, self._failure = decoder._closed, decoder._failure
+        self._closed, self.failure = decoder._closed, decoder.failure
         self.messages, self.consumed = decoder.messages, decoder.consumed
         self._arrived = arrived
         self._prefix = b""  # The prefix of the arriving message, as far as it has arrived,
@@ -33,7 +33,7 @@ class WatchedDecoder(MessageDecoder):
         self._report_arrivals(self.buffer[self._at :])
 
     def feed(self, data: bytes) -> None:  # noqa: D102 - as in MessageDecoder
-        watching = not self._closed and self._failure is None
+        watching = not self._closed and self.failure is None
         super().feed(data)
         if watching:
             self._report_arrivals(data)

@@ -8,6 +8,7 @@ import trio
 import trio.testing
 from anyio.abc import SocketStream
 
+from echo.transport.backend import current_backend
 from echo.transport.link import LINGER, Link, link_over
 
 STALL = 20.0
@@ -17,7 +18,7 @@ async def linked() -> tuple[Link, socket.socket]:
     """A link, and the other end of its socket."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    return link_over(await SocketStream.from_socket(ours), STALL), theirs
+    return link_over(await SocketStream.from_socket(ours), STALL, current_backend()), theirs
 
 
 @pytest.fixture
