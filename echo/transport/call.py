@@ -77,9 +77,8 @@ class Call(Stream):
         """
         if self._until_yield == 1:
             await self._yield()
-        messages = self.messages
         while True:
-            if messages.buffer or messages.failure is not None:
+            if self.messages.buffer or self.messages.failure is not None:
                 message = self._next_message()
                 if message is not None:
                     return message

@@ -13,7 +13,7 @@ import logging
 import math
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from contextvars import copy_context
+from contextvars import Context, copy_context
 
 from echo.printable import printable
 from echo.transport.backend import Backend, Nursery
@@ -103,15 +103,16 @@ class Handlers:
             self._set_deadlines()
         if not self._due or self.running >= self._most:
             return
-        scope, forget_cancel = self._backend.scope(), self._backend.forget_cancel
-        context = self._context  # What the handler that runs began with.
+        # Every idle stream keeps this frame, so it has few variables.
+        scope = self._backend.scope()
+        context: Context | None = self._context  # What the handler that runs began with; None to run no more.
         call: ServerCall | None = None
         try:
             with scope:
                 while self._due:
                     if context is not self._context and next(iter(self._due.values())).trace is None:
                         break  # It must not see the trace of the call before.
-                    _, call = self._due.popitem(last=False)
+                    call = self._due.popitem(last=False)[1]
                     self.running += 1
                     if self._due and not self._starting:
                         self._start(most=len(self._due) if after_handler else 1, after_handler=True)
@@ -129,10 +130,11 @@ class Handlers:
                         # `handle` deals with the errors of handlers. This one is ours, and must not end other calls.
                         log.exception("%s could not be answered", printable(call.request.path))
                         call.abort(Trailers(Status.INTERNAL, "internal server error"))
-                    used = call.verdict is not None or (call.deadline != math.inf and scope.deadline != math.inf)
+                    if call.verdict is not None or (call.deadline != math.inf and scope.deadline != math.inf):
+                        context = None
                     self._end(call)
                     call = None
-                    if (forget_cancel is not None and await forget_cancel()) or used:
+                    if self._backend.forget_cancel is not None and await self._backend.forget_cancel():
                         break
                     try:
                         if copy_context() != context:
