@@ -73,12 +73,14 @@ class Outbox:
         self._size = 0
         self._closed = False
         self._idle = False  # The writer waits.
-        self._putting = trio.lowlevel.ParkingLot()
+        self._putting: trio.lowlevel.ParkingLot | None = None  # Created when first needed; it takes 250 bytes.
         self._taking = trio.lowlevel.ParkingLot()
 
     async def put(self, texts: list[str]) -> None:
         """Add texts; waits while the outbox is full."""
         while self._size >= OUTBOX_SIZE:
+            if self._putting is None:
+                self._putting = trio.lowlevel.ParkingLot()
             await self._putting.park()
         if self._idle and not self._texts and self._socket.send_now(texts):
             if not self._socket.pending:
@@ -98,7 +100,8 @@ class Outbox:
             await self._taking.park()
             self._idle = False
         texts, self._texts, self._size = self._texts, [], 0
-        self._putting.unpark_all()
+        if self._putting is not None:
+            self._putting.unpark_all()
         await self._socket.send(texts)
         return True
 

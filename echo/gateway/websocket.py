@@ -9,6 +9,7 @@ message twice.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
+from sys import intern
 from typing import TYPE_CHECKING, Final, Protocol, cast
 from urllib.parse import urlsplit
 
@@ -256,7 +257,9 @@ class SocketConnection:
         """The object that Quart routes by; its own receive and send are never used."""
         scope = self._scope
         path = scope["path"] if scope["path"].startswith("/") else urlsplit(scope["path"]).path
-        headers = Headers((name.decode("latin-1").title(), value.decode("latin-1")) for name, value in scope["headers"])
+        # Sockets share the names, of which most have the same.
+        named = ((intern(name.decode("latin-1").title()), value.decode("latin-1")) for name, value in scope["headers"])
+        headers = Headers(named)
         websocket = GatewayWebsocket(
             path.removeprefix(scope["root_path"]) or " ",  # No route has this path; Quart fails on an empty one.
             scope["query_string"],
