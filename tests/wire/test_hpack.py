@@ -262,6 +262,10 @@ DAMAGED = {
     "a table that is too large": b"\x3f\xe2\x1f",
     "a size update after a field": b"\x82\x20",
     "EOS in Huffman code": b"\x00\x01a\x84\xff\xff\xff\xff",
+    "a value in Huffman code that is filled up with zeros": b"\x00\x01a\x83\x49\x50\x90",
+    "a name in Huffman code that is filled up with zeros": b"\x82\x00\x83\x49\x50\x90\x01a",
+    "a long value in Huffman code that is filled up with zeros": b"\x40\x01a\xff\x00" + b"\x50" * 126 + b"\x90",
+    "Huffman code that is filled up with a zero among ones": b"\x00\x01a\x83\x49\x50\x9b",
 }
 
 
@@ -273,6 +277,21 @@ def test_a_damaged_block_ends_the_connection(
     with pytest.raises(PeerConnectionError) as raised:
         decoder_class(LIMIT).decode(DAMAGED[damage])
     assert raised.value.error_code == ErrorCode.COMPRESSION_ERROR
+
+
+@given(st.lists(st.tuples(st.binary(max_size=4), st.binary(max_size=4)), min_size=1, max_size=3))
+def test_both_libraries_accept_the_same_huffman_code(strings: list[tuple[bytes, bytes]]) -> None:
+    def coded(string: bytes) -> bytes:
+        return bytes([0x80 | len(string)]) + string
+
+    def outcome(decoder: Decoder) -> list[Field] | ErrorCode | int:
+        try:
+            return pairs(decoder, block)
+        except PeerConnectionError as error:
+            return error.error_code
+
+    block = b"\x82" + b"".join(b"\x00" + coded(name) + coded(value) for name, value in strings)
+    assert outcome(RustDecoder(LIMIT)) == outcome(PythonDecoder(LIMIT))
 
 
 @given(st.binary(max_size=60))
