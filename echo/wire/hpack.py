@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
+from echo.wire.huffman import padded_with_ones
 from echo.wire.representations import INDICES, damaged, read_literals, survey
 
 if TYPE_CHECKING:
@@ -194,13 +195,10 @@ class RustEncoder(_LibraryEncoder):
 
 
 class RustDecoder:
-    """`jh2`'s decoder, with the checks that it lacks: a block cut short, and a size update in the wrong place.
+    """`jh2`'s decoder, with the checks that it lacks: a block cut short, a size update in the wrong place, and padding.
 
     Blocks of indices, and blocks that start with some, are often the same in all calls of a method. Their lists are
     remembered while the table does not change; plain literals behind them are decoded here, the rest by the library.
-
-    Neither checks that the padding of a Huffman-coded string is all ones (RFC 7541 §5.2). Nothing depends on it, and
-    checking it would mean decoding the string.
     """
 
     def __init__(self, max_list_size: int) -> None:
@@ -225,10 +223,12 @@ class RustDecoder:
 
     def _decode_in_full(self, block: bytes, lead: bytes, start: Recurring | None) -> Sequence[ReceivedField]:
         """Decode a block that starts with these indices, of which the list may be known."""
-        count, changes = survey(block)
+        count, changes, coded = survey(block)
         if count * FIELD_OVERHEAD > self._limit:  # The library counts only names and values.
             raise _oversized(self._limit)
         decoded = self._decode(block)
+        if coded and not padded_with_ones(decoded, coded):
+            raise damaged(ValueError("the padding of a Huffman-coded string has zeros"))
         if changes:
             self._known.clear()
         elif start is None and lead and len(self._known) < MAX_KNOWN:

@@ -103,6 +103,7 @@ class Receiving(ABC, Generic[S]):
             raise PeerConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window allows")
         if increment := self._window.give_back(size):
             self._out.put(frames.window_update(0, increment))
+        data = unpadded(payload) if flags & frames.PADDED else payload  # Checked on any stream (RFC 9113 §6.1).
         stream = self.streams.get(stream_id)
         if stream is None:
             self._receive_late_data(stream_id, size, ended=bool(flags & END_STREAM))
@@ -113,11 +114,10 @@ class Receiving(ABC, Generic[S]):
             raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "DATA before the head of the response")
         if not stream.receive_window.receive(size):
             raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
-        if flags & frames.PADDED:
-            payload = unpadded(payload)
-            self._announce(stream, stream.receive_window.give_back(size - len(payload)))  # Consumed here.
-        if payload:
-            self._on_data(stream, payload)
+        if len(data) != size:
+            self._announce(stream, stream.receive_window.give_back(size - len(data)))  # The padding is consumed here.
+        if data:
+            self._on_data(stream, data)
         elif not flags & END_STREAM:
             self._charge("empty DATA")
         if flags & END_STREAM and stream.state != CLOSED:

@@ -22,16 +22,18 @@ def only_indices(block: bytes) -> bool:
     return not block.lstrip(INDICES)
 
 
-def survey(block: bytes) -> tuple[int, bool]:
+def survey(block: bytes) -> tuple[int, bool, list[tuple[int, int, int]]]:
     """Count the fields of a block without decoding it.
 
     Returns:
-        The number of fields, and whether the block changes the table.
+        The number of fields; whether the block changes the table; and for each Huffman-coded string the number of its
+        field, 0 if it is the name or 1 if it is the value, and its last byte.
 
     Raises:
         PeerConnectionError: The block is cut short, or a size update follows a field (RFC 7541 §4.2).
     """
     at, size, fields, changes = 0, len(block), 0, False
+    coded: list[tuple[int, int, int]] = []
     try:
         while at < size:
             first = block[at]
@@ -45,7 +47,6 @@ def survey(block: bytes) -> tuple[int, bool]:
                 at = at + 1 if first != 0x3F else _skip_integer(block, at)
                 changes = True
                 continue
-            fields += 1
             if first >= 0x40:  # A literal that enters the table,
                 changes, prefix = True, 0x3F
             else:  # or does not.
@@ -53,13 +54,20 @@ def survey(block: bytes) -> tuple[int, bool]:
             name = first & prefix
             at = at + 1 if name != prefix else _skip_integer(block, at)
             if not name:
-                at = at + 1 + length if (length := block[at] & 0x7F) != 0x7F else _skip_long_string(block, at)
-            at = at + 1 + length if (length := block[at] & 0x7F) != 0x7F else _skip_long_string(block, at)
+                start = block[at]
+                at = at + 1 + length if (length := start & 0x7F) != 0x7F else _skip_long_string(block, at)
+                if start >= 0x80:
+                    coded.append((fields, 0, block[at - 1]))
+            start = block[at]
+            at = at + 1 + length if (length := start & 0x7F) != 0x7F else _skip_long_string(block, at)
+            if start >= 0x80:
+                coded.append((fields, 1, block[at - 1]))
+            fields += 1
     except IndexError:
         at = size + 1
     if at != size:
         raise damaged(ValueError("it is cut short"))
-    return fields, changes
+    return fields, changes, coded
 
 
 def read_literals(block: bytes, fields: list[tuple[bytes, bytes] | tuple[bytes, bytes, bool]]) -> bool:

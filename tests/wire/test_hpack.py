@@ -262,6 +262,10 @@ DAMAGED = {
     "a table that is too large": b"\x3f\xe2\x1f",
     "a size update after a field": b"\x82\x20",
     "EOS in Huffman code": b"\x00\x01a\x84\xff\xff\xff\xff",
+    "a value in Huffman code that is filled up with zeros": b"\x00\x01a\x83\x49\x50\x90",
+    "a name in Huffman code that is filled up with zeros": b"\x82\x00\x83\x49\x50\x90\x01a",
+    "a long value in Huffman code that is filled up with zeros": b"\x40\x01a\xff\x00" + b"\x50" * 126 + b"\x90",
+    "Huffman code that is filled up with a zero among ones": b"\x00\x01a\x83\x49\x50\x9b",
 }
 
 
@@ -275,13 +279,33 @@ def test_a_damaged_block_ends_the_connection(
     assert raised.value.error_code == ErrorCode.COMPRESSION_ERROR
 
 
-@given(st.binary(max_size=60))
-def test_arbitrary_blocks_are_lists_or_compression_errors(block: bytes) -> None:
-    for decoder in (PythonDecoder(LIMIT), RustDecoder(LIMIT)):
+coded = st.binary(max_size=4).map(lambda code: bytes([0x80 | len(code)]) + code)
+"""Strings in Huffman code, most of them wrong."""
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from(PIECES) | st.binary(max_size=6) | st.builds(b"\x00%b%b".__mod__, st.tuples(coded, coded)),
+            max_size=4,
+        ).map(b"".join),
+        max_size=3,
+    )
+)
+def test_both_libraries_make_the_same_of_arbitrary_blocks(blocks: list[bytes]) -> None:
+    def outcome(decoder: Decoder, block: bytes) -> list[Field] | ErrorCode | int:
         try:
-            decoder.decode(block)
+            return pairs(decoder, block)
         except PeerConnectionError as error:
-            assert error.error_code in (ErrorCode.COMPRESSION_ERROR, ErrorCode.ENHANCE_YOUR_CALM)
+            return error.error_code
+
+    rust, python = RustDecoder(LIMIT), PythonDecoder(LIMIT)
+    for block in blocks:
+        expected = outcome(python, block)
+        assert outcome(rust, block) == expected
+        if not isinstance(expected, list):
+            assert expected in (ErrorCode.COMPRESSION_ERROR, ErrorCode.ENHANCE_YOUR_CALM)
+            break  # The connection is over.
 
 
 @pytest.mark.parametrize("decoder_class", DECODERS)

@@ -6,6 +6,7 @@ from tests.support.http2_frames import (
     DATA,
     END_HEADERS,
     HEADERS,
+    MAX_WINDOW,
     PADDED,
     PRIORITISED,
     PRIORITY,
@@ -16,6 +17,7 @@ from tests.support.http2_frames import (
     padded,
     priority,
     rst_stream,
+    window_update,
 )
 from tests.support.reactions import (
     BY_PROTOCOL,
@@ -55,6 +57,12 @@ EITHER = [
     ),
     row("padding longer than the payload", BY_PROTOCOL, frame(DATA, PADDED, 1, b"\xffxxxx"), before=(LIVE,)),
     row("padding without its length", BROKEN, frame(DATA, PADDED, 1), before=(LIVE,)),
+    row(
+        "padding longer than the payload, on a stream that we have reset",
+        BY_PROTOCOL,
+        frame(DATA, PADDED, 1, b"\xffxxxx"),
+        before=(LIVE, window_update(1, MAX_WINDOW)),
+    ),
     # §6.3
     row("PRIORITY on stream 0", BY_PROTOCOL, priority(0, 1), stream=0),
     row("PRIORITY of 4 bytes", PRIORITY_SIZE, frame(PRIORITY, 0, 1, bytes(4)), before=(LIVE,)),
