@@ -23,7 +23,7 @@ _GATEWAY_PREFIX: Final = b"grpc-metadata-"  # What follows it becomes metadata.
 
 
 def kept_headers(fields: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
-    """Names and values as received, including repeats. Credentials are replaced by their length; the excess is cut off."""
+    """Names and values as received, including repeats. Credentials become their length; the excess is cut."""
     kept, room = [], MAX_HEADERS_SIZE
     for name, value in fields:
         if _name(name) in CREDENTIALS:
