@@ -55,7 +55,7 @@ class Setting:
         title: What it is listed under.
     """
 
-    title: str
+    title: str = ""
 
     def __init__(self, default: T | None, kind: Kind[T], used_by: User, text: str) -> None:
         self.default: Any = default
@@ -102,7 +102,7 @@ class Group:
             if isinstance(each, Title):
                 title = each
             elif isinstance(each, Setting):
-                each.title = title.text
+                each.title = each.title or title.text  # Another group's, if it is that group's setting.
                 cls.settings += (each,)
 
     def __init__(self, values: Mapping[str, object]) -> None:

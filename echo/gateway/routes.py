@@ -17,6 +17,7 @@ from quart_trio import QuartTrio
 from werkzeug.exceptions import HTTPException, NotFound
 from werkzeug.routing import BaseConverter, WebsocketMismatch
 
+from echo.close_codes import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL
 from echo.contract import HTTP_STATUS
 from echo.evidence import INSTANCE
 from echo.gateway.access import SocketNotes
@@ -36,16 +37,7 @@ from echo.gateway.relay import BIDIRECTIONAL, CLIENT_STREAM, SERVER_STREAM, Call
 from echo.gateway.route import note_route, template_of
 from echo.gateway.runtime import Runtime
 from echo.gateway.scripting import script_of
-from echo.gateway.status import (
-    ABNORMAL,
-    DRAINING,
-    GOING_AWAY,
-    INTERNAL_ERROR,
-    NORMAL,
-    close_of_failed_call,
-    error_body,
-    status_of_http_error,
-)
+from echo.gateway.status import DRAINING, close_of_failed_call, error_body, status_of_http_error
 from echo.gateway.tracing import headers_of, template, trace_of
 from echo.gateway.websocket import current_socket
 from echo.pb.com.gopay.echo import Message

@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from echo.close_codes import GOING_AWAY, INTERNAL_ERROR, INVALID_DATA, NORMAL, TOO_BIG
 from echo.rpc import Status
 
 _FROM_HTTP: Final[dict[int, Status]] = {
@@ -20,14 +21,6 @@ _FROM_HTTP: Final[dict[int, Status]] = {
     426: Status.FAILED_PRECONDITION,
     503: Status.UNAVAILABLE,
 }
-
-# Close codes of RFC 6455 §7.4.1.
-NORMAL: Final = 1000
-GOING_AWAY: Final = 1001
-ABNORMAL: Final = 1006  # Never sent in a frame: it means that there was no close frame.
-INVALID_DATA: Final = 1007
-TOO_BIG: Final = 1009
-INTERNAL_ERROR: Final = 1011
 
 MAX_REASON: Final = 123  # Bytes: a control frame holds 125, the code takes two (RFC 6455 §5.5, §5.5.1).
 

@@ -20,10 +20,11 @@ from quart_trio.wrappers import TrioWebsocket
 from werkzeug.datastructures import Headers
 
 from echo.access_log import AccessLog
+from echo.close_codes import ABNORMAL, NO_CODE
 from echo.gateway.access import SocketNotes
 from echo.gateway.hypercorn_compat import CLOSE_GRACE, CLOSE_TIMEOUT, DIRECT, AcceptOptions, Direct
 from echo.gateway.metadata import REQUEST_ID
-from echo.gateway.status import ABNORMAL, DRAINING, Close, close_of_failed_call
+from echo.gateway.status import DRAINING, Close, close_of_failed_call
 from echo.gateway.tracing import GatewayTracing, RequestTrace, headers_of, keep_trace, trace_of
 from echo.rpc import Status
 
@@ -96,7 +97,7 @@ class Socket:
             event = await self._receive()
             if event["type"] != "websocket.receive":
                 self.closed = True
-                code = cast("int", event.get("code", 1005))
+                code = cast("int", event.get("code", NO_CODE))
                 how = "the client closed it" if code != ABNORMAL else "the client left without a close frame"
                 self.notes.end(code, how, by_client=True)
                 return NoMessage.DISCONNECTED

@@ -1,11 +1,11 @@
 """A blocking connection to a server, with a deadline for all sending and receiving."""
 
 import socket
-from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
+from echo.health.connecting import connect, left_until
 from echo.targets import Target
 
 if TYPE_CHECKING:
@@ -86,12 +86,12 @@ class Line:
 
     def send(self, data: bytes) -> None:
         """Send all the data."""
-        self._socket.settimeout(_left(self.deadline))
+        self._socket.settimeout(left_until(self.deadline))
         self._socket.sendall(data)
 
     def receive(self) -> bytes:
         """Wait for data and return it; empty when the peer has closed."""
-        self._socket.settimeout(_left(self.deadline))
+        self._socket.settimeout(left_until(self.deadline))
         return self._socket.recv(_PIECE)
 
 
@@ -105,7 +105,7 @@ def dial(address: Target, timeout: float, tls: TlsFiles | None, alpn: str) -> Li
     deadline = monotonic() + timeout
     context = None if tls is None else tls.context(alpn)
     try:
-        connected = _connect(address, deadline)
+        connected = connect(address, deadline)
     except TimeoutError:
         raise UnreachableError(f"no connection within {timeout:g} s") from None
     except OSError as error:
@@ -113,7 +113,7 @@ def dial(address: Target, timeout: float, tls: TlsFiles | None, alpn: str) -> Li
     if context is None or tls is None:
         return Line(connected, deadline)
     try:
-        connected.settimeout(_left(deadline))
+        connected.settimeout(left_until(deadline))
         wrapped = context.wrap_socket(connected, server_hostname=tls.server_name or address.name)
     except TimeoutError:
         connected.close()
@@ -125,41 +125,3 @@ def dial(address: Target, timeout: float, tls: TlsFiles | None, alpn: str) -> Li
         wrapped.close()
         raise UnreachableError(f"the server speaks {wrapped.selected_alpn_protocol()} over TLS, not {alpn}")
     return Line(wrapped, deadline)
-
-
-def _connect(address: Target, deadline: float) -> socket.socket:
-    """Connect to the first of the host's addresses that answers."""
-    if address.port is None:
-        return _open(socket.AF_UNIX, address.host, deadline)
-    failed: OSError = OSError("the name has no address")
-    for family, _, _, _, where in socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM):
-        try:
-            return _open(family, where, deadline)
-        except OSError as error:
-            failed = error
-    raise failed
-
-
-def _open(family: int, where: object, deadline: float) -> socket.socket:
-    opened = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        opened.settimeout(_left(deadline))
-        opened.connect(where)  # type: ignore[arg-type] # In the form that getaddrinfo returned.
-    except BaseException:
-        opened.close()
-        raise
-    with suppress(OSError):
-        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return opened
-
-
-def _left(deadline: float) -> float:
-    """Seconds until the deadline.
-
-    Raises:
-        TimeoutError: It has passed.
-    """
-    left = deadline - monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left

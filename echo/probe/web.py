@@ -7,13 +7,14 @@ from urllib.parse import urlencode
 
 import trio
 
+from echo.close_codes import ABNORMAL
 from echo.printable import printable
 from echo.probe.calls import Script
 from echo.probe.evidence import Record, is_over
 from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import POLL, Path
-from echo.probe.websocket import LOST_CODE, Closed, WebSocket
+from echo.probe.websocket import Closed, WebSocket
 
 BIDIRECTIONAL: Final = "/ws/stream/bidirectional"
 CLIENT_STREAM: Final = "/ws/stream/client"
@@ -69,7 +70,7 @@ async def echoed(socket: WebSocket, text: str, within: float) -> str | bytes | C
 
 def how_closed(closed: Closed) -> str:
     """How a WebSocket ended, as a clause."""
-    if closed.code == LOST_CODE:
+    if closed.code == ABNORMAL:
         return closed.reason
     reason = f" and the reason “{printable(closed.reason, 80)}”" if closed.reason else " and no reason"
     return f"it was closed with code {closed.code}{reason}"

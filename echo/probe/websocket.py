@@ -13,13 +13,13 @@ from wsproto.events import BytesMessage, CloseConnection, Message, Ping, Pong, T
 from wsproto.extensions import PerMessageDeflate
 from wsproto.utilities import LocalProtocolError, RemoteProtocolError
 
+from echo.close_codes import ABNORMAL, NORMAL
 from echo.probe.http1 import Headers, HttpAnswer, exchange
 from echo.probe.http2 import Http2, Stream
 from echo.probe.line import LOST, READ_SIZE, Bytes
 
 REST: Final = 1.0  # Seconds to wait for the body of a refusal.
 _GUID: Final = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 §1.3
-LOST_CODE: Final = 1006  # Stands for an end without a close frame (RFC 6455 §7.1.5).
 
 
 class RefusedError(Exception):
@@ -32,7 +32,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True)
 class Closed:
-    """The end of a WebSocket: its close frame, or `LOST_CODE` and a description of how it ended."""
+    """The end of a WebSocket: its close frame, or `ABNORMAL` and a description of how it ended."""
 
     at: float
     code: int
@@ -71,7 +71,7 @@ class WebSocket:
         """Send a ping; returns whether the socket was open."""
         return await self._send(Ping(payload))
 
-    async def close(self, code: int = 1000, reason: str = "") -> bool:
+    async def close(self, code: int = NORMAL, reason: str = "") -> bool:
         """Send a close frame; `receive` then returns the other side's."""
         return await self._send(CloseConnection(code, reason))
 
@@ -84,16 +84,16 @@ class WebSocket:
                 if not self._fresh:
                     data = await self._stream.receive_some(READ_SIZE)
                     if not data:
-                        self._end(LOST_CODE, "the connection was closed without a close frame")
+                        self._end(ABNORMAL, "the connection was closed without a close frame")
                         continue
                     self._protocol.receive_data(bytes(data))
                 self._fresh = False
                 for event in self._protocol.events():
                     await self._on_event(event)
             except LOST:
-                self._end(LOST_CODE, "the connection was reset without a close frame")
+                self._end(ABNORMAL, "the connection was reset without a close frame")
             except RemoteProtocolError as error:
-                self._end(LOST_CODE, f"what came is not a valid WebSocket frame ({error})")
+                self._end(ABNORMAL, f"what came is not a valid WebSocket frame ({error})")
         return self._ready.pop(0)
 
     async def aclose(self) -> None:

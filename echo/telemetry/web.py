@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
+from echo.close_codes import STANDARD
 from echo.telemetry import names
 from echo.telemetry.calls import Traffic
 from echo.telemetry.names import HTTP_SECONDS, RECEIVE, SOCKET_SECONDS, TRANSMIT, Instrument
@@ -21,7 +22,6 @@ OTHER: Final = "_OTHER"
 SCHEMES: Final = frozenset({"http", "https"})
 VERSIONS: Final = {"1.0": "1.0", "1.1": "1.1", "2": "2", "3": "3"}
 INCOMPLETE: Final = "incomplete"
-CLOSE_CODES: Final = frozenset(range(1000, 1016))  # RFC 6455 §7.4.1 and the registry behind it.
 
 
 class SocketCounts(Protocol):
@@ -165,7 +165,7 @@ class WebMeter:
 
 def close_code(code: int | None) -> str:
     """A close code as an attribute; applications' codes count as one for each of their two ranges."""
-    if code in CLOSE_CODES:
+    if code in STANDARD:
         return str(code)
     if code is not None and 3000 <= code < 5000:
         return f"{code // 1000}xxx"

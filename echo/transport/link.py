@@ -179,14 +179,20 @@ async def _discard_input(raw: socket.socket, stall: float) -> None:
     left, until = _undelivered(raw), anyio.current_time() + stall
     while anyio.current_time() < until:
         with anyio.move_on_after(LINGER) as silence:
-            await anyio.wait_readable(raw)
-            if not raw.recv(READ_SIZE):
+            if not await _receive(raw):
                 return
         before, left = left, _undelivered(raw)
         if left < before:
             until = anyio.current_time() + stall
         elif silence.cancelled_caught and not left:
             return
+
+
+async def _receive(raw: socket.socket) -> bytes:
+    while True:
+        await anyio.wait_readable(raw)
+        with suppress(BlockingIOError, InterruptedError):
+            return raw.recv(READ_SIZE)
 
 
 def _undelivered(raw: socket.socket) -> int:

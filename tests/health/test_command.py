@@ -182,8 +182,8 @@ def test_an_invalid_command_line_is_reported_in_one_line(
 @pytest.mark.parametrize(
     ("environ", "line"),
     [
-        ({"GRPC_SERVER_PORT": "x"}, "echo: GRPC_SERVER_PORT: 'x' is not a port to call\n"),
-        ({"GRPC_HEALTH_PORT": "0"}, "echo: GRPC_HEALTH_PORT: '0' is not a port to call\n"),
+        ({"GRPC_SERVER_PORT": "x"}, "echo: GRPC_SERVER_PORT: 'x' is not a port (0 to 65535)\n"),
+        ({"GRPC_HEALTH_PORT": "0"}, "echo: GRPC_HEALTH_PORT: 0 is any free port: name the server's address\n"),
     ],
 )
 def test_an_invalid_port_in_the_environment_is_reported(
@@ -206,7 +206,10 @@ async def test_without_a_target_the_server_of_the_environment_is_asked(tmp_path:
         assert await asked(GRPC_SERVER_PORT=f" {port} ") == 0
         assert await asked(GRPC_SERVER_PORT="1", GRPC_HEALTH_PORT=port, GRPC_SERVER_CERT="c.pem") == 0
         assert await asked(GRPC_SERVER_PORT=port, GRPC_HEALTH_PORT="", GRPC_SERVER_BIND="127.0.0.1") == 0
-        assert await asked(GRPC_SERVER_PORT="tcp://10.0.0.1:1", GRPC_HEALTH_PORT=port) == 0
+        assert (
+            await asked(GRPC_SERVER_PORT="tcp://10.0.0.1:1", GRPC_SERVER_SERVICE_HOST="10.0.0.1", GRPC_HEALTH_PORT=port)
+            == 0
+        )
         service.drain()
         assert await asked(GRPC_SERVER_PORT=port) == 4
     path = str(tmp_path / "echo.sock")

@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 
+from echo.close_codes import ABNORMAL
 from echo.probe.line import UnreachableError
 from echo.probe.path import NoGatewayError, Path
 from echo.probe.target import Target
-from echo.probe.websocket import LOST_CODE, Closed, RefusedError, WebSocket
+from echo.probe.websocket import Closed, RefusedError, WebSocket
 from tests.probe.paths import no_tls
 from tests.support.gateway import running_gateway
 from tests.support.serving import LOOPBACK
@@ -99,7 +100,7 @@ async def test_an_end_without_a_close_frame_is_told_apart() -> None:
     await theirs.aclose()
     closed = await WebSocket(ours).receive()
     assert isinstance(closed, Closed)
-    assert closed.code == LOST_CODE
+    assert closed.code == ABNORMAL
 
 
 async def test_a_get_gives_status_headers_and_body() -> None:

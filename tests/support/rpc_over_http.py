@@ -53,8 +53,8 @@ class Request(Protocol):
 class OverHTTP1:
     """A request on a connection of its own."""
 
-    def __init__(self, stream: trio.abc.Stream) -> None:
-        self._stream = stream
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self.stream = stream
         self._h11 = h11.Connection(h11.CLIENT)
         self._answer: tuple[int, dict[str, str]] | None = None
 
@@ -80,16 +80,16 @@ class OverHTTP1:
         return bytes(event.data) if isinstance(event, h11.Data) else None
 
     async def leave(self) -> None:
-        await self._stream.aclose()
+        await self.stream.aclose()
 
     async def _write(self, event: Any) -> None:
         data = self._h11.send(event)
         assert data is not None
-        await self._stream.send_all(data)
+        await self.stream.send_all(data)
 
     async def _next(self) -> Any:
         while (event := self._h11.next_event()) is h11.NEED_DATA:
-            self._h11.receive_data(bytes(await self._stream.receive_some(65_536)))
+            self._h11.receive_data(bytes(await self.stream.receive_some(65_536)))
         return event
 
 

@@ -1,4 +1,4 @@
-"""Lingering: a peer cannot keep an ended connection open by sending, and one that has left is not waited for."""
+"""Lingering: for as long as it helps the peer, which cannot keep an ended connection open by sending."""
 
 import socket
 from contextlib import suppress
@@ -59,6 +59,32 @@ async def test_a_silent_peer_that_has_everything_is_waited_for_only_briefly(cloc
     link, theirs = await linked()
     with theirs:
         assert await lingered(link, clock, LINGER / 2, theirs, b"") <= 2 * LINGER
+
+
+class SpuriousWakeUps(trio.abc.Instrument):
+    """Takes a socket's input between the system's report that there is some and the wake-up of who waits for it."""
+
+    def __init__(self, taken: socket.socket) -> None:
+        self._taken = taken
+        self.number = 0
+
+    def after_io_wait(self, timeout: float) -> None:  # noqa: ARG002 - as in Instrument
+        with suppress(BlockingIOError):
+            self.number += bool(self._taken.recv(1024))
+
+
+async def test_a_spurious_wake_up_does_not_end_the_lingering(clock: trio.testing.MockClock) -> None:
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    link = link_over(await SocketStream.from_socket(ours), STALL)
+    with theirs, ours.dup() as taken:
+        wake_ups = SpuriousWakeUps(taken)
+        trio.lowlevel.add_instrument(wake_ups)
+        try:
+            assert LINGER <= await lingered(link, clock, LINGER / 2, theirs, b"x") <= 2 * LINGER
+        finally:
+            trio.lowlevel.remove_instrument(wake_ups)
+    assert wake_ups.number
 
 
 async def test_a_peer_that_has_closed_is_not_waited_for(clock: trio.testing.MockClock) -> None:

@@ -7,6 +7,7 @@ requests' tasks send through them. However the connection ends, everything in it
 
 import math
 import os
+import select
 from collections.abc import Generator
 from typing import cast
 
@@ -30,6 +31,8 @@ from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 from echo.gateway.hypercorn_compat.wrong_protocol import explain_failure, is_client_hello, refuse_tls
 
 READ_SIZE = 64 * 1024
+
+_LEFT = getattr(select, "POLLRDHUP", 0)  # Resets are always reported (poll(2)); Linux reports the peer's end as well.
 
 
 class Connection:
@@ -96,7 +99,7 @@ class Connection:
                     app=self._app,
                     config=self._config,
                     context=self._context,
-                    tasks=cast("TaskGroup", Tasks(nursery)),
+                    tasks=cast("TaskGroup", Tasks(nursery, self._peer_has_left)),
                     state=ConnectionState(self._state),
                     tls=tls,
                     client=client,
@@ -193,6 +196,15 @@ class Connection:
             except OSError as error:
                 raise trio.BrokenResourceError from error
         return b""  # We have closed it.
+
+    def _peer_has_left(self) -> bool:
+        """Whether the peer has closed or reset the connection, even if data of its are unread."""
+        descriptor = self._plain.socket.fileno()
+        if descriptor < 0:
+            return True
+        poll = select.poll()
+        poll.register(descriptor, _LEFT)
+        return bool(poll.poll(0))
 
     def _note_gone(self) -> None:
         if not self._gone:

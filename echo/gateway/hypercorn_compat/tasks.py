@@ -3,7 +3,8 @@
 Upstream: the queue of an application that has ended stays open. Once it holds ten events, the connection's reader waits
 for room in it forever. The disconnect event waits for room, too, if the application takes no events because it is
 waiting for something else. Here that event never waits, and an application that does not receive it in time is
-cancelled.
+cancelled. And while an upload waits for room, nothing is read, so the end of the connection would go unnoticed for as
+long as the application takes nothing. Here the connection is looked at meanwhile.
 """
 
 import math
@@ -18,15 +19,23 @@ from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 
 DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
 
+CHECK_INTERVAL: Final = 2.0  # Seconds between looks at the connection while an upload waits for room.
+
 Put = Callable[[ASGIReceiveEvent], Awaitable[None]]
 Send = Callable[[ASGISendEvent | None], Awaitable[None]]
 
 
 class Tasks:
-    """Runs applications in the connection's nursery."""
+    """Runs applications in the connection's nursery.
 
-    def __init__(self, nursery: trio.Nursery) -> None:
+    Args:
+        nursery: The nursery.
+        peer_has_left: Tells whether the peer has closed or reset the connection, even if data of its are unread.
+    """
+
+    def __init__(self, nursery: trio.Nursery, peer_has_left: Callable[[], bool]) -> None:
         self._nursery = nursery
+        self._peer_has_left = peer_has_left
 
     def spawn(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Start a task."""
@@ -38,7 +47,7 @@ class Tasks:
         ``send`` is called with each message of the application, and with None when it has ended. Events queued after
         that are dropped.
         """
-        queue = Queue(config.max_app_queue_size)
+        queue = Queue(config.max_app_queue_size, self._peer_has_left)
         self._nursery.start_soon(_run, app, config, scope, queue, send)
         return queue.put
 
@@ -50,27 +59,33 @@ class Queue:
         app_scope: The application runs in it; cancelled if it does not receive the disconnect event in time.
     """
 
-    __slots__ = ("_closed", "_events", "_getting", "_putting", "_size", "app_scope")
+    __slots__ = ("_closed", "_dropping", "_events", "_getting", "_peer_has_left", "_putting", "_size", "app_scope")
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, peer_has_left: Callable[[], bool]) -> None:
+        self._peer_has_left = peer_has_left
         self.app_scope = trio.CancelScope()
         self._size = size
         self._events: list[ASGIReceiveEvent] = []
-        self._closed = False
+        self._closed = False  # The application has ended.
+        self._dropping = False  # The peer has left while its upload waited.
         self._getting = trio.lowlevel.ParkingLot()
         self._putting: trio.lowlevel.ParkingLot | None = None  # Created when first needed.
 
     async def put(self, event: ASGIReceiveEvent) -> None:
         """Add an event; waits while there is no room, and does nothing once the application has ended.
 
-        The disconnect event, of which there is at most one, never waits.
+        The disconnect event, of which there is at most one, never waits. An upload whose peer has left is dropped
+        instead of waiting, so that the disconnect event follows at once.
         """
         last = event["type"] in DISCONNECTS
-        while len(self._events) >= self._size and not (last or self._closed):
+        while len(self._events) >= self._size and not (last or self._closed or self._dropping):
             if self._putting is None:
                 self._putting = trio.lowlevel.ParkingLot()
-            await self._putting.park()
-        if self._closed:
+            with trio.move_on_after(CHECK_INTERVAL) as waiting:
+                await self._putting.park()
+            if waiting.cancelled_caught and event["type"] == "http.request" and self._peer_has_left():
+                self._dropping = True
+        if self._closed or (self._dropping and not last):
             return
         if last:
             self.app_scope.deadline = trio.current_time() + CLOSE_TIMEOUT

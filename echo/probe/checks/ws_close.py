@@ -11,12 +11,13 @@ from typing import Final
 
 import trio
 
+from echo.close_codes import ABNORMAL, INTERNAL_ERROR
 from echo.printable import printable
 from echo.probe.check import Check, Kind
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
 from echo.probe.web import BIDIRECTIONAL, echoed, gateway_saw, parse_object, scripted_target
-from echo.probe.websocket import LOST_CODE, Closed, WebSocket
+from echo.probe.websocket import Closed, WebSocket
 
 PATIENCE: Final = 3.0  # Seconds for each answer.
 FAILURE: Final = "grüße: 再见"
@@ -114,7 +115,9 @@ async def _failed(path: Path, cases: list[Case], dead: list[str]) -> None:
         if isinstance(came, str) and parse_object(came):
             dead.append("the server did not do as asked; is ECHO_SCRIPTING off")
             return
-        cases.append(Case(False, (1011, f"UNAVAILABLE: {FAILURE}"), came if isinstance(came, Closed) else None))
+        cases.append(
+            Case(False, (INTERNAL_ERROR, f"UNAVAILABLE: {FAILURE}"), came if isinstance(came, Closed) else None)
+        )
 
 
 async def _end(socket: WebSocket) -> Closed | None:
@@ -135,7 +138,7 @@ def _told(wrong: list[Case], tried: int) -> Finding:
 
 
 def _gravity(case: Case) -> int:
-    if case.came is None or case.came.code == LOST_CODE:
+    if case.came is None or case.came.code == ABNORMAL:
         return 0
     return 1 if case.came.code != case.sent[0] else 2
 
@@ -144,10 +147,10 @@ def _as_came(case: Case) -> str:
     came = case.came
     if came is None:
         return f"without a close frame from the other side, and stayed open for {PATIENCE:g} s"
-    if came.code == LOST_CODE:
+    if came.code == ABNORMAL:
         return f"without a close frame from the other side: {came.reason}"
     if (came.code, came.reason) == case.sent:
-        heard = "ended without a close frame" if case.heard == LOST_CODE else f"was closed with code {case.heard}"
+        heard = "ended without a close frame" if case.heard == ABNORMAL else f"was closed with code {case.heard}"
         return f"that way for us, but for the gateway it {heard}"
     if came.code == case.sent[0]:
         return f"with that code but the reason “{printable(came.reason, 40)}”" if came.reason else "without the reason"

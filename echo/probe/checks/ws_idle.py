@@ -12,13 +12,14 @@ from typing import Final
 
 import trio
 
+from echo.close_codes import ABNORMAL, GOING_AWAY, INTERNAL_ERROR
 from echo.contract import PING_INTERVAL
 from echo.probe.check import Check, Company, Kind
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, limited, survived
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
 from echo.probe.web import BIDIRECTIONAL, echoed, how_closed
-from echo.probe.websocket import LOST_CODE, Closed, RefusedError, WebSocket
+from echo.probe.websocket import Closed, RefusedError, WebSocket
 
 PATIENCE: Final = 3.0  # Seconds for an answer.
 BUSY: Final = 2.0  # The most seconds between pings or messages on sockets that are not silent.
@@ -108,7 +109,7 @@ async def _spend(socket: WebSocket, way: Way, asked: float) -> Life:
         return Life(way, asked, asked, None, len(socket.pings))
     end, now = socket.closed, trio.current_time()
     noticed = end is not None and end.at < began + asked
-    how = end or Closed(now, LOST_CODE, "nothing came any more, without notice")
+    how = end or Closed(now, ABNORMAL, "nothing came any more, without notice")
     return Life(way, asked, min(how.at - began, asked), how, len(socket.pings), noticed)
 
 
@@ -139,7 +140,10 @@ def _judged(lives: Sequence[Life], idle: float) -> Finding:
     pinged, busy = (next(life for life in lives if life.way is way) for way in (Way.PINGED, Way.BUSY))
     dead = [life for life in silent if life.end is not None]
     details: dict[str, JsonValue] = {"sockets": [_row(life) for life in lives]}
-    if busy.end is not None and (busy.end.code, busy.end.reason) == (1001, "going away"):  # What the gateway says.
+    if busy.end is not None and (busy.end.code, busy.end.reason) == (
+        GOING_AWAY,
+        "going away",
+    ):  # What the gateway says.
         return inconclusive("The gateway shut down meanwhile, and closed all WebSockets.", details=details)
     if not dead:
         return _only_silence_lives(pinged, busy, idle) or survived(
@@ -160,7 +164,7 @@ def _judged(lives: Sequence[Life], idle: float) -> Finding:
     when = f"after {first.lived:.0f} s" if first.noticed else f"between {longest:g} and {first.asked:g} s"
     limit = round(first.lived, 1) if first.noticed else longest
     cut = f"A silent WebSocket is cut {when} ({how_closed(first.end)})"
-    if first.end.code == 1011:
+    if first.end.code == INTERNAL_ERROR:
         sentence = f"{cut}: the gateway's own call to the server ended, so it was cut behind the gateway."
         return limited("behind", sentence, limit=limit, unit="s", details=details)
     cause, why = _why(first, pinged, busy)

@@ -7,6 +7,7 @@ its headers, the gateway says which headers did arrive.
 from collections.abc import Mapping
 from typing import Final
 
+from echo.close_codes import ABNORMAL
 from echo.printable import printable
 from echo.probe.check import Check, Kind
 from echo.probe.finding import Finding, broken, inconclusive, survived
@@ -14,7 +15,7 @@ from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
 from echo.probe.web import BIDIRECTIONAL, echoed, how_closed, is_echo, of_gateway, what_came
-from echo.probe.websocket import LOST_CODE, Closed, RefusedError
+from echo.probe.websocket import Closed, RefusedError
 
 PATIENCE: Final = 3.0  # Seconds for each answer.
 
@@ -42,7 +43,7 @@ class WsUpgrade(Check):
 
     async def _opened(self, path: Path, came: str | bytes | Closed | None) -> Finding:
         if isinstance(came, Closed):
-            if came.code != LOST_CODE:
+            if came.code != ABNORMAL:
                 return inconclusive(f"A WebSocket opens, but before the first reply {how_closed(came)}.")
         elif came is not None:
             if is_echo(came, "hi"):

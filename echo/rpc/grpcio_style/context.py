@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NoReturn
 
 import grpc
-from anyio import from_thread
 
+from echo.rpc.grpcio_style.call_threads import CallOverError, CallThreads
 from echo.rpc.grpcio_style.conversion import call_back, to_encoding, to_metadata, to_pairs, to_status
 from echo.rpc.server_stream import ServerStream
 from echo.wire import MetadataLike, Status
@@ -183,10 +183,11 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
 
 
 class BlockingContext:
-    """The context of a plain function, which runs in a worker thread. Its methods block."""
+    """The context of a plain function, for use in threads. Its methods block."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, threads: CallThreads) -> None:
         self._context = context
+        self._threads = threads
 
     def __getattr__(self, name: str) -> Any:
         """The context's own attribute, for everything that does not wait."""
@@ -194,7 +195,7 @@ class BlockingContext:
 
     def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
         """See `Context.send_initial_metadata`."""
-        from_thread.run(self._context.send_initial_metadata, initial_metadata)
+        self._threads.run(self._context.send_initial_metadata, initial_metadata)
 
     def abort(
         self,
@@ -211,7 +212,10 @@ class BlockingContext:
 
     def cancel(self) -> bool:
         """See `Context.cancel`. The method continues, as a thread cannot be cancelled, but what it sends is dropped."""
-        return from_thread.run(self._context.cancel)
+        try:
+            return self._threads.run(self._context.cancel)
+        except CallOverError:
+            return False
 
     def is_active(self) -> bool:
         """Whether the call is not over."""

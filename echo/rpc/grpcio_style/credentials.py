@@ -2,7 +2,8 @@
 
 ``grpc.metadata_call_credentials`` and the like return objects for grpcio's own transport. They contain a plugin, or
 several if they are composite, which is called as that transport would: with the service's URL, the method, and a
-callback for the metadata. Plugins may block, so they run in worker threads; they may call back from any thread.
+callback for the metadata. Plugins may block, so they run in worker threads; they may call back from any thread, the
+event loop's included.
 """
 
 import inspect
@@ -13,9 +14,9 @@ from typing import Any, Final, cast
 import anyio
 import grpc
 from anyio import from_thread, to_thread
-from anyio.lowlevel import current_token
 
 from echo.rpc.call_credentials import CallCredentials
+from echo.rpc.event_loop import EventLoop
 from echo.wire import GRPCError, MetadataLike, Status
 
 __all__ = ["to_call_credentials"]
@@ -65,13 +66,16 @@ def _plugins(credentials: object) -> Iterator[_Plugin]:
 
 
 async def _ask(plugin: _Plugin, url: str, method: str) -> Sequence[tuple[str, str | bytes]]:
-    answered, token = anyio.Event(), current_token()
+    answered, loop = anyio.Event(), EventLoop()
     answers: list[tuple[Any, int, bytes | None]] = []
 
     def answer(metadata: MetadataLike | None, code: int, details: bytes | None) -> None:
         answers.append((metadata, code, details))
+        if loop.here:
+            answered.set()
+            return
         with suppress(anyio.RunFinishedError):
-            from_thread.run_sync(answered.set, token=token)
+            from_thread.run_sync(answered.set, token=loop.token)
 
     await to_thread.run_sync(plugin, url, method, answer, abandon_on_cancel=True)
     await answered.wait()

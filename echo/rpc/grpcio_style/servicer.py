@@ -9,10 +9,11 @@ from typing import Any, Final
 
 import anyio
 import grpc
-from anyio import from_thread, to_thread
+from anyio import to_thread
 from grpclib.const import Cardinality, Handler
 
 from echo.rpc.grpcio_style.blocking import iterated
+from echo.rpc.grpcio_style.call_threads import CallOverError, CallThreads
 from echo.rpc.grpcio_style.context import BlockingContext, Context
 from echo.rpc.grpcio_style.conversion import CODEC, Converter
 from echo.rpc.server_stream import ServerStream
@@ -107,10 +108,12 @@ async def _serve_generator(method: Method, request: Any, context: Context) -> No
 
 async def _serve_blocking(method: Method, request: Any, context: Context) -> Any:
     """Run a blocking method in a worker thread, and wait for the thread even if the call is cancelled."""
+    threads = CallThreads()
+    context.add_done_callback(lambda _: threads.end())
     if isinstance(request, ServerStream):
-        request = _blocking_requests(request)
+        request = _blocking_requests(request, context, threads)
     async with _callbacks_on_cancel(context):
-        reply = await to_thread.run_sync(method, request, BlockingContext(context))
+        reply = await to_thread.run_sync(method, request, BlockingContext(context, threads))
         if isinstance(reply, Iterator):
             async with aclosing(iterated(reply)) as messages:
                 async for message in messages:
@@ -140,6 +143,11 @@ async def _callbacks_on_cancel(context: Context) -> AsyncIterator[None]:
         tasks.cancel_scope.cancel()
 
 
-def _blocking_requests(stream: ServerStream[Any, Any]) -> Iterator[Any]:
-    while (request := from_thread.run(stream.recv_message)) is not None:
-        yield request
+def _blocking_requests(stream: ServerStream[Any, Any], context: Context, threads: CallThreads) -> Iterator[Any]:
+    """The requests; once the call is over, they end, or raise ``grpc.RpcError`` if it was cancelled."""
+    try:
+        while (request := threads.run(stream.recv_message)) is not None:
+            yield request
+    except CallOverError:
+        if context.cancelled():
+            raise grpc.RpcError("the call was cancelled") from None

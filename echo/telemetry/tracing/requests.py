@@ -12,6 +12,7 @@ import anyio
 from hypercorn.typing import HTTPScope, WebsocketScope
 from opentelemetry.trace import SpanKind
 
+from echo.close_codes import INTERNAL_ERROR
 from echo.printable import printable
 from echo.rpc.tracing import ChannelTracing
 from echo.targets import split
@@ -23,7 +24,6 @@ __all__ = ["Requests"]
 
 UNTRACED: Final = frozenset({"/healthz", "/readyz"})
 METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"})
-FAILED: Final = 1011  # The close code for an unexpected condition in the server (RFC 6455 §7.4.1).
 
 
 class Request(Span):
@@ -63,7 +63,7 @@ class Request(Span):
                 pieces.append(attribute("echo.websocket.close_reason", printable(reason, LONGEST)))
         else:
             pieces = [] if status is None else [count("http.response.status_code", status)]
-        failed = status is None or (status == FAILED if upgraded else status >= 500)
+        failed = status is None or (status == INTERNAL_ERROR if upgraded else status >= 500)
         if failed:
             pieces += [attribute("error.type", str(status)), failure(printable(reason, LONGEST))]
         self._over(pieces)

@@ -1,6 +1,8 @@
 """Calls that are ended from outside: by deadlines, by clients that leave or do not read, and by the drain."""
 
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator
 from contextlib import suppress
 
@@ -157,12 +159,18 @@ async def until_called(gateway: RunningGateway, calls: int = 1) -> None:
 class Deaf(StreamingServerBase):
     """Reads nothing."""
 
+    def __init__(self) -> None:
+        self.ended = trio.Event()
+
     async def bidirectional_stream(
         self,
         stream_message_iterator: AsyncIterator[StreamMessage],  # noqa: ARG002
     ) -> AsyncIterator[StreamResponse]:
         yield StreamResponse(response="I hear nothing")
-        await trio.sleep_forever()
+        try:
+            await trio.sleep_forever()
+        finally:
+            self.ended.set()
 
 
 @EACH_VERSION
@@ -188,6 +196,25 @@ async def test_a_server_that_does_not_read_holds_up_the_client(version: Version,
                 await request.send(frame)
                 taken += len(frame)
         assert sending.cancelled_caught
+
+
+@pytest.mark.parametrize("how", ["reset", "closed"])
+async def test_a_client_that_leaves_while_its_upload_is_stuck_is_noticed(how: str, clock: QuietClock) -> None:
+    service = Deaf()
+    async with running_gateway([service]) as gateway, http1(gateway.port) as request:
+        await begun(request, BIDIRECTIONAL, CONNECT_STREAM, encode_message(message()))
+        assert await request.receive()
+        frame = encode_message(message("x" * 20_000))
+        upload = 10_000_000 if how == "reset" else 440_000  # So little that the kernel takes the rest.
+        with trio.move_on_after(60):
+            for _ in range(upload // len(frame)):
+                await request.send(frame)
+        if how == "reset":  # By a client that is killed with an answer unread, for instance.
+            request.stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        left_at = trio.current_time()
+        await request.leave()
+        await service.ended.wait()
+        assert trio.current_time() - left_at < 20  # The server stops waiting for its handler to read only in minutes.
 
 
 # Responses that end before their requests

@@ -6,6 +6,8 @@ from typing import Any
 
 import grpc
 import pytest
+from anyio import from_thread
+from anyio.lowlevel import EventLoopToken, current_token
 
 from echo.rpc.testing import memory_channel
 from tests.rpc.grpcio_style.conftest import Library, Tls, open_ours
@@ -17,22 +19,31 @@ METHOD = "/tests.todo.v1.Todos/Add"
 
 
 class Plugin(grpc.AuthMetadataPlugin):  # type: ignore[misc]  # grpcio ships no types.
-    """Answers at once, from another thread, with an error, or with an exception."""
+    """Answers at once, from another thread or the event loop's, twice, never, with an error, or with an exception."""
 
     def __init__(self, how: str = "at once") -> None:
         self.how = how
         self.asked: list[tuple[str, str]] = []
+        self.callback: Callable[..., None] | None = None
+        self.loop: EventLoopToken | None = None
 
     def __call__(self, context: Any, callback: Callable[..., None]) -> None:
         self.asked.append((context.service_url, context.method_name))
+        self.callback = callback
         if self.how == "an exception":
             raise RuntimeError("the token service is away")
         if self.how == "an error":
             callback(None, RuntimeError("the token service is away"))
         elif self.how == "from another thread":
             threading.Timer(0.01, callback, ((("x-user", self.how),), None)).start()
-        else:
+        elif self.how == "on the loop's thread":
+            from_thread.run_sync(callback, (("x-user", self.how),), None, token=self.loop)
+        elif self.how != "never":
             callback((("x-user", self.how), ("x-key-bin", b"\x00\xff")), None)
+            if self.how == "twice":
+                callback((("x-user", "once more"),), None)
+            if self.how == "and then an exception":
+                raise RuntimeError("the token service is away")
 
 
 @pytest.fixture(scope="module")
@@ -40,11 +51,15 @@ def tls() -> Tls:
     return Tls()
 
 
-def called(library: Library, tls: Tls, credentials: object) -> list[tuple[str, str | bytes]]:
+def called(
+    library: Library, tls: Tls, credentials: object, plugin: Plugin | None = None
+) -> list[tuple[str, str | bytes]]:
     """The metadata that a call with these credentials brings along."""
     servicer = Todos()
 
     async def main(library: Library) -> None:
+        if plugin is not None:
+            plugin.loop = current_token()
         async with library.open_channel(servicer, tls) as channel:
             await protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo(title="a"), credentials=credentials)
 
@@ -52,10 +67,13 @@ def called(library: Library, tls: Tls, credentials: object) -> list[tuple[str, s
     return list(servicer.seen[0].invocation_metadata())
 
 
-@pytest.mark.parametrize("how", ["at once", "from another thread"])
+@pytest.mark.parametrize(
+    "how", ["at once", "from another thread", "on the loop's thread", "twice", "and then an exception"]
+)
 def test_a_plugin_is_asked_for_metadata(library: Library, tls: Tls, how: str) -> None:
     plugin = Plugin(how)
-    assert ("x-user", how) in called(library, tls, grpc.metadata_call_credentials(plugin))
+    found = called(library, tls, grpc.metadata_call_credentials(plugin), plugin)
+    assert [value for name, value in found if name == "x-user"] == [how]
     ((url, method),) = plugin.asked
     assert url.startswith("https://localhost:")
     assert url.endswith("/tests.todo.v1.Todos")
@@ -91,6 +109,25 @@ def test_a_plugin_that_fails_fails_the_call(library: Library, tls: Tls, how: str
             assert "the token service is away" in raised.value.details()
 
     library.run(main)
+
+
+def test_a_plugin_that_never_answers_is_given_up_at_the_deadline(library: Library, tls: Tls) -> None:
+    plugin = Plugin("never")
+
+    async def main(library: Library) -> None:
+        async with library.open_channel(Todos(), tls) as channel:
+            call = (
+                protobuf("todo_pb2_grpc")
+                .TodosStub(channel)
+                .Add(Todo(title="a"), timeout=0.3, credentials=grpc.metadata_call_credentials(plugin))
+            )
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call
+            assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+    library.run(main)
+    assert plugin.callback is not None
+    plugin.callback((("x-user", "too late"),), None)  # The loop is gone, too.
 
 
 def test_ours_are_taken_too(run: Run, tls: Tls) -> None:

@@ -1,5 +1,7 @@
 """Servicers written for grpc.aio and their contexts, see `conftest`."""
 
+import queue
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -258,3 +260,83 @@ def test_a_status_that_was_set_stands_when_the_method_fails(library: Library) ->
                 assert details == "nothing here"
 
     library.run(main)
+
+
+class Threaded(Blocking):
+    """Reads its requests in a thread of its own, and waits for that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[str] = []
+
+    def Chat(self, requests: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+        def consume() -> None:
+            context.send_initial_metadata([("x-thread", "its own")])
+            try:
+                for request in requests:
+                    taken.put(request)
+            except grpc.RpcError:
+                self.read.append("cancelled")
+            finally:
+                taken.put(None)
+                self.read.append("end")
+
+        taken: queue.Queue[Any] = queue.Queue()
+        reader = threading.Thread(target=consume)
+        reader.start()
+        while (request := taken.get(timeout=5)) is not None:
+            yield request
+        reader.join(5)
+
+
+def test_a_blocking_method_may_use_its_call_in_threads_of_its_own(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Threaded()) as stub:
+            call = stub.Chat(iter([Todo(title="a"), Todo(title="b")]))
+            assert [reply.title async for reply in call] == ["a", "b"]
+            assert ("x-thread", "its own") in list(await call.initial_metadata())
+
+    library.run(main)
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_cancelling_reaches_the_threads_of_a_blocking_method(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    servicer = Threaded()
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(servicer) as stub:
+            call = stub.Chat()
+            await call.write(Todo(title="a"))
+            assert (await call.read()).title == "a"
+            call.cancel()
+
+    ours_on(backend).run(main)
+    assert servicer.read == ["cancelled", "end"]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_a_thread_that_outlives_its_call_is_let_go(backend: str, caplog: pytest.LogCaptureFixture) -> None:
+    released, threads, over = threading.Event(), list[threading.Thread](), list[object]()
+
+    class Leaving(Blocking):
+        def Chat(self, requests: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+            def linger() -> None:
+                over.append(list(requests))  # Ends with the call, though the client does not half-close.
+                released.wait(20)
+                over.extend([context.cancel(), next(requests, "no more")])
+
+            threads.append(threading.Thread(target=linger))
+            threads[0].start()
+            yield Todo(title="a")
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Leaving()) as stub:
+            call = stub.Chat()
+            assert [reply.title async for reply in call] == ["a"]
+
+    ours_on(backend).run(main)
+    released.set()  # The event loop has ended, too.
+    threads[0].join(20)
+    assert over == [[], False, "no more"]
+    assert caplog.text == ""
