@@ -4,6 +4,8 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export PATH := justfile_directory() / ".venv/bin:" + justfile_directory() / "tests/interop/node/node_modules/.bin:" + env("PATH")
 debian := "nginx-light haproxy chromium ruby-grpc bubblewrap prometheus"
+# Tests run in as many processes; who is done takes over half of what another has left.
+processes := "-n 2 --dist worksteal"
 protos := "$(cd proto && find . -name '*.proto' | sed 's|^[.]/||' | sort)"
 
 # List the commands.
@@ -42,13 +44,14 @@ probe *flags: install-run
 # Asks before it installs Debian packages, unless CI is set or --yes is given.
 # Everything that must hold: style, types, import contracts, generated code, all tests.
 check *flags: install (tools flags) style types contracts proto-check
-    python -m pytest
+    python -m pytest {{processes}}
 
-# Those that need third-party programs or take long are left out; `-m ""` among the arguments brings them back.
-# Run the tests that need nothing but Python, in less than five minutes; further arguments go to pytest.
+# Those that need third-party programs or take long are left out; `-m ""` among the arguments brings them back. They run
+# in two processes; `-n 8` makes that eight, `-n 0` none but pytest's own, for --pdb.
+# Run the tests that need nothing but Python, in about three minutes; further arguments go to pytest.
 [positional-arguments]
 test *args: install
-    python -m pytest -m "not third_party and not slow" "$@"
+    python -m pytest {{processes}} -m "not third_party and not slow" "$@"
 
 # Change the code of a file in small ways and see whether the tests notice; flags and files, see --help.
 [positional-arguments]

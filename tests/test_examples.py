@@ -9,7 +9,6 @@ import importlib
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -35,6 +34,7 @@ from examples.pb.chat.v1 import Line
 from tests.support.generated import with_plugins
 from tests.support.process import running_as
 from tests.support.services import Run
+from tests.support.tcp import reserved_port
 from tests.support.websocket import open_websocket
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -221,12 +221,11 @@ def test_the_guide_s_program_with_tls_runs(run: Run, tmp_path: Path, capsys: pyt
 def test_programs_of_other_libraries_do_the_same_on_ours(
     run: Run, make: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    asyncio.run(importlib.import_module(f"examples.moving.on_{make}").main(port))
-    theirs = capsys.readouterr().out
-    run(partial(importlib.import_module(f"examples.moving.from_{make}").main, port))
-    assert capsys.readouterr().out == theirs
+    with reserved_port() as port:
+        asyncio.run(importlib.import_module(f"examples.moving.on_{make}").main(port))
+        theirs = capsys.readouterr().out
+        run(partial(importlib.import_module(f"examples.moving.from_{make}").main, port))
+        assert capsys.readouterr().out == theirs
 
 
 @pytest.mark.slow

@@ -82,8 +82,10 @@ def test_the_guide_s_programs_with_every_make_of_stub(installed: Callable[..., P
     shutil.copytree(generated(), tmp_path, dirs_exist_ok=True)
     source = """
 import anyio, importlib, makes, socket
-with socket.create_server(("127.0.0.1", 0)) as free:
-    port = free.getsockname()[1]
+reserved = socket.socket()  # Bound but not listening, so that nobody else is given the port.
+reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+reserved.bind(("127.0.0.1", 0))
+port = reserved.getsockname()[1]
 for backend in ("trio", "asyncio"):
     for name in ("channels", "deadlines", "errors", "serving", "streams"):
         anyio.run(importlib.import_module(f"examples.guide.{name}").main, backend=backend)

@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, closing
 from functools import partial
@@ -25,6 +24,7 @@ from echo.settings import load_settings
 from echo.tls import client_context
 from tests.support.chat import chat, say
 from tests.support.process import PATIENCE, Echo, command, environment, running, running_unread
+from tests.support.tcp import reserved_port
 
 T = TypeVar("T")
 
@@ -262,9 +262,8 @@ async def test_server_and_gateway_run_as_two_processes() -> None:
 
 
 async def test_a_gateway_starts_without_its_server_and_says_that_it_is_not_ready() -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))  # Not listening, so connections are refused.
-        async with running(*gateway_to(nobody.getsockname()[1])) as echo:
+    with reserved_port() as nobody:
+        async with running(*gateway_to(nobody)) as echo:
             http_port = await echo.http_port()
             assert await in_thread(partial(status_of, http_port, "/healthz")) == 200
             assert await in_thread(partial(status_of, http_port, "/readyz")) == 503

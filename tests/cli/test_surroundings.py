@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -18,6 +17,7 @@ import trio
 from echo.pb.com.gopay.echo import Message, ServerStub
 from echo.rpc import bind, open_channel
 from tests.support.process import PATIENCE, ROOT, Echo, command, environment, running, running_as
+from tests.support.tcp import reserved_port
 
 T = TypeVar("T")
 
@@ -132,11 +132,8 @@ async def test_with_standard_error_closed_it_works_and_refuses() -> None:
 
 
 async def test_with_all_closed_no_connection_takes_the_place_of_a_standard_stream() -> None:
-    with socket.socket() as reserved:
-        # Bound but not listening: nobody else is given the port, and a server, which sets SO_REUSEADDR, may have it.
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        reserved.bind(("127.0.0.1", 0))
-        await works_with_all_closed(reserved.getsockname()[1])
+    with reserved_port() as port:
+        await works_with_all_closed(port)
 
 
 async def works_with_all_closed(port: int) -> None:

@@ -19,7 +19,7 @@ from tests.support.quiet_clock import QuietClock
 from tests.support.rfc6455 import GROUPS, LIMIT, Case
 from tests.support.websocket import open_websocket
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = pytest.mark.usefixtures("nothing_left", "no_close_timeout")
 
 BIDIRECTIONAL = "/ws/stream/bidirectional"
 

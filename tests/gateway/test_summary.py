@@ -41,6 +41,7 @@ BETWEEN: Final = [b"", frame(PING), frame(PONG, b"unasked")]
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_close_timeout")
 @settings(max_examples=150, deadline=None)
 @given(
     messages=st.lists(st.tuples(st.sampled_from(MESSAGES), st.sampled_from(BETWEEN)), max_size=5),
@@ -73,8 +74,9 @@ def test_who_half_closes_gets_the_summary(
     trio.run(main)
 
 
+@pytest.mark.usefixtures("nothing_left", "no_close_timeout")
 @pytest.mark.parametrize("number", [0, 1, 100])
-async def test_over_http2_too(number: int, nothing_left: None) -> None:
+async def test_over_http2_too(number: int) -> None:
     async with running_gateway() as gateway, open_http2(gateway.port) as http2:
         socket = await websocket_over(http2, "/ws/stream/client")
         await socket.send_all(number * frame(TEXT, MESSAGE) + frame(TEXT))

@@ -23,7 +23,7 @@ from echo.rpc.health import NOT_SERVING, SERVING, Health, ServingStatus
 from echo.services import EchoService
 from tests.support.process import ROOT, running
 from tests.support.serving import serving
-from tests.support.tcp import tcp_server
+from tests.support.tcp import reserved_port, tcp_server
 from tests.support.tls import Certificates
 
 UNARY_ECHO = "com.gopay.echo.Server"
@@ -133,12 +133,11 @@ def test_a_peer_that_closes_at_once_counts_as_unreachable(capsys: pytest.Capture
 
 
 def test_a_closed_port_counts_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
-    assert health([f":{port}"], {}) == 2
-    assert capsys.readouterr().err == f"echo: cannot connect to localhost:{port}: Connection refused\n"
-    assert health(["--http", f"http://127.0.0.1:{port}"], {}) == 2
-    assert capsys.readouterr().err == f"echo: cannot connect to 127.0.0.1:{port}: Connection refused\n"
+    with reserved_port() as port:
+        assert health([f":{port}"], {}) == 2
+        assert capsys.readouterr().err == f"echo: cannot connect to localhost:{port}: Connection refused\n"
+        assert health(["--http", f"http://127.0.0.1:{port}"], {}) == 2
+        assert capsys.readouterr().err == f"echo: cannot connect to 127.0.0.1:{port}: Connection refused\n"
     assert health(["nowhere.invalid:1"], {}) == 2
     assert "cannot connect to nowhere.invalid:1: " in capsys.readouterr().err
 
@@ -247,14 +246,13 @@ async def test_mtls_shows_a_certificate(tmp_path: Path) -> None:
 
 
 async def test_a_gateway_is_asked_over_http(capsys: pytest.CaptureFixture[str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody = listener.getsockname()[1]
-    async with running("gateway", "--http-port", "0", "--grpc-server-port", str(nobody)) as echo:
-        port = await echo.http_port()
-        assert await asked("--http", f"http://127.0.0.1:{port}/healthz") == 0
-        assert await asked("--http", f"127.0.0.1:{port}", "--rpc-timeout", "10s") == 4
-        assert await asked("--http", f"127.0.0.1:{port}/no") == 4
-    assert await asked("--http", f"127.0.0.1:{port}") == 2
+    with reserved_port() as nobody:
+        async with running("gateway", "--http-port", "0", "--grpc-server-port", str(nobody)) as echo:
+            port = await echo.http_port()
+            assert await asked("--http", f"http://127.0.0.1:{port}/healthz") == 0
+            assert await asked("--http", f"127.0.0.1:{port}", "--rpc-timeout", "10s") == 4
+            assert await asked("--http", f"127.0.0.1:{port}/no") == 4
+            assert await asked("--http", f"127.0.0.1:{nobody}") == 2
     said = capsys.readouterr()
     assert said.out == "status: HTTP 200\n"
     assert "echo: not healthy: HTTP 503: " in said.err

@@ -14,6 +14,7 @@ from echo.probe.target import Target
 from tests.probe.paths import path_through
 from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
+from tests.support.tcp import reserved_port
 
 
 class Sleeper(Check):
@@ -161,13 +162,11 @@ async def test_what_is_stopped_tells_what_is_known(quiet_clock: QuietClock) -> N
 
 
 async def test_a_target_that_cannot_be_reached_is_told_in_one_line() -> None:
-    async with path_through() as path:
-        closed = await trio.open_tcp_listeners(0, host=LOOPBACK)
-        port = closed[0].socket.getsockname()[1]
-        await closed[0].aclose()
-        object.__setattr__(path, "target", Target(LOOPBACK, port))
-        with pytest.raises(UnreachableError, match=rf"^cannot reach {LOOPBACK}:{port}: Connection refused$"):
-            await Survey(path, []).run()
+    with reserved_port() as port:
+        async with path_through() as path:
+            object.__setattr__(path, "target", Target(LOOPBACK, port))
+            with pytest.raises(UnreachableError, match=rf"^cannot reach {LOOPBACK}:{port}: Connection refused$"):
+                await Survey(path, []).run()
 
 
 async def test_a_check_that_gets_no_connection_says_so(quiet_clock: QuietClock) -> None:

@@ -17,11 +17,11 @@ from tests.soak.balancer import balancing
 from tests.soak.callers import Outcomes
 from tests.soak.processes import GATEWAY, SERVE
 from tests.soak.report import Report, counts
-from tests.soak.restarts import free_port
 from tests.soak.rotation import Rotation, rotating
 from tests.soak.scale import Scale
 from tests.soak.waiting import until
 from tests.soak.web import WebClient, opened
+from tests.support.tcp import reserved_port
 from tests.support.websocket import Closed, Rejected, WebSocket
 
 GRACE: Final = 2.0  # Seconds; longer than a short WebSocket lasts, shorter than a long one would.
@@ -93,7 +93,11 @@ class Choice:
 
 async def run(scale: Scale, report: Report) -> None:
     """Stop each in turn under load."""
-    servers, gateways = [free_port(), free_port()], [free_port(), free_port()]
+    with reserved_port() as one, reserved_port() as two, reserved_port() as three, reserved_port() as four:
+        await _run(scale, report, [one, two], [three, four])
+
+
+async def _run(scale: Scale, report: Report, servers: list[int], gateways: list[int]) -> None:
     grace = f"--shutdown-grace={GRACE:g}s"
     unary, short, long = Outcomes(), Sockets(), Sockets()
     statuses: Counter[str] = Counter()

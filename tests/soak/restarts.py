@@ -1,7 +1,6 @@
 """Servers that die and come back, and servers and gateways that are asked to stop while there is work."""
 
 import signal
-import socket
 import time
 from collections import Counter
 from contextlib import AsyncExitStack
@@ -20,6 +19,7 @@ from tests.soak.rotation import rotating
 from tests.soak.scale import Scale
 from tests.soak.waiting import until
 from tests.soak.web import opened
+from tests.support.tcp import reserved_port
 from tests.support.websocket import Closed
 
 CLIENTS: Final = 10
@@ -33,25 +33,17 @@ OPEN: Final = 90  # Streams and WebSockets when SIGTERM comes: within what one c
 UNWINDING: Final = 2.0  # Seconds beyond the grace period: to unwind handlers, to hear the answers to close frames.
 
 
-def free_port() -> int:
-    """A port that nobody listens on just now, for a server that is to come back on it."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((LOOPBACK, 0))
-        return int(sock.getsockname()[1])
-
-
 async def kills(scale: Scale, report: Report) -> None:
     """SIGKILL to a server under load, again and again; its clients come back by themselves."""
     table = report.table(
         "Server killed (SIGKILL) and restarted", "clients", "times", "calls that succeeded", "failed meanwhile",
         "with another error than UNAVAILABLE", "back after it listened: median / max ms", "not back",
     )  # fmt: skip
-    port = free_port()
     outcomes = [Outcomes() for _ in range(CLIENTS)]
     back: list[float] = []
     missing = 0
     async with AsyncExitStack() as stack:
+        port = stack.enter_context(reserved_port())
         channels = [await stack.enter_async_context(open_channel(LOOPBACK, port)) for _ in range(CLIENTS)]
         async with trio.open_nursery() as nursery:
             for number in range(scale.rounds + 1):  # The last one is not killed for its clients' sake.
@@ -105,11 +97,11 @@ async def drains(scale: Scale, report: Report) -> None:
         "Server drained (SIGTERM) under load, another beside it", "calls", "times", "succeeded", "failed",
         "slowest, ms", "exit status",
     )  # fmt: skip
-    ports = [free_port(), free_port()]
     unary, streaming = Outcomes(), Outcomes()
     statuses: Counter[str] = Counter()
     report.progress("restarts: drains")
     async with AsyncExitStack() as stack:
+        ports = [stack.enter_context(reserved_port()) for _ in range(2)]
         balancer = await stack.enter_async_context(balancing(*ports))
         channels = [await stack.enter_async_context(open_channel(LOOPBACK, balancer.port)) for _ in range(CLIENTS)]
         commands = [[*SERVE, "--grpc-server-port", str(port)] for port in ports]

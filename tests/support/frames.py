@@ -8,7 +8,7 @@ from typing import Protocol
 
 import trio
 
-from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT
+from tests.support.process import PATIENCE
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
@@ -64,7 +64,7 @@ class Heard:
 async def hear(stream: RawStream) -> Heard:
     """Read frames of the server until it closes; answers its close frame."""
     heard, data = Heard([], [], None), b""
-    with trio.fail_after(CLOSE_TIMEOUT - 1):  # The gateway must not wait for what has already arrived.
+    with trio.fail_after(PATIENCE):
         while True:
             while (parsed := parse(data)) is not None:
                 opcode, payload, data = parsed

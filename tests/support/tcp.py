@@ -1,4 +1,4 @@
-"""Plain TCP: a server that treats its only client as a test wants, and bytes cut as a network may cut them."""
+"""Plain TCP: a reserved port, a server that treats its only client as a test wants, and bytes cut as by a network."""
 
 import socket
 import threading
@@ -13,6 +13,19 @@ def pieces(data: bytes, cuts: list[int]) -> list[bytes]:
     """The data cut into pieces at these positions, modulo its length."""
     marks = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
     return [data[start:stop] for start, stop in pairwise(marks)]
+
+
+@contextmanager
+def reserved_port() -> Iterator[int]:
+    """A port at which connections are refused until a server of the block listens there.
+
+    A port that was bound and released may be given to another process at once. This one stays bound, without listening,
+    and a server may have it that sets SO_REUSEADDR, as all of ours do.
+    """
+    with socket.socket() as reserved:
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        reserved.bind(("127.0.0.1", 0))
+        yield reserved.getsockname()[1]
 
 
 @contextmanager

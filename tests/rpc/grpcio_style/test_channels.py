@@ -1,6 +1,5 @@
 """What programs do with a channel besides making calls: grpc.aio's behaviour, see `conftest`."""
 
-import socket
 from typing import Any
 
 import anyio
@@ -10,6 +9,7 @@ import pytest
 from tests.rpc.grpcio_style.conftest import Library
 from tests.rpc.grpcio_style.servicers import Todo, Todos
 from tests.support.generated import protobuf
+from tests.support.tcp import reserved_port
 
 IDLE, CONNECTING, READY, FAILURE, SHUTDOWN = grpc.ChannelConnectivity
 
@@ -112,14 +112,13 @@ def test_a_call_waits_for_a_connection_if_it_is_told_to(
     library: Library, wait_for_ready: bool | None, code: str
 ) -> None:
     async def main(library: Library) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as closed:
-            port = closed.getsockname()[1]
-        async with library.channel_to(f"127.0.0.1:{port}") as channel:
-            call = (
-                protobuf("todo_pb2_grpc")
-                .TodosStub(channel)
-                .Add(Todo(title="a"), timeout=5 if code == "UNAVAILABLE" else 0.2, wait_for_ready=wait_for_ready)
-            )
-            assert (await call.code()).name == code
+        with reserved_port() as port:
+            async with library.channel_to(f"127.0.0.1:{port}") as channel:
+                call = (
+                    protobuf("todo_pb2_grpc")
+                    .TodosStub(channel)
+                    .Add(Todo(title="a"), timeout=5 if code == "UNAVAILABLE" else 0.2, wait_for_ready=wait_for_ready)
+                )
+                assert (await call.code()).name == code
 
     library.run(main)
