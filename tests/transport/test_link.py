@@ -76,7 +76,7 @@ class SpuriousWakeUps(trio.abc.Instrument):
 async def test_a_spurious_wake_up_does_not_end_the_lingering(clock: trio.testing.MockClock) -> None:
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    link = link_over(await SocketStream.from_socket(ours), STALL)
+    link = link_over(await SocketStream.from_socket(ours), STALL, current_backend())
     with theirs, ours.dup() as taken:
         wake_ups = SpuriousWakeUps(taken)
         trio.lowlevel.add_instrument(wake_ups)
