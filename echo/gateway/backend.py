@@ -32,14 +32,6 @@ class _PooledChannel:
     users: int = 0
 
 
-class _OpenRequest:
-    """A request for one more channel."""
-
-    def __init__(self) -> None:
-        self.opened = trio.Event()
-        self.pooled: _PooledChannel | None = None
-
-
 class Backend:
     """The channels to one server; created by `open_backend`."""
 
@@ -51,7 +43,7 @@ class Backend:
         self._nursery = nursery
         self._pool: list[_PooledChannel] = []
         self._growing = trio.Lock()
-        self._request_channel, self._requests = trio.open_memory_channel[_OpenRequest](0)
+        self._request_channel, self._requests = trio.open_memory_channel[trio.Event](0)
 
     @property
     def channels(self) -> int:
@@ -79,20 +71,18 @@ class Backend:
 
     async def _grow(self) -> _PooledChannel:
         async with self._growing:
-            found = self._reserve()  # Another request may have opened one, or ended, while this one waited.
-            if found is None:
-                request = _OpenRequest()
-                await self._request_channel.send(request)
-                await request.opened.wait()
-                found = request.pooled
-                assert found is not None
+            # Another request may have opened a channel or ended while this one waited, and while a channel opens.
+            while (found := self._reserve()) is None:
+                opened = trio.Event()
+                await self._request_channel.send(opened)
+                await opened.wait()
             return found
 
     async def open_requested(self) -> None:
         """Open channels on request; in a task of its own, so that no channel depends on the request that needs it."""
-        async for request in self._requests:
-            request.pooled = await self._nursery.start(self._run_channel)
-            request.opened.set()
+        async for opened in self._requests:
+            await self._nursery.start(self._run_channel)
+            opened.set()
 
     def _shrink(self) -> None:
         """Close an unused channel, unless the remaining ones would have little room. The first one stays."""
@@ -103,15 +93,15 @@ class Backend:
                 pooled.scope.cancel()
                 return
 
-    async def _run_channel(self, task_status: trio.TaskStatus[_PooledChannel]) -> None:
-        """Keep one channel open until it is cancelled; the request that needed it counts as its first user."""
+    async def _run_channel(self, task_status: trio.TaskStatus[None]) -> None:
+        """Add a channel to the pool and keep it open until it is cancelled."""
         pooled: _PooledChannel | None = None
         try:
             with trio.CancelScope() as scope:
                 async with self._open_one() as channel:
-                    pooled = _PooledChannel(channel, scope, users=1)
+                    pooled = _PooledChannel(channel, scope)
                     self._pool.append(pooled)
-                    task_status.started(pooled)
+                    task_status.started()
                     await trio.sleep_forever()
         except Exception:
             if pooled is None:

@@ -1,5 +1,7 @@
 """Many calls at once: none has to wait for long-running ones."""
 
+import gc
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import cast
@@ -20,24 +22,40 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 BIDIRECTIONAL = "/ws/stream/bidirectional"
 
 
+class Stub:
+    """Stands for one channel."""
+
+
 class Opened:
-    """Stands for the channels; counts those that are open, and can make one fail."""
+    """Opens channels; counts those that are open, and can make one fail.
+
+    Attributes:
+        made: References to all it has opened.
+    """
 
     def __init__(self) -> None:
         self.open = 0
+        self.made: list[weakref.ref[Stub]] = []
         self.fail = trio.Event()
+        self.may_open = trio.Event()
+        self.may_open.set()
 
     @asynccontextmanager
     async def __call__(self) -> AsyncIterator[Channel]:
-        await trio.lowlevel.checkpoint()
+        await self.may_open.wait()
         self.open += 1
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._fail)
-                yield cast("Channel", object())
+                yield self._channel()
                 nursery.cancel_scope.cancel()
         finally:
             self.open -= 1
+
+    def _channel(self) -> Channel:
+        channel = Stub()
+        self.made.append(weakref.ref(channel))
+        return cast("Channel", channel)
 
     async def _fail(self) -> None:
         await self.fail.wait()
@@ -57,6 +75,15 @@ class Users:
         for _ in range(number):
             self._nursery.start_soon(self._use)
         await trio.testing.wait_all_tasks_blocked()
+
+    async def give_up(self, number: int) -> None:
+        """Start that many more, and cancel them before they have a channel."""
+        with trio.CancelScope() as scope:
+            async with trio.open_nursery() as nursery:
+                for _ in range(number):
+                    nursery.start_soon(self._use)
+                await trio.testing.wait_all_tasks_blocked()
+                scope.cancel()
 
     async def leave(self, number: int) -> None:
         """End that many of the oldest."""
@@ -111,6 +138,26 @@ async def test_a_call_more_or_less_does_not_open_and_close_a_channel_each_time()
             assert opened.open == 2
             await users.arrive(1)
         await users.leave(CALLS_PER_CHANNEL)
+        assert opened.open == 1
+
+
+async def test_a_closed_channel_is_not_kept_in_memory() -> None:
+    opened = Opened()
+    async with used(opened) as users:
+        await users.arrive(3 * CALLS_PER_CHANNEL)
+        await users.leave(3 * CALLS_PER_CHANNEL)
+        assert opened.open == 1
+        gc.collect()
+        assert sum(made() is not None for made in opened.made) == 1
+
+
+async def test_who_gives_up_while_a_channel_opens_does_not_count_as_its_user() -> None:
+    opened = Opened()
+    opened.may_open = trio.Event()
+    async with used(opened) as users:
+        await users.give_up(1)
+        opened.may_open.set()
+        await users.arrive(CALLS_PER_CHANNEL)
         assert opened.open == 1
 
 

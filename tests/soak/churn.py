@@ -51,6 +51,7 @@ class Crowd:
         self._doors = trio.CapacityLimiter(AT_ONCE)
         self._count = 0
         self._connecting = 0
+        self._leaving: set[str] = set()  # Those dropped that finish an exchange first.
         self._chance = random.Random(1)
 
     def join(self, count: int) -> None:
@@ -66,11 +67,12 @@ class Crowd:
         chosen = self._chance.sample(sorted(self.alive), min(count, len(self.alive)))
         for name in chosen:
             self.alive.pop(name).cancel()
+            self._leaving.add(name)
         return len(chosen)
 
     async def complete(self) -> None:
-        """Wait until all who wanted to are connected, or have failed."""
-        await until(lambda: not self._connecting)
+        """Wait until all who want to are connected or have left, or have failed."""
+        await until(lambda: not self._connecting and not self._leaving)
 
     async def _client(self, name: str, how: str) -> None:
         try:
@@ -90,10 +92,12 @@ class Crowd:
                         with trio.CancelScope(shield=True), trio.fail_after(30):
                             await self._exchange(socket)
                 self.dropped[name] = time.monotonic()
+                self._leaving.discard(name)
                 await _leave(socket, how)
         except (OSError, EOFError, trio.BrokenResourceError, trio.TooSlowError, AssertionError) as error:
             self.faults[f"{type(error).__name__}: {error}"] += 1
             self.alive.pop(name, None)
+            self._leaving.discard(name)
 
     async def _exchange(self, socket: WebSocket) -> None:
         await socket.send('{"stream_id":"a","message":"hi"}')
@@ -134,8 +138,8 @@ async def run(scale: Scale, report: Report) -> None:
                 crowd.join(scale.websockets)
                 await crowd.complete()
                 await _churn(crowd, scale, report)
-                await _noticed(crowd, server, scale, report)
                 await crowd.complete()
+                await _noticed(crowd, server, scale, report)
                 await _hold(crowd, gateway, server, scale, report)
                 crowd.drop(len(crowd.alive))
             everybody.cancel_scope.cancel()
