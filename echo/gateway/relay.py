@@ -195,17 +195,9 @@ class _Relay:
             data = await self._socket.receive()
             if isinstance(data, NoMessage):
                 break
-            if self._call_ended or first is not None:
-                continue  # The call accepts no more messages.
-            try:
-                incoming = decode_message(data)
-            except InvalidMessageError:
-                await self._outbox.put([INVALID_MESSAGE])
-                continue
-            if not self._half_closed:
-                await self._forward(incoming.message, incoming.half_close)
-            elif incoming.message is not None:
-                await self._outbox.put([INVALID_MESSAGE])  # A message after the half-close is invalid.
+            if not self._call_ended and first is None:
+                await self._relay(data)
+            del data  # Otherwise an idle socket would keep its last message.
         if data is NoMessage.TOO_BIG:
             self._close = self._close or MESSAGE_TOO_BIG
         elif self._kind.outlives_client:
@@ -216,6 +208,18 @@ class _Relay:
         # The call is cancelled first, since the writer may be stuck sending to a client that does not read.
         await self._call.cancel()
         scope.cancel()
+
+    async def _relay(self, data: str | bytes) -> None:
+        """Relay one message to the call; does nothing if the call has ended."""
+        try:
+            incoming = decode_message(data)
+        except InvalidMessageError:
+            await self._outbox.put([INVALID_MESSAGE])
+            return
+        if not self._half_closed:
+            await self._forward(incoming.message, incoming.half_close)
+        elif incoming.message is not None:
+            await self._outbox.put([INVALID_MESSAGE])  # A message after the half-close is invalid.
 
     async def _forward(self, message: StreamMessage | None, half_close: bool) -> None:
         """Send a message, a half-close or both to the call; does nothing if the call has ended."""
@@ -244,6 +248,7 @@ class _Relay:
             if self._kind.cardinality.server_streaming:
                 while responses := await call.recv_messages():
                     await put([encode_response(response) for response in responses])
+                    del responses  # Otherwise an idle socket would keep its last ones.
             else:
                 only = await call.recv_message()
                 assert only is not None

@@ -61,6 +61,7 @@ class Sender(Generic[SendT, RecvT]):
                     await self._stream.send_message(message)
                 except StreamTerminatedError:
                     return  # The server has ended the call with OK and needs no more messages.
+                del message  # Otherwise an idle stream would keep its last one.
         await self._stream.end()
 
 

@@ -225,5 +225,6 @@ def _ending_its_call(
             owner.push_async_callback(replies.aclose)
             async for reply in replies:
                 yield reply
+                del reply  # Otherwise an idle stream would keep its last one.
 
     return method

@@ -31,6 +31,7 @@ class StreamingEchoService(StreamingServerBase):
             _check(message)
             stream_id = stream_id or message.stream_id
             number += 1
+            del message  # Otherwise an idle stream would keep its last one.
         return _response(stream_id, number, f"received {number} messages")
 
     async def server_stream(self, stream_message: StreamMessage) -> AsyncIterator[StreamResponse]:
@@ -50,6 +51,7 @@ class StreamingEchoService(StreamingServerBase):
             _check(message)
             number += 1
             yield _response(message.stream_id, number, message.message)
+            del message  # Otherwise an idle stream would keep its last one.
 
 
 async def scripted_server_stream(stream: ScriptedStream, script: Script) -> None:

@@ -1,6 +1,7 @@
 """The streaming echoes, as the contract has them. Time is virtual: nothing waits, and seconds are exact."""
 
 import time
+import tracemalloc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -103,6 +104,25 @@ async def test_bidirectional_echoes_any_texts_in_order(texts: list[str]) -> None
             await stream.send_message(StreamMessage(stream_id="a", message=text))
         await stream.end()
         assert [response.response async for response in stream] == [f"from server: {text}" for text in texts]
+
+
+@pytest.mark.parametrize("kind", [CLIENT, BIDI], ids=lambda kind: kind.name.lower())
+async def test_an_idle_stream_keeps_nothing_of_its_last_message(kind: Cardinality) -> None:
+    size = 200_000
+    message = StreamMessage(stream_id="a", message="x" * size)
+    async with echo() as server, server.call(kind) as stream:
+        await stream.send_message(StreamMessage(stream_id="a"))
+        await trio.testing.wait_all_tasks_blocked()
+        tracemalloc.start()
+        try:
+            await stream.send_message(message)
+            if kind is BIDI:
+                await received(stream)
+                await received(stream)
+            await trio.testing.wait_all_tasks_blocked()
+            assert tracemalloc.get_traced_memory()[0] < size
+        finally:
+            tracemalloc.stop()
 
 
 # ServerStream

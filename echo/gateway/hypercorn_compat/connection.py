@@ -161,9 +161,9 @@ class Connection:
             self._reader_ended = True
 
     async def _read_on(self) -> None:
-        data = b"?"
+        ended = False
         first = isinstance(self._stream, trio.SocketStream) and not self._data_received
-        while data:
+        while not ended:
             self._liveness.resume()
             try:
                 data = await self._receive()
@@ -174,8 +174,9 @@ class Connection:
             if first and is_client_hello(data):
                 await refuse_tls(self._plain)
                 break
-            self._data_received, first = True, False
+            self._data_received, first, ended = True, False, not data
             await self._protocols.handle(RawData(data))
+            del data  # Otherwise an idle connection would keep its last input.
         self._note_gone()
         self._idleness.end()  # Otherwise it would keep the nursery open until it times out.
         await self._protocols.finish()

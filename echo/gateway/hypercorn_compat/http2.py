@@ -121,6 +121,7 @@ class HTTP2Protocol(H2Protocol):
             liveness.pause()
             await stream.handle(Body(stream_id, data))
             liveness.resume()
+            del found, data  # Otherwise an idle stream would keep its last data.
             taken += size
             if taken >= UPDATE_THRESHOLD and not inbox.over:  # `_flush` may find the client gone.
                 self._replenish(stream_id, taken)

@@ -107,6 +107,7 @@ class _Relay:
             while (piece := await self._exchange.receive()) is not None:
                 self._decoder.feed(self._form.unwrap(piece))
                 await self._send_messages()
+                del piece  # Otherwise an idle stream would keep its last one.
             self._form.close()
             self._decoder.close()
             await self._send_messages()
@@ -149,6 +150,7 @@ class _Relay:
             async for message in stream:
                 frame = encode_compressed(self._form.response_encoding, self._codec.encode(message))
                 await exchange.send(self._form.wrap(frame))
+                del message, frame  # Otherwise an idle stream would keep its last ones.
         except GRPCError as error:
             return outcome_of(error, pairs_of(stream.trailing_metadata))
         return Outcome(trailers=pairs_of(stream.trailing_metadata))

@@ -104,6 +104,7 @@ async def _serve_generator(method: Method, request: Any, context: Context) -> No
     async with aclosing(method(request, context)) as replies:
         async for reply in replies:
             await context.write(reply)
+            del reply  # Otherwise an idle stream would keep its last one.
 
 
 async def _serve_blocking(method: Method, request: Any, context: Context) -> Any:
@@ -118,6 +119,7 @@ async def _serve_blocking(method: Method, request: Any, context: Context) -> Any
             async with aclosing(iterated(reply)) as messages:
                 async for message in messages:
                     await context.write(message)
+                    del message
             return None
     return reply
 
