@@ -1,4 +1,4 @@
-"""Services whose calls may have observers: an observer sees what happens to a call, and serves it in place of the handler.
+"""Services whose calls may have observers, which see what happens to a call and serve it in place of the handler.
 
 The metadata of a call's head decides whether it gets one. Other calls are served as usual; the only cost to them is a
 check of their metadata's names.
