@@ -8,10 +8,16 @@ from pathlib import Path
 import pytest
 
 ROOMS = ["wire", "transport", "rpc"]
-# Services of their own, which not everybody wants to load; how to have calls attended, and traced; and what the probe
+# Services of their own, which not everybody wants to load; how to have calls observed, and traced; and what the probe
 # builds a client of that hides nothing.
 SIDE_DOORS = {
-    *("echo.rpc.attended", "echo.rpc.error_details", "echo.rpc.health", "echo.rpc.interceptors", "echo.rpc.reflection"),
+    *(
+        "echo.rpc.observed_service",
+        "echo.rpc.error_details",
+        "echo.rpc.health",
+        "echo.rpc.interceptors",
+        "echo.rpc.reflection",
+    ),
     "echo.rpc.tracing",
     *("echo.wire.frames", "echo.wire.hpack"),
 }

@@ -88,10 +88,10 @@ async def _survey(request: _Request, missing: list[str]) -> Report:
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
         nursery = await stack.enter_async_context(trio.open_nursery())
-        audience = None
+        listener = None
         if sys.stdout is not None and sys.stdout.isatty():
-            audience = await stack.enter_async_context(live_table(request.checks, sys.stdout))
-        survey = Survey(request.path, request.checks, audience)
+            listener = await stack.enter_async_context(live_table(request.checks, sys.stdout))
+        survey = Survey(request.path, request.checks, listener)
         report: Report | None = None
         with trio.CancelScope() as scope:
             nursery.start_soon(partial(_cancel_on_signal, signals, scope))

@@ -12,7 +12,7 @@ from typing import Final
 from echo.evidence.connection import local_address, tls_of
 from echo.evidence.headers import kept_headers
 from echo.evidence.instance import INSTANCE, Place
-from echo.transport import Fate, ServerCall, Signal
+from echo.transport import EndCause, ServerCall, Signal
 from echo.wire import PREFIX_SIZE, ReceivedField, Status, WatchedDecoder
 
 MAX_TIMES: Final = 1_000  # Messages whose arrival time is stored.
@@ -229,14 +229,14 @@ def _sent(call: ServerCall) -> tuple[int, int, int]:
     return call.unsent.messages, call.sent_bytes, call.session.connection.pings
 
 
-def _outcome(call: ServerCall, status: Status) -> Fate | str:
+def _outcome(call: ServerCall, status: Status) -> EndCause | str:
     """How a call with this status ended."""
-    fate = call.fate
+    end_cause = call.end_cause
     if call.broken_off:
         # A client may reset the call just as its deadline passes.
-        return "deadline" if status is Status.DEADLINE_EXCEEDED else fate or "reset"
+        return "deadline" if status is Status.DEADLINE_EXCEEDED else end_cause or "reset"
     if call.sent_trailers is None:
         return "reset"
-    if fate == "failed" or call.sent_trailers is call.verdict:
-        return fate or "failed"
+    if end_cause == "failed" or call.sent_trailers is call.verdict:
+        return end_cause or "failed"
     return "completed"

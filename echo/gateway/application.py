@@ -22,7 +22,7 @@ from echo.gateway.routes import add_routes
 from echo.gateway.rpc_over_http import known_methods, serve_rpc, speaks_rpc
 from echo.gateway.runtime import Runtime
 from echo.gateway.tracing import GatewayTracing, OpenTracing, keep_trace, untraced
-from echo.gateway.websocket import GatewayWebsocket, SocketConnection
+from echo.gateway.websocket_handling import GatewayWebsocket, SocketConnection
 from echo.limits import client_keepalive, client_limits
 from echo.logs import open_access_log
 from echo.rpc import CallNotes, open_channel

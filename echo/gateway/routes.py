@@ -39,7 +39,7 @@ from echo.gateway.runtime import Runtime
 from echo.gateway.scripting import script_of
 from echo.gateway.status import DRAINING, close_of_failed_call, error_body, status_of_http_error
 from echo.gateway.tracing import headers_of, template, trace_of
-from echo.gateway.websocket import current_socket
+from echo.gateway.websocket_handling import current_socket
 from echo.pb.com.gopay.echo import Message
 from echo.pb.com.gopay.echo import Response as Reply
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse

@@ -19,6 +19,7 @@ from echo.wire import (
     ClientConnection,
     ConnectionFailed,
     Event,
+    GRPCError,
     Limits,
     Request,
     SettingsReceived,
@@ -51,7 +52,7 @@ class Call:
     service: str = ""
     connect_timeout: float = 1.0
     timeout: float = 1.0
-    metadata: Sequence[tuple[str, str]] = ()
+    metadata: Sequence[tuple[str, str | bytes]] = ()
     user_agent: str | None = None
 
 
@@ -77,7 +78,10 @@ def check(address: Target, call: Call, tls: TlsFiles | None = None) -> str:
             metadata=MultiDict(call.metadata),
             user_agent=call.user_agent,
         )
-        stream = connection.open(request)
+        try:
+            stream = connection.open(request)
+        except GRPCError as error:  # More metadata than the server takes.
+            raise CallFailedError(f"{error.status.name}: {error.message}") from None
         connection.send_message(stream, encode_message(_encode(call.service)))
         connection.half_close(stream)
         return _await_status(connection, stream, line, call.timeout)

@@ -8,8 +8,8 @@ import os
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Final
+from contextlib import contextmanager, suppress
+from typing import Final, TextIO
 
 import click
 
@@ -53,6 +53,8 @@ def health(arguments: Sequence[str], environ: Mapping[str, str] = os.environ) ->
         return _fail(UNREACHABLE, f"cannot connect to {error}")
     except CallFailedError as error:
         return _fail(FAILED, f"the check failed: {error}")
+    except OSError as error:  # By click, which writes the help.
+        return _fail(USAGE, f"cannot write: {error.strerror}")
     except (click.Abort, KeyboardInterrupt):
         return _fail(FAILED, "interrupted")
     return int(status or HEALTHY)
@@ -65,8 +67,16 @@ def health_command() -> click.Command:
 
 def _fail(status: int, text: str) -> int:
     """Write why, and return the exit status."""
-    sys.stderr.write(f"echo: {text}\n")
+    _write(sys.stderr, f"echo: {text}\n")
     return status
+
+
+def _write(stream: TextIO | None, line: str) -> None:
+    """Write a line, if anybody takes it: the exit status says the same."""
+    if stream is not None:  # It was closed before Python started.
+        with suppress(OSError):
+            stream.write(line)
+            stream.flush()
 
 
 def _translate_go_flags(arguments: Sequence[str]) -> list[str]:
@@ -131,20 +141,20 @@ def _run(environ: Mapping[str, str], given: Mapping[str, object]) -> int:
         address, own_tls = _server(flags, environ)
         headers = given["rpc_header"]
         assert isinstance(headers, tuple)
-        call = Call(
-            flags.get("service", ""), connect, patience, [_header(one) for one in headers], flags.get("user_agent")
-        )
+        call = Call(_service(flags), connect, patience, [_header(one) for one in headers], _user_agent(flags))
         if tls is None and own_tls:  # It asks itself by a local address, which is not in the certificate.
             tls = TlsFiles(verify=False)
         if given["verbose"]:
-            sys.stderr.write(f"echo: asking {address} {'over TLS ' if tls else ''}for {call.service or 'its health'}\n")
+            _write(
+                sys.stderr, f"echo: asking {address} {'over TLS ' if tls else ''}for {call.service or 'its health'}\n"
+            )
         with _naming(address):
             status = check(address, call, tls)
     except ValueError as error:
         raise _UsageError(str(error)) from None
     if status != SERVING:
         return _fail(UNHEALTHY, f"not healthy: {status}")
-    sys.stdout.write(f"status: {status}\n")
+    _write(sys.stdout, f"status: {status}\n")
     return HEALTHY
 
 
@@ -156,7 +166,7 @@ def _ask_gateway(flags: Mapping[str, str], connect: float, patience: float, tls:
         answer = get(web.address, web.path, connect, patience, (tls or TlsFiles()) if web.tls else None)
     if answer.status != 200:
         return _fail(UNHEALTHY, f"not healthy: HTTP {answer.status}" + (f": {answer.text}" if answer.text else ""))
-    sys.stdout.write(f"status: HTTP {answer.status}\n")
+    _write(sys.stdout, f"status: HTTP {answer.status}\n")
     return HEALTHY
 
 
@@ -190,11 +200,29 @@ def _tls(flags: Mapping[str, str], *, wanted: bool, verify: bool) -> TlsFiles | 
     return TlsFiles(verify, *files)
 
 
-def _header(text: str) -> tuple[str, str]:
+def _service(flags: Mapping[str, str]) -> str:
+    service = flags.get("service", "")
+    try:
+        service.encode()
+    except UnicodeEncodeError:
+        raise _UsageError(f"--service: {service!r} is not UTF-8") from None
+    return service
+
+
+def _user_agent(flags: Mapping[str, str]) -> str | None:
+    user_agent = flags.get("user_agent")
+    if user_agent is not None and not (user_agent.isascii() and user_agent.isprintable()):
+        raise _UsageError(f"--user-agent: {user_agent!r} has characters other than printable ASCII")
+    return user_agent
+
+
+def _header(text: str) -> tuple[str, str | bytes]:
+    """Name and value; the octets as given for a name that ends with ``-bin``."""
     name, colon, value = text.partition(":")
-    if not colon or not name.strip():
+    name, value = name.strip().lower(), value.strip()
+    if not colon or not name:
         raise _UsageError(f"--rpc-header: {text!r} is not NAME:VALUE")
-    return name.strip().lower(), value.strip()
+    return name, os.fsencode(value) if name.endswith("-bin") else value
 
 
 def _duration(flags: Mapping[str, str], name: str) -> float:

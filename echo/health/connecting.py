@@ -19,6 +19,8 @@ __all__ = ["connect", "left_until"]
 
 ATTEMPT_DELAY: Final = 0.25  # Seconds until the next address is tried; less if all would take over half of the time.
 
+_LONGEST_WAIT: Final = 3600.0  # Seconds; selectors take no more than some weeks.
+
 _Address = tuple[socket.AddressFamily, object]  # A family, and an address as `socket.getaddrinfo` returns it.
 
 
@@ -77,7 +79,7 @@ def _connect_first(addresses: Iterable[_Address], deadline: float) -> socket.soc
                     except OSError as error:
                         failed = error
                     continue
-                for key, _ in attempts.select(min(left, until_next) if untried else left):
+                for key, _ in attempts.select(min(left, until_next if untried else _LONGEST_WAIT)):
                     attempt = cast("socket.socket", key.fileobj)
                     attempts.unregister(attempt)
                     if not (number := attempt.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)):

@@ -22,7 +22,7 @@ class Kind(StrEnum):
     HTTP = "http"
 
 
-class Company(StrEnum):
+class Scheduling(StrEnum):
     """What else may run while a check does."""
 
     BESIDE = "beside"  # Other checks.
@@ -38,7 +38,7 @@ class Check(ABC):
         name: As on the command line and in the report.
         question: One readable sentence.
         kind: The protocol it speaks.
-        company: What else may run meanwhile.
+        scheduling: What else may run meanwhile.
         needs: The checks it depends on: it is skipped if one of them is broken.
         patience: Seconds it may take; for those that wait, in addition to the idle time.
         causes: What can be wrong; each has its advice in ``advice.toml``.
@@ -47,14 +47,14 @@ class Check(ABC):
     name: ClassVar[str]
     question: ClassVar[str]
     kind: ClassVar[Kind] = Kind.GRPC
-    company: ClassVar[Company] = Company.BESIDE
+    scheduling: ClassVar[Scheduling] = Scheduling.BESIDE
     needs: ClassVar[tuple[str, ...]] = ("http2",)
     patience: ClassVar[float] = 10.0
     causes: ClassVar[tuple[str, ...]] = ()
 
     def seconds(self, budget: Budget) -> float:
         """How long it may take."""
-        return self.patience + (budget.idle if self.company is Company.WAITING else 0.0)
+        return self.patience + (budget.idle if self.scheduling is Scheduling.WAITING else 0.0)
 
     @abstractmethod
     async def run(self, path: Path) -> Finding:

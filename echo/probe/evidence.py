@@ -1,16 +1,18 @@
 """What the server saw of a call: its records for a call-id."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
+import trio
 from multidict import MultiDict
 
 from echo.pb.com.gopay.echo.evidence import GetRequest, Record
 from echo.rpc import Cardinality, Channel, GRPCError, Status
 
-__all__ = ["Record", "fetch", "headers_of", "is_over"]
+__all__ = ["Record", "ask_until", "fetch", "headers_of", "is_over"]
 
 TIMEOUT: Final = 2.0  # Seconds that an answer may take.
+POLL: Final = 0.05  # Seconds between two questions.
 
 
 async def fetch(channel: Channel, call_id: str, headers: Sequence[tuple[str, str]] = ()) -> list[Record] | None:
@@ -34,6 +36,30 @@ async def fetch(channel: Channel, call_id: str, headers: Sequence[tuple[str, str
     except GRPCError as error:
         return [] if error.status is Status.NOT_FOUND else None
     return None if latest is None else [*latest.other_attempts, latest]
+
+
+async def ask_until(
+    ask: Callable[[], Awaitable[list[Record] | None]],
+    *,
+    until: Callable[[Record], object],
+    within: float,
+    attempts: int,
+) -> list[Record] | None:
+    """Ask repeatedly until there are as many ``attempts`` and ``until`` holds for all, or the time is over.
+
+    Returns:
+        The last answer that was one.
+    """
+    found: list[Record] | None = None
+    last = trio.current_time() + within
+    while True:
+        seen = await ask()
+        found = seen if seen is not None else found
+        if found is not None and len(found) >= attempts and all(until(record) for record in found):
+            return found
+        if trio.current_time() >= last:
+            return found
+        await trio.sleep(POLL)
 
 
 def is_over(record: Record) -> bool:

@@ -30,7 +30,7 @@ _COLOURS: Final = {
 
 
 class Table:
-    """The table and its drawing; an `echo.probe.survey.Audience`.
+    """The table and its drawing; an `echo.probe.survey.ProgressListener`.
 
     Args:
         checks: All of them, in order.

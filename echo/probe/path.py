@@ -11,7 +11,7 @@ from multidict import MultiDict
 
 from echo.probe.budget import Budget
 from echo.probe.calls import Answer, Rpc, Script, gather, scripted
-from echo.probe.evidence import Record, fetch, is_over
+from echo.probe.evidence import Record, ask_until, fetch, is_over
 from echo.probe.http1 import Headers, HttpAnswer, exchange
 from echo.probe.http2 import Http2, Stream, open_http2
 from echo.probe.line import Line, UnreachableError
@@ -26,7 +26,6 @@ SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
 ROOMY = Limits(max_header_list_size=4 * 2**20, max_message_size=64 * 2**20)
-POLL = 0.05  # Seconds between two looks at the evidence.
 
 
 class NoGatewayError(Exception):
@@ -196,8 +195,7 @@ class Path:
     ) -> list[Record] | None:
         """What the server saw of a call. All of `direct` are asked, or else the server at the end of the path.
 
-        Asks repeatedly until ``until`` holds for all attempts. Through the path it uses a new connection each time, as
-        there may be several servers behind it.
+        Through the path a new connection is used each time, as there may be several servers behind it.
 
         Args:
             call_id: The call.
@@ -208,18 +206,9 @@ class Path:
         Returns:
             The attempts as they are by then; an empty list if no server has seen the call; None if none can be asked.
         """
-        found: list[Record] | None = None
-        last = trio.current_time() + within
         async with AsyncExitStack() as stack:
             kept = [await stack.enter_async_context(self.channel(end)) for end in self.direct]
-            while True:
-                seen = await self._look(kept, call_id)
-                found = seen if seen is not None else found
-                if found is not None and len(found) >= attempts and all(until(record) for record in found):
-                    return found
-                if trio.current_time() >= last:
-                    return found
-                await trio.sleep(POLL)
+            return await ask_until(lambda: self._look(kept, call_id), until=until, within=within, attempts=attempts)
 
     async def _look(self, kept: Sequence[Channel], call_id: str) -> list[Record] | None:
         if not kept:

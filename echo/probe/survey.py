@@ -1,11 +1,11 @@
 """The survey: all checks in one nursery, under one deadline, and each under its own.
 
-Checks that wait (ladders of idle times) begin at once and run throughout. Checks that may have company run in parallel;
-then those that must be alone run one by one. Last are those that may make a hop consider the server unhealthy (after
-one truncated reply, nginx sends a server no calls for 10 s if there are others), the mildest first: the reverse of
-their order in the table. A check is skipped if one that it needs is broken.
+Checks that wait (ladders of idle times) begin at once and run throughout. Most others run in parallel; then
+those that must be alone run one by one. Last are those that may make a hop consider the server unhealthy (after one
+truncated reply, nginx sends a server no calls for 10 s if there are others), the mildest first: the reverse of their
+order in the table. A check is skipped if one that it needs is broken.
 
-A check with a bad outcome in company is tried once more, with only others of its kind: on a busy machine it may just
+A check with a bad outcome beside others is tried once more, with only others of its kind: on a busy machine it may just
 have lacked time. If it survives then, it has survived.
 """
 
@@ -20,7 +20,7 @@ from typing import Final, Protocol
 import trio
 
 from echo.advice import advice_for
-from echo.probe.check import Check, Company, Kind
+from echo.probe.check import Check, Kind, Scheduling
 from echo.probe.facts import explore
 from echo.probe.finding import Finding, Outcome, inconclusive, skipped
 from echo.probe.line import Line, UnreachableError
@@ -35,7 +35,7 @@ BAD: Final = (Outcome.BROKEN, Outcome.LIMITED)
 RESERVE: Final = 1.0  # Seconds of the budget kept for the report.
 
 
-class Audience(Protocol):
+class ProgressListener(Protocol):
     """Is notified of progress. Its methods never wait."""
 
     def begin(self, check: Check) -> None:
@@ -45,8 +45,8 @@ class Audience(Protocol):
         """A check has its outcome."""
 
 
-class IgnoringAudience:
-    """An audience that ignores everything."""
+class IgnoreProgress:
+    """A listener that ignores everything."""
 
     def begin(self, check: Check) -> None:
         """Does nothing."""
@@ -62,11 +62,11 @@ class Survey:
         results: The results so far, by name.
     """
 
-    def __init__(self, path: Path, checks: Sequence[Check], audience: Audience | None = None) -> None:
+    def __init__(self, path: Path, checks: Sequence[Check], listener: ProgressListener | None = None) -> None:
         self.path = path
         self.checks = checks
         self.results: dict[str, Result] = {}
-        self._audience = audience or IgnoringAudience()
+        self._listener = listener or IgnoreProgress()
         self._done = {check.name: trio.Event() for check in checks}
         self._needed = {name for check in checks for name in check.needs}
         self._places = trio.CapacityLimiter(SIDE_BY_SIDE)
@@ -87,13 +87,13 @@ class Survey:
         with trio.move_on_after(self.path.budget.total - RESERVE):
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._explore)
-                for check in self._of(Company.WAITING):
+                for check in self._of(Scheduling.WAITING):
                     nursery.start_soon(self._run, check)
                 async with trio.open_nursery() as beside:
-                    for check in self._of(Company.BESIDE):
-                        beside.start_soon(self._run_in_company, check)
+                    for check in self._of(Scheduling.BESIDE):
+                        beside.start_soon(self._run_beside_others, check)
                 await self._retry_bad()
-                for check in [*self._of(Company.ALONE), *reversed(self._of(Company.LAST))]:
+                for check in [*self._of(Scheduling.ALONE), *reversed(self._of(Scheduling.LAST))]:
                     await self._run(check)
         return self.report("There was no time left for it.")
 
@@ -118,8 +118,8 @@ class Survey:
         guessed = self._facts.hops_guess
         return replace(result, advice=sorted(result.advice, key=lambda line: line.partition(":")[0] not in guessed))
 
-    def _of(self, company: Company) -> list[Check]:
-        return [check for check in self.checks if check.company is company]
+    def _of(self, scheduling: Scheduling) -> list[Check]:
+        return [check for check in self.checks if check.scheduling is scheduling]
 
     async def _explore(self) -> None:
         try:
@@ -128,7 +128,7 @@ class Survey:
         except Exception as error:
             log.debug("what the path is made of could not be found out", exc_info=error)
 
-    async def _run_in_company(self, check: Check) -> None:
+    async def _run_beside_others(self, check: Check) -> None:
         for name in check.needs:  # Wait before taking a place that the needed check may itself wait for.
             if name in self._done:
                 await self._done[name].wait()
@@ -140,18 +140,18 @@ class Survey:
             if name in self._done:
                 await self._done[name].wait()
         began = trio.current_time()
-        self._audience.begin(check)
+        self._listener.begin(check)
         finding = self._skip_reason(check) or await self._ask(check)
         if check.name in self._needed and finding.outcome is Outcome.BROKEN:
             finding = await self._retried_finding(check, finding)  # Other checks would be skipped because of it.
         self._conclude(check, finding, trio.current_time() - began)
 
     async def _retry_bad(self) -> None:
-        """Try again the checks with a bad outcome in company."""
-        found = {check.name: self.results[check.name] for check in self._of(Company.BESIDE)}
+        """Try again the checks with a bad outcome beside others."""
+        found = {check.name: self.results[check.name] for check in self._of(Scheduling.BESIDE)}
         with trio.move_on_after(self.path.budget.total * AGAIN):
             async with trio.open_nursery() as nursery:
-                for check in self._of(Company.BESIDE):
+                for check in self._of(Scheduling.BESIDE):
                     if check.name not in self._needed and found[check.name].finding.outcome in BAD:
                         nursery.start_soon(self._retry, check, found[check.name])
 
@@ -201,7 +201,7 @@ class Survey:
         advice = advice_for(check.name, finding.cause) if finding.cause else ()
         self.results[check.name] = result = Result(check.name, check.question, finding, advice, seconds)
         self._done[check.name].set()
-        self._audience.end(check, result)
+        self._listener.end(check, result)
 
 
 def _innermost(error: BaseException) -> BaseException:

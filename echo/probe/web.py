@@ -10,10 +10,10 @@ import trio
 from echo.close_codes import ABNORMAL
 from echo.printable import printable
 from echo.probe.calls import Script
-from echo.probe.evidence import Record, is_over
+from echo.probe.evidence import POLL, Record, is_over
 from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
-from echo.probe.path import POLL, Path
+from echo.probe.path import Path
 from echo.probe.websocket import Closed, WebSocket
 
 BIDIRECTIONAL: Final = "/ws/stream/bidirectional"

@@ -15,13 +15,13 @@ from grpclib.const import Cardinality, Handler
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.exceptions import StreamTerminatedError
 
-from echo.rpc.attended import Attended, AttendedBy, ServingAttendant
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import Method, ServerInterceptor, checked, intercepted
+from echo.rpc.observed_service import ChooseObserver, ObservedService, ServingObserver
 from echo.rpc.servable import Servable
 from echo.rpc.served_method import ServedMethod
 from echo.rpc.server_stream import ServerStream
-from echo.transport import Attending, ServerCall
+from echo.transport import ObserverRule, ServerCall
 from echo.wire import IDENTITY, GRPCError, ReceivedField, Status, Trailers
 
 log = logging.getLogger(__name__)
@@ -36,11 +36,11 @@ class Dispatcher:
     """Serves calls with the handlers of some services. An instance is the ``handle`` of a `ServerSession`.
 
     Attributes:
-        attending: The ``attending`` of a `ServerSession`.
+        observer_rule: The ``observer_rule`` of a `ServerSession`.
         handlers: The methods, by path.
 
     Raises:
-        ValueError: Attended services have different prefixes.
+        ValueError: Observed services have different prefixes.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Dispatcher:
         self._compression = compression
         self._methods: dict[str, ServedMethod] = {}
         self.handlers: dict[str, Handler] = {}
-        self._attended: dict[str, AttendedBy] = {}
-        self.attending: Attending | None = None
+        self._observed: dict[str, ChooseObserver] = {}
+        self.observer_rule: ObserverRule | None = None
         self._events = events
         self._codec = codec
         self._details_codec = details_codec
@@ -68,16 +68,16 @@ class Dispatcher:
         """Serve another service; its methods replace those with the same paths.
 
         Raises:
-            ValueError: It is attended, and its prefix differs from the other services'.
+            ValueError: It is observed, and its prefix differs from the other services'.
             TypeError: It is a class, not an instance of one.
         """
         if isinstance(service, type):
             raise TypeError(f"{service.__name__} is a class: serve an instance of it, such as {service.__name__}()")
-        if isinstance(service, Attended):
-            self._attended |= dict.fromkeys(service.__mapping__(), service.attend)
-            if self.attending is not None and self.attending.prefix != service.prefix:
-                raise ValueError("attended services of a server have one prefix")
-            self.attending = Attending(service.prefix, self._attend)
+        if isinstance(service, ObservedService):
+            self._observed |= dict.fromkeys(service.__mapping__(), service.observer_for)
+            if self.observer_rule is not None and self.observer_rule.prefix != service.prefix:
+                raise ValueError("observed services of a server have one prefix")
+            self.observer_rule = ObserverRule(service.prefix, self._choose_observer)
             service = service.service
         codec: CodecBase = getattr(service, "codec", None) or self._codec
         generated = _close_generators_of(service)
@@ -96,9 +96,9 @@ class Dispatcher:
     def _intercepted(self, serve: Method) -> Method:
         return intercepted(serve, self._interceptors) if self._interceptors else serve
 
-    def _attend(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingAttendant | None:
-        attend = self._attended.get(call.request.path)
-        return None if attend is None else attend(call, fields)
+    def _choose_observer(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingObserver | None:
+        observer_for = self._observed.get(call.request.path)
+        return None if observer_for is None else observer_for(call, fields)
 
     async def __call__(self, call: ServerCall) -> None:
         """Serve one call to its end.
@@ -114,7 +114,7 @@ class Dispatcher:
             call.compress(self._compression)
         stream: ServerStream[object, object] = ServerStream(call, method)
         try:
-            if call.attendant is not None or self._events.recv_request:
+            if call.observer is not None or self._events.recv_request:
                 await self._serve_specially(call, stream, method)
             else:
                 if method.announced:
@@ -145,7 +145,7 @@ class Dispatcher:
     async def _serve_specially(
         self, call: ServerCall, stream: ServerStream[object, object], method: ServedMethod
     ) -> None:
-        """Serve a call that has an attendant, or while someone listens for requests."""
+        """Serve a call that has an observer, or while someone listens for requests."""
         request, handler, serve = call.request, method.handler, method.serve
         if self._events.recv_request:
             event = await self._events.recv_request.dispatch(
@@ -160,11 +160,11 @@ class Dispatcher:
             stream.metadata = event.metadata
             if event.method_func is not handler.func:
                 serve = self._intercepted(cast("Method", event.method_func))
-        attendant = call.attendant
-        if attendant is not None:
-            assert isinstance(attendant, ServingAttendant)
+        observer = call.observer
+        if observer is not None:
+            assert isinstance(observer, ServingObserver)
             handler = Handler(serve, handler.cardinality, handler.request_type, handler.reply_type)
-            await attendant.serve(stream, handler, announced=method.announced)
+            await observer.serve(stream, handler, announced=method.announced)
         else:
             if method.announced:
                 await stream.announce()
@@ -182,7 +182,7 @@ class Dispatcher:
         found = any(not isinstance(leaf, GRPCError | StreamTerminatedError) for leaf in _leaves(error))
         if found:
             log.error("%s failed", call.request.path, exc_info=error)
-            call.fate = call.fate or "failed"
+            call.end_cause = call.end_cause or "failed"
         return found
 
     async def _fail(self, call: ServerCall, stream: ServerStream[object, object], error: BaseException) -> None:

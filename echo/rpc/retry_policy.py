@@ -142,7 +142,7 @@ class Schedule:
             why = "" if last is None else f" (the last attempt ended {last.status.name}: {last.message})"
             raise GRPCError(Status.DEADLINE_EXCEEDED, f"the deadline passed before the next attempt{why}")
 
-    def settle(self, ended: Trailers | None) -> None:
+    def note_end(self, ended: Trailers | None) -> None:
         """Note how the call's last attempt ended; None if it has not."""
         if self._throttle is not None and ended is not None and ended.status is Status.OK:
             self._throttle.succeed()
@@ -206,7 +206,7 @@ class PolicyRetriedCall(RetriedCall):
         schedule = self._schedule
         if schedule is not None:
             self._schedule = None
-            schedule.settle(self.current.trailers)
+            schedule.note_end(self.current.trailers)
 
     def _lost(self, call: ClientCall) -> bool:
         if call is not self.current:

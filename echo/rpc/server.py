@@ -25,7 +25,7 @@ from echo.transport import (
     SourceListener,
     StreamListener,
     Tally,
-    hearing,
+    listeners_of,
     open_tcp_listener,
 )
 from echo.wire import Limits, Status, Trailers, known_encoding
@@ -71,7 +71,7 @@ class Server:
         tally: Counts its connections.
 
     Raises:
-        ValueError: The compression is unknown, or attended services have different prefixes.
+        ValueError: The compression is unknown, or observed services have different prefixes.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class Server:
         self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
         self._refusals = RefusalLog(log)
-        self._hearing = hearing([*_access_notes(access_log), *notes])
+        self._listeners = listeners_of([*_access_notes(access_log), *notes])
         self.tally = Tally()
         self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
         self._session_ended = Signal()
@@ -180,8 +180,8 @@ class Server:
             self._limits,
             self._keepalive,
             self._refusals,
-            self._hearing,
-            dispatcher.attending,
+            self._listeners,
+            dispatcher.observer_rule,
             self.tally,
             self._tracing,
         )
@@ -195,8 +195,8 @@ class Server:
                 # A bug of ours in one connection must not end the others.
                 log.exception("connection of %s failed", session.peer)
             finally:
-                if self._hearing.flush is not None:
-                    self._hearing.flush()
+                if self._listeners.flush is not None:
+                    self._listeners.flush()
                 _count_refused(session, self.tally)
                 del self._sessions[session]
                 self._session_ended.set()

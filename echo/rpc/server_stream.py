@@ -225,13 +225,13 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """Whether the response's head was sent, so that the call no longer ends with Trailers-Only."""
         return self._head_sent
 
-    async def settle(self) -> None:
+    async def wait_until_sendable(self) -> None:
         """Wait until at most ``max_unsent`` bytes of this call's messages are queued.
 
         Raises:
             StreamTerminatedError: The client is gone, or its window has not opened for ``window_timeout``.
         """
-        await self._call.settle()
+        await self._call.wait_until_sendable()
 
     def compress(self, encoding: str) -> None:
         """Compress messages with this encoding if the client accepts it. Call before the head is sent."""

@@ -9,8 +9,8 @@ from typing import Final
 
 from echo.evidence import Recorder
 from echo.rpc import Limits, Servable
-from echo.rpc.attended import Attended
 from echo.rpc.health import Health
+from echo.rpc.observed_service import ObservedService
 from echo.rpc.reflection import reflection
 from echo.scripting import PREFIX
 from echo.services.evidence import EvidenceService
@@ -52,8 +52,8 @@ def echo_services(*, scripting: bool = True, interop: bool = False, max_message_
     recorder = Recorder()
     echoes: list[Servable] = [EchoService(), StreamingEchoService()]
     if scripting:
-        attend = Scripting(recorder, max_message_size, {SERVER_STREAM: scripted_server_stream}, pad)
-        echoes = [Attended(service, PREFIX, attend) for service in echoes]
+        observer_for = Scripting(recorder, max_message_size, {SERVER_STREAM: scripted_server_stream}, pad)
+        echoes = [ObservedService(service, PREFIX, observer_for) for service in echoes]
     descriptors = files("echo.pb").joinpath("descriptors.binpb").read_bytes()
     messages = Messages(descriptors)
     echoes.append(EvidenceService(recorder, messages))

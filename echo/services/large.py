@@ -35,13 +35,13 @@ class LargeResponses:
         if size <= LARGE:
             yield
             return
-        await stream.settle()
+        await stream.wait_until_sendable()
         if size > self._room:
             raise GRPCError(Status.RESOURCE_EXHAUSTED, "too many large responses are waiting for their clients")
         self._room -= size
         try:
             yield
-            await stream.settle()
+            await stream.wait_until_sendable()
             await checkpoint()  # Compressed it may be small, and was still milliseconds of work.
         finally:
             self._room += size

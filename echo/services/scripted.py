@@ -1,6 +1,6 @@
 """The echo services as their callers script them: metadata ``x-echo-NAME`` says how a call should behave.
 
-`Scripting` gives each call with this metadata an attendant, which records the call if asked to, and serves it with the
+`Scripting` gives each call with this metadata an observer, which records the call if asked to, and serves it with the
 service's own handler on a `ScriptedStream`. Other calls are not affected.
 """
 
@@ -13,7 +13,7 @@ from multidict import MultiDict
 
 from echo.evidence import Recorder, Recording, report
 from echo.rpc import Cardinality, GRPCError, ServerStream, Status
-from echo.rpc.attended import ReceivedField, ServerCall
+from echo.rpc.observed_service import ReceivedField, ServerCall
 from echo.scripting import PREFIX, Ending, Script, ScriptError, parse_script, status_details
 from echo.services.large import LargeResponses
 from echo.services.scripted_stream import EndedError, Pad, ScriptedStream
@@ -24,7 +24,7 @@ Method = Callable[[ScriptedStream, Script], Awaitable[None]]
 
 
 class Scripting:
-    """Gives scripted calls their attendants: the ``attend`` of `echo.rpc.attended.Attended`.
+    """Gives scripted calls their observers: the ``observer_for`` of `echo.rpc.observed_service.ObservedService`.
 
     Args:
         recorder: Keeps the records.
@@ -41,7 +41,7 @@ class Scripting:
         self._max_size = max_size
 
     def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> "ScriptedCall":
-        """As in `echo.rpc.attended.AttendedBy`."""
+        """As in `echo.rpc.observed_service.ChooseObserver`."""
         given = (
             (name.removeprefix(PREFIX), value)
             for name, value in call.request.metadata.items()
@@ -73,7 +73,7 @@ class Plan:
 
 
 class ScriptedCall:
-    """The attendant of a scripted call.
+    """The observer of a scripted call.
 
     Args:
         scripting: What made it.

@@ -1,9 +1,9 @@
 """Connects sockets to `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
 
 from echo.transport.accepting import BACKLOG
-from echo.transport.attendant import Attendant, Attending
 from echo.transport.background import open_background
 from echo.transport.call import Call
+from echo.transport.call_observer import CallObserver, ObserverRule
 from echo.transport.client import ClientSession
 from echo.transport.client_call import ClientCall
 from echo.transport.handshake import check_context, connect_tls
@@ -11,11 +11,11 @@ from echo.transport.keepalive import Keepalive
 from echo.transport.link import MAX_NOT_SENT
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
 from echo.transport.memory import MemoryStream, memory_stream_pair
-from echo.transport.notes import Notes, hearing
+from echo.transport.notes import Notes, listeners_of
 from echo.transport.peer import Peer, address_text
 from echo.transport.refusals import RefusalLog
 from echo.transport.server import ServerSession
-from echo.transport.server_call import Fate, ServerCall
+from echo.transport.server_call import EndCause, ServerCall
 from echo.transport.source import AcceptedConnection, ConnectionSource, SourceListener
 from echo.transport.tally import Tally
 from echo.transport.tls_stream import REQUESTED_NAME
@@ -27,17 +27,17 @@ __all__ = [
     "MAX_NOT_SENT",
     "REQUESTED_NAME",
     "AcceptedConnection",
-    "Attendant",
-    "Attending",
     "Call",
+    "CallObserver",
     "CallTrace",
     "ClientCall",
     "ClientSession",
     "ConnectionSource",
-    "Fate",
+    "EndCause",
     "Keepalive",
     "MemoryStream",
     "Notes",
+    "ObserverRule",
     "Peer",
     "RefusalLog",
     "ServerCall",
@@ -51,7 +51,7 @@ __all__ = [
     "address_text",
     "check_context",
     "connect_tls",
-    "hearing",
+    "listeners_of",
     "memory_stream_pair",
     "open_background",
     "open_tcp_listener",

@@ -134,7 +134,7 @@ class Call(Stream):
                 await self._over()
             sent = self.send_nowait(message, hold=hold)
 
-    async def settle(self) -> None:
+    async def wait_until_sendable(self) -> None:
         """Wait while more than ``max_unsent`` bytes of the stream are unsent; raises like `send_message`."""
         if self.unsent.size > self.session.max_unsent:
             self.session.flush_soon()  # Messages may have been held.

@@ -143,7 +143,7 @@ class Handlers:
                         break
             if call is not None and call.verdict is None and scope.cancelled_caught:
                 call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
-                call.fate = "deadline"
+                call.end_cause = "deadline"
                 if call.trace is not None:
                     call.trace.cancelled("deadline", "the deadline passed")
         except Exception:

@@ -47,7 +47,7 @@ P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
-class Hearing:
+class CallListeners:
     """The functions that a session calls; None where there is nothing to call.
 
     Attributes:
@@ -61,14 +61,14 @@ class Hearing:
     flush: Callable[[], None] | None = None
 
 
-NOBODY: Final = Hearing()
+NO_LISTENERS: Final = CallListeners()
 
 
-def hearing(notes: Sequence[Notes]) -> Hearing:
+def listeners_of(notes: Sequence[Notes]) -> CallListeners:
     """The functions that a session calls for these notes; for a single one, its own methods."""
     begins = [one.begin for one in notes if isinstance(one, Arrivals)]
     flushes = [one.flush for one in notes if isinstance(one, Held)]
-    return Hearing(_each(begins), _each([one.note for one in notes]), _all(flushes))
+    return CallListeners(_each(begins), _each([one.note for one in notes]), _all(flushes))
 
 
 def _each(listeners: Sequence[Callable[P, None]]) -> Callable[P, None] | None:

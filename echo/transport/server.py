@@ -15,11 +15,11 @@ from typing import Final, cast
 import anyio
 from anyio.abc import ByteStream, TaskGroup
 
-from echo.transport.attendant import Attending
 from echo.transport.call import Call
+from echo.transport.call_observer import ObserverRule
 from echo.transport.handlers import Handle, Handlers
 from echo.transport.keepalive import Keepalive
-from echo.transport.notes import NOBODY, Hearing
+from echo.transport.notes import NO_LISTENERS, CallListeners
 from echo.transport.refusals import RefusalLog
 from echo.transport.server_call import ServerCall
 from echo.transport.session import Session
@@ -57,7 +57,7 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call.
 
     ``refusals``, which logs clients that violate the protocol, and ``tally`` are shared by all connections of a server.
-    ``hearing`` is told of calls; ``attending`` gives some of them attendants, and ``tracing`` gives them traces.
+    ``listeners`` is told of calls; ``observer_rule`` gives some of them observers, and ``tracing`` gives them traces.
 
     Attributes:
         number: The connection's number, unique within the process.
@@ -72,15 +72,15 @@ class ServerSession(Session):
         limits: Limits,
         keepalive: Keepalive | None,
         refusals: RefusalLog | None = None,
-        hearing: Hearing = NOBODY,
-        attending: Attending | None = None,
+        listeners: CallListeners = NO_LISTENERS,
+        observer_rule: ObserverRule | None = None,
         tally: Tally | None = None,
         tracing: Tracing | None = None,
     ) -> None:
         super().__init__(stream, limits, keepalive, tally)
         self._refusals = RefusalLog(log) if refusals is None else refusals
-        self._begin, self._note, self._after_turn = hearing.begin, hearing.note, hearing.flush
-        self._attending = attending
+        self._begin, self._note, self._after_turn = listeners.begin, listeners.note, listeners.flush
+        self._observer_rule = observer_rule
         self._tracing = tracing
         self.number = next(_numbers)
         self.connection = ServerConnection(limits, partial(ServerCall, self))
@@ -145,8 +145,8 @@ class ServerSession(Session):
                 self._note(call, now, status, reason)
             if trace is not None:
                 trace.over(call, now, status, reason)
-        if call.attendant is not None:
-            call.attendant.over()
+        if call.observer is not None:
+            call.observer.over()
 
     def _note_idle(self) -> None:
         """Note that the last handler has returned."""
@@ -219,9 +219,9 @@ class ServerSession(Session):
             self._begin(call)
         if self._tracing is not None:
             self._tracing.begin(call)
-        attending = self._attending
-        if attending is not None and event.request.has_metadata(attending.prefix):
-            call.attendant = attending.attend(call, event.fields)
+        observer_rule = self._observer_rule
+        if observer_rule is not None and event.request.has_metadata(observer_rule.prefix):
+            call.observer = observer_rule.observer_for(call, event.fields)
         # If as many handlers are running as streams are allowed, some of calls that are over have yet to return. The
         # client is within its rights: streams that are over do not count (RFC 9113 §5.1.2). So the call waits.
         self._handlers.add(call)
@@ -244,8 +244,8 @@ class ServerSession(Session):
         call.note_end()
         if call.stream_trace is not None:
             call.stream_trace.half_closed()
-        if call.attendant is not None:
-            call.attendant.half_closed()
+        if call.observer is not None:
+            call.observer.half_closed()
 
     def _on_reset(self, event: StreamReset[ServerCall]) -> None:
         verdict = Trailers(Status.CANCELLED, f"the call was reset ({describe_code(event.error_code)})")

@@ -5,9 +5,9 @@ from collections.abc import Awaitable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
-from echo.transport.attendant import Attendant
 from echo.transport.backend import Scope
 from echo.transport.call import Call
+from echo.transport.call_observer import CallObserver
 from echo.transport.tracing import CallTrace, StreamTrace
 from echo.wire import IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed, encode_message
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 DEADLINE_SLACK: Final = 0.02  # Seconds by which the client's and the server's timers for one deadline may differ.
 
-Fate = Literal["cancelled", "reset", "deadline", "connection lost", "draining", "failed"]
+EndCause = Literal["cancelled", "reset", "deadline", "connection lost", "draining", "failed"]
 """Why a handler was cancelled, or its call failed: the client cancelled the call; it was reset for another reason; its
 deadline passed; the connection was lost; the server drained; the handler has a bug, or the client stopped reading."""
 
@@ -33,17 +33,17 @@ class ServerCall(Call):
         verdict: The trailers to send if the handler is cancelled.
         started: When the head arrived, on the event loop's clock.
         encoding: How messages may be compressed; the response's head announces it.
-        fate: Why the call did not end by its handler; None if it did.
-        attendant: Its attendant, if any.
+        end_cause: Why the call did not end by its handler; None if it did.
+        observer: Its observer, if any.
         trace: Its trace, if any.
         stream_trace: The trace of its stream's events, if any.
     """
 
     __slots__ = (
-        "attendant",
         "deadline",
         "encoding",
-        "fate",
+        "end_cause",
+        "observer",
         "request",
         "scope",
         "started",
@@ -64,8 +64,8 @@ class ServerCall(Call):
         self.scope: Scope | None = None
         self.verdict: Trailers | None = None
         self.encoding = IDENTITY
-        self.fate: Fate | None = None
-        self.attendant: Attendant | None = None
+        self.end_cause: EndCause | None = None
+        self.observer: CallObserver | None = None
         self.trace: CallTrace | None = None
         self.stream_trace: StreamTrace | None = None
 
@@ -157,30 +157,30 @@ class ServerCall(Call):
         self.session.connection.abort(self, trailers)
         self.session.flush_soon()
 
-    def give_up(self, verdict: Trailers, fate: Fate) -> None:
+    def give_up(self, verdict: Trailers, end_cause: EndCause) -> None:
         """Cancel the handler; the verdict is sent if the stream is still open."""
         self.verdict = verdict
-        self.fate = self.fate or fate
+        self.end_cause = self.end_cause or end_cause
         if self.trace is not None:
-            self.trace.cancelled(self.fate, verdict.message)
+            self.trace.cancelled(self.end_cause, verdict.message)
         if self.scope is not None:
             self.scope.cancel()
 
-    def break_off(self, verdict: Trailers, fate: Fate) -> None:
+    def break_off(self, verdict: Trailers, end_cause: EndCause) -> None:
         """Cancel the handler, as the client is gone or has reset the call."""
         # In this order, so that a waiting handler is cancelled rather than woken by an error. Only shielded code gets
         # an error, from its next operation on the stream.
-        self.give_up(verdict, fate)
+        self.give_up(verdict, end_cause)
         self.terminate()
 
     def _give_up_sending(self, reason: str) -> None:
         self.verdict = Trailers(Status.CANCELLED, reason)
-        self.fate = "failed"
+        self.end_cause = "failed"
         if self.trace is not None:
             self.trace.cancelled("failed", reason)
         super()._give_up_sending(reason)
 
     def _note_stall(self, seconds: float) -> None:
         super()._note_stall(seconds)
-        if self.attendant is not None:
-            self.attendant.stalled(seconds)
+        if self.observer is not None:
+            self.observer.stalled(seconds)

@@ -38,7 +38,7 @@ class CallTrace(Protocol):
         """The handler is cancelled. Only the first report counts.
 
         Args:
-            cause: One of the values of `Fate`.
+            cause: One of the values of `EndCause`.
             reason: The cause as a sentence.
         """
 

@@ -162,6 +162,8 @@ def test_a_server_that_does_not_answer_the_call_is_given_up(capsys: pytest.Captu
         ([":1", "-tls", "-tls-client-cert=x"], "--tls-client-cert and --tls-client-key belong together"),
         ([":1", "-tls", "-tls-no-verify", "-tls-server-name=a"], "--tls-no-verify contradicts"),
         ([":1", "-tls", "-tls-ca-cert=/no/ca.pem"], "/no/ca.pem: No such file or directory"),
+        ([":1", "-service", "\udcff"], r"--service: '\udcff' is not UTF-8"),
+        ([":1", "-user-agent", "a\nb"], r"--user-agent: 'a\nb' has characters other than printable ASCII"),
         ([":1", "-rpc-header=x"], "--rpc-header: 'x' is not NAME:VALUE"),
         ([":1", "--http", "http://a"], "--http takes no TARGET and no --service"),
         (["--http", "ftp://a"], "'ftp://a' is not http://HOST:PORT or https://HOST:PORT"),
@@ -197,6 +199,28 @@ async def test_metadata_that_cannot_be_sent_is_reported(capsys: pytest.CaptureFi
         assert await asked(address, "-rpc-header=a b: c") == 1
         assert await asked(address, "-rpc-header=a: b", "-rpc-header=A: c", "-user-agent=me") == 0
     assert "metadata key" in capsys.readouterr().err
+
+
+async def test_metadata_of_octets_and_too_much_of_any(capsys: pytest.CaptureFixture[str]) -> None:
+    async with healthy() as (_, address):
+        assert await asked(address, "-rpc-header=a-bin: \udcff") == 0
+        assert await asked(address, f"-rpc-header=a: {'x' * 100_000}") == 3
+        assert await asked(address, "-connect-timeout=2000000h", "-rpc-timeout=2000000h") == 0
+    assert "echo: the check failed: RESOURCE_EXHAUSTED: request metadata of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("streams", [">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
+async def test_the_exit_status_is_the_same_when_nobody_takes_the_words(streams: str) -> None:
+    async def status(*arguments: str) -> int:
+        command = ["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, "-m", "echo", "health", *arguments]
+        return (await trio.run_process(command, cwd=ROOT, check=False)).returncode
+
+    async with healthy() as (service, address):
+        assert await status(address) == 0
+        assert await status(address, "--service", "nobody") == 3
+        service.drain()
+        assert await status(address) == 4
+    assert await status("nonsense") == 1
 
 
 async def test_without_a_target_the_server_of_the_environment_is_asked(tmp_path: Path) -> None:

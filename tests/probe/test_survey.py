@@ -1,11 +1,11 @@
-"""How a survey runs its checks: in company, alone, throughout, within their time limits, and if they raise."""
+"""How a survey runs its checks: beside others, alone, throughout, within their time limits, and if they raise."""
 
 from typing import ClassVar
 
 import pytest
 import trio
 
-from echo.probe.check import Check, Company, Kind
+from echo.probe.check import Check, Kind, Scheduling
 from echo.probe.finding import Finding, Outcome, broken, survived
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
@@ -41,15 +41,15 @@ class Sleeper(Check):
 
 
 class Waiter(Sleeper):
-    company = Company.WAITING
+    scheduling = Scheduling.WAITING
 
 
 class Loner(Sleeper):
-    company = Company.ALONE
+    scheduling = Scheduling.ALONE
 
 
 class Last(Sleeper):
-    company = Company.LAST
+    scheduling = Scheduling.LAST
 
 
 class Needy(Sleeper):

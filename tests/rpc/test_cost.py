@@ -15,7 +15,7 @@ CALLS = 50
 # There were 69 when this was written, those of the server's codec included. Whether a feature is used is to
 # be decided once for a channel or a method, so that calls without it do not pass through it.
 MOST = 74
-SERVERS = ("dispatch", "server", "interceptors", "attended")  # Modules that are not the client's.
+SERVERS = ("dispatch", "server", "interceptors", "observed_service")  # Modules that are not the client's.
 
 
 async def test_a_call_that_uses_no_feature_passes_few_functions_of_the_client() -> None:

@@ -41,7 +41,7 @@ async def serve_two(first_deadline: float, second_deadline: float, *, give_up: b
     async with trio.open_nursery() as handlers.nursery:
         handlers.add(first)
     assert handlers.idle
-    return [*ends, *(f"{call.id} {call.fate}" for call in (first, second) if call.fate)]
+    return [*ends, *(f"{call.id} {call.end_cause}" for call in (first, second) if call.end_cause)]
 
 
 async def test_a_call_given_up_does_not_cut_short_the_next(autojump_clock: trio.testing.MockClock) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from echo.rpc import Server
 from echo.rpc.testing import memory_channel_to
-from echo.transport import ServerCall, hearing
+from echo.transport import ServerCall, listeners_of
 from echo.wire import Status
 from tests.support.services import BIDI, BytesCodec, BytesStream, Service
 
@@ -36,23 +36,23 @@ class Held(Notes):
 
 
 def test_without_notes_nothing_is_called() -> None:
-    found = hearing([])
+    found = listeners_of([])
     assert (found.begin, found.note, found.flush) == (None, None, None)
 
 
 def test_a_single_note_is_called_directly() -> None:
     for notes in (Notes(), Arrivals(), Held()):
-        found = hearing([notes])
+        found = listeners_of([notes])
         methods: list[Callable[..., None] | None] = [getattr(notes, name, None) for name in ("begin", "note", "flush")]
         assert [found.begin, found.note, found.flush] == methods
 
 
 def test_several_notes_are_called_in_turn_for_the_events_they_want() -> None:
     first, second, third = Arrivals(), Held(), Notes()
-    found = hearing([first, second, third])
+    found = listeners_of([first, second, third])
     assert found.begin == first.begin
     assert found.flush == second.flush
-    both = hearing([Held(), Held(), Arrivals(), Arrivals()])
+    both = listeners_of([Held(), Held(), Arrivals(), Arrivals()])
     assert both.flush is not None
     assert both.begin is not None
     both.flush()

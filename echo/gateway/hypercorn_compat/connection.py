@@ -9,6 +9,7 @@ import math
 import os
 import select
 from collections.abc import Generator
+from contextlib import suppress
 from typing import cast
 
 import trio
@@ -26,7 +27,7 @@ from echo.gateway.hypercorn_compat.liveness import Liveness
 from echo.gateway.hypercorn_compat.outlet import Outlet, Stream
 from echo.gateway.hypercorn_compat.protocols import Protocols
 from echo.gateway.hypercorn_compat.tasks import Tasks
-from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
+from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE, CLOSE_TIMEOUT
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 from echo.gateway.hypercorn_compat.wrong_protocol import explain_failure, is_client_hello, refuse_tls
 
@@ -53,6 +54,8 @@ class Connection:
         self._reader_ended = False
         self._gone = False  # The peer has disconnected, or we have closed the connection.
         self._watching = False
+        self._lingering = False  # We have answered for the last time, and the peer may not have read it.
+        self._dropped = 0  # Bytes that have arrived since.
 
     def __await__(self) -> Generator[object, None, None]:
         return self.run().__await__()
@@ -137,11 +140,36 @@ class Connection:
                 self._idleness.end()
 
     async def _close(self) -> None:
-        try:
-            if isinstance(self._stream, trio.SocketStream):
+        """Close the connection, as soon as the peer can be taken to have read the last answer."""
+        if self._protocols.peer_may_be_sending and not (self._gone or self._reader_ended):
+            if not self._lingering:
+                self._lingering = True
+                self._helpers.start_soon(self._linger)
+            return
+        await self._close_now()
+
+    async def _linger(self) -> None:
+        """Let the reader drop what the peer still sends, until it closes, is silent, or has sent for long enough.
+
+        Closing a socket with unread data resets the connection, and the peer might never read the answer (RFC 9112
+        §9.6).
+        """
+        with trio.move_on_after(CLOSE_TIMEOUT):
+            await self._end_sending()
+            dropped = -1
+            while self._dropped > dropped:
+                dropped = self._dropped
+                await trio.sleep(CLOSE_GRACE)
+        with trio.CancelScope(shield=True):  # Nothing in here waits.
+            await self._close_now()
+
+    async def _end_sending(self) -> None:
+        if isinstance(self._stream, trio.SocketStream):
+            with suppress(trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
                 await self._stream.send_eof()
-        except (trio.BrokenResourceError, trio.ClosedResourceError, trio.BusyResourceError):
-            pass
+
+    async def _close_now(self) -> None:
+        await self._end_sending()
         await self._stream.aclose()
 
     async def _close_idle(self) -> None:
@@ -175,6 +203,9 @@ class Connection:
                 await refuse_tls(self._plain)
                 break
             self._data_received, first, ended = True, False, not data
+            if self._lingering:
+                self._dropped += len(data)
+                continue
             await self._protocols.handle(RawData(data))
             del data  # Otherwise an idle connection would keep its last input.
         self._note_gone()

@@ -26,6 +26,17 @@ class Refusal:
     text: str
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
+    @property
+    def body(self) -> bytes:
+        """The response's body."""
+        return self.text.encode()
+
+    @property
+    def fields(self) -> list[tuple[bytes, bytes]]:
+        """All of the response's headers."""
+        described = [(b"content-type", b"text/plain; charset=utf-8")] if self.text else []
+        return [*described, *self.headers, (b"content-length", b"%d" % len(self.body)), (b"connection", b"close")]
+
 
 def tokens(fields: Fields, name: bytes) -> list[str]:
     """The members of a list header, over all of its fields, in lower case (RFC 9110 §5.3)."""

@@ -36,7 +36,15 @@ class HTTP1Protocol(H11Protocol):
 
     def __init__(self, shared: ConnectionContext) -> None:
         self._shared = shared
+        self._asked_with_body = False  # The request for a WebSocket has a body, which nobody reads.
         super().__init__(*shared.of_protocol)
+
+    @property
+    def peer_may_be_sending(self) -> bool:
+        """Whether the peer may still be sending the rest of a request, or frames."""
+        if isinstance(self.connection, h11.Connection):
+            return self.connection.their_state in (h11.SEND_BODY, h11.ERROR)
+        return self._asked_with_body or self.connection.h11_connection.their_state is h11.SWITCHED_PROTOCOL
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Raise Hypercorn's exception for a switch to HTTP/2, if the request asks for it."""
@@ -59,6 +67,7 @@ class HTTP1Protocol(H11Protocol):
                 self._shared, self.stream_send, STREAM_ID, self._shared.outlet
             )
             self.connection = H11WSConnection(self.connection)
+            self._asked_with_body = _has_body(request)
         else:
             self.stream = self._shared.http_stream(self.stream_send, STREAM_ID)
         assert self.stream is not None

@@ -49,6 +49,11 @@ class Protocols:
         if isinstance(self._protocol, HTTP2Protocol):
             await self._protocol.finish()
 
+    @property
+    def peer_may_be_sending(self) -> bool:
+        """Whether the peer may still be sending: frames, or the rest of a request."""
+        return isinstance(self._protocol, HTTP2Protocol) or self._protocol.peer_may_be_sending
+
     def websockets(self) -> list[WebSocketStream]:
         """The open WebSockets."""
         protocol = self._protocol

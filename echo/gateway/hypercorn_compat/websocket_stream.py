@@ -17,18 +17,15 @@ from collections.abc import Awaitable, Callable, Sequence
 from enum import Enum, auto
 from time import time
 from typing import cast
-from urllib.parse import unquote
 
 import trio
 from hypercorn.protocol.events import Body, Data, EndBody, EndData, Event, Request, Response, StreamClosed
 from hypercorn.typing import (
     ASGIReceiveEvent,
     ASGISendEvent,
-    ConnectionState,
     Scope,
     WebsocketAcceptEvent,
     WebsocketResponseStartEvent,
-    WebsocketScope,
 )
 from hypercorn.utils import UnexpectedMessageError, build_and_validate_headers, suppress_body, valid_server_name
 
@@ -48,6 +45,7 @@ from echo.gateway.hypercorn_compat.handshake import Handshake, Refusal
 from echo.gateway.hypercorn_compat.incoming import Incoming
 from echo.gateway.hypercorn_compat.outlet import Outlet
 from echo.gateway.hypercorn_compat.tasks import Put
+from echo.gateway.hypercorn_compat.websocket_scope import websocket_scope
 
 
 class State(Enum):
@@ -127,23 +125,7 @@ class WebSocketStream:
         shared = self._shared
         self._began = time()
         self._handshake = Handshake(request.headers, request.http_version)
-        path, _, query = request.raw_path.partition(b"?")
-        self._scope: WebsocketScope = {
-            "type": "websocket",
-            "asgi": {"spec_version": "2.3", "version": "3.0"},
-            "http_version": request.http_version,
-            "scheme": "wss" if shared.tls else "ws",
-            "path": unquote(path.decode("ascii")),
-            "raw_path": path,
-            "query_string": query,
-            "root_path": shared.config.root_path,
-            "headers": request.headers,
-            "client": shared.client,
-            "server": shared.server,
-            "subprotocols": self._handshake.subprotocols,
-            "state": ConnectionState(request.state.copy()),
-            "extensions": {"websocket.http.response": {}, DIRECT: cast("dict[object, object]", self)},
-        }
+        self._scope = websocket_scope(request, shared, self._handshake.subprotocols, self)
         refusal = self._handshake.refusal()
         if not valid_server_name(shared.config, request):
             refusal = Refusal(404, "no such server name here")
@@ -274,12 +256,9 @@ class WebSocketStream:
 
     async def _refuse(self, refusal: Refusal) -> None:
         self.state = State.OVER
-        body = refusal.text.encode()
-        headers = [(b"content-type", b"text/plain; charset=utf-8")] if body else []
-        headers += [*refusal.headers, (b"content-length", str(len(body)).encode()), (b"connection", b"close")]
-        await self._send(Response(self._stream_id, headers, refusal.status))
-        if body:
-            await self._send(Body(self._stream_id, body))
+        await self._send(Response(self._stream_id, refusal.fields, refusal.status))
+        if refusal.body:
+            await self._send(Body(self._stream_id, refusal.body))
         await self._send(EndBody(self._stream_id))
         await self._log(refusal.status)
 

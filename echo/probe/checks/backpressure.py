@@ -12,7 +12,7 @@ import trio
 
 from echo.probe.budget import Budget, Pace
 from echo.probe.calls import BIDIRECTIONAL, CLIENT_STREAM
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.evidence import Record
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
 from echo.probe.http2 import Http2, Stream
@@ -63,7 +63,7 @@ class Backpressure(Check):
 
     name = "backpressure"
     question = "Does a paused reader slow the sender down, in each direction?"
-    company = Company.ALONE
+    scheduling = Scheduling.ALONE
     patience = 15.0
     causes = ("buffered", "cut")
 

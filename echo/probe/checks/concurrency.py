@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from echo.probe.calls import SERVER_STREAM
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, inconclusive, limited, survived
 from echo.probe.http2 import Stream
 from echo.probe.line import UnreachableError
@@ -47,7 +47,7 @@ class Concurrency(Check):
 
     name = "concurrency"
     question = "How many calls can run at once on one connection?"
-    company = Company.ALONE
+    scheduling = Scheduling.ALONE
     patience = 12.0
     causes = ("limited", "stalls")
 

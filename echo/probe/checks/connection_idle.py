@@ -9,7 +9,7 @@ from functools import partial
 
 import trio
 
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.ladder import SLACK, Busy, Ladder, answers, idle_connection
 from echo.probe.path import Path
@@ -21,7 +21,7 @@ class ConnectionIdle(Check):
 
     name = "connection-idle"
     question = "How long does an idle connection stay open?"
-    company = Company.WAITING
+    scheduling = Scheduling.WAITING
     patience = 15.0
     causes = ("closed", "black-hole")
 

@@ -13,7 +13,7 @@ from typing import Final
 from echo.probe.asking import ask, ending_clause, succeeded
 from echo.probe.bisect import KIB, Bounds, narrow, size_in_words
 from echo.probe.calls import UNARY, scripted
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, inconclusive, limited, survived
 from echo.probe.http2 import Stream
 from echo.probe.line import UnreachableError
@@ -68,7 +68,7 @@ class HeaderSize(Check):
 
     name = "header-size"
     question = "How large can metadata be?"
-    company = Company.LAST
+    scheduling = Scheduling.LAST
     patience = 12.0
     causes = ("request", "response", "trailers", "several")
 

@@ -13,7 +13,7 @@ from typing import Final
 
 import trio
 
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, limited, survived
 from echo.probe.http2 import Http2
 from echo.probe.ladder import SLACK
@@ -46,7 +46,7 @@ class Keepalive(Check):
 
     name = "keepalive"
     question = "Who answers our pings, and how often may we ping?"
-    company = Company.WAITING
+    scheduling = Scheduling.WAITING
     patience = 15.0
     causes = ("unanswered", "too-many-pings")
 

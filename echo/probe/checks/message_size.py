@@ -11,7 +11,7 @@ import trio
 
 from echo.probe.bisect import KIB, Bounds, narrow, size_in_words
 from echo.probe.calls import CLIENT_STREAM, UNARY, Answer
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.path import Path
 from echo.rpc import Limits, Status
@@ -70,7 +70,7 @@ class MessageSize(Check):
 
     name = "message-size"
     question = "How large can a message be, in each direction?"
-    company = Company.ALONE
+    scheduling = Scheduling.ALONE
     patience = 15.0
     causes = ("request", "response")
 

@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from echo.probe.calls import SERVER_STREAM
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
 from echo.probe.http2 import Stream
 from echo.probe.path import Path
@@ -35,7 +35,7 @@ class Reset(Check):
 
     name = "reset"
     question = "Does the reason arrive when the server resets a call?"
-    company = Company.LAST  # After a reset, hops may consider the server unhealthy.
+    scheduling = Scheduling.LAST  # After a reset, hops may consider the server unhealthy.
     causes = ("rewritten",)
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check

@@ -12,7 +12,7 @@ from typing import Final
 
 from echo.probe.asking import ask, in_turn
 from echo.probe.calls import UNARY, Script
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.evidence import Record, headers_of
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
 from echo.probe.http2 import Http2
@@ -41,7 +41,7 @@ class Retries(Check):
 
     name = "retries"
     question = "Does the path retry failed calls?"
-    company = Company.LAST
+    scheduling = Scheduling.LAST
     causes = ("retried", "retried-unsafe")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check

@@ -13,7 +13,7 @@ from typing import Final
 import trio
 
 from echo.probe.calls import BIDIRECTIONAL, SERVER_STREAM
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.http2 import Http2, Stream
 from echo.probe.ladder import BEAT, LONG, SLOW_BEAT
@@ -44,7 +44,7 @@ class StreamDuration(Check):
 
     name = "stream-duration"
     question = "How long does a busy stream stay open?"
-    company = Company.WAITING
+    scheduling = Scheduling.WAITING
     patience = 15.0
     causes = ("cut", "response-cut")
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.ladder import SLACK, Busy, Ladder, idle_connection, lone_stream, silent_server, silent_stream
 from echo.probe.path import Path
@@ -31,7 +31,7 @@ class StreamIdle(Check):
 
     name = "stream-idle"
     question = "How long does a silent stream stay open?"
-    company = Company.WAITING
+    scheduling = Scheduling.WAITING
     patience = 15.0
     causes = ("reset", "our-silence", "goaway", "closed", "silence")
 

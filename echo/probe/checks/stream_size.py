@@ -13,7 +13,7 @@ import trio
 from echo.probe.asking import scripting_problem
 from echo.probe.bisect import KIB, MIB, size_in_words
 from echo.probe.calls import CLIENT_STREAM, SERVER_STREAM
-from echo.probe.check import Check, Company
+from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.path import Path
 from echo.rpc import GRPCError, StreamTerminatedError
@@ -57,7 +57,7 @@ class StreamSize(Check):
 
     name = "stream-size"
     question = "How many bytes can a stream carry in total, in each direction?"
-    company = Company.ALONE
+    scheduling = Scheduling.ALONE
     patience = 30.0
     causes = ("request", "response")
 

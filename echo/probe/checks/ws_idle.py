@@ -14,7 +14,7 @@ import trio
 
 from echo.close_codes import ABNORMAL, GOING_AWAY, INTERNAL_ERROR
 from echo.contract import PING_INTERVAL
-from echo.probe.check import Check, Company, Kind
+from echo.probe.check import Check, Kind, Scheduling
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, limited, survived
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
@@ -60,7 +60,7 @@ class WsIdle(Check):
     name = "ws-idle"
     question = "How long does a silent WebSocket stay open, with pings and without?"
     kind = Kind.WS
-    company = Company.WAITING
+    scheduling = Scheduling.WAITING
     needs = ("ws-upgrade",)
     patience = 8.0
     causes = ("cut", "pings", "age", "behind")

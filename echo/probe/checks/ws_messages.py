@@ -10,7 +10,7 @@ from typing import Final
 import trio
 
 from echo.probe.budget import Budget
-from echo.probe.check import Check, Company, Kind
+from echo.probe.check import Check, Kind, Scheduling
 from echo.probe.finding import Finding, broken, inconclusive, limited, survived
 from echo.probe.path import Path
 from echo.probe.web import BIDIRECTIONAL, how_closed, is_echo, is_invalid, message
@@ -28,7 +28,7 @@ class WsMessages(Check):
     name = "ws-messages"
     question = "Do WebSocket messages pass unchanged, and how large can they be?"
     kind = Kind.WS
-    company = Company.ALONE
+    scheduling = Scheduling.ALONE
     needs = ("ws-upgrade",)
     patience = 25.0
     causes = ("size", "altered")

@@ -1,4 +1,4 @@
-"""Services with attendants: an attendant observes a call and serves it in place of the handler.
+"""Services whose calls may have observers, which see what happens to a call and serve it in place of the handler.
 
 The metadata of a call's head decides whether it gets one. Other calls are served as usual; the only cost to them is a
 check of their metadata's names.
@@ -12,15 +12,15 @@ from grpclib.const import Handler
 
 from echo.rpc.servable import Servable
 from echo.rpc.server_stream import ServerStream
-from echo.transport import Attendant, ServerCall
+from echo.transport import CallObserver, ServerCall
 from echo.wire import ReceivedField
 
-__all__ = ["Attended", "AttendedBy", "ReceivedField", "ServerCall", "ServingAttendant"]
+__all__ = ["ChooseObserver", "ObservedService", "ReceivedField", "ServerCall", "ServingObserver"]
 
 
 @runtime_checkable
-class ServingAttendant(Attendant, Protocol):
-    """An attendant that also serves the call."""
+class ServingObserver(CallObserver, Protocol):
+    """An observer that also serves the call."""
 
     async def serve(self, stream: ServerStream[Any, Any], handler: Handler, *, announced: bool) -> None:
         """Serve the call in place of the handler, which it may call.
@@ -35,11 +35,11 @@ class ServingAttendant(Attendant, Protocol):
         """
 
 
-class AttendedBy(Protocol):
-    """Chooses the attendant of each call."""
+class ChooseObserver(Protocol):
+    """Chooses the observer of each call."""
 
-    def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingAttendant | None:
-        """Return the attendant for a new call, or None. Must not wait or raise.
+    def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingObserver | None:
+        """Return the observer for a new call, or None. Must not wait or raise.
 
         Args:
             call: The call.
@@ -48,18 +48,18 @@ class AttendedBy(Protocol):
 
 
 @dataclass(frozen=True)
-class Attended:
-    """A service whose calls may have attendants.
+class ObservedService:
+    """A service whose calls may have observers.
 
     Attributes:
         service: The service.
-        prefix: Only calls with a metadata name that starts with this can have an attendant.
-        attend: Chooses the attendant.
+        prefix: Only calls with a metadata name that starts with this can have an observer.
+        observer_for: Chooses the observer.
     """
 
     service: Servable
     prefix: str
-    attend: AttendedBy
+    observer_for: ChooseObserver
 
     def __mapping__(self) -> Mapping[str, Handler]:
         return self.service.__mapping__()

@@ -1,4 +1,4 @@
-"""Attendants follow a call from its head to its end, to record it for instance. Few calls have one."""
+"""Observers follow a call from its head to its end, to record it for instance. Few calls have one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from echo.transport.server_call import ServerCall
 
 
-class Attendant(Protocol):
+class CallObserver(Protocol):
     """Is told what happens to a call. Its methods never wait and raise nothing."""
 
     def half_closed(self) -> None:
@@ -24,14 +24,14 @@ class Attendant(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Attending:
-    """Gives attendants to some calls.
+class ObserverRule:
+    """Gives observers to some calls.
 
     Attributes:
         prefix: Only calls that have a metadata name with this prefix may get one. Others only cost this check.
-        attend: Called with the call and its header list as its head arrives; returns its attendant, or None. Raises
-            nothing.
+        observer_for: Called with the call and its header list as its head arrives; returns its observer, or None.
+            Raises nothing.
     """
 
     prefix: str
-    attend: Callable[["ServerCall", Sequence[ReceivedField]], Attendant | None]
+    observer_for: Callable[["ServerCall", Sequence[ReceivedField]], CallObserver | None]
