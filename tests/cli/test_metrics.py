@@ -5,12 +5,13 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from echo.cli import main
 from tests.support.metrics import scrape
-from tests.support.process import finished, running
+from tests.support.process import running
 
 SERVE = ["serve", "--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
 GATEWAY = ["gateway", "--http-bind", "127.0.0.1", "--http-port", "0"]
@@ -25,20 +26,32 @@ def taken() -> Iterator[int]:
         yield int(listener.getsockname()[1])
 
 
-def refused(*arguments: str, **variables: str) -> str:
-    done = finished(*arguments, **variables)
-    assert (done.returncode, done.stdout) == (2, "")
-    return done.stderr
+Refused = Callable[..., str]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    """Gives what a program says on standard error that does not start; arguments are its own and its environment."""
+
+    def run(*arguments: str, **variables: str) -> str:
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        assert main(arguments) == 2
+        out, err = capsys.readouterr()
+        assert out == ""
+        return err
+
+    return run
 
 
 @PROGRAMS
-def test_a_taken_port_is_named(program: list[str], taken: int) -> None:
+def test_a_taken_port_is_named(program: list[str], taken: int, refused: Refused) -> None:
     assert refused(*program, "--metrics-bind", "127.0.0.1", METRICS_PORT=str(taken)) == (
         f"echo: cannot listen on 127.0.0.1:{taken} (--metrics-bind, METRICS_PORT): Address already in use\n"
     )
 
 
-def test_an_invalid_address_is_named() -> None:
+def test_an_invalid_address_is_named(refused: Refused) -> None:
     line = refused(*SERVE, METRICS_BIND="192.0.2.1", METRICS_PORT="0")
     assert line == "echo: cannot listen on 192.0.2.1:0 (METRICS_BIND, METRICS_PORT): Cannot assign requested address\n"
     assert "METRICS_PORT: 'x' is not a port" in refused(*SERVE, METRICS_PORT="x")

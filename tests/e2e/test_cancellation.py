@@ -164,14 +164,14 @@ class World:
         caller = Caller()
         self.nursery.start_soon(caller.run, self.channel, kind, where, crash)
         seen = await self.recorder.calls.next()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await seen.waiting.wait()
         await quiet()
         return caller, seen
 
     async def echo(self, text: str) -> str:
         """A call that is answered."""
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             async with self.channel.request(PATHS[UNARY], UNARY, StreamMessage, StreamResponse) as stream:
                 await stream.send_message(StreamMessage(message=text))
                 reply = await stream.recv_message()
@@ -257,7 +257,7 @@ async def pass_the_deadline(world: World, caller: Caller, seen: Seen, clock: tri
 async def pass_the_deadline_unheard(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
     world.relay.hold()
     clock.jump(TIMEOUT)
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         await seen.ended.wait()  # With no word of the client's.
     world.relay.release()
 
@@ -286,7 +286,7 @@ async def cancel_the_server(world: World, caller: Caller, seen: Seen, clock: tri
 
 async def crash_the_handler(world: World, caller: Caller, seen: Seen, clock: trio.testing.MockClock) -> None:
     seen.crash.set()
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         await seen.ended.wait()
     caller.read()
 
@@ -332,7 +332,7 @@ async def test_the_handler_is_cancelled_where_it_waits(
         assert (world.server.calls, world.channel.calls) == (1, 1)
         assert not seen.ended.is_set()
         await cause.act(world, caller, seen, clock)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await seen.ended.wait()
             await caller.done.wait()
         assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"
@@ -360,11 +360,11 @@ async def test_a_client_that_minds_no_deadline_is_told_by_the_server(
         if where != RECEIVING and not kind.client_streaming:
             await call.half_close()
         seen = await world.recorder.calls.next()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await seen.waiting.wait()
         assert TIMEOUT - 5 < seen.time_remaining <= TIMEOUT
         clock.jump(TIMEOUT)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             trailers = await call.receive_trailers()
             await seen.ended.wait()
         assert trailers.status is Status.DEADLINE_EXCEEDED
@@ -384,11 +384,11 @@ async def test_a_client_that_vanishes_is_missed_within_keepalive_time_and_timeou
         await quiet()
         assert not seen.ended.is_set()
         clock.jump(KEEPALIVE.timeout + 1)
-        with trio.fail_after(5):
+        with trio.fail_after(10):
             await seen.cancelled.wait()
         await settles(lambda: world.server.connections, 0, "connections of the server")
         world.relay.release()  # The client hears of it, late.
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await caller.done.wait()
         assert caller.outcome is Status.UNAVAILABLE
         await world.leaks.no_connections()
@@ -397,7 +397,7 @@ async def test_a_client_that_vanishes_is_missed_within_keepalive_time_and_timeou
 
 async def test_leaving_without_taking_a_large_reply_does_not_wait_for_ever() -> None:
     async with a_world() as world:
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             async with world.channel.request(PATHS[UNARY], UNARY, StreamMessage, StreamResponse) as stream:
                 await stream.send_message(StreamMessage(message=TOO_MUCH))
         await world.leaks.no_calls()

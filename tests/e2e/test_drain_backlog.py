@@ -41,11 +41,11 @@ async def test_a_client_that_is_just_connected_has_its_first_call_answered(accep
         with socket.create_connection((LOOPBACK, listener.extra(SocketAttribute.local_port))) as early:
             if accepted:
                 await settles(lambda: server.connections, 1, "connections of the server")
-            nursery.start_soon(server.drain, 5)  # Which runs before the server can look at its sockets again.
+            nursery.start_soon(server.drain, 60)  # Which runs before the server can look at its sockets again.
             await trio.testing.wait_all_tasks_blocked()
             early.sendall(first_words(client))
             early.setblocking(False)
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 while True:
                     await trio.lowlevel.wait_readable(early)
                     data = early.recv(65_536)

@@ -47,7 +47,7 @@ async def a_server(
 async def exchanged(stream: trio.abc.Stream, said: bytes) -> bytes:
     """All that the server answers until it closes."""
     heard = b""
-    with trio.fail_after(5), suppress(trio.BrokenResourceError):
+    with trio.fail_after(20), suppress(trio.BrokenResourceError):
         await stream.send_all(said)
         async for data in stream:
             heard += bytes(data)

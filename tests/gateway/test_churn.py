@@ -10,6 +10,7 @@ import trio
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
 from tests.support.gateway import running_gateway
 from tests.support.leaks import settles
+from tests.support.quiet_clock import QuietClock
 from tests.support.websocket import WebSocket, open_websocket
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -48,7 +49,7 @@ async def leave(socket: WebSocket, how: int) -> None:
     # Else it just goes.
 
 
-async def test_every_drop_is_noticed_and_nothing_is_left() -> None:
+async def test_every_drop_is_noticed_and_nothing_is_left(clock: QuietClock) -> None:
     doorman, chance, dropped_at = Doorman(), random.Random(1), dict[str, float]()
 
     async def client(port: int, name: str) -> None:

@@ -152,9 +152,9 @@ async def test_a_client_that_leaves_cancels_the_call() -> None:
     async with running_gateway([service]) as gateway:
         async with await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
             await stream.send_all(b"GET /grpc/hang HTTP/1.1\r\nHost: x\r\n\r\n")
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 await service.started.wait()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await service.cancelled.wait()
 
 

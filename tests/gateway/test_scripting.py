@@ -113,7 +113,7 @@ async def test_both_ends_tell_what_they_saw_of_a_websocket() -> None:
             assert [record["outcome"] for record in told.values()] == ["", ""]
             assert [record["messages_in"] for record in told.values()] == [1, 1]
             await socket.close(4000)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while not all(record["outcome"] for record in told.values()):
                 told = await evidence(gateway, "two")
     assert [record["outcome"] for record in told.values()] == ["cancelled", "cancelled"]

@@ -94,7 +94,7 @@ async def test_who_speaks_plain_text_to_it_is_turned_away_and_nobody_else_minds(
 
 
 async def everything(stream: trio.SocketStream) -> bytes:
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         return b"".join([bytes(data) async for data in stream])
 
 
@@ -119,7 +119,7 @@ async def test_tls_to_the_port_without_is_told_so(caplog: pytest.LogCaptureFixtu
         stream = trio.SSLStream(
             await trio.open_tcp_stream(LOOPBACK, gateway.port), ssl.create_default_context(), server_hostname="x"
         )
-        with trio.fail_after(5), pytest.raises(trio.BrokenResourceError) as raised:
+        with trio.fail_after(20), pytest.raises(trio.BrokenResourceError) as raised:
             await stream.do_handshake()
         await trio.aclose_forcefully(stream)
     assert isinstance(raised.value.__cause__, ssl.SSLError)

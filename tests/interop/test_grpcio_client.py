@@ -253,14 +253,14 @@ async def test_cancelling_is_seen_by_the_handler_where_it_waits(kind: Cardinalit
         requests = Requests(StreamMessage())
         call = start(client, kind, requests, want_wait=where)
         seen = await ours.recorder.calls.next()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await seen.waiting.wait()
         assert not seen.ended.is_set()
         if how == "call cancelled":
             await in_thread(call.cancel)
         else:
             await in_thread(client.channel.close)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await seen.ended.wait()
         assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"
         assert call.code() is grpc.StatusCode.CANCELLED
@@ -291,7 +291,7 @@ async def test_a_drain_beyond_its_grace_is_told_as_unavailable_even_in_the_middl
         requests = Requests(StreamMessage())
         call = start(client, BIDI, requests, want_wait=where)
         seen = await ours.recorder.calls.next()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await seen.waiting.wait()
             await ours.server.drain(0)
         assert seen.cancelled.is_set(), f"the handler was not cancelled, but ended by {seen.error!r}"

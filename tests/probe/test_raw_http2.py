@@ -23,7 +23,7 @@ async def test_header_lists_arrivals_and_the_end_of_a_call_are_there() -> None:
     assert dict(call.heads[-1])["grpc-status"] == "0"
     assert dict(call.heads[-1])["a"] == "b"
     assert call.arrivals
-    assert call.ended
+    assert call.ended is not None
 
 
 async def test_windows_are_kept_to_and_reopened() -> None:

@@ -127,7 +127,7 @@ async def test_a_busy_stream_does_not_starve_another() -> None:
                 poured += 1
 
         nursery.start_soon(drink)
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             while poured < 1_000:
                 await trio.lowlevel.checkpoint()
             before = poured
@@ -177,7 +177,7 @@ async def test_a_call_that_is_cancelled_in_the_queue_leaves_its_stream_to_the_ne
         with trio.move_on_after(1):
             await unary(channel, "Hold")
         release.set()
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             await unary(channel, "Hold")
 
 
@@ -247,7 +247,7 @@ async def test_a_call_that_replaces_a_reset_one_waits_for_its_handler_and_is_not
             await trio.testing.wait_all_tasks_blocked()
             assert (lingering.started, server.calls) == (2, 2)
             lingering.let_go.set()
-            with trio.fail_after(5):
+            with trio.fail_after(20):
                 assert await stream.recv_message() == b"done"
     await trio.testing.wait_all_tasks_blocked()
     assert (lingering.started, lingering.most, lingering.running) == (3, 2, 0), "what was given up never began"
@@ -266,7 +266,7 @@ async def test_a_call_waiting_for_another_handler_notices_the_drain(autojump_clo
             nursery.start_soon(server.drain, 1)
             await trio.sleep(1.5)
             lingering.let_go.set()
-            with pytest.raises(GRPCError, match="shutting down"), trio.fail_after(5):
+            with pytest.raises(GRPCError, match="shutting down"), trio.fail_after(20):
                 await stream.recv_message()
     assert lingering.started == 1
     assert server.connections == 0

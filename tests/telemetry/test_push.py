@@ -203,7 +203,7 @@ async def test_a_collector_that_never_answers_holds_up_nothing() -> None:
             began = trio.current_time()
             echo.send(signal.SIGTERM)
             assert await echo.status() == 0
-            assert trio.current_time() - began < 5
+            assert trio.current_time() - began < 9  # The grace period is 10 s.
 
 
 async def test_what_cannot_be_pushed_is_a_warning_and_the_program_runs() -> None:

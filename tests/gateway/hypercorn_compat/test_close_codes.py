@@ -8,7 +8,7 @@ from tests.gateway.hypercorn_compat.in_process import Receive, Scope, Send, acce
 from tests.support.frames import CLOSE, close
 from tests.support.gateway import running_gateway
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = pytest.mark.usefixtures("nothing_left", "no_close_timeout")
 
 PASSING = [1000, 1001, 1002, 1003, *range(1007, 1015), 3000, 3999, 4000, 4999]
 RESERVED = [0, 999, 1004, 1005, 1006, 1015, 1016, 2999, 5000, 65_535]
@@ -21,7 +21,7 @@ async def test_every_code_that_may_be_sent_is_echoed_and_every_other_one_answere
             async with connected(gateway.port) as stream:
                 await upgraded(stream, path="/ws/stream/bidirectional")
                 await stream.send_all(close(code, "why é".encode()))
-                with trio.fail_after(5):
+                with trio.fail_after(20):
                     answers[code] = frames((await heard(stream))[0])
     for code in PASSING:
         assert answers[code] == [(CLOSE, code.to_bytes(2) + "why é".encode())]
@@ -43,6 +43,6 @@ async def test_the_server_sends_each() -> None:
         for code in PASSING:
             async with connected(running.port) as stream:
                 await upgraded(stream)
-                with trio.fail_after(5):
+                with trio.fail_after(20):
                     data, _ = await heard(stream, code.to_bytes(2))
                 assert frames(data) == [(CLOSE, code.to_bytes(2))]

@@ -39,7 +39,7 @@ def handshake(*fields: str) -> bytes:
 )
 async def test_the_answer_says_why_and_the_server_closes(request_: bytes, status: int, why: bytes) -> None:
     async with running_gateway() as gateway:
-        with trio.fail_after(5):
+        with trio.fail_after(20):
             data, closed = await answered(gateway.port, request_)
     head, _, body = data.partition(b"\r\n\r\n")
     assert head.startswith(f"HTTP/1.1 {status} ".encode())

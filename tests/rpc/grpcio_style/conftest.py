@@ -45,7 +45,7 @@ class Library:
 
     def run(self, main: Callable[["Library"], Awaitable[None]]) -> None:
         async def bounded() -> None:
-            with anyio.fail_after(10):
+            with anyio.fail_after(30):
                 await main(self)
 
         anyio.run(bounded, backend=self.backend)

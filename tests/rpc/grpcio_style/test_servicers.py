@@ -101,7 +101,7 @@ def test_done_callbacks_run_when_the_method_ends(library: Library) -> None:
         ended = anyio.Event()
         async with library.open_stub(Told()) as stub:
             await stub.Add(Todo())
-            with anyio.fail_after(5):
+            with anyio.fail_after(20):
                 await ended.wait()
 
     library.run(main)

@@ -57,7 +57,7 @@ async def test_spans_leave_together_when_there_are_enough() -> None:
 async def test_a_span_does_not_wait_for_others_for_ever() -> None:
     sink = Sink()
     batches = Batches(sink.send, lines, most=10, batch=3, delay=0.05)
-    with trio.fail_after(5):
+    with trio.fail_after(20):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(batches.run)
             for name in (b"first", b"second"):
