@@ -113,7 +113,7 @@ class ClientSession(Session):
 
     def open_now(self, request: Request, deadline: float) -> ClientCall | None:
         """Open a call, as `open`, if that takes no waiting; else None."""
-        return self._open(request, deadline) if self.usable and not self._full() else None
+        return None if self.retiring or self.ending or self._full() else self._open(request, deadline)
 
     def _open(self, request: Request, deadline: float) -> ClientCall | None:
         timed = deadline != math.inf
