@@ -149,14 +149,10 @@ class CallBlock:
 
     # The end
 
-    async def _raise_if_failed(self) -> None:
-        """Report how the call ended, if that is known."""
-        outcome = self._sent().outcome
-        if outcome is not None:
-            await self._report(outcome)
-
-    async def _report(self, trailers: Trailers) -> None:
-        """Set the trailing metadata and raise unless the call ended with OK."""
+    async def _report(self, trailers: Trailers | None) -> None:
+        """Set the trailing metadata, and raise unless the call ended with OK. Does nothing if it has not ended."""
+        if trailers is None:
+            return
         details = None if trailers.details is None else decode_details(self._details_codec, trailers)
         if not self._reported:
             self._reported = True
@@ -190,7 +186,7 @@ class CallBlock:
                     pass
             # Where the server ended the call while we were sending, its status says more than that.
             if (exc is None or isinstance(exc, StreamTerminatedError)) and not self._reported:
-                await self._raise_if_failed()
+                await self._report(call.outcome)
         finally:
             self._close()
 

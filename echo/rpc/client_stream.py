@@ -120,7 +120,7 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
             if last:
                 self._note_half_close()
         except StreamTerminatedError:
-            await self._raise_if_failed()
+            await self._report(self._sent().outcome)
             raise
 
     async def end(self) -> None:
@@ -143,7 +143,7 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
             if not self._call.half_close_nowait():
                 await self._retried().half_close()
         except StreamTerminatedError:
-            await self._raise_if_failed()  # If it ended with OK, there is nothing left to do.
+            await self._report(self._sent().outcome)  # If it ended with OK, there is nothing left to do.
         await checkpoint()
 
     def _note_half_close(self) -> None:
@@ -195,7 +195,7 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
             received = event.metadata
         self._initial_metadata = received
         if response is None:
-            await self._raise_if_failed()
+            await self._report(self._sent().outcome)
         return answered
 
     async def recv_message(self) -> RecvT | None:
@@ -217,12 +217,12 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if self._method.receives_one:
             if data is not None and not current.exhausted and await current.receive_message() is not None:
                 raise GRPCError(Status.UNIMPLEMENTED, f"the response has more than one message, {ONE}")
-            await self._raise_if_failed()
+            await self._report(self._sent().outcome)
             if data is None:
                 raise GRPCError(Status.UNIMPLEMENTED, f"the response has no message, {ONE}")
             self._only_received = True
         elif data is None:
-            await self._raise_if_failed()
+            await self._report(self._sent().outcome)
             return None
         message = decode(self._codec, data, self._recv_type)
         if self._events.recv_message:
