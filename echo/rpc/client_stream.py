@@ -34,6 +34,13 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
     raised as `GRPCError` unless it is OK. If the block is left early, by an exception or by cancellation, the call is
     reset with RST_STREAM CANCEL. A call that no server has processed is retried (`echo.rpc.retry`), and others as the
     channel's service config says.
+
+    Attributes:
+        path: The method called: ``/package.Service/Method``.
+        metadata: The request's metadata; may be changed until the request is sent.
+        peer: The other end of the connection, once the request was sent.
+        initial_metadata: From the head of the response, once received.
+        trailing_metadata: From the trailers, once received.
     """
 
     def __init__(
