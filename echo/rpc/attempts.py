@@ -11,7 +11,8 @@ from echo.rpc.call_credentials import metadata_with
 from echo.rpc.call_notes import CallRecord
 from echo.rpc.hedging import open_hedged
 from echo.rpc.method import Method
-from echo.rpc.retry import RepeatableCall, RetriedCall
+from echo.rpc.open_attempt import open_attempt
+from echo.rpc.retry import MadeCall, RetriedCall
 from echo.rpc.retry_policy import Schedule, open_retried
 from echo.rpc.service_config import MethodConfig, RetryPolicy
 from echo.transport import ClientCall, ClientSession
@@ -20,9 +21,7 @@ from echo.wire import PREVIOUS_ATTEMPTS, Request
 __all__ = ["open_in_attempts"]
 
 
-async def open_in_attempts(
-    method: Method, request: Request, deadline: float, record: CallRecord | None
-) -> RepeatableCall:
+async def open_in_attempts(method: Method, request: Request, deadline: float, record: CallRecord | None) -> MadeCall:
     """Open the call.
 
     Args:
@@ -47,8 +46,13 @@ async def open_in_attempts(
             metadata = head.metadata.copy()
             metadata[PREVIOUS_ATTEMPTS] = str(previous)
             head = replace(head, metadata=metadata)
-        call = await method.channel.open_call(
-            head, deadline, wait_for_ready=method.wait_for_ready, refused=refused, avoided=avoided
+        call = await open_attempt(
+            method.channel.balancer,
+            head,
+            deadline,
+            wait_for_ready=method.wait_for_ready,
+            refused=refused,
+            avoided=avoided,
         )
         if config.max_response is not None:
             call.messages.limit = min(call.messages.limit, config.max_response)

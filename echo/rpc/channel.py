@@ -1,7 +1,7 @@
 """The client: a channel to a server, or to several equivalent ones, which connects when a call needs it."""
 
 import math
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Coroutine, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from dataclasses import replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
@@ -27,8 +27,7 @@ from echo.rpc.interceptors import checked
 from echo.rpc.method import Method
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
-from echo.transport import ClientCall, ClientSession
-from echo.wire import GRPCError, MetadataLike, Request, Status, known_encoding
+from echo.wire import MetadataLike, known_encoding
 
 if TYPE_CHECKING:
     from grpclib.client import Channel as GrpclibChannel
@@ -58,6 +57,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         tracing: Records its calls as traces, if set.
         notes: Takes note of its calls, if set.
         loop: The event loop in which it was opened.
+        balancer: Chooses the connections of its calls.
         throttle: Suspends retries while too many calls fail; None for never.
     """
 
@@ -72,7 +72,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         self.authority = authority
         self.tracing = options.get("tracing")
         self.notes = options.get("notes")
-        self._balancer = balancer
+        self.balancer = balancer
         self._nursery = common.nursery
         self._changed = common.changed
         self._sessions = common.sessions
@@ -100,7 +100,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
     @property
     def state(self) -> ChannelState:
         """The connectivity state. Reading it does not make the channel connect."""
-        return self._balancer.state
+        return self.balancer.state
 
     async def wait_for_state_change(self, last_observed_state: Enum) -> ChannelState:
         """Wait until the state differs from this one, and return it. Brief states may be missed.
@@ -129,7 +129,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         Raises:
             GRPCError: UNAVAILABLE: it cannot connect, or is closed.
         """
-        await self._balancer.wait(for_ready=wait_for_ready)
+        await self.balancer.wait(for_ready=wait_for_ready)
 
     def request(  # type: ignore[override]  # Compatible as far as generated stubs use it.
         self,
@@ -211,46 +211,6 @@ class Channel(GrpcioChannel, GrpclibChannel):
             )
         return (credentials,)
 
-    async def open_call(
-        self,
-        request: Request,
-        deadline: float,
-        *,
-        wait_for_ready: bool = False,
-        refused: ClientCall | None = None,
-        avoided: Collection[ClientSession] = (),
-    ) -> ClientCall:
-        """For `ClientStream`: open a call on a connection.
-
-        Args:
-            request: The head of the call.
-            deadline: The call's deadline on the event loop's clock.
-            wait_for_ready: Whether to wait for a connection instead of failing.
-            refused: An earlier attempt that a server has refused; other servers are preferred.
-            avoided: More connections to avoid if possible.
-
-        Raises:
-            GRPCError: UNAVAILABLE or DEADLINE_EXCEEDED.
-        """
-        if refused is not None:
-            avoided = (*avoided, refused.session)
-        balancer = self._balancer
-        while True:
-            chosen = balancer.choose(avoided)
-            if chosen is None:
-                with anyio.CancelScope(deadline=deadline) as scope:
-                    chosen = await balancer.wait(for_ready=wait_for_ready, avoided=avoided)
-                if chosen is None or scope.cancelled_caught:
-                    why = f" ({balancer.failure})" if balancer.failure else ""
-                    raise GRPCError(Status.DEADLINE_EXCEEDED, f"the deadline passed{why}")
-            session = chosen.session
-            assert session is not None  # Since the subchannel is ready.
-            if chosen.endpoint.authority != request.authority:
-                request = replace(request, authority=chosen.endpoint.authority)
-            call = session.open_now(request, deadline) or await session.open(request, deadline)
-            if call is not None:
-                return call
-
     def close(self, grace: float | None = None) -> Awaitable[None]:  # type: ignore[override]  # grpclib's gives None.
         """Take no new calls, and end every connection. Never waits.
 
@@ -262,7 +222,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
             An awaitable that returns when the connections are closed, as with ``grpc.aio``. It need not be awaited: the
             block that opened the channel waits as well.
         """
-        self._balancer.close()
+        self.balancer.close()
         if grace is None:
             self._stop()
         return _Closed(self._until_closed, grace)

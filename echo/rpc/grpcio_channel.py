@@ -27,7 +27,7 @@ Function = Callable[[Any], Any]
 class GrpcioChannel:
     """The part of `Channel` with ``grpc.aio``'s methods."""
 
-    _balancer: Balancer
+    balancer: Balancer
     _nursery: TaskGroup
 
     if not TYPE_CHECKING:  # A type checker is to know that they are missing.
@@ -101,9 +101,9 @@ class GrpcioChannel:
         """
         import grpc  # noqa: PLC0415 - Only its users have it.
 
-        state = self._balancer.state
+        state = self.balancer.state
         if try_to_connect and state is not ChannelState.READY:
-            self._balancer.connect_soon()
+            self.balancer.connect_soon()
         return grpc.ChannelConnectivity[state.name]
 
     async def channel_ready(self) -> None:
@@ -113,7 +113,7 @@ class GrpcioChannel:
             grpc.aio.UsageError: The channel is closed.
         """
         try:
-            await self._balancer.wait(for_ready=True)
+            await self.balancer.wait(for_ready=True)
         except GRPCError as error:
             import grpc  # noqa: PLC0415 - Only its users have it.
 

@@ -20,11 +20,11 @@ from anyio.abc import TaskGroup
 from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.call_notes import CallRecord
-from echo.rpc.retry import MAX_ATTEMPTS, MAX_REPLAY
+from echo.rpc.retry import MAX_ATTEMPTS, after_attempts
 from echo.rpc.retry_policy import OpenAttempt, Throttle, pushback
 from echo.rpc.service_config import HedgingPolicy
-from echo.transport import ClientCall, Peer
-from echo.wire import PREFIX_SIZE, PREVIOUS_ATTEMPTS, GRPCError, Response, Status, Trailers
+from echo.transport import ClientCall
+from echo.wire import PREFIX_SIZE, GRPCError, Response, Status, Trailers
 
 __all__ = ["HedgedCall", "open_hedged"]
 
@@ -63,8 +63,9 @@ class HedgedCall:
         throttle: Throttle | None,
         record: CallRecord | None,
     ) -> None:
+        first.kept = None  # What must be sent again is kept here, once for all attempts.
         self.current = first
-        self.record = record
+        self._record = record
         self._open_attempt = open_attempt
         self._policy = policy
         self._throttle = throttle
@@ -84,18 +85,13 @@ class HedgedCall:
         self._settled = False
 
     @property
-    def peer(self) -> Peer:
-        """The other end of the connection."""
-        return self.current.session.peer
-
-    @property
-    def trailers(self) -> Trailers | None:
+    def outcome(self) -> Trailers | None:
         """How the call ended, once it has."""
         if self._verdict is None and self._kept is not None:
             return None
         return self._verdict or self.current.trailers
 
-    def send_nowait(self, message: bytes, *, end: bool = False) -> bool:  # noqa: ARG002 - as in RepeatableCall
+    def send_nowait(self, message: bytes, *, end: bool = False) -> bool:  # noqa: ARG002 - as in MadeCall
         """Send nothing: a message goes out on every attempt, and may have to wait on each."""
         return False
 
@@ -108,13 +104,17 @@ class HedgedCall:
     async def _send_on_all(self, message: bytes, *, hold: bool) -> None:
         if self._kept is not None:
             self._kept_size += PREFIX_SIZE + len(message)
-            if self._kept_size <= min(MAX_REPLAY, self.current.session.limits.max_unsent):
+            if self._kept_size <= self.current.session.max_kept:
                 self._kept.append(message)
                 for attempt in list(self._running):
                     await self._send(attempt, message, hold=hold)
                 return
             self._decide(self._running[0] if self._running else self.current)
         await self.current.send_message(message, hold=hold)
+
+    def half_close_nowait(self) -> bool:
+        """Do nothing: see `send_nowait`."""
+        return False
 
     async def half_close(self) -> None:
         """Send no more messages; raises like `RetriedCall.half_close`."""
@@ -141,9 +141,9 @@ class HedgedCall:
         await self.receive_response()
         return self._verdict or await self.current.receive_trailers()
 
-    def end(self, verdict: Trailers) -> None:
-        """See `RetriedCall.end`."""
-        if self.trailers is None:
+    def cancel(self, verdict: Trailers) -> None:
+        """See `RetriedCall.cancel`."""
+        if self.outcome is None:
             self._verdict = verdict
         self.current.conclude(verdict)  # A task may wait for its messages.
         self.reset()
@@ -213,6 +213,7 @@ class HedgedCall:
         except GRPCError as error:
             self._fail(Trailers(error.status, error.message), instead)
             return
+        attempt.kept = None
         kept = self._kept
         try:
             sent = 0
@@ -272,14 +273,14 @@ class HedgedCall:
             return
         self._kept = None
         self.current = attempt
-        if self.record is not None:
-            self.record.opened(attempt)
+        if self._record is not None:
+            self._record.opened(attempt)
         for other in self._running:
             if other is not attempt:
                 other.reset()
         self._running.clear()
         if attempt.response is not None and self._previous.get(attempt):
-            attempt.response.metadata[PREVIOUS_ATTEMPTS] = str(self._previous[attempt])
+            attempt.response = after_attempts(attempt.response, self._previous[attempt])
         if self._race is not None:
             self._race.cancel_scope.cancel()
 

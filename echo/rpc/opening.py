@@ -1,22 +1,23 @@
 """Opens calls: tells event listeners and notes, and applies the service config and call credentials.
 
-Most calls are plain: none of these is involved, and they are opened directly.
+Most calls are plain: none of these is involved, and their streams open them directly.
 """
 
 import math
-from functools import partial
 
 import anyio
 from multidict import MultiDict
 
+from echo.rpc.call_notes import CallRecord
 from echo.rpc.deadline import Deadline
 from echo.rpc.method import Method
-from echo.rpc.retry import RepeatableCall, RetriedCall
+from echo.rpc.open_attempt import open_attempt
+from echo.rpc.retry import MadeCall
 from echo.wire import CONTENT_TYPE, GRPCError, Metadata, Status
 
 
-async def open_call(method: Method, metadata: Metadata | None, deadline: float) -> RepeatableCall:
-    """Open a call.
+async def open_call(method: Method, metadata: Metadata | None, deadline: float) -> tuple[MadeCall, CallRecord | None]:
+    """Open a call. Returns it, and its record if there is one.
 
     Args:
         method: The method to call.
@@ -39,19 +40,19 @@ async def open_call(method: Method, metadata: Metadata | None, deadline: float) 
         metadata = event.metadata
     request = method.request(metadata)
     if method.plain:
-        attempt = partial(channel.open_call, request, deadline, wait_for_ready=method.wait_for_ready)
-        return RetriedCall(attempt, await attempt())
+        call = await open_attempt(channel.balancer, request, deadline, wait_for_ready=method.wait_for_ready)
+        return call, None
     from echo.rpc.attempts import open_in_attempts  # noqa: PLC0415 - See the top of that file.
 
     if channel.notes is None:
-        return await open_in_attempts(method, request, deadline, None)
+        return await open_in_attempts(method, request, deadline, None), None
     record = channel.notes.begin(method.path, anyio.current_time())
     try:
-        call = await open_in_attempts(method, request, deadline, record)
+        made = await open_in_attempts(method, request, deadline, record)
     except BaseException as error:
         # Other errors: the call was cancelled, or its metadata cannot be sent.
         fault = Status.INTERNAL if isinstance(error, Exception) else Status.CANCELLED
         record.over(error.status if isinstance(error, GRPCError) else fault, anyio.current_time())
         raise
-    record.opened(call.current)
-    return call
+    record.opened(made.current)
+    return made, record

@@ -6,26 +6,24 @@ with the same deadline and with everything the caller has sent so far: the messa
 there was one. The caller carries on and notices nothing but the delay. A call is not retried
 
 - once the head of its response has arrived, whatever happens later;
-- once its messages, prefixes included, exceed `MAX_REPLAY` or `Limits.max_unsent`, whichever is less: from then on they
-  are not kept. (Within `max_unsent`, sending them again never has to wait.)
+- once its messages, prefixes included, exceed what a `ClientCall` keeps: 64 KiB or `Limits.max_unsent`, whichever is
+  less. (Within `max_unsent`, sending them again never has to wait.)
 - after `MAX_ATTEMPTS` attempts;
 - after the caller has cancelled it or left its block.
 
 It then fails with the last server's status, or with the reason why no other connection could be made.
 `echo.rpc.retry_policy` adds the retries of a service config.
 
+A caller holds the `ClientCall` itself until that is refused, and a `RetriedCall` from then on: most calls never are.
+
 Two tasks, one retry
 --------------------
 A caller may send in one task and receive in another, and both notice that the call has ended. The first to notice takes
-a lock and retries; the other waits for the lock and finds a new call. Three rules ensure that every message is sent
-once and in order:
+a lock and retries; the other waits for the lock and finds a new call. Every message is sent once and in order:
 
-- The new call becomes the current one after all kept messages have been sent on it. Nothing is awaited between the last
-  check for kept messages and that moment.
-- A message is kept only if its call was not refused by the time the send returned. Otherwise its sender sends it again,
-  on the new call.
-- The half-close is recorded before it is done. So it is either lost with the old call and repeated with the kept
-  messages, or done on the new one.
+- A call that takes a message keeps it in the same step. A message that a refused call did not take is sent on the new
+  one, by its sender. The same holds for the half-close.
+- What was kept is sent on the new call, which then becomes the current one, with no await in between.
 """
 
 from collections.abc import Awaitable
@@ -35,11 +33,10 @@ import anyio
 from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.call_notes import CallRecord
-from echo.transport import ClientCall, Peer
-from echo.wire import PREFIX_SIZE, GRPCError, Response, Status, Trailers
+from echo.transport import ClientCall
+from echo.wire import PREVIOUS_ATTEMPTS, GRPCError, Response, Status, Trailers
 
 MAX_ATTEMPTS: Final = 4  # Including the first.
-MAX_REPLAY: Final = 64 * 1024  # Bytes of messages kept for a retry.
 
 
 class Open(Protocol):
@@ -48,30 +45,25 @@ class Open(Protocol):
     def __call__(self, *, refused: ClientCall | None) -> Awaitable[ClientCall]: ...  # noqa: D102
 
 
-class RepeatableCall(Protocol):
-    """What a `ClientStream` uses: like a `ClientCall`, but made of as many attempts as needed."""
+class MadeCall(Protocol):
+    """What a `ClientStream` uses: a `ClientCall`, or something like it that is made of several."""
 
     @property
     def current(self) -> ClientCall:
         """The attempt whose response the caller gets, or the latest one until that is known."""
 
     @property
-    def record(self) -> CallRecord | None:
-        """The call's record, if any."""
-
-    @property
-    def peer(self) -> Peer:
-        """The other end of the connection."""
-
-    @property
-    def trailers(self) -> Trailers | None:
-        """How the call ended, once it has."""
+    def outcome(self) -> Trailers | None:
+        """How the call ended, once it has; None while another attempt may follow."""
 
     def send_nowait(self, message: bytes, *, end: bool = False) -> bool:
         """Send one message like `send_message` if that needs no waiting; returns whether it was sent."""
 
     async def send_message(self, message: bytes, *, end: bool = False) -> None:
         """Send one message, as `RetriedCall.send_message`."""
+
+    def half_close_nowait(self) -> bool:
+        """Send no more messages, if that needs no waiting; returns whether it did not."""
 
     async def half_close(self) -> None:
         """Send no more messages; raises like `RetriedCall.half_close`."""
@@ -82,8 +74,8 @@ class RepeatableCall(Protocol):
     async def receive_trailers(self) -> Trailers:
         """Wait until the call has ended."""
 
-    def end(self, verdict: Trailers) -> None:
-        """See `RetriedCall.end`."""
+    def cancel(self, verdict: Trailers) -> None:
+        """See `RetriedCall.cancel`."""
 
     def reset(self) -> None:
         """See `RetriedCall.reset`."""
@@ -101,59 +93,27 @@ class RetriedCall:
         current: The latest attempt.
     """
 
-    __slots__ = (
-        "_attempts",
-        "_half_closed",
-        "_kept",
-        "_kept_size",
-        "_lock",
-        "_open",
-        "_renewing",
-        "_verdict",
-        "current",
-        "record",
-    )
+    __slots__ = ("_attempts", "_lock", "_open", "_record", "_renewing", "current")
 
     def __init__(self, open_call: Open, call: ClientCall, record: CallRecord | None = None) -> None:
         self.current = call
-        self.record = record
+        self._record = record
         self._open = open_call
-        self._half_closed = False
         self._attempts = 1
-        self._kept: list[bytes] | None = []  # The messages sent; None when they are no longer kept.
-        self._kept_size = 0
         self._lock: anyio.Lock | None = None  # Held during a retry. Few calls ever need one.
         self._renewing: anyio.CancelScope | None = None
-        self._verdict: Trailers | None = None  # How the call ended, if not like the latest attempt.
 
     @property
-    def peer(self) -> Peer:
-        """The other end of the connection."""
-        return self.current.session.peer
-
-    @property
-    def response(self) -> Response | None:
-        """The head of the response, once it was received."""
-        return self.current.response
-
-    @property
-    def trailers(self) -> Trailers | None:
+    def outcome(self) -> Trailers | None:
         """How the call ended, once it has. A refused call that may still be retried has not."""
         ended = self.current.trailers
-        if ended is None or self._verdict is not None:
-            return self._verdict
-        if ended.status is not Status.OK and self._lost(self.current) and self._may_retry:
+        if ended is not None and ended.status is not Status.OK and self._may_retry:
             return None
         return ended
 
     def send_nowait(self, message: bytes, *, end: bool = False) -> bool:
         """Send one message like `send_message` if that needs no waiting; returns whether it was sent."""
-        if not self.current.send_nowait(message, end=end):
-            return False
-        self._keep(message)
-        if end:
-            self._half_closed = True
-        return True
+        return self.current.send_nowait(message, end=end)
 
     async def send_message(self, message: bytes, *, end: bool = False) -> None:
         """Send one message; waits while the server reads more slowly than we send.
@@ -168,18 +128,14 @@ class RetriedCall:
         while True:
             call = self.current
             try:
-                await call.send_message(message, hold=end)
+                return await call.send_message(message, end=end)
             except StreamTerminatedError:
-                if not (self._lost(call) and await self._renewed(call)):
+                if not await self._renewed(call):
                     raise
-            else:
-                if call.trailers is None:
-                    self._keep(message)
-                    break
-                if not (self._lost(call) and await self._renewed(call)):
-                    break  # Lost like any message of a call that fails later; the receiver gets the error.
-        if end:
-            await self.half_close()
+
+    def half_close_nowait(self) -> bool:
+        """Send no more messages, if that needs no waiting; returns whether it did not."""
+        return self.current.half_close_nowait()
 
     async def half_close(self) -> None:
         """Send no more messages.
@@ -187,61 +143,50 @@ class RetriedCall:
         Raises:
             StreamTerminatedError: The call is over.
         """
-        self._half_closed = True
-        call = self.current
-        try:
-            await call.half_close()
-        except StreamTerminatedError:
-            if not (self._lost(call) and await self._renewed(call)):
-                raise
-            # The retry has repeated the half-close.
+        while True:
+            call = self.current
+            try:
+                return await call.half_close()
+            except StreamTerminatedError:
+                if not await self._renewed(call):
+                    raise
 
     async def receive_response(self) -> Response | None:
         """Wait for the head of the response; None if the call ended without one."""
         while True:
             call = self.current
-            await call.receive_response()
-            if not (self._lost(call) and await self._renewed(call)):
-                self._kept = None  # Not needed any more, and the call may be a long one.
-                return call.response
+            response = await call.receive_response()
+            if not await self._renewed(call):
+                return response
 
     async def receive_trailers(self) -> Trailers:
         """Wait until the call has ended."""
         while True:
             call = self.current
-            trailers = await call.receive_trailers()
-            if not (self._lost(call) and await self._renewed(call)):
-                return self._verdict or trailers
+            await call.receive_trailers()
+            if not await self._renewed(call):
+                return await call.receive_trailers()  # A retry that failed has changed them.
 
-    def end(self, verdict: Trailers) -> None:
+    def cancel(self, verdict: Trailers) -> None:
         """End the call with RST_STREAM CANCEL; tasks that wait for it get the verdict. Never waits.
 
         If the call is over already, its status does not change.
         """
-        if self.trailers is None:
-            self._verdict = verdict
-        self.current.conclude(verdict)
+        if self.outcome is None:
+            self.current.supersede(verdict)
         self.reset()
 
     def reset(self) -> None:
         """End the call, with RST_STREAM CANCEL if it is still open, and allow no more retries. Never waits."""
-        self._kept = None
+        self.current.kept = None
         if self._renewing is not None:
             self._renewing.cancel()
         self.current.reset()
 
-    def _keep(self, message: bytes) -> None:
-        if self._kept is None:
-            return
-        self._kept_size += PREFIX_SIZE + len(message)
-        limit = min(MAX_REPLAY, self.current.session.limits.max_unsent)
-        if self._kept_size > limit:
-            self._kept = None
-        else:
-            self._kept.append(message)
-
     async def _renewed(self, ended: ClientCall) -> bool:
-        """Retry a refused call, unless another task has or it is not allowed; returns whether there is a new call."""
+        """Whether there is a new call in place of this one, made now if it is due and no other task has made it."""
+        if not self._lost(ended):
+            return False
         if self._lock is None:
             self._lock = anyio.Lock()
         async with self._lock:
@@ -250,15 +195,14 @@ class RetriedCall:
                     try:
                         await self._retry(ended)
                     except GRPCError as error:
-                        self._verdict = Trailers(error.status, error.message)
-                        self._kept = None
+                        ended.supersede(Trailers(error.status, error.message))
                     finally:
                         self._renewing = None
             return self.current is not ended
 
     async def _open_again(self, refused: ClientCall) -> ClientCall:
-        if self.record is not None:
-            self.record.retry(anyio.current_time(), transparent=True)
+        if self._record is not None:
+            self._record.retry(anyio.current_time(), transparent=True)
         return await self._open(refused=refused)
 
     def _lost(self, call: ClientCall) -> bool:
@@ -267,27 +211,22 @@ class RetriedCall:
 
     @property
     def _may_retry(self) -> bool:
-        return self._kept is not None and self.current.response is None and self._attempts < MAX_ATTEMPTS
+        return self.current.unprocessed and self.current.kept is not None and self._attempts < MAX_ATTEMPTS
 
     async def _retry(self, refused: ClientCall) -> None:
-        kept = self._kept
-        assert kept is not None
         call = await self._open_again(refused)
         self._attempts += 1
-        if self.record is not None:
-            self.record.opened(call)
-        try:
-            for message in kept:
-                await call.send_message(message, hold=True)
-            if self._half_closed:
-                await call.half_close()
-            call.session.flush_soon()
-        except StreamTerminatedError:
-            pass  # It has ended already; its next user will see how.
-        except BaseException:
-            call.reset()
-            raise
-        if self._kept is None:  # Reset in the meantime, with nothing left here to cancel.
+        if self._record is not None:
+            self._record.opened(call)
+        if refused.kept is None:  # Reset in the meantime, with nothing left here to cancel.
             call.reset()
         else:
+            call.repeat(refused)
             self.current = call
+
+
+def after_attempts(response: Response, previous: int) -> Response:
+    """The head of a response, with metadata that say how many attempts came before (proposal A6)."""
+    metadata = response.metadata.copy()
+    metadata[PREVIOUS_ATTEMPTS] = str(previous)
+    return Response(metadata, response.encoding)

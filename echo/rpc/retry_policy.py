@@ -23,10 +23,10 @@ from typing import Final, Protocol
 import anyio
 
 from echo.rpc.call_notes import CallRecord
-from echo.rpc.retry import MAX_ATTEMPTS, RetriedCall
+from echo.rpc.retry import MAX_ATTEMPTS, RetriedCall, after_attempts
 from echo.rpc.service_config import RetryPolicy, RetryThrottling
 from echo.transport import ClientCall, ClientSession
-from echo.wire import PREVIOUS_ATTEMPTS, PUSHBACK, GRPCError, Response, Status, Trailers
+from echo.wire import PUSHBACK, GRPCError, Response, Status, Trailers
 
 JITTER: Final = 0.2
 
@@ -197,7 +197,7 @@ class PolicyRetriedCall(RetriedCall):
         """See `RetriedCall.receive_response`; the head's metadata says how many attempts came before."""
         response = await super().receive_response()
         if response is not None and self._schedule is not None and self._schedule.made > 1:
-            response.metadata[PREVIOUS_ATTEMPTS] = str(self._schedule.made - 1)
+            return after_attempts(response, self._schedule.made - 1)
         return response
 
     def reset(self) -> None:
@@ -217,7 +217,7 @@ class PolicyRetriedCall(RetriedCall):
         return call is self._judged and self._again
 
     def _decide(self, call: ClientCall, trailers: Trailers) -> bool:
-        committed = self._kept is None or call.response is not None
+        committed = call.kept is None
         self._transparent = call.unprocessed and not committed and self._transparent_retries < MAX_ATTEMPTS - 1
         if self._transparent:
             return True
@@ -225,15 +225,15 @@ class PolicyRetriedCall(RetriedCall):
 
     @property
     def _may_retry(self) -> bool:
-        return self._kept is not None and self.current.response is None and self._lost(self.current)
+        return self._lost(self.current) and self.current.kept is not None
 
     async def _open_again(self, refused: ClientCall) -> ClientCall:
         schedule = self._schedule
         assert schedule is not None  # Otherwise `_decide` allows no other attempt.
         while True:
             await schedule.pause()  # Does not wait for a transparent retry.
-            if self.record is not None:
-                self.record.retry(anyio.current_time(), transparent=self._transparent)
+            if self._record is not None:
+                self._record.retry(anyio.current_time(), transparent=self._transparent)
             previous = schedule.made - 1 if self._transparent else schedule.made
             try:
                 call = await self._open_attempt(previous=previous, refused=refused)
@@ -241,7 +241,7 @@ class PolicyRetriedCall(RetriedCall):
                 failed = Trailers(error.status, error.message)
                 self._count()
                 self._transparent = False
-                if not schedule.allows(failed, committed=self._kept is None):
+                if not schedule.allows(failed, committed=refused.kept is None):
                     raise
             else:
                 self._count()

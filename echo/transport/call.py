@@ -124,15 +124,8 @@ class Call(Stream):
         Raises:
             StreamTerminatedError: The stream is over, or the peer's window has not opened for ``window_timeout``.
         """
-        sent = False
-        while not sent:  # Whoever receives meanwhile may make another yield due.
-            if self._until_yield == 1:
-                await self._yield()
-            while self.unsent.size > self.session.max_unsent and self.is_open:
-                await self._wait_for_room()
-            if not self.is_open:
-                await self._over()
-            sent = self.send_nowait(message, hold=hold)
+        while not self.send_nowait(message, hold=hold):
+            await self._wait_to_send()
 
     async def wait_until_sendable(self) -> None:
         """Wait while more than ``max_unsent`` bytes of the stream are unsent; raises like `send_message`."""
@@ -178,6 +171,15 @@ class Call(Stream):
         """Let other tasks run. First of all, so that a cancelled receiver or sender has taken and sent nothing."""
         self._until_yield = MESSAGES_PER_YIELD
         await checkpoint()
+
+    async def _wait_to_send(self) -> None:
+        """Wait until `send_nowait` may work. Whoever receives meanwhile may make another yield due."""
+        if self._until_yield == 1:
+            await self._yield()
+        while self.unsent.size > self.session.max_unsent and self.is_open:
+            await self._wait_for_room()
+        if not self.is_open:
+            await self._over()
 
     async def _over(self) -> NoReturn:
         """Raise StreamTerminatedError, or Cancelled if the task is a handler that was cancelled for it."""

@@ -8,7 +8,7 @@ import anyio
 from anyio.abc import ByteStream, TaskGroup
 
 from echo.transport.call import Call
-from echo.transport.client_call import ClientCall
+from echo.transport.client_call import MAX_KEPT, ClientCall
 from echo.transport.deadlines import Deadlines
 from echo.transport.keepalive import Keepalive
 from echo.transport.session import Session
@@ -51,6 +51,8 @@ class ClientSession(Session):
         retired: Set when it takes no new calls, or has ended.
         drained: Whether the server sent GOAWAY NO_ERROR: it takes no more calls on this connection.
         pinged_too_often: Whether the server sent GOAWAY ``too_many_pings``.
+        max_kept: How many bytes of messages a call keeps in case that it must be sent again. Not more than can be sent
+            without waiting.
     """
 
     connection: ClientConnection[ClientCall]
@@ -66,6 +68,7 @@ class ClientSession(Session):
         self.retired = anyio.Event()
         self.drained = False
         self.pinged_too_often = False
+        self.max_kept = min(MAX_KEPT, limits.max_unsent)
         self._goaway_reason = ""  # The server's GOAWAY as text, if it had an error code.
         self._deadlines = Deadlines()
         self._queue: deque[_Turn] = deque()  # Calls that wait for a stream, oldest first.
@@ -110,19 +113,19 @@ class ClientSession(Session):
 
     def open_now(self, request: Request, deadline: float) -> ClientCall | None:
         """Open a call, as `open`, if that takes no waiting; else None."""
-        return self._open(request, deadline) if self.usable and not self._full() else None
+        return None if self.retiring or self.ending or self._full() else self._open(request, deadline)
 
     def _open(self, request: Request, deadline: float) -> ClientCall | None:
-        if deadline != math.inf:
-            request = _within(request, max(0.0, deadline - self.backend.now()))
+        timed = deadline != math.inf
         try:
-            call = self.connection.open(request)
+            call = self.connection.open(_within(request, deadline - self.backend.now()) if timed else request)
         except LocalProtocolError:  # Out of stream ids.
             self.retire()
             return None
+        call.request = request
         if request.encoding != IDENTITY:
             call.compress(request.encoding)
-        if deadline != math.inf:
+        if timed:
             call.deadline = deadline
             self._deadlines.add(call)
         return call
@@ -226,12 +229,12 @@ class ClientSession(Session):
 
 
 def _within(request: Request, timeout: float) -> Request:
-    """The request with so many seconds allowed for it; what `dataclasses.replace` does, at a fraction of its cost."""
+    """The request with so many seconds left, at least 0; as `dataclasses.replace` does, at a fraction of the cost."""
     return Request(
         request.path,
         request.scheme,
         request.authority,
-        timeout,
+        max(0.0, timeout),
         request.metadata,
         request.encoding,
         request.user_agent,

@@ -1,43 +1,65 @@
-"""A call we made, as the client's session and the streams above it see it."""
+"""A call we made, as the client's session and the streams above it see it.
+
+It keeps what was sent until the head of the response arrives. If the server turns out not to have processed it, another
+call can repeat it (`echo.rpc.retry`).
+"""
 
 import math
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from echo.transport.call import Call
-from echo.wire import Response, Status, Trailers, encode_compressed
+from echo.wire import Request, Response, Status, Trailers, encode_compressed
 
 if TYPE_CHECKING:
     from echo.transport.client import ClientSession
     from echo.transport.deadlines import Alarm
 
 
+MAX_KEPT: Final = 64 * 1024  # Bytes of messages that a call keeps, at most.
+
+
 class ClientCall(Call):
     """A call we made. It ends when its deadline passes, even if nobody is waiting for it.
 
     Attributes:
+        request: Its head, but for the timeout.
+        kept: The framed messages sent, while the call may be sent again; None once the head of the response has
+            arrived, or when they are too many.
         response: The head of the response, once it has arrived.
         trailers: How the call ended, once it has.
-        unprocessed: Whether the server did not process the call, so that it may be sent again.
+        unprocessed: Whether the server did not process the call.
         deadline: On the event loop's clock, in seconds; infinity for none.
         alarm: Its entry among the connection's deadlines.
         concluded: When the server or the connection ended it, on the event loop's clock; None if neither has.
     """
 
-    __slots__ = ("alarm", "concluded", "deadline", "response", "trailers", "unprocessed")
+    __slots__ = ("alarm", "concluded", "deadline", "kept", "request", "response", "trailers", "unprocessed")
 
     session: "ClientSession"
+    request: Request  # Set by the session.
 
     def __init__(
         self, session: "ClientSession", stream_id: int, max_message_size: int, receive_window: int, send_window: int
     ) -> None:
         super().__init__(session, stream_id, max_message_size, receive_window, send_window)
+        self.kept: list[bytes] | None = []
         self.response: Response | None = None
         self.trailers: Trailers | None = None
         self.unprocessed = False
         self.deadline = math.inf
         self.alarm: Alarm | None = None
         self.concluded: float | None = None
+
+    @property
+    def current(self) -> "ClientCall":
+        """The call itself: it consists of a single attempt."""
+        return self
+
+    @property
+    def outcome(self) -> Trailers | None:
+        """How the call ended, once it has; None while it can be sent again because the server did not process it."""
+        return None if self.unprocessed and self.kept is not None else self.trailers
 
     @property
     def exhausted(self) -> bool:
@@ -50,17 +72,32 @@ class ClientCall(Call):
 
     def send_nowait(self, message: bytes, *, hold: bool = False, end: bool = False) -> bool:
         """Like `Call.send_nowait`; with ``end``, the call is half-closed after the message."""
-        if not super().send_nowait(message, hold=hold or end):
+        session = self.session
+        if self._until_yield == 1 or self.unsent.size > session.max_unsent or not self.is_open:
             return False
+        framed = self.encoder(message)
+        if self.kept is not None:
+            self._keep(framed)
+        session.connection.send_message(self, framed)
         if end:
-            self._end_messages()
+            session.connection.half_close(self)
+        if end or not hold:
+            session.flush_soon()
+        self._until_yield -= 1
         return True
 
     async def send_message(self, message: bytes, *, hold: bool = False, end: bool = False) -> None:
         """Like `Call.send_message`; with ``end``, the call is half-closed after the message."""
-        await super().send_message(message, hold=hold or end)
-        if end:
-            self._end_messages()
+        while not self.send_nowait(message, hold=hold, end=end):
+            await self._wait_to_send()
+
+    def half_close_nowait(self) -> bool:
+        """Send no more messages, if the stream is not over; returns whether it is not."""
+        if not self.is_open:
+            return False
+        self.session.connection.half_close(self)
+        self.session.flush_soon()
+        return True
 
     async def half_close(self) -> None:
         """Send no more messages.
@@ -68,18 +105,30 @@ class ClientCall(Call):
         Raises:
             StreamTerminatedError: The stream is over.
         """
-        if not self.is_open:
+        if not self.half_close_nowait():
             await self._over()
-        self._end_messages()
 
-    def _end_messages(self) -> None:
-        self.session.connection.half_close(self)
+    def _keep(self, framed: bytes) -> None:
+        assert self.kept is not None
+        if self.unsent.taken + self.unsent.size + len(framed) > self.session.max_kept:
+            self.kept = None
+        else:
+            self.kept.append(framed)
+
+    def repeat(self, call: "ClientCall") -> None:
+        """Send what was sent on another call, which must have kept it. Never waits: it is at most ``max_unsent``."""
+        connection, self.kept = self.session.connection, call.kept
+        for framed in call.kept or ():
+            connection.send_message(self, framed)
+        if call.end is not None:
+            connection.half_close(self)
         self.session.flush_soon()
 
-    async def receive_response(self) -> None:
-        """Wait until `response` or `trailers` is there."""
+    async def receive_response(self) -> Response | None:
+        """Wait for the head of the response; None if the call ended without one."""
         while self.response is None and self.trailers is None:
             await self._received.wait()
+        return self.response
 
     async def receive_trailers(self) -> Trailers:
         """Wait until the call has ended."""
@@ -87,9 +136,25 @@ class ClientCall(Call):
             await self._received.wait()
         return self.trailers
 
+    def cancel(self, verdict: Trailers) -> None:
+        """End the call with RST_STREAM CANCEL; tasks that wait for it get the verdict. Never waits.
+
+        If it is over already, its status does not change.
+        """
+        if self.outcome is None:
+            self.supersede(verdict)
+        self.reset()
+
+    def supersede(self, verdict: Trailers) -> None:
+        """Let this be how the call ended, even if it has failed, and do not send it again."""
+        self.kept = None
+        self.conclude(verdict)
+        self.trailers = verdict
+
     def start_response(self, response: Response) -> None:
         """For the session: the response's head has arrived."""
         self.response = response
+        self.kept = None  # Not needed any more, and the call may be a long one.
         self._received.set()
 
     def conclude(self, trailers: Trailers, *, unprocessed: bool = False) -> None:

@@ -9,8 +9,8 @@ from echo.wire.errors import LocalProtocolError, PeerStreamError
 from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived, ResponseStarted
 from echo.wire.fields import FieldList, MalformedError, check_response, check_trailers
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
-from echo.wire.head import Request, Trailers, parse_response, parse_trailers
-from echo.wire.hpack import ReceivedField
+from echo.wire.head import Request, Response, Trailers, parse_response, parse_trailers
+from echo.wire.hpack import ReceivedField, Recurring
 from echo.wire.limits import Limits
 from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.request_heads import RequestHeads
@@ -92,6 +92,11 @@ class ClientConnection(Connection[S]):
             return
         if RECV_HEADERS not in TRANSITIONS[stream.state]:
             raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
+        recurring = fields if type(fields) is Recurring else None
+        answer = None if recurring is None else recurring.answer
+        if answer is not None and stream.served and stream.head_received == ended == isinstance(answer, Trailers):
+            self._receive_answer(stream, answer)
+            return
         received = check_trailers(fields) if stream.head_received else check_response(fields)
         if stream in self._http_answers:
             if ended:
@@ -99,25 +104,29 @@ class ClientConnection(Connection[S]):
         elif received.size > (limit := self._limits.max_header_list_size):
             text = f"response metadata of {received.size} bytes exceeds the limit of {limit}"
             self._end(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
-        elif stream.head_received:
-            self._receive_trailers(stream, received, ended=ended)
         else:
-            self._receive_response(stream, received, ended=ended)
+            if stream.head_received:
+                answer = self._receive_trailers(stream, received, ended=ended)
+            else:
+                answer = self._receive_response(stream, received, ended=ended)
+            if recurring is not None and answer is not None and not received.custom:
+                recurring.answer = answer  # Metadata belong to one call, as its caller may change them.
 
-    def _receive_trailers(self, stream: S, received: FieldList, *, ended: bool) -> None:
+    def _receive_trailers(self, stream: S, received: FieldList, *, ended: bool) -> Trailers:
         if not ended:
             raise MalformedError("trailers without END_STREAM")
-        self._check_content(stream)
-        stream.step(RECV_END)
-        self._end(stream, parse_trailers(received))
+        trailers = parse_trailers(received)
+        self._receive_answer(stream, trailers)
+        return trailers
 
-    def _receive_response(self, stream: S, received: FieldList, *, ended: bool) -> None:
+    def _receive_response(self, stream: S, received: FieldList, *, ended: bool) -> Response | None:
+        """Handle the first header list of a response. Returns its head, if the same list always has this meaning."""
         if received.pseudo[b":status"].startswith(b"1"):
             # Informational responses mean nothing to gRPC; a final one follows (RFC 9113 §8.1).
             if ended:
                 raise MalformedError("an informational response with END_STREAM")
             self._charge("an informational response")
-            return
+            return None
         stream.head_received = True
         stream.content_left = received.content_length
         if ended:
@@ -130,9 +139,20 @@ class ClientConnection(Connection[S]):
             else:
                 stream.served = False
                 self._http_answers[stream] = (parsed, bytearray())
-            return
-        stream.messages.encoding = parsed.encoding
-        self._events.append(ResponseStarted(stream, parsed))
+            return None
+        self._receive_answer(stream, parsed)
+        return parsed if received.content_length is None else None
+
+    def _receive_answer(self, stream: S, answer: Response | Trailers) -> None:
+        """Handle the head of a gRPC response that goes on, or the trailers after it."""
+        if isinstance(answer, Trailers):
+            self._check_content(stream)
+            stream.step(RECV_END)
+            self._end(stream, answer)
+        else:
+            stream.head_received = True
+            stream.messages.encoding = answer.encoding
+            self._events.append(ResponseStarted(stream, answer))
 
     def _end(self, stream: S, trailers: Trailers, *, unprocessed: bool = False) -> None:
         """End the call with its status: release the stream, and reset it if it is still open."""

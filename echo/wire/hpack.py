@@ -19,6 +19,7 @@ from echo.wire.representations import INDICES, damaged, read_literals, survey
 
 if TYPE_CHECKING:
     from echo.wire.fields import FieldList
+    from echo.wire.head import Response, Trailers
     from echo.wire.recognise import Start
 
 Field = tuple[bytes, bytes]
@@ -52,9 +53,10 @@ class Recurring(list[ReceivedField]):
         allowed: The pseudo-header fields that were allowed when it was checked, if it was;
         checked: and what that gave (`echo.wire.fields.check_fields`).
         recognised: The request that it starts, if `echo.wire.recognise` has recognised it.
+        answer: The head of a response or the trailers that it makes, if they have no metadata (`echo.wire.client`).
     """
 
-    __slots__ = ("allowed", "checked", "recognised", "size")
+    __slots__ = ("allowed", "answer", "checked", "recognised", "size")
 
     def __init__(self, fields: Sequence[ReceivedField], size: int) -> None:
         super().__init__(fields)
@@ -62,6 +64,7 @@ class Recurring(list[ReceivedField]):
         self.allowed: frozenset[bytes] | None = None
         self.checked: FieldList | None = None
         self.recognised: Start | None = None
+        self.answer: Response | Trailers | None = None
 
 
 class Started(list[ReceivedField]):

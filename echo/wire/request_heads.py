@@ -21,11 +21,13 @@ class _Common(NamedTuple):
     Attributes:
         before: The fields before the timeout.
         behind: The fields after the timeout.
+        whole: Both, for requests that have nothing of their own.
         size: The size of both, as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2).
     """
 
     before: bytes
     behind: bytes
+    whole: bytes
     size: int
 
 
@@ -57,6 +59,8 @@ class RequestHeads:
         path, scheme, authority = request.path, request.scheme, request.authority
         key = (path, scheme, authority, request.encoding, request.content_type, request.user_agent)
         common = self._known.get(key)
+        if common is not None and request.timeout is None and not request.metadata and common.size <= max_size:
+            return common.whole
         before, behind = request.common_fields() if common is None else ((), ())
         timeout, metadata = request.own_fields()
         common_size = common.size if common is not None else list_size(before) + list_size(behind)
@@ -74,7 +78,7 @@ class RequestHeads:
         elif common is None and only_indices(first + third):
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[key] = _Common(first, third, common_size)
+            self._known[key] = _Common(first, third, first + third, common_size)
         return first + second + third + fourth
 
 

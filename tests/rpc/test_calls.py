@@ -150,6 +150,32 @@ def test_metadata_goes_both_ways(run: Run) -> None:
     run(main)
 
 
+def test_what_is_added_to_the_metadata_of_one_answer_is_in_no_other(run: Run) -> None:
+    async def change_head(event: RecvInitialMetadata) -> None:
+        event.metadata["heard"] = "once"
+
+    async def change_trailers(event: RecvTrailingMetadata) -> None:
+        event.metadata["heard"] = "once"
+
+    async def main() -> None:
+        for listening in (False, True):
+            async with memory_channel([ECHO], codec=CODEC) as channel:
+                if listening:
+                    listen(channel, RecvInitialMetadata, change_head)
+                    listen(channel, RecvTrailingMetadata, change_trailers)
+                for _ in range(4):  # HPACK's tables change at first.
+                    async with call(channel, "One", UNARY) as stream:
+                        await stream.send_message(b"x")
+                        await stream.recv_message()
+                    for metadata in (stream.initial_metadata, stream.trailing_metadata):
+                        assert metadata == MultiDict({"heard": "once"} if listening else {})
+                        metadata["a"] = "b"
+                    assert stream.initial_metadata == stream.trailing_metadata
+                    assert dict(stream.initial_metadata or {}).get("a") == "b"
+
+    run(main)
+
+
 def test_calls_with_the_same_metadata_do_not_share_it(run: Run) -> None:
     seen: list[MultiDict[str | bytes]] = []
 

@@ -9,8 +9,9 @@ import trio
 import trio.testing
 
 from echo.rpc import Channel, GRPCError, Server, Status
-from echo.rpc.retry import MAX_ATTEMPTS, MAX_REPLAY
+from echo.rpc.retry import MAX_ATTEMPTS
 from echo.rpc.testing import memory_channel_to
+from echo.transport.client_call import MAX_KEPT
 from tests.support.fleet import a_fleet, who
 from tests.support.refusing import network, refuse
 from tests.support.services import (
@@ -229,7 +230,7 @@ async def test_a_call_with_too_many_messages_to_keep_continues_with_one_attempt(
 ) -> None:
     slow = Slow((0.5, None))
     async with slow.channel(hedging()) as channel, call(channel, "Gather", CLIENT_STREAM) as stream:
-        await stream.send_message(bytes(MAX_REPLAY - 5))
+        await stream.send_message(bytes(MAX_KEPT - 5))
         with trio.move_on_after(1.5):
             await stream.recv_initial_metadata()
         assert len(slow.came) == 2

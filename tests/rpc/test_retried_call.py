@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Collection
-from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -10,7 +9,7 @@ import trio
 import trio.testing
 from grpclib.exceptions import StreamTerminatedError
 
-from echo.rpc import GRPCError, Limits, Status
+from echo.rpc import GRPCError, Status
 from echo.rpc.retry import RetriedCall
 from echo.rpc.retry_policy import PolicyRetriedCall, Schedule
 from echo.rpc.service_config import RetryPolicy
@@ -24,35 +23,50 @@ class FakeCall:
 
     Attributes:
         sent: The messages received, and None for the half-close.
-        room: Set while sending does not wait. Otherwise messages are received, but their sender waits.
+        room: Set while sending does not wait.
         was_reset: Whether the client has reset it.
     """
 
     def __init__(self) -> None:
-        self.session = SimpleNamespace(limits=Limits(), flush_soon=lambda: None)
         self.response: Response | None = None
         self.trailers: Trailers | None = None
         self.unprocessed = False
+        self.kept: list[bytes] | None = []
         self.sent: list[bytes | None] = []
         self.room = trio.Event()
         self.room.set()
         self.was_reset = False
         self._changed = trio.Event()
 
-    async def send_message(self, message: bytes, *, hold: bool = False) -> None:  # noqa: ARG002 - as in ClientCall
+    async def send_message(self, message: bytes, *, end: bool = False) -> None:
+        await self.room.wait()
         if self.trailers is not None:
             raise StreamTerminatedError
         self.sent.append(message)
-        await self.room.wait()
+        if self.kept is not None:
+            self.kept.append(message)
+        if end:
+            self.sent.append(None)
 
     async def half_close(self) -> None:
         if self.trailers is not None:
             raise StreamTerminatedError
         self.sent.append(None)
 
-    async def receive_response(self) -> None:
+    def repeat(self, call: "FakeCall") -> None:
+        assert call.kept is not None
+        self.kept = call.kept
+        self.sent += call.sent
+
+    async def receive_response(self) -> Response | None:
         while self.response is None and self.trailers is None:
             await self._changed.wait()
+        return self.response
+
+    async def receive_trailers(self) -> Trailers:
+        while self.trailers is None:
+            await self._changed.wait()
+        return self.trailers
 
     def reset(self) -> None:
         self.was_reset = True
@@ -62,12 +76,16 @@ class FakeCall:
             self.trailers = trailers
             self._changed.set()
 
+    def supersede(self, verdict: Trailers) -> None:
+        self.kept = None
+        self.trailers = verdict
+
     def refuse(self) -> None:
         self.unprocessed = True
         self.conclude(Trailers(Status.UNAVAILABLE, "refused"))
 
     def answer(self) -> None:
-        self.response = Response()
+        self.response, self.kept = Response(), None
         self._changed.set()
 
 
@@ -98,34 +116,33 @@ class Calls:
 
 
 async def answered(call: RetriedCall) -> None:
-    await call.receive_response()
-    assert call.response is not None
+    assert await call.receive_response() is not None
 
 
-async def test_a_message_that_was_just_taken_when_its_call_was_refused_is_sent_on_the_new_one_once() -> None:
+async def test_a_message_that_waits_when_its_call_is_refused_is_sent_on_the_new_one_once() -> None:
     calls = Calls()
     call = calls.retried()
     old = calls.made[0]
+    await call.send_message(b"first")
     old.room = trio.Event()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(call.receive_response)
-        nursery.start_soon(call.send_message, b"first")
+        nursery.start_soon(call.send_message, b"second")
         await trio.testing.wait_all_tasks_blocked()
         old.refuse()
         await trio.testing.wait_all_tasks_blocked()
         (_, new) = calls.made
-        assert new.sent == []
+        assert new.sent == [b"first"]
         old.room.set()
         await trio.testing.wait_all_tasks_blocked()
-        assert new.sent == [b"first"]
-        await call.send_message(b"second")
-        await call.half_close()
-        assert new.sent == [b"first", b"second", None]
+        assert new.sent == [b"first", b"second"]
+        await call.send_message(b"third", end=True)
+        assert new.sent == [b"first", b"second", b"third", None]
         new.answer()
     assert old.sent == [b"first"]
 
 
-async def test_a_retry_refused_while_being_sent_starts_from_the_beginning() -> None:
+async def test_a_retry_that_is_refused_is_repeated() -> None:
     calls = Calls()
     call = calls.retried()
     for message in (b"first", b"second"):
@@ -140,29 +157,24 @@ async def test_a_retry_refused_while_being_sent_starts_from_the_beginning() -> N
     calls.prepare = refuse
     calls.made[0].refuse()
     await answered(call)
-    assert [made.sent for made in calls.made] == [[b"first", b"second"], [], [b"first", b"second"]]
+    assert [made.sent for made in calls.made] == [[b"first", b"second"]] * 3
 
 
-async def test_cancelling_a_retry_leaves_no_call_behind_and_it_can_be_repeated() -> None:
+async def test_a_retry_that_is_cancelled_can_be_repeated() -> None:
     calls = Calls()
     call = calls.retried()
     await call.send_message(b"first")
-
-    def stall(new: FakeCall) -> None:
-        new.room = trio.Event()
-
-    calls.prepare = stall
+    calls.ready = trio.Event()
     calls.made[0].refuse()
     async with trio.open_nursery() as nursery:
         nursery.start_soon(call.receive_response)
         await trio.testing.wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    (old, stalled) = calls.made
-    assert stalled.was_reset
-    calls.made.pop()
+    assert calls.opened == 1
+    calls.ready.set()
     calls.prepare = FakeCall.answer
     await answered(call)
-    assert calls.made[-1].sent == old.sent == [b"first"]
+    assert [made.sent for made in calls.made] == [[b"first"], [b"first"]]
 
 
 @pytest.mark.parametrize("cancelling", [True, False])
@@ -176,13 +188,13 @@ async def test_a_new_call_that_comes_too_late_is_reset(cancelling: bool) -> None
         await trio.testing.wait_all_tasks_blocked()
         calls.ready.set()  # The call is as good as open,
         if cancelling:  # but its caller no longer wants it.
-            call.end(Trailers(Status.CANCELLED))
+            call.cancel(Trailers(Status.CANCELLED))
         else:
             call.reset()
     assert all(made.was_reset for made in calls.made)
     assert call.current is cast("ClientCall", calls.made[0])
-    assert call.trailers is not None
-    assert call.trailers.status is (Status.CANCELLED if cancelling else Status.UNAVAILABLE)
+    assert call.outcome is not None
+    assert call.outcome.status is (Status.CANCELLED if cancelling else Status.UNAVAILABLE)
 
 
 async def test_a_failed_retry_is_reported_to_both_tasks() -> None:
@@ -193,7 +205,7 @@ async def test_a_failed_retry_is_reported_to_both_tasks() -> None:
     with pytest.raises(StreamTerminatedError):
         await call.send_message(b"x")
     assert await call.receive_response() is None
-    assert call.trailers == Trailers(Status.UNAVAILABLE, "nobody there")
+    assert call.outcome == Trailers(Status.UNAVAILABLE, "nobody there")
     assert calls.opened == 1
 
 
@@ -212,7 +224,7 @@ async def test_a_half_close_of_a_refused_call_is_repeated_on_the_new_one_or_fail
 async def test_a_failure_is_counted_once_even_if_its_sender_notices_late(
     autojump_clock: trio.abc.Clock,
 ) -> None:
-    """Three attempts are allowed; while the first still takes a message, it fails, and so does the second."""
+    """Three attempts are allowed; while a sender waits for room on the first, it fails, and so does the second."""
 
     async def attempt(
         *, previous: int, refused: ClientCall | None = None, avoided: Collection[ClientSession] = ()
@@ -240,4 +252,4 @@ async def test_a_failure_is_counted_once_even_if_its_sender_notices_late(
         await trio.testing.wait_all_tasks_blocked()
         calls.made[2].answer()
     assert counts == [1, 2]
-    assert [made.sent for made in calls.made] == [[b"x"], [], [b"x"]]
+    assert [made.sent for made in calls.made] == [[], [], [b"x"]]

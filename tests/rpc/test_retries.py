@@ -6,7 +6,8 @@ import trio.testing
 from h2.errors import ErrorCodes
 
 from echo.rpc import ClientStream, GRPCError, Limits, Server, Status
-from echo.rpc.retry import MAX_ATTEMPTS, MAX_REPLAY
+from echo.rpc.retry import MAX_ATTEMPTS
+from echo.transport.client_call import MAX_KEPT
 from echo.wire.message import PREFIX_SIZE
 from echo.wire.server import ServerConnection
 from echo.wire.stream import Stream as WireStream
@@ -85,9 +86,9 @@ def filling(size: int) -> list[bytes]:
     return [first, b"y" * (size - len(first) - 2 * PREFIX_SIZE)]
 
 
-@pytest.mark.parametrize("limits", [Limits(), Limits(max_unsent=10_000)], ids=["MAX_REPLAY", "max_unsent"])
+@pytest.mark.parametrize("limits", [Limits(), Limits(max_unsent=10_000)], ids=["MAX_KEPT", "max_unsent"])
 async def test_exactly_the_kept_messages_are_sent_again(limits: Limits) -> None:
-    kept = min(MAX_REPLAY, limits.max_unsent)
+    kept = min(MAX_KEPT, limits.max_unsent)
     async with network(refuse, 1, when_told, limits=limits) as (channel, world), call(channel, "All", BIDI) as stream:
         for message in filling(kept):
             await stream.send_message(message)
@@ -103,7 +104,7 @@ async def test_exactly_the_kept_messages_are_sent_again(limits: Limits) -> None:
 
 
 async def test_empty_messages_count_by_their_prefix() -> None:
-    number = MAX_REPLAY // PREFIX_SIZE
+    number = MAX_KEPT // PREFIX_SIZE
     for extra in (0, 1):
         async with network(refuse, 1, when_told) as (channel, world), call(channel, "Count", CLIENT_STREAM) as stream:
             for _ in range(number + extra):

@@ -12,9 +12,10 @@ import trio.testing
 from grpclib.const import Cardinality
 
 from echo.rpc import Channel, GRPCError, Server, Status
-from echo.rpc.retry import MAX_ATTEMPTS, MAX_REPLAY
+from echo.rpc.retry import MAX_ATTEMPTS
 from echo.rpc.retry_policy import JITTER
 from echo.rpc.testing import memory_channel_to
+from echo.transport.client_call import MAX_KEPT
 from tests.support.fleet import a_fleet, who
 from tests.support.refusing import network, refuse, when_told
 from tests.support.services import (
@@ -230,12 +231,12 @@ async def test_a_call_whose_response_has_begun_is_not_retried() -> None:
     assert len(calls) == 1
 
 
-@pytest.mark.parametrize("size", [MAX_REPLAY - 5, MAX_REPLAY - 4])
+@pytest.mark.parametrize("size", [MAX_KEPT - 5, MAX_KEPT - 4])
 async def test_a_call_is_retried_only_while_its_messages_are_kept(size: int) -> None:
     flaky = Flaky(Status.UNAVAILABLE)
     async with flaky.channel(retrying()) as channel, call(channel, "One", UNARY) as stream:
         await stream.send_message(bytes(size))
-        if size + 5 <= MAX_REPLAY:
+        if size + 5 <= MAX_KEPT:
             assert await stream.recv_message() == bytes(size)
         else:
             with pytest.raises(GRPCError, match="not now"):
