@@ -62,7 +62,13 @@ ALLOWED: dict[tuple[str, str], str] = {
     **{
         (f"echo/rpc/specialise/{file}.py", name): _BETTERPROTO
         for file, names in (
-            ("betterproto", ("_betterproto", "_group_current", "_serialized_on_wire", "_unknown_fields")),
+            (
+                "betterproto",
+                (
+                    *("_betterproto", "_betterproto_meta", "_Message__raw_get"),
+                    *("_group_current", "_serialized_on_wire", "_unknown_fields"),
+                ),
+            ),
             ("betterproto2", ("_betterproto", "_unknown_fields")),
         )
         for name in names

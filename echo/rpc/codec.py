@@ -7,6 +7,8 @@ work; grpclib's reflection service uses the latter. betterproto's classes are sp
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
@@ -39,12 +41,20 @@ class ProtoCodec(CodecBase):
         """
         if type(message) is not message_type and not isinstance(message, message_type):
             raise TypeError(f"the message must be a {message_type.__name__}, not a {type(message).__name__}")
-        return (self._classes.get(type(message)) or self._specialised(type(message))).encode(message)
+        return self.functions(type(message)).encode(message)
 
     def decode(self, data: bytes, message_type: type[MessageT]) -> MessageT:
         """Decode a message; raises the class's own error for bytes that it cannot decode."""
-        message: MessageT = (self._classes.get(message_type) or self._specialised(message_type)).decode(data)
+        message: MessageT = self.functions(message_type).decode(data)
         return message
+
+    def functions(self, message_type: type) -> Specialised:
+        """The functions for a class; ``encode`` takes messages of just this class.
+
+        Raises:
+            TypeError: It is not a class of messages.
+        """
+        return self._classes.get(message_type) or self._specialised(message_type)
 
     def _specialised(self, message_type: type) -> Specialised:
         from echo.rpc.specialise import specialise  # noqa: PLC0415 - It loads protobuf, which takes a while.
@@ -66,6 +76,14 @@ DEFAULT_CODEC = ProtoCodec()
 """Shared by the whole process, so that each class is specialised once."""
 
 
+def functions(codec: CodecBase, message_type: type) -> Specialised:
+    """A codec's functions for messages of just this class, so that neither has to be looked up for each message."""
+    if type(codec) is ProtoCodec:
+        with suppress(TypeError):  # Not a class of messages, which is an error once there is a message.
+            return codec.functions(message_type)
+    return Specialised(partial(codec.encode, message_type=message_type), lambda data: codec.decode(data, message_type))
+
+
 def decode(codec: CodecBase, data: bytes, message_type: type[MessageT]) -> MessageT:
     """Decode a message from the peer.
 
@@ -75,10 +93,14 @@ def decode(codec: CodecBase, data: bytes, message_type: type[MessageT]) -> Messa
     try:
         message: MessageT = codec.decode(data, message_type)
     except Exception as error:
-        # A codec may raise anything for invalid bytes.
-        log.debug("message of %d bytes is not a valid %s", len(data), message_type.__name__, exc_info=error)
-        raise GRPCError(Status.INTERNAL, f"the message is not a valid {message_type.__name__}") from error
+        raise invalid(data, message_type, error) from error
     return message
+
+
+def invalid(data: bytes, message_type: type, error: Exception) -> GRPCError:
+    """What a call ends with, INTERNAL, when decoding raises an error. A codec may raise any for invalid bytes."""
+    log.debug("message of %d bytes is not a valid %s", len(data), message_type.__name__, exc_info=error)
+    return GRPCError(Status.INTERNAL, f"the message is not a valid {message_type.__name__}")
 
 
 def decode_details(codec: StatusDetailsCodecBase | None, trailers: Trailers) -> object:

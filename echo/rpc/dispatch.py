@@ -110,6 +110,8 @@ class Dispatcher:
         if method is None:
             await call.finish(Trailers(Status.UNIMPLEMENTED, f"unknown method {call.request.path}"))
             return
+        if not method.prepared:
+            method.prepare()
         if self._compression != IDENTITY:
             call.compress(self._compression)
         stream: ServerStream[object, object] = ServerStream(call, method)
@@ -243,10 +245,12 @@ async def _send_replies(
 ) -> None:
     replies = handler(request)
     if isinstance(replies, AsyncGenerator):
+        plain = type(stream) is ServerStream  # Interceptors and attendants may pass on a stream of their own.
         try:  # As ``aclosing`` does, without its object in every idle stream.
             async for reply in replies:
-                await stream.send_message(reply)
-                del reply  # Otherwise every idle stream would keep one.
+                if (rest := stream.send(reply) if plain else stream.send_message(reply)) is not None:
+                    await rest
+                del reply, rest  # Otherwise every idle stream would keep one.
         finally:
             await replies.aclose()
     elif isinstance(replies, AsyncIterable):

@@ -8,6 +8,7 @@ from typing import Any
 from grpclib.const import Handler
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
+from echo.rpc.codec import functions
 from echo.rpc.events import ServerEvents
 from echo.wire import Status
 
@@ -28,6 +29,9 @@ class ServedMethod:
         events: The server's event listeners.
         client_streaming: Whether the client sends more than one message.
         server_streaming: Whether the server does.
+        prepared: Whether `prepare` was called.
+        decode: Decodes a request.
+        encode: Encodes a reply whose class is ``reply_type`` itself.
     """
 
     path: str
@@ -41,12 +45,21 @@ class ServedMethod:
     server_streaming: bool = field(init=False)
     request_type: type = field(init=False)
     reply_type: type = field(init=False)
+    prepared: bool = field(init=False, default=False)
+    decode: Callable[[bytes], Any] = field(init=False)
+    encode: Callable[[Any], bytes] = field(init=False)
 
     def __post_init__(self) -> None:
         self.client_streaming = self.handler.cardinality.client_streaming
         self.server_streaming = self.handler.cardinality.server_streaming
         self.request_type = self.handler.request_type
         self.reply_type = self.handler.reply_type
+
+    def prepare(self) -> None:
+        """Find the codec's functions: before the first call, when there may be no messages yet (`specialise`)."""
+        self.decode = functions(self.codec, self.request_type).decode
+        self.encode = functions(self.codec, self.reply_type).encode
+        self.prepared = True
 
     def encode_details(self, status: Status, message: str | None, details: object) -> bytes | None:
         """Encode status details; bytes are sent as they are. Without a codec, other details are dropped with a warning.

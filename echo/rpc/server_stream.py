@@ -9,7 +9,7 @@ from grpclib.exceptions import ProtocolError
 from multidict import MultiDict
 
 from echo.rpc.call_facts import CallFacts
-from echo.rpc.codec import decode
+from echo.rpc.codec import invalid
 from echo.rpc.served_method import ServedMethod
 from echo.transport import ServerCall
 from echo.wire import GRPCError, Metadata, MetadataLike, Response, Status, Trailers
@@ -67,7 +67,10 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             data = await self._receive_only()
         if data is None:
             return None
-        message: RecvT = decode(method.codec, data, method.request_type)
+        try:
+            message: RecvT = method.decode(data)
+        except Exception as error:
+            raise invalid(data, method.request_type, error) from error
         if method.events.recv_message:
             message = (await method.events.recv_message.dispatch(message=message)).message
         return message
@@ -91,7 +94,8 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
     async def __anext__(self) -> RecvT:
         # Does not call `recv_message`: idle streams wait here, and each waiting coroutine takes memory.
-        if self._method.client_streaming:
+        method = self._method
+        if method.client_streaming:
             data = self._call.receive_nowait()
             if data is None:
                 data = await self._call.receive_message()
@@ -99,9 +103,12 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             data = await self._receive_only()
         if data is None:
             raise StopAsyncIteration
-        message: RecvT = decode(self._method.codec, data, self._method.request_type)
-        if self._method.events.recv_message:
-            message = (await self._method.events.recv_message.dispatch(message=message)).message
+        try:
+            message: RecvT = method.decode(data)
+        except Exception as error:
+            raise invalid(data, method.request_type, error) from error
+        if method.events.recv_message:
+            message = (await method.events.recv_message.dispatch(message=message)).message
         return message
 
     async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
@@ -149,6 +156,15 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             ProtocolError: The method returns one message, which was already sent, or the call has ended.
             StreamTerminatedError: The client is gone.
         """
+        if (rest := self.send(message)) is not None:
+            await rest
+
+    def send(self, message: SendT) -> Awaitable[None] | None:
+        """Send one message, without a coroutine where nothing has to be awaited.
+
+        Returns:
+            What to wait for if it could not be sent at once. It raises as `send_message`, and so does this method.
+        """
         if self.ended:
             raise ProtocolError("the call was already ended")
         method, call = self._method, self._call
@@ -156,20 +172,34 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             raise ProtocolError("this method answers with one message, which was already sent")
         if not self._head_sent:
             if method.events.send_initial_metadata or not call.is_open:
-                await self._send_head(None, hold=True)
-            else:
-                self._put_head()
+                return self._send_with_head(message)
+            self._put_head()
         if method.events.send_message:
-            message = (await method.events.send_message.dispatch(message=message)).message
-        data = method.codec.encode(message, method.reply_type)
+            return self._send_told(message)
+        return self._send(message)
+
+    async def _send_with_head(self, message: SendT) -> None:
+        await self._send_head(None, hold=True)
+        if (rest := self.send(message)) is not None:
+            await rest
+
+    async def _send_told(self, message: SendT) -> None:
+        """Send a message once the listeners were told of it."""
+        message = (await self._method.events.send_message.dispatch(message=message)).message
+        if (rest := self._send(message)) is not None:
+            await rest
+
+    def _send(self, message: SendT) -> Awaitable[None] | None:
+        method, call = self._method, self._call
+        reply_type = method.reply_type
+        data = method.encode(message) if type(message) is reply_type else method.codec.encode(message, reply_type)
         if not self.message_sent:
             self.message_sent = True
             if call.stream_trace is not None:
                 call.stream_trace.sent_first()
         # A unary reply is held back and sent together with the trailers.
         hold = not method.server_streaming
-        if not call.send_nowait(data, hold=hold):
-            await call.send_message(data, hold=hold)
+        return None if call.send_nowait(data, hold=hold) else call.send_message(data, hold=hold)
 
     async def send_trailing_metadata(
         self,

@@ -2,9 +2,13 @@
 
 # ruff: noqa: RUF009 - betterproto's fields are calls in dataclass defaults, here as in what its compiler writes.
 
+import copy
 import dataclasses
 import inspect
+import pickle
+import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import betterproto
@@ -17,7 +21,7 @@ from hypothesis import strategies as st
 from echo.pb.com.gopay.echo import Message, Response
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.pb.grpc.health.v1 import HealthCheckResponse, HealthListResponse
-from echo.rpc.codec import DEFAULT_CODEC, ProtoCodec
+from echo.rpc.codec import ProtoCodec
 from echo.rpc.specialise import Specialised, specialise
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -91,9 +95,15 @@ values = st.fixed_dictionaries(
 )
 
 
-def state(message: betterproto.Message) -> list[tuple[str, str]]:
-    """All that a betterproto message consists of. As text, in which a NaN equals another."""
-    return sorted((name, repr(value)) for name, value in vars(message).items())
+def state(message: Any) -> dict[str, str]:
+    """All that betterproto knows of a message: the fields that are set, and more. As text, as no NaN equals another."""
+    fields = [field.name for field in dataclasses.fields(message) if message.is_set(field.name)]
+    own = {
+        "_serialized_on_wire": message._serialized_on_wire,
+        "_unknown_fields": message._unknown_fields,
+        "_group_current": dict(message._group_current),
+    }
+    return {name: repr(value) for name, value in ({name: getattr(message, name) for name in fields} | own).items()}
 
 
 @given(values)
@@ -179,8 +189,7 @@ def test_constructors_refuse_names_that_are_no_fields() -> None:
 
 @pytest.mark.parametrize("message_type", [Message, Response, StreamMessage, StreamResponse, HealthCheckResponse])
 def test_our_own_messages_are_specialised(message_type: type) -> None:
-    DEFAULT_CODEC.decode(b"", message_type)
-    assert message_type.__getattribute__.__module__.startswith(specialise.__module__)
+    assert specialise(message_type) is not None
 
 
 def test_other_classes_are_left_alone_and_work() -> None:
@@ -239,6 +248,63 @@ def test_classes_that_do_not_allow_it_are_not_touched(message_type: type) -> Non
     assert after == {name: value for name, value in before.items() if name != "_betterproto_meta"}
 
 
+def test_reading_an_unset_field_sets_it_to_its_default() -> None:
+    ours, theirs = Fast(), Plain()
+    for message in (ours, theirs):
+        assert not message.is_set("h")
+        assert message.h == 0
+        assert message.is_set("h")
+        assert repr(message) == "Everything(h=0)"
+    assert state(ours) == state(theirs)
+    assert ours.d is Colour.NONE
+    assert Fast.h is Plain.h is betterproto.PLACEHOLDER
+
+
+def test_fields_are_read_without_a_method_of_python_if_the_class_had_no_messages_before_it_was_specialised() -> None:
+    used = make_class()
+    used()
+    specialised(used)
+    assert calls_to_read(FAST.decode(b"\x40\x05")) == 0
+    assert calls_to_read(Fast(h=5)) == 0
+    assert calls_to_read(used(h=5)) == 1
+
+
+def calls_to_read(message: Any) -> int:
+    """How many functions of Python reading a field calls."""
+    calls = 0
+
+    def count(_frame: FrameType, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    profiling = sys.getprofile()
+    sys.setprofile(count)
+    try:
+        value = message.h
+    finally:
+        sys.setprofile(profiling)
+    assert value == 5
+    return calls
+
+
+def test_copies_and_pickles_are_the_same() -> None:
+    message, other = Fast(h=5, m="x"), Plain(h=5, m="x")
+    assert state(copy.copy(message)) == state(copy.deepcopy(message)) == state(copy.copy(other))
+    received = StreamMessage().parse(bytes(StreamMessage("a", 1)))
+    assert pickle.loads(pickle.dumps(received)) == received
+
+
+def test_messages_that_were_created_before_their_class_was_specialised_stay_as_they_are() -> None:
+    used = make_class()
+    early, plain = used(h=5), Plain(h=5)
+    fast = specialised(used)
+    assert state(early) == state(plain) == state(used(h=5))
+    assert fast.encode(early) == bytes(early) == bytes(plain)
+    for field in dataclasses.fields(Plain):
+        assert repr(getattr(early, field.name)) == repr(getattr(plain, field.name))
+    assert early == used(h=5)
+
+
 @pytest.mark.parametrize("before", [True, False], ids=["before its base class", "after its base class"])
 class TestASubclass:
     """It keeps its own constructor, whichever class the codec sees first."""
@@ -291,6 +357,39 @@ class TestASubclass:
 
         codec = self.met(base, Longer, before)
         assert codec.decode(codec.encode(Longer(m="a", z="b"), Longer), Longer) == Longer(m="a", z="b")
+
+
+def test_a_subclass_may_add_a_oneof() -> None:
+    base = make_class()
+
+    @dataclasses.dataclass(eq=False, repr=False)
+    class Longer(base):  # type: ignore[misc, valid-type]
+        one: int = betterproto.int64_field(2_000, group="either")
+        other: str = betterproto.string_field(2_001, group="either")
+
+    Longer()  # betterproto would otherwise take its base class's fields for its own.
+    specialised(base)
+    longer = Longer(m="a", one=3)
+    assert (longer.h, longer.m, longer.one) == (0, "a", 3)
+    assert betterproto.which_one_of(longer, "either") == ("one", 3)
+    longer.other = "b"
+    assert betterproto.which_one_of(longer, "either") == ("other", "b")
+    assert Longer().parse(bytes(longer)) == longer
+
+
+def test_a_subclass_defined_once_its_base_class_is_specialised_reads_defaults_and_so_does_its_base() -> None:
+    base = make_class()
+    specialised(base)
+    existing = base(h=5)
+
+    @dataclasses.dataclass(eq=False, repr=False)
+    class Renamed(base):  # type: ignore[misc, valid-type]
+        pass
+
+    assert state(Renamed(h=5)) == state(existing)
+    assert (Renamed(m="a").h, Renamed(m="a").m, base().h) == (0, "a", 0)
+    assert (existing.h, existing.g) == (5, 0)
+    assert betterproto.which_one_of(existing, "either") == ("", None)
 
 
 def test_a_class_with_its_own_constructor_is_not_specialised() -> None:

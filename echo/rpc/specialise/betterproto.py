@@ -1,13 +1,20 @@
 """Classes of betterproto 2.0, whose fields hold a placeholder until they are set or received.
 
-Creating and reading their messages is slow as well. So the class gets a new ``__init__`` and ``__getattribute__``,
-which leave a message with the same ``__dict__`` as betterproto's own, so that the rest of betterproto still works.
+Creating and reading their messages is slow as well. So the class gets a new ``__init__``, and what a message holds is
+kept where Python finds it fastest: its ``__dict__`` has the fields that are set and nothing else. The class has the
+rest: descriptors for unset fields, and the state that most messages share. betterproto's own methods see no difference,
+as they read a field with a method of theirs that is replaced too.
+
+A placeholder in a ``__dict__`` needs a ``__getattribute__`` in Python, which every access to an attribute pays for.
+Messages created before their class was specialised may have some, and so may those of subclasses. So the class is rid
+of such a method only if there are neither. A server therefore specialises the classes of its methods beforehand.
 """
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
-from typing import Any, Protocol, cast
+from types import MappingProxyType
+from typing import Any, Final, Protocol, cast
 
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.unknown_fields import UnknownFieldSet
@@ -15,7 +22,8 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from echo.rpc.specialise.upb import TYPES, Field, unknown_fields, upb_class
 from echo.rpc.specialised import Specialised
 
-_dict_of: Callable[[object, str], dict[str, Any]] = object.__getattribute__
+_dict_of: Final[Callable[[object, str], dict[str, Any]]] = object.__getattribute__
+_NO_GROUPS: Final[Mapping[str, str]] = MappingProxyType({})
 
 
 class _FieldMeta(Protocol):
@@ -33,6 +41,7 @@ class _ClassMeta(Protocol):
 
     meta_by_field_name: Mapping[str, _FieldMeta]
     cls_by_field: Mapping[str, Any]
+    default_gen: Mapping[str, Callable[[], object]]
 
 
 def specialise(message_type: Any) -> Specialised | None:
@@ -40,6 +49,8 @@ def specialise(message_type: Any) -> Specialised | None:
 
     Modifies the class, see above.
     """
+    # betterproto keeps what it knows of a class there, from its first message on.
+    fresh = "_betterproto_meta" not in vars(message_type) and not message_type.__subclasses__()
     meta: _ClassMeta = message_type._betterproto
     fields = meta.meta_by_field_name
     numbers = [field.number for field in fields.values()]
@@ -47,11 +58,14 @@ def specialise(message_type: Any) -> Specialised | None:
     if not fields or numbers != sorted(numbers) or not all(_is_plain(message_type, meta, name) for name in fields):
         return None
     (unset,) = {field.default for field in dataclasses.fields(message_type)}  # betterproto's PLACEHOLDER.
-    names = tuple(fields)
     upb = _upb_class(message_type, meta)
-    made = Specialised(_encoder(message_type, meta, upb, unset), _decoder(message_type, meta, upb, unset))
-    message_type.__init__ = _initialiser(message_type, names, unset)
-    message_type.__getattribute__ = _reader(message_type, unset)
+    values_of = "message.__dict__" if fresh else "dict_of(message, '__dict__')"  # The first uses `__getattribute__`.
+    made = Specialised(
+        _encoder(message_type, meta, upb, unset, values_of), _decoder(message_type, meta, upb, values_of)
+    )
+    _restructure(message_type, meta, unset, values_of)
+    if fresh:
+        message_type.__getattribute__ = object.__getattribute__
     return made
 
 
@@ -83,39 +97,43 @@ def _function(name: str, lines: list[str], scope: dict[str, object]) -> Any:
     return scope[name]
 
 
-def _encoder(message_type: type, meta: _ClassMeta, upb: type[Message], unset: object) -> Callable[[object], bytes]:
-    lines = ["def encode(message):", "    values = dict_of(message, '__dict__')", "    try:", "        fast = upb()"]
+def _encoder(
+    message_type: type, meta: _ClassMeta, upb: type[Message], unset: object, values_of: str
+) -> Callable[[object], bytes]:
+    lines = ["def encode(message):", f"    get = {values_of}.get", "    try:", "        fast = upb()"]
     for name in meta.meta_by_field_name:
         lines += [
-            f"        value = values[{name!r}]",
+            f"        value = get({name!r})",
             f"        if value and value is not unset: fast.{name} = value",
         ]
     lines += [
-        "        data = fast.SerializeToString()",
+        "        data = serialise(fast)",
         "    except (TypeError, ValueError):",
         "        return encode_slowly(message)",  # A value of the wrong type or range: betterproto's own word on it.
-        "    unknown = values['_unknown_fields']",
+        "    unknown = get('_unknown_fields')",
         "    return data + unknown if unknown else data",
     ]
     scope: dict[str, object] = {
         "dict_of": _dict_of,
         "encode_slowly": message_type.__bytes__,  # type: ignore[attr-defined]
+        # Not looked up on the message, where upb first looks for a field of that name.
+        "serialise": upb.SerializeToString,
         "unset": unset,
         "upb": upb,
     }
     return cast("Callable[[object], bytes]", _function("encode", lines, scope))
 
 
-def _decoder(message_type: type, meta: _ClassMeta, upb: type[Message], unset: object) -> Callable[[bytes], object]:
+def _decoder(message_type: type, meta: _ClassMeta, upb: type[Message], values_of: str) -> Callable[[bytes], object]:
     scope: dict[str, object] = {
         "cls": message_type,
         "dict_of": _dict_of,
+        "has": upb.HasField,
         "new": object.__new__,
         "parse": upb.FromString,
         "DecodeError": DecodeError,
         "UnknownFieldSet": UnknownFieldSet,
         "unknown_fields": unknown_fields,
-        "unset": unset,
     }
     lines = [
         "def decode(data):",
@@ -124,7 +142,7 @@ def _decoder(message_type: type, meta: _ClassMeta, upb: type[Message], unset: ob
         "    except DecodeError as error:",
         "        raise ValueError(str(error)) from error",
         "    message = new(cls)",
-        "    values = dict_of(message, '__dict__')",
+        f"    values = {values_of}",
     ]
     for name, field in meta.meta_by_field_name.items():
         taken = "value"
@@ -133,30 +151,88 @@ def _decoder(message_type: type, meta: _ClassMeta, upb: type[Message], unset: ob
             taken = f"enum_{name}(value)"
         lines += [
             f"    value = fast.{name}",
-            f"    values[{name!r}] = {taken} if value or fast.HasField({name!r}) else unset",
+            f"    if value or has(fast, {name!r}): values[{name!r}] = {taken}",
         ]
     lines += [
-        "    values['_serialized_on_wire'] = True",
-        "    values['_unknown_fields'] = unknown_fields(fast) if len(UnknownFieldSet(fast)) else b''",
-        "    values['_group_current'] = {}",
+        "    if len(UnknownFieldSet(fast)): values['_unknown_fields'] = unknown_fields(fast)",
         "    return message",
     ]
     return cast("Callable[[bytes], object]", _function("decode", lines, scope))
 
 
-def _initialiser(message_type: Any, names: Sequence[str], unset: object) -> Callable[..., None]:
+def _restructure(message_type: Any, meta: _ClassMeta, unset: object, values_of: str) -> None:
+    """Have the class hold what its messages do not."""
+    names = tuple(meta.meta_by_field_name)
+    message_type.__init__ = _initialiser(message_type, names, unset, values_of)
+    reader = message_type.__getattribute__ = _reader(message_type, unset)
+    for name in names:
+        setattr(message_type, name, _Unset(name, meta.default_gen[name], unset))
+    message_type._serialized_on_wire = True
+    message_type._unknown_fields = b""
+    message_type._group_current = _NO_GROUPS
+
+    def raw_get(self: Any, name: str) -> object:
+        return self.__dict__.get(name, unset)
+
+    def prepare(subclass: Any) -> None:
+        subclass._group_current = _Missing()
+        message_type.__getattribute__ = reader
+
+    def __init_subclass__(subclass: type, /, **kwargs: object) -> None:  # noqa: N807 - it becomes the class's
+        super(message_type, subclass).__init_subclass__(**kwargs)
+        prepare(subclass)
+
+    message_type._Message__raw_get = raw_get
+    message_type.__init_subclass__ = classmethod(__init_subclass__)
+    for subclass in message_type.__subclasses__():
+        prepare(subclass)
+
+
+class _Unset:
+    """The class's attribute for a field, found by messages that have no value for it: its default, kept from then on.
+
+    The class itself shows betterproto's placeholder, as before.
+    """
+
+    __slots__ = ("_default", "_name", "_unset")
+
+    def __init__(self, name: str, default: Callable[[], object], unset: object) -> None:
+        self._name = name
+        self._default = default
+        self._unset = unset
+
+    def __get__(self, message: object | None, owner: type | None = None) -> object:
+        if message is None:
+            return self._unset
+        value = message.__dict__[self._name] = self._default()
+        return value
+
+
+class _Missing:
+    """Hides a class's attribute that messages of a subclass get in ``__post_init__``, and must not have before."""
+
+    __slots__ = ()
+
+    def __get__(self, message: object, owner: type | None = None) -> object:
+        raise AttributeError
+
+
+def _initialiser(message_type: Any, names: Sequence[str], unset: object, values_of: str) -> Callable[..., None]:
     original: Callable[..., None] = message_type.__init__
     lines = [
         f"def __init__(self, {', '.join(f'{name}=unset' for name in names)}):",
         "    if type(self) is not cls:",  # A subclass may have a __post_init__.
         f"        return original(self, {', '.join(names)})",
-        "    values = dict_of(self, '__dict__')",
-        *(f"    values[{name!r}] = {name}" for name in names),
-        f"    values['_serialized_on_wire'] = not ({' is '.join([*names, 'unset'])})",
-        "    values['_unknown_fields'] = b''",
-        "    values['_group_current'] = {}",
+        f"    values = {values_of.replace('message', 'self')}",
+        *(f"    if {name} is not unset: values[{name!r}] = {name}" for name in names),
+        "    if not values: values['_serialized_on_wire'] = False",
     ]
-    scope: dict[str, object] = {"cls": message_type, "dict_of": _dict_of, "original": original, "unset": unset}
+    scope: dict[str, object] = {
+        "cls": message_type,
+        "dict_of": _dict_of,
+        "original": original,
+        "unset": unset,
+    }
     return wraps(original)(cast("Callable[..., None]", _function("__init__", lines, scope)))
 
 
