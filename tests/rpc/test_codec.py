@@ -294,6 +294,35 @@ def test_copies_and_pickles_are_the_same() -> None:
     assert pickle.loads(pickle.dumps(received)) == received
 
 
+@dataclasses.dataclass(eq=False, repr=False)
+class Named(betterproto.Message):
+    """Fields with names that the specialised functions might want for themselves."""
+
+    type: str = betterproto.string_field(1)
+    cls: int = betterproto.int32_field(2)
+    self: str = betterproto.string_field(3)
+    values: str = betterproto.string_field(4)
+    original: str = betterproto.string_field(5)
+    unset: str = betterproto.string_field(6)
+    message: str = betterproto.string_field(7)
+    dict_of: str = betterproto.string_field(8)
+    type_of: str = betterproto.string_field(9)
+    fast: str = betterproto.string_field(10)
+    value: str = betterproto.string_field(11)
+
+
+def test_fields_may_have_any_name() -> None:
+    names = [field.name for field in dataclasses.fields(Named)]
+    given_values: dict[str, Any] = {name: 5 if name == "cls" else name for name in names}
+    data = bytes(Named(**given_values))
+    codec = ProtoCodec()
+    codec.decode(data, Named)  # From here on the class is specialised.
+    message = Named(**given_values)
+    assert codec.encode(message, Named) == data
+    assert codec.decode(data, Named) == message
+    assert {name: getattr(message, name) for name in names} == given_values
+
+
 def test_messages_that_were_created_before_their_class_was_specialised_stay_as_they_are() -> None:
     used = make_class()
     early, plain = used(h=5), Plain(h=5)

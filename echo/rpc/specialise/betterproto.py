@@ -219,21 +219,33 @@ class _Missing:
 
 def _initialiser(message_type: Any, names: Sequence[str], unset: object, values_of: str) -> Callable[..., None]:
     original: Callable[..., None] = message_type.__init__
-    lines = [
-        f"def __init__(self, {', '.join(f'{name}=unset' for name in names)}):",
-        "    if type(self) is not cls:",  # A subclass may have a __post_init__.
-        f"        return original(self, {', '.join(names)})",
-        f"    values = {values_of.replace('message', 'self')}",
-        *(f"    if {name} is not unset: values[{name!r}] = {name}" for name in names),
-        "    if not values: values['_serialized_on_wire'] = False",
-    ]
     scope: dict[str, object] = {
         "cls": message_type,
         "dict_of": _dict_of,
         "original": original,
+        "type_of": type,
         "unset": unset,
     }
-    return wraps(original)(cast("Callable[..., None]", _function("__init__", lines, scope)))
+    # Fields may have any name, and theirs are the arguments' names.
+    own = {name: _distinct(name, names) for name in (*scope, "message", "values")}
+    lines = [
+        "def __init__({message}, " + ", ".join(f"{name}={{unset}}" for name in names) + "):",
+        "    if {type_of}({message}) is not {cls}:",  # A subclass may have a __post_init__.
+        "        return {original}({message}, " + ", ".join(names) + ")",
+        "    {values} = " + values_of.replace("message", "{message}").replace("dict_of", "{dict_of}"),
+        *(f"    if {name} is not {{unset}}: {{values}}[{name!r}] = {name}" for name in names),
+        "    if not {values}: {values}['_serialized_on_wire'] = False",
+    ]
+    source = [line.format_map(own) for line in lines]
+    made = _function("__init__", source, {own[name]: used for name, used in scope.items()})
+    return wraps(original)(cast("Callable[..., None]", made))
+
+
+def _distinct(name: str, others: Sequence[str]) -> str:
+    """The name, or one like it that is none of the others."""
+    while name in others:
+        name += "_"
+    return name
 
 
 def _reader(message_type: Any, unset: object) -> Callable[[object, str], object]:
