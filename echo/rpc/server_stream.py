@@ -93,9 +93,8 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         return self
 
     async def __anext__(self) -> RecvT:
-        # Does not call `recv_message`: idle streams wait here, and each waiting coroutine takes memory.
-        method = self._method
-        if method.client_streaming:
+        # Does not call `recv_message`, and has few locals: idle streams wait here, and each coroutine takes memory.
+        if self._method.client_streaming:
             data = self._call.receive_nowait()
             if data is None:
                 data = await self._call.receive_message()
@@ -104,11 +103,11 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if data is None:
             raise StopAsyncIteration
         try:
-            message: RecvT = method.decode(data)
+            message: RecvT = self._method.decode(data)
         except Exception as error:
-            raise invalid(data, method.request_type, error) from error
-        if method.events.recv_message:
-            message = (await method.events.recv_message.dispatch(message=message)).message
+            raise invalid(data, self._method.request_type, error) from error
+        if self._method.events.recv_message:
+            message = (await self._method.events.recv_message.dispatch(message=message)).message
         return message
 
     async def send_initial_metadata(self, *, metadata: MetadataLike | None = None) -> None:
@@ -159,8 +158,12 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if (rest := self.send(message)) is not None:
             await rest
 
-    def send(self, message: SendT) -> Awaitable[None] | None:
+    def send(self, message: SendT, told: bool = False) -> Awaitable[None] | None:
         """Send one message, without a coroutine where nothing has to be awaited.
+
+        Args:
+            message: The message.
+            told: Whether the listeners were told of it.
 
         Returns:
             What to wait for if it could not be sent at once. It raises as `send_message`, and so does this method.
@@ -174,23 +177,8 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             if method.events.send_initial_metadata or not call.is_open:
                 return self._send_with_head(message)
             self._put_head()
-        if method.events.send_message:
-            return self._send_told(message)
-        return self._send(message)
-
-    async def _send_with_head(self, message: SendT) -> None:
-        await self._send_head(None, hold=True)
-        if (rest := self.send(message)) is not None:
-            await rest
-
-    async def _send_told(self, message: SendT) -> None:
-        """Send a message once the listeners were told of it."""
-        message = (await self._method.events.send_message.dispatch(message=message)).message
-        if (rest := self._send(message)) is not None:
-            await rest
-
-    def _send(self, message: SendT) -> Awaitable[None] | None:
-        method, call = self._method, self._call
+        if not told and method.events.send_message:
+            return self._tell_and_send(message)
         reply_type = method.reply_type
         data = method.encode(message) if type(message) is reply_type else method.codec.encode(message, reply_type)
         if not self.message_sent:
@@ -199,7 +187,16 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
                 call.stream_trace.sent_first()
         # A unary reply is held back and sent together with the trailers.
         hold = not method.server_streaming
-        return None if call.send_nowait(data, hold=hold) else call.send_message(data, hold=hold)
+        return None if call.send_nowait(data, hold) else call.send_message(data, hold=hold)
+
+    async def _send_with_head(self, message: SendT) -> None:
+        await self._send_head(None, hold=True)
+        await self.send_message(message)
+
+    async def _tell_and_send(self, message: SendT) -> None:
+        message = (await self._method.events.send_message.dispatch(message=message)).message
+        if (rest := self.send(message, told=True)) is not None:
+            await rest
 
     async def send_trailing_metadata(
         self,

@@ -97,8 +97,11 @@ class Call(Stream):
         """Whether the peer has sent everything, and all of it was received."""
         return self._ended and not self._terminated and self.messages.empty
 
-    def send_nowait(self, message: bytes, *, hold: bool = False) -> bool:
-        """Send one message like `send_message` if neither waiting nor a yield is due; returns whether it was sent."""
+    def send_nowait(self, message: bytes, hold: bool = False) -> bool:
+        """Send one message like `send_message` if neither waiting nor a yield is due; returns whether it was sent.
+
+        ``hold`` is not keyword-only, as Python calls functions that have such parameters more slowly.
+        """
         if (
             self._until_yield == 1
             or self.unsent.size > self.session.max_unsent

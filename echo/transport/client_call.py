@@ -70,7 +70,7 @@ class ClientCall(Call):
         """Send messages in this encoding, which is not ``identity``, as the request's head has announced."""
         self.encoder = partial(encode_compressed, encoding)
 
-    def send_nowait(self, message: bytes, *, hold: bool = False, end: bool = False) -> bool:
+    def send_nowait(self, message: bytes, hold: bool = False, *, end: bool = False) -> bool:
         """Like `Call.send_nowait`; with ``end``, the call is half-closed after the message."""
         session = self.session
         if self._until_yield == 1 or self.unsent.size > session.max_unsent or not self.is_open:

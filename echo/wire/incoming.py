@@ -196,7 +196,7 @@ def _join_data_frames(
             left = room(stream_id) - len(payload)
         length = high << 8 | low
         end = at + HEADER_SIZE + length
-        if not 0 < length <= min(left, DEFAULT_FRAME_SIZE) or end > size:
+        if not 0 < length <= left or length > DEFAULT_FRAME_SIZE or end > size:
             break
         left -= length
         payloads.append(data[at + HEADER_SIZE : end])

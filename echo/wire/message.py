@@ -25,18 +25,21 @@ PREFIX_SIZE: Final = 5
 MIN_COMPRESSED: Final = 256
 
 _PREFIX: Final = struct.Struct(">BI")
+_PREFIX_PACK: Final = _PREFIX.pack
+_PREFIX_UNPACK: Final = _PREFIX.unpack_from
 _PLAIN: Final = 0
 _COMPRESSED: Final = 1
 
 
-def encode_message(payload: bytes, *, compressed: bool = False) -> bytes:
+def encode_message(payload: bytes, compressed: bool = False) -> bytes:
     """Put the prefix before a message.
 
     Args:
         payload: The message as it is sent, less than 4 GiB.
-        compressed: Whether the payload is compressed with the call's ``grpc-encoding``.
+        compressed: Whether the payload is compressed with the call's ``grpc-encoding``. Not keyword-only: Python calls
+            functions that have such parameters more slowly, and this one is called for every message.
     """
-    return _PREFIX.pack(_COMPRESSED if compressed else _PLAIN, len(payload)) + payload
+    return _PREFIX_PACK(_COMPRESSED if compressed else _PLAIN, len(payload)) + payload
 
 
 def encode_compressed(encoding: str, payload: bytes, *, always: bool = False) -> bytes:
@@ -121,13 +124,13 @@ class MessageDecoder:
         buffer, at = self.buffer, self._at
         held = len(buffer)
         if held - at >= PREFIX_SIZE:
-            flag, size = _PREFIX.unpack_from(buffer, at)
+            flag, size = _PREFIX_UNPACK(buffer, at)
             if flag or size > self.limit:
                 self._check_prefix(flag, size)
             start = at + PREFIX_SIZE
             end = start + size
             if end <= held:
-                message = buffer[start:end]
+                message = buffer[start:end] if type(buffer) is bytes else bytes(buffer[start:end])
                 self.consumed += end - at
                 self.messages += 1
                 if end == held:
@@ -138,7 +141,7 @@ class MessageDecoder:
                     self.buffer, self._at = buffer[end:], 0
                 else:
                     self._at = end
-                return self._inflate(bytes(message)) if flag else bytes(message)
+                return self._inflate(message) if flag else message
         if self._closed or self.failure is not None:
             self._raise_if_failed()
         return None
