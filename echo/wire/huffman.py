@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from typing import Final
+from zlib import adler32
 
 CODE_LENGTHS: Final = bytes.fromhex(
     "0d171c1c1c1c1c1c1c181e1c1c1e1c1c1c1c1c1c1c1c1e1c1c1c1c1c1c1c1c1c"
@@ -16,7 +17,9 @@ CODE_LENGTHS: Final = bytes.fromhex(
 """How many bits the code of each byte has (RFC 7541 Appendix B)."""
 
 
-_ONES: Final = bytes((1 << length % 8) - 1 for length in CODE_LENGTHS)  # As many ones as the code has bits, modulo 8.
+_BITS: Final = bytes(length % 8 for length in CODE_LENGTHS)
+_ONES_AT_END: Final = bytes((~octet & (octet + 1)).bit_length() - 1 for octet in range(256))  # How many, of each byte.
+_LONG: Final = 9_000  # Of strings up to this length, adler32 adds up the bits without its modulo.
 
 
 def padded_with_ones(
@@ -29,8 +32,9 @@ def padded_with_ones(
         coded: Which of its strings were Huffman-coded, as `echo.wire.representations.survey` returns them.
     """
     for field, part, last in coded:
-        # Adds up the lengths of the codes, modulo 8: faster than with `sum`.
-        bits = int.from_bytes(fields[field][:2][part].translate(_ONES)).bit_count()
-        if (last + 1) % (1 << -bits % 8):
+        bits = (fields[field][1] if part else fields[field][0]).translate(_BITS)
+        # adler32 begins with 1, and takes half of the time of `sum`.
+        total = sum(bits) if len(bits) > _LONG else adler32(bits) - 1
+        if -total % 8 > _ONES_AT_END[last]:
             return False
     return True
