@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Final, Literal, TextIO, get_args
 
@@ -196,7 +196,8 @@ def refuse(reason: str, *, as_json: bool) -> None:
     reason = " ".join(reason.split())
     line = json_line("critical", "echo", "cannot start", reason=reason) if as_json else f"echo: {reason}"
     if sys.stderr is not None:
-        print(line, file=sys.stderr)  # noqa: T201 - the one line that the user gets
+        with suppress(OSError):  # The exit status says that something is wrong.
+            print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one line that the user gets
 
 
 def _main_fields_first(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -56,10 +56,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         status = _commands(as_json, command).main(arguments, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        with suppress(OSError):
+            error.show()
         return REFUSED
     except click.ClickException as error:
         refuse(error.format_message(), as_json=as_json)
+        return REFUSED
+    except OSError as error:  # By click, which writes the help.
+        refuse(f"cannot write: {error.strerror}", as_json=as_json)
         return REFUSED
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED

@@ -36,6 +36,8 @@ from echo.tls import client_context
 __all__ = ["probe"]
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 §5.6.2
+_VISIBLE: Final = re.compile("[!-~]+")
+_MAX_REPORT: Final = 16 * 2**20  # Bytes read of a report; it has some kilobytes.
 _TLS: Final[Sequence[str]] = ("grpc_client_ca", "grpc_client_cert", "grpc_client_key", "grpc_client_server_name")
 
 
@@ -159,7 +161,7 @@ def _parse(given: dict[str, object]) -> _Request:
         gateway,
         direct,
         [_header(one) for one in many["header"]],
-        text.get("authority"),
+        _authority(text.get("authority")),
         settings.grpc_client_server_name,
     )
     checks = select(_names(many["only"]), _names(many["skip"]))
@@ -210,13 +212,20 @@ def _header(text: str) -> tuple[str, str]:
     return name.lower(), value
 
 
+def _authority(text: str | None) -> str | None:
+    if text is not None and not _VISIBLE.fullmatch(text):
+        raise ValueError(f"--authority: {text!r} is not a name that can be sent")
+    return text
+
+
 def _names(given: Sequence[str]) -> list[str]:
     return [name.strip() for one in given for name in one.split(",") if name.strip()]
 
 
 def _expectation(name: str) -> Expectation:
     try:
-        return read_expectation(File(name).read_text("utf-8"))
+        with File(name).open("rb") as file:
+            return read_expectation(file.read(_MAX_REPORT).decode())
     except OSError as error:
         raise ValueError(f"--expect: {name!r} cannot be read: {error.strerror}") from None
     except (ExpectationError, UnicodeDecodeError) as error:

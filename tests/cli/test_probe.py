@@ -81,6 +81,8 @@ async def test_a_direct_address_that_can_be_reached_is_not_mentioned() -> None:
         (["a:1", "--format", "pdf"], ["pdf", "junit"]),
         (["a:1", "--tls", "--ca", "/nowhere"], ["--grpc-client-ca", "/nowhere"]),
         (["a:1", "--expect", "/nowhere"], ["--expect", "/nowhere"]),
+        (["a:1", "--expect", "/dev/zero"], ["--expect", "/dev/zero", "is not a report"]),
+        (["a:1", "--authority", "\udcff"], ["--authority", "udcff"]),
         (["a:1", "--output", "/nowhere/at/all"], ["--output", "/nowhere/at/all"]),
         ([], ["TARGET"]),
     ],

@@ -131,6 +131,20 @@ async def test_with_standard_error_closed_it_works_and_refuses() -> None:
         assert await echo.status() == 2
 
 
+@pytest.mark.parametrize(
+    "flags", ["", "--nonsense", "serve --grpc-server-port=x", "--help", "serve --help", "--version"]
+)
+async def test_a_full_disk_under_both_streams_changes_no_exit_status_into_a_crash(flags: str) -> None:
+    async with running_as(redirected(">/dev/full 2>/dev/full", *flags.split()), environment()) as echo:
+        assert await echo.status() == 2
+
+
+async def test_a_full_disk_under_the_help_is_reported_in_one_line() -> None:
+    async with running_as(redirected(">/dev/full", "--help"), environment()) as echo:
+        assert await echo.status() == 2
+    assert echo.stderr == "echo: cannot write: No space left on device\n"
+
+
 async def test_with_all_closed_no_connection_takes_the_place_of_a_standard_stream() -> None:
     with reserved_port() as port:
         await works_with_all_closed(port)
