@@ -24,7 +24,7 @@ DEADLINE: Final = 30.0  # The calls' deadline in seconds.
 
 
 @dataclass(frozen=True)
-class Seen:
+class Outcome:
     """What became of calls that were opened at once.
 
     Attributes:
@@ -79,7 +79,7 @@ async def _allowed(path: Path, within: float) -> int:
     return USUAL
 
 
-async def _open(path: Path, to: Target, asked: int, within: float) -> Seen | None:
+async def _open(path: Path, to: Target, asked: int, within: float) -> Outcome | None:
     """Open calls and count them; None if the other end does not speak HTTP/2."""
     async with path.http2(to) as connection:
         with trio.move_on_after(within):
@@ -104,10 +104,10 @@ async def _open(path: Path, to: Target, asked: int, within: float) -> Seen | Non
         with trio.move_on_after(within if waiting and answered else 0.0):
             await connection.until(lambda: all(call.data or call.over for call in waiting))
         later = sum(1 for call in waiting if call.data)
-        return Seen(announced, number, len(answered), len(refused), later)
+        return Outcome(announced, number, len(answered), len(refused), later)
 
 
-def _finding(seen: Seen, asked: int) -> Finding:
+def _finding(seen: Outcome, asked: int) -> Finding:
     details = {
         "announced": seen.announced,
         "opened": seen.opened,

@@ -28,7 +28,7 @@ DEADLINE: Final = 30.0  # The streams' deadline in seconds.
 
 
 @dataclass
-class Seen:
+class Observed:
     """What was seen while the server drained.
 
     Attributes:
@@ -76,8 +76,8 @@ def _asked(record: Record) -> bool:
     return any(name == "x-echo-goaway" for name, _ in headers_of(record))
 
 
-async def _drain(path: Path, to: Target) -> Seen:
-    seen = Seen(path.new_call_id())
+async def _drain(path: Path, to: Target) -> Observed:
+    seen = Observed(path.new_call_id())
     async with path.channel(to) as channel, trio.open_nursery() as nursery:
         await nursery.start(_receive, path, channel, seen, path.new_call_id(), {}, REPLIES + BEFORE)
         seen.began = not seen.lost
@@ -91,7 +91,7 @@ async def _drain(path: Path, to: Target) -> Seen:
 async def _receive(
     path: Path,
     channel: Channel,
-    seen: Seen,
+    seen: Observed,
     call_id: str,
     script: Script,
     replies: int,
@@ -127,7 +127,7 @@ async def _reply(stream: ClientStream[StreamMessage, StreamResponse]) -> StreamR
         return await stream.recv_message()
 
 
-async def _call_anew(path: Path, channel: Channel, seen: Seen) -> None:
+async def _call_anew(path: Path, channel: Channel, seen: Observed) -> None:
     """Make new calls as long as streams are open, but at least `CALLS`."""
     while seen.open or seen.calls < CALLS:
         answer = await path.call(channel, UNARY, timeout=PATIENCE)
@@ -137,7 +137,7 @@ async def _call_anew(path: Path, channel: Channel, seen: Seen) -> None:
         await trio.sleep(EVERY)
 
 
-def _finding(seen: Seen) -> Finding:
+def _finding(seen: Observed) -> Finding:
     details: dict[str, JsonValue] = {
         "streams": seen.streams,
         "lost": [*seen.lost],

@@ -40,8 +40,8 @@ _WORDS: Final = {
 
 
 @dataclass
-class Way:
-    """What is known about one kind of metadata; sizes are bytes of a value.
+class SizeSearch:
+    """The search in one kind of metadata, and what is known so far; sizes are bytes of a value.
 
     Attributes:
         kind: ``request``, ``response`` or ``trailers``.
@@ -90,8 +90,8 @@ class HeaderSize(Check):
         return _finding(ways, short)
 
 
-async def _explore(path: Path, to: Target, kind: str, most: int, within: float) -> Way:
-    way = Way(kind, Bounds(0, most + 1), most)
+async def _explore(path: Path, to: Target, kind: str, most: int, within: float) -> SizeSearch:
+    way = SizeSearch(kind, Bounds(0, most + 1), most)
     for size in (LEAST, *(step for step in STEPS if step < most), most):
         if not await _fits(path, to, way, size, within):
             way.bounds.fails = size
@@ -107,7 +107,7 @@ async def _explore(path: Path, to: Target, kind: str, most: int, within: float) 
     return way
 
 
-async def _fits(path: Path, to: Target, way: Way, size: int, within: float) -> bool | None:
+async def _fits(path: Path, to: Target, way: SizeSearch, size: int, within: float) -> bool | None:
     """Try a size; None if the server has not seen a call whose reply should have that size."""
     value = FILLER * size
     metadata = [(NAME, value)] if way.kind == "request" else []
@@ -138,9 +138,9 @@ def _got_through(call: Stream, kind: str, value: str) -> bool:
     return dict(call.heads[0 if kind == "response" else -1]).get(NAME) == value
 
 
-async def _fails_around(path: Path, way: Way, within: float) -> bool:
+async def _fails_around(path: Path, way: SizeSearch, within: float) -> bool:
     """Whether the smallest size that failed also fails when bypassing the path."""
-    return not await _fits(path, path.direct[0], Way(way.kind, way.bounds, way.asked), way.bounds.fails, within)
+    return not await _fits(path, path.direct[0], SizeSearch(way.kind, way.bounds, way.asked), way.bounds.fails, within)
 
 
 def _room(path: Path) -> int:
@@ -151,7 +151,7 @@ def _room(path: Path) -> int:
     return SERVER - SPARE - used
 
 
-def _finding(ways: list[Way], short: list[Way]) -> Finding:
+def _finding(ways: list[SizeSearch], short: list[SizeSearch]) -> Finding:
     details = {way.kind: way.bounds.fits for way in ways if not way.unlike}
     if short:
         least = min(short, key=lambda way: way.bounds.fits)

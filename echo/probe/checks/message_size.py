@@ -27,7 +27,7 @@ _WORDS: Final = {"request": "to the server", "response": "from the server"}
 
 
 @dataclass
-class Way:
+class Direction:
     """What is known about one direction.
 
     Attributes:
@@ -75,14 +75,14 @@ class MessageSize(Check):
     causes = ("request", "response")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
-        ways = [Way(kind, Bounds(0, ASKED + 1)) for kind in _WORDS]
+        ways = [Direction(kind, Bounds(0, ASKED + 1)) for kind in _WORDS]
         within = 3.5 if path.budget.quick else 7.0  # Seconds for each way.
         for way in ways:
             with trio.move_on_after(within):
                 await self._explore(path, way, within / 3)
         return _finding(ways)
 
-    async def _explore(self, path: Path, way: Way, within: float) -> None:
+    async def _explore(self, path: Path, way: Direction, within: float) -> None:
         if not await self._fits(path, way, LEAST, within):
             way.unlike = True
             return
@@ -99,7 +99,7 @@ class MessageSize(Check):
         while way.bounds.fails - way.bounds.fits > (precision := max(FINEST, way.bounds.fits // PRECISION)):
             await narrow(way.bounds, fits, precision=precision, rounds=1)
 
-    async def _fits(self, path: Path, way: Way, size: int, within: float) -> bool:
+    async def _fits(self, path: Path, way: Direction, size: int, within: float) -> bool:
         async with path.channel() as channel:
             if way.kind == "request":
                 message = CLIENT_STREAM.message("")
@@ -110,7 +110,7 @@ class MessageSize(Check):
             whole = any(len(bytes(reply)) >= size - 1 for reply in answer.replies)
             return await self._note(path, way, answer, fit=answer.ok and whole)
 
-    async def _note(self, path: Path, way: Way, answer: Answer[T], *, fit: bool) -> bool:
+    async def _note(self, path: Path, way: Direction, answer: Answer[T], *, fit: bool) -> bool:
         if fit:
             way.seconds = answer.seconds
         elif not way.came:
@@ -133,7 +133,7 @@ def _head(size: int) -> int:
     return 1 + max(1, (size.bit_length() + 6) // 7)
 
 
-def _finding(ways: list[Way]) -> Finding:
+def _finding(ways: list[Direction]) -> Finding:
     details: dict[str, JsonValue] = {way.kind: way.bounds.fits for way in ways if not way.unlike}
     short = [way for way in ways if way.limited and not way.slow]
     if short:

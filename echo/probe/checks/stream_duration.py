@@ -25,7 +25,7 @@ SAME: Final = 1.0  # Two ages that differ by less count as the same.
 
 
 @dataclass
-class Life:
+class Lifetime:
     """What became of one stream.
 
     Attributes:
@@ -49,7 +49,7 @@ class StreamDuration(Check):
     causes = ("cut", "response-cut")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
-        sending, receiving = (Life(), Life()), (Life(), Life())
+        sending, receiving = (Lifetime(), Lifetime()), (Lifetime(), Lifetime())
         async with trio.open_nursery() as nursery:
             for number in range(2):
                 nursery.start_soon(_keep, path, sending[number], number * STAGGER, True)
@@ -62,7 +62,7 @@ class StreamDuration(Check):
 
 
 def _judged(
-    sending: Sequence[Life], receiving: Sequence[Life], asked: float, details: Mapping[str, JsonValue]
+    sending: Sequence[Lifetime], receiving: Sequence[Lifetime], asked: float, details: Mapping[str, JsonValue]
 ) -> Finding:
     lives = [*sending, *receiving]
     if any(life.by_server for life in lives):
@@ -90,7 +90,7 @@ def _judged(
     return inconclusive("Not all of the busy calls ended as they should.", details=details)
 
 
-async def _keep(path: Path, life: Life, after: float, sending: bool) -> None:
+async def _keep(path: Path, life: Lifetime, after: float, sending: bool) -> None:
     """Keep a stream busy for as long as was asked for."""
     await trio.sleep(after)
     idle = path.budget.idle

@@ -24,7 +24,7 @@ _WORDS: Final = {"request": "to the server", "response": "from the server"}
 
 
 @dataclass
-class Way:
+class Direction:
     """What became of one stream.
 
     Attributes:
@@ -68,7 +68,7 @@ class StreamSize(Check):
         async with path.http2() as connection:
             if (why := await scripting_problem(path, connection, within=patience / 2)) is not None:
                 return inconclusive(why)
-        ways = [Way(kind, asked) for kind in _WORDS]
+        ways = [Direction(kind, asked) for kind in _WORDS]
         for way, run in zip(ways, (_up, _down), strict=True):
             with trio.move_on_after(patience):
                 await _watch(path, way, run, patience / 2)
@@ -87,10 +87,10 @@ class _Stillness:
         self.scope.deadline = trio.current_time() + self.seconds
 
 
-Run = Callable[[Path, Way, str, _Stillness], Awaitable[None]]
+Run = Callable[[Path, Direction, str, _Stillness], Awaitable[None]]
 
 
-async def _up(path: Path, way: Way, call_id: str, stillness: _Stillness) -> None:
+async def _up(path: Path, way: Direction, call_id: str, stillness: _Stillness) -> None:
     message = CLIENT_STREAM.message("m" * (MESSAGE - OVERHEAD))
     async with path.channel() as channel, path.request(channel, CLIENT_STREAM, call_id=call_id) as stream:
         for number in range(way.asked):
@@ -100,7 +100,7 @@ async def _up(path: Path, way: Way, call_id: str, stillness: _Stillness) -> None
         way.arrived = None if summary is None else summary.sequence_number
 
 
-async def _down(path: Path, way: Way, call_id: str, stillness: _Stillness) -> None:
+async def _down(path: Path, way: Direction, call_id: str, stillness: _Stillness) -> None:
     script = {"count": f"{way.asked}", "interval": "0s", "size": f"{MESSAGE}B"}
     way.arrived = 0
     async with path.channel() as channel, path.request(channel, SERVER_STREAM, script, call_id=call_id) as stream:
@@ -110,7 +110,7 @@ async def _down(path: Path, way: Way, call_id: str, stillness: _Stillness) -> No
             stillness.progressed()
 
 
-async def _watch(path: Path, way: Way, run: Run, seconds: float) -> None:
+async def _watch(path: Path, way: Direction, run: Run, seconds: float) -> None:
     """Run a stream until it ends, or stands still for so long."""
     call_id, stillness = path.new_call_id(), _Stillness(seconds)
     try:
@@ -129,7 +129,7 @@ async def _watch(path: Path, way: Way, run: Run, seconds: float) -> None:
             way.arrived = max((record.messages_in for record in records), default=0)
 
 
-def _finding(path: Path, ways: list[Way]) -> Finding:
+def _finding(path: Path, ways: list[Direction]) -> Finding:
     details: dict[str, JsonValue] = {way.kind: way.bytes for way in ways if way.arrived is not None}
     asked = size_in_words(ways[0].asked * MESSAGE)
     short = [way for way in ways if way.done and way.arrived is not None and way.arrived < way.asked]
@@ -155,7 +155,7 @@ def _finding(path: Path, ways: list[Way]) -> Finding:
     )
 
 
-def _cut(way: Way, asked: str) -> str:
+def _cut(way: Direction, asked: str) -> str:
     if not way.bytes:
         return f"nothing of {asked} arrived on a {way.what}" + (f": {way.ended}" if way.ended else "")
     how = f": {way.ended}" if way.ended else ", though the call ended as if nothing was missing"

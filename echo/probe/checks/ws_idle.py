@@ -25,7 +25,7 @@ PATIENCE: Final = 3.0  # Seconds for an answer.
 BUSY: Final = 2.0  # The most seconds between pings or messages on sockets that are not silent.
 
 
-class Way(StrEnum):
+class Activity(StrEnum):
     """What a socket does meanwhile."""
 
     SILENT = "silent"
@@ -34,11 +34,11 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True)
-class Life:
+class Lifetime:
     """What became of a socket.
 
     Attributes:
-        way: What it did meanwhile.
+        activity: What it did meanwhile.
         asked: Seconds that it should stay open.
         lived: Seconds that it did, as far as known; if its end went unnoticed, the time until it had to echo a message.
         end: How it ended; None if it survived.
@@ -46,7 +46,7 @@ class Life:
         noticed: Whether we saw when it ended.
     """
 
-    way: Way
+    activity: Activity
     asked: float
     lived: float
     end: Closed | None
@@ -66,39 +66,39 @@ class WsIdle(Check):
     causes = ("cut", "pings", "age", "behind")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
-        lives: list[Life] = []
+        lives: list[Lifetime] = []
         failed: list[str] = []
         idle = path.budget.idle
         async with trio.open_nursery() as nursery:
             for rung in path.budget.rungs():
-                nursery.start_soon(_live, path, Way.SILENT, rung, lives, failed)
-            nursery.start_soon(_live, path, Way.PINGED, idle, lives, failed)
-            nursery.start_soon(_live, path, Way.BUSY, idle, lives, failed)
+                nursery.start_soon(_live, path, Activity.SILENT, rung, lives, failed)
+            nursery.start_soon(_live, path, Activity.PINGED, idle, lives, failed)
+            nursery.start_soon(_live, path, Activity.BUSY, idle, lives, failed)
         if failed:
             return inconclusive(f"{len(failed)} of {len(failed) + len(lives)} WebSockets did not open: {failed[0]}.")
-        return _judged(sorted(lives, key=lambda life: (life.way, life.asked)), idle)
+        return _judged(sorted(lives, key=lambda life: (life.activity, life.asked)), idle)
 
 
-async def _live(path: Path, way: Way, asked: float, lives: list[Life], failed: list[str]) -> None:
+async def _live(path: Path, activity: Activity, asked: float, lives: list[Lifetime], failed: list[str]) -> None:
     try:
         async with path.websocket(BIDIRECTIONAL) as socket:
             first = await echoed(socket, "hi", PATIENCE)
             if first is None or isinstance(first, Closed):
                 failed.append("no reply came" if first is None else how_closed(first))
                 return
-            lives.append(await _spend(socket, way, asked))
+            lives.append(await _spend(socket, activity, asked))
     except (RefusedError, UnreachableError) as error:
         failed.append(str(error))
 
 
-async def _spend(socket: WebSocket, way: Way, asked: float) -> Life:
-    """Wait in the socket's way, then have a message echoed."""
+async def _spend(socket: WebSocket, activity: Activity, asked: float) -> Lifetime:
+    """Keep the socket so busy for the time asked, then have a message echoed."""
     began = trio.current_time()
     pause = min(BUSY, asked / 8)
     with trio.move_on_at(began + asked) as time:
-        if way is Way.SILENT:
+        if activity is Activity.SILENT:
             await _until_closed(socket)
-        elif way is Way.PINGED:
+        elif activity is Activity.PINGED:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_ping, socket, pause)
                 await _until_closed(socket)
@@ -106,11 +106,11 @@ async def _spend(socket: WebSocket, way: Way, asked: float) -> Life:
         else:
             await _use(socket, pause)
     if time.cancelled_caught and isinstance(await echoed(socket, "still there?", PATIENCE), (str, bytes)):
-        return Life(way, asked, asked, None, len(socket.pings))
+        return Lifetime(activity, asked, asked, None, len(socket.pings))
     end, now = socket.closed, trio.current_time()
     noticed = end is not None and end.at < began + asked
     how = end or Closed(now, ABNORMAL, "nothing came any more, without notice")
-    return Life(way, asked, min(how.at - began, asked), how, len(socket.pings), noticed)
+    return Lifetime(activity, asked, min(how.at - began, asked), how, len(socket.pings), noticed)
 
 
 async def _until_closed(socket: WebSocket) -> None:
@@ -135,9 +135,11 @@ async def _use(socket: WebSocket, pause: float) -> None:
 # What to make of them
 
 
-def _judged(lives: Sequence[Life], idle: float) -> Finding:
-    silent = [life for life in lives if life.way is Way.SILENT]
-    pinged, busy = (next(life for life in lives if life.way is way) for way in (Way.PINGED, Way.BUSY))
+def _judged(lives: Sequence[Lifetime], idle: float) -> Finding:
+    silent = [life for life in lives if life.activity is Activity.SILENT]
+    pinged, busy = (
+        next(life for life in lives if life.activity is activity) for activity in (Activity.PINGED, Activity.BUSY)
+    )
     dead = [life for life in silent if life.end is not None]
     details: dict[str, JsonValue] = {"sockets": [_row(life) for life in lives]}
     if busy.end is not None and (busy.end.code, busy.end.reason) == (
@@ -171,7 +173,7 @@ def _judged(lives: Sequence[Life], idle: float) -> Finding:
     return limited(cause, f"{cut}{why}.", limit=limit, unit="s", details=details)
 
 
-def _why(first: Life, pinged: Life, busy: Life) -> tuple[str, str]:
+def _why(first: Lifetime, pinged: Lifetime, busy: Lifetime) -> tuple[str, str]:
     pause = f"every {min(BUSY, pinged.asked / 8):g} s"
     if busy.end is not None:
         return "age", f"; one with messages {pause} is also cut, after {busy.lived:.0f} s, so silence is not the reason"
@@ -182,7 +184,7 @@ def _why(first: Life, pinged: Life, busy: Life) -> tuple[str, str]:
     return "cut", f"; with a ping {pause} it survives"
 
 
-def _only_silence_lives(pinged: Life, busy: Life, idle: float) -> Finding | None:
+def _only_silence_lives(pinged: Lifetime, busy: Lifetime, idle: float) -> Finding | None:
     """The finding if silent sockets survive and others do not."""
     for cause, life, word in (("pings", pinged, "pinged"), ("age", busy, "used")):
         if life.end is not None:
@@ -193,10 +195,10 @@ def _only_silence_lives(pinged: Life, busy: Life, idle: float) -> Finding | None
     return None
 
 
-def _with_pings(silent: Sequence[Life]) -> str:
+def _with_pings(silent: Sequence[Lifetime]) -> str:
     return f" (the gateway pings it every {PING_INTERVAL:g} s)" if any(life.pings for life in silent) else ""
 
 
-def _row(life: Life) -> str:
+def _row(life: Lifetime) -> str:
     end = "lived" if life.end is None else f"{how_closed(life.end)} after {life.lived:.1f} s"
-    return f"{life.way}, {life.asked:g} s: {end}"
+    return f"{life.activity}, {life.asked:g} s: {end}"
