@@ -386,6 +386,7 @@ def test_the_deadline_cancels_the_handler_and_fails_the_call(run: Run) -> None:
     async def sleep(stream: BytesStream) -> None:
         assert stream.deadline is not None
         assert 0 < stream.deadline.time_remaining() <= 0.3
+        seen.append("begun")
         try:
             await anyio.sleep(math.inf)
         finally:
@@ -396,7 +397,7 @@ def test_the_deadline_cancels_the_handler_and_fails_the_call(run: Run) -> None:
             await channel.connect()  # The deadline is to pass later than that.
             assert (await failure(channel, "Sleep", timeout=0.3)).status is Status.DEADLINE_EXCEEDED
             await anyio.wait_all_tasks_blocked()
-        assert seen == ["cancelled"]
+        assert seen in (["begun", "cancelled"], [])  # On a busy machine the handler may be too late to begin.
 
     run(main)
 

@@ -116,7 +116,7 @@ def test_the_stub_s_timeout_counts_for_calls_without_one(run: Run, call: Call) -
             with pytest.raises(GRPCError) as raised:
                 await call(stub, source())
             assert raised.value.status is Status.DEADLINE_EXCEEDED
-            assert source.closed.is_set()
+            assert source.closed.is_set() or not source.begun  # It may be late already on a busy machine.
 
     run(main)
 

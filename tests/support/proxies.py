@@ -5,10 +5,9 @@ What they are told to do is written by `tests.support.proxy_configs`.
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL
@@ -23,6 +22,7 @@ from tests.support.leaks import no_leaks
 from tests.support.proxy_configs import Front, Write, envoy_config, haproxy_config, nginx_config, program
 from tests.support.recording import Recorder
 from tests.support.serving import LOOPBACK, serving
+from tests.support.tcp import reserved_port
 from tests.support.tls import Certificates, serving_tls
 
 PATIENCE: Final = 60.0  # Seconds until a proxy must listen. envoy takes one or two on an idle machine.
@@ -51,13 +51,8 @@ class Proxy:
     """
 
     def __init__(self, configure: Callable[[Sequence[int], Path], list[str]], folder: Path, ports: int = 1) -> None:
-        # Bound but never listening: no one else is given the port, but a process that sets SO_REUSEADDR, as all
-        # three do, may listen there. Until then, connections are refused.
-        self._reservations = [socket.socket() for _ in range(ports)]
-        for reservation in self._reservations:
-            reservation.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            reservation.bind((LOOPBACK, 0))
-        self.ports: Sequence[int] = [reservation.getsockname()[1] for reservation in self._reservations]
+        self._reserved = ExitStack()
+        self.ports: Sequence[int] = [self._reserved.enter_context(reserved_port()) for _ in range(ports)]
         self._command = configure(self.ports, folder)
         self._folder = folder
         self._process: trio.Process | None = None
@@ -111,8 +106,7 @@ class Proxy:
 
     def release(self) -> None:
         """Release the ports."""
-        for reservation in self._reservations:
-            reservation.close()
+        self._reserved.close()
 
 
 @asynccontextmanager

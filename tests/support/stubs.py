@@ -86,10 +86,12 @@ class Source:
 
     def __init__(self, *messages: StreamMessage) -> None:
         self._messages = messages
+        self.begun = False
         self.waits = anyio.Event()
         self.closed = anyio.Event()
 
     async def __call__(self) -> AsyncGenerator[StreamMessage, None]:
+        self.begun = True
         try:
             for message in self._messages:
                 yield message

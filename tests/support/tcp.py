@@ -20,7 +20,7 @@ def reserved_port() -> Iterator[int]:
     """A port at which connections are refused until a server of the block listens there.
 
     A port that was bound and released may be given to another process at once. This one stays bound, without listening,
-    and a server may have it that sets SO_REUSEADDR, as all of ours do.
+    and a server may have it that sets SO_REUSEADDR, as all of ours and the proxies do.
     """
     with socket.socket() as reserved:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
