@@ -118,7 +118,7 @@ def call_context(headers: Headers, request_id: str, client: str | None) -> CallC
             if timeout is not None:
                 raise BadHeaderError("Grpc-Timeout: must be given only once")
             try:
-                timeout = decode_timeout(text)
+                timeout = decode_timeout(value.strip())
             except ValueError:
                 raise BadHeaderError("Grpc-Timeout: must be up to eight digits and one of H M S m u n") from None
     if client is not None:

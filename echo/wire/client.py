@@ -10,7 +10,8 @@ from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived,
 from echo.wire.fields import FieldList, MalformedError, check_response, check_trailers
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import Request, Response, Trailers, parse_response, parse_trailers
-from echo.wire.hpack import ReceivedField, Recurring
+from echo.wire.header_lists import Recurring
+from echo.wire.hpack import ReceivedField
 from echo.wire.limits import Limits
 from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.request_heads import RequestHeads

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from echo.wire.hpack import FIELD_OVERHEAD, Field, ReceivedField, Recurring
+from echo.wire.header_lists import Recurring
+from echo.wire.hpack import FIELD_OVERHEAD, Field, ReceivedField
 from echo.wire.metadata import SHARED_NAMES
 
 REQUEST: Final = frozenset({b":method", b":scheme", b":path", b":authority"})

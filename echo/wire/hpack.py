@@ -10,17 +10,13 @@ Fields are pairs of bytes. Fields whose values are secret, or new in each call, 
 
 from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
+from echo.wire.header_lists import Recurring, Started
 from echo.wire.huffman import padded_with_ones
-from echo.wire.representations import INDICES, damaged, read_literals, survey
-
-if TYPE_CHECKING:
-    from echo.wire.fields import FieldList
-    from echo.wire.head import Response, Trailers
-    from echo.wire.recognise import Start
+from echo.wire.representations import INDICES, Layout, damaged, read_literals, survey
 
 Field = tuple[bytes, bytes]
 ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
@@ -31,6 +27,8 @@ MAX_TABLE_SIZE: Final = 4_096  # The default of RFC 9113 §6.5.2; larger tables 
 
 MAX_KNOWN: Final = 16  # Header lists that a decoder remembers,
 MAX_KNOWN_SIZE: Final = 2_048  # each of at most this size. Empty fields count, too: as objects they are not small.
+MAX_LAYOUTS: Final = 16  # Layouts that it remembers of the fields behind them,
+MAX_LITERALS: Final = 16  # each of so many at most.
 
 NEVER_INDEXED: Final = frozenset(
     {
@@ -43,40 +41,6 @@ NEVER_INDEXED: Final = frozenset(
         b"x-request-id",
     }
 )
-
-
-class Recurring(list[ReceivedField]):
-    """A header list that may come again as this very object, so what was found about it is kept with it. Read-only.
-
-    Attributes:
-        size: As SETTINGS_MAX_HEADER_LIST_SIZE counts it.
-        allowed: The pseudo-header fields that were allowed when it was checked, if it was;
-        checked: and what that gave (`echo.wire.fields.check_fields`).
-        recognised: The request that it starts, if `echo.wire.recognise` has recognised it.
-        answer: The head of a response or the trailers that it makes, if they have no metadata (`echo.wire.client`).
-    """
-
-    __slots__ = ("allowed", "answer", "checked", "recognised", "size")
-
-    def __init__(self, fields: Sequence[ReceivedField], size: int) -> None:
-        super().__init__(fields)
-        self.size = size
-        self.allowed: frozenset[bytes] | None = None
-        self.checked: FieldList | None = None
-        self.recognised: Start | None = None
-        self.answer: Response | Trailers | None = None
-
-
-class Started(list[ReceivedField]):
-    """A header list that starts with one that has come before. Read-only.
-
-    Attributes:
-        start: The list that it starts with.
-    """
-
-    __slots__ = ("start",)
-
-    start: Recurring
 
 
 class Encoder(Protocol):
@@ -201,31 +165,46 @@ class RustDecoder:
     """`jh2`'s decoder, with the checks that it lacks: a block cut short, a size update in the wrong place, and padding.
 
     Blocks of indices, and blocks that start with some, are often the same in all calls of a method. Their lists are
-    remembered while the table does not change; plain literals behind them are decoded here, the rest by the library.
+    remembered while the table does not change, and so are the layouts of plain literals behind them. Other plain
+    literals are decoded here, the rest by the library.
     """
 
     def __init__(self, max_list_size: int) -> None:
         self._decoder = _hazmat.Decoder(max_list_size)
         self._limit = max_list_size
         self._known: dict[bytes, Recurring] = {}  # By blocks that consist of indices, while the table does not change.
+        self._layouts: dict[int, Layout] = {}  # By their lengths in a block.
+        # Of the last block that was decoded without a layout: how many indices it started with, and the length of the
+        # literals behind them. If that comes twice, a layout is worth its making.
+        self._lead = self._length = 0
 
     def decode(self, block: bytes) -> Sequence[ReceivedField]:  # noqa: D102 - as in Decoder
         known = self._known.get(block)
         if known is not None:
             return known
-        rest = block.lstrip(INDICES)
-        lead = block[: len(block) - len(rest)]  # A byte for each field.
+        lead = self._lead
+        start = self._known.get(block[:lead])
+        if start is not None:
+            layout = self._layouts.get(len(block) - lead)
+            if layout is not None and layout.read_heads(block, lead) == layout.heads:
+                return Started(start, layout.names, layout.read_values(block, lead), layout.never)
+        return self._decode_anew(block)
+
+    def _decode_anew(self, block: bytes) -> Sequence[ReceivedField]:
+        """Decode a block of which the start or the layout is not that of one before."""
+        self._lead = len(block) - len(block.lstrip(INDICES))  # A byte for each field.
+        lead = block[: self._lead]
         start = self._known.get(lead)
         if start is not None:
-            fields = Started(start)
-            fields.start = start
+            fields = read_literals(block, len(lead))
+            length = len(block) - len(lead)
             # A sum that the list's size cannot exceed; whether a larger one does is left to the library.
-            if read_literals(rest, fields) and start.size + len(rest) + len(fields) * FIELD_OVERHEAD <= self._limit:
-                return fields
-        return self._decode_in_full(block, lead, start)
-
-    def _decode_in_full(self, block: bytes, lead: bytes, start: Recurring | None) -> Sequence[ReceivedField]:
-        """Decode a block that starts with these indices, of which the list may be known."""
+            if fields is not None and MAX_KNOWN_SIZE + length + len(fields) * FIELD_OVERHEAD <= self._limit:
+                if length == self._length and len(fields) <= MAX_LITERALS:
+                    self._remember(Layout(fields), length)
+                self._length = length
+                names, values, never = zip(*fields, strict=True)
+                return Started(start, names, values, never)
         count, changes, coded = survey(block)
         if count * FIELD_OVERHEAD > self._limit:  # The library counts only names and values.
             raise _oversized(self._limit)
@@ -243,9 +222,13 @@ class RustDecoder:
             return decoded
         if lead == block:
             return start
-        fields = Started(decoded)
-        fields.start = start
-        return fields
+        names, values, never = zip(*decoded[len(lead) :], strict=True)
+        return Started(start, names, values, never)
+
+    def _remember(self, layout: Layout, length: int) -> None:
+        if len(self._layouts) >= MAX_LAYOUTS:
+            self._layouts.clear()
+        self._layouts[length] = layout
 
     def _decode(self, block: bytes) -> list[ReceivedField]:
         try:

@@ -2,8 +2,9 @@
 
 A client's calls of one method start with the same fields: pseudo-header fields, then te, content-type and user-agent.
 Fields that differ follow: the timeout, and metadata. So a start is checked and parsed once, and recognised afterwards.
-Of metadata under names seen before, only the values' characters are checked; it is decoded when a handler asks for it.
-Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.request_parser`, which say what is wrong.
+So are the names behind it. Of their values, only the characters are checked; metadata is decoded when a handler asks
+for it. Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.request_parser`, which say what is
+wrong.
 """
 
 from collections.abc import Sequence
@@ -12,16 +13,16 @@ from typing import Final, NamedTuple
 
 from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, list_size
 from echo.wire.head import Request
-from echo.wire.hpack import FIELD_OVERHEAD, ReceivedField, Recurring, Started
+from echo.wire.header_lists import Recurring, Started
+from echo.wire.hpack import FIELD_OVERHEAD, ReceivedField
 from echo.wire.metadata import decode_metadata
 from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.timeout import decode_timeout
-from echo.wire.undecoded import Undecoded
+from echo.wire.undecoded import TIMEOUT, Names, Undecoded
 
 MAX_STARTS: Final = 256  # Starts remembered in the whole process.
-MAX_START_SIZE: Final = 1_024  # The largest start remembered, as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
-MAX_NAMES: Final = 256  # Names of metadata remembered in the whole process,
-MAX_NAME: Final = 64  # each of at most so many bytes.
+MAX_NAMES: Final = 256  # The same of what follows them.
+MAX_SIZE: Final = 1_024  # The largest of either remembered, as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
 
 _REPEATED: Final = frozenset(
     {
@@ -36,7 +37,6 @@ _REPEATED: Final = frozenset(
         b"grpc-accept-encoding",
     }
 )
-_TIMEOUT: Final = b"grpc-timeout"
 _NUL: Final = 0  # Integers, as it takes less to find an integer in bytes than to find bytes.
 _LF: Final = 10
 _CR: Final = 13
@@ -50,7 +50,7 @@ class Start(NamedTuple):
 
 
 _starts: dict[tuple[ReceivedField, ...], Start | None] = {}  # None for starts that are valid only with the rest.
-_texts: set[bytes] = set()  # Valid names of metadata whose values are text.
+_names: dict[tuple[bytes, ...], Names] = {}
 
 
 def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
@@ -62,63 +62,59 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
         fields: The decoded header list.
         max_size: The limit on its size (RFC 9113 §6.5.2).
     """
-    recurring = fields if type(fields) is Recurring else fields.start if type(fields) is Started else None
-    if recurring is not None and recurring.recognised is not None:
-        start, at = recurring.recognised, len(recurring)
+    start: Start | None
+    names: tuple[bytes, ...]
+    values: Sequence[bytes]
+    if type(fields) is Started and fields.start.recognised is not None:
+        start, names, values = fields.start.recognised, fields.names, fields.values
+    elif type(fields) is Recurring and fields.recognised is not None:
+        start = fields.recognised
+        return start.request if start.size <= max_size else None
     else:
         at = _length_of_start(fields)
-        known = _starts.get(tuple(fields[:at]))
-        if known is None:
+        start = _starts.get(tuple(fields[:at]))
+        if start is None:
             return None
-        start = known
-        if recurring is not None and len(recurring) == at:
+        recurring = fields.start if type(fields) is Started else fields
+        if type(recurring) is Recurring and len(recurring) == at:
             recurring.recognised = start
-    if at == len(fields):
-        return start.request if start.size <= max_size else None
-    rest = fields[at:]
-    timeout = None
-    custom: list[ReceivedField] = []
-    values: list[bytes] = []
-    size = start.size + FIELD_OVERHEAD * len(rest)
-    for field in rest:
-        name, value = field[0], field[1]
-        if name in _texts:
-            custom.append(field)
-        elif name == _TIMEOUT:
-            timeout = value
-        else:
-            return _with_unknown_names(start, rest, max_size)
-        values.append(value)
-        size += len(name)
+        if at == len(fields):
+            return start.request if start.size <= max_size else None
+        names, values = zip(*[field[:2] for field in fields[at:]], strict=True)
+    own = _names.get(names)
+    if own is None:
+        return _with_unknown_names(start, names, values, max_size)
     joined = b"".join(values)
-    if size + len(joined) > max_size or _NUL in joined or _LF in joined or _CR in joined:
+    if start.size + own.size + len(joined) > max_size or _NUL in joined or _LF in joined or _CR in joined:
         return None
     try:
-        seconds = None if timeout is None else decode_timeout(timeout.decode())
+        timeout = None if own.timeout is None else decode_timeout(values[own.timeout])
     except ValueError:
         return None
-    return Undecoded(start.request, seconds, custom)
+    return Undecoded(start.request, timeout, own, values)
 
 
-def _with_unknown_names(start: Start, fields: Sequence[ReceivedField], max_size: int) -> Request | None:
-    """Read the fields after the start, and remember the names of their metadata."""
+def _with_unknown_names(
+    start: Start, names: tuple[bytes, ...], values: Sequence[bytes], max_size: int
+) -> Request | None:
+    """Read the fields after the start, and remember their names."""
     timeout = None
     try:
-        rest = check_fields(fields, TRAILERS)
+        rest = check_fields([*zip(names, values, strict=True)], TRAILERS)
         if rest.own:
-            if len(rest.own) > 1 or _TIMEOUT not in rest.own:
+            if len(rest.own) > 1 or TIMEOUT not in rest.own:
                 return None
-            timeout = decode_timeout(rest.own[_TIMEOUT].decode("latin-1"))
+            timeout = decode_timeout(rest.own[TIMEOUT])
         metadata = decode_metadata(rest.custom)
     except (MalformedError, ValueError):
         return None
     if start.size + rest.size > max_size:
         return None
-    for name, _ in rest.custom:
-        if len(name) <= MAX_NAME and not name.endswith(b"-bin"):
-            if len(_texts) >= MAX_NAMES:
-                _texts.clear()
-            _texts.add(name)
+    size = FIELD_OVERHEAD * len(names) + sum(map(len, names))
+    if size <= MAX_SIZE and names.count(TIMEOUT) < 2 and not any(name.endswith(b"-bin") for name in names):
+        if len(_names) >= MAX_NAMES:
+            _names.clear()
+        _names[names] = Names(names, size)
     return replace(start.request, timeout=timeout, metadata=metadata)
 
 
@@ -126,7 +122,7 @@ def remember(fields: Sequence[ReceivedField]) -> None:
     """Recognise requests that start like this valid one from now on."""
     start = tuple(fields[: _length_of_start(fields)])
     size = list_size([field[:2] for field in start])
-    if start in _starts or size > MAX_START_SIZE:
+    if start in _starts or size > MAX_SIZE:
         return
     if len(_starts) >= MAX_STARTS:
         _starts.clear()

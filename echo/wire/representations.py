@@ -1,5 +1,7 @@
 """Examines a header block's representations (RFC 7541 §6), and decodes the simplest."""
 
+from collections.abc import Sequence
+from struct import Struct
 from typing import Final
 
 from echo.wire.errors import PeerConnectionError
@@ -70,14 +72,15 @@ def survey(block: bytes) -> tuple[int, bool, list[tuple[int, int, int]]]:
     return fields, changes, coded
 
 
-def read_literals(block: bytes, fields: list[tuple[bytes, bytes] | tuple[bytes, bytes, bool]]) -> bool:
-    """Decode a block of literals that do not enter the table (RFC 7541 §6.2.2, §6.2.3), and append them to a list.
+def read_literals(block: bytes, at: int) -> list[tuple[bytes, bytes, bool]] | None:
+    """Decode a block, from there on, that consists of literals that do not enter the table (RFC 7541 §6.2.2, §6.2.3).
 
     Returns:
-        Whether the block consists of them, and they have names of their own, are short, and not in Huffman code.
-        Otherwise, the list may have got some of its fields.
+        Name, value, and whether the field must never be indexed. None if there is anything else, or if a name is an
+        index, or a string is long or in Huffman code.
     """
-    at, size = 0, len(block)
+    fields: list[tuple[bytes, bytes, bool]] = []
+    size = len(block)
     try:
         while at < size:
             first = block[at]
@@ -86,13 +89,41 @@ def read_literals(block: bytes, fields: list[tuple[bytes, bytes] | tuple[bytes, 
             start = end + 1
             length = block[end]
             if first & 0xEF or length >= 0x7F or start - at > 0x7F:
-                return False
+                return None
             name = block[at:end]
             at = start + length
             fields.append((name, block[start:at], first != 0))
     except IndexError:
-        return False
-    return at == size
+        return None
+    return fields if at == size else None
+
+
+class Layout:
+    """Where the values are in a block that `read_literals` has decoded.
+
+    Calls of one client often have the same names, and values of the same lengths, such as a deadline and a trace.
+
+    Args:
+        fields: The block's.
+
+    Attributes:
+        names: Their names,
+        never: and whether each must never be indexed.
+        heads: What stands before each value: the kind of literal, its name, and the lengths of both.
+        read_heads: Reads these from another block of the same length. If they are the same,
+        read_values: reads its values. Two calls for all fields take a third of the time that a loop takes.
+    """
+
+    __slots__ = ("heads", "names", "never", "read_heads", "read_values")
+
+    def __init__(self, fields: Sequence[tuple[bytes, bytes, bool]]) -> None:
+        self.names = tuple(name for name, _, _ in fields)
+        self.never = tuple(never for _, _, never in fields)
+        self.heads = tuple(
+            b"%c%c%b%c" % (0x10 if never else 0, len(name), name, len(value)) for name, value, never in fields
+        )
+        self.read_heads = Struct("".join(f"{len(head)}s{head[-1]}x" for head in self.heads)).unpack_from
+        self.read_values = Struct("".join(f"{len(head)}x{head[-1]}s" for head in self.heads)).unpack_from
 
 
 def _skip_integer(block: bytes, at: int) -> int:

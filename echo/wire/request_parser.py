@@ -75,7 +75,7 @@ def parse_request(received: FieldList) -> Request:
             intern(pseudo[b":path"].decode("latin-1")),
             intern(pseudo[b":scheme"].decode("latin-1")),
             intern(pseudo.get(b":authority", b"").decode("latin-1")),
-            None if timeout is None else decode_timeout(timeout.decode("latin-1")),
+            None if timeout is None else decode_timeout(timeout),
             decode_metadata(received.custom),
             encoding,
             None if user_agent is None else intern(user_agent.decode("latin-1")),

@@ -14,6 +14,7 @@ _UNITS: Final = {
     "M": 60 * 10**9,
     "H": 3600 * 10**9,
 }
+_SIZES: Final = {unit.encode(): size for unit, size in _UNITS.items()}
 _SECOND: Final = 10**9
 _EXACT: Final = Context(prec=40)  # Whatever precision the application sets for its own decimals.
 _DIGITS: Final = 8
@@ -46,14 +47,14 @@ def encode_timeout(seconds: float) -> str:
     return f"{_LARGEST}H"
 
 
-def decode_timeout(value: str) -> float:
-    """Decode a timeout, in seconds.
+def decode_timeout(value: bytes) -> float:
+    """Decode the value of a field, in seconds.
 
     Raises:
         ValueError: The value is not one to eight digits and one of ``H M S m u n``.
     """
-    count, unit = value[:-1], _UNITS.get(value[-1:])
-    if unit is None or not (count.isascii() and count.isdigit() and len(count) <= _DIGITS):
-        raise ValueError(f"malformed grpc-timeout {value[:32]!r}")
+    count, unit = value[:-1], _SIZES.get(value[-1:])
+    if unit is None or len(count) > _DIGITS or not count.isdigit():
+        raise ValueError(f"malformed grpc-timeout {value[:32].decode('latin-1')!r}")
     # A single division rounds once, so decoding never gives more than was encoded.
     return int(count) * unit / _SECOND

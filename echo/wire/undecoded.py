@@ -1,10 +1,37 @@
 """A received request whose metadata is decoded when it is first asked for: most handlers never ask."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from echo.wire.head import Request
-from echo.wire.hpack import ReceivedField
 from echo.wire.metadata import Metadata, decode_metadata
+
+TIMEOUT: Final = b"grpc-timeout"
+
+
+class Names:
+    """The names of a timeout and of metadata without binary values: text can always be decoded. Requests share them.
+
+    Attributes:
+        names: The names.
+        size: Their share of the header list's size (RFC 9113 §6.5.2).
+        timeout: Which of them is the timeout, or None.
+        prefixes: By a prefix, whether the name of metadata starts with it. Few are asked for, and none by a peer.
+    """
+
+    __slots__ = ("names", "prefixes", "size", "timeout")
+
+    def __init__(self, names: tuple[bytes, ...], size: int) -> None:
+        self.names = names
+        self.size = size
+        self.timeout = names.index(TIMEOUT) if TIMEOUT in names else None
+        self.prefixes: dict[str, bool] = {}
+
+    def have(self, prefix: str) -> bool:
+        """Find out whether the name of metadata starts with this prefix."""
+        octets = prefix.encode()
+        self.prefixes[prefix] = found = any(name.startswith(octets) for name in self.names if name != TIMEOUT)
+        return found
 
 
 class Undecoded(Request):
@@ -13,12 +40,13 @@ class Undecoded(Request):
     Args:
         like: The other request.
         timeout: See `Request`.
-        fields: The metadata's fields, without binary ones: text can always be decoded.
+        names: The names of its own fields,
+        values: and their values.
     """
 
-    __slots__ = ("_decoded", "_fields")
+    __slots__ = ("_decoded", "_names", "_values")
 
-    def __init__(self, like: Request, timeout: float | None, fields: Sequence[ReceivedField]) -> None:
+    def __init__(self, like: Request, timeout: float | None, names: Names, values: Sequence[bytes]) -> None:
         self.path = like.path
         self.scheme = like.scheme
         self.authority = like.authority
@@ -27,15 +55,17 @@ class Undecoded(Request):
         self.user_agent = like.user_agent
         self.content_type = like.content_type
         self.accept_encoding = like.accept_encoding
-        self._fields = fields
+        self._names = names
+        self._values = values
         self._decoded: Metadata | None = None
 
     @property
     def metadata(self) -> Metadata:
         """See `Request`."""
         if self._decoded is None:
-            self._decoded = decode_metadata((field[0], field[1]) for field in self._fields)
-            self._fields = ()
+            fields = zip(self._names.names, self._values, strict=True)
+            self._decoded = decode_metadata(field for field in fields if field[0] != TIMEOUT)
+            self._values = ()
         return self._decoded
 
     @metadata.setter
@@ -46,11 +76,8 @@ class Undecoded(Request):
         """See `Request`; decodes nothing."""
         if self._decoded is not None:
             return super().has_metadata(prefix)
-        octets, size = prefix.encode(), len(prefix)
-        for field in self._fields:  # noqa: SIM110 - a generator would cost more than the rest.
-            if field[0][:size] == octets:
-                return True
-        return False
+        found = self._names.prefixes.get(prefix)
+        return self._names.have(prefix) if found is None else found
 
     def __eq__(self, other: object) -> bool:
         names = Request.__match_args__

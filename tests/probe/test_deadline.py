@@ -21,7 +21,7 @@ class SetDeadlines(Fault):
         if not isinstance(item, Head):
             return [item]
         told = item.get("grpc-timeout")
-        seconds = self.change(None if told is None else decode_timeout(told))
+        seconds = self.change(None if told is None else decode_timeout(told.encode()))
         head = item.without("grpc-timeout")
         return [head if seconds is None else head.adding("grpc-timeout", f"{round(seconds * 1000)}m")]
 

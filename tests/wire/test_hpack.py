@@ -11,9 +11,12 @@ from echo.wire import hpack
 from echo.wire.errors import PeerConnectionError
 from echo.wire.fields import MalformedError, check_response, check_trailers
 from echo.wire.frames import ErrorCode
+from echo.wire.header_lists import Started
 from echo.wire.hpack import (
     MAX_KNOWN,
     MAX_KNOWN_SIZE,
+    MAX_LAYOUTS,
+    MAX_LITERALS,
     Decoder,
     Encoder,
     Field,
@@ -22,7 +25,6 @@ from echo.wire.hpack import (
     ReceivedField,
     RustDecoder,
     RustEncoder,
-    Started,
 )
 
 LIMIT = 2_000
@@ -116,7 +118,7 @@ PIECES = [
 
 @given(
     st.lists(st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=5).map(b"".join), max_size=6),
-    st.integers(100, 600),
+    st.integers(100, 600) | st.just(10_000),
 )
 def test_a_start_that_is_known_changes_nothing(blocks: list[bytes], limit: int) -> None:
     def outcome(decoder: RustDecoder, block: bytes) -> list[ReceivedField] | ErrorCode | int:
@@ -126,7 +128,7 @@ def test_a_start_that_is_known_changes_nothing(blocks: list[bytes], limit: int) 
             return error.error_code
 
     knowing, unknowing = RustDecoder(limit), RustDecoder(limit)
-    for block in [b"\x40\x01x\x01y", b"\x82", b"\x82\x86\x84", b"\x82\xbe", *blocks, *blocks]:
+    for block in [b"\x40\x01x\x01y", b"\x82", b"\x82\x86\x84", b"\x82\xbe", *blocks, *blocks, *blocks]:
         unknowing._known.clear()
         expected = outcome(unknowing, block)
         assert outcome(knowing, block) == expected
@@ -144,6 +146,44 @@ def test_the_start_of_a_list_is_the_same_object_in_each_block() -> None:
     assert isinstance(second, Started)
     assert second.start is first.start is decoder.decode(encoder.encode(head))
     assert list(second) == [*first.start, (b"grpc-timeout", b"1S", True)]
+
+
+def literals(*fields: tuple[bytes, bytes]) -> bytes:
+    return b"\x82" + b"".join(b"\0%c%b%c%b" % (len(name), name, len(value), value) for name, value in fields)
+
+
+def test_literals_of_the_same_layout_are_read_at_once_and_others_are_not_mistaken_for_them() -> None:
+    decoder = RustDecoder(10_000)
+    decoder.decode(b"\x82")
+    usual: list[tuple[bytes, bytes]] = [(b"grpc-timeout", b"1S"), (b"x-id", b"1")]
+    for _ in range(2):
+        assert pairs(decoder, literals(*usual))[1:] == usual
+    assert len(decoder._layouts) == 1
+    for fields in (
+        [(b"grpc-timeout", b"22"), (b"x-id", b"2")],
+        [(b"grpc-timeout", b"1"), (b"x-id", b"2\0")],  # All of the same length.
+        [(b"grpc-timeouT", b"1S"), (b"x-id", b"2")],
+        [(b"x-id", b"2"), (b"grpc-timeout", b"1S")],
+        [(b"grpc-timeout", b"1S\0\4x-id\0012")],
+    ):
+        assert pairs(decoder, literals(*fields))[1:] == fields
+    secret = literals(*usual).replace(b"\0\4", b"\x10\4")
+    assert [*decoder.decode(secret)][1:] == [(b"grpc-timeout", b"1S", False), (b"x-id", b"1", True)]
+    assert decoder.decode(secret)[2] == (b"x-id", b"1", True)
+    assert len(decoder.decode(secret)) == 3
+
+
+def test_layouts_that_are_remembered_are_few_and_small() -> None:
+    decoder = RustDecoder(65_536)
+    decoder.decode(b"\x82")
+    for number in range(3 * MAX_LAYOUTS):
+        for _ in range(2):
+            decoder.decode(literals((b"x", b"1" * number)))
+    assert 0 < len(decoder._layouts) <= MAX_LAYOUTS
+    before = dict(decoder._layouts)
+    for _ in range(2):
+        decoder.decode(literals(*[(b"x", b"1")] * (MAX_LITERALS + 1)))
+    assert decoder._layouts == before
 
 
 def test_a_list_that_comes_again_is_the_same_object_and_keeps_what_each_use_of_it_allows() -> None:

@@ -13,7 +13,7 @@ from echo.wire.fields import MalformedError, check_request
 from echo.wire.head import Request
 from echo.wire.hpack import Field, RustDecoder
 from echo.wire.metadata import Metadata, decode_metadata
-from echo.wire.recognise import MAX_NAME, MAX_NAMES, MAX_START_SIZE, MAX_STARTS, recognise, remember
+from echo.wire.recognise import MAX_NAMES, MAX_SIZE, MAX_STARTS, recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
 
 START: list[Field] = [
@@ -47,10 +47,10 @@ OTHERS: list[Field] = [
 @pytest.fixture(autouse=True)
 def nothing_known() -> Iterator[None]:
     module._starts.clear()
-    module._texts.clear()
+    module._names.clear()
     yield
     module._starts.clear()
-    module._texts.clear()
+    module._names.clear()
 
 
 def read(fields: Sequence[Field], limit: int) -> Request | None:
@@ -167,10 +167,12 @@ def test_memory_of_names_is_bounded() -> None:
     remember(START)
     for number in range(3 * MAX_NAMES):
         assert recognise([*START, (b"x-%d" % number, b"")], 10_000) is not None
-    assert 0 < len(module._texts) <= MAX_NAMES
-    module._texts.clear()
-    assert recognise([*START, (b"x" * (MAX_NAME + 1), b""), (b"x-bin", b"AAE")], 10_000) is not None
-    assert not module._texts
+    assert 0 < len(module._names) <= MAX_NAMES
+    module._names.clear()
+    assert recognise([*START, (b"x" * (MAX_SIZE - 31), b"")], 10_000) is not None  # With 32 for the field.
+    assert recognise([*START, (b"x-bin", b"AAE")], 10_000) is not None  # Its values must be decoded to be checked.
+    assert recognise([*START, (b"grpc-timeout", b"1S"), (b"grpc-timeout", b"2S")], 10_000) is not None
+    assert not module._names
 
 
 def test_memory_is_bounded() -> None:
@@ -178,5 +180,5 @@ def test_memory_is_bounded() -> None:
         remember([*START[:-1], (b"user-agent", b"%d" % number)])
     assert 0 < len(module._starts) <= MAX_STARTS
     module._starts.clear()
-    remember([*START[:-1], (b"user-agent", b"x" * MAX_START_SIZE)])
+    remember([*START[:-1], (b"user-agent", b"x" * MAX_SIZE)])
     assert not module._starts
