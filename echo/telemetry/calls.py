@@ -52,10 +52,9 @@ class Ended(Traffic):
         seconds: The sum of all durations.
         sent: The number of calls in each bucket of `SIZES`, by the bytes that they sent.
         received: The same by the bytes that they received.
-        waiting: Calls that `count_waiting` will count: the seconds of each, and the other arguments of `record`.
     """
 
-    __slots__ = ("durations", "received", "seconds", "sent", "waiting")
+    __slots__ = ("durations", "received", "seconds", "sent")
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,7 +62,6 @@ class Ended(Traffic):
         self.seconds = 0.0
         self.sent = [0] * (len(SIZES) + 1)
         self.received = [0] * (len(SIZES) + 1)
-        self.waiting: list[tuple[float, tuple[int, int, int, int]]] = []
 
     def record(self, seconds: float, messages_in: int, consumed: int, messages_out: int, taken: int) -> None:
         """Count a call.
@@ -79,16 +77,18 @@ class Ended(Traffic):
         self.seconds += seconds
         self._add_sizes(1, messages_in, consumed, messages_out, taken)
 
-    def count_waiting(self) -> None:
-        """Count those that wait. Most calls of a method are of the same sizes: so it takes little for each."""
-        if self.waiting:
-            seconds, sizes = zip(*self.waiting, strict=True)
-            self.waiting.clear()
-            self.seconds += sum(seconds)
-            for place, calls in Counter(map(bisect_left, repeat(SECONDS), seconds)).items():
-                self.durations[place] += calls
-            for of_each, calls in Counter(sizes).items():
-                self._add_sizes(calls, *of_each)
+    def record_all(self, seconds: Sequence[float], sizes: Iterable[tuple[int, int, int, int]]) -> None:
+        """Count several calls. Calls of the same sizes, as most calls of a method are, are added at once.
+
+        Args:
+            seconds: How long each took.
+            sizes: The other arguments of `record` for each.
+        """
+        self.seconds += sum(seconds)
+        for place, calls in Counter(map(bisect_left, repeat(SECONDS), seconds)).items():
+            self.durations[place] += calls
+        for of_each, calls in Counter(sizes).items():
+            self._add_sizes(calls, *of_each)
 
     def _add_sizes(self, calls: int, messages_in: int, consumed: int, messages_out: int, taken: int) -> None:
         received, sent = consumed - PREFIX_SIZE * messages_in, taken - PREFIX_SIZE * messages_out
@@ -128,11 +128,6 @@ class Method:
         if found is None:
             found = self.failed[status] = Ended()
         return found
-
-    def count_waiting(self) -> None:
-        """Count the calls that wait for it."""
-        for found in (self.ok, *self.failed.values()):
-            found.count_waiting()
 
     def ended(self) -> Iterator[tuple[str, Ended]]:
         """The calls that have ended, by the name of their status. OK is left out if no call ended with it."""

@@ -1,9 +1,9 @@
 """A received request whose metadata is decoded when it is first asked for: most handlers never ask."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from echo.wire.head import Request
-from echo.wire.hpack import ReceivedField
+from echo.wire.hpack import Field, ReceivedField
 from echo.wire.metadata import Metadata, decode_metadata
 
 
@@ -51,6 +51,16 @@ class Undecoded(Request):
             if field[0][:size] == octets:
                 return True
         return False
+
+    def named(self, names: Container[bytes]) -> Sequence[Field]:
+        """See `Request`; decodes nothing."""
+        if self._decoded is not None:
+            return super().named(names)
+        found: list[Field] = []
+        for field in self._fields:
+            if field[0] in names:
+                found.append((field[0], field[1].strip(b" \t")))  # noqa: PERF401 - as in `has_metadata`.
+        return found
 
     def __eq__(self, other: object) -> bool:
         names = Request.__match_args__
