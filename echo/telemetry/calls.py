@@ -1,13 +1,13 @@
 """How server and client count calls: by method and status, with their messages and bytes."""
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import repeat
 from typing import Final
 
 from echo.rpc import Status
-from echo.telemetry.names import RECEIVE, SECONDS, SIZES, TRANSMIT, Instrument
+from echo.telemetry.instrument import SECONDS, SIZES, Instrument
+from echo.telemetry.names import RECEIVE, TRANSMIT
 from echo.telemetry.snapshot import Distribution, Metric
 from echo.wire import PREFIX_SIZE, Stream
 
@@ -77,18 +77,26 @@ class Ended(Traffic):
         self.seconds += seconds
         self._add_sizes(1, messages_in, consumed, messages_out, taken)
 
-    def record_all(self, seconds: Sequence[float], sizes: Iterable[tuple[int, int, int, int]]) -> None:
-        """Count several calls. Calls of the same sizes, as most calls of a method are, are added at once.
+    def record_all(self, seconds: list[float], sizes: Sequence[list[int]]) -> None:
+        """Count several calls. It costs less for each than `record`, above all if they are alike.
 
         Args:
-            seconds: How long each took.
-            sizes: The other arguments of `record` for each.
+            seconds: How long they took; the list is sorted.
+            sizes: The other arguments of `record`, each for all calls.
         """
+        number = len(seconds)
         self.seconds += sum(seconds)
-        for place, calls in Counter(map(bisect_left, repeat(SECONDS), seconds)).items():
-            self.durations[place] += calls
-        for of_each, calls in Counter(sizes).items():
-            self._add_sizes(calls, *of_each)
+        seconds.sort()
+        place, below = bisect_left(SECONDS, seconds[0]), 0
+        while below < number:
+            before, below = below, bisect_right(seconds, SECONDS[place]) if place < len(SECONDS) else number
+            self.durations[place] += below - before
+            place += 1
+        if all(column.count(column[0]) == number for column in sizes):
+            self._add_sizes(number, *(column[0] for column in sizes))
+        else:
+            for of_each, calls in Counter(zip(*sizes, strict=True)).items():
+                self._add_sizes(calls, *of_each)
 
     def _add_sizes(self, calls: int, messages_in: int, consumed: int, messages_out: int, taken: int) -> None:
         received, sent = consumed - PREFIX_SIZE * messages_in, taken - PREFIX_SIZE * messages_out

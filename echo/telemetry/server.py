@@ -39,7 +39,7 @@ class ServerMeter:
         """Count calls that have ended."""
         paths, statuses = calls.paths, calls.statuses
         seconds = list(map(sub, calls.ended, calls.started))
-        sizes = list(zip(calls.received, calls.consumed, calls.sent, calls.taken, strict=True))
+        sizes = calls.received, calls.consumed, calls.sent, calls.taken
         if paths.count(paths[0]) == statuses.count(_OK) == len(paths):  # As they mostly are.
             self._methods.get(paths[0], self._other).ok.record_all(seconds, sizes)
             return
@@ -48,7 +48,7 @@ class ServerMeter:
             method = self._methods.get(path, self._other)
             rows.setdefault(method.ok if status is _OK else method.failures(status), []).append(row)
         for ended, found in rows.items():
-            ended.record_all([seconds[row] for row in found], [sizes[row] for row in found])
+            ended.record_all([seconds[row] for row in found], [[column[row] for row in found] for column in sizes])
 
     def metrics(self) -> Iterable[Metric]:
         """What was counted so far."""

@@ -50,7 +50,7 @@ class Handlers:
         handle: Handle,
         over: Callable[[ServerCall], None],
         last_over: Callable[[], None],
-        enter: Callable[[ServerCall], None] | None = None,
+        enter: Callable[[ServerCall], object] | None = None,
     ) -> None:
         self._backend = backend
         self._most = most

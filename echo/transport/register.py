@@ -54,6 +54,7 @@ class EndedCalls(NamedTuple):
 
 
 WIDTH: Final = len(EndedCalls._fields)
+_ENOUGH: Final = FULL * WIDTH
 
 
 @runtime_checkable
@@ -86,7 +87,7 @@ class Register:
         if tracing is not None:
             tracing.watch(self)
 
-    def end(self, call: "ServerCall", now: float, status: Status, reason: str | None, *, refused: bool = False) -> None:
+    def end(self, call: "ServerCall", now: float, status: Status, reason: str | None) -> None:
         """A call has ended, and its handler has returned.
 
         Args:
@@ -94,9 +95,12 @@ class Register:
             now: When, on the event loop's clock.
             status: Its status, as in `ServerCall.outcome`.
             reason: The message with it.
-            refused: The call was never open; it is counted, but not traced.
         """
         self.open.discard(call)
+        self.add(call, now, status, None if self._trace is None else self._trace(call, now, status, reason))
+
+    def add(self, call: "ServerCall", now: float, status: Status, seed: bytes | None) -> None:
+        """Add a call that has ended, or that was refused before it began; the latter are not traced."""
         incoming, outgoing, request = call.messages, call.unsent, call.request
         self._add(
             (
@@ -110,10 +114,10 @@ class Register:
                 outgoing.taken,
                 request,
                 call.session,
-                None if self._trace is None or refused else self._trace(call, now, status, reason),
+                seed,
             )
         )
-        if len(self._values) >= FULL * WIDTH:
+        if len(self._values) >= _ENOUGH:
             self.flush()
 
     def flush(self) -> None:

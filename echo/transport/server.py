@@ -254,7 +254,7 @@ class ServerSession(Session):
             if self._note is not None:
                 self._note(call, now, status, reason)
             if self._register is not None:
-                self._register.end(call, now, status, reason, refused=True)
+                self._register.add(call, now, status, None)
 
     def _on_data(self, event: DataReceived[ServerCall]) -> None:
         call = event.stream

@@ -4,7 +4,7 @@ A call costs traces next to nothing until it ends: its trace is made only if som
 if somebody asks for it. Otherwise the call is traced from what the server's register keeps of it.
 """
 
-from collections.abc import Container
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Protocol
 
 from echo.wire import Status
@@ -52,6 +52,7 @@ class Tracing(Protocol):
     Attributes:
         calls: The class of its calls.
         unary: The methods whose calls have no `StreamTrace`, as far as they were called.
+        enter: Called when a call's handler starts, in its task.
     """
 
     @property
@@ -62,14 +63,15 @@ class Tracing(Protocol):
     def unary(self) -> Container[str]:
         """See above."""
 
+    @property
+    def enter(self) -> "Callable[[ServerCall], object]":
+        """See above."""
+
     def watch(self, register: "Register") -> None:
         """Flush this register, which hands its calls to `take`, before traces are exported."""
 
     def begin(self, call: "ServerCall") -> None:
         """The head of a call has arrived, whose method is not in ``unary``: set its `stream_trace`, if it has one."""
-
-    def enter(self, call: "ServerCall") -> None:
-        """The call's handler starts, in the calling task."""
 
     def trace_of(self, call: "ServerCall") -> CallTrace | None:
         """The trace of a call, made when it is first asked for; None for a method that is not traced."""

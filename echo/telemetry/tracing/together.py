@@ -7,9 +7,9 @@ ids and times, is read, drawn and encoded column by column. So a span takes litt
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
-from itertools import chain, compress
+from itertools import chain, compress, repeat
 from operator import not_
-from typing import Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, cast
 
 from opentelemetry.trace import SpanKind
 
@@ -49,9 +49,15 @@ class Spans(NamedTuple):
         """The rows for which this is true."""
         return Spans._make(list(compress(column, wanted)) for column in self)
 
-    def keys(self) -> Iterable[Key]:
-        """What spans with the same `_Commons` share."""
-        return zip(self.methods, self.received, self.sent, self.sessions, strict=True)
+    def commons(self, make: Callable[[Method, int, int, Where], Common]) -> tuple[Iterable[bytes], Iterable[bytes]]:
+        """What precedes and what follows the heads of these spans; ``make`` makes both for one."""
+        columns: Sequence[list[Any]] = self[:4]
+        if all(column.count(column[0]) == len(column) for column in columns):  # Often they are all of one kind.
+            before, told = make(self.methods[0], self.received[0], self.sent[0], self.sessions[0].peer.addr())
+            return repeat(before, len(self.seeds)), repeat(told, len(self.seeds))
+        made = _Commons(make)
+        keys = zip(self.methods, self.received, self.sent, self.sessions, strict=True)
+        return zip(*map(made.__getitem__, keys), strict=True)  # type: ignore[return-value]
 
     def ids(self) -> Sequence[bytes]:
         """The ids of the spans."""
@@ -165,15 +171,13 @@ def _traceparents(requests: Sequence[Request]) -> list[bytes | None]:
 
 
 def _encode_roots(spans: Spans) -> bytes:
-    commons = _Commons(common_to_roots)
-    before, told = zip(*map(commons.__getitem__, spans.keys()), strict=True)
+    before, told = spans.commons(common_to_roots)
     heads = root_heads(spans.seeds, spans.ids(), *spans.times())
     return b"".join(chain.from_iterable(zip(before, heads, told, strict=True)))
 
 
 def _encode_children(spans: Spans, parents: Parents) -> bytes:
-    commons = _Commons(common_to_children)
-    before, told = zip(*map(commons.__getitem__, spans.keys()), strict=True)
+    before, told = spans.commons(common_to_children)
     heads = child_heads(parents.trace_ids, spans.ids(), parents.span_ids, *spans.times())
     return b"".join(chain.from_iterable(zip(before, heads, told, strict=True)))
 
