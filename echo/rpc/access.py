@@ -16,7 +16,8 @@ class CallNotes:
         """Write the call's line. Lines from one turn of the connection's writer are written together."""
         request, session = call.request, call.session
         metadata = request.metadata
-        trace, span = (trace_id(_text(metadata, "traceparent")), None) if call.trace is None else call.trace.ids
+        traced = session.trace_of(call)
+        trace, span = (trace_id(_text(metadata, "traceparent")), None) if traced is None else traced.ids
         self._log.write(
             Entry(
                 "grpc",

@@ -20,10 +20,12 @@ from echo.transport import (
     Keepalive,
     Notes,
     RefusalLog,
+    Register,
     ServerSession,
     Signal,
     SourceListener,
     StreamListener,
+    Taker,
     Tally,
     listeners_of,
     open_tcp_listener,
@@ -65,10 +67,11 @@ class Server:
         access_log: Gets a line for each call that has ended; None, the default, costs nothing.
         interceptors: Contexts around every call, the outermost first; see `echo.rpc.interceptors`.
         tracing: Records the calls as traces; None, the default, costs nothing.
-        notes: Take note of calls, besides the access log.
+        notes: Take note of calls, besides the access log: one by one as they end, or, as a `Taker`, several at a time.
 
     Attributes:
         tally: Counts its connections.
+        register: Its calls, for takers; None if there are none, and no traces.
 
     Raises:
         ValueError: The compression is unknown, or observed services have different prefixes.
@@ -86,7 +89,7 @@ class Server:
         access_log: "AccessLog | None" = None,
         interceptors: Sequence[ServerInterceptor] = (),
         tracing: ServerTracing | None = None,
-        notes: Sequence[Notes] = (),
+        notes: Sequence[Notes | Taker] = (),
     ) -> None:
         self.__dispatch__ = ServerEvents()
         self._dispatcher = Dispatcher(
@@ -103,9 +106,13 @@ class Server:
         self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
         self._refusals = RefusalLog(log)
-        self._listeners = listeners_of([*_access_notes(access_log), *notes])
+        takers = [one for one in notes if isinstance(one, Taker)]
+        self._listeners = listeners_of(
+            [*_access_notes(access_log), *(one for one in notes if not isinstance(one, Taker))]
+        )
         self.tally = Tally()
         self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
+        self.register = Register(takers, self._tracing) if takers or self._tracing is not None else None
         self._session_ended = Signal()
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
@@ -184,6 +191,7 @@ class Server:
             dispatcher.observer_rule,
             self.tally,
             self._tracing,
+            self.register,
         )
         with anyio.CancelScope() as scope:
             self._sessions[session] = scope
@@ -197,6 +205,8 @@ class Server:
             finally:
                 if self._listeners.flush is not None:
                     self._listeners.flush()
+                if self.register is not None:
+                    self.register.flush()
                 _count_refused(session, self.tally)
                 del self._sessions[session]
                 self._session_ended.set()

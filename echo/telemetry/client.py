@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from echo.rpc import CallRecord, Status
 from echo.telemetry import names
 from echo.telemetry.calls import OTHER, Method, Traffic, ended_metrics, method_label, traffic_metrics
-from echo.telemetry.names import SECONDS
+from echo.telemetry.instrument import SECONDS
 from echo.telemetry.series import Histogram, histograms
 from echo.telemetry.snapshot import Metric
 from echo.transport import ClientCall, Tally

@@ -4,7 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, Generic, TypeVar
 
-from echo.telemetry.names import Instrument
+from echo.telemetry.instrument import Instrument
 from echo.telemetry.snapshot import Attributes, Distribution, Metric
 
 __all__ = ["MOST", "Histogram", "Table", "attributes", "histograms"]

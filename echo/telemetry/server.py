@@ -1,63 +1,64 @@
 """What the gRPC server does, as metrics (gRPC's proposal A66, and what operators of streams ask for beside it).
 
-A call costs a place in a set when it begins, and a tuple when it is over. Tuples are counted several at a time, since
-code that is warm is faster. Nothing is done for a message: a call counts its own, and those of calls that are open are
-added when somebody asks.
+Ended calls come from the servers' registers, many at a time. Nothing is done for a message: a call counts its own, and
+those of open calls are added when somebody asks.
 """
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import chain
+from operator import sub
 from typing import Final
 
 from echo.rpc import Server, Status
 from echo.telemetry import names
-from echo.telemetry.calls import OTHER, Method, Traffic, ended_metrics, method_label, traffic_metrics
+from echo.telemetry.calls import OTHER, Ended, Method, Traffic, ended_metrics, method_label, traffic_metrics
 from echo.telemetry.snapshot import Metric
-from echo.transport import ServerCall
+from echo.transport import EndedCalls
 
 __all__ = ["ServerMeter"]
 
-TOGETHER: Final = 64  # Calls that are counted together.
-
-_OK: Final = Status.OK  # Which every call looks at, and looking it up takes 0.1 us.
+_OK: Final = Status.OK  # Looking it up takes 0.1 us.
 
 
 class ServerMeter:
-    """Counts the calls of servers; one of their `Notes`."""
+    """Counts the calls of servers; a `Taker` among their notes."""
 
     def __init__(self) -> None:
         self._servers: list[Server] = []
         self._methods: dict[str, Method] = {}
         self._other = Method(OTHER)
-        self._open: set[ServerCall] = set()
-        self.begin = self._open.add
 
     def watch(self, server: Server) -> None:
-        """Show this server, too, whose `Notes` this is among."""
+        """Show this server, which has this meter among its notes."""
         self._servers.append(server)
         for path in server.methods:
             self._methods.setdefault(path, Method(method_label(path)))
 
-    def note(self, call: ServerCall, now: float, status: Status, reason: str | None) -> None:  # noqa: ARG002
-        """A call is over."""
-        self._open.discard(call)
-        incoming, outgoing = call.messages, call.unsent
-        method = self._methods.get(call.request.path, self._other)
-        ended = method.ok if status is _OK else method.failures(status)
-        waiting = ended.waiting
-        sizes = incoming.messages, incoming.consumed, outgoing.messages, outgoing.taken
-        waiting.append((now - call.started, sizes))
-        if len(waiting) >= TOGETHER:
-            ended.count_waiting()
+    def take(self, calls: EndedCalls) -> None:
+        """Count calls that have ended."""
+        paths, statuses = calls.paths, calls.statuses
+        seconds = list(map(sub, calls.ended, calls.started))
+        sizes = calls.received, calls.consumed, calls.sent, calls.taken
+        if paths.count(paths[0]) == statuses.count(_OK) == len(paths):  # As they mostly are.
+            self._methods.get(paths[0], self._other).ok.record_all(seconds, sizes)
+            return
+        rows: dict[Ended, list[int]] = {}
+        for row, (path, status) in enumerate(zip(paths, statuses, strict=True)):
+            method = self._methods.get(path, self._other)
+            rows.setdefault(method.ok if status is _OK else method.failures(status), []).append(row)
+        for ended, found in rows.items():
+            ended.record_all([seconds[row] for row in found], [[column[row] for row in found] for column in sizes])
 
     def metrics(self) -> Iterable[Metric]:
         """What was counted so far."""
-        for method in (*self._methods.values(), self._other):
-            method.count_waiting()
+        registers = [server.register for server in self._servers if server.register is not None]
+        for register in registers:
+            register.flush()
         active: Counter[Method] = Counter()
         still_open = {method: Traffic() for method in (*self._methods.values(), self._other)}
         unsent = 0
-        for call in self._open:
+        for call in chain.from_iterable(register.open for register in registers):
             method = self._methods.get(call.request.path, self._other)
             active[method] += 1
             still_open[method].add(call)

@@ -11,7 +11,8 @@ from typing import Final, Protocol
 from echo.close_codes import STANDARD
 from echo.telemetry import names
 from echo.telemetry.calls import Traffic
-from echo.telemetry.names import HTTP_SECONDS, RECEIVE, SOCKET_SECONDS, TRANSMIT, Instrument
+from echo.telemetry.instrument import HTTP_SECONDS, SOCKET_SECONDS, Instrument
+from echo.telemetry.names import RECEIVE, TRANSMIT
 from echo.telemetry.series import Histogram, Table, attributes, histograms
 from echo.telemetry.snapshot import Attributes, Metric, Point
 

@@ -14,6 +14,7 @@ from echo.transport.memory import MemoryStream, memory_stream_pair
 from echo.transport.notes import Notes, listeners_of
 from echo.transport.peer import Peer, address_text
 from echo.transport.refusals import RefusalLog
+from echo.transport.register import EndedCalls, Register, Taker
 from echo.transport.server import ServerSession
 from echo.transport.server_call import EndCause, ServerCall
 from echo.transport.source import AcceptedConnection, ConnectionSource, SourceListener
@@ -34,18 +35,21 @@ __all__ = [
     "ClientSession",
     "ConnectionSource",
     "EndCause",
+    "EndedCalls",
     "Keepalive",
     "MemoryStream",
     "Notes",
     "ObserverRule",
     "Peer",
     "RefusalLog",
+    "Register",
     "ServerCall",
     "ServerSession",
     "Signal",
     "SourceListener",
     "StreamListener",
     "StreamTrace",
+    "Taker",
     "Tally",
     "Tracing",
     "address_text",

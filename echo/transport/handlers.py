@@ -34,6 +34,7 @@ class Handlers:
         handle: Serves a call.
         over: Called when a handler has returned, and for calls that were over before their handlers began.
         last_over: Called when the last handler has returned.
+        enter: Called in a call's task before its handler starts; it may set context variables.
 
     Attributes:
         running: How many handlers have begun and not returned, including those whose call is over.
@@ -49,12 +50,14 @@ class Handlers:
         handle: Handle,
         over: Callable[[ServerCall], None],
         last_over: Callable[[], None],
+        enter: Callable[[ServerCall], object] | None = None,
     ) -> None:
         self._backend = backend
         self._most = most
         self._handle = handle
         self._over = over
         self._last_over = last_over
+        self._enter = enter
         self._context = copy_context()  # The context in which every handler starts.
         self._starting = 0  # Tasks that were started and have not run yet.
         self.running = 0
@@ -110,8 +113,6 @@ class Handlers:
         try:
             with scope:
                 while self._due:
-                    if context is not self._context and next(iter(self._due.values())).trace is None:
-                        break  # It must not see the trace of the call before.
                     call = self._due.popitem(last=False)[1]
                     self.running += 1
                     if self._due and not self._starting:
@@ -121,8 +122,8 @@ class Handlers:
                         self._undated.append(call)
                         if not self._starting:
                             self._set_deadlines()
-                    if call.trace is not None:
-                        call.trace.enter()
+                    if self._enter is not None:
+                        self._enter(call)
                         context = copy_context()
                     try:
                         await self._handle(call)
@@ -144,8 +145,7 @@ class Handlers:
             if call is not None and call.verdict is None and scope.cancelled_caught:
                 call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
                 call.end_cause = "deadline"
-                if call.trace is not None:
-                    call.trace.cancelled("deadline", "the deadline passed")
+                call.session.note_cancel(call, "deadline", "the deadline passed")
         except Exception:
             # A handler has left a cancel scope or a nursery open, so ours could not be closed in its turn.
             log.exception("a handler has left a cancel scope or a nursery open")

@@ -1,8 +1,11 @@
-"""Lets the access log and metrics take note of a server's calls. Each one in use costs only its own time."""
+"""Lets the access log take note of a server's calls as they end. Each of the notes costs only its own time.
+
+What may wait until there are several calls is cheaper as a `Taker` (`echo.transport.register`).
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, ParamSpec, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias, runtime_checkable
 
 from echo.wire import Status
 
@@ -11,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Notes(Protocol):
-    """Takes note of calls that have ended. Its methods raise nothing, nor do those of the two protocols below."""
+    """Takes note of calls that have ended. Its methods raise nothing, nor do those of the protocol below."""
 
     def note(self, call: "ServerCall", now: float, status: Status, reason: str | None) -> None:
         """The call has ended.
@@ -19,8 +22,8 @@ class Notes(Protocol):
         Args:
             call: The call.
             now: When, on the event loop's clock.
-            status: Its status, as in `ServerCall.outcome`,
-            reason: and the message with it.
+            status: Its status, as in `ServerCall.outcome`.
+            reason: The message with it.
         """
 
 
@@ -32,18 +35,7 @@ class Held(Protocol):
         """Write what was held back."""
 
 
-@runtime_checkable
-class Arrivals(Protocol):
-    """Notes that are also told when calls begin. Each of these calls gets a handler, and is noted when it ends."""
-
-    def begin(self, call: "ServerCall") -> None:
-        """The head of a call has arrived."""
-
-
-Begin: TypeAlias = Callable[["ServerCall"], None]
 Note: TypeAlias = Callable[["ServerCall", float, Status, str | None], None]
-
-P = ParamSpec("P")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +43,10 @@ class CallListeners:
     """The functions that a session calls; None where there is nothing to call.
 
     Attributes:
-        begin: Called when a call begins.
         note: Called when a call has ended.
         flush: Called when the connection's turn is over.
     """
 
-    begin: Begin | None = None
     note: Note | None = None
     flush: Callable[[], None] | None = None
 
@@ -66,20 +56,19 @@ NO_LISTENERS: Final = CallListeners()
 
 def listeners_of(notes: Sequence[Notes]) -> CallListeners:
     """The functions that a session calls for these notes; for a single one, its own methods."""
-    begins = [one.begin for one in notes if isinstance(one, Arrivals)]
     flushes = [one.flush for one in notes if isinstance(one, Held)]
-    return CallListeners(_each(begins), _each([one.note for one in notes]), _all(flushes))
+    return CallListeners(_each([one.note for one in notes]), _all(flushes))
 
 
-def _each(listeners: Sequence[Callable[P, None]]) -> Callable[P, None] | None:
-    if len(listeners) < 2:
-        return listeners[0] if listeners else None
+def _each(notes: Sequence[Note]) -> Note | None:
+    if len(notes) < 2:
+        return notes[0] if notes else None
 
-    def tell(*told: P.args, **named: P.kwargs) -> None:
-        for listener in listeners:
-            listener(*told, **named)
+    def note(call: "ServerCall", now: float, status: Status, reason: str | None) -> None:
+        for one in notes:
+            one(call, now, status, reason)
 
-    return tell
+    return note
 
 
 def _all(flushes: Sequence[Callable[[], None]]) -> Callable[[], None] | None:

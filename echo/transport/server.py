@@ -21,10 +21,11 @@ from echo.transport.handlers import Handle, Handlers
 from echo.transport.keepalive import Keepalive
 from echo.transport.notes import NO_LISTENERS, CallListeners
 from echo.transport.refusals import RefusalLog
-from echo.transport.server_call import ServerCall
+from echo.transport.register import Register
+from echo.transport.server_call import EndCause, ServerCall
 from echo.transport.session import Session
 from echo.transport.tally import Tally
-from echo.transport.tracing import Tracing
+from echo.transport.tracing import CallTrace, Tracing
 from echo.wire import (
     MAX_STREAM_ID,
     ConnectionFailed,
@@ -57,7 +58,7 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call.
 
     ``refusals``, which logs clients that violate the protocol, and ``tally`` are shared by all connections of a server.
-    ``listeners`` is told of calls; ``observer_rule`` gives some of them observers, and ``tracing`` gives them traces.
+    ``listeners`` and ``register`` are told of calls; ``observer_rule`` gives some of them observers.
 
     Attributes:
         number: The connection's number, unique within the process.
@@ -76,16 +77,26 @@ class ServerSession(Session):
         observer_rule: ObserverRule | None = None,
         tally: Tally | None = None,
         tracing: Tracing | None = None,
+        register: Register | None = None,
     ) -> None:
         super().__init__(stream, limits, keepalive, tally)
         self._refusals = RefusalLog(log) if refusals is None else refusals
-        self._begin, self._note, self._after_turn = listeners.begin, listeners.note, listeners.flush
+        self._note, self._after_turn = listeners.note, listeners.flush
+        self._register = register
         self._observer_rule = observer_rule
         self._tracing = tracing
         self.number = next(_numbers)
-        self.connection = ServerConnection(limits, partial(ServerCall, self))
+        new_call = ServerCall if tracing is None else tracing.calls
+        self.connection = ServerConnection(limits, partial(new_call, self))
         self.connection.start()
-        self._handlers = Handlers(self.backend, limits.max_concurrent_streams, handle, self._note_over, self._note_idle)
+        self._handlers = Handlers(
+            self.backend,
+            limits.max_concurrent_streams,
+            handle,
+            self._note_over,
+            self._note_idle,
+            None if tracing is None else tracing.enter,
+        )
         self._idle_since = anyio.current_time()
         self._draining = False
         self._drain_pong = self.backend.signal()
@@ -137,16 +148,24 @@ class ServerSession(Session):
         """Note that a call is over and its handler, if it began, has returned."""
         if call.verdict is not None:
             call.abort(call.verdict)  # Does nothing if the handler has ended the call even so.
-        trace = call.trace
-        if self._note is not None or trace is not None:
+        if self._note is not None or self._register is not None:
             now = self.backend.now()
             status, reason = call.outcome(now)
             if self._note is not None:
                 self._note(call, now, status, reason)
-            if trace is not None:
-                trace.over(call, now, status, reason)
+            if self._register is not None:
+                self._register.end(call, now, status, reason)
         if call.observer is not None:
             call.observer.over()
+
+    def trace_of(self, call: ServerCall) -> CallTrace | None:
+        """The call's trace; None if it is not traced."""
+        return None if self._tracing is None else self._tracing.trace_of(call)
+
+    def note_cancel(self, call: ServerCall, cause: EndCause, reason: str | None) -> None:
+        """Record in the call's trace that its handler is cancelled."""
+        if (trace := self.trace_of(call)) is not None:
+            trace.cancelled(cause, reason)
 
     def _note_idle(self) -> None:
         """Note that the last handler has returned."""
@@ -183,8 +202,8 @@ class ServerSession(Session):
             self.tally.drained += 1
             if self._tracing is not None:
                 for call in self.connection.streams.values():
-                    if call.trace is not None:
-                        call.trace.draining()
+                    if (trace := self.trace_of(call)) is not None:
+                        trace.draining()
             self.connection.goaway(last_stream_id=MAX_STREAM_ID)
             self.connection.ping(DRAIN_PING)
             self.flush_soon()
@@ -215,9 +234,9 @@ class ServerSession(Session):
     def _on_request(self, event: RequestStarted[ServerCall]) -> None:
         call = event.stream
         call.begin(event.request, self._last_received)
-        if self._begin is not None:
-            self._begin(call)
-        if self._tracing is not None:
+        if self._register is not None:
+            self._register.begin(call)
+        if self._tracing is not None and event.request.path not in self._tracing.unary:
             self._tracing.begin(call)
         observer_rule = self._observer_rule
         if observer_rule is not None and event.request.has_metadata(observer_rule.prefix):
@@ -227,11 +246,15 @@ class ServerSession(Session):
         self._handlers.add(call)
 
     def _on_refused(self, event: RequestRefused[ServerCall]) -> None:
-        if self._note is not None:
+        if self._note is not None or self._register is not None:
             call = event.stream
             call.begin(read_refused(event.fields), self._last_received)
             now = self.backend.now()
-            self._note(call, now, *call.outcome(now))
+            status, reason = call.outcome(now)
+            if self._note is not None:
+                self._note(call, now, status, reason)
+            if self._register is not None:
+                self._register.add(call, now, status, None)
 
     def _on_data(self, event: DataReceived[ServerCall]) -> None:
         call = event.stream

@@ -35,7 +35,7 @@ class ServerCall(Call):
         encoding: How messages may be compressed; the response's head announces it.
         end_cause: Why the call did not end by its handler; None if it did.
         observer: Its observer, if any.
-        trace: Its trace, if any.
+        trace: Its trace, if it has been made; see `Tracing`.
         stream_trace: The trace of its stream's events, if any.
     """
 
@@ -161,8 +161,7 @@ class ServerCall(Call):
         """Cancel the handler; the verdict is sent if the stream is still open."""
         self.verdict = verdict
         self.end_cause = self.end_cause or end_cause
-        if self.trace is not None:
-            self.trace.cancelled(self.end_cause, verdict.message)
+        self.session.note_cancel(self, self.end_cause, verdict.message)
         if self.scope is not None:
             self.scope.cancel()
 
@@ -176,8 +175,7 @@ class ServerCall(Call):
     def _give_up_sending(self, reason: str) -> None:
         self.verdict = Trailers(Status.CANCELLED, reason)
         self.end_cause = "failed"
-        if self.trace is not None:
-            self.trace.cancelled("failed", reason)
+        self.session.note_cancel(self, "failed", reason)
         super()._give_up_sending(reason)
 
     def _note_stall(self, seconds: float) -> None:

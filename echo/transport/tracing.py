@@ -1,10 +1,16 @@
-"""What a server's sessions report to traces, in terms of their own; `echo.telemetry.tracing` implements it."""
+"""What a server's sessions report to traces, in terms of their own; `echo.telemetry.tracing` implements it.
 
+A call costs traces next to nothing until it ends: its trace is made only if something happens that belongs in it, or
+if somebody asks for it. Otherwise the call is traced from what the server's register keeps of it.
+"""
+
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Protocol
 
 from echo.wire import Status
 
 if TYPE_CHECKING:
+    from echo.transport.register import EndedCalls, Register
     from echo.transport.server_call import ServerCall
 
 
@@ -28,9 +34,6 @@ class CallTrace(Protocol):
     def ids(self) -> tuple[str, str | None]:
         """The trace id and the span id in hexadecimal, for logs; the latter is None if the span is not recorded."""
 
-    def enter(self) -> None:
-        """The handler starts, in the calling task."""
-
     def draining(self) -> None:
         """The connection is draining; this call continues."""
 
@@ -42,12 +45,43 @@ class CallTrace(Protocol):
             reason: The cause as a sentence.
         """
 
-    def over(self, call: "ServerCall", now: float, status: Status, reason: str | None) -> None:
-        """The call has ended, and its handler, if any, has returned; the arguments are those of `Notes.note`."""
-
 
 class Tracing(Protocol):
-    """Creates the traces of calls."""
+    """Traces the calls of a server. Its methods never wait and raise nothing.
+
+    Attributes:
+        calls: The class of its calls.
+        unary: The methods whose calls have no `StreamTrace`, as far as they were called.
+        enter: Called when a call's handler starts, in its task.
+    """
+
+    @property
+    def calls(self) -> "type[ServerCall]":
+        """See above."""
+
+    @property
+    def unary(self) -> Container[str]:
+        """See above."""
+
+    @property
+    def enter(self) -> "Callable[[ServerCall], object]":
+        """See above."""
+
+    def watch(self, register: "Register") -> None:
+        """Flush this register, which hands its calls to `take`, before traces are exported."""
 
     def begin(self, call: "ServerCall") -> None:
-        """Set the ``trace`` and ``stream_trace`` of a call whose head has arrived. Never waits and raises nothing."""
+        """The head of a call has arrived, whose method is not in ``unary``: set its `stream_trace`, if it has one."""
+
+    def trace_of(self, call: "ServerCall") -> CallTrace | None:
+        """The trace of a call, made when it is first asked for; None for a method that is not traced."""
+
+    def over(self, call: "ServerCall", now: float, status: Status, reason: str | None) -> bytes | None:
+        """The call has ended, and its handler, if any, has returned; the arguments are those of `Register.end`.
+
+        Returns:
+            What the ids of its span are made of, if `take` is to record it; None if there is nothing more to do.
+        """
+
+    def take(self, calls: "EndedCalls") -> None:
+        """Record the calls for which `over` has returned ids."""

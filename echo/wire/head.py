@@ -6,7 +6,7 @@ because freezing triples the cost of creating one and every call creates three. 
 client gets `Trailers` with the status that ends its call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from platform import python_implementation, python_version
 from typing import Final
@@ -73,6 +73,11 @@ class Request:
     def has_metadata(self, prefix: str) -> bool:
         """Whether a name in the metadata starts with this prefix."""
         return bool(self.metadata) and any(name.startswith(prefix) for name in self.metadata)
+
+    def named(self, names: Container[bytes]) -> Sequence[Field]:
+        """The text in the metadata under these names, in order, as it was received."""
+        found = ((name.encode(), value) for name, value in self.metadata.items() if isinstance(value, str))
+        return [(name, value.encode("latin-1")) for name, value in found if name in names] if self.metadata else ()
 
     def fields(self) -> list[Field]:
         """The header list: pseudo-header fields first, then ``grpc-timeout``, in the spec's order.

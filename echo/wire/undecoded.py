@@ -1,9 +1,10 @@
 """A received request whose metadata is decoded when it is first asked for: most handlers never ask."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Final
 
 from echo.wire.head import Request
+from echo.wire.hpack import Field
 from echo.wire.metadata import Metadata, decode_metadata
 
 TIMEOUT: Final = b"grpc-timeout"
@@ -78,6 +79,13 @@ class Undecoded(Request):
             return super().has_metadata(prefix)
         found = self._names.prefixes.get(prefix)
         return self._names.have(prefix) if found is None else found
+
+    def named(self, names: Container[bytes]) -> Sequence[Field]:
+        """See `Request`; decodes nothing."""
+        if self._decoded is not None:
+            return super().named(names)
+        fields = zip(self._names.names, self._values, strict=True)
+        return [(name, value.strip(b" \t")) for name, value in fields if name in names]
 
     def __eq__(self, other: object) -> bool:
         names = Request.__match_args__

@@ -3,10 +3,12 @@
 from bisect import bisect_left
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from echo.rpc import Status
 from echo.telemetry.calls import Ended, Method, Traffic
-from echo.telemetry.names import SECONDS, SIZES
+from echo.telemetry.instrument import SECONDS, SIZES
 from echo.wire import Stream, encode_message
 
 
@@ -47,6 +49,30 @@ def test_so_are_durations(seconds: float) -> None:
     ended = ended_with(0, 0, seconds)
     assert [place for place, count in enumerate(ended.durations) if count] == [bisect_left(SECONDS, seconds)]
     assert (ended.seconds, ended.count) == (seconds, 1)
+
+
+CALLS = st.lists(
+    st.tuples(
+        st.one_of(st.sampled_from(SECONDS), st.floats(0, 200)),
+        st.tuples(st.integers(0, 2), st.just(5_000), st.integers(0, 2), st.integers(10, 70_000)),
+    ),
+    min_size=1,
+)
+
+
+@given(CALLS)
+@example([(0.0001, (1, 12, 1, 20))] * 3)
+@example([(101.0, (0, 0, 0, 0)), (0.0, (0, 0, 0, 0))])
+def test_calls_counted_together_count_as_each_by_itself(calls: list[tuple[float, tuple[int, int, int, int]]]) -> None:
+    together, singly = Ended(), Ended()
+    for seconds, sizes in calls:
+        singly.record(seconds, *sizes)
+    together.record_all(
+        [seconds for seconds, _ in calls], [list(column) for column in zip(*(sizes for _, sizes in calls), strict=True)]
+    )
+    assert together.seconds == pytest.approx(singly.seconds)
+    for name in ("durations", "sent", "received", "messages_in", "messages_out", "bytes_in", "bytes_out"):
+        assert getattr(together, name) == getattr(singly, name)
 
 
 def test_a_call_without_messages_counts_as_one_of_no_bytes() -> None:

@@ -14,7 +14,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
 from echo.pb.com.gopay.echo import Message, Response
 from echo.rpc import Cardinality, open_channel
-from echo.telemetry.names import SECONDS
+from echo.telemetry.instrument import SECONDS
 from echo.telemetry.push import Push, PushError, wanted_push
 from tests.support.process import PATIENCE, Echo, running
 

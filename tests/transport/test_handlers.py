@@ -1,6 +1,7 @@
 """What a task that runs handlers leaves to the next call: nothing."""
 
 from contextvars import ContextVar
+from types import SimpleNamespace
 from typing import cast
 
 import trio
@@ -8,15 +9,14 @@ import trio.testing
 
 from echo.transport.backend import current_backend
 from echo.transport.handlers import Handlers
+from echo.transport.server import ServerSession
 from echo.transport.server_call import ServerCall
-from echo.transport.session import Session
-from echo.transport.tracing import CallTrace
 from echo.wire import Status, Trailers
 
 
 def a_call(number: int, deadline: float) -> ServerCall:
-    session = cast("Session", type("NoSession", (), {"backend": current_backend()}))
-    call = ServerCall(session, number, 0, 0, 0)  # type: ignore[arg-type]
+    session = SimpleNamespace(backend=current_backend(), note_cancel=lambda *_: None)
+    call = ServerCall(cast("ServerSession", session), number, 0, 0, 0)
     call.deadline = deadline
     return call
 
@@ -61,44 +61,27 @@ async def test_a_deadline_bounds_its_own_call(autojump_clock: trio.testing.MockC
     assert await serve_two(float("inf"), 4) == ["first", "3 deadline"]
 
 
-current: ContextVar[str] = ContextVar("current")
+current: ContextVar[int] = ContextVar("current")
 
 
-class Trace:
-    """What is recorded of a call, as far as its handler can tell."""
+async def test_calls_share_a_task_and_each_finds_its_own_context() -> None:
+    seen: list[tuple[int, int]] = []
+    tasks: set[trio.lowlevel.Task] = set()
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    async def handle(call: ServerCall) -> None:
+        seen.append((call.id, current.get()))
+        tasks.add(trio.lowlevel.current_task())
 
-    def enter(self) -> None:
-        current.set(self.name)
+    def enter(call: ServerCall) -> None:
+        current.set(call.id)
 
-
-async def served(*traces: str) -> list[tuple[str, trio.lowlevel.Task]]:
-    """Serve calls that come together, with these traces, empty for none: what each handler finds, and its task."""
-    seen: list[tuple[str, trio.lowlevel.Task]] = []
-
-    async def handle(_: ServerCall) -> None:
-        seen.append((current.get(""), trio.lowlevel.current_task()))
-
-    handlers = Handlers(current_backend(), 10, handle, lambda _: None, lambda: None)
+    handlers = Handlers(current_backend(), 10, handle, lambda _: None, lambda: None, enter)
     async with trio.open_nursery() as handlers.nursery:
-        for number, name in enumerate(traces):
-            call = a_call(number * 2 + 1, float("inf"))
-            call.trace = cast("CallTrace", Trace(name)) if name else None
-            handlers.add(call)
+        for number in (1, 3, 5):
+            handlers.add(a_call(number, float("inf")))
     assert handlers.idle
-    return seen
-
-
-async def test_calls_that_are_traced_share_a_task_and_find_their_own_traces() -> None:
-    seen = await served("first", "second", "third")
-    assert [name for name, _ in seen] == ["first", "second", "third"]
-    assert len({task for _, task in seen}) == 1
-
-
-async def test_a_call_that_is_not_traced_does_not_find_the_trace_of_the_one_before() -> None:
-    assert [name for name, _ in await served("first", "", "third")] == ["first", "", "third"]
+    assert seen == [(1, 1), (3, 3), (5, 5)]
+    assert len(tasks) == 1
 
 
 async def test_handlers_that_wait_all_begin_within_a_few_turns_of_the_event_loop() -> None:

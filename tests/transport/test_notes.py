@@ -21,13 +21,6 @@ class Notes:
         self.heard.append(("over", call.request.path))
 
 
-class Arrivals(Notes):
-    """Also takes note of calls that begin."""
-
-    def begin(self, call: ServerCall) -> None:
-        self.heard.append(("begun", call.request.path))
-
-
 class Held(Notes):
     """Holds its notes back."""
 
@@ -37,26 +30,26 @@ class Held(Notes):
 
 def test_without_notes_nothing_is_called() -> None:
     found = listeners_of([])
-    assert (found.begin, found.note, found.flush) == (None, None, None)
+    assert (found.note, found.flush) == (None, None)
 
 
 def test_a_single_note_is_called_directly() -> None:
-    for notes in (Notes(), Arrivals(), Held()):
+    for notes in (Notes(), Held()):
         found = listeners_of([notes])
-        methods: list[Callable[..., None] | None] = [getattr(notes, name, None) for name in ("begin", "note", "flush")]
-        assert [found.begin, found.note, found.flush] == methods
+        methods: list[Callable[..., None] | None] = [getattr(notes, name, None) for name in ("note", "flush")]
+        assert [found.note, found.flush] == methods
 
 
 def test_several_notes_are_called_in_turn_for_the_events_they_want() -> None:
-    first, second, third = Arrivals(), Held(), Notes()
-    found = listeners_of([first, second, third])
-    assert found.begin == first.begin
-    assert found.flush == second.flush
-    both = listeners_of([Held(), Held(), Arrivals(), Arrivals()])
-    assert both.flush is not None
-    assert both.begin is not None
-    both.flush()
+    first, second = Held(), Notes()
+    found = listeners_of([first, second])
+    assert found.flush == first.flush
     assert found.note is not None
+    third = Held()
+    both = listeners_of([first, third])
+    assert both.flush is not None
+    both.flush()
+    assert first.heard == third.heard == [("flushed", "")]
 
 
 async def test_a_server_notes_each_call_once() -> None:
@@ -64,8 +57,8 @@ async def test_a_server_notes_each_call_once() -> None:
         async for message in stream:
             await stream.send_message(message)
 
-    arrivals, notes = Arrivals(), Notes()
-    server = Server([Service(Talk=(BIDI, talk))], codec=BytesCodec(), notes=[arrivals, notes])
+    notes = [Notes(), Notes()]
+    server = Server([Service(Talk=(BIDI, talk))], codec=BytesCodec(), notes=notes)
     path = next(iter(server.methods))
     async with (
         memory_channel_to(server, codec=BytesCodec()) as channel,
@@ -73,8 +66,7 @@ async def test_a_server_notes_each_call_once() -> None:
     ):
         await stream.send_message(b"hello")
         assert await stream.recv_message() == b"hello"
-        assert (arrivals.heard, notes.heard) == ([("begun", path)], [])
+        assert [one.heard for one in notes] == [[], []]
         await stream.end()
         assert await stream.recv_message() is None
-    assert arrivals.heard == [("begun", path), ("over", path)]
-    assert notes.heard == [("over", path)]
+    assert [one.heard for one in notes] == [[("over", path)], [("over", path)]]

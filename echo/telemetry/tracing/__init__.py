@@ -2,10 +2,13 @@
 
     environment   reads the variables, without loading OpenTelemetry
     program       sets everything up for the lifetime of a program
-    calls         spans of gRPC calls, served and made             (used through `echo.rpc.tracing`)
+    served, made  spans of gRPC calls                              (used through `echo.rpc.tracing`)
+    methods       what the spans of a method's calls have in common
     requests      spans of HTTP requests and WebSockets            (used through `echo.gateway.tracing`)
-    recorder      what both have in common; uses `propagation` and `sampling`
-    spans         encodes spans that have ended, several at a time
+    recorder      begins spans; uses `propagation` and `sampling`
+    span          a span, and which one is current
+    together      records the spans of served calls, dozens at a time
+    spans         encodes other spans that have ended
     protobuf      encodes spans from prepared pieces
     batches       the queue of spans, and the task that exports them
     otlp, console export to a collector, and to standard output

@@ -10,6 +10,7 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Final, Generic, TypeAlias, TypeVar
 
 import anyio
@@ -45,6 +46,8 @@ class Batches(Generic[T]):
 
     Attributes:
         dropped: The number of spans that were dropped.
+        group: The largest number of spans that are encoded together.
+        collect: Called before spans that wait for others are exported, to put more of them in the queue.
     """
 
     def __init__(self, send: Send, encode: Callable[[Sequence[T]], bytes], most: int, batch: int, delay: float) -> None:
@@ -54,13 +57,15 @@ class Batches(Generic[T]):
         self._most = most
         self._batch = batch
         self._delay = delay
-        self._group = min(GROUP, batch)
+        self.group = min(GROUP, batch)
+        self.collect: Callable[[], None] = _nothing
         self._fresh: list[T] = []
-        self._limit = self._group  # The number of spans in `_fresh` at which they are encoded.
+        self._limit = self.group  # The number of spans in `_fresh` at which they are encoded.
         self._queue: deque[tuple[int, bytes]] = deque()  # Encoded groups, each with its number of spans.
         self._queued = 0  # The number of spans in these groups.
         self._enough = Signal()
         self._failing = False
+        self._stopping = False
 
     def put(self, span: T) -> None:
         """Queue a span for export. Never waits."""
@@ -68,6 +73,13 @@ class Batches(Generic[T]):
         fresh.append(span)
         if len(fresh) >= self._limit:
             self._pack()
+
+    def put_group(self, number: int, encode: Callable[[], bytes]) -> None:
+        """Queue a group of at most `group` spans, which ``encode`` encodes. Never waits."""
+        if number > self._most - self._queued:
+            self._drop(number, "the collector does not keep up")
+        else:
+            self._queue_encoded(number, encode)
 
     def _pack(self) -> None:
         """Encode the fresh spans, as many as the queue has room for."""
@@ -77,29 +89,39 @@ class Batches(Generic[T]):
             self._drop(len(spans) - room, "the collector does not keep up")
             del spans[room:]
         if spans:
-            try:
-                encoded = self._encode(spans)
-            except Exception:  # A fault of ours, which must not affect any call.
-                log.exception("spans could not be encoded")
-                self._drop(len(spans), "they could not be encoded")
-            else:
-                self._queue.append((len(spans), encoded))
-                self._count(len(spans))
+            self._queue_encoded(len(spans), partial(self._encode, spans))
+
+    def _queue_encoded(self, number: int, encode: Callable[[], bytes]) -> None:
+        try:
+            encoded = encode()
+        except Exception:  # A fault of ours, which must not affect any call.
+            log.exception("spans could not be encoded")
+            self._drop(number, "they could not be encoded")
+        else:
+            self._queue.append((number, encoded))
+            self._count(number)
 
     def _count(self, more: int) -> None:
         self._queued += more
-        self._limit = min(self._group, self._most - self._queued)
+        self._limit = min(self.group, self._most - self._queued)
         if self._queued >= self._batch:
             self._enough.set()
 
     async def run(self) -> None:
-        """Export spans until cancelled. What is still in the queue then is left to `flush`."""
+        """Export spans until stopped or cancelled. What is still in the queue then is left to `flush`."""
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tick)
-            while True:
+            while not self._stopping:
                 if self._queued < self._batch:
                     await self._enough.wait()
-                await self._export()
+                if not self._stopping:
+                    await self._export()
+            tasks.cancel_scope.cancel()
+
+    def stop(self) -> None:
+        """Let `run` return when the export in progress has ended: were it cancelled, its spans would be sent twice."""
+        self._stopping = True
+        self._enough.set()
 
     async def _tick(self) -> None:
         """Export the spans at hand at regular intervals.
@@ -118,8 +140,10 @@ class Batches(Generic[T]):
     async def flush(self) -> None:
         """Export all spans. If this is cancelled, the rest is dropped."""
         try:
+            self.collect()
             while self._queue or self._fresh:
                 await self._export()
+                self.collect()
         finally:
             left = self._queued + len(self._fresh)
             self._queue.clear()
@@ -130,8 +154,10 @@ class Batches(Generic[T]):
                 log.warning("%d spans were dropped in all", self.dropped)
 
     async def _export(self) -> None:
-        if self._fresh and self._queued < self._batch:
-            self._pack()
+        if self._queued < self._batch:
+            self.collect()
+            if self._fresh:
+                self._pack()
         number = 0
         groups: list[tuple[int, bytes]] = []
         while self._queue and (not groups or number + self._queue[0][0] <= self._batch):
@@ -168,3 +194,7 @@ class Batches(Generic[T]):
         if self._failing and self._queued < self._most:
             self._failing = False
             log.info("the collector accepts spans again; %d were dropped", self.dropped)
+
+
+def _nothing() -> None:
+    """There is nothing to collect."""

@@ -12,12 +12,14 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, OTELR
 from echo.evidence import INSTANCE
 from echo.logs import show_trace_ids
 from echo.telemetry.tracing.batches import Batches, Send
-from echo.telemetry.tracing.calls import MadeCalls, ServedCalls
 from echo.telemetry.tracing.environment import TracingSettings
+from echo.telemetry.tracing.made import MadeCalls
 from echo.telemetry.tracing.propagation import Propagation
 from echo.telemetry.tracing.protobuf import resource
-from echo.telemetry.tracing.recorder import Recorder, current_ids
+from echo.telemetry.tracing.recorder import Recorder
 from echo.telemetry.tracing.sampling import Sampling
+from echo.telemetry.tracing.served import ServedCalls
+from echo.telemetry.tracing.span import current_ids
 from echo.telemetry.tracing.spans import encode
 
 if TYPE_CHECKING:
@@ -83,8 +85,9 @@ async def run(settings: TracingSettings, grace: float, send: Send | None = None)
             tasks.start_soon(batches.run)
             with show_trace_ids(current_ids):
                 yield Tracing(recorder)
-            tasks.cancel_scope.cancel()
-        with anyio.move_on_after(min(FLUSH, grace)):
+            batches.stop()
+            tasks.cancel_scope.deadline = until = anyio.current_time() + min(FLUSH, grace)
+        with anyio.CancelScope(deadline=until):
             await batches.flush()
     finally:
         if close is not None:

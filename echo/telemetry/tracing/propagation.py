@@ -5,12 +5,15 @@ OpenTelemetry's own propagators do the same at five times the cost, for calls th
 
 import re
 import struct
+from binascii import unhexlify
 from collections.abc import Callable, Collection, Sequence
-from typing import Final, NamedTuple, TypeAlias, TypeGuard
+from functools import lru_cache
+from itertools import compress
+from typing import Final, NamedTuple, TypeAlias
 
 from echo.wire import Metadata
 
-__all__ = ["Parent", "Propagation", "likely", "read_together"]
+__all__ = ["LENGTH", "Parent", "Parents", "Propagation", "read_together"]
 
 Get: TypeAlias = Callable[[str], str | bytes | None]
 """Returns the value of the header with this lower-case name; None if there is none."""
@@ -20,10 +23,8 @@ _B3: Final = re.compile(r"((?:[0-9a-fA-F]{16}){1,2})-([0-9a-fA-F]{16})(?:-([01d]
 _STATE: Final = re.compile(r"[ -~]{1,512}", re.ASCII)  # §3.3.1.5: vendors should propagate at least 512 characters.
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 
-_LENGTH: Final = 55  # Characters of a ``traceparent`` of version 00.
-_BYTES: Final = 26  # The bytes that its hexadecimal digits encode:
-_IDS: Final = struct.Struct("x16s8sx")  # the version, two ids, and the flags.
-_SAMPLED: Final = "13579bdf"  # The last digit of flags whose lowest bit is set.
+LENGTH: Final = 55  # Bytes of a ``traceparent`` of version 00.
+_BYTES: Final = 26  # The bytes that its hexadecimal digits encode: the version, two ids, and the flags.
 
 
 class Parent(NamedTuple):
@@ -42,6 +43,24 @@ class Parent(NamedTuple):
     sampled: bool
     state: str | None = None
     remote: bool = True
+
+
+class Parents(NamedTuple):
+    """The remote parents of several spans, as columns; see `Parent`.
+
+    Attributes:
+        trace_ids: The ids of the traces.
+        span_ids: The parents' ids.
+        sampled: Whether each is recorded: 1 or 0.
+    """
+
+    trace_ids: Sequence[bytes]
+    span_ids: Sequence[bytes]
+    sampled: Sequence[int]
+
+    def only_sampled(self) -> "Parents":
+        """Those that are recorded."""
+        return Parents._make(list(compress(column, self.sampled)) for column in self)
 
 
 class Propagation:
@@ -124,34 +143,35 @@ def _w3c(get: Get) -> Parent | None:
     return tuple.__new__(Parent, (trace_id, span_id, flags[0] & 1 == 1, state, True))
 
 
-def likely(header: object) -> TypeGuard[str]:
-    """Whether this looks like a ``traceparent`` of version 00 and of a sampled trace."""
-    return isinstance(header, str) and len(header) == _LENGTH and header[-1] in _SAMPLED
+def read_together(headers: Sequence[bytes]) -> Parents | None:
+    """Read several ``traceparent`` of `LENGTH` bytes each; None unless all are valid and of version 00.
 
-
-def read_together(headers: Sequence[str]) -> Sequence[tuple[bytes, bytes] | None]:
-    """The ids in each ``traceparent`` of several that are `likely`; None for one that is not sound.
-
-    To read them together takes a quarter of what it takes to read them one by one.
+    This takes a quarter of the time that it takes to read them one by one.
     """
-    number, joined = len(headers), "".join(headers)
-    digits = joined.replace("-", "")
+    number, joined = len(headers), b"".join(headers)
+    digits = joined.replace(b"-", b"")
     try:
-        found = bytes.fromhex(digits)
+        found = unhexlify(digits)
     except ValueError:
-        found = b""
-    dashes = "-" * number
-    sound = (
+        return None
+    valid = (
         len(found) == number * _BYTES
-        and found.hex() == digits  # No blanks, which `fromhex` passes over, and no capitals.
-        and joined[2::_LENGTH] == joined[35::_LENGTH] == joined[52::_LENGTH] == dashes
+        and digits == digits.lower()
+        and joined[2::LENGTH] == joined[35::LENGTH] == joined[52::LENGTH] == b"-" * number
         and found[::_BYTES] == bytes(number)
-        and _NO_SPAN not in found  # In a trace's id that is allowed, but rare.
+        and _NO_SPAN not in found  # In a trace id it would be valid, but rare.
     )
-    if sound:
-        return list(_IDS.iter_unpack(found))
-    parents = [_w3c({"traceparent": header}.get) for header in headers]
-    return [None if parent is None else (parent.trace_id, parent.span_id) for parent in parents]
+    if not valid:
+        return None
+    values = _splitter(number).unpack(found)
+    flags = values[2::3]
+    sampled = flags if flags.count(1) == number else [one & 1 for one in flags]
+    return Parents(values[::3], values[1::3], sampled)
+
+
+@lru_cache(64)
+def _splitter(number: int) -> struct.Struct:
+    return struct.Struct("x16s8sB" * number)
 
 
 def _zipkin(get: Get) -> Parent | None:

@@ -10,6 +10,7 @@ The messages are those of ``opentelemetry/proto/trace/v1/trace.proto``.
 import struct
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import repeat
 from typing import Final, TypeAlias
 
 __all__ = [
@@ -34,7 +35,7 @@ Value: TypeAlias = str | bool | int | float
 
 SERVER, CLIENT = 2, 3  # `SpanKind`.
 
-HEAD_OF_ROOT, HEAD_OF_CHILD = 46, 56  # The size of what `head` returns, without and with a parent.
+ROOT_HEAD, CHILD_HEAD = 46, 56  # The size of what `head` returns, without and with a parent.
 
 _ROOT: Final = struct.Struct("<2s16s2s8sBQBQ").pack
 _CHILD: Final = struct.Struct("<2s16s2s8sBQBQ2s8s").pack
@@ -50,6 +51,26 @@ def head(trace_id: bytes, span_id: bytes, parent: bytes | None, start: int, end:
     if parent is None:
         return _ROOT(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end)
     return _CHILD(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end, _PARENT, parent)
+
+
+def root_heads(
+    trace_ids: Iterable[bytes], span_ids: Iterable[bytes], starts: Iterable[int], ends: Iterable[int]
+) -> Iterable[bytes]:
+    """The heads of several spans without parents; see `head`."""
+    trace, span, start, end = map(repeat, (_TRACE_ID, _SPAN_ID, _START, _END))
+    return map(_ROOT, trace, trace_ids, span, span_ids, start, starts, end, ends)
+
+
+def child_heads(
+    trace_ids: Iterable[bytes],
+    span_ids: Iterable[bytes],
+    parents: Iterable[bytes],
+    starts: Iterable[int],
+    ends: Iterable[int],
+) -> Iterable[bytes]:
+    """The heads of several spans with parents."""
+    trace, span, start, end, parent = map(repeat, (_TRACE_ID, _SPAN_ID, _START, _END, _PARENT))
+    return map(_CHILD, trace, trace_ids, span, span_ids, start, starts, end, ends, parent, parents)
 
 
 def length(size: int) -> bytes:

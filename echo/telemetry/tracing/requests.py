@@ -16,9 +16,10 @@ from echo.close_codes import INTERNAL_ERROR
 from echo.printable import printable
 from echo.rpc.tracing import ChannelTracing
 from echo.targets import split
-from echo.telemetry.tracing.calls import LONGEST
+from echo.telemetry.tracing.methods import MAX_TEXT
 from echo.telemetry.tracing.protobuf import SERVER, attribute, count, failure, name_and_kind
-from echo.telemetry.tracing.recorder import Recorder, Span
+from echo.telemetry.tracing.recorder import Recorder
+from echo.telemetry.tracing.span import Span
 
 __all__ = ["Requests"]
 
@@ -60,12 +61,12 @@ class Request(Span):
                 count("echo.websocket.close_code", 0 if status is None else status),
             ]
             if reason:
-                pieces.append(attribute("echo.websocket.close_reason", printable(reason, LONGEST)))
+                pieces.append(attribute("echo.websocket.close_reason", printable(reason, MAX_TEXT)))
         else:
             pieces = [] if status is None else [count("http.response.status_code", status)]
         failed = status is None or (status == INTERNAL_ERROR if upgraded else status >= 500)
         if failed:
-            pieces += [attribute("error.type", str(status)), failure(printable(reason, LONGEST))]
+            pieces += [attribute("error.type", str(status)), failure(printable(reason, MAX_TEXT))]
         self._over(pieces)
 
     def _over(self, pieces: list[bytes]) -> None:
@@ -78,9 +79,9 @@ class Request(Span):
         known = method if method in METHODS else "_OTHER"
         client = scope["client"]
         yield _fixed(known, self.route, scope["scheme"], scope["http_version"])
-        yield attribute("url.path", printable(scope["raw_path"].decode("latin-1"), LONGEST))
+        yield attribute("url.path", printable(scope["raw_path"].decode("latin-1"), MAX_TEXT))
         if known != method:
-            yield attribute("http.request.method_original", printable(method, LONGEST))
+            yield attribute("http.request.method_original", printable(method, MAX_TEXT))
         if client is not None:
             yield attribute("client.address", client[0])
         yield from self._said(scope["headers"])
@@ -91,11 +92,11 @@ class Request(Span):
                 host, port = value.decode("latin-1"), None
                 with suppress(ValueError):
                     host, port = split(host)
-                yield attribute("server.address", printable(host, LONGEST))
+                yield attribute("server.address", printable(host, MAX_TEXT))
                 if port is not None:
                     yield attribute("server.port", port)
             elif name == b"user-agent":
-                yield attribute("user_agent.original", printable(value.decode("latin-1"), LONGEST))
+                yield attribute("user_agent.original", printable(value.decode("latin-1"), MAX_TEXT))
 
 
 class Requests:

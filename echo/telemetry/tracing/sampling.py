@@ -7,6 +7,7 @@ every call.
 
 from typing import Final
 
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, TraceFlags, set_span_in_context
@@ -25,6 +26,9 @@ _ROOTS: Final[dict[str, bool | None]] = {
     "parentbased_always_off": False,
     "parentbased_traceidratio": None,
 }
+
+
+_NO_PARENT: Final = Context()  # Without a context, samplers take the current span for the parent.
 
 
 class Sampling:
@@ -57,10 +61,14 @@ class Sampling:
             return parent.sampled
         if self.root is not None:
             return self.root
-        trace, context = int.from_bytes(trace_id, "big"), None
+        trace, context = int.from_bytes(trace_id, "big"), _NO_PARENT
         if parent is not None:
             span = int.from_bytes(parent.span_id, "big")
             asked = SpanContext(trace, span, parent.remote, TraceFlags(parent.sampled))
-            context = set_span_in_context(NonRecordingSpan(asked))
-        decision = self._sampler.should_sample(context, trace, name, kind).decision
+            context = set_span_in_context(NonRecordingSpan(asked), context)
+        token = attach(context)  # A sampler may ask for the current span, which may be the one to decide about.
+        try:
+            decision = self._sampler.should_sample(context, trace, name, kind).decision
+        finally:
+            detach(token)
         return decision is Decision.RECORD_AND_SAMPLE
