@@ -58,7 +58,8 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call.
 
     ``refusals``, which logs clients that violate the protocol, and ``tally`` are shared by all connections of a server.
-    ``listeners`` and ``register`` are told of calls; ``observer_rule`` gives some of them observers.
+    ``listeners`` and ``register`` are told of calls, and ``tracing`` traces them; ``observer_rule`` gives some of them
+    observers.
 
     Attributes:
         number: The connection's number, unique within the process.
