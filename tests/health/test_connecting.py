@@ -4,13 +4,13 @@ import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
 from time import monotonic
-from typing import cast
 
 import pytest
 
 from echo.health import connecting
 from echo.health.connecting import connect
 from echo.targets import Target
+from tests.support.tcp import reserved_port
 
 LONG = 60.0  # Seconds; a test that used them up would have failed.
 
@@ -34,9 +34,9 @@ def black_hole() -> Iterator[tuple[str, int]]:
 
 
 @pytest.fixture
-def closed() -> tuple[str, int]:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return cast("tuple[str, int]", listener.getsockname())
+def closed() -> Iterator[tuple[str, int]]:
+    with reserved_port() as port:
+        yield "127.0.0.1", port
 
 
 def named(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> Target:
