@@ -79,16 +79,18 @@ ALLOWED: dict[tuple[str, str], str] = {
     ): "recognised, not used: betterproto's method that hangs on trio",
     **{
         (f"echo/telemetry/tracing/{file}.py", "_OTHER"): "no name, but OpenTelemetry's word for what is not known"
-        for file in ("calls", "requests")
+        for file in ("methods", "requests")
     },
     ("echo/wire/hpack.py", "_hazmat"): "jh2's codec has no other name",
 }
 
 PRIVATE = re.compile(r"(?<![\w`])_(?!_)[A-Za-z]\w*")
+# Public methods of every `collections.namedtuple`: the underscore keeps them apart from its fields.
+OF_NAMED_TUPLES = {"_make", "_replace", "_asdict", "_fields"}
 
 
 def is_private(name: str) -> bool:
-    return PRIVATE.fullmatch(name) is not None
+    return PRIVATE.fullmatch(name) is not None and name not in OF_NAMED_TUPLES
 
 
 @dataclass
