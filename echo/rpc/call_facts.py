@@ -45,3 +45,9 @@ class CallFacts:
     def deadline(self) -> Deadline | None:
         """The call's deadline, or None."""
         return None if self._call.deadline == math.inf else Deadline.at(self._call.deadline)
+
+    @property
+    def received_compressed(self) -> bool:
+        """Whether the last message received was compressed."""
+        messages = self._call.messages
+        return messages.inflated == messages.messages > 0

@@ -142,7 +142,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self._head_sent = True
 
     async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
-        sent = _multidict(metadata)
+        sent = MultiDict(metadata or ())
         if self._method.events.send_initial_metadata:
             sent = (await self._method.events.send_initial_metadata.dispatch(metadata=sent)).metadata
         await self._call.send_response(Response(sent, self._call.encoding), hold=hold)
@@ -223,7 +223,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             raise ProtocolError("the call was already ended")
         if status is Status.OK and not self.message_sent and not self._method.server_streaming:
             raise ProtocolError("this method answers with one message, which was not sent")
-        sent = _multidict(metadata)
+        sent = MultiDict(metadata or ())
         if self._method.events.send_trailing_metadata:
             event = await self._method.events.send_trailing_metadata.dispatch(
                 metadata=sent, status=status, status_message=status_message, status_details=status_details
@@ -265,17 +265,8 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self._call.compress(encoding)
 
     def compress_next(self, *, wanted: bool) -> None:
-        """Choose whether the following messages are compressed, regardless of size.
-
-        Has no effect unless `compress` was called and the client accepts that encoding.
-        """
+        """Choose whether further messages are compressed, whatever their size; has no effect without `compress`."""
         self._call.compress_next(wanted=wanted)
-
-    @property
-    def received_compressed(self) -> bool:
-        """Whether the last message received was compressed."""
-        messages = self._call.messages
-        return messages.inflated == messages.messages > 0
 
     def drain_connection(self) -> None:
         """Send GOAWAY, so that the client opens a new connection for later calls. Open calls continue."""
@@ -305,7 +296,3 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if self.ended:
             raise ProtocolError("the call was already ended")
         self.ended = True
-
-
-def _multidict(metadata: MetadataLike | None) -> Metadata:
-    return MultiDict(metadata or ())
