@@ -25,18 +25,6 @@ _CONNECTION_SPECIFIC: Final = frozenset(
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 §5.1, without capitals.
 _FORBIDDEN: Final = re.compile(rb"[\0\r\n]")  # Nowhere in a value (RFC 9113 §8.2.1).
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
-# Metadata common in a service mesh. These names are known to be valid, so their characters are not checked.
-_USUAL: Final = frozenset(
-    {
-        b"accept-encoding",
-        b"authorization",
-        b"baggage",
-        b"traceparent",
-        b"tracestate",
-        b"x-forwarded-for",
-        b"x-request-id",
-    }
-)
 # Names that gRPC reserves, in addition to those that begin with grpc- (gRPC over HTTP/2, "Requests").
 _OWN: Final = frozenset({b"content-type", b"user-agent", b"grpc-timeout", b"grpc-status", b"grpc-accept-encoding"})
 
@@ -90,8 +78,6 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
         octets += (name, value)
         if name in _OWN:
             own[name] = value
-        elif name in _USUAL:
-            custom.append((name, value))
         elif name[:1] == b":":
             if name not in allowed:
                 raise MalformedError(f"the pseudo-header field {_show(name)} is not allowed there")
