@@ -34,14 +34,15 @@ class Recorder:
         propagation: How the context of a trace travels.
         wants: Whether the sampler wants a span.
         new_seed: Draws a `Span.seed`.
-        samples_all: All spans are recorded, except where a sound ``traceparent`` says that the caller's is not.
+        bound: Spans with a sound ``traceparent`` are recorded if their parents are, others if the last eight bytes of
+            their trace ids are below this; None if that is not how it is decided.
     """
 
     def __init__(self, batches: Batches[Ended], sampling: Sampling, propagation: Propagation) -> None:
         self.batches = batches
         self.propagation = propagation
         self.wants = sampling.wants
-        self.samples_all = propagation.by_traceparent and sampling.follows_parent and sampling.root is True
+        self.bound = sampling.bound if propagation.by_traceparent and sampling.follows_parent else None
         # Python seeds its generator anew in a child process; so each has a recorder of its own.
         self.new_seed: Callable[[], bytes] = _seeds().__next__
         self._take = batches.put

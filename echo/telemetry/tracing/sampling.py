@@ -16,15 +16,18 @@ from echo.telemetry.tracing.propagation import Parent
 
 __all__ = ["Sampling"]
 
-# What each sampler decides about a trace that begins here; None if the sampler must be asked.
-_ROOTS: Final[dict[str, bool | None]] = {
-    "": True,
-    "always_on": True,
-    "always_off": False,
-    "traceidratio": None,
-    "parentbased_always_on": True,
-    "parentbased_always_off": False,
-    "parentbased_traceidratio": None,
+ALL: Final = 2**64
+_RATIO: Final = -1
+
+# Each sampler's bound for traces that begin here; `_RATIO` if it depends on the environment.
+_BOUNDS: Final = {
+    "": ALL,
+    "always_on": ALL,
+    "always_off": 0,
+    "traceidratio": _RATIO,
+    "parentbased_always_on": ALL,
+    "parentbased_always_off": 0,
+    "parentbased_traceidratio": _RATIO,
 }
 
 
@@ -39,14 +42,16 @@ class Sampling:
 
     Attributes:
         follows_parent: A span is recorded if its parent is.
-        root: Whether a trace that begins here is recorded; None if the sampler must be asked.
+        bound: Other traces are recorded if the last eight bytes of their ids are a number below this; None if the
+            sampler must be asked.
     """
 
     def __init__(self, name: str) -> None:
         self._sampler = TracerProvider(shutdown_on_exit=False).sampler  # As the environment says.
-        known = name in _ROOTS
+        known = name in _BOUNDS
         self.follows_parent = known and (not name or name.startswith("parentbased"))
-        self.root: Final = _ROOTS.get(name)
+        bound = _BOUNDS.get(name)
+        self.bound: Final = self._find_bound() if bound == _RATIO else bound
 
     def wants(self, parent: Parent | None, trace_id: bytes, name: str, kind: SpanKind) -> bool:
         """Whether a span is to be recorded.
@@ -59,8 +64,8 @@ class Sampling:
         """
         if parent is not None and self.follows_parent:
             return parent.sampled
-        if self.root is not None:
-            return self.root
+        if self.bound is not None:
+            return int.from_bytes(trace_id[8:], "big") < self.bound
         trace, context = int.from_bytes(trace_id, "big"), _NO_PARENT
         if parent is not None:
             span = int.from_bytes(parent.span_id, "big")
@@ -72,3 +77,12 @@ class Sampling:
         finally:
             detach(token)
         return decision is Decision.RECORD_AND_SAMPLE
+
+    def _find_bound(self) -> int:
+        """The bound of a sampler by ratio, found by asking it: the SDK does not tell that of a parent-based one."""
+        low, high = 0, ALL
+        while low < high:
+            middle = (low + high) // 2
+            decision = self._sampler.should_sample(_NO_PARENT, middle, "").decision
+            low, high = (middle + 1, high) if decision is Decision.RECORD_AND_SAMPLE else (low, middle)
+        return low

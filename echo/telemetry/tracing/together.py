@@ -18,6 +18,7 @@ from echo.telemetry.tracing.methods import Method
 from echo.telemetry.tracing.propagation import LENGTH, Parents, read_together
 from echo.telemetry.tracing.protobuf import child_heads, root_heads
 from echo.telemetry.tracing.recorder import Recorder
+from echo.telemetry.tracing.sampling import ALL
 from echo.telemetry.tracing.span import SPAN_ID
 from echo.telemetry.tracing.spans import Where, common_to_children, common_to_roots, wall, whole
 from echo.transport import EndedCalls, ServerSession
@@ -105,7 +106,7 @@ class Together:
                 self._record(Spans._make(column[at : at + most] for column in spans))
 
     def _record(self, spans: Spans) -> None:
-        if not self._recorder.samples_all:
+        if self._recorder.bound is None:
             self._record_singly(spans)
             return
         headers = _traceparents(spans.requests)
@@ -123,7 +124,10 @@ class Together:
             self._put_children(spans.only(headers), [header for header in headers if header is not None])
 
     def _put_roots(self, spans: Spans) -> None:
-        """Record spans with which traces begin."""
+        """Record spans with which traces begin, unless the sampler does not want them. Seeds are their trace ids."""
+        bound = self._recorder.bound
+        if bound is not None and bound < ALL:
+            spans = spans.only([int.from_bytes(seed[8:], "big") < bound for seed in spans.seeds])
         if spans.seeds:
             self._recorder.batches.put_group(len(spans.seeds), partial(_encode_roots, spans))
 

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
+import pytest
 import trio
 import trio.testing
 from opentelemetry import trace
@@ -68,6 +69,22 @@ async def test_an_unsound_traceparent_does_not_harm_the_calls_that_end_with_it(a
         for header in (SAMPLED, SAMPLED.upper(), NOT_SAMPLED, f"00-{'0' * 32}-{SPAN}-01"):
             await unary(channel, "One", metadata={"traceparent": header})
     assert sorted(span.parent for span in collector.spans) == ["", "", SPAN]
+
+
+async def test_a_sampler_by_ratio_decides_about_each_trace_that_begins_here(
+    monkeypatch: pytest.MonkeyPatch, autojump_clock: trio.abc.Clock
+) -> None:
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", "parentbased_traceidratio")  # The SDK reads it, too.
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", "0.5")
+    async with traced(OTEL_TRACES_SAMPLER="parentbased_traceidratio") as (collector, channel):
+        for _ in range(100):
+            await unary(channel, "One")
+        for header in (SAMPLED, NOT_SAMPLED):
+            await unary(channel, "One", metadata={"traceparent": header})
+    begun = [int(span.trace[16:], 16) for span in collector.spans if not span.parent]
+    assert [span.parent for span in collector.spans if span.parent] == [SPAN]
+    assert all(number < 2**63 for number in begun)
+    assert 20 < len(begun) < 80  # It is less likely to be outside than to win a lottery twice.
 
 
 async def test_a_batch_is_no_larger_than_the_settings_allow(autojump_clock: trio.abc.Clock) -> None:
