@@ -179,10 +179,7 @@ class Call(Stream):
         """Wait until `send_nowait` may work. Whoever receives meanwhile may make another yield due."""
         if self._until_yield == 1:
             await self._yield()
-        while self.unsent.size > self.session.max_unsent and self.is_open:
-            await self._wait_for_room()
-        if not self.is_open:
-            await self._over()
+        await self.wait_until_sendable()
 
     async def _over(self) -> NoReturn:
         """Raise StreamTerminatedError, or Cancelled if the task is a handler that was cancelled for it."""

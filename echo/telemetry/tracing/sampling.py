@@ -1,8 +1,7 @@
 """Decides which traces are recorded, as ``OTEL_TRACES_SAMPLER`` and ``OTEL_TRACES_SAMPLER_ARG`` say.
 
-The SDK creates the sampler, which is asked wherever there is something to compute. For the six samplers that
-OpenTelemetry's specification names, the answer is usually known without asking. That saves a microsecond or more for
-every call.
+The SDK creates the sampler. Those that OpenTelemetry's specification names are known by a bound and need not be asked
+about each call, which saves a microsecond or more; any other is asked.
 """
 
 from typing import Final
