@@ -125,9 +125,10 @@ class Together:
 
     def _put_roots(self, spans: Spans) -> None:
         """Record spans with which traces begin, unless the sampler does not want them. Seeds are their trace ids."""
-        bound = self._recorder.bound
-        if bound is not None and bound < ALL:
-            spans = spans.only([int.from_bytes(seed[8:], "big") < bound for seed in spans.seeds])
+        wants = self._recorder.wants
+        if self._recorder.bound != ALL:
+            begun = zip(spans.seeds, spans.methods, strict=True)
+            spans = spans.only([wants(None, seed, method.name, SpanKind.SERVER) for seed, method in begun])
         if spans.seeds:
             self._recorder.batches.put_group(len(spans.seeds), partial(_encode_roots, spans))
 
