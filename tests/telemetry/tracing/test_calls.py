@@ -1,99 +1,17 @@
-"""The spans of calls, of a server's and of a channel's, as a collector in memory sees them."""
+"""The spans of a server's calls, as a collector in memory sees them."""
 
-import io
 import json
-import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import grpc
 import pytest
-import structlog
 import trio
-import trio.testing
-from anyio.abc import ByteStream
-from opentelemetry import trace
 
-from echo.access_log import AccessLog
 from echo.logs import configure_logging
-from echo.outlet import Outlet
-from echo.rpc import Channel, GRPCError, Server, Status, open_channel_over
-from echo.rpc.health import Health
-from echo.transport import memory_stream_pair
-from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE, Collector, Seen
+from echo.rpc import GRPCError
+from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE, Seen
 from tests.support.logging_state import logging_restored
-from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call, unary
-
-CODEC = BytesCodec()
-log = structlog.get_logger(__name__)
-
-
-async def one(stream: BytesStream) -> None:
-    request = await stream.recv_message()
-    match request:
-        case b"not found":
-            raise GRPCError(Status.NOT_FOUND, "no such thing")
-        case b"bug":
-            raise LookupError("secret")
-        case b"sleep":
-            await trio.sleep_forever()
-        case b"context":
-            context = trace.get_current_span().get_span_context()
-            request = f"{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags)}".encode()
-        case b"annotate":
-            span = trace.get_current_span()
-            span.set_attribute("shelf", 7)
-            span.add_event("found", {"where": "left"})
-        case b"log":
-            log.warning("looked")
-            logging.getLogger("a.library").warning("looked, too")
-    assert request is not None
-    await stream.send_message(request)
-
-
-async def each(stream: BytesStream) -> None:
-    async for message in stream:
-        await stream.send_message(message)
-
-
-class Ours:
-    """A server that is traced, and a channel to it."""
-
-    def __init__(
-        self, collector: Collector, server: Server, channel: Channel, lines: io.StringIO, network: list[ByteStream]
-    ) -> None:
-        self.network = network
-        self.collector = collector
-        self.server = server
-        self.channel = channel
-        self.lines = lines
-
-
-@asynccontextmanager
-async def traced(calls: bool = False, /, **variables: str) -> AsyncIterator[Ours]:
-    """``calls``: the channel's calls are traced, too."""
-    collector, lines = Collector(), io.StringIO()
-    async with collector.tracing(**variables) as tracing, trio.open_nursery() as nursery:
-        server = Server(
-            [Service(One=(UNARY, one), Each=(BIDI, each)), Health([])],
-            codec=CODEC,
-            tracing=tracing.server,
-            access_log=AccessLog(Outlet(lines), as_json=True),
-        )
-
-        network: list[ByteStream] = []
-
-        async def dial() -> ByteStream:
-            ours, theirs = memory_stream_pair()
-            nursery.start_soon(server.serve_connection, theirs)
-            network.append(theirs)
-            return ours
-
-        asked = tracing.channel if calls else None
-        async with open_channel_over(dial, "memory", codec=CODEC, tracing=asked) as channel:
-            yield Ours(collector, server, channel, lines, network)
-        await trio.testing.wait_all_tasks_blocked()
-        nursery.cancel_scope.cancel()
+from tests.support.services import BIDI, UNARY, call, unary
+from tests.support.traced import log, traced
 
 
 async def served(message: bytes, *, traceparent: str = SAMPLED, **variables: str) -> tuple[bytes, list[Seen]]:
@@ -307,91 +225,3 @@ async def test_both_logs_tell_the_ids_of_the_span(
     assert [line["event"] for line in of_the_call] == ["looked", "looked, too", "call"]
     assert {(line["trace_id"], line["span_id"]) for line in of_the_call} == {(span.trace, span.id)}
     assert "trace_id" not in after
-
-
-async def test_a_call_that_is_made_is_a_span_and_the_served_one_its_part(autojump_clock: trio.abc.Clock) -> None:
-    async with traced(True) as ours:
-        await unary(ours.channel, "One", b"hi", metadata={"traceparent": SAMPLED})
-    made, served = ours.collector.one("client"), ours.collector.one("server")
-    assert (made.trace, made.parent) == (TRACE, SPAN)
-    assert (served.trace, served.parent) == (TRACE, made.id)
-    assert made.attributes["server.address"] == "memory"
-    assert made.attributes["rpc.response.status_code"] == "OK"
-    assert made.events == []
-
-
-async def test_a_caller_that_leaves_is_seen_at_both_ends(autojump_clock: trio.abc.Clock) -> None:
-    async with traced(True) as ours:
-        async with call(ours.channel, "Each", BIDI) as stream:
-            await stream.send_message(b"hi")
-            await stream.recv_message()
-            await stream.end()
-        await trio.testing.wait_all_tasks_blocked()
-        async with call(ours.channel, "Each", BIDI) as stream:
-            await stream.send_message(b"hi")
-    whole, left = [span for span in ours.collector.spans if span.kind == "client"]
-    assert whole.events[:2] == ["response began", "half-close"]
-    assert left.events == ["cancel: the caller left the call before its end"]
-    assert left.attributes["rpc.response.status_code"] == "CANCELLED"
-    assert left.failed
-
-
-@pytest.mark.parametrize(
-    ("target", "host", "port"),
-    [
-        ("nowhere:1", "nowhere", 1),
-        ("[fd00::1]:1", "fd00::1", 1),
-        ("a:1,b:1", "a:1,b:1", None),
-        ("unix:/run/echo.sock", "unix:/run/echo.sock", None),
-    ],
-)
-async def test_a_call_that_cannot_be_opened_is_a_failure(
-    target: str, host: str, port: int | None, autojump_clock: trio.abc.Clock
-) -> None:
-    async def dial() -> ByteStream:
-        raise ConnectionRefusedError("nobody there")
-
-    collector = Collector()
-    async with (
-        collector.tracing() as tracing,
-        open_channel_over(dial, target, codec=CODEC, tracing=tracing.channel) as channel,
-    ):
-        with pytest.raises(GRPCError):
-            await unary(channel, "One")
-    (span,) = collector.spans
-    assert span.attributes["rpc.response.status_code"] == "UNAVAILABLE"
-    assert (span.attributes["server.address"], span.attributes.get("server.port")) == (host, port)
-    assert span.failed
-
-
-async def test_calls_of_a_handler_are_parts_of_its_own(autojump_clock: trio.abc.Clock) -> None:
-    collector = Collector()
-    seen: list[object] = []
-    async with collector.tracing() as tracing, trio.open_nursery() as nursery:
-
-        async def relay(stream: BytesStream) -> None:
-            await stream.recv_message()
-            await stream.send_message(await unary(channel, "Last"))
-
-        async def last(stream: BytesStream) -> None:
-            assert stream.metadata is not None
-            seen.append(stream.metadata.get("traceparent"))
-            await stream.recv_message()
-            await stream.send_message(b"")
-
-        server = Server([Service(Relay=(UNARY, relay), Last=(UNARY, last))], codec=CODEC, tracing=tracing.server)
-
-        async def dial() -> ByteStream:
-            ours, theirs = memory_stream_pair()
-            nursery.start_soon(server.serve_connection, theirs)
-            return ours
-
-        async with open_channel_over(dial, "memory", codec=CODEC, tracing=tracing.channel) as channel:
-            await unary(channel, "Relay", metadata={"traceparent": NOT_SAMPLED})
-            await unary(channel, "Relay")
-        nursery.cancel_scope.cancel()
-    assert seen[0] == NOT_SAMPLED
-    relayed, inner = collector.one("server", "Relay"), collector.one("client", "Last")
-    assert inner.parent == relayed.id
-    assert collector.one("server", "Last").parent == inner.id
-    assert len({span.trace for span in collector.spans}) == 1
