@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TypeAlias, TypedDict, Unpack
 
+import pytest
 from grpclib.const import Cardinality, Handler
 from grpclib.encoding.base import CodecBase
 
-from echo.rpc import Channel, ClientStream, ServerStream
+from echo.rpc import Channel, ClientStream, GRPCError, ServerStream
 
 
 class BytesCodec(CodecBase):
@@ -75,6 +76,13 @@ async def unary(channel: Channel, name: str, message: bytes = b"", **options: Un
         reply = await stream.recv_message()
         assert reply is not None
         return reply
+
+
+async def failure(channel: Channel, name: str, message: bytes = b"", *, timeout: float | None = None) -> GRPCError:
+    """The error that a unary call ends with."""
+    with pytest.raises(GRPCError) as raised:
+        await unary(channel, name, message, timeout=timeout)
+    return raised.value
 
 
 async def echo_one(stream: BytesStream) -> None:

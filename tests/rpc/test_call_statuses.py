@@ -1,0 +1,186 @@
+"""The status that a call ends with: the handler's own, or one for its bugs, for bad messages and unknown methods."""
+
+import math
+
+import anyio
+import pytest
+
+from echo.rpc import GRPCError, Status
+from echo.rpc.testing import memory_channel
+from tests.support.services import (
+    BIDI,
+    CLIENT_STREAM,
+    ECHO,
+    UNARY,
+    BytesCodec,
+    BytesStream,
+    Run,
+    Service,
+    call,
+    failure,
+    unary,
+)
+
+CODEC = BytesCodec()
+
+
+def test_a_handler_s_status_reaches_the_client_unchanged(run: Run) -> None:
+    async def refuse(stream: BytesStream) -> None:
+        await stream.recv_message()
+        raise GRPCError(Status.FAILED_PRECONDITION, "nicht möglich: 100 % ✗", b"details")
+
+    async def main() -> None:
+        async with memory_channel([Service(Refuse=(UNARY, refuse))], codec=CODEC) as channel:
+            error = await failure(channel, "Refuse")
+            assert (error.status, error.message) == (Status.FAILED_PRECONDITION, "nicht möglich: 100 % ✗")
+            assert error.details == b"details"
+
+    run(main)
+
+
+def test_messages_sent_before_a_failure_arrive_before_it(run: Run) -> None:
+    async def half(stream: BytesStream) -> None:
+        await stream.send_message(b"first")
+        raise GRPCError(Status.DATA_LOSS, "then nothing")
+
+    async def main() -> None:
+        async with memory_channel([Service(Half=(BIDI, half))], codec=CODEC) as channel:
+            with pytest.raises(GRPCError, match="then nothing"):
+                async with call(channel, "Half", BIDI) as stream:
+                    await stream.send_request()
+                    assert await stream.recv_message() == b"first"
+                    await stream.recv_message()
+
+    run(main)
+
+
+def test_a_call_that_fails_inside_a_message_gives_the_reason(run: Run) -> None:
+    async def endless(stream: BytesStream) -> None:
+        await stream.send_message(b"x" * 3_000_000)
+
+    async def main() -> None:
+        async with (
+            memory_channel([Service(Endless=(BIDI, endless))], codec=CODEC) as channel,
+            call(channel, "Endless", BIDI) as stream,
+        ):
+            await stream.send_request()
+            await stream.recv_initial_metadata()
+            assert stream._call is not None
+            stream._call.current.session.stop("the cable was cut")
+            with pytest.raises(GRPCError, match="the cable was cut") as raised:
+                await stream.recv_message()
+            assert raised.value.status is Status.UNAVAILABLE
+
+    run(main)
+
+
+def test_a_bug_is_internal_and_reveals_nothing(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def crash(stream: BytesStream) -> None:
+        raise RuntimeError("secret")
+
+    async def crash_in_nursery(stream: BytesStream) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(crash, stream)
+            await anyio.sleep(math.inf)
+
+    async def main() -> None:
+        service = Service(Crash=(UNARY, crash), Nursery=(UNARY, crash_in_nursery))
+        async with memory_channel([service], codec=CODEC) as channel:
+            for name in ("Crash", "Nursery"):
+                error = await failure(channel, name)
+                assert (error.status, error.message) == (Status.INTERNAL, "internal server error")
+                assert "secret" in caplog.text
+                caplog.clear()
+
+    run(main)
+
+
+def test_a_status_raised_in_a_handler_s_nursery_is_the_call_s(run: Run) -> None:
+    async def refuse() -> None:
+        raise GRPCError(Status.ABORTED, "enough")
+
+    async def nursery(stream: BytesStream) -> None:
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(refuse)
+            await anyio.sleep(math.inf)
+
+    async def main() -> None:
+        async with memory_channel([Service(Nursery=(UNARY, nursery))], codec=CODEC) as channel:
+            error = await failure(channel, "Nursery")
+            assert (error.status, error.message) == (Status.ABORTED, "enough")
+
+    run(main)
+
+
+def test_trailers_that_cannot_be_sent_are_a_bug_too(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def wrong_metadata(stream: BytesStream) -> None:
+        await stream.send_message(b"")
+        await stream.send_trailing_metadata(metadata={"Not Allowed": "x"})
+
+    async def main() -> None:
+        service = Service(Metadata=(UNARY, wrong_metadata))
+        async with memory_channel([service, ECHO], codec=CODEC) as channel:
+            assert (await failure(channel, "Metadata")).status is Status.INTERNAL
+            assert caplog.text
+            assert await unary(channel, "One", b"others go on") == b"others go on"
+
+    run(main)
+
+
+def test_unknown_methods_are_unimplemented(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([ECHO], codec=CODEC) as channel:
+            error = await failure(channel, "Nothing")
+            assert error.status is Status.UNIMPLEMENTED
+            assert "/test.Service/Nothing" in (error.message or "")
+
+    run(main)
+
+
+def test_a_unary_handler_that_answers_nothing_is_a_bug(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def nothing(stream: BytesStream) -> None:
+        await stream.recv_message()
+
+    async def main() -> None:
+        async with memory_channel([Service(Nothing=(UNARY, nothing))], codec=CODEC) as channel:
+            assert (await failure(channel, "Nothing")).status is Status.INTERNAL
+            assert "answers with one message" in caplog.text
+
+    run(main)
+
+
+def test_a_message_that_does_not_decode_is_internal(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([ECHO], codec=CODEC) as channel:
+            assert (await failure(channel, "One", b"undecodable")).status is Status.INTERNAL
+
+    run(main)
+
+
+def test_two_messages_where_one_belongs_are_unimplemented(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([ECHO], codec=CODEC) as channel:
+            for messages in (0, 2):
+                with pytest.raises(GRPCError) as raised:
+                    async with call(channel, "One", CLIENT_STREAM) as stream:
+                        await stream.send_request()
+                        for _ in range(messages):
+                            await stream.send_message(b"x")
+                        await stream.end()
+                        await stream.recv_message()
+                assert raised.value.status is Status.UNIMPLEMENTED
+
+    run(main)
+
+
+def test_two_replies_where_one_belongs_are_refused_by_the_client(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([ECHO], codec=CODEC) as channel:
+            for wanted in (b"0", b"2"):
+                with pytest.raises(GRPCError) as raised:
+                    async with call(channel, "Repeat", UNARY) as stream:
+                        await stream.send_message(wanted)
+                        await stream.recv_message()
+                assert raised.value.status is Status.UNIMPLEMENTED
+
+    run(main)
