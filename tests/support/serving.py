@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import trio
+import anyio
 from anyio.abc import SocketAttribute
 
 from echo.rpc import Server, open_tcp_listener
@@ -14,8 +14,8 @@ LOOPBACK = "127.0.0.1"
 @asynccontextmanager
 async def serving(server: Server) -> AsyncIterator[int]:
     """Serve while the block runs; yields the port. When the block ends, all connections end at once."""
-    async with trio.open_nursery() as nursery:
+    async with anyio.create_task_group() as tasks:
         listener = await open_tcp_listener(LOOPBACK, 0)
-        await nursery.start(server.serve, listener)
+        await tasks.start(server.serve, listener)
         yield listener.extra(SocketAttribute.local_port)
-        nursery.cancel_scope.cancel()
+        tasks.cancel_scope.cancel()
