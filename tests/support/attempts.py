@@ -1,0 +1,101 @@
+"""Servers that note each attempt of a call, and the service configs that have them made."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import anyio
+import pytest
+from grpclib.const import Cardinality
+
+from echo.rpc import Channel, GRPCError, Server, Status
+from echo.rpc.testing import memory_channel_to
+from tests.support.services import (
+    BIDI,
+    CLIENT_STREAM,
+    SERVER_STREAM,
+    UNARY,
+    BytesCodec,
+    BytesStream,
+    Service,
+    call,
+    unary,
+)
+
+CODEC = BytesCodec()
+PREVIOUS = "grpc-previous-rpc-attempts"
+PUSHBACK = "grpc-retry-pushback-ms"
+KINDS = {"One": UNARY, "Many": SERVER_STREAM, "Gather": CLIENT_STREAM, "All": BIDI}
+
+Config: TypeAlias = dict[str, object]
+
+
+def retrying(attempts: int = 5, backoff: str = "0.001s", *codes: str, longest: str = "10s", **more: object) -> Config:
+    """A service config that has all calls retried."""
+    policy = {
+        "maxAttempts": attempts,
+        "initialBackoff": backoff,
+        "maxBackoff": longest,
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": codes or ["UNAVAILABLE"],
+    }
+    return {"methodConfig": [{"name": [{}], "retryPolicy": policy}], **more}
+
+
+class Flaky:
+    """A server that fails calls as a test asks, and otherwise echoes them.
+
+    Attributes:
+        attempts: Each attempt's count of previous attempts; "" if it sent none.
+        times: When each attempt arrived.
+        failures: How the next attempts fail: a status each, possibly with a pushback. Empty for no failures.
+    """
+
+    def __init__(self, *failures: tuple[Status, str | None] | Status | None) -> None:
+        self.failures = list(failures)
+        self.attempts: list[str | bytes] = []
+        self.times: list[float] = []
+        self.server = Server([Service(**{name: (kind, self._serve) for name, kind in KINDS.items()})], codec=CODEC)
+        self.next: Callable[[], tuple[Status, str | None] | Status | None] = self._next
+
+    def _next(self) -> tuple[Status, str | None] | Status | None:
+        return self.failures.pop(0) if self.failures else None
+
+    async def _serve(self, stream: BytesStream) -> None:
+        assert stream.metadata is not None
+        self.attempts.append(stream.metadata.get(PREVIOUS, ""))
+        self.times.append(anyio.current_time())
+        messages = [message async for message in stream]
+        failure = self.next()
+        if failure is None:
+            await stream.send_message(b" ".join(messages))
+            return
+        status, pushback = failure if isinstance(failure, tuple) else (failure, None)
+        metadata = {} if pushback is None else {PUSHBACK: pushback}
+        await stream.send_trailing_metadata(status=status, status_message="not now", metadata=metadata)
+
+    @asynccontextmanager
+    async def channel(self, config: Config) -> AsyncIterator[Channel]:
+        async with memory_channel_to(self.server, codec=CODEC, service_config=config) as channel:
+            yield channel
+
+    @property
+    def pauses(self) -> list[float]:
+        return [later - earlier for earlier, later in zip(self.times, self.times[1:], strict=False)]
+
+
+async def fails(channel: Channel, status: Status, match: str = "not now", timeout: float | None = None) -> None:
+    """A unary call ends with this status and a message like this."""
+    with pytest.raises(GRPCError, match=match) as raised:
+        await unary(channel, "One", b"x", timeout=timeout)
+    assert raised.value.status is status
+
+
+async def exchange(channel: Channel, name: str, kind: Cardinality) -> bytes | None:
+    """A call of any kind; both messages that can be sent are sent."""
+    async with call(channel, name, kind) as stream:
+        await stream.send_message(b"a")
+        if kind.client_streaming:
+            await stream.send_message(b"b")
+            await stream.end()
+        return await stream.recv_message()
