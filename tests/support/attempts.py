@@ -6,6 +6,7 @@ from typing import TypeAlias
 
 import anyio
 import pytest
+import trio
 from grpclib.const import Cardinality
 
 from echo.rpc import Channel, GRPCError, Server, Status
@@ -99,3 +100,50 @@ async def exchange(channel: Channel, name: str, kind: Cardinality) -> bytes | No
             await stream.send_message(b"b")
             await stream.end()
         return await stream.recv_message()
+
+
+def hedging(attempts: int = 3, delay: str = "1s", *codes: str, **more: object) -> dict[str, object]:
+    """A service config that has all calls hedged."""
+    policy = {"maxAttempts": attempts, "hedgingDelay": delay, "nonFatalStatusCodes": codes or ["UNAVAILABLE"]}
+    return {"methodConfig": [{"name": [{}], "hedgingPolicy": policy}], **more}
+
+
+class Slow:
+    """A server where each attempt takes a given time, and then fails or is answered.
+
+    Attributes:
+        plans: For each attempt, in order: seconds, and how it fails, or None. The last one applies to all others.
+        came: When each attempt arrived, and its count of previous attempts.
+        cancelled: The attempts that were cancelled.
+    """
+
+    def __init__(self, *plans: tuple[float, Status | None] | tuple[float, Status, str]) -> None:
+        self.plans = list(plans)
+        self.began = trio.current_time()
+        self.came: list[tuple[float, str | bytes]] = []
+        self.messages: list[list[bytes]] = []
+        self.cancelled: list[int] = []
+        self.server = Server([Service(**{name: (kind, self._serve) for name, kind in KINDS.items()})], codec=CODEC)
+
+    async def _serve(self, stream: BytesStream) -> None:
+        assert stream.metadata is not None
+        number = len(self.came)
+        self.came.append((round(trio.current_time() - self.began, 3), stream.metadata.get(PREVIOUS, "")))
+        plan = self.plans[min(number, len(self.plans) - 1)]
+        try:
+            messages = [message async for message in stream]
+            self.messages.append(messages)
+            await trio.sleep(plan[0])
+        except trio.Cancelled:
+            self.cancelled.append(number)
+            raise
+        if plan[1] is None:
+            await stream.send_message(b"%d:" % number + b" ".join(messages))
+            return
+        metadata = {PUSHBACK: plan[2]} if len(plan) == 3 else {}
+        await stream.send_trailing_metadata(status=plan[1], status_message=f"failed {number}", metadata=metadata)
+
+    @asynccontextmanager
+    async def channel(self, config: dict[str, object]) -> AsyncIterator[Channel]:
+        async with memory_channel_to(self.server, codec=CODEC, service_config=config) as channel:
+            yield channel
