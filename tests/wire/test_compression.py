@@ -1,3 +1,5 @@
+"""Compressing and inflating: within the limit, whatever the bytes are."""
+
 import gzip
 import random
 import tracemalloc

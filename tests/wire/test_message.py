@@ -1,3 +1,5 @@
+"""Messages in their frames of gRPC: framed and compressed to be sent, and decoded from bytes however they are split."""
+
 import math
 import random
 import tracemalloc

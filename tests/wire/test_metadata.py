@@ -1,3 +1,5 @@
+"""Metadata as header fields: what can be sent, what is refused, and binary values in base64."""
+
 import base64
 import re
 

@@ -1,3 +1,5 @@
+"""The buffer of bytes that wait to be sent: they leave in order, in any pieces."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Statuses on the wire: codes, percent-encoded messages, and what stands for a status that a peer did not send."""
+
 import re
 
 import pytest

@@ -1,3 +1,5 @@
+"""`grpc-timeout`: written so that no deadline is late, and read as the grammar has it."""
+
 import math
 import re
 from decimal import localcontext
