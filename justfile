@@ -116,8 +116,8 @@ generate into:
 tools *flags:
     @tests/support/tools.sh "{{debian}}" {{flags}}
 
-# Pin every dependency anew, in the same versions everywhere, with hashes and without addresses: for developing, for
-# running from a checkout, for the image, and for building what goes into the image.
+# For developing, for running from a checkout, for the image, and for building what goes into the image.
+# Pin every dependency anew, in the same versions everywhere, with hashes and without addresses.
 lock: install (pin "requirements-dev.txt pyproject.toml --group dev --all-extras --upgrade") \
     (pin "requirements.txt pyproject.toml --group run --extra gateway -c requirements-dev.txt") \
     (pin "deploy/image/requirements.txt pyproject.toml --extra gateway --extra telemetry -c requirements-dev.txt") \
