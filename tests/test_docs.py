@@ -24,14 +24,15 @@ ELSEWHERE = {
     "grpcurl -plaintext -d": "tests/test_readme.py",
     ".venv/bin/just probe localhost:8081": "tests/probe/test_survey.py",
     "echo-grpc probe echo.example.com:443": "tests/probe/test_formats.py",
-    "pip install 'echo-grpc[betterproto]' grpcio-tools": "tests/test_package.py, and requirements-dev.txt has the rest",
+    "pip install '/path/to/echo[betterproto]' grpcio-tools": "tests/test_package.py, and requirements-dev.txt has the rest",
     "mkdir -p pb": "test_the_commands_that_make_code_of_a_proto_do_so",
     "python -m grpc_tools.protoc": "test_the_commands_that_make_code_of_a_proto_do_so",
     ".venv/bin/just soak --short": "tests/soak",
     ".venv/bin/just probe https://grpc.echo.example.com": "tests/probe/test_formats.py",
     "helm upgrade echo deploy/helm/echo --namespace echo --reuse-values": "tests/deploy/test_readme.py",
-    "python -m tests.bench.scale": "tests/bench/test_scale.py",
-    "python -m tests.scale": "tests/scale/test_scale.py",
+    ".venv/bin/just install": "tests/test_install.py",
+    ".venv/bin/python -m tests.bench.scale": "tests/bench/test_scale.py",
+    ".venv/bin/python -m tests.scale": "tests/scale/test_scale.py",
 }
 
 
