@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
+import pytest
 
 from tests.support.generated import protobuf
 
@@ -48,3 +49,10 @@ class Todos(protobuf("todo_pb2_grpc").TodosServicer):  # type: ignore[misc]
         self.seen.append(context)
         async for request in requests:
             await context.write(request)
+
+
+async def failure(call: Any) -> tuple[grpc.StatusCode, str]:
+    """The status and the message that a call ends with."""
+    with pytest.raises(grpc.aio.AioRpcError) as raised:
+        await call
+    return raised.value.code(), raised.value.details()
