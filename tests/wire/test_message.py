@@ -1,7 +1,6 @@
-"""Messages in their frames of gRPC: framed and compressed to be sent, and decoded from bytes however they are split."""
+"""Messages in their frames of gRPC, decoded from bytes however they are split."""
 
 import math
-import random
 import tracemalloc
 from collections.abc import Iterator
 from itertools import pairwise, repeat
@@ -11,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo.wire.compression import compress
-from echo.wire.message import MIN_COMPRESSED, PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message
+from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_message
 from echo.wire.status import GRPCError, Status
 from tests.support.copies import large_allocations
 
@@ -262,9 +261,6 @@ def test_a_message_too_large_is_refused_even_when_complete() -> None:
     assert refusal(decoder) == (Status.RESOURCE_EXHAUSTED, "message of 11 bytes exceeds the limit of 10")
 
 
-# What a decoder holds is copied a few times in all; once for each message taken or piece fed would be quadratic.
-
-
 def test_taking_a_small_message_does_not_copy_the_rest_of_the_buffer() -> None:
     count = 20_000
     decoder = MessageDecoder(LIMIT)
@@ -290,57 +286,3 @@ def test_a_large_message_byte_by_byte_is_not_copied_for_each_of_them() -> None:
     # A buffer that grows by an eighth at a time grows 12 times from 64 KiB to 256 KiB; the message itself is a copy.
     assert large_allocations(repeat(feed, size), 8 * KIB) <= 20
     assert received == bytes(size)
-
-
-# Compressing
-
-
-def test_a_message_that_does_not_shrink_is_sent_uncompressed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("echo.wire.message.compress", lambda _encoding, payload: payload[::-1])
-    payload = b"a" * MIN_COMPRESSED + b"b"
-    assert encode_compressed("gzip", payload) == encode_message(payload)
-
-
-@given(st.binary(max_size=2_000) | st.builds(bytes.__mul__, st.binary(max_size=10), st.integers(0, 500)))
-def test_compressing_preserves_a_message_and_never_lengthens_it(payload: bytes) -> None:
-    encoded = encode_compressed("gzip", payload)
-    assert len(encoded) <= len(encode_message(payload))
-    decoder = MessageDecoder(LIMIT, "gzip")
-    decoder.feed(encoded)
-    assert decoder.next_message() == payload
-
-
-@pytest.mark.parametrize(
-    ("payload", "flag"),
-    [
-        (b"", 0),
-        (b"x" * (MIN_COMPRESSED - 1), 0),
-        (b"x" * MIN_COMPRESSED, 1),
-        (bytes(range(256)) * 2, 1),
-        (random.Random(0).randbytes(1_000), 0),
-    ],
-)
-def test_only_messages_that_shrink_are_marked_as_compressed(payload: bytes, flag: int) -> None:
-    encoded = encode_compressed("gzip", payload)
-    assert encoded[0] == flag
-    assert len(encoded) - PREFIX_SIZE == int.from_bytes(encoded[1:PREFIX_SIZE], "big")
-    if not flag:
-        assert encoded == encode_message(payload)
-
-
-@pytest.mark.parametrize("payload", [b"", b"x", random.Random(0).randbytes(1_000)])
-def test_always_compressed_messages_are_marked_even_if_they_grow(payload: bytes) -> None:
-    encoded = encode_compressed("gzip", payload, always=True)
-    assert encoded[0] == 1
-    decoder = MessageDecoder(LIMIT, "gzip")
-    decoder.feed(encoded)
-    assert decoder.next_message() == payload
-
-
-def test_the_decoder_knows_the_last_compressed_message() -> None:
-    decoder = MessageDecoder(LIMIT, "gzip")
-    decoder.feed(encode_message(b"a") + encode_compressed("gzip", b"b", always=True) + encode_message(b"c"))
-    seen = []
-    while decoder.next_message() is not None:
-        seen.append((decoder.messages, decoder.inflated))
-    assert seen == [(1, 0), (2, 2), (3, 2)]
