@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import grpc
 import pytest
 
@@ -56,3 +57,13 @@ async def failure(call: Any) -> tuple[grpc.StatusCode, str]:
     with pytest.raises(grpc.aio.AioRpcError) as raised:
         await call
     return raised.value.code(), raised.value.details()
+
+
+class Deaf(Todos):
+    """Answers nothing."""
+
+    async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        await anyio.sleep_forever()
+
+    async def Chat(self, requests: Any, context: Any) -> None:  # noqa: ARG002, N802
+        await anyio.sleep_forever()

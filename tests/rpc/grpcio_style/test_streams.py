@@ -1,0 +1,168 @@
+"""Calls with many requests or replies by stubs generated for grpcio: grpc.aio's behaviour, see `conftest`."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import anyio
+import grpc
+import pytest
+
+from tests.rpc.grpcio_style.conftest import Library
+from tests.rpc.grpcio_style.servicers import Deaf, Todo, Todos
+
+# Many replies
+
+
+def test_replies_are_iterated(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="a", number=3))
+            assert [reply.number async for reply in call] == [0, 1, 2]
+            assert await call.code() is grpc.StatusCode.OK
+
+    library.run(main)
+
+
+def test_replies_are_read_one_by_one_up_to_the_end(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="a", number=2))
+            assert [(await call.read()).number, (await call.read()).number] == [0, 1]
+            assert await call.read() is grpc.aio.EOF
+            assert await call.read() is grpc.aio.EOF
+
+    library.run(main)
+
+
+def test_replies_stay_to_be_read_after_the_call_has_ended(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="a", number=2))
+            first = await call.read()
+            await anyio.sleep(0.05)
+            assert [first.number, (await call.read()).number] == [0, 1]
+            assert await call.read() is grpc.aio.EOF
+            assert call.done()
+
+    library.run(main)
+
+
+def test_a_status_comes_after_the_replies(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="ABORTED", number=2))
+            assert [(await call.read()).number, (await call.read()).number] == [0, 1]
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await call.read()
+            assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.ABORTED, "as you said")
+
+    library.run(main)
+
+
+def test_cancelling_between_replies_ends_the_method_at_the_server(library: Library) -> None:
+    class Endless(Todos):
+        async def Count(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
+            try:
+                while True:
+                    yield Todo(title="again")
+                    await anyio.sleep(0.001)
+            finally:
+                ended.set()
+
+    ended: Any = None
+
+    async def main(library: Library) -> None:
+        nonlocal ended
+        ended = anyio.Event()
+        async with library.open_stub(Endless()) as stub:
+            call = stub.Count(Todo(title="a"))
+            assert (await call.read()).title == "again"
+            call.cancel()
+            await ended.wait()
+            assert await call.code() is grpc.StatusCode.CANCELLED
+
+    library.run(main)
+
+
+# Many requests
+
+
+async def generator(*titles: str) -> AsyncIterator[Any]:
+    for title in titles:
+        yield Todo(title=title)
+
+
+def plain(*titles: str) -> Iterator[Any]:
+    return (Todo(title=title) for title in titles)
+
+
+@pytest.mark.parametrize("requests", [generator, plain])
+def test_requests_come_from_an_iterable(library: Library, requests: Any) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            assert list((await stub.AddAll(requests("a", "b"))).titles) == ["a", "b"]
+            assert [reply.title async for reply in stub.Chat(requests("a", "b"))] == ["a", "b"]
+
+    library.run(main)
+
+
+def test_requests_are_written_one_by_one(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.AddAll()
+            await call.write(Todo(title="a"))
+            await call.write(Todo(title="b"))
+            await call.done_writing()
+            assert list((await call).titles) == ["a", "b"]
+
+    library.run(main)
+
+
+def test_reading_and_writing_take_turns(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Chat()
+            for title in "abc":
+                await call.write(Todo(title=title))
+                assert (await call.read()).title == title
+            await call.done_writing()
+            assert await call.read() is grpc.aio.EOF
+            assert await call.code() is grpc.StatusCode.OK
+
+    library.run(main)
+
+
+def test_writing_to_a_call_with_an_iterable_is_refused(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.AddAll(plain("a"))
+            with pytest.raises(grpc.aio.UsageError):
+                await call.write(Todo(title="b"))
+            assert list((await call).titles) == ["a"]
+
+    library.run(main)
+
+
+def test_writing_after_done_writing_is_refused(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Deaf()) as stub:
+            call = stub.Chat()
+            await call.done_writing()
+            with pytest.raises(asyncio.InvalidStateError):
+                await call.write(Todo(title="b"))
+            call.cancel()
+
+    library.run(main)
+
+
+def test_writing_to_a_cancelled_call_fails(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Deaf()) as stub:
+            call = stub.Chat()
+            await call.write(Todo(title="a"))
+            call.cancel()
+            assert await call.code() is grpc.StatusCode.CANCELLED
+            assert call.done()
+
+    library.run(main)
