@@ -24,7 +24,7 @@ ELSEWHERE = {
     "grpcurl -plaintext -d": "tests/test_readme.py",
     ".venv/bin/just probe localhost:8081": "tests/probe/test_survey.py",
     "echo-grpc probe echo.example.com:443": "tests/probe/test_formats.py",
-    "pip install '/path/to/echo[betterproto]' grpcio-tools": "tests/test_package.py, and requirements-dev.txt has the rest",
+    "pip install '/path/to/echo[betterproto]'": "tests/test_package.py, and requirements-dev.txt has the rest",
     "mkdir -p pb": "test_the_commands_that_make_code_of_a_proto_do_so",
     "python -m grpc_tools.protoc": "test_the_commands_that_make_code_of_a_proto_do_so",
     ".venv/bin/just soak --short": "tests/soak",
