@@ -75,10 +75,24 @@ class Link(ABC):
         not delivered by then is lost.
         """
         raw = self._stream.extra(SocketAttribute.raw_socket, None)
-        if isinstance(raw, socket.socket):  # The sockets of asyncio's transports are not ours to use.
-            with suppress(OSError):
-                raw.shutdown(socket.SHUT_WR)
-                await _discard_input(raw, self._stall)
+        if raw is not None:
+            # Through a descriptor of our own, as the sockets of asyncio's transports are not ours to use.
+            with suppress(OSError, LinkLostError), socket.fromfd(raw.fileno(), raw.family, raw.type) as own:
+                own.shutdown(socket.SHUT_WR)
+                await self._discard_input(own)
+
+    async def _discard_input(self, raw: socket.socket) -> None:
+        """Read and drop input until the peer closes, is silent and has received everything, or makes no progress."""
+        left, until = _undelivered(raw), anyio.current_time() + self._stall
+        while anyio.current_time() < until:
+            with anyio.move_on_after(LINGER) as silence:
+                if not await self.receive():
+                    return
+            before, left = left, _undelivered(raw)
+            if left < before:
+                until = anyio.current_time() + self._stall
+            elif silence.cancelled_caught and not left:
+                return
 
 
 class SocketLink(Link):
@@ -172,27 +186,6 @@ def _lost(error: Exception) -> LinkLostError:
     cause = error.__cause__ or error
     words = cause.strerror if isinstance(cause, OSError) else str(cause)
     return LinkLostError(f"the connection was lost ({words or 'reset'})")
-
-
-async def _discard_input(raw: socket.socket, stall: float) -> None:
-    """Read and drop input until the peer closes, is silent and has received everything, or makes no progress."""
-    left, until = _undelivered(raw), anyio.current_time() + stall
-    while anyio.current_time() < until:
-        with anyio.move_on_after(LINGER) as silence:
-            if not await _receive(raw):
-                return
-        before, left = left, _undelivered(raw)
-        if left < before:
-            until = anyio.current_time() + stall
-        elif silence.cancelled_caught and not left:
-            return
-
-
-async def _receive(raw: socket.socket) -> bytes:
-    while True:
-        await anyio.wait_readable(raw)
-        with suppress(BlockingIOError, InterruptedError):
-            return raw.recv(READ_SIZE)
 
 
 def _undelivered(raw: socket.socket) -> int:

@@ -3,6 +3,7 @@
 import socket
 from contextlib import suppress
 
+import anyio
 import pytest
 import trio
 import trio.testing
@@ -10,6 +11,8 @@ from anyio.abc import SocketStream
 
 from echo.transport.backend import current_backend
 from echo.transport.link import LINGER, Link, link_over
+from tests.support.services import Run
+from tests.support.serving import LOOPBACK
 
 STALL = 20.0
 
@@ -91,3 +94,35 @@ async def test_a_peer_that_has_closed_is_not_waited_for(clock: trio.testing.Mock
     link, theirs = await linked()
     theirs.close()
     assert await lingered(link, clock, LINGER / 2, theirs, b"") == 0.0
+
+
+def test_a_peer_that_is_sending_gets_what_was_not_delivered_yet(run: Run) -> None:
+    """Input that comes after a socket was closed resets the connection, and what the kernel was to deliver is lost."""
+    sent, received = bytes(64 * 1024), bytearray()
+
+    async def end(link: Link) -> None:
+        async with link:
+            await link.send(sent)
+            await link.linger()
+
+    def read(theirs: socket.socket) -> None:
+        with theirs, suppress(ConnectionResetError):
+            theirs.send(b"x")
+            while data := theirs.recv(len(sent)):
+                received.extend(data)
+
+    async def test() -> None:
+        with socket.create_server((LOOPBACK, 0)) as listening:
+            theirs = socket.socket()
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # Most of it stays in our kernel's buffer.
+            theirs.connect(listening.getsockname())
+            ours = listening.accept()[0]
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(sent))
+        async with anyio.create_task_group() as tasks:
+            stream = await SocketStream.from_socket(ours)
+            tasks.start_soon(end, link_over(stream, STALL, current_backend()))
+            await anyio.wait_all_tasks_blocked()
+            await anyio.to_thread.run_sync(read, theirs)
+
+    run(test)
+    assert received == sent
