@@ -1,10 +1,10 @@
 """Reads a request's head at less cost if it starts like an earlier one.
 
 A client's calls of one method start with the same fields: pseudo-header fields, then te, content-type and user-agent.
-Fields that differ follow: the timeout, and metadata. So a start is checked and parsed once, and recognised afterwards.
-So are the names behind it. Of their values, only the characters are checked; metadata is decoded when a handler asks
-for it. Malformed or unusual requests are left to `echo.wire.fields` and `echo.wire.request_parser`, which say what is
-wrong.
+Fields that differ follow: the timeout, which may also stand right behind the pseudo-header fields, and metadata. So a
+start is checked and parsed once, and recognised afterwards. So are the names behind it. Of their values, only the
+characters are checked; metadata is decoded when a handler asks for it. Malformed or unusual requests are left to
+`echo.wire.fields` and `echo.wire.request_parser`, which say what is wrong.
 """
 
 from collections.abc import Sequence
@@ -24,19 +24,8 @@ MAX_STARTS: Final = 256  # Starts remembered in the whole process.
 MAX_NAMES: Final = 256  # The same of what follows them.
 MAX_SIZE: Final = 1_024  # The largest of either remembered, as SETTINGS_MAX_HEADER_LIST_SIZE counts it.
 
-_REPEATED: Final = frozenset(
-    {
-        b":method",
-        b":scheme",
-        b":path",
-        b":authority",
-        b"te",
-        b"content-type",
-        b"user-agent",
-        b"grpc-encoding",
-        b"grpc-accept-encoding",
-    }
-)
+_USUAL: Final = frozenset({b"te", b"content-type", b"user-agent", b"grpc-encoding", b"grpc-accept-encoding"})
+_REPEATED: Final = _USUAL | {b":method", b":scheme", b":path", b":authority"}
 _NUL: Final = 0  # Integers, as it takes less to find an integer in bytes than to find bytes.
 _LF: Final = 10
 _CR: Final = 13
@@ -71,16 +60,16 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
         start = fields.recognised
         return start.request if start.size <= max_size else None
     else:
-        at = _length_of_start(fields)
-        start = _starts.get(tuple(fields[:at]))
+        first, rest = _split(fields)
+        start = _starts.get(first)
         if start is None:
             return None
         recurring = fields.start if type(fields) is Started else fields
-        if type(recurring) is Recurring and len(recurring) == at:
+        if type(recurring) is Recurring and len(recurring) == len(first):
             recurring.recognised = start
-        if at == len(fields):
+        if not rest:
             return start.request if start.size <= max_size else None
-        names, values = zip(*[field[:2] for field in fields[at:]], strict=True)
+        names, values = zip(*[field[:2] for field in rest], strict=True)
     own = _names.get(names)
     if own is None:
         return _with_unknown_names(start, names, values, max_size)
@@ -120,7 +109,7 @@ def _with_unknown_names(
 
 def remember(fields: Sequence[ReceivedField]) -> None:
     """Recognise requests that start like this valid one from now on."""
-    start = tuple(fields[: _length_of_start(fields)])
+    start, _ = _split(fields)
     size = list_size([field[:2] for field in start])
     if start in _starts or size > MAX_SIZE:
         return
@@ -130,6 +119,17 @@ def remember(fields: Sequence[ReceivedField]) -> None:
         _starts[start] = Start(size, parse_request(check_request(start)))
     except (MalformedError, Rejected):
         _starts[start] = None
+
+
+def _split(fields: Sequence[ReceivedField]) -> tuple[tuple[ReceivedField, ...], Sequence[ReceivedField]]:
+    """The start of a request, and the other fields. The timeout may stand within the start, where gRPC wants it."""
+    found = [*fields]
+    at = _length_of_start(found)
+    if at + 1 < len(found) and found[at][0] == TIMEOUT and found[at + 1][0] in _USUAL:
+        timeout = found.pop(at)
+        at = _length_of_start(found)
+        found.insert(at, timeout)
+    return tuple(found[:at]), found[at:]
 
 
 def _length_of_start(fields: Sequence[ReceivedField]) -> int:

@@ -74,11 +74,14 @@ def test_what_starts_alike_is_recognised_with_its_own_deadline_and_metadata() ->
 
 @given(
     st.lists(st.sampled_from([*START, *MESH, *OTHERS]), max_size=3),
+    st.integers(0, len(START)),
     st.lists(st.sampled_from([*MESH, *OTHERS]), max_size=4),
     st.integers(300, 800),
 )
-def test_what_is_recognised_is_read_as_it_would_be_anyway(within: list[Field], behind: list[Field], limit: int) -> None:
-    fields = [*START, *within, *behind]
+def test_what_is_recognised_is_read_as_it_would_be_anyway(
+    within: list[Field], at: int, behind: list[Field], limit: int
+) -> None:
+    fields = [*START[:at], *within, *START[at:], *behind]
     expected = read(fields, limit)
     for known in (START, fields[: len(START) + 1], fields):
         if read(known, 10_000) is not None:
@@ -107,6 +110,14 @@ def test_a_start_recognised_by_its_block_gives_the_same_request(rests: list[list
 def test_the_usual_is_always_recognised(behind: list[Field]) -> None:
     remember(START)
     assert recognise([*START, *behind], 10_000) == read([*START, *behind], 10_000)
+
+
+@given(st.sampled_from([b"1S", b"2S"]), st.lists(st.sampled_from(MESH[1:]), max_size=5))
+def test_a_timeout_right_behind_the_pseudo_header_fields_is_recognised(value: bytes, behind: list[Field]) -> None:
+    """There gRPC recommends it."""
+    fields = [*START[:4], (b"grpc-timeout", value), *START[4:], *behind]
+    remember([*START[:4], (b"grpc-timeout", b"9S"), *START[4:]])
+    assert recognise(fields, 10_000) == read(fields, 10_000)
 
 
 @pytest.mark.parametrize("value", [b"a\r", b"a\nb", b"\0"])
