@@ -15,12 +15,13 @@ RETRY_DELAY: Final = 0.1  # Seconds to wait after the process has run out of des
 BACKLOG: Final = 1024
 
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-# Errors of a single connection, to be treated like EAGAIN (accept(2)). Some exist only on Linux.
+# EAGAIN, and the errors of a single connection, to be treated like it (accept(2)). Some exist only on Linux.
 _GONE: Final = frozenset(
     getattr(errno, name)
     for name in (
-        *("ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ETIMEDOUT", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN"),
-        *("ENONET", "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH", "ENOSR", "ESOCKTNOSUPPORT", "EPROTONOSUPPORT"),
+        *("EAGAIN", "ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ETIMEDOUT", "ENETDOWN", "ENOPROTOOPT"),
+        *("EHOSTDOWN", "ENONET", "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH", "ENOSR", "ESOCKTNOSUPPORT"),
+        "EPROTONOSUPPORT",
     )
     if hasattr(errno, name)
 )
@@ -34,25 +35,32 @@ WaitForRoom = Callable[[], Awaitable[None]]
 async def accept(listener: SocketListener, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
     """Accept connections until cancelled; waits for room before each.
 
+    On asyncio, the listener's own ``accept`` would lose a connection if it were cancelled just as it accepts one.
+
     Raises:
         OSError: The socket cannot be listened on any more.
     """
+    listening = listener.extra(SocketAttribute.raw_socket)
     warn = log.warning
     while True:
         if wait_for_room is not None:
             await wait_for_room()
+        await anyio.wait_readable(listening)
         try:
-            stream = await listener.accept()
-        except (OSError, anyio.BrokenResourceError) as error:
-            if _number(error) in EXHAUSTED:
-                warn("cannot accept connections, retrying: %s", _cause(error))
+            accepted = listening.accept()[0]
+        except OSError as error:
+            if error.errno in EXHAUSTED:
+                warn("cannot accept connections, retrying: %s", error)
                 warn = log.debug  # Warn once per shortage.
                 await anyio.sleep(RETRY_DELAY)
-            elif _number(error) not in _GONE:
-                raise _cause(error) from None
+            elif error.errno not in _GONE:
+                raise
         else:
             warn = log.warning
-            on_accept(stream)
+            with anyio.CancelScope(shield=True):
+                stream = await to_stream(accepted)
+            if stream is not None:
+                on_accept(stream)
 
 
 async def accept_last(listener: SocketListener, on_accept: OnAccept) -> None:
@@ -95,13 +103,3 @@ async def to_stream(accepted: socket.socket) -> SocketStream | None:
         if isinstance(error, OSError | ValueError):  # anyio raises ValueError if it is not connected any more.
             return None
         raise
-
-
-def _cause(error: Exception) -> BaseException:
-    """The system's error, which anyio wraps on trio."""
-    return error if isinstance(error, OSError) else error.__cause__ or error
-
-
-def _number(error: Exception) -> int | None:
-    cause = _cause(error)
-    return cause.errno if isinstance(cause, OSError) else None

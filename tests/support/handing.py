@@ -26,12 +26,16 @@ class PassedOn:
 
     async def run(self) -> None:
         async with self._listener, self._send:
-            await self._listener.accept(self._hand_over)
+            await self._listener.accept(self._accepted)
 
-    def _hand_over(self, stream: SocketStream) -> None:
+    def _accepted(self, stream: SocketStream) -> None:
         accepted: socket.socket = stream.extra(SocketAttribute.raw_socket)
+        self.hand_over(socket.socket(fileno=accepted.detach()))
+
+    def hand_over(self, accepted: socket.socket) -> None:
+        """Hand over one more connection."""
         self.begun += 1
-        self._send.send_nowait(AcceptedConnection(socket.socket(fileno=accepted.detach()), self._note_end))
+        self._send.send_nowait(AcceptedConnection(accepted, self._note_end))
 
     def _note_end(self) -> None:
         self.ended += 1

@@ -119,7 +119,8 @@ async def test_a_shortage_costs_one_log_line_and_no_busy_loop(
     faulty.fail("EMFILE", FOR_EVER)
     async with trio.open_nursery() as nursery:
         await nursery.start(Server([]).serve, listener)
-        await trio.sleep(10)
+        with connected(listener.extra(SocketAttribute.local_port)):
+            await trio.sleep(10)
         assert 50 < faulty.attempts < 150
         assert caplog.text.count("cannot accept connections") == 1
         nursery.cancel_scope.cancel()

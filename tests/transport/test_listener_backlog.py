@@ -4,15 +4,17 @@ import socket
 from contextlib import ExitStack
 from pathlib import Path
 
+import anyio
 import pytest
 import trio
 import trio.testing
-from anyio.abc import ByteStream, SocketAttribute
+from anyio.abc import ByteStream, SocketAttribute, SocketStream
+from anyio.lowlevel import checkpoint
 
 from echo.rpc import Server, open_tcp_listener, open_unix_listener
 from tests.support.accepting import EXHAUSTED, FOR_EVER, GONE, FaultyAccept, connected, reset
 from tests.support.leaks import no_leaks, settles
-from tests.support.services import ECHO, BytesCodec
+from tests.support.services import ECHO, BytesCodec, Run
 from tests.support.serving import LOOPBACK
 
 CODEC = BytesCodec()
@@ -55,6 +57,34 @@ async def test_a_drain_is_not_over_before_the_last_connections_are(mock_clock: t
                 await server.drain(1_000)
                 client.setblocking(False)
                 assert client.recv(9)[3] == 4
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_client_that_connects_just_when_the_listener_is_retired_is_not_lost(
+    kind: str, run: Run, tmp_path: Path
+) -> None:
+    """It has been accepted by the time, or it is one of the last; on asyncio, accepting takes several turns."""
+
+    async def accepted_within(turns: int) -> int:
+        path = tmp_path / f"{turns}.sock"
+        listener = await (open_tcp_listener(LOOPBACK, 0) if kind == "tcp" else open_unix_listener(path))
+        streams: list[SocketStream] = []
+        with socket.socket(socket.AF_INET if kind == "tcp" else socket.AF_UNIX) as client:
+            async with listener, anyio.create_task_group() as tasks:
+                tasks.start_soon(listener.accept, streams.append)
+                await anyio.wait_all_tasks_blocked()
+                client.connect(listener.extra(SocketAttribute.local_address))
+                for _ in range(turns):
+                    await checkpoint()
+                listener.retire()
+        for stream in streams:
+            await stream.aclose()
+        return len(streams)
+
+    async def test() -> None:
+        assert [await accepted_within(turns) for turns in range(8)] == [1] * 8
+
+    run(test)
 
 
 async def test_a_client_that_left_before_accept_does_not_affect_others() -> None:

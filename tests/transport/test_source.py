@@ -9,6 +9,7 @@ import trio
 
 from echo.rpc import Server, open_channel
 from echo.transport import SourceListener, open_tcp_listener
+from tests.support.accepting import connected, reset
 from tests.support.handing import PassedOn
 from tests.support.leaks import no_leaks, settles
 from tests.support.services import UNARY, BytesCodec, BytesStream, Service, path
@@ -71,9 +72,10 @@ async def test_a_failed_handshake_is_reported_as_closed(certificates: Certificat
 
 async def test_a_client_that_left_before_it_was_served_is_reported_as_closed() -> None:
     async with serving() as (source, _):
-        client = socket.create_connection((LOOPBACK, source.port))
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-        client.close()
+        with socket.create_server((LOOPBACK, 0)) as listening, connected(listening.getsockname()[1]) as client:
+            accepted = listening.accept()[0]
+            reset(client)
+        source.hand_over(accepted)
         assert await ask(source.port) == b"hi"
         await settles(lambda: source.ended, 2, "connections ended")
 
