@@ -196,10 +196,12 @@ class Call(Stream):
                 await self._room.wait()
             finally:
                 self._note_stall(self.session.backend.now() - since)
-        if waiting.cancelled_caught and self.unsent.size >= before and self.is_open:
-            self._give_up_sending(
-                f"the other side took no data of the call for {self.session.limits.window_timeout:g} s"
-            )
+        if waiting.cancelled_caught:
+            await checkpoint()  # If the process was stopped or busy, a WINDOW_UPDATE may not have been read yet.
+            if self.unsent.size >= before and self.is_open:
+                self._give_up_sending(
+                    f"the other side took no data of the call for {self.session.limits.window_timeout:g} s"
+                )
 
     def _note_stall(self, seconds: float) -> None:
         """Sending had to wait this long for the peer to take more."""

@@ -20,6 +20,7 @@ from typing import Any
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
+from anyio.lowlevel import checkpoint
 
 from echo.transport.backend import current_backend
 from echo.transport.call import Call
@@ -264,9 +265,11 @@ class Session(ABC):
             self.flush_soon()
             with anyio.move_on_after(keepalive.timeout) as waiting:
                 await self._pong.wait()
-            if waiting.cancelled_caught and anyio.current_time() - self._last_received >= keepalive.timeout:
-                self.stop(f"the other side did not answer a keepalive PING within {keepalive.timeout:g} s")
-                return
+            if waiting.cancelled_caught:
+                await checkpoint()  # If the process was stopped or busy, the answer may not have been read yet.
+                if anyio.current_time() - self._last_received >= keepalive.timeout:
+                    self.stop(f"the other side did not answer a keepalive PING within {keepalive.timeout:g} s")
+                    return
 
     # For the roles
 

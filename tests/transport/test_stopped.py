@@ -1,0 +1,70 @@
+"""A process that was stopped, or busy, beyond a deadline: what has arrived meanwhile is read before it gives up."""
+
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import trio
+import trio.testing
+from anyio.abc import SocketStream
+
+from echo.rpc import Keepalive, Limits, Server
+from echo.wire.client import ClientConnection
+from echo.wire.head import Request
+from echo.wire.stream import Stream
+from tests.support.http2_frames import INITIAL_WINDOW_SIZE, PING, parse, ping, settings
+from tests.support.services import BIDI, BytesCodec, BytesStream, Service, path
+
+CODEC = BytesCodec()
+ROUNDS = 15  # Each time, trio may run the tasks in another order.
+
+
+@asynccontextmanager
+async def calling(server: Server) -> AsyncIterator[socket.socket]:
+    """A client's socket that never waits; it calls ``Pour``."""
+    ours, theirs = socket.socketpair()
+    client = ClientConnection(Limits(), Stream)
+    client.start()
+    client.open(Request(path("Pour")))
+    with ours:
+        ours.setblocking(False)
+        ours.send(client.take_output() + settings((INITIAL_WINDOW_SIZE, 0)))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(server.serve_connection, await SocketStream.from_socket(theirs))
+            await trio.testing.wait_all_tasks_blocked()
+            ours.recv(100_000)
+            yield ours
+            await trio.testing.wait_all_tasks_blocked()
+            assert (server.connections, server.calls) == (1, 1)
+            nursery.cancel_scope.cancel()
+
+
+async def pour(stream: BytesStream) -> None:
+    while True:
+        await stream.send_message(b"x" * 10_000)
+
+
+async def test_a_ping_that_was_answered_while_we_were_stopped_keeps_the_connection(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    keepalive = Keepalive(time=10, timeout=5)
+    async with calling(Server([Service(Pour=(BIDI, pour))], codec=CODEC, keepalive=keepalive)) as client:
+        for _ in range(ROUNDS):
+            mock_clock.jump(10)
+            await trio.testing.wait_all_tasks_blocked()
+            (sent,) = parse(client.recv(100_000))
+            assert sent.kind == PING
+            client.send(ping(sent.payload, ack=True))
+            mock_clock.jump(5)
+            await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_window_that_was_opened_while_we_were_stopped_keeps_the_call(
+    mock_clock: trio.testing.MockClock,
+) -> None:
+    limits = Limits(window_timeout=100)
+    async with calling(Server([Service(Pour=(BIDI, pour))], codec=CODEC, limits=limits)) as client:
+        for number in range(ROUNDS):
+            client.send(settings((INITIAL_WINDOW_SIZE, 1_000 * number + 1)))
+            mock_clock.jump(100)
+            await trio.testing.wait_all_tasks_blocked()
