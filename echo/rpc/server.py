@@ -164,13 +164,13 @@ class Server:
         others nor the caller.
         """
         async with anyio.create_task_group() as connections, listener:
+            task_status.started()
             if self._draining:
                 return
             reception = anyio.CancelScope()
             self._receptions[reception] = listener
             if isinstance(listener, StreamListener | SourceListener):
                 listener.tally = self.tally
-            task_status.started()
             try:
                 with reception:
                     await listener.serve(self.serve_connection, connections)

@@ -87,6 +87,22 @@ def test_a_client_that_connects_just_when_the_listener_is_retired_is_not_lost(
     run(test)
 
 
+def test_a_server_that_is_drained_before_it_has_started_accepts_nothing(run: Run) -> None:
+    """As when a program is told to stop while it is still starting."""
+
+    async def test() -> None:
+        server = Server([ECHO], codec=CODEC)
+        await server.drain(1)
+        listener = await open_tcp_listener(LOOPBACK, 0)
+        port = listener.extra(SocketAttribute.local_port)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(server.serve, listener)
+        with pytest.raises(OSError, match="connect"):
+            await anyio.connect_tcp(LOOPBACK, port)
+
+    run(test)
+
+
 async def test_a_client_that_left_before_accept_does_not_affect_others() -> None:
     server = Server([ECHO], codec=CODEC)
     listener = await open_tcp_listener(LOOPBACK, 0)
