@@ -88,7 +88,7 @@ class Call(Stream):
                     # been cancelled, and must not mistake the cancelled call for a complete one.
                     await checkpoint_if_cancelled()
                 return None
-            if self._terminated:
+            if not self.is_open:
                 await self._over()
             await self._received.wait()
 
@@ -161,6 +161,8 @@ class Call(Stream):
         """The stream's buffer has room again, or the stream is over."""
         if self._room is not None:
             self._room.set()
+        if self.state == CLOSED:
+            self._received.set()
 
     def terminate(self) -> None:
         """The stream was cut off, or is over. Wakes all tasks that wait for it, which then get an error."""

@@ -19,7 +19,7 @@ from echo.wire.client import ClientConnection
 from echo.wire.head import Request
 from echo.wire.stream import Stream
 from tests.support.pair import frames, settings
-from tests.support.services import BIDI, ECHO, UNARY, BytesCodec, BytesStream, Service, call, path, unary
+from tests.support.services import BIDI, ECHO, UNARY, BytesCodec, BytesStream, Run, Service, call, path, unary
 from tests.support.throttled import ThrottledStream
 
 CODEC = BytesCodec()
@@ -154,6 +154,37 @@ async def test_a_client_within_its_limit_is_not_refused_while_old_handlers_still
         for number in range(6):
             assert await unary(channel, "One", b"%d" % number) == b"%d" % number
             assert server.calls <= 2
+
+
+@pytest.mark.parametrize("who", ["a task that outlives the handler", "the handler itself"])
+def test_whoever_receives_from_a_call_that_we_have_ended_gets_an_error(who: str, run: Run) -> None:
+    """The client has not half-closed the call, so there might have been another message."""
+
+    async def receive(stream: BytesStream, over: anyio.Event) -> None:
+        with pytest.raises(StreamTerminatedError, match="the call is over"):
+            await stream.recv_message()
+        over.set()
+
+    async def test() -> None:
+        over = anyio.Event()
+
+        async def handler(stream: BytesStream) -> None:
+            await stream.recv_message()
+            if who == "the handler itself":
+                await stream.send_trailing_metadata()
+                await receive(stream, over)
+            else:
+                others.start_soon(receive, stream, over)
+                await anyio.wait_all_tasks_blocked()
+
+        server = Server([Service(Do=(BIDI, handler))], codec=CODEC)
+        async with anyio.create_task_group() as others, memory_channel_to(server, codec=CODEC) as channel:
+            async with call(channel, "Do", BIDI) as stream:
+                await stream.send_message(b"hello")
+                assert await stream.recv_message() is None
+            await over.wait()
+
+    run(test)
 
 
 async def test_a_call_past_its_deadline_is_reset_although_nobody_waits_for_it(autojump_clock: trio.abc.Clock) -> None:
