@@ -44,6 +44,10 @@ class Scope(Protocol):
 class Nursery(Protocol):
     """A nursery or a task group."""
 
+    @property
+    def cancel_scope(self) -> Scope:
+        """The scope around its tasks and its block."""
+
     def start_soon(self, function: Callable[..., Awaitable[Any]], *args: Any, name: object = None) -> object:
         """Run the function in a task of its own."""
 

@@ -193,6 +193,7 @@ class ServerSession(Session):
         for call in list(self.connection.streams.values()):
             call.break_off(Trailers(Status.UNAVAILABLE, self.ending), "connection lost")
             self.release(call)
+        self._handlers.nursery.cancel_scope.cancel()  # For handlers that go on although they have ended their calls.
 
     # Drain
 

@@ -187,6 +187,29 @@ def test_whoever_receives_from_a_call_that_we_have_ended_gets_an_error(who: str,
     run(test)
 
 
+def test_a_handler_that_goes_on_after_its_call_is_cancelled_with_the_connection(run: Run) -> None:
+    async def test() -> None:
+        cancelled = anyio.Event()
+
+        async def handler(stream: BytesStream) -> None:
+            await stream.recv_message()
+            await stream.send_trailing_metadata()
+            try:
+                await anyio.sleep_forever()
+            finally:
+                cancelled.set()
+
+        server = Server([Service(Do=(BIDI, handler))], codec=CODEC)
+        async with memory_channel_to(server, codec=CODEC) as channel, call(channel, "Do", BIDI) as stream:
+            await stream.send_message(b"hello")
+            assert await stream.recv_message() is None
+            assert server.calls == 1
+            await channel.close()
+            await cancelled.wait()
+
+    run(test)
+
+
 async def test_a_call_past_its_deadline_is_reset_although_nobody_waits_for_it(autojump_clock: trio.abc.Clock) -> None:
     running = trio.Event()
     gone = trio.Event()
