@@ -39,6 +39,7 @@ async def accept(listener: SocketListener, on_accept: OnAccept, wait_for_room: W
 
     Raises:
         OSError: The socket cannot be listened on any more.
+        anyio.ClosedResourceError: The socket was closed with `close`.
     """
     listening = listener.extra(SocketAttribute.raw_socket)
     warn = log.warning
@@ -88,6 +89,14 @@ async def accept_last(listener: SocketListener, on_accept: OnAccept) -> None:
             stream = await to_stream(accepted)
             if stream is not None:
                 on_accept(stream)
+    await listener.aclose()
+
+
+async def close(listener: SocketListener) -> None:
+    """Close the socket, also while `accept` waits for it."""
+    listening = listener.extra(SocketAttribute.raw_socket)
+    if listening.fileno() >= 0:
+        anyio.notify_closing(listening)
     await listener.aclose()
 
 

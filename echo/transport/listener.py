@@ -11,7 +11,7 @@ import anyio
 from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGroup
 from anyio.streams.stapled import MultiListener
 
-from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last
+from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last, close
 from echo.transport.handshake import check_context
 from echo.transport.starting import HANDSHAKE_TIMEOUT, Handler, open_starter
 from echo.transport.tally import Tally
@@ -82,7 +82,7 @@ class StreamListener(Listener[ByteStream]):
         self._remove_path()
         async with AsyncExitStack() as closing:  # Closes all of them, even if cancelled.
             for listener in self._sockets:
-                closing.push_async_callback(listener.aclose)
+                closing.push_async_callback(close, listener)
 
     @property
     def _sockets(self) -> Iterator[SocketListener]:

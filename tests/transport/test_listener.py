@@ -17,7 +17,7 @@ from echo.transport import accepting
 from echo.transport import listener as under_test
 from tests.support.accepting import EXHAUSTED, FOR_EVER, GONE, FaultyAccept, connected
 from tests.support.leaks import no_leaks, settles
-from tests.support.services import ECHO, BytesCodec, unary
+from tests.support.services import ECHO, BytesCodec, Run, unary
 from tests.support.serving import LOOPBACK
 
 CODEC = BytesCodec()
@@ -84,6 +84,20 @@ def test_a_broken_listening_socket_ends_the_server(faulty: FaultyAccept, backend
         assert [str(error) for error in leaves(raised.value)] == ["[Errno 22] Invalid argument"]
 
     anyio.run(main, backend=backend)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_a_listening_socket_that_is_closed_ends_the_server(kind: str, run: Run, tmp_path: Path) -> None:
+    async def test() -> None:
+        listener = await (open_tcp_listener(LOOPBACK, 0) if kind == "tcp" else open_unix_listener(tmp_path / "socket"))
+        with pytest.raises(BaseExceptionGroup) as raised:
+            async with anyio.create_task_group() as tasks:
+                await tasks.start(Server([]).serve, listener)
+                await anyio.wait_all_tasks_blocked()
+                await listener.aclose()
+        assert [type(error) for error in leaves(raised.value)] == [anyio.ClosedResourceError]
+
+    run(test)
 
 
 def leaves(group: BaseException) -> Iterator[BaseException]:
