@@ -88,7 +88,7 @@ class Call(Stream):
                     # been cancelled, and must not mistake the cancelled call for a complete one.
                     await checkpoint_if_cancelled()
                 return None
-            if not self.is_open:
+            if self._terminated or self.state == CLOSED:
                 await self._over()
             await self._received.wait()
 
