@@ -76,10 +76,10 @@ class Link(ABC):
         """
         raw = self._stream.extra(SocketAttribute.raw_socket, None)
         if raw is not None:
-            # Through a descriptor of our own, as the sockets of asyncio's transports are not ours to use.
-            with suppress(OSError, LinkLostError), socket.fromfd(raw.fileno(), raw.family, raw.type) as own:
-                own.shutdown(socket.SHUT_WR)
-                await self._discard_input(own)
+            with suppress(OSError, LinkLostError):
+                with suppress(TypeError):  # uvloop's sockets refuse. GOAWAY has told the peer, too.
+                    raw.shutdown(socket.SHUT_WR)
+                await self._discard_input(raw)
 
     async def _discard_input(self, raw: socket.socket) -> None:
         """Read and drop input until the peer closes, is silent and has received everything, or makes no progress."""

@@ -1,11 +1,13 @@
-"""Makes accept(2) fail, and provides minimal clients."""
+"""Makes accept(2) fail, uses up the descriptors of the process, and provides minimal clients."""
 
 import errno
 import os
+import resource
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -58,3 +60,21 @@ def reset(client: socket.socket) -> None:
     """Close with a TCP reset, like a process that is killed with unread data."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
+
+
+def no_descriptors() -> Callable[[], None]:
+    """Use up what the process may open; returns what gives it back."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 20, limits[1]))
+    taken: list[int] = []
+
+    def give_back() -> None:
+        while taken:
+            os.close(taken.pop())
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+    try:
+        while True:
+            taken.append(os.dup(0))
+    except OSError:
+        return give_back

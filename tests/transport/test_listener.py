@@ -1,9 +1,7 @@
 """Accepting, and the errors of accept(2): those of one connection, those of the process, and those of the socket."""
 
-import os
-import resource
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import anyio
@@ -15,7 +13,7 @@ from anyio.abc import SocketAttribute
 from echo.rpc import Server, open_channel, open_tcp_listener, open_unix_listener
 from echo.transport import accepting
 from echo.transport import listener as under_test
-from tests.support.accepting import EXHAUSTED, FOR_EVER, GONE, FaultyAccept, connected
+from tests.support.accepting import EXHAUSTED, FOR_EVER, GONE, FaultyAccept, connected, no_descriptors
 from tests.support.leaks import no_leaks, settles
 from tests.support.services import ECHO, BytesCodec, Run, unary
 from tests.support.serving import LOOPBACK
@@ -28,24 +26,6 @@ BACKENDS = pytest.mark.parametrize("backend", ["trio", "asyncio"])
 @pytest.fixture
 def faulty(monkeypatch: pytest.MonkeyPatch) -> FaultyAccept:
     return FaultyAccept(monkeypatch)
-
-
-def no_descriptors() -> Callable[[], None]:
-    """Use up what the process may open; returns what gives it back."""
-    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (len(list(Path("/dev/fd").iterdir())) + 20, limits[1]))
-    taken: list[int] = []
-
-    def give_back() -> None:
-        while taken:
-            os.close(taken.pop())
-        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-
-    try:
-        while True:
-            taken.append(os.dup(0))
-    except OSError:
-        return give_back
 
 
 @ERRORS
