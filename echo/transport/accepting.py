@@ -8,6 +8,7 @@ from typing import Final
 
 import anyio
 from anyio.abc import SocketAttribute, SocketListener, SocketStream, UNIXSocketStream
+from anyio.lowlevel import checkpoint
 
 log = logging.getLogger("echo.transport.listener")
 
@@ -15,13 +16,12 @@ RETRY_DELAY: Final = 0.1  # Seconds to wait after the process has run out of des
 BACKLOG: Final = 1024
 
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-# EAGAIN, and the errors of a single connection, to be treated like it (accept(2)). Some exist only on Linux.
+# Errors of a single connection, to be treated like EAGAIN (accept(2)). Some exist only on Linux.
 _GONE: Final = frozenset(
     getattr(errno, name)
     for name in (
-        *("EAGAIN", "ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ETIMEDOUT", "ENETDOWN", "ENOPROTOOPT"),
-        *("EHOSTDOWN", "ENONET", "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH", "ENOSR", "ESOCKTNOSUPPORT"),
-        "EPROTONOSUPPORT",
+        *("ECONNABORTED", "ECONNRESET", "EPERM", "EPROTO", "ETIMEDOUT", "ENETDOWN", "ENOPROTOOPT", "EHOSTDOWN"),
+        *("ENONET", "EHOSTUNREACH", "EOPNOTSUPP", "ENETUNREACH", "ENOSR", "ESOCKTNOSUPPORT", "EPROTONOSUPPORT"),
     )
     if hasattr(errno, name)
 )
@@ -44,11 +44,13 @@ async def accept(listener: SocketListener, on_accept: OnAccept, wait_for_room: W
     listening = listener.extra(SocketAttribute.raw_socket)
     warn = log.warning
     while True:
+        await checkpoint()
         if wait_for_room is not None:
             await wait_for_room()
-        await anyio.wait_readable(listening)
         try:
             accepted = listening.accept()[0]
+        except BlockingIOError:
+            await anyio.wait_readable(listening)
         except OSError as error:
             if error.errno in EXHAUSTED:
                 warn("cannot accept connections, retrying: %s", error)
