@@ -163,7 +163,8 @@ class Channel(GrpcioChannel, GrpclibChannel):
             credentials: Call credentials in addition to the channel's.
 
         Raises:
-            ValueError: The compression is unknown, or the credentials would be sent in plain text.
+            ValueError: The timeout is NaN, the compression is unknown, or the credentials would be sent in plain text.
+            TypeError: The timeout is not a number, or the deadline not a `Deadline`.
             RuntimeError: An unbound betterproto stub makes a bidirectional call, which would hang on trio.
         """
         method = self._methods.get(name)

@@ -53,11 +53,24 @@ class Deadline(GrpclibDeadline):
 
 
 def earliest(timeout: float | None, deadline: GrpclibDeadline | None) -> float:
-    """The earlier of the two on the event loop's clock; infinity if both are None."""
+    """The earlier of the two on the event loop's clock; infinity if both are None.
+
+    Raises:
+        TypeError: The timeout is not a number, or the deadline not a `Deadline`.
+        ValueError: The timeout is NaN.
+    """
     if timeout is None and deadline is None:
         return math.inf
-    now = anyio.current_time()
-    return min(
-        math.inf if timeout is None else now + timeout,
-        math.inf if deadline is None else now + deadline.time_remaining(),
-    )
+    now, due = anyio.current_time(), math.inf
+    if timeout is not None:
+        try:
+            due = now + timeout
+        except TypeError:
+            raise TypeError(f"timeout must be a number of seconds, not {timeout!r}") from None
+        if math.isnan(due):
+            raise ValueError(f"timeout must be a number of seconds, not {timeout!r}")
+    if deadline is not None:
+        if not isinstance(deadline, GrpclibDeadline):
+            raise TypeError(f"deadline must be a Deadline, such as Deadline.from_timeout(5), not {deadline!r}")
+        due = min(due, now + deadline.time_remaining())
+    return due

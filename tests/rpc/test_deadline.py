@@ -1,10 +1,14 @@
 """Deadlines compared with each other and with grpclib's."""
 
+import math
+
 import pytest
 import trio
 from grpclib.metadata import Deadline as GrpclibDeadline
 
 from echo.rpc import Deadline
+from echo.rpc.testing import memory_channel
+from tests.support.services import ECHO, BytesCodec, Run, unary
 
 
 async def test_deadlines_are_ordered_by_their_time(autojump_clock: trio.abc.Clock) -> None:
@@ -45,3 +49,13 @@ async def test_a_deadline_is_read_from_headers_as_in_grpclib(autojump_clock: tri
     assert isinstance(deadline, Deadline)
     assert deadline.time_remaining() == 2
     assert Deadline.from_headers([]) is None
+
+
+def test_a_timeout_that_is_not_a_number_fails_its_own_call_and_no_other(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([ECHO], codec=BytesCodec()) as channel:
+            with pytest.raises(ValueError, match=r"^timeout must be a number of seconds, not nan$"):
+                await unary(channel, "One", timeout=math.nan)
+            assert await unary(channel, "One", b"x") == b"x"
+
+    run(main)

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from echo.pb.com.gopay.echo import ServerStub
+from echo.pb.com.gopay.echo import Message, ServerStub
 from echo.rpc import Server, open_channel, open_tcp_listener, open_unix_listener
 from echo.rpc.testing import memory_channel
 from echo.services import EchoService
@@ -38,6 +38,16 @@ async def misspell_an_option_of_a_call() -> None:
         channel.unary_unary("/a.B/C")(b"", time_out=5)  # type: ignore[call-arg]
 
 
+async def give_a_timeout_as_text() -> None:
+    async with memory_channel([EchoService()]) as channel:
+        await ServerStub(channel).get_reply(Message(), timeout="5")  # type: ignore[arg-type]
+
+
+async def give_a_deadline_as_a_number() -> None:
+    async with memory_channel([EchoService()]) as channel:
+        await ServerStub(channel).get_reply(Message(), deadline=5)  # type: ignore[arg-type]
+
+
 async def send_a_dictionary() -> None:
     async with memory_channel([EchoService()]) as channel:
         await ServerStub(channel).get_reply({"message": "hi"})  # type: ignore[arg-type]
@@ -52,6 +62,8 @@ async def send_a_dictionary() -> None:
         (listen_on_a_path_with_the_same, r"tls must be an ssl\.SSLContext, .*, not 'cert\.pem'"),
         (misspell_an_option, "open_channel takes no argument 'wait_until_ready'"),
         (misspell_an_option_of_a_call, "/a.B/C takes no argument 'time_out'"),
+        (give_a_timeout_as_text, "timeout must be a number of seconds, not '5'"),
+        (give_a_deadline_as_a_number, r"deadline must be a Deadline, such as Deadline\.from_timeout\(5\), not 5"),
         (send_a_dictionary, "dict is not a class of messages: it has no SerializeToString and FromString"),
     ],
 )
