@@ -59,6 +59,7 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         self._codec = codec
         self._answered: ClientCall | None = None  # The attempt whose response this is, once its head was received.
         self._initial_metadata: Metadata | None = None
+        self._only: bytes | None = None  # The only message of the response, while the call's end is awaited.
         self._next_error: GRPCError | None = None  # Raised by the next receive.
 
     @property
@@ -193,17 +194,17 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if response is None:  # The call has failed, unless it can be sent again.
             call = self._retried()
             response = await call.receive_response()
-        self._answered = answered = call.current
-        if self._trace is not None and response is not None:
-            self._trace.head_received()
-        received: Metadata = MultiDict() if response is None else response.metadata
-        if self._events.recv_initial_metadata:
-            event = await self._events.recv_initial_metadata.dispatch(metadata=received or MultiDict())
-            received = event.metadata
-        self._initial_metadata = received
+        if self._answered is None:  # Otherwise another task has waited for it as well.
+            self._answered = call.current
+            if self._trace is not None and response is not None:
+                self._trace.head_received()
+            self._initial_metadata = MultiDict() if response is None else response.metadata
+            if listeners := self._events.recv_initial_metadata:
+                event = await listeners.dispatch(metadata=self._initial_metadata or MultiDict())
+                self._initial_metadata = event.metadata
         if response is None:
             await self._report(self._sent().outcome)
-        return answered
+        return self._answered
 
     async def recv_message(self) -> RecvT | None:
         """Wait for the server's next message; None once it has ended the call with OK.
@@ -218,16 +219,18 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         if self._only_received:
             await checkpoint()
             return None
-        data = current.receive_nowait()
+        data = current.receive_nowait() if self._only is None else self._only
         if data is None:
             data = await current.receive_message()
         if self._method.receives_one:
-            if data is not None and not current.exhausted and await current.receive_message() is not None:
-                raise GRPCError(Status.UNIMPLEMENTED, f"the response has more than one message, {ONE}")
+            if data is not None and not current.exhausted:
+                self._only = data  # For the next receive, if this one is cancelled.
+                if await current.receive_message() is not None:
+                    raise GRPCError(Status.UNIMPLEMENTED, f"the response has more than one message, {ONE}")
             await self._report(self._sent().outcome)
             if data is None:
                 raise GRPCError(Status.UNIMPLEMENTED, f"the response has no message, {ONE}")
-            self._only_received = True
+            self._only, self._only_received = None, True
         elif data is None:
             await self._report(self._sent().outcome)
             return None

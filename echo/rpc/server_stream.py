@@ -28,12 +28,13 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
     handler returns, and with the status of a `GRPCError` it raises.
     """
 
-    __slots__ = ("_head_sent", "_metadata", "_method", "_request_received", "ended", "message_sent")
+    __slots__ = ("_head_sent", "_metadata", "_method", "_request", "_request_received", "ended", "message_sent")
 
     def __init__(self, call: ServerCall, method: ServedMethod) -> None:
         self._call = call
         self._method = method
         self._head_sent = False
+        self._request: bytes | None = None  # The only message, while the client's half-close is awaited.
         self._request_received = False
         self.message_sent = False
         self.ended = False
@@ -79,14 +80,14 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if self._request_received:
             await checkpoint()
             return None
-        data = self._call.receive_nowait()
-        if data is None:
-            data = await self._call.receive_message()
-        if data is None:
+        data = self._call.receive_nowait() if self._request is None else self._request
+        if data is None and (data := await self._call.receive_message()) is None:
             raise GRPCError(Status.UNIMPLEMENTED, "the request has no message, but this method takes one")
-        if not self._call.exhausted and await self._call.receive_message() is not None:
-            raise GRPCError(Status.UNIMPLEMENTED, "the request has more than one message, but this method takes one")
-        self._request_received = True
+        if not self._call.exhausted:
+            self._request = data  # For the next receive, if this one is cancelled.
+            if await self._call.receive_message() is not None:
+                raise GRPCError(Status.UNIMPLEMENTED, "the request has several messages, but this method takes one")
+        self._request, self._request_received = None, True
         return data
 
     def __aiter__(self) -> "ServerStream[RecvT, SendT]":

@@ -1,5 +1,6 @@
 """grpclib's events: the order of listeners, and what a listener may change."""
 
+import anyio
 import pytest
 from grpclib.events import (
     RecvInitialMetadata,
@@ -15,7 +16,18 @@ from grpclib.events import (
 
 from echo.rpc import Channel, GRPCError, Server, Status
 from echo.rpc.testing import memory_channel, memory_channel_to
-from tests.support.services import ECHO, SERVER_STREAM, UNARY, BytesCodec, BytesStream, Service, call, unary
+from tests.support.services import (
+    BIDI,
+    ECHO,
+    SERVER_STREAM,
+    UNARY,
+    BytesCodec,
+    BytesStream,
+    Run,
+    Service,
+    call,
+    unary,
+)
 
 CODEC = BytesCodec()
 
@@ -127,3 +139,29 @@ async def test_events_without_listeners_are_not_created(monkeypatch: pytest.Monk
     async with memory_channel([ECHO], codec=CODEC) as channel:
         await unary(channel, "One")
     assert made == []
+
+
+def test_a_response_s_metadata_are_announced_once_though_several_tasks_wait_for_them(run: Run) -> None:
+    seen: list[str] = []
+
+    async def note(event: RecvInitialMetadata | RecvTrailingMetadata) -> None:
+        seen.append(type(event).__name__)
+        event.metadata["noted"] = type(event).__name__
+
+    async def main() -> None:
+        seen.clear()
+        async with memory_channel([ECHO], codec=CODEC) as channel, call(channel, "All", BIDI) as stream:
+            listen(channel, RecvInitialMetadata, note)
+            listen(channel, RecvTrailingMetadata, note)
+            await stream.send_request()
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(stream.recv_initial_metadata)
+                tasks.start_soon(stream.recv_message)
+                tasks.start_soon(stream.recv_trailing_metadata)
+                await anyio.wait_all_tasks_blocked()
+                await stream.end()
+            assert sorted(seen) == ["RecvInitialMetadata", "RecvTrailingMetadata"]
+            assert stream.initial_metadata == {"noted": "RecvInitialMetadata"}
+            assert stream.trailing_metadata == {"noted": "RecvTrailingMetadata"}
+
+    run(main)
