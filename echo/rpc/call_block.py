@@ -73,6 +73,12 @@ class CallBlock:
         return self._trailing_metadata
 
     @property
+    def status_details(self) -> bytes | None:
+        """The status details as received, a ``google.rpc.Status``; None if there are none, or the call is not over."""
+        ended = None if self._call is None else self._call.outcome
+        return None if ended is None else ended.details
+
+    @property
     def peer(self) -> Peer | None:
         """The other end of the connection, once the request was sent."""
         return None if self._call is None else self._call.current.session.peer

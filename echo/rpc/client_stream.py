@@ -41,6 +41,7 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         peer: The other end of the connection, once the request was sent.
         initial_metadata: From the head of the response, once received.
         trailing_metadata: From the trailers, once received.
+        status_details: The same as bytes, whatever the channel's codec for them.
     """
 
     def __init__(

@@ -93,7 +93,10 @@ class Call(ABC, Generic[RequestT, ReplyT]):
             raise self._error(self._outcome)
 
     def _error(self, error: GRPCError) -> grpc.aio.AioRpcError:
-        return to_error(error, self._stream.initial_metadata, self._stream.trailing_metadata)
+        return to_error(error, to_metadata(self._stream.initial_metadata), self._trailing_metadata())
+
+    def _trailing_metadata(self) -> grpc.aio.Metadata:
+        return to_metadata(self._stream.trailing_metadata, self._stream.status_details)
 
     # The methods of grpcio's RpcContext and Call
 
@@ -135,7 +138,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
     async def trailing_metadata(self) -> grpc.aio.Metadata:
         """Wait for the end, and return the metadata of the trailers."""
         await self._over.wait()
-        return to_metadata(self._stream.trailing_metadata)
+        return self._trailing_metadata()
 
     async def code(self) -> grpc.StatusCode:
         """The status; waits for the end."""

@@ -104,11 +104,18 @@ class _Writing(Call[RequestT, ReplyT]):
         """Send a request; waits while the server reads more slowly than we send.
 
         Raises:
-            grpc.aio.AioRpcError: The call has failed.
+            grpc.aio.AioRpcError: The call fails meanwhile.
             grpc.aio.UsageError: The requests come from an iterable.
             asyncio.InvalidStateError: The call is over, or `done_writing` was called.
         """
-        await self._may_write()
+        self._refuse_with_iterable()
+        if self._over.is_set():
+            outcome = self._outcome
+            raise InvalidStateError(f"the call is over, with {'OK' if outcome is None else outcome.status.name}")
+        if self._done_writing:
+            raise InvalidStateError("done_writing() was called")
+        await self._opened.wait()
+        self._raise_failure()
         try:
             await self._stream.send_message(request)
         except (GRPCError, StreamTerminatedError) as error:
@@ -117,22 +124,19 @@ class _Writing(Call[RequestT, ReplyT]):
             raise InvalidStateError("the call is over") from error
 
     async def done_writing(self) -> None:
-        """Half-close the call: no more requests follow."""
-        await self._may_write()
+        """Half-close the call: no more requests follow. Does nothing if it is half-closed, or over."""
+        self._refuse_with_iterable()
+        if self._done_writing:
+            return
         self._done_writing = True
-        try:
-            await self._stream.end()
-        except GRPCError:
-            await self._over.wait()
-            self._raise_failure()
+        await self._opened.wait()
+        if not self._over.is_set():
+            with suppress(GRPCError):  # Awaiting or reading the call raises it.
+                await self._stream.end()
 
-    async def _may_write(self) -> None:
+    def _refuse_with_iterable(self) -> None:
         if self._requests is not None:
             raise grpc.aio.UsageError("the requests come from an iterable")
-        if self._done_writing:
-            raise InvalidStateError("done_writing() was called")
-        await self._opened.wait()
-        self._raise_failure()
 
     async def _converse(self, stream: ClientStream[RequestT, ReplyT]) -> None:
         await stream.send_request()

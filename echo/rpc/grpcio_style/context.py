@@ -1,14 +1,16 @@
 """The context that a servicer's method receives: ``grpc.aio.ServicerContext`` over our stream."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NoReturn
 
 import grpc
 
 from echo.rpc.grpcio_style.call_threads import CallOverError, CallThreads
-from echo.rpc.grpcio_style.conversion import call_back, to_encoding, to_metadata, to_pairs, to_status
+from echo.rpc.grpcio_style.conversion import DETAILS, call_back, to_encoding, to_metadata, to_pairs, to_status
 from echo.rpc.server_stream import ServerStream
-from echo.wire import MetadataLike, Status
+from echo.wire import Status
+
+ABORTED: Final = "the call was aborted"
 
 
 class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships no types.
@@ -19,13 +21,21 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         self._metadata = to_metadata(stream.metadata)
         self._code: grpc.StatusCode | int | None = None
         self._details = ""
-        self._trailing: MetadataLike | None = None
+        self._trailing: Sequence[tuple[str, str | bytes]] = ()
+        self._aborted: tuple[Any, str, Sequence[tuple[str, str | bytes]]] | None = (
+            None  # The same three, then for good.
+        )
         self._callbacks: list[Callable[[Any], object]] = []
         self._over = False
         self._cancelled = False
 
     async def read(self) -> Any:
-        """The next request; ``grpc.aio.EOF`` after the last."""
+        """The next request; ``grpc.aio.EOF`` after the last.
+
+        Raises:
+            grpc.aio.AbortError: The call was aborted.
+        """
+        self._check()
         request = await self._stream.recv_message()
         return grpc.aio.EOF if request is None else request
 
@@ -33,14 +43,18 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         """Send a reply; waits while the client reads more slowly than we send.
 
         Raises:
-            grpc.aio.AbortError: A plain function has cancelled its call.
+            grpc.aio.AbortError: The call was aborted, or a plain function has cancelled its call.
         """
-        if self._cancelled:
-            raise grpc.aio.AbortError("the call was cancelled")
+        self._check()
         await self._stream.send_message(message)
 
     async def send_initial_metadata(self, initial_metadata: Iterable[tuple[str, str | bytes]]) -> None:
-        """Send the response's head now, with this metadata."""
+        """Send the response's head now, with this metadata.
+
+        Raises:
+            grpc.aio.AbortError: The call was aborted.
+        """
+        self._check()
         await self._stream.send_initial_metadata(metadata=to_pairs(initial_metadata))
 
     async def abort(
@@ -56,12 +70,21 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         self, code: grpc.StatusCode, details: str, trailing_metadata: Iterable[tuple[str, str | bytes]]
     ) -> NoReturn:
         """Like `abort`, which is a coroutine function only because grpcio's is."""
+        if self._aborted is not None:
+            raise grpc.aio.UsageError("the call was already aborted")
         if to_status(code) is Status.OK:
             raise grpc.aio.UsageError("abort() ends a call with an error, and OK is not an error")
         self._code, self._details = code, details
         if trailing_metadata:
             self._trailing = to_pairs(trailing_metadata)
-        raise grpc.aio.AbortError("the call was aborted")
+        self._aborted = code, details, self._trailing
+        raise grpc.aio.AbortError(ABORTED)
+
+    def _check(self) -> None:
+        if self._aborted is not None:
+            raise grpc.aio.AbortError(ABORTED)
+        if self._cancelled:
+            raise grpc.aio.AbortError("the call was cancelled")
 
     async def abort_with_status(self, status: grpc.Status) -> NoReturn:
         """See `abort`."""
@@ -126,7 +149,7 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
 
     def trailing_metadata(self) -> grpc.aio.Metadata:
         """The metadata that was set for the trailers."""
-        return grpc.aio.Metadata(*(self._trailing or ()))
+        return grpc.aio.Metadata(*self._trailing)
 
     def code(self) -> grpc.StatusCode | int | None:
         """The status that was set, or None."""
@@ -163,15 +186,18 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
     @property
     def failed(self) -> bool:
         """Whether a status other than OK was set."""
-        return self._code is not None and to_status(self._code) is not Status.OK
+        return self._aborted is not None or (self._code is not None and to_status(self._code) is not Status.OK)
 
     async def end(self) -> None:
         """End the call with the status that was set, OK by default, unless it was cancelled."""
         if self._cancelled:
             return
-        code = Status.OK if self._code is None else to_status(self._code)
+        code, message, trailing = self._aborted or (self._code, self._details, self._trailing)
         await self._stream.send_trailing_metadata(
-            status=code, status_message=self._details or None, metadata=self._trailing
+            status=Status.OK if code is None else to_status(code),
+            status_message=message or None,
+            status_details=dict(trailing).get(DETAILS),
+            metadata=[pair for pair in trailing if pair[0] != DETAILS],
         )
 
     def finish(self, *, cancelled: bool) -> None:

@@ -2,16 +2,18 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Final
 
 import grpc
 from grpclib.encoding.base import CodecBase
 
-from echo.wire import GRPCError, Metadata, MetadataLike, Status
+from echo.wire import GRPCError, Metadata, Status
 
 Function = Callable[[Any], Any]
 
 log = logging.getLogger(__name__)
+
+DETAILS: Final = "grpc-status-details-bin"  # Metadata to grpcio's programs, but a part of the status in gRPC.
 
 _ENCODINGS: dict[object, str] = {grpc.Compression.NoCompression: "identity", grpc.Compression.Gzip: "gzip"}
 _CODES: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
@@ -58,14 +60,15 @@ def to_status(code: Any) -> Status:
     return Status(code.value[0] if isinstance(code, grpc.StatusCode) else code)
 
 
-def to_pairs(metadata: Iterable[tuple[str, str | bytes]] | None) -> MetadataLike | None:
+def to_pairs(metadata: Iterable[tuple[str, str | bytes]] | None) -> list[tuple[str, str | bytes]]:
     """Convert metadata, in any form that grpcio accepts, to ours."""
-    return None if metadata is None else [(key, value) for key, value in metadata]
+    return [(key, value) for key, value in metadata or ()]
 
 
-def to_metadata(received: Metadata | None) -> grpc.aio.Metadata:
-    """Convert our metadata to grpcio's class."""
-    return grpc.aio.Metadata(*(() if received is None else received.items()))
+def to_metadata(received: Metadata | None, details: bytes | None = None) -> grpc.aio.Metadata:
+    """Convert our metadata to grpcio's class, which have status details among them."""
+    pairs = [] if received is None else list(received.items())
+    return grpc.aio.Metadata(*pairs, *(() if details is None else [(DETAILS, details)]))
 
 
 def to_encoding(compression: object) -> str:
@@ -75,7 +78,7 @@ def to_encoding(compression: object) -> str:
         grpc.aio.UsageError: It is neither gzip nor none.
     """
     if compression not in _ENCODINGS:
-        raise grpc.aio.UsageError(f"{compression} is not supported, only gzip is")
+        raise grpc.aio.UsageError(f"{compression!r} is not supported, only gzip is")
     return _ENCODINGS[compression]
 
 
@@ -87,8 +90,6 @@ def call_back(callback: Callable[[Any], object], subject: object) -> None:
         log.exception("a done callback failed")
 
 
-def to_error(error: GRPCError, initial: Metadata | None, trailing: Metadata | None) -> grpc.aio.AioRpcError:
+def to_error(error: GRPCError, initial: grpc.aio.Metadata, trailing: grpc.aio.Metadata) -> grpc.aio.AioRpcError:
     """Convert our error to the one that callers of grpcio's stubs catch."""
-    return grpc.aio.AioRpcError(
-        to_code(error.status), to_metadata(initial), to_metadata(trailing), error.message or "", repr(error)
-    )
+    return grpc.aio.AioRpcError(to_code(error.status), initial, trailing, error.message or "", repr(error))
