@@ -62,7 +62,13 @@ class Channel(GrpcioChannel, GrpclibChannel):
     """
 
     def __init__(
-        self, target: str, authority: str, balancer: Balancer, common: Connecting, options: ChannelOptions
+        self,
+        target: str,
+        authority: str,
+        balancer: Balancer,
+        common: Connecting,
+        options: ChannelOptions,
+        config: "ServiceConfig | None",
     ) -> None:
         self.events = ChannelEvents()
         self.__dispatch__ = self.events  # type: ignore[assignment]  # It has all that grpclib's `listen` needs.
@@ -82,7 +88,8 @@ class Channel(GrpcioChannel, GrpclibChannel):
         self._compression = known_encoding(options.get("compression"))
         self._wait_for_ready = options.get("wait_for_ready", False)
         self.interceptors = checked(options.get("interceptors", ()))
-        self._service_config, self.throttle = _configured(options)
+        self._service_config = config
+        self.throttle = _throttle(config)
         self._may_send_credentials = self.scheme == "https" or options.get("plaintext_credentials", False)
         self._credentials = self._checked(options.get("call_credentials"))
         self._methods: dict[str, Method] = {}
@@ -261,13 +268,9 @@ class _Closed(Awaitable[None]):
         return self._wait(self._grace).__await__()
 
 
-def _configured(options: ChannelOptions) -> "tuple[ServiceConfig | None, Throttle | None]":
-    """The channel's service config and retry throttle, if there are any."""
-    given = options.get("service_config")
-    if given is None:
-        return None, None
+def _throttle(config: "ServiceConfig | None") -> "Throttle | None":
+    if config is None or config.throttling is None:
+        return None
     from echo.rpc.retry_policy import Throttle  # noqa: PLC0415 - As in `echo.rpc.attempts`.
-    from echo.rpc.service_config import ServiceConfig  # noqa: PLC0415
 
-    config = ServiceConfig.parse(given)
-    return config, None if config.throttling is None else Throttle(config.throttling)
+    return Throttle(config.throttling)

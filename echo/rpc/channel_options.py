@@ -36,8 +36,8 @@ class ChannelOptions(TypedDict, total=False):
         interceptors: Contexts around every call, the outermost first; see `echo.rpc.interceptors`.
         tracing: Records the calls as traces, and passes the traces' context to servers; None for no traces.
         notes: Takes note of the channel's calls and connections; None, the default, costs nothing.
-        service_config: Timeouts, retries and more for the calls of each method: gRPC's service config, as JSON text or
-            as a dictionary; see `echo.rpc.service_config`.
+        service_config: Timeouts, retries and more for the calls of each method, and balancing: gRPC's service config,
+            as JSON text or as a dictionary; see `echo.rpc.service_config`.
         lookup_interval: The least number of seconds between look-ups of a name, 30 by default.
         call_credentials: Provides metadata for each call, for instance a token; see `echo.rpc.call_credentials`.
         plaintext_credentials: Whether call credentials may be sent without TLS, where others can read them.

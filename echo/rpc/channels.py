@@ -1,9 +1,9 @@
 """The functions that open a channel: to names and addresses, over any byte stream, or with a resolver of your own."""
 
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import Unpack
+from typing import TYPE_CHECKING, Unpack
 
 from echo.rpc.balancer import LOOKUP_INTERVAL, Balancer
 from echo.rpc.channel import Channel
@@ -16,6 +16,17 @@ from echo.rpc.unsupported import refuse_unknown
 from echo.targets import DEFAULT_PORT, parse_targets
 from echo.transport import Tally, check_context, open_background
 from echo.wire import Limits
+
+if TYPE_CHECKING:
+    from echo.rpc.service_config import ServiceConfig
+
+
+def _parsed(given: str | Mapping[str, object] | None) -> "ServiceConfig | None":
+    if given is None:
+        return None
+    from echo.rpc.service_config import ServiceConfig  # noqa: PLC0415 - As in `echo.rpc.attempts`.
+
+    return ServiceConfig.parse(given)
 
 
 @asynccontextmanager
@@ -41,13 +52,16 @@ async def open_channel_to(
         ValueError: An option has an invalid value.
     """
     refuse_unknown(options, ChannelOptions, "open_channel")
-    balance = options.get("balance", "pick_first")
+    config = _parsed(options.get("service_config"))
+    balance = options.get("balance") or (config and config.balance) or "pick_first"
     if balance not in POLICIES:
         raise ValueError(f"balance is {balance!r}, not one of {', '.join(POLICIES)}")
     policy = POLICIES[balance]()
     health_service = options.get("health_service")
     if health_service is not None and not policy.spreads:
         raise ValueError("health is watched only with round_robin")
+    if health_service is None and config is not None and policy.spreads:
+        health_service = config.health_service
     async with open_background() as nursery:
         notes = options.get("notes")
         common = Connecting(
@@ -61,7 +75,7 @@ async def open_channel_to(
         )
         interval = options.get("lookup_interval", LOOKUP_INTERVAL)
         balancer = Balancer(target, resolve, policy, common, interval)
-        channel = Channel(target, authority or target, balancer, common, options)
+        channel = Channel(target, authority or target, balancer, common, options, config)
         try:
             yield channel
         finally:

@@ -1,4 +1,4 @@
-"""gRPC's service config: timeouts, retries and more for each method, as JSON (gRPC's document "Service Config").
+"""gRPC's service config: timeouts, retries and more for each method, and balancing, as JSON (its "Service Config").
 
 These fields are used; proposal A6 defines those of retries and hedging:
 
@@ -17,30 +17,31 @@ These fields are used; proposal A6 defines those of retries and hedging:
                 "retryableStatusCodes": ["UNAVAILABLE"]
             }
         }],
-        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}
+        "retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1},
+        "loadBalancingConfig": [{"round_robin": {}}],
+        "healthCheckConfig": {"serviceName": "shop.Cart"}
     }
 
 Instead of ``retryPolicy`` there may be a ``hedgingPolicy``, with ``maxAttempts``, ``hedgingDelay`` and
-``nonFatalStatusCodes``. Unknown fields are ignored, as gRPC requires. The others are checked when the config is parsed,
-and errors name the field.
+``nonFatalStatusCodes``. The last two fields count where the channel's own options, ``balance`` and ``health_service``,
+say nothing. Unknown fields are ignored, as gRPC requires. The others are checked when the config is parsed, and errors
+name the field.
 """
 
 import json
 import math
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final, cast
 
+from echo.rpc.json_object import JsonObject
+from echo.rpc.policies import POLICIES, Balance
 from echo.wire import Status
 
 __all__ = ["HedgingPolicy", "MethodConfig", "RetryPolicy", "RetryThrottling", "ServiceConfig"]
 
 # The most attempts, whatever the service config says (A6, "Limits on Retries and Hedges").
 MAX_ATTEMPTS: Final = 5
-
-_DURATION: Final = re.compile(r"(?=\.?[0-9])([0-9]{0,12}(?:\.[0-9]{0,9})?)s")
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,14 @@ class ServiceConfig:
         methods: By service and method. An empty method stands for the service's other methods, an empty service for
             all other services.
         throttling: When to suspend retries; None for never.
+        balance: The channel's policy; None if not configured.
+        health_service: The service whose health is watched if the policy spreads calls; None for none.
     """
 
     methods: Mapping[tuple[str, str], MethodConfig] = field(default_factory=dict)
     throttling: RetryThrottling | None = None
+    balance: Balance | None = None
+    health_service: str | None = None
 
     def of(self, path: str) -> MethodConfig | None:
         """The configuration of ``/package.Service/Method``, or None."""
@@ -144,7 +149,7 @@ class ServiceConfig:
                 given = json.loads(given)
             except (ValueError, RecursionError) as error:
                 raise ValueError(f"service config: {error}") from None
-        top = _Object("service config", given)
+        top = JsonObject("service config", given)
         methods: dict[tuple[str, str], MethodConfig] = {}
         for entry in top.children("methodConfig"):
             config = _method_config(entry)
@@ -155,11 +160,16 @@ class ServiceConfig:
                 if (service, method) in methods:
                     raise name.error("", "is repeated")
                 methods[service, method] = config
-        throttling = top.child("retryThrottling")
-        return cls(methods, None if throttling is None else _throttling(throttling))
+        throttling, health = top.child("retryThrottling"), top.child("healthCheckConfig")
+        return cls(
+            methods,
+            None if throttling is None else _throttling(throttling),
+            _balance(top),
+            None if health is None or "serviceName" not in health else health.text("serviceName"),
+        )
 
 
-def _method_config(entry: "_Object") -> MethodConfig:
+def _method_config(entry: JsonObject) -> MethodConfig:
     retry, hedging = entry.child("retryPolicy"), entry.child("hedgingPolicy")
     if retry is not None and hedging is not None:
         raise entry.error("hedgingPolicy", "excludes retryPolicy")
@@ -187,88 +197,26 @@ def _method_config(entry: "_Object") -> MethodConfig:
     )
 
 
-def _throttling(given: "_Object") -> RetryThrottling:
+def _throttling(given: JsonObject) -> RetryThrottling:
     max_tokens, ratio = given.positive("maxTokens"), given.positive("tokenRatio")
     if max_tokens > 1_000:  # gRPC's own limit.
         raise given.error("maxTokens", "is more than 1000")
     return RetryThrottling(max_tokens, ratio)
 
 
-class _Object:
-    """A JSON object that knows its path, for error messages; ``null`` counts as absent."""
-
-    def __init__(self, where: str, given: object) -> None:
-        self._where = where
-        if not isinstance(given, Mapping):
-            raise ValueError(f"{where}: {given!r:.60} is not an object")
-        self._given = given
-
-    def __contains__(self, name: str) -> bool:
-        return self._given.get(name) is not None
-
-    def error(self, name: str, what: str) -> ValueError:
-        """An error about a field of this object, or about the object if ``name`` is empty."""
-        return ValueError(f"{self._path(name) if name else self._where}: {what}")
-
-    def child(self, name: str) -> "_Object | None":
-        value = self._given.get(name)
-        return None if value is None else _Object(self._path(name), value)
-
-    def children(self, name: str) -> list["_Object"]:
-        values = self._typed(name, (list, tuple), "a list", default=())
-        return [_Object(f"{self._path(name)}[{number}]", value) for number, value in enumerate(values)]
-
-    def text(self, name: str) -> str:
-        return self._typed(name, (str,), "a string", default="")
-
-    def boolean(self, name: str) -> bool:
-        return self._typed(name, (bool,), "true or false")
-
-    def integer(self, name: str, *, least: int) -> int:
-        value = self._given.get(name)
-        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,12}", value, re.ASCII):  # As protobuf writes int64.
-            value = int(value)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1 or value < least:
-            raise self._invalid(name, f"an integer of at least {least}")
-        return int(value)
-
-    def positive(self, name: str) -> float:
-        value = self._given.get(name)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < math.inf:
-            raise self._invalid(name, "a number above zero")
-        return float(value)
-
-    def duration(self, name: str, *, positive: bool = False) -> float:
-        value = self._given.get(name)
-        match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-        if match is None or (positive and not float(match[1])):
-            raise self._invalid(name, f"a duration{' above zero' if positive else ''} in seconds, such as '0.5s'")
-        return float(match[1])
-
-    def statuses(self, name: str, *, needed: bool) -> frozenset[Status]:
-        values = self._typed(name, (list, tuple), "a list of statuses", default=None if needed else ())
-        if needed and not values:
-            raise self.error(name, "is empty")
-        return frozenset(self._status(name, value) for value in values)
-
-    def _status(self, name: str, value: object) -> Status:
-        known = {status.name: status for status in Status} | {status.value: status for status in Status}
-        status = known.get(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else None
-        if status is None or status is Status.OK:
-            raise self.error(name, f"{value!r:.60} is not a status that calls fail with")
-        return status
-
-    def _typed(self, name: str, types: tuple[type[_T], ...], what: str, default: _T | None = None) -> _T:
-        value = self._given.get(name)
-        if value is None and default is not None:
-            return default
-        if not isinstance(value, types):
-            raise self._invalid(name, what)
-        return value
-
-    def _invalid(self, name: str, what: str) -> ValueError:
-        value = self._given.get(name)
-        return self.error(name, f"is missing, and must be {what}" if value is None else f"{value!r:.60} is not {what}")
-
-    def _path(self, name: str) -> str:
-        return f"service config: {name}" if self._where == "service config" else f"{self._where}.{name}"
+def _balance(top: JsonObject) -> Balance | None:
+    """The first policy that is known; the field of old counts only without the new one."""
+    known, policies = ", ".join(POLICIES), top.children("loadBalancingConfig")
+    for policy in policies:
+        if len(policy.names) != 1:
+            raise policy.error("", "must have one field, the name of a policy")
+        (name,) = policy.names
+        if name in POLICIES:
+            policy.child(name)  # It has no fields that would count here.
+            return cast("Balance", name)
+    if policies:
+        raise top.error("loadBalancingConfig", f"names none of {known}")
+    name = top.text("loadBalancingPolicy").lower()
+    if name and name not in POLICIES:
+        raise top.error("loadBalancingPolicy", f"{name!r:.60} is not one of {known}")
+    return cast("Balance", name) if name else None

@@ -124,6 +124,24 @@ def test_calls_go_to_the_servers_that_serve(run: Run) -> None:
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ({}, ["test.Service"]),
+        ({"health_service": ""}, [""]),
+        ({"balance": "pick_first"}, []),
+    ],
+)
+async def test_the_service_config_may_name_the_service_to_watch(
+    healths: Healths, options: Any, asked: list[str]
+) -> None:
+    healths.say(0, SERVES)
+    config = {"loadBalancingPolicy": "round_robin", "healthCheckConfig": {"serviceName": "test.Service"}}
+    async with a_fleet("a", services=healths.services, service_config=config, **options) as (_, channel):
+        await who(channel)
+        assert healths.asked == asked
+
+
 async def test_a_server_without_a_health_service_counts_as_serving() -> None:
     async with a_fleet("a", "b", balance="round_robin", health_service="") as (_, channel):
         await who(channel)

@@ -63,9 +63,20 @@ def test_policies_and_throttling_are_read() -> None:
 
 def test_statuses_may_be_numbers_and_fields_null_or_unknown() -> None:
     config = ServiceConfig.parse(
-        {"loadBalancingConfig": [{"x": {}}]} | method(retryPolicy=RETRY | {"retryableStatusCodes": [14]}, timeout=None)
+        {"stickiness": [{"x": {}}]} | method(retryPolicy=RETRY | {"retryableStatusCodes": [14]}, timeout=None)
     )
     assert config.of("/a/b") == MethodConfig(policy=RetryPolicy(4, 0.1, 1.0, 2.0, frozenset({Status.UNAVAILABLE})))
+
+
+def test_the_balancing_policy_is_the_first_that_is_known() -> None:
+    configs: list[dict[str, object]] = [
+        {"loadBalancingConfig": [{"grpclb": {}}, {"round_robin": {}}, {"pick_first": {}}]},
+        {"loadBalancingConfig": [{"round_robin": {}}], "loadBalancingPolicy": "pick_first"},
+        {"loadBalancingPolicy": "ROUND_ROBIN"},
+    ]
+    for config in configs:
+        assert ServiceConfig.parse(config).balance == "round_robin"
+    assert ServiceConfig.parse({"loadBalancingConfig": []}).balance is None
 
 
 def test_more_than_five_attempts_become_five() -> None:
@@ -107,6 +118,11 @@ def test_more_than_five_attempts_become_five() -> None:
         ({"retryThrottling": {"maxTokens": 0, "tokenRatio": 1}}, "retryThrottling.maxTokens: 0 is not a number above"),
         ({"retryThrottling": {"maxTokens": 1_001, "tokenRatio": 1}}, "retryThrottling.maxTokens: is more than 1000"),
         ({"retryThrottling": {"maxTokens": 1}}, "retryThrottling.tokenRatio: is missing"),
+        ({"loadBalancingConfig": [{"xds": {}}]}, "loadBalancingConfig: names none of pick_first, round_robin"),
+        ({"loadBalancingConfig": [{}]}, "loadBalancingConfig[0]: must have one field, the name of a policy"),
+        ({"loadBalancingConfig": [{"round_robin": 1}]}, "loadBalancingConfig[0].round_robin: 1 is not an object"),
+        ({"loadBalancingPolicy": "grpclb"}, "loadBalancingPolicy: 'grpclb' is not one of pick_first, round_robin"),
+        ({"healthCheckConfig": {"serviceName": 1}}, "healthCheckConfig.serviceName: 1 is not a string"),
     ],
 )  # fmt: skip
 async def test_an_invalid_field_is_named_when_the_channel_is_opened(config: Any, message: str) -> None:
@@ -151,7 +167,13 @@ ENTRIES = st.fixed_dictionaries(
 @given(
     st.fixed_dictionaries(
         {},
-        optional={"methodConfig": st.lists(ENTRIES, max_size=3), "retryThrottling": fields("maxTokens", "tokenRatio")},
+        optional={
+            "methodConfig": st.lists(ENTRIES, max_size=3),
+            "retryThrottling": fields("maxTokens", "tokenRatio"),
+            "loadBalancingConfig": st.lists(fields("pick_first", "round_robin", "x"), max_size=2) | VALUES,
+            "loadBalancingPolicy": VALUES | st.just("pick_first"),
+            "healthCheckConfig": fields("serviceName") | VALUES,
+        },
     )
     | VALUES
 )
