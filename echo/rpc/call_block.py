@@ -139,7 +139,7 @@ class CallBlock:
     def _sent(self) -> MadeCall:
         """The call, once it was opened."""
         if self._call is None:
-            raise ProtocolError("the request was not sent yet")
+            raise ProtocolError("the request was not sent yet: send a message, or await send_request()")
         return self._call
 
     def _retried(self) -> MadeCall:

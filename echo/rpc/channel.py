@@ -27,7 +27,7 @@ from echo.rpc.interceptors import checked
 from echo.rpc.method import Method
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
-from echo.wire import MetadataLike, known_encoding
+from echo.wire import GRPCError, MetadataLike, Status, known_encoding
 
 if TYPE_CHECKING:
     from grpclib.client import Channel as GrpclibChannel
@@ -114,8 +114,13 @@ class Channel(GrpcioChannel, GrpclibChannel):
 
         Args:
             last_observed_state: A `ChannelState`, or a ``grpc.ChannelConnectivity``.
+
+        Raises:
+            GRPCError: UNAVAILABLE: The state is SHUTDOWN, which lasts.
         """
         while self.state.name == last_observed_state.name:
+            if self.state is ChannelState.SHUTDOWN:
+                raise GRPCError(Status.UNAVAILABLE, "the channel is closed")
             await self._changed.wait()
         return self.state
 

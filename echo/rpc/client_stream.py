@@ -139,8 +139,7 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
             GRPCError: The call has failed.
             ProtocolError: The request was not sent, or this method takes one message, which was not sent.
         """
-        if self._call is None:
-            raise ProtocolError("the request was not sent yet")
+        call = self._sent()
         if self._half_closed:
             if self._method.sends_one:
                 return  # The one message was sent with END_STREAM.
@@ -149,7 +148,7 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise ProtocolError("this method takes one message, which was not sent")
         self._note_half_close()
         try:
-            if not self._call.half_close_nowait():
+            if not call.half_close_nowait():
                 await self._retried().half_close()
         except StreamTerminatedError:
             await self._report(self._sent().outcome)  # If it ended with OK, there is nothing left to do.
@@ -166,11 +165,10 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         Raises:
             ProtocolError: The request was not sent.
         """
-        if self._call is None:
-            raise ProtocolError("the request was not sent yet")
+        call = self._sent()
         if self._trace is not None:
             self._trace.cancelled(CANCELLED)
-        self._call.cancel(Trailers(Status.CANCELLED, CANCELLED))
+        call.cancel(Trailers(Status.CANCELLED, CANCELLED))
         self._reported = True
         await checkpoint()
 

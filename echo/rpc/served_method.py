@@ -10,7 +10,7 @@ from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
 from echo.rpc.codec import functions
 from echo.rpc.events import ServerEvents
-from echo.wire import Status
+from echo.wire import Metadata, Status, Trailers
 
 log = logging.getLogger(__name__)
 
@@ -61,14 +61,19 @@ class ServedMethod:
         self.encode = functions(self.codec, self.reply_type).encode
         self.prepared = True
 
-    def encode_details(self, status: Status, message: str | None, details: object) -> bytes | None:
-        """Encode status details; bytes are sent as they are. Without a codec, other details are dropped with a warning.
+    def trailers(self, status: Status, message: str | None, details: object, metadata: Metadata) -> Trailers:
+        """How a call ends. Details that are bytes are sent as they are; others are dropped without a codec.
 
-        Args:
-            status: The call's status.
-            message: The call's status message.
-            details: Bytes, None, or whatever the codec takes.
+        Raises:
+            TypeError: The status or the message is not of its type; or what the codec raises.
         """
+        if not isinstance(status, Status):
+            raise TypeError(f"the status must be a Status, such as Status.NOT_FOUND, not {status!r}")
+        if not isinstance(message, str | None):
+            raise TypeError(f"the status message must be text, not {message!r}")
+        return Trailers(status, message, self._encode_details(status, message, details), metadata)
+
+    def _encode_details(self, status: Status, message: str | None, details: object) -> bytes | None:
         if details is None or isinstance(details, bytes):
             return details
         if self.details_codec is None:

@@ -218,7 +218,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
 
         Raises:
             ProtocolError: The call was already ended, or the status is OK but the method's one reply was not sent.
-            ValueError, TypeError: The metadata or the details cannot be sent.
+            ValueError, TypeError: The metadata or the details cannot be sent, or the status or its message is none.
         """
         if self.ended:
             raise ProtocolError("the call was already ended")
@@ -230,8 +230,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
                 metadata=sent, status=status, status_message=status_message, status_details=status_details
             )
             sent = event.metadata
-        details = self._method.encode_details(status, status_message, status_details)
-        trailers = Trailers(status, status_message, details, sent)
+        trailers = self._method.trailers(status, status_message, status_details, sent)
         self.ended = True
         await self._call.finish(trailers)
 

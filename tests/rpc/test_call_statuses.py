@@ -127,6 +127,28 @@ def test_trailers_that_cannot_be_sent_are_a_bug_too(run: Run, caplog: pytest.Log
     run(main)
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (GRPCError(5, "no"), "the status must be a Status, such as Status.NOT_FOUND, not 5"),  # type: ignore[arg-type]
+        (GRPCError(Status.ABORTED, ValueError("no")), "the status message must be text, not ValueError('no')"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_wrong_with_a_status_is_logged(
+    run: Run, caplog: pytest.LogCaptureFixture, error: GRPCError, said: str
+) -> None:
+    async def fail(stream: BytesStream) -> None:
+        raise error
+
+    async def main() -> None:
+        async with memory_channel([Service(Fail=(UNARY, fail))], codec=CODEC) as channel:
+            assert (await failure(channel, "Fail")).status is Status.INTERNAL
+            assert said in caplog.text
+            caplog.clear()
+
+    run(main)
+
+
 def test_unknown_methods_are_unimplemented(run: Run) -> None:
     async def main() -> None:
         async with memory_channel([ECHO], codec=CODEC) as channel:

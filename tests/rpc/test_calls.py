@@ -118,10 +118,9 @@ def test_using_a_stream_in_the_wrong_order_is_an_error(run: Run) -> None:
     async def main() -> None:
         async with memory_channel([ECHO], codec=CODEC) as channel:
             async with call(channel, "All", BIDI) as stream:
-                with pytest.raises(ProtocolError):
-                    await stream.recv_message()
-                with pytest.raises(ProtocolError):
-                    await stream.end()
+                for early in (stream.recv_message, stream.recv_initial_metadata, stream.end, stream.cancel):
+                    with pytest.raises(ProtocolError, match=r"send a message, or await send_request\(\)$"):
+                        await early()
                 await stream.send_request()
                 with pytest.raises(ProtocolError):
                     await stream.send_request()

@@ -151,3 +151,14 @@ async def test_a_closed_channel_connects_no_more() -> None:
         with pytest.raises(GRPCError, match="the channel is closed"):
             await channel.connect()
         assert [state async for state in channel.states()] == [SHUTDOWN]
+
+
+def test_a_closed_channel_s_state_is_not_waited_for(run: Run) -> None:
+    async def main() -> None:
+        async with a_fleet("a") as (_, channel):
+            channel.close()
+            assert await channel.wait_for_state_change(IDLE) is SHUTDOWN
+            with pytest.raises(GRPCError, match="the channel is closed"), anyio.fail_after(5):
+                await channel.wait_for_state_change(SHUTDOWN)
+
+    run(main)
