@@ -9,7 +9,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
-from grpclib.encoding.base import StatusDetailsCodecBase
 from grpclib.exceptions import ProtocolError, StreamTerminatedError
 from multidict import MultiDict
 
@@ -32,17 +31,10 @@ LEFT: Final = "the caller left the call before its end"
 class CallBlock:
     """One call, from the caller's side, without its messages."""
 
-    def __init__(
-        self,
-        method: Method,
-        metadata: Metadata | None,
-        deadline: float,
-        details_codec: StatusDetailsCodecBase | None,
-    ) -> None:
+    def __init__(self, method: Method, metadata: Metadata | None, deadline: float) -> None:
         self._method = method
         self._metadata = metadata
         self._deadline = deadline
-        self._details_codec = details_codec
         self._events = method.channel.events
         self._call: MadeCall | None = None  # Once the request was sent.
         self._half_closed = False
@@ -159,7 +151,9 @@ class CallBlock:
         """Set the trailing metadata, and raise unless the call ended with OK. Does nothing if it has not ended."""
         if trailers is None:
             return
-        details = None if trailers.details is None else decode_details(self._details_codec, trailers)
+        details = None
+        if trailers.details is not None:
+            details = decode_details(self._method.channel.details_codec, trailers)
         if not self._reported:
             self._reported = True
             received = trailers.metadata

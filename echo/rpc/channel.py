@@ -17,7 +17,7 @@ from echo.rpc.balancer import Balancer
 from echo.rpc.call_credentials import CallCredentials
 from echo.rpc.channel_options import ChannelOptions
 from echo.rpc.client_stream import ClientStream
-from echo.rpc.codec import DEFAULT_CODEC
+from echo.rpc.codec import DEFAULT_CODEC, functions
 from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import earliest
 from echo.rpc.event_loop import EventLoop
@@ -59,6 +59,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         loop: The event loop in which it was opened.
         balancer: Chooses the connections of its calls.
         throttle: Suspends retries while too many calls fail; None for never.
+        details_codec: Decodes status details, if there is one.
     """
 
     def __init__(
@@ -84,7 +85,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         self._sessions = common.sessions
         self._watches = common.watches
         self._codec = options.get("codec") or DEFAULT_CODEC
-        self._details_codec = options.get("status_details_codec")
+        self.details_codec = options.get("status_details_codec")
         self._compression = known_encoding(options.get("compression"))
         self._wait_for_ready = options.get("wait_for_ready", False)
         self.interceptors = checked(options.get("interceptors", ()))
@@ -176,12 +177,20 @@ class Channel(GrpcioChannel, GrpclibChannel):
 
         Raises:
             ValueError: The timeout is NaN, the compression is unknown, or the credentials would be sent in plain text.
-            TypeError: The timeout is not a number, or the deadline not a `Deadline`.
+            TypeError: The timeout is not a number, the deadline not a `Deadline`, or a type not a class of messages.
             RuntimeError: An unbound betterproto stub makes a bidirectional call, which would hang on trio.
         """
         method = self._methods.get(name)
-        if method is None or method.cardinality is not cardinality:
-            method = self._method(name, cardinality)
+        if codec is None:
+            codec = self._codec
+        if (
+            method is None
+            or method.reply_type is not reply_type
+            or method.request_type is not request_type
+            or method.codec is not codec
+            or method.cardinality is not cardinality
+        ):
+            method = self._method(name, cardinality, request_type, reply_type, codec)
         if cardinality is Cardinality.STREAM_STREAM:
             refuse_unbound(name)
         if wait_for_ready is not None or compression is not None or credentials is not None:
@@ -194,21 +203,28 @@ class Channel(GrpcioChannel, GrpclibChannel):
         due = math.inf if timeout is None and deadline is None else earliest(timeout, deadline)
         if method.config is not None and method.config.timeout != math.inf:
             due = min(due, anyio.current_time() + method.config.timeout)
-        return ClientStream(
-            method,
-            MultiDict(metadata) if metadata else None,
-            due,
-            request_type,
-            reply_type,
-            codec or self._codec,
-            self._details_codec,
-        )
+        return ClientStream(method, MultiDict(metadata) if metadata else None, due)
 
-    def _method(self, name: str, cardinality: Cardinality) -> Method:
+    def _method(
+        self, name: str, cardinality: Cardinality, request_type: type, reply_type: type, codec: CodecBase
+    ) -> Method:
         """Create and remember a `Method`."""
         config = None if self._service_config is None else self._service_config.of(name)
         waits = self._wait_for_ready if config is None or config.wait_for_ready is None else config.wait_for_ready
-        method = Method(self, name, cardinality, self._compression, waits, config, self._credentials)
+        method = Method(
+            self,
+            name,
+            cardinality,
+            self._compression,
+            waits,
+            config,
+            self._credentials,
+            codec,
+            request_type,
+            reply_type,
+            functions(codec, request_type).encode,
+            functions(codec, reply_type).decode,
+        )
         if len(self._methods) >= MAX_METHODS:
             self._methods.clear()  # Names may come from untrusted input, so their number must be bounded.
         self._methods[name] = method

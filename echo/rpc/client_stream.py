@@ -9,7 +9,6 @@ from collections.abc import AsyncIterator
 from typing import Final, Generic, TypeVar
 
 from anyio.lowlevel import checkpoint
-from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.exceptions import ProtocolError, StreamTerminatedError
 from multidict import MultiDict
 
@@ -44,20 +43,8 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         status_details: The same as bytes, whatever the channel's codec for them.
     """
 
-    def __init__(
-        self,
-        method: Method,
-        metadata: Metadata | None,
-        deadline: float,
-        send_type: type[SendT],
-        recv_type: type[RecvT],
-        codec: CodecBase,
-        details_codec: StatusDetailsCodecBase | None,
-    ) -> None:
-        super().__init__(method, metadata, deadline, details_codec)
-        self._send_type = send_type
-        self._recv_type = recv_type
-        self._codec = codec
+    def __init__(self, method: Method, metadata: Metadata | None, deadline: float) -> None:
+        super().__init__(method, metadata, deadline)
         self._answered: ClientCall | None = None  # The attempt whose response this is, once its head was received.
         self._initial_metadata: Metadata | None = None
         self._only: bytes | None = None  # The only message of the response, while the call's end is awaited.
@@ -117,13 +104,15 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
             call = opened if isinstance(opened, ClientCall) else await opened
         if self._events.send_message:
             message = (await self._events.send_message.dispatch(message=message)).message
-        data = self._codec.encode(message, self._send_type)
-        if len(data) > self._method.max_request:
+        method = self._method
+        exact = type(message) is method.request_type
+        data = method.encode(message) if exact else method.codec.encode(message, method.request_type)
+        if len(data) > method.max_request:
             raise GRPCError(
                 Status.RESOURCE_EXHAUSTED, f"the message has {len(data)} bytes, more than the method's limit"
             )
         try:
-            last = end or self._method.sends_one
+            last = end or method.sends_one
             if not call.send_nowait(data, end=last):
                 await self._retried().send_message(data, end=last)
             if last:
@@ -214,14 +203,14 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
             GRPCError: The call failed: by the server's status, a lost connection or the deadline.
             ProtocolError: The request was not sent.
         """
-        current = self._answered or await self._receive_head()
+        method, current = self._method, self._answered or await self._receive_head()
         if self._only_received:
             await checkpoint()
             return None
         data = current.receive_nowait() if self._only is None else self._only
         if data is None:
             data = await current.receive_message()
-        if self._method.receives_one:
+        if method.receives_one:
             if data is not None and not current.exhausted:
                 self._only = data  # For the next receive, if this one is cancelled.
                 if await current.receive_message() is not None:
@@ -233,7 +222,7 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         elif data is None:
             await self._report(self._sent().outcome)
             return None
-        message = decode(self._codec, data, self._recv_type)
+        message: RecvT = decode(method.decode, data, method.reply_type)
         if self._events.recv_message:
             message = (await self._events.recv_message.dispatch(message=message)).message
         return message
@@ -251,10 +240,10 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         first = await self.recv_message()
         if first is None:
             return []
-        messages, receive = [first], self._sent().current.receive_nowait
+        messages, receive, method = [first], self._sent().current.receive_nowait, self._method
         try:
             while not self._events.recv_message and (data := receive()) is not None:
-                messages.append(decode(self._codec, data, self._recv_type))
+                messages.append(decode(method.decode, data, method.reply_type))
         except GRPCError as error:
             self._next_error = error
         return messages

@@ -7,8 +7,6 @@ work; grpclib's reflection service uses the latter. betterproto's classes are sp
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
-from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
@@ -59,6 +57,8 @@ class ProtoCodec(CodecBase):
     def _specialised(self, message_type: type) -> Specialised:
         from echo.rpc.specialise import specialise  # noqa: PLC0415 - It loads protobuf, which takes a while.
 
+        if not isinstance(message_type, type):
+            raise TypeError(f"{message_type!r} is not a class of messages")
         made = self._classes[message_type] = specialise(message_type) or _own_methods(message_type)
         return made
 
@@ -77,24 +77,31 @@ DEFAULT_CODEC = ProtoCodec()
 
 
 def functions(codec: CodecBase, message_type: type) -> Specialised:
-    """A codec's functions for messages of just this class, so that neither has to be looked up for each message."""
-    if type(codec) is ProtoCodec:
-        with suppress(TypeError):  # Not a class of messages, which is an error once there is a message.
-            return codec.functions(message_type)
-    return Specialised(partial(codec.encode, message_type=message_type), lambda data: codec.decode(data, message_type))
+    """A codec's functions for messages of just this class, so that neither has to be looked up for each message.
+
+    Raises:
+        TypeError: It is not a class of messages.
+    """
+    return codec.functions(message_type) if type(codec) is ProtoCodec else own_functions(codec, message_type)
 
 
-def decode(codec: CodecBase, data: bytes, message_type: type[MessageT]) -> MessageT:
-    """Decode a message from the peer.
+def own_functions(codec: CodecBase, message_type: type) -> Specialised:
+    """A codec's own functions with this class as their second argument."""
+    return Specialised(
+        lambda message: codec.encode(message, message_type), lambda data: codec.decode(data, message_type)
+    )
+
+
+def decode(function: Callable[[bytes], MessageT], data: bytes, message_type: type) -> MessageT:
+    """Decode a message from the peer by a codec's function.
 
     Raises:
         GRPCError: INTERNAL: the bytes are not a valid ``message_type``.
     """
     try:
-        message: MessageT = codec.decode(data, message_type)
+        return function(data)
     except Exception as error:
         raise invalid(data, message_type, error) from error
-    return message
 
 
 def invalid(data: bytes, message_type: type, error: Exception) -> GRPCError:

@@ -1,11 +1,12 @@
 """Everything that the calls of a method on one channel share, computed once, so that a call needs a single look-up."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from grpclib.const import Cardinality
+from grpclib.encoding.base import CodecBase
 
 from echo.rpc.call_credentials import CallCredentials
 from echo.wire import Metadata, Request
@@ -27,6 +28,11 @@ class Method:
         wait_for_ready: Whether to wait for a connection instead of failing.
         config: The method's configuration in the channel's service config, if any.
         credentials: Call credentials, which add metadata.
+        codec: Encodes and decodes messages.
+        request_type: The class of the messages sent.
+        reply_type: The class of the messages received.
+        encode: The codec's function for requests whose class is ``request_type`` itself.
+        decode: The codec's function for replies.
         sends_one: Whether the client sends exactly one message.
         receives_one: Whether the server sends exactly one message.
         max_request: The largest message sent, in bytes.
@@ -40,6 +46,11 @@ class Method:
     wait_for_ready: bool
     config: "MethodConfig | None"
     credentials: Sequence[CallCredentials]
+    codec: CodecBase
+    request_type: type
+    reply_type: type
+    encode: Callable[[Any], bytes]
+    decode: Callable[[bytes], Any]
     sends_one: bool = field(init=False)
     receives_one: bool = field(init=False)
     max_request: float = field(init=False)

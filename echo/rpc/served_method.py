@@ -8,8 +8,9 @@ from typing import Any
 from grpclib.const import Handler
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
-from echo.rpc.codec import functions
+from echo.rpc.codec import functions, own_functions
 from echo.rpc.events import ServerEvents
+from echo.rpc.specialised import Specialised
 from echo.wire import Metadata, Status, Trailers
 
 log = logging.getLogger(__name__)
@@ -57,9 +58,16 @@ class ServedMethod:
 
     def prepare(self) -> None:
         """Find the codec's functions: before the first call, when there may be no messages yet (`specialise`)."""
-        self.decode = functions(self.codec, self.request_type).decode
-        self.encode = functions(self.codec, self.reply_type).encode
+        self.decode = self._functions(self.request_type).decode
+        self.encode = self._functions(self.reply_type).encode
         self.prepared = True
+
+    def _functions(self, message_type: type) -> Specialised:
+        try:
+            return functions(self.codec, message_type)
+        except TypeError as error:  # Messages will fail likewise, but there may be none.
+            log.warning("%s: %s", self.path, error)
+            return own_functions(self.codec, message_type)
 
     def trailers(self, status: Status, message: str | None, details: object, metadata: Metadata) -> Trailers:
         """How a call ends. Details that are bytes are sent as they are; others are dropped without a codec.

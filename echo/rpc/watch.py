@@ -13,7 +13,7 @@ import anyio
 from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.backoff import MAX_BACKOFF, Backoff
-from echo.rpc.codec import DEFAULT_CODEC, decode
+from echo.rpc.codec import decode
 from echo.transport import ClientCall, ClientSession
 from echo.wire import GRPCError, Request, Status
 
@@ -96,7 +96,7 @@ class HealthWatch:
         try:
             await call.send_message(self._message, end=True)
             while (data := await call.receive_message()) is not None:
-                self._on_status(decode(DEFAULT_CODEC, data, self._response).status == SERVING)
+                self._on_status(decode(self._response.FromString, data, self._response).status == SERVING)
         except StreamTerminatedError:
             pass  # The trailers say why.
         except GRPCError as error:  # The reply is invalid.

@@ -222,7 +222,7 @@ async def test_a_server_with_another_name_in_its_certificate_gets_no_calls(tmp_p
             hosts[1], tls=certificates.calling(), server_hostname="localhost", codec=CODEC
         ) as channel:
             await unary(channel, "One")
-        async with open_channel(hosts, tls=certificates.calling(), server_hostname=".no.name") as channel:
+        async with open_channel(hosts, tls=certificates.calling(), server_hostname=".no.name", codec=CODEC) as channel:
             with pytest.raises(GRPCError, match="TLS handshake failed: server_hostname"):
                 await unary(channel, "One")
         tasks.cancel_scope.cancel()

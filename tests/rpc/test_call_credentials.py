@@ -132,7 +132,7 @@ async def test_call_credentials_need_tls_unless_plain_text_is_allowed() -> None:
     with pytest.raises(ValueError, match="in plain text: use TLS, or allow it with plaintext_credentials=True"):
         async with open_channel("localhost", call_credentials=Tokens()):
             pass
-    async with open_channel("localhost") as channel:
+    async with open_channel("localhost", codec=CODEC) as channel:
         with pytest.raises(ValueError, match="in plain text"):
             channel.request("/test.Service/One", UNARY, bytes, bytes, credentials=Tokens())
 

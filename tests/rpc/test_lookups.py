@@ -10,6 +10,7 @@ import pytest
 from echo.rpc import Channel, GRPCError, Status, open_channel
 from echo.rpc.resolve import Resolver
 from echo.targets import parse_targets
+from tests.support.fleet import CODEC
 from tests.support.services import Run, unary
 
 
@@ -66,7 +67,7 @@ async def test_a_name_that_is_not_found_does_not_matter_if_another_is(monkeypatc
 
 @pytest.mark.parametrize("host", ["é..b", "é" * 64 + ".test"])
 async def test_an_impossible_name_is_unavailable_too(host: str) -> None:
-    async with open_channel(host) as channel:
+    async with open_channel(host, codec=CODEC) as channel:
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One")
     assert raised.value.status is Status.UNAVAILABLE
@@ -88,10 +89,10 @@ async def test_an_error_names_addresses_only_where_their_failures_differ(monkeyp
     Names(monkeypatch, localhost=["::1", "127.0.0.1"])
     monkeypatch.setattr(anyio, "connect_tcp", connect)
     refusals = [errno.ECONNREFUSED]
-    async with open_channel("localhost", 1) as channel:
+    async with open_channel("localhost", 1, codec=CODEC) as channel:
         assert await refused_by(channel) == "cannot connect to localhost:1: Connection refused"
     refusals = [errno.EADDRNOTAVAIL]
-    async with open_channel("localhost", 1) as channel:
+    async with open_channel("localhost", 1, codec=CODEC) as channel:
         assert await refused_by(channel) == (
             "cannot connect to localhost:1: Cannot assign requested address ([::1]:1); Connection refused (127.0.0.1:1)"
         )

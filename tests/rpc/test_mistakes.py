@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from echo.pb.com.gopay.echo import Message, ServerStub
-from echo.rpc import Server, open_channel, open_tcp_listener, open_unix_listener
-from echo.rpc.testing import memory_channel
+from echo.rpc import Cardinality, GRPCError, Server, open_channel, open_tcp_listener, open_unix_listener
+from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.services import EchoService
-from tests.support.services import Run
+from tests.support.services import ECHO, BytesCodec, Run, unary
 
 
 async def serve_a_class() -> None:
@@ -38,6 +38,16 @@ async def misspell_an_option_of_a_call() -> None:
         channel.unary_unary("/a.B/C")(b"", time_out=5)  # type: ignore[call-arg]
 
 
+async def expect_a_number() -> None:
+    async with memory_channel([EchoService()]) as channel:
+        channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, int)
+
+
+async def expect_nothing() -> None:
+    async with memory_channel([EchoService()]) as channel:
+        channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, None)  # type: ignore[arg-type]
+
+
 async def give_a_timeout_as_text() -> None:
     async with memory_channel([EchoService()]) as channel:
         await ServerStub(channel).get_reply(Message(), timeout="5")  # type: ignore[arg-type]
@@ -62,6 +72,8 @@ async def send_a_dictionary() -> None:
         (listen_on_a_path_with_the_same, r"tls must be an ssl\.SSLContext, .*, not 'cert\.pem'"),
         (misspell_an_option, "open_channel takes no argument 'wait_until_ready'"),
         (misspell_an_option_of_a_call, "/a.B/C takes no argument 'time_out'"),
+        (expect_a_number, "int is not a class of messages: it has no SerializeToString and FromString"),
+        (expect_nothing, "None is not a class of messages"),
         (give_a_timeout_as_text, "timeout must be a number of seconds, not '5'"),
         (give_a_deadline_as_a_number, r"deadline must be a Deadline, such as Deadline\.from_timeout\(5\), not 5"),
         (send_a_dictionary, "dict is not a class of messages: it has no SerializeToString and FromString"),
@@ -71,5 +83,18 @@ def test_a_mistake_is_named(run: Run, mistake: Callable[[], Awaitable[None]], sa
     async def main() -> None:
         with pytest.raises(TypeError, match=f"^{said}$"):
             await mistake()
+
+    run(main)
+
+
+def test_a_method_whose_messages_have_no_codec_is_named_in_the_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """As in a program that has forgotten to give the server its codec."""
+
+    async def main() -> None:
+        async with memory_channel_to(Server([ECHO]), codec=BytesCodec()) as channel:
+            with pytest.raises(GRPCError, match="INTERNAL"):
+                await unary(channel, "One", b"hi")
+        assert "/test.Service/One: bytes is not a class of messages" in caplog.text
+        caplog.clear()
 
     run(main)
