@@ -13,18 +13,18 @@ oldest running attempt becomes the call, and no more are made.
 """
 
 import math
-from contextlib import suppress
+from collections.abc import Iterable
 
 import anyio
 from anyio.abc import TaskGroup
-from grpclib.exceptions import StreamTerminatedError
+from anyio.lowlevel import checkpoint
 
 from echo.rpc.call_notes import CallRecord
 from echo.rpc.retry import MAX_ATTEMPTS, after_attempts
 from echo.rpc.retry_policy import OpenAttempt, Throttle, pushback
 from echo.rpc.service_config import HedgingPolicy
 from echo.transport import ClientCall
-from echo.wire import PREFIX_SIZE, GRPCError, Response, Status, Trailers
+from echo.wire import GRPCError, Response, Status, Trailers
 
 __all__ = ["HedgedCall", "open_hedged"]
 
@@ -74,7 +74,7 @@ class HedgedCall:
         self._made = 1
         self._transparent_retries = 0
         self._next_at = anyio.current_time() + policy.delay
-        self._kept: list[bytes] | None = []  # The messages sent; None once the call is decided.
+        self._kept: list[bytes] | None = []  # The framed messages sent; None once the call is decided.
         self._kept_size = 0
         self._half_closed = False
         self._verdict: Trailers | None = None  # How the call ended, if not like `current`.
@@ -97,20 +97,22 @@ class HedgedCall:
 
     async def send_message(self, message: bytes, *, end: bool = False) -> None:
         """Send one message on every attempt; raises like `RetriedCall.send_message`."""
-        await self._send_on_all(message, hold=end)
-        if end:
-            await self.half_close()
-
-    async def _send_on_all(self, message: bytes, *, hold: bool) -> None:
         if self._kept is not None:
-            self._kept_size += PREFIX_SIZE + len(message)
+            await checkpoint()  # First of all, so that a cancelled sender has sent nothing.
+        if self._kept is not None:
+            framed = self.current.encoder(message)
+            self._kept_size += len(framed)
             if self._kept_size <= self.current.session.max_kept:
-                self._kept.append(message)
-                for attempt in list(self._running):
-                    await self._send(attempt, message, hold=hold)
+                self._kept.append(framed)
+                self._send_on_all([framed], end=end)
                 return
             self._decide(self._running[0] if self._running else self.current)
-        await self.current.send_message(message, hold=hold)
+        await self.current.send_message(message, end=end)
+
+    def _send_on_all(self, kept: Iterable[bytes], *, end: bool) -> None:
+        self._half_closed = self._half_closed or end
+        for attempt in self._running:
+            attempt.repeat(kept, half_close=end)
 
     def half_close_nowait(self) -> bool:
         """Do nothing: see `send_nowait`."""
@@ -118,12 +120,10 @@ class HedgedCall:
 
     async def half_close(self) -> None:
         """Send no more messages; raises like `RetriedCall.half_close`."""
-        self._half_closed = True
         if self._kept is None:
             await self.current.half_close()
-        for attempt in list(self._running):
-            if attempt.is_open:
-                await attempt.half_close()
+        else:
+            self._send_on_all([], end=True)
 
     async def receive_response(self) -> Response | None:
         """Wait for the head of the response; None if the call ended without."""
@@ -214,21 +214,10 @@ class HedgedCall:
             self._fail(Trailers(error.status, error.message), instead)
             return
         attempt.kept = None
-        kept = self._kept
-        try:
-            sent = 0
-            while kept is not None and sent < len(kept):
-                await self._send(attempt, kept[sent], hold=True)
-                sent += 1
-            if self._half_closed and attempt.is_open:
-                await attempt.half_close()
-            attempt.session.flush_soon()
-        except BaseException:
-            attempt.reset()
-            raise
         if self._race is None or self._kept is None:
             attempt.reset()  # The call was decided meanwhile.
             return
+        attempt.repeat(self._kept, half_close=self._half_closed)
         if instead is not None:
             self._running.remove(instead)
         self._running.append(attempt)
@@ -283,7 +272,3 @@ class HedgedCall:
             attempt.response = after_attempts(attempt.response, self._previous[attempt])
         if self._race is not None:
             self._race.cancel_scope.cancel()
-
-    async def _send(self, attempt: ClientCall, message: bytes, *, hold: bool) -> None:
-        with suppress(StreamTerminatedError):  # `_watch` handles the attempt's outcome.
-            await attempt.send_message(message, hold=hold)

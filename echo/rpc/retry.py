@@ -221,7 +221,8 @@ class RetriedCall:
         if refused.kept is None:  # Reset in the meantime, with nothing left here to cancel.
             call.reset()
         else:
-            call.repeat(refused)
+            call.repeat(refused.kept, half_close=refused.end is not None)
+            call.kept = refused.kept
             self.current = call
 
 

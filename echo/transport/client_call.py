@@ -5,6 +5,7 @@ call can repeat it (`echo.rpc.retry`).
 """
 
 import math
+from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -115,14 +116,14 @@ class ClientCall(Call):
         else:
             self.kept.append(framed)
 
-    def repeat(self, call: "ClientCall") -> None:
-        """Send what was sent on another call, which must have kept it. Never waits: it is at most ``max_unsent``."""
-        connection, self.kept = self.session.connection, call.kept
-        for framed in call.kept or ():
-            connection.send_message(self, framed)
-        if call.end is not None:
-            connection.half_close(self)
-        self.session.flush_soon()
+    def repeat(self, kept: Iterable[bytes], *, half_close: bool) -> None:
+        """Send framed messages that were kept, unless the call is over. Never waits: they are within ``max_unsent``."""
+        if self.is_open:
+            for framed in kept:
+                self.session.connection.send_message(self, framed)
+            if half_close:
+                self.session.connection.half_close(self)
+            self.session.flush_soon()
 
     async def receive_response(self) -> Response | None:
         """Wait for the head of the response; None if the call ended without one."""

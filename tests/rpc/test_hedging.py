@@ -126,6 +126,38 @@ async def test_messages_reach_attempts_that_are_made_while_the_caller_still_send
     assert slow.messages == [[b"%d" % number for number in range(40)]] * 3
 
 
+async def test_every_attempt_gets_the_same_compressed_messages(autojump_clock: trio.abc.Clock) -> None:
+    compressed: list[bool] = []
+
+    async def gather(stream: BytesStream) -> None:
+        assert [message async for message in stream] == [b"long " * 1_000, b"x" * 1_000]
+        compressed.append(stream.received_compressed)
+        await trio.sleep(10 if len(compressed) < 3 else 0)
+        await stream.send_message(b"done")
+
+    server = Server([Service(Gather=(CLIENT_STREAM, gather))], codec=CODEC)
+    async with (
+        memory_channel_to(server, codec=CODEC, service_config=hedging()) as channel,
+        call(channel, "Gather", CLIENT_STREAM, compression="gzip") as stream,
+    ):
+        await stream.send_message(b"long " * 1_000)
+        await stream.send_message(b"x" * 1_000)
+        await stream.end()
+        assert await stream.recv_message() == b"done"
+    assert compressed == [True] * 3
+
+
+async def test_a_message_whose_sending_is_cancelled_reaches_no_attempt(autojump_clock: trio.abc.Clock) -> None:
+    slow = Slow((0.5, None))
+    async with slow.channel(hedging()) as channel, call(channel, "Gather", CLIENT_STREAM) as stream:
+        await stream.send_message(b"sent")
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await stream.send_message(b"not sent")
+        await stream.end()
+        assert await stream.recv_message() == b"0:sent"
+
+
 async def test_a_call_with_too_many_messages_to_keep_continues_with_one_attempt(
     autojump_clock: trio.abc.Clock,
 ) -> None:

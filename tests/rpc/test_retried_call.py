@@ -38,6 +38,10 @@ class FakeCall:
         self.was_reset = False
         self._changed = trio.Event()
 
+    @property
+    def end(self) -> bool | None:
+        return True if None in self.sent else None
+
     async def send_message(self, message: bytes, *, end: bool = False) -> None:
         await self.room.wait()
         if self.trailers is not None:
@@ -53,10 +57,8 @@ class FakeCall:
             raise StreamTerminatedError
         self.sent.append(None)
 
-    def repeat(self, call: "FakeCall") -> None:
-        assert call.kept is not None
-        self.kept = call.kept
-        self.sent += call.sent
+    def repeat(self, kept: list[bytes], *, half_close: bool) -> None:
+        self.sent += [*kept, None] if half_close else kept
 
     async def receive_response(self) -> Response | None:
         while self.response is None and self.trailers is None:
