@@ -239,7 +239,7 @@ def _close_generators_of(service: Servable) -> bool:
 
 
 async def _send_replies(
-    handler: Callable[[RequestT], AsyncIterable[ReplyT] | Awaitable[None]],
+    handler: Callable[[RequestT], AsyncIterable[ReplyT] | object],
     stream: ServerStream[RequestT, ReplyT],
     request: RequestT,
 ) -> None:
@@ -256,5 +256,10 @@ async def _send_replies(
     elif isinstance(replies, AsyncIterable):
         async for reply in replies:
             await stream.send_message(reply)
-    else:
-        await replies  # A method without a single yield is a plain coroutine: a stream of no replies.
+    else:  # A method without a single yield is a plain coroutine: a stream of no replies.
+        returned = await replies if isinstance(replies, Awaitable) else replies
+        if returned is not None:
+            raise TypeError(
+                "a streaming method yields its replies, as an async generator; "
+                f"this one returned a {type(returned).__name__}"
+            )

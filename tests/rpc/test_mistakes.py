@@ -5,7 +5,8 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from echo.pb.com.gopay.echo import Message, ServerStub
-from echo.rpc import Cardinality, GRPCError, Server, open_channel, open_tcp_listener, open_unix_listener
+from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamingServerStub, StreamMessage, StreamResponse
+from echo.rpc import Cardinality, GRPCError, Server, bind, open_channel, open_tcp_listener, open_unix_listener
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.services import EchoService
 from tests.support.services import ECHO, BytesCodec, Run, unary
@@ -95,6 +96,44 @@ def test_a_method_whose_messages_have_no_codec_is_named_in_the_log(run: Run, cap
             with pytest.raises(GRPCError, match="INTERNAL"):
                 await unary(channel, "One", b"hi")
         assert "/test.Service/One: bytes is not a class of messages" in caplog.text
+        caplog.clear()
+
+    run(main)
+
+
+class Returning(StreamingServerBase):
+    """Its method returns what it should yield."""
+
+    def __init__(self, replies: object) -> None:
+        self._replies = replies
+
+    async def server_stream(self, stream_message: StreamMessage) -> object:  # type: ignore[override]  # noqa: ARG002
+        return self._replies
+
+
+class ReturningAtOnce(Returning):
+    def server_stream(self, stream_message: StreamMessage) -> object:  # type: ignore[override]  # noqa: ARG002
+        return self._replies
+
+
+@pytest.mark.parametrize(
+    ("service", "what"),
+    [
+        (Returning([StreamResponse()]), "a list"),
+        (Returning(StreamResponse()), "a StreamResponse"),
+        (ReturningAtOnce([StreamResponse()]), "a list"),
+        (ReturningAtOnce(iter([StreamResponse()])), "a list_iterator"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else type(value).__name__,
+)
+def test_replies_that_are_returned_instead_of_yielded_are_not_lost_silently(
+    run: Run, caplog: pytest.LogCaptureFixture, service: Returning, what: str
+) -> None:
+    async def main() -> None:
+        async with memory_channel([service]) as channel, bind(StreamingServerStub, channel) as stub:
+            with pytest.raises(GRPCError, match="INTERNAL"):
+                assert [reply async for reply in stub.server_stream(StreamMessage())] == []
+        assert f"a streaming method yields its replies, as an async generator; this one returned {what}" in caplog.text
         caplog.clear()
 
     run(main)
