@@ -178,8 +178,10 @@ class Channel(GrpcioChannel, GrpclibChannel):
         Raises:
             ValueError: The timeout is NaN, the compression is unknown, or the credentials would be sent in plain text.
             TypeError: The timeout is not a number, the deadline not a `Deadline`, or a type not a class of messages.
-            RuntimeError: An unbound betterproto stub makes a bidirectional call, which would hang on trio.
+            RuntimeError: It is called in another thread than the channel's event loop, or an unbound betterproto stub
+                makes a bidirectional call, which would hang on trio.
         """
+        self.loop.refuse_elsewhere()
         method = self._methods.get(name)
         if codec is None:
             codec = self._codec

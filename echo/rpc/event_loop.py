@@ -20,3 +20,15 @@ class EventLoop:
     def here(self) -> bool:
         """Whether the caller runs in the loop's thread."""
         return get_ident() == self._thread
+
+    def refuse_elsewhere(self) -> None:
+        """Check that the caller, who uses a channel, runs in the loop's thread.
+
+        Raises:
+            RuntimeError: It runs in another.
+        """
+        if get_ident() != self._thread:
+            raise RuntimeError(
+                "the channel belongs to another thread's event loop: open one in this thread, or run the call there, "
+                "with 'anyio.from_thread.run(..., token=channel.loop.token)'"
+            )

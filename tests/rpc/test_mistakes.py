@@ -2,6 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 
+import anyio
+import anyio.from_thread
 import pytest
 
 from echo.pb.com.gopay.echo import Message, ServerStub
@@ -97,6 +99,26 @@ def test_a_method_whose_messages_have_no_codec_is_named_in_the_log(run: Run, cap
                 await unary(channel, "One", b"hi")
         assert "/test.Service/One: bytes is not a class of messages" in caplog.text
         caplog.clear()
+
+    run(main)
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_a_channel_is_not_used_in_the_event_loop_of_another_thread(run: Run, backend: str) -> None:
+    async def main() -> None:
+        async with memory_channel([EchoService()]) as channel:
+            stub = ServerStub(channel)
+
+            async def call() -> bool:
+                return (await stub.get_reply(Message("hi"))).success
+
+            def elsewhere() -> bool:
+                with pytest.raises(RuntimeError, match="the channel belongs to another thread's event loop"):
+                    anyio.run(call, backend=backend)
+                return anyio.from_thread.run(call, token=channel.loop.token)
+
+            assert await anyio.to_thread.run_sync(elsewhere)
+            assert await call()
 
     run(main)
 
