@@ -23,6 +23,7 @@ its error is raised at the ``yield``, even if it only shows when the block is le
 Interceptors do not see messages; grpclib's events do.
 """
 
+import inspect
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -46,10 +47,10 @@ InterceptorT = TypeVar("InterceptorT")
 
 
 def checked(interceptors: Iterable[InterceptorT]) -> tuple[InterceptorT, ...]:
-    """Check that each interceptor can be called.
+    """Check that each interceptor can be called, and is not a bare coroutine or generator function.
 
     Raises:
-        TypeError: One cannot; it may be an object made for ``grpc.aio``.
+        TypeError: One is something else, perhaps an object made for ``grpc.aio``.
     """
     taken = tuple(interceptors)
     for interceptor in taken:
@@ -57,6 +58,12 @@ def checked(interceptors: Iterable[InterceptorT]) -> tuple[InterceptorT, ...]:
             raise TypeError(
                 f"{interceptor!r} is not an interceptor: those are functions that return an async context, "
                 "see echo.rpc.interceptors"
+            )
+        if inspect.isasyncgenfunction(interceptor) or inspect.iscoroutinefunction(interceptor):
+            name = getattr(interceptor, "__qualname__", interceptor)
+            raise TypeError(
+                f"{name} returns no async context: decorate it with "
+                "contextlib.asynccontextmanager, and have it yield once; see echo.rpc.interceptors"
             )
     return taken
 

@@ -1,6 +1,6 @@
 """What a program gets wrong is said where it does, in words that name it."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import anyio
 import anyio.from_thread
@@ -51,6 +51,23 @@ async def expect_nothing() -> None:
         channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, None)  # type: ignore[arg-type]
 
 
+async def watched(call: object) -> AsyncIterator[None]:
+    yield
+
+
+async def intercept_without_a_context() -> None:
+    Server([EchoService()], interceptors=[watched])  # type: ignore[list-item]
+
+
+async def intercept_calls_without_a_context() -> None:
+    async with open_channel("localhost", interceptors=[intercepting]):  # type: ignore[list-item]
+        pass
+
+
+async def intercepting(call: object) -> None:
+    """As an interceptor for other libraries may look."""
+
+
 async def give_a_timeout_as_text() -> None:
     async with memory_channel([EchoService()]) as channel:
         await ServerStub(channel).get_reply(Message(), timeout="5")  # type: ignore[arg-type]
@@ -77,6 +94,11 @@ async def send_a_dictionary() -> None:
         (misspell_an_option_of_a_call, "/a.B/C takes no argument 'time_out'"),
         (expect_a_number, "int is not a class of messages: it has no SerializeToString and FromString"),
         (expect_nothing, "None is not a class of messages"),
+        (
+            intercept_without_a_context,
+            r"watched returns no async context: decorate it with contextlib\.asynccontextmanager, and have it yield .*",
+        ),
+        (intercept_calls_without_a_context, "intercepting returns no async context: decorate it with .*"),
         (give_a_timeout_as_text, "timeout must be a number of seconds, not '5'"),
         (give_a_deadline_as_a_number, r"deadline must be a Deadline, such as Deadline\.from_timeout\(5\), not 5"),
         (send_a_dictionary, "dict is not a class of messages: it has no SerializeToString and FromString"),
