@@ -17,7 +17,7 @@ import grpc
 from anyio.abc import TaskGroup
 
 from echo.rpc.client_stream import ClientStream
-from echo.rpc.grpcio_style.conversion import call_back, to_code, to_error, to_metadata
+from echo.rpc.grpcio_style.conversion import call_back, to_code, to_metadata
 from echo.wire import GRPCError, Status
 
 RequestT = TypeVar("RequestT")
@@ -93,7 +93,8 @@ class Call(ABC, Generic[RequestT, ReplyT]):
             raise self._error(self._outcome)
 
     def _error(self, error: GRPCError) -> grpc.aio.AioRpcError:
-        return to_error(error, to_metadata(self._stream.initial_metadata), self._trailing_metadata())
+        initial, trailing = to_metadata(self._stream.initial_metadata), self._trailing_metadata()
+        return grpc.aio.AioRpcError(to_code(error.status), initial, trailing, error.message or "", repr(error))
 
     def _trailing_metadata(self) -> grpc.aio.Metadata:
         return to_metadata(self._stream.trailing_metadata, self._stream.status_details)

@@ -1,4 +1,4 @@
-"""Converts between grpcio's types and ours: message functions, status codes, metadata and errors."""
+"""Converts between grpcio's types and ours: message functions, status codes and metadata."""
 
 import logging
 from collections.abc import Callable, Iterable
@@ -7,7 +7,7 @@ from typing import Any, Final
 import grpc
 from grpclib.encoding.base import CodecBase
 
-from echo.wire import GRPCError, Metadata, Status
+from echo.wire import Metadata, Status
 
 Function = Callable[[Any], Any]
 
@@ -88,8 +88,3 @@ def call_back(callback: Callable[[Any], object], subject: object) -> None:
         callback(subject)
     except Exception:
         log.exception("a done callback failed")
-
-
-def to_error(error: GRPCError, initial: grpc.aio.Metadata, trailing: grpc.aio.Metadata) -> grpc.aio.AioRpcError:
-    """Convert our error to the one that callers of grpcio's stubs catch."""
-    return grpc.aio.AioRpcError(to_code(error.status), initial, trailing, error.message or "", repr(error))
