@@ -19,9 +19,6 @@ from tests.support.services import Run
 
 WHILE: float = MAX_BACKOFF * 1.2 + 0.01  # Seconds after which any address is tried again.
 
-ROUND_ROBIN: Any = {"loadBalancingConfig": [{"round_robin": {}}]}
-
-
 # The first that answers
 
 
@@ -139,24 +136,6 @@ def test_calls_go_to_all_addresses_in_equal_shares(run: Run) -> None:
             await who(channel)
             assert await shares(channel, 30) == {"a": 10, "b": 10, "c": 10}
             assert channel.connections == 3
-
-    run(main)
-
-
-@pytest.mark.parametrize(
-    ("options", "connected"),
-    [
-        ({"service_config": ROUND_ROBIN}, 2),
-        ({"service_config": ROUND_ROBIN, "balance": "pick_first"}, 1),
-        ({"service_config": {}}, 1),
-    ],
-)
-def test_the_service_config_may_name_the_policy_unless_the_channel_does(run: Run, options: Any, connected: int) -> None:
-    async def main() -> None:
-        async with a_fleet("a", "b", **options) as (_, channel):
-            await who(channel)
-            await shares(channel, 4)
-            assert channel.connections == connected
 
     run(main)
 

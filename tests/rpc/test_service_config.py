@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from echo.rpc import GRPCError, Server, Status
 from echo.rpc.service_config import HedgingPolicy, MethodConfig, RetryPolicy, RetryThrottling, ServiceConfig
 from echo.rpc.testing import memory_channel_to
-from tests.support.fleet import a_fleet, who
-from tests.support.services import BIDI, ECHO, BytesCodec, BytesStream, Service, call, unary
+from tests.support.fleet import a_fleet, shares, who
+from tests.support.services import BIDI, ECHO, BytesCodec, BytesStream, Run, Service, call, unary
 
 CODEC = BytesCodec()
 
@@ -26,6 +26,7 @@ RETRY: dict[str, object] = {
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
+ROUND_ROBIN: Any = {"loadBalancingConfig": [{"round_robin": {}}]}
 HEDGING: dict[str, object] = {"maxAttempts": 3, "hedgingDelay": "0.5s", "nonFatalStatusCodes": ["INTERNAL"]}
 
 
@@ -238,3 +239,21 @@ async def test_a_method_s_messages_have_its_limits() -> None:
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One", b"abcd")
         assert raised.value.status is Status.RESOURCE_EXHAUSTED
+
+
+@pytest.mark.parametrize(
+    ("options", "connected"),
+    [
+        ({"service_config": ROUND_ROBIN}, 2),
+        ({"service_config": ROUND_ROBIN, "balance": "pick_first"}, 1),
+        ({"service_config": {}}, 1),
+    ],
+)
+def test_the_service_config_may_name_the_policy_unless_the_channel_does(run: Run, options: Any, connected: int) -> None:
+    async def main() -> None:
+        async with a_fleet("a", "b", **options) as (_, channel):
+            await who(channel)
+            await shares(channel, 4)
+            assert channel.connections == connected
+
+    run(main)
