@@ -66,7 +66,7 @@ class CallBlock:
 
     @property
     def status_details(self) -> bytes | None:
-        """The status details as received, a ``google.rpc.Status``; None if there are none, or the call is not over."""
+        """The status details, a ``google.rpc.Status``, as received; None if there were none, or before the end."""
         ended = None if self._call is None else self._call.outcome
         return None if ended is None else ended.details
 

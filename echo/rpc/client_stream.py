@@ -31,8 +31,10 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
 
     One task may send while another receives. Leaving the block ends the call. If the server's status has arrived, it is
     raised as `GRPCError` unless it is OK. If the block is left early, by an exception or by cancellation, the call is
-    reset with RST_STREAM CANCEL. A call that no server has processed is retried (`echo.rpc.retry`), and others as the
-    channel's service config says.
+    reset with RST_STREAM CANCEL. If it is left otherwise once all messages were sent, but before the only message of
+    the response was received, it waits for that: the status matters. `cancel` the call to give it up.
+
+    A call that no server has processed is retried (`echo.rpc.retry`), and others as the channel's service config says.
 
     Attributes:
         path: The method called: ``/package.Service/Method``.
@@ -40,7 +42,7 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
         peer: The other end of the connection, once the request was sent.
         initial_metadata: From the head of the response, once received.
         trailing_metadata: From the trailers, once received.
-        status_details: The same as bytes, whatever the channel's codec for them.
+        status_details: From the trailers, as bytes; None if there were none, or before the end.
     """
 
     def __init__(self, method: Method, metadata: Metadata | None, deadline: float) -> None:
