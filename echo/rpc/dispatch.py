@@ -18,7 +18,7 @@ from grpclib.exceptions import StreamTerminatedError
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import Method, ServerInterceptor, checked, intercepted
 from echo.rpc.observed_service import ChooseObserver, ObservedService, ServingObserver
-from echo.rpc.servable import Servable
+from echo.rpc.servable import Servable, methods_of
 from echo.rpc.served_method import ServedMethod
 from echo.rpc.server_stream import ServerStream
 from echo.transport import ObserverRule, ServerCall
@@ -69,19 +69,18 @@ class Dispatcher:
 
         Raises:
             ValueError: It is observed, and its prefix differs from the other services'.
-            TypeError: It is a class, not an instance of one.
+            TypeError: It is a class, or something that is no service.
         """
-        if isinstance(service, type):
-            raise TypeError(f"{service.__name__} is a class: serve an instance of it, such as {service.__name__}()")
+        methods = methods_of(service)
         if isinstance(service, ObservedService):
-            self._observed |= dict.fromkeys(service.__mapping__(), service.observer_for)
+            self._observed |= dict.fromkeys(methods, service.observer_for)
             if self.observer_rule is not None and self.observer_rule.prefix != service.prefix:
                 raise ValueError("observed services of a server have one prefix")
             self.observer_rule = ObserverRule(service.prefix, self._choose_observer)
             service = service.service
         codec: CodecBase = getattr(service, "codec", None) or self._codec
         generated = _close_generators_of(service)
-        for path, handler in service.__mapping__().items():
+        for path, handler in methods.items():
             announced = generated and handler.cardinality is not Cardinality.UNARY_UNARY
             self._methods[path] = ServedMethod(
                 path, handler, self._intercepted(handler.func), announced, codec, self._details_codec, self._events

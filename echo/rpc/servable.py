@@ -13,16 +13,35 @@ class Servable(Protocol):
         """Its methods by path, ``/package.Service/Method``."""
 
 
+def methods_of(service: Servable) -> Mapping[str, Handler]:
+    """A service's methods by path.
+
+    Raises:
+        TypeError: It is a class, or something that is no service.
+    """
+    if isinstance(service, type):
+        raise TypeError(f"{service.__name__} is a class: serve an instance of it, such as {service.__name__}()")
+    if not hasattr(service, "__mapping__"):
+        raise TypeError(
+            f"{type(service).__name__} is not a service, as it has no __mapping__; a servicer made for grpcio is "
+            "registered by add_...Servicer_to_server(servicer, server), and named by its name"
+        )
+    return service.__mapping__()
+
+
 def names_of(services: Iterable[Servable | str]) -> list[str]:
     """The names of services, ``package.Service``, in their order; each once.
 
     Args:
         services: Services, or the names of those that were registered by code generated for grpcio.
+
+    Raises:
+        TypeError: One is neither.
     """
     names: dict[str, None] = {}
     for service in services:
         if isinstance(service, str):
             names[service] = None
         else:
-            names |= dict.fromkeys(path.split("/")[1] for path in service.__mapping__())
+            names |= dict.fromkeys(path.split("/")[1] for path in methods_of(service))
     return list(names)

@@ -9,6 +9,7 @@ import pytest
 from echo.pb.com.gopay.echo import Message, ServerStub
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamingServerStub, StreamMessage, StreamResponse
 from echo.rpc import Cardinality, GRPCError, Server, bind, open_channel, open_tcp_listener, open_unix_listener
+from echo.rpc.health import Health
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.services import EchoService
 from tests.support.services import ECHO, BytesCodec, Run, unary
@@ -16,6 +17,18 @@ from tests.support.services import ECHO, BytesCodec, Run, unary
 
 async def serve_a_class() -> None:
     Server([EchoService])  # type: ignore[list-item]
+
+
+class Servicer:
+    """As grpcio's are: without ``__mapping__``."""
+
+
+async def serve_a_servicer() -> None:
+    Server([Servicer()])  # type: ignore[list-item]
+
+
+async def watch_a_servicer() -> None:
+    Health([Servicer()])  # type: ignore[list-item]
 
 
 async def tls_in_grpclib_s_way() -> None:
@@ -87,6 +100,8 @@ async def send_a_dictionary() -> None:
     ("mistake", "said"),
     [
         (serve_a_class, r"EchoService is a class: serve an instance of it, such as EchoService\(\)"),
+        (serve_a_servicer, r"Servicer is not a service, .* registered by add_\.\.\.Servicer_to_server\(.*"),
+        (watch_a_servicer, "Servicer is not a service, as it has no __mapping__; .*, and named by its name"),
         (tls_in_grpclib_s_way, r"tls must be an ssl\.SSLContext, .*, not True"),
         (listen_with_the_same, r"tls must be an ssl\.SSLContext, .*, not True"),
         (listen_on_a_path_with_the_same, r"tls must be an ssl\.SSLContext, .*, not 'cert\.pem'"),
