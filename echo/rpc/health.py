@@ -49,6 +49,8 @@ class Health(HealthBase):
     def set(self, service: str, status: ServingStatus) -> None:
         """Set a service's status and notify its watchers; the service is known from then on.
 
+        In a worker thread, call it by ``anyio.from_thread.run_sync(health.set, service, status)``.
+
         Does nothing while draining: a service that recovers during a drain must not bring clients back.
         """
         if not self._draining:
