@@ -120,6 +120,8 @@ def dial(address: Target, timeout: float, tls: TlsFiles | None, alpn: str) -> Li
         raise UnreachableError(f"no TLS handshake within {timeout:g} s") from None
     except (OSError, ValueError) as error:
         connected.close()
+        if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":  # As OpenSSL says of bytes that are no TLS.
+            raise UnreachableError("the server does not speak TLS") from None
         raise UnreachableError(f"TLS: {getattr(error, 'verify_message', None) or error}") from None
     if wrapped.selected_alpn_protocol() not in {alpn, None}:
         wrapped.close()

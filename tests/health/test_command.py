@@ -244,6 +244,12 @@ async def test_without_a_target_the_server_of_the_environment_is_asked(tmp_path:
         nursery.cancel_scope.cancel()
 
 
+async def test_a_server_without_tls_is_named_as_what_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    async with healthy() as (_, address):
+        assert await asked(address, "-tls") == 2
+    assert capsys.readouterr().err == f"echo: cannot connect to {address}: the server does not speak TLS\n"
+
+
 async def test_tls_is_spoken_and_verified(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = Certificates(tmp_path)
     cert, key = files.server
