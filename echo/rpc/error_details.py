@@ -47,13 +47,12 @@ class ErrorDetails(StatusDetailsCodecBase):
         self._names = {kind: name for name, kind in self._types.items()}
 
     def encode(self, status: Status, message: str | None, details: Iterable[object]) -> bytes:
-        """Encode a ``google.rpc.Status`` with these details.
+        """Encode a ``google.rpc.Status`` with these details. A ``google.protobuf.Any`` is passed on as it is.
 
         Raises:
             TypeError: The full name of a detail's class is not known.
         """
-        packed = [_Any(PREFIX + self._name(one), _encode(one)) for one in details]
-        return bytes(rpc.Status(status.value, message or "", packed))
+        return bytes(rpc.Status(status.value, message or "", [self._pack(one) for one in details]))
 
     def decode(self, status: Status, message: str | None, data: bytes) -> list[object]:  # noqa: ARG002 - grpclib's
         """Decode the details of a ``google.rpc.Status``. One of an unknown type stays a ``google.protobuf.Any``.
@@ -62,6 +61,14 @@ class ErrorDetails(StatusDetailsCodecBase):
             ValueError: The bytes are not a ``google.rpc.Status``, or a detail's bytes are not of its type.
         """
         return [self._unpack(one) for one in rpc.Status().parse(data).details]
+
+    def _pack(self, detail: Any) -> Any:
+        if isinstance(detail, _Any):
+            return detail
+        name = self._name(detail)
+        if name == "google.protobuf.Any":  # protobuf's own class.
+            return _Any(detail.type_url, detail.value)
+        return _Any(PREFIX + name, DEFAULT_CODEC.encode(detail, type(detail)))
 
     def _name(self, detail: object) -> str:
         name = self._names.get(type(detail)) or getattr(getattr(detail, "DESCRIPTOR", None), "full_name", None)
@@ -72,7 +79,3 @@ class ErrorDetails(StatusDetailsCodecBase):
     def _unpack(self, detail: Any) -> object:
         kind = self._types.get(detail.type_url.rpartition("/")[2])
         return detail if kind is None else DEFAULT_CODEC.decode(detail.value, kind)
-
-
-def _encode(detail: object) -> bytes:
-    return DEFAULT_CODEC.encode(detail, type(detail))

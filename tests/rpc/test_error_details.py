@@ -1,9 +1,12 @@
 """Details of a status as objects, from a handler's `GRPCError` to its caller's."""
 
 from datetime import timedelta
+from typing import Any
 
 import grpc
 import pytest
+from betterproto.lib.google import protobuf as betterproto_lib_google_protobuf
+from google.protobuf import any_pb2
 from google.protobuf.wrappers_pb2 import StringValue
 from google.rpc import error_details_pb2, status_pb2
 
@@ -85,6 +88,18 @@ def test_a_detail_of_an_unknown_type_is_kept_as_it_came() -> None:
     unknown, known = ErrorDetails().decode(Status.ABORTED, "x", data)
     assert getattr(unknown, "type_url", None) == "type.googleapis.com/google.protobuf.StringValue"
     assert known == RetryInfo(timedelta(seconds=1))
+
+
+@pytest.mark.parametrize("kind", [betterproto_lib_google_protobuf.Any, any_pb2.Any])
+def test_a_detail_of_an_unknown_type_is_passed_on_as_it_came(run: Run, kind: type[Any]) -> None:
+    """As by a handler that lets the error of a call of its own propagate."""
+    strange = kind(type_url="type.googleapis.com/shop.v1.OutOfStock", value=b"\x08\x2a")
+
+    async def main() -> None:
+        (detail,) = (await failure([strange], ErrorDetails())).details
+        assert (detail.type_url, detail.value) == (strange.type_url, strange.value)
+
+    run(main)
 
 
 def test_returning_an_object_that_is_not_a_message_is_a_bug_of_the_handler(run: Run) -> None:
