@@ -1,6 +1,7 @@
 """The status that a call ends with: the handler's own, or one for its bugs, for bad messages and unknown methods."""
 
 import math
+from typing import Any
 
 import anyio
 import pytest
@@ -128,17 +129,17 @@ def test_trailers_that_cannot_be_sent_are_a_bug_too(run: Run, caplog: pytest.Log
 
 
 @pytest.mark.parametrize(
-    ("error", "said"),
+    ("status", "message", "said"),
     [
-        (GRPCError(5, "no"), "the status must be a Status, such as Status.NOT_FOUND, not 5"),  # type: ignore[arg-type]
-        (GRPCError(Status.ABORTED, ValueError("no")), "the status message must be text, not ValueError('no')"),  # type: ignore[arg-type]
+        (5, "no", "the status must be a Status, such as Status.NOT_FOUND, not 5"),
+        (Status.ABORTED, ValueError("no"), "the status message must be text, not ValueError('no')"),
     ],
 )
 def test_what_is_wrong_with_a_status_is_logged(
-    run: Run, caplog: pytest.LogCaptureFixture, error: GRPCError, said: str
+    run: Run, caplog: pytest.LogCaptureFixture, status: Any, message: Any, said: str
 ) -> None:
     async def fail(stream: BytesStream) -> None:
-        raise error
+        raise GRPCError(status, message)
 
     async def main() -> None:
         async with memory_channel([Service(Fail=(UNARY, fail))], codec=CODEC) as channel:
