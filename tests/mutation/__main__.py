@@ -2,10 +2,10 @@
 
 By default it goes through ``echo/wire`` and ``echo/transport``. What became of each mutant is kept in ``.mutation``, so
 a run that was stopped, by hand or by ``--minutes``, goes on where it was. Each trial has a copy of the tree to itself.
+All of them take many hours; ``--sample 300`` tries 300 drawn at random and says what share of all the tests notice.
 """
 
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -24,6 +24,7 @@ import click
 from tests.mutation.ledger import Explained, Ledger, Outcome, digest
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.plugin import ROOT
+from tests.mutation.sample import draw, in_words
 from tests.mutation.selection import COMMAND, ROOMS, Stage, learn
 
 KEPT: Final = ROOT / ".mutation"
@@ -108,25 +109,31 @@ class Place:
 @click.argument("paths", nargs=-1)
 @click.option("--workers", default=os.cpu_count() or 1, show_default=True, help="How many are tried at a time.")
 @click.option("--minutes", default=60.0, show_default=True, help="When to stop for this time.")
-def main(paths: tuple[str, ...], workers: int, minutes: float) -> None:
+@click.option("--sample", type=click.IntRange(min=1), help="Try only so many, drawn at random from all.")
+@click.option("--seed", default=0, show_default=True, help="Another seed draws others.")
+def main(paths: tuple[str, ...], workers: int, minutes: float, sample: int | None, seed: int) -> None:
     ends = time.monotonic() + 60 * minutes
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # So that no trial outlives this.
     KEPT.mkdir(exist_ok=True)
     state = _state()
     sources = {path.relative_to(ROOT).as_posix(): path.read_text() for path in _files(paths or DEFAULT)}
     ledger, explained = Ledger(KEPT / "results.jsonl", state), Explained(ROOT / "tests/mutation/survivors.toml")
+    found = [(file, mutant) for file, source in sources.items() for mutant in mutants(source)]
+    drawn = draw(found, sample or len(found), seed)
     with tempfile.TemporaryDirectory() as folder:
         trees = [_copy(Path(folder, str(number))) for number in range(workers)]
         selection = learn(trees[0], KEPT / "lines.json", state)
         jobs = [
-            Job(file, source, mutant, selection.stages(file, mutant))
-            for file, source in sources.items()
-            for mutant in mutants(source)
-            if ledger.outcome(file, source, mutant) is None
+            Job(file, sources[file], mutant, selection.stages(file, mutant))
+            for file, mutant in drawn
+            if ledger.outcome(file, sources[file], mutant) is None
         ]
-        random.Random(0).shuffle(jobs)  # So that a run cut short says something of every file.
         _try_all(jobs, trees, ledger, ends)
-    if not _report(sources, ledger, explained):
+    nothing_left = _report(drawn, sources, ledger, explained, whole=len(drawn) == len(found))
+    if sample:
+        outcomes = (ledger.outcome(file, sources[file], mutant) for file, mutant in drawn)
+        print("\n" + in_words(outcomes, len(found), seed))
+    if not nothing_left:
         raise SystemExit(1)
 
 
@@ -180,31 +187,30 @@ def _note(job: Job, outcome: Outcome, ledger: Ledger, number: int, total: int) -
     print(f"{number}/{total} {outcome:8} {job.file}:{job.mutant.line}: {job.mutant.change}", flush=True)
 
 
-def _report(sources: dict[str, str], ledger: Ledger, explained: Explained) -> bool:
+def _report(
+    tried: list[tuple[str, Mutant]], sources: dict[str, str], ledger: Ledger, explained: Explained, *, whole: bool
+) -> bool:
     """Print the figures of each file and the survivors; whether there is nothing left to do."""
     survivors: list[tuple[str, Mutant]] = []
-    total: Counter[str] = Counter()
+    counts: dict[str, Counter[str]] = {file: Counter() for file in sources}
+    for file, mutant in sorted(tried, key=lambda pair: (pair[0], pair[1].line)):
+        outcome = ledger.outcome(file, sources[file], mutant)
+        if outcome not in ("survived", "untested"):
+            counts[file][outcome or "not tried"] += 1
+        elif (file, mutant) in explained:
+            counts[file]["explained"] += 1
+        else:
+            counts[file]["survived"] += 1
+            survivors.append((file, mutant))
     print("\n| file | mutants | killed | timeout | survived | explained | not tried |\n|---|--:|--:|--:|--:|--:|--:|")
-    for file, source in sources.items():
-        counts: Counter[str] = Counter()
-        for mutant in mutants(source):
-            outcome = ledger.outcome(file, source, mutant)
-            if outcome in ("survived", "untested"):
-                if (file, mutant) in explained:
-                    outcome_told = "explained"
-                else:
-                    survivors.append((file, mutant))
-                    outcome_told = "survived"
-            else:
-                outcome_told = outcome or "not tried"
-            counts[outcome_told] += 1
-        total += counts
-        if counts:
-            print(_row(file, counts))
+    for file, of_file in counts.items():
+        if of_file:
+            print(_row(file, of_file))
+    total = sum(counts.values(), Counter[str]())
     print(_row("all", total))
     for file, mutant in survivors:
         print(f"\n{file}:{mutant.line}: {mutant.text}\n    {mutant.change}")
-    idle = explained.idle(sources) if not total["not tried"] else []
+    idle = explained.idle(sources) if whole and not total["not tried"] else []
     for key in idle:
         print(f"\nsurvivors.toml explains what is no survivor: {key}")
     return not (survivors or idle or total["not tried"])
