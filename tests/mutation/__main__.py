@@ -25,7 +25,7 @@ from tests.mutation.ledger import Explained, Ledger, Outcome, digest
 from tests.mutation.mutants import Mutant, mutants
 from tests.mutation.plugin import ROOT
 from tests.mutation.sample import draw, in_words
-from tests.mutation.selection import COMMAND, ROOMS, Stage, learn
+from tests.mutation.selection import COMMAND, ENVIRONMENT, ROOMS, Stage, learn
 
 KEPT: Final = ROOT / ".mutation"
 DEFAULT: Final = ("echo/wire", "echo/transport")
@@ -72,6 +72,7 @@ class Place:
         self.process = subprocess.Popen(
             [*COMMAND, "-x", f"@{arguments}"],
             cwd=self.tree,
+            env=ENVIRONMENT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,

@@ -1,11 +1,13 @@
 """A plugin for pytest: random tests made the same each time and, where asked, which test runs which lines of echo.
 
-It is traced by hand, as what is wanted is little: lines of some files, for each test.
+It is traced by hand, as what is wanted is little: lines of some files, for each test. Lines run by threads count for
+the test that runs at the time, as threads outlive the tests that start them.
 """
 
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
@@ -25,6 +27,7 @@ _WATCHED: Final = str(ROOT / "echo") + os.sep
 
 _lines: Final[dict[str, dict[str, list[int]]]] = {}
 _seconds: Final[dict[str, float]] = {}
+_seen: Final[set[tuple[str, int]]] = set()
 
 
 def pytest_configure() -> None:
@@ -36,24 +39,26 @@ def pytest_configure() -> None:
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[Any]:
     if WANTED not in os.environ:
         return (yield)
-    seen: set[tuple[str, int]] = set()
-
-    def line(frame: FrameType, _event: str, _argument: object) -> "TraceFunction":
-        seen.add((frame.f_code.co_filename, frame.f_lineno))
-        return line
-
-    def call(frame: FrameType, event: str, argument: object) -> "TraceFunction | None":
-        return line(frame, event, argument) if frame.f_code.co_filename.startswith(_WATCHED) else None
-
-    sys.settrace(call)
+    _seen.clear()
+    threading.settrace(_call)
+    sys.settrace(_call)
     try:
         return (yield)
     finally:
         sys.settrace(None)
         files: dict[str, list[int]] = {}
-        for name, number in sorted(seen):
+        for name, number in sorted(_seen.copy()):
             files.setdefault(Path(name).relative_to(ROOT).as_posix(), []).append(number)
         _lines[item.nodeid] = files
+
+
+def _call(frame: FrameType, event: str, argument: object) -> "TraceFunction | None":
+    return _line(frame, event, argument) if frame.f_code.co_filename.startswith(_WATCHED) else None
+
+
+def _line(frame: FrameType, _event: str, _argument: object) -> "TraceFunction":
+    _seen.add((frame.f_code.co_filename, frame.f_lineno))
+    return _line
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -82,6 +82,13 @@ def test_a_test_is_for_the_mutants_of_the_lines_it_runs_and_of_what_is_imported(
     assert chosen["1 -> 2"] == ["tests/wire/t.py::b", "tests/rpc/t.py::a"]
 
 
+def test_all_tests_are_for_the_mutants_of_a_file_without_functions() -> None:
+    selection = Selection(lines={"tests/wire/t.py::a": {"g.py": [1]}, "tests/rpc/t.py::b": {}}, seconds={})
+    (stage,) = selection.stages("f.py", next(mutants("class Limits:\n    size: int = 1\n")))
+    assert stage.tests == ["tests/wire/t.py::a", "tests/rpc/t.py::b"]
+    assert selection.stages("f.py", next(mutants("def f(a):\n    return a\n"))) == []
+
+
 def first() -> Mutant:
     return next(mutants(SOURCE))
 
