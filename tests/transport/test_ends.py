@@ -9,9 +9,9 @@ import trio
 import trio.testing
 from anyio.abc import ByteStream
 from h2.errors import ErrorCodes
-from hyperframe.frame import GoAwayFrame, RstStreamFrame, SettingsFrame
+from hyperframe.frame import GoAwayFrame, RstStreamFrame
 
-from echo.rpc import GRPCError, Limits, Server, Status, StreamTerminatedError
+from echo.rpc import Channel, GRPCError, Limits, Server, Status, StreamTerminatedError
 from echo.rpc.channels import open_channel_over
 from echo.rpc.testing import memory_channel_to
 from echo.transport.memory import MemoryStream, memory_stream_pair
@@ -37,6 +37,25 @@ async def raw_client(server: Server, *said: bytes) -> AsyncIterator[tuple[Memory
         await ours.send(client.take_output() + b"".join(said))
         yield ours, client
         nursery.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def deaf_server(said: bytearray, greeting: bytes, limits: Limits = Limits()) -> AsyncIterator[Channel]:
+    """A channel to a server that greets and then only listens; what it hears is added to ``said``."""
+
+    async def listen(stream: ByteStream) -> None:
+        async with stream:
+            await stream.send(greeting)
+            async for data in stream:
+                said.extend(data)
+
+    async def dial() -> ByteStream:
+        ours, theirs = memory_stream_pair(100)
+        nursery.start_soon(listen, theirs)
+        return ours
+
+    async with trio.open_nursery() as nursery, open_channel_over(dial, "memory", codec=CODEC, limits=limits) as channel:
+        yield channel
 
 
 async def heard(stream: ByteStream) -> bytes:
@@ -139,6 +158,42 @@ async def test_a_window_that_opens_slowly_is_waited_for(autojump_clock: trio.abc
         assert server.calls == 0
 
 
+async def test_a_server_whose_window_stays_shut_ends_the_call_with_a_reason(autojump_clock: trio.abc.Clock) -> None:
+    said = bytearray()
+    async with deaf_server(said, settings({INITIAL_WINDOW_SIZE: 0}), Limits(window_timeout=100)) as channel:
+        with pytest.raises(GRPCError) as raised:
+            async with call(channel, "All", BIDI) as stream:
+                while True:
+                    await stream.send_message(b"x" * 10_000)
+        assert raised.value.status is Status.UNAVAILABLE
+        assert raised.value.message == "the other side took no data of the call for 100 s"
+        assert trio.current_time() == pytest.approx(100)
+        await trio.testing.wait_all_tasks_blocked()
+        (reset,) = [frame for frame in frames(bytes(said)) if isinstance(frame, RstStreamFrame)]
+        assert reset.error_code == ErrorCodes.CANCEL
+
+
+async def test_a_call_whose_channel_is_closed_by_another_task_is_told_so(autojump_clock: trio.abc.Clock) -> None:
+    errors: list[GRPCError] = []
+
+    async def use(channel: Channel) -> None:
+        with pytest.raises(GRPCError) as raised:
+            async with call(channel, "All", BIDI) as stream:
+                await stream.send_message(b"x")
+                assert await stream.recv_message() == b"x"
+                await stream.recv_message()
+        errors.append(raised.value)
+
+    server = Server([ECHO], codec=CODEC)
+    async with trio.open_nursery() as nursery, memory_channel_to(server, codec=CODEC) as channel:
+        nursery.start_soon(use, channel)
+        await trio.testing.wait_all_tasks_blocked()
+    (error,) = errors
+    assert error.status is Status.UNAVAILABLE
+    assert error.message is not None
+    assert error.message.endswith(": the channel was closed")
+
+
 async def test_a_client_within_its_limit_is_not_refused_while_old_handlers_still_run(
     autojump_clock: trio.abc.Clock,
 ) -> None:
@@ -237,28 +292,14 @@ async def test_a_call_past_its_deadline_is_reset_although_nobody_waits_for_it(au
 
 async def test_a_deadline_resets_the_stream_if_the_server_ignores_it(autojump_clock: trio.abc.Clock) -> None:
     said = bytearray()
-
-    async def deaf(stream: ByteStream) -> None:
-        async with stream:
-            await stream.send(SettingsFrame(0).serialize())
-            async for data in stream:
-                said.extend(data)
-
-    async with trio.open_nursery() as nursery:
-
-        async def dial() -> ByteStream:
-            ours, theirs = memory_stream_pair(100)
-            nursery.start_soon(deaf, theirs)
-            return ours
-
-        async with open_channel_over(dial, "memory", codec=CODEC) as channel:
-            with pytest.raises(GRPCError) as raised:
-                await unary(channel, "One", b"x", timeout=3)
-            assert raised.value.status is Status.DEADLINE_EXCEEDED
-            assert trio.current_time() == pytest.approx(3)
-            await trio.testing.wait_all_tasks_blocked()
-            (reset,) = [frame for frame in frames(bytes(said)) if isinstance(frame, RstStreamFrame)]
-            assert reset.error_code == ErrorCodes.CANCEL
+    async with deaf_server(said, settings({})) as channel:
+        with pytest.raises(GRPCError) as raised:
+            await unary(channel, "One", b"x", timeout=3)
+        assert raised.value.status is Status.DEADLINE_EXCEEDED
+        assert trio.current_time() == pytest.approx(3)
+        await trio.testing.wait_all_tasks_blocked()
+        (reset,) = [frame for frame in frames(bytes(said)) if isinstance(frame, RstStreamFrame)]
+        assert reset.error_code == ErrorCodes.CANCEL
 
 
 async def test_thousands_of_calls_with_deadlines_leave_nothing_behind(autojump_clock: trio.abc.Clock) -> None:
