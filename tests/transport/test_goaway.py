@@ -1,17 +1,23 @@
 """If a server ends a connection with an error, callers get its reason rather than a lost connection."""
 
+from contextlib import suppress
+
 import anyio
 import pytest
 import trio
+import trio.testing
 from anyio.abc import ByteStream
 from h2.errors import ErrorCodes
+from hyperframe.frame import GoAwayFrame
 
-from echo.rpc import GRPCError, Limits, Status, open_channel_over
+from echo.rpc import GRPCError, Limits, Server, Status, open_channel_over
 from echo.transport.memory import memory_stream_pair
 from echo.wire.events import RequestStarted
 from echo.wire.server import ServerConnection
 from echo.wire.stream import Stream
-from tests.support.services import BytesCodec, unary
+from tests.support.pair import PREFACE, frames
+from tests.support.raw import SETTINGS
+from tests.support.services import ECHO, BytesCodec, unary
 
 
 async def accuse(stream: ByteStream, error_code: ErrorCodes, debug: bytes) -> None:
@@ -56,3 +62,20 @@ async def test_a_call_that_is_cut_off_says_what_the_server_said(
                     await unary(channel, "One", b"x")
     assert raised.value.status is Status.UNAVAILABLE
     assert raised.value.message == f"connection to memory: {message}"
+
+
+async def test_a_drain_does_not_take_back_the_reason_that_a_connection_ends_for() -> None:
+    server = Server([ECHO], codec=BytesCodec())
+    ours, theirs = memory_stream_pair(0)
+    async with trio.open_nursery() as nursery, ours:
+        nursery.start_soon(server.serve_connection, theirs)
+        await ours.send(PREFACE + SETTINGS + b"\0\0\1\6\0\0\0\0\0x")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(server.drain, 10)
+        await trio.testing.wait_all_tasks_blocked()
+        said = b""
+        with suppress(anyio.EndOfStream):
+            while True:
+                said += await ours.receive()
+    goaways = [frame.error_code for frame in frames(said) if isinstance(frame, GoAwayFrame)]
+    assert goaways == [ErrorCodes.FRAME_SIZE_ERROR]

@@ -129,6 +129,11 @@ def test_content_types_of_grpc_are_accepted(content_type: str) -> None:
     assert parse_request(replaced("content-type", content_type)).content_type == content_type
 
 
+@pytest.mark.parametrize("content_type", ["application/grpc", "application/grpc+proto", "application/grpc; a=b"])
+def test_responses_of_any_content_type_of_grpc_are_accepted(content_type: str) -> None:
+    assert parse_response([(":status", "200"), ("content-type", content_type)], ended=False) == Response()
+
+
 def test_a_proxy_that_drops_te_does_no_harm() -> None:
     assert parse_request(replaced("te", None)).path == "/pkg.Service/Method"
 

@@ -41,6 +41,15 @@ def test_each_library_decodes_what_the_other_encodes(
                 assert pairs(decoder, block) == step
 
 
+@pytest.mark.parametrize("decoder_class", DECODERS)
+@pytest.mark.parametrize("size", [126, 127, 128, 253, 254, 255, 256, 127 + 2**14 - 1, 127 + 2**14])
+def test_the_length_of_a_string_may_take_any_number_of_octets(
+    decoder_class: type[PythonDecoder] | type[RustDecoder], size: int
+) -> None:
+    fields = [(b"x-a", b"X" * size), (b"x-b", b"")]  # Each character's code is an octet long.
+    assert pairs(decoder_class(10**6), PythonEncoder().encode(fields)) == fields
+
+
 @pytest.mark.parametrize("encoder_class", ENCODERS)
 def test_fields_that_are_secret_or_new_in_each_call_are_never_indexed(encoder_class: type[Encoder]) -> None:
     encoder = encoder_class()

@@ -50,6 +50,10 @@ def test_a_server_reports_which_protocol_its_client_speaks(data: bytes, size: in
     assert failure.foreign == (data[: len(PREFACE)] != PREFACE)
 
 
+def test_a_client_that_waits_after_a_few_wrong_bytes_is_refused_at_once() -> None:
+    assert failure_of(Server(), b"PRI\0", 1).foreign
+
+
 @pytest.mark.parametrize("size", [10_000, 9])
 @pytest.mark.parametrize("data", TO_A_CLIENT)
 def test_a_client_reports_which_protocol_its_server_speaks(data: bytes, size: int) -> None:
