@@ -1,5 +1,6 @@
 """The messages that callers get when their connection ends or cannot be made: what happened, from their side."""
 
+import ssl
 import struct
 from collections.abc import Awaitable, Callable
 
@@ -55,6 +56,26 @@ def say(octets: bytes, then: Behave = close) -> Behave:
         await then(stream)
 
     return behave
+
+
+@pytest.mark.parametrize(
+    ("behave", "told"),
+    [(close, "the server closed the connection"), (reset, "[Errno 104] Connection reset by peer")],
+)
+async def test_an_error_says_what_happened_to_a_tls_handshake(behave: Behave, told: str) -> None:
+    async def serve(stream: trio.SocketStream) -> None:
+        async with stream:
+            await behave(stream)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        nursery.start_soon(trio.serve_listeners, serve, listeners)
+        host, port = listeners[0].socket.getsockname()
+        async with open_channel(host, port, codec=CODEC, tls=ssl.create_default_context()) as channel:
+            with pytest.raises(GRPCError) as raised:
+                await unary(channel, "One", b"hi")
+        nursery.cancel_scope.cancel()
+    assert raised.value.message == f"cannot connect to {host}:{port}: TLS handshake failed: {told}"
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,11 @@ from echo.wire.server import ServerConnection
 from echo.wire.status import Status
 from echo.wire.stream import Stream
 
+
+def test_error_codes_are_those_of_h2() -> None:
+    assert {code.name: code.value for code in ErrorCode} == {code.name: code.value for code in ErrorCodes}
+
+
 LIMITS = Limits(stream_window=30_000, max_output=20_000, min_ping_interval=0, flood_burst=10_000)
 MAX_CALLS = 6
 REQUEST = [(":method", "POST"), (":scheme", "http"), (":path", "/s/m"), (":authority", "x"), ("te", "trailers")]

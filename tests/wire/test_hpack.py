@@ -50,6 +50,17 @@ def test_the_length_of_a_string_may_take_any_number_of_octets(
     assert pairs(decoder_class(10**6), PythonEncoder().encode(fields)) == fields
 
 
+@pytest.mark.parametrize("decoder_class", DECODERS)
+@pytest.mark.parametrize("size", [30, 31, 31 + 127, 31 + 128, 4_096])
+def test_an_integer_may_take_any_number_of_octets(
+    decoder_class: type[PythonDecoder] | type[RustDecoder], size: int
+) -> None:
+    encoder, fields = PythonEncoder(), [(b"x-a", b"1")]
+    encoder.resize(size)
+    encoder.resize(4_096)
+    assert pairs(decoder_class(LIMIT), encoder.encode(fields)) == fields  # It begins with the size of the table.
+
+
 @pytest.mark.parametrize("encoder_class", ENCODERS)
 def test_fields_that_are_secret_or_new_in_each_call_are_never_indexed(encoder_class: type[Encoder]) -> None:
     encoder = encoder_class()

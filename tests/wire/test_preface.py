@@ -1,10 +1,11 @@
 """A peer that does not speak HTTP/2 is recognised, on either side, however its bytes are cut."""
 
 import pytest
+from hyperframe.frame import GoAwayFrame
 
 from echo.wire.frames import PREFACE, ErrorCode
 from echo.wire.http1 import MAX_LINE
-from tests.support.pair import Client, ConnectionFailed, Server, settings
+from tests.support.pair import Client, ConnectionFailed, Server, frames, settings
 
 SETTINGS = b"\0\0\x18\x04"  # How our own begin.
 GRPC = "this port speaks gRPC (HTTP/2)"
@@ -109,7 +110,9 @@ def test_http1_after_our_settings_is_refused_in_http2() -> None:
     server.goaway(last_stream_id=1)
     server.take_output()
     failure_of(server, b"GET / HTTP/1.1\r\n\r\n", 1_000)
-    assert b"arrived as HTTP/1.1" in server.take_output()
+    (goaway,) = frames(server.take_output())
+    assert isinstance(goaway, GoAwayFrame)
+    assert b"arrived as HTTP/1.1" in goaway.additional_data
 
 
 @pytest.mark.parametrize("size", [1, 5, 1_000])
