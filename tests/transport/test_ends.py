@@ -194,6 +194,39 @@ async def test_a_call_whose_channel_is_closed_by_another_task_is_told_so(autojum
     assert error.message.endswith(": the channel was closed")
 
 
+async def test_a_call_that_has_failed_raises_its_status_when_it_is_left_unread(autojump_clock: trio.abc.Clock) -> None:
+    async def refuse(_: BytesStream) -> None:
+        raise GRPCError(Status.NOT_FOUND, "no such thing")
+
+    async with memory_channel_to(Server([Service(No=(BIDI, refuse))], codec=CODEC), codec=CODEC) as channel:
+        with pytest.raises(GRPCError, match="no such thing"):
+            async with call(channel, "No", BIDI) as stream:
+                await stream.send_message(b"x")
+                await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_shielded_handler_cannot_send_on_a_connection_that_is_gone(autojump_clock: trio.abc.Clock) -> None:
+    gone, errors = trio.Event(), list[StreamTerminatedError]()
+
+    async def hold(stream: BytesStream) -> None:
+        with trio.CancelScope(shield=True):
+            await stream.send_message(b"x")
+            await gone.wait()
+            with pytest.raises(StreamTerminatedError) as raised:
+                await stream.send_message(b"x")
+            errors.append(raised.value)
+
+    async with raw_client(Server([Service(Hold=(BIDI, hold))], codec=CODEC)) as (stream, client):
+        client.open(Request(path("Hold")))
+        await stream.send(client.take_output())
+        await trio.testing.wait_all_tasks_blocked()
+        await stream.aclose()
+        await trio.testing.wait_all_tasks_blocked()
+        gone.set()
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(errors) == 1
+
+
 async def test_a_client_within_its_limit_is_not_refused_while_old_handlers_still_run(
     autojump_clock: trio.abc.Clock,
 ) -> None:

@@ -119,6 +119,14 @@ def test_a_list_beyond_the_limit_ends_the_connection(
     assert raised.value.error_code == ErrorCode.ENHANCE_YOUR_CALM
 
 
+def test_many_tiny_fields_behind_a_start_that_is_known_are_beyond_the_limit() -> None:
+    decoder = RustDecoder(LIMIT)
+    decoder.decode(b"\x82")
+    with pytest.raises(PeerConnectionError) as refused:
+        decoder.decode(b"\x82" + b"\x00\x01a\x00" * 100)
+    assert refused.value.error_code == ErrorCode.ENHANCE_YOUR_CALM
+
+
 @pytest.mark.parametrize("encoder_class", ENCODERS)
 @pytest.mark.parametrize(
     ("sizes", "told"),

@@ -10,7 +10,7 @@ from multidict import MultiDict
 
 from echo.wire.connection import Connection
 from echo.wire.events import CallEnded, ConnectionFailed, RequestStarted, ResponseStarted
-from echo.wire.frames import ErrorCode
+from echo.wire.frames import ErrorCode, window_update
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.message import encode_message
@@ -58,6 +58,20 @@ def spend_the_window(sender: Connection[Stream], stream: Stream) -> None:
     while sender.take_output():
         pass
     assert sender._out.window.open == 0
+
+
+def test_streams_keep_their_turns_while_the_window_is_shut() -> None:
+    pair = ConnectionPair(Limits(stream_window=100_000, connection_window=65_535))
+    streams = [pair.open()[1] for _ in range(3)]
+    for stream in streams:
+        pair.server.send_response(stream, Response())
+    spend_the_window(pair.server, streams[0])
+    for stream in streams:
+        pair.server.send_message(stream, encode_message(b"x"))
+    for _ in range(2):
+        assert pair.server.take_output() == b""
+    pair.server.receive(window_update(0, 1_000))
+    assert [frame.stream_id for frame in frames(pair.server.take_output())] == [stream.id for stream in streams]
 
 
 @pytest.mark.parametrize("by_client", [True, False])
