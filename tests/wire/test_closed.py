@@ -1,6 +1,12 @@
 """The record of closed streams, and how long it is kept."""
 
+from h2.errors import ErrorCodes
+from hyperframe.frame import RstStreamFrame
+
 from echo.wire.closed import MAX_ENDED, MAX_LATE, ClosedStreams
+from echo.wire.head import Response
+from echo.wire.limits import Limits
+from tests.support.pair import ConnectionFailed, ConnectionPair
 
 
 def test_a_stream_we_reset_may_receive_late_data_up_to_its_window() -> None:
@@ -42,3 +48,17 @@ def test_only_the_last_are_remembered() -> None:
     assert not closed.expects(last - 4 * MAX_LATE)
     assert closed.ended_by_peer(last + 2)
     assert not closed.ended_by_peer(last + 2 - 4 * MAX_ENDED)
+
+
+def test_resets_that_cross_ours_are_no_flood_but_more_of_them_are() -> None:
+    pair = ConnectionPair(Limits(flood_burst=10, flood_rate=0))
+    for _ in range(50):
+        stream_id = pair.open()
+        pair.server.send_response(stream_id, Response())
+        pair.server.reset(stream_id, ErrorCodes.CANCEL)
+        crossing = RstStreamFrame(stream_id, error_code=ErrorCodes.CANCEL).serialize()
+        assert not list(pair.server.receive(crossing))
+        pair.to_client()
+    *_, failure = pair.server.receive(crossing * 13)
+    assert isinstance(failure, ConnectionFailed)
+    assert failure.error_code == ErrorCodes.ENHANCE_YOUR_CALM
