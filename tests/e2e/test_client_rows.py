@@ -159,6 +159,12 @@ ODD_ANSWERS: dict[str, tuple[Answer, Status]] = {
     "4 GiB in the length prefix": (with_data(b"\x00\xff\xff\xff\xff"), Status.RESOURCE_EXHAUSTED),
     "flag byte 2": (with_data(b"\x02\x00\x00\x00\x00"), Status.INTERNAL),
     "compressed flag without grpc-encoding": (with_data(b"\x01\x00\x00\x00\x00"), Status.INTERNAL),
+    "a message cut short before OK": (
+        lambda to, stream_id: (
+            with_data(encode_message(b"x")[:-1])(to, stream_id) + to.head(stream_id, [("grpc-status", "0")], end=True)
+        ),
+        Status.INTERNAL,
+    ),
     "an encoding nobody knows": (
         lambda to, stream_id: to.head(stream_id, [*HEAD, ("grpc-encoding", "snappy")]),
         Status.INTERNAL,
