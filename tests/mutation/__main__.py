@@ -30,7 +30,7 @@ from tests.mutation.selection import COMMAND, ENVIRONMENT, ROOMS, Stage, learn
 KEPT: Final = ROOT / ".mutation"
 DEFAULT: Final = ("echo/wire", "echo/transport")
 COPIED: Final = ("echo", "tests", "proto", "pyproject.toml", "README.md", "justfile", ".ci")
-START: Final = 15.0  # Seconds that pytest has to start on a busy machine.
+START: Final = 30.0  # Seconds that pytest has to start on a busy machine.
 SLOWNESS: Final = 4  # How many times as long as before tests may take until that counts as not ending.
 
 

@@ -11,7 +11,8 @@ from typing import Final
 from tests.mutation.mutants import Mutant
 from tests.mutation.plugin import WANTED
 
-ROOMS: Final = ("tests/wire", "tests/transport", "tests/rpc", "tests/e2e")
+# The last two see what is counted and recorded of connections and calls.
+ROOMS: Final = ("tests/wire", "tests/transport", "tests/rpc", "tests/e2e", "tests/telemetry", "tests/services")
 QUICK: Final = "not third_party and not slow"
 ENOUGH: Final = 30.0  # Seconds that the tests of one mutant take as long as none fails.
 FIRST: Final = 1.5  # Seconds that those take which are tried first, by themselves: most mutants live no longer.
