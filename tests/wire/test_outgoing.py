@@ -74,6 +74,18 @@ def test_streams_keep_their_turns_while_the_window_is_shut() -> None:
     assert [frame.stream_id for frame in frames(pair.server.take_output())] == [stream.id for stream in streams]
 
 
+@pytest.mark.parametrize(("more", "wakes"), [(-1, True), (0, True), (1, False)])
+def test_a_sender_may_continue_once_its_buffer_is_not_over_its_limit(more: int, wakes: bool) -> None:
+    frame = 16_384  # RFC 9113 §6.5.2
+    pair = ConnectionPair(Limits(max_unsent=10_000, max_output=frame))
+    _, stream = pair.open()
+    pair.server.send_response(stream, Response())
+    pair.server.take_output()
+    pair.server.send_message(stream, encode_message(b"x" * (frame + 10_000 + more - 5)))
+    assert len(pair.server.take_output()) == 9 + frame
+    assert (stream in pair.server.take_writable()) == wakes
+
+
 @pytest.mark.parametrize("by_client", [True, False])
 def test_calls_reset_while_the_window_is_shut_leave_nothing_behind(by_client: bool) -> None:
     limits = Limits(stream_window=100_000, connection_window=65_535, flood_burst=100_000)
