@@ -68,3 +68,16 @@ async def test_a_peer_that_takes_no_more_is_disconnected(slow: str, autojump_clo
         assert throttled.last_taken >= 100 * KIB / RATE
         await trio.sleep(5)  # Each end notices it in its own way.
         assert (server.connections, channel.connections) == (0, 0)
+
+
+async def test_a_drain_waits_until_a_client_that_reads_slowly_has_its_reply(autojump_clock: trio.abc.Clock) -> None:
+    reply, replies = bytes(60 * KIB), list[bytes]()
+    async with connected("client") as (server, channel, _), trio.open_nursery() as calls:
+
+        async def call() -> None:
+            replies.append(await unary(channel, "One", reply))
+
+        calls.start_soon(call)
+        await trio.sleep(1)
+        await server.drain(60)
+    assert replies == [reply]
