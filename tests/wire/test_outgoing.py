@@ -86,6 +86,22 @@ def test_a_sender_may_continue_once_its_buffer_is_not_over_its_limit(more: int, 
     assert (stream in pair.server.take_writable()) == wakes
 
 
+def test_the_end_of_a_call_moves_no_more_to_the_output_than_it_may_hold() -> None:
+    wide = Limits(stream_window=2**20, connection_window=2**20, max_output=20_000)
+    pair = ConnectionPair(wide)
+    calls = [pair.open() for _ in range(2)]
+    for _, stream in calls:
+        pair.server.send_response(stream, Response())
+        pair.server.send_message(stream, encode_message(b"x" * 200_000))
+        assert not pair.server.send_trailers(stream, Trailers())
+    sizes = []
+    while data := pair.server.take_output():
+        sizes.append(len(data))
+        pair.client.receive(data)
+    assert max(sizes) < 20_000 + 2 * 16_500  # A frame of each call, above what it may hold.
+    assert [pair.client.next_message(stream) for stream, _ in calls] == [b"x" * 200_000] * 2
+
+
 @pytest.mark.parametrize("by_client", [True, False])
 def test_calls_reset_while_the_window_is_shut_leave_nothing_behind(by_client: bool) -> None:
     limits = Limits(stream_window=100_000, connection_window=65_535, flood_burst=100_000)
