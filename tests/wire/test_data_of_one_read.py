@@ -4,7 +4,8 @@ import pytest
 from h2.errors import ErrorCodes
 from hyperframe.frame import DataFrame, RstStreamFrame
 
-from tests.support.pair import ConnectionPair, DataReceived, frames, of_type
+from echo.wire.limits import Limits
+from tests.support.pair import ConnectionFailed, ConnectionPair, DataReceived, frames, of_type
 
 
 @pytest.mark.parametrize("flags", [[], ["PADDED"], ["END_STREAM"], ["PADDED", "END_STREAM"]], ids="+".join)
@@ -17,3 +18,12 @@ def test_flags_are_those_of_their_own_frame(flags: list[str]) -> None:
     assert came == (b"first" if "END_STREAM" in flags else b"firstsecond")
     resets = [frame for frame in frames(pair.server.take_output()) if isinstance(frame, RstStreamFrame)]
     assert [reset.error_code for reset in resets] == [ErrorCodes.STREAM_CLOSED] * ("END_STREAM" in flags)
+
+
+def test_empty_frames_are_no_less_useless_before_others() -> None:
+    pair = ConnectionPair(Limits(flood_burst=10, flood_rate=0))
+    stream_id = pair.open()
+    frame, empty = (DataFrame(stream_id, data=data).serialize() for data in (b"x", b""))
+    *_, failure = pair.server.receive((empty + frame) * 20)
+    assert isinstance(failure, ConnectionFailed)
+    assert failure.error_code == ErrorCodes.ENHANCE_YOUR_CALM

@@ -106,6 +106,17 @@ def test_a_start_recognised_by_its_block_gives_the_same_request(rests: list[list
         assert recognise(decoder.decode(start), 10_000) == read(START, 10_000)
 
 
+def test_metadata_in_hpack_s_table_belongs_to_each_request() -> None:
+    encoder, decoder = Encoder(), RustDecoder(100_000)
+    fields = [*START, (b"x-a", b"1")]
+    decoder.decode(encoder.encode(fields))  # They enter the table, so from now on they are indices.
+    remember(decoder.decode(encoder.encode(fields)))
+    for _ in range(3):
+        request = recognise(decoder.decode(encoder.encode(fields)), 10_000)
+        assert request is not None
+        assert list(request.metadata.items()) == [("x-a", "1")]
+
+
 @given(st.lists(st.sampled_from(MESH), max_size=5))
 def test_the_usual_is_always_recognised(behind: list[Field]) -> None:
     remember(START)
