@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.mutation.mutants import Mutant
-from tests.mutation.plugin import WANTED
+from tests.mutation.plugin import ROOT, WANTED
 
 # The last two see what is counted and recorded of connections and calls.
 ROOMS: Final = ("tests/wire", "tests/transport", "tests/rpc", "tests/e2e", "tests/telemetry", "tests/services")
@@ -51,8 +51,8 @@ class Selection:
     def stages(self, file: str, mutant: Mutant) -> list[Stage]:
         """The tests for a mutant of the file, to be run stage by stage until one fails.
 
-        What is run by importing the file is of concern to all tests that use it; of a file without functions nobody
-        knows which those are.
+        What is run by importing the file is of concern to all tests that use it, and to those that import it to look
+        at its constants; if there are none, to all.
         """
         wanted = set(mutant.run)
         found = [
@@ -60,8 +60,8 @@ class Selection:
             for test, files in self.lines.items()
             if file in files and (not wanted or not wanted.isdisjoint(files[file]))
         ]
-        if not found and not wanted:
-            found = list(self.lines)
+        if not wanted:
+            found = list(dict.fromkeys([*found, *self._importing(file)])) or list(self.lines)
         stages = [Stage(FIRST), Stage(ENOUGH)]
         for test in sorted(found, key=self._rank):
             seconds = self.seconds.get(test, 0.0)
@@ -71,6 +71,14 @@ class Selection:
                     stage.seconds += seconds
                     break
         return [stage for stage in stages if stage.tests]
+
+    def _importing(self, file: str) -> list[str]:
+        module = file.removesuffix(".py").replace("/", ".")
+        sources = {test.partition("::")[0] for test in self.lines}
+        importing = {
+            source for source in sources if (ROOT / source).is_file() and module in (ROOT / source).read_text()
+        }
+        return [test for test in self.lines if test.partition("::")[0] in importing]
 
     def _rank(self, test: str) -> tuple[int, float]:
         room = next((number for number, room in enumerate(ROOMS) if test.startswith(room)), len(ROOMS))

@@ -82,6 +82,15 @@ def test_a_test_is_for_the_mutants_of_the_lines_it_runs_and_of_what_is_imported(
     assert chosen["1 -> 2"] == ["tests/wire/t.py::b", "tests/rpc/t.py::a"]
 
 
+def test_a_test_that_imports_a_file_is_for_the_mutants_of_its_constants() -> None:
+    this = Path(__file__).relative_to(ROOT).as_posix()
+    selection = Selection(lines={f"{this}::a": {}, "tests/wire/t.py::b": {}}, seconds={})
+    file = "tests/mutation/mutants.py"
+    constant, _, in_function = mutants("LIMIT = 1\n\ndef f(a):\n    return a\n")
+    assert [stage.tests for stage in selection.stages(file, constant)] == [[f"{this}::a"]]
+    assert selection.stages(file, in_function) == []
+
+
 def test_all_tests_are_for_the_mutants_of_a_file_without_functions() -> None:
     selection = Selection(lines={"tests/wire/t.py::a": {"g.py": [1]}, "tests/rpc/t.py::b": {}}, seconds={})
     (stage,) = selection.stages("f.py", next(mutants("class Limits:\n    size: int = 1\n")))
