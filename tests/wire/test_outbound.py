@@ -29,6 +29,7 @@ def test_take_returns_no_more_than_is_buffered(messages: list[bytes], size: int)
     total = buffer.size
     assert len(buffer.take(size)) == min(size, total)
     assert buffer.size == max(0, total - size)
+    assert buffer.taken == min(size, total)
 
 
 def test_clear_drops_the_rest() -> None:
