@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 import trio
 
-from echo.rpc import GRPCError, Keepalive, Status, open_channel
+from echo.rpc import GRPCError, Keepalive, Limits, Status, open_channel
 from tests.support.http2_frames import SETTINGS_ACK, settings
 from tests.support.services import BytesCodec, unary
 from tests.support.serving import LOOPBACK
@@ -56,6 +56,19 @@ def say(octets: bytes, then: Behave = close) -> Behave:
         await then(stream)
 
     return behave
+
+
+async def test_an_error_says_that_a_server_has_never_begun(quiet_clock: trio.abc.Clock) -> None:
+    async with trio.open_nursery() as nursery:
+        listeners = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        nursery.start_soon(trio.serve_listeners, keep_silent, listeners)
+        host, port = listeners[0].socket.getsockname()
+        async with open_channel(host, port, codec=CODEC, limits=Limits(handshake_timeout=5)) as channel:
+            with pytest.raises(GRPCError) as raised:
+                await unary(channel, "One", b"hi")
+        nursery.cancel_scope.cancel()
+    told = "the other side did not begin to speak HTTP/2 within 5 s"
+    assert raised.value.message == f"cannot connect to {host}:{port}: {told}"
 
 
 @pytest.mark.parametrize(
