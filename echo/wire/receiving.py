@@ -261,10 +261,11 @@ class Receiving(ABC, Generic[S]):
         if stream_id > self._highest or stream_id % 2 == 0:
             raise PeerConnectionError(code, f"{what} on stream {stream_id}, which is idle")
 
-    def _announce(self, stream: S, increment: int) -> None:
-        """Send WINDOW_UPDATE unless the increment is 0."""
+    def _announce(self, stream: S, increment: int) -> bool:
+        """Send WINDOW_UPDATE unless the increment is 0. Returns whether it did."""
         if increment:
             self._out.put(frames.window_update(stream.id, increment))
+        return increment > 0
 
     def _fail_stream(self, error: PeerStreamError) -> None:
         """Reset the stream whose rules the peer broke, at a charge: peers can provoke a flood of our resets, too."""
