@@ -188,8 +188,8 @@ class Http2:
 
     def _parse_frames(self, buffer: bytearray) -> None:
         while len(buffer) >= frames.HEADER_SIZE:
-            high, low, kind, flags, stream_id = frames.HEADER.unpack_from(buffer)
-            size = high << 8 | low
+            head, flags, stream_id = frames.HEADER.unpack_from(buffer)
+            size, kind = head >> 8, head & 0xFF
             if len(buffer) < frames.HEADER_SIZE + size:
                 return
             payload = bytes(buffer[frames.HEADER_SIZE : frames.HEADER_SIZE + size])

@@ -206,7 +206,8 @@ class ClientSession(Session):
         event.stream.start_response(event.response)
 
     def _on_data(self, event: DataReceived[ClientCall]) -> None:
-        event.stream.note_data()
+        for call in event.streams:
+            call.note_data()
 
     def _on_call_ended(self, event: CallEnded[ClientCall]) -> None:
         event.stream.concluded = self._last_received

@@ -259,10 +259,10 @@ class ServerSession(Session):
                 self._register.add(call, now, status, None)
 
     def _on_data(self, event: DataReceived[ServerCall]) -> None:
-        call = event.stream
-        call.note_data()
-        if call.stream_trace is not None:
-            call.stream_trace.received()
+        for call in event.streams:
+            call.note_data()
+            if call.stream_trace is not None:
+                call.stream_trace.received()
 
     def _on_half_closed(self, event: HalfClosed[ServerCall]) -> None:
         call = event.stream

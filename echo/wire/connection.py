@@ -55,7 +55,6 @@ class Connection(Receiving[S]):
         # A server's answers are bounded: no well-behaved client causes more than two header lists for each open call.
         # A client's output is mostly its own calls, and the flood budget bounds its answers to the server.
         answers = limits.max_output + 2 * limits.max_concurrent_streams * limits.max_header_list_size
-        self._update_threshold = limits.stream_window // 2  # Bytes taken before WINDOW_UPDATE is sent.
         self._max_answers = math.inf if self._client else answers
 
     # Bytes in, events out
@@ -63,9 +62,7 @@ class Connection(Receiving[S]):
     def start(self) -> None:
         """Queue our connection preface (RFC 9113 §3.4). Call once, before anything else."""
         self._out.put((frames.PREFACE if self._client else b"") + announce(self._limits, client=self._client))
-        more = self._limits.connection_window - DEFAULT_WINDOW
-        if more > 0:
-            self._window.resize(self._limits.connection_window)
+        if more := self._window - DEFAULT_WINDOW:
             self._out.put(frames.window_update(0, more))
 
     def receive(self, data: bytes, now: float = 0.0) -> Sequence[Event[S]]:
@@ -151,9 +148,8 @@ class Connection(Receiving[S]):
         messages = stream.messages
         message = messages.next_message()
         if message is None:
-            if stream.fed > messages.consumed:
-                self._acknowledge(stream, stream.fed)
-        elif messages.consumed - stream.acknowledged >= self._update_threshold:
+            self._acknowledge(stream, messages.consumed + messages.buffered)
+        elif (messages.consumed - stream.acknowledged) * 2 >= self._stream_window:
             self._acknowledge(stream, messages.consumed)
         return message
 
@@ -202,9 +198,7 @@ class Connection(Receiving[S]):
 
     def _acknowledge(self, stream: S, total: int) -> None:
         """Return consumed bytes to the stream's window; ``total`` counts them from its start."""
-        taken = total - stream.acknowledged
-        if taken > 0:
+        if total > stream.acknowledged:
+            taken = total - stream.acknowledged
             stream.acknowledged = total
-            increment = stream.receive_window.give_back(taken)
-            if not stream.peer_ended:
-                self._announce(stream, increment)
+            self._give_back(stream, taken)

@@ -1,8 +1,8 @@
 """The events that `echo.wire.connection.Connection.receive` returns: small dataclasses in gRPC's and HTTP/2's terms.
 
-An event about a call carries its ``stream``. `CallEnded` and `StreamReset` are the last events of their stream,
-`ConnectionFailed` is the last of the connection. Treat events as read-only (`echo.wire.head` says why they are not
-frozen).
+An event about a call carries its ``stream``, `DataReceived` those of several. `CallEnded` and `StreamReset` are the
+last events of their stream, `ConnectionFailed` is the last of the connection. Treat events as read-only
+(`echo.wire.head` says why they are not frozen).
 """
 
 from collections.abc import Sequence
@@ -59,9 +59,12 @@ class CallEnded(Generic[S]):
 
 @dataclass(slots=True)
 class DataReceived(Generic[S]):
-    """Bytes of messages arrived; `Connection.next_message` returns the complete ones."""
+    """Bytes of messages arrived on these streams, in turn; `Connection.next_message` returns the complete ones.
 
-    stream: S
+    One event does for many streams: a busy connection gets messages on a hundred of them in one read.
+    """
+
+    streams: list[S]
 
 
 @dataclass(slots=True)

@@ -38,7 +38,7 @@ PRIORITIZED: Final = 0x20
 
 PREFACE: Final = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"  # The first bytes a client sends (RFC 9113 §3.4).
 
-HEADER: Final = struct.Struct(">HBBBL")  # Length (16 + 8 bits), type, flags, stream.
+HEADER: Final = struct.Struct(">LBL")  # Length (24 bits) and type (8), flags, stream.
 HEADER_SIZE: Final = 9
 UINT32: Final = struct.Struct(">L")
 SETTING: Final = struct.Struct(">HL")
@@ -80,8 +80,7 @@ def describe_code(code: int) -> str:
 
 def frame(kind: int, flags: int, stream_id: int, payload: bytes = b"") -> bytes:
     """Encode one frame; the payload must fit the peer's SETTINGS_MAX_FRAME_SIZE."""
-    size = len(payload)
-    return HEADER.pack(size >> 8, size & 0xFF, kind, flags, stream_id) + payload
+    return HEADER.pack(len(payload) << 8 | kind, flags, stream_id) + payload
 
 
 def rst_stream(stream_id: int, error_code: int) -> bytes:

@@ -9,7 +9,19 @@ from typing import Final
 
 from echo.wire import frames
 from echo.wire.errors import PeerConnectionError
-from echo.wire.frames import DEFAULT_FRAME_SIZE, END_HEADERS, HEADER, HEADER_SIZE, PREFACE, UINT32, ErrorCode
+from echo.wire.frames import (
+    CONTINUATION,
+    DATA,
+    DEFAULT_FRAME_SIZE,
+    END_HEADERS,
+    HEADER,
+    HEADER_SIZE,
+    HEADERS,
+    PREFACE,
+    SETTINGS,
+    UINT32,
+    ErrorCode,
+)
 from echo.wire.hpack import decoder
 from echo.wire.preface import check_client, check_server
 
@@ -18,13 +30,12 @@ from echo.wire.preface import check_client, check_server
 HARD_LIMIT_FACTOR: Final = 4
 MAX_BLOCK_FRAMES: Final = 64  # CVE-2024-27316: endless CONTINUATION frames.
 
-_DATA_KIND: Final = bytes([frames.DATA])
-# Of the flags of HEADERS, what tells a whole block with nothing around it.
-_PLAIN_HEADERS: Final = END_HEADERS | frames.PADDED | frames.PRIORITIZED
+# The flags of HEADERS that say whether it has a whole block, and what is around that.
+_BLOCK_FLAGS: Final = END_HEADERS | frames.PADDED | frames.PRIORITIZED
 
 _EXACT_SIZES: Final = {frames.RST_STREAM: 4, frames.PING: 8, frames.WINDOW_UPDATE: 4}
-_OF_A_STREAM: Final = frozenset({frames.DATA, frames.HEADERS, frames.PRIORITY, frames.RST_STREAM, frames.CONTINUATION})
-_OF_THE_CONNECTION: Final = frozenset({frames.SETTINGS, frames.PING, frames.GOAWAY})
+_OF_A_STREAM: Final = frozenset({DATA, HEADERS, frames.PRIORITY, frames.RST_STREAM, CONTINUATION})
+_OF_THE_CONNECTION: Final = frozenset({SETTINGS, frames.PING, frames.GOAWAY})
 
 Frame = tuple[int, int, int, bytes]
 """Type, flags, stream, payload. HEADERS come as whole blocks, without padding and priority."""
@@ -46,7 +57,6 @@ class Incoming:
         self._rest = bytearray()
         self._needed = HEADER_SIZE  # How many bytes the rest must have before it is parsed again.
         self._block: list[bytes] = []  # The pieces of an unfinished header block,
-        self._block_size = 0
         self._block_flags = 0  # the flags of its HEADERS frame,
         self._block_stream = 0  # and its stream.
 
@@ -77,8 +87,8 @@ class Incoming:
             at = self._receive_preface(data)
         size = len(data)
         while self._preface_received and size - at >= HEADER_SIZE:
-            high, low, kind, flags, stream_id = HEADER.unpack_from(data, at)
-            length = high << 8 | low
+            head, flags, stream_id = HEADER.unpack_from(data, at)
+            length, kind = head >> 8, head & 0xFF
             if length > DEFAULT_FRAME_SIZE:
                 raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes exceeds the limit")
             end = at + HEADER_SIZE + length
@@ -86,29 +96,22 @@ class Incoming:
                 self._needed = end - at
                 break
             payload = data[at + HEADER_SIZE : end]
-            at = end
             stream_id &= frames.MAX_STREAM_ID
-            if kind == frames.DATA and stream_id and not self._block:
-                if not flags and length and data[at + 3 : at + 4] == _DATA_KIND:
-                    at, payload = _join_data_frames(data, at, stream_id, payload, room)
-                yield kind, flags, stream_id, payload
-                continue
-            if kind == frames.HEADERS and flags & _PLAIN_HEADERS == END_HEADERS and stream_id and not self._block:
-                yield kind, flags, stream_id, payload
-                continue
-            self._check(kind, flags, stream_id, length)
-            if kind == frames.HEADERS:
-                flags, payload = self._begin_block(flags, stream_id, payload)
-            elif kind == frames.CONTINUATION:
-                kind, flags, payload = frames.HEADERS, self._continue_block(flags, payload), b""
-            if kind != frames.HEADERS:
-                yield kind, flags, stream_id, payload
-            elif flags & END_HEADERS:
-                if self._block:
-                    payload = b"".join(self._block)
-                    self._block.clear()
-                    self._block_size = 0
-                yield kind, flags, stream_id, payload
+            whole = kind == DATA or (kind == HEADERS and flags & _BLOCK_FLAGS == END_HEADERS)
+            if whole and stream_id and not self._block:  # So are most frames, and there is nothing to check.
+                # Peers send a frame for each message, and a hundred joined cost little more than one.
+                if kind == DATA and not flags and length and data[end + 3 : end + 9] == data[at + 3 : at + 9]:
+                    end, payload = _join_data_frames(data, end, stream_id, payload, room(stream_id))
+                at = end
+            else:
+                at = end
+                self._check(kind, flags, stream_id, length)
+                if kind in (HEADERS, CONTINUATION):
+                    block = self._add_to_block(kind, flags, stream_id, payload)
+                    if block is None:
+                        continue
+                    kind, (flags, payload) = HEADERS, block
+            yield kind, flags, stream_id, payload
         else:
             self._needed = HEADER_SIZE
         if at < size:
@@ -124,7 +127,7 @@ class Incoming:
         if len(data) < len(PREFACE) + HEADER_SIZE or not data.startswith(PREFACE):
             return 0
         # RFC 9113 §3.4: a client's preface is followed by SETTINGS.
-        if data[len(PREFACE) + 3] != frames.SETTINGS:
+        if data[len(PREFACE) + 3] != SETTINGS:
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "the client's first frame is not SETTINGS")
         self._preface_received = True
         return len(PREFACE)
@@ -136,72 +139,75 @@ class Incoming:
             PeerConnectionError: The frame is not valid for its type, or not allowed at this point.
         """
         name = frames.NAMES[kind] if kind < len(frames.NAMES) else f"a frame of type {kind}"
-        if self._block and (kind != frames.CONTINUATION or stream_id != self._block_stream):
+        if self._block and (kind != CONTINUATION or stream_id != self._block_stream):
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} within a header block")
-        if kind == frames.CONTINUATION and not self._block:
+        if kind == CONTINUATION and not self._block:
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without a header block")
         if kind in _OF_A_STREAM and not stream_id:
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} without a stream")
         if kind in _OF_THE_CONNECTION and stream_id:
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} on a stream")
         wrong_size = length != _EXACT_SIZES.get(kind, length)
-        if kind == frames.SETTINGS:
+        if kind == SETTINGS:
             wrong_size = bool(length) if flags & frames.ACK else bool(length % frames.SETTING.size)
         elif kind == frames.GOAWAY:
             wrong_size = length < 8
         if wrong_size:
             raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"{name} of {length} bytes")
 
-    def _begin_block(self, flags: int, stream_id: int, payload: bytes) -> tuple[int, bytes]:
-        if flags & frames.PADDED:
-            payload = unpadded(payload)
-        if flags & frames.PRIORITIZED:
-            if len(payload) < 5:
-                raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS are too short for their priority")
-            # Priorities are deprecated (RFC 9113 §5.3.2). The flag stays only on a stream that depends on itself.
-            if UINT32.unpack_from(payload)[0] & frames.MAX_STREAM_ID != stream_id:
-                flags &= ~frames.PRIORITIZED
-            payload = payload[5:]
-        if not flags & END_HEADERS:
-            self._block.append(payload)
-            self._block_size = len(payload)
+    def _add_to_block(self, kind: int, flags: int, stream_id: int, payload: bytes) -> tuple[int, bytes] | None:
+        """Add HEADERS or CONTINUATION to the header block; return its flags and the whole block once it is complete."""
+        if kind == HEADERS:
+            if flags & frames.PADDED:
+                payload = unpadded(payload)
+            if flags & frames.PRIORITIZED:
+                if len(payload) < 5:
+                    raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, "HEADERS are too short for their priority")
+                # Priorities are deprecated (RFC 9113 §5.3.2). The flag stays only on a stream that depends on itself.
+                if UINT32.unpack_from(payload)[0] & frames.MAX_STREAM_ID != stream_id:
+                    flags &= ~frames.PRIORITIZED
+                payload = payload[5:]
             self._block_flags, self._block_stream = flags, stream_id
-        return flags, payload
-
-    def _continue_block(self, flags: int, payload: bytes) -> int:
         self._block.append(payload)
-        self._block_size += len(payload)
-        if self._block_size > self._max_block or len(self._block) > MAX_BLOCK_FRAMES:
-            what = f"a header block of {len(self._block)} frames and {self._block_size} bytes"
-            raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, what)
-        return self._block_flags | flags & END_HEADERS
+        if kind == CONTINUATION:
+            size = sum(map(len, self._block))
+            if size > self._max_block or len(self._block) > MAX_BLOCK_FRAMES:
+                what = f"a header block of {len(self._block)} frames and {size} bytes"
+                raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, what)
+        if not flags & END_HEADERS:
+            return None
+        block = b"".join(self._block)
+        self._block.clear()
+        return self._block_flags | END_HEADERS, block
 
 
-def _join_data_frames(
-    data: bytes, at: int, stream_id: int, payload: bytes, room: Callable[[int], int]
-) -> tuple[int, bytes]:
+def _join_data_frames(data: bytes, at: int, stream_id: int, payload: bytes, room: int) -> tuple[int, bytes]:
     """Join a DATA frame with the plain DATA frames of the same stream that follow it.
 
-    Peers send a frame for each message, and handling a hundred of them as one costs little more than handling one.
-    Returns where the next frame begins, and the joined payload.
+    Args:
+        data: The bytes received.
+        at: Where the next frame begins.
+        stream_id: The frame's stream,
+        payload: and its payload.
+        room: How many bytes of DATA the stream can take.
+
+    Returns:
+        Where the frame after them begins, and the joined payload.
     """
     size = len(data)
     payloads = [payload]
-    left = -1
+    room -= len(payload)
     while size - at >= HEADER_SIZE:
-        high, low, kind, flags, next_id = HEADER.unpack_from(data, at)
-        if kind or flags or next_id != stream_id:
-            break
-        if left < 0:
-            left = room(stream_id) - len(payload)
-        length = high << 8 | low
+        head, flags, next_id = HEADER.unpack_from(data, at)
+        length = head >> 8
         end = at + HEADER_SIZE + length
-        if not 0 < length <= left or length > DEFAULT_FRAME_SIZE or end > size:
+        plain = head & 0xFF == DATA and not flags and next_id == stream_id
+        if not plain or not 0 < length <= room or length > DEFAULT_FRAME_SIZE or end > size:
             break
-        left -= length
         payloads.append(data[at + HEADER_SIZE : end])
+        room -= length
         at = end
-    return at, payload if len(payloads) == 1 else b"".join(payloads)
+    return at, b"".join(payloads)
 
 
 def unpadded(payload: bytes) -> bytes:

@@ -12,8 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
 from echo.wire import frames
-from echo.wire.flow import SendWindow
-from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER
+from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER, HEADER_SIZE
 from echo.wire.hpack import Field, encoder
 from echo.wire.representations import only_indices
 from echo.wire.settings import PeerSettings
@@ -42,7 +41,7 @@ class Outgoing(Generic[S]):
 
     def __init__(self, max_output: int, max_unsent: int, ended: Callable[[S], None]) -> None:
         self.size = 0
-        self.window = SendWindow(DEFAULT_WINDOW)
+        self.window = DEFAULT_WINDOW
         self.peer = PeerSettings()
         self.writable: list[S] = []
         self.sent_response = False
@@ -57,14 +56,14 @@ class Outgoing(Generic[S]):
     @property
     def pending(self) -> bool:
         """Whether `take` would return anything."""
-        return bool(self._chunks or (self.ring and self.window.open > 0))
+        return bool(self._chunks or (self.ring and self.window > 0))
 
     def take(self) -> bytes:
         """Take the bytes to write next, at most about ``max_output``."""
         ring = self.ring
         while ring and self.size < self._max_output:
             stream_id, stream = ring.popitem(last=False)
-            if self.window.open <= 0 and stream.unsent.size:
+            if self.window <= 0 and stream.unsent.size:
                 ring[stream_id] = stream
                 ring.move_to_end(stream_id, last=False)
                 break  # The connection's window is used up; the ring stays as it is.
@@ -133,15 +132,22 @@ class Outgoing(Generic[S]):
 
     def send_frame(self, stream: S) -> bool:
         """Move one DATA frame of the stream, and its end, to the output. Returns whether it can send more now."""
-        unsent = stream.unsent.size
+        size = unsent = stream.unsent.size
         if unsent:
-            size = min(unsent, stream.send_window.open, self.window.open, self.peer.max_frame_size)
-            if size <= 0:
-                return False  # A window is used up; WINDOW_UPDATE puts the stream back into the ring.
+            if size > stream.send_window or size > self.window or size > self.peer.max_frame_size:
+                size = min(stream.send_window, self.window, self.peer.max_frame_size)
+                if size <= 0:
+                    return False  # A window is used up; WINDOW_UPDATE puts the stream back into the ring.
             ends = size == unsent and stream.end is END_OF_MESSAGES
-            stream.send_window.open -= size
-            self.window.open -= size
-            self._put_data(stream, stream.unsent.take(size), end=ends)
+            header = _HEADER_PACK(size << 8 | DATA, END_STREAM if ends else 0, stream.id)
+            data = stream.unsent.take(size)
+            if size < 4_096:
+                self._chunks.append(header + data)
+            else:  # Large payloads are copied only once, by `take`.
+                self._chunks += (header, data)
+            self.size += HEADER_SIZE + size
+            stream.send_window -= size
+            self.window -= size
             self.sent_response = True
             left = unsent - size
             if unsent > self._max_unsent >= left:
@@ -149,11 +155,13 @@ class Outgoing(Generic[S]):
             if left:
                 return True
             if ends:
+                stream.step(SEND_END)
                 self._ended(stream)
                 return False
         if stream.end is not None:
             if stream.end is END_OF_MESSAGES:
-                self._put_data(stream, b"", end=True)
+                self.put(frames.frame(DATA, END_STREAM, stream.id))
+                stream.step(SEND_END)
             elif not isinstance(stream.end, int):
                 self.put_fields(stream, stream.end, end=True)
             self._ended(stream)
@@ -162,15 +170,3 @@ class Outgoing(Generic[S]):
     def resize(self) -> None:
         """Apply the peer's changed SETTINGS_HEADER_TABLE_SIZE."""
         self.encoder.resize(self.peer.header_table_size)
-
-    def _put_data(self, stream: S, data: bytes, *, end: bool) -> None:
-        if end:  # DATA itself changes no state.
-            stream.step(SEND_END)
-        size = len(data)
-        header = _HEADER_PACK(size >> 8, size & 0xFF, DATA, END_STREAM if end else 0, stream.id)
-        if size < 4_096:
-            self._chunks.append(header + data)
-        else:  # Large payloads are copied only once, by `take`.
-            self._chunks.append(header)
-            self._chunks.append(data)
-        self.size += len(header) + size

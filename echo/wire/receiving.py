@@ -17,8 +17,7 @@ from echo.wire.budget import Budget
 from echo.wire.closed import ClosedStreams
 from echo.wire.errors import PeerConnectionError, PeerStreamError
 from echo.wire.events import DataReceived, Event, GoAwayReceived, PingAcknowledged, SettingsReceived
-from echo.wire.flow import ReceiveWindow
-from echo.wire.frames import ACK, DEFAULT_WINDOW, END_STREAM, UINT32, ErrorCode
+from echo.wire.frames import ACK, DEFAULT_WINDOW, END_STREAM, MAX_WINDOW, UINT32, ErrorCode
 from echo.wire.hpack import ReceivedField
 from echo.wire.incoming import Incoming, unpadded
 from echo.wire.limits import Limits
@@ -28,6 +27,8 @@ from echo.wire.state import CLOSED, RECV_DATA, RECV_END, RECV_RESET, SEND_RESET,
 from echo.wire.stream import Stream
 
 S = TypeVar("S", bound=Stream)
+
+_TOO_WIDE: Final = "a window of more than 2^31-1 bytes"  # RFC 9113 §6.9.1
 
 
 class Receiving(ABC, Generic[S]):
@@ -44,7 +45,8 @@ class Receiving(ABC, Generic[S]):
         self._limits = limits
         self._incoming = Incoming(client=self._client, max_header_list_size=limits.max_header_list_size)
         self._out: Outgoing[S] = Outgoing(limits.max_output, limits.max_unsent, self._on_end_sent)
-        self._window = ReceiveWindow(DEFAULT_WINDOW)
+        # What the peer may send us: at most, and now; and at most on one stream.
+        self._window_size = self._window = max(DEFAULT_WINDOW, limits.connection_window)
         self._stream_window = DEFAULT_WINDOW  # Until the peer has acknowledged our SETTINGS (RFC 9113 §6.5.3).
         self._closed = ClosedStreams()
         self._highest = 0  # The id of the last stream opened; only clients open streams.
@@ -99,10 +101,12 @@ class Receiving(ABC, Generic[S]):
 
     def _receive_data(self, flags: int, stream_id: int, payload: bytes) -> None:
         size = len(payload)
-        if not self._window.receive(size):
+        self._window -= size
+        if self._window < 0:
             raise PeerConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the connection's window allows")
-        if increment := self._window.give_back(size):
-            self._out.put(frames.window_update(0, increment))
+        if self._window * 2 <= self._window_size:
+            self._out.put(frames.window_update(0, self._window_size - self._window))
+            self._window = self._window_size
         data = unpadded(payload) if flags & frames.PADDED else payload  # Checked on any stream (RFC 9113 §6.1).
         stream = self.streams.get(stream_id)
         if stream is None:
@@ -112,14 +116,27 @@ class Receiving(ABC, Generic[S]):
             raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"DATA on a stream that is {stream.state}")
         if not stream.head_received:
             raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "DATA before the head of the response")
-        if not stream.receive_window.receive(size):
+        if size > stream.receive_window:
             raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
-        if len(data) != size:
-            self._announce(stream, stream.receive_window.give_back(size - len(data)))  # The padding is consumed here.
-        if data:
-            self._on_data(stream, data)
-        elif not flags & END_STREAM:
-            self._charge("empty DATA")
+        stream.receive_window -= size
+        if data is not payload:
+            self._give_back(stream, size - len(data))  # The padding is consumed here.
+        if stream.content_left is not None:
+            stream.content_left -= len(data)
+            if stream.content_left < 0:
+                raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "more DATA than content-length says")
+        if not data:
+            if not flags & END_STREAM:
+                self._charge("empty DATA")
+        elif stream.served:
+            stream.messages.feed(data)
+            events = self._events
+            if not events or type(last := events[-1]) is not DataReceived:
+                events.append(DataReceived([stream]))
+            elif last.streams[-1] is not stream:
+                last.streams.append(stream)
+        else:
+            self._on_unserved(stream, data)
         if flags & END_STREAM and stream.state != CLOSED:
             self._end_of_data(stream)
 
@@ -167,10 +184,10 @@ class Receiving(ABC, Generic[S]):
     def _receive_settings(self, flags: int, _stream_id: int, payload: bytes) -> None:
         if flags & ACK:
             # Our settings bind the peer from its acknowledgement on (RFC 9113 §6.5.3).
-            if self._stream_window != self._limits.stream_window:
-                self._stream_window = self._limits.stream_window
+            if change := self._limits.stream_window - self._stream_window:
+                self._stream_window += change
                 for stream in self.streams.values():
-                    stream.receive_window.resize(self._stream_window)
+                    stream.receive_window += change  # RFC 9113 §6.9.2
             return
         self._charge("SETTINGS")
         peer = self._out.peer
@@ -180,8 +197,9 @@ class Receiving(ABC, Generic[S]):
         self._out.put(SETTINGS_ACK)
         if change := peer.initial_window_size - before:
             for stream in self.streams.values():
-                if not stream.send_window.widen(change):
-                    raise PeerConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window of more than 2^31-1 bytes")
+                stream.send_window += change
+                if stream.send_window > MAX_WINDOW:
+                    raise PeerConnectionError(ErrorCode.FLOW_CONTROL_ERROR, _TOO_WIDE)
                 self._out.enqueue(stream)
         self._events.append(SettingsReceived())
 
@@ -203,12 +221,13 @@ class Receiving(ABC, Generic[S]):
         self._on_goaway(event)
 
     def _receive_window_update(self, _flags: int, stream_id: int, payload: bytes) -> None:
-        increment = UINT32.unpack(payload)[0] & frames.MAX_WINDOW
+        increment = UINT32.unpack(payload)[0] & MAX_WINDOW
         if stream_id == 0:
             if not increment:
                 raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
-            if not self._out.window.widen(increment):
-                raise PeerConnectionError(ErrorCode.FLOW_CONTROL_ERROR, "a window of more than 2^31-1 bytes")
+            self._out.window += increment
+            if self._out.window > MAX_WINDOW:
+                raise PeerConnectionError(ErrorCode.FLOW_CONTROL_ERROR, _TOO_WIDE)
             return
         self._check_not_idle(stream_id, "WINDOW_UPDATE")
         stream = self.streams.get(stream_id)
@@ -216,8 +235,9 @@ class Receiving(ABC, Generic[S]):
             return  # The peer may have sent it before it knew that the stream was closed (RFC 9113 §5.1).
         if not increment:
             raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
-        if not stream.send_window.widen(increment):
-            raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "a window of more than 2^31-1 bytes")
+        stream.send_window += increment
+        if stream.send_window > MAX_WINDOW:
+            raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, _TOO_WIDE)
         self._out.enqueue(stream)
 
     # Shared by the handlers above
@@ -227,23 +247,7 @@ class Receiving(ABC, Generic[S]):
         stream = self.streams.get(stream_id)
         if stream is None or stream.content_left is not None or not stream.served:
             return 0
-        return min(self._window.open, stream.receive_window.open)
-
-    def _on_data(self, stream: S, data: bytes) -> None:
-        """Pass on bytes of messages; those from one read of the socket share one event."""
-        if stream.content_left is not None:
-            stream.content_left -= len(data)
-            if stream.content_left < 0:
-                raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "more DATA than content-length says")
-        if not stream.served:
-            self._on_unserved(stream, data)
-            return
-        stream.fed += len(data)
-        stream.messages.feed(data)
-        events = self._events
-        last = events[-1] if events else None
-        if type(last) is not DataReceived or last.stream is not stream:
-            events.append(DataReceived(stream))
+        return min(self._window, stream.receive_window)
 
     def _end_of_data(self, stream: S) -> None:
         self._check_content(stream)
@@ -261,11 +265,13 @@ class Receiving(ABC, Generic[S]):
         if stream_id > self._highest or stream_id % 2 == 0:
             raise PeerConnectionError(code, f"{what} on stream {stream_id}, which is idle")
 
-    def _announce(self, stream: S, increment: int) -> bool:
-        """Send WINDOW_UPDATE unless the increment is 0. Returns whether it did."""
-        if increment:
-            self._out.put(frames.window_update(stream.id, increment))
-        return increment > 0
+    def _give_back(self, stream: S, size: int) -> None:
+        """Return consumed bytes to the stream's window. Only half a window is worth a WINDOW_UPDATE."""
+        stream.credit += size
+        if stream.credit * 2 >= self._stream_window and not stream.peer_ended:
+            self._out.put(frames.window_update(stream.id, stream.credit))
+            stream.receive_window += stream.credit
+            stream.credit = 0
 
     def _fail_stream(self, error: PeerStreamError) -> None:
         """Reset the stream whose rules the peer broke, at a charge: peers can provoke a flood of our resets, too."""
@@ -286,7 +292,7 @@ class Receiving(ABC, Generic[S]):
         """Remove a stream from the table. After a ``reset`` of ours, the peer may send more before it knows."""
         stream.state = CLOSED
         if self.streams.pop(stream.id, None) is not None:
-            self._closed.add(stream.id, stream.receive_window.open, reset=reset)
+            self._closed.add(stream.id, stream.receive_window, reset=reset)
             self._out.forget(stream)
 
     def _charge(self, what: str) -> None:

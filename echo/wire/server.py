@@ -117,7 +117,7 @@ class ServerConnection(Connection[S]):
                 break
         if stream.state == CLOSED:
             return True
-        if stream.send_window.open > 0:
+        if stream.send_window > 0:
             self._out.enqueue(stream)
         return False
 
@@ -247,7 +247,7 @@ class ServerConnection(Connection[S]):
             pass  # Send at once: the stream then stays open only as long as its client or a window holds it.
 
     def _on_unserved(self, stream: S, data: bytes) -> None:  # noqa: ARG002
-        if stream.receive_window.open * 2 < stream.receive_window.size and SEND_DATA not in TRANSITIONS[stream.state]:
+        if stream.receive_window * 2 < self._stream_window and SEND_DATA not in TRANSITIONS[stream.state]:
             self._reset(stream, ErrorCode.NO_ERROR)  # The client keeps sending after its answer.
 
     def _receive_trailers(self, stream: S, fields: Sequence[ReceivedField], *, ended: bool) -> None:

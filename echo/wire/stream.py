@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from typing import Final
 
-from echo.wire.flow import ReceiveWindow, SendWindow
 from echo.wire.head import Trailers
 from echo.wire.hpack import Field
 from echo.wire.message import PREFIX_SIZE, MessageDecoder
@@ -24,6 +23,9 @@ class Stream:
         state: The stream's state (`echo.wire.state`).
         head_sent: Whether we have sent our header list.
         head_received: Whether the peer's header list has arrived.
+        receive_window: Bytes of DATA that the peer may send now. Negative after a smaller size has taken effect.
+        send_window: Bytes of DATA that we may send now. Negative, too, if the peer's settings shrink it.
+        acknowledged: Bytes of messages that were consumed: taken by the application, or waited for.
         served: Whether the layer above knows the stream. If not, the peer's DATA is dropped and no events are reported.
         messages: Decodes the peer's messages.
         unsent: Our messages that are not in frames yet.
@@ -33,8 +35,8 @@ class Stream:
     __slots__ = (
         "acknowledged",
         "content_left",
+        "credit",
         "end",
-        "fed",
         "head_received",
         "head_sent",
         "id",
@@ -54,11 +56,11 @@ class Stream:
         self.head_received = False
         self.served = False
         self.messages = MessageDecoder(max_message_size)
-        self.receive_window = ReceiveWindow(receive_window)
-        self.fed = 0  # Bytes of DATA received,
-        self.acknowledged = 0  # and how many of them we have returned to the stream's window.
+        self.receive_window = receive_window
+        self.acknowledged = 0
+        self.credit = 0  # Bytes consumed, padding included, that are not announced to the peer yet.
         self.content_left: int | None = None  # Bytes of DATA still due by the peer's content-length.
-        self.send_window = SendWindow(send_window)
+        self.send_window = send_window
         self.unsent = OutboundBuffer()
         self.sent_trailers: Trailers | None = None
         # What follows our last message: trailers, END_STREAM alone, or RST_STREAM with this code.

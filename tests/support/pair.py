@@ -121,12 +121,12 @@ class Numbered(Generic[C]):
     @property
     def send_window(self) -> int:
         """The connection's window for sending."""
-        return self.wire._out.window.open
+        return self.wire._out.window
 
     @property
     def credit(self) -> int:
         """The window that the peer will be granted on the connection."""
-        return self.wire._window.credit
+        return self.wire._window_size - self.wire._window
 
     @property
     def has_output(self) -> bool:
@@ -137,7 +137,15 @@ class Numbered(Generic[C]):
         return self.wire.mid_headers
 
     def receive(self, data: bytes, now: float = 0.0) -> list[Event]:
-        return [self._numbered(event) for event in self.wire.receive(data, now)]
+        events: list[Event] = []
+        for event in self.wire.receive(data, now):
+            if isinstance(event, wire_events.DataReceived):
+                for stream in event.streams:
+                    events.append(DataReceived(stream.id, stream.messages.came))
+                    stream.messages.came = b""
+            else:
+                events.append(self._numbered(event))
+        return events
 
     def take_writable(self) -> list[int]:
         return [stream.id for stream in self.wire.take_writable()]
@@ -179,9 +187,6 @@ class Numbered(Generic[C]):
                 return HalfClosed(event.stream.id)
             case wire_events.StreamReset():
                 return StreamReset(event.stream.id, event.error_code)
-            case wire_events.DataReceived():
-                came, event.stream.messages.came = event.stream.messages.came, b""
-                return DataReceived(event.stream.id, came)
         return event
 
 

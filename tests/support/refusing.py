@@ -75,8 +75,9 @@ class Refusing:
         if isinstance(event, RequestStarted):
             self._held.append(event.stream)
         elif isinstance(event, DataReceived):
-            while (message := self._connection.next_message(event.stream)) is not None:
-                self.messages.append(message)
+            for stream in event.streams:
+                while (message := self._connection.next_message(stream)) is not None:
+                    self.messages.append(message)
         elif isinstance(event, HalfClosed):
             self.half_closed = True
         if self._held and self._network.is_due(self, event):

@@ -144,7 +144,7 @@ def test_a_larger_initial_window_sets_waiting_streams_going() -> None:
     stream_id = pair.open()
     pair.client.send_message(stream_id, b"x" * 100_000)
     pair.to_server()
-    pair.server.streams[stream_id].receive_window.resize(200_000)
+    pair.server.streams[stream_id].receive_window += 200_000 - 65_535
     pair.client.receive(settings({4: 200_000}))  # SETTINGS_INITIAL_WINDOW_SIZE
     assert sum(len(event.data) for event in of_type(pair.to_server(), DataReceived)) == 100_000 - 65_535
 

@@ -57,7 +57,7 @@ def spend_the_window(sender: Connection[Stream], stream: Stream) -> None:
     sender.send_message(stream, encode_message(b"x" * 65_530))
     while sender.take_output():
         pass
-    assert sender._out.window.open == 0
+    assert sender._out.window == 0
 
 
 def test_streams_keep_their_turns_while_the_window_is_shut() -> None:
