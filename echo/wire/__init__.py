@@ -37,7 +37,7 @@ from echo.wire.metadata import (
     encode_bin,
     encode_metadata,
 )
-from echo.wire.refused import read_refused
+from echo.wire.request_parser import read_refused
 from echo.wire.server import ServerConnection
 from echo.wire.state import CLOSED
 from echo.wire.status import GRPCError, Status, decode_status_message, encode_status_message

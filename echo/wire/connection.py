@@ -23,9 +23,9 @@ from typing import Final, TypeVar
 from echo.wire import frames
 from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
 from echo.wire.events import ConnectionFailed, Event
-from echo.wire.fields import MalformedError, list_size
+from echo.wire.fields import MalformedError
 from echo.wire.frames import DEFAULT_WINDOW, ErrorCode
-from echo.wire.hpack import Field
+from echo.wire.hpack import Field, list_size
 from echo.wire.limits import Limits
 from echo.wire.receiving import Receiving
 from echo.wire.settings import UNLIMITED, announce
@@ -95,6 +95,22 @@ class Connection(Receiving[S]):
             events.append(ConnectionFailed(error.error_code, error.reason, foreign))
         self._events = []  # Otherwise ended streams would be kept until more bytes arrive.
         return events
+
+    def _room(self, stream_id: int) -> int:
+        """How many bytes of DATA a stream can take without any check but counting; more might be an error."""
+        stream = self.streams.get(stream_id)
+        if stream is None or stream.content_left is not None or not stream.served:
+            return 0
+        return min(self._window, stream.receive_window)
+
+    def _fail_stream(self, error: PeerStreamError) -> None:
+        """Reset the stream whose rules the peer broke, at a charge: peers can provoke a flood of our resets, too."""
+        self._charge(f"a stream error ({error.reason})")
+        self._out.put(frames.rst_stream(error.stream_id, error.error_code))
+        stream = self.streams.get(error.stream_id)
+        if stream is not None:
+            self._close(stream, reset=True)
+            self._on_broken(stream, error)
 
     @property
     def mid_headers(self) -> bool:

@@ -7,21 +7,16 @@ precedence over a ``host`` that differs from it. A request with neither is still
 
 import re
 from collections.abc import Sequence
-from itertools import chain
 from typing import Final, NamedTuple
 
 from echo.wire.header_lists import Recurring
 from echo.wire.hpack import FIELD_OVERHEAD, Field, ReceivedField
-from echo.wire.metadata import SHARED_NAMES
+from echo.wire.metadata import CONNECTION_SPECIFIC, SHARED_NAMES
 
 REQUEST: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 RESPONSE: Final = frozenset({b":status"})
 TRAILERS: Final[frozenset[bytes]] = frozenset()
 
-# Connection-specific fields, which HTTP/2 replaces by its own mechanisms (RFC 9113 §8.2.2).
-_CONNECTION_SPECIFIC: Final = frozenset(
-    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
-)
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 §5.1, without capitals.
 _FORBIDDEN: Final = re.compile(rb"[\0\r\n]")  # Nowhere in a value (RFC 9113 §8.2.1).
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
@@ -49,11 +44,6 @@ class FieldList(NamedTuple):
     custom: list[Field]
     content_length: int | None
     size: int
-
-
-def list_size(fields: Sequence[Field]) -> int:
-    """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2)."""
-    return sum(map(len, chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)
 
 
 def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> FieldList:
@@ -88,7 +78,7 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
             pseudo[name] = value
         elif not _NAME.fullmatch(name):
             raise MalformedError(f"the field name {_show(name)} is not allowed in HTTP/2")
-        elif name in _CONNECTION_SPECIFIC:
+        elif name in CONNECTION_SPECIFIC:
             raise MalformedError(f"the field {_show(name)} is for HTTP/1.1")
         elif name == b"content-length":
             own[name] = _content_length(value, own.get(name))

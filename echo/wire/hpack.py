@@ -8,7 +8,7 @@ Fields are pairs of bytes. Fields whose values are secret, or new in each call, 
 (RFC 7541 §6.2.3, §7.1.3): in the table they would only evict fields that repeat.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import Final, Protocol
 
@@ -43,22 +43,6 @@ NEVER_INDEXED: Final = frozenset(
 )
 
 
-class Encoder(Protocol):
-    """Encodes the header lists of one direction, in the order they are sent.
-
-    Attributes:
-        resizes: Whether the next block changes the table's size.
-    """
-
-    resizes: bool
-
-    def encode(self, fields: Sequence[Field]) -> bytes:
-        """Encode a header list as a block."""
-
-    def resize(self, size: int) -> None:
-        """Apply the peer's SETTINGS_HEADER_TABLE_SIZE; the table never exceeds `MAX_TABLE_SIZE`."""
-
-
 class Decoder(Protocol):
     """Decodes the header blocks of one direction, in the order they were received."""
 
@@ -71,18 +55,9 @@ class Decoder(Protocol):
         """
 
 
-def encoder() -> Encoder:
-    """An encoder with an empty table."""
-    return _ENCODER()
-
-
-def decoder(max_list_size: int) -> Decoder:
-    """A decoder with an empty table, for lists of at most ``max_list_size`` bytes as RFC 9113 §6.5.2 counts them."""
-    return _DECODER(max_list_size)
-
-
-def _size(fields: Sequence[ReceivedField]) -> int:
-    return sum(map(len, chain.from_iterable(field[:2] for field in fields))) + FIELD_OVERHEAD * len(fields)
+def list_size(fields: Sequence[Field]) -> int:
+    """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2)."""
+    return sum(map(len, chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)
 
 
 def _oversized(limit: int) -> PeerConnectionError:
@@ -95,11 +70,14 @@ class _Codec(Protocol):
     def encode(self, headers: list[tuple[bytes, bytes, bool]], /) -> bytes: ...
 
 
-class _LibraryEncoder:
-    """What both encoders share.
+class Encoder:
+    """Encodes the header lists of one direction, in the order they are sent, by one of the libraries.
 
     The libraries announce every change of the table's size, even one that was reverted before the next block. Changes
     are therefore held back until the next block, which announces the smallest size and the last (RFC 7541 §4.2).
+
+    Attributes:
+        resizes: Whether the next block changes the table's size.
     """
 
     def __init__(self, library: _Codec) -> None:
@@ -108,11 +86,13 @@ class _LibraryEncoder:
         self._announced = self._smallest = self._size = MAX_TABLE_SIZE
 
     def encode(self, fields: Sequence[Field]) -> bytes:
+        """Encode a header list as a block."""
         if self.resizes:
             self._announce_size()
         return self._encoder.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
 
     def resize(self, size: int) -> None:
+        """Apply the peer's SETTINGS_HEADER_TABLE_SIZE; the table never exceeds `MAX_TABLE_SIZE`."""
         self._size = min(size, MAX_TABLE_SIZE)
         self._smallest = min(self._smallest, self._size)
         self.resizes = self._smallest != self._announced or self._size != self._announced
@@ -125,7 +105,7 @@ class _LibraryEncoder:
         self.resizes = False
 
 
-class PythonEncoder(_LibraryEncoder):
+class PythonEncoder(Encoder):
     """`hpack.Encoder`."""
 
     def __init__(self) -> None:
@@ -154,7 +134,7 @@ class PythonDecoder:
             raise damaged(error) from error
 
 
-class RustEncoder(_LibraryEncoder):
+class RustEncoder(Encoder):
     """`jh2`'s encoder."""
 
     def __init__(self) -> None:
@@ -215,7 +195,7 @@ class RustDecoder:
             self._known.clear()
         elif start is None and lead and len(self._known) < MAX_KNOWN:
             first = decoded[: len(lead)]
-            size = _size(first)
+            size = list_size([field[:2] for field in first])
             if size <= MAX_KNOWN_SIZE:
                 start = self._known[lead] = Recurring(first, size)
         if start is None:
@@ -246,11 +226,13 @@ class RustDecoder:
             raise damaged(RuntimeError("the decoder panicked")) from error
 
 
+# Makes an encoder with an empty table.
+encoder: Callable[[], Encoder]
+# Makes a decoder with an empty table, for lists of at most so many bytes as RFC 9113 §6.5.2 counts them.
+decoder: Callable[[int], Decoder]
 try:
     from jh2 import _hazmat
 except ImportError:
-    _ENCODER: type[Encoder] = PythonEncoder
-    _DECODER: type[PythonDecoder] | type[RustDecoder] = PythonDecoder
+    encoder, decoder = PythonEncoder, PythonDecoder
 else:
-    _ENCODER = RustEncoder
-    _DECODER = RustDecoder
+    encoder, decoder = RustEncoder, RustDecoder

@@ -27,18 +27,17 @@ SHARED_NAMES: Final = frozenset({PREVIOUS_ATTEMPTS.encode(), PUSHBACK.encode()})
 _KEY: Final = re.compile(r"[0-9a-z_.\-]+")
 _TEXT: Final = re.compile(r"[ -~]*")
 
-_RESERVED: Final = frozenset(
+# Connection-specific fields, which HTTP/2 replaces by its own mechanisms. They make a message malformed (RFC 9113
+# §8.2.2).
+CONNECTION_SPECIFIC: Final = frozenset(
+    {b"connection", b"proxy-connection", b"keep-alive", b"transfer-encoding", b"upgrade"}
+)
+_RESERVED: Final = CONNECTION_SPECIFIC | frozenset(
     {
         # Set by gRPC itself.
         b"te",
         b"content-type",
         b"user-agent",
-        # Connection-specific fields, which make a message malformed (RFC 9113 §8.2.2).
-        b"connection",
-        b"proxy-connection",
-        b"keep-alive",
-        b"transfer-encoding",
-        b"upgrade",
         # Valid in HTTP/2 only if they agree with :authority and the DATA frames (RFC 9113 §8.3.1, §8.1.1).
         b"host",
         b"content-length",

@@ -35,29 +35,23 @@ class OutboundBuffer:
     def take(self, limit: int) -> bytes:
         """Take at most ``limit`` bytes off the front, across messages."""
         messages = self._messages or []
-        first = messages[0]
-        if not self._offset and self.size <= limit:
-            # The common case: everything fits. A single message is not copied.
-            taken = first if len(messages) == 1 else b"".join(messages)
+        if not self._offset and self.size <= limit:  # The common case.
             self.taken += self.size
             self.messages += len(messages)
             self._messages = None
             self.size = 0
-            return taken
-        pieces: list[bytes | memoryview] = []
+            return b"".join(messages)  # Which does not copy a single message.
+        pieces: list[memoryview] = []
         room = limit
         whole = 0
         for message in messages:
-            left = len(message) - self._offset
-            if left > room:
-                if room:
-                    pieces.append(memoryview(message)[self._offset : self._offset + room])
-                    self._offset += room
-                    room = 0
+            piece = memoryview(message)[self._offset : self._offset + room]
+            pieces.append(piece)
+            room -= len(piece)
+            self._offset += len(piece)
+            if self._offset < len(message):
                 break
-            pieces.append(memoryview(message)[self._offset :] if self._offset else message)
             self._offset = 0
-            room -= left
             whole += 1
         del messages[:whole]
         self.messages += whole

@@ -69,11 +69,8 @@ class Outgoing(Generic[S]):
                 break  # The connection's window is used up; the ring stays as it is.
             if self.send_frame(stream):
                 ring[stream_id] = stream
-        chunks = self._chunks
-        if not chunks:
-            return b""
-        data = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        chunks.clear()
+        data = b"".join(self._chunks)
+        self._chunks.clear()
         self.size = 0
         return data
 
@@ -106,18 +103,11 @@ class Outgoing(Generic[S]):
         if end:
             stream.step(SEND_END)
         stream.head_sent = True
-        flags, limit = END_STREAM if end else 0, self.peer.max_frame_size
-        if len(block) <= limit:
-            self.put(frames.frame(frames.HEADERS, flags | END_HEADERS, stream.id, block))
-        else:
-            self._put_pieces(stream.id, flags, [block[at : at + limit] for at in range(0, len(block), limit)])
-
-    def _put_pieces(self, stream_id: int, flags: int, pieces: Sequence[bytes]) -> None:
-        """Add a header block as several frames (RFC 9113 §6.10)."""
-        self.put(frames.frame(frames.HEADERS, flags, stream_id, pieces[0]))
-        for piece in pieces[1:-1]:
-            self.put(frames.frame(frames.CONTINUATION, 0, stream_id, piece))
-        self.put(frames.frame(frames.CONTINUATION, END_HEADERS, stream_id, pieces[-1]))
+        kind, flags, limit = frames.HEADERS, END_STREAM if end else 0, self.peer.max_frame_size
+        while len(block) > limit:
+            self.put(frames.frame(kind, flags, stream.id, block[:limit]))
+            kind, flags, block = frames.CONTINUATION, 0, block[limit:]  # RFC 9113 §6.10
+        self.put(frames.frame(kind, flags | END_HEADERS, stream.id, block))
 
     def enqueue(self, stream: S) -> None:
         """Put the stream into the ring if it has anything to send."""
@@ -166,7 +156,3 @@ class Outgoing(Generic[S]):
                 self.put_fields(stream, stream.end, end=True)
             self._ended(stream)
         return False
-
-    def resize(self) -> None:
-        """Apply the peer's changed SETTINGS_HEADER_TABLE_SIZE."""
-        self.encoder.resize(self.peer.header_table_size)

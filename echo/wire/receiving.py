@@ -193,7 +193,7 @@ class Receiving(ABC, Generic[S]):
         peer = self._out.peer
         before = peer.initial_window_size
         peer.update(payload, from_server=self._client)
-        self._out.resize()
+        self._out.encoder.resize(peer.header_table_size)
         self._out.put(SETTINGS_ACK)
         if change := peer.initial_window_size - before:
             for stream in self.streams.values():
@@ -242,13 +242,6 @@ class Receiving(ABC, Generic[S]):
 
     # Shared by the handlers above
 
-    def _room(self, stream_id: int) -> int:
-        """How many bytes of DATA a stream can take without any check but counting; more might be an error."""
-        stream = self.streams.get(stream_id)
-        if stream is None or stream.content_left is not None or not stream.served:
-            return 0
-        return min(self._window, stream.receive_window)
-
     def _end_of_data(self, stream: S) -> None:
         self._check_content(stream)
         stream.messages.close()
@@ -272,15 +265,6 @@ class Receiving(ABC, Generic[S]):
             self._out.put(frames.window_update(stream.id, stream.credit))
             stream.receive_window += stream.credit
             stream.credit = 0
-
-    def _fail_stream(self, error: PeerStreamError) -> None:
-        """Reset the stream whose rules the peer broke, at a charge: peers can provoke a flood of our resets, too."""
-        self._charge(f"a stream error ({error.reason})")
-        self._out.put(frames.rst_stream(error.stream_id, error.error_code))
-        stream = self.streams.get(error.stream_id)
-        if stream is not None:
-            self._close(stream, reset=True)
-            self._on_broken(stream, error)
 
     def _reset(self, stream: S, error_code: int) -> None:
         """End a stream with RST_STREAM."""

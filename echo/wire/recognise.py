@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, list_size
+from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request
 from echo.wire.head import Request
 from echo.wire.header_lists import Recurring, Started
-from echo.wire.hpack import FIELD_OVERHEAD, ReceivedField
+from echo.wire.hpack import FIELD_OVERHEAD, ReceivedField, list_size
 from echo.wire.metadata import decode_metadata
 from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.timeout import decode_timeout

@@ -6,9 +6,8 @@ again after HPACK's table has changed: until then, a block that consists only of
 
 from typing import Final, NamedTuple
 
-from echo.wire.fields import list_size
 from echo.wire.head import Request
-from echo.wire.hpack import Encoder
+from echo.wire.hpack import Encoder, list_size
 from echo.wire.representations import only_indices, survey
 from echo.wire.status import GRPCError, Status
 

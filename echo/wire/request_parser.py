@@ -6,10 +6,12 @@ For a request that is not gRPC, or that cannot be served, the server gets `Rejec
 from collections.abc import Sequence
 from sys import intern
 
+from multidict import MultiDict
+
 from echo.wire.fields import FieldList
 from echo.wire.head import CONTENT_TYPE, ENCODINGS, Request, Trailers, message_format
 from echo.wire.hpack import Field
-from echo.wire.metadata import decode_metadata
+from echo.wire.metadata import Metadata, decode_metadata
 from echo.wire.status import Status, encode_status_message
 from echo.wire.timeout import decode_timeout
 
@@ -84,3 +86,12 @@ def parse_request(received: FieldList) -> Request:
         )
     except ValueError as error:
         raise _refused(Status.INTERNAL, str(error)) from error
+
+
+def read_refused(received: FieldList) -> Request:
+    """The parts of a refused request that a log may show: its path and its text metadata."""
+    metadata: Metadata = MultiDict()
+    for name, value in received.custom:
+        if not name.endswith(b"-bin"):
+            metadata.add(name.decode("latin-1"), value.decode("latin-1"))
+    return Request(received.pseudo.get(b":path", b"").decode("latin-1"), metadata=metadata)

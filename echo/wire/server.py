@@ -8,10 +8,10 @@ from typing import Final, TypeVar
 from echo.wire.connection import Connection
 from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
 from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamReset
-from echo.wire.fields import MalformedError, check_request, check_trailers, list_size
+from echo.wire.fields import MalformedError, check_request, check_trailers
 from echo.wire.frames import ErrorCode, rst_stream
 from echo.wire.head import Request, Response, Trailers
-from echo.wire.hpack import Field, ReceivedField
+from echo.wire.hpack import Field, ReceivedField, list_size
 from echo.wire.recognise import recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.settings import UNLIMITED

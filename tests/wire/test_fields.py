@@ -13,11 +13,10 @@ from echo.wire.fields import (
     check_request,
     check_response,
     check_trailers,
-    list_size,
 )
 from echo.wire.frames import ErrorCode
 from echo.wire.head import Response, Trailers
-from echo.wire.hpack import Field
+from echo.wire.hpack import Field, list_size
 from echo.wire.status import Status
 from tests.support.pair import frames
 from tests.support.wire_pair import ConnectionPair, head

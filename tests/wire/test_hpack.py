@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from echo.wire import hpack
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.hpack import Decoder, Encoder, Field, PythonDecoder, PythonEncoder, RustDecoder, RustEncoder
+from echo.wire.hpack import Decoder, Field, PythonDecoder, PythonEncoder, RustDecoder, RustEncoder
 from tests.support.hpack_blocks import DECODERS, LIMIT, PIECES, pairs
 
 names = st.sampled_from([b":path", b"te", b"content-type", b"grpc-timeout", b"authorization", b"x-a", b"x-long-name"])
@@ -17,6 +17,7 @@ values = st.one_of(st.sampled_from([b"", b"trailers", b"application/grpc", b"1S"
 lists = st.lists(st.tuples(names, values), max_size=8)
 steps = st.lists(st.one_of(lists, st.sampled_from([0, 100, 4_096, 2**31])), max_size=12)
 
+EncoderClass = type[PythonEncoder | RustEncoder]
 ENCODERS = [PythonEncoder, RustEncoder]
 
 
@@ -28,7 +29,7 @@ def test_the_faster_library_is_the_one_in_use() -> None:
 @pytest.mark.parametrize("encoder_class", ENCODERS)
 @given(steps=steps)
 def test_each_library_decodes_what_the_other_encodes(
-    encoder_class: type[Encoder], steps: Sequence[list[Field] | int]
+    encoder_class: EncoderClass, steps: Sequence[list[Field] | int]
 ) -> None:
     encoder = encoder_class()
     decoders: list[Decoder] = [PythonDecoder(10**6), RustDecoder(10**6)]
@@ -42,7 +43,9 @@ def test_each_library_decodes_what_the_other_encodes(
 
 
 @pytest.mark.parametrize("encoder_class", ENCODERS)
-def test_fields_that_are_secret_or_new_in_each_call_are_never_indexed(encoder_class: type[Encoder]) -> None:
+def test_fields_that_are_secret_or_new_in_each_call_are_never_indexed(
+    encoder_class: EncoderClass,
+) -> None:
     encoder = encoder_class()
     stable = [(b"x-stable", b"the same each time")]
     first = encoder.encode(stable)
@@ -111,7 +114,7 @@ def test_a_list_beyond_the_limit_ends_the_connection(
     ],
 )
 def test_a_block_announces_the_smallest_table_size_and_then_the_last(
-    encoder_class: type[Encoder], sizes: list[int], told: str
+    encoder_class: EncoderClass, sizes: list[int], told: str
 ) -> None:
     encoder = encoder_class()
     for size in sizes:

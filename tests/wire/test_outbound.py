@@ -1,6 +1,5 @@
 """The buffer of bytes that wait to be sent: they leave in order, in any pieces."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -55,8 +54,3 @@ def test_a_lone_small_message_is_not_copied() -> None:
     message = b"x" * 100
     buffer.push(message)
     assert buffer.take(16_384) is message
-
-
-def test_taking_from_an_empty_buffer_is_a_bug_of_the_caller() -> None:
-    with pytest.raises(IndexError):
-        OutboundBuffer().take(1)
