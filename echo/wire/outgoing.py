@@ -120,6 +120,14 @@ class Outgoing(Generic[S]):
         stream.unsent.clear()
         self.writable.append(stream)
 
+    def send(self, stream: S) -> None:
+        """Move what the stream can send now, and its end, to the output; the rest waits in the ring for its turn."""
+        while self.send_frame(stream):
+            if self.size >= self._max_output:
+                break
+        if stream.send_window > 0:
+            self.enqueue(stream)
+
     def send_frame(self, stream: S) -> bool:
         """Move one DATA frame of the stream, and its end, to the output. Returns whether it can send more now."""
         size = unsent = stream.unsent.size

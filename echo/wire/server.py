@@ -112,14 +112,8 @@ class ServerConnection(Connection[S]):
         self._check_sending(stream)
         stream.sent_trailers = trailers
         stream.end = self._fitting(stream, trailers)
-        while self._out.send_frame(stream):
-            if self._out.size >= self._limits.max_output:
-                break
-        if stream.state == CLOSED:
-            return True
-        if stream.send_window > 0:
-            self._out.enqueue(stream)
-        return False
+        self._out.send(stream)
+        return stream.state == CLOSED
 
     def send_reset(self, stream: S, error_code: int) -> bool:
         """End the call with RST_STREAM after its queued messages. Returns and raises like `send_trailers`."""
@@ -243,8 +237,7 @@ class ServerConnection(Connection[S]):
         self._out.put_fields(stream, fields)
         stream.unsent.push(rejected.body)
         stream.end = END_OF_MESSAGES
-        while self._out.send_frame(stream):
-            pass  # Send at once: the stream then stays open only as long as its client or a window holds it.
+        self._out.send(stream)  # At once: the stream then stays open only as long as its client or a window holds it.
 
     def _on_unserved(self, stream: S, data: bytes) -> None:  # noqa: ARG002
         if stream.receive_window * 2 < self._stream_window and SEND_DATA not in TRANSITIONS[stream.state]:

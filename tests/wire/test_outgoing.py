@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame
+from hyperframe.frame import ContinuationFrame, DataFrame, Frame, HeadersFrame, WindowUpdateFrame
 from multidict import MultiDict
 
 from echo.wire.connection import Connection
@@ -17,7 +17,7 @@ from echo.wire.message import encode_message
 from echo.wire.status import Status
 from echo.wire.stream import Stream
 from tests.support.pair import frames, of_type, settings
-from tests.support.wire_pair import ConnectionPair
+from tests.support.wire_pair import ConnectionPair, head
 
 HEADER_TABLE_SIZE, MAX_FRAME_SIZE = 1, 5  # Their numbers in SETTINGS.
 
@@ -252,3 +252,19 @@ def test_a_smaller_table_is_announced_before_a_header_list_that_comes_again() ->
             pair.client.receive(pair.server.take_output())
     assert first_octets[3] == 0x20  # RFC 7541 §6.3
     assert 0x20 not in first_octets[:3]
+
+
+def test_the_answer_to_a_request_that_is_not_grpc_waits_for_the_connection_s_window() -> None:
+    pair = ConnectionPair(Limits(stream_window=100_000, connection_window=65_535))
+    _, busy = pair.open()
+    pair.server.send_response(busy, Response())
+    pair.to_client()
+    spend_the_window(pair.server, busy)
+    pair.server.receive(head(3, [(b":method", b"GET"), (b":scheme", b"http"), (b":path", b"/")], end=True))
+    assert [type(frame) for frame in frames(pair.server.take_output())] == [HeadersFrame]
+    pair.server.receive(WindowUpdateFrame(0, window_increment=1_000).serialize())
+    (body,) = frames(pair.server.take_output())
+    assert isinstance(body, DataFrame)
+    assert b"This port speaks gRPC" in body.data
+    assert "END_STREAM" in body.flags
+    assert 3 not in pair.server.streams
