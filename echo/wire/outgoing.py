@@ -7,7 +7,6 @@ frame, and a busy stream cannot starve another. Unsent data is bounded by the ou
 a buffer is full, the layer above makes its sender wait. A stream's end follows its messages.
 """
 
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final, Generic, TypeVar
 
@@ -51,7 +50,7 @@ class Outgoing(Generic[S]):
         self.encoder = encoder()
         self._known: dict[Sequence[Field], bytes] = {}  # Blocks by constant header lists.
         self._chunks: list[bytes] = []
-        self.ring: OrderedDict[int, S] = OrderedDict()
+        self.ring: dict[int, S] = {}
 
     @property
     def pending(self) -> bool:
@@ -61,14 +60,15 @@ class Outgoing(Generic[S]):
     def take(self) -> bytes:
         """Take the bytes to write next, at most about ``max_output``."""
         ring = self.ring
-        while ring and self.size < self._max_output:
-            stream_id, stream = ring.popitem(last=False)
-            if self.window <= 0 and stream.unsent.size:
-                ring[stream_id] = stream
-                ring.move_to_end(stream_id, last=False)
-                break  # The connection's window is used up; the ring stays as it is.
-            if self.send_frame(stream):
-                ring[stream_id] = stream
+        full = False
+        while ring and not full:
+            for stream in [*ring.values()]:
+                full = self.size >= self._max_output or (self.window <= 0 and stream.unsent.size > 0)
+                if full:
+                    break  # The ring stays as it is.
+                del ring[stream.id]
+                if self.send_frame(stream):
+                    ring[stream.id] = stream
         data = b"".join(self._chunks)
         self._chunks.clear()
         self.size = 0
