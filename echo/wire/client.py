@@ -71,7 +71,7 @@ class ClientConnection(Connection[S]):
         self._check_sending(stream)
         stream.end = END_OF_MESSAGES
         if stream.unsent.size:
-            self._out.ring.setdefault(stream.id, stream)
+            self._out.enqueue(stream)
         else:
             self._out.send_frame(stream)
 

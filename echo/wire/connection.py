@@ -145,8 +145,8 @@ class Connection(Receiving[S]):
         Raises:
             LocalProtocolError: The stream is over, its end was already sent, or its head was not yet sent.
         """
-        if not stream.head_sent or stream.end is not None or SEND_DATA not in TRANSITIONS[stream.state]:
-            self._check_sending(stream)
+        self._check_sending(stream)
+        if not stream.head_sent:
             raise LocalProtocolError(f"stream {stream.id} has no head yet")
         stream.unsent.push(message)
         self._out.ring[stream.id] = stream

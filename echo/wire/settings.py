@@ -79,8 +79,6 @@ class PeerSettings:
         Raises:
             PeerConnectionError: A value is not allowed (RFC 9113 §6.5.2).
         """
-        if len(payload) % SETTING.size:
-            raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"SETTINGS of {len(payload)} bytes")
         for name, value in SETTING.iter_unpack(payload):
             if name == Setting.HEADER_TABLE_SIZE:
                 self.header_table_size = value
