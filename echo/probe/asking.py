@@ -100,7 +100,7 @@ def ending(call: Stream) -> str:
         return status_in_words(fields["grpc-status"], fields.get("grpc-message", ""))
     if http and http != "200":
         return f"HTTP {printable(http, 10)}" + (f" with {printable(kind, 40)}" if kind else "")
-    if kind and not kind.startswith("application/grpc"):
+    if kind and not call.is_grpc:
         return f"an answer of type {printable(kind, 40)}"
     if call.reset is not None:
         return "a reset"

@@ -70,6 +70,16 @@ class Stream:
         """All header lists as one; later ones win."""
         return {name: value for head in self.heads for name, value in head}
 
+    @property
+    def is_grpc(self) -> bool:
+        """Whether the response is gRPC's, rather than a page by which a hop answers in the server's place."""
+        return self.fields.get("content-type", "").startswith("application/grpc")
+
+    @property
+    def replied(self) -> bool:
+        """Whether there is `data` of a gRPC response."""
+        return bool(self.data) and self.is_grpc
+
     async def send(self, data: bytes, *, end: bool = False) -> bool:
         """Send DATA, waiting for the windows; returns whether everything was sent before the stream ended."""
         connection = self.connection

@@ -168,9 +168,9 @@ async def silent_server(path: Path, seconds: float) -> Cut | None:
             await call.send(path.message(SERVER_STREAM), end=True)
             await connection.until(lambda: call.data or call.over)
         last = trio.current_time()
-        with trio.move_on_at(last + seconds if call.data else last):
+        with trio.move_on_at(last + seconds if call.replied else last):
             await connection.until(lambda: cut_of(call, connection))
-        cut = cut_of(call, connection) if call.data else NEVER
+        cut = cut_of(call, connection) if call.replied else NEVER
         if not call.over:
             call.cancel()
         nursery.cancel_scope.cancel()
@@ -207,4 +207,4 @@ async def answers(path: Path, connection: Http2) -> bool:
     with trio.move_on_after(ANSWER):
         await call.send(path.message(UNARY), end=True)
         await call.until_over()
-    return bool(call.data)
+    return call.replied

@@ -79,9 +79,9 @@ class Talk:
         with trio.move_on_after(within):
             if await stream.send(self._message):
                 await self.connection.until(lambda: stream.data or stream.over)
-        if stream.data:
+        if stream.replied:
             self.last = trio.current_time()
-        return bool(stream.data)
+        return stream.replied
 
     async def silent(self, seconds: float) -> Cut | None:
         """Stay silent for so many seconds after the last reply; returns how the call was cut off meanwhile."""

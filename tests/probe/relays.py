@@ -218,6 +218,52 @@ class Fault:
         return [item]
 
 
+class KeepCalls(Fault):
+    """Speaks HTTP/2, and keeps calls to itself."""
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return [] if item.stream else [item]
+
+
+class AnswerWithPages(Fault):
+    """Answers calls itself, as a limiter does, with HTTP 503 and a page; `turned_away` says which."""
+
+    PAGE: Final = (":status", "503"), ("content-type", "text/html")
+
+    def __init__(self) -> None:
+        self._gone: set[tuple[int, int]] = set()
+        self._begun: dict[int, trio.Event] = {}
+
+    def turned_away(self, line: Line, head: Head) -> bool:
+        return True
+
+    async def opened(self, line: Line) -> None:
+        self._begun[line.number] = trio.Event()
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        self._begun[line.number].set()  # SETTINGS come first.
+        return [item]
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and self.turned_away(line, item):
+            await self._begun[line.number].wait()
+            self._gone.add((line.number, item.stream))
+            line.client.send(Head(item.stream, self.PAGE))
+            line.data(line.client, item.stream, b"<html>503 Service Temporarily Unavailable</html>", end=True)
+        if (line.number, item.stream) not in self._gone:
+            return [item]
+        if isinstance(item, Frame) and item.kind == DATA:
+            line.absorb(line.client, item)
+        return []
+
+
+class TurnAwayOddLines(AnswerWithPages):
+    """Answers the calls of every second connection itself."""
+
+    def turned_away(self, line: Line, head: Head) -> bool:
+        return line.number % 2 == 1
+
+
 @dataclass
 class Hop:
     """A hop that runs.

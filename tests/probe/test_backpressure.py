@@ -12,7 +12,7 @@ from echo.probe.finding import Outcome
 from tests.probe.cutting import CutSilentStreams
 from tests.probe.holding import BufferRequests, BufferResponses, HoldRequests, HoldResponses
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Item, Line
+from tests.probe.relays import AnswerWithPages, Fault, Item, Line, TurnAwayOddLines
 from tests.support.http2_frames import CANCEL, DATA, Frame
 from tests.support.quiet_clock import QuietClock
 
@@ -106,3 +106,11 @@ async def test_what_is_held_back_anyway_is_the_business_of_other_checks(
 
 async def test_without_evidence_nothing_is_claimed(quiet_clock: QuietClock) -> None:
     assert (await finding_of(Backpressure(), BufferResponses(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("fault", [AnswerWithPages, TurnAwayOddLines])
+async def test_calls_that_a_hop_answers_itself_are_not_cut_off_for_a_pause(
+    quiet_clock: QuietClock, fault: type[AnswerWithPages]
+) -> None:
+    finding = await finding_of(Backpressure(), fault())
+    assert finding.outcome is Outcome.INCONCLUSIVE

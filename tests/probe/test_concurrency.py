@@ -8,7 +8,7 @@ import pytest
 from echo.probe.checks.concurrency import Concurrency
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.relays import AnswerWithPages, Fault, Head, Item, Line
 from tests.support.http2_frames import MAX_CONCURRENT_STREAMS, REFUSED_STREAM, RST_STREAM, SETTINGS, Frame
 from tests.support.quiet_clock import QuietClock
 
@@ -81,6 +81,17 @@ class Refuse(Queue):
         return await super().to_server(line, item)
 
 
+class PagesForTheSurplus(AnswerWithPages):
+    """Lets a few calls of each connection through, and answers the others itself."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def turned_away(self, line: Line, head: Head) -> bool:
+        return head.stream > 2 * self.most
+
+
 @pytest.mark.parametrize("direct", [True, False])
 async def test_a_clean_path_survives(direct: bool) -> None:
     finding = await finding_of(Concurrency(), direct=direct)
@@ -94,9 +105,15 @@ async def test_a_clean_path_survives(direct: bool) -> None:
         (lambda: Queue(10), "stalls", "10 were answered; the others had to wait until those had ended"),
         (lambda: Queue(10, turns=False), "stalls", "10 were answered; the others were left hanging"),
         (lambda: Refuse(10), "limited", "10 were answered; the others were refused"),
+        (lambda: PagesForTheSurplus(10), "limited", "10 were answered; the others were refused"),
     ],
 )
 async def test_a_limit_is_told(fault: Callable[[], Fault], cause: str, words: str, quiet_clock: QuietClock) -> None:
     finding = await finding_of(Concurrency(), fault())
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, cause, 10)
     assert words in finding.sentence
+
+
+async def test_a_single_answered_call_is_told_in_the_singular(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Concurrency(), Refuse(1))
+    assert "1 was answered; the others were refused" in finding.sentence

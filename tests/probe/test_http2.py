@@ -9,7 +9,7 @@ from echo.probe.finding import Outcome
 from echo.probe.survey import Survey
 from echo.probe.target import Target
 from tests.probe.paths import finding_of, path_through
-from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.relays import Fault, Head, Item, KeepCalls, Line
 from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
 
@@ -69,11 +69,6 @@ async def test_a_hop_that_speaks_http1_to_the_server_is_told() -> None:
     finding = await finding_of(Http2Check(), SpeakHttp1())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "call")
     assert finding.sentence == "The path speaks HTTP/2 to us, but not to the server: a call reached it as HTTP/1.1."
-
-
-class KeepCalls(Fault):
-    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
-        return [] if item.stream else [item]
 
 
 async def test_a_hop_that_speaks_http2_and_keeps_calls_is_told(quiet_clock: QuietClock) -> None:

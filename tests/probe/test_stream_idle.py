@@ -14,6 +14,7 @@ from tests.probe.cutting import (
 )
 from tests.probe.holding import HoldResponses
 from tests.probe.paths import finding_of
+from tests.probe.relays import AnswerWithPages, TurnAwayOddLines
 from tests.support.quiet_clock import QuietClock
 
 IDLE = 6.0
@@ -69,3 +70,12 @@ async def test_where_no_answer_comes_nothing_is_claimed(quiet_clock: QuietClock)
     finding = await finding_of(StreamIdle(), HoldResponses(), idle=IDLE)
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert finding.sentence.startswith("No stream was answered at all")
+
+
+@pytest.mark.parametrize("fault", [AnswerWithPages, TurnAwayOddLines])
+async def test_streams_that_a_hop_answers_itself_are_not_cut_off_for_their_silence(
+    quiet_clock: QuietClock, fault: type[AnswerWithPages]
+) -> None:
+    finding = await finding_of(StreamIdle(), fault(), idle=IDLE)
+    assert finding.outcome in (Outcome.SURVIVED, Outcome.INCONCLUSIVE)
+    assert "busy" not in finding.sentence

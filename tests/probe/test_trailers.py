@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from echo.probe.checks.trailers import Trailers
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.relays import AnswerWithPages, Fault, Head, Item, KeepCalls, Line
 from tests.support.http2_frames import CANCEL
 
 
@@ -57,3 +57,15 @@ async def test_a_reset_in_place_of_the_trailers_is_told() -> None:
 
 async def test_a_server_that_does_not_do_as_asked_is_not_the_path_s_fault() -> None:
     assert (await finding_of(Trailers(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_where_no_reply_comes_at_all_its_end_is_not_called_lost() -> None:
+    finding = await finding_of(Trailers(), KeepCalls())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence == "The call ended with no answer, so its end could not be checked."
+
+
+async def test_a_hop_s_own_answer_is_not_a_reply_without_its_end() -> None:
+    finding = await finding_of(Trailers(), AnswerWithPages())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "HTTP 503 with text/html" in finding.sentence

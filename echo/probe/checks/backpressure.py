@@ -85,7 +85,7 @@ class Backpressure(Check):
                 return broken("buffered", what, details=details)
         for way, came in ways.items():
             cut = came.cut if came.went_on else pause
-            if cut is None:
+            if cut is None or not came.through:  # A call that has not come through was not cut off for the pause.
                 continue
             anyway = await lone_stream(path, cut + 0.5)
             if anyway is NEVER:

@@ -61,7 +61,7 @@ class Bidirectional(Check):
         with trio.move_on_after(PATIENCE):
             await call.send(path.message(BIDIRECTIONAL))
             await call.connection.until(lambda: len(call.data) > before or call.over)
-        return len(call.data) > before
+        return call.is_grpc and len(call.data) > before
 
     async def _ended(self, path: Path, call: Stream, call_id: str) -> Finding:
         """The finding if the call was over before we had half-closed."""

@@ -96,14 +96,14 @@ async def _open(path: Path, to: Target, asked: int, within: float) -> Outcome | 
                 calls.append(call)
                 await call.send(message, end=True)
             await connection.until(lambda: all(call.data or call.over for call in calls))
-        answered = [call for call in calls if call.data]
-        refused = [call for call in calls if call.over and not call.data]
+        answered = [call for call in calls if call.replied]
+        refused = [call for call in calls if call.over and not call.replied]
         waiting = [call for call in calls if not call.over and not call.data]
         for call in answered:
             call.cancel()
         with trio.move_on_after(within if waiting and answered else 0.0):
             await connection.until(lambda: all(call.data or call.over for call in waiting))
-        later = sum(1 for call in waiting if call.data)
+        later = sum(1 for call in waiting if call.replied)
         return Outcome(announced, number, len(answered), len(refused), later)
 
 
@@ -122,7 +122,8 @@ def _finding(seen: Outcome, asked: int) -> Finding:
             return limited("limited", sentence, limit=limit, unit=unit, details=details)
         sentence = f"{limit} calls run at once on one connection, as many as the server allows."
         return survived(sentence, limit=limit, unit=unit, details=details)
-    only = f"Of {seen.opened} calls opened at once on one connection, {limit} were answered"
+    were = "was" if limit == 1 else "were"
+    only = f"Of {seen.opened} calls opened at once on one connection, {limit} {were} answered"
     if seen.refused == seen.opened - limit:
         return limited("limited", f"{only}; the others were refused.", limit=limit, unit=unit, details=details)
     what = "had to wait until those had ended" if seen.later else "were left hanging"

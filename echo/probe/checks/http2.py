@@ -60,7 +60,7 @@ class Http2Check(Check):
                 await call.until_over()
         fields = call.fields
         status, kind = fields.get(":status", ""), fields.get("content-type", "")
-        if call.data and status == "200" and kind.startswith("application/grpc"):
+        if call.replied and status == "200":
             return survived("HTTP/2 is spoken all the way: the server answered a plain call.")
         arrived = OURS.search(call.data) if status == "505" else None
         if arrived:
@@ -68,7 +68,7 @@ class Http2Check(Check):
             return broken(
                 "call", f"The path speaks HTTP/2 to us, but not to the server: a call reached it as {version}."
             )
-        if status and (status != "200" or not kind.startswith("application/grpc")):
+        if status and (status != "200" or not call.is_grpc):
             what = printable(kind, 40) or "no content"
             return broken("call", f"A plain call was answered with HTTP {status} and {what} instead of a gRPC reply.")
         if "grpc-status" in fields:

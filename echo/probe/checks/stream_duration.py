@@ -112,7 +112,7 @@ async def _keep(path: Path, life: Lifetime, after: float, sending: bool) -> None
         if life.complete:
             return
         cut = cut_of(call, connection)
-        if not call.arrivals or not call.fields.get("content-type", "").startswith("application/grpc"):
+        if not call.arrivals or not call.is_grpc:
             return  # Nothing has come yet, or only a hop's own answer.
         if cut is not None:
             life.age = cut.at - began

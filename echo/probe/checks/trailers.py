@@ -6,6 +6,7 @@ trailer was lost on the way.
 
 import trio
 
+from echo.probe.asking import ending
 from echo.probe.calls import UNARY
 from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, inconclusive, survived
@@ -31,6 +32,8 @@ class Trailers(Check):
                 await call.send(path.message(UNARY), end=True)
                 await call.until_over()
             fields = call.fields
+            if "grpc-status" not in fields and not call.replied:
+                return inconclusive(f"The call ended with {ending(call)}, so its end could not be checked.")
             if "grpc-status" not in fields:
                 return broken("status-lost", f"The reply came, but its end did not: {_end(call.ended, call.reset)}.")
             if fields["grpc-status"] != "0":
