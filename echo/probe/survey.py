@@ -26,6 +26,9 @@ from echo.probe.finding import Finding, Outcome, inconclusive, skipped
 from echo.probe.line import Line, UnreachableError
 from echo.probe.path import Path
 from echo.probe.report import Facts, Report, Result
+from echo.probe.web import what_came
+from echo.probe.websocket import RefusedError
+from echo.rpc import GRPCError
 
 log = logging.getLogger(__name__)
 
@@ -173,9 +176,11 @@ class Survey:
         """Why a check is skipped; None if it is not."""
         if check.kind is not Kind.GRPC and self.path.gateway is None:
             return skipped("It needs the gateway's URL (--gateway).")
+        # Where no WebSocket opens, checks of WebSockets would only wait, and take the time of others.
+        telling = (Outcome.BROKEN, Outcome.INCONCLUSIVE) if check.kind is Kind.WS else (Outcome.BROKEN,)
         for name in check.needs:
-            if name in self.results and self.results[name].finding.outcome is Outcome.BROKEN:
-                return skipped(f"It was not run because {name} is broken.")
+            if name in self.results and (outcome := self.results[name].finding.outcome) in telling:
+                return skipped(f"It was not run because {name} is {outcome}.")
         return None
 
     async def _ask(self, check: Check) -> Finding:
@@ -191,6 +196,10 @@ class Survey:
             first = _innermost(error)
             if isinstance(first, UnreachableError):
                 return inconclusive(f"No connection could be made for it: {first}.")
+            if isinstance(first, GRPCError):
+                return inconclusive(f"A call failed, so it could not be checked: {_call_in_words(first)}.")
+            if isinstance(first, RefusedError):
+                return inconclusive(f"A WebSocket was refused, so it could not be checked: {what_came(first.answer)}.")
             return inconclusive(
                 f"The check itself failed: {_in_words(first)}.",
                 details={"error": traceback.format_exception_only(error)[-1]},
@@ -209,6 +218,10 @@ def _innermost(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
+
+
+def _call_in_words(error: GRPCError) -> str:
+    return f"{error.status.name} ({error.message})" if error.message else error.status.name
 
 
 def _in_words(error: BaseException) -> str:

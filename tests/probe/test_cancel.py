@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from echo.probe.checks.cancel import Cancel
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Item, Line
+from tests.probe.relays import AnswerWithPages, Fault, Item, KeepCalls, Line
 from tests.support.http2_frames import RST_STREAM, Frame
 from tests.support.quiet_clock import QuietClock
 
@@ -13,11 +13,6 @@ from tests.support.quiet_clock import QuietClock
 class KeepResets(Fault):
     async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
         return [] if isinstance(item, Frame) and item.kind == RST_STREAM else [item]
-
-
-class KeepCalls(Fault):
-    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
-        return [] if item.stream else [item]
 
 
 async def test_a_clean_path_survives() -> None:
@@ -47,3 +42,9 @@ async def test_a_call_that_has_not_reached_the_server_cannot_be_cancelled_there(
 async def test_a_way_around_is_recommended_where_there_is_none(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Cancel(), KeepCalls(), direct=False)
     assert finding.sentence == "What the server saw of the call could not be fetched; --direct would help."
+
+
+async def test_a_call_that_a_hop_turns_away_is_told_in_words() -> None:
+    finding = await finding_of(Cancel(), AnswerWithPages())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.startswith("A call failed, so it could not be checked: UNAVAILABLE (")

@@ -1,16 +1,19 @@
 """How a survey runs its checks: beside others, alone, throughout, within their time limits, and if they raise."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 import trio
 
 from echo.probe.check import Check, Kind, Scheduling
-from echo.probe.finding import Finding, Outcome, broken, survived
+from echo.probe.finding import Finding, Outcome, broken, inconclusive, survived
+from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
 from echo.probe.survey import Survey
 from echo.probe.target import Target
+from echo.probe.websocket import RefusedError
 from tests.probe.paths import path_through
 from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
@@ -167,6 +170,29 @@ async def test_a_target_that_cannot_be_reached_is_told_in_one_line() -> None:
             object.__setattr__(path, "target", Target(LOOPBACK, port))
             with pytest.raises(UnreachableError, match=rf"^cannot reach {LOOPBACK}:{port}: Connection refused$"):
                 await Survey(path, []).run()
+
+
+class OverWebSockets(Needy):
+    kind = Kind.WS
+
+
+async def test_checks_of_websockets_are_not_run_where_it_is_not_known_whether_one_opens(
+    quiet_clock: QuietClock,
+) -> None:
+    Sleeper.log.clear()
+    async with path_through() as path:
+        path = replace(path, gateway=path.target)
+        checks = [Sleeper("first", 1, inconclusive("Who knows?")), OverWebSockets("ws", 1), Needy("grpc", 1)]
+        found = {result.name: result.finding for result in (await Survey(path, checks).run()).results}
+    assert (found["ws"].outcome, found["grpc"].outcome) == (Outcome.SKIPPED, Outcome.SURVIVED)
+    assert found["ws"].sentence == "It was not run because first is inconclusive."
+
+
+async def test_a_websocket_that_is_refused_is_told_in_words(quiet_clock: QuietClock) -> None:
+    refused = RefusedError(HttpAnswer(503, [("content-type", "text/html")]))
+    found = await surveyed(Sleeper("a", 1, error=refused))
+    assert found["a"].outcome is Outcome.INCONCLUSIVE
+    assert found["a"].sentence == "A WebSocket was refused, so it could not be checked: HTTP 503 with text/html."
 
 
 async def test_a_check_that_gets_no_connection_says_so(quiet_clock: QuietClock) -> None:

@@ -10,7 +10,7 @@ from echo.probe.checks.ws_upgrade import WsUpgrade
 from echo.probe.finding import Outcome
 from echo.probe.survey import Survey
 from echo.probe.target import Target
-from tests.probe.gateway_paths import finding_of, path_to_a_gateway
+from tests.probe.gateway_paths import WEB_CHECKS, finding_of, path_to_a_gateway
 from tests.probe.web_relays import Bare, Message, WebFault, WebLine
 from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
@@ -66,6 +66,37 @@ async def test_a_websocket_that_carries_nothing_is_told(quiet_clock: QuietClock)
     finding = await finding_of(WsUpgrade(), Swallow())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "other")
     assert "no reply comes within 3 s" in finding.sentence
+
+
+class NeverAnswer(WebFault):
+    """Accepts connections, and says nothing on any of them."""
+
+    async def response(self, message: Message) -> Message:
+        await trio.sleep_forever()
+        raise AssertionError
+
+
+class KeepHandshakes(NeverAnswer):
+    async def response(self, message: Message) -> Message:
+        return await super().response(message) if message.first.startswith("HTTP/1.1 101") else message
+
+
+async def test_a_handshake_that_is_never_answered_is_told(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(WsUpgrade(), KeepHandshakes())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
+    assert finding.sentence == "Plain requests are answered, but a WebSocket is not opened: no answer within 3 s."
+
+
+async def test_a_silent_gateway_takes_the_time_of_no_other_check(quiet_clock: QuietClock) -> None:
+    async with path_to_a_gateway(NeverAnswer()) as path:
+        began = trio.current_time()
+        checks = [check for check in WEB_CHECKS if check.name != "ws-http2"]  # The hop passes HTTP/2 on unseen.
+        report = await Survey(path, checks).run()
+    found = {result.name: result.finding for result in report.results}
+    assert found["ws-upgrade"].sentence == "The gateway does not answer at all: no answer within 3 s."
+    assert found["http-status"].sentence == "The gateway does not answer at all; is its URL right?"
+    assert {finding.outcome for finding in found.values()} == {Outcome.INCONCLUSIVE, Outcome.SKIPPED}
+    assert trio.current_time() - began < 8.0
 
 
 async def test_a_gateway_that_answers_nothing_is_not_judged() -> None:

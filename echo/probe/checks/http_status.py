@@ -66,8 +66,10 @@ class HttpStatus(Check):
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         cases: dict[str, Case] = {}
         limit = trio.CapacityLimiter(AT_ONCE)
+        await _ask(path, limit, cases, "OK", 200, None)
+        if cases["OK"].came is None:
+            return inconclusive("The gateway does not answer at all; is its URL right?")
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_ask, path, limit, cases, "OK", 200, None)
             for status in FAILURES:
                 body = {"code": status.value, "status": status.name, "message": MESSAGE}
                 nursery.start_soon(_ask, path, limit, cases, status.name, HTTP_STATUS[status], body)
@@ -105,8 +107,6 @@ async def _get(path: Path, target: str, script: Mapping[str, str]) -> HttpAnswer
 
 
 def _judged(cases: list[Case]) -> Finding:
-    if all(case.came is None for case in cases):
-        return inconclusive("The gateway does not answer at all; is its URL right?")
     fine = cases[0]
     if not fine.arrived:
         came = what_came(fine.came) if fine.came else "no answer"

@@ -4,8 +4,11 @@ If it does not, a plain request to the same gateway shows whether the path is at
 its headers, the gateway says which headers did arrive.
 """
 
+import math
 from collections.abc import Mapping
 from typing import Final
+
+import trio
 
 from echo.close_codes import ABNORMAL
 from echo.printable import printable
@@ -31,15 +34,19 @@ class WsUpgrade(Check):
     causes = ("headers", "refused", "other")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        why = f"no answer within {PATIENCE:g} s"
         try:
-            async with path.websocket(BIDIRECTIONAL) as socket:
-                return await self._opened(path, await echoed(socket, "hi", PATIENCE))
+            with trio.move_on_after(PATIENCE) as patience:
+                async with path.websocket(BIDIRECTIONAL) as socket:
+                    patience.deadline = math.inf
+                    return await self._opened(path, await echoed(socket, "hi", PATIENCE))
         except RefusedError as refused:
             return _refused(refused.answer)
         except UnreachableError as error:
-            if await _answers(path):
-                return broken("refused", f"Plain requests are answered, but a WebSocket is not opened: {error}.")
-            return inconclusive(f"The gateway does not answer at all: {error}.")
+            why = str(error)
+        if await _answers(path):
+            return broken("refused", f"Plain requests are answered, but a WebSocket is not opened: {why}.")
+        return inconclusive(f"The gateway does not answer at all: {why}.")
 
     async def _opened(self, path: Path, came: str | bytes | Closed | None) -> Finding:
         if isinstance(came, Closed):
@@ -58,8 +65,9 @@ class WsUpgrade(Check):
 async def _answers(path: Path, target: str = "/healthz") -> bool:
     """Whether the gateway answers a plain request."""
     try:
-        answer = await path.get(target)
-    except UnreachableError:
+        with trio.fail_after(PATIENCE):
+            answer = await path.get(target)
+    except (UnreachableError, trio.TooSlowError):
         return False
     return answer.status == 200
 
