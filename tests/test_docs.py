@@ -23,7 +23,7 @@ ELSEWHERE = {
     "wscat -c ws://localhost:8080/ws/stream/bidirectional": "tests/test_readme.py",
     "grpcurl -plaintext -d": "tests/test_readme.py",
     ".venv/bin/just probe localhost:8081": "tests/probe/test_survey.py",
-    "echo-grpc probe echo.example.com:443": "tests/probe/test_formats.py",
+    "echo-grpc probe https://echo.example.com": "tests/probe/test_formats.py",
     "pip install '/path/to/echo[betterproto]'": "tests/test_package.py, and requirements-dev.txt has the rest",
     "mkdir -p pb": "test_the_commands_that_make_code_of_a_proto_do_so",
     "python -m grpc_tools.protoc": "test_the_commands_that_make_code_of_a_proto_do_so",

@@ -55,7 +55,7 @@ def probe_command() -> click.Command:
             click.Option(
                 ["--server-name", "--grpc-client-server-name", "grpc_client_server_name"],
                 metavar="NAME",
-                help="the name in the target's certificate, if not its host",
+                help="the name in the certificates of TARGET and --direct, if not their hosts",
             ),
             click.Option(
                 ["--insecure", "--grpc-client-insecure", "grpc_client_insecure"],

@@ -18,7 +18,9 @@ import trio
 from echo.cli.errors import first
 from echo.configuration.values import to_duration
 from echo.logs import LEVEL, LogLevel, configure_logging, refuse
+from echo.printable import printable
 from echo.probe.budget import Budget, Pace
+from echo.probe.calls import UNARY
 from echo.probe.check import Check
 from echo.probe.formats import FORMATS, as_text
 from echo.probe.formats.summary import counts_in_words
@@ -85,7 +87,7 @@ def probe(given: dict[str, object]) -> int:
 async def _survey(request: _Request, missing: list[str]) -> Report:
     """Run the survey until it is done or a signal comes; a report then has what is known so far.
 
-    Adds to ``missing`` why addresses given by ``--direct`` cannot be reached.
+    Adds to ``missing`` why servers given by ``--direct`` cannot be asked.
     """
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
@@ -110,8 +112,12 @@ async def _try_direct(path: Path, end: Target, missing: list[str]) -> None:
         stream = await Line(end, path.tls, path.server_name).connect()
     except UnreachableError as error:
         missing.append(str(error))
-    else:
-        await trio.aclose_forcefully(stream)
+        return
+    await trio.aclose_forcefully(stream)
+    async with path.channel(end) as channel:
+        answer = await path.call(channel, UNARY)
+    if not answer.ok:
+        missing.append(f"{end} does not answer as an echo server ({printable(str(answer))})")
 
 
 async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope) -> None:

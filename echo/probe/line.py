@@ -3,7 +3,7 @@
 import os
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import anyio
@@ -59,11 +59,13 @@ class Line:
             UnreachableError: No connection could be made.
         """
         target = self.target
+        missing = "no connection"
         try:
             with trio.fail_after(CONNECT_TIMEOUT):
                 stream = await trio.open_tcp_stream(target.host, target.port)
                 if not target.tls:
                     return stream
+                missing = "TLS handshake failed: no answer"
                 secure = trio.SSLStream(
                     stream, self.tls(alpn), server_hostname=self.server_name or target.host, https_compatible=True
                 )
@@ -74,7 +76,7 @@ class Line:
                     raise
                 return secure
         except trio.TooSlowError:
-            raise UnreachableError(f"cannot reach {target}: no connection within {CONNECT_TIMEOUT:g} s") from None
+            raise UnreachableError(f"cannot reach {target}: {missing} within {CONNECT_TIMEOUT:g} s") from None
         except trio.BrokenResourceError as error:
             why = _tls_reason(error.__cause__) or "the connection was closed"
             raise UnreachableError(f"cannot reach {target}: TLS handshake failed: {why}") from error
@@ -98,11 +100,30 @@ class Line:
             raise
 
 
+async def speaks_tls(target: Target) -> bool:
+    """Whether the port of a target that was called in plain text completes a TLS handshake, with any certificate."""
+    try:
+        stream = await Line(replace(target, tls=True), _unverified).connect()
+    except UnreachableError:
+        return False
+    await trio.aclose_forcefully(stream)
+    return True
+
+
+def _unverified(alpn: Sequence[str]) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(list(alpn))
+    return context
+
+
 def _tls_reason(error: BaseException | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in (error.reason or ""):
         return "the other side does not speak TLS"
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
+        return _reason(error)
     return str(error or "")
 
 

@@ -44,7 +44,7 @@ class Path:
         direct: Addresses of servers that bypass the path.
         headers: To send with every request.
         authority: The server's name in requests, if not the target's.
-        server_name: The name that the certificate must be for, if not the target's host.
+        server_name: The name that the server's certificate must be for, if not the host.
     """
 
     target: Target
@@ -283,7 +283,7 @@ class Path:
         return self.gateway
 
     def _line(self, to: Target) -> Line:
-        return Line(to, self.tls, self.server_name if to is self.target else None)
+        return Line(to, self.tls, None if to is self.gateway else self.server_name)
 
     def _authority(self, to: Target) -> str:
         return self.authority if self.authority is not None and to is self.target else to.authority

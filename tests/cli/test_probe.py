@@ -61,6 +61,16 @@ async def test_a_direct_address_that_cannot_be_reached_is_named_after_the_report
     assert (done.returncode, done.stderr) == (0, f"echo: --direct: {why}\n")
 
 
+async def test_a_direct_address_that_is_not_an_echo_server_s_is_named_after_the_report() -> None:
+    async with serving(Server([])) as other:
+        done = await probed("127.0.0.1:{}", "--quick", "--only", "http2", "--direct", f"127.0.0.1:{other}")
+    assert "survived      http2" in done.stdout
+    why = f"127.0.0.1:{other} does not answer as an echo server (UNIMPLEMENTED: "
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"echo: --direct: {why}")
+    assert len(done.stderr.splitlines()) == 1
+
+
 async def test_a_direct_address_that_can_be_reached_is_not_mentioned() -> None:
     done = await probed("127.0.0.1:{}", "--quick", "--only", "http2", "--direct", "127.0.0.1:{}")
     assert (done.returncode, done.stderr) == (0, "")

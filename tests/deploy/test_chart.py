@@ -225,6 +225,22 @@ def test_the_probe_is_a_job_that_helm_test_runs_or_follows_a_schedule() -> None:
     assert container(manifests, "probe")["args"][-1] == "--expect=/expected/report.json"
 
 
+def test_the_probe_bypasses_the_path_in_the_protocol_that_the_server_speaks() -> None:
+    plain = container(loaded(render({"probe": {"enabled": True}})), "probe")["args"]
+    assert "--direct=echo-server-headless:8081" in plain
+    secured = container(loaded(render({**TLS, "probe": {"enabled": True}})), "probe")["args"]
+    assert "--direct=https://echo-server-headless:8081" in secured
+    assert "--server-name=echo-server" in secured
+
+
+def test_the_probe_of_an_ingress_bypasses_it_by_default_only_where_that_needs_no_other_ca() -> None:
+    probe = {"probe": {"enabled": True, "target": "https://grpc.example.com"}}
+    plain = container(loaded(render(probe)), "probe")["args"]
+    assert "--direct=echo-server-headless:8081" in plain
+    secured = container(loaded(render({**TLS, **probe})), "probe")["args"]
+    assert not [each for each in secured if each.startswith(("--direct", "--ca", "--tls"))]
+
+
 def test_the_notes_name_what_is_there() -> None:
     done = helm("install", "echo", str(CHART), "--dry-run=client", values={"probe": {"enabled": True}})
     notes = done.stdout[done.stdout.index("NOTES:") :]

@@ -8,7 +8,9 @@ from functools import partial
 from pathlib import Path as File
 
 import pytest
+import trio
 
+from echo.probe.budget import Budget, Pace
 from echo.probe.checks.cancel import Cancel
 from echo.probe.checks.http2 import Http2Check
 from echo.probe.checks.trailers import Trailers
@@ -20,8 +22,9 @@ from echo.probe.target import Target
 from echo.rpc import Server
 from echo.services import echo_services
 from tests.probe.relays import relaying
+from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK, serving
-from tests.support.tls import Certificates
+from tests.support.tls import OTHER_NAME, Certificates, serving_tls
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +79,49 @@ async def test_tls_where_there_is_none_is_told(certificates: Certificates) -> No
         plain = replace(path.direct[0], tls=True)
         with pytest.raises(UnreachableError, match="does not speak TLS"):
             await Survey(replace(path, target=plain), []).run()
+
+
+async def test_the_server_s_name_is_meant_where_the_path_is_bypassed_as_well(certificates: Certificates) -> None:
+    server = Server(echo_services().services)
+    async with serving_tls(server, certificates.serving(certificates.misnamed)) as port:
+        end = Target(LOOPBACK, port, tls=True)
+        tls = partial(offering, certificates.calling())
+        path = Path(end, tls, Budget.of(Pace.QUICK), direct=[replace(end)], server_name=OTHER_NAME)
+        report = await Survey(path, [Cancel()]).run()
+    assert report.results[0].finding.outcome is Outcome.SURVIVED
+
+
+async def test_tls_where_plain_text_was_asked_for_is_told(certificates: Certificates) -> None:
+    async with behind_tls(certificates) as path:
+        report = await Survey(replace(path, target=replace(path.target, tls=False)), [Http2Check()]).run()
+    finding = report.results[0].finding
+    assert finding.outcome is Outcome.BROKEN
+    assert (
+        finding.sentence
+        == f"This port speaks TLS, and was called without it: write https://{path.target}, or add --tls."
+    )
+    assert not report.results[0].advice
+
+
+async def test_a_tls_handshake_that_is_never_answered_is_told(
+    certificates: Certificates, quiet_clock: QuietClock
+) -> None:
+    (silent,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+    async with silent, behind_tls(certificates) as path:
+        where = Target(LOOPBACK, silent.socket.getsockname()[1], tls=True)
+        with pytest.raises(UnreachableError, match=r"TLS handshake failed: no answer within 5 s$"):
+            await Survey(replace(path, target=where), []).run()
+
+
+async def test_a_connection_that_is_reset_during_the_tls_handshake_is_told_in_words(certificates: Certificates) -> None:
+    async def reset(stream: trio.SocketStream) -> None:
+        await stream.receive_some(1)  # The rest stays unread, so closing sends RST.
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery, behind_tls(certificates) as path:
+        (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        await nursery.start(trio.serve_listeners, reset, [listener])
+        where = Target(LOOPBACK, listener.socket.getsockname()[1], tls=True)
+        with pytest.raises(UnreachableError, match=r"TLS handshake failed: Connection reset by peer$"):
+            await Survey(replace(path, target=where), []).run()
+        nursery.cancel_scope.cancel()

@@ -14,8 +14,9 @@ from echo.probe.calls import UNARY
 from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, survived
 from echo.probe.http2 import Http2, open_http2
-from echo.probe.line import Line
+from echo.probe.line import Line, speaks_tls
 from echo.probe.path import Path
+from echo.probe.target import Target
 from echo.rpc import Status
 
 OURS: Final = re.compile(rb"the request arrived as (HTTP/\d\.\d)")  # The server's reply to HTTP/1 on its port.
@@ -40,11 +41,14 @@ class Http2Check(Check):
         async with open_http2(stream, where.scheme, path.authority or where.authority) as connection:
             with trio.move_on_after(PATIENCE):
                 await connection.ready()
-            return self._no_http2(connection) or await self._call(path, connection)
+            if connection.settings is not None:
+                return await self._call(path, connection)
+        return await self._no_http2(where, connection)
 
-    def _no_http2(self, connection: Http2) -> Finding | None:
-        if connection.settings is not None:
-            return None
+    async def _no_http2(self, where: Target, connection: Http2) -> Finding:
+        if not where.tls and connection.ended and await speaks_tls(where):
+            url = f"https://{where.authority}"
+            return broken("", f"This port speaks TLS, and was called without it: write {url}, or add --tls.")
         if connection.foreign:
             first = printable(connection.foreign.partition(b"\r\n")[0].decode("latin-1"), 80)
             return broken("http1", f"The path does not speak HTTP/2: it answered “{first}”.")
