@@ -9,6 +9,7 @@ from echo.printable import printable
 from echo.probe.calls import UNARY, Rpc, Script
 from echo.probe.http2 import Http2, Stream
 from echo.probe.path import Path
+from echo.probe.target import Target
 from echo.rpc import Status
 from echo.wire import decode_status_message
 
@@ -35,6 +36,7 @@ async def ask(
     within: float,
     call_id: str | None = None,
     metadata: Sequence[tuple[str, str | bytes]] = (),
+    again: Target | None = None,
 ) -> Stream:
     """Make a call with one message; returns its stream once the call or the connection has ended, or time is up.
 
@@ -46,22 +48,28 @@ async def ask(
         within: Seconds it may take.
         call_id: By default a new one.
         metadata: Further metadata to send.
+        again: Where to make the call once more, on a connection of its own, if a GOAWAY says that it was not
+            processed: clients do that by themselves. By default, it is not made again.
     """
     until = trio.current_time() + within
+    call_id = call_id or path.new_call_id()
     with trio.move_on_at(until):
         await connection.ready()
     call = path.begin(
         connection,
         rpc,
         script,
-        call_id=call_id or path.new_call_id(),
+        call_id=call_id,
         metadata=metadata,
         timeout=within + _SLACK,
     )
     with trio.move_on_at(until):
         await call.send(path.message(rpc), end=True)
-        await call.until_over()
-    return call
+        await connection.until(lambda: call.over or connection.spared(call))
+    if again is None or call.over or not connection.spared(call):
+        return call
+    async with path.http2(again) as another:
+        return await ask(path, another, rpc, script, within=within, call_id=call_id, metadata=metadata)
 
 
 async def in_turn(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:

@@ -90,6 +90,10 @@ class Http2:
         """Whether the server offers WebSockets over HTTP/2 (RFC 8441)."""
         return (self.settings or {}).get(_CONNECT_PROTOCOL) == 1
 
+    def spared(self, stream: Stream) -> bool:
+        """Whether a GOAWAY says that a stream was not processed, so that its call can be made on another connection."""
+        return any(stream.id > goaway.last_stream for goaway in self.goaways)
+
     def put(self, data: bytes) -> None:
         """Queue bytes."""
         self._out += data

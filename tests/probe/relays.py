@@ -225,6 +225,25 @@ class KeepCalls(Fault):
         return [] if item.stream else [item]
 
 
+class LeaveAfter(Fault):
+    """Takes so many calls on a connection, then asks the client to leave it, as nginx's keepalive_requests does."""
+
+    def __init__(self, calls: int) -> None:
+        self.last = 2 * calls - 1
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if item.stream > self.last:
+            if isinstance(item, Frame) and item.kind == DATA:
+                line.absorb(line.client, item)
+            return []
+        return [item]
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if item.stream == self.last and isinstance(item, Head) and not item.ends:
+            line.goaway(self.last)
+        return [item]
+
+
 class AnswerWithPages(Fault):
     """Answers calls itself, as a limiter does, with HTTP 503 and a page; `turned_away` says which."""
 

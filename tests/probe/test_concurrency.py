@@ -8,7 +8,7 @@ import pytest
 from echo.probe.checks.concurrency import Concurrency
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import AnswerWithPages, Fault, Head, Item, Line
+from tests.probe.relays import AnswerWithPages, Fault, Head, Item, LeaveAfter, Line
 from tests.support.http2_frames import MAX_CONCURRENT_STREAMS, REFUSED_STREAM, RST_STREAM, SETTINGS, Frame
 from tests.support.quiet_clock import QuietClock
 
@@ -105,6 +105,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
         (lambda: Queue(10), "stalls", "10 were answered; the others had to wait until those had ended"),
         (lambda: Queue(10, turns=False), "stalls", "10 were answered; the others were left hanging"),
         (lambda: Refuse(10), "limited", "10 were answered; the others were refused"),
+        (lambda: LeaveAfter(10), "left", "10 were answered; the path then asked us to leave the connection"),
         (lambda: PagesForTheSurplus(10), "limited", "10 were answered; the others were refused"),
     ],
 )

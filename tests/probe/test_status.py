@@ -7,7 +7,8 @@ import pytest
 from echo.probe.checks.status import Status
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.relays import Fault, Head, Item, LeaveAfter, Line
+from tests.support.quiet_clock import QuietClock
 
 
 class ErrorPages(Fault):
@@ -61,6 +62,10 @@ class SpoilMessages(Fault):
 @pytest.mark.parametrize("direct", [True, False])
 async def test_a_clean_path_survives(direct: bool) -> None:
     assert (await finding_of(Status(), direct=direct)).outcome is Outcome.SURVIVED
+
+
+async def test_a_hop_that_takes_few_calls_on_a_connection_loses_no_status(quiet_clock: QuietClock) -> None:
+    assert (await finding_of(Status(), LeaveAfter(20))).outcome is Outcome.SURVIVED
 
 
 @pytest.mark.parametrize(

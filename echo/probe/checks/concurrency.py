@@ -32,6 +32,7 @@ class Outcome:
         opened: How many were opened.
         answered: How many were answered while all were open.
         refused: How many had ended by then.
+        left_out: How many others were not processed, as a GOAWAY said.
         later: How many of the others were answered after the answered ones had ended.
     """
 
@@ -39,6 +40,7 @@ class Outcome:
     opened: int
     answered: int
     refused: int = 0
+    left_out: int = 0
     later: int = 0
 
 
@@ -49,7 +51,7 @@ class Concurrency(Check):
     question = "How many calls can run at once on one connection?"
     scheduling = Scheduling.ALONE
     patience = 12.0
-    causes = ("limited", "stalls")
+    causes = ("limited", "stalls", "left")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         within = 2.0 if path.budget.quick else 4.0
@@ -95,16 +97,17 @@ async def _open(path: Path, to: Target, asked: int, within: float) -> Outcome | 
                 call = path.begin(connection, SERVER_STREAM, SCRIPT, call_id=path.new_call_id(), timeout=DEADLINE)
                 calls.append(call)
                 await call.send(message, end=True)
-            await connection.until(lambda: all(call.data or call.over for call in calls))
+            await connection.until(lambda: all(call.data or call.over or connection.spared(call) for call in calls))
         answered = [call for call in calls if call.replied]
         refused = [call for call in calls if call.over and not call.replied]
-        waiting = [call for call in calls if not call.over and not call.data]
+        open_calls = [call for call in calls if not call.over and not call.replied]
+        waiting = [call for call in open_calls if not connection.spared(call)]
         for call in answered:
             call.cancel()
         with trio.move_on_after(within if waiting and answered else 0.0):
             await connection.until(lambda: all(call.data or call.over for call in waiting))
         later = sum(1 for call in waiting if call.replied)
-        return Outcome(announced, number, len(answered), len(refused), later)
+        return Outcome(announced, number, len(answered), len(refused), len(open_calls) - len(waiting), later)
 
 
 def _finding(seen: Outcome, asked: int) -> Finding:
@@ -113,6 +116,7 @@ def _finding(seen: Outcome, asked: int) -> Finding:
         "opened": seen.opened,
         "answered": seen.answered,
         "refused": seen.refused,
+        "left_out": seen.left_out,
         "answered_later": seen.later,
     }
     limit, unit = seen.answered, "calls"
@@ -126,5 +130,8 @@ def _finding(seen: Outcome, asked: int) -> Finding:
     only = f"Of {seen.opened} calls opened at once on one connection, {limit} {were} answered"
     if seen.refused == seen.opened - limit:
         return limited("limited", f"{only}; the others were refused.", limit=limit, unit=unit, details=details)
+    if seen.left_out:
+        what = f"{only}; the path then asked us to leave the connection (GOAWAY)."
+        return limited("left", what, limit=limit, unit=unit, details=details)
     what = "had to wait until those had ended" if seen.later else "were left hanging"
     return limited("stalls", f"{only}; the others {what}.", limit=limit, unit=unit, details=details)

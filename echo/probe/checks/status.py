@@ -91,7 +91,7 @@ class Status(Check):
                 "count": "1",
                 "after": "0" if alone else "1",
             }
-            call = await ask(path, connection, SERVER_STREAM, script, within=PATIENCE)
+            call = await ask(path, connection, SERVER_STREAM, script, within=PATIENCE, again=to)
             faults.extend(_judge(call, code, alone))
 
         async with path.http2(to) as connection:
