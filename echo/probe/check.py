@@ -41,6 +41,8 @@ class Check(ABC):
         scheduling: What else may run meanwhile.
         needs: The checks it depends on: it is skipped if one of them is broken.
         patience: Seconds it may take; for those that wait, in addition to the idle time.
+        again_after_waiting: Whether to try it again, unless it survived, after the checks that wait: it measures what
+            they use up.
         causes: What can be wrong; each has its advice in ``advice.toml``.
     """
 
@@ -50,6 +52,7 @@ class Check(ABC):
     scheduling: ClassVar[Scheduling] = Scheduling.BESIDE
     needs: ClassVar[tuple[str, ...]] = ("http2",)
     patience: ClassVar[float] = 10.0
+    again_after_waiting: ClassVar[bool] = False
     causes: ClassVar[tuple[str, ...]] = ()
 
     def seconds(self, budget: Budget) -> float:

@@ -6,7 +6,8 @@ truncated reply, nginx sends a server no calls for 10 s if there are others), th
 order in the table. A check is skipped if one that it needs is broken.
 
 A check with a bad outcome beside others is tried once more, with only others of its kind: on a busy machine it may just
-have lacked time. If it survives then, it has survived.
+have lacked time. If it survives then, it has survived. Those that measure what waiting checks use up are tried again
+after these.
 """
 
 import logging
@@ -98,6 +99,7 @@ class Survey:
                 await self._retry_bad()
                 for check in [*self._of(Scheduling.ALONE), *reversed(self._of(Scheduling.LAST))]:
                     await self._run(check)
+            await self._retry_after_waiting()
         return self.report("There was no time left for it.")
 
     def report(self, missing: str = "It was stopped before it finished.") -> Report:
@@ -158,6 +160,13 @@ class Survey:
                     if check.name not in self._needed and found[check.name].finding.outcome in BAD:
                         nursery.start_soon(self._retry, check, found[check.name])
 
+    async def _retry_after_waiting(self) -> None:
+        """Try again the checks that those that wait have disturbed."""
+        for check in self.checks if self._of(Scheduling.WAITING) else ():
+            result = self.results[check.name]
+            if check.again_after_waiting and result.finding.outcome in (*BAD, Outcome.INCONCLUSIVE):
+                await self._retry(check, result)
+
     async def _retry(self, check: Check, before: Result) -> None:
         began = trio.current_time()
         finding = await self._retried_finding(check, before.finding)
@@ -165,8 +174,10 @@ class Survey:
             self._conclude(check, finding, before.seconds + trio.current_time() - began)
 
     async def _retried_finding(self, check: Check, before: Finding) -> Finding:
-        """The finding of a second try if that survived, or else the first one."""
+        """The finding of a second try if that is better, or else the first one."""
         again = await self._ask(check)
+        if again.outcome is Outcome.LIMITED and before.outcome is not Outcome.BROKEN:
+            return again if (again.limit or 0.0) > (before.limit or 0.0) else before
         if again.outcome is not Outcome.SURVIVED:
             return before
         sentence = f"{again.sentence.removesuffix('.')}, but only on the second try."

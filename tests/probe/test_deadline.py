@@ -8,7 +8,7 @@ from echo.probe.checks.deadline import Deadline
 from echo.probe.finding import Outcome
 from echo.wire import decode_timeout
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.relays import AnswerWithPages, Fault, Head, Item, Line
 
 
 class SetDeadlines(Fault):
@@ -89,3 +89,9 @@ async def test_a_deadline_that_is_added_is_told() -> None:
 
 async def test_without_evidence_nothing_is_claimed() -> None:
     assert (await finding_of(Deadline(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_calls_that_a_hop_answers_itself_are_told_as_the_reason() -> None:
+    finding = await finding_of(Deadline(), AnswerWithPages())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence == "A plain call ended with HTTP 503 with text/html, so this could not be checked."

@@ -7,7 +7,7 @@ import pytest
 from echo.probe.checks.drain import Drain
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Item, Line
+from tests.probe.relays import AnswerWithPages, Fault, Head, Item, Line
 from tests.support.http2_frames import GOAWAY, REFUSED_STREAM, Frame
 from tests.support.quiet_clock import QuietClock
 
@@ -66,3 +66,16 @@ async def test_new_calls_that_fail_are_told(quiet_clock: QuietClock) -> None:
 
 async def test_without_a_script_nothing_is_claimed(quiet_clock: QuietClock) -> None:
     assert (await finding_of(Drain(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+class TurnAwayNowAndThen(AnswerWithPages):
+    """Answers every third call of a connection itself."""
+
+    def turned_away(self, line: Line, head: Head) -> bool:
+        return head.stream % 6 == 5
+
+
+async def test_new_calls_that_fail_anyway_are_not_lost_to_the_drain(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Drain(), TurnAwayNowAndThen())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.startswith("Calls fail even while no server is about to stop: ")

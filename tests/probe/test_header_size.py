@@ -8,7 +8,7 @@ import pytest
 from echo.probe.checks.header_size import HeaderSize
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.relays import AnswerWithPages, Fault, Head, Item, Line
 from tests.support.http2_frames import CANCEL
 from tests.support.quiet_clock import QuietClock
 
@@ -138,3 +138,16 @@ async def test_replies_that_cannot_be_asked_for_are_not_judged() -> None:
     finding = await finding_of(HeaderSize(), scripting=False)
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert "ECHO_SCRIPTING" in finding.sentence
+
+
+class TurnAwayLater(AnswerWithPages):
+    """Answers calls itself after a few connections, as a limiter of calls does."""
+
+    def turned_away(self, line: Line, head: Head) -> bool:
+        return line.number >= 3
+
+
+async def test_calls_that_are_turned_away_whatever_their_size_are_no_limit(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(HeaderSize(), TurnAwayLater())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.startswith("Calls fail now and then, whatever their metadata (HTTP 503 with text/html")

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from echo.probe.check import Check, Kind, Scheduling
-from echo.probe.finding import Finding, Outcome, broken, inconclusive, survived
+from echo.probe.finding import Finding, Outcome, broken, inconclusive, limited, survived
 from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
@@ -136,6 +136,31 @@ async def test_second_looks_take_no_more_than_their_part_of_the_time(quiet_clock
     found = await surveyed(Sleeper("a", 9, broken("lost", "No.")), Loner("b", 1))
     assert trio.current_time() - began == pytest.approx(9 + 3 + 1, abs=0.1)
     assert (found["a"].outcome, found["b"].outcome) == (Outcome.BROKEN, Outcome.SURVIVED)
+
+
+class Crowded(Loner):
+    """Finds more each time."""
+
+    again_after_waiting = True
+
+    async def run(self, path: Path) -> Finding:
+        finding = await super().run(path)
+        self._finding = limited("lost", "Ten.", limit=10)
+        return finding
+
+
+@pytest.mark.parametrize("at_first", [inconclusive("Who knows?"), limited("lost", "Three.", limit=3)])
+async def test_what_those_that_wait_take_away_is_counted_again_after_them(
+    at_first: Finding, quiet_clock: QuietClock
+) -> None:
+    found = await surveyed(Crowded("x", 1, at_first), Waiter("w", 8))
+    assert Sleeper.log[-3:] == ["-w", "+x", "-x"]
+    assert found["x"].sentence == "Ten."
+
+
+async def test_what_nobody_takes_away_is_not_counted_again(quiet_clock: QuietClock) -> None:
+    await surveyed(Crowded("x", 1, limited("lost", "Three.", limit=3)), Loner("y", 1))
+    assert Sleeper.log == ["+x", "-x", "+y", "-y"]
 
 
 async def test_nobody_asks_what_a_broken_check_has_answered(quiet_clock: QuietClock) -> None:

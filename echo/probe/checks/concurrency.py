@@ -51,6 +51,7 @@ class Concurrency(Check):
     question = "How many calls can run at once on one connection?"
     scheduling = Scheduling.ALONE
     patience = 12.0
+    again_after_waiting = True
     causes = ("limited", "stalls", "left")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check

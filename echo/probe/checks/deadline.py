@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from echo.probe.asking import ending, succeeded
 from echo.probe.calls import UNARY
 from echo.probe.check import Check
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, limited, survived
@@ -30,27 +31,31 @@ class Deadline(Check):
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         seen = await self._seen(path)
-        if seen is None:
-            return inconclusive(f"What the server saw of the calls could not be fetched{path.hint}.")
+        if isinstance(seen, str):
+            return inconclusive(seen)
         details: Mapping[str, JsonValue] = {
             "none" if asked is None else f"{asked:g} s": arrived for asked, arrived in seen.items()
         }
         return _judged({asked: seen[asked] for asked in ASKED}, seen[None], details)
 
-    async def _seen(self, path: Path) -> Mapping[float | None, float | None] | None:
-        """The deadline that arrived for each one sent; None unless all are known."""
+    async def _seen(self, path: Path) -> Mapping[float | None, float | None] | str:
+        """The deadline that arrived for each one sent; or why one of them is not known."""
         calls = {asked: path.new_call_id() for asked in (*ASKED, None)}
+        failed = ""
         async with path.http2() as connection:
             with trio.move_on_after(PATIENCE):
                 for asked, call_id in calls.items():  # One by one: `concurrency` asks how many go at once.
                     call = path.begin(connection, UNARY, call_id=call_id, timeout=asked)
                     await call.send(path.message(UNARY), end=True)
                     await call.until_over()
+                    failed = failed or ("" if succeeded(call) else ending(call))
         seen: dict[float | None, float | None] = {}
         for asked, call_id in calls.items():
             records = await path.evidence(call_id, until=lambda _: True, within=1.0)
+            if not records and failed:
+                return f"A plain call ended with {failed}, so this could not be checked."
             if not records:
-                return None
+                return f"What the server saw of the calls could not be fetched{path.hint}."
             seen[asked] = records[-1].deadline_left
         return seen
 

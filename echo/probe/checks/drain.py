@@ -65,6 +65,8 @@ class Drain(Check):
         records = await path.evidence(seen.call_id, within=1.0) or []
         if not any(_asked(record) and record.messages_out for record in records):
             return inconclusive(f"It is not known whether the server drained the connection{path.hint}.")
+        if seen.failed and not seen.lost and (why := await _fails_anyway(path)) is not None:
+            return inconclusive(f"Calls fail even while no server is about to stop: {why}.")
         if (seen.lost or seen.failed) and path.direct:
             around = await _drain(path, path.direct[0])
             if around.lost or around.failed:
@@ -135,6 +137,17 @@ async def _call_anew(path: Path, channel: Channel, seen: Observed) -> None:
         if not answer.ok:
             seen.failed.append(answer.message or answer.status.name)
         await trio.sleep(EVERY)
+
+
+async def _fails_anyway(path: Path) -> str | None:
+    """How a call failed without a drain; None if none did."""
+    async with path.channel() as channel:
+        for _ in range(CALLS):
+            answer = await path.call(channel, UNARY, timeout=PATIENCE)
+            if not answer.ok:
+                return answer.message or answer.status.name
+            await trio.sleep(EVERY)
+    return None
 
 
 def _finding(seen: Observed) -> Finding:

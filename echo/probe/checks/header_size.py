@@ -78,6 +78,8 @@ class HeaderSize(Check):
         if request.unlike:
             what = f"A call with little metadata already fails ({request.came}), so no limit could be found."
             return inconclusive(what)
+        if request.limited and not await _fits(path, path.target, request, LEAST, within):
+            return inconclusive(f"Calls fail now and then, whatever their metadata ({request.came}).")
         # The request also carries the script's name before the value.
         most = request.bounds.fits - len(NAME) - 64
         ways = [request]
