@@ -20,6 +20,8 @@ def main() -> int:
     except MissingExtraError as error:
         print(f"echo-grpc: {error}", file=sys.stderr)  # noqa: T201 - There is no log yet.
         return 2
+    except KeyboardInterrupt:  # While all of that is loaded.
+        return 130
     return run()
 
 

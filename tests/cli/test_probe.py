@@ -11,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
+from typing import NoReturn
 
 import pytest
 import trio
 
+from echo import __main__ as entry
 from echo.cli import main
 from echo.probe.formats import FORMATS
 from echo.rpc import Server
@@ -161,3 +163,11 @@ def test_help_lists_the_checks_and_every_format_is_offered(capsys: pytest.Captur
 def test_commands_other_than_probe_do_not_load_it() -> None:
     code = "import sys, echo.cli; assert not any(name.startswith('echo.probe') for name in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60, check=False).returncode == 0
+
+
+def test_ctrl_c_while_the_command_is_still_being_loaded_shows_no_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> NoReturn:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, "_command", interrupted)
+    assert entry.main() == 130
