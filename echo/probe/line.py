@@ -82,6 +82,8 @@ class Line:
             raise UnreachableError(f"cannot reach {target}: TLS handshake failed: {why}") from error
         except OSError as error:
             raise UnreachableError(f"cannot reach {target}: {_reason(error)}") from error
+        except UnicodeError as error:  # IDNA 2008 refuses some names that Python's codec takes.
+            raise UnreachableError(f"cannot reach {target}: no host has such a name ({error})") from error
 
     async def dial(self) -> ByteStream:
         """Connect; the ``dial`` of `echo.rpc.open_channel_over`.

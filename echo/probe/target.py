@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from echo.targets import join
-from echo.urls import DEFAULT_PORTS
+from echo.urls import DEFAULT_PORTS, is_host
 
 TlsFactory = Callable[[Sequence[str]], ssl.SSLContext]
 """Makes a context that offers these protocols by ALPN."""
@@ -84,5 +84,7 @@ def _parse(url: str, text: str) -> Target:
         host, port, parts = None, None, urlsplit("")
     if parts.scheme not in DEFAULT_PORTS or not host or parts.query or parts.fragment or parts.username or port == 0:
         raise ValueError("is neither HOST:PORT nor http://HOST:PORT nor https://HOST:PORT")
+    if not is_host(host):
+        raise ValueError(f"names no possible host ({host})")
     tls = parts.scheme == "https"
     return Target(host, port or DEFAULT_PORTS[parts.scheme], tls, parts.path.rstrip("/"), text)

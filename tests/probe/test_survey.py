@@ -220,6 +220,13 @@ async def test_a_websocket_that_is_refused_is_told_in_words(quiet_clock: QuietCl
     assert found["a"].sentence == "A WebSocket was refused, so it could not be checked: HTTP 503 with text/html."
 
 
+async def test_a_name_that_cannot_be_looked_up_is_told_in_one_line() -> None:
+    async with path_through() as path:
+        path = replace(path, target=Target("a\u0640b.example", 443))
+        with pytest.raises(UnreachableError, match=r"^cannot reach .*: no host has such a name \(.*\)$"):
+            await Survey(path, []).run()
+
+
 async def test_a_check_that_gets_no_connection_says_so(quiet_clock: QuietClock) -> None:
     found = await surveyed(Sleeper("a", 1, error=UnreachableError("cannot reach there: Connection refused")))
     assert found["a"].outcome is Outcome.INCONCLUSIVE

@@ -32,6 +32,13 @@ def test_what_is_no_target(text: str) -> None:
         parse_target(text)
 
 
+@pytest.mark.parametrize("host", ["a..b", ".", "bücher..de", f"{64 * 'a'}.example"])
+def test_a_name_that_no_host_can_have_is_refused(host: str) -> None:
+    for parse, text in ((parse_target, f"{host}:443"), (parse_target, f"https://{host}"), (parse_url, f"wss://{host}")):
+        with pytest.raises(ValueError, match="names no possible host"):
+            parse(text)
+
+
 def test_a_gateway_may_live_below_a_path_and_be_written_as_a_websocket_s() -> None:
     assert parse_url("wss://echo.example/echo/") == Target(
         "echo.example", 443, True, "/echo", "wss://echo.example/echo/"
