@@ -42,6 +42,36 @@ CASES: dict[str, Mapping[str, Any]] = {
         "image": {"repository": "r/echo", "digest": f"sha256:{0:064}", "pullSecrets": [{"name": "r"}]},
         "shutdown": {"graceSeconds": 90, "preStopSeconds": 15},
     },
+    "with names that YAML reads as something else": {
+        "nameOverride": "123",
+        "fullnameOverride": "echo",
+        "image": {"pullSecrets": [{"name": "1"}]},
+        "server": {
+            "tls": {"secretName": "456", "clientCaSecretName": "1e3"},
+            "podAnnotations": {"a/b": "1"},
+            "disruptionBudget": {"maxUnavailable": "25%"},
+            "workers": "auto",
+        },
+        "gateway": {
+            "tls": {"secretName": "789"},
+            "backend": {"caSecretName": "0x1", "serverName": "off", "clientSecretName": "2"},
+        },
+        "ingress": {
+            "enabled": True,
+            "className": "1",
+            "host": "*.example.com",
+            "grpcHost": "*.grpc.example.com",
+            "tlsSecretName": "123",
+        },
+        "gatewayApi": {"enabled": True, "host": "*.example.com", "grpcHost": "*.grpc.example.com"},
+        "metrics": {"serviceMonitor": {"enabled": True}},
+        "probe": {"enabled": True, "schedule": "@daily", "arguments": ["--quick"], "expectedConfigMap": "3"},
+    },
+    "the gateway alone, of a server at an IPv6 address": {
+        "server": {"enabled": False},
+        "gateway": {"backend": {"host": "[::1]:8081,dns:///a.example.com"}},
+        "probe": {"enabled": True, "target": "[::1]:8081", "gateway": "http://[::1]:8080", "direct": "[::2]:8081"},
+    },
     "in plain text behind both": {"ingress": {"enabled": True}, "gatewayApi": {"enabled": True}},
     "without metrics": {"metrics": {"enabled": False}},
     "bare": {

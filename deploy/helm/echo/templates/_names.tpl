@@ -17,8 +17,8 @@
 {{/* What never changes of a component, as selectors can't: (list . "server") */}}
 {{- define "echo.selector" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: {{ include "echo.name" $root }}
-app.kubernetes.io/instance: {{ $root.Release.Name }}
+app.kubernetes.io/name: {{ include "echo.name" $root | quote }}
+app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
 {{- with index . 1 }}
 app.kubernetes.io/component: {{ . }}
 {{- end }}
@@ -28,7 +28,7 @@ app.kubernetes.io/component: {{ . }}
 {{- $root := index . 0 -}}
 {{ include "echo.selector" . }}
 app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ default $root.Release.Service $root.Values.managedBy }}
+app.kubernetes.io/managed-by: {{ default $root.Release.Service $root.Values.managedBy | quote }}
 {{- if not $root.Values.managedBy }}
 helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
 {{- end }}

@@ -53,7 +53,7 @@ affinity:
 {{- end -}}
 
 {{- define "echo.container" -}}
-image: {{ include "echo.image" . }}
+image: {{ include "echo.image" . | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
 securityContext:
   allowPrivilegeEscalation: false
