@@ -39,10 +39,14 @@ def offering(context: ssl.SSLContext, alpn: Sequence[str]) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def behind_tls(certificates: Certificates, *, alpn: str = "h2", ca: str | None = None) -> AsyncIterator[Path]:
+async def behind_tls(
+    certificates: Certificates, *, alpn: str | None = "h2", ca: str | None = None
+) -> AsyncIterator[Path]:
     """A hop that terminates TLS before a server that does not speak it."""
-    terminating = certificates.serving()
-    terminating.set_alpn_protocols([alpn])
+    terminating = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    terminating.load_cert_chain(*certificates.server)
+    if alpn is not None:
+        terminating.set_alpn_protocols([alpn])
     async with (
         serving(Server(echo_services().services)) as port,
         relaying(port, tls=terminating) as hop,
@@ -65,6 +69,16 @@ async def test_a_hop_that_chooses_http1_is_told(certificates: Certificates) -> N
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "alpn")
     assert report.results[0].advice
     assert report.path.protocol == "HTTP/1.1"
+
+
+async def test_a_hop_without_alpn_is_told_as_most_clients_refuse_it(certificates: Certificates) -> None:
+    async with behind_tls(certificates, alpn=None) as path:
+        report = await Survey(path, [Http2Check(), Trailers()]).run()
+    finding, trailers = (result.finding for result in report.results)
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "alpn")
+    assert "most gRPC clients then refuse to connect" in finding.sentence
+    assert report.results[0].advice
+    assert trailers.outcome is Outcome.SURVIVED
 
 
 async def test_a_certificate_that_nobody_trusts_is_told_in_one_line(certificates: Certificates) -> None:

@@ -12,7 +12,7 @@ import trio
 from echo.printable import printable
 from echo.probe.calls import UNARY
 from echo.probe.check import Check
-from echo.probe.finding import Finding, broken, survived
+from echo.probe.finding import Finding, Outcome, broken, limited, survived
 from echo.probe.http2 import Http2, open_http2
 from echo.probe.line import Line, speaks_tls
 from echo.probe.path import Path
@@ -35,14 +35,16 @@ class Http2Check(Check):
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         where = path.target
         stream = await Line(where, path.tls, path.server_name).connect(["h2", "http/1.1"])
-        if isinstance(stream, trio.SSLStream) and stream.selected_alpn_protocol() == "http/1.1":
+        chosen = stream.selected_alpn_protocol() if isinstance(stream, trio.SSLStream) else "h2"
+        if chosen == "http/1.1":
             await stream.aclose()
             return broken("alpn", "The path chose HTTP/1.1 though we offered HTTP/2 in the TLS handshake (ALPN).")
         async with open_http2(stream, where.scheme, path.authority or where.authority) as connection:
             with trio.move_on_after(PATIENCE):
                 await connection.ready()
             if connection.settings is not None:
-                return await self._call(path, connection)
+                finding = await self._call(path, connection)
+                return _without_alpn() if chosen is None and finding.outcome is Outcome.SURVIVED else finding
         return await self._no_http2(where, connection)
 
     async def _no_http2(self, where: Target, connection: Http2) -> Finding:
@@ -79,6 +81,11 @@ class Http2Check(Check):
             said = _status(fields["grpc-status"], fields.get("grpc-message", ""))
             return broken("call", f"A plain call failed: {said}.", details={"grpc_status": fields["grpc-status"]})
         return broken("unanswered", "A plain call was never answered.", details={"connection": connection.ended})
+
+
+def _without_alpn() -> Finding:
+    what = "the path agrees on no protocol in the TLS handshake (ALPN), and most gRPC clients then refuse to connect"
+    return limited("alpn", f"The server answered a plain call, but {what}.")
 
 
 def _status(code: str, message: str) -> str:

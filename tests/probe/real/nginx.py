@@ -152,6 +152,11 @@ ROWS: Final[Sequence[Row]] = (
         Says("concurrency", LIMITED, "http2_max_concurrent_streams"),
     ),
     row(
+        "`keepalive_requests 20`",
+        Nginx({"keepalive_requests": "20"}),
+        Says("concurrency", LIMITED, "keepalive_requests"),
+    ),
+    row(
         "`keepalive_timeout 3s`",
         Nginx({"keepalive_timeout": "3s"}),
         Says("connection-idle", LIMITED, "keepalive_timeout"),
