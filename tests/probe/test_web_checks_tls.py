@@ -3,6 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path as File
 
 import pytest
@@ -10,6 +11,7 @@ import trio
 
 from echo.probe.budget import Budget, Pace
 from echo.probe.checks.ws_http2 import WsHttp2
+from echo.probe.checks.ws_upgrade import WsUpgrade
 from echo.probe.finding import Outcome
 from echo.probe.path import Path
 from echo.probe.survey import Survey
@@ -87,3 +89,14 @@ async def test_a_hop_that_chooses_http1_is_a_limit(certificates: Certificates) -
     finding = report.results[0].finding
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "not-offered")
     assert "does not speak HTTP/2" in finding.sentence
+
+
+async def test_a_gateway_that_is_called_without_its_tls_is_told(certificates: Certificates) -> None:
+    async with secure_path(certificates) as path:
+        assert path.gateway is not None
+        plain = replace(path.gateway, tls=False, prefix="/echo")
+        report = await Survey(replace(path, gateway=plain), [WsUpgrade()]).run()
+    finding = report.results[0].finding
+    assert finding.outcome is Outcome.BROKEN
+    url = f"https://{plain.authority}/echo"
+    assert finding.sentence == f"The gateway's port speaks TLS, and was called without it: write {url}."

@@ -15,7 +15,7 @@ from echo.printable import printable
 from echo.probe.check import Check, Kind
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.http1 import HttpAnswer
-from echo.probe.line import UnreachableError
+from echo.probe.line import UnreachableError, speaks_tls
 from echo.probe.path import Path
 from echo.probe.web import BIDIRECTIONAL, echoed, how_closed, is_echo, of_gateway, what_came
 from echo.probe.websocket import Closed, RefusedError
@@ -41,9 +41,11 @@ class WsUpgrade(Check):
                     patience.deadline = math.inf
                     return await self._opened(path, await echoed(socket, "hi", PATIENCE))
         except RefusedError as refused:
-            return _refused(refused.answer)
+            return await _called_without_tls(path) or _refused(refused.answer)
         except UnreachableError as error:
             why = str(error)
+            if (finding := await _called_without_tls(path)) is not None:
+                return finding
         if await _answers(path):
             return broken("refused", f"Plain requests are answered, but a WebSocket is not opened: {why}.")
         return inconclusive(f"The gateway does not answer at all: {why}.")
@@ -70,6 +72,15 @@ async def _answers(path: Path, target: str = "/healthz") -> bool:
     except (UnreachableError, trio.TooSlowError):
         return False
     return answer.status == 200
+
+
+async def _called_without_tls(path: Path) -> Finding | None:
+    """The finding if the gateway was called in plain text, and speaks TLS."""
+    gateway = path.gateway
+    if gateway is None or gateway.tls or not await speaks_tls(gateway):
+        return None
+    url = f"https://{gateway.authority}{gateway.prefix}"
+    return broken("", f"The gateway's port speaks TLS, and was called without it: write {url}.")
 
 
 def _refused(answer: HttpAnswer) -> Finding:
