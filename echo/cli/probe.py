@@ -29,7 +29,10 @@ def probe_command() -> click.Command:
             click.Argument(["target"]),
             click.Option(["--gateway"], metavar="URL", help="the gateway behind the same path, for ws-* and http-*"),
             click.Option(
-                ["--direct"], multiple=True, metavar="HOST:PORT", help="the server, bypassing the path; may be repeated"
+                ["--direct"],
+                multiple=True,
+                metavar="HOST:PORT",
+                help="the server, or all of a name, bypassing the path; may be repeated",
             ),
             click.Option(["--quick"], is_flag=True, help="end within 20 s"),
             click.Option(["--long"], is_flag=True, help="wait as long as --idle says (default 1h)"),

@@ -66,9 +66,7 @@ class Line:
                 if not target.tls:
                     return stream
                 missing = "TLS handshake failed: no answer"
-                secure = trio.SSLStream(
-                    stream, self.tls(alpn), server_hostname=self.server_name or target.host, https_compatible=True
-                )
+                secure = trio.SSLStream(stream, self.tls(alpn), server_hostname=self._name, https_compatible=True)
                 try:
                     await secure.do_handshake()
                 except BaseException:  # Re-raised; the stream must not stay open.
@@ -85,6 +83,11 @@ class Line:
         except UnicodeError as error:  # IDNA 2008 refuses some names that Python's codec takes.
             raise UnreachableError(f"cannot reach {target}: no host has such a name ({error})") from error
 
+    @property
+    def _name(self) -> str:
+        """The name that the certificate must be for."""
+        return self.server_name or self.target.name or self.target.host
+
     async def dial(self) -> ByteStream:
         """Connect; the ``dial`` of `echo.rpc.open_channel_over`.
 
@@ -96,7 +99,7 @@ class Line:
         if not target.tls:
             return stream
         try:
-            return await connect_tls(stream, self.tls(["h2"]), self.server_name or target.host)
+            return await connect_tls(stream, self.tls(["h2"]), self._name)
         except BaseException:  # Re-raised; the stream must not stay open.
             await anyio.aclose_forcefully(stream)
             raise

@@ -26,6 +26,7 @@ from echo.probe.facts import explore
 from echo.probe.finding import Finding, Outcome, inconclusive, skipped
 from echo.probe.line import Line, UnreachableError
 from echo.probe.path import Path
+from echo.probe.pods import each_server
 from echo.probe.report import Facts, Report, Result
 from echo.probe.web import what_came
 from echo.probe.websocket import RefusedError
@@ -89,6 +90,8 @@ class Survey:
         with suppress(Exception):
             await stream.aclose()
         with trio.move_on_after(self.path.budget.total - RESERVE):
+            direct = [server for target in self.path.direct for server in await each_server(target)]
+            self.path = replace(self.path, direct=direct)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._explore)
                 for check in self._of(Scheduling.WAITING):
@@ -111,7 +114,7 @@ class Survey:
         return Report(
             str(path.target),
             None if path.gateway is None else str(path.gateway),
-            [str(target) for target in path.direct],
+            [*dict.fromkeys(str(target) for target in path.direct)],
             self._started,
             trio.current_time() - self._began,
             self._facts,

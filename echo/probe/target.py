@@ -22,6 +22,7 @@ class Target:
         tls: Whether to speak TLS.
         prefix: The path of a URL, which comes before every other path, without a slash at its end.
         text: As it was given.
+        name: The name that the certificate must be for, if not the host.
     """
 
     host: str
@@ -29,6 +30,7 @@ class Target:
     tls: bool = False
     prefix: str = ""
     text: str = ""
+    name: str = ""
 
     @property
     def authority(self) -> str:
