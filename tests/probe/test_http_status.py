@@ -91,3 +91,20 @@ async def test_a_gateway_that_answers_nothing_is_not_judged() -> None:
     async with path_to_a_gateway() as path:
         report = await Survey(replace(path, gateway=Target(LOOPBACK, 1)), [HttpStatus()]).run()
     assert report.results[0].finding.outcome is Outcome.INCONCLUSIVE
+
+
+class TurnAwayLater(WebFault):
+    """Answers the first request only, and the others with a page of its own, as a limiter does."""
+
+    def __init__(self) -> None:
+        self.answered = 0
+
+    async def response(self, message: Message) -> Message:
+        self.answered += 1
+        return message if self.answered == 1 else Message("HTTP/1.1 503 Service Unavailable", HTML, PAGE)
+
+
+async def test_requests_that_are_turned_away_whatever_they_ask_for_are_no_replaced_errors() -> None:
+    finding = await finding_of(HttpStatus(), TurnAwayLater())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.startswith("A plain request to the gateway fails (HTTP 503 with text/html)")
