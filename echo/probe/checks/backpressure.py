@@ -178,9 +178,9 @@ async def _requests(path: Path, pause: float, came: Paused) -> None:
                 break
         sent = amount.sent
         record = await _now(path, call_id)
+        came.through = record is not None and record.messages_in > 0
         if record is not None:
             came.buffered = max(0, sent - record.bytes_in)
-            came.through = record.messages_in > 0
         if came.through and sent < TOTAL:
             await _cut_by(began + pause, call, connection)
         came.cut = _cut_after(call, connection, began)
