@@ -18,20 +18,18 @@ import structlog
 import trio
 
 from echo.cli.errors import StartError, first
-from echo.cli.lifecycle import Stop, run_until_signalled
+from echo.cli.lifecycle import run_until_signalled
 from echo.cli.probe import probe_command
 from echo.cli.programs import up
 from echo.cli.workers import gateway, serve
 from echo.health.command import health, health_command
 from echo.logs import asks_for_json, configure_logging, refuse
-from echo.settings import SETTINGS, Setting, Settings, SettingsError, User, load_settings
+from echo.settings import SETTINGS, Setting, SettingsError, User, load_settings
 from echo.workers import CHANNEL, NoWorkersError, WorkerExitedError
 
 __all__ = ["main"]
 
 log = structlog.get_logger(__name__)
-
-Program = Callable[[Settings, Stop], Awaitable[None]]
 
 OK, CRASHED, REFUSED, INTERRUPTED = 0, 1, 2, 130
 
@@ -132,7 +130,7 @@ def _command(name: str, run: Callable[..., int], user: User, help_text: str) -> 
     )
 
 
-def _run(program: Program, as_json: bool, user: User, /, **flags: str | None) -> int:
+def _run(program: Callable[..., Awaitable[None]], as_json: bool, user: User, /, **flags: str | None) -> int:
     """Run a program with the settings it uses, from the environment and the flags; returns the exit status."""
     configure_logging(log_format="json" if as_json else "auto")  # For errors before the settings are read.
     try:

@@ -1,17 +1,19 @@
 """From start to exit: what signals mean, and nothing else.
 
 The first SIGTERM or SIGINT asks the program to stop gracefully; the second stops it at once, by cancelling everything.
-One task watches for both, in the nursery that runs the program, from before anything listens until the last connection
-is closed. Nothing of ours runs inside a signal handler.
+While the program is starting, the first does that, since there is nothing to drain. One task watches for both, in the
+nursery that runs the program, from before anything listens until the last connection is closed. Nothing of ours runs
+inside a signal handler.
 """
 
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 import structlog
 import trio
 
-__all__ = ["Stop", "run_until_signalled"]
+__all__ = ["Program", "Stop", "run_until_signalled"]
 
 log = structlog.get_logger(__name__)
 
@@ -19,11 +21,18 @@ Stop = Callable[[], Awaitable[None]]
 """Returns when the program should stop gracefully; several tasks may await it."""
 
 
-async def run_until_signalled(program: Callable[[Stop], Awaitable[None]]) -> int:
+class Program(Protocol):
+    """A program that is started, runs until it should stop, and drains."""
+
+    def __call__(self, stop: Stop, /, *, task_status: trio.TaskStatus[None]) -> Awaitable[None]:
+        """Run until ``stop()`` returns, then drain; ``task_status`` is told when it has started."""
+
+
+async def run_until_signalled(program: Program) -> int:
     """Run a program that stops gracefully on the first signal and at once on the second.
 
     Args:
-        program: Called with a function to await; when that returns, the program drains and then returns.
+        program: The program. If the first signal comes before it has started, it is cancelled.
 
     Returns:
         The exit status: 0, also after one signal; after a second, 128 plus its number, as in shells (130 for SIGINT,
@@ -33,11 +42,13 @@ async def run_until_signalled(program: Callable[[Stop], Awaitable[None]]) -> int
         BaseExceptionGroup: What the program raised.
     """
     stop = trio.Event()
+    starting = trio.CancelScope()
     second_signal: list[int] = []
 
     async def watch(signals: AsyncIterator[int]) -> None:
         number = await anext(signals)
         log.info("stopping", signal=signal.Signals(number).name)
+        starting.cancel()
         stop.set()
         number = await anext(signals)
         log.warning("stopping at once", signal=signal.Signals(number).name)
@@ -47,6 +58,8 @@ async def run_until_signalled(program: Callable[[Stop], Awaitable[None]]) -> int
     with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watch, signals)
-            await program(stop.wait)
+            async with trio.open_nursery() as running:
+                with starting:
+                    await running.start(program, stop.wait)
             nursery.cancel_scope.cancel()
     return 128 + second_signal[0] if second_signal else 0

@@ -1,8 +1,8 @@
 """The three programs: the gRPC server, the gateway, and both in one process.
 
-Each is one function: it opens what it needs, announces its addresses, waits until it is asked to stop, and drains. All
-its tasks live in nurseries it opens itself, so cancelling it closes everything. A failure before it listens is raised
-as `StartError` or `SettingsError`, whose text is for the person who started it.
+Each is one function: it opens what it needs, says that it has started, announces its addresses, waits until it is asked
+to stop, and drains. All its tasks live in nurseries it opens itself, so cancelling it closes everything. A failure
+before it listens is raised as `StartError` or `SettingsError`, whose text is for the person who started it.
 """
 
 from collections.abc import AsyncIterator
@@ -133,20 +133,25 @@ def _port(listener: Listener[ByteStream] | None) -> int | None:
     return None if listener is None else listener.extra(SocketAttribute.local_port, None)
 
 
-async def serve(settings: Settings, stop: Stop) -> None:
+async def serve(
+    settings: Settings, stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     """Run the gRPC server until ``stop()`` returns, then drain it within the grace period."""
     async with (
         open_metrics(settings) as metrics,
         open_tracing(settings.shutdown_grace) as tracing,
         open_backend(settings, metrics.meters, None if tracing is None else tracing.server) as backend,
     ):
+        task_status.started()
         announce_server(settings, backend.port, backend.health_port)
         announce_metrics(settings, metrics.port)
         await stop()
         await backend.drain(settings.shutdown_grace)
 
 
-async def gateway(settings: Settings, stop: Stop) -> None:
+async def gateway(
+    settings: Settings, stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
     refuse_port_zero(settings)
     async with (
@@ -155,6 +160,7 @@ async def gateway(settings: Settings, stop: Stop) -> None:
         trio.open_nursery() as nursery,
     ):
         port = await start_gateway(nursery, settings, stop, metrics.meters, tracing)
+        task_status.started()
         announce_console(settings, port)
         announce_gateway(settings, port)
         announce_metrics(settings, metrics.port)
@@ -166,7 +172,7 @@ def refuse_port_zero(settings: Settings) -> None:
         raise settings.refusal("grpc_server_port", "the gateway can't call port 0")
 
 
-async def up(settings: Settings, stop: Stop) -> None:
+async def up(settings: Settings, stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
     """Run the gRPC server, and the gateway that calls it, until ``stop()`` returns; then drain within the grace period.
 
     The gateway drains first, while the server still accepts its calls; the server gets the rest of the grace period.
@@ -185,6 +191,7 @@ async def up(settings: Settings, stop: Stop) -> None:
         calling = gateway_settings(settings, backend.port)
         async with trio.open_nursery() as nursery:
             port = await start_gateway(nursery, calling, stop, metrics.meters, tracing)
+            task_status.started()
             announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
             announce_gateway(calling, port)

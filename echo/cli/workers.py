@@ -31,20 +31,28 @@ if TYPE_CHECKING:
 __all__ = ["gateway", "serve"]
 
 
-async def serve(command: Sequence[str], settings: Settings, stop: Stop) -> None:
+async def serve(
+    command: Sequence[str],
+    settings: Settings,
+    stop: Stop,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Run the gRPC server in as many processes as the settings say, until ``stop()`` returns; then drain it.
 
     Args:
         command: The command line of this process, which also starts workers.
         settings: The settings.
         stop: Returns when the server should stop.
+        task_status: Told when the server has started. A worker reports to its parent instead.
     """
     if (end := _inherited_channel()) is not None:
+        task_status.started()
         meters = new_meters(settings)
         parent = ParentLink(end, 1 if settings.grpc_health_port is None else 2, collecting(meters))
         await _run_worker(parent, stop, partial(_serve_as_worker, settings, parent, meters))
     elif settings.workers == 1:
-        await programs.serve(settings, stop)
+        await programs.serve(settings, stop, task_status=task_status)
     else:
         async with AsyncExitStack() as opened:
             listeners = [await opened.enter_async_context(await open_grpc_listener(settings, None))]
@@ -52,25 +60,34 @@ async def serve(command: Sequence[str], settings: Settings, stop: Stop) -> None:
                 listeners.append(await opened.enter_async_context(await open_health_listener(settings)))
             ports = [listener.extra(SocketAttribute.local_port, None) for listener in listeners]
             async with _supervise(command, listeners, settings, stop) as metrics_port:
+                task_status.started()
                 announce_server(settings, *ports)
                 announce_metrics(settings, metrics_port)
 
 
-async def gateway(command: Sequence[str], settings: Settings, stop: Stop) -> None:
+async def gateway(
+    command: Sequence[str],
+    settings: Settings,
+    stop: Stop,
+    *,
+    task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED,
+) -> None:
     """Run the gateway in the same way."""
     programs.refuse_port_zero(settings)
     if (end := _inherited_channel()) is not None:
+        task_status.started()
         meters = new_meters(settings)
         parent = ParentLink(end, 1, collecting(meters))
         await _run_worker(parent, stop, partial(_serve_web_as_worker, settings, parent, meters))
     elif settings.workers == 1:
-        await programs.gateway(settings, stop)
+        await programs.gateway(settings, stop, task_status=task_status)
     else:
         async with (
             await open_web_listener(settings) as listener,
             _supervise(command, [listener], settings, stop) as metrics_port,
         ):
             port = listener.extra(SocketAttribute.local_port)
+            task_status.started()
             announce_console(settings, port)
             announce_gateway(settings, port)
             announce_metrics(settings, metrics_port)

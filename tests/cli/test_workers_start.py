@@ -1,5 +1,7 @@
 """How servers of several workers start, or do not, and where they listen."""
 
+import json
+import os
 import signal
 import ssl
 from collections.abc import AsyncIterator
@@ -12,7 +14,7 @@ from echo.rpc import open_channel
 from echo.workers import usable_cpus
 from tests.support.process import PATIENCE, running
 from tests.support.tls import Certificates
-from tests.support.workers import SERVE, first_workers, get_reply, rolled, serving, workers_of
+from tests.support.workers import GATEWAY, SERVE, first_workers, get_reply, rolled, serving, until, workers_of
 
 pytestmark = pytest.mark.slow  # Each starts three processes and more.
 
@@ -36,6 +38,33 @@ async def test_a_port_that_is_taken_is_reported_before_any_worker_starts() -> No
             assert await second.status() == 2
         assert "cannot listen on" in second.stderr
         assert len(second.stderr.splitlines()) == 1
+
+
+STUCK = """
+import os, pathlib, signal
+if "ECHO_WORKER_CHANNEL" in os.environ:
+    pathlib.Path(__file__).with_name("stuck").write_text(str(os.getpid()))
+    signal.pause()
+"""
+
+
+@pytest.mark.parametrize("program", [SERVE, [*GATEWAY, "--workers", "2"]], ids=["serve", "gateway"])
+async def test_sigterm_to_all_processes_during_the_start_is_no_failure_and_nothing_is_announced(
+    program: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(STUCK)  # Python runs it first, so no worker gets further.
+    worker = trio.Path(tmp_path / "stuck")
+
+    async def is_starting() -> bool:
+        return await worker.exists() and bool(await worker.read_text())
+
+    async with running(*program, PYTHONPATH=str(tmp_path)) as echo:
+        await until(is_starting)
+        for process in (echo.pid, int(await worker.read_text())):  # As systemd does it.
+            os.kill(process, signal.SIGTERM)
+        assert await echo.status() == 0
+    assert echo.stdout == ""
+    assert [json.loads(line)["event"] for line in echo.stderr.splitlines()] == ["stopping"]
 
 
 async def test_up_refuses_workers() -> None:

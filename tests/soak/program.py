@@ -107,11 +107,14 @@ async def count_for_ever(stream: Stream) -> None:
         await stream.send_message(StreamResponse(message.stream_id, number, response="x" * 1000, success=True))
 
 
-async def notary(keepalive: Keepalive | None, stop: Stop) -> None:
+async def notary(
+    keepalive: Keepalive | None, stop: Stop, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED
+) -> None:
     server = Server([EchoService(), Notary()], keepalive=keepalive)
     async with trio.open_nursery() as nursery:
         listener = await open_tcp_listener(LOOPBACK, 0)
         await nursery.start(server.serve, listener)
+        task_status.started()
         say(json.dumps({"service": "grpc", "port": listener.extra(SocketAttribute.local_port)}))
         await stop()
         await server.drain(0)
