@@ -83,7 +83,8 @@ class Socket:
                 self.closed = True
                 code = cast("int", event.get("code", NO_CODE))
                 how = "the client closed it" if code != ABNORMAL else "the client left without a close frame"
-                self.notes.end(code, how, by_client=True)
+                why = cast("str", event.get("reason", ""))  # The ASGI server has ended it.
+                self.notes.end(code, why or how, by_client=not why)
                 return NoMessage.DISCONNECTED
             batch = cast("list[str | bytes] | None", event.get("messages"))
             if batch is None:

@@ -14,7 +14,7 @@ from echo.services import echo_services
 from tests.support.gateway import RunningGateway, gateway_to, running_gateway
 from tests.support.quiet_clock import QuietClock
 from tests.support.serving import serving
-from tests.support.streams import HELLO, Unhurried
+from tests.support.streams import HELLO, Patient, Unhurried
 from tests.support.websocket import Closed, Rejected, open_websocket
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
@@ -35,6 +35,10 @@ async def logging_both(**variables: str) -> AsyncIterator[RunningGateway]:
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
     found = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
     return [line for line in found if line["logger"] == "echo.access"]
+
+
+def websocket_line(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    return next(line for line in lines(capsys) if line["event"] == "websocket")
 
 
 async def test_a_request_and_its_call_have_a_line_each_with_the_same_ids(capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +84,7 @@ async def test_a_call_that_fails_is_told_with_its_close_and_in_the_log(
     async with logging_both() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
         await socket.send('{"message":"no stream id"}')
         assert await socket.receive() == Closed(1011, "INVALID_ARGUMENT: stream_id is required")
-    line = next(line for line in lines(capsys) if line["event"] == "websocket")
+    line = websocket_line(capsys)
     assert (line["status"], line["reason"]) == (1011, "INVALID_ARGUMENT: stream_id is required")
     assert "closes with 1011: INVALID_ARGUMENT: stream_id is required" in caplog.text
     assert str(line["request_id"]) in caplog.text
@@ -93,6 +97,54 @@ async def test_a_refused_handshake_has_its_http_status(capsys: pytest.CaptureFix
                 pass
     (line,) = lines(capsys)
     assert (line["event"], line["status"]) == ("websocket", 403)
+
+
+async def ended_websocket(capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
+    """Wait for a line: a client hears that it is closed before there is one."""
+    with trio.fail_after(20):
+        while not (logged := lines(capsys)):
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    return logged[0]
+
+
+UNMASKED, NOT_UTF8 = b"\x81\x02hi", b"\x81\x81\x00\x00\x00\x00\xff"
+
+
+@pytest.mark.parametrize(("frame", "code"), [(UNMASKED, 1002), (NOT_UTF8, 1007)])
+async def test_a_client_that_breaks_the_protocol_is_logged_with_the_code_that_it_got(
+    frame: bytes, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with running_gateway(LOG_FORMAT="json") as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        await socket.stream.send_all(frame)
+        closed = await socket.receive()
+        assert isinstance(closed, Closed)
+        assert closed.code == code
+        line = await ended_websocket(capsys)
+    assert (line["status"], line["reason"]) == (code, f"the client broke the protocol: {closed.reason}")
+
+
+async def test_a_client_that_is_dropped_for_its_silence_is_logged_as_such(
+    capsys: pytest.CaptureFixture[str], clock: QuietClock
+) -> None:
+    async with running_gateway(LOG_FORMAT="json") as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        async for _ in socket.stream:
+            pass
+    line = websocket_line(capsys)
+    assert (line["status"], line["reason"]) == (1006, "dropped: the client showed no sign of life for 60 s")
+
+
+async def test_a_client_that_is_dropped_as_it_reads_nothing_is_logged_as_such(
+    capsys: pytest.CaptureFixture[str], clock: QuietClock
+) -> None:
+    service = Patient()
+    async with (
+        running_gateway([service], LOG_FORMAT="json", HTTP_PING_INTERVAL="off") as gateway,
+        open_websocket(gateway.port, "/ws/stream/server", buffer=4096) as socket,
+    ):
+        await socket.send(HELLO)
+        await service.ended.wait()
+    line = websocket_line(capsys)
+    assert (line["status"], line["reason"]) == (1006, "dropped: the client read nothing for 60 s")
 
 
 async def test_calls_by_connect_are_requests_too(capsys: pytest.CaptureFixture[str]) -> None:

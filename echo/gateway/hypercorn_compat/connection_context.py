@@ -11,6 +11,7 @@ from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerConte
 
 from echo.gateway.hypercorn_compat.liveness import Liveness
 from echo.gateway.hypercorn_compat.outlet import Outlet
+from echo.gateway.hypercorn_compat.timing import PATIENCE
 
 Address = tuple[str, int] | None
 Send = Callable[[Event], Awaitable[None]]
@@ -47,6 +48,13 @@ class ConnectionContext:
     outlet: Outlet
     liveness: Liveness
     note_websocket: Callable[[], None]
+
+    @property
+    def dropped(self) -> str:
+        """Why we have dropped the peer, in words; empty if we have not."""
+        if self.liveness.silence:
+            return f"dropped: the client showed no sign of life for {self.liveness.silence:g} s"
+        return f"dropped: the client read nothing for {PATIENCE:g} s" if self.outlet.stuck else ""
 
     @property
     def of_protocol(

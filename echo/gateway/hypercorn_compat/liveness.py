@@ -28,9 +28,14 @@ class Pinged(Protocol):
 
 
 class Liveness:
-    """When a connection's peer last showed a sign of life."""
+    """When a connection's peer last showed a sign of life.
+
+    Attributes:
+        silence: Seconds of silence for which the peer was found dead; 0 until then.
+    """
 
     def __init__(self) -> None:
+        self.silence = 0.0
         self._paused = 1  # How many are delivering data of the peer's, which may keep it from sending more.
         self._last_seen = math.inf
 
@@ -60,6 +65,7 @@ class Liveness:
             patience = max(PATIENCE, 2 * interval)
             now = trio.current_time()
             if not self._paused and now >= self._last_seen + patience:
+                self.silence = patience
                 return True
             if now >= began + interval:
                 began = now

@@ -25,10 +25,15 @@ Stream = trio.SocketStream | trio.SSLStream[trio.SocketStream]
 
 
 class Outlet:
-    """Sends bytes in order, and completely as long as the peer reads them."""
+    """Sends bytes in order, and completely as long as the peer reads them.
+
+    Attributes:
+        stuck: The peer has read nothing for `PATIENCE`, and the stream was closed.
+    """
 
     def __init__(self, stream: Stream, progressed: Callable[[], None]) -> None:
         """``progressed`` is called when the peer has read data after not reading for a while."""
+        self.stuck = False
         self._stream = stream
         self._progressed = progressed
         self._plain = stream if isinstance(stream, trio.SocketStream) else None
@@ -88,5 +93,6 @@ class Outlet:
             if trio.current_time() - began > STUCK:
                 self._progressed()
             return
+        self.stuck = True
         await trio.aclose_forcefully(self._stream)
         raise trio.BrokenResourceError("the peer reads nothing")

@@ -118,8 +118,8 @@ class WebSocketStream:
         elif isinstance(event, StreamClosed):
             self.closed = True
             self._note_decision()
-            over = self.state in (State.CLOSING, State.OVER)
-            await self._disconnect(CloseReason.NORMAL_CLOSURE if over else CloseReason.ABNORMAL_CLOSURE)
+            code = CloseReason.NORMAL_CLOSURE if self.idle else CloseReason.ABNORMAL_CLOSURE
+            await self._disconnect(code, self._shared.dropped)
 
     async def _begin(self, request: Request) -> None:
         shared = self._shared
@@ -130,9 +130,8 @@ class WebSocketStream:
         if not valid_server_name(shared.config, request):
             refusal = Refusal(404, "no such server name here")
         if refusal is None:
-            self._put = await shared.tasks.spawn_app(
-                shared.app, shared.config, cast("Scope", self._scope), self.app_send
-            )
+            scope = cast("Scope", self._scope)
+            self._put = await shared.tasks.spawn_app(shared.app, shared.config, scope, self.app_send)
             await self._put({"type": "websocket.connect"})
         else:
             await self._refuse(refusal)
@@ -156,7 +155,7 @@ class WebSocketStream:
         except ParseFailed as error:
             await self._deliver()
             code = CloseReason.MESSAGE_TOO_BIG if self._incoming.too_big else error.code
-            await self._end(code, str(error), CloseReason.ABNORMAL_CLOSURE)
+            await self._end(code, str(error), f"the client broke the protocol: {error}")
 
     async def _deliver(self) -> None:
         """Queue the complete messages for the application: at most those of one read, so the queue is bounded."""
@@ -168,21 +167,22 @@ class WebSocketStream:
             text, octets = (message, None) if isinstance(message, str) else (None, message)
             await self._put({"type": "websocket.receive", "text": text, "bytes": octets})
 
-    async def _end(self, code: int, reason: str, disconnect_code: int | None = None) -> None:
-        """Stop reading after a close frame or an invalid frame, and answer with a close frame."""
+    async def _end(self, code: int, reason: str, fault: str = "") -> None:
+        """Stop reading after a close frame, or an invalid one with this fault, and answer with a close frame."""
         answering = self.state is State.OPEN
         self.state = State.OVER
-        await self._disconnect(disconnect_code or (code if answering else CloseReason.NORMAL_CLOSURE))
+        await self._disconnect(code if answering else CloseReason.NORMAL_CLOSURE, fault)
         if answering:
             await self._send_frame(close_frame(code, reason))
         await self._send(EndData(self._stream_id))
         await self._send(StreamClosed(self._stream_id))
 
-    async def _disconnect(self, code: int) -> None:
-        """Queue the disconnect event for the application, once."""
+    async def _disconnect(self, code: int, why: str) -> None:
+        """Queue the disconnect event for the application, once; ``why`` we have ended it, or empty."""
         if not self._disconnect_sent:
             self._disconnect_sent = True
-            await self._put({"type": "websocket.disconnect", "code": int(code)})
+            event = {"type": "websocket.disconnect", "code": int(code), "reason": why}
+            await self._put(cast("ASGIReceiveEvent", event))
 
     # From the application
 
