@@ -101,6 +101,8 @@ async def _supervise(
 
     Yields the port that serves metrics, or None.
     """
+    # `Supervisor.run` reacts to it. One that comes before or after that, or that it had no time for, must not end us.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     totals = Totals()
     supervisor = Supervisor(command, listeners, settings.workers or usable_cpus(), settings.shutdown_grace, totals.keep)
     async with publish_metrics(settings, partial(totals.collect, supervisor)) as port, trio.open_nursery() as nursery:

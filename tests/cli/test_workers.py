@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 import trio
@@ -138,6 +139,22 @@ async def test_sigterm_lets_streams_of_all_workers_finish() -> None:
             await stream.end()
             assert await stream.recv_message() is None
         assert await echo.status() == 0
+
+
+async def test_a_sighup_during_a_drain_does_not_kill_the_parent(tmp_path: Path) -> None:
+    path = tmp_path / "echo.sock"
+    async with running("serve", "--grpc-server-bind", f"unix:{path}", "--workers", "2") as echo:
+        await echo.announced("grpc")
+        async with open_channel(f"unix:{path}") as channel, chat(channel) as stream:
+            await say(stream, "one")
+            echo.send(signal.SIGTERM)
+            await echo.logged('"stopping"')
+            echo.send(signal.SIGHUP)
+            assert await say(stream, "two") == "from server: two"
+            await stream.end()
+            assert await stream.recv_message() is None
+        assert await echo.status() == 0
+    assert not path.exists()
 
 
 async def test_streams_that_outlast_the_grace_period_get_unavailable() -> None:
