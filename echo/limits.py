@@ -80,6 +80,13 @@ class Connections(Group):
     grpc_server_max_connection_idle = _limit(
         _AGE, SERVER, "close connections that have had no calls for this long, or off"
     )
+    http_max_connection_idle = setting(
+        620.0,
+        _AGE,
+        GATEWAY,
+        "close HTTP connections that have had no requests for this long, or off; keep it above the idle timeout of a "
+        "load balancer in front",
+    )
     grpc_server_max_connection_age = _limit(
         _AGE,
         SERVER,

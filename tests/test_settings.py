@@ -56,6 +56,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         "metrics_bind": "0.0.0.0",
         "http_allowed_origins": (),
         "http_ping_interval": 27.0,
+        "http_max_connection_idle": 620.0,
         "workers": 1,
         "shutdown_grace": 10.0,
         "log_level": "info",
@@ -119,7 +120,7 @@ def test_settings_cannot_be_changed() -> None:
 
 def test_every_setting_is_described_with_its_variable_flag_default_and_user() -> None:
     described = {setting.field: setting for setting in SETTINGS}
-    assert len(described) == len(SETTINGS) == 52
+    assert len(described) == len(SETTINGS) == 53
     assert all(setting.help for setting in SETTINGS)
     for setting in SETTINGS:
         assert setting.variable == setting.field.upper()

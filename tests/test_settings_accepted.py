@@ -49,6 +49,7 @@ from echo.targets import parse_targets, read_targets
         ("ACCESS_LOG", "on", True),
         ("ACCESS_LOG", "false", False),
         ("HTTP_PING_INTERVAL", "off", math.inf),
+        ("HTTP_MAX_CONNECTION_IDLE", "off", math.inf),
         ("HTTP_PING_INTERVAL", "1s", 1.0),
         ("GRPC_SERVER_KEEPALIVE_TIME", "1h30m", 5400.0),
         ("GRPC_CLIENT_KEEPALIVE_TIME", "500ms", 0.5),

@@ -144,6 +144,7 @@ def _config(settings: Settings) -> Config:
     config = Config()
     config.websocket_max_message_size = settings.grpc_max_message_size
     config.include_server_header = False
+    config.keep_alive_timeout = settings.http_max_connection_idle
     config.ssl_handshake_timeout = TLS_TIMEOUT
     # Loggers instead of names, so that Hypercorn adds no handlers. Logging a request costs more than serving it.
     config.errorlog = logging.getLogger("hypercorn.error")

@@ -294,6 +294,7 @@ def sections(shown: str) -> dict[str, str]:
                 "Calling the gRPC server": "--grpc-server-host",
                 "TLS": "--http-cert",
                 "Keepalive": "--http-ping-interval",
+                "Connection lifetime": "--http-max-connection-idle",
                 "Limits": "--grpc-stream-window",
                 "Processes": "--workers",
                 "Shutdown": "--shutdown-grace",

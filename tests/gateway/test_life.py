@@ -119,14 +119,37 @@ async def test_a_connection_without_keep_alive_is_closed_after_the_response(vers
         assert trio.current_time() < 1
 
 
-@pytest.mark.parametrize("requests", [0, 1, 2])
-async def test_an_idle_connection_over_http_is_closed(requests: int, clock: QuietClock) -> None:
-    async with running_gateway() as gateway, await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
+@pytest.mark.parametrize(
+    ("requests", "setting", "seconds"),
+    [(0, "10m20s", 5), (1, "10m20s", 620), (2, "10m20s", 620), (0, "2s", 2), (1, "2s", 2)],
+)
+async def test_an_idle_connection_over_http_is_closed(
+    requests: int, setting: str, seconds: int, clock: QuietClock
+) -> None:
+    async with (
+        running_gateway(HTTP_MAX_CONNECTION_IDLE=setting) as gateway,
+        await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream,
+    ):
         for _ in range(requests):
             await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         data = b"".join([data async for data in stream])
         assert data.count(b"Hello!") == requests
-        assert trio.current_time() < PING_INTERVAL
+        assert seconds <= trio.current_time() < seconds + 1
+
+
+@pytest.mark.parametrize("setting", ["", "off"], ids=["by default", "off"])
+async def test_a_connection_may_be_idle_for_longer_than_load_balancers_keep_it(setting: str, clock: QuietClock) -> None:
+    async with (
+        running_gateway(HTTP_MAX_CONNECTION_IDLE=setting) as gateway,
+        await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream,
+    ):
+        for _ in range(3):
+            await trio.sleep(1)
+            await stream.send_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            received = b""
+            while not received.endswith(b"Hello!"):
+                received += await stream.receive_some()
+            await trio.sleep(610)  # Of those that are widely used, Google's keep it longest: ten minutes.
 
 
 async def test_a_client_that_does_not_answer_the_close_frame_is_not_waited_for(clock: QuietClock) -> None:

@@ -30,13 +30,14 @@ the gateway's WebSockets use; `timing` has the timeouts.
 from echo.gateway.hypercorn_compat.census import connection_counts
 from echo.gateway.hypercorn_compat.direct import DIRECT, AcceptOptions, Direct
 from echo.gateway.hypercorn_compat.install import UnsupportedVersionError, install
-from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE, CLOSE_TIMEOUT, PATIENCE
+from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE, CLOSE_TIMEOUT, PATIENCE, REQUEST_TIMEOUT
 
 __all__ = [
     "CLOSE_GRACE",
     "CLOSE_TIMEOUT",
     "DIRECT",
     "PATIENCE",
+    "REQUEST_TIMEOUT",
     "AcceptOptions",
     "Direct",
     "UnsupportedVersionError",

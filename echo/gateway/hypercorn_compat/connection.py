@@ -98,11 +98,12 @@ class Connection:
             self._helpers = helpers
             self._idleness = Idleness(helpers, self._config, self._context, self._close_idle)
             async with trio.open_nursery() as nursery:
+                self._tasks = Tasks(nursery, self._peer_has_left)
                 shared = ConnectionContext(
                     app=self._app,
                     config=self._config,
                     context=self._context,
-                    tasks=cast("TaskGroup", Tasks(nursery, self._peer_has_left)),
+                    tasks=cast("TaskGroup", self._tasks),
                     state=ConnectionState(self._state),
                     tls=tls,
                     client=client,
@@ -114,7 +115,7 @@ class Connection:
                 )
                 self._protocols = Protocols(shared, alpn)
                 await self._protocols.initiate()
-                self._idleness.begin()
+                self._idleness.begin(served=False)
                 await self._read()
             helpers.cancel_scope.cancel()
 
@@ -135,7 +136,7 @@ class Connection:
             await self._protocols.handle(event)
         elif isinstance(event, Updated):
             if event.idle:
-                self._idleness.begin()
+                self._idleness.begin(served=self._tasks.served)
             else:
                 self._idleness.end()
 
@@ -208,6 +209,8 @@ class Connection:
                 continue
             await self._protocols.handle(RawData(data))
             del data  # Otherwise an idle connection would keep its last input.
+            if self._protocols.request_is_arriving:
+                self._idleness.hurry()
         self._note_gone()
         self._idleness.end()  # Otherwise it would keep the nursery open until it times out.
         await self._protocols.finish()

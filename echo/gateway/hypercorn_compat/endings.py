@@ -2,7 +2,8 @@
 
 Upstream: Quart-Trio cancels a handler at the end of its response. In that cancelled task, Hypercorn should close the
 connection, or wait five seconds for the next request, so it does neither. And a stopping Hypercorn closes idle
-connections at once, even those it has just accepted, whose request is still arriving.
+connections at once, even those it has just accepted, whose request is still arriving. One timeout bounds the time
+between requests, which a load balancer in front decides, and the time in which a request arrives, which is short.
 """
 
 from collections.abc import Awaitable, Callable
@@ -11,11 +12,11 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
-from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE
+from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE, REQUEST_TIMEOUT
 
 
 class Idleness:
-    """Closes a connection that has been idle for Hypercorn's ``keep_alive_timeout``."""
+    """Closes a connection that has been idle for Hypercorn's ``keep_alive_timeout``, or for `REQUEST_TIMEOUT`."""
 
     def __init__(
         self, nursery: trio.Nursery, config: Config, context: WorkerContext, close: Callable[[], Awaitable[None]]
@@ -25,12 +26,20 @@ class Idleness:
         self._context = context
         self._close = close
         self._waiting: trio.CancelScope | None = None
+        self._patience = trio.CancelScope()
 
-    def begin(self) -> None:
-        """The connection is idle from now on."""
+    def begin(self, *, served: bool) -> None:
+        """The connection is idle from now on; ``served`` says whether it has had a request."""
         self.end()
         self._waiting = trio.CancelScope()
-        self._nursery.start_soon(self._wait, self._waiting)
+        self._patience = trio.CancelScope(deadline=trio.current_time() + self._config.keep_alive_timeout)
+        if not served:
+            self.hurry()
+        self._nursery.start_soon(self._wait, self._waiting, self._patience)
+
+    def hurry(self) -> None:
+        """A request is due."""
+        self._patience.deadline = min(self._patience.deadline, trio.current_time() + REQUEST_TIMEOUT)
 
     def end(self) -> None:
         """The connection is busy again, or over."""
@@ -38,9 +47,9 @@ class Idleness:
             self._waiting.cancel()
             self._waiting = None
 
-    async def _wait(self, scope: trio.CancelScope) -> None:
+    async def _wait(self, scope: trio.CancelScope, patience: trio.CancelScope) -> None:
         with scope:
-            with trio.move_on_after(self._config.keep_alive_timeout):
+            with patience:
                 await self._context.terminated.wait()
                 # A request may be arriving (on a new connection it surely is), which would end this wait.
                 await trio.sleep(CLOSE_GRACE)

@@ -46,6 +46,16 @@ class HTTP1Protocol(H11Protocol):
             return self.connection.their_state in (h11.SEND_BODY, h11.ERROR)
         return self._asked_with_body or self.connection.h11_connection.their_state is h11.SWITCHED_PROTOCOL
 
+    @property
+    def request_is_arriving(self) -> bool:
+        """Whether part of a request's head has arrived."""
+        connection = self.connection
+        return (
+            isinstance(connection, h11.Connection)
+            and connection.their_state is h11.IDLE
+            and bool(connection.trailing_data[0])
+        )
+
     async def _check_protocol(self, event: h11.Request) -> None:
         """Raise Hypercorn's exception for a switch to HTTP/2, if the request asks for it."""
         assert isinstance(self.connection, h11.Connection)

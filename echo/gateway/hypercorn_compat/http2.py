@@ -83,6 +83,7 @@ class HTTP2Protocol(H2Protocol):
         if buffer is not None and not (isinstance(buffer, SendBuffer) and buffer.ended):
             with suppress(ProtocolError):
                 self.connection.reset_stream(stream_id, ErrorCodes.CANCEL)
+            await buffer.close()  # Otherwise what is still sent would wait for the window, each time for `PATIENCE`.
             with suppress(MissingStreamError):
                 self.priority.unblock(stream_id)  # Wakes the sending task, which finds nothing to send.
             await self.has_data.set()

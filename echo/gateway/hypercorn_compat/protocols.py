@@ -54,6 +54,11 @@ class Protocols:
         """Whether the peer may still be sending: frames, or the rest of a request."""
         return isinstance(self._protocol, HTTP2Protocol) or self._protocol.peer_may_be_sending
 
+    @property
+    def request_is_arriving(self) -> bool:
+        """Whether the beginning of a request has arrived, and its end has not; only known for HTTP/1.1."""
+        return isinstance(self._protocol, HTTP1Protocol) and self._protocol.request_is_arriving
+
     def websockets(self) -> list[WebSocketStream]:
         """The open WebSockets."""
         protocol = self._protocol

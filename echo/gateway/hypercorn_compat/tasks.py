@@ -31,9 +31,13 @@ class Tasks:
     Args:
         nursery: The nursery.
         peer_has_left: Tells whether the peer has closed or reset the connection, even if data of its are unread.
+
+    Attributes:
+        served: Whether it has run any.
     """
 
     def __init__(self, nursery: trio.Nursery, peer_has_left: Callable[[], bool]) -> None:
+        self.served = False
         self._nursery = nursery
         self._peer_has_left = peer_has_left
 
@@ -47,6 +51,7 @@ class Tasks:
         ``send`` is called with each message of the application, and with None when it has ended. Events queued after
         that are dropped.
         """
+        self.served = True
         queue = Queue(config.max_app_queue_size, self._peer_has_left)
         self._nursery.start_soon(_run, app, config, scope, queue, send)
         return queue.put

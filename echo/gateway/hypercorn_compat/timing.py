@@ -2,6 +2,9 @@
 
 from typing import Final
 
+REQUEST_TIMEOUT: Final = 5.0
+"""Seconds for the first request of a connection to arrive, and for the rest of a later one that has begun to."""
+
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds for a client to answer our close frame, and for an application to notice that its client has gone."""
 

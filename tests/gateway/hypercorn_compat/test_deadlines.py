@@ -7,7 +7,7 @@ import pytest
 import trio
 from hyperframe.frame import DataFrame
 
-from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, PATIENCE, install
+from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, PATIENCE, REQUEST_TIMEOUT, install
 from echo.gateway.server import TLS_TIMEOUT
 from tests.gateway.hypercorn_compat.clients import H2C, UPGRADE, connected, get, heard
 from tests.gateway.hypercorn_compat.in_process import Receive, Scope, Send, as_quart_does, send_body, serving
@@ -21,7 +21,7 @@ from tests.support.tls import Certificates
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
-IDLE = 5.0  # Hypercorn's ``keep_alive_timeout``.
+KEPT = 620.0  # HTTP_MAX_CONNECTION_IDLE.
 SOON = 1.0
 
 BIDIRECTIONAL = "/ws/stream/bidirectional"
@@ -42,27 +42,27 @@ def head(fields: list[tuple[str, str]], *, end: bool = False) -> bytes:
 @pytest.mark.parametrize(
     ("sent", "seconds"),
     [
-        pytest.param(b"", IDLE, id="nothing"),
-        pytest.param(REQUEST[:-2], IDLE, id="half a head"),
-        pytest.param(REQUEST + REQUEST[:-2], IDLE, id="half a head after a request"),
-        pytest.param(REQUEST, IDLE, id="a request and nothing more"),
+        pytest.param(b"", REQUEST_TIMEOUT, id="nothing"),
+        pytest.param(REQUEST[:-2], REQUEST_TIMEOUT, id="half a head"),
+        pytest.param(REQUEST + REQUEST[:-2], REQUEST_TIMEOUT, id="half a head after a request"),
+        pytest.param(REQUEST, KEPT, id="a request and nothing more"),
         pytest.param(get("Content-Length: 5", path="/healthz"), SOON, id="no body though announced"),
         pytest.param(get("Content-Length: 5", path="/healthz") + b"x", SOON, id="half a body"),
         pytest.param(get("Transfer-Encoding: chunked", path="/healthz") + b"5\r\nx", SOON, id="half a chunk"),
-        pytest.param(REQUEST.replace(b"GET", b"POST", 1), IDLE, id="a request that is refused"),
+        pytest.param(REQUEST.replace(b"GET", b"POST", 1), KEPT, id="a request that is refused"),
         pytest.param(b"nonsense\r\n\r\n", SOON, id="no request"),
         pytest.param(get(*UPGRADE[:3], path=BIDIRECTIONAL), SOON, id="a refused handshake"),
         pytest.param(get(*UPGRADE, path="/nothing"), SOON, id="a handshake for no route"),
         pytest.param(get(*UPGRADE, path=BIDIRECTIONAL), PATIENCE, id="a silent WebSocket"),
         pytest.param(get(*UPGRADE, path=BIDIRECTIONAL) + b"\x81\xfe\x10", PATIENCE, id="half a frame"),
         pytest.param(get(*UPGRADE, path="/ws/stream/server"), PATIENCE, id="a WebSocket without its message"),
-        pytest.param(get(*H2C, path="/healthz"), IDLE, id="an upgrade and no preface"),
-        pytest.param(PREFACE, IDLE, id="a preface and no settings"),
-        pytest.param(BEGIN, IDLE, id="no stream"),
-        pytest.param(BEGIN + head(GET)[:-1], IDLE, id="half a frame of HTTP/2"),
-        pytest.param(BEGIN + head(GET, end=True), IDLE, id="a request over HTTP/2"),
-        pytest.param(BEGIN + head(POST), IDLE, id="no body over HTTP/2"),
-        pytest.param(BEGIN + head(CONNECT), IDLE, id="plain CONNECT"),
+        pytest.param(get(*H2C, path="/healthz"), KEPT, id="an upgrade and no preface"),
+        pytest.param(PREFACE, REQUEST_TIMEOUT, id="a preface and no settings"),
+        pytest.param(BEGIN, REQUEST_TIMEOUT, id="no stream"),
+        pytest.param(BEGIN + head(GET)[:-1], REQUEST_TIMEOUT, id="half a frame of HTTP/2"),
+        pytest.param(BEGIN + head(GET, end=True), KEPT, id="a request over HTTP/2"),
+        pytest.param(BEGIN + head(POST), KEPT, id="no body over HTTP/2"),
+        pytest.param(BEGIN + head(CONNECT), REQUEST_TIMEOUT, id="plain CONNECT"),
     ],
 )
 async def test_a_client_that_does_nothing_more_is_closed_on(sent: bytes, seconds: float, clock: QuietClock) -> None:
@@ -80,7 +80,7 @@ async def test_a_header_block_that_never_ends_is_not_waited_for(clock: QuietCloc
     async with running_gateway() as gateway, connected(gateway.port) as stream:
         await stream.send_all(BEGIN + block)
         assert (await heard(stream))[1]
-        assert trio.current_time() < IDLE + SOON
+        assert trio.current_time() < REQUEST_TIMEOUT + SOON
 
 
 async def test_a_tls_handshake_that_never_comes_is_not_waited_for(clock: QuietClock, tmp_path: Path) -> None:
