@@ -1,14 +1,14 @@
-"""Where the gateway's connections come from: sockets that it listens on, or a parent process that passes them on."""
+"""Where the gateway's connections come from: a listener of its own, or a parent process that passes them on."""
 
-import select
 import socket
 import ssl
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import trio
+from anyio.abc import SocketAttribute, SocketStream
 
-from echo.transport import AcceptedConnection, ConnectionSource
+from echo.transport import AcceptedConnection, ConnectionSource, StreamListener
 
 __all__ = ["Arrivals", "HandedOver", "Listening"]
 
@@ -27,37 +27,30 @@ class Arrivals(Protocol):
 
 
 class Listening:
-    """Listening sockets.
+    """A listener of the gateway's own.
 
     Args:
-        sockets: The sockets; the caller closes them.
+        listener: The listener, without TLS; the caller closes it.
         tls: The TLS context; None for plain text.
     """
 
-    def __init__(self, sockets: list[socket.socket], tls: ssl.SSLContext | None) -> None:
-        self._sockets = sockets
+    def __init__(self, listener: StreamListener, tls: ssl.SSLContext | None) -> None:
+        self._listener = listener
         self._tls = tls
-        self._scope = trio.CancelScope()
+        self._ended = trio.Event()
 
     async def accept(self, handler: Handler, nursery: trio.Nursery) -> None:  # noqa: D102 - as in Arrivals
-        listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(listening)) for listening in self._sockets]
+        def start(accepted: SocketStream) -> None:
+            descriptor = accepted.extra(SocketAttribute.raw_socket).detach()
+            nursery.start_soon(handler, _stream(socket.socket(fileno=descriptor), self._tls))
 
-        async def serve(stream: trio.SocketStream) -> None:
-            await handler(_secured(stream, self._tls))
-
-        with self._scope:
-            await trio.serve_listeners(serve, listeners, handler_nursery=nursery)
+        await self._listener.accept(start)
+        self._ended.set()
 
     async def finish(self) -> None:
-        """As in `Arrivals`: closing the sockets at once would reset connections that are not accepted yet."""
-        waiting = select.poll()
-        for listening in self._sockets:
-            waiting.register(listening, select.POLLIN)
-        try:
-            while waiting.poll(0):
-                await trio.lowlevel.checkpoint()
-        finally:
-            self._scope.cancel()
+        """As in `Arrivals`."""
+        self._listener.retire()
+        await self._ended.wait()
 
 
 class HandedOver:
@@ -76,8 +69,7 @@ class HandedOver:
     async def accept(self, handler: Handler, nursery: trio.Nursery) -> None:  # noqa: D102 - as in Arrivals
         async def serve(accepted: AcceptedConnection) -> None:
             try:
-                stream = trio.SocketStream(trio.socket.from_stdlib_socket(accepted.socket))
-                await handler(_secured(stream, self._tls))
+                await handler(_stream(accepted.socket, self._tls))
             finally:
                 accepted.socket.close()
                 accepted.on_close()
@@ -96,5 +88,6 @@ class HandedOver:
         await self._taken.wait()
 
 
-def _secured(stream: trio.SocketStream, tls: ssl.SSLContext | None) -> Stream:
+def _stream(connected: socket.socket, tls: ssl.SSLContext | None) -> Stream:
+    stream = trio.SocketStream(trio.socket.from_stdlib_socket(connected))
     return stream if tls is None else trio.SSLStream(stream, tls, server_side=True, https_compatible=True)

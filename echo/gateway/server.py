@@ -1,15 +1,15 @@
 """Serves the gateway with Hypercorn's protocols in the caller's event loop, and drains it gracefully."""
 
 import logging
-import socket
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
+from anyio.abc import SocketAttribute
 from hypercorn.config import Config
-from hypercorn.utils import repr_socket_addr, wrap_app
+from hypercorn.utils import wrap_app
 
 from echo.gateway.application import create_app
 from echo.gateway.arrivals import Arrivals, HandedOver, Handler, Listening
@@ -19,8 +19,9 @@ from echo.gateway.runtime import Runtime
 from echo.gateway.tracing import GatewayTracing, traced
 from echo.rpc import Limits
 from echo.settings import Settings
+from echo.targets import join
 from echo.tls import web_context
-from echo.transport import BACKLOG, ConnectionSource
+from echo.transport import ConnectionSource, open_tcp_listener
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
@@ -68,16 +69,17 @@ async def serve_gateway(
 
     config, tls, grace = _config(settings), web_context(settings), settings.shutdown_grace
     drain = app.runtime.drain
-    with ExitStack() as stack:
-        sockets: list[socket.socket] = []
+    async with AsyncExitStack() as stack:
+        bound: list[str] = []
         arrivals: Arrivals
         if source is None:
-            sockets = [stack.enter_context(found) for found in await _listen(settings.http_bind, settings.http_port)]
-            arrivals = Listening(sockets, tls)
+            host = settings.http_bind
+            listener = await stack.enter_async_context(await open_tcp_listener(host, settings.http_port))
+            arrivals = Listening(listener, tls)
+            scheme, port = "http" if tls is None else "https", listener.extra(SocketAttribute.local_port)
+            bound.append(f"{scheme}://{join(host, port)}")
         else:
             arrivals = HandedOver(source, tls)
-        scheme = "http" if tls is None else "https"
-        bound = [f"{scheme}://{repr_socket_addr(each.family, each.getsockname())}" for each in sockets]
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_cut_off, drain, grace)
             await serve_connections(
@@ -124,19 +126,6 @@ async def _cut_off(drain: Drain, grace: float) -> None:
     await drain.begun()
     await trio.sleep(grace)
     drain.cut()
-
-
-async def _listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on every address of ``host``; with port 0, each socket gets a free port of its own."""
-    listeners = await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
-    return [_plain(listener) for listener in listeners]
-
-
-def _plain(listener: trio.SocketListener) -> socket.socket:
-    """The standard library's socket, as Hypercorn wants it."""
-    plain = socket.socket(fileno=listener.socket.detach())
-    plain.setblocking(False)
-    return plain
 
 
 def _config(settings: Settings) -> Config:

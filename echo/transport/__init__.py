@@ -1,6 +1,5 @@
 """Connects sockets to `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
 
-from echo.transport.accepting import BACKLOG
 from echo.transport.background import open_background
 from echo.transport.call import Call
 from echo.transport.call_observer import CallObserver, ObserverRule
@@ -24,7 +23,6 @@ from echo.transport.tracing import CallTrace, StreamTrace, Tracing
 from echo.transport.waiting import Signal
 
 __all__ = [
-    "BACKLOG",
     "MAX_NOT_SENT",
     "REQUESTED_NAME",
     "AcceptedConnection",

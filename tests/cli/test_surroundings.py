@@ -1,7 +1,8 @@
-"""Programs in poor surroundings: a read-only file system, no user entry, no home, no IPv6, no standard streams."""
+"""Programs in poor surroundings: a read-only root, no user entry, home, IPv6, standard streams or file descriptors."""
 
 import os
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -105,6 +106,25 @@ async def test_any_user_may_run_it_without_an_entry_a_home_and_a_folder_to_write
 async def test_it_runs_with_an_empty_environment() -> None:
     async with running_as(command(*UP), {}) as echo:
         assert await works_and_stops(echo, await echo.http_port())
+
+
+# No file descriptors
+
+
+async def test_a_shortage_of_descriptors_is_one_warning_and_clients_are_served_after_it() -> None:
+    async with running(*UP) as echo:
+        port = await echo.http_port()
+        assert await works(port)
+        _, most = resource.prlimit(echo.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(echo.pid, resource.RLIMIT_NOFILE, (3, most))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(works, port)
+            await echo.logged("cannot accept connections")
+            resource.prlimit(echo.pid, resource.RLIMIT_NOFILE, (most, most))
+        assert await works_and_stops(echo, port)
+    shortages = [line for line in echo.stderr.splitlines() if "Too many open files" in line]
+    assert len(shortages) == 1
+    assert "Traceback" not in echo.stderr
 
 
 # No standard streams
