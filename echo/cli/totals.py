@@ -5,6 +5,7 @@ Prometheus would take that for a counter reset.
 """
 
 from collections.abc import Awaitable, Callable
+from time import time
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -54,12 +55,11 @@ class Totals:
             log.exception("final metrics of a worker are unreadable")
 
     async def collect(self, supervisor: Supervisor) -> "Snapshot":
-        """The sum as it is now, for `echo.telemetry.serve_metrics`.
-
-        Raises:
-            ValueError: No worker has reported yet.
-        """
-        from echo.telemetry.snapshot import decode, merge  # noqa: PLC0415
+        """The sum as it is now, for `echo.telemetry.serve_metrics`; without metrics before a worker has reported."""
+        from echo.telemetry.snapshot import Snapshot, decode, merge  # noqa: PLC0415
 
         found = [decode(answer) for answer in await supervisor.ask_all(PATIENCE) if answer]
-        return merge(found if self._ended is None else [*found, self._ended])
+        if self._ended is not None:
+            found.append(self._ended)
+        now = time()
+        return merge(found) if found else Snapshot((), now, now, [])

@@ -5,6 +5,7 @@ import os
 import signal
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,9 @@ import trio
 
 from echo.rpc import open_channel
 from echo.workers import usable_cpus
-from tests.support.process import PATIENCE, running
+from tests.support.gateway import http_get
+from tests.support.process import PATIENCE, Echo, running
+from tests.support.tcp import reserved_port
 from tests.support.tls import Certificates
 from tests.support.workers import GATEWAY, SERVE, first_workers, get_reply, rolled, serving, until, workers_of
 
@@ -48,22 +51,41 @@ if "ECHO_WORKER_CHANNEL" in os.environ:
 """
 
 
-@pytest.mark.parametrize("program", [SERVE, [*GATEWAY, "--workers", "2"]], ids=["serve", "gateway"])
-async def test_sigterm_to_all_processes_during_the_start_is_no_failure_and_nothing_is_announced(
-    program: list[str], tmp_path: Path
-) -> None:
-    (tmp_path / "sitecustomize.py").write_text(STUCK)  # Python runs it first, so no worker gets further.
-    worker = trio.Path(tmp_path / "stuck")
+@asynccontextmanager
+async def starting(folder: Path, *arguments: str) -> AsyncIterator[tuple[Echo, int]]:
+    """A program whose first worker gets no further than Python's own start, and that worker's process id."""
+    (folder / "sitecustomize.py").write_text(STUCK)
+    worker = trio.Path(folder / "stuck")
 
     async def is_starting() -> bool:
         return await worker.exists() and bool(await worker.read_text())
 
-    async with running(*program, PYTHONPATH=str(tmp_path)) as echo:
+    async with running(*arguments, PYTHONPATH=str(folder)) as echo:
         await until(is_starting)
-        for process in (echo.pid, int(await worker.read_text())):  # As systemd does it.
+        yield echo, int(await worker.read_text())
+
+
+@pytest.mark.parametrize("program", [SERVE, [*GATEWAY, "--workers", "2"]], ids=["serve", "gateway"])
+async def test_sigterm_to_all_processes_during_the_start_is_no_failure_and_nothing_is_announced(
+    program: list[str], tmp_path: Path
+) -> None:
+    async with starting(tmp_path, *program) as (echo, worker):
+        for process in (echo.pid, worker):  # As systemd does it.
             os.kill(process, signal.SIGTERM)
         assert await echo.status() == 0
     assert echo.stdout == ""
+    assert [json.loads(line)["event"] for line in echo.stderr.splitlines()] == ["stopping"]
+
+
+async def test_a_scrape_before_any_worker_serves_finds_no_metrics_and_is_no_error(tmp_path: Path) -> None:
+    with reserved_port() as port:
+        flags = ["--metrics-bind", "127.0.0.1", "--metrics-port", str(port)]
+        async with starting(tmp_path, *SERVE, *flags) as (echo, _):
+            answer = await http_get(port, "/metrics")
+            series = [line for line in answer.body.splitlines() if not line.startswith(b"#")]
+            assert (answer.status, series) == (200, [b"target_info 1"])
+            echo.send(signal.SIGTERM)
+            assert await echo.status() == 0
     assert [json.loads(line)["event"] for line in echo.stderr.splitlines()] == ["stopping"]
 
 
