@@ -1,4 +1,4 @@
-"""The route that served a request, for metrics: its template, of which there are few, instead of its path."""
+"""The route that served a request, for metrics and traces: its template, of which there are few, not its path."""
 
 import re
 from functools import cache

@@ -38,7 +38,7 @@ from echo.gateway.route import note_route, template_of
 from echo.gateway.runtime import Runtime
 from echo.gateway.scripting import script_of
 from echo.gateway.status import DRAINING, close_of_failed_call, error_body, status_of_http_error
-from echo.gateway.tracing import headers_of, template, trace_of
+from echo.gateway.tracing import headers_of, trace_of
 from echo.gateway.websocket_handling import current_socket
 from echo.pb.com.gopay.echo import Message
 from echo.pb.com.gopay.echo import Response as Reply
@@ -236,15 +236,15 @@ def _context(scope: HTTPScope | WebsocketScope) -> CallContext:
 async def _identify_request() -> None:
     g.request_id = request_id_of(request.scope["headers"])
     trace = trace_of(cast("HTTPScope", request.scope))
-    if trace is not None and request.url_rule is not None:
-        trace.route = template(request.url_rule.rule)
+    if trace is not None:
+        trace.route = template_of(request)
 
 
 async def _identify_websocket() -> None:
     g.request_id = request_id_of(websocket.scope["headers"])
     trace = trace_of(cast("WebsocketScope", websocket.scope))
-    if trace is not None and websocket.url_rule is not None:
-        trace.route = template(websocket.url_rule.rule)
+    if trace is not None:
+        trace.route = template_of(websocket)
 
 
 async def _finish(runtime: Runtime, response: Response) -> Response:

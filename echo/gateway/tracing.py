@@ -24,7 +24,6 @@ __all__ = [
     "headers_of",
     "ids_of",
     "keep_trace",
-    "template",
     "trace_of",
     "traced",
     "untraced",
@@ -33,7 +32,6 @@ __all__ = [
 TRACE: Final = "echo.trace"  # The key of the trace in a scope's extensions.
 _IN_QUERY: Final = frozenset({"traceparent", "tracestate"})
 _TEXT: Final = re.compile(r"[ -~]{1,512}", re.ASCII)
-_PLACE: Final = re.compile(r"<(?:[^<>:]*:)?([^<>:]+)>")
 
 
 class RequestTrace(Protocol):
@@ -142,8 +140,3 @@ def ids_of(scope: HTTPScope | WebsocketScope) -> tuple[str | None, str | None]:
         if name == b"traceparent":
             return trace_id(value.decode("latin-1").strip()), None
     return None, None
-
-
-def template(rule: str) -> str:
-    """A route's template in OpenTelemetry's form, ``/grpc/{key}``, from Werkzeug's ``/grpc/<anything:key>``."""
-    return _PLACE.sub(r"{\1}", rule)
