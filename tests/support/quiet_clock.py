@@ -33,7 +33,8 @@ FOR_EVER: Final = 86_400.0  # Real seconds that a sleep may take; a jump ends it
 
 _DESCRIPTORS: Final = Path("/proc/self/fd")
 _LISTEN: Final = 10  # TCP_LISTEN of Linux's <net/tcp_states.h>.
-_TCP_INFO: Final = struct.Struct("=BxB21xI116xI")  # State, retransmits, unacknowledged segments, bytes not sent.
+# State, retransmits, backoff, unacknowledged segments, bytes not sent.
+_TCP_INFO: Final = struct.Struct("=BxBxB19xI116xI")
 _FEW: Final = 2048  # Bytes: fewer than any socket has room for.
 
 
@@ -178,7 +179,7 @@ def _on_the_way() -> Iterator[bool]:
 
     Connections with only a few unacknowledged bytes do not count: an acknowledgement may be 40 ms late, although the
     fence shows that the bytes have arrived. Nor does data that the other end has no room for, whether it is unsent or
-    sent again and discarded.
+    sent again and discarded: Linux then counts retransmits or, if the window is closed, only how often it backs off.
     """
     if not _DESCRIPTORS.exists():
         return
@@ -190,6 +191,7 @@ def _on_the_way() -> Iterator[bool]:
             with socket.socket(fileno=os.dup(descriptor)) as found:
                 if found.family in (socket.AF_INET, socket.AF_INET6) and found.type == socket.SOCK_STREAM:
                     info = found.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO.size)
-                    state, retransmits, unacknowledged, unsent = _TCP_INFO.unpack(info)
+                    state, retransmits, backoff, unacknowledged, unsent = _TCP_INFO.unpack(info)
                     held = int.from_bytes(fcntl.ioctl(found, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
-                    yield (state != _LISTEN and unacknowledged > 0 and retransmits == 0 and (unsent > 0 or held > _FEW))
+                    again = retransmits > 0 or backoff > 0
+                    yield state != _LISTEN and unacknowledged > 0 and not again and (unsent > 0 or held > _FEW)
