@@ -73,6 +73,14 @@ class ServerConnection(Connection[S]):
         self._ensure_started()
         super()._receive_settings(flags, stream_id, payload)
 
+    def _receive_reset(self, flags: int, stream_id: int, payload: bytes) -> None:
+        if self.refusing and stream_id > self._highest and stream_id % 2:
+            # nghttpx gives up a call that our GOAWAY overtook, and resets its stream without having opened it. Frames
+            # above GOAWAY's last stream may be discarded (RFC 9113 §6.8); the other calls must not end for it.
+            self._charge("RST_STREAM on a stream above the last one")
+            return
+        super()._receive_reset(flags, stream_id, payload)
+
     def _refuse(self, error: PeerConnectionError) -> None:
         if isinstance(error, ForeignProtocolError) and error.answer and not self._started:
             self._started = self.refusing = True

@@ -230,6 +230,11 @@ def opened(*, end: bool = False) -> Part:
     return acting(lambda endpoint: endpoint.open(end=end))
 
 
+def drained() -> Part:
+    """We accept no further streams."""
+    return acting(Endpoint.drain)
+
+
 def cancelled(stream: int = 1) -> Part:
     """Our client resets its call."""
     return acting(lambda endpoint: endpoint.cancel(stream))

@@ -143,6 +143,11 @@ class Endpoint:
         self.open_calls.discard(stream_id)
         self._collect()
 
+    def drain(self) -> None:
+        """Accept no further streams."""
+        self._connection.goaway()
+        self._collect()
+
     def send_message(self, stream_id: int, message: bytes) -> None:
         """Queue bytes from our application on an open call."""
         self._connection.send_message(self._streams[stream_id], message)

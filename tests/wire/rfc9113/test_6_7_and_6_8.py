@@ -13,6 +13,7 @@ from tests.support.reactions import (
     TRAILERS,
     Row,
     both_roles,
+    drained,
     each,
     headers,
     judge,
@@ -90,6 +91,16 @@ CLIENT = [
 SERVER = [
     row("calls go on after a client's GOAWAY", "nothing", goaway(), before=(OPEN,), alive="ping"),
     row("whatever stream it names", "nothing", goaway(2**31 - 1), before=(OPEN,), alive="ping"),
+    # nghttpx does so; §6.8 lets us discard frames above the last stream, so that the calls below it go on.
+    row("RST_STREAM above our last stream", "nothing", rst_stream(3), before=(LIVE, drained()), stream=3, alive="ping"),
+    row("though not on a stream of ours", BY_PROTOCOL, rst_stream(2), before=(LIVE, drained()), stream=2),
+    row(
+        "though not as a flood",
+        "connection ENHANCE_YOUR_CALM",
+        *(rst_stream(stream) for stream in range(3, 4_003, 2)),
+        before=(LIVE, drained()),
+        stream=3,
+    ),
 ]
 
 
