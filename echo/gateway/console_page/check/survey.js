@@ -115,8 +115,13 @@ export class Survey {
 
   /** Why a check is skipped; null if it is not. */
   #skipReason({ needs }) {
-    const name = needs.find((need) => this.#results.get(need)?.finding.outcome === "broken");
-    return name ? skipped(`It was not run because ${name} is broken.`) : null;
+    for (const name of needs) {
+      const outcome = this.#results.get(name)?.finding.outcome;
+      // Where no WebSocket opens, checks of WebSockets would only wait, and take the time of others.
+      if (outcome === "broken" || (outcome === "inconclusive" && name === "ws-upgrade"))
+        return skipped(`It was not run because ${name} is ${outcome}.`);
+    }
+    return null;
   }
 
   async #ask(signal, { name, run, patience, company }) {
