@@ -122,8 +122,9 @@ class Handlers:
                         self._undated.append(call)
                         if not self._starting:
                             self._set_deadlines()
-                    if self._enter is not None:
-                        self._enter(call)
+                    enter = self._enter  # Python calls a function in a variable faster than one in an attribute.
+                    if enter is not None:
+                        enter(call)
                         context = copy_context()
                     try:
                         await self._handle(call)

@@ -36,6 +36,8 @@ class ServerCall(Call):
         end_cause: Why the call did not end by its handler; None if it did.
         observer: Its observer, if any.
         trace: Its trace, if it has been made; see `Tracing`.
+        seed: What the ids of its span are made of. Set when a traced call has ended with OK and without a trace; a task
+            that survives the call may still ask for one.
         stream_trace: The trace of its stream's events, if any.
     """
 
@@ -46,6 +48,7 @@ class ServerCall(Call):
         "observer",
         "request",
         "scope",
+        "seed",
         "started",
         "stream_trace",
         "trace",
@@ -54,6 +57,7 @@ class ServerCall(Call):
 
     session: "ServerSession"
     request: Request
+    seed: bytes
 
     def __init__(
         self, session: "ServerSession", stream_id: int, max_message_size: int, receive_window: int, send_window: int

@@ -4,7 +4,7 @@ A call costs traces next to nothing until it ends: its trace is made only if som
 if somebody asks for it. Otherwise the call is traced from what the server's register keeps of it.
 """
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Iterator
 from typing import TYPE_CHECKING, Protocol
 
 from echo.wire import Status
@@ -53,6 +53,7 @@ class Tracing(Protocol):
         calls: The class of its calls.
         unary: The methods whose calls have no `StreamTrace`, as far as they were called.
         enter: Called when a call's handler starts, in its task.
+        seeds: Random bytes, endless, of which the ids of spans are made.
     """
 
     @property
@@ -67,6 +68,10 @@ class Tracing(Protocol):
     def enter(self) -> "Callable[[ServerCall], object]":
         """See above."""
 
+    @property
+    def seeds(self) -> Iterator[bytes]:
+        """See above."""
+
     def watch(self, register: "Register") -> None:
         """Flush this register, which hands its calls to `take`, before traces are exported."""
 
@@ -76,12 +81,14 @@ class Tracing(Protocol):
     def trace_of(self, call: "ServerCall") -> CallTrace | None:
         """The trace of a call, made when it is first asked for; None for a method that is not traced."""
 
-    def over(self, call: "ServerCall", now: float, status: Status, reason: str | None) -> bytes | None:
+    def over(self, call: "ServerCall", status: Status, reason: str | None) -> bytes | None:
         """The call has ended, and its handler, if any, has returned; the arguments are those of `Register.end`.
+
+        It is not called for a call without a trace that ended with OK: `take` records that with the seed it was given.
 
         Returns:
             What the ids of its span are made of, if `take` is to record it; None if there is nothing more to do.
         """
 
     def take(self, calls: "EndedCalls") -> None:
-        """Record the calls for which `over` has returned ids."""
+        """Record the calls that have seeds."""

@@ -169,7 +169,7 @@ def read_together(headers: Sequence[bytes]) -> Parents | None:
     return Parents(values[::3], values[1::3], sampled)
 
 
-@lru_cache(64)
+@lru_cache(128)
 def _splitter(number: int) -> struct.Struct:
     return struct.Struct("x16s8sB" * number)
 

@@ -138,7 +138,9 @@ def request(common: tuple[bytes, bytes], groups: Iterable[bytes]) -> bytes:
     """The request that sends these groups of spans to a collector."""
     described, scope = common
     # `ScopeSpans` of the one scope, in `ResourceSpans` of the one resource, in an `ExportTraceServiceRequest`.
-    return _piece(1, described + _piece(2, b"".join((scope, *groups))))
+    spans = (scope, *groups)
+    before = described + _start(2, sum(map(len, spans)))
+    return b"".join((_start(1, len(before) + sum(map(len, spans))), before, *spans))
 
 
 def _pair(key: str, value: Value) -> bytes:
@@ -162,7 +164,11 @@ def _text(field: int, text: str) -> bytes:
 
 
 def _piece(field: int, data: bytes) -> bytes:
-    return _varint(field << 3 | 2) + _varint(len(data)) + data
+    return _start(field, len(data)) + data
+
+
+def _start(field: int, size: int) -> bytes:
+    return _varint(field << 3 | 2) + _varint(size)
 
 
 def _number(field: int, number: int) -> bytes:

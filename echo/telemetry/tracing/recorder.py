@@ -2,7 +2,7 @@
 
 import random
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Final
 
@@ -33,7 +33,7 @@ class Recorder:
         batches: The queue of spans that have ended.
         propagation: How the context of a trace travels.
         wants: Whether the sampler wants a span.
-        new_seed: Draws a `Span.seed`.
+        seeds: An endless iterator of `Span.seed`.
         bound: Spans with a sound ``traceparent`` are recorded if their parents are, others if the last eight bytes of
             their trace ids are below this; None if that is not how it is decided.
     """
@@ -44,7 +44,7 @@ class Recorder:
         self.wants = sampling.wants
         self.bound = sampling.bound if propagation.by_traceparent and sampling.follows_parent else None
         # Python seeds its generator anew in a child process; so each has a recorder of its own.
-        self.new_seed: Callable[[], bytes] = _seeds().__next__
+        self.seeds = _seeds()
         self._take = batches.put
 
     def begin(
@@ -64,7 +64,7 @@ class Recorder:
         span.parent = parent
         span.more = None
         span.start = start
-        span.seed = seed = self.new_seed() if seed is None else seed
+        span.seed = seed = next(self.seeds) if seed is None else seed
         span.trace_id = trace_id = seed if parent is None else parent.trace_id
         span.recorded = self.wants(parent, trace_id, name, kind)
         span.span_id = seed[SPAN_ID] if parent is None or parent.sampled or span.recorded else parent.span_id

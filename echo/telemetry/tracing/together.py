@@ -7,7 +7,7 @@ ids and times, is read, drawn and encoded column by column. So a span takes litt
 import struct
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache, partial
-from itertools import chain, compress, repeat
+from itertools import compress
 from operator import not_
 from typing import Any, Final, NamedTuple, cast
 
@@ -50,15 +50,16 @@ class Spans(NamedTuple):
         """The rows for which this is true."""
         return Spans._make(list(compress(column, wanted)) for column in self)
 
-    def commons(self, make: Callable[[Method, int, int, Where], Common]) -> tuple[Iterable[bytes], Iterable[bytes]]:
-        """What precedes and what follows the heads of these spans; ``make`` makes both for one."""
+    def complete(self, heads: Iterable[bytes], make: Callable[[Method, int, int, Where], Common]) -> bytes:
+        """These spans as a group; ``make`` makes what precedes and what follows the head of one."""
         columns: Sequence[list[Any]] = self[:4]
         if all(column.count(column[0]) == len(column) for column in columns):  # Often they are all of one kind.
             before, told = make(self.methods[0], self.received[0], self.sent[0], self.sessions[0].peer.addr())
-            return repeat(before, len(self.seeds)), repeat(told, len(self.seeds))
+            return b"".join((before, (told + before).join(heads), told))
         made = _Commons(make)
         keys = zip(self.methods, self.received, self.sent, self.sessions, strict=True)
-        return zip(*map(made.__getitem__, keys), strict=True)  # type: ignore[return-value]
+        pieces = zip(map(made.__getitem__, keys), heads, strict=True)
+        return b"".join([piece for (before, told), head in pieces for piece in (before, head, told)])
 
     def ids(self) -> Sequence[bytes]:
         """The ids of the spans."""
@@ -176,15 +177,12 @@ def _traceparents(requests: Sequence[Request]) -> list[bytes | None]:
 
 
 def _encode_roots(spans: Spans) -> bytes:
-    before, told = spans.commons(common_to_roots)
-    heads = root_heads(spans.seeds, spans.ids(), *spans.times())
-    return b"".join(chain.from_iterable(zip(before, heads, told, strict=True)))
+    return spans.complete(root_heads(spans.seeds, spans.ids(), *spans.times()), common_to_roots)
 
 
 def _encode_children(spans: Spans, parents: Parents) -> bytes:
-    before, told = spans.commons(common_to_children)
     heads = child_heads(parents.trace_ids, spans.ids(), parents.span_ids, *spans.times())
-    return b"".join(chain.from_iterable(zip(before, heads, told, strict=True)))
+    return spans.complete(heads, common_to_children)
 
 
 @lru_cache(GROUP)
