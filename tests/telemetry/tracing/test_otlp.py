@@ -5,6 +5,7 @@ import time
 
 import pytest
 import trio
+import trio.testing
 
 from echo.settings import SettingsError
 from echo.telemetry.tracing.batches import ExportError
@@ -122,6 +123,51 @@ async def test_what_is_not_http_is_refused() -> None:
         with pytest.raises(ExportError, match=r"invalid HTTP/1\.1"):
             await collector.send([span()])
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    ("answer", "connections"),
+    [
+        ([b"HTTP/1.1 200 OK\r\nDate: now\r\nContent-Length: 2\r\nX-A: b\r\n\r\n\n\0"], 1),
+        ([b"HTTP/1.1 200 OK\r\nContent-", b"Length: 2\r\n\r\n", b"\n\0"], 1),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n\n\0\r\n0\r\n\r\n"], 1),
+        ([b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n"], 1),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"], 2),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\nHTTP/1.1 400 Too Early\r\n\r\n"], 2),
+        ([b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n"], 2),
+    ],
+)
+async def test_a_connection_is_kept_if_the_response_allows_it(answer: list[bytes], connections: int) -> None:
+    requests: list[int] = []
+    bodies = []
+
+    async def answering(stream: trio.SocketStream) -> None:
+        opened.append(stream)
+        received = b""
+        async for data in stream:
+            received += data
+            head, end, body = received.partition(b"\r\n\r\n")
+            if end and len(body) == int(head.rpartition(b"content-length: ")[2]):
+                requests.append(len(opened))
+                bodies.append(body)
+                received = b""
+                for piece in answer:
+                    await stream.send_all(piece)
+                    await trio.testing.wait_all_tasks_blocked()
+
+    opened: list[trio.SocketStream] = []
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, answering, 0)
+        collector = Collector(
+            CollectorSettings(f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/"), describe()
+        )
+        with trio.fail_after(20):
+            for number in (1, 2):
+                await collector.send([span(number)])
+        await collector.close()
+        nursery.cancel_scope.cancel()
+    assert len(bodies) == 2
+    assert requests == [1, connections]
 
 
 def test_a_certificate_that_is_none_is_refused() -> None:
