@@ -58,6 +58,8 @@ class Batches(Generic[T]):
         self._batch = batch
         self._delay = delay
         self.group = min(GROUP, batch)
+        # The number of queued spans at which they are exported: a batch, or fewer if another group might not fit then.
+        self._due = max(1, min(batch, most - self.group + 1))
         self.collect: Callable[[], None] = _nothing
         self._fresh: list[T] = []
         self._limit = self.group  # The number of spans in `_fresh` at which they are encoded.
@@ -104,7 +106,7 @@ class Batches(Generic[T]):
     def _count(self, more: int) -> None:
         self._queued += more
         self._limit = min(self.group, self._most - self._queued)
-        if self._queued >= self._batch:
+        if self._queued >= self._due:
             self._enough.set()
 
     async def run(self) -> None:
@@ -112,7 +114,7 @@ class Batches(Generic[T]):
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._tick)
             while not self._stopping:
-                if self._queued < self._batch:
+                if self._queued < self._due:
                     await self._enough.wait()
                 if not self._stopping:
                     await self._export()
@@ -154,7 +156,7 @@ class Batches(Generic[T]):
                 log.warning("%d spans were dropped in all", self.dropped)
 
     async def _export(self) -> None:
-        if self._queued < self._batch:
+        if self._queued < self._due:
             self.collect()
             if self._fresh:
                 self._pack()

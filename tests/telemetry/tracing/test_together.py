@@ -140,3 +140,10 @@ async def test_the_batch_on_its_way_when_the_program_ends_is_not_sent_twice(auto
         await trio.testing.wait_all_tasks_blocked()
         assert len(collector.spans) == FULL
     assert len(collector.spans) == FULL + 1
+
+
+async def test_no_span_is_lost_with_a_queue_that_holds_less_than_two_groups() -> None:
+    async with traced(OTEL_BSP_MAX_QUEUE_SIZE=str(FULL + FULL // 2)) as (collector, channel):
+        for _ in range(3 * FULL + 1):
+            await unary(channel, "One")
+    assert len(collector.spans) == 3 * FULL + 1
