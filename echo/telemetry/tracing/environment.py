@@ -1,8 +1,8 @@
 """Reads OpenTelemetry's variables for traces, without loading OpenTelemetry.
 
-Tracing is on if ``OTEL_TRACES_EXPORTER`` names an exporter, or if it is not set and an endpoint is. Names and defaults
-come from OpenTelemetry's specification ("Environment Variable Specification", "OTLP Exporter"). Where its Python SDK
-differs, we follow the SDK: the exporter's timeout is in seconds, the delay of batches in milliseconds.
+Tracing is on if ``OTEL_TRACES_EXPORTER`` names an exporter, or if that is not set but an endpoint is. Names and
+defaults come from OpenTelemetry's specification ("Environment Variable Specification", "OTLP Exporter"). Where its
+Python SDK differs, we follow the SDK: the exporter's timeout is in seconds, the delay of batches in milliseconds.
 """
 
 import math
@@ -99,13 +99,16 @@ def read_environment(environ: Mapping[str, str]) -> TracingSettings | None:
 
 
 def _collector(given: Mapping[str, str]) -> CollectorSettings:
-    def own(name: str) -> str | None:
-        """The variable for traces, or else the one for all signals."""
-        return given.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}") or given.get(f"OTEL_EXPORTER_OTLP_{name}")
+    def own(variable: str) -> tuple[str, str]:
+        """The name and value of the variable for traces, or else of the one for all signals; empty if it is not set."""
+        name = f"OTEL_EXPORTER_OTLP_TRACES_{variable}"
+        if name not in given:
+            name = f"OTEL_EXPORTER_OTLP_{variable}"
+        return name, given.get(name, "")
 
-    protocol = own("PROTOCOL") or "http/protobuf"
-    if protocol != "http/protobuf":
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_PROTOCOL: {protocol[:80]!r}: spans are sent by http/protobuf only")
+    name, protocol = own("PROTOCOL")
+    if protocol not in ("", "http/protobuf"):
+        raise SettingsError(f"{name}: {protocol[:80]!r}: spans are sent by http/protobuf only")
     name = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"
     url = given.get(name)
     if url is None:
@@ -113,17 +116,17 @@ def _collector(given: Mapping[str, str]) -> CollectorSettings:
         url = f"{given.get(name, DEFAULT_ENDPOINT).rstrip('/')}/v1/traces"
     if not _is_http(url):
         raise SettingsError(f"{name}: {given[name][:80]!r} is not a URL like http://collector:4318")
-    compression = (own("COMPRESSION") or "none").lower()
-    if compression not in ("none", "gzip"):
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_COMPRESSION: {compression[:80]!r} is not one of gzip, none")
+    name, compression = own("COMPRESSION")
+    if compression.lower() not in ("", "none", "gzip"):
+        raise SettingsError(f"{name}: {compression[:80]!r} is not one of gzip, none")
     return CollectorSettings(
         url,
-        _headers(own("HEADERS") or ""),
-        _seconds(own("TIMEOUT")),
-        compression == "gzip",
-        own("CERTIFICATE"),
-        own("CLIENT_CERTIFICATE"),
-        own("CLIENT_KEY"),
+        _headers(*own("HEADERS")),
+        _seconds(*own("TIMEOUT")),
+        compression.lower() == "gzip",
+        own("CERTIFICATE")[1] or None,
+        own("CLIENT_CERTIFICATE")[1] or None,
+        own("CLIENT_KEY")[1] or None,
     )
 
 
@@ -135,27 +138,27 @@ def _is_http(url: str) -> bool:
         return False
 
 
-def _headers(text: str) -> tuple[tuple[str, str], ...]:
+def _headers(variable: str, text: str) -> tuple[tuple[str, str], ...]:
     """Parse headers in the format of W3C's baggage: ``name=value,name=value``, percent-encoded."""
     pairs = (item.partition("=") for item in text.split(",") if item.strip())
     headers = []
     for name, equals, value in pairs:
         name, value = unquote(name).strip().lower(), unquote(value).strip()
         if not (equals and name.isascii() and name.replace("-", "").replace("_", "").isalnum()):
-            raise SettingsError("OTEL_EXPORTER_OTLP_HEADERS: must be name=value,name=value")
+            raise SettingsError(f"{variable}: must be name=value,name=value")
         if not (value.isascii() and value.isprintable()):
-            raise SettingsError(f"OTEL_EXPORTER_OTLP_HEADERS: the value of {name} can't be sent")
+            raise SettingsError(f"{variable}: the value of {name} must be printable ASCII")
         headers.append((name, value))
     return tuple(headers)
 
 
-def _seconds(text: str | None) -> float:
+def _seconds(variable: str, text: str) -> float:
     try:
         seconds = float(text or 10)
     except ValueError:
         seconds = math.nan
     if not 0 < seconds < math.inf:
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_TIMEOUT: {str(text)[:80]!r} is not a positive number of seconds")
+        raise SettingsError(f"{variable}: {text[:80]!r} is not a positive number of seconds")
     return seconds
 
 

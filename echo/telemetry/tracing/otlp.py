@@ -41,7 +41,7 @@ _CONNECTION_LOST: Final = (OSError, EOFError, anyio.EndOfStream, anyio.BrokenRes
 
 
 class _TransientError(Exception):
-    """An error worth a retry. ``after`` is the pause in seconds that the collector asks for, if it does."""
+    """An error worth a retry. ``after`` is the pause in seconds that the collector asks for, if any."""
 
     def __init__(self, reason: str, after: float | None = None) -> None:
         super().__init__(reason)
