@@ -61,9 +61,13 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """
         method = self._method
         if method.client_streaming:
-            data = self._call.receive_nowait()
+            call = self._call
+            data = call.receive_nowait()
+            while data is None and (arrival := call.arrival()) is not None:
+                await arrival
+                data = call.receive_nowait()
             if data is None:
-                data = await self._call.receive_message()
+                data = await call.receive_message()
         else:
             data = await self._receive_only()
         if data is None:
@@ -96,9 +100,13 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
     async def __anext__(self) -> RecvT:
         # Does not call `recv_message`, and has few locals: idle streams wait here, and each coroutine takes memory.
         if self._method.client_streaming:
-            data = self._call.receive_nowait()
+            call = self._call
+            data = call.receive_nowait()
+            while data is None and (arrival := call.arrival()) is not None:
+                await arrival
+                data = call.receive_nowait()
             if data is None:
-                data = await self._call.receive_message()
+                data = await call.receive_message()
         else:
             data = await self._receive_only()
         if data is None:

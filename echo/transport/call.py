@@ -6,6 +6,7 @@ a call buffers is bounded by its stream's window until the application asks for 
 message's size, which is checked first.
 """
 
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
@@ -67,6 +68,14 @@ class Call(Stream):
         if message is not None and self._until_yield > 1:
             self._until_yield -= 1
         return message
+
+    def arrival(self) -> Awaitable[None] | None:
+        """What to await at once before `receive_nowait` is called again; None where `receive_message` does more.
+
+        It spares idle streams the coroutine of `receive_message`.
+        """
+        over = self._ended or self._terminated or self.state == CLOSED or self.messages.failure is not None
+        return None if over or self._until_yield == 1 else self._received.wait()
 
     async def receive_message(self) -> bytes | None:
         """Wait for the next message, decompressed; None after the last. Cancelling it loses no message.
