@@ -61,13 +61,9 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """
         method = self._method
         if method.client_streaming:
-            call = self._call
-            data = call.receive_nowait()
-            while data is None and (arrival := call.arrival()) is not None:
-                await arrival
-                data = call.receive_nowait()
+            data = self._call.receive_nowait()
             if data is None:
-                data = await call.receive_message()
+                data = await self._call.receive_message()
         else:
             data = await self._receive_only()
         if data is None:
@@ -101,10 +97,8 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         # Does not call `recv_message`, and has few locals: idle streams wait here, and each coroutine takes memory.
         if self._method.client_streaming:
             call = self._call
-            data = call.receive_nowait()
-            while data is None and (arrival := call.arrival()) is not None:
+            while (data := call.receive_nowait()) is None and (arrival := call.arrival()) is not None:
                 await arrival
-                data = call.receive_nowait()
             if data is None:
                 data = await call.receive_message()
         else:
