@@ -104,7 +104,7 @@ class ClientSession(Session):
             The call; None when the connection takes no more calls: use another one.
 
         Raises:
-            GRPCError: DEADLINE_EXCEEDED while waiting; RESOURCE_EXHAUSTED if the server does not take so much metadata.
+            GRPCError: DEADLINE_EXCEEDED; RESOURCE_EXHAUSTED if the server does not take so much metadata.
             ValueError, TypeError: The metadata cannot be sent.
         """
         if self.usable and self._full():
@@ -116,9 +116,14 @@ class ClientSession(Session):
         return None if self.retiring or self.ending or self._full() else self._open(request, deadline)
 
     def _open(self, request: Request, deadline: float) -> ClientCall | None:
-        timed = deadline != math.inf
+        head, timed = request, deadline != math.inf
+        if timed:
+            left = deadline - self.backend.now()
+            if left <= 0.0:  # Otherwise the reply might still win against the timer.
+                raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed")
+            head = _within(request, left)
         try:
-            call = self.connection.open(_within(request, deadline - self.backend.now()) if timed else request)
+            call = self.connection.open(head)
         except LocalProtocolError:  # Out of stream ids.
             self.retire()
             return None
@@ -230,12 +235,12 @@ class ClientSession(Session):
 
 
 def _within(request: Request, timeout: float) -> Request:
-    """The request with so many seconds left, at least 0; as `dataclasses.replace` does, at a fraction of the cost."""
+    """The request with so many seconds left; as `dataclasses.replace` does, at a fraction of the cost."""
     return Request(
         request.path,
         request.scheme,
         request.authority,
-        max(0.0, timeout),
+        timeout,
         request.metadata,
         request.encoding,
         request.user_agent,

@@ -6,9 +6,9 @@ import pytest
 import trio
 from grpclib.metadata import Deadline as GrpclibDeadline
 
-from echo.rpc import Deadline
+from echo.rpc import Deadline, Status
 from echo.rpc.testing import memory_channel
-from tests.support.services import ECHO, BytesCodec, Run, unary
+from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Run, Service, failure, unary
 
 
 async def test_deadlines_are_ordered_by_their_time(autojump_clock: trio.abc.Clock) -> None:
@@ -59,3 +59,23 @@ def test_a_timeout_that_is_not_a_number_fails_its_own_call_and_no_other(run: Run
             assert await unary(channel, "One", b"x") == b"x"
 
     run(main)
+
+
+@pytest.mark.parametrize("timeout", [0, -1, 1e-9])
+def test_a_call_whose_deadline_has_passed_does_not_reach_the_server(run: Run, timeout: float) -> None:
+    served = []
+
+    async def serve(stream: BytesStream) -> None:
+        served.append(await stream.recv_message())
+        await stream.send_message(b"reply")
+
+    async def main() -> None:
+        async with memory_channel([Service(One=(UNARY, serve))], codec=BytesCodec()) as channel:
+            await unary(channel, "One", b"first")
+            error = await failure(channel, "One", timeout=timeout)
+            assert (error.status, error.message) == (Status.DEADLINE_EXCEEDED, "the deadline passed")
+            await unary(channel, "One", b"last")
+            assert channel.calls == 0
+
+    run(main)
+    assert served == [b"first", b"last"]
