@@ -83,7 +83,7 @@ class Socket:
                 self.closed = True
                 code = cast("int", event.get("code", NO_CODE))
                 how = "the client closed it" if code != ABNORMAL else "the client left without a close frame"
-                why = cast("str", event.get("reason", ""))  # The ASGI server has ended it.
+                why = cast("str", event.get("why", ""))  # Why `hypercorn_compat` has ended it.
                 self.notes.end(code, why or how, by_client=not why)
                 return NoMessage.DISCONNECTED
             batch = cast("list[str | bytes] | None", event.get("messages"))

@@ -181,7 +181,7 @@ class WebSocketStream:
         """Queue the disconnect event for the application, once; ``why`` we have ended it, or empty."""
         if not self._disconnect_sent:
             self._disconnect_sent = True
-            event = {"type": "websocket.disconnect", "code": int(code), "reason": why}
+            event = {"type": "websocket.disconnect", "code": int(code), "why": why}  # ASGI's "reason" is the client's.
             await self._put(cast("ASGIReceiveEvent", event))
 
     # From the application
