@@ -6,8 +6,8 @@ import trio.testing
 
 from echo.rpc import GRPCError, Server
 from echo.rpc.testing import memory_channel_to
-from tests.support.attempts import Slow, hedging
-from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call, unary
+from tests.support.attempts import Slow, hedging, leave_two_calls
+from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call
 
 CODEC = BytesCodec()
 
@@ -15,18 +15,7 @@ CODEC = BytesCodec()
 async def test_a_caller_that_leaves_leaves_no_attempt_behind(autojump_clock: trio.abc.Clock) -> None:
     slow = Slow((100, None))
     async with slow.channel(hedging()) as channel:
-        with trio.move_on_after(2.5):
-            await unary(channel, "One")
-        async with call(channel, "All", BIDI) as stream, trio.open_nursery() as nursery:
-            await stream.send_message(b"x", end=True)
-
-            async def receive() -> None:
-                with pytest.raises(GRPCError, match="by its caller"):
-                    await stream.recv_message()
-
-            nursery.start_soon(receive)
-            await trio.sleep(2.5)
-            await stream.cancel()
+        await leave_two_calls(channel, after=2.5)
         await trio.testing.wait_all_tasks_blocked()
         assert channel.calls == 0
         await trio.sleep(100)

@@ -6,8 +6,8 @@ import trio
 from echo.rpc import GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
 from echo.transport.client_call import MAX_KEPT
-from tests.support.attempts import PREVIOUS, PUSHBACK, Flaky, fails, retrying
-from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call, unary
+from tests.support.attempts import PREVIOUS, PUSHBACK, Flaky, fails, leave_two_calls, retrying
+from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call
 
 CODEC = BytesCodec()
 
@@ -105,18 +105,7 @@ async def test_after_a_failure_every_message_arrives_once_in_order(reads: int, f
 async def test_a_call_that_is_left_before_its_next_attempt_is_over(autojump_clock: trio.abc.Clock) -> None:
     flaky = Flaky(*[Status.UNAVAILABLE] * 4)
     async with flaky.channel(retrying(5, "100s", longest="100s")) as channel:
-        with trio.move_on_after(1):
-            await unary(channel, "One")
-        async with call(channel, "All", BIDI) as stream, trio.open_nursery() as nursery:
-            await stream.send_message(b"x", end=True)
-
-            async def receive() -> None:
-                with pytest.raises(GRPCError, match="by its caller"):
-                    await stream.recv_message()
-
-            nursery.start_soon(receive)
-            await trio.sleep(1)
-            await stream.cancel()
+        await leave_two_calls(channel, after=1)
         await trio.sleep(1_000)
         assert channel.calls == 0
     assert flaky.attempts == ["", ""]

@@ -92,6 +92,22 @@ async def fails(channel: Channel, status: Status, match: str = "not now", timeou
     assert raised.value.status is status
 
 
+async def leave_two_calls(channel: Channel, *, after: float) -> None:
+    """Give up a unary call after so many seconds, and cancel a stream after waiting for its reply for as long."""
+    with trio.move_on_after(after):
+        await unary(channel, "One")
+    async with call(channel, "All", BIDI) as stream, trio.open_nursery() as nursery:
+        await stream.send_message(b"x", end=True)
+
+        async def receive() -> None:
+            with pytest.raises(GRPCError, match="by its caller"):
+                await stream.recv_message()
+
+        nursery.start_soon(receive)
+        await trio.sleep(after)
+        await stream.cancel()
+
+
 async def exchange(channel: Channel, name: str, kind: Cardinality) -> bytes | None:
     """A call of any kind; both messages that can be sent are sent."""
     async with call(channel, name, kind) as stream:
