@@ -6,15 +6,20 @@ from anyio.abc import ByteStream
 
 from echo.rpc.deadline import Deadline
 from echo.transport import Peer, ServerCall
-from echo.wire import Request
+from echo.wire import MetadataLike, Request
 
 
 class CallFacts:
-    """The facts about a call that is being served."""
+    """The facts about a call that is being served.
 
-    __slots__ = ("_call",)
+    Attributes:
+        trailing: What the trailers' metadata are if the handler fails.
+    """
+
+    __slots__ = ("_call", "trailing")
 
     _call: ServerCall
+    trailing: MetadataLike
 
     @property
     def peer(self) -> Peer:

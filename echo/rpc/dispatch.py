@@ -197,7 +197,10 @@ class Dispatcher:
             return
         try:
             await stream.send_trailing_metadata(
-                status=outcome.status, status_message=outcome.message, status_details=outcome.details
+                status=outcome.status,
+                status_message=outcome.message,
+                status_details=outcome.details,
+                metadata=stream.trailing,
             )
         except StreamTerminatedError:
             log.debug("%s: the client was gone before it could get %s", call.request.path, outcome.status.name)

@@ -36,9 +36,9 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self._head_sent = False
         self._request: bytes | None = None  # The only message, while the client's half-close is awaited.
         self._request_received = False
-        self.message_sent = False
-        self.ended = False
+        self.message_sent = self.ended = False
         self._metadata: Metadata | None = None
+        self.trailing = ()
 
     @property
     def metadata(self) -> Metadata:

@@ -8,8 +8,8 @@ until its channel is closed: garbage collection does not end calls.
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final, Generic, TypeVar
 
 import anyio
@@ -80,15 +80,25 @@ class Call(ABC, Generic[RequestT, ReplyT]):
 
     async def _until_over(self) -> None:
         """Wait for the end; being cancelled while waiting cancels the call."""
-        try:
+        with self._ending_if_cancelled():
             await self._over.wait()
+
+    @contextmanager
+    def _ending_if_cancelled(self) -> Iterator[None]:
+        """Cancel the call if its user is cancelled in this block, as in grpcio."""
+        try:
+            yield
         except anyio.get_cancelled_exc_class():
             self.cancel()
             raise
 
-    def _raise_failure(self) -> None:
+    def _raise_own(self) -> None:
+        """Raise the exception from the caller's own function or iterator, if that is why the call has failed."""
         if self._failure is not None:
             raise self._failure
+
+    def _raise_failure(self) -> None:
+        self._raise_own()
         if self._outcome is not None:
             raise self._error(self._outcome)
 

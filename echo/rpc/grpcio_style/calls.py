@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
 from typing import Any, NoReturn, TypeVar
 
-import anyio
 import grpc
 from anyio.abc import TaskGroup
 from grpclib.exceptions import StreamTerminatedError
@@ -48,29 +47,23 @@ class _Streaming(Call[RequestT, ReplyT]):
         Raises:
             grpc.aio.AioRpcError: The call has failed.
         """
-        try:
-            await self._opened.wait()
-            if self._failure is None and self._sent:
-                reply = await self._stream.recv_message()
-                if reply is not None:
-                    return reply
-            await self._over.wait()
-        except GRPCError as error:
-            self._raise_own()
-            raise self._error(error) from error
-        except anyio.get_cancelled_exc_class():
-            self.cancel()
-            raise
+        with self._ending_if_cancelled():
+            try:
+                await self._opened.wait()
+                if self._failure is None and self._sent:
+                    reply = await self._stream.recv_message()
+                    if reply is not None:
+                        return reply
+                await self._over.wait()
+            except GRPCError as error:
+                self._raise_own()
+                raise self._error(self._outcome or error) from error
         self._raise_failure()
         return grpc.aio.EOF
 
     @property
     def _sent(self) -> bool:
         return self._stream.peer is not None
-
-    def _raise_own(self) -> None:
-        if self._failure is not None:
-            raise self._failure
 
     async def __aiter__(self) -> AsyncIterator[ReplyT]:
         while (reply := await self.read()) is not grpc.aio.EOF:
@@ -97,11 +90,12 @@ class _Writing(Call[RequestT, ReplyT]):
         requests: Messages[RequestT] | None,
     ) -> None:
         self._requests = requests
+        self._sender: Sender[RequestT, ReplyT] | None = None
         self._done_writing = False
         super().__init__(stream, tasks, deadline)
 
     async def write(self, request: RequestT) -> None:
-        """Send a request; waits while the server reads more slowly than we send.
+        """Send a request; waits while the server reads more slowly than we send. Cancelling it cancels the call.
 
         Raises:
             grpc.aio.AioRpcError: The call fails meanwhile.
@@ -114,25 +108,35 @@ class _Writing(Call[RequestT, ReplyT]):
             raise InvalidStateError(f"the call is over, with {'OK' if outcome is None else outcome.status.name}")
         if self._done_writing:
             raise InvalidStateError("done_writing() was called")
-        await self._opened.wait()
-        self._raise_failure()
-        try:
-            await self._stream.send_message(request)
-        except (GRPCError, StreamTerminatedError) as error:
-            await self._over.wait()
+        with self._ending_if_cancelled():
+            await self._opened.wait()
             self._raise_failure()
-            raise InvalidStateError("the call is over") from error
+            try:
+                await self._stream.send_message(request)
+            except (GRPCError, StreamTerminatedError) as error:
+                await self._over.wait()
+                self._raise_failure()
+                raise InvalidStateError("the call is over") from error
 
     async def done_writing(self) -> None:
-        """Half-close the call: no more requests follow. Does nothing if it is half-closed, or over."""
+        """Half-close the call: no more requests follow. Does nothing if it is half-closed, or over.
+
+        Cancelling it cancels the call.
+        """
         self._refuse_with_iterable()
         if self._done_writing:
             return
         self._done_writing = True
-        await self._opened.wait()
-        if not self._over.is_set():
-            with suppress(GRPCError):  # Awaiting or reading the call raises it.
-                await self._stream.end()
+        with self._ending_if_cancelled():
+            await self._opened.wait()
+            if not self._over.is_set():
+                with suppress(GRPCError):  # Awaiting or reading the call raises it.
+                    await self._stream.end()
+
+    def _raise_own(self) -> None:
+        if self._sender is not None:
+            self._sender.raise_failure()
+        super()._raise_own()
 
     def _refuse_with_iterable(self) -> None:
         if self._requests is not None:
@@ -144,7 +148,7 @@ class _Writing(Call[RequestT, ReplyT]):
         if self._requests is None:
             await self._receive(stream)
             return
-        sender = Sender(stream, self._requests)
+        self._sender = sender = Sender(stream, self._requests)
         try:
             async with open_background() as tasks:
                 tasks.start_soon(sender.run)

@@ -1,6 +1,7 @@
 """The context that a servicer's method receives: ``grpc.aio.ServicerContext`` over our stream."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final, NoReturn
 
 import grpc
@@ -8,7 +9,7 @@ import grpc
 from echo.rpc.grpcio_style.call_threads import CallOverError, CallThreads
 from echo.rpc.grpcio_style.conversion import DETAILS, call_back, to_encoding, to_metadata, to_pairs, to_status
 from echo.rpc.server_stream import ServerStream
-from echo.wire import Status
+from echo.wire import Status, encode_metadata
 
 ABORTED: Final = "the call was aborted"
 
@@ -197,8 +198,15 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
             status=Status.OK if code is None else to_status(code),
             status_message=message or None,
             status_details=dict(trailing).get(DETAILS),
-            metadata=[pair for pair in trailing if pair[0] != DETAILS],
+            metadata=_without_details(trailing),
         )
+
+    def fail(self) -> None:
+        """Note that the method has failed; the metadata it has set for the trailers are sent nevertheless."""
+        with suppress(TypeError, ValueError):  # They are invalid: the method's own error matters more.
+            trailing = _without_details(self._trailing)
+            encode_metadata(trailing)
+            self._stream.trailing = trailing
 
     def finish(self, *, cancelled: bool) -> None:
         """Note that the method has returned or was cancelled."""
@@ -206,6 +214,10 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             call_back(callback, self)
+
+
+def _without_details(trailing: Sequence[tuple[str, str | bytes]]) -> Sequence[tuple[str, str | bytes]]:
+    return [pair for pair in trailing if pair[0] != DETAILS]
 
 
 class BlockingContext:

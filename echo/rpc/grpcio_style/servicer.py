@@ -85,6 +85,7 @@ async def _serve(serve: Serve, method: Method, kind: Cardinality, stream: Server
             pass
         except Exception as error:
             if not context.failed:
+                context.fail()
                 raise
             if not isinstance(error, NotImplementedError):  # Generated base classes raise it.
                 log.exception("a method failed after it had set a status")

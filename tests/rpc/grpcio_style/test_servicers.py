@@ -1,14 +1,17 @@
 """Servicers written for grpc.aio and their contexts, see `conftest`."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 import grpc
+import pytest
 
 from echo.rpc import Server
-from tests.rpc.grpcio_style.conftest import Library
+from tests.rpc.grpcio_style.conftest import Library, open_ours
 from tests.rpc.grpcio_style.servicers import Summary, Todo, Todos, failure
 from tests.support.generated import protobuf
+from tests.support.services import Run
 
 
 def test_a_status_that_was_set_ends_the_call(library: Library) -> None:
@@ -141,6 +144,59 @@ def test_a_bug_is_reported_without_its_traceback(library: Library) -> None:
                 assert (code, details) == (grpc.StatusCode.INTERNAL, "internal server error")
 
     library.run(main)
+
+
+class Failing(Todos):
+    """Its methods set metadata for the trailers, and fail."""
+
+    def __init__(self, value: Any = "t") -> None:
+        super().__init__()
+        self._value = value
+
+    async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        context.set_trailing_metadata((("x-tail", self._value),))
+        raise ZeroDivisionError
+
+    async def Count(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
+        yield Todo()
+        context.set_trailing_metadata((("x-tail", self._value),))
+        raise ZeroDivisionError
+
+
+class FailingInThreads(Todos):
+    def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        context.set_trailing_metadata((("x-tail", "t"),))
+        raise ZeroDivisionError
+
+    def Count(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        yield Todo()
+        context.set_trailing_metadata((("x-tail", "t"),))
+        raise ZeroDivisionError
+
+
+@pytest.mark.parametrize("servicer", [Failing, FailingInThreads])
+def test_trailing_metadata_arrive_though_the_method_fails(library: Library, servicer: type[Todos]) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(servicer()) as stub:
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                await stub.Add(Todo())
+            assert dict(raised.value.trailing_metadata()) == {"x-tail": "t"}
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                async for _ in stub.Count(Todo()):
+                    pass
+            assert dict(raised.value.trailing_metadata()) == {"x-tail": "t"}
+
+    library.run(main)
+
+
+def test_trailing_metadata_that_cannot_be_sent_do_not_hide_a_bug(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with open_ours(Failing(value=5)) as channel:
+            code, _ = await failure(protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo()))
+            assert code is grpc.StatusCode.INTERNAL
+
+    run(main)
+    assert "ZeroDivisionError" in caplog.text
 
 
 def test_the_peer_has_grpcio_s_form() -> None:

@@ -8,8 +8,10 @@ import anyio
 import grpc
 import pytest
 
-from tests.rpc.grpcio_style.conftest import Library
+from tests.rpc.grpcio_style.conftest import Library, open_ours
 from tests.rpc.grpcio_style.servicers import Deaf, Todo, Todos
+from tests.support.generated import protobuf
+from tests.support.services import Run
 
 # Many replies
 
@@ -166,3 +168,74 @@ def test_writing_to_a_cancelled_call_fails(library: Library) -> None:
             assert call.done()
 
     library.run(main)
+
+
+class Stuck(Todos):
+    """Reads one request and no more; ``stopped`` is set when the method is cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped = anyio.Event()
+
+    async def Chat(self, requests: Any, context: Any) -> None:  # noqa: ARG002, N802
+        await context.read()
+        try:
+            await anyio.sleep_forever()
+        finally:
+            self.stopped.set()
+
+
+def test_cancelling_a_task_that_writes_cancels_the_call(library: Library) -> None:
+    async def main(library: Library) -> None:
+        servicer = Stuck()
+        async with library.open_stub(servicer) as stub:
+            call = stub.Chat()
+            with anyio.move_on_after(0.2):
+                while True:
+                    await call.write(Todo(title="a" * 100_000))
+            assert call.cancelled()
+            await servicer.stopped.wait()
+
+    library.run(main)
+
+
+def test_reading_a_cancelled_call_says_that_it_was_cancelled_here(run: Run) -> None:
+    """With grpc.aio it raises `asyncio.CancelledError`."""
+
+    async def main() -> None:
+        async with open_ours(Todos()) as channel:
+            call = protobuf("todo_pb2_grpc").TodosStub(channel).Count(Todo(title="a", number=1_000_000))
+            await call.read()
+            call.cancel()
+            with pytest.raises(grpc.aio.AioRpcError) as raised:
+                while True:  # Some replies had arrived.
+                    await call.read()
+            assert raised.value.details() == await call.details() == "Locally cancelled by application!"
+
+    run(main)
+
+
+@pytest.mark.parametrize("replies", [0, 1])
+def test_an_error_in_the_iterable_of_requests_is_raised_where_replies_are_read(run: Run, replies: int) -> None:
+    """With grpc.aio it is only logged, and the call cancelled."""
+
+    async def main() -> None:
+        received = anyio.Event()
+
+        async def requests() -> AsyncIterator[Any]:
+            for number in range(replies):
+                yield Todo(number=number)
+            await received.wait()
+            raise KeyError("lost")
+
+        async with open_ours(Todos()) as channel:
+            call = protobuf("todo_pb2_grpc").TodosStub(channel).Chat(requests())
+            for number in range(replies):
+                assert (await call.read()).number == number
+            received.set()
+            with pytest.raises(KeyError, match="lost"):
+                await call.read()
+            with pytest.raises(KeyError, match="lost"):  # Afterwards, too.
+                await call.read()
+
+    run(main)
