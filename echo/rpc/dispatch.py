@@ -18,7 +18,7 @@ from grpclib.exceptions import StreamTerminatedError
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import Method, ServerInterceptor, checked, intercepted
 from echo.rpc.observed_service import ChooseObserver, ObservedService, ServingObserver
-from echo.rpc.servable import Servable, methods_of
+from echo.rpc.servable import FindHandler, Servable, methods_of
 from echo.rpc.served_method import ServedMethod
 from echo.rpc.server_stream import ServerStream
 from echo.transport import ObserverRule, ServerCall
@@ -56,6 +56,7 @@ class Dispatcher:
         self._compression = compression
         self._methods: dict[str, ServedMethod] = {}
         self.handlers: dict[str, Handler] = {}
+        self._finders: list[tuple[FindHandler, CodecBase]] = []
         self._observed: dict[str, ChooseObserver] = {}
         self.observer_rule: ObserverRule | None = None
         self._events = events
@@ -87,6 +88,10 @@ class Dispatcher:
             )
             self.handlers[path] = handler
 
+    def add_finder(self, find: FindHandler, codec: CodecBase) -> None:
+        """Ask this for the handlers of methods that no service has, and that no finder added before finds."""
+        self._finders.append((find, codec))
+
     @property
     def methods(self) -> Sequence[str]:
         """The paths of all methods."""
@@ -105,9 +110,9 @@ class Dispatcher:
         Raises only cancellation, and what a handler raises that is not an `Exception`, such as `SystemExit`; the call
         then ends with INTERNAL.
         """
-        method = self._methods.get(call.request.path)
-        if method is None:
-            await call.finish(Trailers(Status.UNIMPLEMENTED, f"unknown method {call.request.path}"))
+        method = self._methods.get(call.request.path) or self._find(call)
+        if isinstance(method, Trailers):
+            await call.finish(method)
             return
         if not method.prepared:
             method.prepare()
@@ -142,6 +147,19 @@ class Dispatcher:
                 await self._fail(call, stream, error)
                 return
             raise
+
+    def _find(self, call: ServerCall) -> ServedMethod | Trailers:
+        """Find a method that no service has, or say how its call ends."""
+        path = call.request.path
+        try:
+            for find, codec in self._finders:
+                if (handler := find(call.request)) is not None:
+                    serve = self._intercepted(handler.func)
+                    return ServedMethod(path, handler, serve, False, codec, self._details_codec, self._events)
+        except Exception as error:  # noqa: BLE001 - as for a handler
+            self._log_bugs(call, error)
+            return Trailers(Status.INTERNAL, INTERNAL)
+        return Trailers(Status.UNIMPLEMENTED, f"unknown method {path}")
 
     async def _serve_specially(
         self, call: ServerCall, stream: ServerStream[object, object], method: ServedMethod

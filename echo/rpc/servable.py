@@ -1,9 +1,14 @@
 """The interface of a service, which is grpclib's, and the names of services."""
 
-from collections.abc import Iterable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Protocol, TypeAlias
 
 from grpclib.const import Handler
+
+from echo.wire import Request
+
+FindHandler: TypeAlias = Callable[[Request], Handler | None]
+"""Finds the handler for a call of a method that no service has; None if there is none. May raise any `Exception`."""
 
 
 class Servable(Protocol):

@@ -33,6 +33,8 @@ from echo.transport import (
 from echo.wire import Limits, Status, Trailers, known_encoding
 
 if TYPE_CHECKING:
+    import grpc
+
     from echo.access_log import AccessLog  # It loads msgspec, which takes an eighth of the time to import echo.rpc.
 
 log = logging.getLogger(__name__)
@@ -124,10 +126,17 @@ class Server:
         """
         from echo.rpc.grpcio_style import Servicer  # noqa: PLC0415 - Only its users have grpcio.
 
-        self._dispatcher.add(Servicer(service_name, method_handlers))
+        self._dispatcher.add(Servicer({f"/{service_name}/{name}": found for name, found in method_handlers.items()}))
 
-    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable[object]) -> None:
-        """Do nothing: ``add_XServicer_to_server`` registers the same methods again, by name."""
+    def add_generic_rpc_handlers(self, generic_rpc_handlers: Iterable["grpc.GenericRpcHandler"]) -> None:
+        """Serve what grpcio's generic handlers serve; also called by ``add_XServicer_to_server``.
+
+        Args:
+            generic_rpc_handlers: Asked in this order for the method of each call that is not known by name.
+        """
+        from echo.rpc.grpcio_style import add_generic_handlers  # noqa: PLC0415
+
+        add_generic_handlers(self._dispatcher, generic_rpc_handlers)
 
     if not TYPE_CHECKING:  # A type checker is to know that they are missing.
         __getattr__ = refusing("Server", _INSTEAD)

@@ -12,6 +12,7 @@ from echo.extras import needs
 
 with needs("interop", part="code that was generated for grpcio"):
     from echo.rpc.grpcio_style.callables import StreamStream, StreamUnary, UnaryStream, UnaryUnary
+    from echo.rpc.grpcio_style.generic import add_generic_handlers
     from echo.rpc.grpcio_style.servicer import Servicer
 
-__all__ = ["Servicer", "StreamStream", "StreamUnary", "UnaryStream", "UnaryUnary"]
+__all__ = ["Servicer", "StreamStream", "StreamUnary", "UnaryStream", "UnaryUnary", "add_generic_handlers"]

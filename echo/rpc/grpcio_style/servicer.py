@@ -36,8 +36,7 @@ class Servicer:
     """A service made of the handlers that ``add_XServicer_to_server`` registers.
 
     Args:
-        service: The service's name.
-        handlers: By method name, as ``grpc.unary_unary_rpc_method_handler`` and the like create them.
+        handlers: By path, as ``grpc.unary_unary_rpc_method_handler`` and the like create them.
 
     Methods are coroutine functions, async generator functions, or plain functions, which run in worker threads (at most
     as many at once as anyio's default limiter allows). A cancelled call waits for its plain function to return.
@@ -48,14 +47,15 @@ class Servicer:
 
     codec = CODEC
 
-    def __init__(self, service: str, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
-        self._handlers = {f"/{service}/{name}": _handler(handler) for name, handler in handlers.items()}
+    def __init__(self, handlers: Mapping[str, grpc.RpcMethodHandler]) -> None:
+        self._handlers = {path: to_handler(handler) for path, handler in handlers.items()}
 
     def __mapping__(self) -> Mapping[str, Handler]:
         return self._handlers
 
 
-def _handler(handler: grpc.RpcMethodHandler) -> Handler:
+def to_handler(handler: grpc.RpcMethodHandler) -> Handler:
+    """Convert grpcio's handler to grpclib's."""
     kind, attribute = _KINDS[bool(handler.request_streaming), bool(handler.response_streaming)]
     method: Method = getattr(handler, attribute)
     if inspect.isasyncgenfunction(method):

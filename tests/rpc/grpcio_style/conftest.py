@@ -20,6 +20,7 @@ from echo.rpc.testing import memory_channel_to
 from tests.support.generated import protobuf
 
 Opening = Callable[..., AbstractAsyncContextManager[Any]]
+Register = Callable[[Any, Any], None]
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Library:
     Attributes:
         name: ``grpc.aio`` or ``echo``.
         backend: The event loop's.
-        open_channel: Serves a servicer for the length of a block, and gives a channel to it; over TLS if it is told so.
+        open_channel: Serves a servicer for the length of a block, and gives a channel to it; over TLS if it is told so,
+            and registered by another function than the generated one if there is one.
         channel_to: Gives a channel to ``HOST:PORT``.
     """
 
@@ -69,9 +71,9 @@ class Tls:
 
 
 @asynccontextmanager
-async def open_grpcio(servicer: Any, tls: Tls | None = None) -> AsyncIterator[Any]:
+async def open_grpcio(servicer: Any, tls: Tls | None = None, register: Register | None = None) -> AsyncIterator[Any]:
     server = grpc.aio.server()
-    protobuf("todo_pb2_grpc").add_TodosServicer_to_server(servicer, server)
+    (register or protobuf("todo_pb2_grpc").add_TodosServicer_to_server)(servicer, server)
     if tls is None:
         port = server.add_insecure_port("localhost:0")
         opening = grpc.aio.insecure_channel(f"localhost:{port}")
@@ -87,9 +89,9 @@ async def open_grpcio(servicer: Any, tls: Tls | None = None) -> AsyncIterator[An
 
 
 @asynccontextmanager
-async def open_ours(servicer: Any, tls: Tls | None = None) -> AsyncIterator[Any]:
+async def open_ours(servicer: Any, tls: Tls | None = None, register: Register | None = None) -> AsyncIterator[Any]:
     server = Server([])
-    protobuf("todo_pb2_grpc").add_TodosServicer_to_server(servicer, server)
+    (register or protobuf("todo_pb2_grpc").add_TodosServicer_to_server)(servicer, server)
     if tls is None:
         async with memory_channel_to(server) as channel:
             yield channel
