@@ -19,6 +19,7 @@ import anyio
 from echo.rpc.backoff import Backoff
 from echo.rpc.connectivity import ChannelState, overall
 from echo.rpc.dial import reason
+from echo.rpc.foreign_cancellation import awaited
 from echo.rpc.policies import Policy
 from echo.rpc.resolve import MAX_ENDPOINTS, Endpoint, Resolve
 from echo.rpc.subchannel import Connecting, Subchannel
@@ -227,7 +228,7 @@ class Balancer:
             with scope:
                 try:
                     with anyio.fail_after(timeout):
-                        endpoints = await self._resolve()
+                        endpoints = await awaited(self._resolve())
                 except TimeoutError:
                     raise OSError(f"no address within {timeout:g} s") from None
                 if not endpoints:

@@ -14,6 +14,7 @@ from typing import Final, TypeAlias
 
 import anyio
 
+from echo.rpc.foreign_cancellation import is_foreign
 from echo.wire import GRPCError, Metadata, MetadataLike, Request, Status
 
 __all__ = ["CallCredentials", "metadata_with"]
@@ -53,7 +54,9 @@ async def metadata_with(credentials: Sequence[CallCredentials], request: Request
                     raise
                 text = f"call credentials failed with an inappropriate status: {error.status.name}: {error.message}"
                 raise GRPCError(Status.INTERNAL, text) from error
-            except Exception as error:
+            except BaseException as error:
+                if not isinstance(error, Exception) and not is_foreign(error):
+                    raise
                 text = f"call credentials failed: {type(error).__name__}: {error}"
                 raise GRPCError(Status.UNAUTHENTICATED, text) from error
     if scope.cancelled_caught:

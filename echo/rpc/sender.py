@@ -8,6 +8,8 @@ import anyio
 from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.client_stream import ClientStream
+from echo.rpc.foreign_cancellation import is_foreign
+from echo.wire import GRPCError, Status
 
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
@@ -35,8 +37,13 @@ class Sender(Generic[SendT, RecvT]):
         try:
             with self._scope:
                 await self._send()
-        except Exception as error:  # noqa: BLE001 - `raise_failure` raises it for the caller
-            self._failure = error
+        except BaseException as error:
+            if isinstance(error, Exception):
+                self._failure = error
+            elif is_foreign(error):
+                self._failure = GRPCError(Status.CANCELLED, "the iterable of messages was cancelled")
+            else:
+                raise
             await self._stream.cancel()
         finally:
             self._ended.set()

@@ -22,6 +22,7 @@ from anyio.abc import TaskGroup
 
 from echo.rpc.backoff import Backoff
 from echo.rpc.dial import reason
+from echo.rpc.foreign_cancellation import awaited
 from echo.rpc.resolve import Endpoint
 from echo.rpc.watch import HealthWatch
 from echo.transport import ClientCall, ClientSession, Keepalive, Signal, Tally
@@ -170,7 +171,7 @@ class Subchannel:
     async def _open_session(self) -> ClientSession:
         """Open a connection and wait until the server's SETTINGS have arrived, or it has ended."""
         common = self._common
-        session = ClientSession(await self.endpoint.dial(), common.limits, self._keepalive, common.tally)
+        session = ClientSession(await awaited(self.endpoint.dial()), common.limits, self._keepalive, common.tally)
         common.sessions.add(session)
         common.start_soon(self._run, session)
         try:

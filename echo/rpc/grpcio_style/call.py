@@ -17,6 +17,7 @@ import grpc
 from anyio.abc import TaskGroup
 
 from echo.rpc.client_stream import ClientStream
+from echo.rpc.foreign_cancellation import is_foreign
 from echo.rpc.grpcio_style.conversion import call_back, to_code, to_metadata
 from echo.wire import GRPCError, Status
 
@@ -57,6 +58,9 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         except Exception as error:  # noqa: BLE001 - raised where the call is awaited
             self._failure = error
             self._finish(GRPCError(Status.INTERNAL, f"{type(error).__name__} while sending"))
+        except BaseException as error:
+            if not is_foreign(error):
+                raise
         finally:
             self._finish(GRPCError(Status.CANCELLED, _CANCELLED))  # Unless it has finished before.
 

@@ -135,7 +135,10 @@ class _Writing(Call[RequestT, ReplyT]):
 
     def _raise_own(self) -> None:
         if self._sender is not None:
-            self._sender.raise_failure()
+            try:
+                self._sender.raise_failure()
+            except GRPCError as error:
+                raise self._error(error) from error
         super()._raise_own()
 
     def _refuse_with_iterable(self) -> None:
