@@ -25,7 +25,7 @@ from echo.rpc.dial import reason
 from echo.rpc.foreign_cancellation import awaited
 from echo.rpc.resolve import Endpoint
 from echo.rpc.watch import HealthWatch
-from echo.transport import ClientCall, ClientSession, Keepalive, Signal, Tally
+from echo.transport import Backend, ClientCall, ClientSession, Keepalive, Signal, Tally, current_backend
 from echo.wire import Limits
 
 # With TLS 1.3, a server checks our certificate after our side of the handshake is done, and may not say what is wrong.
@@ -59,6 +59,7 @@ class Connecting:
     sessions: set[ClientSession] = field(default_factory=set)
     watches: set[ClientCall] = field(default_factory=set)
     tally: Tally = field(default_factory=Tally)
+    _backend: Backend = field(default_factory=current_backend)
     _context: Context = field(default_factory=copy_context)
 
     def start_soon(self, function: Callable[..., Coroutine[Any, Any, object]], *arguments: object) -> None:
@@ -67,6 +68,7 @@ class Connecting:
         A connection outlives the call that caused it, and must not keep that call's context variables (a request, a
         trace, a logger's values).
         """
+        self._backend.defer_interrupts(function)
         self._context.run(self.nursery.start_soon, function, *arguments)
 
 

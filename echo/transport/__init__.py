@@ -1,5 +1,6 @@
 """Connects sockets to `echo.wire`: a session for each connection, with a reader, a writer and its calls."""
 
+from echo.transport.backend import Backend, current_backend
 from echo.transport.background import open_background
 from echo.transport.call import Call
 from echo.transport.call_observer import CallObserver, ObserverRule
@@ -26,6 +27,7 @@ __all__ = [
     "MAX_NOT_SENT",
     "REQUESTED_NAME",
     "AcceptedConnection",
+    "Backend",
     "Call",
     "CallObserver",
     "CallTrace",
@@ -53,6 +55,7 @@ __all__ = [
     "address_text",
     "check_context",
     "connect_tls",
+    "current_backend",
     "listeners_of",
     "memory_stream_pair",
     "open_background",

@@ -62,6 +62,12 @@ class Backend(Protocol):
         None where only scopes can be cancelled.
         """
 
+    def defer_interrupts(self, *functions: Callable[..., object]) -> None:
+        """Have Ctrl-C raise `KeyboardInterrupt` in the program's main task, never while these functions run.
+
+        They are those of our own tasks. The error would end a connection, and reach the program as that.
+        """
+
     def now(self) -> float:
         """The time on the event loop's clock, in seconds."""
 
@@ -93,7 +99,10 @@ class AnyBackend:
             pass
         return True
 
-    def now(self) -> float:  # noqa: D102 - as in Backend
+    def defer_interrupts(self, *functions: Callable[..., object]) -> None:
+        """Do nothing: asyncio always does so."""
+
+    def now(self) -> float:  # noqa: D102
         return anyio.current_time()
 
     def signal(self) -> SignalLike:  # noqa: D102

@@ -11,8 +11,9 @@ from anyio.abc import TaskGroup
 async def open_background() -> AsyncIterator[TaskGroup]:
     """A task group whose block raises what its body raised, not a group around it.
 
-    Users of ``async with open_channel(...)`` see no nursery, and expect `GRPCError`, not a group. If a task of the
-    group failed as well, the group is raised, so that nothing is hidden.
+    Users of ``async with open_channel(...)`` see no nursery, and expect `GRPCError`, not a group. The same holds for
+    Ctrl-C while the block waits for the group's tasks. If a task of the group failed as well, the group is raised, so
+    that nothing is hidden.
     """
     raised: BaseException | None = None
     try:
@@ -23,6 +24,8 @@ async def open_background() -> AsyncIterator[TaskGroup]:
                 raised = error
                 raise
     except BaseExceptionGroup as group:
-        if raised is not None and group.exceptions == (raised,):
-            raise raised from raised.__cause__
+        if len(group.exceptions) == 1:
+            only: BaseException = group.exceptions[0]
+            if only is raised or isinstance(only, KeyboardInterrupt):
+                raise only from only.__cause__
         raise

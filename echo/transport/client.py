@@ -71,6 +71,7 @@ class ClientSession(Session):
         self.max_kept = min(MAX_KEPT, limits.max_unsent)
         self._goaway_reason = ""  # The server's GOAWAY as text, if it had an error code.
         self._deadlines = Deadlines()
+        self.backend.defer_interrupts(self._deadlines.run)
         self._queue: deque[_Turn] = deque()  # Calls that wait for a stream, oldest first.
         self._granted = 0  # Streams reserved for queued calls whose tasks have not run yet.
         self._reactions |= {

@@ -49,7 +49,9 @@ class Link(ABC):
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with suppress(*_FOREIGN):
+        with suppress(*_FOREIGN), anyio.CancelScope(shield=error is not None) as scope:
+            if error is not None:
+                scope.cancel()  # Closes at once. With the shield, being cancelled here does not hide the error.
             await self._stream.aclose()
 
     @abstractmethod

@@ -57,6 +57,7 @@ class Session(ABC):
         self.stream = stream
         self.peer = Peer(stream)
         self.backend = current_backend()
+        self.backend.defer_interrupts(self.run, self._write, self._keep_alive)
         self.ending = ""
         self._link = link_over(stream, limits.write_timeout, self.backend)
         self._keepalive = keepalive

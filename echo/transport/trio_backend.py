@@ -2,7 +2,7 @@
 
 import math
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, cast
 
@@ -74,6 +74,10 @@ class TrioBackend:
     def __init__(self) -> None:
         # `trio.current_time` looks for the clock each time, which takes as long as reading it.
         self.now: Final = trio.lowlevel.current_clock().current_time
+
+    def defer_interrupts(self, *functions: Callable[..., object]) -> None:  # noqa: D102 - as in Backend
+        for function in functions:
+            trio.lowlevel.enable_ki_protection(function)  # Sets a mark, which may be there already.
 
     def wait_readable(self, sock: socket.socket) -> Awaitable[None]:  # noqa: D102 - as in Backend
         return trio.lowlevel.wait_readable(sock)  # noqa: ASYNC105 - the caller does.

@@ -19,6 +19,7 @@ from anyio.abc import TaskGroup
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.foreign_cancellation import is_foreign
 from echo.rpc.grpcio_style.conversion import call_back, to_code, to_metadata
+from echo.transport import current_backend
 from echo.wire import GRPCError, Status
 
 RequestT = TypeVar("RequestT")
@@ -45,6 +46,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         self._outcome: GRPCError | None = None  # The call's error, if it failed.
         self._failure: Exception | None = None  # An exception from the caller's own function or iterator.
         self._callbacks: list[Callable[[Any], object]] = []
+        current_backend().defer_interrupts(self._run)
         tasks.start_soon(self._run)
 
     async def _run(self) -> None:
