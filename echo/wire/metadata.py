@@ -18,11 +18,11 @@ from echo.wire.hpack import Field
 MetadataLike: TypeAlias = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
 Metadata: TypeAlias = MultiDict[str | bytes]
 
-# gRPC names that applications may read and set (proposal A6): how many attempts a call has had, and the server's delay
-# before the next one.
+# gRPC names that applications may read and set. Proposal A6: how many attempts a call has had, and the server's delay
+# before the next one. OpenCensus: the trace and the tags, which Dapr and others pass on in their callers' metadata.
 PREVIOUS_ATTEMPTS: Final = "grpc-previous-rpc-attempts"
 PUSHBACK: Final = "grpc-retry-pushback-ms"
-SHARED_NAMES: Final = frozenset({PREVIOUS_ATTEMPTS.encode(), PUSHBACK.encode()})
+SHARED_NAMES: Final = frozenset({PREVIOUS_ATTEMPTS.encode(), PUSHBACK.encode(), b"grpc-trace-bin", b"grpc-tags-bin"})
 
 _KEY: Final = re.compile(r"[0-9a-z_.\-]+")
 _TEXT: Final = re.compile(r"[ -~]*")

@@ -129,6 +129,22 @@ def test_pseudo_headers_and_reserved_names_are_not_metadata() -> None:
     assert list(wire_metadata.decode_metadata(received.custom).items()) == [("mine", "1")]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("grpc-previous-rpc-attempts", b"1"),
+        ("grpc-retry-pushback-ms", b"10"),
+        ("grpc-trace-bin", b"AAEC"),
+        ("grpc-tags-bin", b"AAEC"),
+    ],
+)
+def test_grpc_names_for_applications_are_metadata(name: str, value: bytes) -> None:
+    received = check_response([(b":status", b"200"), (name.encode(), value)])
+    metadata = wire_metadata.decode_metadata(received.custom)
+    assert list(metadata) == [name]
+    assert wire_metadata.encode_metadata(metadata) == [(name.encode(), value)]
+
+
 def test_an_empty_header_list_is_empty_metadata() -> None:
     assert len(decode_metadata([])) == 0
     assert encode_metadata({}) == []
