@@ -124,19 +124,21 @@ class ClientStream(CallBlock, AsyncIterator[RecvT], Generic[SendT, RecvT]):
             raise
 
     async def end(self) -> None:
-        """Half-close the call: no more messages follow.
+        """Half-close the call: no more messages follow. Opens it if there were none, as `send_request` does.
 
         Raises:
             GRPCError: The call has failed.
-            ProtocolError: The request was not sent, or this method takes one message, which was not sent.
+            ProtocolError: It was already half-closed, or this method takes one message, which was not sent.
         """
-        call = self._sent()
         if self._half_closed:
             if self._method.sends_one:
                 return  # The one message was sent with END_STREAM.
             raise ProtocolError("the call was already half-closed")
         if self._method.sends_one:
             raise ProtocolError("this method takes one message, which was not sent")
+        if self._call is None:
+            await self.send_request()
+        call = self._sent()
         self._note_half_close()
         try:
             if not call.half_close_nowait():

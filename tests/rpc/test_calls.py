@@ -114,11 +114,31 @@ def test_many_calls_at_once_share_a_connection_within_the_server_s_limit(run: Ru
     run(main)
 
 
+def test_a_call_may_be_ended_before_anything_else(run: Run) -> None:
+    """So that a loop that sends messages may find none."""
+
+    async def main() -> None:
+        async with memory_channel([ECHO], codec=CODEC) as channel:
+            async with call(channel, "Count", CLIENT_STREAM) as stream:
+                await stream.end()
+                assert await stream.recv_message() == b"0"
+            async with call(channel, "All", BIDI) as stream:
+                await stream.end()
+                with pytest.raises(ProtocolError):
+                    await stream.end()
+                assert await stream.recv_message() is None
+            async with call(channel, "One", UNARY) as stream:
+                with pytest.raises(ProtocolError, match="takes one message, which was not sent"):
+                    await stream.end()
+
+    run(main)
+
+
 def test_using_a_stream_in_the_wrong_order_is_an_error(run: Run) -> None:
     async def main() -> None:
         async with memory_channel([ECHO], codec=CODEC) as channel:
             async with call(channel, "All", BIDI) as stream:
-                for early in (stream.recv_message, stream.recv_initial_metadata, stream.end, stream.cancel):
+                for early in (stream.recv_message, stream.recv_initial_metadata, stream.cancel):
                     with pytest.raises(ProtocolError, match=r"send a message, or await send_request\(\)$"):
                         await early()
                 await stream.send_request()
