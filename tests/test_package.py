@@ -75,6 +75,35 @@ def test_the_core_alone(installed: Callable[..., Path], tmp_path: Path) -> None:
     assert command.stderr == "echo-grpc: the command line needs click: pip install 'echo-grpc[cli]'\n"
 
 
+def test_the_command_line_without_the_gateway(installed: Callable[..., Path], tmp_path: Path) -> None:
+    python = installed("[cli]")
+    probed = run(python, "-m", "echo", "probe", "127.0.0.1:1", "--quick", cwd=tmp_path)
+    assert (probed.returncode, probed.stderr[:6]) == (3, "echo: "), probed
+    for command in (["up", "--grpc-server-port", "0"], ["gateway"]):
+        refused = run(python, "-m", "echo", *command, cwd=tmp_path)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.endswith(": pip install 'echo-grpc[gateway]'\n"), refused.stderr
+        assert refused.stderr.startswith("echo: the gateway needs "), refused.stderr
+
+
+def test_traces_of_a_program_of_one_s_own(installed: Callable[..., Path], tmp_path: Path) -> None:
+    python = installed("[telemetry]")
+    source = """
+import os, trio
+os.environ["OTEL_EXPORTER_OTLP_ENDPOINT"] = "http://127.0.0.1:1"
+from echo.rpc import Server, open_channel
+from echo.telemetry.tracing import open_tracing
+
+async def main():
+    async with open_tracing(grace=0) as tracing, open_channel("unix:/nowhere", tracing=tracing.channel):
+        Server([], tracing=tracing.server)
+
+trio.run(main)
+"""
+    done = run(python, "-c", source, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_guide_s_programs_with_every_make_of_stub(installed: Callable[..., Path], tmp_path: Path) -> None:
     python = installed("[betterproto,interop]", f"betterproto2=={version('betterproto2')}")
     shutil.copytree(ROOT / "examples", tmp_path / "examples")

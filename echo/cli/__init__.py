@@ -22,6 +22,7 @@ from echo.cli.lifecycle import run_until_signalled
 from echo.cli.probe import probe_command
 from echo.cli.programs import up
 from echo.cli.workers import gateway, serve
+from echo.extras import MissingExtraError
 from echo.health.command import health, health_command
 from echo.logs import asks_for_json, configure_logging, refuse
 from echo.settings import SETTINGS, Setting, SettingsError, User, load_settings
@@ -149,7 +150,7 @@ def _run(program: Callable[..., Awaitable[None]], as_json: bool, user: User, /, 
 
 def _outcome(error: BaseException, as_json: bool) -> int:
     """Report what ended the program, and return its exit status."""
-    refusal = first((SettingsError, StartError), error)
+    refusal = first((SettingsError, StartError, MissingExtraError), error)
     if refusal is not None:
         refuse(str(refusal), as_json=as_json)
         return REFUSED

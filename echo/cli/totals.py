@@ -55,7 +55,7 @@ class Totals:
             log.exception("final metrics of a worker are unreadable")
 
     async def collect(self, supervisor: Supervisor) -> "Snapshot":
-        """The sum as it is now, for `echo.telemetry.serve_metrics`; without metrics before a worker has reported."""
+        """The sum as it is now, for `serve_metrics`; without metrics before a worker has reported."""
         from echo.telemetry.snapshot import Snapshot, decode, merge  # noqa: PLC0415
 
         found = [decode(answer) for answer in await supervisor.ask_all(PATIENCE) if answer]
