@@ -1,32 +1,24 @@
 """The page's checks behind hops that break something, beside the command line's behind the same: they say the same.
 
-The hops are those that the command line's own checks are tested against: before the gateway, or between it and the
-server. The pages run side by side, as most of their time is waited; the command line has virtual time.
+The pages run side by side, as most of their time is waited; the command line has virtual time.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any, Final
 
 import pytest
 import trio
 
-from echo.probe.budget import Budget, Pace
-from echo.probe.path import Path
-from echo.probe.target import Target
 from echo.rpc import Server
 from echo.services import echo_services
 from tests.probe.cutting import CutOldStreams, CutSilentClients, CutSilentStreams, CutStreamsOldSinceHalfClose
-from tests.probe.gateway_paths import path_to_a_gateway
 from tests.probe.holding import (
     HoldRequests,
     HoldResponses,
     HoldResponsesUntilHalfClose,
     ReleaseInTurns,
 )
-from tests.probe.paths import no_tls
-from tests.probe.relays import Fault as RelayFault
 from tests.probe.relays import Fields, Item, Line, relaying
 from tests.probe.test_cancel import KeepResets
 from tests.probe.test_deadline import cap_deadlines, lose_deadlines
@@ -46,13 +38,21 @@ from tests.probe.test_ws_compression import AgreeOnly, Deflate
 from tests.probe.test_ws_idle import CutSilent, Forget
 from tests.probe.test_ws_messages import CapToClient, CapToServer, SpoilUnicode, Swap
 from tests.probe.test_ws_upgrade import DropUpgrade, ErrorPage, HangUp, Swallow
-from tests.probe.web_relays import WebFault
 from tests.support.browser import needs_browser
 from tests.support.gateway import gateway_to
 from tests.support.leaks import no_leaks
-from tests.support.page_checks import checks_in, line_report, page_report
+from tests.support.page_checks import checks_in, page_report
+from tests.support.page_faults import (
+    Fault,
+    Found,
+    assert_same,
+    before_the_gateway,
+    behind_the_gateway,
+    same_limit,
+    worded,
+)
 from tests.support.quiet_clock import QuietClock
-from tests.support.serving import LOOPBACK, serving
+from tests.support.serving import serving
 from tests.support.side_by_side import Look, Seen, looked_at, looks_of
 
 pytestmark = [
@@ -61,63 +61,8 @@ pytestmark = [
     pytest.mark.timeout(900),
 ]
 
-IDLE: Final = 3.0  # Seconds of silence, for both.
 MOST: Final = 100_000
 MIB: Final = 2**20
-
-Found = dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class Fault(Look[Found]):
-    """A hop that breaks something, and a check.
-
-    Attributes:
-        at: What the page finds, in real time.
-        line: What the command line finds.
-        worded: Whether the page's finding is in the command line's words.
-    """
-
-    line: Callable[[], Awaitable[Found]]
-    worded: bool = True
-
-
-def before_the_gateway(name: str, hop: Callable[..., WebFault], *arguments: object, worded: bool = True) -> Fault:
-    """The hop is before the gateway."""
-
-    async def page() -> Found:
-        async with path_to_a_gateway(hop(*arguments), idle=IDLE) as path:
-            assert path.gateway is not None
-            return checks_in(await page_report(path.gateway.port, [name], idle=IDLE))[name]
-
-    async def line() -> Found:
-        async with path_to_a_gateway(hop(*arguments), idle=IDLE) as path:
-            return checks_in(await line_report(path, [name]))[name]
-
-    return Fault(f"{name}-{hop.__name__}", page, line, worded)
-
-
-def behind_the_gateway(name: str, hop: Callable[..., RelayFault], *arguments: object, **named: object) -> Fault:
-    """It is between the gateway and the server; the command line has no gateway."""
-
-    async def page() -> Found:
-        server = Server(echo_services().services)
-        async with (
-            serving(server) as port,
-            relaying(port, hop(*arguments, **named)) as relay,
-            gateway_to(relay.port, server) as gateway,
-        ):
-            return checks_in(await page_report(gateway.port, [name], idle=IDLE))[name]
-
-    async def line() -> Found:
-        server = Server(echo_services().services)
-        async with serving(server) as port, relaying(port, hop(*arguments, **named)) as relay:
-            direct = [Target(LOOPBACK, port)]
-            path = Path(Target(LOOPBACK, relay.port), no_tls, Budget.of(Pace.QUICK, IDLE), direct=direct)
-            return checks_in(await line_report(path, [name]))[name]
-
-    words = [name, hop.__name__, *map(str, arguments), *(f"{key}={value}" for key, value in named.items())]
-    return Fault("-".join(words), page, line)
 
 
 @pytest.fixture(scope="module")
@@ -159,25 +104,6 @@ def page(seen: Seen[Found], look: Fault) -> Found:
 @pytest.fixture
 def line(lines: dict[Look[Any], Found], look: Fault) -> Found:
     return lines[look]
-
-
-def assert_same(line: Found, page: Found, outcome: str) -> None:
-    """They agree, but for what was measured."""
-    assert page["outcome"] == line["outcome"] == outcome
-    assert worded(page["finding"]) == worded(line["finding"])
-    assert (page["advice"], page["unit"]) == (line["advice"], line["unit"])
-    assert same_limit(line, page), (page["limit"], line["limit"])
-
-
-def same_limit(line: Found, page: Found) -> bool:
-    """About the same, or none in either."""
-    if page["limit"] is None or line["limit"] is None:
-        return page["limit"] is line["limit"]
-    return bool(page["limit"] == pytest.approx(line["limit"], rel=0.3, abs=0.5))
-
-
-def worded(sentence: str) -> str:
-    return re.sub(r"\d+(?:\.\d+)?", "#", sentence)
 
 
 @pytest.mark.parametrize(
