@@ -12,7 +12,8 @@ from echo.probe.finding import Outcome
 from tests.probe.cutting import CutSilentStreams
 from tests.probe.holding import BufferRequests, BufferResponses, HoldRequests, HoldResponses
 from tests.probe.paths import finding_of
-from tests.probe.relays import AnswerWithPages, Fault, Item, Line, TurnAwayOddLines
+from tests.probe.relays import Fault, Item, Line
+from tests.probe.turning_away import AnswerWithPages, TurnAwayOddLines
 from tests.support.http2_frames import CANCEL, DATA, Frame
 from tests.support.quiet_clock import QuietClock
 

@@ -8,7 +8,8 @@ import pytest
 from echo.probe.checks.concurrency import Concurrency
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import AnswerWithPages, Fault, Head, Item, LeaveAfter, Line
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.turning_away import AnswerWithPages, LeaveAfter
 from tests.support.http2_frames import MAX_CONCURRENT_STREAMS, REFUSED_STREAM, RST_STREAM, SETTINGS, Frame
 from tests.support.quiet_clock import QuietClock
 

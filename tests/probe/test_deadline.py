@@ -8,7 +8,8 @@ from echo.probe.checks.deadline import Deadline
 from echo.probe.finding import Outcome
 from echo.wire import decode_timeout
 from tests.probe.paths import finding_of
-from tests.probe.relays import AnswerWithPages, Fault, Head, Item, Line
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.turning_away import AnswerWithPages
 
 
 class SetDeadlines(Fault):

@@ -7,7 +7,8 @@ import pytest
 from echo.probe.checks.drain import Drain
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import AnswerWithPages, Fault, Head, Item, Line
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.turning_away import AnswerWithPages
 from tests.support.http2_frames import GOAWAY, REFUSED_STREAM, Frame
 from tests.support.quiet_clock import QuietClock
 

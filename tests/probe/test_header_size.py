@@ -8,7 +8,8 @@ import pytest
 from echo.probe.checks.header_size import HeaderSize
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import AnswerWithPages, Fault, Head, Item, Line
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.turning_away import AnswerWithPages
 from tests.support.http2_frames import CANCEL
 from tests.support.quiet_clock import QuietClock
 

@@ -9,7 +9,8 @@ from echo.probe.finding import Outcome
 from echo.probe.survey import Survey
 from echo.probe.target import Target
 from tests.probe.paths import finding_of, path_through
-from tests.probe.relays import Fault, Head, Item, KeepCalls, Line
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.turning_away import KeepCalls
 from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
 

@@ -7,7 +7,8 @@ import pytest
 from echo.probe.checks.status import Status
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Head, Item, LeaveAfter, Line
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.turning_away import LeaveAfter
 from tests.support.quiet_clock import QuietClock
 
 

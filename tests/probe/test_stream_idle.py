@@ -14,7 +14,7 @@ from tests.probe.cutting import (
 )
 from tests.probe.holding import HoldResponses
 from tests.probe.paths import finding_of
-from tests.probe.relays import AnswerWithPages, TurnAwayOddLines
+from tests.probe.turning_away import AnswerWithPages, TurnAwayOddLines
 from tests.support.quiet_clock import QuietClock
 
 IDLE = 6.0

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from echo.probe.checks.trailers import Trailers
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
-from tests.probe.relays import AnswerWithPages, Fault, Head, Item, KeepCalls, Line
+from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.turning_away import AnswerWithPages, KeepCalls
 from tests.support.http2_frames import CANCEL
 
 
