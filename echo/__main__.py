@@ -8,12 +8,21 @@ from collections.abc import Callable
 from functools import partial
 
 from echo.extras import MissingExtraError, needs
+from echo.standard_streams import drop_unwritten, occupy_closed
 
 __all__ = ["main"]
 
 
 def main() -> int:
     """Do what the command line says, if what that takes is installed; returns the exit status."""
+    occupy_closed()  # Before anything else is loaded: libraries open files, too, and some keep them open.
+    try:
+        return _run()
+    finally:
+        drop_unwritten()
+
+
+def _run() -> int:
     try:
         with needs("cli", part="the command line"):
             run = _command()

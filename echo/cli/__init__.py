@@ -51,7 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments and arguments[0] == "health":
         return health(arguments[1:])
     as_json = asks_for_json(arguments)
-    _occupy_standard_streams()
     try:
         status = _commands(as_json, command).main(arguments, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -164,11 +163,3 @@ def _outcome(error: BaseException, as_json: bool) -> int:
         return INTERRUPTED
     log.critical("crashed", exc_info=error)
     return CRASHED
-
-
-def _occupy_standard_streams() -> None:
-    """Open the null device for closed standard streams. Else a socket could get such a number, and its output."""
-    with suppress(OSError):  # Without a null device, they stay closed.
-        while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
-            pass
-        os.close(number)

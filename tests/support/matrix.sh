@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The library's tests on every Python that echo supports and this machine has; see `just matrix`.
+# The tests of the library and of the command line on every Python that echo supports and this machine has; see `just matrix`.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 tests="tests/wire tests/transport tests/rpc tests/services tests/test_examples.py"
+tests+=" tests/cli tests/health tests/test_standard_streams.py"
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 
