@@ -4,7 +4,7 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 
 export PATH := justfile_directory() / ".venv/bin:" + justfile_directory() / "tests/interop/node/node_modules/.bin:" + env("PATH")
 debian := "nginx-light haproxy chromium ruby-grpc bubblewrap prometheus"
-# Tests run in as many processes; who is done takes over half of what another has left.
+# Tests run in two processes; one that is done takes over half of what the other has left.
 processes := "-n 2 --dist worksteal"
 protos := "$(cd proto && find . -name '*.proto' | sed 's|^[.]/||' | sort)"
 
@@ -58,7 +58,7 @@ test *args: install
 mutants *args: install
     @python -m tests.mutation "$@"
 
-# Nothing else should run beside it. All of it takes ten minutes and writes the README's tables and tests/bench/results.md;
+# Run nothing else meanwhile. All of it takes ten minutes and writes the README's tables and tests/bench/results.md;
 # --quick takes two and writes nothing; `--only FIGURE,... --peers PEER,...` measures a few, see --help.
 # What a message costs, side by side with other servers, clients and gateways.
 bench *flags: install
@@ -128,7 +128,7 @@ pin arguments:
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header \
         -o {{arguments}}
 
-# Write deploy/kustomize's part of the chart anew.
+# Regenerate from the chart what deploy/kustomize has of it.
 manifests: install (tools)
     @python -m tests.deploy.manifests
 

@@ -1,7 +1,7 @@
 """An output stream for log lines that never blocks for long.
 
 Standard error is often a pipe. If its reader stops reading, a blocking write stops the process and every call in it.
-Here a line waits up to `PATIENCE` for room. If there is none, this line and the following ones are dropped and counted,
+Here a line waits up to `PATIENCE` for room. If it gets none, this line and the following ones are dropped and counted,
 without waiting, until there is room again. A reader that is only slow loses nothing; it slows the process down, as with
 any stream.
 

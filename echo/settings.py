@@ -1,8 +1,8 @@
 """The settings of server and gateway: environment variables, and a flag for each on the command line.
 
-`Settings` has them all: those of listening, TLS, connections and logging from beside what they set, the others from
-here. `echo.configuration` says how they are declared and read. Certificates are not looked at here, nor ports opened:
-`echo.tls` and the programs find out whether they can be used.
+`Settings` has them all. Those of listening, TLS, connections and logging are declared next to the code that uses them,
+the others here. `echo.configuration` says how they are declared and read. Certificates are not looked at here, nor
+ports opened: `echo.tls` and the programs find out whether they can be used.
 """
 
 import os

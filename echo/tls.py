@@ -1,9 +1,8 @@
-"""TLS: its settings and their contexts: for the gRPC server, for the gateway that calls it, and for its own clients.
+"""TLS: its settings and the contexts made from them, for the gRPC server, the gateway that calls it, and its clients.
 
-All speak HTTP/2 by ALPN (RFC 9113 §3.2) over TLS 1.2 or later with the ciphers that RFC 9113 §9.2 leaves.
-Peers are verified: the server always, unless the settings ask in so many words not to; clients when the
-settings name authorities for them (mTLS). Files are read here and now, so that a wrong one is told before
-anything listens.
+All speak HTTP/2 by ALPN (RFC 9113 §3.2) over TLS 1.2 or later with the ciphers that RFC 9113 §9.2 leaves. The server is
+verified unless a setting turns that off explicitly; clients are verified if the settings name authorities for them
+(mTLS). Files are read when a context is made, so that a wrong one is reported before anything listens.
 """
 
 import ssl
@@ -20,7 +19,7 @@ _CIPHERS = "ECDHE+AESGCM:ECDHE+CHACHA20"
 
 
 class Tls(Group):
-    """Certificates and keys, and whom they are good for."""
+    """Certificates and keys, and what they are used for."""
 
     tls = Title("TLS")
 
@@ -43,7 +42,7 @@ class Tls(Group):
     grpc_client_insecure = setting(False, SWITCH, GATEWAY, "call over TLS without verifying the server's certificate")
 
     def check(self) -> None:
-        """Above all: nothing is silently ignored because TLS is off."""
+        """Refuse settings that would be ignored because TLS is off, and keys without certificates."""
         for end in ("grpc_server", "grpc_client", "http"):
             self.require(f"{end}_cert", f"{end}_key")
             self.require(f"{end}_key", f"{end}_cert")
@@ -116,7 +115,7 @@ def web_context(settings: Tls) -> ssl.SSLContext | None:
 
 
 def _context(protocol: int, *besides: str) -> ssl.SSLContext:
-    """A context for HTTP/2, and for other protocols besides if the peer prefers none of that."""
+    """A context for HTTP/2, and for other protocols with peers that do not offer HTTP/2."""
     context = ssl.SSLContext(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION  # RFC 9113 §9.2.1.

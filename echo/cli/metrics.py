@@ -58,7 +58,7 @@ async def open_metrics(settings: Settings) -> AsyncIterator[Metrics]:
 
 
 def new_meters(settings: Settings) -> "Meters | None":
-    """The meters of this process; None if nobody wants metrics, and then nothing of theirs is loaded."""
+    """The meters of this process; None, without loading their modules, if nobody wants metrics."""
     if settings.metrics_port is None and _push(os.environ, warn=log.warning) is None:
         return None
     from echo.telemetry.meters import Meters  # noqa: PLC0415

@@ -51,7 +51,7 @@ def read_variables(
 
 
 def misspelt(environ: Mapping[str, str], known: Iterable[str]) -> tuple[Note, ...]:
-    """Warn of each variable that resembles a setting but is none; the warning has its name, not its value."""
+    """Warn of each variable whose name resembles a setting's; the warning has its name, not its value."""
     variables = sorted(known)
 
     def warnings() -> Iterator[Note]:

@@ -1,7 +1,7 @@
 """The request headers that a record keeps: in order, without credentials, bounded in size.
 
-Whoever knows a call-id can read its records. So they must not hold what one could call with as somebody else: what the
-client has sent, and what a proxy on the way has added for the server, which the client itself does not see.
+Anyone who knows a call-id can read its records, so they must not contain credentials: neither the client's own, nor
+those that a proxy on the way has added for the server, which the client itself never sees.
 """
 
 from collections.abc import Iterable

@@ -48,7 +48,7 @@ async def ask_until(
     """Ask repeatedly until there are as many ``attempts`` and ``until`` holds for all, or the time is over.
 
     Returns:
-        The last answer that was one.
+        The last valid answer.
     """
     found: list[Record] | None = None
     last = trio.current_time() + within

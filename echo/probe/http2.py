@@ -131,7 +131,7 @@ class Http2:
         return await self.until(lambda: self.settings is not None)
 
     async def ping(self) -> float | None:
-        """Send a PING; returns the seconds until its reply, None if the connection ended first. May wait for ever."""
+        """Send a PING; returns the seconds until its reply, None if the connection ended first. May wait forever."""
         data = b"probe%03d" % (len(self._pings) % 1000)
         sent = trio.current_time()
         self._pings[data] = None
@@ -149,7 +149,7 @@ class Http2:
     # Its two tasks
 
     async def write(self) -> None:
-        """Send queued bytes, for ever."""
+        """Send queued bytes until cancelled."""
         while True:
             await self._writable.wait()
             self._writable = trio.Event()

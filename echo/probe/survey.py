@@ -5,9 +5,9 @@ those that must be alone run one by one. Last are those that may make a hop cons
 truncated reply, nginx sends a server no calls for 10 s if there are others), the mildest first: the reverse of their
 order in the table. A check is skipped if one that it needs is broken.
 
-A check with a bad outcome beside others is tried once more, with only others of its kind: on a busy machine it may just
-have lacked time. If it survives then, it has survived. Those that measure what waiting checks use up are tried again
-after these.
+A check that came out badly while others ran is tried once more, together only with others that did: on a busy machine
+it may just have lacked time. If it survives then, it has survived. Checks that measure what waiting checks use up are
+tried again after these.
 """
 
 import logging
@@ -155,7 +155,7 @@ class Survey:
         self._conclude(check, finding, trio.current_time() - began)
 
     async def _retry_bad(self) -> None:
-        """Try again the checks with a bad outcome beside others."""
+        """Try the checks again that came out badly while others ran."""
         found = {check.name: self.results[check.name] for check in self._of(Scheduling.BESIDE)}
         with trio.move_on_after(self.path.budget.total * AGAIN):
             async with trio.open_nursery() as nursery:
@@ -164,7 +164,7 @@ class Survey:
                         nursery.start_soon(self._retry, check, found[check.name])
 
     async def _retry_after_waiting(self) -> None:
-        """Try again the checks that those that wait have disturbed."""
+        """Try again the checks that the waiting ones have disturbed."""
         for check in self.checks if self._of(Scheduling.WAITING) else ():
             result = self.results[check.name]
             if check.again_after_waiting and result.finding.outcome in (*BAD, Outcome.INCONCLUSIVE):

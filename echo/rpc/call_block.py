@@ -196,7 +196,7 @@ class CallBlock:
         if call.outcome is not None:
             call.reset()
         else:
-            # Otherwise a task that waits for the call would wait for ever.
+            # Otherwise a task that waits for the call would wait forever.
             if trace is not None:
                 trace.cancelled(LEFT)
             call.cancel(Trailers(Status.CANCELLED, LEFT))

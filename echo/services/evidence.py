@@ -17,7 +17,7 @@ from echo.services.protobuf import Messages
 PACKAGE: Final = "com.gopay.echo.evidence"
 PAUSE: Final = 0.05  # Seconds between two updates to a watcher, times the number of watchers.
 MOST_WATCHERS: Final = 100
-TIMES_OF_OTHERS: Final = 100  # How many messages' times are told of each attempt but the latest.
+TIMES_OF_OTHERS: Final = 100  # How many messages' times the reply has for each attempt but the latest.
 
 
 class EvidenceService:

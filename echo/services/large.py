@@ -29,7 +29,7 @@ class LargeResponses:
         Other tasks get a turn after each. Small ones are free, and never waited for.
 
         Raises:
-            GRPCError: RESOURCE_EXHAUSTED: there is none.
+            GRPCError: RESOURCE_EXHAUSTED: there is no room.
             StreamTerminatedError: The client is gone.
         """
         if size <= LARGE:

@@ -1,4 +1,4 @@
-"""An instrument: what is said of a metric beside its values; and the buckets of histograms."""
+"""An instrument: the name, unit and description of a metric; and the buckets of histograms."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass

@@ -32,7 +32,7 @@ class RefusedError(OSError):
 
 
 def check_context(tls: object) -> None:
-    """Raise unless it is what TLS is done with, or None for no TLS.
+    """Raise unless it is an SSL context, or None for no TLS.
 
     Raises:
         TypeError: It is something else.

@@ -17,7 +17,7 @@ class Names:
         names: The names.
         size: Their share of the header list's size (RFC 9113 §6.5.2).
         timeout: Which of them is the timeout, or None.
-        prefixes: By a prefix, whether the name of metadata starts with it. Few are asked for, and none by a peer.
+        prefixes: For each prefix asked about, whether a name of metadata starts with it. Peers cannot add prefixes.
     """
 
     __slots__ = ("names", "prefixes", "size", "timeout")

@@ -65,7 +65,7 @@ class Answers:
             self.end()
 
     def end(self) -> None:
-        """Drop what is incomplete, and wake whoever waits for it."""
+        """Drop what is incomplete, and wake the tasks that wait for it."""
         self._assembling = None
         self._parts.clear()
         settled, self._settled = self._settled, None

@@ -1,4 +1,4 @@
-"""What a `Worker` reports to whoever distributes connections; `Placement` implements it."""
+"""What a `Worker` reports to the object that distributes connections; `Placement` implements it."""
 
 import socket
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """The messages between a parent and a worker; each is one packet.
 
-Parent to worker: `Connection` (with a socket beside it), `NoMoreConnections`, `Stop`, `Retire`, `Ask`, `Ping`.
+Parent to worker: `Connection` (with a socket), `NoMoreConnections`, `Stop`, `Retire`, `Ask`, `Ping`.
 Worker to parent: `Ready`, `Counts`, `Declined`, `AnswerPart`.
 
 A listener is named by its index in the parent's list.

@@ -65,7 +65,7 @@ class Placement:
             self.place(listener, connection)
 
     def distribute(self) -> None:
-        """Give away as many held connections as workers can take, and wake whoever waits for a change."""
+        """Give away as many held connections as workers can take, and wake the tasks that wait for a change."""
         for listener, held in self._held.items():
             while held and self._give_to_a_worker(listener, held[0]):
                 held.popleft().close()

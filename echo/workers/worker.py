@@ -289,7 +289,7 @@ class Worker:
         self._lifetime.deadline = min(self._lifetime.deadline, trio.current_time() + grace + KILL_DELAY)
 
     def _send(self, message: FromParent) -> None:
-        """Send a message. The channel has room for it beside `MAX_WAITING` connections, else something is broken."""
+        """Send a message. The channel has room for it on top of `MAX_WAITING` connections, else something is broken."""
         if not self.exited.is_set() and not self._channel.send_now(message):
             log.error("channel to a worker is full: killed", worker=self.pid)
             self._lifetime.cancel()

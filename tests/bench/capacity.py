@@ -139,7 +139,7 @@ def _needs(measured: Measured) -> str:
         ),
         ("**server pods behind them**", f"{SOCKETS:,} / {per_server:,}", f"**{math.ceil(SOCKETS / per_server)}**"),
         (
-            "all WebSockets opened anew: seconds of each gateway's whole CPU",
+            "all WebSockets opened again: seconds of each gateway's whole CPU",
             f"{per_gateway:,} × {websocket.opening:,.0f} µs",
             f"{per_gateway * websocket.opening / 1e6:.0f} s",
         ),

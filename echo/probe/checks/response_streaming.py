@@ -81,6 +81,6 @@ async def _buffer(path: Path) -> int | None:
     took = await _took(path, call_id)
     if (
         took is not None and first - began > took - STEP_INTERVAL / 2
-    ):  # The end released them, however slowly they came from there on.
+    ):  # The end of the call released them, however slowly they arrived after that.
         return None
     return sum(size for at, size in call.arrivals if at < first + STEP_INTERVAL / 2)

@@ -1,6 +1,6 @@
 """`stream-size`: how many bytes can a stream carry in total, in each direction?
 
-We send many small messages and count how many arrive; for ours, the server's record says so. A stream that stands still
+We send many small messages and count how many arrive; for ours, the server's record says so. A stream that stalls
 counts as cut; one that is merely slow does not.
 """
 
@@ -111,7 +111,7 @@ async def _down(path: Path, way: Direction, call_id: str, stillness: _Stillness)
 
 
 async def _watch(path: Path, way: Direction, run: Run, seconds: float) -> None:
-    """Run a stream until it ends, or stands still for so long."""
+    """Run a stream until it ends, or has stalled for so many seconds."""
     call_id, stillness = path.new_call_id(), _Stillness(seconds)
     try:
         with stillness.scope:

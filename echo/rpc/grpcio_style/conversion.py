@@ -66,7 +66,7 @@ def to_pairs(metadata: Iterable[tuple[str, str | bytes]] | None) -> list[tuple[s
 
 
 def to_metadata(received: Metadata | None, details: bytes | None = None) -> grpc.aio.Metadata:
-    """Convert our metadata to grpcio's class, which have status details among them."""
+    """Convert our metadata to grpcio's class, with the status details among it."""
     pairs = [] if received is None else list(received.items())
     return grpc.aio.Metadata(*pairs, *(() if details is None else [(DETAILS, details)]))
 

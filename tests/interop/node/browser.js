@@ -6,8 +6,8 @@
 // Lines in:  {"id": 1, "do": "click", "with": ["#connect"]}; what there is to do is the table `actions`.
 // Lines out: {"id": 1, "gave": ...} or {"id": 1, "failed": "why"}, in the order of the lines in.
 //
-// Expressions go by the debugging protocol: the page"s policy forbids what Playwright"s own `evaluate` would do.
-// It ends when whoever has started it is gone.
+// Expressions go by the debugging protocol: the page's policy forbids what Playwright"s own `evaluate` would do.
+// It ends when the process that started it is gone.
 
 "use strict";
 

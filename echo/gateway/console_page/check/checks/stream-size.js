@@ -1,7 +1,7 @@
 // `stream-size`: how many bytes can a stream carry in total, in each direction?
 //
 // We send many small messages on a WebSocket and count how many arrive; for ours, the server's record says so. A stream
-// that stands still counts as cut; one that is merely slow does not.
+// that stalls counts as cut; one that is merely slow does not.
 
 import { inconclusive, limited, survived } from "../finding.js";
 import { excuse } from "../grpc_web.js";
@@ -12,7 +12,7 @@ import { capital, fixed, sizeInWords } from "../words.js";
 const MESSAGE = 8 * 1024;
 const NUMBER = (8 * 2 ** 20) / MESSAGE;
 const PATIENCE = 5; // Seconds for each direction.
-const STILL = 2.5; // Seconds without progress after which a stream stands still.
+const STILL = 2.5; // Seconds without progress after which a stream counts as stalled.
 const BACKLOG = 256 * 1024; // Bytes that the browser may hold unsent.
 const WORDS = { request: "to the server", response: "from the server" };
 
@@ -28,7 +28,7 @@ export async function run(signal, path) {
   return finding(path, ways);
 }
 
-/** Run a stream until it ends or stands still. */
+/** Run a stream until it ends or stalls. */
 async function watch(signal, path, way, carry) {
   const id = path.newCallId();
   await carry(signal, path, way, id);
