@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
+from io import TextIOWrapper
 from pathlib import Path as File
 from ssl import SSLContext
 from typing import Final
@@ -22,7 +23,7 @@ from echo.printable import printable
 from echo.probe.budget import Budget, Pace
 from echo.probe.calls import UNARY
 from echo.probe.check import Check
-from echo.probe.formats import FORMATS, as_text
+from echo.probe.formats import FORMATS, as_junit, as_text
 from echo.probe.formats.summary import counts_in_words
 from echo.probe.line import Line, UnreachableError
 from echo.probe.live import live_table
@@ -31,7 +32,15 @@ from echo.probe.report import Report
 from echo.probe.survey import Survey
 from echo.probe.table import UnknownCheckError, select
 from echo.probe.target import Target, parse_target, parse_url
-from echo.probe.verdict import Expectation, ExpectationError, Verdict, read_expectation, verdict, worse
+from echo.probe.verdict import (
+    Expectation,
+    ExpectationError,
+    Verdict,
+    accepted,
+    differences,
+    read_expectation,
+    verdict,
+)
 from echo.settings import Settings, SettingsError, User, load_settings
 from echo.tls import client_context
 
@@ -127,13 +136,18 @@ async def _cancel_on_signal(signals: AsyncIterator[int], scope: trio.CancelScope
 
 def _deliver(request: _Request, report: Report) -> int:
     """Write the report to standard output or its file, and return the exit status."""
-    status = verdict(report, request.expected)
-    text = FORMATS[request.form](report)
+    status, expected = verdict(report, request.expected), request.expected
+    if request.form == "junit" and expected is not None:
+        text = as_junit(report, accepted(report, expected))
+    else:
+        text = FORMATS[request.form](report)
     try:
+        if isinstance(sys.stdout, TextIOWrapper):  # A character that its encoding lacks must not lose the report.
+            sys.stdout.reconfigure(errors="backslashreplace")
         if request.output is None:
             click.echo(text, nl=False)
         else:
-            request.output.write_text(text, "utf-8")
+            request.output.write_text(text, "utf-8", "backslashreplace")
             if sys.stdout is not None and sys.stdout.isatty():
                 click.echo(as_text(report), nl=False)
             else:
@@ -141,8 +155,8 @@ def _deliver(request: _Request, report: Report) -> int:
     except OSError as error:
         refuse(f"cannot write the report: {error.strerror}", as_json=False)
         return Verdict.USAGE
-    if request.expected is not None and status is Verdict.BROKEN:
-        click.echo(f"worse than expected: {', '.join(worse(report, request.expected))}", err=True)
+    for line in () if expected is None else differences(report, expected):
+        click.echo(line, err=True)
     return status
 
 
@@ -171,6 +185,8 @@ def _parse(given: dict[str, object]) -> _Request:
         settings.grpc_client_server_name,
     )
     checks = select(_names(many["only"]), _names(many["skip"]))
+    if not checks:
+        raise ValueError("--skip: leaves no check to run")
     expected = _expectation(text["expect"]) if "expect" in text else None
     return _Request(path, checks, text["form"], _output(text.get("output")), expected)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final
 
+from echo.printable import printable
 from echo.probe.finding import Finding, JsonValue, Outcome
 
 VERSION: Final = 1
@@ -40,6 +41,10 @@ class Facts:
     instances: Sequence[str] = ()
     added_headers: Sequence[str] = ()
     hops_guess: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("instances", "added_headers", "hops_guess"):  # They may contain text from a hop.
+            object.__setattr__(self, name, [printable(text) for text in getattr(self, name)])
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
@@ -26,8 +26,10 @@ from tests.support.serving import serving
 PROBE = [sys.executable, "-m", "echo", "probe"]
 
 
-def probe(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*PROBE, *arguments], capture_output=True, text=True, timeout=60, check=False)
+def probe(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*PROBE, *arguments], capture_output=True, text=True, timeout=60, check=False, env=os.environ | variables
+    )
 
 
 async def probed(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -49,6 +51,50 @@ async def test_a_report_is_written_to_a_file_and_can_be_expected_later(tmp_path:
     assert (await probed(*arguments)).returncode == 0
     assert json.loads(report.read_text())["counts"]["survived"] == 1
     assert (await probed(*arguments, "--expect", str(report))).returncode == 0
+
+
+@pytest.fixture
+async def web_server() -> AsyncIterator[str]:
+    """The address of something that answers in HTTP/1.1, and refuses everything."""
+
+    async def refuse(stream: trio.SocketStream) -> None:
+        await stream.receive_some()
+        await stream.send_all(b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        await stream.aclose()
+
+    async with trio.open_nursery() as nursery:
+        (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+        await nursery.start(trio.serve_listeners, refuse, [listener])
+        yield f"127.0.0.1:{listener.socket.getsockname()[1]}"
+        nursery.cancel_scope.cancel()
+
+
+async def test_what_came_out_other_than_expected_is_told_with_what_was_before(web_server: str, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.json"
+    earlier.write_text('{"version":1,"checks":[{"name":"http2","outcome":"survived","limit":null}]}')
+    arguments = [web_server, "--quick", "--only", "http2", "--expect", str(earlier)]
+    done = await trio.to_thread.run_sync(lambda: probe(*arguments))
+    assert (done.returncode, done.stderr) == (1, "worse than expected: http2 (broken, was survived)\n")
+
+
+async def test_junit_fails_for_nothing_that_is_expected(web_server: str, tmp_path: Path) -> None:
+    earlier = tmp_path / "earlier.json"
+    arguments = [web_server, "--quick", "--only", "http2"]
+    first = [*arguments, "--format", "json", "--output", str(earlier)]
+    assert (await trio.to_thread.run_sync(lambda: probe(*first))).returncode == 1
+    later = [*arguments, "--format", "junit", "--expect", str(earlier)]
+    done = await trio.to_thread.run_sync(lambda: probe(*later))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert 'failures="0"' in done.stdout
+    assert "broken, as expected: " in done.stdout
+
+
+async def test_a_terminal_s_encoding_that_lacks_a_character_does_not_lose_the_report(web_server: str) -> None:
+    done = await trio.to_thread.run_sync(
+        lambda: probe(web_server, "--quick", "--only", "http2", PYTHONIOENCODING="latin-1")
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "it answered \\u201cHTTP/1.1 400 Bad Request\\u201d" in " ".join(done.stdout.split())
 
 
 def test_a_target_that_cannot_be_reached_is_one_line_and_status_3() -> None:
@@ -83,6 +129,7 @@ async def test_a_direct_address_that_can_be_reached_is_not_mentioned() -> None:
     [
         (["echo"], ["TARGET", "HOST:PORT"]),
         (["a:1", "--only", "htttp2"], ["htttp2", "http2, trailers"]),
+        (["a:1", "--only", "http2", "--skip", "http2"], ["--skip", "no check"]),
         (["a:1", "--skip", "none"], ["none", "http2, trailers"]),
         (["a:1", "--quick", "--long"], ["--quick", "--long"]),
         (["a:1", "--quick", "--idle", "1h"], ["--quick"]),

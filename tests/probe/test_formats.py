@@ -3,8 +3,15 @@
 import json
 import xml.etree.ElementTree as ET
 
-from echo.probe.formats import as_json, as_junit, as_markdown, as_text
+import pytest
+
+from echo.probe.finding import broken
+from echo.probe.formats import FORMATS, as_json, as_junit, as_markdown, as_text
+from echo.probe.report import Facts
 from tests.probe.reports import report_of
+
+# Terminal escapes in 7 and 8 bits, a bell, line breaks of three kinds, a change of direction, half a character.
+HOSTILE = "\x1b[31m\x9b31m\x07\r\n\u2028\x85\x7f\u202e\ud800"
 
 
 def test_json_is_the_document_of_version_1() -> None:
@@ -31,6 +38,22 @@ def test_text_fits_into_80_columns_and_says_everything() -> None:
 
 def test_text_does_nothing_to_a_terminal() -> None:
     assert "\x1b" not in as_text(report_of())
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_text_of_a_hop_does_nothing_to_whoever_reads_the_report(form: str) -> None:
+    finding = broken("lost", f"It said {HOSTILE}.", details={"came": HOSTILE, HOSTILE: [HOSTILE]})
+    facts = Facts("HTTP/1.1", None, {}, [HOSTILE], [f"x-{HOSTILE}"], [f"via {HOSTILE}"])
+    text = FORMATS[form](report_of({"status": finding}, facts))
+    assert "It said" in text
+    assert all(character.isprintable() or character == "\n" for character in text)
+
+
+def test_json_keeps_what_it_escapes() -> None:
+    finding = broken("lost", "No.", details={"came": HOSTILE + "\U000e0001 é 漢 “”"})
+    text = as_json(report_of({"status": finding}))
+    assert json.loads(text)["checks"][0]["details"] == finding.details
+    assert "é 漢 “”" in text
 
 
 def test_markdown_has_a_row_for_each_check_whatever_its_finding_holds() -> None:
@@ -65,3 +88,13 @@ def test_junit_is_what_its_schema_asks_for() -> None:
         if case[0].tag in ("failure", "error"):
             assert {"message", "type"} == case[0].attrib.keys()
             assert case[0].text
+
+
+def test_junit_passes_what_is_accepted() -> None:
+    suite = ET.fromstring(as_junit(report_of(), ["stream-idle", "cancel"]))[0]
+    assert [suite.attrib[name] for name in ("tests", "failures", "errors", "skipped")] == ["5", "1", "0", "1"]
+    outcomes = {case.attrib["name"]: case[0].tag for case in suite}
+    assert outcomes["trailers"] == "failure"
+    assert outcomes["stream-idle"] == outcomes["cancel"] == "system-out"
+    said = suite.findtext("testcase[@name='stream-idle']/system-out") or ""
+    assert said.startswith("limited, as expected: The path cuts idle streams")
