@@ -153,7 +153,8 @@ def _grace(pod: Manifest, container: Manifest) -> Iterator[str]:
 
 def _security(pod: Manifest, container: Manifest) -> Iterator[str]:
     of_pod, of_container = pod["spec"]["securityContext"], container["securityContext"]
-    if not (of_pod["runAsNonRoot"] and of_pod["runAsUser"] == 65532 and of_container["readOnlyRootFilesystem"]):
+    known = of_pod.get("runAsUser") in (None, 65532)  # None leaves it to the cluster.
+    if not (of_pod["runAsNonRoot"] and known and of_container["readOnlyRootFilesystem"]):
         yield "may be root, or write"
     if of_container["capabilities"] != {"drop": ["ALL"]} or of_container["allowPrivilegeEscalation"]:
         yield "has capabilities"

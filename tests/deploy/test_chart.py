@@ -72,6 +72,17 @@ CASES: dict[str, Mapping[str, Any]] = {
         "gateway": {"backend": {"host": "[::1]:8081,dns:///a.example.com"}},
         "probe": {"enabled": True, "target": "[::1]:8081", "gateway": "http://[::1]:8080", "direct": "[::2]:8081"},
     },
+    "on OpenShift, which chooses the user, and whose pods have IPv6 addresses and tainted nodes": {
+        "pods": {"user": None, "serviceAccountName": "1e3", "bind": "::", "labels": {"team": "true"}},
+        "probe": {
+            "enabled": True,
+            "podAnnotations": {"sidecar.istio.io/inject": "false"},
+            "nodeSelector": {"a": "b"},
+            "tolerations": [{"operator": "Exists"}],
+            "affinity": {"nodeAffinity": {}},
+        },
+        "networkPolicy": {"egress": [{"ports": [{"port": 5353, "protocol": "UDP"}]}]},
+    },
     "in plain text behind both": {"ingress": {"enabled": True}, "gatewayApi": {"enabled": True}},
     "without metrics": {"metrics": {"enabled": False}},
     "bare": {
@@ -139,6 +150,9 @@ def test_it_renders_under_any_name() -> None:
         {"server": {"port": 0}},
         {"image": {"digest": "sha256:1"}},
         {"settings": {"log_format": "json"}},
+        {"pods": {"user": 0}},
+        {"pods": {"bind": "unix:/run/echo.sock"}},
+        {"pods": {"labels": {"app.kubernetes.io/name": "another"}}},
     ],
     ids=str,
 )
@@ -165,6 +179,10 @@ def test_the_schema_knows_every_value_and_no_other() -> None:
     ("values", "told"),
     [
         ({"server": {"settings": {"GRPC_SERVER_PORT": 1}}}, "GRPC_SERVER_PORT is set by the chart from another value"),
+        (
+            {"server": {"settings": {"GRPC_SERVER_BIND": "::"}}},
+            "GRPC_SERVER_BIND is set by the chart from another value",
+        ),
         ({"settings": {"WORKERS": 2}}, "WORKERS is set by the chart from another value"),
         ({"server": {"enabled": False}}, "gateway.backend.host: needed, as server.enabled is false"),
         ({"server": {"tls": {"clientCaSecretName": "x"}}}, "needs server.tls.secretName as well"),
@@ -189,6 +207,37 @@ def test_settings_become_variables_the_component_s_own_first() -> None:
     assert gateway["GRPC_MAX_MESSAGE_SIZE"] == "8MiB"
     assert server["GRPC_MAX_CONCURRENT_STREAMS"] == gateway["GRPC_MAX_CONCURRENT_STREAMS"] == "1000000"
     assert not {"LOG_FORMAT"} & {*server, *gateway}
+
+
+def test_large_numbers_are_written_out() -> None:
+    """Helm has every number as a float, and would write a year as 3.1536e+07, which ingress-nginx ignores."""
+    million = 1_000_000
+    values = {
+        "pods": {"user": 1_000_680_000},
+        "ingress": {"enabled": True, "idleSeconds": 31_536_000},
+        "shutdown": {"graceSeconds": million, "preStopSeconds": million},
+        "server": {"replicas": million},
+        "gateway": {
+            "autoscaling": {"enabled": True, "minReplicas": million, "maxReplicas": million, "target": million}
+        },
+        "probe": {"enabled": True, "deadlineSeconds": million},
+    }
+    for version in checks.VERSIONS:
+        text = render(values, "--kube-version", f"{version}.0")
+        assert "e+" not in text
+        assert 'proxy-read-timeout: "31536000"' in text
+        assert checks.invalid(loaded(text), version) == []
+
+
+def test_pods_may_leave_their_user_to_the_cluster_and_listen_on_ipv6() -> None:
+    values = next(values for name, values in CASES.items() if name.startswith("on OpenShift"))
+    for _, pod, each in checks.containers(loaded(render(values))):
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod["spec"]["securityContext"].keys()
+        assert pod["spec"]["serviceAccountName"] == "1e3"
+        assert pod["metadata"]["labels"]["team"] == "true"
+        bound = {name: value for name, value in checks.environment(each).items() if name.endswith("_BIND")}
+        assert set(bound.values()) <= {"::"}
+        assert len(bound) == (0 if each["name"] == "probe" else 2)
 
 
 @pytest.mark.parametrize(("workers", "variable"), [(1, None), (4, "4"), ("auto", "auto")])

@@ -82,5 +82,22 @@ def test_its_tls_is_the_chart_s(tmp_path: Path) -> None:
     assert without_labels(with_components(tmp_path, "tls")) == without_labels(loaded(render(values)))
 
 
+@from_npm
+def test_its_openshift_and_ipv6_are_the_chart_s(tmp_path: Path) -> None:
+    dns = {"ports": [{"port": 5353, "protocol": protocol} for protocol in ("UDP", "TCP")]}
+    values = {"pods": {"user": None, "bind": "::"}}
+    ours, chart = with_components(tmp_path, "openshift", "ipv6"), loaded(render(values))
+    (policy,) = (each for each in chart if checks.name(each) == "NetworkPolicy echo-gateway")
+    policy["spec"]["egress"].append(dns)
+    assert without_labels(ours) == without_labels(chart)
+
+
+@from_npm
+def test_its_openshift_leaves_the_probe_s_user_to_the_cluster_too(tmp_path: Path) -> None:
+    manifests = with_components(tmp_path, "probe", "openshift")
+    assert faults(manifests) == []
+    assert all("runAsUser" not in pod["spec"]["securityContext"] for _, pod in checks.pods(manifests))
+
+
 def test_the_probe_expects_a_report_that_can_be_read() -> None:
     assert read_expectation((KUSTOMIZE / "components/probe/report.json").read_text()) == {}

@@ -4,11 +4,16 @@
 {{- define "echo.pod" -}}
 automountServiceAccountToken: false
 enableServiceLinks: false
+{{- with .Values.pods.serviceAccountName }}
+serviceAccountName: {{ . | quote }}
+{{- end }}
 securityContext:
   runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  fsGroup: 65532
+  {{- with .Values.pods.user }}
+  runAsUser: {{ int64 . }}
+  runAsGroup: {{ int64 . }}
+  fsGroup: {{ int64 . }}
+  {{- end }}
   seccompProfile:
     type: RuntimeDefault
 {{- with .Values.image.pullSecrets }}
@@ -31,17 +36,30 @@ topologySpreadConstraints:
       matchLabels:
         {{- include "echo.selector" (list $root (index $ 1)) | nindent 8 }}
   {{- end }}
-{{- with $values.nodeSelector }}
+{{- include "echo.nodes" $values }}
+{{- end -}}
+
+{{/* The nodes that pods may run on: .Values.server */}}
+{{- define "echo.nodes" -}}
+{{- with .nodeSelector }}
 nodeSelector:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.tolerations }}
+{{- with .tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with $values.affinity }}
+{{- with .affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The labels of a component's pods: (list . "server") */}}
+{{- define "echo.podLabels" -}}
+{{ include "echo.labels" . }}
+{{- with (index . 0).Values.pods.labels }}
+{{ toYaml . }}
 {{- end }}
 {{- end -}}
 
@@ -73,10 +91,10 @@ lifecycle:
   preStop:
     {{- if semverCompare ">=1.30.0-0" .Capabilities.KubeVersion.Version }}
     sleep:
-      seconds: {{ .Values.shutdown.preStopSeconds }}
+      seconds: {{ int64 .Values.shutdown.preStopSeconds }}
     {{- else }}
     exec:
-      command: [python, -c, "import time; time.sleep({{ .Values.shutdown.preStopSeconds }})"]
+      command: [python, -c, "import time; time.sleep({{ int64 .Values.shutdown.preStopSeconds }})"]
     {{- end }}
 {{- end -}}
 {{- end -}}
@@ -96,11 +114,19 @@ lifecycle:
 {{- $root := index . 0 -}}
 {{- $values := index . 1 -}}
 {{- $own := concat (index . 2) (list "SHUTDOWN_GRACE" "METRICS_PORT" "WORKERS") -}}
+{{- $bind := $root.Values.pods.bind -}}
+{{- if $bind -}}
+{{- $own = append $own "METRICS_BIND" -}}
+{{- end -}}
 - name: SHUTDOWN_GRACE
-  value: {{ printf "%vs" $root.Values.shutdown.graceSeconds | quote }}
+  value: {{ printf "%ds" (int64 $root.Values.shutdown.graceSeconds) | quote }}
 {{- if $root.Values.metrics.enabled }}
 - name: METRICS_PORT
   value: {{ $root.Values.metrics.port | quote }}
+{{- with $bind }}
+- name: METRICS_BIND
+  value: {{ . | quote }}
+{{- end }}
 {{- end }}
 {{- if ne (toString $values.workers) "1" }}
 - name: WORKERS
