@@ -18,6 +18,7 @@ RecvT = TypeVar("RecvT")
 
 AT_ONCE: Final = 4  # Calls that a check makes at once on one connection: few enough for any path.
 MARK: Final = "x-probe-mark"  # Response metadata that shows that the server follows scripts.
+UNHEEDED: Final = "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop x-echo-* headers?"
 _CLAUSES: Final = {
     "a reset": "calls are reset",
     "an end without a status": "calls end without a status",
@@ -91,7 +92,7 @@ async def scripting_problem(path: Path, connection: Http2, *, within: float) -> 
     if MARK in call.fields:
         return None
     if succeeded(call):
-        return "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop x-echo-* headers?"
+        return UNHEEDED
     return f"A plain call ended with {ending(call)}, so this could not be checked."
 
 

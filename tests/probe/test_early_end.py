@@ -1,10 +1,13 @@
 """`early-end`, against hops that lose the answer of a server that does not wait for the client's end."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import trio
 
+from echo.probe.check import Check
+from echo.probe.checks.cancel import Cancel
 from echo.probe.checks.early_end import EarlyEnd
 from echo.probe.finding import Outcome
 from tests.probe.holding import HoldRequests, HoldResponses, HoldResponsesUntilHalfClose
@@ -47,6 +50,24 @@ class LoseEarlyEnd(Fault):
         await trio.sleep(0.05)
         if key not in self.over and self.held.get(key):
             line.client.send(self.held[key].pop(0))
+
+
+class DropScripts(Fault):
+    """Lets through no headers that it does not know."""
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head):
+            item = replace(item, fields=[field for field in item.fields if not field[0].startswith("x-echo-")])
+        return [item]
+
+
+@pytest.mark.parametrize("check", [EarlyEnd(), Cancel()])
+async def test_a_path_that_drops_what_we_ask_for_is_not_said_to_hold_calls_back(
+    quiet_clock: QuietClock, check: Check
+) -> None:
+    finding = await finding_of(check, DropScripts())
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "does the path drop x-echo-* headers?" in finding.sentence
 
 
 @pytest.mark.parametrize("direct", [True, False])

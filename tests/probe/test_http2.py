@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+import pytest
 import trio
 
 from echo.probe.checks.http2 import Http2Check
@@ -50,6 +51,26 @@ async def test_an_error_page_is_told() -> None:
     finding = await finding_of(Http2Check(), ErrorPage())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "call")
     assert "HTTP 502 and text/html" in finding.sentence
+
+
+class TurnAway(Fault):
+    """Answers every call as a firewall or an identity proxy does."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        if not isinstance(item, Head):
+            return [item] if item.kind != 0 else []
+        page = [(":status", self.status), ("content-type", "text/html")]
+        return [] if item.ends else [Head(item.stream, page, ends=True)]
+
+
+@pytest.mark.parametrize("status", ["302", "401", "403"])
+async def test_a_hop_that_does_not_let_us_in_is_not_taken_for_one_that_speaks_another_protocol(status: str) -> None:
+    finding = await finding_of(Http2Check(), TurnAway(status))
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
+    assert f"HTTP {status} before the server: a hop asks for credentials" in finding.sentence
 
 
 class SpeakHttp1(ErrorPage):

@@ -2,6 +2,7 @@
 
 import trio
 
+from echo.probe.asking import UNHEEDED
 from echo.probe.calls import BIDIRECTIONAL
 from echo.probe.check import Check
 from echo.probe.evidence import is_over
@@ -10,6 +11,7 @@ from echo.probe.path import Path
 from echo.rpc import GRPCError
 
 PROMPT = 2.0  # Seconds within which the server must have noticed.
+ANSWER = 0.5  # Seconds for an answer that should have come by then.
 
 
 class Cancel(Check):
@@ -34,6 +36,9 @@ class Cancel(Check):
                 if seen is None:
                     return inconclusive(f"What the server saw of the call could not be fetched{path.hint}.")
                 if not seen:
+                    with trio.move_on_after(ANSWER):
+                        if await stream.recv_message() is not None:
+                            return inconclusive(UNHEEDED)  # It has seen the call, but not its name.
                     return inconclusive(f"The server has not seen the call that we wanted to cancel{path.hint}.")
                 began = trio.current_time()
                 await stream.cancel()

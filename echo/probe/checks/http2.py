@@ -20,6 +20,7 @@ from echo.probe.target import Target
 from echo.rpc import Status
 
 OURS: Final = re.compile(rb"the request arrived as (HTTP/\d\.\d)")  # The server's reply to HTTP/1 on its port.
+REFUSALS: Final = ("302", "303", "307", "401", "403", "407")  # Redirects lead to a page to log in.
 PATIENCE = 3.0  # Seconds for each answer.
 
 
@@ -30,7 +31,7 @@ class Http2Check(Check):
     question = "Does the path speak HTTP/2, to us and to the server?"
     needs = ()
     patience = 8.0
-    causes = ("alpn", "http1", "silence", "call", "unanswered")
+    causes = ("alpn", "http1", "silence", "refused", "call", "unanswered")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         where = path.target
@@ -74,6 +75,9 @@ class Http2Check(Check):
             return broken(
                 "call", f"The path speaks HTTP/2 to us, but not to the server: a call reached it as {version}."
             )
+        if status in REFUSALS and not call.is_grpc:
+            what = "asks for credentials, or does not let our address or our headers pass (--header sends a token)"
+            return broken("refused", f"A plain call was answered with HTTP {status} before the server: a hop {what}.")
         if status and (status != "200" or not call.is_grpc):
             what = printable(kind, 40) or "no content"
             return broken("call", f"A plain call was answered with HTTP {status} and {what} instead of a gRPC reply.")
