@@ -17,6 +17,7 @@ import click
 import trio
 
 from echo.cli.errors import first
+from echo.configuration import SettingsError, User, read
 from echo.configuration.values import to_duration
 from echo.logs import LEVEL, LogLevel, configure_logging, refuse
 from echo.printable import printable
@@ -41,15 +42,21 @@ from echo.probe.verdict import (
     read_expectation,
     verdict,
 )
-from echo.settings import Settings, SettingsError, User, load_settings
-from echo.tls import client_context
+from echo.tls import Tls, client_context
 
 __all__ = ["probe"]
 
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", re.ASCII)  # RFC 9110 §5.6.2
 _VISIBLE: Final = re.compile("[!-~]+")
 _MAX_REPORT: Final = 16 * 2**20  # Bytes read of a report; it has some kilobytes.
-_TLS: Final[Sequence[str]] = ("grpc_client_ca", "grpc_client_cert", "grpc_client_key", "grpc_client_server_name")
+_SHORT: Final = {
+    "grpc_server_tls": "tls",
+    "grpc_client_ca": "ca",
+    "grpc_client_cert": "cert",
+    "grpc_client_key": "key",
+    "grpc_client_server_name": "server-name",
+    "grpc_client_insecure": "insecure",
+}
 
 
 @dataclass(frozen=True)
@@ -198,16 +205,23 @@ def _named(name: str, value: str, parse: Callable[[str], Target]) -> Target:
         raise ValueError(f"{name}: {value!r} {error}") from None
 
 
-def _settings(text: dict[str, str], *, insecure: bool, tls: bool) -> Settings:
-    flags = {name: text[name] for name in _TLS if name in text}
+class _Tls(Tls):
+    """The settings of TLS, by the short names of the probe's flags."""
+
+    def name_of(self, field: str) -> str:
+        return f"--{_SHORT[field]}" if field in _SHORT else super().name_of(field)
+
+
+def _settings(text: dict[str, str], *, insecure: bool, tls: bool) -> _Tls:
+    flags = {name: text[name] for name in _SHORT if name in text}
     flags |= {name: "true" for name, on in (("grpc_server_tls", tls), ("grpc_client_insecure", insecure)) if on}
     # The environment's variables describe this program, not the path that is probed.
-    settings = load_settings({}, User.GATEWAY, **flags)
+    settings = read(_Tls, {}, User.GATEWAY, **flags)
     client_context(settings)  # So that unusable files are reported now.
     return settings
 
 
-def _context(settings: Settings, alpn: Sequence[str]) -> SSLContext:
+def _context(settings: _Tls, alpn: Sequence[str]) -> SSLContext:
     context = client_context(settings)
     assert context is not None  # Only targets with TLS ask for one.
     context.set_alpn_protocols(list(alpn))

@@ -11,7 +11,7 @@ from typing import Final
 
 from multidict import MultiDict
 
-from echo.health.line import CallFailedError, Line, TlsFiles, UnreachableError, dial
+from echo.health.line import CallFailedError, Line, TlsFiles, UnreachableError, dial, in_words
 from echo.printable import printable
 from echo.targets import Target
 from echo.wire import (
@@ -95,7 +95,7 @@ def _await_settings(connection: ClientConnection[Stream], line: Line, timeout: f
     except TimeoutError:
         raise UnreachableError(f"connected, but no HTTP/2 within {timeout:g} s") from None
     except (OSError, _LostError) as error:
-        raise UnreachableError(_reason(error)) from None
+        raise UnreachableError(in_words(error)) from None
 
 
 def _await_status(connection: ClientConnection[Stream], stream: Stream, line: Line, timeout: float) -> str:
@@ -111,7 +111,7 @@ def _await_status(connection: ClientConnection[Stream], stream: Stream, line: Li
     except TimeoutError:
         raise CallFailedError(f"no answer within {timeout:g} s") from None
     except (OSError, _LostError) as error:
-        raise CallFailedError(_reason(error)) from None
+        raise CallFailedError(in_words(error)) from None
 
 
 class _LostError(Exception):
@@ -130,10 +130,6 @@ def _exchange(connection: ClientConnection[Stream], line: Line) -> Sequence[Even
         if isinstance(event, ConnectionFailed):
             raise _LostError(f"the server does not speak valid HTTP/2: {event.reason}")
     return events
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
 
 
 def _encode(service: str) -> bytes:

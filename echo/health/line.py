@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import TYPE_CHECKING, Self
 
+from echo.alerts import alert_in_words
 from echo.health.connecting import connect, left_until
 from echo.targets import Target
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = ["CallFailedError", "Line", "TlsFiles", "UnreachableError", "UnusableFileError", "dial"]
+__all__ = ["CallFailedError", "Line", "TlsFiles", "UnreachableError", "UnusableFileError", "dial", "in_words"]
 
 _PIECE = 65_536
 
@@ -67,6 +68,13 @@ class TlsFiles:
         return context
 
 
+def in_words(error: Exception) -> str:
+    """What went wrong in connecting, sending or receiving."""
+    if words := alert_in_words(error):
+        return words.replace("it ", "the server ", 1)
+    return getattr(error, "strerror", None) or str(error)
+
+
 class Line:
     """A connection; a context manager that closes it.
 
@@ -109,7 +117,7 @@ def dial(address: Target, timeout: float, tls: TlsFiles | None, alpn: str) -> Li
     except TimeoutError:
         raise UnreachableError(f"no connection within {timeout:g} s") from None
     except OSError as error:
-        raise UnreachableError(error.strerror or str(error)) from None
+        raise UnreachableError(in_words(error)) from None
     if context is None or tls is None:
         return Line(connected, deadline)
     try:
@@ -120,9 +128,8 @@ def dial(address: Target, timeout: float, tls: TlsFiles | None, alpn: str) -> Li
         raise UnreachableError(f"no TLS handshake within {timeout:g} s") from None
     except (OSError, ValueError) as error:
         connected.close()
-        if getattr(error, "reason", None) == "WRONG_VERSION_NUMBER":  # As OpenSSL says of bytes that are no TLS.
-            raise UnreachableError("the server does not speak TLS") from None
-        raise UnreachableError(f"TLS: {getattr(error, 'verify_message', None) or error}") from None
+        invalid = getattr(error, "verify_message", None)
+        raise UnreachableError(f"TLS: {invalid}" if invalid else in_words(error)) from None
     if wrapped.selected_alpn_protocol() not in {alpn, None}:
         wrapped.close()
         raise UnreachableError(f"the server speaks {wrapped.selected_alpn_protocol()} over TLS, not {alpn}")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from time import monotonic
 
-from echo.health.line import CallFailedError, Line, TlsFiles, dial
+from echo.health.line import CallFailedError, Line, TlsFiles, dial, in_words
 from echo.printable import printable_octets
 from echo.targets import Target
 
@@ -38,7 +38,7 @@ def get(address: Target, path: str, connect_timeout: float, timeout: float, tls:
         except TimeoutError:
             raise CallFailedError(f"no answer within {timeout:g} s") from None
         except OSError as error:
-            raise CallFailedError(error.strerror or str(error)) from None
+            raise CallFailedError(in_words(error)) from None
     head, _, body = answer.partition(b"\r\n\r\n")
     protocol, _, rest = head.partition(b" ")
     if not protocol.startswith(b"HTTP/1.") or not rest[:3].isdigit():

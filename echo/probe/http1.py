@@ -6,6 +6,7 @@ from typing import Final
 
 import h11
 
+from echo.alerts import alert_in_words
 from echo.probe.line import LOST, READ_SIZE, Bytes, UnreachableError
 
 MAX_BODY: Final = 1024 * 1024
@@ -66,7 +67,9 @@ async def exchange(stream: Bytes, host: str, target: str, headers: Headers = (),
     except h11.RemoteProtocolError as error:
         raise UnreachableError(f"the answer is not valid HTTP/1.1: {error}") from error
     except LOST as error:
-        raise UnreachableError("the connection was reset without an answer") from error
+        words = alert_in_words(error.__cause__)
+        why = f"the connection was refused by TLS: {words}" if words else "the connection was reset without an answer"
+        raise UnreachableError(why) from error
 
 
 def _texts(head: h11.Response | h11.InformationalResponse) -> Headers:

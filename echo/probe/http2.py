@@ -12,6 +12,7 @@ from typing import Final
 
 import trio
 
+from echo.alerts import alert_in_words
 from echo.probe.http2_stream import Stream
 from echo.probe.line import LOST, READ_SIZE, Bytes
 from echo.wire import frames
@@ -42,6 +43,7 @@ class Http2:
         foreign: What was received instead of HTTP/2.
         goaways: The GOAWAY frames received.
         streams: All streams, by id.
+        refusal: Why the other side ended TLS, as a clause about "it"; empty if it did not.
         ended: How the connection ended, in words; empty while it is open.
         ended_at: When it ended.
         window: The connection's send window.
@@ -55,6 +57,7 @@ class Http2:
         self.foreign = b""
         self.goaways: list[GoAway] = []
         self.streams: dict[int, Stream] = {}
+        self.refusal = ""
         self.ended = ""
         self.ended_at: float | None = None
         self.window = frames.DEFAULT_WINDOW
@@ -177,7 +180,8 @@ class Http2:
                 self._parse_frames(buffer)
                 self._wake()
             self._end("the other side closed the connection")
-        except LOST:
+        except LOST as error:  # With TLS 1.3, the server refuses a client's certificate after our handshake.
+            self.refusal = alert_in_words(error.__cause__)
             self._end("the connection was reset")
         except Exception as error:  # noqa: BLE001 - A header block that cannot be decoded, a truncated frame.
             self._end(f"what came is not valid HTTP/2 ({error})")

@@ -10,6 +10,7 @@ import anyio
 import trio
 from anyio.abc import ByteStream
 
+from echo.alerts import alert_in_words
 from echo.probe.target import Target, TlsFactory
 from echo.transport import connect_tls
 
@@ -125,8 +126,8 @@ def _unverified(alpn: Sequence[str]) -> ssl.SSLContext:
 def _tls_reason(error: BaseException | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    if isinstance(error, ssl.SSLError) and "WRONG_VERSION_NUMBER" in (error.reason or ""):
-        return "the other side does not speak TLS"
+    if words := alert_in_words(error):
+        return words.replace("it ", "the other side ", 1)
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
         return _reason(error)
     return str(error or "")

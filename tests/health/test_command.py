@@ -265,7 +265,7 @@ async def test_tls_is_spoken_and_verified(tmp_path: Path, capsys: pytest.Capture
     assert "unable to get local issuer certificate" in capsys.readouterr().err
 
 
-async def test_mtls_shows_a_certificate(tmp_path: Path) -> None:
+async def test_mtls_shows_a_certificate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     files = Certificates(tmp_path)
     cert, key = files.server
     variables = {"GRPC_SERVER_CERT": cert, "GRPC_SERVER_KEY": key, "GRPC_SERVER_CLIENT_CA": files.ca}
@@ -273,6 +273,10 @@ async def test_mtls_shows_a_certificate(tmp_path: Path) -> None:
         tls = [f":{await echo.grpc_port()}", "-tls", f"-tls-ca-cert={files.ca}"]
         assert await asked(*tls, f"-tls-client-cert={files.client.cert}", f"-tls-client-key={files.client.key}") == 0
         assert await asked(*tls) == 2
+        assert capsys.readouterr().err.endswith(": the server requires a client certificate\n")
+        pair = files.strange_client
+        assert await asked(*tls, f"-tls-client-cert={pair.cert}", f"-tls-client-key={pair.key}") == 2
+        assert "the server refuses our certificate: it does not know who signed it" in capsys.readouterr().err
 
 
 async def test_a_gateway_is_asked_over_http(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,7 @@ from echo.probe.budget import Budget, Pace
 from echo.probe.checks.cancel import Cancel
 from echo.probe.checks.http2 import Http2Check
 from echo.probe.checks.trailers import Trailers
+from echo.probe.checks.ws_upgrade import WsUpgrade
 from echo.probe.finding import Outcome
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
@@ -95,6 +96,52 @@ async def test_tls_where_there_is_none_is_told(certificates: Certificates) -> No
             await Survey(replace(path, target=plain), []).run()
 
 
+async def test_a_hop_to_the_gateway_that_wants_a_certificate_of_ours_is_told_in_words(
+    certificates: Certificates,
+) -> None:
+    wanting = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    wanting.load_cert_chain(*certificates.server)
+    wanting.load_verify_locations(certificates.ca)
+    wanting.verify_mode = ssl.CERT_REQUIRED
+
+    async def refuse(stream: trio.SocketStream) -> None:  # trio's own stream would not send the alert.
+        received, sent, wants_more = ssl.MemoryBIO(), ssl.MemoryBIO(), True
+        handshake = wanting.wrap_bio(received, sent, server_side=True)
+        while wants_more:
+            received.write(await stream.receive_some())
+            try:
+                handshake.do_handshake()
+            except ssl.SSLWantReadError:
+                pass
+            except ssl.SSLError:
+                wants_more = False
+            await stream.send_all(sent.read())
+        while await stream.receive_some():  # Closing at once could lose the alert.
+            pass
+
+    async with trio.open_nursery() as nursery, behind_tls(certificates) as path:
+        (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        await nursery.start(trio.serve_listeners, refuse, [listener])
+        where = Target(LOOPBACK, listener.socket.getsockname()[1], tls=True)
+        report = await Survey(replace(path, gateway=where), [WsUpgrade()]).run()
+        nursery.cancel_scope.cancel()
+    assert "refused by TLS: it requires a client certificate" in report.results[0].finding.sentence
+
+
+async def test_tls_on_the_plain_port_of_a_gateway_is_told_in_words(certificates: Certificates) -> None:
+    async def refuse(stream: trio.SocketStream) -> None:  # As our gateway does.
+        await stream.receive_some()
+        await stream.send_all(b"\x15\x03\x01\x00\x02\x02\x46")
+
+    async with trio.open_nursery() as nursery, behind_tls(certificates) as path:
+        (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+        await nursery.start(trio.serve_listeners, refuse, [listener])
+        where = Target(LOOPBACK, listener.socket.getsockname()[1], tls=True)
+        with pytest.raises(UnreachableError, match="the other side does not speak TLS on this port, or no version"):
+            await Survey(replace(path, target=where), []).run()
+        nursery.cancel_scope.cancel()
+
+
 async def test_the_server_s_name_is_meant_where_the_path_is_bypassed_as_well(certificates: Certificates) -> None:
     server = Server(echo_services().services)
     async with serving_tls(server, certificates.serving(certificates.misnamed)) as port:
@@ -103,6 +150,27 @@ async def test_the_server_s_name_is_meant_where_the_path_is_bypassed_as_well(cer
         path = Path(end, tls, Budget.of(Pace.QUICK), direct=[replace(end)], server_name=OTHER_NAME)
         report = await Survey(path, [Cancel()]).run()
     assert report.results[0].finding.outcome is Outcome.SURVIVED
+
+
+@pytest.mark.parametrize(
+    ("strange", "why"),
+    [
+        (False, "it requires a client certificate"),
+        (True, "it refuses our certificate: it does not know who signed it"),
+    ],
+)
+async def test_a_server_that_wants_another_certificate_of_ours_is_not_said_to_keep_silent(
+    certificates: Certificates, strange: bool, why: str
+) -> None:
+    """With TLS 1.3, it says so only after our end of the handshake."""
+    serving_mtls = certificates.serving(client_ca=certificates.ca)
+    ours = certificates.calling(certificates.strange_client if strange else None)
+    async with serving_tls(Server(echo_services().services), serving_mtls) as port:
+        path = Path(Target(LOOPBACK, port, tls=True), partial(offering, ours))
+        report = await Survey(path, [Http2Check()]).run()
+    finding = report.results[0].finding
+    assert finding.sentence == f"The path refuses us in the TLS handshake: {why}."
+    assert not report.results[0].advice
 
 
 async def test_tls_where_plain_text_was_asked_for_is_told(certificates: Certificates) -> None:
