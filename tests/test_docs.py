@@ -29,7 +29,7 @@ ELSEWHERE = {
     "python -m grpc_tools.protoc": "test_the_commands_that_make_code_of_a_proto_do_so",
     ".venv/bin/just soak --short": "tests/soak",
     ".venv/bin/just probe https://grpc.echo.example.com": "tests/probe/test_formats.py",
-    "helm upgrade echo deploy/helm/echo --namespace echo --reuse-values": "tests/deploy/test_readme.py",
+    "helm upgrade echo deploy/helm/echo --namespace echo --reset-then-reuse-values": "tests/deploy/test_readme.py",
     ".venv/bin/just install": "tests/test_install.py",
     ".venv/bin/python -m tests.bench.scale": "tests/bench/test_scale.py",
     ".venv/bin/python -m tests.scale": "tests/scale/test_scale.py",

@@ -247,3 +247,8 @@ def test_no_text_of_a_flag_raises_anything_but_one_line(field: str, text: str) -
 def test_workers_that_are_no_number_are_refused(text: str) -> None:
     with pytest.raises(SettingsError, match=rf"^WORKERS: '{text}' is not a whole number from 1 to 1000, or auto$"):
         load_settings({"WORKERS": text})
+
+
+@pytest.mark.parametrize("name", ["HTTP_ALLOWED_ORIGINS", "GRPC_SERVER_HOST"])
+def test_a_long_entry_of_a_list_is_cut(name: str) -> None:
+    assert len(refusal({name: f"a,{'/' * 10_000}"})) < 300

@@ -16,7 +16,7 @@ from enum import Flag, auto
 from typing import Any, ClassVar, NamedTuple, Never, Self, TypeVar
 
 from echo.configuration.environment import Note, misspelt, read_variables
-from echo.configuration.values import Kind
+from echo.configuration.values import Kind, quoted
 
 T = TypeVar("T")
 G = TypeVar("G", bound="Group")
@@ -159,8 +159,7 @@ def read(group: type[G], environ: Mapping[str, str] = os.environ, user: User = B
         try:
             vars(settings)[each.field] = each.default if text is None else each.kind.read(text)
         except ValueError as error:
-            shown = repr(text) if len(repr(text)) <= 80 else f"{repr(text)[:76]}...'"
-            raise settings.refusal(each.field, f"{shown} {error}") from None
+            raise settings.refusal(each.field, f"{quoted(str(text))} {error}") from None
     for base in group.__mro__:
         if check := vars(base).get("check"):
             check(settings)

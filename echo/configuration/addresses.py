@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Final
 
-from echo.configuration.values import Kind, kind
+from echo.configuration.values import Kind, kind, quoted
 from echo.targets import FORMS, MOST_TARGETS, UNIX, TargetError, read_targets, split, unix_path
 from echo.urls import is_host, origin_of
 
@@ -35,7 +35,7 @@ def _servers(text: str) -> str:
             if target.port is not None and not is_host(target.host):
                 raise TargetError(target.host, f"is not {FORMS}")
     except TargetError as error:
-        raise ValueError(error.why if "," not in text else f"holds {error.text!r}, which {error.why}") from None
+        raise ValueError(error.why if "," not in text else f"holds {quoted(error.text)}, which {error.why}") from None
     if len(targets) > MOST_TARGETS:
         raise ValueError(f"lists too many servers (at most {MOST_TARGETS})")
     return ",".join(map(str, targets))
@@ -53,7 +53,9 @@ def _origins(text: str) -> tuple[str, ...]:
     for part in filter(None, map(str.strip, text.split(","))):
         origin = part.lower() if part.lower() in {"*", "null"} else origin_of(part)
         if origin is None:
-            raise ValueError(f"holds {part!r}, which is not an origin (such as https://example.com, or * for any)")
+            raise ValueError(
+                f"holds {quoted(part)}, which is not an origin (such as https://example.com, or * for any)"
+            )
         origins[origin] = None
     return tuple(origins)
 

@@ -30,6 +30,12 @@ _SIZE: Final = re.compile(r"([0-9]{1,30}(?:\.[0-9]{1,30})?) ?([kmg]i?b|b|)", re.
 _NUMBER: Final = re.compile(r"[0-9]{1,12}")
 
 
+def quoted(text: str) -> str:
+    """The text as an error shows it: in quotes, escaped, and cut where it is long."""
+    shown = repr(text)
+    return shown if len(shown) <= 80 else f"{shown[:76]}...'"
+
+
 def to_duration(text: str, *, least: float = 0.0) -> float:
     """Parse a duration such as ``10s``, ``1h30m``, ``500ms``, ``1.5s`` or ``0``: seconds, to the nanosecond.
 

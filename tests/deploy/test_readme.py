@@ -33,7 +33,8 @@ def test_helm_s_commands_render_what_is_valid(
     (tmp_path / "report.json").write_text('{"version": 1, "checks": []}')
     (tmp_path / "deploy").symlink_to(ROOT / "deploy")
     monkeypatch.chdir(tmp_path)
-    _, _, *arguments = [word for word in command if word not in {"--install", "--create-namespace", "--reuse-values"}]
+    only_upgrades = {"--install", "--create-namespace", "--reset-then-reuse-values"}
+    _, _, *arguments = [word for word in command if word not in only_upgrades]
     done = helm("template", *arguments)
     assert done.returncode == 0, done.stderr
     manifests = loaded(done.stdout)

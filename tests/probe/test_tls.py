@@ -155,7 +155,7 @@ async def test_the_server_s_name_is_meant_where_the_path_is_bypassed_as_well(cer
 @pytest.mark.parametrize(
     ("strange", "why"),
     [
-        (False, "it requires a client certificate"),
+        (False, "it requires a client certificate (--cert and --key)"),
         (True, "it refuses our certificate: it does not know who signed it"),
     ],
 )

@@ -53,7 +53,8 @@ class Http2Check(Check):
             url = f"https://{where.authority}"
             return broken("", f"This port speaks TLS, and was called without it: write {url}, or add --tls.")
         if connection.refusal:
-            return broken("", f"The path refuses us in the TLS handshake: {connection.refusal}.")
+            flags = " (--cert and --key)" if connection.refusal.endswith("client certificate") else ""
+            return broken("", f"The path refuses us in the TLS handshake: {connection.refusal}{flags}.")
         if connection.foreign:
             first = printable(connection.foreign.partition(b"\r\n")[0].decode("latin-1"), 80)
             return broken("http1", f"The path does not speak HTTP/2: it answered “{first}”.")
