@@ -3,6 +3,7 @@
 By default it goes through ``echo/wire`` and ``echo/transport``. What became of each mutant is kept in ``.mutation``, so
 a run that was stopped, by hand or by ``--minutes``, goes on where it was. Each trial has a copy of the tree to itself.
 All of them take many hours; ``--sample 300`` tries 300 drawn at random and says what share of all the tests notice.
+For other rooms of echo name their files and, by ``--tests``, the folders or files whose tests are to notice.
 """
 
 import os
@@ -112,18 +113,21 @@ class Place:
 @click.option("--minutes", default=60.0, show_default=True, help="When to stop for this time.")
 @click.option("--sample", type=click.IntRange(min=1), help="Try only so many, drawn at random from all.")
 @click.option("--seed", default=0, show_default=True, help="Another seed draws others.")
-def main(paths: tuple[str, ...], workers: int, minutes: float, sample: int | None, seed: int) -> None:
+@click.option("--tests", "rooms", multiple=True, default=ROOMS, show_default=True, help="Where the tests are.")
+def main(
+    paths: tuple[str, ...], workers: int, minutes: float, sample: int | None, seed: int, rooms: tuple[str, ...]
+) -> None:
     ends = time.monotonic() + 60 * minutes
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped"))  # So that no trial outlives this.
     KEPT.mkdir(exist_ok=True)
-    state = _state()
+    state = _state(rooms)
     sources = {path.relative_to(ROOT).as_posix(): path.read_text() for path in _files(paths or DEFAULT)}
     ledger, explained = Ledger(KEPT / "results.jsonl", state), Explained(ROOT / "tests/mutation/survivors.toml")
     found = [(file, mutant) for file, source in sources.items() for mutant in mutants(source)]
     drawn = draw(found, sample or len(found), seed)
     with tempfile.TemporaryDirectory() as folder:
         trees = [_copy(Path(folder, str(number))) for number in range(workers)]
-        selection = learn(trees[0], KEPT / "lines.json", state)
+        selection = learn(trees[0], KEPT / "lines.json", state, rooms)
         jobs = [
             Job(file, sources[file], mutant, selection.stages(file, mutant))
             for file, mutant in drawn
@@ -143,9 +147,9 @@ def _files(paths: tuple[str, ...]) -> list[Path]:
     return sorted(file for path in found for file in (path.rglob("*.py") if path.is_dir() else [path]))
 
 
-def _state() -> str:
+def _state(rooms: tuple[str, ...]) -> str:
     """Of everything that an outcome depends on."""
-    files = sorted(file for room in ("echo", "tests/support", *ROOMS) for file in (ROOT / room).rglob("*.py"))
+    files = _files(("echo", "tests/support", *rooms))
     return digest(b"".join(digest(file.read_bytes()).encode() for file in files))
 
 

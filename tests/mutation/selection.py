@@ -43,10 +43,12 @@ class Selection:
     Attributes:
         lines: For each test, the lines that it runs of each file.
         seconds: How long each takes.
+        rooms: Where they are, the nearest first.
     """
 
     lines: dict[str, dict[str, list[int]]]
     seconds: dict[str, float]
+    rooms: tuple[str, ...] = ROOMS
 
     def stages(self, file: str, mutant: Mutant) -> list[Stage]:
         """The tests for a mutant of the file, to be run stage by stage until one fails.
@@ -81,11 +83,11 @@ class Selection:
         return [test for test in self.lines if test.partition("::")[0] in importing]
 
     def _rank(self, test: str) -> tuple[int, float]:
-        room = next((number for number, room in enumerate(ROOMS) if test.startswith(room)), len(ROOMS))
+        room = next((number for number, room in enumerate(self.rooms) if test.startswith(room)), len(self.rooms))
         return room, self.seconds.get(test, 0.0)
 
 
-def learn(tree: Path, kept: Path, state: str) -> Selection:
+def learn(tree: Path, kept: Path, state: str, rooms: tuple[str, ...]) -> Selection:
     """Run the tests once, traced, unless that was done for this state of the code already.
 
     Raises:
@@ -93,14 +95,14 @@ def learn(tree: Path, kept: Path, state: str) -> Selection:
     """
     found = json.loads(kept.read_text()) if kept.exists() else {}
     if found.get("state") != state:
-        print(f"learning which tests run which lines: {' '.join(ROOMS)}", flush=True)
+        print(f"learning which tests run which lines: {' '.join(rooms)}", flush=True)
         written = kept.with_suffix(".new")
         done = subprocess.run(
-            [*COMMAND, "-m", QUICK, *ROOMS], cwd=tree, env={**ENVIRONMENT, WANTED: str(written)}, check=False
+            [*COMMAND, "-m", QUICK, *rooms], cwd=tree, env={**ENVIRONMENT, WANTED: str(written)}, check=False
         )
         if done.returncode:
             raise SystemExit("the tests fail as it is: there is nothing to learn from mutants")
         found = {"state": state, **json.loads(written.read_text())}
         kept.write_text(json.dumps(found))
         written.unlink()
-    return Selection(found["lines"], found["seconds"])
+    return Selection(found["lines"], found["seconds"], rooms)
