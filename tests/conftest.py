@@ -1,6 +1,8 @@
 """Which tests run where (see the markers in ``pyproject.toml``), on which event loop, and by which clock."""
 
+import os
 import socket
+import tempfile
 from collections.abc import Awaitable, Callable
 from typing import NoReturn
 
@@ -51,6 +53,12 @@ def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
     for name in ("bind", "connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, refuse)
     return trio.testing.MockClock(autojump_threshold=0)
+
+
+def pytest_configure() -> None:
+    """Keep the paths of temporary folders short if `TMPDIR` is long: that of a Unix socket has 107 bytes at most."""
+    if len(os.fsencode(tempfile.gettempdir())) > 40 and os.access("/tmp", os.W_OK):
+        os.environ["PYTEST_DEBUG_TEMPROOT"] = "/tmp"
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -57,7 +57,8 @@ def _call(frame: FrameType, event: str, argument: object) -> "TraceFunction | No
 
 
 def _line(frame: FrameType, _event: str, _argument: object) -> "TraceFunction":
-    _seen.add((frame.f_code.co_filename, frame.f_lineno))
+    if frame.f_lineno is not None:  # As it may be of what the compiler adds to a block.
+        _seen.add((frame.f_code.co_filename, frame.f_lineno))
     return _line
 
 

@@ -116,6 +116,7 @@ def test_a_plugin_that_never_answers_is_given_up_at_the_deadline(library: Librar
 
     async def main(library: Library) -> None:
         async with library.open_channel(Todos(), tls) as channel:
+            await channel.channel_ready()  # The deadline is to pass later than that.
             call = (
                 protobuf("todo_pb2_grpc")
                 .TodosStub(channel)
@@ -126,8 +127,8 @@ def test_a_plugin_that_never_answers_is_given_up_at_the_deadline(library: Librar
             assert raised.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
     library.run(main)
-    assert plugin.callback is not None
-    plugin.callback((("x-user", "too late"),), None)  # The loop is gone, too.
+    if plugin.callback is not None:  # On a busy machine the deadline may pass before it is asked.
+        plugin.callback((("x-user", "too late"),), None)  # The loop is gone, too.
 
 
 def test_ours_are_taken_too(run: Run, tls: Tls) -> None:
