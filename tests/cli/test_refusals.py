@@ -56,10 +56,6 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
             "--grpc-client-ca: '/no/ca.pem' cannot be read: No such file or directory",
         ),
         (
-            "serve --grpc-server-bind nowhere.invalid",
-            "cannot listen on nowhere.invalid:8081 (--grpc-server-bind, GRPC_SERVER_PORT): Name or service not known",
-        ),
-        (
             "serve --grpc-server-bind 192.0.2.1 --grpc-server-port 0",
             "cannot listen on 192.0.2.1:0 (--grpc-server-bind, --grpc-server-port): Cannot assign requested address",
         ),
@@ -107,6 +103,18 @@ def test_a_program_that_cannot_start_is_refused_in_one_line(
     arguments: str, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert refusal(capsys, *arguments.split()) == line
+
+
+def test_a_name_without_an_address_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def resolve(*_: object, **__: object) -> NoReturn:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)  # A machine without a network could not tell.
+    assert refusal(capsys, "serve", "--grpc-server-bind", "nowhere.invalid") == (
+        "cannot listen on nowhere.invalid:8081 (--grpc-server-bind, GRPC_SERVER_PORT): Name or service not known"
+    )
 
 
 def test_a_taken_port_is_named_for_the_server(taken: int, capsys: pytest.CaptureFixture[str]) -> None:
@@ -169,7 +177,7 @@ def test_the_process_exits_2_with_nothing_but_the_line(variables: dict[str, str]
         (["serve", "--log-format=JSON", "--now"], "", "No such option '--now'."),
         (["serve", "--shutdown-grace", "x", "--log-format", "json"], "auto", "--shutdown-grace: 'x' is not a duration"),
         (["up", "--log-format", "console", "--http-port=x"], "json", ""),
-        (["serve", "--grpc-server-bind", "nowhere.invalid"], " json\n", "cannot listen on nowhere.invalid:8081"),
+        (["serve", "--grpc-server-bind", "192.0.2.1"], " json\n", "cannot listen on 192.0.2.1:8081"),
         (["serve", "--log-format", "xml"], "json", ""),
         (["serve", "--log-format"], "json", ""),
     ],
