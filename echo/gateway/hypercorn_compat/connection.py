@@ -10,13 +10,12 @@ import os
 import select
 from collections.abc import Generator
 from contextlib import suppress
-from typing import cast
 
 import trio
 from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.trio.worker_context import WorkerContext
-from hypercorn.typing import AppWrapper, ConnectionState, LifespanState, TaskGroup
+from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 from hypercorn.utils import parse_socket_addr
 
 from echo.gateway.hypercorn_compat.census import CENSUS
@@ -103,7 +102,7 @@ class Connection:
                     app=self._app,
                     config=self._config,
                     context=self._context,
-                    tasks=cast("TaskGroup", self._tasks),
+                    tasks=self._tasks,
                     state=ConnectionState(self._state),
                     tls=tls,
                     client=client,

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import cast
 
 from hypercorn.config import Config
 from hypercorn.events import Event
@@ -11,6 +12,7 @@ from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerConte
 
 from echo.gateway.hypercorn_compat.liveness import Liveness
 from echo.gateway.hypercorn_compat.outlet import Outlet
+from echo.gateway.hypercorn_compat.tasks import Tasks
 from echo.gateway.hypercorn_compat.timing import PATIENCE
 
 Address = tuple[str, int] | None
@@ -39,7 +41,7 @@ class ConnectionContext:
     app: AppWrapper
     config: Config
     context: WorkerContext
-    tasks: TaskGroup
+    tasks: Tasks
     state: ConnectionState
     tls: bool
     client: Address
@@ -57,6 +59,10 @@ class ConnectionContext:
         return f"dropped: the client read nothing for {PATIENCE:g} s" if self.outlet.stuck else ""
 
     @property
+    def _task_group(self) -> TaskGroup:
+        return cast("TaskGroup", self.tasks)  # It has what Hypercorn's protocols use.
+
+    @property
     def of_protocol(
         self,
     ) -> tuple[AppWrapper, Config, WorkerContext, TaskGroup, ConnectionState, bool, Address, Address, Send]:
@@ -65,7 +71,7 @@ class ConnectionContext:
             self.app,
             self.config,
             self.context,
-            self.tasks,
+            self._task_group,
             self.state,
             self.tls,
             self.client,
@@ -79,7 +85,7 @@ class ConnectionContext:
             self.app,
             self.config,
             self.context,
-            self.tasks,
+            self._task_group,
             self.tls,
             self.client,
             self.server,

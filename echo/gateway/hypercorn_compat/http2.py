@@ -4,19 +4,23 @@ Upstream:
 
 - DATA or END_STREAM that a client sends after we have ended our side is a fault that ends all other streams, too,
   though the client may not know of our end yet (RFC 9113 §5.1).
+- A client that has not yet read how many streams it may open, and opens more, loses the connection with all streams;
+  the surplus should be refused (RFC 9113 §5.1.2). Proxies that open a connection for many waiting requests do that.
+- A request that arrives while Hypercorn stops is reset with NO_ERROR, which tells clients not to repeat it.
 - After a connection's 1,001st request (``keep_alive_max_requests``) nothing more is sent on any of its streams; a page
   that polls reaches that by itself. Here requests are not counted, since the limit has no benefit.
 - CONNECT without ``:protocol`` is a fault, and CONNECT for another protocol is treated as a WebSocket (RFC 8441 §4).
 - PRIORITY for a thousand streams that do not exist, or for an ended stream that others depend on, is a fault. It is
   obsolete (RFC 9113 §5.3.2) and ignored here.
 - A stream abandoned by its client or application is never ended on our side: the client waits for the rest, and after a
-  hundred of them may open no more.
+  hundred of them may open no more. One reset by its client is never forgotten: after a thousand, the connection fails.
 - A request refused at once leaves the connection busy forever.
 - A closed WebSocket counts as idle, so the connection may end before its close frame is sent.
 - When Hypercorn stops, it cancels the sending task together with the streams. They then close their WebSockets, but the
   close frames are not sent.
 """
 
+import logging
 from contextlib import suppress
 from functools import partial
 
@@ -24,7 +28,7 @@ import h2.events
 import trio
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
-from hypercorn.events import Closed, Event, Updated
+from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.protocol.events import Body, EndBody, Request, StreamClosed
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
@@ -35,13 +39,17 @@ from priority.priority import DuplicateStreamError, MissingStreamError
 
 from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
 from echo.gateway.hypercorn_compat.endings import with_close_grace
+from echo.gateway.hypercorn_compat.floods import FrameBatches
 from echo.gateway.hypercorn_compat.inbox import Inbox
 from echo.gateway.hypercorn_compat.send_buffer import SendBuffer
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 
+log = logging.getLogger(__name__)
+
 UPDATE_THRESHOLD = 16 * 1024  # Bytes consumed before WINDOW_UPDATE is sent.
 NOT_ALLOWED = b"405"
 NOT_IMPLEMENTED = b"501"
+UNLIMITED = 2**31 - 1
 
 
 class HTTP2Protocol(H2Protocol):
@@ -51,14 +59,54 @@ class HTTP2Protocol(H2Protocol):
         self._shared = shared
         self._inboxes: dict[int, Inbox] = {}  # For streams that have received data.
         self._received = 0  # Bytes received but not yet returned to the connection's window.
+        self._counted: set[int] = set()  # The streams that count against the limit, until found closed.
+        self._batches = FrameBatches(self._is_open, self._is_answered)
         super().__init__(*shared.of_protocol)
+
+    async def initiate(self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None) -> None:
+        """Send our settings."""
+        await super().initiate(headers, settings)
+        # They are sent. From now on `_admit` counts streams, since h2 would end the connection.
+        self.connection.local_settings.max_concurrent_streams = UNLIMITED
+        self.connection.local_settings.acknowledge()
 
     async def handle(self, event: Event) -> None:
         """Handle received bytes, or the end of the connection, which wakes all waiting senders."""
+        if isinstance(event, RawData):
+            await self._receive(event.data)
+            return
         await super().handle(event)
         if isinstance(event, Closed):
             for buffer in self.stream_buffers.values():
                 await buffer.close()
+
+    async def _receive(self, data: bytes) -> None:
+        first = True
+        for batch in self._batches.cut(data):
+            if not first:
+                await trio.lowlevel.cancel_shielded_checkpoint()  # Others run; the batch is only part of what was read.
+            first = False
+            if self.closed:
+                return
+            if not self._batches.flooded:
+                await super().handle(RawData(batch))
+            if self._batches.flooded:
+                await self._end_flood()
+                return
+
+    async def _end_flood(self) -> None:
+        log.warning("%s sent too many useless frames: its HTTP/2 connection is closed", self.client or "a client")
+        with suppress(ProtocolError):  # The connection has ended already.
+            self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM, b"too many useless frames")
+        await self._flush()
+        await self.send(Closed())
+
+    def _is_open(self, stream_id: int) -> bool:
+        stream = self.connection.streams.get(stream_id)
+        return stream is not None and not stream.closed
+
+    def _is_answered(self, stream_id: int) -> bool:
+        return stream_id not in self.streams and self._is_open(stream_id)
 
     async def send_task(self) -> None:
         """Send the streams' data."""
@@ -83,11 +131,16 @@ class HTTP2Protocol(H2Protocol):
         if buffer is not None and not (isinstance(buffer, SendBuffer) and buffer.ended):
             with suppress(ProtocolError):
                 self.connection.reset_stream(stream_id, ErrorCodes.CANCEL)
-            await buffer.close()  # Otherwise what is still sent would wait for the window, each time for `PATIENCE`.
-            with suppress(MissingStreamError):
-                self.priority.unblock(stream_id)  # Wakes the sending task, which finds nothing to send.
-            await self.has_data.set()
+            await self._discard_unsent(stream_id)
             await self._flush()
+
+    async def _discard_unsent(self, stream_id: int) -> None:
+        """After a reset: what is still sent would wait for the window, each time for `PATIENCE`."""
+        if stream_id in self.stream_buffers:
+            await self.stream_buffers[stream_id].close()
+            with suppress(MissingStreamError):
+                self.priority.unblock(stream_id)  # The sending task finds the stream over, and forgets it.
+            await self.has_data.set()
 
     async def _handle_events(self, events: list[h2.events.Event]) -> None:
         for event in events:
@@ -95,11 +148,32 @@ class HTTP2Protocol(H2Protocol):
                 self._receive_data(event.stream_id or 0, event.data or b"", event.flow_controlled_length or 0)
             elif isinstance(event, h2.events.StreamEnded) and event.stream_id in self._inboxes:
                 self._inboxes[event.stream_id].end()
+            elif isinstance(event, h2.events.RequestReceived) and not self._admit(event.stream_id or 0):
+                self._batches.charge()
+                with suppress(ProtocolError):  # The client has reset it already.
+                    self.connection.reset_stream(event.stream_id or 0, ErrorCodes.REFUSED_STREAM)
             elif not isinstance(event, h2.events.PriorityUpdated):
                 await super()._handle_events([event])
+                if isinstance(event, h2.events.StreamReset):
+                    await self._discard_unsent(event.stream_id or 0)
                 if isinstance(event, h2.events.RequestReceived) and not self.streams:
                     await self.send(Updated(idle=True))  # The request is already over; upstream has just said "busy".
         await self._flush()
+
+    def _admit(self, stream_id: int) -> bool:
+        """Count a stream that a client has opened, unless that is one too many or we are stopping.
+
+        Applications whose streams have been reset run on for a moment, so they have room of their own.
+        """
+        most = self.config.h2_max_concurrent_streams
+        if self.context.terminated.is_set() or self._shared.tasks.running >= 2 * most:
+            return False
+        if len(self._counted) >= most:
+            self._counted = {counted for counted in self._counted if self._is_open(counted)}
+            if len(self._counted) >= most:
+                return False
+        self._counted.add(stream_id)
+        return True
 
     def _receive_data(self, stream_id: int, data: bytes, size: int) -> None:
         self._received += size  # Even if the stream is over (RFC 9113 §5.1, §6.9).

@@ -4,7 +4,8 @@ Upstream: the queue of an application that has ended stays open. Once it holds t
 for room in it forever. The disconnect event waits for room, too, if the application takes no events because it is
 waiting for something else. Here that event never waits, and an application that does not receive it in time is
 cancelled. And while an upload waits for room, nothing is read, so the end of the connection would go unnoticed for as
-long as the application takes nothing. Here the connection is looked at meanwhile.
+long as the application takes nothing. Here the connection is looked at meanwhile. And the application runs for a
+request whose client has already left: thousands of requests that are reset at once all run, one after the other.
 """
 
 import math
@@ -34,10 +35,12 @@ class Tasks:
 
     Attributes:
         served: Whether it has run any.
+        running: How many run now.
     """
 
     def __init__(self, nursery: trio.Nursery, peer_has_left: Callable[[], bool]) -> None:
         self.served = False
+        self.running = 0
         self._nursery = nursery
         self._peer_has_left = peer_has_left
 
@@ -52,9 +55,22 @@ class Tasks:
         that are dropped.
         """
         self.served = True
+        self.running += 1
         queue = Queue(config.max_app_queue_size, self._peer_has_left)
-        self._nursery.start_soon(_run, app, config, scope, queue, send)
+        self._nursery.start_soon(self._run, app, config, scope, queue, send)
         return queue.put
+
+    async def _run(self, app: AppWrapper, config: Config, scope: Scope, queue: "Queue", send: Send) -> None:
+        try:
+            with queue.app_scope:
+                if not queue.left:
+                    await app(scope, queue.get, send, trio.to_thread.run_sync, trio.from_thread.run)
+        except* Exception:  # noqa: BLE001 - logged with its traceback
+            await config.log.exception("Error in ASGI Framework")
+        finally:
+            self.running -= 1
+            queue.close()
+            await send(None)
 
 
 class Queue:
@@ -75,6 +91,11 @@ class Queue:
         self._dropping = False  # The peer has left while its upload waited.
         self._getting = trio.lowlevel.ParkingLot()
         self._putting: trio.lowlevel.ParkingLot | None = None  # Created when first needed.
+
+    @property
+    def left(self) -> bool:
+        """Whether the disconnect event is waiting."""
+        return bool(self._events) and self._events[-1]["type"] in DISCONNECTS
 
     async def put(self, event: ASGIReceiveEvent) -> None:
         """Add an event; waits while there is no room, and does nothing once the application has ended.
@@ -99,7 +120,9 @@ class Queue:
 
     async def get(self) -> ASGIReceiveEvent:
         """Get the next event."""
-        if self._events:
+        if len(self._events) > 1:
+            await trio.lowlevel.checkpoint()  # The application is behind: others run first.
+        elif self._events:
             await trio.lowlevel.checkpoint_if_cancelled()
         while not self._events:
             await self._getting.park()
@@ -118,12 +141,5 @@ class Queue:
             self._putting.unpark_all()
 
 
-async def _run(app: AppWrapper, config: Config, scope: Scope, queue: Queue, send: Send) -> None:
-    try:
-        with queue.app_scope:
-            await app(scope, queue.get, send, trio.to_thread.run_sync, trio.from_thread.run)
-    except* Exception:  # noqa: BLE001 - logged with its traceback
-        await config.log.exception("Error in ASGI Framework")
-    finally:
-        queue.close()
-        await send(None)
+async def discard(event: ASGIReceiveEvent) -> None:
+    """Drop an event, since the application is not running."""

@@ -4,6 +4,7 @@ from functools import partial
 
 import h2.exceptions
 import trio
+from h2.errors import ErrorCodes
 from hyperframe.frame import Frame, HeadersFrame, WindowUpdateFrame
 
 from echo.gateway.hypercorn_compat import PATIENCE
@@ -24,10 +25,10 @@ from tests.gateway.hypercorn_compat.in_process import (
 from tests.gateway.hypercorn_compat.symptoms_connection import within
 from tests.support.frames import CLOSE, parse
 from tests.support.http2 import HTTP2, open_http2, websocket_over
-from tests.support.http2_frames import INITIAL_WINDOW_SIZE, settings
+from tests.support.http2_frames import INITIAL_WINDOW_SIZE, rst_stream, settings
 from tests.support.pair import PREFACE
 from tests.support.quiet_clock import quiet
-from tests.support.raw import SETTINGS_ACK, raw_client
+from tests.support.raw import SETTINGS_ACK, Heard, raw_client
 
 GET = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/")]
 WEBSOCKET = [
@@ -105,6 +106,52 @@ async def a_request_too_many_closes_everything() -> bool:
             except (EOFError, trio.BrokenResourceError, h2.exceptions.ProtocolError):
                 return True
         return waiting.cancelled_caught
+
+
+async def surplus_streams_end_the_others() -> bool:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await trio.sleep(1)
+        await answer(send)
+
+    async with serving(app, h2_max_concurrent_streams=5) as running, raw_client(running.port) as client:
+        await client.send(*(client.head(stream_id, GET, end=True) for stream_id in range(1, 20, 2)))
+        await trio.sleep(2)
+        await quiet()
+        first = [client.streams.get(stream_id, Heard()).ended for stream_id in range(1, 10, 2)]
+        rest = [
+            client.streams.get(stream_id, Heard()).reset == ErrorCodes.REFUSED_STREAM for stream_id in range(11, 20, 2)
+        ]
+        return not all(first + rest)
+
+
+async def at_the_end_a_request_is_not_refused() -> bool:
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await until_left(receive)
+
+    async with serving(app) as running, raw_client(running.port) as client:
+        await client.send(client.head(1, GET, end=True))
+        await quiet()
+        running.stop.set()
+        await trio.sleep(0.5)
+        await client.send(client.head(3, GET, end=True))
+        await quiet()
+        return client.streams.get(3, Heard()).reset != ErrorCodes.REFUSED_STREAM
+
+
+async def streams_left_by_their_client_add_up() -> bool:
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await until_left(receive)
+
+    async with serving(app) as running, raw_client(running.port) as client:
+        for stream_id in range(1, 2_201, 2):
+            await client.send(client.head(stream_id, GET, end=True))
+            if stream_id % 100 == 99:
+                await quiet()
+                await client.send(*(rst_stream(begun) for begun in range(stream_id - 98, stream_id + 1, 2)))
+                await trio.sleep(1)
+        await quiet()
+        return client.closed
 
 
 async def any_connect_is_taken_for_a_websocket() -> bool:

@@ -14,6 +14,7 @@ from hypercorn.trio.tcp_server import TCPServer
 import echo.gateway.hypercorn_compat
 from echo.gateway.hypercorn_compat import install
 from tests.gateway.hypercorn_compat import symptoms_connection as connection
+from tests.gateway.hypercorn_compat import symptoms_floods as floods
 from tests.gateway.hypercorn_compat import symptoms_http as http
 from tests.gateway.hypercorn_compat import symptoms_websocket as websocket
 from tests.support.quiet_clock import QuietClock
@@ -37,6 +38,7 @@ CASES: list[tuple[str, str, Symptom]] = [
     ("endings", "closed before its request", connection.a_connection_is_closed_before_its_first_request),
     ("tasks", "events for nobody", connection.who_has_something_for_an_application_that_has_ended_waits),
     ("tasks", "its own last event", connection.an_application_that_has_not_read_everything_waits_for_itself),
+    ("tasks", "reset and run", floods.what_is_reset_at_once_runs),
     ("inbox", "one stream holds up another", connection.one_stream_holds_up_another),
     ("protocols", "no request over HTTP/2", http.a_connection_without_a_request_stays_open),
     ("http1", "the last Connection counts", http.only_the_last_connection_field_counts),
@@ -48,6 +50,11 @@ CASES: list[tuple[str, str, Symptom]] = [
     ("http1", "h2c with several settings", http.h2c_with_several_settings),
     ("http1", "h2c with cut settings", http.h2c_with_unsound_settings),
     ("http1", "h2c with forbidden settings", http.h2c_with_settings_that_may_not_be),
+    ("floods", "a read at once", floods.all_frames_of_a_read_are_handled_at_once),
+    ("floods", "resets", floods.resets_have_no_end),
+    ("http2", "a stream too many", http.surplus_streams_end_the_others),
+    ("http2", "left streams add up", http.streams_left_by_their_client_add_up),
+    ("http2", "not refused at the end", http.at_the_end_a_request_is_not_refused),
     ("http2", "a request too many", http.a_request_too_many_closes_everything),
     ("http2", "CONNECT for something else", http.any_connect_is_taken_for_a_websocket),
     ("http2", "dependencies add up", http.streams_to_depend_on_add_up),
@@ -67,6 +74,7 @@ CASES: list[tuple[str, str, Symptom]] = [
     ("websocket_stream", "no frame and no word", websocket.what_is_no_frame_is_not_told),
     ("websocket_stream", "missed late", websocket.a_client_that_has_closed_is_missed_late),
     ("websocket_stream", "its stream outlives it", websocket.a_closed_websocket_keeps_its_stream),
+    ("websocket_stream", "a read at once", floods.all_websocket_frames_of_a_read_are_handled_at_once),
     ("websocket_stream", "an event for each message", websocket.each_message_is_an_event),
     ("websocket_stream", "a write for each message", websocket.each_message_is_a_write),
     ("frames", "1014", websocket.bad_gateway_is_a_protocol_error),
