@@ -8,7 +8,7 @@ from echo.pb.com.gopay.echo import Message, Response
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.rpc import Cardinality, GRPCError, Status, open_channel
 from echo.wire import encode_message
-from tests.support.gateway import RunningGateway, running_gateway
+from tests.support.gateway import RunningGateway, gateway_to, running_gateway
 from tests.support.rpc_over_http import BIDIRECTIONAL, GET_REPLY, HI, call, http1
 from tests.support.serving import LOOPBACK
 
@@ -55,3 +55,19 @@ async def test_a_proxy_that_speaks_http1_passes_it_on_in_the_headers(content_typ
         assert response.headers["content-type"] == "application/grpc"
         assert response.grpc_status[0] == Status.UNIMPLEMENTED.value
         assert response.grpc_status[1].startswith(said_by(gateway))
+
+
+@pytest.mark.parametrize(
+    ("servers", "where"),
+    [
+        ("unix:/run/echo.sock", "a Unix socket"),
+        ("127.0.0.1:9000", "port 9000"),
+        ("127.0.0.1", "port 8081"),
+        ("127.0.0.1:9000,127.0.0.2", "port 8081 or 9000"),
+        ("unix:/run/echo.sock,127.0.0.1:9000", "port 9000"),
+    ],
+)
+async def test_it_names_what_the_gateway_calls(servers: str, where: str) -> None:
+    async with gateway_to(8081, GRPC_SERVER_HOST=servers) as gateway, http1(gateway.port) as request:
+        response = await call(request, GET_REPLY, "application/grpc", encode_message(HI))
+        assert response.grpc_status[1].endswith(f"; gRPC is served on {where}")
