@@ -15,7 +15,7 @@ from echo.wire.hpack import ReceivedField
 from echo.wire.limits import Limits
 from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.request_heads import RequestHeads
-from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, TRANSITIONS
+from echo.wire.state import CLOSED, RECV_END
 from echo.wire.status import Status, status_from_reset
 from echo.wire.stream import END_OF_MESSAGES, Stream
 
@@ -75,14 +75,9 @@ class ClientConnection(Connection[S]):
         else:
             self._out.send_frame(stream)
 
-    def _on_end_sent(self, stream: S) -> None:
-        if stream.state == CLOSED:
-            self._close(stream)
-
     # Responses
 
-    def _on_fields(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
-        stream = self.streams.get(stream_id)
+    def _on_fields(self, stream_id: int, stream: S | None, fields: Sequence[ReceivedField], *, ended: bool) -> None:
         if stream is None:
             self._check_not_idle(stream_id, "HEADERS")
             if self._closed.ended_by_peer(stream_id):
@@ -91,8 +86,6 @@ class ClientConnection(Connection[S]):
             if ended:
                 self._closed.end(stream_id)
             return
-        if RECV_HEADERS not in TRANSITIONS[stream.state]:
-            raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
         recurring = fields if type(fields) is Recurring else None
         answer = None if recurring is None else recurring.answer
         if answer is not None and stream.served and stream.head_received == ended == isinstance(answer, Trailers):

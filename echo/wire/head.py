@@ -188,7 +188,7 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
     names = received.own
     http_status = received.pseudo[b":status"]
     if b"grpc-status" in names and ended:
-        return _trailers(received, names, head_only=True)
+        return _trailers(received, head_only=True)
     if http_status != b"200":
         text = describe_answer(http_status.decode()) + excerpt(decode_status_message(names.get(b"grpc-message", b"")))
         return Trailers(status_from_http(int(http_status)), text, head_only=True)
@@ -211,13 +211,13 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
 
 def parse_trailers(received: FieldList) -> Trailers:
     """Read the header list that ends a response."""
-    names = received.own
-    if b"grpc-status" not in names:
+    if b"grpc-status" not in received.own:
         return Trailers(Status.UNKNOWN, NO_STATUS)
-    return _trailers(received, names, head_only=False)
+    return _trailers(received, head_only=False)
 
 
-def _trailers(received: FieldList, names: dict[bytes, bytes], *, head_only: bool) -> Trailers:
+def _trailers(received: FieldList, *, head_only: bool) -> Trailers:
+    names = received.own
     status = parse_status(names[b"grpc-status"].strip(b" \t"))
     octets = names.get(b"grpc-message")
     details = names.get(b"grpc-status-details-bin")

@@ -23,7 +23,7 @@ from echo.wire.incoming import Incoming, unpadded
 from echo.wire.limits import Limits
 from echo.wire.outgoing import Outgoing
 from echo.wire.settings import SETTINGS_ACK
-from echo.wire.state import CLOSED, RECV_DATA, RECV_END, RECV_RESET, SEND_RESET, TRANSITIONS
+from echo.wire.state import CLOSED, RECV_DATA, RECV_END, RECV_HEADERS, RECV_RESET, SEND_RESET, TRANSITIONS
 from echo.wire.stream import Stream
 
 S = TypeVar("S", bound=Stream)
@@ -68,8 +68,11 @@ class Receiving(ABC, Generic[S]):
     # Hooks for the two roles
 
     @abstractmethod
-    def _on_fields(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
-        """A header list arrived, ``ended`` with END_STREAM. Raises MalformedError, which ends the stream."""
+    def _on_fields(self, stream_id: int, stream: S | None, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+        """A header list arrived, ``ended`` with END_STREAM; ``stream`` is None if the id is not that of an open stream.
+
+        Raises MalformedError, which ends the stream.
+        """
 
     @abstractmethod
     def _on_peer_ended(self, stream: S) -> None:
@@ -84,12 +87,11 @@ class Receiving(ABC, Generic[S]):
         """The peer broke the rules of the stream, which is already removed from `streams`."""
 
     @abstractmethod
-    def _on_end_sent(self, stream: S) -> None:
-        """Our side of the stream is complete and in the output."""
-
-    @abstractmethod
     def _on_unserved(self, stream: S, data: bytes) -> None:
         """DATA arrived for a stream that the layer above does not know."""
+
+    def _on_end_sent(self, stream: S) -> None:
+        """Our side of the stream is complete and in the output. A client's stream then waits for the server's end."""
 
     def _on_ping(self) -> None:
         """A PING arrived and was answered."""
@@ -159,7 +161,10 @@ class Receiving(ABC, Generic[S]):
                 self._highest = max(self._highest, stream_id)  # The stream counts as opened, and fails here.
             self._check_not_idle(stream_id, "HEADERS that depend on their own stream")
             raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
-        self._on_fields(stream_id, fields, ended=bool(flags & END_STREAM))
+        stream = self.streams.get(stream_id)
+        if stream is not None and RECV_HEADERS not in TRANSITIONS[stream.state]:
+            raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
+        self._on_fields(stream_id, stream, fields, ended=bool(flags & END_STREAM))
 
     def _receive_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
         self._charge("PRIORITY")  # Deprecated, and ignored (RFC 9113 §5.3.2).

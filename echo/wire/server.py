@@ -168,8 +168,7 @@ class ServerConnection(Connection[S]):
 
     # Requests
 
-    def _on_fields(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
-        stream = self.streams.get(stream_id)
+    def _on_fields(self, stream_id: int, stream: S | None, fields: Sequence[ReceivedField], *, ended: bool) -> None:
         if stream is not None:
             self._receive_trailers(stream, fields, ended=ended)
             return
@@ -253,8 +252,6 @@ class ServerConnection(Connection[S]):
 
     def _receive_trailers(self, stream: S, fields: Sequence[ReceivedField], *, ended: bool) -> None:
         """Handle a second header list: HTTP allows trailers in requests, though gRPC has none (RFC 9113 §8.1)."""
-        if RECV_HEADERS not in TRANSITIONS[stream.state]:
-            raise PeerStreamError(stream.id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
         if not ended:
             raise MalformedError("a second header list without END_STREAM")
         check_trailers(fields)

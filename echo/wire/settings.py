@@ -1,5 +1,6 @@
 """SETTINGS: ours and the peer's (RFC 9113 §6.5)."""
 
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
@@ -47,6 +48,7 @@ def announce(limits: Limits, *, client: bool) -> bytes:
     return frame(SETTINGS, 0, 0, b"".join(SETTING.pack(name, value) for name, value in values.items()))
 
 
+@dataclass(slots=True)
 class PeerSettings:
     """The peer's settings, at their defaults until it sends others (RFC 9113 §6.5.2).
 
@@ -58,20 +60,11 @@ class PeerSettings:
         max_header_list_size: The largest header list.
     """
 
-    __slots__ = (
-        "header_table_size",
-        "initial_window_size",
-        "max_concurrent_streams",
-        "max_frame_size",
-        "max_header_list_size",
-    )
-
-    def __init__(self) -> None:
-        self.header_table_size = MAX_TABLE_SIZE
-        self.max_concurrent_streams = UNLIMITED
-        self.initial_window_size = DEFAULT_WINDOW
-        self.max_frame_size = DEFAULT_FRAME_SIZE
-        self.max_header_list_size = UNLIMITED
+    header_table_size: int = MAX_TABLE_SIZE
+    max_concurrent_streams: int = UNLIMITED
+    initial_window_size: int = DEFAULT_WINDOW
+    max_frame_size: int = DEFAULT_FRAME_SIZE
+    max_header_list_size: int = UNLIMITED
 
     def update(self, payload: bytes, *, from_server: bool) -> None:
         """Apply the values of a SETTINGS frame in order.
