@@ -5,10 +5,10 @@ The runtime is written on anyio and also runs on asyncio. On trio, a task costs 
 where it runs. Nothing else does, and only this module knows the difference.
 """
 
-import math
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, cast
 
@@ -52,76 +52,56 @@ class Nursery(Protocol):
         """Run the function in a task of its own."""
 
 
-class Backend(Protocol):
-    """The primitives."""
+@dataclass(frozen=True)
+class Backend:
+    """The primitives.
 
-    @property
-    def forget_cancel(self) -> Callable[[], Awaitable[bool]] | None:
-        """Call it after a handler: undoes a `cancel` of the calling task, which asyncio has; returns whether it had to.
+    Attributes:
+        now: Returns the time on the event loop's clock, in seconds.
+        signal: Makes a signal.
+        wait_readable: Waits until a socket has input. Await it at once; do not close the socket meanwhile.
+        scope: Makes a cancel scope.
+        open_nursery: Makes a nursery.
+        forget_cancel: Call it after a handler: undoes a `cancel` of the calling task, which asyncio has; returns
+            whether it had to. None where only scopes can be cancelled.
+        defer_interrupts: Has Ctrl-C raise `KeyboardInterrupt` in the program's main task, never while these functions
+            run. They are those of our own tasks. The error would end a connection, and reach the program as that.
+    """
 
-        None where only scopes can be cancelled.
-        """
-
-    def defer_interrupts(self, *functions: Callable[..., object]) -> None:
-        """Have Ctrl-C raise `KeyboardInterrupt` in the program's main task, never while these functions run.
-
-        They are those of our own tasks. The error would end a connection, and reach the program as that.
-        """
-
-    def now(self) -> float:
-        """The time on the event loop's clock, in seconds."""
-
-    def signal(self) -> SignalLike:
-        """A signal."""
-
-    def wait_readable(self, sock: socket.socket) -> Awaitable[None]:
-        """Wait until the socket has input. Await it at once; do not close the socket meanwhile."""
-
-    def scope(self, deadline: float = math.inf) -> Scope:
-        """A cancel scope with a deadline on the event loop's clock."""
-
-    def open_nursery(self) -> AbstractAsyncContextManager[Nursery]:
-        """A nursery."""
-
-
-class AnyBackend:
-    """The primitives of anyio."""
-
-    async def forget_cancel(self) -> bool:  # noqa: D102 - as in Backend
-        import asyncio  # noqa: PLC0415 - So that trio does not load it.
-
-        task = asyncio.current_task()
-        if task is None or not task.cancelling():
-            return False
-        with suppress(asyncio.CancelledError):  # It is raised where the task waits next, or else when it ends.
-            await asyncio.sleep(0)
-        while task.uncancel():
-            pass
-        return True
-
-    def defer_interrupts(self, *functions: Callable[..., object]) -> None:
-        """Do nothing: asyncio always does so."""
-
-    def now(self) -> float:  # noqa: D102
-        return anyio.current_time()
-
-    def signal(self) -> SignalLike:  # noqa: D102
-        return Signal()
-
-    def wait_readable(self, sock: socket.socket) -> Awaitable[None]:  # noqa: D102
-        return anyio.wait_readable(sock)
-
-    def scope(self, deadline: float = math.inf) -> Scope:  # noqa: D102
-        return anyio.CancelScope(deadline=deadline)
-
-    def open_nursery(self) -> AbstractAsyncContextManager[Nursery]:  # noqa: D102
-        return cast("AbstractAsyncContextManager[Nursery]", anyio.create_task_group())
+    now: Callable[[], float]
+    signal: Callable[[], SignalLike]
+    wait_readable: Callable[[socket.socket], Awaitable[None]]
+    scope: Callable[[], Scope]
+    open_nursery: Callable[[], AbstractAsyncContextManager[Nursery]]
+    forget_cancel: Callable[[], Awaitable[bool]] | None
+    defer_interrupts: Callable[..., None]
 
 
 def current_backend() -> Backend:
     """The backend that runs the calling task."""
     if sniffio.current_async_library() == "trio":
-        from echo.transport.trio_backend import TrioBackend  # noqa: PLC0415 - So that asyncio does not load trio.
+        from echo.transport.trio_backend import trio_backend  # noqa: PLC0415 - So that asyncio does not load trio.
 
-        return TrioBackend()
-    return AnyBackend()
+        return trio_backend()
+    return Backend(
+        anyio.current_time,
+        Signal,
+        anyio.wait_readable,
+        anyio.CancelScope,
+        cast("Callable[[], AbstractAsyncContextManager[Nursery]]", anyio.create_task_group),
+        _forget_cancel,
+        lambda *_: None,  # asyncio always does so.
+    )
+
+
+async def _forget_cancel() -> bool:
+    import asyncio  # noqa: PLC0415 - So that trio does not load it.
+
+    task = asyncio.current_task()
+    if task is None or not task.cancelling():
+        return False
+    with suppress(asyncio.CancelledError):  # It is raised where the task waits next, or else when it ends.
+        await asyncio.sleep(0)
+    while task.uncancel():
+        pass
+    return True

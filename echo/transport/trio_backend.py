@@ -1,15 +1,11 @@
 """`echo.transport.backend` with trio's own primitives."""
 
-import math
-import socket
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, cast
 
 import trio
 
-from echo.transport.backend import Nursery, Scope
-from echo.transport.waiting import SignalLike
+from echo.transport.backend import Backend
 
 
 def _abort(_: object) -> trio.lowlevel.Abort:
@@ -66,27 +62,19 @@ class TrioSignal:
         return trio.lowlevel.wait_task_rescheduled(_abort)  # noqa: ASYNC105 - the caller does.
 
 
-class TrioBackend:
+def _defer_interrupts(*functions: Callable[..., object]) -> None:
+    for function in functions:
+        trio.lowlevel.enable_ki_protection(function)  # Sets a mark, which may be there already.
+
+
+def trio_backend() -> Backend:
     """Trio's own primitives."""
-
-    forget_cancel = None
-
-    def __init__(self) -> None:
-        # `trio.current_time` looks for the clock each time, which takes as long as reading it.
-        self.now: Final = trio.lowlevel.current_clock().current_time
-
-    def defer_interrupts(self, *functions: Callable[..., object]) -> None:  # noqa: D102 - as in Backend
-        for function in functions:
-            trio.lowlevel.enable_ki_protection(function)  # Sets a mark, which may be there already.
-
-    def wait_readable(self, sock: socket.socket) -> Awaitable[None]:  # noqa: D102 - as in Backend
-        return trio.lowlevel.wait_readable(sock)  # noqa: ASYNC105 - the caller does.
-
-    def signal(self) -> SignalLike:  # noqa: D102
-        return TrioSignal()
-
-    def scope(self, deadline: float = math.inf) -> Scope:  # noqa: D102
-        return trio.CancelScope(deadline=deadline)
-
-    def open_nursery(self) -> AbstractAsyncContextManager[Nursery]:  # noqa: D102
-        return trio.open_nursery()
+    return Backend(
+        trio.lowlevel.current_clock().current_time,  # `trio.current_time` looks for the clock each time.
+        TrioSignal,
+        trio.lowlevel.wait_readable,
+        trio.CancelScope,
+        trio.open_nursery,
+        None,
+        _defer_interrupts,
+    )
