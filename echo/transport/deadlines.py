@@ -2,7 +2,6 @@
 
 import heapq
 import math
-from itertools import count
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -16,15 +15,14 @@ SLACK: Final = 64  # Entries of ended calls that are kept at least, before the h
 class Alarm:
     """An entry of the heap; its ``call`` is None once the call has ended."""
 
-    __slots__ = ("_number", "call", "deadline")
+    __slots__ = ("call", "deadline")
 
-    def __init__(self, deadline: float, number: int, call: "ClientCall") -> None:
-        self.deadline = deadline
-        self._number = number
+    def __init__(self, call: "ClientCall") -> None:
+        self.deadline = call.deadline
         self.call: ClientCall | None = call
 
     def __lt__(self, other: "Alarm") -> bool:
-        return (self.deadline, self._number) < (other.deadline, other._number)
+        return self.deadline < other.deadline
 
 
 class Deadlines:
@@ -33,7 +31,6 @@ class Deadlines:
     def __init__(self) -> None:
         self._heap: list[Alarm] = []
         self._empty = 0
-        self._numbers = count()
         self._sleep = anyio.CancelScope()
 
     def __len__(self) -> int:
@@ -41,7 +38,7 @@ class Deadlines:
 
     def add(self, call: "ClientCall") -> None:
         """Have the call ended when its deadline passes."""
-        call.alarm = Alarm(call.deadline, next(self._numbers), call)
+        call.alarm = Alarm(call)
         heapq.heappush(self._heap, call.alarm)
         if call.deadline < self._sleep.deadline:
             self._sleep.deadline = call.deadline
