@@ -22,12 +22,10 @@ from echo.transport import (
     RefusalLog,
     Register,
     ServerSession,
+    ServingListener,
     Signal,
-    SourceListener,
-    StreamListener,
     Taker,
     Tally,
-    listeners_of,
     open_tcp_listener,
 )
 from echo.wire import Limits, Status, Trailers, known_encoding
@@ -109,9 +107,7 @@ class Server:
         self._draining = False
         self._refusals = RefusalLog(log)
         takers = [one for one in notes if isinstance(one, Taker)]
-        self._listeners = listeners_of(
-            [*_access_notes(access_log), *(one for one in notes if not isinstance(one, Taker))]
-        )
+        self._notes = [*_access_notes(access_log), *(one for one in notes if not isinstance(one, Taker))]
         self.tally = Tally()
         self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
         self.register = Register(takers, self._tracing) if takers or self._tracing is not None else None
@@ -178,7 +174,7 @@ class Server:
                 return
             reception = anyio.CancelScope()
             self._receptions[reception] = listener
-            if isinstance(listener, StreamListener | SourceListener):
+            if isinstance(listener, ServingListener):
                 listener.tally = self.tally
             try:
                 with reception:
@@ -196,7 +192,7 @@ class Server:
             self._limits,
             self._keepalive,
             self._refusals,
-            self._listeners,
+            self._notes,
             dispatcher.observer_rule,
             self.tally,
             self._tracing,
@@ -212,8 +208,6 @@ class Server:
                 # A bug of ours in one connection must not end the others.
                 log.exception("connection of %s failed", session.peer)
             finally:
-                if self._listeners.flush is not None:
-                    self._listeners.flush()
                 if self.register is not None:
                     self.register.flush()
                 _count_refused(session, self.tally)
@@ -231,7 +225,7 @@ class Server:
         """
         self._draining = True
         for reception, listener in self._receptions.items():
-            if isinstance(listener, StreamListener | SourceListener):
+            if isinstance(listener, ServingListener):
                 listener.retire()
             else:
                 reception.cancel()

@@ -10,14 +10,15 @@ from echo.transport.handshake import check_context, connect_tls
 from echo.transport.keepalive import Keepalive
 from echo.transport.link import MAX_NOT_SENT
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
-from echo.transport.memory import MemoryStream, memory_stream_pair
-from echo.transport.notes import Notes, listeners_of
+from echo.transport.memory import memory_stream_pair
+from echo.transport.notes import Notes
 from echo.transport.peer import Peer, address_text
 from echo.transport.refusals import RefusalLog
 from echo.transport.register import EndedCalls, Register, Taker
 from echo.transport.server import ServerSession
 from echo.transport.server_call import EndCause, ServerCall
 from echo.transport.source import AcceptedConnection, ConnectionSource, SourceListener
+from echo.transport.starting import ServingListener
 from echo.transport.tally import Tally
 from echo.transport.tls_stream import REQUESTED_NAME
 from echo.transport.tracing import CallTrace, StreamTrace, Tracing
@@ -37,7 +38,6 @@ __all__ = [
     "EndCause",
     "EndedCalls",
     "Keepalive",
-    "MemoryStream",
     "Notes",
     "ObserverRule",
     "Peer",
@@ -45,6 +45,7 @@ __all__ = [
     "Register",
     "ServerCall",
     "ServerSession",
+    "ServingListener",
     "Signal",
     "SourceListener",
     "StreamListener",
@@ -56,7 +57,6 @@ __all__ = [
     "check_context",
     "connect_tls",
     "current_backend",
-    "listeners_of",
     "memory_stream_pair",
     "open_background",
     "open_tcp_listener",

@@ -216,7 +216,7 @@ class ClientSession(Session):
             call.note_data()
 
     def _on_call_ended(self, event: CallEnded[ClientCall]) -> None:
-        event.stream.concluded = self._last_received
+        event.stream.concluded = self.last_received
         event.stream.conclude(event.trailers, unprocessed=event.unprocessed)
         self.release(event.stream)
 

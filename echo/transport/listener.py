@@ -8,13 +8,12 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any
 
 import anyio
-from anyio.abc import ByteStream, Listener, SocketListener, SocketStream, TaskGroup
+from anyio.abc import SocketListener, SocketStream
 from anyio.streams.stapled import MultiListener
 
 from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last, close
 from echo.transport.handshake import check_context
-from echo.transport.starting import HANDSHAKE_TIMEOUT, Handler, open_starter
-from echo.transport.tally import Tally
+from echo.transport.starting import HANDSHAKE_TIMEOUT, ServingListener, Start
 
 if TYPE_CHECKING:
     from echo.transport.unix import UnixPath
@@ -22,12 +21,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-class StreamListener(Listener[ByteStream]):
-    """A listening socket, or several; serves each connection in a task of its own. Call `serve` only once.
-
-    Attributes:
-        tally: Counts failed TLS handshakes.
-    """
+class StreamListener(ServingListener):
+    """A listening socket, or several."""
 
     def __init__(
         self,
@@ -36,11 +31,9 @@ class StreamListener(Listener[ByteStream]):
         handshake_timeout: float,
         path: "UnixPath | None" = None,
     ) -> None:
+        super().__init__(tls, handshake_timeout)
         self._listeners = listeners
-        self._tls = tls
-        self._handshake_timeout = handshake_timeout
         self._path = path
-        self.tally = Tally()
         self._accepting = anyio.CancelScope()
 
     @property
@@ -48,14 +41,8 @@ class StreamListener(Listener[ByteStream]):
         """The attributes of the sockets, for instance ``anyio.abc.SocketAttribute.local_port``."""
         return self._listeners.extra_attributes
 
-    async def serve(self, handler: Handler, task_group: TaskGroup | None = None) -> None:
-        """Accept connections and run the handler for each in ``task_group``, until `retire` is called.
-
-        Returns when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are running
-        or have just failed.
-        """
-        async with open_starter(handler, task_group, self._tls, self._handshake_timeout, self.tally) as starter:
-            await self.accept(starter.start)
+    async def _start_each(self, start: Start) -> None:
+        await self.accept(start)
 
     async def accept(self, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
         """Accept connections without TLS, and pass them to a function, until `retire` is called.

@@ -8,6 +8,7 @@ stream that was accepted. So no call that the client had already sent is lost.
 import logging
 import math
 import random
+from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from typing import Final, cast
@@ -19,7 +20,7 @@ from echo.transport.call import Call
 from echo.transport.call_observer import ObserverRule
 from echo.transport.handlers import Handle, Handlers
 from echo.transport.keepalive import Keepalive
-from echo.transport.notes import NO_LISTENERS, CallListeners
+from echo.transport.notes import Held, Notes
 from echo.transport.refusals import RefusalLog
 from echo.transport.register import Register
 from echo.transport.server_call import EndCause, ServerCall
@@ -58,7 +59,7 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call.
 
     ``refusals``, which logs clients that violate the protocol, and ``tally`` are shared by all connections of a server.
-    ``listeners`` and ``register`` are told of calls, and ``tracing`` traces them; ``observer_rule`` gives some of them
+    ``notes`` and ``register`` are told of calls, and ``tracing`` traces them; ``observer_rule`` gives some of them
     observers.
 
     Attributes:
@@ -74,7 +75,7 @@ class ServerSession(Session):
         limits: Limits,
         keepalive: Keepalive | None,
         refusals: RefusalLog | None = None,
-        listeners: CallListeners = NO_LISTENERS,
+        notes: Sequence[Notes] = (),
         observer_rule: ObserverRule | None = None,
         tally: Tally | None = None,
         tracing: Tracing | None = None,
@@ -82,7 +83,8 @@ class ServerSession(Session):
     ) -> None:
         super().__init__(stream, limits, keepalive, tally)
         self._refusals = RefusalLog(log) if refusals is None else refusals
-        self._note, self._after_turn = listeners.note, listeners.flush
+        self._notes = tuple(one.note for one in notes)
+        self._after_turn = tuple(one.flush for one in notes if isinstance(one, Held))
         self._register = register
         self._observer_rule = observer_rule
         self._tracing = tracing
@@ -145,18 +147,18 @@ class ServerSession(Session):
         """How many handlers are running, including those whose call is over but which have not returned yet."""
         return self._handlers.running
 
-    def _note_over(self, call: ServerCall) -> None:
-        """Note that a call is over and its handler, if it began, has returned."""
+    def _note_over(self, call: ServerCall, refused: bool = False) -> None:
+        """Note that a call is over and its handler, if it began, has returned, or that the call was refused."""
         if call.verdict is not None:
             call.abort(call.verdict)  # Does nothing if the handler has ended the call even so.
-        if self._note is not None or self._register is not None:
+        if self._notes or self._register is not None:
             clock = self.backend.now  # Python calls a function in a variable faster than one in an attribute.
             now = clock()
             status, reason = call.outcome(now)
-            if self._note is not None:
-                self._note(call, now, status, reason)
+            for note in self._notes:
+                note(call, now, status, reason)
             if self._register is not None:
-                self._register.end(call, now, status, reason)
+                self._register.end(call, now, status, reason, refused)
         if call.observer is not None:
             call.observer.over()
 
@@ -236,7 +238,7 @@ class ServerSession(Session):
 
     def _on_request(self, event: RequestStarted[ServerCall]) -> None:
         call = event.stream
-        call.begin(event.request, self._last_received)
+        call.begin(event.request, self.last_received)
         if self._register is not None:
             self._register.open.add(call)
         if self._tracing is not None and event.request.path not in self._tracing.unary:
@@ -249,15 +251,8 @@ class ServerSession(Session):
         self._handlers.add(call)
 
     def _on_refused(self, event: RequestRefused[ServerCall]) -> None:
-        if self._note is not None or self._register is not None:
-            call = event.stream
-            call.begin(read_refused(event.fields), self._last_received)
-            now = self.backend.now()
-            status, reason = call.outcome(now)
-            if self._note is not None:
-                self._note(call, now, status, reason)
-            if self._register is not None:
-                self._register.end(call, now, status, reason, refused=True)
+        event.stream.begin(read_refused(event.fields), self.last_received)
+        self._note_over(event.stream, refused=True)
 
     def _on_data(self, event: DataReceived[ServerCall]) -> None:
         for call in event.streams:

@@ -15,7 +15,7 @@ everything, as long as it makes progress; the caller bounds the time. A failed o
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import anyio
@@ -43,6 +43,7 @@ class Session(ABC):
         ending: A readable reason why the connection ended; empty while it is open.
         stream: The stream that carries it. Only its extra attributes may be used.
         opened: When it was opened, on the event loop's clock.
+        last_received: When the peer's last bytes arrived, on the same clock.
         tally: The counters that it shares with other connections.
     """
 
@@ -64,13 +65,13 @@ class Session(ABC):
         self._bell = Doorbell(self.backend.signal())
         self._unsent = b""  # Bytes that the kernel has not taken, for the writer.
         self._due: list[Callable[[], None]] = []  # Functions that the writer calls first on its next turn.
-        self._after_turn: Callable[[], None] | None = None  # Called by the writer at the end of each turn.
+        self._after_turn: Sequence[Callable[[], None]] = ()  # Called at the end of each of the writer's turns.
         self._flush_at_once = True  # Whether the next flush goes to the kernel, or is left to the writer.
         self._pong = self.backend.signal()
-        self.opened = self._last_received = anyio.current_time()
+        self.opened = self.last_received = anyio.current_time()
         # Cancelled to end the connection. Its deadline bounds what the peer must complete: first its SETTINGS, later
         # a header block.
-        self._reading = anyio.CancelScope(deadline=self._last_received + limits.handshake_timeout)
+        self._reading = anyio.CancelScope(deadline=self.last_received + limits.handshake_timeout)
         self._greeted = False
         self._linger = LINGER
         self._tasks: TaskGroup | None = None  # Runs other tasks while the reader runs.
@@ -99,6 +100,8 @@ class Session(ABC):
                 if self._linger > LINGER:
                     await self._link.linger()
         finally:
+            for act in self._after_turn:
+                act()
             self.tally.ended += 1
 
     async def _exchange(self) -> None:
@@ -157,11 +160,6 @@ class Session(ABC):
         """Whether the writer will run before the event loop waits again."""
         return self._bell.rung and not self._unsent
 
-    @property
-    def last_received(self) -> float:
-        """When the peer's last bytes arrived, on the event loop's clock."""
-        return self._last_received
-
     def do_at_turn(self, act: Callable[[], None]) -> None:
         """Call the function at the start of the writer's next turn, after the tasks that are ready now have run."""
         self._due.append(act)
@@ -202,8 +200,8 @@ class Session(ABC):
                     self._flush()
                 self._flush()
                 self._flush_at_once = True
-                if self._after_turn is not None:
-                    self._after_turn()
+                for act in self._after_turn:
+                    act()
         except LinkLostError as error:
             self.stop(str(error))
 
@@ -235,8 +233,8 @@ class Session(ABC):
     def _handle_bytes(self, data: bytes) -> None:
         """Handle received bytes. A separate method, so that its frame keeps no event alive afterwards."""
         reactions = self._reactions
-        self._last_received = self.backend.now()
-        for event in self.connection.receive(data, self._last_received):
+        self.last_received = self.backend.now()
+        for event in self.connection.receive(data, self.last_received):
             reactions[type(event)](event)
 
     def _watch_progress(self) -> None:
@@ -258,7 +256,7 @@ class Session(ABC):
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
         while True:
-            silent = anyio.current_time() - self._last_received
+            silent = anyio.current_time() - self.last_received
             if silent < keepalive.time:
                 await anyio.sleep(keepalive.time - silent)
                 continue
@@ -268,7 +266,7 @@ class Session(ABC):
                 await self._pong.wait()
             if waiting.cancelled_caught:
                 await checkpoint()  # If the process was stopped or busy, the answer may not have been read yet.
-                if anyio.current_time() - self._last_received >= keepalive.timeout:
+                if anyio.current_time() - self.last_received >= keepalive.timeout:
                     self.stop(f"the other side did not answer a keepalive PING within {keepalive.timeout:g} s")
                     return
 

@@ -5,11 +5,8 @@ from collections.abc import AsyncIterator
 from socket import socket
 from typing import NamedTuple, Protocol
 
-from anyio.abc import ByteStream, Listener, TaskGroup
-
 from echo.transport.accepting import to_stream
-from echo.transport.starting import HANDSHAKE_TIMEOUT, Handler, OnClose, open_starter
-from echo.transport.tally import Tally
+from echo.transport.starting import HANDSHAKE_TIMEOUT, OnClose, ServingListener, Start
 
 
 class AcceptedConnection(NamedTuple):
@@ -37,12 +34,8 @@ class ConnectionSource(Protocol):
         """Close all connections that still arrive."""
 
 
-class SourceListener(Listener[ByteStream]):
-    """Serves each connection of a source in a task of its own, after its TLS handshake. Call `serve` only once.
-
-    Attributes:
-        tally: Counts failed TLS handshakes.
-    """
+class SourceListener(ServingListener):
+    """Serves the connections of a source. The other arguments are those of `open_tcp_listener`."""
 
     def __init__(
         self,
@@ -51,21 +44,16 @@ class SourceListener(Listener[ByteStream]):
         tls: ssl.SSLContext | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
-        """The arguments are those of `open_tcp_listener`, but for the source."""
+        super().__init__(tls, handshake_timeout)
         self._source = source
-        self._tls = tls
-        self._handshake_timeout = handshake_timeout
-        self.tally = Tally()
 
-    async def serve(self, handler: Handler, task_group: TaskGroup | None = None) -> None:
-        """Serve connections as `StreamListener.serve` does, until the source ends."""
-        async with open_starter(handler, task_group, self._tls, self._handshake_timeout, self.tally) as starter:
-            async for accepted in self._source:
-                stream = await to_stream(accepted.socket)
-                if stream is None:
-                    accepted.on_close()
-                else:
-                    starter.start(stream, accepted.on_close)
+    async def _start_each(self, start: Start) -> None:
+        async for accepted in self._source:
+            stream = await to_stream(accepted.socket)
+            if stream is None:
+                accepted.on_close()
+            else:
+                start(stream, accepted.on_close)
 
     def retire(self) -> None:
         """Ask the source for no more connections; `serve` returns after the last one."""

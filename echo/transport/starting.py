@@ -1,15 +1,15 @@
-"""Starts serving accepted connections: first the TLS handshake, if there is one, then the handler."""
+"""What the listeners share: each connection is served in a task of its own, after its TLS handshake if there is one."""
 
 import logging
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from abc import abstractmethod
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import anyio
-from anyio.abc import ByteStream, SocketStream, TaskGroup
+from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup
 
 from echo.transport.handshake import RefusedError, accept_tls, linger
 from echo.transport.peer import Peer
@@ -25,38 +25,63 @@ Handler = Callable[[ByteStream], Coroutine[Any, Any, Any]]
 OnClose = Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class ConnectionStarter:
-    """Starts serving accepted connections.
+class Start(Protocol):
+    """What a listener calls with each connection."""
 
-    Attributes:
-        handler: Serves a connection.
-        connections: Runs the handlers.
-        handshakes: Runs the TLS handshakes.
+    def __call__(self, stream: SocketStream, on_close: OnClose | None = None) -> None:
+        """Start serving the connection, and call ``on_close`` when it has ended. Never waits."""
+
+
+class ServingListener(Listener[ByteStream]):
+    """Serves the connections of its subclass. Call `serve` only once.
+
+    Args:
         tls: The server's context; None for plain text.
         handshake_timeout: Seconds a TLS handshake may take.
-        refusals: Logs failed handshakes.
-        tally: Counts failed handshakes.
+
+    Attributes:
+        tally: Counts failed TLS handshakes.
     """
 
-    handler: Handler
-    connections: TaskGroup
-    handshakes: TaskGroup
-    tls: ssl.SSLContext | None
-    handshake_timeout: float
-    refusals: RefusalLog
-    tally: Tally
+    def __init__(self, tls: ssl.SSLContext | None, handshake_timeout: float) -> None:
+        self._tls = tls
+        self._handshake_timeout = handshake_timeout
+        self._refusals = RefusalLog(log)
+        self.tally = Tally()
 
-    def start(self, stream: SocketStream, on_close: OnClose | None = None) -> None:
-        """Start serving the connection, and call ``on_close`` when it has ended. Never waits."""
-        handler = self.handler if on_close is None else partial(_serve, self.handler, on_close)
-        if self.tls is None:
-            self.connections.start_soon(handler, stream)
-        else:
-            self.handshakes.start_soon(self._handshake, stream, self.tls, handler, on_close)
+    async def serve(self, handler: Handler, task_group: TaskGroup | None = None) -> None:
+        """Run the handler for each connection in ``task_group``, until `retire` is called or no more can come.
+
+        Returns when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are running
+        or have just failed.
+        """
+        async with anyio.create_task_group() as own, anyio.create_task_group() as handshakes:
+            connections = task_group or own
+
+            def start(stream: SocketStream, on_close: OnClose | None = None) -> None:
+                serving = handler if on_close is None else partial(_serve, handler, on_close)
+                if self._tls is None:
+                    connections.start_soon(serving, stream)
+                else:
+                    handshakes.start_soon(self._handshake, stream, self._tls, serving, on_close, connections)
+
+            await self._start_each(start)
+
+    @abstractmethod
+    def retire(self) -> None:
+        """Take no new connections; `serve` returns after the last one."""
+
+    @abstractmethod
+    async def _start_each(self, start: Start) -> None:
+        """Start each connection that comes."""
 
     async def _handshake(
-        self, stream: SocketStream, tls: ssl.SSLContext, handler: Handler, on_close: OnClose | None
+        self,
+        stream: SocketStream,
+        tls: ssl.SSLContext,
+        handler: Handler,
+        on_close: OnClose | None,
+        connections: TaskGroup,
     ) -> None:
         peer = Peer(stream)  # Now, as the address of a client that has left cannot be looked up.
         async with AsyncExitStack() as closing:
@@ -64,10 +89,10 @@ class ConnectionStarter:
                 closing.callback(on_close)
             closing.push_async_callback(anyio.aclose_forcefully, stream)
             try:
-                secure = await accept_tls(stream, tls, self.handshake_timeout)
+                secure = await accept_tls(stream, tls, self._handshake_timeout)
             except OSError as error:
                 self.tally.refuse("TLS handshake")
-                self.refusals.tell("TLS handshake with %s failed: %s", peer, error)
+                self._refusals.tell("TLS handshake with %s failed: %s", peer, error)
                 if isinstance(error, RefusedError):
                     await linger(stream)
             except Exception:
@@ -75,29 +100,7 @@ class ConnectionStarter:
                 log.exception("TLS handshake with %s failed", peer)
             else:
                 closing.pop_all()  # The handler closes the stream, and calls `on_close`.
-                self.connections.start_soon(handler, secure)
-
-
-@asynccontextmanager
-async def open_starter(
-    handler: Handler, task_group: TaskGroup | None, tls: ssl.SSLContext | None, handshake_timeout: float, tally: Tally
-) -> AsyncIterator[ConnectionStarter]:
-    """Starts a listener's connections within the block.
-
-    The block ends when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are
-    running or have just failed.
-
-    Args:
-        handler: Serves a connection.
-        task_group: Runs the handlers; None for a task group of the block's own, which waits for them.
-        tls: The server's context; None for plain text.
-        handshake_timeout: Seconds a TLS handshake may take.
-        tally: Counts failed handshakes.
-    """
-    async with anyio.create_task_group() as connections, anyio.create_task_group() as handshakes:
-        yield ConnectionStarter(
-            handler, task_group or connections, handshakes, tls, handshake_timeout, RefusalLog(log), tally
-        )
+                connections.start_soon(handler, secure)
 
 
 async def _serve(handler: Handler, on_close: OnClose, stream: ByteStream) -> None:

@@ -10,7 +10,7 @@ from anyio.abc import ByteStream
 from echo.rpc import Channel, GRPCError, Server, Status, open_channel_over
 from echo.rpc.testing import memory_channel
 from echo.transport.background import open_background
-from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.transport.memory import memory_stream_pair
 from echo.wire import head
 from echo.wire.limits import Limits
 from echo.wire.message import MIN_COMPRESSED, MessageDecoder, encode_compressed, encode_message
@@ -34,7 +34,7 @@ class Line(ByteStream):
         received: and came in.
     """
 
-    def __init__(self, stream: MemoryStream) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self.sent = 0
         self.received = 0
         self._stream = stream

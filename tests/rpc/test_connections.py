@@ -13,7 +13,7 @@ from anyio.abc import ByteStream, SocketAttribute
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
 from echo.rpc import GRPCError, Server, ServerStream, Status, open_channel, open_channel_over, open_tcp_listener
 from echo.rpc.testing import memory_channel, memory_channel_to
-from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.transport.memory import memory_stream_pair
 from tests.support.services import BIDI, ECHO, UNARY, BytesCodec, Run, Service, call, unary
 from tests.support.serving import serving
 from tests.support.waiting import Handler, outcome
@@ -123,7 +123,7 @@ def test_a_connection_does_not_inherit_the_context_of_its_first_call(run: Run) -
         server = Server([ECHO], codec=CODEC)
         async with anyio.create_task_group() as connections:
 
-            async def dial() -> MemoryStream:
+            async def dial() -> ByteStream:
                 seen.append(caller.get())
                 ours, theirs = memory_stream_pair()
                 connections.start_soon(server.serve_connection, theirs)

@@ -12,7 +12,7 @@ from anyio.abc import ByteStream
 from anyio.lowlevel import checkpoint
 
 from echo.rpc import Channel, GRPCError, Server, open_channel_over
-from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.transport.memory import memory_stream_pair
 from tests.support.services import BIDI, UNARY, BytesCodec, Service, call, echo_all, echo_one, path, unary
 
 Act = Callable[[], object]
@@ -21,7 +21,7 @@ Act = Callable[[], object]
 class Acting(ByteStream):
     """A stream that does something before it sends or receives, or when it is closed, once it was told to."""
 
-    def __init__(self, stream: MemoryStream, when: str, act: Act) -> None:
+    def __init__(self, stream: ByteStream, when: str, act: Act) -> None:
         self._stream = stream
         self._when = when
         self._act = act

@@ -16,7 +16,7 @@ from echo.rpc.channels import open_channel_to
 from echo.rpc.resolve import Endpoint
 from echo.rpc.servable import Servable
 from echo.transport.background import open_background
-from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.transport.memory import memory_stream_pair
 from echo.wire.events import RequestStarted
 from echo.wire.server import ServerConnection
 from echo.wire.stream import Stream
@@ -95,7 +95,7 @@ class Host:
         old, self.server = self.server, Server(self._services, codec=CODEC)
         await old.drain(60)
 
-    async def _serve(self, stream: MemoryStream) -> None:
+    async def _serve(self, stream: ByteStream) -> None:
         with anyio.CancelScope() as scope:
             self._connections.add(scope)
             if self.refuses:
@@ -111,7 +111,7 @@ class Host:
             await self.hold.wait()
         await stream.send_message(self.name.encode())
 
-    async def _turn_away(self, stream: MemoryStream) -> None:
+    async def _turn_away(self, stream: ByteStream) -> None:
         connection = ServerConnection(Limits(), Stream)
         connection.start()
         async with stream:

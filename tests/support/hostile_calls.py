@@ -24,7 +24,7 @@ from hyperframe.frame import (
 
 from echo.rpc import Channel, open_channel_over
 from echo.rpc.channel_options import ChannelOptions
-from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.transport.memory import memory_stream_pair
 from echo.wire.message import encode_message
 from tests.support.raw import SETTINGS, SETTINGS_ACK, RawConnection
 
@@ -38,7 +38,7 @@ Part: TypeAlias = Callable[[RawConnection, int], bytes]
 class _Socket:
     """A memory stream with the methods of a socket stream, for `RawConnection`."""
 
-    def __init__(self, stream: MemoryStream) -> None:
+    def __init__(self, stream: ByteStream) -> None:
         self._stream = stream
 
     async def send_all(self, data: bytes) -> None:
@@ -59,7 +59,7 @@ class _Socket:
 async def hostile_channel(parts: Sequence[Part], **options: Unpack[ChannelOptions]) -> AsyncIterator[Channel]:
     """A channel to a server that answers the head of each call with all of these parts at once."""
 
-    async def serve(stream: MemoryStream) -> None:
+    async def serve(stream: ByteStream) -> None:
         connection = RawConnection(cast("trio.SocketStream", _Socket(stream)))
         async with stream, trio.open_nursery() as nursery:
             nursery.start_soon(listen, connection)

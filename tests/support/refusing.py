@@ -9,7 +9,7 @@ from anyio.abc import ByteStream
 from h2.errors import ErrorCodes
 
 from echo.rpc import Channel, Limits, Server, open_channel_over
-from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.transport.memory import memory_stream_pair
 from echo.wire.events import DataReceived, Event, HalfClosed, RequestStarted
 from echo.wire.head import Response
 from echo.wire.server import ServerConnection
@@ -46,7 +46,7 @@ class Refusing:
         half_closed: So it was.
     """
 
-    def __init__(self, network: "Network", stream: MemoryStream) -> None:
+    def __init__(self, network: "Network", stream: ByteStream) -> None:
         self.messages: list[bytes] = []
         self.half_closed = False
         self._network = network

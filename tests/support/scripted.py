@@ -14,7 +14,7 @@ from echo.pb.com.gopay.echo.evidence import EvidenceStub, GetRequest, Record
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
 from echo.rpc import Channel, ClientStream, GRPCError, Limits, Server, Status, bind, open_channel_over
 from echo.services import echo_services
-from echo.transport import MemoryStream, memory_stream_pair
+from echo.transport import memory_stream_pair
 from tests.support.services import BIDI, CLIENT_STREAM, SERVER_STREAM, UNARY
 
 Script: TypeAlias = Sequence[tuple[str, str]]
@@ -60,7 +60,7 @@ class Echo:
     def __init__(self, server: Server) -> None:
         self.server = server
         self.channel: Channel
-        self.connections: list[MemoryStream] = []
+        self.connections: list[ByteStream] = []
 
     def unary(self, *script: tuple[str, str], timeout: float | None = None) -> ClientStream[Message, Response]:
         """A call of GetReply."""

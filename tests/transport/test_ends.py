@@ -14,7 +14,7 @@ from hyperframe.frame import GoAwayFrame, RstStreamFrame
 from echo.rpc import Channel, GRPCError, Limits, Server, Status, StreamTerminatedError
 from echo.rpc.channels import open_channel_over
 from echo.rpc.testing import memory_channel_to
-from echo.transport.memory import MemoryStream, memory_stream_pair
+from echo.transport.memory import memory_stream_pair
 from echo.wire.client import ClientConnection
 from echo.wire.head import Request
 from echo.wire.stream import Stream
@@ -27,7 +27,7 @@ INITIAL_WINDOW_SIZE = 4
 
 
 @asynccontextmanager
-async def raw_client(server: Server, *said: bytes) -> AsyncIterator[tuple[MemoryStream, ClientConnection[Stream]]]:
+async def raw_client(server: Server, *said: bytes) -> AsyncIterator[tuple[ByteStream, ClientConnection[Stream]]]:
     """A client by hand that has begun."""
     ours, theirs = memory_stream_pair(1_000)
     client = ClientConnection(Limits(), Stream)
