@@ -66,6 +66,8 @@ class Backend:
             whether it had to. None where only scopes can be cancelled.
         defer_interrupts: Has Ctrl-C raise `KeyboardInterrupt` in the program's main task, never while these functions
             run. They are those of our own tasks. The error would end a connection, and reach the program as that.
+        cancel_open_nurseries: Cancels the nurseries that the calling task has open, where the event loop knows them;
+            returns whether there are any.
     """
 
     now: Callable[[], float]
@@ -75,6 +77,7 @@ class Backend:
     open_nursery: Callable[[], AbstractAsyncContextManager[Nursery]]
     forget_cancel: Callable[[], Awaitable[bool]] | None
     defer_interrupts: Callable[..., None]
+    cancel_open_nurseries: Callable[[], bool]
 
 
 def current_backend() -> Backend:
@@ -84,13 +87,14 @@ def current_backend() -> Backend:
 
         return trio_backend()
     return Backend(
-        anyio.current_time,
-        Signal,
-        anyio.wait_readable,
-        anyio.CancelScope,
-        cast("Callable[[], AbstractAsyncContextManager[Nursery]]", anyio.create_task_group),
-        _forget_cancel,
-        lambda *_: None,  # asyncio always does so.
+        now=anyio.current_time,
+        signal=Signal,
+        wait_readable=anyio.wait_readable,
+        scope=anyio.CancelScope,
+        open_nursery=cast("Callable[[], AbstractAsyncContextManager[Nursery]]", anyio.create_task_group),
+        forget_cancel=_forget_cancel,
+        defer_interrupts=lambda *_: None,  # asyncio always does so.
+        cancel_open_nurseries=lambda: False,
     )
 
 

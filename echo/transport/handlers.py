@@ -15,6 +15,8 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from contextvars import Context, copy_context
 
+import anyio
+
 from echo.printable import printable
 from echo.transport.backend import Backend, Nursery
 from echo.transport.server_call import ServerCall
@@ -35,6 +37,7 @@ class Handlers:
         over: Called when a handler has returned, and for calls that were over before their handlers began.
         last_over: Called when the last handler has returned.
         enter: Called in a call's task before its handler starts; it may set context variables.
+        spoiled: Called when the nursery will fail in the end: a handler has left one of its own open.
 
     Attributes:
         running: How many handlers have begun and not returned, including those whose call is over.
@@ -51,6 +54,7 @@ class Handlers:
         over: Callable[[ServerCall], None],
         last_over: Callable[[], None],
         enter: Callable[[ServerCall], object] | None = None,
+        spoiled: Callable[[], None] = lambda: None,
     ) -> None:
         self._backend = backend
         self._most = most
@@ -58,6 +62,7 @@ class Handlers:
         self._over = over
         self._last_over = last_over
         self._enter = enter
+        self._spoiled = spoiled
         self._context = copy_context()  # The context in which every handler starts.
         self._starting = 0  # Tasks that were started and have not run yet.
         self.running = 0
@@ -104,7 +109,7 @@ class Handlers:
         self._starting -= 1
         if self._undated:
             self._set_deadlines()
-        if not self._due or self.running >= self._most:
+        if not self._due:
             return
         # Every idle stream keeps this frame, so it has few variables.
         scope = self._backend.scope()
@@ -135,7 +140,6 @@ class Handlers:
                     if call.verdict is not None or (call.deadline != math.inf and scope.deadline != math.inf):
                         context = None
                     self._end(call)
-                    call = None
                     if self._backend.forget_cancel is not None and await self._backend.forget_cancel():
                         break
                     try:
@@ -143,17 +147,25 @@ class Handlers:
                             break
                     except Exception:  # noqa: BLE001 - Variables are compared by their values, which may refuse that.
                         break
-            if call is not None and call.verdict is None and scope.cancelled_caught:
+            if call is not None and call.scope is not None and call.verdict is None and scope.cancelled_caught:
                 call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
                 call.end_cause = "deadline"
                 call.session.note_cancel(call, "deadline", "the deadline passed")
         except Exception:
             # A handler has left a cancel scope or a nursery open, so ours could not be closed in its turn.
-            log.exception("a handler has left a cancel scope or a nursery open")
-            if call is not None:
+            assert call is not None
+            what = "%s, or a method before it in the same task, has left a cancel scope or a nursery open"
+            log.exception(what, printable(call.request.path))
+            if call.scope is not None:
                 call.abort(Trailers(Status.INTERNAL, "internal server error"))
+                self._end(call)
+            if self._backend.cancel_open_nurseries():
+                # Trio lets such a task end only with an error, which cancels all handlers: not before they are done.
+                self._start()
+                self._spoiled()
+                await anyio.sleep_forever()
         finally:
-            if call is not None:
+            if call is not None and call.scope is not None:
                 self._end(call)
             self._start()
 

@@ -99,7 +99,9 @@ class ServerSession(Session):
             self._note_over,
             self._note_idle,
             None if tracing is None else tracing.enter,
+            self._retire,
         )
+        self._spoiled = False  # Whether the handlers' nursery will fail.
         self._idle_since = anyio.current_time()
         self._draining = False
         self._drain_pong = self.backend.signal()
@@ -113,8 +115,12 @@ class ServerSession(Session):
         }
 
     async def _exchange(self) -> None:
-        async with self.backend.open_nursery() as self._handlers.nursery:
-            await super()._exchange()
+        try:
+            async with self.backend.open_nursery() as self._handlers.nursery:
+                await super()._exchange()
+        except* RuntimeError:
+            if not self._spoiled:  # Otherwise it was logged, with the method.
+                raise
 
     def _start_tasks(self, tasks: TaskGroup) -> None:
         super()._start_tasks(tasks)
@@ -186,6 +192,13 @@ class ServerSession(Session):
         for call in list(self.connection.streams.values()):
             call.give_up(verdict, "draining")
         self._handlers.discard_given_up()
+        self._end_if_done()
+
+    def _retire(self) -> None:
+        """Take no new calls, as the handlers' nursery will fail; end once the running ones are over."""
+        self._spoiled = True
+        self.drain()
+        self._refuse_calls()
         self._end_if_done()
 
     def _give_up_waiting(self) -> None:

@@ -67,14 +67,22 @@ def _defer_interrupts(*functions: Callable[..., object]) -> None:
         trio.lowlevel.enable_ki_protection(function)  # Sets a mark, which may be there already.
 
 
+def _cancel_open_nurseries() -> bool:
+    nurseries = trio.lowlevel.current_task().child_nurseries
+    for nursery in nurseries:
+        nursery.cancel_scope.cancel()
+    return bool(nurseries)
+
+
 def trio_backend() -> Backend:
     """Trio's own primitives."""
     return Backend(
-        trio.lowlevel.current_clock().current_time,  # `trio.current_time` looks for the clock each time.
-        TrioSignal,
-        trio.lowlevel.wait_readable,
-        trio.CancelScope,
-        trio.open_nursery,
-        None,
-        _defer_interrupts,
+        now=trio.lowlevel.current_clock().current_time,  # `trio.current_time` looks for the clock each time.
+        signal=TrioSignal,
+        wait_readable=trio.lowlevel.wait_readable,
+        scope=trio.CancelScope,
+        open_nursery=trio.open_nursery,
+        forget_cancel=None,
+        defer_interrupts=_defer_interrupts,
+        cancel_open_nurseries=_cancel_open_nurseries,
     )

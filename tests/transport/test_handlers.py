@@ -1,9 +1,11 @@
 """What a task that runs handlers leaves to the next call: nothing."""
 
+import random
 from contextvars import ContextVar
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
 import trio
 import trio.testing
 
@@ -100,6 +102,32 @@ async def test_handlers_that_wait_all_begin_within_a_few_turns_of_the_event_loop
             await trio.lowlevel.checkpoint()
         assert begun == handlers.running == 100
         handlers.nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_never_more_handlers_run_than_may(seed: int) -> None:
+    chance = random.Random(seed)
+    running, most, served = 0, 0, 0
+
+    async def handle(call: ServerCall) -> None:
+        nonlocal running, most, served
+        running += 1
+        most = max(most, running)
+        for _ in range(chance.choice([0, 0, 1, 3])):
+            await trio.lowlevel.checkpoint()
+        if chance.random() < 0.1:
+            context_variable.set(call.id)
+        running -= 1
+        served += 1
+
+    context_variable: ContextVar[int] = ContextVar("context_variable")
+    handlers = Handlers(current_backend(), 3, handle, lambda _: None, lambda: None)
+    async with trio.open_nursery() as handlers.nursery:
+        for number in range(200):
+            handlers.add(a_call(number * 2 + 1, chance.choice([float("inf"), 1e9])))
+            if chance.random() < 0.3:
+                await trio.lowlevel.checkpoint()
+    assert (served, most, handlers.running) == (200, 3, 0)
 
 
 async def test_the_connection_hears_that_nothing_is_left_when_the_last_call_is_over_before_its_handler_began() -> None:
