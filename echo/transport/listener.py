@@ -2,15 +2,17 @@
 
 import logging
 import os
+import socket
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import anyio
-from anyio.abc import SocketListener, SocketStream
+from anyio.abc import SocketAttribute, SocketListener, SocketStream
 from anyio.streams.stapled import MultiListener
 
+from echo.targets import join
 from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last, close
 from echo.transport.handshake import check_context
 from echo.transport.starting import HANDSHAKE_TIMEOUT, ServingListener, Start
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from echo.transport.unix import UnixPath
 
 log = logging.getLogger(__name__)
+
+ATTEMPTS: Final = 10  # To find a port that is free for IPv6 and IPv4.
 
 
 class StreamListener(ServingListener):
@@ -92,18 +96,45 @@ async def open_tcp_listener(
     """Bind and listen on every address of ``host``; port 0 picks a free one.
 
     Args:
-        host: An address, a name, or "" for all interfaces.
+        host: An address or a name; ``::`` or "" for all addresses, those of IPv4 too.
         port: The port; for 0, ``listener.extra(anyio.abc.SocketAttribute.local_port)`` is the real one.
         tls: The context for TLS; its ALPN protocols should be ``["h2"]``. None for plain text.
         handshake_timeout: Seconds a TLS handshake may take.
 
     Raises:
-        OSError: The address cannot be listened on.
+        OSError: The address, which it names, cannot be listened on.
         TypeError: ``tls`` is not a context.
     """
     check_context(tls)
-    listeners = await anyio.create_tcp_listener(local_host=host or None, local_port=port, backlog=BACKLOG)
+    try:
+        if host == "::" or (host == "" and socket.has_dualstack_ipv6()):
+            listeners = await _listen_anywhere(port)
+        else:
+            listeners = await _listen(host or "0.0.0.0", port)  # noqa: S104 - as asked
+    except OSError as error:
+        error.filename = join(host, port)
+        raise
     return StreamListener(listeners, tls, handshake_timeout)
+
+
+async def _listen_anywhere(port: int) -> MultiListener[SocketStream]:
+    """Listen on all addresses, with a socket for each family: on a single one, IPv4 clients are ``::ffff:ADDRESS``."""
+    attempts = 1 if port else ATTEMPTS
+    while True:
+        attempts -= 1
+        ipv6 = await _listen("::", port)
+        try:
+            ipv4 = await _listen("0.0.0.0", ipv6.extra(SocketAttribute.local_port))  # noqa: S104 - as asked
+        except OSError:
+            await ipv6.aclose()
+            if not attempts:
+                raise
+        else:
+            return MultiListener([ipv6, ipv4])
+
+
+async def _listen(host: str, port: int) -> MultiListener[SocketStream]:
+    return await anyio.create_tcp_listener(local_host=host, local_port=port, backlog=BACKLOG)
 
 
 async def open_unix_listener(
