@@ -33,9 +33,6 @@ class Deadlines:
         self._empty = 0
         self._sleep = anyio.CancelScope()
 
-    def __len__(self) -> int:
-        return len(self._heap)
-
     def add(self, call: "ClientCall") -> None:
         """Have the call ended when its deadline passes."""
         call.alarm = Alarm(call)

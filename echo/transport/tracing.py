@@ -47,30 +47,23 @@ class CallTrace(Protocol):
 
 
 class Tracing(Protocol):
-    """Traces the calls of a server. Its methods never wait and raise nothing.
-
-    Attributes:
-        calls: The class of its calls.
-        unary: The methods whose calls have no `StreamTrace`, as far as they were called.
-        enter: Called when a call's handler starts, in its task.
-        seeds: Random bytes, endless, of which the ids of spans are made.
-    """
+    """Traces the calls of a server. Its methods never wait and raise nothing."""
 
     @property
     def calls(self) -> "type[ServerCall]":
-        """See above."""
+        """The class of its calls."""
 
     @property
     def unary(self) -> Container[str]:
-        """See above."""
+        """The methods whose calls have no `StreamTrace`, as far as they were called."""
 
     @property
     def enter(self) -> "Callable[[ServerCall], object]":
-        """See above."""
+        """Called when a call's handler starts, in its task."""
 
     @property
     def seeds(self) -> Iterator[bytes]:
-        """See above."""
+        """Random bytes, endless, of which the ids of spans are made."""
 
     def watch(self, register: "Register") -> None:
         """Flush this register, which hands its calls to `take`, before traces are exported."""

@@ -7,7 +7,7 @@ from echo.printable import LIMIT, printable_octets
 from echo.wire.connection import Connection, NewStream
 from echo.wire.errors import LocalProtocolError, PeerStreamError
 from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived, ResponseStarted
-from echo.wire.fields import FieldList, MalformedError, check_response, check_trailers
+from echo.wire.fields import TRAILERS, FieldList, MalformedError, check_fields, check_response
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import Request, Response, Trailers, parse_response, parse_trailers
 from echo.wire.header_lists import Recurring
@@ -91,7 +91,7 @@ class ClientConnection(Connection[S]):
         if answer is not None and stream.served and stream.head_received == ended == isinstance(answer, Trailers):
             self._receive_answer(stream, answer)
             return
-        received = check_trailers(fields) if stream.head_received else check_response(fields)
+        received = check_fields(fields, TRAILERS) if stream.head_received else check_response(fields)
         if stream in self._http_answers:
             if ended:
                 stream.step(RECV_END)

@@ -15,7 +15,7 @@ from echo.wire.metadata import CONNECTION_SPECIFIC, SHARED_NAMES
 
 REQUEST: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
 RESPONSE: Final = frozenset({b":status"})
-TRAILERS: Final[frozenset[bytes]] = frozenset()
+TRAILERS: Final[frozenset[bytes]] = frozenset()  # RFC 9113 §8.1
 
 _NAME: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9a-z]+")  # RFC 9110 §5.1, without capitals.
 _FORBIDDEN: Final = re.compile(rb"[\0\r\n]")  # Nowhere in a value (RFC 9113 §8.2.1).
@@ -127,15 +127,6 @@ def check_response(fields: Sequence[ReceivedField]) -> FieldList:
     if len(status) != 3 or not status.isdigit():
         raise MalformedError(f"the response's :status is {_show(status)}")
     return checked
-
-
-def check_trailers(fields: Sequence[ReceivedField]) -> FieldList:
-    """Check trailers and sort their fields.
-
-    Raises:
-        MalformedError: They are malformed or contain pseudo-header fields (RFC 9113 §8.1).
-    """
-    return check_fields(fields, TRAILERS)
 
 
 def _content_length(value: bytes, known: bytes | None) -> bytes:

@@ -8,7 +8,7 @@ from typing import Final, TypeVar
 from echo.wire.connection import Connection
 from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
 from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamReset
-from echo.wire.fields import MalformedError, check_request, check_trailers
+from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request
 from echo.wire.frames import ErrorCode, rst_stream
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.hpack import Field, ReceivedField, list_size
@@ -254,7 +254,7 @@ class ServerConnection(Connection[S]):
         """Handle a second header list: HTTP allows trailers in requests, though gRPC has none (RFC 9113 §8.1)."""
         if not ended:
             raise MalformedError("a second header list without END_STREAM")
-        check_trailers(fields)
+        check_fields(fields, TRAILERS)
         self._end_of_data(stream)
 
     def _on_peer_ended(self, stream: S) -> None:

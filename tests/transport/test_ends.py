@@ -340,4 +340,4 @@ async def test_thousands_of_calls_with_deadlines_leave_nothing_behind(autojump_c
         for _ in range(1_000):
             await unary(channel, "One", b"x", timeout=3_600)
         (session,) = channel._sessions
-        assert len(session._deadlines) < 200
+        assert len(session._deadlines._heap) < 200

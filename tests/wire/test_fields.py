@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from echo.wire.events import CallEnded, RequestStarted, ResponseStarted, StreamReset
 from echo.wire.fields import (
     REQUEST,
+    TRAILERS,
     MalformedError,
     check_fields,
     check_request,
     check_response,
-    check_trailers,
 )
 from echo.wire.frames import ErrorCode
 from echo.wire.head import Response, Trailers
@@ -116,7 +116,7 @@ def test_a_response_s_status_has_three_digits(status: bytes) -> None:
 
 def test_trailers_have_no_pseudo_header_fields() -> None:
     with pytest.raises(MalformedError, match="':status' is not allowed there"):
-        check_trailers([(b":status", b"200"), (b"grpc-status", b"0")])
+        check_fields([(b":status", b"200"), (b"grpc-status", b"0")], TRAILERS)
 
 
 @given(

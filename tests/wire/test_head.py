@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from echo.wire import head, request_parser
-from echo.wire.fields import MalformedError, check_request, check_response, check_trailers
+from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, check_response
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.hpack import Field
 from echo.wire.request_parser import Rejected
@@ -36,7 +36,7 @@ def parse_response(fields: Texts, *, ended: bool) -> Response | Trailers:
 
 
 def parse_trailers(fields: Texts) -> Trailers:
-    return head.parse_trailers(check_trailers(octets_of(fields)))
+    return head.parse_trailers(check_fields(octets_of(fields), TRAILERS))
 
 
 GOOD = texts_of(

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo.wire.errors import PeerConnectionError
-from echo.wire.fields import MalformedError, check_response, check_trailers
+from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_response
 from echo.wire.frames import ErrorCode
 from echo.wire.header_lists import Started
 from echo.wire.hpack import (
@@ -117,7 +117,7 @@ def test_a_list_that_comes_again_is_the_same_object_and_keeps_what_each_use_of_i
     assert second is third
     assert check_response(second) is check_response(third)
     with pytest.raises(MalformedError):
-        check_trailers(second)
+        check_fields(second, TRAILERS)
     assert check_response(third).pseudo == {b":status": b"200"}
 
 
