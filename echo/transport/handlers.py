@@ -148,9 +148,7 @@ class Handlers:
                     except Exception:  # noqa: BLE001 - Variables are compared by their values, which may refuse that.
                         break
             if call is not None and call.scope is not None and call.verdict is None and scope.cancelled_caught:
-                call.verdict = Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed")
-                call.end_cause = "deadline"
-                call.session.note_cancel(call, "deadline", "the deadline passed")
+                call.give_up(Trailers(Status.DEADLINE_EXCEEDED, "the deadline passed"), "deadline")
         except Exception:
             # A handler has left a cancel scope or a nursery open, so ours could not be closed in its turn.
             assert call is not None

@@ -91,7 +91,6 @@ class ServerSession(Session):
         self.number = next(_numbers)
         new_call = ServerCall if tracing is None else tracing.calls
         self.connection = ServerConnection(limits, partial(new_call, self))
-        self.connection.start()
         self._handlers = Handlers(
             self.backend,
             limits.max_concurrent_streams,

@@ -52,6 +52,7 @@ class Connection(Receiving[S]):
     def __init__(self, limits: Limits, new_stream: NewStream[S]) -> None:
         super().__init__(limits)
         self._new_stream = new_stream
+        self._started = False
         # A server's answers are bounded: no well-behaved client causes more than two header lists for each open call.
         # A client's output is mostly its own calls, and the flood budget bounds its answers to the server.
         answers = limits.max_output + 2 * limits.max_concurrent_streams * limits.max_header_list_size
@@ -60,7 +61,14 @@ class Connection(Receiving[S]):
     # Bytes in, events out
 
     def start(self) -> None:
-        """Queue our connection preface (RFC 9113 §3.4). Call once, before anything else."""
+        """Queue our connection preface, unless that was done (RFC 9113 §3.4). A client calls it before anything else.
+
+        A server's is queued before its first frame, at the latest when the client's SETTINGS arrive, which follow its
+        preface at once. Until then, an HTTP/1 client can still be answered in HTTP/1.
+        """
+        if self._started:
+            return
+        self._started = True
         self._out.put((frames.PREFACE if self._client else b"") + announce(self._limits, client=self._client))
         if more := self._window - DEFAULT_WINDOW:
             self._out.put(frames.window_update(0, more))
@@ -178,12 +186,14 @@ class Connection(Receiving[S]):
 
     def ping(self, data: bytes) -> None:
         """Queue a PING with eight bytes that identify it (RFC 9113 §6.7)."""
+        self.start()
         self._out.put(frames.ping(data))
 
     def goaway(
         self, error_code: int = ErrorCode.NO_ERROR, *, last_stream_id: int | None = None, debug: bytes = b""
     ) -> None:
         """Queue a GOAWAY: streams above ``last_stream_id``, by default the peer's last one, are not accepted."""
+        self.start()
         if last_stream_id is None:
             last_stream_id = 0 if self._client else self._highest
         self._out.put(frames.goaway(last_stream_id, error_code, debug))

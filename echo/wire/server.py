@@ -39,38 +39,19 @@ class ServerConnection(Connection[S]):
     pings = 0
     refused_draining = 0
     refused_surplus = 0
-    _started = False
     _ping_strikes = 0
     _last_ping = -math.inf
-
-    def start(self) -> None:
-        """Send nothing yet, so that an HTTP/1 client can still be answered in HTTP/1.
-
-        Our SETTINGS are sent before any other frame, at the latest when the client's SETTINGS arrive, which follow its
-        preface at once (RFC 9113 §3.4).
-        """
-
-    def ping(self, data: bytes) -> None:
-        """See `Connection`."""
-        self._ensure_started()
-        super().ping(data)
 
     def goaway(
         self, error_code: int = ErrorCode.NO_ERROR, *, last_stream_id: int | None = None, debug: bytes = b""
     ) -> None:
         """See `Connection`; without ``last_stream_id``, new streams are refused from now on."""
-        self._ensure_started()
         if last_stream_id is None:
             self.refusing = True
         super().goaway(error_code, last_stream_id=last_stream_id, debug=debug)
 
-    def _ensure_started(self) -> None:
-        if not self._started:
-            self._started = True
-            super().start()
-
     def _receive_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
-        self._ensure_started()
+        self.start()
         super()._receive_settings(flags, stream_id, payload)
 
     def _receive_reset(self, flags: int, stream_id: int, payload: bytes) -> None:

@@ -113,7 +113,6 @@ class Host:
 
     async def _turn_away(self, stream: ByteStream) -> None:
         connection = ServerConnection(Limits(), Stream)
-        connection.start()
         async with stream:
             async for data in stream:
                 for event in connection.receive(data):

@@ -237,7 +237,6 @@ class ConnectionPair:
         self.client = Client(client_limits or limits)
         self.server = Server(limits)
         self.client.start()
-        self.server.start()
         self.to_server()
         self.to_client()
         self.to_server()

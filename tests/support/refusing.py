@@ -52,7 +52,6 @@ class Refusing:
         self._network = network
         self._stream = stream
         self._connection = ServerConnection(Limits(), Stream)
-        self._connection.start()
         self._held: list[Stream] = []
 
     async def run(self) -> None:

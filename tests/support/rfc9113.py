@@ -100,7 +100,7 @@ class Endpoint:
             self._connection = ServerConnection(Limits(), NotingStream)
         else:
             self._connection = ClientConnection(Limits(), NotingStream)
-        self._connection.start()
+            self._connection.start()
         if begin is None:
             begin = (PREFACE if role == "server" else b"") + settings() + SETTINGS_ACK
         self.feed(begin)

@@ -24,7 +24,6 @@ class ConnectionPair:
         self.client = ClientConnection(client_limits or limits, Stream)
         self.server = ServerConnection(limits, Stream)
         self.client.start()
-        self.server.start()
         self.to_server()
         self.to_client()
         self.to_server()

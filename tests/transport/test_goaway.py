@@ -23,7 +23,6 @@ from tests.support.services import ECHO, BytesCodec, unary
 async def accuse(stream: ByteStream, error_code: ErrorCodes, debug: bytes) -> None:
     """Take a call, send a GOAWAY that names it as taken, and leave."""
     connection = ServerConnection(Limits(), Stream)
-    connection.start()
     async with stream:
         while True:
             await stream.send(connection.take_output() or b"")

@@ -72,7 +72,8 @@ class Conversation:
         self.ours: ClientConnection[Stream] | ServerConnection[Stream]
         self.ours = ClientConnection(LIMITS, Stream) if client else ServerConnection(LIMITS, Stream)
         self.h2 = H2Connection(H2Configuration(client_side=not client, header_encoding="utf-8"))
-        self.ours.start()
+        if client:
+            self.ours.start()
         self.h2.local_settings.initial_window_size = 10_000
         self.h2.local_settings.acknowledge()
         self.h2.initiate_connection()

@@ -187,9 +187,7 @@ class User:
 
 
 def server() -> User:
-    connection = Server(LIMITS)
-    connection.start()
-    user = User(connection)
+    user = User(Server(LIMITS))
     user.feed(PREFACE + settings_frame({}))
     return user
 

@@ -49,7 +49,6 @@ def recorded_conversation() -> tuple[bytes, bytes]:
     """The bytes that a client and a server exchange in a few calls."""
     client, server = Client(Limits()), Server(Limits())
     client.start()
-    server.start()
     said: list[bytes] = []
     answered: list[bytes] = []
 
@@ -84,9 +83,7 @@ SAID, ANSWERED = recorded_conversation()
 
 
 def fresh_server() -> Server:
-    server = Server(Limits())
-    server.start()
-    return server
+    return Server(Limits())
 
 
 def fresh_client() -> Client:

@@ -33,7 +33,6 @@ TO_A_CLIENT = {
 
 
 def failure_of(side: Client | Server, data: bytes, size: int) -> ConnectionFailed:
-    side.start()
     for start in range(0, len(data), size):
         for event in side.receive(data[start : start + size]):
             assert isinstance(event, ConnectionFailed)
@@ -58,7 +57,9 @@ def test_a_client_that_waits_after_a_few_wrong_bytes_is_refused_at_once() -> Non
 @pytest.mark.parametrize("size", [10_000, 9])
 @pytest.mark.parametrize("data", TO_A_CLIENT)
 def test_a_client_reports_which_protocol_its_server_speaks(data: bytes, size: int) -> None:
-    failure = failure_of(Client(), data, size)
+    client = Client()
+    client.start()
+    failure = failure_of(client, data, size)
     assert failure.error_code == ErrorCode.PROTOCOL_ERROR
     assert failure.foreign
     assert failure.reason.startswith(TO_A_CLIENT[data].split(" (")[0][:40])
@@ -95,7 +96,6 @@ def test_the_answer_s_length_is_right() -> None:
 @pytest.mark.parametrize("said", ["nothing", "GOAWAY"])
 def test_a_server_sends_nothing_before_the_client_s_preface_or_its_own_first_frame(said: str) -> None:
     server = Server()
-    server.start()
     if said == "GOAWAY":
         server.goaway()
         server.ping(bytes(8))
@@ -106,7 +106,6 @@ def test_a_server_sends_nothing_before_the_client_s_preface_or_its_own_first_fra
 
 def test_http1_after_our_settings_is_refused_in_http2() -> None:
     server = Server()
-    server.start()
     server.goaway(last_stream_id=1)
     server.take_output()
     failure_of(server, b"GET / HTTP/1.1\r\n\r\n", 1_000)
@@ -118,6 +117,5 @@ def test_http1_after_our_settings_is_refused_in_http2() -> None:
 @pytest.mark.parametrize("size", [1, 5, 1_000])
 def test_http2_is_accepted_however_it_is_split(size: int) -> None:
     for side, begin in ((Server(), PREFACE + settings({})), (Client(), settings({}))):
-        side.start()
         events = [event for start in range(0, len(begin), size) for event in side.receive(begin[start : start + size])]
         assert [type(event).__name__ for event in events] == ["SettingsReceived"]
