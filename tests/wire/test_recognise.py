@@ -131,6 +131,12 @@ def test_a_timeout_right_behind_the_pseudo_header_fields_is_recognised(value: by
     assert recognise(fields, 10_000) == read(fields, 10_000)
 
 
+def test_a_malformed_timeout_is_refused_under_a_known_name() -> None:
+    remember(START)
+    assert recognise([*START, (b"grpc-timeout", b"1S"), (b"x", b"1")], 10_000) is not None
+    assert recognise([*START, (b"grpc-timeout", b"soon"), (b"x", b"1")], 10_000) is None
+
+
 @pytest.mark.parametrize("value", [b"a\r", b"a\nb", b"\0"])
 def test_a_forbidden_value_is_refused_under_a_known_name(value: bytes) -> None:
     remember(START)
