@@ -66,8 +66,8 @@ class Backend:
             whether it had to. None where only scopes can be cancelled.
         defer_interrupts: Has Ctrl-C raise `KeyboardInterrupt` in the program's main task, never while these functions
             run. They are those of our own tasks. The error would end a connection, and reach the program as that.
-        cancel_open_nurseries: Cancels the nurseries that the calling task has open, where the event loop knows them;
-            returns whether there are any.
+        abandon_nurseries: Call it after a handler that has left a cancel scope or a nursery open. Cancels the nursery
+            if it can; returns whether the task can end only with an error, which cancels all tasks beside it.
     """
 
     now: Callable[[], float]
@@ -77,7 +77,7 @@ class Backend:
     open_nursery: Callable[[], AbstractAsyncContextManager[Nursery]]
     forget_cancel: Callable[[], Awaitable[bool]] | None
     defer_interrupts: Callable[..., None]
-    cancel_open_nurseries: Callable[[], bool]
+    abandon_nurseries: Callable[[], bool]
 
 
 def current_backend() -> Backend:
@@ -94,7 +94,7 @@ def current_backend() -> Backend:
         open_nursery=cast("Callable[[], AbstractAsyncContextManager[Nursery]]", anyio.create_task_group),
         forget_cancel=_forget_cancel,
         defer_interrupts=lambda *_: None,  # asyncio always does so.
-        cancel_open_nurseries=lambda: False,
+        abandon_nurseries=lambda: True,  # anyio has a scope of its own around each task.
     )
 
 

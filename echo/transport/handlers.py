@@ -157,8 +157,7 @@ class Handlers:
             if call.scope is not None:
                 call.abort(Trailers(Status.INTERNAL, "internal server error"))
                 self._end(call)
-            if self._backend.cancel_open_nurseries():
-                # Trio lets such a task end only with an error, which cancels all handlers: not before they are done.
+            if self._backend.abandon_nurseries():  # Then this task can only fail: not before the others are done.
                 self._start()
                 self._spoiled()
                 await anyio.sleep_forever()

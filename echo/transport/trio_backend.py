@@ -67,7 +67,7 @@ def _defer_interrupts(*functions: Callable[..., object]) -> None:
         trio.lowlevel.enable_ki_protection(function)  # Sets a mark, which may be there already.
 
 
-def _cancel_open_nurseries() -> bool:
+def _abandon_nurseries() -> bool:
     nurseries = trio.lowlevel.current_task().child_nurseries
     for nursery in nurseries:
         nursery.cancel_scope.cancel()
@@ -84,5 +84,5 @@ def trio_backend() -> Backend:
         open_nursery=trio.open_nursery,
         forget_cancel=None,
         defer_interrupts=_defer_interrupts,
-        cancel_open_nurseries=_cancel_open_nurseries,
+        abandon_nurseries=_abandon_nurseries,
     )

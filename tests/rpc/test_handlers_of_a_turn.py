@@ -124,20 +124,22 @@ def test_an_error_is_its_own_call_s(run: Run) -> None:
     run(test)
 
 
-async def test_a_cancel_scope_that_was_not_left_ends_no_other_call() -> None:
-    """On trio. On asyncio anyio ends the connection: its task has a scope of its own around the handler's."""
-    scopes: list[trio.CancelScope] = []
+def test_a_cancel_scope_that_was_not_left_ends_no_other_call(run: Run) -> None:
+    async def test() -> None:
+        scopes: list[anyio.CancelScope] = []
 
-    async def method(stream: BytesStream, message: bytes) -> bytes:
-        if message == b"careless":
-            scopes.append(trio.CancelScope())
-            scopes[0].__enter__()
-        else:
-            await trio.testing.wait_all_tasks_blocked()
-        return message
+        async def method(stream: BytesStream, message: bytes) -> bytes:
+            if message == b"careless":
+                scopes.append(anyio.CancelScope())
+                scopes[0].__enter__()
+            else:
+                await anyio.wait_all_tasks_blocked()
+            return message
 
-    messages = (b"a", b"b", b"careless", b"c")
-    assert await together(method, *messages) == {message: message for message in messages}
+        messages = (b"a", b"b", b"careless", b"c")
+        assert await together(method, *messages) == {message: message for message in messages}
+
+    run(test)
 
 
 class Incomparable:
