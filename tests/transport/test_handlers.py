@@ -13,7 +13,7 @@ from echo.transport.backend import current_backend
 from echo.transport.handlers import Handlers
 from echo.transport.server import ServerSession
 from echo.transport.server_call import ServerCall
-from echo.wire import Status, Trailers
+from echo.wire import Request, Status, Trailers
 
 
 def a_call(number: int, deadline: float) -> ServerCall:
@@ -128,6 +128,31 @@ async def test_never_more_handlers_run_than_may(seed: int) -> None:
             if chance.random() < 0.3:
                 await trio.lowlevel.checkpoint()
     assert (served, most, handlers.running) == (200, 3, 0)
+
+
+async def test_calls_that_wait_for_their_turn_are_served_after_one_that_leaves_a_nursery_open() -> None:
+    served: list[int] = []
+    left: list[object] = []
+
+    async def handle(call: ServerCall) -> None:
+        served.append(call.id)
+        if call.id == 1:
+            current.set(1)  # So that the task serves no further call.
+            left.append(manager := trio.open_nursery())
+            await manager.__aenter__()
+
+    def end() -> None:
+        assert served == [1, 3, 5]
+        handlers.nursery.cancel_scope.cancel()
+
+    handlers = Handlers(current_backend(), 1, handle, lambda _: None, end)
+    with pytest.raises(ExceptionGroup, match="nursery"):
+        async with trio.open_nursery() as handlers.nursery:
+            for number in (1, 3, 5):
+                call = a_call(number, float("inf"))
+                call.begin(Request("/s/m"), 0)
+                handlers.add(call)
+    assert served == [1, 3, 5]
 
 
 async def test_the_connection_hears_that_nothing_is_left_when_the_last_call_is_over_before_its_handler_began() -> None:
