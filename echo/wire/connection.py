@@ -22,14 +22,14 @@ from typing import Final, TypeVar
 
 from echo.wire import frames
 from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
-from echo.wire.events import ConnectionFailed, Event
+from echo.wire.events import ConnectionFailed, DataReceived, Event
 from echo.wire.fields import MalformedError
 from echo.wire.frames import DEFAULT_WINDOW, ErrorCode
 from echo.wire.hpack import Field, list_size
 from echo.wire.limits import Limits
 from echo.wire.receiving import Receiving
 from echo.wire.settings import UNLIMITED, announce
-from echo.wire.state import CLOSED, SEND_DATA, TRANSITIONS
+from echo.wire.state import CLOSED, OPEN, SEND_DATA, TRANSITIONS
 from echo.wire.status import GRPCError, Status
 from echo.wire.stream import Stream
 
@@ -53,6 +53,7 @@ class Connection(Receiving[S]):
         super().__init__(limits)
         self._new_stream = new_stream
         self._started = False
+        self._arrived: list[S] | None = None  # The streams of the last event, if `_take_data` may add to them.
         # A server's answers are bounded: no well-behaved client causes more than two header lists for each open call.
         # A client's output is mostly its own calls, and the flood budget bounds its answers to the server.
         answers = limits.max_output + 2 * limits.max_concurrent_streams * limits.max_header_list_size
@@ -84,7 +85,8 @@ class Connection(Receiving[S]):
         self._events = events = []
         receivers = self._receivers
         try:
-            for kind, flags, stream_id, payload in self._incoming.receive(data, self._room):
+            for kind, flags, stream_id, payload in self._incoming.receive(data, self._room, self._take_data):
+                self._arrived = None
                 receiver = receivers.get(kind)
                 if receiver is None:
                     self._charge("a frame of an unknown type")  # Otherwise ignored (RFC 9113 §5.5).
@@ -101,7 +103,9 @@ class Connection(Receiving[S]):
             self._refuse(error)
             foreign = isinstance(error, ForeignProtocolError)
             events.append(ConnectionFailed(error.error_code, error.reason, foreign))
-        self._events = []  # Otherwise ended streams would be kept until more bytes arrive.
+        # Otherwise ended streams would be kept until more bytes arrive.
+        self._events = []
+        self._arrived = None
         return events
 
     def _room(self, stream_id: int) -> int:
@@ -110,6 +114,25 @@ class Connection(Receiving[S]):
         if stream is None or stream.content_left is not None or not stream.served:
             return 0
         return min(self._window, stream.receive_window)
+
+    def _take_data(self, stream_id: int, data: bytes) -> bool:
+        """Handle DATA without flags as `_receive_data` does, if it need only be counted; returns whether it was."""
+        stream = self.streams.get(stream_id)
+        if stream is None or not stream.data_checked:
+            return False
+        size = len(data)
+        window = self._window - size
+        if size > stream.receive_window or window * 2 <= self._window_size:
+            return False
+        self._window = window
+        stream.receive_window -= size
+        stream.messages.feed(data)
+        arrived = self._arrived
+        if arrived is None:
+            self._arrived = arrived = []
+            self._events.append(DataReceived(arrived))
+        arrived.append(stream)
+        return True
 
     def _fail_stream(self, error: PeerStreamError) -> None:
         """Reset the stream whose rules the peer broke, at a charge: peers can provoke a flood of our resets, too."""
@@ -153,7 +176,8 @@ class Connection(Receiving[S]):
         Raises:
             LocalProtocolError: The stream is over, its end was already sent, or its head was not yet sent.
         """
-        self._check_sending(stream)
+        if stream.state != OPEN or stream.end is not None:  # Of an open stream there is nothing else to check.
+            self._check_sending(stream)
         if not stream.head_sent:
             raise LocalProtocolError(f"stream {stream.id} has no head yet")
         stream.unsent.push(message)

@@ -37,6 +37,8 @@ _EXACT_SIZES: Final = {frames.RST_STREAM: 4, frames.PING: 8, frames.WINDOW_UPDAT
 _OF_A_STREAM: Final = frozenset({DATA, HEADERS, frames.PRIORITY, frames.RST_STREAM, CONTINUATION})
 _OF_THE_CONNECTION: Final = frozenset({SETTINGS, frames.PING, frames.GOAWAY})
 
+_HEADER_UNPACK: Final = HEADER.unpack_from
+
 Frame = tuple[int, int, int, bytes]
 """Type, flags, stream, payload. HEADERS come as whole blocks, without padding and priority."""
 
@@ -65,12 +67,13 @@ class Incoming:
         """Whether a header block has begun and not ended."""
         return bool(self._block)
 
-    def receive(self, data: bytes, room: Callable[[int], int]) -> Iterator[Frame]:
-        """Yield the frames that are complete now. Iterate to the end.
+    def receive(self, data: bytes, room: Callable[[int], int], take: Callable[[int, bytes], bool]) -> Iterator[Frame]:
+        """Yield the frames that are complete now, but for those taken. Iterate to the end.
 
         Args:
             data: The bytes received, cut anywhere.
             room: Returns how many bytes of DATA a stream can take without any check but counting.
+            take: Takes DATA of a stream, without flags, unless it has to be checked; returns whether it did.
 
         Raises:
             PeerConnectionError: The bytes are not valid HTTP/2.
@@ -87,7 +90,7 @@ class Incoming:
             at = self._receive_preface(data)
         size = len(data)
         while self._preface_received and size - at >= HEADER_SIZE:
-            head, flags, stream_id = HEADER.unpack_from(data, at)
+            head, flags, stream_id = _HEADER_UNPACK(data, at)
             length, kind = head >> 8, head & 0xFF
             if length > DEFAULT_FRAME_SIZE:
                 raise PeerConnectionError(ErrorCode.FRAME_SIZE_ERROR, f"a frame of {length} bytes exceeds the limit")
@@ -96,15 +99,18 @@ class Incoming:
                 self._needed = end - at
                 break
             payload = data[at + HEADER_SIZE : end]
+            if kind == DATA and not flags and length and not self._block:  # So are most frames.
+                # Peers send a frame for each message, and a hundred joined cost little more than one. One byte tells
+                # most streams apart.
+                if end + HEADER_SIZE <= size and data[end + 8] == data[at + 8]:
+                    end, payload = _join_data_frames(data, end, stream_id, payload, room(stream_id))
+                if take(stream_id, payload):
+                    at = end
+                    continue
+            at = end
             stream_id &= frames.MAX_STREAM_ID
             whole = kind == DATA or (kind == HEADERS and flags & _BLOCK_FLAGS == END_HEADERS)
-            if whole and stream_id and not self._block:  # So are most frames, and there is nothing to check.
-                # Peers send a frame for each message, and a hundred joined cost little more than one.
-                if kind == DATA and not flags and length and data[end + 3 : end + 9] == data[at + 3 : at + 9]:
-                    end, payload = _join_data_frames(data, end, stream_id, payload, room(stream_id))
-                at = end
-            else:
-                at = end
+            if not whole or not stream_id or self._block:  # Otherwise there is nothing to check.
                 self._check(kind, flags, stream_id, length)
                 if kind in (HEADERS, CONTINUATION):
                     block = self._add_to_block(kind, flags, stream_id, payload)

@@ -134,7 +134,8 @@ class MessageDecoder:
                 self.consumed += end - at
                 self.messages += 1
                 if end == held:
-                    self.buffer, self._at = b"", 0
+                    self.buffer = b""
+                    self._at = 0
                 elif isinstance(buffer, bytearray):
                     del buffer[:end]
                 elif 2 * end > held:  # Do not keep consumed bytes that outweigh the rest.

@@ -13,18 +13,22 @@ class OutboundBuffer:
     __slots__ = ("_messages", "_offset", "messages", "size", "taken")
 
     def __init__(self) -> None:
-        # None while empty, since most streams are idle. A list, since a deque takes twelve times the memory. `take`
-        # removes all the messages it has taken in one step, so the only cost is to copy what is left of the list.
-        self._messages: list[bytes] | None = None
+        # None while empty, since most streams are idle, and no list for a single message, since most answers are. A
+        # list, since a deque takes twelve times the memory. `take` removes all the messages it has taken in one step,
+        # so the only cost is to copy what is left of the list.
+        self._messages: list[bytes] | bytes | None = None
         self._offset = 0  # Bytes of the first message already taken.
         self.size = self.taken = self.messages = 0
 
     def push(self, message: bytes) -> None:
         """Add one framed message at the end."""
-        if self._messages is None:
-            self._messages = [message]
+        messages = self._messages
+        if messages is None:
+            self._messages = message
+        elif isinstance(messages, list):
+            messages.append(message)
         else:
-            self._messages.append(message)
+            self._messages = [messages, message]
         self.size += len(message)
 
     def clear(self) -> None:
@@ -34,13 +38,20 @@ class OutboundBuffer:
 
     def take(self, limit: int) -> bytes:
         """Take at most ``limit`` bytes off the front, across messages."""
-        messages = self._messages or []
+        messages = self._messages
         if not self._offset and self.size <= limit:  # The common case.
             self.taken += self.size
-            self.messages += len(messages)
-            self._messages = None
             self.size = 0
-            return b"".join(messages)  # Which does not copy a single message.
+            self._messages = None
+            if isinstance(messages, list):
+                self.messages += len(messages)
+                return b"".join(messages)
+            if messages is None:
+                return b""
+            self.messages += 1
+            return messages
+        if not isinstance(messages, list):
+            messages = self._messages = [] if messages is None else [messages]
         pieces: list[memoryview] = []
         room = limit
         whole = 0

@@ -63,8 +63,8 @@ class Outgoing(Generic[S]):
         full = False
         while ring and not full:
             for stream in [*ring.values()]:
-                full = self.size >= self._max_output or (self.window <= 0 and stream.unsent.size > 0)
-                if full:
+                if self.size >= self._max_output or (self.window <= 0 and stream.unsent.size):
+                    full = True
                     break  # The ring stays as it is.
                 del ring[stream.id]
                 if self.send_frame(stream):
@@ -130,15 +130,16 @@ class Outgoing(Generic[S]):
 
     def send_frame(self, stream: S) -> bool:
         """Move one DATA frame of the stream, and its end, to the output. Returns whether it can send more now."""
-        size = unsent = stream.unsent.size
-        if unsent:
+        unsent = stream.unsent
+        size = queued = unsent.size
+        if size:
             if size > stream.send_window or size > self.window or size > self.peer.max_frame_size:
                 size = min(stream.send_window, self.window, self.peer.max_frame_size)
                 if size <= 0:
                     return False  # A window is used up; WINDOW_UPDATE puts the stream back into the ring.
-            ends = size == unsent and stream.end is END_OF_MESSAGES
-            header = _HEADER_PACK(size << 8 | DATA, END_STREAM if ends else 0, stream.id)
-            data = stream.unsent.take(size)
+            flags = END_STREAM if stream.end is END_OF_MESSAGES and size == queued else 0
+            header = _HEADER_PACK(size << 8 | DATA, flags, stream.id)
+            data = unsent.take(size)
             if size < 4_096:
                 self._chunks.append(header + data)
             else:  # Large payloads are copied only once, by `take`.
@@ -147,12 +148,11 @@ class Outgoing(Generic[S]):
             stream.send_window -= size
             self.window -= size
             self.sent_response = True
-            left = unsent - size
-            if unsent > self._max_unsent >= left:
+            if queued > self._max_unsent >= queued - size:
                 self.writable.append(stream)
-            if left:
+            if size < queued:
                 return True
-            if ends:
+            if flags:
                 stream.step(SEND_END)
                 self._ended(stream)
                 return False

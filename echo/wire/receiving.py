@@ -132,6 +132,7 @@ class Receiving(ABC, Generic[S]):
                 self._charge("empty DATA")
         elif stream.served:
             stream.messages.feed(data)
+            stream.data_checked = stream.content_left is None
             events = self._events
             if not events or type(last := events[-1]) is not DataReceived:
                 events.append(DataReceived([stream]))
@@ -248,6 +249,7 @@ class Receiving(ABC, Generic[S]):
     # Shared by the handlers above
 
     def _end_of_data(self, stream: S) -> None:
+        stream.data_checked = False
         self._check_content(stream)
         stream.messages.close()
         stream.step(RECV_END)

@@ -27,6 +27,7 @@ class Stream:
         send_window: Bytes of DATA that we may send now. Negative, too, if the peer's settings shrink it.
         acknowledged: Bytes of messages that were consumed: taken by the application, or waited for.
         served: Whether the layer above knows the stream. If not, the peer's DATA is dropped and no events are reported.
+        data_checked: Whether DATA of the peer has passed all checks; more of it need only be counted, until its end.
         messages: Decodes the peer's messages.
         unsent: Our messages that are not in frames yet.
         sent_trailers: The trailers we have sent or are about to send.
@@ -36,6 +37,7 @@ class Stream:
         "acknowledged",
         "content_left",
         "credit",
+        "data_checked",
         "end",
         "head_received",
         "head_sent",
@@ -55,6 +57,7 @@ class Stream:
         self.head_sent = False
         self.head_received = False
         self.served = False
+        self.data_checked = False
         self.messages = MessageDecoder(max_message_size)
         self.receive_window = receive_window
         self.acknowledged = 0
