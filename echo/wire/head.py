@@ -6,7 +6,7 @@ because freezing triples the cost of creating one and every call creates three. 
 client gets `Trailers` with the status that ends its call.
 """
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from platform import python_implementation, python_version
 from typing import Final
@@ -74,10 +74,18 @@ class Request:
         """Whether a name in the metadata starts with this prefix."""
         return bool(self.metadata) and any(name.startswith(prefix) for name in self.metadata)
 
-    def named(self, names: Container[bytes]) -> Sequence[Field]:
-        """The text in the metadata under these names, in order, as it was received."""
-        found = ((name.encode(), value) for name, value in self.metadata.items() if isinstance(value, str))
-        return [(name, value.encode("latin-1")) for name, value in found if name in names] if self.metadata else ()
+    def lone_text(self, names: tuple[bytes, ...]) -> bytes | None:
+        """The text in the metadata under the first of these names, as it was received.
+
+        Returns:
+            Empty bytes if the metadata has none of these names; None if it has another one of them, or several fields.
+        """
+        fields = [field for field in self.metadata.items() if field[0].encode() in names]
+        if not fields:
+            return b""
+        name, value = fields[0]
+        alone = len(fields) == 1 and name.encode() == names[0]
+        return value.encode("latin-1") if alone and isinstance(value, str) else None
 
     def fields(self) -> list[Field]:
         """The header list: pseudo-header fields first, then ``grpc-timeout``, in the spec's order.

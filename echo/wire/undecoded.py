@@ -1,13 +1,14 @@
 """A received request whose metadata is decoded when it is first asked for: most handlers never ask."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from echo.wire.head import Request
-from echo.wire.hpack import Field
 from echo.wire.metadata import Metadata, decode_metadata
 
 TIMEOUT: Final = b"grpc-timeout"
+
+_NONE, _SEVERAL = -1, -2  # See `Names.places`.
 
 
 class Names:
@@ -18,21 +19,30 @@ class Names:
         size: Their share of the header list's size (RFC 9113 §6.5.2).
         timeout: Which of them is the timeout, or None.
         prefixes: For each prefix asked about, whether a name of metadata starts with it. Peers cannot add prefixes.
+        places: Where `Request.lone_text` finds what it is asked for; negative if there is no such place.
     """
 
-    __slots__ = ("names", "prefixes", "size", "timeout")
+    __slots__ = ("names", "places", "prefixes", "size", "timeout")
 
     def __init__(self, names: tuple[bytes, ...], size: int) -> None:
         self.names = names
         self.size = size
         self.timeout = names.index(TIMEOUT) if TIMEOUT in names else None
         self.prefixes: dict[str, bool] = {}
+        self.places: dict[tuple[bytes, ...], int] = {}
 
     def have(self, prefix: str) -> bool:
         """Find out whether the name of metadata starts with this prefix."""
         octets = prefix.encode()
         self.prefixes[prefix] = found = any(name.startswith(octets) for name in self.names if name != TIMEOUT)
         return found
+
+    def find(self, wanted: tuple[bytes, ...]) -> int:
+        """Find out where `Request.lone_text` finds what it is asked for."""
+        found = [place for place, name in enumerate(self.names) if name in wanted]
+        alone = len(found) == 1 and self.names[found[0]] == wanted[0]
+        self.places[wanted] = place = found[0] if alone else _SEVERAL if found else _NONE
+        return place
 
 
 class Undecoded(Request):
@@ -80,12 +90,16 @@ class Undecoded(Request):
         found = self._names.prefixes.get(prefix)
         return self._names.have(prefix) if found is None else found
 
-    def named(self, names: Container[bytes]) -> Sequence[Field]:
+    def lone_text(self, names: tuple[bytes, ...]) -> bytes | None:
         """See `Request`; decodes nothing."""
         if self._decoded is not None:
-            return super().named(names)
-        fields = zip(self._names.names, self._values, strict=True)
-        return [(name, value.strip(b" \t")) for name, value in fields if name in names]
+            return super().lone_text(names)
+        place = self._names.places.get(names)
+        if place is None:
+            place = self._names.find(names)
+        if place >= 0:
+            return self._values[place]
+        return b"" if place == _NONE else None
 
     def __eq__(self, other: object) -> bool:
         names = Request.__match_args__

@@ -160,6 +160,27 @@ def test_metadata_is_found_by_its_prefix_whether_decoded_or_not() -> None:
             assert list(request.metadata.items()) == [("x-a", "1"), ("y", "2")]
 
 
+@pytest.mark.parametrize(
+    ("behind", "found"),
+    [
+        ([], b""),
+        ([(b"other", b"1")], b""),
+        ([(b"a", b"1"), (b"grpc-timeout", b"1S")], b"1"),
+        ([(b"b", b"1")], None),
+        ([(b"a", b"1"), (b"b", b"2")], None),
+        ([(b"a", b"1"), (b"a", b"2")], None),
+    ],
+)
+def test_a_lone_text_is_found_whether_metadata_is_decoded_or_not(behind: list[Field], found: bytes | None) -> None:
+    remember(START)
+    for _ in range(2):  # The second time, the names are known.
+        request = recognise([*START, *behind], 10_000)
+        assert request is not None
+        assert request.lone_text((b"a", b"b")) == found
+        assert request.metadata is not None
+        assert request.lone_text((b"a", b"b")) == found
+
+
 def test_metadata_is_decoded_only_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
     remember(START)
     fields = [*START, (b"grpc-timeout", b"1S"), (b"x", b"1")]

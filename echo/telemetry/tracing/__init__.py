@@ -10,6 +10,7 @@
     together      records the spans of served calls, dozens at a time
     spans         encodes other spans that have ended
     protobuf      encodes spans from prepared pieces
+    columns       copies ids and times of many spans at once
     batches       the queue of spans, and the task that exports them
     otlp, console export to a collector, and to standard output
 

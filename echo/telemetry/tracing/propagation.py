@@ -4,16 +4,24 @@ OpenTelemetry's own propagators do the same at five times the cost, for calls th
 """
 
 import re
-import struct
 from binascii import unhexlify
 from collections.abc import Callable, Collection, Sequence
-from functools import lru_cache
 from itertools import compress
 from typing import Final, NamedTuple, TypeAlias
 
+from echo.telemetry.tracing.columns import rows
 from echo.wire import Metadata
 
-__all__ = ["LENGTH", "Parent", "Parents", "Propagation", "read_together"]
+__all__ = [
+    "AT_PARENT_ID",
+    "AT_TRACE_ID",
+    "LENGTH",
+    "PARENT_ROW",
+    "Parent",
+    "Parents",
+    "Propagation",
+    "read_together",
+]
 
 Get: TypeAlias = Callable[[str], str | bytes | None]
 """Returns the value of the header with this lower-case name; None if there is none."""
@@ -24,7 +32,6 @@ _STATE: Final = re.compile(r"[ -~]{1,512}", re.ASCII)  # §3.3.1.5: vendors shou
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 
 LENGTH: Final = 55  # Bytes of a ``traceparent`` of version 00.
-_BYTES: Final = 26  # The bytes that its hexadecimal digits encode: the version, two ids, and the flags.
 
 
 class Parent(NamedTuple):
@@ -45,22 +52,30 @@ class Parent(NamedTuple):
     remote: bool = True
 
 
+PARENT_ROW: Final = 32  # Bytes of a row of `Parents`.
+
+
 class Parents(NamedTuple):
-    """The remote parents of several spans, as columns; see `Parent`.
+    """The remote parents of several spans; see `Parent`.
 
     Attributes:
-        trace_ids: The ids of the traces.
-        span_ids: The parents' ids.
+        table: A row for each, with ids at `AT_TRACE_ID` and `AT_PARENT_ID`; see `echo.telemetry.tracing.columns`.
         sampled: Whether each is recorded: 1 or 0.
     """
 
-    trace_ids: Sequence[bytes]
-    span_ids: Sequence[bytes]
+    table: bytes
     sampled: Sequence[int]
 
     def only_sampled(self) -> "Parents":
         """Those that are recorded."""
-        return Parents._make(list(compress(column, self.sampled)) for column in self)
+        found = list(compress(rows(self.table, PARENT_ROW), self.sampled))
+        return Parents(b"".join(found), [1] * len(found))
+
+
+# In a row there are the bytes of a ``traceparent``, which are the version, two ids and the flags, and then the padding.
+AT_TRACE_ID, AT_PARENT_ID, _AT_FLAGS = 1, 17, 25
+_PADDING: Final = b"ff" * 6
+_PADDED: Final = LENGTH + len(_PADDING)
 
 
 class Propagation:
@@ -148,30 +163,23 @@ def read_together(headers: Sequence[bytes]) -> Parents | None:
 
     This takes a quarter of the time that it takes to read them one by one.
     """
-    number, joined = len(headers), b"".join(headers)
+    number, joined = len(headers), _PADDING.join((*headers, b""))
     digits = joined.replace(b"-", b"")
     try:
-        found = unhexlify(digits)
+        table = unhexlify(digits)
     except ValueError:
         return None
     valid = (
-        len(found) == number * _BYTES
+        len(table) == number * PARENT_ROW
         and digits == digits.lower()
-        and joined[2::LENGTH] == joined[35::LENGTH] == joined[52::LENGTH] == b"-" * number
-        and found[::_BYTES] == bytes(number)
-        and _NO_SPAN not in found  # In a trace id it would be valid, but rare.
+        and joined[2::_PADDED] == joined[35::_PADDED] == joined[52::_PADDED] == b"-" * number
+        and table[::PARENT_ROW] == bytes(number)
+        and _NO_SPAN not in table  # In a trace id it would be valid, but rare.
     )
     if not valid:
         return None
-    values = _splitter(number).unpack(found)
-    flags = values[2::3]
-    sampled = flags if flags.count(1) == number else [one & 1 for one in flags]
-    return Parents(values[::3], values[1::3], sampled)
-
-
-@lru_cache(128)
-def _splitter(number: int) -> struct.Struct:
-    return struct.Struct("x16s8sB" * number)
+    flags = table[_AT_FLAGS::PARENT_ROW]
+    return Parents(table, flags if flags.count(1) == number else [one & 1 for one in flags])
 
 
 def _zipkin(get: Get) -> Parent | None:

@@ -8,10 +8,11 @@ The messages are those of ``opentelemetry/proto/trace/v1/trace.proto``.
 """
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from itertools import repeat
 from typing import Final, TypeAlias
+
+from echo.telemetry.tracing.columns import column, rows
 
 __all__ = [
     "CLIENT",
@@ -23,6 +24,7 @@ __all__ = [
     "failure",
     "flags",
     "head",
+    "heads",
     "in_group",
     "length",
     "name_and_kind",
@@ -35,11 +37,15 @@ Value: TypeAlias = str | bool | int | float
 
 SERVER, CLIENT = 2, 3  # `SpanKind`.
 
-ROOT_HEAD, CHILD_HEAD = 46, 56  # The size of what `head` returns, without and with a parent.
+# The size of what `head` returns, without and with a parent. Both are multiples of eight, for `heads`.
+ROOT_HEAD, CHILD_HEAD = 48, 56
 
-_ROOT: Final = struct.Struct("<2s16s2s8sBQBQ").pack
+_ROOT: Final = struct.Struct("<2s16s2s8sBQBQ2s").pack
 _CHILD: Final = struct.Struct("<2s16s2s8sBQBQ2s8s").pack
 _TRACE_ID, _SPAN_ID, _PARENT, _START, _END = b"\x0a\x10", b"\x12\x08", b"\x22\x08", 0x39, 0x41
+_NO_PARENT: Final = b"\x22\x00"
+# Where the values stand; that of a trace's id has two halves.
+_AT_TRACE_ID, _AT_SPAN_ID, _AT_START, _AT_END, _AT_PARENT = 2, 20, 29, 38, 48
 
 _EVENT_TIME: Final = struct.Struct("<BBBQ")
 _EVENT: Final = 0x5A  # Field 11, of bytes.
@@ -49,28 +55,31 @@ _TIME: Final = 0x09  # Its field 1, of eight bytes.
 def head(trace_id: bytes, span_id: bytes, parent: bytes | None, start: int, end: int) -> bytes:
     """The beginning of a span: its ids, its parent's id if it has one, and its times in nanoseconds since 1970."""
     if parent is None:
-        return _ROOT(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end)
+        return _ROOT(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end, _NO_PARENT)
     return _CHILD(_TRACE_ID, trace_id, _SPAN_ID, span_id, _START, start, _END, end, _PARENT, parent)
 
 
-def root_heads(
-    trace_ids: Iterable[bytes], span_ids: Iterable[bytes], starts: Iterable[int], ends: Iterable[int]
-) -> Iterable[bytes]:
-    """The heads of several spans without parents; see `head`."""
-    trace, span, start, end = map(repeat, (_TRACE_ID, _SPAN_ID, _START, _END))
-    return map(_ROOT, trace, trace_ids, span, span_ids, start, starts, end, ends)
+_ROOT_FORM: Final = head(bytes(16), bytes(8), None, 0, 0)
+_CHILD_FORM: Final = head(bytes(16), bytes(8), bytes(8), 0, 0)
 
 
-def child_heads(
-    trace_ids: Iterable[bytes],
-    span_ids: Iterable[bytes],
-    parents: Iterable[bytes],
-    starts: Iterable[int],
-    ends: Iterable[int],
-) -> Iterable[bytes]:
-    """The heads of several spans with parents."""
-    trace, span, start, end, parent = map(repeat, (_TRACE_ID, _SPAN_ID, _START, _END, _PARENT))
-    return map(_CHILD, trace, trace_ids, span, span_ids, start, starts, end, ends, parent, parents)
+def heads(
+    trace_ids: "tuple[memoryview[int], memoryview[int]]",
+    span_ids: "memoryview[int]",
+    parents: "memoryview[int] | None",
+    starts: "memoryview[int]",
+    ends: "memoryview[int]",
+) -> Sequence[bytes]:
+    """The heads of several spans; see `head`. The arguments are columns (`echo.telemetry.tracing.columns`)."""
+    form, size = (_ROOT_FORM, ROOT_HEAD) if parents is None else (_CHILD_FORM, CHILD_HEAD)
+    table = bytearray(form * len(span_ids))
+    column(table, _AT_TRACE_ID, size)[:], column(table, _AT_TRACE_ID + 8, size)[:] = trace_ids
+    column(table, _AT_SPAN_ID, size)[:] = span_ids
+    column(table, _AT_START, size)[:] = starts
+    column(table, _AT_END, size)[:] = ends
+    if parents is not None:
+        column(table, _AT_PARENT, size)[:] = parents
+    return rows(table, size)
 
 
 def length(size: int) -> bytes:

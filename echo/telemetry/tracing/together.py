@@ -4,20 +4,26 @@ What spans of the same method, client and message counts have in common is looke
 ids and times, is read, drawn and encoded column by column. So a span takes little more than half a microsecond.
 """
 
-import struct
-from collections.abc import Callable, Iterable, Sequence
-from functools import lru_cache, partial
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import compress
-from operator import not_
+from math import trunc
 from typing import Any, Final, NamedTuple, cast
 
 from opentelemetry.trace import SpanKind
 
-from echo.telemetry.tracing.batches import GROUP
+from echo.telemetry.tracing.columns import column, numbers
 from echo.telemetry.tracing.methods import Method
-from echo.telemetry.tracing.propagation import LENGTH, Parents, read_together
-from echo.telemetry.tracing.protobuf import child_heads, root_heads
-from echo.telemetry.tracing.recorder import Recorder
+from echo.telemetry.tracing.propagation import (
+    AT_PARENT_ID,
+    AT_TRACE_ID,
+    LENGTH,
+    PARENT_ROW,
+    Parents,
+    read_together,
+)
+from echo.telemetry.tracing.protobuf import heads
+from echo.telemetry.tracing.recorder import SEED, Recorder
 from echo.telemetry.tracing.sampling import ALL
 from echo.telemetry.tracing.span import SPAN_ID
 from echo.telemetry.tracing.spans import Where, common_to_children, common_to_roots, wall, whole
@@ -26,9 +32,9 @@ from echo.wire import Request
 
 __all__ = ["Together"]
 
-_CARRIERS: Final = frozenset({b"traceparent", b"tracestate"})
-_TRACEPARENT: Final = b"traceparent"
-_UNUSUAL: Final = b""
+_CARRIERS: Final = (b"traceparent", b"tracestate")
+_USUAL: Final = (0, LENGTH)
+_UNUSUAL: Final = b"?"
 
 Key = tuple[Method, int, int, ServerSession]
 Common = tuple[bytes, bytes]
@@ -50,7 +56,7 @@ class Spans(NamedTuple):
         """The rows for which this is true."""
         return Spans._make(list(compress(column, wanted)) for column in self)
 
-    def complete(self, heads: Iterable[bytes], make: Callable[[Method, int, int, Where], Common]) -> bytes:
+    def complete(self, heads: Sequence[bytes], make: Callable[[Method, int, int, Where], Common]) -> bytes:
         """These spans as a group; ``make`` makes what precedes and what follows the head of one."""
         columns: Sequence[list[Any]] = self[:4]
         if all(column.count(column[0]) == len(column) for column in columns):  # Often they are all of one kind.
@@ -61,14 +67,11 @@ class Spans(NamedTuple):
         pieces = zip(map(made.__getitem__, keys), heads, strict=True)
         return b"".join([piece for (before, told), head in pieces for piece in (before, head, told)])
 
-    def ids(self) -> Sequence[bytes]:
-        """The ids of the spans."""
-        return _splitter(len(self.seeds)).unpack(b"".join(self.seeds))
-
-    def times(self) -> tuple[Sequence[int], Sequence[int]]:
-        """When they began and when they ended, in nanoseconds since 1970."""
+    def times(self) -> "tuple[memoryview[int], memoryview[int]]":
+        """The columns of when they began and when they ended, in nanoseconds since 1970."""
         zero = wall(0.0)
-        return [zero + int(at * 1e9) for at in self.started], [zero + int(at * 1e9) for at in self.ended]
+        began, ended = ([zero + trunc(at * 1e9) for at in times] for times in (self.started, self.ended))
+        return numbers(began), numbers(ended)
 
 
 class _Commons(dict[Key, Common]):
@@ -111,18 +114,16 @@ class Together:
             self._record_singly(spans)
             return
         headers = _traceparents(spans.requests)
-        if _UNUSUAL in headers:
-            usual = [header is not _UNUSUAL for header in headers]
-            self._record_singly(spans.only(list(map(not_, usual))))
-            spans, headers = spans.only(usual), list(compress(headers, usual))
-        roots = headers.count(None)
-        if roots == len(headers):
+        size = sum(map(len, headers))
+        if size == 0:
             self._put_roots(spans)
-        elif roots == 0:
-            self._put_children(spans, cast("list[bytes]", headers))
+        elif size == LENGTH * len(headers):
+            self._put_children(spans, headers)
         else:
-            self._put_roots(spans.only([header is None for header in headers]))
-            self._put_children(spans.only(headers), [header for header in headers if header is not None])
+            usual = [len(header) == LENGTH for header in headers]
+            self._put_roots(spans.only([not header for header in headers]))
+            self._put_children(spans.only(usual), list(compress(headers, usual)))
+            self._record_singly(spans.only([header is _UNUSUAL for header in headers]))
 
     def _put_roots(self, spans: Spans) -> None:
         """Record spans with which traces begin, unless the sampler does not want them. Seeds are their trace ids."""
@@ -157,35 +158,28 @@ class Together:
                 recorder.batches.put(whole(parent, trace_id, seed[SPAN_ID], start, end, told))
 
 
-def _traceparents(requests: Sequence[Request]) -> list[bytes | None]:
-    """The ``traceparent`` of each request; None if it has none, `_UNUSUAL` if it is to be read by itself."""
-    found: list[bytes | None] = []
+def _traceparents(requests: Sequence[Request]) -> list[bytes]:
+    """The ``traceparent`` of each request; empty if it has none, `_UNUSUAL` if it is to be read by itself."""
+    found: list[bytes] = []
     last: Request | None = None
-    header: bytes | None = None
+    header = b""
     for request in requests:
         if request is not last:  # Requests without metadata share one object.
             last = request
-            fields = request.named(_CARRIERS)
-            if not fields:
-                header = None
-            elif len(fields) == 1 and fields[0][0] == _TRACEPARENT and len(fields[0][1]) == LENGTH:
-                header = fields[0][1]
-            else:
-                header = _UNUSUAL
+            text = request.lone_text(_CARRIERS)
+            header = text if text is not None and len(text) in _USUAL else _UNUSUAL
         found.append(header)
     return found
 
 
 def _encode_roots(spans: Spans) -> bytes:
-    return spans.complete(root_heads(spans.seeds, spans.ids(), *spans.times()), common_to_roots)
+    seeds = b"".join(spans.seeds)
+    first, last = column(seeds, 0, SEED), column(seeds, 8, SEED)
+    return spans.complete(heads((first, last), last, None, *spans.times()), common_to_roots)
 
 
 def _encode_children(spans: Spans, parents: Parents) -> bytes:
-    heads = child_heads(parents.trace_ids, spans.ids(), parents.span_ids, *spans.times())
-    return spans.complete(heads, common_to_children)
-
-
-@lru_cache(GROUP)
-def _splitter(number: int) -> struct.Struct:
-    """Splits so many seeds into the ids of spans."""
-    return struct.Struct("8x8s" * number)
+    table = parents.table
+    first, last, parent = (column(table, at, PARENT_ROW) for at in (AT_TRACE_ID, AT_TRACE_ID + 8, AT_PARENT_ID))
+    ids = column(b"".join(spans.seeds), 8, SEED)
+    return spans.complete(heads((first, last), ids, parent, *spans.times()), common_to_children)

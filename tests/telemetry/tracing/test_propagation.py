@@ -9,7 +9,16 @@ from multidict import MultiDict
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from echo.telemetry.tracing.propagation import LENGTH, Parent, Propagation, read_together
+from echo.telemetry.tracing.columns import rows
+from echo.telemetry.tracing.propagation import (
+    AT_PARENT_ID,
+    AT_TRACE_ID,
+    LENGTH,
+    PARENT_ROW,
+    Parent,
+    Propagation,
+    read_together,
+)
 from echo.wire import Metadata
 from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE
 
@@ -58,8 +67,8 @@ def test_several_are_read_together_as_each_is_by_itself_or_not_at_all(headers: l
     alone = [W3C.read({"traceparent": header}.get) for header in headers]
     together = read_together([header.encode() for header in headers])
     if together is not None:
-        rows = zip(together.trace_ids, together.span_ids, map(bool, together.sampled), strict=True)
-        assert [Parent(*row) for row in rows] == alone
+        found = zip(rows(together.table, PARENT_ROW), together.sampled, strict=True)
+        assert [Parent(row[AT_TRACE_ID:][:16], row[AT_PARENT_ID:][:8], one == 1) for row, one in found] == alone
     else:
         assert any(
             parent is None or header[:2] != "00" or bytes(8) in parent.trace_id + parent.span_id
