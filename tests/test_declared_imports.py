@@ -1,4 +1,4 @@
-"""Every library that echo imports is declared in pyproject.toml, so that it is there for whoever installs echo."""
+"""Every library that echo imports is declared in pyproject.toml, so that installing echo installs it."""
 
 import ast
 import re

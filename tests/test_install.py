@@ -1,4 +1,4 @@
-"""What ``just`` installs: little to run echo, the developer tools only for who develops, and nothing twice."""
+"""What ``just`` installs: little to run echo, the developer tools only for developers, and nothing twice."""
 
 import os
 import re

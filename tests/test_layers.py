@@ -1,4 +1,4 @@
-"""Rooms are entered by their front doors: a room imports of another what that one's ``__init__`` offers, no more."""
+"""A package imports from another one only what that one's ``__init__`` exports."""
 
 import ast
 import importlib

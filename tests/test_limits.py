@@ -1,4 +1,4 @@
-"""What of the settings reaches a connection, and that both ends of one permit what the other does by default."""
+"""Which settings reach a connection, and that both ends of one permit what the other does by default."""
 
 import math
 from collections.abc import Mapping

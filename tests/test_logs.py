@@ -1,4 +1,4 @@
-"""Logging: one stream, one form, whoever speaks."""
+"""Logging: one stream and one format for all loggers."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""TLS contexts: proven by handshakes in memory, and by what wrong files are told to be."""
+"""TLS contexts: handshakes in memory, and the errors for files that cannot be used."""
 
 import ssl
 from collections.abc import Callable

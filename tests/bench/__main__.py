@@ -1,8 +1,8 @@
-"""What a message costs, side by side with what else Python has: ``python -m tests.bench [--quick]``.
+"""What a message costs, compared with other implementations for Python: ``python -m tests.bench [--quick]``.
 
 Whatever is measured runs in a process of its own on the first core, its load on the others; peers take turns, round by
-round, so that a change of the machine's mood hits them all. What counts is the CPU time of the process under test for
-each message or call, and of that the ratio, round by round: absolute times are of this machine, and of this moment.
+round, so that a change in the machine's speed affects all of them. What counts is the CPU time of the process under
+test for each message or call, as a ratio, round by round: absolute times hold only for this machine and this moment.
 
 The report is Markdown on standard output; progress goes to standard error. A whole run also writes ``results.md``, its
 picture and the tables of the README (``--no-write``: it does not). While you optimise, measure little, often:
@@ -11,7 +11,7 @@ picture and the tables of the README (``--no-write``: it does not). While you op
 
 Where to look: `servers`, `calling`, `relays`, `telemetry`, `growth` and `memory` measure; `peers`, `clients` and
 `gateways` are measured; `raw_http2`, `raw_calls` and `raw_websocket` make the load; `figures` takes samples,
-`selection` says which, `quiet` whether the machine was; `goals`, `report`, `plot` and `publish` tell.
+`selection` says which, `quiet` whether the machine was; `goals`, `report`, `plot` and `publish` present the results.
 """
 
 import argparse

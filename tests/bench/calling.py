@@ -1,4 +1,4 @@
-"""Our client beside Python's other gRPC clients, all calling our server; here the clients have the first core."""
+"""Our client compared with Python's other gRPC clients, all calling our server; the clients have the first core."""
 
 import json
 from collections.abc import Collection

@@ -1,4 +1,4 @@
-"""Many sockets that are open and idle, and what they cost whoever holds them: memory, CPU, and the opening of each."""
+"""Many sockets that are open and idle, and what holding them costs: memory, CPU, and the opening of each."""
 
 import selectors
 import time

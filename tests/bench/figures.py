@@ -1,4 +1,4 @@
-"""What is measured, and how one sample is taken: a load, the process under it, and who of the two was busy."""
+"""What is measured, and how one sample is taken: a load, the process under it, and which of the two was busy."""
 
 import statistics
 import sys

@@ -1,4 +1,4 @@
-"""Many open streams on one server: as many connections as a hundred streams each need."""
+"""Many open streams on one server, a hundred on each connection."""
 
 import itertools
 from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 All take WebSockets at `ROUTE` and relay each message to a bidirectional call of its own, and each response back: ours
 as it is; and what one would write today with Starlette on uvicorn, at its fastest, and grpcio's asyncio client. A third
-relays nothing: an echo in Hypercorn's trio worker, which is what ours runs in, tells what that costs by itself.
+relays nothing: an echo in Hypercorn's trio worker, which is what ours runs in, shows what that alone costs.
 
 ``BACKEND`` is the gRPC server behind them. It takes more calls on a connection than ours usually does, since grpcio
 opens no second connection for the hundred-and-first WebSocket.

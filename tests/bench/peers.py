@@ -1,7 +1,7 @@
 """The servers that are compared, each in a process of its own: ``python -m tests.bench.peers NAME`` prints its port.
 
 All serve ``GetReply`` and ``BidirectionalStream`` with the words of the echo services: ours as it is, on either event
-loop, the others by the fewest lines that do the same, with the messages that people use with them.
+loop, the others in the fewest lines that do the same, with the messages that people use with them.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """A whole run put where people read it: ``results.md`` and its picture here, and the tables of the README.
 
-In the README all between two comments is replaced; the words around them are written by hand, and wanted again when a
-run tells something else than they do.
+In the README, everything between two comments is replaced. The words around them are written by hand, and have to be
+revised when a run contradicts them.
 """
 
 import re

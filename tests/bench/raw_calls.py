@@ -3,8 +3,8 @@
 Every call of a run, its HEADERS and its DATA frame, is made before the clock starts; while it runs the bytes are joined
 and written, and of the answers only frame headers are looked at. The header list is compressed as grpc's C core does
 it, and with it Python, Ruby, C++ and PHP: what is the same in each call enters HPACK's table with the first one and is
-a byte from then on; what is new in each call is a literal that enters no table, not in Huffman code. Or, if told so, as
-grpc-go and nghttp2 do it: all of it enters the table, in Huffman code, and old entries fall out at its end.
+a byte from then on; what is new in each call is a literal that enters no table, not in Huffman code. Optionally it does
+as grpc-go and nghttp2 do: all of it enters the table, in Huffman code, and old entries fall out at its end.
 
 Such new values are what a call in a service mesh carries: its deadline (`grpc-timeout`, what is left of it), a request
 id, as Envoy adds one, and a W3C trace context.

@@ -6,7 +6,7 @@ headers and at the length prefixes of messages, to count them. Each message is a
 grpc-go send them.
 
 It keeps to the rules that matter to a server: the server's flow-control windows are respected (RFC 9113 §6.9), SETTINGS
-and PINGs are answered, and at the end every stream is half-closed and its trailers are looked at: a run of which a call
+and PINGs are answered, and at the end every stream is half-closed and its trailers are looked at: a run in which a call
 did not end with ``grpc-status`` 0 is an error. Its own windows are as large as can be, so it has nothing to update.
 """
 

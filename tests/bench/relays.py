@@ -1,4 +1,4 @@
-"""Our gateway beside the Starlette one: raw WebSockets in front of them, the same gRPC server behind them."""
+"""Our gateway compared with the Starlette one: raw WebSockets in front of them, the same gRPC server behind them."""
 
 import json
 from collections.abc import Collection

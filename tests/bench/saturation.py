@@ -1,7 +1,7 @@
 """What a program does when its clients ask for all it can do: CPU for each item, and items a second.
 
 Each load is a process of its own, with one connection. With one worker, it has a core and the load the others; with
-more workers they share the cores with the load, so that the rate is what a machine does that also makes its own load.
+more workers they share the cores with the load, so the rate is that of a machine that also generates its own load.
 """
 
 import os

@@ -1,8 +1,8 @@
 """What one worker holds, and how it grows with workers: ``python -m tests.bench.scale [--quick] [--workers N,...]``.
 
 echo's own programs, as they are deployed: the server and the gateway in front of it. Prints tables in Markdown, and
-writes them, with what follows from them for a million WebSockets and 100,000 calls/s, into docs/pages/scale.md.
-Nothing else should run beside it; the tables say what did. See `saturation`, `crowds`, `capacity`.
+writes them, with what follows from them for a million WebSockets and 100,000 calls/s, into docs/pages/scale.md. Nothing
+else should run meanwhile; the tables show what did. See `saturation`, `crowds`, `capacity`.
 """
 
 import argparse

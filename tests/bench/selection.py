@@ -1,4 +1,4 @@
-"""What of the benchmark is run: short names for its figures, its peers, and how thorough it is."""
+"""Which parts of the benchmark run: short names for its figures, its peers, and how thorough it is."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

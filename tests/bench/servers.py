@@ -1,4 +1,4 @@
-"""Our server beside Python's other gRPC servers, under raw streams and raw unary calls."""
+"""Our server compared with Python's other gRPC servers, under raw streams and raw unary calls."""
 
 from collections.abc import Collection
 from contextlib import ExitStack

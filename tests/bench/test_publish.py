@@ -1,4 +1,4 @@
-"""A whole run is written where people read it, and nothing else of the README is touched."""
+"""A whole run is written where people read it, and nothing else in the README is touched."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the benchmark measures when it is told to measure a part."""
+"""What the benchmark measures when asked for a part of it."""
 
 from collections.abc import Mapping
 

@@ -1,6 +1,6 @@
 """The Dockerfile's steps, run without Docker: each stage is a folder, and bubblewrap makes a container of it.
 
-The base image is stood in for by this machine: its ``/usr`` without ``/usr/local``, and this Python, with pip, in
+This machine stands in for the base image: its ``/usr`` without ``/usr/local``, and this Python, with pip, in
 ``/usr/local`` as the official image has it. Everything else is as the file says it: its instructions, with the shell
 for RUN, variables that it sets and replaces, the files that COPY takes of the context (and `.dockerignore` lets
 through), the user, and a root that can be written in RUN alone. What this can't show is the base image itself.

@@ -1,6 +1,6 @@
-"""What deploy/kustomize has of the chart: rendered by Helm, a file for each template; ``just manifests`` writes it.
+"""The part of deploy/kustomize that Helm renders from the chart, a file for each template; run by ``just manifests``.
 
-So there is one source. What Helm alone has a use for is left out by the value ``managedBy``.
+So there is one source. The value ``managedBy`` leaves out what only Helm uses.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The chart, rendered by Helm itself: valid by Kubernetes' schemas, and at one with itself and with echo."""
+"""The chart, rendered by Helm itself: valid by Kubernetes' schemas, and consistent with itself and with echo."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The checks of manifests see what they are for: each fault, put into sound manifests, is found."""
+"""Each fault that the checks of manifests look for, put into sound manifests, is found."""
 
 import copy
 from collections.abc import Callable

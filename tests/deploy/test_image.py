@@ -1,4 +1,4 @@
-"""The image: what the Dockerfile says, and that its very steps give a container that serves with a read-only root."""
+"""The image: what the Dockerfile says, and that its steps give a container that serves with a read-only root."""
 
 import os
 import re

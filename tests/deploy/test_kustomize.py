@@ -1,4 +1,4 @@
-"""The kustomizations: what of them is made from the chart is, each builds, and what they give is valid and at one."""
+"""The kustomizations: what comes from the chart is up to date, and all build into valid, consistent manifests."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Attacks on the HTTP/2 server: a test for each, as HTTP/2 by hand on a real socket.
+"""Attacks on the HTTP/2 server: a test for each, in hand-written HTTP/2 on a real socket.
 
-Each looks at what the attacker is told, at what the attack could occupy, and at a neighbour's connection.
-The clock runs as always, but tests may turn it forward: nobody waits for a deadline.
+Each looks at what the attacker gets, at what the attack could occupy, and at a neighbour's connection. The clock runs
+as always, but tests may turn it forward: nobody waits for a deadline.
 """
 
 import tracemalloc

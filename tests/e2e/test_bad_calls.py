@@ -1,4 +1,4 @@
-"""Bad calls and what a client is told of each: a table, as HTTP/2 by hand on a real socket.
+"""Bad calls and what the client gets for each: a table, in hand-written HTTP/2 on a real socket.
 
 Each looks at the answer, at the next call of the same client where its connection lives on, and at a neighbour's.
 """
@@ -27,7 +27,7 @@ BOMB = gzip.compress(bytes(40 * MIB), 9)  # Its 40 kB are within the window of a
 
 @dataclass(frozen=True)
 class Row:
-    """A call that is wrong in one way, and its answer; ``body`` None leaves the client's side open for ever."""
+    """A call that is wrong in one way, and its answer; ``body`` None leaves the client's side open forever."""
 
     status: Status
     body: bytes | None = HI

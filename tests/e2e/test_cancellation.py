@@ -2,7 +2,7 @@
 
 Each cause meets a handler that waits to receive, to send (its client takes nothing), or for something else (its client
 may then be one that waits to send), in each of the four call types. What counts is that the handler was cancelled where
-it waited, what the client was told, that both sides go on serving, and that nothing is left over.
+it waited, what the client got, that both sides go on serving, and that nothing is left over.
 
 The clock runs as always, but tests may turn it forward: nobody waits for a deadline.
 """

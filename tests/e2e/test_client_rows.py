@@ -1,6 +1,6 @@
-"""What becomes of a call when the server answers oddly, resets or goes away, against HTTP/2 by hand on a real socket.
+"""What becomes of a call when the server answers oddly, resets or goes away, in hand-written HTTP/2 on a real socket.
 
-Each looks at what the caller is told, at the next call of the same channel, and at what is left over.
+Each looks at what the caller gets, at the next call of the same channel, and at what is left over.
 """
 
 from collections.abc import AsyncIterator, Callable

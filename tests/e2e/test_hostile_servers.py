@@ -1,6 +1,6 @@
 """Hostile servers on real sockets: a call ends with `GRPCError` or succeeds, and the next one succeeds.
 
-Each says a script of frames on the first stream of its first connection, and answers soundly afterwards.
+Each sends a script of frames on the first stream of its first connection, and behaves correctly afterwards.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""The count of what is left over does count: each kind of leak is noticed."""
+"""The check for leaks works: it notices each kind of leak."""
 
 import socket
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The wrong protocol on a port: whoever speaks it is told so in words where it can be, and so is the log."""
+"""The wrong protocol on a port: the peer gets a readable error where its protocol allows one, and so does the log."""
 
 import logging
 import ssl

@@ -1,4 +1,4 @@
-"""Records are kept within their bounds, whatever is called how often."""
+"""Records stay within their bounds, whatever is called and however often."""
 
 import gc
 import tracemalloc

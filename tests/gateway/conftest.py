@@ -18,7 +18,7 @@ async def nothing_left() -> AsyncIterator[None]:
 
 @pytest.fixture
 def no_close_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gateway waits for close frames for ever: a test that ends has shown that it has not waited for that time."""
+    """The gateway waits for close frames forever: a test that ends has shown that it has not waited for that time."""
     monkeypatch.setattr("echo.gateway.websocket.CLOSE_TIMEOUT", math.inf)
 
 

@@ -1,4 +1,4 @@
-"""The WebSocket routes' paths and messages, and a service that tells what its handlers see."""
+"""The WebSocket routes' paths and messages, and a service that reports what its handlers see."""
 
 import json
 from collections.abc import AsyncIterator, Iterator

@@ -1,4 +1,4 @@
-"""The page's checks behind hops that break something, beside the command line's behind the same: they say the same.
+"""The page's checks behind hops that break something say the same as the command line's checks behind these hops.
 
 The pages run side by side, as most of their time is waited; the command line has virtual time.
 """

@@ -1,4 +1,4 @@
-"""A path that holds requests back: the WebSocket is closed with an explanation instead of waiting for ever."""
+"""A path that holds requests back: the WebSocket is closed with an explanation instead of waiting forever."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What a WebSocket's client is told of messages that are invalid or too large, and of calls that fail."""
+"""What a WebSocket's client gets for messages that are invalid or too large, and for calls that fail."""
 
 from collections.abc import AsyncIterator
 

@@ -1,4 +1,4 @@
-"""Clients of other makes, grpc-js and Ruby's, drive every rpc of our server; what is special to each is elsewhere."""
+"""Third-party clients, grpc-js and Ruby's, call every rpc of our server; what is specific to each is elsewhere."""
 
 import trio
 import trio.testing

@@ -1,4 +1,4 @@
-"""Our client calls every rpc of servers of other makes, grpc-js and Ruby's; what each has of its own is beside this."""
+"""Our client calls every rpc of third-party servers, grpc-js and Ruby's; what is specific to each is elsewhere."""
 
 import pytest
 import trio

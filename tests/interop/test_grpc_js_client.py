@@ -1,4 +1,4 @@
-"""A client of @grpc/grpc-js drives every rpc of our server: gRPC of a third make."""
+"""A client of @grpc/grpc-js, a third implementation of gRPC, calls every rpc of our server."""
 
 import base64
 

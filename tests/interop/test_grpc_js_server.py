@@ -1,4 +1,4 @@
-"""Our client drives every rpc of a server of @grpc/grpc-js: gRPC of a third make."""
+"""Our client calls every rpc of a server of @grpc/grpc-js, a third implementation of gRPC."""
 
 from pathlib import Path
 

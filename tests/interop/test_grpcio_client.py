@@ -1,4 +1,4 @@
-"""A stock grpcio client drives every rpc of our server, over real TCP, as it would drive one of its own make."""
+"""A stock grpcio client calls every rpc of our server, over real TCP, as it would call a server of grpcio's own."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""A stock grpcio client finds out what our server serves and how it is: health and reflection."""
+"""A stock grpcio client finds out what our server serves and whether it is healthy: reflection and health."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-"""Metadata that a stock grpcio client sends and HTTP/2 frowns upon: one call is concerned, and never the connection."""
+"""Metadata that a stock grpcio client sends although HTTP/2 forbids it: only that call fails, never the connection."""
 
 from collections.abc import Sequence
 

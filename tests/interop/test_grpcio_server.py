@@ -1,4 +1,4 @@
-"""Our client drives every rpc of a stock grpcio server, over real TCP: betterproto's stubs and streams of our own."""
+"""Our client calls every rpc of a stock grpcio server, over real TCP: betterproto's stubs and streams of our own."""
 
 import pytest
 

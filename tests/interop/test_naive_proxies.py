@@ -1,4 +1,4 @@
-"""nginx as people set it up at first: what it does to calls is told in words, to the caller and in the server's log."""
+"""nginx as people first configure it: the caller and the server's log get a readable reason when calls fail."""
 
 import logging
 from functools import partial

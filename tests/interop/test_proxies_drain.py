@@ -1,4 +1,4 @@
-"""Behind nginx, haproxy and envoy: a drain loses no call, a dead proxy is known, a slow reader slows its sender."""
+"""Behind nginx, haproxy and envoy: a drain loses no call, a dead proxy is noticed, a slow reader slows its sender."""
 
 from collections.abc import Callable
 from pathlib import Path

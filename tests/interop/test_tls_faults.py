@@ -1,4 +1,4 @@
-"""What goes wrong with TLS, on real sockets: who is refused, and how both ends, ours or grpcio's, are told."""
+"""What goes wrong with TLS, on real sockets: who is refused, and what both ends, ours or grpcio's, report."""
 
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable

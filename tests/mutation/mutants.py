@@ -1,7 +1,6 @@
-"""Small faults put into a source file, one at a time: what a test suite that is worth something must notice.
+"""Small faults put into a source file, one at a time: which a good test suite notices.
 
-Left alone are annotations, decorators, docstrings and other text, assertions and log messages, which say something and
-do nothing.
+Annotations, decorators, docstrings and other text, assertions and log messages are left alone: they do nothing.
 """
 
 import ast

@@ -28,7 +28,7 @@ class Announce(Fault):
 
 
 class Queue(Fault):
-    """Lets few calls through to the server at once; the others wait, for their turn or for ever."""
+    """Lets few calls through to the server at once; the others wait, for their turn or forever."""
 
     def __init__(self, most: int, *, turns: bool = True) -> None:
         self.most, self.turns = most, turns

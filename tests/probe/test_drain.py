@@ -1,4 +1,4 @@
-"""`drain`, against hops that do not bear a server's leaving."""
+"""`drain`, against hops that mishandle a draining server."""
 
 from collections.abc import Iterable
 

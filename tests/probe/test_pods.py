@@ -1,4 +1,4 @@
-"""A name of several servers, as a headless Service is: each of them is asked what it saw."""
+"""A name for several servers, such as that of a headless Service: each of them is asked what it saw."""
 
 import socket
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""How a survey runs its checks: beside others, alone, throughout, within their time limits, and if they raise."""
+"""How a survey runs its checks: alongside others, alone, throughout, within their time limits, and if they raise."""
 
 from dataclasses import replace
 from typing import ClassVar

@@ -1,4 +1,4 @@
-"""The exit status of a report, by itself and measured by an earlier one."""
+"""The exit status of a report, by itself and compared with an earlier one."""
 
 import json
 

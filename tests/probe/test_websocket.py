@@ -1,4 +1,4 @@
-"""The probe's WebSocket client and its plain GET, against the gateway and against answers that are none."""
+"""The probe's WebSocket client and its plain GET, against the gateway and against invalid answers."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""`ws-cancel`, against hops that keep it to themselves that we have left."""
+"""`ws-cancel`, against hops that do not pass on that the client has left."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""`ws-upgrade`, against hops that know no upgrades, or answer them by themselves."""
+"""`ws-upgrade`, against hops that do not support upgrades, or answer them themselves."""
 
 from collections.abc import Iterable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The public names of grpc.aio, grpclib and betterproto, each with what stands for it in echo.
+"""The public names of grpc.aio, grpclib and betterproto, each with its counterpart in echo.
 
 `test_surfaces` compares them with what is installed, and the pages on moving show them.
 """

@@ -1,4 +1,4 @@
-"""Connections that cannot be had: nobody listens, or whoever does says nothing."""
+"""Connections that cannot be made: nothing listens, or what listens stays silent."""
 
 import errno
 

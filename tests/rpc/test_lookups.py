@@ -1,4 +1,4 @@
-"""What the system is asked about a channel's names, and what callers are told of the failures."""
+"""What the system's resolver is asked about a channel's names, and what callers learn of its failures."""
 
 import errno
 import socket

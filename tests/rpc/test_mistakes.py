@@ -1,4 +1,4 @@
-"""What a program gets wrong is said where it does, in words that name it."""
+"""A program's mistakes are reported where they are made, in words that name them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 

@@ -1,7 +1,7 @@
 """How connections spread over a hundred pods: ``python -m tests.scale [--no-write] [--json PATH]``.
 
-Channels, balancer and servers are our own, as they are; only sockets, name and time are not real. In each scenario some
-hundred connections live through an hour and more. Prints tables in Markdown, and writes them into docs/pages/scale.md.
+Channels, balancer and servers are echo's own; only sockets, names and time are simulated. In each scenario some hundred
+connections live through an hour and more. Prints tables in Markdown, and writes them into docs/pages/scale.md.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The simulation with few pods: no call is lost, and who chooses how has the spread that the page tells of."""
+"""The simulation with few pods: no call is lost, and each way of choosing spreads connections as the page says."""
 
 from pathlib import Path
 

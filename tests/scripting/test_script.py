@@ -1,4 +1,4 @@
-"""What a caller may write into a script, and what is said of what is none."""
+"""What a script may contain, and the errors for anything else."""
 
 import pytest
 from hypothesis import given

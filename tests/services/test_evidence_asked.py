@@ -1,4 +1,4 @@
-"""How the evidence is asked for, watched, and sent as a report in a call's own trailers."""
+"""How the evidence is requested, watched, and sent as a report in a call's own trailers."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""What nobody may ask of gRPC's interoperability test service, and what its calls do not hold on to."""
+"""Requests that gRPC's interoperability test service refuses, and what its calls do not keep in memory."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager

@@ -1,8 +1,8 @@
 """Held under load: ``python -m tests.soak [--short | --long] [--only NAME]``.
 
-Real processes of echo, under load and under faults, each many times; what must hold then is looked at from
-outside and from inside. Progress is shown on standard error; tables in Markdown come last, on standard output. The
-exit status is 1 if something was not held, which the last lines then name. Close to nothing else should run.
+Runs echo's real processes under load and through faults, each many times, and checks from outside and inside what must
+hold. Progress is shown on standard error; tables in Markdown come last, on standard output. The exit status is 1 if
+something did not hold; the last lines name it. Run as little else as possible meanwhile.
 """
 
 import argparse

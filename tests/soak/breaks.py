@@ -1,7 +1,7 @@
 """Connections that break, at every phase of a call and in every way, and connections that dribble.
 
-The clients speak HTTP/2 by hand, so that they can stop between any two bytes. The server is a notary, which tells when
-each handler ended; beside it all a second connection makes calls and must not notice.
+The clients write HTTP/2 by hand, so that they can stop between any two bytes. The server is a notary, which reports
+when each handler ended. Meanwhile a second connection makes calls, and must not notice anything.
 """
 
 import random

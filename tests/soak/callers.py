@@ -1,4 +1,4 @@
-"""Those who call while something else goes on, and what became of their calls."""
+"""Callers that keep calling while something else happens, and how their calls ended."""
 
 import time
 from collections import Counter
@@ -100,7 +100,7 @@ async def exchange(stream: Chat, text: str) -> None:
 
 
 async def call_on(channel: Channel, outcomes: Outcomes) -> None:
-    """Call for ever, one call after the other."""
+    """Call forever, one call after the other."""
     while True:
         await outcomes.call(channel)
         await trio.sleep(PAUSE)

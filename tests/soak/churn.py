@@ -1,7 +1,7 @@
 """Five hundred WebSockets through a gateway: a tenth of them dropped each second, and then all of them held.
 
-The gateway is the real one; the server behind it is a notary, so that it is known when each handler heard of it. Every
-socket says something now and then, and must hear it echoed.
+The gateway is the real one; the server behind it is a notary, which reports when each handler noticed. Every socket
+sends something now and then, and must get it back.
 """
 
 import random

@@ -1,4 +1,4 @@
-"""Much of everything, that nothing is wrong with: calls, connections, streams, large messages; and what memory does."""
+"""A lot of everything, with nothing wrong: calls, connections, streams, large messages; and what memory does."""
 
 import time
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,7 @@
 """Two gateways before two servers, each stopped (SIGTERM) and started again in turn, while WebSockets and HTTP go on.
 
-Clients do what a load balancer does: they ask ``/readyz`` for who is ready, and go elsewhere when they are refused. The
-gateways reach the servers through a balancer of connections.
+Clients do what a load balancer does: they ask ``/readyz`` which gateway is ready, and go elsewhere when they are
+refused. The gateways reach the servers through a balancer of connections.
 """
 
 import time
@@ -69,7 +69,7 @@ class Choice:
         self._turn = 0
 
     async def watch(self, port: int) -> None:
-        """Look for ever if this one is ready."""
+        """Look forever if this one is ready."""
         async with WebClient(port) as client:
             while True:
                 try:

@@ -1,4 +1,4 @@
-"""The processes that are put under load, each the real thing that can be asked what it holds.
+"""The processes that are put under load, each the real program, which can be asked what it holds.
 
     python -m tests.soak.program serve|gateway|up FLAGS     as ``python -m echo``
     python -m tests.soak.program notary [KEEPALIVE]         a server that prints when each of its handlers ends

@@ -1,4 +1,4 @@
-"""What is found: a table for each scenario, and the list of promises that were not held."""
+"""The results: a table for each scenario, and the list of promises that were not kept."""
 
 import statistics
 import sys

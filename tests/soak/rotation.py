@@ -1,4 +1,4 @@
-"""Programs that are stopped in good order and started again in turn, each on its own port, as a roll-out does."""
+"""Programs that are stopped gracefully and started again in turn, each on its own port, as a roll-out does."""
 
 import signal
 from collections.abc import AsyncIterator, Sequence

@@ -1,4 +1,4 @@
-"""How much of everything: what shall be held in the long run, what fits a check of each change, and what is between."""
+"""How much of everything: for a long run, for a check of each change, and in between."""
 
 from dataclasses import dataclass, replace
 

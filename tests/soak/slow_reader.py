@@ -1,6 +1,6 @@
 """WebSocket clients that stop reading a fast stream: memory stays flat all the way, nothing is lost or doubled.
 
-The stream is a notary's endless one, of a message of a kilobyte after the other, each with its number.
+The stream is a notary's endless one: messages of a kilobyte, numbered, one after another.
 """
 
 import json

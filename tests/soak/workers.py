@@ -1,4 +1,4 @@
-"""Two workers: connections are spread, a killed worker takes only its own calls with it, and a roll takes none."""
+"""Two workers: connections are spread, a killed worker takes only its own calls with it, replacing them takes none."""
 
 import os
 import re

@@ -1,7 +1,7 @@
 """Headless Chromium, driven by playwright-core in a Node.js process: a page, and what a user does with it.
 
-One browser serves all the tests of a process, since to start it takes longer than most of them; each page has a profile
-of its own. The script, ``tests/interop/node/browser.js``, says what goes to and fro.
+One browser serves all the tests of a process, since starting it takes longer than most of them; each page has a profile
+of its own. The script, ``tests/interop/node/browser.js``, documents the messages between the two.
 """
 
 import atexit

@@ -34,7 +34,7 @@ class Host:
         given_up: How many attempts were cancelled.
         down: Whether connections are refused.
         why: The errno of such a refusal.
-        silent: Whether attempts to connect hang for ever.
+        silent: Whether attempts to connect hang forever.
         delay: Seconds that an attempt takes.
         refuses: Whether calls are refused unprocessed (RFC 9113 §8.7).
         refused: How many calls were refused.
@@ -131,7 +131,7 @@ class Fleet:
         addresses: What the name resolves to now.
         unknown: Whether the name does not resolve.
         lookups: The times of look-ups.
-        slow: Whether look-ups hang for ever.
+        slow: Whether look-ups hang forever.
     """
 
     def __init__(self, tasks: TaskGroup, services: Callable[[], Sequence[Servable]]) -> None:

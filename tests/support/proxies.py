@@ -1,6 +1,6 @@
 """nginx, haproxy and envoy in front of our servers: real unprivileged processes, with all their files in one folder.
 
-What they are told to do is written by `tests.support.proxy_configs`.
+Their configurations are written by `tests.support.proxy_configs`.
 """
 
 import os

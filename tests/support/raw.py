@@ -1,4 +1,4 @@
-"""HTTP/2 by hand over real TCP: a peer that sends any frames a test chooses, and records what it receives."""
+"""Hand-written HTTP/2 over real TCP: a peer that sends any frames a test chooses, and records what it receives."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable

@@ -23,7 +23,7 @@ STATUS: Final = "want-status"  # The status code to end with,
 STATUS_MESSAGE: Final = "want-status-message-bin"  # its message in UTF-8,
 STATUS_DETAILS: Final = "want-status-details-bin"  # and its details.
 REPLIES: Final = "want-replies"  # The number of messages in a server stream.
-WAIT: Final = "want-wait"  # Where to wait for ever, one of the following:
+WAIT: Final = "want-wait"  # Where to wait forever, one of the following:
 RECEIVING: Final = "receiving"  # for a message that never arrives.
 SENDING: Final = "sending"  # for a client that does not read.
 SLEEPING: Final = "sleeping"
@@ -213,4 +213,4 @@ async def _wait(where: str, kind: Cardinality, stream: Stream, seen: Seen) -> No
         await stream.send_trailing_metadata()
     else:
         await trio.sleep_forever()
-    raise AssertionError("the wait was to last for ever")
+    raise AssertionError("the wait was to last forever")

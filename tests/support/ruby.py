@@ -1,7 +1,7 @@
 """Ruby's gRPC, client and server, from Debian's package: processes that are controlled like those of grpc-js.
 
 Their scripts lie in ``tests/interop/ruby`` and speak the lines of JSON that `tests.support.grpc_js` knows. The core of
-Ruby's gRPC is grpcio's, years older; what is above it, from metadata to threads, is of Ruby's own make.
+Ruby's gRPC is grpcio's, years older; what is above it, from metadata to threads, is Ruby's own.
 """
 
 import functools

@@ -19,7 +19,7 @@ Call = Callable[[StreamingServerStub, Messages], Coroutine[None, None, list[Stre
 
 
 class Endless(StreamingServerBase):
-    """Sends endlessly, or receives a message and waits for ever. Records whether it was cancelled."""
+    """Sends endlessly, or receives a message and waits forever. Records whether it was cancelled."""
 
     def __init__(self) -> None:
         self.took = anyio.Event()
@@ -82,7 +82,7 @@ class Refusing(StreamingServerBase):
 
 
 class Source:
-    """Messages of a caller that then waits for ever. Records whether they were asked for, and whether it was closed."""
+    """Messages of a caller that then waits forever. Records whether they were asked for, and whether it was closed."""
 
     def __init__(self, *messages: StreamMessage) -> None:
         self._messages = messages

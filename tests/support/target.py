@@ -47,7 +47,7 @@ class Odd:
         running: Handlers of `HOLD` that have started and not ended,
         most: how many of them there were at most,
         started: and how many in all.
-        poured: Messages that `POUR`, which goes on for ever, has given to its streams.
+        poured: Messages that `POUR`, which goes on forever, has given to its streams.
         stopped: Set when a handler of `POUR` has ended.
         failure: What `FAIL` raises.
     """

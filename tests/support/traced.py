@@ -1,4 +1,4 @@
-"""A server that is traced, and a channel to it: over streams in memory, with a collector beside them."""
+"""A server that is traced, and a channel to it: over streams in memory, with a collector."""
 
 import io
 import logging

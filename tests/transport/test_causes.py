@@ -1,4 +1,4 @@
-"""Why a call ended early: the first cause counts, whatever befalls it later."""
+"""Why a call ended early: the first cause counts, whatever happens to it later."""
 
 import trio
 import trio.testing

@@ -49,7 +49,7 @@ async def lingered(link: Link, clock: trio.testing.MockClock, step: float, their
                     theirs.send(said)
             clock.jump(step)
             await trio.testing.wait_all_tasks_blocked()
-            assert clock.current_time() < 10 * STALL, "it lingers for ever"
+            assert clock.current_time() < 10 * STALL, "it lingers forever"
     return clock.current_time()
 
 

@@ -1,4 +1,4 @@
-"""The two HPACK libraries agree: each decodes what the other encodes, and both make the same of arbitrary blocks."""
+"""The two HPACK libraries agree: each decodes what the other encodes, and arbitrary blocks give the same results."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""What a server and a channel allow unless they are told otherwise; users rely on it, and a change is told to them."""
+"""The default limits of a server and a channel. Users rely on them, so a change has to be announced."""
 
 import math
 from dataclasses import asdict

@@ -1,4 +1,4 @@
-"""Statuses on the wire: codes, percent-encoded messages, and what stands for a status that a peer did not send."""
+"""Statuses on the wire: codes, percent-encoded messages, and the status for a peer that sent none."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""What shows upstream's faults in how a connection is held and ended: each tells whether the fault is there."""
+"""What shows upstream's faults in how a connection is held and ended: each checks whether the fault is there."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""What shows upstream's faults in WebSockets: each tells whether the fault is there."""
+"""What shows upstream's faults in WebSockets: each checks whether the fault is there."""
 
 import os
 import sys

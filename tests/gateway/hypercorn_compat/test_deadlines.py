@@ -1,4 +1,4 @@
-"""A connection has a deadline in every state: no client can keep one for ever by doing nothing."""
+"""A connection has a deadline in every state: no client can keep one open forever by doing nothing."""
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""Frames as wsproto reads and writes them, and as we do, which must come to the same; and close frames of ours.
+"""Frames, which wsproto and we must read and write alike; and our close frames.
 
-Two things differ on purpose: close code 1014 passes, and nothing is read behind what is no frame.
+Two things differ on purpose: close code 1014 passes, and nothing is read after an invalid frame.
 """
 
 from collections.abc import Callable, Iterable

@@ -1,4 +1,4 @@
-"""Sending to one peer: what the kernel accepts is sent at once, the rest in order, and not for ever."""
+"""Sending to one peer: what the kernel accepts is sent at once, the rest in order, and not forever."""
 
 import socket
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Handshakes that are refused: the client hears why, and nothing of the connection is left."""
+"""Handshakes that are refused: the client learns why, and nothing is left of the connection."""
 
 from contextlib import AsyncExitStack
 from pathlib import Path

@@ -65,7 +65,7 @@ CASES: list[tuple[str, str, Symptom]] = [
     ("http2", "no close frame at the end", http.no_close_frame_is_sent_at_the_end),
     ("wrong_protocol", "TLS to a plain port", http.tls_is_answered_in_plain_text),
     ("send_buffer", "it grows", http.a_buffer_grows_without_a_window),
-    ("send_buffer", "a response waits for ever", http.a_response_waits_for_a_window_for_ever),
+    ("send_buffer", "a response waits forever", http.a_response_waits_for_a_window_for_ever),
     ("handshake", "our version is not told", websocket.another_version_is_not_told_ours),
     ("handshake", "refused without a word", websocket.a_refusal_says_nothing),
     ("handshake", "open after a refusal", websocket.after_a_refusal_the_socket_stays_open),

@@ -75,7 +75,7 @@ async def test_a_collector_that_is_down_delays_nothing_and_is_told_of_once() -> 
     async with server_and_gateway(f"http://{LOOPBACK}:1", OTEL_BSP_SCHEDULE_DELAY="50") as (server, gateway, port):
         for _ in range(20):
             assert (await http_get(port, "/grpc/hi")).status == 200
-        with trio.fail_after(60):  # The ends would wait for ever if they waited for a collector that is down.
+        with trio.fail_after(60):  # The ends would wait forever if they waited for a collector that is down.
             await stop(gateway, server)
     for program in (server, gateway):
         assert program.stderr.count("spans are dropped") == 1

@@ -172,7 +172,7 @@ def test_a_large_body_after_the_answer_is_stopped_or_sent_to_its_end() -> None:
             break
         updates = [came for came in endpoint.frames if came.kind == WINDOW_UPDATE and came.stream == 1]
         room += sum(int.from_bytes(came.payload, "big") for came in updates) - 16 * 1_024
-        assert room >= 16 * 1_024, "the client waits for a window for ever"
+        assert room >= 16 * 1_024, "the client waits for a window forever"
         endpoint.look()
     is_whole(endpoint)
 
