@@ -56,7 +56,7 @@ def test_ratios_are_of_medians_to_ours() -> None:
     ]
 
 
-def test_details_give_range_rate_latency_and_who_was_busy() -> None:
+def test_details_give_range_rate_latency_and_which_end_was_busy() -> None:
     assert report.details(FIGURES, "server", "load").splitlines() == [
         "|  | server | CPU, µs | a second | p50, µs | p99, µs | server busy | load busy |",
         "| --- | --- | --: | --: | --: | --: | --: | --: |",

@@ -37,7 +37,7 @@ def test_pods_follow_from_what_was_measured() -> None:
     assert "| 100,000 / 10,000 | **10** |" in table
 
 
-def test_a_machine_that_was_busy_is_told() -> None:
+def test_a_machine_that_was_busy_is_reported() -> None:
     assert "0.5 of the cores busy meanwhile. Rates suffer from that" in markdown(measured())
 
 

@@ -94,7 +94,7 @@ RESETS: dict[str, Attempt] = {
 
 
 @pytest.mark.parametrize("how", RESETS)
-async def test_resets_in_masses_run_no_more_handlers_than_streams_and_end_the_connection(how: str) -> None:
+async def test_floods_of_resets_run_no_more_handlers_than_streams_and_end_the_connection(how: str) -> None:
     async with target() as victim, raw_client(victim.port) as client:
         for number in range(MANY):
             await client.send(RESETS[how](client, 2 * number + 1))
@@ -235,7 +235,7 @@ async def test_a_frame_of_16_mib_is_refused_by_its_header() -> None:
 
 
 @pytest.mark.parametrize("begin", [b"", PREFACE[:10], PREFACE], ids=["nothing", "half a preface", "no SETTINGS"])
-async def test_who_never_begins_is_told_goodbye(begin: bytes, clock: trio.testing.MockClock) -> None:
+async def test_a_client_that_never_begins_gets_a_goaway(begin: bytes, clock: trio.testing.MockClock) -> None:
     async with target() as victim, raw_client(victim.port, begin=begin) as client:
         await quiet()
         assert not client.settings  # Who speaks HTTP/1 could not make head or tail of them.
@@ -290,7 +290,9 @@ async def test_a_window_never_opened_stops_the_handler_which_can_be_cancelled() 
             await victim.odd.stopped.wait()
 
 
-async def test_who_reads_nothing_at_all_is_disconnected_in_bounded_memory(clock: trio.testing.MockClock) -> None:
+async def test_a_client_that_reads_nothing_at_all_is_disconnected_in_bounded_memory(
+    clock: trio.testing.MockClock,
+) -> None:
     async with target() as victim, raw_client(victim.port) as client:
         client.deaf = True
         wide = SettingsFrame(0, settings={4: 2**31 - 1}), WindowUpdateFrame(0, window_increment=2**31 - 1 - 65_535)

@@ -235,7 +235,7 @@ async def test_a_client_that_vanishes_is_missed_within_keepalive_time_and_timeou
         assert await world.echo("still there?") == "still there?"
 
 
-async def test_leaving_without_taking_a_large_reply_does_not_wait_for_ever() -> None:
+async def test_leaving_without_taking_a_large_reply_does_not_wait_forever() -> None:
     async with a_world() as world:
         with trio.fail_after(20):
             async with world.channel.request(PATHS[UNARY], UNARY, StreamMessage, StreamResponse) as stream:

@@ -173,7 +173,7 @@ ODD_ANSWERS: dict[str, tuple[Answer, Status]] = {
 
 
 @pytest.mark.parametrize("name", ODD_ANSWERS)
-async def test_an_answer_that_is_none_is_told_and_the_next_call_succeeds(name: str) -> None:
+async def test_an_invalid_answer_is_reported_and_the_next_call_succeeds(name: str) -> None:
     answer, status = ODD_ANSWERS[name]
     assert (await is_told(answer)).status is status
 

@@ -61,7 +61,7 @@ async def test_a_client_that_is_just_connected_has_its_first_call_answered(accep
     assert told
 
 
-async def test_who_is_connected_and_says_nothing_does_not_hold_the_drain_up(quiet_clock: QuietClock) -> None:
+async def test_a_client_that_is_connected_and_silent_does_not_hold_up_the_drain(quiet_clock: QuietClock) -> None:
     server = Server([EchoService()])
     listener = await open_tcp_listener(LOOPBACK, 0)
     async with trio.open_nursery() as nursery:

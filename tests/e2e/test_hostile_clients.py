@@ -150,7 +150,7 @@ LEAVING: dict[str, Script] = {
 
 
 @pytest.mark.parametrize("name", LEAVING)
-async def test_who_hangs_up_leaves_nothing(name: str) -> None:
+async def test_a_client_that_hangs_up_leaves_nothing(name: str) -> None:
     async with target() as victim:
         async with raw_client(victim.port) as client:
             await client.send(LEAVING[name](client))

@@ -78,7 +78,7 @@ async def test_a_websocket_s_line_counts_messages_and_bytes(capsys: pytest.Captu
     assert call["request_id"] == line["request_id"] == "the-one"
 
 
-async def test_a_call_that_fails_is_told_with_its_close_and_in_the_log(
+async def test_a_call_that_fails_is_reported_with_its_close_and_in_the_log(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     async with logging_both() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:

@@ -56,7 +56,7 @@ async def handed_over(**variables: str) -> AsyncIterator[Running]:
         assert running.source.ended == running.source.begun
 
 
-async def test_requests_and_websockets_are_served_and_their_ends_are_told() -> None:
+async def test_requests_and_websockets_are_served_and_their_ends_are_reported() -> None:
     async with handed_over() as running:
         port = running.source.port
         assert (await http_get_on(port, "/grpc/hi")).body.endswith(b":from server:hi:success:true")

@@ -151,7 +151,7 @@ async def test_a_closed_channel_is_not_kept_in_memory() -> None:
         assert sum(made() is not None for made in opened.made) == 1
 
 
-async def test_who_gives_up_while_a_channel_opens_does_not_count_as_its_user() -> None:
+async def test_a_request_that_gives_up_while_a_channel_opens_does_not_count_as_its_user() -> None:
     opened = Opened()
     opened.may_open = trio.Event()
     async with used(opened) as users:

@@ -113,7 +113,7 @@ async def test_a_handler_that_does_not_read_stops_the_client_and_then_misses_not
 
 
 @both
-async def test_who_is_held_up_holds_up_nobody_else(opened: Opened, most: int) -> None:
+async def test_a_writer_that_is_held_up_holds_up_nobody_else(opened: Opened, most: int) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway, opened(gateway.port, "/ws/stream/server") as held:
         await held.send(HELLO)

@@ -216,7 +216,7 @@ def test_checks_try_again_before_others_are_skipped(seen: Seen[dict[str, Found]]
 @pytest.mark.parametrize(
     "look", [before_the_gateway("ws-messages", cap, worded=False) for cap in (CapToServer, CapToClient)], ids=str
 )
-def test_a_cap_on_messages_is_told_with_its_number(line: Found, page: Found) -> None:
+def test_a_cap_on_messages_is_reported_with_its_number(line: Found, page: Found) -> None:
     # How the hop's end is seen depends on what was still on its way to the hop.
     found, said = (worded(one["finding"].partition(";")[0]) for one in (page, line))
     assert found == said
@@ -246,7 +246,7 @@ def test_codes_that_are_rewritten_are_told_of_those_that_a_page_may_close_with(l
 
 
 @pytest.mark.parametrize("look", [before_the_gateway("ws-cancel", ClingToAll, worded=False)], ids=str)
-def test_a_hop_that_keeps_it_to_itself_that_we_have_left_is_told(line: Found, page: Found) -> None:
+def test_a_hop_that_does_not_pass_on_that_we_have_left_is_reported(line: Found, page: Found) -> None:
     assert page["outcome"] == line["outcome"] == "broken"
     assert page["finding"] == line["finding"].replace(" or by closing the connection", "")
 
@@ -259,7 +259,7 @@ def test_a_hop_that_keeps_it_to_itself_that_we_have_left_is_told(line: Found, pa
     ],
     ids=str,
 )
-def test_a_silent_socket_that_is_cut_is_told_with_what_keeps_one_alive(line: Found, page: Found, how: str) -> None:
+def test_a_silent_socket_that_is_cut_is_reported_with_what_keeps_one_alive(line: Found, page: Found, how: str) -> None:
     assert page["outcome"] == line["outcome"] == "limited"
     assert page["advice"] == line["advice"]
     assert page["limit"] == pytest.approx(line["limit"], rel=0.3, abs=0.5)

@@ -119,7 +119,7 @@ class Garbling(StreamingServerBase):
             yield StreamResponse("a", number, 0, f"from server: {text}", True)
 
 
-async def test_what_is_lost_doubled_late_or_changed_is_told() -> None:
+async def test_what_is_lost_doubled_late_or_changed_is_reported() -> None:
     state = "#count=6&size=8"
     async with running_gateway([Garbling()]) as gateway, console(gateway.port, state=state, noise=["503"]) as page:
         await page.click("#burst")

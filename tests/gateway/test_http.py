@@ -237,7 +237,7 @@ async def test_a_fault_of_the_gateway_s_own_says_nothing_of_it(
 
 @pytest.mark.parametrize("host", ["x" * 64, "a..b", ".", "-", "[", "xn--", "a" * 300 + ".test", "\x80"])
 @pytest.mark.parametrize("target", ["/grpc/hi", "/ws/stream/client", "/nowhere"])
-async def test_a_host_that_is_none_is_no_fault(host: str, target: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_invalid_host_is_no_fault(host: str, target: str, caplog: pytest.LogCaptureFixture) -> None:
     async with running_gateway() as gateway:
         answer = await gateway.get(target, {"Host": host})
     assert answer.status in {200, 400, 404, 426}

@@ -186,7 +186,7 @@ async def test_everything_that_was_sent_before_a_pause_arrives_after_it() -> Non
 
 
 @pytest.mark.parametrize("target", [BIDIRECTIONAL, "/ws/stream/client"])
-async def test_who_does_not_read_the_answers_to_invalid_messages_is_not_read_any_more(
+async def test_a_client_that_does_not_read_the_answers_to_invalid_messages_is_not_read_any_more(
     target: str, clock: QuietClock
 ) -> None:
     async with running_gateway() as gateway, open_websocket(gateway.port, target, buffer=4096) as socket:

@@ -63,7 +63,7 @@ async def test_what_the_kernel_takes_wakes_nobody_and_the_rest_is_the_writer_s()
         outbox.close()
 
 
-async def test_who_puts_waits_while_the_client_takes_nothing() -> None:
+async def test_put_waits_while_the_client_takes_nothing() -> None:
     client = Client(room=0)
     outbox = Outbox(cast("Socket", client))
     put = 0

@@ -162,7 +162,7 @@ async def test_attempts_are_all_told_and_nothing_is_404() -> None:
         assert (await gateway.get("/evidence/none")).status == 404
 
 
-async def test_what_arrived_is_told_over_both_versions() -> None:
+async def test_what_arrived_is_reported_over_both_versions() -> None:
     cookie = b64encode(b"secret").decode()
     async with running_gateway() as gateway:
         answer = await gateway.get("/request?a=%20b", {"X-Two": "1", "Cookie": cookie})

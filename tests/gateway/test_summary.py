@@ -50,7 +50,7 @@ BETWEEN: Final = [b"", frame(PING), frame(PONG, b"unasked")]
     cuts=st.lists(st.integers(0, 10_000), max_size=4),
     patient=st.booleans(),
 )
-def test_who_half_closes_gets_the_summary(
+def test_a_client_that_half_closes_gets_the_summary(
     messages: list[tuple[bytes, bytes]], half_close: bytes, behind: bytes, cuts: list[int], patient: bool
 ) -> None:
     data = HANDSHAKE + b"".join(message + between for message, between in messages) + half_close + behind
@@ -104,7 +104,7 @@ class Counter(StreamingServerBase):
 
 @pytest.mark.parametrize("number", [0, 1, 100])
 @pytest.mark.parametrize("how", ["close frame", "end of the connection", "close frame and no end"])
-async def test_who_leaves_without_a_half_close_has_its_call_completed(
+async def test_a_client_that_leaves_without_a_half_close_has_its_call_completed(
     how: str, number: int, nothing_left: None
 ) -> None:
     service = Counter()

@@ -178,7 +178,7 @@ async def test_a_call_by_connect_is_one_trace_too() -> None:
     assert (request.trace, request.name) == (TRACE, f"GET /{GET_REPLY}")
 
 
-async def test_a_handshake_that_is_refused_and_a_path_that_is_none_are_spans() -> None:
+async def test_a_refused_handshake_and_an_unknown_path_are_spans() -> None:
     async with traced() as (gateway, collector):
         with pytest.raises(Rejected):
             async with open_websocket(gateway.port, STREAM, [("origin", "http://evil.test")]):

@@ -39,7 +39,7 @@ async def test_invalid_json_on_server_is_told_and_closes_1007(first: str) -> Non
         assert closed.code == 1007
 
 
-async def test_messages_after_the_half_close_are_told_to_be_none() -> None:
+async def test_messages_after_the_half_close_are_answered_as_invalid() -> None:
     async with running_gateway([Recorder()]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
         await socket.send(hello("hang"))
         await socket.send("")

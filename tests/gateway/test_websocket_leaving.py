@@ -51,7 +51,7 @@ async def test_leaving_client_ends_its_side_and_the_call_completes(politely: boo
         assert not recorder.cancelled.is_set()
 
 
-async def test_a_client_that_left_does_not_hold_its_call_for_ever(clock: QuietClock) -> None:
+async def test_a_client_that_left_does_not_hold_its_call_forever(clock: QuietClock) -> None:
     recorder = Recorder()
     async with running_gateway([recorder], GRPC_CLIENT_TIMEOUT="30s") as gateway:
         async with open_websocket(gateway.port, CLIENT) as socket:

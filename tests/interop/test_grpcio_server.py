@@ -64,7 +64,7 @@ async def test_bidirectional_stream_is_a_conversation() -> None:
         assert await stream.recv_message() is None
 
 
-async def test_what_the_server_refuses_is_told() -> None:
+async def test_what_the_server_refuses_is_reported() -> None:
     async with grpcio_server() as server, channel_to(server.port) as channel:
         for kind in PATHS:
             with pytest.raises(GRPCError) as raised:

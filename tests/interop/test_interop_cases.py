@@ -144,7 +144,7 @@ async def test_without_the_switch_their_methods_are_unknown() -> None:
         assert error.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_a_method_is_called_by_who_knows_only_its_name() -> None:
+async def test_a_method_can_be_called_by_its_name_alone() -> None:
     async with interop_server() as port:
         said = await grpcurl("-d", '{"response_size":3}', f"{LOOPBACK}:{port}", "grpc.testing.TestService/UnaryCall")
     assert '"body": "AAAA"' in said

@@ -199,7 +199,7 @@ async def test_our_client_is_refused_for_want_of_a_certificate(certificates: Cer
             assert await get_reply(channel, "it is me") == "from server:it is me"
 
 
-async def test_who_is_refused_for_want_of_a_certificate_is_told_by_an_alert(certificates: Certificates) -> None:
+async def test_a_client_refused_for_want_of_a_certificate_gets_an_alert(certificates: Certificates) -> None:
     alerts = [(None, "CERTIFICATE_REQUIRED"), (certificates.strange_client, "UNKNOWN_CA")]
     async with our_server(certificates.serving(client_ca=certificates.ca), descriptors=False) as ours:
         for pair, alert in alerts:

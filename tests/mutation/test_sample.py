@@ -60,7 +60,7 @@ def test_the_interval_holds_the_true_share_for_about_95_of_100_samples() -> None
     assert 0.93 < inside < 0.97
 
 
-def test_the_share_is_told_with_its_interval_a_trial_that_does_not_end_counts_as_noticed() -> None:
+def test_the_share_is_reported_with_its_interval_a_trial_that_does_not_end_counts_as_noticed() -> None:
     outcomes: list[Outcome] = [*("killed",) * 8, "timeout", "survived"]
     assert in_words(outcomes, 4000, 7) == (
         "Of 4000 mutants, 10 drawn at random (seed 7) were tried, and the tests noticed 9: 90.0%.\n"

@@ -51,7 +51,7 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
     assert finding.outcome is Outcome.SURVIVED
 
 
-async def test_responses_that_are_buffered_without_end_are_told(quiet_clock: QuietClock) -> None:
+async def test_responses_that_are_buffered_without_end_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Backpressure(), BufferResponses())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "buffered")
     assert "When we stop reading, the path still takes 23.0 MiB" in finding.sentence
@@ -71,13 +71,13 @@ async def test_what_is_buffered_by_chance_alone_is_not_held_against_the_path(qui
     assert (await finding_of(Backpressure(), BufferOnce())).outcome is Outcome.SURVIVED
 
 
-async def test_requests_that_are_buffered_without_end_are_told(quiet_clock: QuietClock) -> None:
+async def test_requests_that_are_buffered_without_end_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Backpressure(), BufferRequests())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "buffered")
     assert "When the server stops reading, the path still takes 2" in finding.sentence
 
 
-async def test_a_call_that_is_broken_off_for_its_reader_s_pause_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_call_that_is_broken_off_for_its_reader_s_pause_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Backpressure(), CutSlowReaders(0.5))
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "cut")
     assert "When we stop reading, the path cuts off the call after 0.5 s" in finding.sentence

@@ -79,7 +79,7 @@ async def test_one_server_is_all_there_is() -> None:
 
 
 @pytest.mark.slow  # Five surveys of two servers.
-async def test_who_answers_is_told() -> None:
+async def test_who_answers_is_reported() -> None:
     async with another_server() as port:
         for direct in (True, False):
             finding = await finding_with(PerCall(port), port, direct=direct)

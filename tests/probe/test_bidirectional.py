@@ -37,14 +37,16 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 
 
 @pytest.mark.parametrize("direct", [True, False])
-async def test_responses_held_back_until_the_client_has_ended_are_told(quiet_clock: QuietClock, direct: bool) -> None:
+async def test_responses_held_back_until_the_client_has_ended_are_reported(
+    quiet_clock: QuietClock, direct: bool
+) -> None:
     finding = await finding_of(Bidirectional(), HoldResponsesUntilHalfClose(), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "held-to-end")
     assert "until we have sent everything" in finding.sentence
 
 
 @pytest.mark.parametrize("direct", [True, False])
-async def test_a_call_that_is_broken_off_for_an_early_response_is_told(direct: bool) -> None:
+async def test_a_call_that_is_broken_off_for_an_early_response_is_reported(direct: bool) -> None:
     finding = await finding_of(Bidirectional(), ResetOnEarlyResponse(), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "held-to-end")
     assert "reset a call" in finding.sentence

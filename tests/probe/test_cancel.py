@@ -24,7 +24,7 @@ async def test_a_clean_path_survives_without_a_way_around_it() -> None:
     assert (await finding_of(Cancel(), direct=False)).outcome is Outcome.SURVIVED
 
 
-async def test_a_hop_that_keeps_resets_to_itself_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_hop_that_keeps_resets_to_itself_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Cancel(), KeepResets())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "not-forwarded")
     assert "still working on a call 2 s after" in finding.sentence
@@ -45,7 +45,7 @@ async def test_a_way_around_is_recommended_where_there_is_none(quiet_clock: Quie
     assert finding.sentence == "What the server saw of the call could not be fetched; --direct would help."
 
 
-async def test_a_call_that_a_hop_turns_away_is_told_in_words() -> None:
+async def test_a_call_that_a_hop_turns_away_is_reported_in_words() -> None:
     finding = await finding_of(Cancel(), AnswerWithPages())
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert finding.sentence.startswith("A call failed, so it could not be checked: UNAVAILABLE (")

@@ -80,7 +80,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
         (AddContentEncoding(up=False), "content-encoding", "content-encoding"),
     ],
 )
-async def test_changed_compression_is_told(fault: Fault, cause: str, words: str) -> None:
+async def test_changed_compression_is_reported(fault: Fault, cause: str, words: str) -> None:
     finding = await finding_of(Compression(), fault)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, cause)
     assert words in finding.sentence

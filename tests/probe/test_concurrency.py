@@ -110,7 +110,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
         (lambda: PagesForTheSurplus(10), "limited", "10 were answered; the others were refused"),
     ],
 )
-async def test_a_limit_is_told(fault: Callable[[], Fault], cause: str, words: str, quiet_clock: QuietClock) -> None:
+async def test_a_limit_is_reported(fault: Callable[[], Fault], cause: str, words: str, quiet_clock: QuietClock) -> None:
     finding = await finding_of(Concurrency(), fault())
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, cause, 10)
     assert words in finding.sentence

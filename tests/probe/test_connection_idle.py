@@ -29,19 +29,19 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
 
 
 @pytest.mark.parametrize("fault", [CutIdleConnections(3.0, "closed"), CutConnectionsWithoutStreams(3.0, "closed")])
-async def test_an_idle_connection_that_is_closed_is_told(quiet_clock: QuietClock, fault: Fault) -> None:
+async def test_an_idle_connection_that_is_closed_is_reported(quiet_clock: QuietClock, fault: Fault) -> None:
     finding = await finding_of(ConnectionIdle(), fault, idle=IDLE)
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "closed", 3.0)
     assert "after 3.0 s, without a GOAWAY" in finding.sentence
 
 
-async def test_an_idle_connection_that_is_closed_with_notice_is_told(quiet_clock: QuietClock) -> None:
+async def test_an_idle_connection_that_is_closed_with_notice_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ConnectionIdle(), CutConnectionsWithoutStreams(3.0), idle=IDLE)
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "closed", 3.0)
     assert "after 3.0 s, with notice" in finding.sentence
 
 
-async def test_an_idle_connection_that_is_dropped_without_notice_is_told(quiet_clock: QuietClock) -> None:
+async def test_an_idle_connection_that_is_dropped_without_notice_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ConnectionIdle(), CutIdleConnections(3.0, "silence"), idle=IDLE)
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "black-hole", 2.0)
     assert "within 5 s without notice" in finding.sentence
@@ -62,7 +62,7 @@ async def test_old_connections_that_are_cut_off_are_the_business_of_another_chec
     assert (await finding_of(ConnectionIdle(), fault, idle=IDLE)).outcome is Outcome.INCONCLUSIVE
 
 
-async def test_a_connection_that_is_reset_when_it_is_used_again_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_connection_that_is_reset_when_it_is_used_again_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ConnectionIdle(), ForgetIdleConnections(3.0), idle=IDLE)
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "black-hole", 2.0)
 

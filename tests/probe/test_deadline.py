@@ -57,32 +57,32 @@ async def test_a_hop_that_takes_a_bit_of_each_deadline_for_its_own_work_is_no_fa
     assert (await finding_of(Deadline(), fault)).outcome is Outcome.SURVIVED
 
 
-async def test_lost_deadlines_are_told() -> None:
+async def test_lost_deadlines_are_reported() -> None:
     finding = await finding_of(Deadline(), lose_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "missing")
     assert "not told the deadline of any of our calls" in finding.sentence
 
 
-async def test_a_cap_is_told_with_its_number() -> None:
+async def test_a_cap_is_reported_with_its_number() -> None:
     finding = await finding_of(Deadline(), cap_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "changed")
     assert (finding.limit, finding.unit) == (15.0, "s")
     assert "limits every call to 15 s" in finding.sentence
 
 
-async def test_longer_deadlines_are_told() -> None:
+async def test_longer_deadlines_are_reported() -> None:
     finding = await finding_of(Deadline(), lengthen_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "changed")
     assert "10 s instead of 5 s" in finding.sentence
 
 
-async def test_shorter_deadlines_are_told() -> None:
+async def test_shorter_deadlines_are_reported() -> None:
     finding = await finding_of(Deadline(), shorten_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "changed")
     assert "1800 s instead of 3600 s" in finding.sentence
 
 
-async def test_a_deadline_that_is_added_is_told() -> None:
+async def test_a_deadline_that_is_added_is_reported() -> None:
     finding = await finding_of(Deadline(), add_deadlines())
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "changed")
     assert "sets a deadline of 15 s on calls that have none" in finding.sentence

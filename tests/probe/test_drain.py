@@ -53,13 +53,13 @@ async def test_a_clean_path_survives(direct: bool, quiet_clock: QuietClock) -> N
 
 
 @pytest.mark.parametrize("fault", [CloseOnGoaway(), ResetOnGoaway()])
-async def test_a_lost_call_is_told(fault: Fault, quiet_clock: QuietClock) -> None:
+async def test_a_lost_call_is_reported(fault: Fault, quiet_clock: QuietClock) -> None:
     finding = await finding_of(Drain(), fault)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "call-lost")
     assert "2 of 2 running calls were lost" in finding.sentence
 
 
-async def test_new_calls_that_fail_are_told(quiet_clock: QuietClock) -> None:
+async def test_new_calls_that_fail_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Drain(), KeepGoaway())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "new-calls-fail")
     assert "new calls failed while a server was about to stop" in finding.sentence

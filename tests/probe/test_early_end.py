@@ -76,14 +76,14 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
 
 
 @pytest.mark.parametrize("direct", [True, False])
-async def test_a_lost_status_is_told(quiet_clock: QuietClock, direct: bool) -> None:
+async def test_a_lost_status_is_reported(quiet_clock: QuietClock, direct: bool) -> None:
     finding = await finding_of(EarlyEnd(), LoseEarlyEnd(), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "lost")
     assert "the status is lost" in finding.sentence
 
 
 @pytest.mark.parametrize("direct", [True, False])
-async def test_a_lost_answer_is_told(quiet_clock: QuietClock, direct: bool) -> None:
+async def test_a_lost_answer_is_reported(quiet_clock: QuietClock, direct: bool) -> None:
     finding = await finding_of(EarlyEnd(), LoseEarlyEnd(responses=True), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "lost")
     assert "responses and the status are lost" in finding.sentence

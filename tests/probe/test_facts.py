@@ -46,7 +46,7 @@ async def test_what_a_hop_leaves_tells_what_it_is() -> None:
     assert list(facts.hops_guess) == ["Envoy"]
 
 
-async def test_without_evidence_the_rest_is_told() -> None:
+async def test_without_evidence_the_rest_is_reported() -> None:
     async with path_through(scripting=False) as path:
         facts = await explore(path)
     assert facts.protocol == "HTTP/2"

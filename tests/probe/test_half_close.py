@@ -54,14 +54,14 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
 
 
 @pytest.mark.parametrize("empty", [True, False])
-async def test_an_end_that_the_server_is_not_told_is_told(quiet_clock: QuietClock, empty: bool) -> None:
+async def test_an_end_that_the_server_does_not_learn_of_is_reported(quiet_clock: QuietClock, empty: bool) -> None:
     finding = await finding_of(HalfClose(), KeepEnds(empty=empty))
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "not-seen")
     assert "never told that we have sent everything" in finding.sentence
 
 
 @pytest.mark.parametrize("direct", [True, False])
-async def test_a_call_that_ends_with_our_end_is_told(quiet_clock: QuietClock, direct: bool) -> None:
+async def test_a_call_that_ends_with_our_end_is_reported(quiet_clock: QuietClock, direct: bool) -> None:
     finding = await finding_of(HalfClose(), EndCallAtHalfClose(), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "reset")
     assert "resets a call when we have sent everything" in finding.sentence

@@ -109,7 +109,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
         (RefuseLargeReplies(4_000, trailers=True), "trailers", "KiB in the trailers of a reply; beyond that"),
     ],
 )
-async def test_a_limit_is_told(fault: Fault, cause: str, words: str, quiet_clock: QuietClock) -> None:
+async def test_a_limit_is_reported(fault: Fault, cause: str, words: str, quiet_clock: QuietClock) -> None:
     finding = await finding_of(HeaderSize(), fault)
     assert (finding.outcome, finding.cause, finding.unit) == (Outcome.LIMITED, cause, "bytes")
     assert words in finding.sentence

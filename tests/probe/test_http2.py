@@ -47,7 +47,7 @@ class ErrorPage(Fault):
         return [] if item.ends else [Head(item.stream, page, ends=True)]
 
 
-async def test_an_error_page_is_told() -> None:
+async def test_an_error_page_is_reported() -> None:
     finding = await finding_of(Http2Check(), ErrorPage())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "call")
     assert "HTTP 502 and text/html" in finding.sentence
@@ -87,13 +87,13 @@ class SpeakHttp1(ErrorPage):
         return []
 
 
-async def test_a_hop_that_speaks_http1_to_the_server_is_told() -> None:
+async def test_a_hop_that_speaks_http1_to_the_server_is_reported() -> None:
     finding = await finding_of(Http2Check(), SpeakHttp1())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "call")
     assert finding.sentence == "The path speaks HTTP/2 to us, but not to the server: a call reached it as HTTP/1.1."
 
 
-async def test_a_hop_that_speaks_http2_and_keeps_calls_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_hop_that_speaks_http2_and_keeps_calls_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Http2Check(), KeepCalls())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "unanswered")
     assert finding.sentence == "A plain call was never answered."

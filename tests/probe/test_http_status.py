@@ -57,26 +57,26 @@ def test_every_status_that_can_fail_is_tried() -> None:
     assert sorted(status.value for status in FAILURES) == list(range(1, 17))
 
 
-async def test_replaced_bodies_are_told() -> None:
+async def test_replaced_bodies_are_reported() -> None:
     finding = await finding_of(HttpStatus(), ErrorPages())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
     assert "6 of 17 errors" in finding.sentence
     assert "HTTP 500 with text/html came instead of HTTP 500 with JSON" in finding.sentence
 
 
-async def test_a_gateway_with_another_table_is_told() -> None:
+async def test_a_gateway_with_another_table_is_reported() -> None:
     finding = await finding_of(HttpStatus(), OtherTable())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
     assert "1 of 17 errors" in finding.sentence
 
 
-async def test_replaced_statuses_are_told() -> None:
+async def test_replaced_statuses_are_reported() -> None:
     finding = await finding_of(HttpStatus(), BadGateway())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
     assert "HTTP 502 with text/html came instead of HTTP 500 with JSON" in finding.sentence
 
 
-async def test_an_error_that_never_arrives_is_told() -> None:
+async def test_an_error_that_never_arrives_is_reported() -> None:
     finding = await finding_of(HttpStatus(), HangUpAtErrors())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "replaced")
     assert "1 of 17" in finding.sentence

@@ -119,20 +119,20 @@ async def test_a_hop_that_answers_is_reported_and_no_fault(quiet_clock: QuietClo
     assert "A hop answers our pings" in finding.sentence
 
 
-async def test_pings_that_nobody_answers_are_told(quiet_clock: QuietClock) -> None:
+async def test_pings_that_nobody_answers_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Keepalive(), SwallowPings())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "unanswered")
     assert "Nobody answers our pings within 3 s" in finding.sentence
 
 
-async def test_a_hop_that_complains_of_too_many_pings_is_told_with_what_it_bears(quiet_clock: QuietClock) -> None:
+async def test_a_hop_that_complains_of_too_many_pings_is_reported_with_what_it_accepts(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Keepalive(), Complain(1.9))
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "too-many-pings")
     assert (finding.limit, finding.unit) == (30.0, "pings a minute")
     assert "every 1 s, after 4 pings, but tolerates a ping every 2 s" in finding.sentence
 
 
-async def test_a_hop_that_bears_no_pings_of_ours_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_hop_that_does_not_accept_our_pings_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Keepalive(), Complain(60.0))
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "too-many-pings")
 
@@ -141,12 +141,12 @@ async def test_without_evidence_nobody_is_named(quiet_clock: QuietClock) -> None
     assert (await finding_of(Keepalive(), scripting=False)).outcome is Outcome.INCONCLUSIVE
 
 
-async def test_a_hop_that_closes_pinged_connections_without_a_word_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_hop_that_closes_pinged_connections_without_a_word_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Keepalive(), CloseOnPings(0.0))
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "too-many-pings")
 
 
-async def test_pings_that_are_no_longer_answered_are_told(quiet_clock: QuietClock) -> None:
+async def test_pings_that_are_no_longer_answered_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Keepalive(), AnswerThree())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "unanswered")
 

@@ -81,7 +81,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 @pytest.mark.parametrize(
     ("up", "words"), [(True, "Messages to the server get through up to 1"), (False, "Messages from the server get thr")]
 )
-async def test_a_limit_is_told(up: bool, words: str, quiet_clock: QuietClock) -> None:
+async def test_a_limit_is_reported(up: bool, words: str, quiet_clock: QuietClock) -> None:
     finding = await finding_of(MessageSize(), RefuseLargeMessages(1 * MIB, up=up))
     assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "request" if up else "response")
     assert words in finding.sentence
@@ -96,7 +96,7 @@ async def test_what_cannot_be_asked_for_is_not_judged() -> None:
     assert finding.outcome is Outcome.INCONCLUSIVE
 
 
-async def test_a_slow_path_is_none_that_refuses_large_messages(quiet_clock: QuietClock) -> None:
+async def test_a_slow_path_does_not_count_as_refusing_large_messages(quiet_clock: QuietClock) -> None:
     finding = await finding_of(MessageSize(), ReleaseInTurns(0.5, requests=True))
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert re.match(r"The path is too slow to try 4 MiB: 1 KiB took \d\.\d s\.$", finding.sentence)

@@ -80,7 +80,7 @@ THERE, BACK = "on the way: to the server (", " in the headers of the reply and i
         (SpoilOctets(up=False), "rewritten", [BACK, "x-probe-octets-bin"]),
     ],
 )
-async def test_changed_metadata_is_told(fault: Fault, cause: str, words: Sequence[str]) -> None:
+async def test_changed_metadata_is_reported(fault: Fault, cause: str, words: Sequence[str]) -> None:
     finding = await finding_of(Metadata(), fault)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, cause)
     assert all(word in finding.sentence for word in words), finding.sentence

@@ -51,26 +51,26 @@ async def test_a_clean_path_survives(direct: bool) -> None:
     assert (await finding_of(Reset(), direct=direct)).outcome is Outcome.SURVIVED
 
 
-async def test_another_reason_is_told() -> None:
+async def test_another_reason_is_reported() -> None:
     finding = await finding_of(Reset(), ResetByCancel())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "in 4 of 5 cases" in finding.sentence
     assert "INTERNAL became CANCELLED" in finding.sentence
 
 
-async def test_a_status_of_another_meaning_is_told() -> None:
+async def test_a_status_of_another_meaning_is_reported() -> None:
     finding = await finding_of(Reset(), ResetByStatus())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "INTERNAL became UNAVAILABLE" in finding.sentence
 
 
-async def test_a_response_that_just_stops_is_told() -> None:
+async def test_a_response_that_just_stops_is_reported() -> None:
     finding = await finding_of(Reset(), EndForReset())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "just ended, without a reason" in finding.sentence
 
 
-async def test_a_call_left_hanging_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_call_left_hanging_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(Reset(), SwallowResets())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "left waiting" in finding.sentence

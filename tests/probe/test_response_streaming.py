@@ -15,7 +15,7 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
 
 
 @pytest.mark.parametrize("direct", [True, False])
-async def test_responses_held_back_to_the_end_are_told(quiet_clock: QuietClock, direct: bool) -> None:
+async def test_responses_held_back_to_the_end_are_reported(quiet_clock: QuietClock, direct: bool) -> None:
     finding = await finding_of(ResponseStreaming(), HoldResponses(), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "held-to-end")
     assert "until the call has ended, 1.0 s in this case" in finding.sentence
@@ -26,13 +26,13 @@ async def test_a_slow_release_at_the_end_is_no_buffer(quiet_clock: QuietClock) -
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "held-to-end")
 
 
-async def test_lumps_at_intervals_are_told(quiet_clock: QuietClock) -> None:
+async def test_lumps_at_intervals_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ResponseStreaming(), ReleaseInTurns(0.5, requests=False))
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "held-in-lumps")
     assert "in lumps every 0.5 s" in finding.sentence
 
 
-async def test_a_buffer_that_has_to_fill_is_told_with_its_size(quiet_clock: QuietClock) -> None:
+async def test_a_buffer_that_has_to_fill_is_reported_with_its_size(quiet_clock: QuietClock) -> None:
     finding = await finding_of(ResponseStreaming(), HoldResponses(until=40_000))
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "held-in-lumps")
     assert "until about 48 KiB" in finding.sentence

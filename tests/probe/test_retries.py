@@ -96,7 +96,7 @@ async def test_a_clean_path_survives(fault: type[Fault], direct: bool) -> None:
         ),
     ],
 )
-async def test_repeated_calls_are_told(fault: Callable[[], Fault], cause: str, words: str, direct: bool) -> None:
+async def test_repeated_calls_are_reported(fault: Callable[[], Fault], cause: str, words: str, direct: bool) -> None:
     finding = await finding_of(Retries(), fault(), direct=direct)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, cause)
     assert words in finding.sentence

@@ -80,7 +80,7 @@ async def test_a_hop_that_takes_few_calls_on_a_connection_loses_no_status(quiet_
         (Lose("grpc-status-details-bin"), "details", "CANCELLED, UNKNOWN, INVALID_ARGUMENT and 13 more"),
     ],
 )
-async def test_a_changed_ending_is_told(fault: Fault, cause: str, words: str) -> None:
+async def test_a_changed_ending_is_reported(fault: Fault, cause: str, words: str) -> None:
     finding = await finding_of(Status(), fault)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, cause)
     assert words in finding.sentence

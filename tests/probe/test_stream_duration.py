@@ -31,20 +31,20 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
 
 
 @pytest.mark.parametrize("how", ["reset", "goaway", "closed", "silence"])
-async def test_old_streams_that_are_cut_off_are_told(quiet_clock: QuietClock, how: How) -> None:
+async def test_old_streams_that_are_cut_off_are_reported(quiet_clock: QuietClock, how: How) -> None:
     finding = await finding_of(StreamDuration(), CutOldStreams(3.0, how), idle=IDLE)
     assert (finding.outcome, finding.cause, finding.unit) == (Outcome.LIMITED, "cut", "s")
     assert finding.limit == pytest.approx(3.0, abs=0.41)
     assert "although messages flow on it" in finding.sentence
 
 
-async def test_streams_that_are_cut_off_only_once_the_client_has_ended_are_told(quiet_clock: QuietClock) -> None:
+async def test_streams_that_are_cut_off_only_once_the_client_has_ended_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(StreamDuration(), CutStreamsOldSinceHalfClose(3.0), idle=IDLE)
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "response-cut", 3.0)
     assert "after 3.0 s once we have sent everything" in finding.sentence
 
 
-async def test_old_connections_that_are_closed_are_told(quiet_clock: QuietClock) -> None:
+async def test_old_connections_that_are_closed_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(StreamDuration(), CutOldConnections(3.0, "closed"), idle=IDLE)
     assert (finding.outcome, finding.limit) == (Outcome.LIMITED, 3.0)
 

@@ -35,7 +35,7 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
         ("silence", "within 5 s: later messages are lost"),
     ],
 )
-async def test_silent_streams_that_are_cut_off_are_told(quiet_clock: QuietClock, how: How, words: str) -> None:
+async def test_silent_streams_that_are_cut_off_are_reported(quiet_clock: QuietClock, how: How, words: str) -> None:
     finding = await finding_of(StreamIdle(), CutSilentStreams(3.0, how), idle=IDLE)
     assert (finding.outcome, finding.cause, finding.unit) == (Outcome.LIMITED, how, "s")
     assert words in finding.sentence

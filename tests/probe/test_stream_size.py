@@ -56,7 +56,7 @@ async def test_a_clean_path_survives(direct: bool) -> None:
         (CutStreams(2 * MIB, up=False, reset=False), "response", "nothing moved for 1.8 s"),
     ],
 )
-async def test_a_cut_stream_is_told(fault: Fault, cause: str, words: str, quiet_clock: QuietClock) -> None:
+async def test_a_cut_stream_is_reported(fault: Fault, cause: str, words: str, quiet_clock: QuietClock) -> None:
     finding = await finding_of(StreamSize(), fault)
     assert (finding.outcome, finding.cause, finding.unit) == (Outcome.LIMITED, cause, "bytes")
     assert words in finding.sentence
@@ -84,7 +84,7 @@ class HoldAndRefuse(CutStreams):
         self.held: dict[tuple[int, int], list[Item]] = {}
 
 
-async def test_a_stream_of_which_nothing_arrives_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_stream_of_which_nothing_arrives_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(StreamSize(), HoldAndRefuse(2 * MIB))
     assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "request", None)
     assert finding.sentence.startswith("Nothing of 8 MiB arrived on a stream to the server: ")

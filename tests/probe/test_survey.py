@@ -189,7 +189,7 @@ async def test_what_is_stopped_tells_what_is_known(quiet_clock: QuietClock) -> N
     assert found["b"].sentence == "It was stopped before it finished."
 
 
-async def test_a_target_that_cannot_be_reached_is_told_in_one_line() -> None:
+async def test_a_target_that_cannot_be_reached_is_reported_in_one_line() -> None:
     with reserved_port() as port:
         async with path_through() as path:
             object.__setattr__(path, "target", Target(LOOPBACK, port))
@@ -213,14 +213,14 @@ async def test_checks_of_websockets_are_not_run_where_it_is_not_known_whether_on
     assert found["ws"].sentence == "It was not run because first is inconclusive."
 
 
-async def test_a_websocket_that_is_refused_is_told_in_words(quiet_clock: QuietClock) -> None:
+async def test_a_websocket_that_is_refused_is_reported_in_words(quiet_clock: QuietClock) -> None:
     refused = RefusedError(HttpAnswer(503, [("content-type", "text/html")]))
     found = await surveyed(Sleeper("a", 1, error=refused))
     assert found["a"].outcome is Outcome.INCONCLUSIVE
     assert found["a"].sentence == "A WebSocket was refused, so it could not be checked: HTTP 503 with text/html."
 
 
-async def test_a_name_that_cannot_be_looked_up_is_told_in_one_line() -> None:
+async def test_a_name_that_cannot_be_looked_up_is_reported_in_one_line() -> None:
     async with path_through() as path:
         path = replace(path, target=Target("a\u0640b.example", 443))
         with pytest.raises(UnreachableError, match=r"^cannot reach .*: no host has such a name \(.*\)$"):

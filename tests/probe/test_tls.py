@@ -56,14 +56,14 @@ async def behind_tls(
         yield Path(Target(LOOPBACK, hop.port, tls=True), tls, direct=[Target(LOOPBACK, port)])
 
 
-async def test_a_clean_path_survives_and_its_version_is_told(certificates: Certificates) -> None:
+async def test_a_clean_path_survives_and_its_version_is_reported(certificates: Certificates) -> None:
     async with behind_tls(certificates) as path:
         report = await Survey(path, [Http2Check(), Trailers(), Cancel()]).run()
     assert {result.finding.outcome for result in report.results} == {Outcome.SURVIVED}
     assert report.path.tls in ("TLSv1.2", "TLSv1.3")
 
 
-async def test_a_hop_that_chooses_http1_is_told(certificates: Certificates) -> None:
+async def test_a_hop_that_chooses_http1_is_reported(certificates: Certificates) -> None:
     async with behind_tls(certificates, alpn="http/1.1") as path:
         report = await Survey(path, [Http2Check()]).run()
     finding = report.results[0].finding
@@ -82,14 +82,14 @@ async def test_a_hop_without_alpn_is_told_as_most_clients_refuse_it(certificates
     assert trailers.outcome is Outcome.SURVIVED
 
 
-async def test_a_certificate_that_nobody_trusts_is_told_in_one_line(certificates: Certificates) -> None:
+async def test_a_certificate_that_nobody_trusts_is_reported_in_one_line(certificates: Certificates) -> None:
     async with behind_tls(certificates, ca=certificates.strange_ca) as path:
         with pytest.raises(UnreachableError, match=r"^cannot reach .*: TLS handshake failed: .*") as raised:
             await Survey(path, []).run()
     assert "\n" not in str(raised.value)
 
 
-async def test_tls_where_there_is_none_is_told(certificates: Certificates) -> None:
+async def test_tls_where_there_is_none_is_reported(certificates: Certificates) -> None:
     async with behind_tls(certificates) as path:
         plain = replace(path.direct[0], tls=True)
         with pytest.raises(UnreachableError, match="does not speak TLS"):
@@ -173,7 +173,7 @@ async def test_a_server_that_wants_another_certificate_of_ours_is_not_said_to_ke
     assert not report.results[0].advice
 
 
-async def test_tls_where_plain_text_was_asked_for_is_told(certificates: Certificates) -> None:
+async def test_tls_where_plain_text_was_asked_for_is_reported(certificates: Certificates) -> None:
     async with behind_tls(certificates) as path:
         report = await Survey(replace(path, target=replace(path.target, tls=False)), [Http2Check()]).run()
     finding = report.results[0].finding
@@ -185,7 +185,7 @@ async def test_tls_where_plain_text_was_asked_for_is_told(certificates: Certific
     assert not report.results[0].advice
 
 
-async def test_a_tls_handshake_that_is_never_answered_is_told(
+async def test_a_tls_handshake_that_is_never_answered_is_reported(
     certificates: Certificates, quiet_clock: QuietClock
 ) -> None:
     (silent,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
@@ -195,7 +195,9 @@ async def test_a_tls_handshake_that_is_never_answered_is_told(
             await Survey(replace(path, target=where), []).run()
 
 
-async def test_a_connection_that_is_reset_during_the_tls_handshake_is_told_in_words(certificates: Certificates) -> None:
+async def test_a_connection_that_is_reset_during_the_tls_handshake_is_reported_in_words(
+    certificates: Certificates,
+) -> None:
     async def reset(stream: trio.SocketStream) -> None:
         await stream.receive_some(1)  # The rest stays unread, so closing sends RST.
         await stream.aclose()

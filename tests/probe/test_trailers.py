@@ -39,18 +39,18 @@ async def test_a_clean_path_survives() -> None:
     assert (await finding_of(Trailers())).outcome is Outcome.SURVIVED
 
 
-async def test_lost_trailers_are_told() -> None:
+async def test_lost_trailers_are_reported() -> None:
     finding = await finding_of(Trailers(), LoseTrailers())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "status-lost")
     assert "cut off before the status" in finding.sentence
 
 
-async def test_lost_trailing_metadata_is_told() -> None:
+async def test_lost_trailing_metadata_is_reported() -> None:
     finding = await finding_of(Trailers(), LoseTrailingMetadata())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "metadata-lost")
 
 
-async def test_a_reset_in_place_of_the_trailers_is_told() -> None:
+async def test_a_reset_in_place_of_the_trailers_is_reported() -> None:
     finding = await finding_of(Trailers(), ResetInstead())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "status-lost")
     assert "was reset" in finding.sentence

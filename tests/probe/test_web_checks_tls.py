@@ -91,7 +91,7 @@ async def test_a_hop_that_chooses_http1_is_a_limit(certificates: Certificates) -
     assert "does not speak HTTP/2" in finding.sentence
 
 
-async def test_a_gateway_that_is_called_without_its_tls_is_told(certificates: Certificates) -> None:
+async def test_a_gateway_that_is_called_without_its_tls_is_reported(certificates: Certificates) -> None:
     async with secure_path(certificates) as path:
         assert path.gateway is not None
         plain = replace(path.gateway, tls=False, prefix="/echo")

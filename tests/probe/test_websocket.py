@@ -76,7 +76,7 @@ async def test_a_refused_handshake_tells_what_was_answered_instead() -> None:
     ("answer", "words"),
     [(b"", "without an answer"), (b"SSH-2.0-x\r\n\r\n", "not valid HTTP/1.1"), (b"HTTP/1.1 200 OK\r\n", "answer")],
 )
-async def test_what_is_no_answer_is_told_in_words(answer: bytes, words: str) -> None:
+async def test_what_is_no_answer_is_reported_in_words(answer: bytes, words: str) -> None:
     async def serve(stream: trio.SocketStream) -> None:
         async with stream:
             await stream.receive_some()

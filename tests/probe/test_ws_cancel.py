@@ -41,13 +41,13 @@ async def test_a_clean_path_survives(direct: bool) -> None:
     assert (await finding_of(WsCancel(), direct=direct)).outcome is Outcome.SURVIVED
 
 
-async def test_a_hop_that_holds_its_own_connection_open_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_hop_that_holds_its_own_connection_open_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsCancel(), Cling())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "not-forwarded")
     assert finding.sentence.endswith("5 s after we had left its WebSocket by closing the connection.")
 
 
-async def test_a_hop_that_answers_close_frames_by_itself_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_hop_that_answers_close_frames_by_itself_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsCancel(), ClingToAll())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "not-forwarded")
     assert "with a close frame or by closing the connection" in finding.sentence

@@ -56,32 +56,32 @@ async def test_a_clean_path_survives(direct: bool) -> None:
     assert (await finding_of(WsClose(), direct=direct)).outcome is Outcome.SURVIVED
 
 
-async def test_lost_close_frames_are_told() -> None:
+async def test_lost_close_frames_are_reported() -> None:
     finding = await finding_of(WsClose(), DropCloses())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "we closed with code 1000 and “done” ended without a close frame" in finding.sentence
     assert "7 of 7" in finding.sentence
 
 
-async def test_other_codes_are_told() -> None:
+async def test_other_codes_are_reported() -> None:
     finding = await finding_of(WsClose(), CloseNormally())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "closed with code 1001 ended with code 1000 (5 of 7" in finding.sentence
 
 
-async def test_a_hop_that_answers_for_the_gateway_is_told() -> None:
+async def test_a_hop_that_answers_for_the_gateway_is_reported() -> None:
     finding = await finding_of(WsClose(), AnswerCloses())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "ended that way for us, but for the gateway it ended without a close frame (5 of 7" in finding.sentence
 
 
-async def test_lost_reasons_are_told() -> None:
+async def test_lost_reasons_are_reported() -> None:
     finding = await finding_of(WsClose(), StripReasons())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "“done” ended without the reason" in finding.sentence
 
 
-async def test_a_close_that_is_never_answered_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_close_that_is_never_answered_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsClose(), IgnoreCloses())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "rewritten")
     assert "stayed open for 3 s" in finding.sentence

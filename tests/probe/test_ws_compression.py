@@ -87,18 +87,18 @@ async def test_a_hop_that_compresses_well_survives() -> None:
     assert "compressed messages arrive intact" in finding.sentence
 
 
-async def test_a_hop_that_only_says_it_compresses_is_told() -> None:
+async def test_a_hop_that_only_says_it_compresses_is_reported() -> None:
     finding = await finding_of(WsCompression(), AgreeOnly())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "corrupt")
     assert "without it they do" in finding.sentence
 
 
-async def test_a_hop_that_compresses_badly_is_told() -> None:
+async def test_a_hop_that_compresses_badly_is_reported() -> None:
     finding = await finding_of(WsCompression(), CutShort())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "corrupt")
 
 
-async def test_a_hop_that_refuses_the_offer_is_told() -> None:
+async def test_a_hop_that_refuses_the_offer_is_reported() -> None:
     finding = await finding_of(WsCompression(), Refuse())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "corrupt")
     assert "HTTP 400 with text/plain" in finding.sentence

@@ -97,19 +97,19 @@ async def test_a_clean_path_survives_the_default_time_too(quiet_clock: QuietCloc
     assert "the gateway pings it every 27 s" in finding.sentence
 
 
-async def test_a_cut_is_told_with_its_second(quiet_clock: QuietClock) -> None:
+async def test_a_cut_is_reported_with_its_second(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsIdle(), CutSilent(6.0))
     assert_limited(finding, "cut", 5.9, 6.2)
     assert "is cut after 6 s (the connection was closed without a close frame); with a ping" in finding.sentence
 
 
-async def test_a_cut_that_nobody_tells_of_is_told_between_two_seconds(quiet_clock: QuietClock) -> None:
+async def test_a_cut_without_notice_is_reported_between_two_seconds(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsIdle(), Forget(6.0))
     assert_limited(finding, "cut", 5.0, 5.0)
     assert "between 5 and 10 s (nothing came any more" in finding.sentence
 
 
-async def test_pings_that_do_not_count_are_told(quiet_clock: QuietClock) -> None:
+async def test_pings_that_do_not_count_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsIdle(), CutSilent(6.0, counts=[TEXT]))
     assert_limited(finding, "pings", 5.9, 6.2)
     assert "does not help, a message does" in finding.sentence
@@ -121,7 +121,7 @@ async def test_a_limit_of_age_is_told_apart(quiet_clock: QuietClock) -> None:
     assert "silence is not the reason" in finding.sentence
 
 
-async def test_pings_of_the_gateway_that_are_lost_are_told(quiet_clock: QuietClock) -> None:
+async def test_pings_of_the_gateway_that_are_lost_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsIdle(), LosePings(), pace=Pace.DEFAULT)
     assert_limited(finding, "pings", 54.0, 62.0)
     assert "none of the gateway's pings came" in finding.sentence

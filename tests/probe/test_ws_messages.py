@@ -179,13 +179,13 @@ async def test_large_messages_that_are_swallowed_are_found_out(quiet_clock: Quie
     ],
     ids=["swap", "join", "twice", "spoil", "text-only", "frames"],
 )
-async def test_what_is_changed_is_told(fault: WebFault, words: str) -> None:
+async def test_what_is_changed_is_reported(fault: WebFault, words: str) -> None:
     finding = await finding_of(WsMessages(), fault)
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "altered")
     assert words in finding.sentence
 
 
-async def test_lost_empty_messages_are_told(quiet_clock: QuietClock) -> None:
+async def test_lost_empty_messages_are_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsMessages(), LoseEmpty())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "altered")
     assert finding.sentence.startswith("Empty WebSocket messages do not pass")

@@ -50,19 +50,19 @@ async def test_lost_headers_are_named() -> None:
     assert "without its headers Upgrade and Connection: Upgrade" in finding.sentence
 
 
-async def test_an_answer_by_somebody_else_is_told() -> None:
+async def test_an_answer_by_somebody_else_is_reported() -> None:
     finding = await finding_of(WsUpgrade(), ErrorPage())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "other")
     assert "HTTP 400 with text/html" in finding.sentence
 
 
-async def test_a_connection_that_is_closed_at_the_handshake_is_told() -> None:
+async def test_a_connection_that_is_closed_at_the_handshake_is_reported() -> None:
     finding = await finding_of(WsUpgrade(), HangUp())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
     assert "Plain requests are answered" in finding.sentence
 
 
-async def test_a_websocket_that_carries_nothing_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_websocket_that_carries_nothing_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsUpgrade(), Swallow())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "other")
     assert "no reply comes within 3 s" in finding.sentence
@@ -81,7 +81,7 @@ class KeepHandshakes(NeverAnswer):
         return await super().response(message) if message.first.startswith("HTTP/1.1 101") else message
 
 
-async def test_a_handshake_that_is_never_answered_is_told(quiet_clock: QuietClock) -> None:
+async def test_a_handshake_that_is_never_answered_is_reported(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsUpgrade(), KeepHandshakes())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
     assert finding.sentence == "Plain requests are answered, but a WebSocket is not opened: no answer within 3 s."

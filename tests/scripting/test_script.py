@@ -107,7 +107,7 @@ def test_what_a_value_means(name: str, value: str, field: str, means: object) ->
         ("succeed-after", "2", "succeed-after: needs a call-id, to count attempts by"),
     ],
 )
-def test_what_is_said_of_a_value_that_is_none(name: str, value: str, said: str) -> None:
+def test_the_errors_for_invalid_values(name: str, value: str, said: str) -> None:
     with pytest.raises(ScriptError) as raised:
         script((name, value))
     assert str(raised.value) == said

@@ -111,7 +111,7 @@ async def test_pings_of_the_connection_are_counted() -> None:
         assert (await record()).pings_in == 1
 
 
-async def test_waiting_for_a_client_that_does_not_read_is_told(autojump_clock: trio.testing.MockClock) -> None:
+async def test_waiting_for_a_client_that_does_not_read_is_reported(autojump_clock: trio.testing.MockClock) -> None:
     async with scripted_echo() as echo:
         script = NAME, ("count", "20"), ("interval", "0"), ("size", "60000")
         async with echo.stream("ServerStream", *script) as stream:

@@ -245,7 +245,7 @@ async def test_a_client_within_its_limit_is_not_refused_while_old_handlers_still
 
 
 @pytest.mark.parametrize("who", ["a task that outlives the handler", "the handler itself"])
-def test_whoever_receives_from_a_call_that_we_have_ended_gets_an_error(who: str, run: Run) -> None:
+def test_receiving_from_a_call_that_we_have_ended_is_an_error(who: str, run: Run) -> None:
     """The client has not half-closed the call, so there might have been another message."""
 
     async def receive(stream: BytesStream, over: anyio.Event) -> None:

@@ -103,7 +103,9 @@ async def test_a_slow_reader_is_waited_for_and_seen_to_be_alive(peer: Peer, cloc
     assert all(later - earlier < PATIENCE / 2 for earlier, later in pairwise(seen))
 
 
-async def test_who_takes_nothing_is_given_up_and_so_are_those_who_wait_behind(peer: Peer, clock: QuietClock) -> None:
+async def test_a_peer_that_takes_nothing_is_given_up_and_so_are_senders_that_wait_for_it(
+    peer: Peer, clock: QuietClock
+) -> None:
     ended: list[float] = []
 
     async def send() -> None:

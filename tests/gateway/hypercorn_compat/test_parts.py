@@ -150,7 +150,7 @@ async def test_each_who_pushes_waits_until_there_is_room(clock: QuietClock) -> N
 
 
 @pytest.mark.parametrize("ended", [False, True])
-async def test_who_waits_for_a_window_that_stays_shut_is_told(ended: bool, clock: QuietClock) -> None:
+async def test_a_call_that_waits_for_a_window_that_stays_shut_gets_a_reason(ended: bool, clock: QuietClock) -> None:
     buffer = SendBuffer()
     if ended:
         await buffer.push(b"x")

@@ -214,7 +214,7 @@ async def test_a_gzip_bomb_is_refused() -> None:
         assert response.grpc_status[0] == Status.RESOURCE_EXHAUSTED.value
 
 
-async def test_unknown_methods_and_paths_that_are_none() -> None:
+async def test_unknown_methods_and_invalid_paths() -> None:
     async with running_gateway([EchoService()]) as gateway:
         for path in (f"{STREAMING}/ServerStream", "/no.such/Method", "/a/b/c", "/x"):
             async with http1(gateway.port) as request:

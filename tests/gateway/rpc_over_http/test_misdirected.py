@@ -17,7 +17,7 @@ def said_by(gateway: RunningGateway) -> str:
     return "this is the gateway's HTTP port, which serves gRPC-Web, Connect and WebSockets; gRPC is served on port "
 
 
-async def test_our_client_is_told() -> None:
+async def test_our_client_gets_the_error() -> None:
     async with running_gateway() as gateway, open_channel(LOOPBACK, gateway.port) as channel:
         for _ in range(2):
             with pytest.raises(GRPCError) as raised:
@@ -34,7 +34,7 @@ async def test_our_client_is_told() -> None:
         assert raised.value.status is Status.UNIMPLEMENTED
 
 
-async def test_grpcio_is_told() -> None:
+async def test_grpcio_gets_the_error() -> None:
     async with running_gateway() as gateway:
 
         def call_it() -> RpcError:

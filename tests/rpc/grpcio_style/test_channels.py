@@ -51,7 +51,7 @@ def test_channel_ready_connects(library: Library) -> None:
     library.run(main)
 
 
-def test_who_waits_for_a_closed_channel_is_told_so(library: Library) -> None:
+def test_a_call_that_waits_for_a_closed_channel_gets_an_error_that_says_so(library: Library) -> None:
     async def main(library: Library) -> None:
         async with library.open_channel(Todos()) as channel:
             await channel.close()

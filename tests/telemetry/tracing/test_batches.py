@@ -54,7 +54,7 @@ async def test_spans_leave_together_when_there_are_enough() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_span_does_not_wait_for_others_for_ever() -> None:
+async def test_a_span_does_not_wait_for_others_forever() -> None:
     sink = Sink()
     batches = Batches(sink.send, lines, most=10, batch=3, delay=0.05)
     with trio.fail_after(20):

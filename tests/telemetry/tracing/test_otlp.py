@@ -170,6 +170,6 @@ async def test_a_connection_is_kept_if_the_response_allows_it(answer: list[bytes
     assert requests == [1, connections]
 
 
-def test_a_certificate_that_is_none_is_refused() -> None:
+def test_an_invalid_certificate_is_refused() -> None:
     with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_CERTIFICATE: No such file"):
         Collector(CollectorSettings("https://collector/", certificate="/nowhere.pem"), describe())
