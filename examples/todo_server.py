@@ -38,7 +38,7 @@ class Todos(TodosBase):
 
 
 async def serve(listener: Listener[ByteStream], *, task_status: TaskStatus[None] = anyio.TASK_STATUS_IGNORED) -> None:
-    """Serve until cancelled. Health and reflection are services like any other."""
+    """Serve until cancelled. Health is a service like any other."""
     todos = Todos()
     await Server([todos, Health([todos])]).serve(listener, task_status=task_status)
 

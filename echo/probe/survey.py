@@ -134,7 +134,7 @@ class Survey:
             with trio.move_on_after(10.0):
                 self._facts = await explore(self.path)
         except Exception as error:
-            log.debug("what the path is made of could not be found out", exc_info=error)
+            log.debug("the path could not be explored", exc_info=error)
 
     async def _run_beside_others(self, check: Check) -> None:
         for name in check.needs:  # Wait before taking a place that the needed check may itself wait for.

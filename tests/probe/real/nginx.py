@@ -102,7 +102,7 @@ ROWS: Final[Sequence[Row]] = (
         right=True,
     ),
     row(
-        "`grpc_pass`, all else as by default",
+        "`grpc_pass`, everything else at its default",
         Nginx(base={}),
         Says("metadata", BROKEN, "underscores_in_headers"),
         Says("header-size", LIMITED, "large_client_header_buffers"),

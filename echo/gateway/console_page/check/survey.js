@@ -78,7 +78,7 @@ export class Survey {
   async #explore(signal) {
     this.#facts = await within(signal, 10, (inner) => explore(inner, this.#path)).catch((error) => {
       signal.throwIfAborted();
-      console.debug("what the path is made of could not be found out", error);
+      console.debug("the path could not be explored", error);
       return null;
     });
   }

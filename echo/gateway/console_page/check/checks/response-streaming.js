@@ -103,7 +103,7 @@ async function bufferOf(signal, path, asked) {
   const { id, began, came, ended } = await asked(signal, path, script);
   if (ended === null || !came.length || ended - came[0].at < 2 * STEP_INTERVAL) return null;
   const took = await secondsOf(signal, path, id);
-  // The end released them, however slowly they came from there on.
+  // The end of the call released them, however slowly they arrived after that.
   if (took !== null && came[0].at - began > took - STEP_INTERVAL / 2) return null;
   return came.filter(({ at }) => at < came[0].at + STEP_INTERVAL / 2).reduce((sum, { size }) => sum + size, 0);
 }
