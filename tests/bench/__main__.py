@@ -50,7 +50,7 @@ def parse() -> argparse.Namespace:
     add = parser.add_argument
     add("--quick", action="store_true", help="shorter samples, fewer rounds: within two minutes")
     add("--only", type=names(selection.figures), metavar="FIGURE,...", help=f"only some, in short: {only()}")
-    add("--peers", type=names(selection.peers), metavar="PEER,...", help=f"beside {', '.join(selection.NICKNAMES)}")
+    add("--peers", type=names(selection.peers), metavar="PEER,...", help=f"of {', '.join(selection.NICKNAMES)}")
     add("--rounds", type=int, metavar="N", help="how often each figure is taken")
     add("--json", type=Path, metavar="PATH", help="write every sample there")
     add("--plot", type=Path, metavar="PATH", help="draw the results there, as SVG")

@@ -154,7 +154,7 @@ def _needs(measured: Measured) -> str:
 
 
 def _fit(base: float, held: Held) -> float:
-    """How many fit into a pod's memory beside a worker that holds nothing, given in MiB."""
+    """How many fit into a pod's memory, less that of a worker that holds nothing, in MiB."""
     return (USED * MEMORY - base) * MIB / held.memory
 
 

@@ -59,7 +59,7 @@ class Sample:
 
 
 Load = Callable[[int], Work]
-"""Runs as many items as it is told."""
+"""Runs so many items."""
 
 Figures = dict[str, dict[str, list[Sample]]]
 """By what is measured, by peer: a sample for each round."""

@@ -125,7 +125,7 @@ Message = MutableMapping[str, Any]
 async def no_relay(
     scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
 ) -> None:
-    """An ASGI application that says back what it is told."""
+    """An ASGI application that echoes messages."""
     if scope["type"] == "lifespan":
         await receive()
         await send({"type": "lifespan.startup.complete"})

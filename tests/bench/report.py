@@ -53,7 +53,7 @@ def markdown(results: Results) -> str:
 
 
 def brief(results: Results) -> str:
-    """For whoever measures again and again: the goals, and for each figure what it is beside the others."""
+    """For those who measure again and again: the goals, and each figure compared with the others'."""
     parts = [goals(results)]
     measured = {
         "server": results.servers,
@@ -111,7 +111,7 @@ def held(memory: Growth) -> list[str]:
 
 
 def goals(results: Results) -> str:
-    """The goals that this run can tell about; empty if there are none."""
+    """The goals that this run can judge; empty if there are none."""
     rows = [row for goal in GOALS if (row := goal.row(results)) is not None]
     if not rows:
         return ""
@@ -130,7 +130,7 @@ def warnings(results: Results) -> list[str]:
 
 
 def bottlenecks(results: Results) -> str:
-    """Figures that tell of the load instead of what was under it, as a warning; empty if there are none.
+    """Figures that were limited by the load instead of the program under it, as a warning; empty if there are none.
 
     A client's load is our server, whose part in the time it takes is not in the client's CPU time.
     """

@@ -85,7 +85,7 @@ def peers(text: str) -> list[str]:
 
 def _known(word: str, known: Iterable[str]) -> str:
     if word not in known:
-        raise ValueError(f"{word!r} is none of {', '.join(known)}")
+        raise ValueError(f"{word!r} is not one of {', '.join(known)}")
     return word
 
 

@@ -14,14 +14,14 @@ from tests.bench.selection import Scale
 def test_figures_go_by_short_names_and_parts_by_theirs() -> None:
     assert selection.figures("unary,client") == ["unary", "client"]
     assert selection.figures("memory,stream") == ["idle", "idle-websocket", "stream"]
-    with pytest.raises(ValueError, match="'dance' is none of unary, unary-mesh, "):
+    with pytest.raises(ValueError, match="'dance' is not one of unary, unary-mesh, "):
         selection.figures("unary,dance")
 
 
 def test_peers_go_by_short_names_and_ours_is_always_there() -> None:
     assert selection.peers("grpclib,ours") == ["echo", "grpclib + protobuf"]
     assert selection.peers("grpcio") == ["echo", "grpcio.aio"]
-    with pytest.raises(ValueError, match="'twisted' is none of ours, "):
+    with pytest.raises(ValueError, match="'twisted' is not one of ours, "):
         selection.peers("twisted")
 
 

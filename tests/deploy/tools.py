@@ -33,7 +33,7 @@ from_npm = pytest.mark.third_party(
 
 @cache
 def _program(name: str) -> Path:
-    """Where a program of the archive lies; unpacked beside it once."""
+    """The path of a program in the archive, which is unpacked next to it once."""
     program = PROGRAMS.parent / "unpacked" / name / name
     if not program.exists():
         with zipfile.ZipFile(PROGRAMS) as archive, tempfile.TemporaryDirectory(dir=PROGRAMS.parent) as scratch:

@@ -53,7 +53,7 @@ def clock(mock_clock: trio.testing.MockClock) -> trio.testing.MockClock:
 
 @dataclass(frozen=True)
 class Cause:
-    """Why calls end early, and what their callers are told.
+    """Why calls end early, and what their callers get.
 
     Attributes:
         name: In the tests' names.
@@ -152,7 +152,7 @@ def makes_sense(cause: Cause, where: str, kind: Cardinality) -> bool:
     if where == POURED_ON:
         return bool(kind.client_streaming)
     if cause.act is leave_the_block and kind is UNARY:
-        return where == RECEIVING  # Who has sent its one message and leaves waits for the status, as with grpclib.
+        return where == RECEIVING  # After its one message, leaving the block waits for the status, as with grpclib.
     return True
 
 

@@ -56,7 +56,7 @@ async def channel_to(behave: Behave, *, begin: bytes = SETTINGS + SETTINGS_ACK) 
 
 
 async def is_told(answer: Answer) -> GRPCError:
-    """What a caller is told of a call that is answered so; its channel, and another, go on."""
+    """What a caller gets for a call with such an answer; its channel, and another one, go on."""
     async with channel_to(first(answer)) as channel:
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "Odd", timeout=30)

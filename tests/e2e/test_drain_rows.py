@@ -52,7 +52,7 @@ async def test_the_first_goaway_names_no_stream_the_second_the_last_that_came(cl
         await acknowledge(client)
         assert [goaway.last_stream_id for goaway in client.goaways] == [LAST, 3]
         assert {goaway.error_code for goaway in client.goaways} == {ErrorCodes.NO_ERROR}
-        # Sent although the client knows: it is not, and may be made anew elsewhere.
+        # Sent although the client knows of the drain: it is refused, and may be retried elsewhere.
         await client.send(client.head(5, request()), DataFrame(5, data=HI, flags=["END_STREAM"]))
         assert (await client.heard(5)).reset == ErrorCodes.REFUSED_STREAM
         # The one that runs goes on, and the connection ends with it.

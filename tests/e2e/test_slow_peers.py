@@ -57,7 +57,7 @@ async def at_rest() -> None:
 
 
 async def filled(sent: Callable[[], int]) -> None:
-    """Wait until a sender stands still because what the sockets hold is full."""
+    """Wait until a sender stalls because the sockets' buffers are full."""
     before = -1
     while before != sent():
         before = sent()

@@ -40,7 +40,7 @@ def test_a_plain_request_is_told_as_it_came() -> None:
         "host": "echo.test",
         "origin": None,
         "own_origin": "http://echo.test",
-        "origin_allowed": True,  # None is: who sends none is no browser.
+        "origin_allowed": True,  # A client that sends no origin is not a browser.
         "headers": {"via": "1.1 a, 1.1 b"},
         "message": "this route takes WebSockets",
     }

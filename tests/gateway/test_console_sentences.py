@@ -21,7 +21,7 @@ SAYING = [
 HOLE = "\0"  # Where something is filled in.
 
 _TOKEN = re.compile(r"//[^\n]*|/\*.*?\*/|(?P<quote>[\"'`])", re.DOTALL)
-# Said to whoever reads the code, or for machines.
+# For readers of the code, or for machines.
 _OTHERS = {"a WebSocket did not open", "from server:"}
 
 

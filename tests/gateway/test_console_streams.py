@@ -46,7 +46,7 @@ async def test_the_server_stream_sends_five_echoes_and_closes(monkeypatch: pytes
         await page.shows("#log .received .short", r"5a from server: hi \(echo 5/5\)")
         assert await page.text("#n-received") == "5"
         assert await all_zero(page)
-        await page.click("#send")  # And anew, once that is over.
+        await page.click("#send")  # And again, once that is over.
         await page.shows("#n-trips", "^1$")
         await page.shows("#headline", "^1000 ")
 

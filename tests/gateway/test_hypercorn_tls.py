@@ -202,7 +202,7 @@ async def test_clients_that_fail_at_tls_disturb_nobody(certificates: Certificate
                     except trio.BrokenResourceError:
                         pass
                 await goes_on()
-            with pytest.raises(ssl.SSLCertVerificationError):  # Who does not trust the certificate leaves at once.
+            with pytest.raises(ssl.SSLCertVerificationError):  # It does not trust the certificate, and leaves.
                 await in_thread(lambda: get(port, "/healthz", ssl.create_default_context()))
             await goes_on()
             async with half_a_handshake(port):

@@ -191,7 +191,7 @@ async def test_a_refused_handshake_and_an_unknown_path_are_spans() -> None:
 
 
 async def passed_on(gateway: RunningGateway, traceparent: str | None) -> str | None:
-    """What the server is told of the trace."""
+    """What the server learns of the trace."""
     answer = await gateway.get("/grpc/hi?report=true", {} if traceparent is None else {"traceparent": traceparent})
     report = json.loads(answer.headers["grpc-trailer-x-echo-report"])
     return next((one["value"] for one in report["request_headers"] if one["name"] == "traceparent"), None)

@@ -36,7 +36,7 @@ DETAILS = b"\x08\x09\x12%c%b\x1a%c%b" % (len(TEXT), TEXT, len(DETAIL), DETAIL)
 
 @asynccontextmanager
 async def served(folder: Path) -> AsyncIterator[tuple[Recorder, RunningGateway, ConnectClient]]:
-    """The recorder beside the echo services, a gateway in front of them, and the client."""
+    """The recorder and the echo services, a gateway in front of them, and the client."""
     recorder = Recorder()
     services = [*echo_services().services, recorder]
     async with running_gateway(services) as gateway, connect_client(gateway.port, folder) as client:

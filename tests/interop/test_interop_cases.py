@@ -43,7 +43,7 @@ ADDED: Final = {"grpc.testing.TestService", "grpc.testing.UnimplementedService",
 
 @asynccontextmanager
 async def interop_server(certificates: Certificates | None = None, *, interop: bool = True) -> AsyncIterator[int]:
-    """Our server with its interop services; gives the port. No call of theirs is left when the block is."""
+    """Our server with its interop services; gives the port. No call is left when the block ends."""
     server = Server(echo_services(interop=interop).services)
     async with (
         no_leaks(descriptors=False) as leaks,

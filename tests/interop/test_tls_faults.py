@@ -252,7 +252,7 @@ async def test_a_record_that_cannot_be_decrypted_ends_the_connection_and_nothing
             await settles(lambda: channel.connections, 0, "connections of the channel")
             assert await get_reply(channel, "clear again") == "from server:clear again"
         nursery.cancel_scope.cancel()
-    assert not [record for record in caplog.records if record.exc_info]  # A fault of the line's is none of ours.
+    assert not [record for record in caplog.records if record.exc_info]  # A fault of the line is not a fault of ours.
 
 
 async def test_a_stock_server_takes_our_certificate_and_no_other(certificates: Certificates) -> None:

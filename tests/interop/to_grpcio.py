@@ -40,7 +40,7 @@ async def channel_to(port: int) -> AsyncIterator[Channel]:
 
 
 def as_stubs_want_it(channel: Channel) -> grpclib.client.Channel:
-    """betterproto's stubs name grpclib's channel, and use nothing of it that ours has not."""
+    """betterproto's stubs name grpclib's channel, and use nothing that ours does not have."""
     return cast("grpclib.client.Channel", channel)
 
 

@@ -16,7 +16,7 @@ MIB = 1024 * 1024
 
 
 class CutStreams(Fault):
-    """Resets a stream that carries more than so much, or lets it stand still."""
+    """Resets a stream that carries more than so much, or lets it stall."""
 
     def __init__(self, most: int, *, up: bool, reset: bool = True) -> None:
         self.most, self.up, self.reset = most, up, reset

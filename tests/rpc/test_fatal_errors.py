@@ -68,8 +68,8 @@ RAISED: dict[str, Callable[[], BaseException]] = {
     "of its own": Fatal,
     "in a group": lambda: BaseExceptionGroup("", [SystemExit()]),
     "in groups": lambda: BaseExceptionGroup("", [BaseExceptionGroup("", [KeyboardInterrupt()])]),
-    "beside a status": lambda: BaseExceptionGroup("", [GRPCError(Status.NOT_FOUND, "no"), SystemExit()]),
-    "beside a bug": lambda: BaseExceptionGroup("", [ExceptionGroup("", [ValueError()]), SystemExit()]),
+    "along with a status": lambda: BaseExceptionGroup("", [GRPCError(Status.NOT_FOUND, "no"), SystemExit()]),
+    "along with a bug": lambda: BaseExceptionGroup("", [ExceptionGroup("", [ValueError()]), SystemExit()]),
 }
 
 

@@ -117,7 +117,7 @@ def test_a_change_during_the_sending_of_a_status_is_sent_next(run: Run) -> None:
         watch = health.watch(HealthCheckRequest(UNARY_ECHO))
         async with aclosing(cast("AsyncGenerator[HealthCheckResponse, None]", watch)):
             assert (await anext(watch)).status == SERVING
-            health.set(UNARY_ECHO, NOT_SERVING)  # The generator stands at its yield, as it does while a reply is sent.
+            health.set(UNARY_ECHO, NOT_SERVING)  # The generator is at its yield, as it is while a reply is sent.
             assert (await anext(watch)).status == NOT_SERVING
 
     run(main)

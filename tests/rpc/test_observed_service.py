@@ -16,7 +16,7 @@ CODEC = BytesCodec()
 
 
 class CallObserver:
-    """Answers nothing by itself, and records what it is told."""
+    """Answers nothing by itself, and records what it is called with."""
 
     def __init__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> None:
         self.call = call

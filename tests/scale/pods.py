@@ -26,7 +26,7 @@ Balance: TypeAlias = Literal["pick_first", "round_robin"]
 """The channels' option."""
 
 Order: TypeAlias = Literal["shuffled", "same for all"]
-"""In which order clients are told the addresses: anew by chance for each look-up, or in one for all of them."""
+"""The order of the addresses: shuffled for each look-up, or the same for all clients."""
 
 
 class Pod:

@@ -181,7 +181,7 @@ async def test_large_responses_that_wait_for_their_clients_are_bounded(
     method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(large, "MOST_LARGE", 2_000_000)
-    size = 1_940_000  # A response of 64 KiB does not fit beside it, if it counted.
+    size = 1_940_000  # If a response of 64 KiB counted, it would not fit as well.
     request = testing.SimpleRequest(response_size=size) if method == "UnaryCall" else output(size)
     async with interop_channel(max_message_size=2_000_000) as channel:
         async with open_call(channel, method) as slow:

@@ -53,14 +53,14 @@ async def soak(names: list[str], scale: Scale, report: Report) -> None:
         began = time.monotonic()
         try:
             await SCENARIOS[name](scale, report)
-        except Exception as error:  # noqa: BLE001 - Whatever it is, it is told, and the others are run.
+        except Exception as error:  # noqa: BLE001 - Whatever it is, it is reported, and the others run.
             report.promise(False, f"{name} could not be run to its end: {error!r}")
             traceback.print_exception(error)
         report.progress(f"{name}: done in {time.monotonic() - began:.0f} s", "\n")
 
 
 async def until_interrupted(names: list[str], scale: Scale, report: Report) -> None:
-    """Run the scenarios; the first SIGINT or SIGTERM ends that, and what was found so far is told."""
+    """Run the scenarios; the first SIGINT or SIGTERM ends that, and what was found so far is reported."""
 
     async def watch(signals: AsyncIterator[int]) -> None:
         number = await anext(signals)

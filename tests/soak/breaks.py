@@ -115,7 +115,7 @@ class Client:
 async def run(scale: Scale, report: Report) -> None:
     """Break connections, then dribble."""
     noticed = [f"{how}: noticed, median / max ms" for how in ENDS]
-    table = report.table("Connections that break", "where", "times", "not ended", *noticed, "beside it", "left over")
+    table = report.table("Connections that break", "where", "times", "not ended", *noticed, "meanwhile", "left over")
     async with running("notary") as server:
         empty = await server.holdings()
         async with beside(await server.port(), report, "breaks") as second:

@@ -16,7 +16,7 @@ from tests.soak.report import Report, counts
 from tests.soak.waiting import until
 
 GET_REPLY = "/com.gopay.echo.Server/GetReply"
-PAUSE = 0.002  # Seconds between the calls of a caller who is to be there, not to be a load.
+PAUSE = 0.002  # Seconds between the calls of a caller that is there to notice, not to be a load.
 PATIENCE = 20.0  # Seconds a call may take.
 
 Chat = ClientStream[StreamMessage, StreamResponse]

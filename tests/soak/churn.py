@@ -213,11 +213,11 @@ async def _hold(crowd: Crowd, gateway: Program, server: Program, scale: Scale, r
 async def _leftovers(
     crowd: Crowd, outcomes: Outcomes, rests: dict[str, tuple[Program, Holdings]], report: Report
 ) -> None:
-    table = report.table("After the WebSockets", "errors of clients", "HTTP beside it", "gateway left", "server left")
+    table = report.table("After the WebSockets", "errors of clients", "HTTP meanwhile", "gateway left", "server left")
     left = {name: await program.leftovers(before) for name, (program, before) in rests.items()}
     table.rows.append([counts(crowd.faults), outcomes.lately, *map(counts, left.values())])
     report.promise(not crowd.faults, f"churn: no socket suffers unasked ({counts(crowd.faults)})")
-    report.promise(outcomes.ok > 0 and not outcomes.failed, f"churn: HTTP beside it ({counts(outcomes.failures)})")
+    report.promise(outcomes.ok > 0 and not outcomes.failed, f"churn: HTTP meanwhile ({counts(outcomes.failures)})")
     for name, (program, _) in rests.items():
         report.promise(not left[name], f"churn: nothing left over on the {name} ({counts(left[name])})")
         report.promise(not program.complaints, f"churn: the {name} logs no errors ({program.complaints[:3]})")

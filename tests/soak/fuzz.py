@@ -139,7 +139,7 @@ WAYS: Final[list[Callable[[bytearray, int, int, random.Random], None]]] = [_chan
 
 async def run(scale: Scale, report: Report) -> None:
     """Talk nonsense to a gateway and to a server, protocol by protocol."""
-    table = report.table("Fuzz", "protocol", "bytes", "conversations", "answered", "beside it", "left over")
+    table = report.table("Fuzz", "protocol", "bytes", "conversations", "answered", "meanwhile", "left over")
     async with running(*SERVE, "--grpc-server-port", "0") as server:
         port = await server.port()
         async with running(*GATEWAY, *ANYWHERE, "--grpc-server-port", str(port)) as gateway:
@@ -168,7 +168,7 @@ class _Talk:
         sent: Bytes, so far.
         conversations: How many there were,
         answered: and how many of them got an answer.
-        beside: How often somebody else asked, and got the right answer.
+        beside: How often another client asked meanwhile, and got the right answer.
     """
 
     def __init__(self, port: int, sound: list[bytes], size: int, chance: random.Random) -> None:
@@ -230,8 +230,8 @@ async def _beside(gateway: Program) -> None:
     port = await gateway.port()
     async with WebClient(port) as web:
         status = await web.get_reply("hi")
-        assert status == 200, f"a call beside the fuzz got {status}: {web.body!r}"
+        assert status == 200, f"a call during the fuzz got {status}: {web.body!r}"
     async with opened(port, "bidirectional") as socket:
         await socket.send(MESSAGE.decode())
         answer = await socket.receive()
-        assert '"response":"from server: hi"' in str(answer), f"a message beside the fuzz got {answer}"
+        assert '"response":"from server: hi"' in str(answer), f"a message during the fuzz got {answer}"

@@ -26,7 +26,7 @@ from tests.support.websocket import Closed, Rejected, WebSocket
 
 GRACE: Final = 2.0  # Seconds; longer than a short WebSocket lasts, shorter than a long one would.
 BUSY: Final = 0.5  # Seconds of load between two stops.
-POLL: Final = 0.1  # Seconds between two looks at who is ready.
+POLL: Final = 0.1  # Seconds between two looks at which gateways are ready.
 CALLERS: Final = 4
 SHORT: Final = 4  # Clients with WebSockets that last about half a second,
 LONG: Final = 4  # and with such as last until they are closed.

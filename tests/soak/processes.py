@@ -21,7 +21,7 @@ TICK: Final = os.sysconf("SC_CLK_TCK")
 PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 MEGABYTE: Final = 2**20
 PATIENCE: Final = 60.0  # Seconds after which whatever is waited for counts as never to come.
-SETTLING: Final = 60.0  # Seconds that a program may take to come to rest, even beside others.
+SETTLING: Final = 60.0  # Seconds that a program may take to come to rest, even while others run.
 
 SERVE: Final = ["serve", "--grpc-server-bind", LOOPBACK]
 GATEWAY: Final = ["gateway", "--http-bind", LOOPBACK, "--grpc-server-host", LOOPBACK]

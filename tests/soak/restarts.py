@@ -94,7 +94,7 @@ async def _successes(outcomes: list[Outcomes], patience: float) -> list[float]:
 async def drains(scale: Scale, report: Report) -> None:
     """SIGTERM to one of two servers under load, in turn: not a call is lost, unary or streaming."""
     table = report.table(
-        "Server drained (SIGTERM) under load, another beside it", "calls", "times", "succeeded", "failed",
+        "Server drained (SIGTERM) under load, while another serves", "calls", "times", "succeeded", "failed",
         "slowest, ms", "exit status",
     )  # fmt: skip
     unary, streaming = Outcomes(), Outcomes()
@@ -169,7 +169,7 @@ async def stops(scale: Scale, report: Report) -> None:
                     report.promise(not left, f"SIGTERM to a gateway: its server has no calls left ({counts(left)})")
         table.rows.append([what, scale.rounds, OPEN, counts(endings), f"{max(seconds):.1f} at most", counts(statuses)])
         good = "UNAVAILABLE: the server is shutting down" if "server" in what else "1001 going away"
-        report.promise(set(endings) == {good}, f"SIGTERM, {what}: all are told {good!r} ({counts(endings)})")
+        report.promise(set(endings) == {good}, f"SIGTERM, {what}: all get {good!r} ({counts(endings)})")
         report.promise(set(statuses) == {"0"}, f"SIGTERM, {what}: exit status 0 ({counts(statuses)})")
         most = GRACE + UNWINDING + scale.slack
         report.promise(max(seconds) <= most, f"SIGTERM, {what}: over within {most:g} s ({max(seconds):.1f})")

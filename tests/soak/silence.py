@@ -32,7 +32,7 @@ async def run(scale: Scale, report: Report) -> None:
         "times",
         "not found",
         "found after: median / max ms",
-        "beside it",
+        "meanwhile",
         "left over",
     )
     async with running("notary", str(scale.keepalive)) as server:
@@ -144,7 +144,7 @@ async def _lose_server(scale: Scale, report: Report, server: Program, second: Ou
                     told = (
                         isinstance(closed, Closed) and closed.code == 1011 and closed.reason.startswith("UNAVAILABLE")
                     )
-                    report.promise(told, f"silence, {what}: the WebSocket is told ({closed})")
+                    report.promise(told, f"silence, {what}: the WebSocket is closed with a reason ({closed})")
             relay.reset()
             relay.release()
             async with WebClient(port) as client:

@@ -26,7 +26,7 @@ async def run(scale: Scale, report: Report) -> None:
     table = report.table(
         "WebSockets that are not read, behind an endless fast stream", "sockets", "seconds",
         "gateway RSS, MB: min / max", "server RSS, MB: min / max", "read before", "read after",
-        "lost, doubled or moved", "beside it", "left over",
+        "lost, doubled or moved", "meanwhile", "left over",
     )  # fmt: skip
     report.progress("slow reader")
     async with (

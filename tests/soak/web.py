@@ -13,7 +13,7 @@ from tests.support.websocket import Headers, WebSocket, open_websocket
 
 
 class WebClient:
-    """One connection to a gateway, made anew when the gateway has closed it."""
+    """One connection to a gateway, opened again when the gateway has closed it."""
 
     def __init__(self, port: int) -> None:
         self._port = port

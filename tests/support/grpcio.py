@@ -107,7 +107,7 @@ class Client:
 async def grpcio_client(
     port: int, *, options: tuple[tuple[str, int], ...] = (), **kwargs: object
 ) -> AsyncIterator[Client]:
-    """A channel of its own, hence a connection of its own. Further arguments are those of ``insecure_channel``."""
+    """A channel of its own, and so a connection of its own. Further arguments are those of ``insecure_channel``."""
     options = (("grpc.use_local_subchannel_pool", 1), *options)
     channel = grpc.insecure_channel(f"{LOOPBACK}:{port}", options=options, **kwargs)
     try:
@@ -122,7 +122,7 @@ class GrpcioServer:
 
     Attributes:
         port: Where it listens.
-        calls: What its handlers saw. An event of theirs is set as soon as trio comes to it.
+        calls: What its handlers saw. Their events are set as soon as trio gets to it.
         gate: What unary handlers wait for before they reply; open unless closed by a test.
     """
 

@@ -116,7 +116,7 @@ def nginx_config(front: Front, port: int, folder: Path) -> list[str]:
 def haproxy_config(front: Front, port: int, folder: Path) -> list[str]:
     """For haproxy: ``proto h2`` on both sides, or plain HTTP, which upgrades by itself.
 
-    Before version 3 it offers windows larger than its buffers. A stream that is full both ways then stands still for
+    Before version 3 it offers windows larger than its buffers. A stream that is full in both directions then stalls for
     good: each side's WINDOW_UPDATE waits in haproxy behind the same side's DATA, and that for the other's
     WINDOW_UPDATE (RFC 9113 §5.2.2 warns of it). A window of one buffer, 16 KiB, never has haproxy hold DATA back.
     """

@@ -183,7 +183,7 @@ class RawConnection:
         self.kinds[type(frame).__name__.removesuffix("Frame")] += 1
         stream = self.streams.setdefault(frame.stream_id, Heard()) if frame.stream_id else Heard()
         if isinstance(frame, HeadersFrame):
-            assert "END_HEADERS" in frame.flags, "no answer of ours is so long"
+            assert "END_HEADERS" in frame.flags, "none of our answers is so long"
             stream.heads.append({str(name): str(value) for name, value in self._decoder.decode(frame.data)})
         elif isinstance(frame, DataFrame):
             stream.data += frame.data

@@ -27,8 +27,8 @@ WAIT: Final = "want-wait"  # Where to wait forever, one of the following:
 RECEIVING: Final = "receiving"  # for a message that never arrives.
 SENDING: Final = "sending"  # for a client that does not read.
 SLEEPING: Final = "sleeping"
-CRASH: Final = "want-crash"  # Wait in a nursery, and fail beside the wait once told to, by the status of that name or
-BUG: Final = "bug"  # by an error that is none.
+CRASH: Final = "want-crash"  # Wait in a nursery, where another task fails on command, with the status of that name or
+BUG: Final = "bug"  # with an error that is not a status.
 
 TOO_MUCH: Final = "x" * 1_000_000  # More than any of our windows: sending it needs a client that reads.
 

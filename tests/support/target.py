@@ -91,7 +91,7 @@ class Target:
     Attributes:
         port: Where it listens.
         server: It.
-        odd: Its handlers beside the echo services.
+        odd: Its handlers besides those of the echo services.
     """
 
     def __init__(self, port: int, server: Server, odd: Odd, neighbour: ServerStub) -> None:

@@ -66,7 +66,7 @@ async def test_a_silent_peer_that_has_everything_is_waited_for_only_briefly(cloc
 
 
 class SpuriousWakeUps(trio.abc.Instrument):
-    """Takes a socket's input between the system's report that there is some and the wake-up of who waits for it."""
+    """Takes a socket's input between the system's report that there is some and the wake-up of the waiting task."""
 
     def __init__(self, taken: socket.socket) -> None:
         self._taken = taken

@@ -117,7 +117,7 @@ class Conversation:
             case "h2 settings" if self.h2_settings == 0:
                 # One at a time: h2 takes any acknowledgement to cover all settings that it has announced.
                 self.h2_settings += 1
-                # Never a smaller window, which may be below zero then: h2 does not bear an empty DATA frame there.
+                # Never a smaller window, which may be below zero then: h2 then fails on an empty DATA frame.
                 window = self.h2.local_settings.initial_window_size + 100 * number
                 table = (0, 60, 4_096, 2**16)[number % 4]
                 changes: dict[SettingCodes | int, int] = {SettingCodes.INITIAL_WINDOW_SIZE: window}

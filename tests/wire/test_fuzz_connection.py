@@ -203,7 +203,7 @@ class TwoConnections(ModelledPair, RuleBasedStateMachine):
         self._exchange()
         assert call.client.over
         assert call.server.over
-        self._no_byte_is_missing()  # Now that every window has been announced anew; few examples send as much.
+        self._no_byte_is_missing()  # Now that every window has been announced again; few examples send as much.
 
     def _no_byte_is_missing(self) -> None:
         for sender, receiver in ((self.client, self.server), (self.server, self.client)):

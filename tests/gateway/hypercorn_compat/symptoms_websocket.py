@@ -222,7 +222,7 @@ def calls(function: Callable[[], object]) -> int:
 
 
 async def a_frame_costs_much_more_than_it_must() -> bool:
-    """The one that is not about what stands in `hypercorn.trio.run`, but about the reader there."""
+    """The one that is not about the class in `hypercorn.trio.run`, but about the reader there."""
     data = 100 * frame(TEXT, b"x" * 100)
 
     def upstream() -> None:

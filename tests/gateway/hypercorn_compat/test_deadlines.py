@@ -120,7 +120,7 @@ async def test_a_response_that_is_never_read_ends(clock: QuietClock) -> None:
 
 async def test_a_stream_of_http2_whose_window_stays_shut_is_reset_and_no_other(clock: QuietClock) -> None:
     service = Patient()
-    begin = BEGIN + window_update(0, 1_000_000)  # The connection's window is none to wait for.
+    begin = BEGIN + window_update(0, 1_000_000)  # The connection's window is wide open.
     async with running_gateway([service]) as gateway, raw_client(gateway.port, begin=begin) as client:
         for stream_id, path in ((1, "/ws/stream/server"), (3, BIDIRECTIONAL)):
             await client.send(client.head(stream_id, [(":path", path), *WEBSOCKET]))

@@ -31,7 +31,7 @@ async def test_two_websockets_live_through_thousands_of_requests() -> None:
 
 
 class Verbose(StreamingServerBase):
-    """Says much more than it is told."""
+    """Sends much more than it receives."""
 
     async def bidirectional_stream(
         self, stream_message_iterator: AsyncIterator[StreamMessage]

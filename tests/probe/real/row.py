@@ -49,7 +49,7 @@ class Row:
     Attributes:
         product: As the advice has it.
         setting: What differs from the right configuration, in Markdown; that one says what it is itself.
-        configure: How the proxy is told.
+        configure: Writes the configuration.
         says: What the report says of it, besides what it says of the right configuration of the same product.
         unclear: The checks that cannot tell anything where this is wrong.
         right: It is the right configuration.
