@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from echo import rpc
 from echo.contract import PING_INTERVAL
 from echo.probe.table import CHECKS
 from echo.rpc import Limits
@@ -101,6 +102,13 @@ def test_the_commands_that_make_code_of_a_proto_do_so(tmp_path: Path) -> None:
     made = subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=with_plugins(), check=False, capture_output=True)
     assert made.returncode == 0, made.stderr
     assert "class TodosStub" in (tmp_path / "pb/todo/v1/__init__.py").read_text()
+
+
+def test_the_page_of_the_api_has_every_public_name_but_grpclib_s() -> None:
+    members = re.search(r"members: \[(.*)\]", (PAGES / "library/api.md").read_text())
+    assert members is not None
+    own = {name for name in rpc.__all__ if not getattr(rpc, name).__module__.startswith("grpclib.")}
+    assert set(members[1].split(", ")) == own
 
 
 def test_every_check_is_explained() -> None:

@@ -14,6 +14,7 @@ from echo.transport import ClientSession
 STAGGER: Final = 0.25
 
 Balance: TypeAlias = Literal["pick_first", "round_robin"]
+"""`pick_first` makes all calls to the first address that answers, `round_robin` to each in turn."""
 
 
 class Policy(ABC):
