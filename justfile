@@ -75,6 +75,7 @@ matrix: install
     @tests/support/matrix.sh
 
 # Build the pages of docs/ into site/; --serve shows them in a browser while you write.
+[no-exit-message]
 docs *flags: install
     @python -m docs.build {{flags}}
 

@@ -18,7 +18,10 @@ def main() -> int:
     how = ["serve"] if given.serve else ["build", "--quiet", "--strict", "--site-dir", str(given.into.absolute())]
     command = [sys.executable, "-m", "mkdocs", *how, "--config-file", str(HERE / "mkdocs.yml")]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # An advertisement.
-    status = subprocess.run(command, cwd=HERE, env=environment, check=False).returncode  # noqa: S603 - Our own words.
+    try:
+        status = subprocess.run(command, cwd=HERE, env=environment, check=False).returncode  # noqa: S603 - Our own words.
+    except KeyboardInterrupt:  # This is how --serve ends.
+        return 130
     if status == 0 and not given.serve:
         sys.stdout.write(f"built; open {given.into / 'index.html'} in a browser\n")
     return status
