@@ -54,6 +54,7 @@ test *args: install
     python -m pytest {{processes}} -m "not third_party and not slow" "$@"
 
 # Change the code of a file in small ways and see whether the tests notice; flags and files, see --help.
+[no-exit-message]
 [positional-arguments]
 mutants *args: install
     @python -m tests.mutation "$@"
@@ -61,11 +62,13 @@ mutants *args: install
 # Run nothing else meanwhile. All of it takes ten minutes and writes the README's tables and tests/bench/results.md;
 # --quick takes two and writes nothing; `--only FIGURE,... --peers PEER,...` measures a few, see --help.
 # What a message costs, side by side with other servers, clients and gateways.
+[no-exit-message]
 bench *flags: install
     @python -m tests.bench {{flags}}
 
 # A quarter of an hour; --short takes a minute.
 # What must be held under load and through faults, with real processes.
+[no-exit-message]
 soak *flags: install
     @python -m tests.soak {{flags}}
 

@@ -98,4 +98,7 @@ def measure(arguments: argparse.Namespace) -> Results:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -97,7 +97,14 @@ def child(module: str, *arguments: str, cores: set[int] | None = None) -> Iterat
     """
     command = [sys.executable, "-m", module, *arguments]
     with pinned(cores or SERVER_CORES):  # A child begins where its parent is, all its threads included.
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            process_group=0,  # Ctrl-C reaches only us, and we end it.
+        )
     with process:
         try:
             assert process.stdin is not None

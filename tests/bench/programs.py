@@ -68,7 +68,13 @@ def _run(name: str, *arguments: str, cores: set[int] | None) -> Iterator[Program
     command = [sys.executable, "-m", "echo", name, *arguments, *common]
     with pinned(cores or SERVER_CORES):
         process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=ROOT, env=environment()
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            cwd=ROOT,
+            env=environment(),
+            process_group=0,  # Ctrl-C reaches only us, and we end it.
         )
     with process:
         try:

@@ -9,6 +9,7 @@ import argparse
 import json
 import os
 import statistics
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -134,4 +135,7 @@ def middle(samples: list[Rate]) -> Rate:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)

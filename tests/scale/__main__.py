@@ -6,6 +6,7 @@ connections live through an hour and more. Prints tables in Markdown, and writes
 
 import argparse
 import json
+import signal
 import sys
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import asdict
@@ -52,7 +53,8 @@ def main() -> None:
 
 def simulate() -> Found:
     """All scenarios, each in a process of its own."""
-    with ProcessPoolExecutor() as processes:
+    # Ctrl-C ends the processes at once.
+    with ProcessPoolExecutor(initializer=signal.signal, initargs=(signal.SIGINT, signal.SIG_DFL)) as processes:
         futures: dict[tuple[str, Way], Future[Seen]] = {
             (name, way): processes.submit(run, SCENARIOS[name], way, SIZE) for name, way in product(SCENARIOS, WAYS)
         }
@@ -69,4 +71,7 @@ def listed(found: Found) -> list[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit(130)
