@@ -258,8 +258,8 @@ class ServerSession(Session):
         observer_rule = self._observer_rule
         if observer_rule is not None and event.request.has_metadata(observer_rule.prefix):
             call.observer = observer_rule.observer_for(call, event.fields)
-        # If as many handlers are running as streams are allowed, some of calls that are over have yet to return. The
-        # client is within its rights: streams that are over do not count (RFC 9113 §5.1.2). So the call waits.
+        # If as many handlers are running as streams are allowed, some have yet to return although their calls are over.
+        # The client is within its rights: streams that are over do not count (RFC 9113 §5.1.2). So the call waits.
         self._handlers.add(call)
 
     def _on_refused(self, event: RequestRefused[ServerCall]) -> None:
