@@ -189,6 +189,12 @@ def test_the_schema_knows_every_value_and_no_other() -> None:
         ({"gateway": {"backend": {"clientSecretName": "x"}}}, "only applies with TLS to the server"),
         ({"metrics": {"enabled": False, "serviceMonitor": {"enabled": True}}}, "needs metrics.enabled as well"),
         ({"probe": {"enabled": True, "expected": "{}", "expectedConfigMap": "x"}}, "give one of them"),
+        ({"probe": {"enabled": True, "expected": "BROKEN http2"}}, "probe.expected: is not a report in JSON"),
+        ({"server": {"port": 9090}}, "metrics.port, server.port: must differ"),
+        ({"gateway": {"port": 9090}}, "gateway.port, metrics.port: must differ"),
+        ({"server": {"healthPort": 8081, "tls": {"secretName": "x"}}}, "server.healthPort, server.port: must differ"),
+        ({"server": {"extraEnv": [{"name": "SHUTDOWN_GRACE", "value": "1s"}]}}, "SHUTDOWN_GRACE is set already"),
+        ({"gateway": {"extraEnv": [{"name": "LOG_FORMAT", "value": "auto"}]}}, "LOG_FORMAT is set already"),
     ],
 )
 def test_values_that_contradict_one_another_are_refused(values: Mapping[str, Any], told: str) -> None:
@@ -238,6 +244,20 @@ def test_pods_may_leave_their_user_to_the_cluster_and_listen_on_ipv6() -> None:
         bound = {name: value for name, value in checks.environment(each).items() if name.endswith("_BIND")}
         assert set(bound.values()) <= {"::"}
         assert len(bound) == (0 if each["name"] == "probe" else 2)
+
+
+def test_settings_may_be_commented_out_altogether() -> None:
+    manifests = loaded(render({"settings": None, "server": {"settings": None}, "gateway": {"settings": None}}))
+    assert "LOG_FORMAT" not in checks.environment(container(manifests, "server"))
+
+
+def test_annotations_of_an_ingress_replace_the_chart_s_own() -> None:
+    name = "nginx.ingress.kubernetes.io/proxy-read-timeout"
+    text = render({"ingress": {"enabled": True, "annotations": {name: "60", "a/b": "c"}}})
+    assert text.count(f"{name}:") == 2
+    for each in ("echo-grpc", "echo-web"):
+        annotations = of_kind(loaded(text), "Ingress", each)["metadata"]["annotations"]
+        assert (annotations[name], annotations["a/b"]) == ("60", "c")
 
 
 @pytest.mark.parametrize(("workers", "variable"), [(1, None), (4, "4"), ("auto", "auto")])

@@ -109,6 +109,17 @@ lifecycle:
   valueFrom: {fieldRef: {fieldPath: spec.nodeName}}
 {{- end -}}
 
+{{/* Ports of a pod, which must differ: (list . (dict "server.port" 8081 ...)) */}}
+{{- define "echo.distinct" -}}
+{{- $ports := index . 1 -}}
+{{- if (index . 0).Values.metrics.enabled -}}
+{{- $ports = set $ports "metrics.port" (index . 0).Values.metrics.port -}}
+{{- end -}}
+{{- if ne (len (uniq (values $ports))) (len $ports) -}}
+{{- fail (printf "%s: must differ" (join ", " (sortAlpha (keys $ports)))) -}}
+{{- end -}}
+{{- end -}}
+
 {{/* Settings of a component that the chart has no values for: (list . .Values.server (list "NAME" ...)) */}}
 {{- define "echo.settings" -}}
 {{- $root := index . 0 -}}
@@ -132,7 +143,8 @@ lifecycle:
 - name: WORKERS
   value: {{ $values.workers | quote }}
 {{- end }}
-{{- range $name, $value := merge (dict) $values.settings $root.Values.settings }}
+{{- $settings := merge (dict) ($values.settings | default dict) ($root.Values.settings | default dict) }}
+{{- range $name, $value := $settings }}
 {{- if has $name $own }}
 {{- fail (printf "settings: %s is set by the chart from another value; see values.yaml" $name) }}
 {{- end }}
@@ -141,6 +153,11 @@ lifecycle:
   value: {{ ternary (int64 $value) $value (and (kindIs "float64" $value) (eq (floor $value) (float64 $value))) | toString | quote }}
 {{- end }}
 {{- with $values.extraEnv }}
+{{- range . }}
+{{- if or (has .name $own) (hasKey $settings .name) }}
+{{- fail (printf "extraEnv: %s is set already, by settings or by the chart" .name) }}
+{{- end }}
+{{- end }}
 {{ toYaml . }}
 {{- end }}
 {{- end -}}
