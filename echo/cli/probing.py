@@ -18,7 +18,7 @@ import trio
 
 from echo.cli.errors import first
 from echo.configuration import SettingsError, User, read
-from echo.configuration.values import to_duration
+from echo.configuration.values import quoted, to_duration
 from echo.logs import LEVEL, LogLevel, configure_logging, refuse
 from echo.printable import printable
 from echo.probe.budget import Budget, Pace
@@ -79,8 +79,8 @@ def probe(given: dict[str, object]) -> int:
     Returns:
         The exit status.
     """
-    configure_logging(_log_level(), "auto")
     try:
+        configure_logging(_log_level(), "auto")
         request = _parse(given)
     except (SettingsError, UnknownCheckError, ValueError) as error:
         refuse(str(error), as_json=False)
@@ -281,7 +281,8 @@ def _output(name: str | None) -> File | None:
 
 
 def _log_level() -> LogLevel:
+    text = os.environ.get("LOG_LEVEL", "").strip() or "warning"
     try:
-        return LEVEL.read(os.environ.get("LOG_LEVEL", "warning"))
-    except ValueError:
-        return "warning"
+        return LEVEL.read(text)
+    except ValueError as error:
+        raise ValueError(f"LOG_LEVEL: {quoted(text)} {error}") from None

@@ -159,6 +159,13 @@ def test_an_invalid_command_line_is_one_line_and_status_2(
     assert all(word in said for word in words)
 
 
+def test_a_log_level_that_does_not_exist_is_one_line_and_status_2() -> None:
+    done = probe("127.0.0.1:1", LOG_LEVEL="loud")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("echo: LOG_LEVEL: 'loud' is not ")
+    assert probe("127.0.0.1:1", LOG_LEVEL=" ").returncode == 3
+
+
 @contextmanager
 def on_a_terminal(*arguments: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
     ours, theirs = pty.openpty()
