@@ -148,7 +148,7 @@ def _run(environ: Mapping[str, str], given: Mapping[str, object]) -> int:
             _write(
                 sys.stderr, f"echo: asking {address} {'over TLS ' if tls else ''}for {call.service or 'its health'}\n"
             )
-        with _naming(address):
+        with _naming(address, own=own_tls):
             status = check(address, call, tls)
     except ValueError as error:
         raise _UsageError(str(error)) from None
@@ -171,12 +171,13 @@ def _ask_gateway(flags: Mapping[str, str], connect: float, patience: float, tls:
 
 
 @contextmanager
-def _naming(address: Target) -> Iterator[None]:
-    """Name the address in front of why it is unreachable."""
+def _naming(address: Target, *, own: bool = False) -> Iterator[None]:
+    """Name the address in front of why it is unreachable, and for the ``own`` server with mTLS, what to do about it."""
     try:
         yield
     except UnreachableError as error:
-        raise UnreachableError(f"{address}: {error}") from None
+        advice = "; set GRPC_HEALTH_PORT, which needs none" if own and "client certificate" in str(error) else ""
+        raise UnreachableError(f"{address}: {error}{advice}") from None
 
 
 def _server(flags: Mapping[str, str], environ: Mapping[str, str]) -> tuple[Target, bool]:

@@ -283,6 +283,8 @@ async def test_mtls_shows_a_certificate(tmp_path: Path, capsys: pytest.CaptureFi
         assert await asked(*tls, f"-tls-client-cert={files.client.cert}", f"-tls-client-key={files.client.key}") == 0
         assert await asked(*tls) == 2
         assert capsys.readouterr().err.endswith(": the server requires a client certificate\n")
+        assert await asked(**variables, GRPC_SERVER_PORT=tls[0].removeprefix(":")) == 2
+        assert "requires a client certificate; set GRPC_HEALTH_PORT, which needs none" in capsys.readouterr().err
         pair = files.strange_client
         assert await asked(*tls, f"-tls-client-cert={pair.cert}", f"-tls-client-key={pair.key}") == 2
         assert "the server refuses our certificate: it does not know who signed it" in capsys.readouterr().err
