@@ -2,9 +2,11 @@
 
 import json
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import pytest
 
+from echo.advice import read_advice
 from echo.probe.finding import broken
 from echo.probe.formats import FORMATS, as_json, as_junit, as_markdown, as_text
 from echo.probe.report import Facts
@@ -34,6 +36,15 @@ def test_text_fits_into_80_columns_and_says_everything() -> None:
     assert "BROKEN trailers The reply came, but its end did not: it was cut off before the status." in joined
     assert "- nginx: grpc_read_timeout (default 60s)" in joined
     assert "1 survived, 1 limited, 1 broken, 1 inconclusive, 1 skipped; 12.5 s" in joined
+
+
+def test_text_breaks_no_setting_s_name() -> None:
+    advice = [line for causes in read_advice().values() for lines in causes.values() for line in lines]
+    report = report_of()
+    lines = as_text(replace(report, results=[replace(report.results[1], advice=advice)])).splitlines()
+    assert max(map(len, lines)) <= 80
+    words = {word for line in lines for word in line.split()}
+    assert [line for line in advice if not words.issuperset(line.split())] == []
 
 
 def test_text_does_nothing_to_a_terminal() -> None:

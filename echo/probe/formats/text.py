@@ -35,8 +35,10 @@ def _lines(result: Result) -> Iterator[str]:
         finding.sentence, WIDTH, initial_indent=first, subsequent_indent=_INDENT, break_on_hyphens=False
     )
     for line in result.advice:
+        # Further left if it must be, as nobody finds a setting by half of its name.
+        indent = _INDENT[: max(0, WIDTH - len("- ") - max(map(len, line.split())))]
         yield from textwrap.wrap(
-            line, WIDTH, initial_indent=f"{_INDENT}- ", subsequent_indent=f"{_INDENT}  ", break_on_hyphens=False
+            line, WIDTH, initial_indent=f"{indent}- ", subsequent_indent=f"{indent}  ", break_on_hyphens=False
         )
 
 
