@@ -18,6 +18,7 @@ from typing import Final, Literal, TextIO, get_args
 import structlog
 
 from echo.access_log import AccessLog
+from echo.colours import takes_colours
 from echo.configuration import BOTH, Group, Title, setting
 from echo.configuration.values import SWITCH, one_of
 from echo.outlet import Outlet
@@ -73,12 +74,12 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
     Args:
         level: The lowest level written: debug, info, warning, error or critical.
         log_format: ``json`` writes one line per event, with an exception's traceback as a field; ``console`` writes
-            readable text, in colour if the stream is a terminal; ``auto`` is console on a terminal, else JSON. Times
-            are UTC in ISO 8601.
+            readable text, in colour on a terminal unless ``NO_COLOR`` is set; ``auto`` is console on a terminal, else
+            JSON. Times are UTC in ISO 8601.
         stream: The stream to write to, by default standard error; nothing is written if that is closed.
     """
     stream = sys.stderr if stream is None else stream
-    terminal = stream is not None and stream.isatty()
+    colours = stream is not None and takes_colours(stream)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         _with_trace,
@@ -106,7 +107,7 @@ def configure_logging(level: str = "info", log_format: LogFormat = "auto", strea
         renderer = [
             structlog.processors.format_exc_info,
             _escape_values,
-            structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=traceback),
+            structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=traceback),
         ]
     handler = logging.NullHandler() if stream is None else logging.StreamHandler(Outlet(stream))
     handler.setFormatter(

@@ -120,6 +120,23 @@ def test_auto_is_json_for_a_pipe_and_text_with_colours_for_a_terminal() -> None:
     assert "\x1b[" in terminal.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "coloured"),
+    [("NO_COLOR", "1", False), ("NO_COLOR", "", True), ("TERM", "dumb", False), ("TERM", "xterm", True)],
+)
+def test_a_terminal_whose_user_wants_no_colours_gets_none(
+    variable: str, value: str, coloured: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(variable, value)
+    terminal = Terminal()
+    configure_logging("info", "auto", terminal)
+    structlog.get_logger("tests").info("hello")
+    assert "hello" in terminal.getvalue()
+    assert ("\x1b[" in terminal.getvalue()) is coloured
+
+
 def test_console_into_a_pipe_has_no_colours_and_a_plain_traceback() -> None:
     stream = io.StringIO()
     configure_logging("info", "console", stream)

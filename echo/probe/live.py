@@ -4,7 +4,6 @@ The whole table is redrawn a few times a second in one write, so that nothing fl
 cursor restored. Two columns of checks fit into 80 by 24; in less room, the table shows only running checks.
 """
 
-import os
 import shutil
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -12,6 +11,7 @@ from typing import Final, TextIO
 
 import trio
 
+from echo.colours import takes_colours
 from echo.probe.check import Check
 from echo.probe.finding import Outcome
 from echo.probe.report import Result
@@ -111,7 +111,7 @@ class Table:
 @asynccontextmanager
 async def live_table(checks: Sequence[Check], stream: TextIO) -> AsyncIterator[Table]:
     """Show a table on the terminal while the block runs, and remove it afterwards."""
-    table = Table(checks, stream, colour="NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb")
+    table = Table(checks, stream, colour=takes_colours(stream))
     async with trio.open_nursery() as nursery:
         nursery.start_soon(table.run)
         try:
