@@ -63,6 +63,7 @@ async def test_metadata_and_messages_can_be_changed_on_either_side() -> None:
         event.metadata["client"] = "yes"
 
     async def take(event: RecvRequest) -> None:
+        event.metadata = event.metadata.copy()
         event.metadata["server"] = "yes"
 
     async def head(event: SendInitialMetadata) -> None:

@@ -42,6 +42,20 @@ async def test_a_call_that_is_answered_within_the_delay_is_made_once(autojump_cl
     assert slow.came == [(0, "")]
 
 
+async def test_its_trailers_are_those_of_the_attempt_that_decides_it(autojump_clock: trio.abc.Clock) -> None:
+    slow = Slow((10, None), (0.5, None))
+    async with slow.channel(hedging()) as channel:
+        async with call(channel, "One", UNARY) as stream:
+            await stream.send_message(b"x")
+            await stream.recv_trailing_metadata()
+            assert await stream.recv_message() == b"1:x"
+        slow.plans = [(0, Status.UNAVAILABLE)]
+        async with call(channel, "One", UNARY) as stream:
+            await stream.send_message(b"x")
+            with pytest.raises(GRPCError, match="failed 4"):
+                await stream.recv_trailing_metadata()
+
+
 async def test_without_delay_all_attempts_are_made_at_once(autojump_clock: trio.abc.Clock) -> None:
     slow = Slow((3, None), (2, None), (1, None))
     async with slow.channel(hedging(3, "0s")) as channel:
@@ -185,6 +199,16 @@ async def test_while_too_many_calls_fail_there_is_no_hedging(autojump_clock: tri
         assert len(slow.came) == 3
         assert await unary(channel, "One") == b"3:"  # The success before has brought one back.
         assert len(slow.came) > 4
+
+
+async def test_a_server_that_wants_no_other_attempt_takes_a_token_each_time(autojump_clock: trio.abc.Clock) -> None:
+    slow = Slow((0, Status.INTERNAL, "-1"), (0, Status.INTERNAL, "-1"), (3, None))
+    async with slow.channel(hedging(2, retryThrottling={"maxTokens": 4, "tokenRatio": 1})) as channel:
+        for _ in range(2):
+            with pytest.raises(GRPCError, match="failed"):
+                await unary(channel, "One")
+        assert await unary(channel, "One") == b"2:"
+    assert len(slow.came) == 3
 
 
 def test_hedging_on_both_event_loops(run: Run) -> None:

@@ -4,7 +4,7 @@ import pytest
 import trio
 import trio.testing
 
-from echo.rpc import GRPCError, Server
+from echo.rpc import GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
 from tests.support.attempts import Slow, hedging, leave_two_calls
 from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call
@@ -33,6 +33,21 @@ async def test_a_cancelled_receive_loses_no_attempt_and_can_be_repeated(autojump
         assert await stream.recv_message() == b"0:x"
     assert slow.came == [(0, ""), (1, "1"), (2, "2")]
     assert trio.current_time() - slow.began == pytest.approx(3.5)
+
+
+async def test_leaving_after_one_attempt_has_failed_and_before_another_is_answered_is_no_failure(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    slow = Slow((0.5, Status.UNAVAILABLE), (100, None))
+    async with slow.channel(hedging()) as channel:
+        async with call(channel, "All", BIDI) as stream:
+            await stream.send_message(b"x", end=True)
+            with trio.move_on_after(2):
+                await stream.recv_message()
+            assert stream.status_details is None
+        await trio.testing.wait_all_tasks_blocked()
+        assert channel.calls == 0
+    assert sorted(slow.cancelled) == [1, 2]
 
 
 async def test_an_attempt_cancelled_before_it_started_is_made_at_once(autojump_clock: trio.abc.Clock) -> None:

@@ -52,6 +52,16 @@ async def test_an_unprocessed_attempt_is_replaced_and_not_counted(autojump_clock
     assert [previous for _, previous in slow.came] == ["", "1"]
 
 
+async def test_after_an_unprocessed_attempt_was_replaced_the_last_failure_is_the_call_s(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    slow = Slow((0.5, Status.UNAVAILABLE))
+    async with network(refuse, 1, server=slow.server, service_config=hedging(2)) as (channel, _):
+        with trio.fail_after(60), pytest.raises(GRPCError, match="failed 1"):
+            await unary(channel, "One")
+    assert len(slow.came) == 2
+
+
 async def test_a_call_that_is_always_refused_fails(autojump_clock: trio.abc.Clock) -> None:
     async with network(refuse, 100, service_config=hedging(2)) as (channel, world):
         with pytest.raises(GRPCError) as raised:

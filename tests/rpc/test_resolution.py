@@ -133,6 +133,29 @@ async def test_an_unknown_name_is_unavailable_and_not_looked_up_again_for_a_whil
         assert await who(channel) == "a"
 
 
+async def test_a_look_up_that_succeeds_ends_the_long_pauses(autojump_clock: trio.abc.Clock) -> None:
+    async with a_fleet("a") as (fleet, channel):
+        fleet.unknown = True
+        for _ in range(12):
+            with pytest.raises(GRPCError):
+                await who(channel)
+            await trio.sleep(WHILE)
+        fleet.unknown = False
+        assert await who(channel) == "a"
+        await trio.sleep(LOOKUP_INTERVAL)
+        fleet["a"].die()
+        await trio.testing.wait_all_tasks_blocked()
+        fleet.unknown = True
+        with pytest.raises(GRPCError):
+            await who(channel)
+        assert len(fleet.lookups) == 14
+        fleet.unknown = False
+        fleet.addresses.clear()
+        fleet.add("b")
+        await trio.sleep(MIN_BACKOFF * 1.2 + 0.01)
+        assert await who(channel) == "b"
+
+
 async def test_a_name_without_addresses_is_an_error() -> None:
     async with a_fleet() as (_, channel):
         with pytest.raises(GRPCError, match="cannot connect to fleet: it has no address"):

@@ -55,6 +55,26 @@ async def test_an_attempt_goes_to_another_server_than_the_one_that_failed() -> N
     assert all(first != second for first, second in zip(peers[::2], peers[1::2], strict=True))
 
 
+async def test_a_last_attempt_that_cannot_connect_fails_the_call(autojump_clock: trio.abc.Clock) -> None:
+    async def not_now(_: BytesStream) -> None:
+        raise GRPCError(Status.UNAVAILABLE, "not now")
+
+    config = retrying(2, "10s")
+    async with a_fleet("a", services=lambda: [Service(Try=(UNARY, not_now))], service_config=config) as (
+        fleet,
+        channel,
+    ):
+
+        async def one() -> None:
+            with pytest.raises(GRPCError, match="cannot connect to fleet"):
+                await unary_at(channel, "/test.Service/Try")
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(one)
+            await trio.sleep(1)
+            fleet["a"].die()
+
+
 async def unary_at(channel: Channel, path: str) -> None:
     async with channel.request(path, UNARY, bytes, bytes) as stream:
         await stream.send_message(b"")

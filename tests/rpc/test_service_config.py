@@ -51,9 +51,10 @@ def test_the_most_specific_name_wins() -> None:
 
 
 def test_policies_and_throttling_are_read() -> None:
-    config = ServiceConfig.parse(method(retryPolicy=RETRY) | {"retryThrottling": {"maxTokens": 10, "tokenRatio": 0.1}})
+    throttling = {"maxTokens": 1000, "tokenRatio": 0.1}
+    config = ServiceConfig.parse(method(retryPolicy=RETRY) | {"retryThrottling": throttling})
     assert config.of("/a/b") == MethodConfig(policy=RetryPolicy(4, 0.1, 1.0, 2.0, frozenset({Status.UNAVAILABLE})))
-    assert config.throttling == RetryThrottling(10, 0.1)
+    assert config.throttling == RetryThrottling(1000, 0.1)
     config = ServiceConfig.parse(method(hedgingPolicy=HEDGING, waitForReady=True, maxRequestMessageBytes="10"))
     policy = HedgingPolicy(3, 0.5, frozenset({Status.INTERNAL}))
     assert config.of("/a/b") == MethodConfig(math.inf, True, 10, None, policy)
