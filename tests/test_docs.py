@@ -1,6 +1,7 @@
 """The pages are built without a warning, and what they show is run or checked somewhere."""
 
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def test_the_commands_that_make_code_of_a_proto_do_so(tmp_path: Path) -> None:
     shutil.copy(ROOT / "examples/proto/todo.proto", tmp_path / "proto")
     (commands,) = [block for page, block in blocks("sh") if page == "library/start.md"]
     _, *lines = commands.splitlines()  # The first one installs what is here already.
-    script = "\n".join(lines).replace("python ", f"{sys.executable} ")
+    script = "\n".join(lines).replace("python ", f"{shlex.quote(sys.executable)} ")
     made = subprocess.run(["sh", "-ec", script], cwd=tmp_path, env=with_plugins(), check=False, capture_output=True)
     assert made.returncode == 0, made.stderr
     assert "class TodosStub" in (tmp_path / "pb/todo/v1/__init__.py").read_text()
