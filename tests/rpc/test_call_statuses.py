@@ -39,6 +39,24 @@ def test_a_handler_s_status_reaches_the_client_unchanged(run: Run) -> None:
     run(main)
 
 
+def test_a_handler_that_ends_its_call_itself_has_not_failed(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def end(stream: BytesStream) -> None:
+        await stream.recv_message()
+        await stream.send_message(b"answer")
+        await stream.send_trailing_metadata(metadata={"extra": "yes"})
+
+    async def main() -> None:
+        async with memory_channel([Service(End=(UNARY, end))], codec=CODEC) as channel:
+            async with call(channel, "End", UNARY) as stream:
+                await stream.send_message(b"")
+                assert await stream.recv_message() == b"answer"
+            assert dict(stream.trailing_metadata or {}) == {"extra": "yes"}
+            await anyio.wait_all_tasks_blocked()
+        assert [record.getMessage() for record in caplog.records if record.name.startswith("echo")] == []
+
+    run(main)
+
+
 def test_messages_sent_before_a_failure_arrive_before_it(run: Run) -> None:
     async def half(stream: BytesStream) -> None:
         await stream.send_message(b"first")
