@@ -25,11 +25,11 @@ if hypothesis.settings.get_current_profile_name() == "default":  # Not under `te
 
 @pytest.fixture(params=["trio", "asyncio"])
 def run(request: pytest.FixtureRequest) -> Run:
-    """Runs an async function to its end on trio, then in another test on asyncio; twenty seconds at most."""
+    """Runs an async function to its end on trio, then in another test on asyncio; a minute at most."""
 
     def run_on(function: Callable[[], Awaitable[None]]) -> None:
         async def bounded() -> None:
-            with anyio.fail_after(20):
+            with anyio.fail_after(60):
                 await function()
 
         anyio.run(bounded, backend=request.param)

@@ -44,7 +44,7 @@ def test_whatever_comes_the_gateway_lives_and_lets_go(upgraded: bool, sent: list
                     await send(stream, data[start : start + size])
                 with suppress(trio.BrokenResourceError):
                     await stream.send_eof()
-                with trio.fail_after(10), suppress(trio.BrokenResourceError):
+                with trio.fail_after(50), suppress(trio.BrokenResourceError):
                     async for _ in stream:
                         pass
             await bystander.send(MESSAGE.decode())

@@ -17,7 +17,7 @@ import trio
 from echo.settings import SETTINGS
 
 ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 30.0  # Seconds after which a wait fails; nothing takes that long.
+PATIENCE = 60.0  # Seconds after which a wait fails. A process takes one to start, on a busy machine twenty.
 
 
 def command(*arguments: str) -> list[str]:

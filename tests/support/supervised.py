@@ -14,7 +14,7 @@ from echo.transport import StreamListener
 from echo.workers import Supervisor
 from tests.support.serving import LOOPBACK
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 GRACE = 100.0  # No test waits for it.
 
 

@@ -194,16 +194,15 @@ async def test_a_collector_that_never_answers_holds_up_nothing() -> None:
             "OTEL_TRACES_EXPORTER": "none",
             "OTEL_METRIC_EXPORT_INTERVAL": "50",
             "OTEL_METRIC_EXPORT_TIMEOUT": "300",
+            "SHUTDOWN_GRACE": "1h",  # So that only what is to be shown ends it in time.
         }
         async with running(*SERVE, **environ) as echo:
             await trio.to_thread.run_sync(server.asked.wait, PATIENCE)
             await call(echo)
             await echo.logged("metrics could not be pushed within 0.3 s")
             await call(echo)
-            began = trio.current_time()
             echo.send(signal.SIGTERM)
             assert await echo.status() == 0
-            assert trio.current_time() - began < 9  # The grace period is 10 s.
 
 
 async def test_what_cannot_be_pushed_is_a_warning_and_the_program_runs() -> None:

@@ -11,6 +11,7 @@ from echo.rpc import Cardinality, Status
 from echo.services import EchoService
 from echo.wire import encode_message
 from tests.support.gateway import running_gateway
+from tests.support.quiet_clock import QuietClock
 from tests.support.recording import PATHS, STATUS, STATUS_DETAILS, STATUS_MESSAGE, Recorder
 from tests.support.rpc_over_http import (
     BIDIRECTIONAL,
@@ -232,7 +233,7 @@ def _chunked(version: Version) -> list[tuple[str, str]]:
     return [("transfer-encoding", "chunked")] if version is http1 else []
 
 
-async def test_many_calls_on_one_connection() -> None:
+async def test_many_calls_on_one_connection(clock: QuietClock) -> None:
     async with running_gateway() as gateway:
         async with http1(gateway.port) as request:
             response = await streamed(request, GET_REPLY, WEB, [HI])
