@@ -3,7 +3,9 @@
 By default it goes through ``echo/wire`` and ``echo/transport``. What became of each mutant is kept in ``.mutation``, so
 a run that was stopped, by hand or by ``--minutes``, goes on where it was. Each trial has a copy of the tree to itself.
 All of them take many hours; ``--sample 300`` tries 300 drawn at random and says what share of all the tests notice.
-For other rooms of echo name their files and, by ``--tests``, the folders or files whose tests are to notice.
+
+For other rooms of echo name their files and, by ``--tests``, the folders or files whose tests are to notice. Nothing
+else should run beside it: the slower the tests are when it learns their lines, the fewer it tries with each mutant.
 """
 
 import os
