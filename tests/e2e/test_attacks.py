@@ -32,7 +32,7 @@ from echo.transport.memory import memory_stream_pair
 from echo.wire.message import encode_message
 from tests.support.leaks import settles
 from tests.support.pair import PREFACE, settings
-from tests.support.quiet_clock import quiet
+from tests.support.quiet_clock import QuietClock, quiet
 from tests.support.raw import SETTINGS, RawConnection, raw_client
 from tests.support.streams import standing_still
 from tests.support.target import HELLO, HOLD, POUR, POURED, request, target
@@ -94,7 +94,9 @@ RESETS: dict[str, Attempt] = {
 
 
 @pytest.mark.parametrize("how", RESETS)
-async def test_floods_of_resets_run_no_more_handlers_than_streams_and_end_the_connection(how: str) -> None:
+async def test_floods_of_resets_run_no_more_handlers_than_streams_and_end_the_connection(
+    how: str, quiet_clock: QuietClock
+) -> None:
     async with target() as victim, raw_client(victim.port) as client:
         for number in range(MANY):
             await client.send(RESETS[how](client, 2 * number + 1))
