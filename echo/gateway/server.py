@@ -87,6 +87,7 @@ async def serve_gateway(
                 config,
                 partial(_accept, arrivals, partial(_stop, app.runtime, shutdown, grace, arrivals, others_serve)),
                 started=partial(task_status.started, bound),
+                drain_begun=drain.begun,
             )
             nursery.cancel_scope.cancel()
 

@@ -11,6 +11,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 import trio
+from hyperframe.frame import Frame, GoAwayFrame
 from wsproto.connection import Connection, ConnectionType
 from wsproto.events import BytesMessage, CloseConnection, Event, TextMessage
 
@@ -18,6 +19,16 @@ from tests.support.serving import LOOPBACK
 from tests.support.websocket import Closed
 
 Headers = list[tuple[str, str]]
+
+
+class _Connection(h2.connection.H2Connection):
+    """After a GOAWAY, h2 accepts nothing more on the streams that are open (RFC 9113 §6.8 has them go on)."""
+
+    def _receive_goaway_frame(
+        self,
+        frame: GoAwayFrame,  # noqa: ARG002
+    ) -> tuple[list[Frame], list[h2.events.Event]]:
+        return [], []
 
 
 class HTTP2:
@@ -32,7 +43,7 @@ class HTTP2:
         self.scheme = scheme
         self._stream = stream
         config = h2.config.H2Configuration(client_side=True, header_encoding="utf-8")
-        self.connection = h2.connection.H2Connection(config)
+        self.connection: h2.connection.H2Connection = _Connection(config)
         self.connection.initiate_connection()
         self.heads: dict[int, dict[str, str]] = {}
         self.data: dict[int, bytearray] = {}

@@ -103,6 +103,7 @@ class Connection:
                     config=self._config,
                     context=self._context,
                     tasks=self._tasks,
+                    helpers=helpers,
                     state=ConnectionState(self._state),
                     tls=tls,
                     client=client,
@@ -173,8 +174,14 @@ class Connection:
         await self._stream.aclose()
 
     async def _close_idle(self) -> None:
-        await self._protocols.handle(Closed())
-        await self._stream.aclose()
+        if self._context.terminated.is_set():  # The protocol has announced it.
+            await self._protocols.handle(Closed())
+            await self._stream.aclose()
+            return
+        descriptor = self._plain.socket.fileno()
+        if descriptor >= 0 and _polled(descriptor, select.POLLOUT):  # Otherwise that would have to wait.
+            await self._protocols.announce_end()
+        await self.send(Closed())
 
     # From the peer
 
@@ -234,11 +241,7 @@ class Connection:
     def _peer_has_left(self) -> bool:
         """Whether the peer has closed or reset the connection, even if data of its are unread."""
         descriptor = self._plain.socket.fileno()
-        if descriptor < 0:
-            return True
-        poll = select.poll()
-        poll.register(descriptor, _LEFT)
-        return bool(poll.poll(0))
+        return descriptor < 0 or _polled(descriptor, _LEFT)
 
     def _note_gone(self) -> None:
         if not self._gone:
@@ -271,3 +274,10 @@ class Connection:
         if await self._liveness.watch(self._websockets, self._helpers):
             await trio.aclose_forcefully(self._stream)  # This wakes the reader and the senders.
         self._watching = False
+
+
+def _polled(descriptor: int, events: int) -> bool:
+    """Whether one of the events, or an error, holds for the socket now."""
+    poll = select.poll()
+    poll.register(descriptor, events)
+    return bool(poll.poll(0))

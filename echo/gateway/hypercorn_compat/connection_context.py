@@ -4,10 +4,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import cast
 
+import trio
 from hypercorn.config import Config
 from hypercorn.events import Event
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.trio.worker_context import WorkerContext as HypercornWorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState, TaskGroup, WorkerContext
 
 from echo.gateway.hypercorn_compat.liveness import Liveness
@@ -19,6 +21,14 @@ Address = tuple[str, int] | None
 Send = Callable[[Event], Awaitable[None]]
 
 
+class DrainingContext(HypercornWorkerContext):
+    """Hypercorn's worker context, which also tells when the drain begins: before ``terminated``, when it has ended."""
+
+    def __init__(self, drain_begun: Callable[[], Awaitable[None]]) -> None:
+        super().__init__(None)
+        self.drain_begun = drain_begun
+
+
 @dataclass(frozen=True, slots=True)
 class ConnectionContext:
     """What all protocols and streams of a connection share.
@@ -28,6 +38,7 @@ class ConnectionContext:
         config: Hypercorn's configuration.
         context: Hypercorn's worker context, which says when the worker stops.
         tasks: The connection's tasks.
+        helpers: Tasks that are cancelled when those have ended.
         state: The lifespan state, copied into each request's scope.
         tls: Whether the connection is encrypted.
         client: The peer's address; None for a Unix socket.
@@ -42,6 +53,7 @@ class ConnectionContext:
     config: Config
     context: WorkerContext
     tasks: Tasks
+    helpers: trio.Nursery
     state: ConnectionState
     tls: bool
     client: Address
@@ -50,6 +62,13 @@ class ConnectionContext:
     outlet: Outlet
     liveness: Liveness
     note_websocket: Callable[[], None]
+
+    async def drain_begun(self) -> None:
+        """Wait until the server starts to drain; plain Hypercorn only ends."""
+        if isinstance(self.context, DrainingContext):
+            await self.context.drain_begun()
+        else:
+            await self.context.terminated.wait()
 
     @property
     def dropped(self) -> str:

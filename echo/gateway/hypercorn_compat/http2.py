@@ -6,7 +6,8 @@ Upstream:
   though the client may not know of our end yet (RFC 9113 §5.1).
 - A client that has not yet read how many streams it may open, and opens more, loses the connection with all streams;
   the surplus should be refused (RFC 9113 §5.1.2). Proxies that open a connection for many waiting requests do that.
-- A request that arrives while Hypercorn stops is reset with NO_ERROR, which tells clients not to repeat it.
+- A request that arrives while Hypercorn stops is reset with NO_ERROR, which tells clients not to repeat it; and neither
+  then nor when an idle connection is closed does GOAWAY tell them which requests were served (RFC 9113 §6.8).
 - After a connection's 1,001st request (``keep_alive_max_requests``) nothing more is sent on any of its streams; a page
   that polls reaches that by itself. Here requests are not counted, since the limit has no benefit.
 - CONNECT without ``:protocol`` is a fault, and CONNECT for another protocol is treated as a WebSocket (RFC 8441 §4).
@@ -35,6 +36,7 @@ from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import filter_pseudo_headers
+from hyperframe.frame import GoAwayFrame
 from priority.priority import DuplicateStreamError, MissingStreamError
 
 from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
@@ -69,6 +71,25 @@ class HTTP2Protocol(H2Protocol):
         # They are sent. From now on `_admit` counts streams, since h2 would end the connection.
         self.connection.local_settings.max_concurrent_streams = UNLIMITED
         self.connection.local_settings.acknowledge()
+        self._shared.helpers.start_soon(self._announce_drain)
+
+    async def _announce_drain(self) -> None:
+        """Send GOAWAY when the drain begins, and with the last stream that is served when it has ended (RFC 9113 §6.8).
+
+        Not through h2, which would end the streams that are open.
+        """
+        await self._shared.drain_begun()
+        if not self.context.terminated.is_set():
+            await self.send(RawData(GoAwayFrame(0, last_stream_id=UNLIMITED).serialize()))
+            await self.context.terminated.wait()
+        last = self.connection.highest_inbound_stream_id
+        await self.send(RawData(GoAwayFrame(0, last_stream_id=last).serialize()))
+
+    async def announce_end(self) -> None:
+        """Send GOAWAY on a connection without streams that is about to be closed."""
+        with suppress(ProtocolError):  # The connection has ended already.
+            self.connection.close_connection()
+            await self._flush()
 
     async def handle(self, event: Event) -> None:
         """Handle received bytes, or the end of the connection, which wakes all waiting senders."""
@@ -117,6 +138,8 @@ class HTTP2Protocol(H2Protocol):
         try:
             if isinstance(event, StreamClosed):
                 await self._abandon(event.stream_id)
+            elif event.stream_id not in self.stream_buffers:
+                await trio.lowlevel.checkpoint()  # As in `SendBuffer.push`.
             if isinstance(event, StreamClosed) and self.streams.keys() - {event.stream_id}:
                 await self._close_stream(event.stream_id)
                 await self.send(Updated(idle=False))

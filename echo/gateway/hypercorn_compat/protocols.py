@@ -44,6 +44,11 @@ class Protocols:
         if data:
             await self._protocol.handle(RawData(data))
 
+    async def announce_end(self) -> None:
+        """Tell the peer that an idle connection ends; HTTP/1.1 has no way to."""
+        if isinstance(self._protocol, HTTP2Protocol):
+            await self._protocol.announce_end()
+
     async def finish(self) -> None:
         """After the end of input, wait until everything received is delivered."""
         if isinstance(self._protocol, HTTP2Protocol):

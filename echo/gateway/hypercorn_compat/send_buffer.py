@@ -49,6 +49,7 @@ class SendBuffer:
             trio.TooSlowError: The client's window has been closed for `PATIENCE`.
         """
         if self.ended:
+            await trio.lowlevel.checkpoint()  # A sender that goes on regardless gives way to other tasks.
             raise BufferCompleteError
         self.buffer += data
         if len(self.buffer) >= BUFFER_HIGH_WATER:

@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 import trio
 from hypercorn.config import Config
 from hypercorn.trio.lifespan import Lifespan
-from hypercorn.trio.worker_context import WorkerContext
 from hypercorn.typing import AppWrapper, ConnectionState, LifespanState
 
 from echo.gateway.hypercorn_compat.connection import Connection
+from echo.gateway.hypercorn_compat.connection_context import DrainingContext
 from echo.gateway.hypercorn_compat.outlet import Stream
 
 Handler = Callable[[Stream], Awaitable[None]]
@@ -26,6 +26,7 @@ async def serve_connections(
     accept: Accept,
     *,
     started: Callable[[], None],
+    drain_begun: Callable[[], Awaitable[None]],
 ) -> None:
     """Start the application, serve it on the connections of ``accept``, and shut it down when they have ended.
 
@@ -34,10 +35,11 @@ async def serve_connections(
         config: Hypercorn's configuration.
         accept: Accepts the connections. It returns how many seconds the open ones then have before they are cancelled.
         started: Called as soon as the application has started.
+        drain_begun: Returns when clients should send further requests elsewhere.
     """
     state: LifespanState = {}
     lifespan = Lifespan(app, config, state)
-    context = WorkerContext(None)
+    context = DrainingContext(drain_begun)
     async with trio.open_nursery() as background:
         await background.start(lifespan.handle_lifespan)
         await lifespan.wait_for_startup()

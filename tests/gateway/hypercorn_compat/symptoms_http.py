@@ -154,6 +154,15 @@ async def streams_left_by_their_client_add_up() -> bool:
         return client.closed
 
 
+async def an_idle_connection_ends_unannounced() -> bool:
+    async with serving(hello) as running, raw_client(running.port) as client:
+        await client.send(client.head(1, GET, end=True))
+        await client.heard(1)
+        running.stop.set()
+        await client.came(lambda: False)
+        return not client.goaways
+
+
 async def any_connect_is_taken_for_a_websocket() -> bool:
     kinds: list[object] = []
 
