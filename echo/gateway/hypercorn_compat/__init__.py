@@ -17,6 +17,7 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 `http1`                ``Connection`` and ``Upgrade`` were not read as lists; h2c was accepted without its settings.
 `http2`                Late frames, plain CONNECT and PRIORITY were faults; streams were left without an end.
 `floods`               A few connections with tiny frames, or with requests reset at once, stopped all others.
+`goaway`               HTTP/2 connections were closed without saying which requests were served.
 `inbox`                An HTTP/2 stream whose application does not read stalled all others.
 `send_buffer`          A sender continued while the client's window was closed: the buffer grew without limit.
 `handshake`            Refused handshakes gave no reason and left the socket open forever.

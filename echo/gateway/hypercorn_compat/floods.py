@@ -34,12 +34,12 @@ class FrameBatches:
         flooded: The budget is used up.
     """
 
-    def __init__(self, is_open: Callable[[int], bool], is_answered: Callable[[int], bool]) -> None:
-        """The functions tell whether a stream is open, and whether it is open but only since its client sends on."""
+    def __init__(self, is_open: Callable[[int], bool], may_be_reset: Callable[[int], bool]) -> None:
+        """The functions tell whether a stream is open, and whether a client may reset it without being charged."""
         limits = Limits()
         self.flooded = False
         self._is_open = is_open
-        self._is_answered = is_answered
+        self._may_be_reset = may_be_reset
         self._budget = Budget(limits.flood_burst, limits.flood_rate)
         self._begun = b""  # Of a frame's header that is not complete.
         self._next = _PREFACE_SIZE  # Where the next header begins, counted from the next byte.
@@ -69,7 +69,7 @@ class FrameBatches:
         if kind == _DATA:
             useless = not (size or flags & _END_STREAM) or not self._is_open(stream_id)
         elif kind == _RST_STREAM:
-            useless = not self._is_answered(stream_id)
+            useless = not self._may_be_reset(stream_id)
         else:
             useless = kind in (_PRIORITY, _SETTINGS, _PING) or kind > _CONTINUATION
         if useless:

@@ -6,8 +6,7 @@ Upstream:
   though the client may not know of our end yet (RFC 9113 §5.1).
 - A client that has not yet read how many streams it may open, and opens more, loses the connection with all streams;
   the surplus should be refused (RFC 9113 §5.1.2). Proxies that open a connection for many waiting requests do that.
-- A request that arrives while Hypercorn stops is reset with NO_ERROR, which tells clients not to repeat it; and neither
-  then nor when an idle connection is closed does GOAWAY tell them which requests were served (RFC 9113 §6.8).
+- A request that arrives while Hypercorn stops is reset with NO_ERROR, which tells clients not to repeat it.
 - After a connection's 1,001st request (``keep_alive_max_requests``) nothing more is sent on any of its streams; a page
   that polls reaches that by itself. Here requests are not counted, since the limit has no benefit.
 - CONNECT without ``:protocol`` is a fault, and CONNECT for another protocol is treated as a WebSocket (RFC 8441 §4).
@@ -15,6 +14,7 @@ Upstream:
   obsolete (RFC 9113 §5.3.2) and ignored here.
 - A stream abandoned by its client or application is never ended on our side: the client waits for the rest, and after a
   hundred of them may open no more. One reset by its client is never forgotten: after a thousand, the connection fails.
+- What a client still sends after a complete response is not read, so it waits for its window forever.
 - A request refused at once leaves the connection busy forever.
 - A closed WebSocket counts as idle, so the connection may end before its close frame is sent.
 - When Hypercorn stops, it cancels the sending task together with the streams. They then close their WebSockets, but the
@@ -30,20 +30,22 @@ import trio
 from h2.errors import ErrorCodes
 from h2.exceptions import ProtocolError
 from hypercorn.events import Closed, Event, RawData, Updated
-from hypercorn.protocol.events import Body, EndBody, Request, StreamClosed
+from hypercorn.protocol.events import Body, EndBody, Request, StreamClosed, Trailers
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.h2 import H2Protocol
 from hypercorn.protocol.http_stream import HTTPStream
 from hypercorn.protocol.ws_stream import WSStream
 from hypercorn.utils import filter_pseudo_headers
-from hyperframe.frame import GoAwayFrame
 from priority.priority import DuplicateStreamError, MissingStreamError
 
 from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
 from echo.gateway.hypercorn_compat.endings import with_close_grace
 from echo.gateway.hypercorn_compat.floods import FrameBatches
+from echo.gateway.hypercorn_compat.goaway import announce_drain, announce_end
 from echo.gateway.hypercorn_compat.inbox import Inbox
+from echo.gateway.hypercorn_compat.open_streams import OpenStreams
 from echo.gateway.hypercorn_compat.send_buffer import SendBuffer
+from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 
 log = logging.getLogger(__name__)
@@ -52,6 +54,7 @@ UPDATE_THRESHOLD = 16 * 1024  # Bytes consumed before WINDOW_UPDATE is sent.
 NOT_ALLOWED = b"405"
 NOT_IMPLEMENTED = b"501"
 UNLIMITED = 2**31 - 1
+WINDOW = 65_535  # How much a client may send on a stream before it is taken (RFC 9113 §6.9.2).
 
 
 class HTTP2Protocol(H2Protocol):
@@ -61,9 +64,10 @@ class HTTP2Protocol(H2Protocol):
         self._shared = shared
         self._inboxes: dict[int, Inbox] = {}  # For streams that have received data.
         self._received = 0  # Bytes received but not yet returned to the connection's window.
-        self._counted: set[int] = set()  # The streams that count against the limit, until found closed.
-        self._batches = FrameBatches(self._is_open, self._is_answered)
+        self._unfinished: dict[int, float] = {}  # Streams that only the client has not ended, and until when it may.
         super().__init__(*shared.of_protocol)
+        self._open = OpenStreams(self.connection, self.config.h2_max_concurrent_streams)
+        self._batches = FrameBatches(self._open.is_open, self._open.only_client_sends)
 
     async def initiate(self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None) -> None:
         """Send our settings."""
@@ -71,25 +75,11 @@ class HTTP2Protocol(H2Protocol):
         # They are sent. From now on `_admit` counts streams, since h2 would end the connection.
         self.connection.local_settings.max_concurrent_streams = UNLIMITED
         self.connection.local_settings.acknowledge()
-        self._shared.helpers.start_soon(self._announce_drain)
-
-    async def _announce_drain(self) -> None:
-        """Send GOAWAY when the drain begins, and with the last stream that is served when it has ended (RFC 9113 §6.8).
-
-        Not through h2, which would end the streams that are open.
-        """
-        await self._shared.drain_begun()
-        if not self.context.terminated.is_set():
-            await self.send(RawData(GoAwayFrame(0, last_stream_id=UNLIMITED).serialize()))
-            await self.context.terminated.wait()
-        last = self.connection.highest_inbound_stream_id
-        await self.send(RawData(GoAwayFrame(0, last_stream_id=last).serialize()))
+        self._shared.helpers.start_soon(announce_drain, self._shared, self.connection)
 
     async def announce_end(self) -> None:
-        """Send GOAWAY on a connection without streams that is about to be closed."""
-        with suppress(ProtocolError):  # The connection has ended already.
-            self.connection.close_connection()
-            await self._flush()
+        """Tell the client that the connection, which has no streams, is about to be closed."""
+        await announce_end(self._shared, self.connection)
 
     async def handle(self, event: Event) -> None:
         """Handle received bytes, or the end of the connection, which wakes all waiting senders."""
@@ -122,16 +112,40 @@ class HTTP2Protocol(H2Protocol):
         await self._flush()
         await self.send(Closed())
 
-    def _is_open(self, stream_id: int) -> bool:
-        stream = self.connection.streams.get(stream_id)
-        return stream is not None and not stream.closed
-
-    def _is_answered(self, stream_id: int) -> bool:
-        return stream_id not in self.streams and self._is_open(stream_id)
-
     async def send_task(self) -> None:
         """Send the streams' data."""
         await with_close_grace(super().send_task)
+
+    async def _send_data(self, stream_id: int) -> None:
+        if self._open.we_send(stream_id):
+            await super()._send_data(stream_id)
+        else:  # It was reset, or ended with trailers.
+            buffer = self.stream_buffers.pop(stream_id, None)
+            if buffer is not None:
+                await buffer.close()
+            self.priority.remove_stream(stream_id)
+        if stream_id not in self.stream_buffers:
+            self._drop_rest(stream_id)
+
+    def _drop_rest(self, stream_id: int) -> None:
+        """Drop what a client still sends after a complete response.
+
+        RST_STREAM with NO_ERROR might come at once (RFC 9113 §8.1), but clients like curl then fail while they send.
+        """
+        if stream_id not in self.streams and self._open.only_client_sends(stream_id):
+            self._replenish(stream_id, WINDOW - self.connection.remote_flow_control_window(stream_id))
+            self._unfinished[stream_id] = trio.current_time() + CLOSE_TIMEOUT
+            if len(self._unfinished) == 1:
+                self._shared.helpers.start_soon(self._reset_unfinished)
+
+    async def _reset_unfinished(self) -> None:
+        while self._unfinished:
+            stream_id, deadline = next(iter(self._unfinished.items()))
+            await trio.sleep_until(deadline)
+            if self._open.only_client_sends(stream_id):
+                self.connection.reset_stream(stream_id, ErrorCodes.NO_ERROR)
+                await self._flush()
+            del self._unfinished[stream_id]
 
     async def stream_send(self, event: StreamEvent) -> None:
         """Handle a stream's event: something to send, or its end."""
@@ -145,6 +159,8 @@ class HTTP2Protocol(H2Protocol):
                 await self.send(Updated(idle=False))
             else:
                 await super().stream_send(event)
+                if isinstance(event, Trailers):
+                    await self._discard_unsent(event.stream_id)  # Everything is sent; this also marks the end.
         except trio.TooSlowError:
             await self.stream_send(StreamClosed(event.stream_id))
 
@@ -188,15 +204,9 @@ class HTTP2Protocol(H2Protocol):
 
         Applications whose streams have been reset run on for a moment, so they have room of their own.
         """
-        most = self.config.h2_max_concurrent_streams
-        if self.context.terminated.is_set() or self._shared.tasks.running >= 2 * most:
-            return False
-        if len(self._counted) >= most:
-            self._counted = {counted for counted in self._counted if self._is_open(counted)}
-            if len(self._counted) >= most:
-                return False
-        self._counted.add(stream_id)
-        return True
+        ended = self.context.terminated.is_set()
+        busy = self._shared.tasks.running >= 2 * self.config.h2_max_concurrent_streams
+        return not ended and not busy and self._open.admit(stream_id)
 
     def _receive_data(self, stream_id: int, data: bytes, size: int) -> None:
         self._received += size  # Even if the stream is over (RFC 9113 §5.1, §6.9).
@@ -204,6 +214,8 @@ class HTTP2Protocol(H2Protocol):
             self._replenish(None, self._received)
             self._received = 0
         stream = self.streams.get(stream_id)
+        if stream is None and self._open.only_client_sends(stream_id):
+            self._replenish(stream_id, size)
         if stream is None or not size:
             return
         if stream_id not in self._inboxes:
@@ -229,7 +241,7 @@ class HTTP2Protocol(H2Protocol):
 
     def _replenish(self, stream_id: int | None, size: int) -> None:
         """Let the client send ``size`` more bytes on the stream, or on the connection if that is None."""
-        with suppress(ProtocolError):  # The stream is over.
+        with suppress(ProtocolError, ValueError):  # The stream is over, or there is nothing to add.
             self.connection.increment_flow_control_window(size, stream_id)
 
     async def finish(self) -> None:
@@ -245,6 +257,7 @@ class HTTP2Protocol(H2Protocol):
         if inbox is not None:
             inbox.drop()
         await super()._close_stream(stream_id)
+        self._drop_rest(stream_id)
 
     async def _create_stream(self, request: h2.events.RequestReceived) -> None:
         stream_id = request.stream_id

@@ -54,7 +54,7 @@ CASES: list[tuple[str, str, Symptom]] = [
     ("floods", "resets", floods.resets_have_no_end),
     ("http2", "a stream too many", http.surplus_streams_end_the_others),
     ("http2", "left streams add up", http.streams_left_by_their_client_add_up),
-    ("http2", "no GOAWAY", http.an_idle_connection_ends_unannounced),
+    ("goaway", "no GOAWAY", http.an_idle_connection_ends_unannounced),
     ("http2", "not refused at the end", http.at_the_end_a_request_is_not_refused),
     ("http2", "a request too many", http.a_request_too_many_closes_everything),
     ("http2", "CONNECT for something else", http.any_connect_is_taken_for_a_websocket),
