@@ -4,6 +4,7 @@ import ast
 import re
 import sys
 import tomllib
+from collections.abc import Iterator
 from importlib.metadata import packages_distributions
 from itertools import chain
 from pathlib import Path
@@ -44,12 +45,21 @@ def declared(extras: str) -> set[str]:
     return found
 
 
+def run(node: ast.AST) -> Iterator[ast.AST]:
+    """The nodes below this one, without what only type checkers read."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from run(child)
+
+
 def imported() -> dict[str, set[str]]:
     """The libraries that each file imports."""
     names: dict[str, set[str]] = {}
     for path in (ROOT / "echo").rglob("*.py"):
         found = names.setdefault(str(path.relative_to(ROOT)), set())
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in run(ast.parse(path.read_text())):
             if isinstance(node, ast.Import):
                 found |= {name.name.split(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module is not None and not node.level:
