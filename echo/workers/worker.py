@@ -43,6 +43,7 @@ START_TIMEOUT: Final = 60.0  # From starting the process until the worker serves
 TAKE_TIMEOUT: Final = 2.0  # To take a connection; then its waiting connections go to other workers.
 SILENCE_TIMEOUT: Final = 10.0  # Without any message after that; then the log gets a warning.
 KILL_DELAY: Final = 5.0  # From the end of the grace period until the process is killed.
+KILL_DELAY_REPLACED: Final = 30.0  # The same while others serve: to close thousands of WebSockets takes seconds.
 KILL_DELAY_AT_ONCE: Final = 2.0  # The same when the worker is to end at once.
 
 
@@ -268,13 +269,13 @@ class Worker:
     def stop(self, grace: float) -> None:
         """Tell it to drain, as all do; it gets connections until `close`. Killed `KILL_DELAY` after ``grace``."""
         self._told_to_stop = True
-        self._end_within(grace)
+        self._end_within(grace + KILL_DELAY)
         self._send(Stop())
 
     def retire(self, grace: float, listeners: int) -> None:
         """Tell it to drain while other workers serve; it gets no more connections."""
         self._told_to_stop = True
-        self._end_within(grace)
+        self._end_within(grace + KILL_DELAY_REPLACED)
         self._send(Retire())
         for listener in range(listeners):
             self.close(listener)
@@ -285,8 +286,8 @@ class Worker:
             self.closed.add(listener)
             self._send(NoMoreConnections(listener))
 
-    def _end_within(self, grace: float) -> None:
-        self._lifetime.deadline = min(self._lifetime.deadline, trio.current_time() + grace + KILL_DELAY)
+    def _end_within(self, seconds: float) -> None:
+        self._lifetime.deadline = min(self._lifetime.deadline, trio.current_time() + seconds)
 
     def _send(self, message: FromParent) -> None:
         """Send a message. The channel has room for it on top of `MAX_WAITING` connections, else something is broken."""

@@ -12,7 +12,7 @@ import trio.testing
 from echo.workers import NoWorkersError, WorkerExitedError
 from echo.workers import supervisor as under_test
 from echo.workers import worker as worker_module
-from tests.support.supervised import connect, supervised, until
+from tests.support.supervised import GRACE, connect, supervised, until
 
 pytestmark = [pytest.mark.usefixtures("nothing_left"), pytest.mark.slow]
 
@@ -47,6 +47,21 @@ async def test_sighup_replaces_the_workers_one_by_one_and_their_connections_fini
             await client.stream.aclose()
         await running.until(2, before)
         assert await newcomer.echoes()
+        await newcomer.stream.aclose()
+
+
+async def test_a_worker_that_is_replaced_has_longer_to_end_than_one_that_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "KILL_DELAY", -GRACE)  # At once.
+    async with supervised(tmp_path, 1) as running:
+        client = await connect(running.ports[0])
+        os.kill(os.getpid(), signal.SIGHUP)
+        await running.until(2)
+        newcomer = await connect(running.ports[0])
+        assert newcomer.pid != client.pid
+        assert await client.echoes()
+        await client.stream.aclose()
         await newcomer.stream.aclose()
 
 
