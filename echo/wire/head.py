@@ -88,32 +88,32 @@ class Request:
         return value.encode("latin-1") if alone and isinstance(value, str) else None
 
     def fields(self) -> list[Field]:
-        """The header list: pseudo-header fields first, then ``grpc-timeout``, in the spec's order.
+        """The header list: pseudo-header fields, the other fields that a method's requests share, then its own.
+
+        So ``grpc-timeout`` stands further behind than in the spec's grammar, as it does in grpc-go's requests. The
+        order means nothing, and a server can recognise the start.
 
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
         """
-        before, behind = self.common_fields()
         timeout, metadata = self.own_fields()
-        return [*before, *timeout, *behind, *metadata]
+        return [*self.common_fields(), *timeout, *metadata]
 
-    def common_fields(self) -> tuple[Sequence[Field], Sequence[Field]]:
-        """The fields that all requests of a method share: those before the timeout, and those after it."""
-        before = (
+    def common_fields(self) -> Sequence[Field]:
+        """The fields that all requests of a method share."""
+        fields = [
             _POST,
             (b":scheme", self.scheme.encode()),
             (b":path", self.path.encode()),
             (b":authority", self.authority.encode()),
-        )
-        behind = [
             _TE,
             (b"content-type", self.content_type.encode()),
             (b"user-agent", (self.user_agent or USER_AGENT).encode()),
             _ACCEPT_ENCODING,
         ]
         if self.encoding != IDENTITY:
-            behind.append((b"grpc-encoding", self.encoding.encode()))
-        return before, behind
+            fields.append((b"grpc-encoding", self.encoding.encode()))
+        return fields
 
     def own_fields(self) -> tuple[Sequence[Field], Sequence[Field]]:
         """The fields of this request alone: the timeout, if it has one, and the metadata.

@@ -1,6 +1,6 @@
-"""Encodes the header blocks of requests, and remembers the parts that all calls of a method share.
+"""Encodes the header blocks of requests, and remembers the part that all calls of a method share.
 
-Only the timeout and the metadata differ between calls. The fields before and after the timeout are encoded once, and
+Only the timeout and the metadata differ between calls, and stand at the end. The other fields are encoded once, and
 again after HPACK's table has changed: until then, a block that consists only of indices can be reused.
 """
 
@@ -13,20 +13,20 @@ from echo.wire.status import GRPCError, Status
 
 MAX_KNOWN: Final = 256  # How many methods are remembered.
 
+# A literal that is never indexed, and not in Huffman code: a few bytes more, and less time on both sides. Our server
+# reads a head in a sixth of the time if only plain literals follow a known start.
+_TIMEOUT: Final = b"\x10\x0cgrpc-timeout%c%b"
+
 
 class _Common(NamedTuple):
     """The encoded fields that all requests of a method share.
 
     Attributes:
-        before: The fields before the timeout.
-        behind: The fields after the timeout.
-        whole: Both, for requests that have nothing of their own.
-        size: The size of both, as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2).
+        block: The fields.
+        size: Their size, as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2).
     """
 
-    before: bytes
-    behind: bytes
-    whole: bytes
+    block: bytes
     size: int
 
 
@@ -59,26 +59,27 @@ class RequestHeads:
         key = (path, scheme, authority, request.encoding, request.content_type, request.user_agent)
         common = self._known.get(key)
         if common is not None and request.timeout is None and not request.metadata and common.size <= max_size:
-            return common.whole
-        before, behind = request.common_fields() if common is None else ((), ())
+            return common.block
+        shared = request.common_fields() if common is None else ()
         timeout, metadata = request.own_fields()
-        common_size = common.size if common is not None else list_size(before) + list_size(behind)
+        common_size = common.size if common is not None else list_size(shared)
         size = common_size + list_size(timeout) + list_size(metadata) if timeout or metadata else common_size
         if size > max_size:
             text = f"request metadata of {size} bytes exceeds the peer's limit of {max_size}"
             raise GRPCError(Status.RESOURCE_EXHAUSTED, text)
         # In sending order, since each piece may change the table for the next.
-        first = encoder.encode(before) if common is None else common.before
-        second = encoder.encode(timeout) if timeout else b""
-        third = encoder.encode(behind) if common is None else common.behind
-        fourth = encoder.encode(metadata) if metadata else b""
-        if (common is None and _enters_table(first + third)) or (fourth and _enters_table(fourth)):
+        first = encoder.encode(shared) if common is None else common.block
+        third = encoder.encode(metadata) if metadata else b""
+        if (common is None and _enters_table(first)) or (third and _enters_table(third)):
             self._known.clear()
-        elif common is None and only_indices(first + third):
+        elif common is None and only_indices(first):
             if len(self._known) >= MAX_KNOWN:
                 self._known.clear()
-            self._known[key] = _Common(first, third, first + third, common_size)
-        return first + second + third + fourth
+            self._known[key] = _Common(first, common_size)
+        if not timeout:
+            return first + third
+        value = timeout[0][1]
+        return first + _TIMEOUT % (len(value), value) + third
 
 
 def _enters_table(block: bytes) -> bool:

@@ -79,18 +79,10 @@ def test_a_client_without_grpc_accept_encoding_gets_nothing_compressed() -> None
     assert parse_request(replaced("grpc-accept-encoding", None)).accept_encoding == ""
 
 
-def test_the_spec_s_order_of_fields_is_kept() -> None:
+def test_the_fields_that_all_requests_of_a_method_share_come_first() -> None:
     names = [name for name, _ in GOOD]
-    assert names[:8] == [
-        ":method",
-        ":scheme",
-        ":path",
-        ":authority",
-        "grpc-timeout",
-        "te",
-        "content-type",
-        "user-agent",
-    ]
+    assert names[:4] == [":method", ":scheme", ":path", ":authority"]
+    assert names.index("te") < names.index("grpc-accept-encoding") < names.index("grpc-timeout")
 
 
 @pytest.mark.parametrize(
