@@ -47,6 +47,8 @@ def reply(loop: EventLoop, begin: Callable[[], Any]) -> Any:
 class Replies(Iterator[Any]):
     """A blocking call with many replies. Its other methods are those of `Call`, and block too.
 
+    As with grpcio, a call that is dropped before its end is cancelled, so a loop may be left by ``break``.
+
     Raises:
         grpc.aio.AioRpcError: The call has failed.
     """
@@ -54,6 +56,11 @@ class Replies(Iterator[Any]):
     def __init__(self, loop: EventLoop, begin: Callable[[], Call[Any, Any]]) -> None:
         self._loop = loop
         self._call = from_thread.run_sync(begin, token=loop.token)
+
+    def __del__(self) -> None:
+        call = self.__dict__.get("_call")  # There is none if it could not begin.
+        if call is not None and not call.done():
+            self._loop.call_soon(call.cancel)
 
     def __next__(self) -> Any:
         message = self.read()

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import anyio
@@ -20,11 +20,11 @@ Program = Callable[[Any], None]
 pytestmark = pytest.mark.parametrize("backend", ["trio", "asyncio"])
 
 
-def in_thread(backend: str, program: Program) -> None:
+def in_thread(backend: str, program: Program, servicer: Todos | None = None) -> None:
     """Run a program, which is given a stub, in a thread beside the event loop."""
 
     async def main(_: Library) -> None:
-        async with open_ours(Todos()) as channel:
+        async with open_ours(servicer or Todos()) as channel:
             await to_thread.run_sync(program, protobuf("todo_pb2_grpc").TodosStub(channel))
 
     ours_on(backend).run(main)
@@ -81,6 +81,35 @@ def test_a_call_is_cancelled(backend: str) -> None:
         assert replies.cancel()
         assert replies.cancelled()
         assert replies.code() is grpc.StatusCode.CANCELLED
+
+    in_thread(backend, program)
+
+
+def test_a_call_whose_iterator_is_dropped_is_cancelled(backend: str) -> None:
+    stopped = threading.Event()
+
+    class Endless(Todos):
+        async def Count(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
+            try:
+                while True:
+                    yield request
+                    await anyio.sleep(0.001)
+            finally:
+                stopped.set()
+
+    def program(stub: Any) -> None:
+        for reply in stub.Count(Todo(title="a")):
+            assert reply.title == "a"
+            break
+        assert stopped.wait(10)
+
+    in_thread(backend, program, Endless())
+
+
+def test_a_call_that_could_not_begin_is_dropped_in_silence(backend: str) -> None:
+    def program(stub: Any) -> None:
+        with pytest.raises(TypeError):
+            stub.Count(Todo(), no_such_option=1)
 
     in_thread(backend, program)
 
