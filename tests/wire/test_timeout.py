@@ -75,6 +75,18 @@ def test_a_decoded_timeout_is_never_longer_and_barely_shorter(seconds: float) ->
         assert seconds - read <= max(1e-9, seconds * 1e-5)
 
 
+@given(st.integers(100_000, 99_999_999))
+@example(300_000)
+@example(1_005_000)
+@example(64_100_001)
+def test_microseconds_are_counted_exactly(count: int) -> None:
+    seconds = count / 1_000_000
+    assert encode_timeout(seconds) == f"{count}u"
+    assert encode_timeout(math.nextafter(seconds, math.inf)) == f"{count}u"
+    if count > 100_000:
+        assert encode_timeout(math.nextafter(seconds, 0)) == f"{count - 1}u"
+
+
 @given(st.integers(0, 99_999_999), st.sampled_from("HMSmun"))
 def test_any_timeout_a_peer_can_send_is_read_and_sent_on_unchanged_in_length(count: int, unit: str) -> None:
     seconds = decode_timeout(f"{count}{unit}".encode())
