@@ -21,8 +21,8 @@ class Backoff:
     """
 
     def __init__(self) -> None:
-        self.failures = 0
-        self.not_before = -math.inf
+        self.failures: int = 0
+        self.not_before: float = -math.inf
         self._pause = MIN_BACKOFF
 
     def fail(self, now: float) -> None:

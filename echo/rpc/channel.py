@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 import anyio
 from anyio.lowlevel import checkpoint
 from grpclib.const import Cardinality
-from grpclib.encoding.base import CodecBase
+from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
 from echo.rpc.balancer import Balancer
 from echo.rpc.call_credentials import CallCredentials
+from echo.rpc.call_notes import CallNotes
 from echo.rpc.channel_options import ChannelOptions
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC, functions
@@ -23,7 +24,7 @@ from echo.rpc.deadline import earliest
 from echo.rpc.event_loop import EventLoop
 from echo.rpc.events import ChannelEvents
 from echo.rpc.grpcio_channel import GrpcioChannel
-from echo.rpc.interceptors import checked
+from echo.rpc.interceptors import ClientInterceptor, checked
 from echo.rpc.method import Method
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unbound import refuse_unbound
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from echo.rpc.retry_policy import Throttle
     from echo.rpc.service_config import ServiceConfig
+    from echo.rpc.tracing import ChannelTracing
 else:
     GrpclibChannel = object  # Generated stubs say that they take grpclib's; to a type checker, ours is one.
 
@@ -71,26 +73,25 @@ class Channel(GrpcioChannel, GrpclibChannel):
         options: ChannelOptions,
         config: "ServiceConfig | None",
     ) -> None:
-        self.events = ChannelEvents()
-        self.__dispatch__ = self.events  # type: ignore[assignment]  # It has all that grpclib's `listen` needs.
-        self.loop = EventLoop()
-        self.target = target
-        self.scheme = common.scheme
-        self.authority = authority
-        self.tracing = options.get("tracing")
-        self.notes = options.get("notes")
+        self.events: ChannelEvents = ChannelEvents()
+        self.__dispatch__: ChannelEvents = self.events  # type: ignore[assignment]  # It has all that grpclib's `listen` needs.
+        self.loop: EventLoop = EventLoop()
+        self.target: str = target
+        self.scheme: str = common.scheme
+        self.authority: str = authority
+        self.tracing: ChannelTracing | None = options.get("tracing")
+        self.notes: CallNotes | None = options.get("notes")
         self.balancer = balancer
         self._nursery = common.nursery
         self._changed = common.changed
-        self._sessions = common.sessions
-        self._watches = common.watches
+        self._sessions, self._watches = common.sessions, common.watches
         self._codec = options.get("codec") or DEFAULT_CODEC
-        self.details_codec = options.get("status_details_codec")
+        self.details_codec: StatusDetailsCodecBase | None = options.get("status_details_codec")
         self._compression = known_encoding(options.get("compression"))
         self._wait_for_ready = options.get("wait_for_ready", False)
-        self.interceptors = checked(options.get("interceptors", ()))
+        self.interceptors: tuple[ClientInterceptor, ...] = checked(options.get("interceptors", ()))
         self._service_config = config
-        self.throttle = _throttle(config)
+        self.throttle: Throttle | None = _throttle(config)
         self._may_send_credentials = self.scheme == "https" or options.get("plaintext_credentials", False)
         self._credentials = self._checked(options.get("call_credentials"))
         self._methods: dict[str, Method] = {}

@@ -43,7 +43,7 @@ class Listeners(list[Callable[[EventT], Awaitable[None]]], Generic[EventT]):
 
     def __init__(self, kind: Callable[..., EventT]) -> None:
         super().__init__()
-        self.kind = kind
+        self.kind: Callable[..., EventT] = kind
 
     async def dispatch(self, **attributes: object) -> EventT:
         """Create the event, call the listeners, and return the event as they left it. Raises what a listener raises."""
@@ -61,8 +61,8 @@ class Events:
     __slots__ = ("_by_kind", "recv_message", "send_message")
 
     def __init__(self, *kinds: Listeners[Any]) -> None:
-        self.send_message = Listeners(SendMessage)
-        self.recv_message = Listeners(RecvMessage)
+        self.send_message: Listeners[SendMessage] = Listeners(SendMessage)
+        self.recv_message: Listeners[RecvMessage] = Listeners(RecvMessage)
         every: list[Listeners[Any]] = [self.send_message, self.recv_message, *kinds]
         self._by_kind: dict[object, Listeners[Any]] = {listeners.kind: listeners for listeners in every}
 
@@ -81,9 +81,9 @@ class ServerEvents(Events):
     __slots__ = ("recv_request", "send_initial_metadata", "send_trailing_metadata")
 
     def __init__(self) -> None:
-        self.recv_request = Listeners(RecvRequest)
-        self.send_initial_metadata = Listeners(SendInitialMetadata)
-        self.send_trailing_metadata = Listeners(SendTrailingMetadata)
+        self.recv_request: Listeners[RecvRequest] = Listeners(RecvRequest)
+        self.send_initial_metadata: Listeners[SendInitialMetadata] = Listeners(SendInitialMetadata)
+        self.send_trailing_metadata: Listeners[SendTrailingMetadata] = Listeners(SendTrailingMetadata)
         super().__init__(self.recv_request, self.send_initial_metadata, self.send_trailing_metadata)
 
 
@@ -93,7 +93,7 @@ class ChannelEvents(Events):
     __slots__ = ("recv_initial_metadata", "recv_trailing_metadata", "send_request")
 
     def __init__(self) -> None:
-        self.send_request = Listeners(SendRequest)
-        self.recv_initial_metadata = Listeners(RecvInitialMetadata)
-        self.recv_trailing_metadata = Listeners(RecvTrailingMetadata)
+        self.send_request: Listeners[SendRequest] = Listeners(SendRequest)
+        self.recv_initial_metadata: Listeners[RecvInitialMetadata] = Listeners(RecvInitialMetadata)
+        self.recv_trailing_metadata: Listeners[RecvTrailingMetadata] = Listeners(RecvTrailingMetadata)
         super().__init__(self.send_request, self.recv_initial_metadata, self.recv_trailing_metadata)

@@ -64,7 +64,7 @@ class HedgedCall:
         record: CallRecord | None,
     ) -> None:
         first.kept = None  # What must be sent again is kept here, once for all attempts.
-        self.current = first
+        self.current: ClientCall = first
         self._record = record
         self._open_attempt = open_attempt
         self._policy = policy

@@ -96,7 +96,7 @@ class RetriedCall:
     __slots__ = ("_attempts", "_lock", "_open", "_record", "_renewing", "current")
 
     def __init__(self, open_call: Open, call: ClientCall, record: CallRecord | None = None) -> None:
-        self.current = call
+        self.current: ClientCall = call
         self._record = record
         self._open = open_call
         self._attempts = 1

@@ -91,7 +91,7 @@ class Server:
         tracing: ServerTracing | None = None,
         notes: Sequence[Notes | Taker] = (),
     ) -> None:
-        self.__dispatch__ = ServerEvents()
+        self.__dispatch__: ServerEvents = ServerEvents()
         self._dispatcher = Dispatcher(
             services,
             codec or DEFAULT_CODEC,
@@ -108,9 +108,11 @@ class Server:
         self._refusals = RefusalLog(log)
         takers = [one for one in notes if isinstance(one, Taker)]
         self._notes = [*_access_notes(access_log), *(one for one in notes if not isinstance(one, Taker))]
-        self.tally = Tally()
+        self.tally: Tally = Tally()
         self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
-        self.register = Register(takers, self._tracing) if takers or self._tracing is not None else None
+        self.register: Register | None = None
+        if takers or self._tracing is not None:
+            self.register = Register(takers, self._tracing)
         self._session_ended = Signal()
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:

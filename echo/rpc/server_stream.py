@@ -38,7 +38,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self._request_received = False
         self.message_sent = self.ended = False
         self._metadata: Metadata | None = None
-        self.trailing = ()
+        self.trailing: MetadataLike = ()
 
     @property
     def metadata(self) -> Metadata:

@@ -86,9 +86,9 @@ class Subchannel:
     def __init__(self, endpoint: Endpoint, common: Connecting) -> None:
         self.endpoint = endpoint
         self.session: ClientSession | None = None
-        self.backoff = Backoff()
-        self.failure = ""
-        self.tried = False
+        self.backoff: Backoff = Backoff()
+        self.failure: str = ""
+        self.tried: bool = False
         self._common = common
         self._keepalive = common.keepalive
         self._attempt: anyio.CancelScope | None = None
