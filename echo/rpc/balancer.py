@@ -149,6 +149,11 @@ class Balancer:
                 await self._common.changed.wait()
 
     @property
+    def closed(self) -> bool:
+        """Whether the channel is closed."""
+        return self._closed
+
+    @property
     def state(self) -> ChannelState:
         """The channel's connectivity state."""
         if self._closed:

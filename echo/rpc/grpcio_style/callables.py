@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, cast
 
+import anyio
 import grpc
 from anyio.abc import TaskGroup
 from grpclib.const import Cardinality
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 
 CallT = TypeVar("CallT")
+
+_CLOSED: Final = "Channel is closed."  # grpcio's own words.
 
 # Further methods of grpcio's blocking stubs.
 _BLOCKING: Final = {
@@ -82,12 +85,17 @@ class _Callable:
         """Begin a call. In another thread than the event loop's, wait and return the reply or the replies instead."""
         loop = self._channel.loop
         if loop.here:
+            if self._channel.balancer.closed:
+                raise grpc.aio.UsageError(_CLOSED)
             return kind(*self._prepare(options), argument)
         if self.kind.client_streaming:
             argument = blocking.iterated(argument, abandon=True)
         begin = partial(self._begin, kind, argument, options)
         answered: Any = blocking.Replies if self.kind.server_streaming else blocking.reply
-        return cast("CallT", answered(loop, begin))
+        try:
+            return cast("CallT", answered(loop, begin))
+        except anyio.RunFinishedError as error:
+            raise grpc.aio.UsageError(_CLOSED) from error
 
     def _prepare(self, options: CallOptions) -> tuple[ClientStream[Any, Any], TaskGroup, float]:
         refuse_unknown(options, CallOptions, self._method)

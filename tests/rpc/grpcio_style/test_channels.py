@@ -62,6 +62,17 @@ def test_a_call_that_waits_for_a_closed_channel_gets_an_error_that_says_so(libra
     library.run(main)
 
 
+@pytest.mark.parametrize("method", ["Add", "Count", "AddAll", "Chat"])
+def test_calls_on_a_closed_channel_are_refused_where_they_are_made(library: Library, method: str) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_channel(Todos()) as channel:
+            await channel.close()
+            with pytest.raises(grpc.aio.UsageError, match="Channel is closed"):
+                getattr(protobuf("todo_pb2_grpc").TodosStub(channel), method)(Todo())
+
+    library.run(main)
+
+
 def test_closing_a_channel_ends_its_calls(library: Library) -> None:
     servicer = Waiting()
 

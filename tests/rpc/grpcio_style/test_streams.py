@@ -171,14 +171,14 @@ def test_writing_to_a_cancelled_call_fails(library: Library) -> None:
 
 
 class Stuck(Todos):
-    """Reads one request and no more; ``stopped`` is set when the method is cancelled."""
+    """Reads no request; ``stopped`` is set when the method is cancelled."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.stopped = anyio.Event()
+        self.begun, self.stopped = anyio.Event(), anyio.Event()
 
     async def Chat(self, requests: Any, context: Any) -> None:  # noqa: ARG002, N802
-        await context.read()
+        self.begun.set()
         try:
             await anyio.sleep_forever()
         finally:
@@ -190,7 +190,8 @@ def test_cancelling_a_task_that_writes_cancels_the_call(library: Library) -> Non
         servicer = Stuck()
         async with library.open_stub(servicer) as stub:
             call = stub.Chat()
-            with anyio.move_on_after(0.2):
+            await servicer.begun.wait()
+            with anyio.move_on_after(0.1):
                 while True:
                     await call.write(Todo(title="a" * 100_000))
             assert call.cancelled()

@@ -9,6 +9,7 @@ import anyio
 import grpc
 import pytest
 from anyio import from_thread, to_thread
+from anyio.from_thread import start_blocking_portal
 
 from echo.rpc.testing import memory_channel
 from tests.rpc.grpcio_style.conftest import Library, open_ours, ours_on
@@ -128,6 +129,18 @@ def test_any_thread_will_do(backend: str) -> None:
             assert titles == ["a"]
 
     ours_on(backend).run(main)
+
+
+@pytest.mark.parametrize("method", ["Add", "Count"])
+def test_calls_after_the_channel_was_closed_are_refused(backend: str, method: str) -> None:
+    with start_blocking_portal(backend) as portal:
+        with portal.wrap_async_context_manager(open_ours(Todos())) as channel:
+            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+            assert list(stub.Add(Todo(title="a")).titles) == ["a"]
+        with pytest.raises(grpc.aio.UsageError, match="Channel is closed"):
+            getattr(stub, method)(Todo())
+    with pytest.raises(grpc.aio.UsageError, match="Channel is closed"):  # The event loop has ended, too.
+        getattr(stub, method)(Todo())
 
 
 def test_betterproto2_s_blocking_stubs(backend: str) -> None:
