@@ -26,6 +26,7 @@ from echo.transport import (
     Signal,
     Taker,
     Tally,
+    open_background,
     open_tcp_listener,
 )
 from echo.wire import Limits, Status, Trailers, known_encoding
@@ -170,7 +171,7 @@ class Server:
         (``task_status.started()``) as soon as it accepts connections. Errors of one connection affect neither the
         others nor the caller.
         """
-        async with anyio.create_task_group() as connections, listener:
+        async with open_background() as connections, listener:
             task_status.started()
             if self._draining:
                 return

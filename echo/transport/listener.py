@@ -14,6 +14,7 @@ from anyio.streams.stapled import MultiListener
 
 from echo.targets import join
 from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last, close
+from echo.transport.background import open_background
 from echo.transport.handshake import check_context
 from echo.transport.starting import HANDSHAKE_TIMEOUT, ServingListener, Start
 
@@ -57,7 +58,7 @@ class StreamListener(ServingListener):
                 `retire` the last ones, at most `BACKLOG` for each socket, are accepted without waiting.
         """
         with self._accepting:
-            async with anyio.create_task_group() as accepting:
+            async with open_background() as accepting:
                 for listener in self._sockets:
                     accepting.start_soon(accept, listener, on_accept, wait_for_room)
         self._remove_path()

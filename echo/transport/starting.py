@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol
 import anyio
 from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup
 
+from echo.transport.background import open_background
 from echo.transport.handshake import RefusedError, accept_tls, linger
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
@@ -55,7 +56,7 @@ class ServingListener(Listener[ByteStream]):
         Returns when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are running
         or have just failed.
         """
-        async with anyio.create_task_group() as own, anyio.create_task_group() as handshakes:
+        async with open_background() as own, open_background() as handshakes:
             connections = task_group or own
 
             def start(stream: SocketStream, on_close: OnClose | None = None) -> None:

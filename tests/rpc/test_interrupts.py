@@ -1,17 +1,20 @@
-"""Ctrl-C raises `KeyboardInterrupt` in the program, whatever the channel is doing; no error takes its place."""
+"""Ctrl-C raises `KeyboardInterrupt` in the program, whatever its channel or server does; no error takes its place."""
 
 import asyncio
+import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import anyio
 import pytest
 import trio
-from anyio.abc import ByteStream
+from anyio.abc import ByteStream, TaskStatus
 from anyio.lowlevel import checkpoint
 
-from echo.rpc import Channel, GRPCError, Server, open_channel_over
+from echo.rpc import Channel, GRPCError, Server, open_channel_over, serve
 from echo.transport.memory import memory_stream_pair
 from tests.support.services import BIDI, UNARY, BytesCodec, Service, call, echo_all, echo_one, path, unary
 
@@ -157,3 +160,19 @@ def only_leaf(error: BaseException) -> type[BaseException]:
     while isinstance(error, BaseExceptionGroup):
         (error,) = error.exceptions
     return type(error)
+
+
+class Interrupting(TaskStatus[Any]):
+    """Presses Ctrl-C as soon as the server has started, in a thread, so that the server waits by then."""
+
+    def started(self, _: object = None) -> None:
+        threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT)).start()
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_a_server_raises_keyboard_interrupt_itself(backend: str) -> None:
+    async def main() -> None:
+        await serve([Service(One=(UNARY, echo_one))], "127.0.0.1", 0, task_status=Interrupting())
+
+    with pytest.raises(KeyboardInterrupt):
+        anyio.run(main, backend=backend)
