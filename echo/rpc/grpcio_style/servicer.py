@@ -87,7 +87,7 @@ async def _serve(serve: Serve, method: Method, kind: Cardinality, stream: Server
             if not context.failed:
                 context.fail()
                 raise
-            if not isinstance(error, NotImplementedError):  # Generated base classes raise it.
+            if not _is_meant(error):
                 log.exception("a method failed after it had set a status")
         await context.end()
     except anyio.get_cancelled_exc_class():
@@ -95,6 +95,16 @@ async def _serve(serve: Serve, method: Method, kind: Cardinality, stream: Server
         raise
     finally:
         context.finish(cancelled=cancelled)
+
+
+def _is_meant(error: Exception) -> bool:
+    """Whether a method raises this after it has set a status: generated base classes do, and `Context.abort`.
+
+    The nursery of a method that aborts its call raises a group of it.
+    """
+    if isinstance(error, ExceptionGroup):
+        return all(_is_meant(inner) for inner in error.exceptions)
+    return isinstance(error, NotImplementedError | grpc.aio.AbortError)
 
 
 async def _serve_coroutine(method: Method, request: Any, context: Context) -> Any:

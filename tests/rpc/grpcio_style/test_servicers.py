@@ -57,6 +57,22 @@ def test_nothing_done_after_a_caught_abort_has_an_effect(library: Library) -> No
     library.run(main)
 
 
+def test_a_method_may_abort_from_within_a_nursery(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    class Aborting(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(anyio.sleep_forever)
+                await context.abort(grpc.StatusCode.NOT_FOUND, "nothing here")
+
+    async def main() -> None:
+        async with open_ours(Aborting()) as channel:
+            found = await failure(protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo()))
+            assert found == (grpc.StatusCode.NOT_FOUND, "nothing here")
+
+    run(main)
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_the_deadline_is_known_to_the_method(library: Library) -> None:
     left: list[Any] = []
 
