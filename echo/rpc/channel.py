@@ -82,8 +82,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         self.tracing: ChannelTracing | None = options.get("tracing")
         self.notes: CallNotes | None = options.get("notes")
         self.balancer = balancer
-        self._nursery = common.nursery
-        self._changed = common.changed
+        self._nursery, self._changed = common.nursery, common.changed
         self._sessions, self._watches = common.sessions, common.watches
         self._codec = options.get("codec") or DEFAULT_CODEC
         self.details_codec: StatusDetailsCodecBase | None = options.get("status_details_codec")
@@ -257,7 +256,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         self.balancer.close()
         if grace is None:
             self._stop()
-        return _Closed(self._until_closed, grace)
+        return _Closed(lambda: self._until_closed(grace))
 
     async def _until_closed(self, grace: float | None) -> None:
         try:
@@ -276,20 +275,21 @@ class Channel(GrpcioChannel, GrpclibChannel):
         """Return the channel; leaving the block closes it, as with grpclib and grpc.aio."""
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Close it."""
-        await self.close()
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
+        """Close it, and wait for that unless there is an error, which being cancelled meanwhile would hide."""
+        closed = self.close()
+        if error is None:
+            await closed
 
 
 class _Closed(Awaitable[None]):
     """The result of `Channel.close`, which may be awaited or not."""
 
-    def __init__(self, wait: Callable[[float | None], Coroutine[Any, Any, None]], grace: float | None) -> None:
+    def __init__(self, wait: Callable[[], Coroutine[Any, Any, None]]) -> None:
         self._wait = wait
-        self._grace = grace
 
     def __await__(self) -> Generator[Any, None, None]:
-        return self._wait(self._grace).__await__()
+        return self._wait().__await__()
 
 
 def _throttle(config: "ServiceConfig | None") -> "Throttle | None":

@@ -162,3 +162,14 @@ def test_a_closed_channel_s_state_is_not_waited_for(run: Run) -> None:
                 await channel.wait_for_state_change(SHUTDOWN)
 
     run(main)
+
+
+async def test_being_cancelled_hides_no_error_from_a_channel_s_own_block() -> None:
+    """As `async with channel:` has it, in programs written for grpclib and grpc.aio."""
+    async with a_fleet("a") as (_, channel):
+        await who(channel)
+        with pytest.raises(ZeroDivisionError), trio.CancelScope() as scope:
+            async with channel:
+                scope.cancel()
+                raise ZeroDivisionError
+        assert channel.state is ChannelState.SHUTDOWN
