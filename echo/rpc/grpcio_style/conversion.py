@@ -61,8 +61,12 @@ def to_status(code: Any) -> Status:
 
 
 def to_pairs(metadata: Iterable[tuple[str, str | bytes]] | None) -> list[tuple[str, str | bytes]]:
-    """Convert metadata, in any form that grpcio accepts, to ours."""
-    return [(key, value) for key, value in metadata or ()]
+    """Convert metadata, in any form that grpcio accepts, to ours: text may be bytes."""
+    return [(key, value if key.endswith("-bin") else _text(value)) for key, value in metadata or ()]
+
+
+def _text(value: str | bytes) -> str | bytes:
+    return value.decode("latin-1") if isinstance(value, bytes) else value
 
 
 def to_metadata(received: Metadata | None, details: bytes | None = None) -> grpc.aio.Metadata:

@@ -1,12 +1,14 @@
 """Calls with one request and one reply by stubs generated for grpcio: grpc.aio's behaviour, see `conftest`."""
 
+from typing import Any
+
 import anyio
 import anyio.lowlevel
 import grpc
 import pytest
 
 from tests.rpc.grpcio_style.conftest import Library, open_ours
-from tests.rpc.grpcio_style.servicers import Deaf, Todo, Todos
+from tests.rpc.grpcio_style.servicers import Deaf, Summary, Todo, Todos
 from tests.support.generated import protobuf
 from tests.support.services import Run
 
@@ -45,6 +47,21 @@ def test_metadata_arrives_both_ways(library: Library) -> None:
             arrived = servicer.seen[0].invocation_metadata()
             pairs = [(key, value) for key, value in arrived if key.startswith("x-")]
             assert pairs == [("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\x01\xfe")]
+
+    library.run(main)
+
+
+def test_text_in_metadata_may_be_bytes(library: Library) -> None:
+    class Answering(Todos):
+        async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+            context.set_trailing_metadata((("x-tail", b"t"),))
+            return Summary(titles=[dict(context.invocation_metadata())["x-token"]])
+
+    async def main(library: Library) -> None:
+        async with library.open_stub(Answering()) as stub:
+            call = stub.Add(Todo(), metadata=(("x-token", b"a"),))
+            assert list((await call).titles) == ["a"]
+            assert (await call.trailing_metadata())["x-tail"] == "t"
 
     library.run(main)
 
