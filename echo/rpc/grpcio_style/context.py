@@ -7,7 +7,15 @@ from typing import Any, Final, NoReturn
 import grpc
 
 from echo.rpc.grpcio_style.call_threads import CallOverError, CallThreads
-from echo.rpc.grpcio_style.conversion import DETAILS, call_back, to_encoding, to_metadata, to_pairs, to_status
+from echo.rpc.grpcio_style.conversion import (
+    DETAILS,
+    Metadatum,
+    call_back,
+    to_encoding,
+    to_invocation,
+    to_pairs,
+    to_status,
+)
 from echo.rpc.server_stream import ServerStream
 from echo.wire import Status, encode_metadata
 
@@ -19,7 +27,6 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
 
     def __init__(self, stream: ServerStream[Any, Any]) -> None:
         self._stream = stream
-        self._metadata = to_metadata(stream.metadata)
         self._code: grpc.StatusCode | int | None = None
         self._details = ""
         self._trailing: Sequence[tuple[str, str | bytes]] = ()
@@ -95,9 +102,9 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         """Set the metadata of the trailers."""
         self._trailing = to_pairs(trailing_metadata)
 
-    def invocation_metadata(self) -> grpc.aio.Metadata:
+    def invocation_metadata(self) -> tuple[Metadatum, ...]:
         """The request's metadata."""
-        return self._metadata
+        return to_invocation(self._stream.metadata)
 
     def set_code(self, code: grpc.StatusCode) -> None:
         """End the call with this status once the method returns."""

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import grpc
 from grpclib.encoding.base import CodecBase
@@ -73,6 +73,18 @@ def to_metadata(received: Metadata | None, details: bytes | None = None) -> grpc
     """Convert our metadata to grpcio's class, with the status details among it."""
     pairs = [] if received is None else list(received.items())
     return grpc.aio.Metadata(*pairs, *(() if details is None else [(DETAILS, details)]))
+
+
+class Metadatum(NamedTuple):
+    """One item of a request's metadata, for servicers."""
+
+    key: str
+    value: str | bytes
+
+
+def to_invocation(received: Metadata) -> tuple[Metadatum, ...]:
+    """Convert a request's metadata to what servicers of grpcio get: a tuple, unlike its clients."""
+    return tuple(Metadatum(key, value) for key, value in received.items())
 
 
 def to_encoding(compression: object) -> str:

@@ -5,13 +5,13 @@ methods are served by name, like those that newer code registers.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import grpc
 from grpclib.const import Handler
 
 from echo.rpc.dispatch import Dispatcher
-from echo.rpc.grpcio_style.conversion import CODEC, to_metadata
+from echo.rpc.grpcio_style.conversion import CODEC, Metadatum, to_invocation
 from echo.rpc.grpcio_style.servicer import Servicer, to_handler
 from echo.wire import Request
 
@@ -22,7 +22,7 @@ class _Details(NamedTuple):
     """What a generic handler is told about a call."""
 
     method: str
-    invocation_metadata: Any
+    invocation_metadata: tuple[Metadatum, ...]
 
 
 grpc.HandlerCallDetails.register(_Details)
@@ -47,5 +47,5 @@ class _Finder:
         self._generic = generic
 
     def __call__(self, request: Request) -> Handler | None:
-        found = self._generic.service(_Details(request.path, to_metadata(request.metadata)))
+        found = self._generic.service(_Details(request.path, to_invocation(request.metadata)))
         return None if found is None else to_handler(found)

@@ -47,6 +47,8 @@ def test_metadata_arrives_both_ways(library: Library) -> None:
             arrived = servicer.seen[0].invocation_metadata()
             pairs = [(key, value) for key, value in arrived if key.startswith("x-")]
             assert pairs == [("x-a", "1"), ("x-a", "2"), ("x-b-bin", b"\x01\xfe")]
+            assert pairs == [(item.key, item.value) for item in arrived if item.key.startswith("x-")]
+            assert isinstance(arrived, tuple)
 
     library.run(main)
 
