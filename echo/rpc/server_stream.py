@@ -33,10 +33,10 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
     def __init__(self, call: ServerCall, method: ServedMethod) -> None:
         self._call = call
         self._method = method
-        self._head_sent = False
+        self._head_sent = self._request_received = False
         self._request: bytes | None = None  # The only message, while the client's half-close is awaited.
-        self._request_received = False
-        self.message_sent = self.ended = False
+        self.message_sent: bool = False
+        self.ended: bool = False
         self._metadata: Metadata | None = None
         self.trailing: MetadataLike = ()
 

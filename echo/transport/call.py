@@ -6,7 +6,7 @@ a call buffers is bounded by its stream's window until the application asks for 
 message's size, which is checked first.
 """
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final, NoReturn
 
 import anyio
@@ -38,8 +38,8 @@ class Call(Stream):
         self, session: "Session", stream_id: int, max_message_size: int, receive_window: int, send_window: int
     ) -> None:
         super().__init__(stream_id, max_message_size, receive_window, send_window)
-        self.session = session
-        self.encoder = encode_message
+        self.session: Session = session
+        self.encoder: Callable[[bytes], bytes] = encode_message
         self._ended = False  # The peer will send no more messages.
         self._terminated = False  # The stream was cut off, or is over.
         self._received: SignalLike = session.backend.signal()

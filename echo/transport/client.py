@@ -63,12 +63,12 @@ class ClientSession(Session):
         super().__init__(stream, limits, keepalive, tally)
         self.connection = ClientConnection(limits, partial(ClientCall, self))
         self.connection.start()
-        self.ready = anyio.Event()
-        self.retiring = False
-        self.retired = anyio.Event()
-        self.drained = False
-        self.pinged_too_often = False
-        self.max_kept = min(MAX_KEPT, limits.max_unsent)
+        self.ready: anyio.Event = anyio.Event()
+        self.retiring: bool = False
+        self.retired: anyio.Event = anyio.Event()
+        self.drained: bool = False
+        self.pinged_too_often: bool = False
+        self.max_kept: int = min(MAX_KEPT, limits.max_unsent)
         self._goaway_reason = ""  # The server's GOAWAY as text, if it had an error code.
         self._deadlines = Deadlines()
         self.backend.defer_interrupts(self._deadlines.run)

@@ -5,7 +5,7 @@ call can repeat it (`echo.rpc.retry`).
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +39,7 @@ class ClientCall(Call):
 
     session: "ClientSession"
     request: Request  # Set by the session.
+    encoder: Callable[[bytes], bytes]
 
     def __init__(
         self, session: "ClientSession", stream_id: int, max_message_size: int, receive_window: int, send_window: int
@@ -47,8 +48,8 @@ class ClientCall(Call):
         self.kept: list[bytes] | None = []
         self.response: Response | None = None
         self.trailers: Trailers | None = None
-        self.unprocessed = False
-        self.deadline = math.inf
+        self.unprocessed: bool = False
+        self.deadline: float = math.inf
         self.alarm: Alarm | None = None
         self.concluded: float | None = None
 

@@ -18,7 +18,7 @@ class Alarm:
     __slots__ = ("call", "deadline")
 
     def __init__(self, call: "ClientCall") -> None:
-        self.deadline = call.deadline
+        self.deadline: float = call.deadline
         self.call: ClientCall | None = call
 
     def __lt__(self, other: "Alarm") -> bool:

@@ -65,7 +65,7 @@ class Handlers:
         self._spoiled = spoiled
         self._context = copy_context()  # The context in which every handler starts.
         self._starting = 0  # Tasks that were started and have not run yet.
-        self.running = 0
+        self.running: int = 0
         self._due: OrderedDict[int, ServerCall] = OrderedDict()  # Calls whose handlers have not begun.
         self._undated: list[ServerCall] = []  # Calls whose deadlines the started task will set.
 

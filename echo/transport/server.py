@@ -88,7 +88,7 @@ class ServerSession(Session):
         self._register = register
         self._observer_rule = observer_rule
         self._tracing = tracing
-        self.number = next(_numbers)
+        self.number: int = next(_numbers)
         new_call = ServerCall if tracing is None else tracing.calls
         self.connection = ServerConnection(limits, partial(new_call, self))
         self._handlers = Handlers(

@@ -1,7 +1,7 @@
 """A call on the server's side, as its session and the dispatcher see it."""
 
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -58,16 +58,17 @@ class ServerCall(Call):
     session: "ServerSession"
     request: Request
     seed: bytes
+    encoder: Callable[[bytes], bytes]
 
     def __init__(
         self, session: "ServerSession", stream_id: int, max_message_size: int, receive_window: int, send_window: int
     ) -> None:
         super().__init__(session, stream_id, max_message_size, receive_window, send_window)
-        self.deadline = math.inf
-        self.started = 0.0
+        self.deadline: float = math.inf
+        self.started: float = 0.0
         self.scope: Scope | None = None
         self.verdict: Trailers | None = None
-        self.encoding = IDENTITY
+        self.encoding: str = IDENTITY
         self.end_cause: EndCause | None = None
         self.observer: CallObserver | None = None
         self.trace: CallTrace | None = None

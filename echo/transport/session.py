@@ -22,7 +22,7 @@ import anyio
 from anyio.abc import ByteStream, TaskGroup
 from anyio.lowlevel import checkpoint
 
-from echo.transport.backend import current_backend
+from echo.transport.backend import Backend, current_backend
 from echo.transport.call import Call
 from echo.transport.keepalive import PING_DATA, Keepalive
 from echo.transport.link import LINGER, LinkLostError, link_over
@@ -48,18 +48,20 @@ class Session(ABC):
     """
 
     connection: Connection[Any]
+    opened: float
+    last_received: float
 
     def __init__(
         self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None, tally: Tally | None = None
     ) -> None:
-        self.tally = Tally() if tally is None else tally
+        self.tally: Tally = Tally() if tally is None else tally
         self.limits = limits
-        self.max_unsent = limits.max_unsent  # A copy, as it is read for every message.
+        self.max_unsent: int = limits.max_unsent  # A copy, as it is read for every message.
         self.stream = stream
-        self.peer = Peer(stream)
-        self.backend = current_backend()
+        self.peer: Peer = Peer(stream)
+        self.backend: Backend = current_backend()
         self.backend.defer_interrupts(self.run, self._write, self._keep_alive)
-        self.ending = ""
+        self.ending: str = ""
         self._link = link_over(stream, limits.write_timeout, self.backend)
         self._keepalive = keepalive
         self._bell = Doorbell(self.backend.signal())

@@ -48,7 +48,7 @@ class ServingListener(Listener[ByteStream]):
         self._tls = tls
         self._handshake_timeout = handshake_timeout
         self._refusals = RefusalLog(log)
-        self.tally = Tally()
+        self.tally: Tally = Tally()
 
     async def serve(self, handler: Handler, task_group: TaskGroup | None = None) -> None:
         """Run the handler for each connection in ``task_group``, until `retire` is called or no more can come.

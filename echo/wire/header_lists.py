@@ -26,7 +26,7 @@ class Recurring(list["ReceivedField"]):
 
     def __init__(self, fields: Sequence["ReceivedField"], size: int) -> None:
         super().__init__(fields)
-        self.size = size
+        self.size: int = size
         self.allowed: frozenset[bytes] | None = None
         self.checked: FieldList | None = None
         self.recognised: Start | None = None
@@ -47,9 +47,9 @@ class Started(Sequence["ReceivedField"]):
     def __init__(
         self, start: Recurring, names: tuple[bytes, ...], values: Sequence[bytes], never: Sequence[bool]
     ) -> None:
-        self.start = start
-        self.names = names
-        self.values = values
+        self.start: Recurring = start
+        self.names: tuple[bytes, ...] = names
+        self.values: Sequence[bytes] = values
         self._never = never  # Whether each of them must never be indexed.
 
     @overload

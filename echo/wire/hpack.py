@@ -81,7 +81,7 @@ class Encoder:
     """
 
     def __init__(self, library: _Codec) -> None:
-        self.resizes = False
+        self.resizes: bool = False
         self._encoder = library
         self._announced = self._smallest = self._size = MAX_TABLE_SIZE
 

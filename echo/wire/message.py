@@ -74,10 +74,14 @@ class MessageDecoder:
 
     __slots__ = ("_at", "_closed", "buffer", "consumed", "encoding", "failure", "inflated", "limit", "messages")
 
+    messages: int
+    inflated: int
+    consumed: int
+
     def __init__(self, max_message_size: int, encoding: str | None = None) -> None:
-        self.encoding = encoding
+        self.encoding: str | None = encoding
         self.messages = self.consumed = self.inflated = 0
-        self.limit = max_message_size
+        self.limit: int = max_message_size
         # The chunk as received while that holds whole messages, else a bytearray that gathers chunks. A bytearray only
         # moves its start when its front is deleted, and copies once per eighth of growth: neither is quadratic.
         self.buffer: bytes | bytearray = b""

@@ -12,6 +12,10 @@ class OutboundBuffer:
 
     __slots__ = ("_messages", "_offset", "messages", "size", "taken")
 
+    size: int
+    taken: int
+    messages: int
+
     def __init__(self) -> None:
         # None while empty, since most streams are idle, and no list for a single message, since most answers are. A
         # list, since a deque takes twelve times the memory. `take` removes all the messages it has taken in one step,

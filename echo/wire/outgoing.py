@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from echo.wire import frames
 from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER, HEADER_SIZE
-from echo.wire.hpack import Field, encoder
+from echo.wire.hpack import Encoder, Field, encoder
 from echo.wire.representations import only_indices
 from echo.wire.settings import PeerSettings
 from echo.wire.state import SEND_END, SEND_HEADERS, TRANSITIONS
@@ -39,15 +39,15 @@ class Outgoing(Generic[S]):
     """
 
     def __init__(self, max_output: int, max_unsent: int, ended: Callable[[S], None]) -> None:
-        self.size = 0
-        self.window = DEFAULT_WINDOW
-        self.peer = PeerSettings()
+        self.size: int = 0
+        self.window: int = DEFAULT_WINDOW
+        self.peer: PeerSettings = PeerSettings()
         self.writable: list[S] = []
-        self.sent_response = False
+        self.sent_response: bool = False
         self._max_output = max_output
         self._max_unsent = max_unsent
         self._ended = ended  # Called once a stream's end is in a frame.
-        self.encoder = encoder()
+        self.encoder: Encoder = encoder()
         self._known: dict[Sequence[Field], bytes] = {}  # Blocks by constant header lists.
         self._chunks: list[bytes] = []
         self.ring: dict[int, S] = {}

@@ -35,10 +35,10 @@ class ServerConnection(Connection[S]):
     """
 
     _client = False
-    refusing = False
-    pings = 0
-    refused_draining = 0
-    refused_surplus = 0
+    refusing: bool = False
+    pings: int = 0
+    refused_draining: int = 0
+    refused_surplus: int = 0
     _ping_strikes = 0
     _last_ping = -math.inf
 

@@ -52,19 +52,19 @@ class Stream:
     )
 
     def __init__(self, stream_id: int, max_message_size: int, receive_window: int, send_window: int) -> None:
-        self.id = stream_id
+        self.id: int = stream_id
         self.state: State = IDLE
-        self.head_sent = False
-        self.head_received = False
-        self.served = False
-        self.data_checked = False
-        self.messages = MessageDecoder(max_message_size)
-        self.receive_window = receive_window
-        self.acknowledged = 0
-        self.credit = 0  # Bytes consumed, padding included, that are not announced to the peer yet.
+        self.head_sent: bool = False
+        self.head_received: bool = False
+        self.served: bool = False
+        self.data_checked: bool = False
+        self.messages: MessageDecoder = MessageDecoder(max_message_size)
+        self.receive_window: int = receive_window
+        self.acknowledged: int = 0
+        self.credit: int = 0  # Bytes consumed, padding included, that are not announced to the peer yet.
         self.content_left: int | None = None  # Bytes of DATA still due by the peer's content-length.
-        self.send_window = send_window
-        self.unsent = OutboundBuffer()
+        self.send_window: int = send_window
+        self.unsent: OutboundBuffer = OutboundBuffer()
         self.sent_trailers: Trailers | None = None
         # What follows our last message: trailers, END_STREAM alone, or RST_STREAM with this code.
         self.end: Sequence[Field] | int | None = None

@@ -25,9 +25,9 @@ class Names:
     __slots__ = ("names", "places", "prefixes", "size", "timeout")
 
     def __init__(self, names: tuple[bytes, ...], size: int) -> None:
-        self.names = names
-        self.size = size
-        self.timeout = names.index(TIMEOUT) if TIMEOUT in names else None
+        self.names: tuple[bytes, ...] = names
+        self.size: int = size
+        self.timeout: int | None = names.index(TIMEOUT) if TIMEOUT in names else None
         self.prefixes: dict[str, bool] = {}
         self.places: dict[tuple[bytes, ...], int] = {}
 
