@@ -13,6 +13,7 @@
     columns       copies ids and times of many spans at once
     batches       the queue of spans, and the task that exports them
     otlp, console export to a collector, and to standard output
+    certificates  TLS to a collector
 
 ``python -m tests.bench --only telemetry`` measures what tracing costs. Without tracing, OpenTelemetry is not loaded,
 and a call only costs a few checks for None.

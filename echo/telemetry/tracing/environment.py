@@ -8,19 +8,26 @@ Python SDK differs, we follow the SDK: the exporter's timeout is in seconds, the
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from echo.configuration import SettingsError
 from echo.configuration.values import POSITIVE_NUMBER
 from echo.urls import DEFAULT_PORTS
 
-__all__ = ["CollectorSettings", "TracingSettings", "read_environment"]
+__all__ = ["CollectorSettings", "Named", "TracingSettings", "read_environment"]
 
 EXPORTERS: Final = ("otlp", "console")
 PROPAGATORS: Final = ("tracecontext", "baggage", "b3", "b3multi")
 NAMES: Final = ("OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 DEFAULT_ENDPOINT: Final = "http://localhost:4318"
+
+
+class Named(NamedTuple):
+    """A value and the variable that has it."""
+
+    variable: str
+    value: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +48,9 @@ class CollectorSettings:
     headers: tuple[tuple[str, str], ...] = ()
     timeout: float = 10.0
     gzip: bool = False
-    certificate: str | None = None
-    client_certificate: str | None = None
-    client_key: str | None = None
+    certificate: Named | None = None
+    client_certificate: Named | None = None
+    client_key: Named | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,12 +106,16 @@ def read_environment(environ: Mapping[str, str]) -> TracingSettings | None:
 
 
 def _collector(given: Mapping[str, str]) -> CollectorSettings:
-    def own(variable: str) -> tuple[str, str]:
-        """The name and value of the variable for traces, or else of the one for all signals; empty if it is not set."""
+    def own(variable: str) -> Named:
+        """The variable for traces, or else the one for all signals; the value is empty if it is not set."""
         name = f"OTEL_EXPORTER_OTLP_TRACES_{variable}"
         if name not in given:
             name = f"OTEL_EXPORTER_OTLP_{variable}"
-        return name, given.get(name, "")
+        return Named(name, given.get(name, ""))
+
+    def file(variable: str) -> Named | None:
+        found = own(variable)
+        return found if found.value else None
 
     name, protocol = own("PROTOCOL")
     if protocol not in ("", "http/protobuf"):
@@ -124,9 +135,9 @@ def _collector(given: Mapping[str, str]) -> CollectorSettings:
         _headers(*own("HEADERS")),
         _seconds(*own("TIMEOUT")),
         compression.lower() == "gzip",
-        own("CERTIFICATE")[1] or None,
-        own("CLIENT_CERTIFICATE")[1] or None,
-        own("CLIENT_KEY")[1] or None,
+        file("CERTIFICATE"),
+        file("CLIENT_CERTIFICATE"),
+        file("CLIENT_KEY"),
     )
 
 

@@ -7,7 +7,6 @@ is made once, and h11 reads only unusual responses. With h11 alone, a sampled ca
 import gzip
 import random
 import re
-import ssl
 from collections.abc import Sequence
 from contextlib import AsyncExitStack, suppress
 from typing import Final
@@ -17,8 +16,8 @@ import anyio
 import h11
 from anyio.abc import ByteStream
 
-from echo.configuration import SettingsError
 from echo.telemetry.tracing.batches import ExportError
+from echo.telemetry.tracing.certificates import context_for
 from echo.telemetry.tracing.environment import CollectorSettings
 from echo.telemetry.tracing.protobuf import request
 from echo.urls import DEFAULT_PORTS
@@ -64,7 +63,7 @@ class Collector:
         self._common = common
         url = urlsplit(settings.url)
         assert url.hostname is not None  # Checked when the environment was read.
-        self._tls = _tls(settings) if url.scheme == "https" else None
+        self._tls = context_for(settings) if url.scheme == "https" else None
         self._address = url.hostname, url.port or DEFAULT_PORTS[url.scheme]
         self._target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._headers = [
@@ -206,20 +205,3 @@ def _retry_after(answer: h11.Response) -> float | None:
         if name == b"retry-after" and value.strip().isdigit():
             return float(value)
     return None
-
-
-def _tls(settings: CollectorSettings) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=settings.certificate)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"OTEL_EXPORTER_OTLP_CERTIFICATE: {_reason(error)}") from None
-    if settings.client_certificate is not None:
-        try:
-            context.load_cert_chain(settings.client_certificate, settings.client_key)
-        except (OSError, ssl.SSLError) as error:
-            raise SettingsError(f"OTEL_EXPORTER_OTLP_CLIENT_CERTIFICATE: {_reason(error)}") from None
-    return context
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error)

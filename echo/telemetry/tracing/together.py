@@ -1,7 +1,8 @@
 """Records the spans of served calls that have ended, dozens at a time.
 
 What spans of the same method, client and message counts have in common is looked up once for each such group. The rest,
-ids and times, is read, drawn and encoded column by column. So a span takes little more than half a microsecond.
+ids and times, is read, drawn and encoded column by column. So a span takes a quarter of a microsecond, or half of
+one if a ``traceparent`` has to be read.
 """
 
 from collections.abc import Callable, Sequence

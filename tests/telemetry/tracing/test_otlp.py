@@ -7,7 +7,6 @@ import pytest
 import trio
 import trio.testing
 
-from echo.settings import SettingsError
 from echo.telemetry.tracing.batches import ExportError
 from echo.telemetry.tracing.environment import CollectorSettings
 from echo.telemetry.tracing.otlp import Collector
@@ -168,8 +167,3 @@ async def test_a_connection_is_kept_if_the_response_allows_it(answer: list[bytes
         nursery.cancel_scope.cancel()
     assert len(bodies) == 2
     assert requests == [1, connections]
-
-
-def test_an_invalid_certificate_is_refused() -> None:
-    with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_CERTIFICATE: No such file"):
-        Collector(CollectorSettings("https://collector/", certificate="/nowhere.pem"), describe())
