@@ -67,6 +67,8 @@ class Seen:
 
 
 def value_of(value: AnyValue) -> object:
+    if value.HasField("array_value"):
+        return [value_of(item) for item in value.array_value.values]
     return getattr(value, str(value.WhichOneof("value")))
 
 

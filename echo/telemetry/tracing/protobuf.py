@@ -112,7 +112,7 @@ def name_and_kind(name: str, kind: int) -> bytes:
     return _text(5, name) + _number(6, kind)
 
 
-def attribute(key: str, value: Value) -> bytes:
+def attribute(key: str, value: Value | Sequence[Value]) -> bytes:
     """An attribute of a span."""
     return _piece(9, _pair(key, value))
 
@@ -153,11 +153,11 @@ def request(common: tuple[bytes, bytes], groups: Iterable[bytes]) -> bytes:
     return b"".join((_start(1, len(before) + sum(map(len, spans))), before, *spans))
 
 
-def _pair(key: str, value: Value) -> bytes:
+def _pair(key: str, value: Value | Sequence[Value]) -> bytes:
     return _text(1, key) + _piece(2, _any(value))
 
 
-def _any(value: Value) -> bytes:
+def _any(value: Value | Sequence[Value]) -> bytes:
     match value:
         case str():
             return _text(1, value)
@@ -167,6 +167,8 @@ def _any(value: Value) -> bytes:
             return _number(3, value & 0xFFFF_FFFF_FFFF_FFFF)
         case float():
             return b"\x21" + struct.pack("<d", value)
+        case _:
+            return _piece(5, b"".join(_piece(1, _any(item)) for item in value))
 
 
 def _text(field: int, text: str) -> bytes:

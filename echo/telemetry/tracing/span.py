@@ -6,8 +6,10 @@ implementation of the interface in OpenTelemetry's API. A handler gets it from
 handler starts with an SDK.
 """
 
+import logging
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import copy_context
 from time import time_ns
 from typing import Final, cast
@@ -28,10 +30,12 @@ from opentelemetry.trace import Span as ApiSpan
 from opentelemetry.util.types import Attributes, AttributeValue
 
 from echo.telemetry.tracing.propagation import Parent
-from echo.telemetry.tracing.protobuf import attribute, event
+from echo.telemetry.tracing.protobuf import Value, attribute, event
 from echo.telemetry.tracing.spans import Ended, wall, whole
 
 __all__ = ["SPAN_ID", "Span", "SpanContextual", "attach", "current", "current_ids"]
+
+log = logging.getLogger(__name__)
 
 MAX_PIECES: Final = 128  # Events and attributes that a handler adds; OpenTelemetry's own default.
 MAX_TEXT: Final = 1024  # Characters of each.
@@ -149,6 +153,7 @@ class Span(ApiSpan, SpanContextual):
         self.take(span if self.more is None else span + b"".join(self.more))
 
     def _add(self, piece: bytes, now: int) -> None:
+        """Add an encoded event or attribute; ``now`` is the time."""
         if self.more is None:
             self.more = [piece]
             self.since = min(wall(self.start), now)  # A test's clock may stand still.
@@ -174,8 +179,8 @@ class Span(ApiSpan, SpanContextual):
 
     def set_attribute(self, key: str, value: AttributeValue) -> None:  # noqa: D102
         if self.recorded:
-            known = value if isinstance(value, bool | int | float) else str(value)[:MAX_TEXT]
-            self._add(attribute(key, known), time_ns())
+            with _harmless():
+                self._add(attribute(str(key)[:MAX_TEXT], _bounded(value)), time_ns())
 
     def set_attributes(self, attributes: Mapping[str, AttributeValue]) -> None:  # noqa: D102
         for key, value in attributes.items():
@@ -183,9 +188,10 @@ class Span(ApiSpan, SpanContextual):
 
     def add_event(self, name: str, attributes: Attributes = None, timestamp: int | None = None) -> None:  # noqa: D102
         if self.recorded:
-            said = ", ".join(f"{key}={value!s}" for key, value in (attributes or {}).items())
-            now = timestamp or time_ns()
-            self._add(event(name[:MAX_TEXT], now, said[:MAX_TEXT]), now)
+            with _harmless():
+                said = ", ".join(f"{key}={value!s}" for key, value in (attributes or {}).items())
+                now = time_ns()
+                self._add(event(name[:MAX_TEXT], int(timestamp or now), said[:MAX_TEXT]), now)
 
     def record_exception(  # noqa: D102
         self,
@@ -194,7 +200,8 @@ class Span(ApiSpan, SpanContextual):
         timestamp: int | None = None,
         escaped: bool = False,  # noqa: ARG002
     ) -> None:
-        self.add_event("exception", {type(exception).__qualname__: str(exception)}, timestamp)
+        with _harmless():
+            self.add_event("exception", {type(exception).__qualname__: str(exception)}, timestamp)
 
     def set_status(self, status: Status | StatusCode, description: str | None = None) -> None:
         """Do nothing: the span's status is its call's."""
@@ -204,6 +211,29 @@ class Span(ApiSpan, SpanContextual):
 
     def end(self, end_time: int | None = None) -> None:
         """Do nothing: the span ends with its call."""
+
+
+@contextmanager
+def _harmless() -> Iterator[None]:
+    """Leave out what a handler's attribute or event cannot be made of: it must not fail the call."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - values have methods of their own
+        log.warning("an attribute or event could not be added to a span: %s", type(error).__name__)
+
+
+def _bounded(value: AttributeValue) -> Value | Sequence[Value]:
+    """The value as it is exported, with at most `MAX_TEXT` characters in all and `MAX_PIECES` items."""
+    if isinstance(value, list | tuple):
+        items = value[:MAX_PIECES]
+        return [_simple(item, MAX_TEXT // len(items)) for item in items]
+    return _simple(value, MAX_TEXT)
+
+
+def _simple(value: object, most: int) -> Value:
+    if isinstance(value, bool | float) or (isinstance(value, int) and -(2**63) <= value < 2**63):
+        return value
+    return (value if isinstance(value, str) else str(value))[:most]  # Of an enumeration's member, its value.
 
 
 def current() -> Parent | None:
