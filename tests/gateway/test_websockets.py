@@ -34,6 +34,15 @@ async def test_server_sends_five_echoes_a_second_apart_and_closes(clock: QuietCl
         assert all(1 <= later - earlier < 1.5 for earlier, later in pairwise(times))
 
 
+async def test_what_follows_the_request_on_server_is_ignored(clock: QuietClock) -> None:
+    async with running_gateway() as gateway, open_websocket(gateway.port, SERVER) as socket:
+        for message in (hello(), hello("another"), "not json", ""):
+            await socket.send(message)
+        for number in range(1, 6):
+            assert without_time(await socket.receive()) == echoed(f"hi (echo {number}/5)", number)
+        assert await socket.receive() == Closed(1000)
+
+
 @pytest.mark.parametrize("half_close", ["", b"", '{"half_close":true}', b'{"half_close":true}'])
 async def test_client_sends_the_summary_at_half_close_and_closes(half_close: str | bytes) -> None:
     async with running_gateway() as gateway, open_websocket(gateway.port, CLIENT) as socket:
