@@ -78,6 +78,16 @@ async def test_a_websocket_s_line_counts_messages_and_bytes(capsys: pytest.Captu
     assert call["request_id"] == line["request_id"] == "the-one"
 
 
+async def test_the_reply_to_an_invalid_request_is_counted_too(capsys: pytest.CaptureFixture[str]) -> None:
+    async with running_gateway(LOG_FORMAT="json") as gateway:
+        async with open_websocket(gateway.port, "/ws/stream/server") as socket:
+            await socket.send("not json")
+            reply = str(await socket.receive())
+            assert await socket.receive() == Closed(1007, "invalid message format")
+        line = await ended_websocket(capsys)
+    assert (line["messages_out"], line["bytes_out"]) == (1, len(reply))
+
+
 async def test_a_call_that_fails_is_reported_with_its_close_and_in_the_log(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
