@@ -51,6 +51,16 @@ async def test_a_response_that_does_not_begin_ends_the_websocket(kind: str, cloc
         assert TIMEOUT <= trio.current_time() - sent_at < TIMEOUT + 1
 
 
+async def test_further_messages_give_the_response_no_more_time(clock: QuietClock) -> None:
+    async with gateway_to_nobody() as gateway, open_websocket(gateway.port, "/ws/stream/bidirectional") as socket:
+        await socket.send(HELLO)
+        sent_at = trio.current_time()
+        await trio.sleep(10)
+        await socket.send(HELLO)
+        assert await socket.receive() == HELD_BACK
+        assert TIMEOUT <= trio.current_time() - sent_at < TIMEOUT + 1
+
+
 @pytest.mark.parametrize("kind", ["bidirectional", "client"])
 async def test_nothing_is_held_back_as_long_as_nothing_is_to_be_answered(kind: str, clock: QuietClock) -> None:
     async with gateway_to_nobody() as gateway, open_websocket(gateway.port, f"/ws/stream/{kind}") as socket:
