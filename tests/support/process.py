@@ -49,6 +49,7 @@ class Echo:
     Attributes:
         stdout: What has been printed so far.
         stderr: What has been logged so far.
+        sent: The signals it was sent by `send`.
     """
 
     def __init__(self, process: trio.Process) -> None:
@@ -57,12 +58,14 @@ class Echo:
         self._silent: set[str] = set()
         self.stdout = ""
         self.stderr = ""
+        self.sent: list[signal.Signals] = []
 
     @property
     def pid(self) -> int:
         return self._process.pid
 
     def send(self, number: signal.Signals) -> None:
+        self.sent.append(number)
         self._process.send_signal(number)
 
     async def printed(self, pattern: str) -> re.Match[str]:
