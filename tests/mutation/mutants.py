@@ -155,7 +155,10 @@ def _statements(node: ast.stmt) -> Iterator[str]:
         case ast.AugAssign(op=operator) if type(operator) in _OPERATORS:
             yield ast.unparse(ast.AugAssign(node.target, _OPERATORS[type(operator)](), node.value))
             yield "pass"
-        case ast.Assign(targets=[ast.Attribute()], value=value) if not isinstance(value, ast.Constant):
+        case (
+            ast.Assign(targets=[ast.Attribute()], value=ast.expr() as value)
+            | ast.AnnAssign(target=ast.Attribute(), value=ast.expr() as value)
+        ) if not isinstance(value, ast.Constant):
             yield "pass"
         case ast.Return(value=value) if value is not None and not _is_nothing(value):
             yield "return None"
