@@ -100,9 +100,8 @@ class ServerSession(Session):
             None if tracing is None else tracing.enter,
             self._retire,
         )
-        self._spoiled = False  # Whether the handlers' nursery will fail.
         self._idle_since = anyio.current_time()
-        self._draining = False
+        self._draining = self._spoiled = False  # Spoiled: the handlers' nursery will fail.
         self._drain_pong = self.backend.signal()
         self._reactions |= {
             RequestStarted: self._on_request,
