@@ -15,16 +15,10 @@ from typing import Final
 import trio
 
 from echo.rpc import Limits
-from echo.wire import Budget
+from echo.wire import Budget, frames
 
 AT_ONCE: Final = 16  # Frames handled before other tasks run.
 REQUEST_COUNTS: Final = 4  # As so many a HEADERS frame counts, since a request costs more than other frames.
-
-_PREFACE_SIZE: Final = 24  # RFC 9113 §3.4
-_HEADER_SIZE: Final = 9  # §4.1
-_DATA, _HEADERS, _PRIORITY, _RST_STREAM, _SETTINGS, _PING, _CONTINUATION = 0x0, 0x1, 0x2, 0x3, 0x4, 0x6, 0x9
-_END_STREAM: Final = 0x1
-_MAX_STREAM_ID: Final = 2**31 - 1
 
 
 class FrameBatches:
@@ -42,19 +36,20 @@ class FrameBatches:
         self._may_be_reset = may_be_reset
         self._budget = Budget(limits.flood_burst, limits.flood_rate)
         self._begun = b""  # Of a frame's header that is not complete.
-        self._next = _PREFACE_SIZE  # Where the next header begins, counted from the next byte.
+        self._next = len(frames.PREFACE)  # Where the next header begins, counted from the next byte.
 
     def cut(self, data: bytes) -> Iterator[bytes]:
         """The bytes in batches. Frames are charged as their batch is taken."""
-        data, begin, frames = self._begun + data, len(self._begun), 0
-        while self._next + _HEADER_SIZE <= len(data):
-            if frames >= AT_ONCE:
+        data, begin, weight = self._begun + data, len(self._begun), 0
+        while self._next + frames.HEADER_SIZE <= len(data):
+            if weight >= AT_ONCE:
                 yield data[begin : self._next]
-                begin, frames = self._next, 0
-            header = data[self._next : self._next + _HEADER_SIZE]
-            self._charge(header)
-            self._next += _HEADER_SIZE + int.from_bytes(header[:3])
-            frames += REQUEST_COUNTS if header[3] == _HEADERS else 1
+                begin, weight = self._next, 0
+            head, flags, stream_id = frames.HEADER.unpack_from(data, self._next)
+            size, kind = head >> 8, head & 0xFF
+            self._charge(kind, flags, stream_id & frames.MAX_STREAM_ID, size)
+            self._next += frames.HEADER_SIZE + size
+            weight += REQUEST_COUNTS if kind == frames.HEADERS else 1
         self._begun = data[self._next :]
         self._next = max(0, self._next - len(data))
         yield data[begin:]
@@ -63,14 +58,12 @@ class FrameBatches:
         """Charge a frame of a kind used in floods, or a reset of ours that the client has provoked."""
         self.flooded = self.flooded or not self._budget.spend(trio.current_time())
 
-    def _charge(self, header: bytes) -> None:
-        size, kind, flags = int.from_bytes(header[:3]), header[3], header[4]
-        stream_id = int.from_bytes(header[5:]) & _MAX_STREAM_ID
-        if kind == _DATA:
-            useless = not (size or flags & _END_STREAM) or not self._is_open(stream_id)
-        elif kind == _RST_STREAM:
+    def _charge(self, kind: int, flags: int, stream_id: int, size: int) -> None:
+        if kind == frames.DATA:
+            useless = not (size or flags & frames.END_STREAM) or not self._is_open(stream_id)
+        elif kind == frames.RST_STREAM:
             useless = not self._may_be_reset(stream_id)
         else:
-            useless = kind in (_PRIORITY, _SETTINGS, _PING) or kind > _CONTINUATION
+            useless = kind in (frames.PRIORITY, frames.SETTINGS, frames.PING) or kind > frames.CONTINUATION
         if useless:
             self.charge()

@@ -5,16 +5,13 @@ were served, so that it may not repeat the others; and during a drain proxies go
 """
 
 from contextlib import suppress
-from typing import Final
 
 from h2.connection import H2Connection
 from h2.exceptions import ProtocolError
 from hypercorn.events import RawData
-from hyperframe.frame import GoAwayFrame
 
 from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
-
-ALL_STREAMS: Final = 2**31 - 1
+from echo.wire import frames
 
 
 async def announce_drain(shared: ConnectionContext, connection: H2Connection) -> None:
@@ -24,10 +21,10 @@ async def announce_drain(shared: ConnectionContext, connection: H2Connection) ->
     """
     await shared.drain_begun()
     if not shared.context.terminated.is_set():
-        await shared.send(RawData(GoAwayFrame(0, last_stream_id=ALL_STREAMS).serialize()))
+        await shared.send(RawData(frames.goaway(frames.MAX_STREAM_ID, frames.ErrorCode.NO_ERROR)))
         await shared.context.terminated.wait()
     last = connection.highest_inbound_stream_id
-    await shared.send(RawData(GoAwayFrame(0, last_stream_id=last).serialize()))
+    await shared.send(RawData(frames.goaway(last, frames.ErrorCode.NO_ERROR)))
 
 
 async def announce_end(shared: ConnectionContext, connection: H2Connection) -> None:

@@ -47,6 +47,7 @@ from echo.gateway.hypercorn_compat.open_streams import OpenStreams
 from echo.gateway.hypercorn_compat.send_buffer import SendBuffer
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
+from echo.wire import frames
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,6 @@ UPDATE_THRESHOLD = 16 * 1024  # Bytes consumed before WINDOW_UPDATE is sent.
 NOT_ALLOWED = b"405"
 NOT_IMPLEMENTED = b"501"
 UNLIMITED = 2**31 - 1
-WINDOW = 65_535  # How much a client may send on a stream before it is taken (RFC 9113 §6.9.2).
 
 
 class HTTP2Protocol(H2Protocol):
@@ -133,7 +133,7 @@ class HTTP2Protocol(H2Protocol):
         RST_STREAM with NO_ERROR might come at once (RFC 9113 §8.1), but clients like curl then fail while they send.
         """
         if stream_id not in self.streams and self._open.only_client_sends(stream_id):
-            self._replenish(stream_id, WINDOW - self.connection.remote_flow_control_window(stream_id))
+            self._replenish(stream_id, frames.DEFAULT_WINDOW - self.connection.remote_flow_control_window(stream_id))
             self._unfinished[stream_id] = trio.current_time() + CLOSE_TIMEOUT
             if len(self._unfinished) == 1:
                 self._shared.helpers.start_soon(self._reset_unfinished)
