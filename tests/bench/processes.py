@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +88,28 @@ def pinned(cores: set[int]) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
+def start(
+    command: Sequence[str],
+    cores: set[int] | None = None,
+    *,
+    stdin: int | None = None,
+    stderr: int | None = None,
+    env: Mapping[str, str] | None = None,
+) -> "subprocess.Popen[str]":
+    """Start a program whose output we read, on the server's core unless told otherwise."""
+    with pinned(cores or SERVER_CORES):  # A child begins where its parent is, all its threads included.
+        return subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+            cwd=ROOT,
+            env=env,
+            process_group=0,  # Ctrl-C reaches only us, and we end it.
+        )
+
+
 @contextmanager
 def child(module: str, *arguments: str, cores: set[int] | None = None) -> Iterator[Child]:
     """Run ``python -m module arguments`` for the block, on the server's core unless told otherwise; then kill it.
@@ -96,16 +118,7 @@ def child(module: str, *arguments: str, cores: set[int] | None = None) -> Iterat
         RuntimeError: It ended, or said nothing for half a minute, instead of announcing its port.
     """
     command = [sys.executable, "-m", module, *arguments]
-    with pinned(cores or SERVER_CORES):  # A child begins where its parent is, all its threads included.
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=ROOT,
-            process_group=0,  # Ctrl-C reaches only us, and we end it.
-        )
-    with process:
+    with start(command, cores, stdin=subprocess.PIPE) as process:
         try:
             assert process.stdin is not None
             assert process.stdout is not None

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tests.bench.memory import resident
 from tests.bench.peers import LOOPBACK
-from tests.bench.processes import ROOT, SERVER_CORES, START_TIMEOUT, cpu_ns, killed_after, pinned
+from tests.bench.processes import START_TIMEOUT, cpu_ns, killed_after, start
 from tests.support.process import environment
 
 PORT = re.compile(r'"port": (\d+)')
@@ -66,17 +66,7 @@ def _run(name: str, *arguments: str, cores: set[int] | None) -> Iterator[Program
     """Raises RuntimeError: it ended, or ran for half a minute, without saying where it listens."""
     common = ["--log-format", "json", "--log-level", "info", "--access-log", "off", "--shutdown-grace", "1s"]
     command = [sys.executable, "-m", "echo", name, *arguments, *common]
-    with pinned(cores or SERVER_CORES):
-        process = subprocess.Popen(
-            command,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-            env=environment(),
-            process_group=0,  # Ctrl-C reaches only us, and we end it.
-        )
-    with process:
+    with start(command, cores, stderr=subprocess.DEVNULL, env=environment()) as process:
         try:
             assert process.stdout is not None
             with killed_after(START_TIMEOUT, process.pid):
