@@ -70,8 +70,8 @@ class TlsFiles:
 
 def in_words(error: Exception) -> str:
     """What went wrong in connecting, sending or receiving."""
-    if words := alert_in_words(error):
-        return words.replace("it ", "the server ", 1)
+    if words := alert_in_words(error, "the server"):
+        return words
     return getattr(error, "strerror", None) or str(error)
 
 

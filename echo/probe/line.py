@@ -126,8 +126,8 @@ def _unverified(alpn: Sequence[str]) -> ssl.SSLContext:
 def _tls_reason(error: BaseException | None) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    if words := alert_in_words(error):
-        return words.replace("it ", "the other side ", 1)
+    if words := alert_in_words(error, "the other side"):
+        return words
     if isinstance(error, OSError) and not isinstance(error, ssl.SSLError):
         return _reason(error)
     return str(error or "")

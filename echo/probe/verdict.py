@@ -44,6 +44,8 @@ class Expected:
     unit: str | None = None
 
 
+_UNKNOWN: Final = Expected(Outcome.SURVIVED)
+
 Expectation = Mapping[str, Expected]
 """By name of the check."""
 
@@ -81,11 +83,7 @@ def verdict(report: Report, expected: Expectation | None = None) -> Verdict:
 
 def worse(report: Report, expected: Expectation) -> list[str]:
     """The checks that came out worse than expected. A check that the earlier report lacks counts as survived there."""
-    return [
-        result.name
-        for result in report.results
-        if _is_worse(result.finding, expected.get(result.name, Expected(Outcome.SURVIVED)))
-    ]
+    return [result.name for result in report.results if _is_worse(result.finding, expected.get(result.name, _UNKNOWN))]
 
 
 def accepted(report: Report, expected: Expectation) -> list[str]:
@@ -115,7 +113,7 @@ def _newly_unclear(report: Report, expected: Expectation) -> list[str]:
         result.name
         for result in report.results
         if result.finding.outcome is Outcome.INCONCLUSIVE
-        and (result.name not in expected or expected[result.name].outcome is not Outcome.INCONCLUSIVE)
+        and expected.get(result.name, _UNKNOWN).outcome is not Outcome.INCONCLUSIVE
     ]
 
 
