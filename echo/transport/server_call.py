@@ -166,7 +166,7 @@ class ServerCall(Call):
         """Cancel the handler; the verdict is sent if the stream is still open."""
         self.verdict = verdict
         self.end_cause = self.end_cause or end_cause
-        self.session.note_cancel(self, self.end_cause, verdict.message)
+        self._note_cancel(self.end_cause, verdict.message)
         if self.scope is not None:
             self.scope.cancel()
 
@@ -180,8 +180,13 @@ class ServerCall(Call):
     def _give_up_sending(self, reason: str) -> None:
         self.verdict = Trailers(Status.CANCELLED, reason)
         self.end_cause = "failed"
-        self.session.note_cancel(self, "failed", reason)
+        self._note_cancel("failed", reason)
         super()._give_up_sending(reason)
+
+    def _note_cancel(self, cause: EndCause, reason: str | None) -> None:
+        """Record in its trace that the handler is cancelled."""
+        if (trace := self.session.trace_of(self)) is not None:
+            trace.cancelled(cause, reason)
 
     def _note_stall(self, seconds: float) -> None:
         super()._note_stall(seconds)

@@ -12,6 +12,7 @@ from echo.wire import Status
 if TYPE_CHECKING:
     from echo.transport.register import EndedCalls, Register
     from echo.transport.server_call import ServerCall
+    from echo.wire import Request
 
 
 class StreamTrace(Protocol):
@@ -73,6 +74,12 @@ class Tracing(Protocol):
 
     def trace_of(self, call: "ServerCall") -> CallTrace | None:
         """The trace of a call, made when it is first asked for; None for a method that is not traced."""
+
+    def parent_of(self, request: "Request") -> bytes:
+        """What the head of a call says of the parent of its span, for `take`; empty for nothing.
+
+        It is kept instead of the head: memory that is used again at once is in the processor's cache.
+        """
 
     def over(self, call: "ServerCall", status: Status, reason: str | None) -> bytes | None:
         """The call has ended, and its handler, if any, has returned; the arguments are those of `Register.end`.

@@ -38,24 +38,23 @@ class SignalLike(Protocol):
 
 
 class Doorbell:
-    """Wakes one worker task when there is work, until closed. A ring while it works is remembered."""
+    """Wakes one worker task when there is work, until closed. A ring while it works is remembered.
 
-    __slots__ = ("_closed", "_rung", "_signal")
+    Attributes:
+        rung: Whether there is work that the worker has not begun. Only the bell sets it.
+    """
+
+    __slots__ = ("_closed", "_signal", "rung")
 
     def __init__(self, signal: SignalLike) -> None:
         self._signal = signal
-        self._rung = False
+        self.rung: bool = False
         self._closed = False
-
-    @property
-    def rung(self) -> bool:
-        """Whether there is work that the worker has not begun."""
-        return self._rung
 
     def ring(self) -> None:
         """Announce work."""
-        if not self._rung:
-            self._rung = True
+        if not self.rung:
+            self.rung = True
             self._signal.set()
 
     def close(self) -> None:
@@ -65,9 +64,9 @@ class Doorbell:
 
     async def answer(self) -> bool:
         """Wait for work; False once the bell is closed and no work is left."""
-        while not self._rung:
+        while not self.rung:
             if self._closed:
                 return False
             await self._signal.wait()
-        self._rung = False
+        self.rung = False
         return True

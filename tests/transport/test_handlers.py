@@ -17,7 +17,7 @@ from echo.wire import Request, Status, Trailers
 
 
 def a_call(number: int, deadline: float) -> ServerCall:
-    session = SimpleNamespace(backend=current_backend(), note_cancel=lambda *_: None)
+    session = SimpleNamespace(backend=current_backend(), trace_of=lambda _: None)
     call = ServerCall(cast("ServerSession", session), number, 0, 0, 0)
     call.deadline = deadline
     return call

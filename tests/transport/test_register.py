@@ -1,12 +1,14 @@
 """The register of a server's calls: open ones, and columns of ended ones for those who count or trace them."""
 
+import anyio
 import pytest
 
-from echo.rpc import GRPCError, Server, Status
+from echo.rpc import GRPCError, Server, Status, open_channel
 from echo.rpc.testing import memory_channel_to
 from echo.transport import EndedCalls
 from echo.transport.register import FULL
 from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call, unary
+from tests.support.serving import LOOPBACK, serving
 
 CODEC = BytesCodec()
 
@@ -55,7 +57,7 @@ async def test_ended_calls_are_handed_over_when_somebody_asks() -> None:
     assert all(began <= ended for began, ended in zip(calls.started, calls.ended, strict=True))
     assert (calls.received, calls.consumed) == ([1, 1], [7, 7])
     assert (calls.sent, calls.taken) == ([1, 0], [10, 0])
-    assert calls.seeds == [None, None]
+    assert (calls.parents, calls.seeds) == ([b"", b""], [None, None])
     assert {type(column) for column in calls} == {list}
 
 
@@ -79,6 +81,36 @@ async def test_a_call_is_open_until_it_has_ended() -> None:
         await stream.end()
         assert await stream.recv_message() is None
         assert server.register.open == set()
+
+
+async def test_calls_that_end_together_are_open_or_ended_at_any_time_and_never_both() -> None:
+    takes = Takes()
+    counts: list[int] = []
+
+    def ended() -> int:
+        return sum(len(calls.paths) for calls in takes.taken)
+
+    async def count(stream: BytesStream) -> None:
+        await stream.recv_message()
+        assert server.register is not None
+        server.register.flush()
+        counts.append(ended() + len(server.register.open))
+        await stream.send_message(b"hello")
+
+    server = Server([Service(One=(UNARY, count))], codec=CODEC, notes=[takes])
+    register = server.register
+    assert register is not None
+    async with serving(server) as port, open_channel(LOOPBACK, port, codec=CODEC) as channel:
+        async with anyio.create_task_group() as calls:
+            for _ in range(20):
+                calls.start_soon(unary, channel, "One", b"hi")
+        assert register.open == set()  # The clients have their replies, so no call is open.
+        register.flush()
+        assert ended() == 20
+    assert counts == sorted(counts)
+    assert counts[-1] == 20
+    assert len({at for calls in takes.taken for at in calls.ended}) < 20  # The writer sent most of them together.
+    assert ended() == 20
 
 
 def test_a_server_that_nobody_counts_or_traces_has_none() -> None:

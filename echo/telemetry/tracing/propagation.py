@@ -10,7 +10,7 @@ from itertools import compress
 from typing import Final, NamedTuple, TypeAlias
 
 from echo.telemetry.tracing.columns import rows
-from echo.wire import Metadata
+from echo.wire import Metadata, Request
 
 __all__ = [
     "AT_PARENT_ID",
@@ -20,7 +20,9 @@ __all__ = [
     "Parent",
     "Parents",
     "Propagation",
+    "join",
     "read_together",
+    "split",
 ]
 
 Get: TypeAlias = Callable[[str], str | bytes | None]
@@ -30,6 +32,7 @@ _LATER: Final = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32}-[0-9a-f]{16}-[0-
 _B3: Final = re.compile(r"((?:[0-9a-fA-F]{16}){1,2})-([0-9a-fA-F]{16})(?:-([01d])(?:-[0-9a-fA-F]{16})?)?", re.ASCII)
 _STATE: Final = re.compile(r"[ -~]{1,512}", re.ASCII)  # §3.3.1.5: vendors should propagate at least 512 characters.
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
+_HEADERS: Final = (b"traceparent", b"tracestate")
 
 LENGTH: Final = 55  # Bytes of a ``traceparent`` of version 00.
 
@@ -86,7 +89,6 @@ class Propagation:
 
     Attributes:
         read: Reads the parent from headers, which it asks for by name; returns None if they name none or are invalid.
-        by_traceparent: A valid ``traceparent`` and ``tracestate`` are all that is read.
     """
 
     def __init__(self, names: Collection[str]) -> None:
@@ -94,17 +96,25 @@ class Propagation:
         self._b3 = "b3" in names
         self._b3_multi = "b3multi" in names
         self._zipkin = self._b3 or self._b3_multi
-        self.by_traceparent = self._w3c and not self._zipkin
+        self._only_w3c = self._w3c and not self._zipkin
         if self._w3c:
             self.read: Callable[[Get], Parent | None] = _either if self._zipkin else _w3c
         else:
             self.read = _zipkin if self._zipkin else _nothing
 
+    def parent_of(self, request: Request) -> bytes:
+        """What a request says of the parent, as `join` writes it; a ``traceparent`` may be invalid."""
+        if self._only_w3c:
+            text = request.lone_text(_HEADERS)
+            if text is not None and len(text) in (0, LENGTH):  # As it mostly is.
+                return text
+        return join(self.read(request.metadata.get))
+
     def write(self, span: Parent, metadata: Metadata) -> None:
         """Write the call's parent to the metadata, replacing any other."""
         trace_id, span_id = span.trace_id.hex(), span.span_id.hex()
         if self._w3c:
-            metadata["traceparent"] = f"00-{trace_id}-{span_id}-{'01' if span.sampled else '00'}"
+            metadata["traceparent"] = _traceparent(span)
             if span.state is None:
                 metadata.popall("tracestate", None)  # It would be of another trace, or invalid.
             else:
@@ -118,6 +128,21 @@ class Propagation:
             metadata["x-b3-traceid"] = trace_id
             metadata["x-b3-spanid"] = span_id
             metadata["x-b3-sampled"] = "1" if span.sampled else "0"
+
+
+def join(parent: Parent | None) -> bytes:
+    """A remote parent as bytes: a ``traceparent`` of `LENGTH` bytes, and its ``tracestate``; empty for None."""
+    return b"" if parent is None else (_traceparent(parent) + (parent.state or "")).encode()
+
+
+def split(joined: bytes) -> Parent | None:
+    """What `Propagation.parent_of` returned, read; None for nothing, and for an invalid ``traceparent``."""
+    text = joined.decode("latin-1")
+    return _w3c({"traceparent": text[:LENGTH], "tracestate": text[LENGTH:] or None}.get)
+
+
+def _traceparent(span: Parent) -> str:
+    return f"00-{span.trace_id.hex()}-{span.span_id.hex()}-{'01' if span.sampled else '00'}"
 
 
 def _nothing(_: Get) -> None:

@@ -34,15 +34,15 @@ class Recorder:
         propagation: How the context of a trace travels.
         wants: Whether the sampler wants a span.
         seeds: An endless iterator of `Span.seed`.
-        bound: Spans with a sound ``traceparent`` are recorded if their parents are, others if the last eight bytes of
-            their trace ids are below this; None if that is not how it is decided.
+        bound: Spans with parents are recorded if their parents are, others if the last eight bytes of their trace ids
+            are below this; None if the sampler must be asked.
     """
 
     def __init__(self, batches: Batches[Ended], sampling: Sampling, propagation: Propagation) -> None:
         self.batches = batches
         self.propagation = propagation
         self.wants = sampling.wants
-        self.bound = sampling.bound if propagation.by_traceparent and sampling.follows_parent else None
+        self.bound = sampling.bound if sampling.follows_parent else None
         # Python seeds its generator anew in a child process; so each has a recorder of its own.
         self.seeds = _seeds()
         self._take = batches.put

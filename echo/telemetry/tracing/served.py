@@ -104,6 +104,7 @@ class _Serving:
         self._handlers = handlers
         self._traced: dict[str, Method] = {}  # Methods that were called.
         self.seeds = recorder.seeds
+        self.parent_of = recorder.propagation.parent_of
         self._together = Together(recorder)
         self.watch = registers.add
         self.enter = cast("Callable[[ServerCall], object]", attach)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import compress
 from math import trunc
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 from opentelemetry.trace import SpanKind
 
@@ -22,6 +22,7 @@ from echo.telemetry.tracing.propagation import (
     PARENT_ROW,
     Parents,
     read_together,
+    split,
 )
 from echo.telemetry.tracing.protobuf import heads
 from echo.telemetry.tracing.recorder import SEED, Recorder
@@ -29,13 +30,8 @@ from echo.telemetry.tracing.sampling import ALL
 from echo.telemetry.tracing.span import SPAN_ID
 from echo.telemetry.tracing.spans import Where, common_to_children, common_to_roots, wall, whole
 from echo.transport import EndedCalls, ServerSession
-from echo.wire import Request
 
 __all__ = ["Together"]
-
-_CARRIERS: Final = (b"traceparent", b"tracestate")
-_USUAL: Final = (0, LENGTH)
-_UNUSUAL: Final = b"?"
 
 Key = tuple[Method, int, int, ServerSession]
 Common = tuple[bytes, bytes]
@@ -48,7 +44,7 @@ class Spans(NamedTuple):
     received: list[int]
     sent: list[int]
     sessions: list[ServerSession]
-    requests: list[Request]
+    parents: list[bytes]
     seeds: list[bytes]
     started: list[float]
     ended: list[float]
@@ -101,7 +97,7 @@ class Together:
         """Record the spans of these calls, all of which have seeds, apart from those that the sampler does not want."""
         seeds = cast("list[bytes]", calls.seeds)
         spans = Spans(
-            methods, calls.received, calls.sent, calls.sessions, calls.requests, seeds, calls.started, calls.ended
+            methods, calls.received, calls.sent, calls.sessions, calls.parents, seeds, calls.started, calls.ended
         )
         most = self._recorder.batches.group
         if len(methods) <= most:
@@ -114,17 +110,15 @@ class Together:
         if self._recorder.bound is None:
             self._record_singly(spans)
             return
-        headers = _traceparents(spans.requests)
-        size = sum(map(len, headers))
-        if size == 0:
+        sizes = list(map(len, spans.parents))
+        if sizes.count(0) == len(sizes):
             self._put_roots(spans)
-        elif size == LENGTH * len(headers):
-            self._put_children(spans, headers)
+        elif sizes.count(LENGTH) == len(sizes):
+            self._put_children(spans)
         else:
-            usual = [len(header) == LENGTH for header in headers]
-            self._put_roots(spans.only([not header for header in headers]))
-            self._put_children(spans.only(usual), list(compress(headers, usual)))
-            self._record_singly(spans.only([header is _UNUSUAL for header in headers]))
+            self._put_roots(spans.only([size == 0 for size in sizes]))
+            self._put_children(spans.only([size == LENGTH for size in sizes]))
+            self._record_singly(spans.only([size > LENGTH for size in sizes]))  # With a ``tracestate``.
 
     def _put_roots(self, spans: Spans) -> None:
         """Record spans with which traces begin, unless the sampler does not want them. Seeds are their trace ids."""
@@ -135,9 +129,9 @@ class Together:
         if spans.seeds:
             self._recorder.batches.put_group(len(spans.seeds), partial(_encode_roots, spans))
 
-    def _put_children(self, spans: Spans, headers: Sequence[bytes]) -> None:
-        """Record the children of the spans that these headers name, unless those are not sampled."""
-        parents = read_together(headers)
+    def _put_children(self, spans: Spans) -> None:
+        """Record spans whose parents are sampled."""
+        parents = read_together(spans.parents)
         if parents is None:
             self._record_singly(spans)
             return
@@ -147,30 +141,16 @@ class Together:
             self._recorder.batches.put_group(len(spans.seeds), partial(_encode_children, spans, parents))
 
     def _record_singly(self, spans: Spans) -> None:
-        """Record spans whose sampler must be asked, or whose parents are named in an unusual way, perhaps wrongly."""
+        """Record spans whose sampler must be asked, or whose parents have a state or, some of them, are invalid."""
         recorder = self._recorder
         zero = wall(0.0)
-        for method, received, sent, session, request, seed, began, ended in zip(*spans, strict=True):
-            parent = recorder.propagation.read(request.metadata.get)
+        for method, received, sent, session, joined, seed, began, ended in zip(*spans, strict=True):
+            parent = split(joined)
             trace_id = seed if parent is None else parent.trace_id
             if recorder.wants(parent, trace_id, method.name, SpanKind.SERVER):
                 told = method.told(received, sent, session.peer.addr())
                 start, end = zero + int(began * 1e9), zero + int(ended * 1e9)
                 recorder.batches.put(whole(parent, trace_id, seed[SPAN_ID], start, end, told))
-
-
-def _traceparents(requests: Sequence[Request]) -> list[bytes]:
-    """The ``traceparent`` of each request; empty if it has none, `_UNUSUAL` if it is to be read by itself."""
-    found: list[bytes] = []
-    last: Request | None = None
-    header = b""
-    for request in requests:
-        if request is not last:  # Requests without metadata share one object.
-            last = request
-            text = request.lone_text(_CARRIERS)
-            header = text if text is not None and len(text) in _USUAL else _UNUSUAL
-        found.append(header)
-    return found
 
 
 def _encode_roots(spans: Spans) -> bytes:

@@ -18,8 +18,9 @@ from echo.telemetry.tracing.propagation import (
     Parent,
     Propagation,
     read_together,
+    split,
 )
-from echo.wire import Metadata
+from echo.wire import Metadata, Request
 from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE
 
 W3C = Propagation({"tracecontext", "baggage"})
@@ -85,6 +86,29 @@ def test_what_is_written_is_read_again(sampled: bool) -> None:
         state = "vendor=1,other=2" if names == {"tracecontext"} else None
         assert Propagation(names).read(metadata.get) == span._replace(state=state)
         assert "x-b3-parentspanid" not in metadata or names == {"tracecontext"}
+
+
+@pytest.mark.parametrize(
+    ("metadata", "parent"),
+    [
+        ({}, None),
+        ({"traceparent": SAMPLED}, Parent(bytes.fromhex(TRACE), bytes.fromhex(SPAN), True)),
+        ({"traceparent": f"01{SAMPLED[2:]}-more"}, Parent(bytes.fromhex(TRACE), bytes.fromhex(SPAN), True)),
+        ({"traceparent": SAMPLED, "tracestate": "a=1"}, Parent(bytes.fromhex(TRACE), bytes.fromhex(SPAN), True, "a=1")),
+        ({"traceparent": SAMPLED, "tracestate": "\u00e9"}, Parent(bytes.fromhex(TRACE), bytes.fromhex(SPAN), True)),
+        ({"traceparent": "rubbish", "tracestate": "a=1"}, None),
+        ({"traceparent": "x" * LENGTH}, None),
+        ({"traceparent": "\u00ff" * LENGTH}, None),
+    ],
+)
+def test_what_is_kept_of_a_request_names_the_same_parent(metadata: dict[str, str], parent: Parent | None) -> None:
+    request = Request("/s/m", metadata=MultiDict(metadata))
+    assert split(W3C.parent_of(request)) == W3C.read(request.metadata.get) == parent
+
+
+def test_what_is_kept_of_a_request_with_b3_is_a_traceparent() -> None:
+    kept = B3.parent_of(Request("/s/m", metadata=MultiDict({"b3": f"{TRACE}-{SPAN}-1", "traceparent": "not read"})))
+    assert kept.decode() == SAMPLED
 
 
 def test_a_tracestate_of_another_trace_is_replaced_or_removed() -> None:
