@@ -126,8 +126,8 @@ class Register:
                 call.session,
                 seed,
             )
-        if len(values) >= _ENOUGH:
-            self.flush()
+            if len(values) >= _ENOUGH:
+                self.flush()
 
     def flush(self) -> None:
         """Hand over the calls that have ended."""
