@@ -117,21 +117,20 @@ class ClientSession(Session):
         return None if self.retiring or self.ending or self._full() else self._open(request, deadline)
 
     def _open(self, request: Request, deadline: float) -> ClientCall | None:
-        head, timed = request, deadline != math.inf
-        if timed:
+        left = None
+        if deadline != math.inf:
             left = deadline - self.backend.now()
             if left <= 0.0:  # Otherwise the reply might still win against the timer.
                 raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed")
-            head = _within(request, left)
         try:
-            call = self.connection.open(head)
+            call = self.connection.open(request, left)
         except LocalProtocolError:  # Out of stream ids.
             self.retire()
             return None
         call.request = request
         if request.encoding != IDENTITY:
             call.compress(request.encoding)
-        if timed:
+        if left is not None:
             call.deadline = deadline
             self._deadlines.add(call)
         return call
@@ -233,18 +232,3 @@ class ClientSession(Session):
         if event.error_code:
             self._goaway_reason = describe_goaway(event)
         self.retire()
-
-
-def _within(request: Request, timeout: float) -> Request:
-    """The request with so many seconds left; as `dataclasses.replace` does, at a fraction of the cost."""
-    return Request(
-        request.path,
-        request.scheme,
-        request.authority,
-        timeout,
-        request.metadata,
-        request.encoding,
-        request.user_agent,
-        request.content_type,
-        request.accept_encoding,
-    )

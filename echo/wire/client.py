@@ -45,8 +45,12 @@ class ClientConnection(Connection[S]):
         """How many streams the server allows at once (RFC 9113 §5.1.2)."""
         return self._out.peer.max_concurrent_streams
 
-    def open(self, request: Request) -> S:
+    def open(self, request: Request, timeout: float | None = None) -> S:
         """Queue a request's head and return the new stream.
+
+        Args:
+            request: The request.
+            timeout: What is left of the request's timeout, if that is another.
 
         Raises:
             LocalProtocolError: The connection has no stream ids left.
@@ -56,7 +60,7 @@ class ClientConnection(Connection[S]):
         stream_id = self._highest + 2 if self._highest else 1
         if stream_id > MAX_STREAM_ID:
             raise LocalProtocolError("the connection has no stream ids left")
-        block = self._heads.encode(request, self._out.peer.max_header_list_size)
+        block = self._heads.encode(request, self._out.peer.max_header_list_size, timeout)
         stream = self._open_stream(stream_id)
         stream.served = True
         self._out.put_block(stream, block)

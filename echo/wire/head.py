@@ -96,12 +96,15 @@ class Request:
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
         """
-        timeout, metadata = self.own_fields()
-        return [*self.common_fields(), *timeout, *metadata]
+        fields = [*self.common_fields()]
+        if self.timeout is not None:
+            fields.append((b"grpc-timeout", encode_timeout(self.timeout).encode()))
+        return fields + encode_metadata(self.metadata)
 
-    def common_fields(self) -> Sequence[Field]:
+    def common_fields(self) -> tuple[Field, ...]:
         """The fields that all requests of a method share."""
-        fields = [
+        encoding = () if self.encoding == IDENTITY else ((b"grpc-encoding", self.encoding.encode()),)
+        return (
             _POST,
             (b":scheme", self.scheme.encode()),
             (b":path", self.path.encode()),
@@ -110,19 +113,8 @@ class Request:
             (b"content-type", self.content_type.encode()),
             (b"user-agent", (self.user_agent or USER_AGENT).encode()),
             _ACCEPT_ENCODING,
-        ]
-        if self.encoding != IDENTITY:
-            fields.append((b"grpc-encoding", self.encoding.encode()))
-        return fields
-
-    def own_fields(self) -> tuple[Sequence[Field], Sequence[Field]]:
-        """The fields of this request alone: the timeout, if it has one, and the metadata.
-
-        Raises:
-            ValueError, TypeError: The metadata cannot be sent.
-        """
-        timeout = () if self.timeout is None else ((b"grpc-timeout", encode_timeout(self.timeout).encode()),)
-        return timeout, encode_metadata(self.metadata) if self.metadata else ()
+            *encoding,
+        )
 
 
 def message_format(content_type: str) -> str | None:

@@ -16,7 +16,7 @@ from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
 from echo.wire.header_lists import Recurring, Started
 from echo.wire.huffman import padded_with_ones
-from echo.wire.representations import INDICES, Layout, damaged, read_literals, survey
+from echo.wire.representations import INDICES, Layout, damaged, only_indices, read_literals, survey
 
 Field = tuple[bytes, bytes]
 ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
@@ -25,6 +25,7 @@ ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
 FIELD_OVERHEAD: Final = 32  # Added to a field's length when a list's size is counted (RFC 9113 §6.5.2).
 MAX_TABLE_SIZE: Final = 4_096  # The default of RFC 9113 §6.5.2; larger tables cost memory and save nothing for gRPC.
 
+MAX_CONSTANTS: Final = 256  # Header lists that an encoder remembers.
 MAX_KNOWN: Final = 16  # Header lists that a decoder remembers,
 MAX_KNOWN_SIZE: Final = 2_048  # each of at most this size. Empty fields count, too: as objects they are not small.
 MAX_LAYOUTS: Final = 16  # Layouts that it remembers of the fields behind them,
@@ -76,33 +77,46 @@ class Encoder:
     The libraries announce every change of the table's size, even one that was reverted before the next block. Changes
     are therefore held back until the next block, which announces the smallest size and the last (RFC 7541 §4.2).
 
-    Attributes:
-        resizes: Whether the next block changes the table's size.
+    A block of indices keeps its meaning until the table changes. So the header lists that all calls of a method share
+    are encoded once.
     """
 
     def __init__(self, library: _Codec) -> None:
-        self.resizes: bool = False
-        self._encoder = library
+        self._library = library
+        self._known: dict[Sequence[Field], bytes] = {}  # Blocks of constants, while the table does not change.
+        self._resizes = False  # Whether the next block changes the table's size.
         self._announced = self._smallest = self._size = MAX_TABLE_SIZE
 
     def encode(self, fields: Sequence[Field]) -> bytes:
-        """Encode a header list as a block."""
-        if self.resizes:
+        """Encode a header list as a block, or as a piece of one. Tuples are taken for constants, and remembered."""
+        if self._resizes:
             self._announce_size()
-        return self._encoder.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
+        constant = type(fields) is tuple
+        block = self._known.get(fields) if constant else None
+        if block is None:
+            block = self._library.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
+            if not only_indices(block):
+                if survey(block)[1]:
+                    self._known.clear()
+            elif constant:
+                if len(self._known) >= MAX_CONSTANTS:
+                    self._known.clear()
+                self._known[fields] = block
+        return block
 
     def resize(self, size: int) -> None:
         """Apply the peer's SETTINGS_HEADER_TABLE_SIZE; the table never exceeds `MAX_TABLE_SIZE`."""
         self._size = min(size, MAX_TABLE_SIZE)
         self._smallest = min(self._smallest, self._size)
-        self.resizes = self._smallest != self._announced or self._size != self._announced
+        self._resizes = self._smallest != self._announced or self._size != self._announced
 
     def _announce_size(self) -> None:
+        self._known.clear()
         for size in (self._smallest, self._size):
             if size != self._announced:
-                self._encoder.header_table_size = self._announced = size
+                self._library.header_table_size = self._announced = size
         self._smallest = self._size
-        self.resizes = False
+        self._resizes = False
 
 
 class PythonEncoder(Encoder):

@@ -13,14 +13,11 @@ from typing import Final, Generic, TypeVar
 from echo.wire import frames
 from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER, HEADER_SIZE
 from echo.wire.hpack import Encoder, Field, encoder
-from echo.wire.representations import only_indices
 from echo.wire.settings import PeerSettings
 from echo.wire.state import SEND_END, SEND_HEADERS, TRANSITIONS
 from echo.wire.stream import END_OF_MESSAGES, Stream
 
 S = TypeVar("S", bound=Stream)
-
-MAX_KNOWN: Final = 16  # Blocks of header lists that are kept.
 
 _HEADER_PACK: Final = HEADER.pack
 
@@ -48,7 +45,6 @@ class Outgoing(Generic[S]):
         self._max_unsent = max_unsent
         self._ended = ended  # Called once a stream's end is in a frame.
         self.encoder: Encoder = encoder()
-        self._known: dict[Sequence[Field], bytes] = {}  # Blocks by constant header lists.
         self._chunks: list[bytes] = []
         self.ring: dict[int, S] = {}
 
@@ -80,22 +76,8 @@ class Outgoing(Generic[S]):
         self.size += len(frame)
 
     def put_fields(self, stream: S, fields: Sequence[Field], *, end: bool = False) -> None:
-        """Add a header list. Tuples are constants, encoded once while HPACK's table does not change.
-
-        A server's header lists all come this way, so none changes the table unnoticed.
-        """
-        known, encoder = self._known, self.encoder
-        if encoder.resizes:
-            known.clear()
-        constant = type(fields) is tuple
-        block = known.get(fields) if constant else None
-        if block is None:
-            block = encoder.encode(fields)
-            if not only_indices(block):
-                known.clear()
-            elif constant and len(known) < MAX_KNOWN:
-                known[fields] = block
-        self.put_block(stream, block, end=end)
+        """Add a header list."""
+        self.put_block(stream, self.encoder.encode(fields), end=end)
 
     def put_block(self, stream: S, block: bytes, *, end: bool = False) -> None:
         """Add the last block of `encoder`, split into frames by the peer's SETTINGS_MAX_FRAME_SIZE."""
