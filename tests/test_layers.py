@@ -19,7 +19,7 @@ SIDE_DOORS = {
         "echo.rpc.reflection",
     ),
     "echo.rpc.tracing",
-    *("echo.wire.frames", "echo.wire.hpack"),
+    *("echo.wire.frames", "echo.wire.header_lists", "echo.wire.hpack"),
 }
 ECHO = Path(__file__).parent.parent / "echo"
 

@@ -16,7 +16,8 @@ from echo.alerts import alert_in_words
 from echo.probe.http2_stream import Stream
 from echo.probe.line import LOST, READ_SIZE, Bytes
 from echo.wire import frames
-from echo.wire.hpack import Field, decoder, encoder
+from echo.wire.header_lists import Field
+from echo.wire.hpack import decoder, encoder
 
 __all__ = ["GoAway", "Http2", "Stream", "open_http2"]
 

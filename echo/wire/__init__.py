@@ -24,7 +24,7 @@ from echo.wire.events import (
 )
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import CONTENT_TYPE, Request, Response, Trailers
-from echo.wire.hpack import ReceivedField
+from echo.wire.header_lists import ReceivedField
 from echo.wire.http1 import answer_http1
 from echo.wire.limits import Limits
 from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message

@@ -10,8 +10,7 @@ from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived,
 from echo.wire.fields import TRAILERS, FieldList, MalformedError, check_fields, check_response
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import Request, Response, Trailers, parse_response, parse_trailers
-from echo.wire.header_lists import Recurring
-from echo.wire.hpack import ReceivedField
+from echo.wire.header_lists import ReceivedField, Recurring
 from echo.wire.limits import Limits
 from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.request_heads import RequestHeads
@@ -91,7 +90,7 @@ class ClientConnection(Connection[S]):
                 self._closed.end(stream_id)
             return
         recurring = fields if type(fields) is Recurring else None
-        answer = None if recurring is None else recurring.answer
+        answer: Response | Trailers | None = None if recurring is None else recurring.meaning
         if answer is not None and stream.served and stream.head_received == ended == isinstance(answer, Trailers):
             self._receive_answer(stream, answer)
             return
@@ -108,7 +107,7 @@ class ClientConnection(Connection[S]):
             else:
                 answer = self._receive_response(stream, received, ended=ended)
             if recurring is not None and answer is not None and not received.custom:
-                recurring.answer = answer  # Metadata belong to one call, as its caller may change them.
+                recurring.meaning = answer  # Metadata belong to one call, as its caller may change them.
 
     def _receive_trailers(self, stream: S, received: FieldList, *, ended: bool) -> Trailers:
         if not ended:

@@ -25,7 +25,7 @@ from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConne
 from echo.wire.events import ConnectionFailed, DataReceived, Event
 from echo.wire.fields import MalformedError
 from echo.wire.frames import DEFAULT_WINDOW, ErrorCode
-from echo.wire.hpack import Field, list_size
+from echo.wire.header_lists import Field, list_size
 from echo.wire.limits import Limits
 from echo.wire.receiving import Receiving
 from echo.wire.settings import UNLIMITED, announce

@@ -11,7 +11,7 @@ from typing import Generic, TypeAlias, TypeVar
 
 from echo.wire.fields import FieldList
 from echo.wire.head import Request, Response, Trailers
-from echo.wire.hpack import ReceivedField
+from echo.wire.header_lists import ReceivedField
 from echo.wire.stream import Stream
 
 S = TypeVar("S", bound=Stream)

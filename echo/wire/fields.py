@@ -9,8 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from echo.wire.header_lists import Recurring
-from echo.wire.hpack import FIELD_OVERHEAD, Field, ReceivedField
+from echo.wire.header_lists import FIELD_OVERHEAD, Field, ReceivedField
 from echo.wire.metadata import CONNECTION_SPECIFIC, SHARED_NAMES
 
 REQUEST: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
@@ -29,7 +28,7 @@ class MalformedError(Exception):
 
 
 class FieldList(NamedTuple):
-    """A well-formed header list. Read-only: calls whose lists are the same share it.
+    """A well-formed header list.
 
     Attributes:
         pseudo: The pseudo-header fields by name.
@@ -56,9 +55,6 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
     Raises:
         MalformedError: The list is malformed.
     """
-    recurring = fields if type(fields) is Recurring else None
-    if recurring is not None and recurring.checked is not None and recurring.allowed is allowed:
-        return recurring.checked
     pseudo: dict[bytes, bytes] = {}
     own: dict[bytes, bytes] = {}
     custom: list[Field] = []
@@ -93,10 +89,7 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
         raise MalformedError("a field's name or value contains a line break or NUL")
     length = own.get(b"content-length")
     size = len(joined) + FIELD_OVERHEAD * len(fields)
-    checked = FieldList(pseudo, own, custom, None if length is None else int(length), size)
-    if recurring is not None:
-        recurring.allowed, recurring.checked = allowed, checked
-    return checked
+    return FieldList(pseudo, own, custom, None if length is None else int(length), size)
 
 
 def check_request(fields: Sequence[ReceivedField]) -> FieldList:

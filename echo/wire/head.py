@@ -15,7 +15,7 @@ from multidict import MultiDict
 
 from echo.wire.compression import ACCEPT_ENCODING, IDENTITY, SUPPORTED
 from echo.wire.fields import FieldList
-from echo.wire.hpack import Field
+from echo.wire.header_lists import Field
 from echo.wire.metadata import Metadata, decode_bin, decode_metadata, encode_bin, encode_metadata
 from echo.wire.not_grpc import HOP, NO_STATUS, describe_answer, excerpt
 from echo.wire.status import (

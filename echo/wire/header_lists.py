@@ -1,39 +1,36 @@
-"""Decoded header lists that come again, in whole or from their start, as those of a method's calls do."""
+"""Header lists: their fields, their size, and decoded lists that come again, in whole or from their start."""
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
-from typing import TYPE_CHECKING, overload
+from typing import Any, Final
 
-if TYPE_CHECKING:
-    from echo.wire.fields import FieldList
-    from echo.wire.head import Response, Trailers
-    from echo.wire.hpack import ReceivedField
-    from echo.wire.recognise import Start
+Field = tuple[bytes, bytes]
+ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
+"""Name, value, and optionally whether the field must never be indexed."""
+
+FIELD_OVERHEAD: Final = 32  # Added to a field's length when a list's size is counted (RFC 9113 §6.5.2).
 
 
-class Recurring(list["ReceivedField"]):
-    """A header list that may come again as this very object, so what was found about it is kept with it. Read-only.
+def list_size(fields: Sequence[Field]) -> int:
+    """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2)."""
+    return sum(map(len, chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)
+
+
+class Recurring(list[ReceivedField]):
+    """A header list that may come again as this very object, as those of a method's calls do. Read-only.
 
     Attributes:
-        size: As SETTINGS_MAX_HEADER_LIST_SIZE counts it.
-        allowed: The pseudo-header fields that were allowed when it was checked, if it was;
-        checked: and what that gave (`echo.wire.fields.check_fields`).
-        recognised: The request that it starts, if `echo.wire.recognise` has recognised it.
-        answer: The head of a response or the trailers that it makes, if they have no metadata (`echo.wire.client`).
+        meaning: What the connection has made of it, kept for the next time.
     """
 
-    __slots__ = ("allowed", "answer", "checked", "recognised", "size")
+    __slots__ = ("meaning",)
 
-    def __init__(self, fields: Sequence["ReceivedField"], size: int) -> None:
+    def __init__(self, fields: Sequence[ReceivedField]) -> None:
         super().__init__(fields)
-        self.size: int = size
-        self.allowed: frozenset[bytes] | None = None
-        self.checked: FieldList | None = None
-        self.recognised: Start | None = None
-        self.answer: Response | Trailers | None = None
+        self.meaning: Any = None
 
 
-class Started(Sequence["ReceivedField"]):
+class Started(Sequence[ReceivedField]):
     """A header list that starts with one that has come before. Its fields are put together for those who ask.
 
     Attributes:
@@ -52,14 +49,10 @@ class Started(Sequence["ReceivedField"]):
         self.values: Sequence[bytes] = values
         self._never = never  # Whether each of them must never be indexed.
 
-    @overload
-    def __getitem__(self, index: int) -> "ReceivedField": ...
-    @overload
-    def __getitem__(self, index: slice) -> Sequence["ReceivedField"]: ...
-    def __getitem__(self, index: int | slice) -> "ReceivedField | Sequence[ReceivedField]":
+    def __getitem__(self, index: Any) -> Any:
         return [*self][index]
 
-    def __iter__(self) -> Iterator["ReceivedField"]:
+    def __iter__(self) -> Iterator[ReceivedField]:
         return chain(self.start, zip(self.names, self.values, self._never, strict=True))
 
     def __len__(self) -> int:

@@ -9,20 +9,14 @@ Fields are pairs of bytes. Fields whose values are secret, or new in each call, 
 """
 
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Final, Protocol
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.header_lists import Recurring, Started
+from echo.wire.header_lists import FIELD_OVERHEAD, Field, ReceivedField, Recurring, Started, list_size
 from echo.wire.huffman import padded_with_ones
 from echo.wire.representations import INDICES, Layout, damaged, only_indices, read_literals, survey
 
-Field = tuple[bytes, bytes]
-ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
-"""Name, value, and optionally whether the field must never be indexed."""
-
-FIELD_OVERHEAD: Final = 32  # Added to a field's length when a list's size is counted (RFC 9113 §6.5.2).
 MAX_TABLE_SIZE: Final = 4_096  # The default of RFC 9113 §6.5.2; larger tables cost memory and save nothing for gRPC.
 
 MAX_CONSTANTS: Final = 256  # Header lists that an encoder remembers.
@@ -54,11 +48,6 @@ class Decoder(Protocol):
             PeerConnectionError: COMPRESSION_ERROR if the block is damaged; ENHANCE_YOUR_CALM if the list exceeds the
                 decoder's limit. Either way the table is lost, and with it the connection.
         """
-
-
-def list_size(fields: Sequence[Field]) -> int:
-    """The size of a header list as SETTINGS_MAX_HEADER_LIST_SIZE counts it (RFC 9113 §6.5.2)."""
-    return sum(map(len, chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)
 
 
 def _oversized(limit: int) -> PeerConnectionError:
@@ -209,9 +198,8 @@ class RustDecoder:
             self._known.clear()
         elif start is None and lead and len(self._known) < MAX_KNOWN:
             first = decoded[: len(lead)]
-            size = list_size([field[:2] for field in first])
-            if size <= MAX_KNOWN_SIZE:
-                start = self._known[lead] = Recurring(first, size)
+            if list_size([field[:2] for field in first]) <= MAX_KNOWN_SIZE:
+                start = self._known[lead] = Recurring(first)
         if start is None:
             return decoded
         if lead == block:

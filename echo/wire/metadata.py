@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 from multidict import MultiDict
 
-from echo.wire.hpack import Field
+from echo.wire.header_lists import Field
 
 MetadataLike: TypeAlias = Mapping[str, str | bytes] | Collection[tuple[str, str | bytes]]
 Metadata: TypeAlias = MultiDict[str | bytes]

@@ -17,45 +17,32 @@ class OutboundBuffer:
     messages: int
 
     def __init__(self) -> None:
-        # None while empty, since most streams are idle, and no list for a single message, since most answers are. A
-        # list, since a deque takes twelve times the memory. `take` removes all the messages it has taken in one step,
-        # so the only cost is to copy what is left of the list.
-        self._messages: list[bytes] | bytes | None = None
+        # A list, since a deque takes twelve times the memory and most streams are idle. `take` removes all the messages
+        # it has taken in one step, so the only cost is to copy what is left of the list.
+        self._messages: list[bytes] = []
         self._offset = 0  # Bytes of the first message already taken.
         self.size = self.taken = self.messages = 0
 
     def push(self, message: bytes) -> None:
         """Add one framed message at the end."""
-        messages = self._messages
-        if messages is None:
-            self._messages = message
-        elif isinstance(messages, list):
-            messages.append(message)
-        else:
-            self._messages = [messages, message]
+        self._messages.append(message)
         self.size += len(message)
 
     def clear(self) -> None:
         """Drop everything not yet taken."""
-        self._messages = None
+        self._messages.clear()
         self._offset = self.size = 0
 
     def take(self, limit: int) -> bytes:
         """Take at most ``limit`` bytes off the front, across messages."""
         messages = self._messages
         if not self._offset and self.size <= limit:  # The common case.
+            data = b"".join(messages)
+            self.messages += len(messages)
             self.taken += self.size
             self.size = 0
-            self._messages = None
-            if isinstance(messages, list):
-                self.messages += len(messages)
-                return b"".join(messages)
-            if messages is None:
-                return b""
-            self.messages += 1
-            return messages
-        if not isinstance(messages, list):
-            messages = self._messages = [] if messages is None else [messages]
+            messages.clear()
+            return data
         pieces: list[memoryview] = []
         room = limit
         whole = 0

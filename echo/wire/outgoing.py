@@ -7,12 +7,12 @@ frame, and a busy stream cannot starve another. Unsent data is bounded by the ou
 a buffer is full, the layer above makes its sender wait. A stream's end follows its messages.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final, Generic, TypeVar
 
 from echo.wire import frames
 from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER, HEADER_SIZE
-from echo.wire.hpack import Encoder, Field, encoder
+from echo.wire.hpack import Encoder, encoder
 from echo.wire.settings import PeerSettings
 from echo.wire.state import SEND_END, SEND_HEADERS, TRANSITIONS
 from echo.wire.stream import END_OF_MESSAGES, Stream
@@ -74,10 +74,6 @@ class Outgoing(Generic[S]):
         """Add a frame."""
         self._chunks.append(frame)
         self.size += len(frame)
-
-    def put_fields(self, stream: S, fields: Sequence[Field], *, end: bool = False) -> None:
-        """Add a header list."""
-        self.put_block(stream, self.encoder.encode(fields), end=end)
 
     def put_block(self, stream: S, block: bytes, *, end: bool = False) -> None:
         """Add the last block of `encoder`, split into frames by the peer's SETTINGS_MAX_FRAME_SIZE."""
@@ -143,6 +139,6 @@ class Outgoing(Generic[S]):
                 self.put(frames.frame(DATA, END_STREAM, stream.id))
                 stream.step(SEND_END)
             elif not isinstance(stream.end, int):
-                self.put_fields(stream, stream.end, end=True)
+                self.put_block(stream, self.encoder.encode(stream.end), end=True)
             self._ended(stream)
         return False

@@ -18,7 +18,7 @@ from echo.wire.closed import ClosedStreams
 from echo.wire.errors import PeerConnectionError, PeerStreamError
 from echo.wire.events import DataReceived, Event, GoAwayReceived, PingAcknowledged, SettingsReceived
 from echo.wire.frames import ACK, DEFAULT_WINDOW, END_STREAM, MAX_WINDOW, UINT32, ErrorCode
-from echo.wire.hpack import ReceivedField
+from echo.wire.header_lists import ReceivedField
 from echo.wire.incoming import Incoming, unpadded
 from echo.wire.limits import Limits
 from echo.wire.outgoing import Outgoing

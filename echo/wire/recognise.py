@@ -13,8 +13,7 @@ from typing import Final, NamedTuple
 
 from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request
 from echo.wire.head import Request
-from echo.wire.header_lists import Recurring, Started
-from echo.wire.hpack import FIELD_OVERHEAD, ReceivedField, list_size
+from echo.wire.header_lists import FIELD_OVERHEAD, ReceivedField, Recurring, Started, list_size
 from echo.wire.metadata import decode_metadata
 from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.timeout import decode_timeout
@@ -51,25 +50,22 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
         fields: The decoded header list.
         max_size: The limit on its size (RFC 9113 §6.5.2).
     """
-    start: Start | None
-    names: tuple[bytes, ...]
-    values: Sequence[bytes]
-    if type(fields) is Started and fields.start.recognised is not None:
-        start, names, values = fields.start.recognised, fields.names, fields.values
-    elif type(fields) is Recurring and fields.recognised is not None:
-        start = fields.recognised
-        return start.request if start.size <= max_size else None
-    else:
+    names: tuple[bytes, ...] = ()
+    values: Sequence[bytes] = ()
+    recurring = fields
+    if type(fields) is Started:
+        recurring, names, values = fields.start, fields.names, fields.values
+    start = recurring.meaning if type(recurring) is Recurring else None
+    if type(start) is not Start:
         first, rest = _split(fields)
         start = _starts.get(first)
         if start is None:
             return None
-        recurring = fields.start if type(fields) is Started else fields
         if type(recurring) is Recurring and len(recurring) == len(first):
-            recurring.recognised = start
-        if not rest:
-            return start.request if start.size <= max_size else None
-        names, values = zip(*[field[:2] for field in rest], strict=True)
+            recurring.meaning = start
+        names, values = zip(*[field[:2] for field in rest], strict=True) if rest else ((), ())
+    if not names:
+        return start.request if start.size <= max_size else None
     own = _names.get(names)
     if own is None:
         return _with_unknown_names(start, names, values, max_size)

@@ -5,7 +5,8 @@ the fields that all of them share, which are constants to the encoder.
 from typing import Final
 
 from echo.wire.head import Request
-from echo.wire.hpack import Encoder, Field, list_size
+from echo.wire.header_lists import Field, list_size
+from echo.wire.hpack import Encoder
 from echo.wire.metadata import encode_metadata
 from echo.wire.status import GRPCError, Status
 from echo.wire.timeout import encode_timeout

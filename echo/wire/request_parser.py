@@ -10,7 +10,7 @@ from multidict import MultiDict
 
 from echo.wire.fields import FieldList
 from echo.wire.head import CONTENT_TYPE, ENCODINGS, Request, Trailers, message_format
-from echo.wire.hpack import Field
+from echo.wire.header_lists import Field
 from echo.wire.metadata import Metadata, decode_metadata
 from echo.wire.status import Status, encode_status_message
 from echo.wire.timeout import decode_timeout

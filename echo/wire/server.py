@@ -11,7 +11,7 @@ from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamR
 from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request
 from echo.wire.frames import ErrorCode, rst_stream
 from echo.wire.head import Request, Response, Trailers
-from echo.wire.hpack import Field, ReceivedField, list_size
+from echo.wire.header_lists import Field, ReceivedField, list_size
 from echo.wire.recognise import recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.settings import UNLIMITED
@@ -84,7 +84,7 @@ class ServerConnection(Connection[S]):
             raise LocalProtocolError(f"the head of stream {stream.id} was already sent")
         fields = response.fields()
         self._check_size(fields, "response metadata")
-        self._out.put_fields(stream, fields)
+        self._out.put_block(stream, self._out.encoder.encode(fields))
         self._out.sent_response = True
 
     def send_trailers(self, stream: S, trailers: Trailers) -> bool:
@@ -222,7 +222,7 @@ class ServerConnection(Connection[S]):
             return
         # Plain HTTP. The rest of the request is dropped as it arrives, up to the window's size, so that a client that
         # reads only after sending gets the answer. The stream counts as open until then.
-        self._out.put_fields(stream, fields)
+        self._out.put_block(stream, self._out.encoder.encode(fields))
         stream.unsent.push(rejected.body)
         stream.end = END_OF_MESSAGES
         self._out.send(stream)  # At once: the stream then stays open only as long as its client or a window holds it.

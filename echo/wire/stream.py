@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from echo.wire.head import Trailers
-from echo.wire.hpack import Field
+from echo.wire.header_lists import Field
 from echo.wire.message import PREFIX_SIZE, MessageDecoder
 from echo.wire.outbound import OutboundBuffer
 from echo.wire.state import CLOSED, HALF_CLOSED_LOCAL, IDLE, OPEN, TRANSITIONS, State, Step

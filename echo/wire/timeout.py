@@ -1,6 +1,5 @@
 """``grpc-timeout``: at most eight digits and a unit (gRPC over HTTP/2, "Requests": Timeout)."""
 
-from decimal import Context, Decimal
 from typing import Final
 
 _LARGEST: Final = 99_999_999
@@ -16,7 +15,6 @@ _UNITS: Final = {
 }
 _SIZES: Final = {unit.encode(): size for unit, size in _UNITS.items()}
 _SECOND: Final = 10**9
-_EXACT: Final = Context(prec=40)  # Whatever precision the application sets for its own decimals.
 _DIGITS: Final = 8
 
 
@@ -37,20 +35,16 @@ def encode_timeout(seconds: float) -> str:
         raise ValueError("a timeout must be a number")
     if seconds <= 0:
         return "0n"
-    if 0.1 <= seconds < 100:  # Most timeouts. Decimals would take more than a hundredth of a unary call's time.
-        count = int(seconds * 1e6)  # Or one too many or too few. A quotient is the float nearest to so many us.
-        if count / 1e6 > seconds:
-            count -= 1
-        elif (count + 1) / 1e6 <= seconds:
-            count += 1
-        return f"{count}u"
-    if seconds < _LARGEST * 3600:
-        # Through the shortest decimal, so that 0.3 becomes 300000u although the nearest float is just below it.
-        nanoseconds = int(Decimal(repr(float(seconds))).scaleb(9, _EXACT)) or 1
-        for unit, size in _UNITS.items():
-            count = nanoseconds // size
+    nanoseconds = seconds * _SECOND
+    for unit, size in _UNITS.items():
+        if nanoseconds < (_LARGEST + 1) * size:
+            count = int(nanoseconds / size)  # Or one too many or too few, as both operations round.
+            if count * size / _SECOND > seconds:
+                count -= 1
+            elif (count + 1) * size / _SECOND <= seconds:
+                count += 1
             if count <= _LARGEST:
-                return f"{count}{unit}"
+                return f"{count or 1}{unit}"
     return f"{_LARGEST}H"
 
 

@@ -1,6 +1,7 @@
 """The decoders of both HPACK libraries, and pieces of blocks for them to decode."""
 
-from echo.wire.hpack import Decoder, Field, PythonDecoder, RustDecoder
+from echo.wire.header_lists import Field
+from echo.wire.hpack import Decoder, PythonDecoder, RustDecoder
 
 LIMIT = 2_000
 DECODERS = [PythonDecoder, RustDecoder]

@@ -9,7 +9,7 @@ from echo.wire.client import ClientConnection
 from echo.wire.connection import Connection
 from echo.wire.events import Event
 from echo.wire.head import Request
-from echo.wire.hpack import Field
+from echo.wire.header_lists import Field
 from echo.wire.limits import Limits
 from echo.wire.server import ServerConnection
 from echo.wire.stream import Stream

@@ -16,7 +16,7 @@ from echo.wire.fields import (
 )
 from echo.wire.frames import ErrorCode
 from echo.wire.head import Response, Trailers
-from echo.wire.hpack import Field, list_size
+from echo.wire.header_lists import Field, list_size
 from echo.wire.status import Status
 from tests.support.pair import frames
 from tests.support.wire_pair import ConnectionPair, head

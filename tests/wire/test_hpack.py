@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from echo.wire import hpack
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.hpack import Decoder, Field, PythonDecoder, PythonEncoder, RustDecoder, RustEncoder
+from echo.wire.header_lists import Field
+from echo.wire.hpack import Decoder, PythonDecoder, PythonEncoder, RustDecoder, RustEncoder
 from tests.support.hpack_blocks import DECODERS, LIMIT, PIECES, pairs
 
 names = st.sampled_from([b":path", b"te", b"content-type", b"grpc-timeout", b"authorization", b"x-a", b"x-long-name"])

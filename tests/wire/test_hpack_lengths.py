@@ -4,7 +4,8 @@ import pytest
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.hpack import Decoder, Field, PythonDecoder, PythonEncoder, RustDecoder
+from echo.wire.header_lists import Field
+from echo.wire.hpack import Decoder, PythonDecoder, PythonEncoder, RustDecoder
 
 DECODERS = [PythonDecoder, RustDecoder]
 

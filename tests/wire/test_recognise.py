@@ -11,7 +11,8 @@ from echo.wire import recognise as module
 from echo.wire import undecoded
 from echo.wire.fields import MalformedError, check_request
 from echo.wire.head import Request
-from echo.wire.hpack import Field, RustDecoder
+from echo.wire.header_lists import Field
+from echo.wire.hpack import RustDecoder
 from echo.wire.metadata import Metadata, decode_metadata
 from echo.wire.recognise import MAX_NAMES, MAX_SIZE, MAX_STARTS, recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
