@@ -25,7 +25,6 @@ from echo.wire.events import (
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import CONTENT_TYPE, Request, Response, Trailers
 from echo.wire.header_lists import ReceivedField
-from echo.wire.http1 import answer_http1
 from echo.wire.limits import Limits
 from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message
 from echo.wire.metadata import (
@@ -37,6 +36,7 @@ from echo.wire.metadata import (
     encode_bin,
     encode_metadata,
 )
+from echo.wire.preface import answer_http1
 from echo.wire.request_parser import read_refused
 from echo.wire.server import ServerConnection
 from echo.wire.state import CLOSED

@@ -157,7 +157,11 @@ class ClientConnection(Connection[S]):
             self._reset(stream, ErrorCode.NO_ERROR if stream.peer_ended else ErrorCode.CANCEL)
         else:
             self._close(stream)
-        self._events.append(CallEnded(stream, trailers, unprocessed))
+        self._report_end(stream, trailers, unprocessed=unprocessed)
+
+    def _report_end(self, stream: S, trailers: Trailers, *, unprocessed: bool = False) -> None:
+        if stream not in self._http_answers:  # Otherwise that answer says more.
+            self._events.append(CallEnded(stream, trailers, unprocessed))
 
     def _on_unserved(self, stream: S, data: bytes) -> None:
         body = self._http_answers[stream][1]
@@ -166,38 +170,31 @@ class ClientConnection(Connection[S]):
     def _end_http_answers(self, events: Sequence[Event[S]]) -> Sequence[Event[S]]:
         """End the calls that were answered in plain HTTP, quoting as much of the answer as has arrived."""
         self._events = [event for event in events if not isinstance(event, ConnectionFailed)]
-        for stream, (trailers, body) in self._http_answers.items():
+        answers, self._http_answers = self._http_answers, {}
+        for stream, (trailers, body) in answers.items():
             text = f"{trailers.message}{excerpt(body.decode('utf-8', 'replace'))}"
             self._end(stream, Trailers(trailers.status, text, head_only=True))
-        self._http_answers.clear()
         reported, self._events = self._events, []
         return [*reported, *(event for event in events if isinstance(event, ConnectionFailed))]
 
     def _on_peer_ended(self, stream: S) -> None:
-        if stream not in self._http_answers:
-            self._end(stream, _NO_STATUS)
+        self._end(stream, _NO_STATUS)
 
     def _on_reset(self, stream: S, error_code: int) -> None:
         trailers = Trailers(status_from_reset(error_code), f"the call was reset by {HOP} ({describe_code(error_code)})")
-        if stream in self._http_answers:
-            return  # The HTTP answer says more than the reset.
         # RFC 9113 §8.7: a refused stream was not processed in any way.
-        self._events.append(CallEnded(stream, trailers, unprocessed=error_code == ErrorCode.REFUSED_STREAM))
+        self._report_end(stream, trailers, unprocessed=error_code == ErrorCode.REFUSED_STREAM)
 
     def _on_broken(self, stream: S, error: PeerStreamError) -> None:
-        if stream in self._http_answers:
-            return
         text = f"the response is not valid HTTP/2: {error.reason}"
-        self._events.append(CallEnded(stream, Trailers(Status.INTERNAL, text)))
+        self._report_end(stream, Trailers(Status.INTERNAL, text))
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
         """End the streams above the last one named by the server: they were not processed (RFC 9113 §6.8)."""
         trailers = Trailers(Status.UNAVAILABLE, describe_goaway(event))
         for stream in [stream for stream in self.streams.values() if stream.id > event.last_stream_id]:
-            if stream in self._http_answers:
-                continue
             self._close(stream, reset=True)
-            self._events.append(CallEnded(stream, trailers, unprocessed=True))
+            self._report_end(stream, trailers, unprocessed=True)
 
 
 def describe_goaway(event: GoAwayReceived) -> str:

@@ -4,7 +4,7 @@ import pytest
 from hyperframe.frame import GoAwayFrame
 
 from echo.wire.frames import PREFACE, ErrorCode
-from echo.wire.http1 import MAX_LINE
+from echo.wire.preface import MAX_LINE
 from tests.support.pair import Client, ConnectionFailed, Server, frames, settings
 
 SETTINGS = b"\0\0\x18\x04"  # How our own begin.
