@@ -26,7 +26,7 @@ MIN_COMPRESSED: Final = 256
 
 _PREFIX: Final = struct.Struct(">BI")
 _PREFIX_PACK: Final = _PREFIX.pack
-_PREFIX_UNPACK: Final = _PREFIX.unpack_from
+unpack_prefix: Final = _PREFIX.unpack_from
 _PLAIN: Final = 0
 _COMPRESSED: Final = 1
 
@@ -128,7 +128,7 @@ class MessageDecoder:
         buffer, at = self.buffer, self._at
         held = len(buffer)
         if held - at >= PREFIX_SIZE:
-            flag, size = _PREFIX_UNPACK(buffer, at)
+            flag, size = unpack_prefix(buffer, at)
             if flag or size > self.limit:
                 self._check_prefix(flag, size)
             start = at + PREFIX_SIZE

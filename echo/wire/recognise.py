@@ -7,7 +7,7 @@ characters are checked; metadata is decoded when a handler asks for it. Malforme
 `echo.wire.fields` and `echo.wire.request_parser`, which say what is wrong.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -25,6 +25,7 @@ MAX_SIZE: Final = 1_024  # The largest of either remembered, as SETTINGS_MAX_HEA
 
 _USUAL: Final = frozenset({b"te", b"content-type", b"user-agent", b"grpc-encoding", b"grpc-accept-encoding"})
 _REPEATED: Final = _USUAL | {b":method", b":scheme", b":path", b":authority"}
+_NONE: Final[frozenset[bytes]] = frozenset()
 _NUL: Final = 0  # Integers, as it takes less to find an integer in bytes than to find bytes.
 _LF: Final = 10
 _CR: Final = 13
@@ -99,7 +100,7 @@ def _with_unknown_names(
     if size <= MAX_SIZE and names.count(TIMEOUT) < 2 and not any(name.endswith(b"-bin") for name in names):
         if len(_names) >= MAX_NAMES:
             _names.clear()
-        _names[names] = Names(names, size)
+        _names[names] = Names(names, size, names.index(TIMEOUT) if TIMEOUT in names else None)
     return replace(start.request, timeout=timeout, metadata=metadata)
 
 
@@ -117,21 +118,15 @@ def remember(fields: Sequence[ReceivedField]) -> None:
         _starts[start] = None
 
 
-def _split(fields: Sequence[ReceivedField]) -> tuple[tuple[ReceivedField, ...], Sequence[ReceivedField]]:
+def _split(fields: Iterable[ReceivedField]) -> tuple[tuple[ReceivedField, ...], list[ReceivedField]]:
     """The start of a request, and the other fields. The timeout may stand within the start, where gRPC wants it."""
-    found = [*fields]
-    at = _length_of_start(found)
-    if at + 1 < len(found) and found[at][0] == TIMEOUT and found[at + 1][0] in _USUAL:
-        timeout = found.pop(at)
-        at = _length_of_start(found)
-        found.insert(at, timeout)
-    return tuple(found[:at]), found[at:]
-
-
-def _length_of_start(fields: Sequence[ReceivedField]) -> int:
-    at = 0
+    start: list[ReceivedField] = []
+    rest: list[ReceivedField] = []
+    continues = _REPEATED  # The names that continue the start.
     for field in fields:
-        if field[0] not in _REPEATED:
-            break
-        at += 1
-    return at
+        if field[0] in continues:
+            start.append(field)
+        else:
+            continues = _USUAL if field[0] == TIMEOUT and not rest else _NONE
+            rest.append(field)
+    return tuple(start), rest

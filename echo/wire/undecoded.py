@@ -1,48 +1,44 @@
 """A received request whose metadata is decoded when it is first asked for: most handlers never ask."""
 
 from collections.abc import Sequence
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 
 from echo.wire.head import Request
 from echo.wire.metadata import Metadata, decode_metadata
 
 TIMEOUT: Final = b"grpc-timeout"
 
-_NONE, _SEVERAL = -1, -2  # See `Names.places`.
+_NONE, _SEVERAL = -1, -2  # See `_place`.
 
 
-class Names:
+class Names(NamedTuple):
     """The names of a timeout and of metadata without binary values: text can always be decoded. Requests share them.
 
     Attributes:
         names: The names.
         size: Their share of the header list's size (RFC 9113 §6.5.2).
         timeout: Which of them is the timeout, or None.
-        prefixes: For each prefix asked about, whether a name of metadata starts with it. Peers cannot add prefixes.
-        places: Where `Request.lone_text` finds what it is asked for; negative if there is no such place.
     """
 
-    __slots__ = ("names", "places", "prefixes", "size", "timeout")
+    names: tuple[bytes, ...]
+    size: int
+    timeout: int | None
 
-    def __init__(self, names: tuple[bytes, ...], size: int) -> None:
-        self.names: tuple[bytes, ...] = names
-        self.size: int = size
-        self.timeout: int | None = names.index(TIMEOUT) if TIMEOUT in names else None
-        self.prefixes: dict[str, bool] = {}
-        self.places: dict[tuple[bytes, ...], int] = {}
 
-    def have(self, prefix: str) -> bool:
-        """Find out whether the name of metadata starts with this prefix."""
-        octets = prefix.encode()
-        self.prefixes[prefix] = found = any(name.startswith(octets) for name in self.names if name != TIMEOUT)
-        return found
+# Both remember their answers: the same is asked of each request.
+@lru_cache
+def _have(names: tuple[bytes, ...], prefix: bytes) -> bool:
+    """Whether the name of metadata starts with this prefix."""
+    return any(name.startswith(prefix) for name in names if name != TIMEOUT)
 
-    def find(self, wanted: tuple[bytes, ...]) -> int:
-        """Find out where `Request.lone_text` finds what it is asked for."""
-        found = [place for place, name in enumerate(self.names) if name in wanted]
-        alone = len(found) == 1 and self.names[found[0]] == wanted[0]
-        self.places[wanted] = place = found[0] if alone else _SEVERAL if found else _NONE
-        return place
+
+@lru_cache
+def _place(names: tuple[bytes, ...], wanted: tuple[bytes, ...]) -> int:
+    """Where `Request.lone_text` finds what it is asked for; negative if there is no such place."""
+    found = [place for place, name in enumerate(names) if name in wanted]
+    alone = len(found) == 1 and names[found[0]] == wanted[0]
+    return found[0] if alone else _SEVERAL if found else _NONE
 
 
 class Undecoded(Request):
@@ -87,16 +83,13 @@ class Undecoded(Request):
         """See `Request`; decodes nothing."""
         if self._decoded is not None:
             return super().has_metadata(prefix)
-        found = self._names.prefixes.get(prefix)
-        return self._names.have(prefix) if found is None else found
+        return _have(self._names.names, prefix.encode())
 
     def lone_text(self, names: tuple[bytes, ...]) -> bytes | None:
         """See `Request`; decodes nothing."""
         if self._decoded is not None:
             return super().lone_text(names)
-        place = self._names.places.get(names)
-        if place is None:
-            place = self._names.find(names)
+        place = _place(self._names.names, names)
         if place >= 0:
             return self._values[place]
         return b"" if place == _NONE else None
