@@ -15,7 +15,7 @@ from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
 from echo.wire.header_lists import FIELD_OVERHEAD, Field, ReceivedField, Recurring, Started, list_size
 from echo.wire.huffman import padded_with_ones
-from echo.wire.representations import INDICES, Layout, damaged, only_indices, read_literals, survey
+from echo.wire.representations import INDICES, Layout, damaged, layout_of, only_indices, survey
 
 MAX_TABLE_SIZE: Final = 4_096  # The default of RFC 9113 §6.5.2; larger tables cost memory and save nothing for gRPC.
 
@@ -148,15 +148,15 @@ class RustDecoder:
     """`jh2`'s decoder, with the checks that it lacks: a block cut short, a size update in the wrong place, and padding.
 
     Blocks of indices, and blocks that start with some, are often the same in all calls of a method. Their lists are
-    remembered while the table does not change, and so are the layouts of plain literals behind them. Other plain
-    literals are decoded here, the rest by the library.
+    remembered while the table does not change, and so are the layouts of plain literals behind them. The library
+    decodes the rest.
     """
 
     def __init__(self, max_list_size: int) -> None:
         self._decoder = _hazmat.Decoder(max_list_size)
         self._limit = max_list_size
         self._known: dict[bytes, Recurring] = {}  # By blocks that consist of indices, while the table does not change.
-        self._layouts: dict[int, Layout] = {}  # By their lengths in a block.
+        self._layouts: dict[int, Layout | None] = {}  # By their lengths in a block; None for other than plain literals.
         # Of the last block that was decoded without a layout: how many indices it started with, and the length of the
         # literals behind them. If that comes twice, a layout is worth its making.
         self._lead = self._length = 0
@@ -176,24 +176,14 @@ class RustDecoder:
     def _decode_anew(self, block: bytes) -> Sequence[ReceivedField]:
         """Decode a block of which the start or the layout is not that of one before."""
         self._lead = len(block) - len(block.lstrip(INDICES))  # A byte for each field.
-        lead = block[: self._lead]
-        start = self._known.get(lead)
-        if start is not None:
-            fields = read_literals(block, len(lead))
-            length = len(block) - len(lead)
-            # A sum that the list's size cannot exceed; whether a larger one does is left to the library.
-            if fields is not None and MAX_KNOWN_SIZE + length + len(fields) * FIELD_OVERHEAD <= self._limit:
-                if length == self._length and len(fields) <= MAX_LITERALS:
-                    self._remember(Layout(fields), length)
-                self._length = length
-                names, values, never = zip(*fields, strict=True)
-                return Started(start, names, values, never)
+        lead, tail = block[: self._lead], block[self._lead :]
         count, changes, coded = survey(block)
         if count * FIELD_OVERHEAD > self._limit:  # The library counts only names and values.
             raise _oversized(self._limit)
         decoded = self._decode(block)
         if coded and not padded_with_ones(decoded, coded):
             raise damaged(ValueError("the padding of a Huffman-coded string has zeros"))
+        start = self._known.get(lead)
         if changes:
             self._known.clear()
         elif start is None and lead and len(self._known) < MAX_KNOWN:
@@ -202,19 +192,26 @@ class RustDecoder:
                 start = self._known[lead] = Recurring(first)
         if start is None:
             return decoded
-        if lead == block:
+        if not tail:
             return start
-        names, values, never = zip(*decoded[len(lead) :], strict=True)
+        rest = decoded[len(lead) :]
+        if not coded and len(tail) == self._length and self._layouts.get(len(tail), True):
+            self._remember(rest, tail)
+        self._length = len(tail)
+        names, values, never = zip(*rest, strict=True)
         return Started(start, names, values, never)
 
-    def _remember(self, layout: Layout, length: int) -> None:
+    def _remember(self, fields: list[tuple[bytes, bytes, bool]], block: bytes) -> None:
+        """Remember the layout of a block, unless its lists might exceed the limit."""
+        if len(fields) > MAX_LITERALS or MAX_KNOWN_SIZE + len(block) + len(fields) * FIELD_OVERHEAD > self._limit:
+            return
         if len(self._layouts) >= MAX_LAYOUTS:
             self._layouts.clear()
-        self._layouts[length] = layout
+        self._layouts[len(block)] = layout_of(block, fields)
 
-    def _decode(self, block: bytes) -> list[ReceivedField]:
+    def _decode(self, block: bytes) -> list[tuple[bytes, bytes, bool]]:
         try:
-            fields: list[ReceivedField] = self._decoder.decode(block, True)
+            fields: list[tuple[bytes, bytes, bool]] = self._decoder.decode(block, True)
             return fields
         except _hazmat.OversizedHeaderListError as error:
             raise _oversized(self._limit) from error

@@ -1,4 +1,4 @@
-"""Examines a header block's representations (RFC 7541 §6), and decodes the simplest."""
+"""Examines a header block's representations (RFC 7541 §6), and finds the values of the simplest."""
 
 from collections.abc import Sequence
 from struct import Struct
@@ -72,39 +72,13 @@ def survey(block: bytes) -> tuple[int, bool, list[tuple[int, int, int]]]:
     return fields, changes, coded
 
 
-def read_literals(block: bytes, at: int) -> list[tuple[bytes, bytes, bool]] | None:
-    """Decode a block, from there on, that consists of literals that do not enter the table (RFC 7541 §6.2.2, §6.2.3).
-
-    Returns:
-        Name, value, and whether the field must never be indexed. None if there is anything else, or if a name is an
-        index, or a string is long or in Huffman code.
-    """
-    fields: list[tuple[bytes, bytes, bool]] = []
-    size = len(block)
-    try:
-        while at < size:
-            first = block[at]
-            at += 2
-            end = at + block[at - 1]
-            start = end + 1
-            length = block[end]
-            if first & 0xEF or length >= 0x7F or start - at > 0x7F:
-                return None
-            name = block[at:end]
-            at = start + length
-            fields.append((name, block[start:at], first != 0))
-    except IndexError:
-        return None
-    return fields if at == size else None
-
-
 class Layout:
-    """Where the values are in a block that `read_literals` has decoded.
+    """Where the values are in a block of plain literals, as `layout_of` finds them.
 
     Calls of one client often have the same names, and values of the same lengths, such as a deadline and a trace.
 
     Args:
-        fields: The block's.
+        fields: What the block decodes to.
 
     Attributes:
         names: Their names,
@@ -119,11 +93,25 @@ class Layout:
     def __init__(self, fields: Sequence[tuple[bytes, bytes, bool]]) -> None:
         self.names = tuple(name for name, _, _ in fields)
         self.never = tuple(never for _, _, never in fields)
+        # A literal that is not indexed, or never (RFC 7541 §6.2.2, §6.2.3).
         self.heads = tuple(
             b"%c%c%b%c" % (0x10 if never else 0, len(name), name, len(value)) for name, value, never in fields
         )
         self.read_heads = Struct("".join(f"{len(head)}s{head[-1]}x" for head in self.heads)).unpack_from
         self.read_values = Struct("".join(f"{len(head)}x{head[-1]}s" for head in self.heads)).unpack_from
+
+
+def layout_of(block: bytes, fields: Sequence[tuple[bytes, bytes, bool]]) -> Layout | None:
+    """The layout of a block that decodes to these fields.
+
+    None unless it consists of plain literals: they do not enter the table, their names are no indices, and their
+    strings are short and not in Huffman code.
+    """
+    if any(len(name) >= 0x7F or len(value) >= 0x7F for name, value, _ in fields):
+        return None
+    layout = Layout(fields)
+    plain = b"".join(head + value for head, (_, value, _) in zip(layout.heads, fields, strict=True))
+    return layout if plain == block else None
 
 
 def _skip_integer(block: bytes, at: int) -> int:
