@@ -1,49 +1,48 @@
 """Reads from a ClientHello what ``ssl`` does not tell a server: the offered protocols and the requested name."""
 
-from collections.abc import Iterator
 from contextlib import suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 HANDSHAKE: Final = 22  # The record type (RFC 8446 §5.1).
 _SERVER_NAME: Final = 0  # Extension types (RFC 6066 §3,
 _ALPN: Final = 16  # RFC 7301 §3.1).
 
 
-def offered_protocols(received: bytes) -> list[bytes]:
-    """The application protocols in a ClientHello that OpenSSL has accepted; empty if it has no ALPN extension.
+class ClientHello(NamedTuple):
+    """What a client asks for.
+
+    Attributes:
+        protocols: The application protocols it offers (ALPN); empty if it does not use that.
+        name: The server's name (SNI); empty if it names none.
+    """
+
+    protocols: list[bytes]
+    name: str
+
+
+def read_client_hello(received: bytes) -> ClientHello:
+    """Read a ClientHello that OpenSSL has accepted.
 
     Args:
         received: Everything the client has sent so far: TLS records with a whole ClientHello (RFC 8446 §4.1.2).
     """
-    with suppress(EOFError):
-        for kind, content in _extensions(received):
+    protocols: list[bytes] = []
+    name = ""
+    with suppress(EOFError):  # It has no extensions, or is in SSL 2's form.
+        hello = _Reader(_Reader(_fragments(received)).skip(1).vector(3))
+        hello.skip(2 + 32).vector(1)  # Version, random, session ID; then cipher suites and compression methods.
+        hello.vector(2)
+        hello.vector(1)
+        extensions = _Reader(hello.vector(2))
+        while extensions:
+            kind, content = extensions.number(2), _Reader(extensions.vector(2))
             if kind == _ALPN:
-                names = _Reader(_Reader(content).vector(2))
-                offered = []
-                while names:
-                    offered.append(names.vector(1))
-                return offered
-    return []
-
-
-def requested_name(received: bytes) -> str:
-    """The server name that the client asks for in its ClientHello (RFC 6066 §3); empty if it names none."""
-    with suppress(EOFError):
-        for kind, content in _extensions(received):
-            if kind == _SERVER_NAME:
-                return _Reader(_Reader(content).vector(2)).skip(1).vector(2).decode("latin-1")
-    return ""
-
-
-def _extensions(received: bytes) -> Iterator[tuple[int, bytes]]:
-    """The extensions' types and contents. Raises EOFError if there are none, or the ClientHello is in SSL 2's form."""
-    hello = _Reader(_Reader(_fragments(received)).skip(1).vector(3))
-    hello.skip(2 + 32).vector(1)  # Version, random, session ID; then cipher suites and compression methods.
-    hello.vector(2)
-    hello.vector(1)
-    extensions = _Reader(hello.vector(2))
-    while extensions:
-        yield extensions.number(2), extensions.vector(2)
+                offered = _Reader(content.vector(2))
+                while offered:
+                    protocols.append(offered.vector(1))
+            elif kind == _SERVER_NAME:
+                name = _Reader(content.vector(2)).skip(1).vector(2).decode("latin-1")
+    return ClientHello(protocols, name)
 
 
 def _fragments(received: bytes) -> bytes:

@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 from anyio.abc import ByteStream
 
-from echo.transport.client_hello import HANDSHAKE, offered_protocols, requested_name
+from echo.transport.client_hello import HANDSHAKE, read_client_hello
 from echo.transport.tls_stream import TLSByteStream
 from echo.wire import answer_http1
 
@@ -60,10 +60,10 @@ async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float
     try:
         with anyio.fail_after(timeout):
             await handshake.receive_hello()
-            offered = offered_protocols(bytes(handshake.received))
+            offered, requested_name = read_client_hello(bytes(handshake.received))
             if not offered or b"h2" in offered:
                 secure = await handshake.run()
-                secure.requested_name = requested_name(bytes(handshake.received))
+                secure.requested_name = requested_name
                 _check_protocol(handshake, "server's own context")
                 return secure
     except ssl.SSLError as error:

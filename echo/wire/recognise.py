@@ -25,7 +25,7 @@ MAX_SIZE: Final = 1_024  # The largest of either remembered, as SETTINGS_MAX_HEA
 
 _USUAL: Final = frozenset({b"te", b"content-type", b"user-agent", b"grpc-encoding", b"grpc-accept-encoding"})
 _REPEATED: Final = _USUAL | {b":method", b":scheme", b":path", b":authority"}
-_NONE: Final[frozenset[bytes]] = frozenset()
+_NO_NAMES: Final[frozenset[bytes]] = frozenset()
 _NUL: Final = 0  # Integers, as it takes less to find an integer in bytes than to find bytes.
 _LF: Final = 10
 _CR: Final = 13
@@ -127,6 +127,6 @@ def _split(fields: Iterable[ReceivedField]) -> tuple[tuple[ReceivedField, ...], 
         if field[0] in continues:
             start.append(field)
         else:
-            continues = _USUAL if field[0] == TIMEOUT and not rest else _NONE
+            continues = _USUAL if field[0] == TIMEOUT and not rest else _NO_NAMES
             rest.append(field)
     return tuple(start), rest

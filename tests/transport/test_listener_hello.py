@@ -6,7 +6,7 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from echo.transport.client_hello import HANDSHAKE, offered_protocols, requested_name
+from echo.transport.client_hello import HANDSHAKE, ClientHello, read_client_hello
 
 NAMES = st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=30), max_size=10)
 
@@ -37,28 +37,26 @@ def test_offered_protocols_are_found_however_the_hello_is_split(
 ) -> None:
     expected = [name.encode() for name in protocols]
     hello = recut(client_hello(protocols, version), size)
-    assert offered_protocols(hello) == expected
-    assert requested_name(hello) == "echo.test"
+    assert read_client_hello(hello) == ClientHello(expected, "echo.test")
 
 
 @given(st.integers(0, 2**32))
 def test_an_incomplete_hello_offers_nothing(cut: int) -> None:
     hello = client_hello(["h2", "http/1.1"])
-    assert offered_protocols(hello[: cut % len(hello)]) == []
+    assert read_client_hello(hello[: cut % len(hello)]).protocols == []
 
 
 @given(st.binary(), st.booleans())
 def test_any_bytes_give_a_list_of_protocols_without_an_error(data: bytes, record: bool) -> None:
     said = bytes([HANDSHAKE, 3, 1]) + len(data).to_bytes(2, "big") + data if record else data
-    assert isinstance(offered_protocols(said), list)
-    assert isinstance(requested_name(said), str)
+    assert isinstance(read_client_hello(said), ClientHello)
 
 
 def test_a_record_of_another_type_offers_nothing() -> None:
-    assert offered_protocols(b"\x17" + client_hello(["h2"])[1:]) == []
+    assert read_client_hello(b"\x17" + client_hello(["h2"])[1:]).protocols == []
 
 
 def test_a_hello_in_one_byte_records_is_parsed_quickly() -> None:
     hello = client_hello(["h2"])
     padding = b"\0" * 100_000  # What OpenSSL takes at most, about.
-    assert offered_protocols(recut(hello, 1) + recut(hello[:5] + padding, 1)) == [b"h2"]
+    assert read_client_hello(recut(hello, 1) + recut(hello[:5] + padding, 1)).protocols == [b"h2"]
