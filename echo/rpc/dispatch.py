@@ -5,7 +5,6 @@ the client why. `SystemExit`, `KeyboardInterrupt` and the like propagate too: th
 """
 
 import logging
-import math
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from typing import Final, TypeVar, cast
 
@@ -16,6 +15,7 @@ from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.exceptions import StreamTerminatedError
 
 from echo.rpc.events import ServerEvents
+from echo.rpc.foreign_cancellation import cancelled_with_connection
 from echo.rpc.interceptors import Method, ServerInterceptor, checked, intercepted
 from echo.rpc.observed_service import ChooseObserver, ObservedService, ServingObserver
 from echo.rpc.servable import FindHandler, Servable, methods_of
@@ -142,8 +142,7 @@ class Dispatcher:
         except BaseException as error:
             if _is_fatal(error):
                 await self._break_off(call, None)
-            elif anyio.current_effective_deadline() != -math.inf:
-                # Nobody cancelled this call. On asyncio, awaiting a task that was cancelled raises the same exception.
+            elif not cancelled_with_connection():
                 await self._fail(call, stream, error)
                 return
             raise

@@ -11,7 +11,7 @@ from typing import TypeVar
 import anyio
 import sniffio
 
-__all__ = ["awaited", "is_foreign"]
+__all__ = ["awaited", "cancelled_with_connection", "is_foreign"]
 
 T = TypeVar("T")
 
@@ -24,6 +24,21 @@ def is_foreign(error: BaseException) -> bool:
 
     task = asyncio.current_task()
     return anyio.current_effective_deadline() != -math.inf and (task is None or not task.cancelling())
+
+
+def cancelled_with_connection() -> bool:
+    """For a handler's task that ends with a cancellation: whether the call, or its connection, was cancelled.
+
+    A program that ends on asyncio cancels all its tasks at once, and a handler's may run before its connection's.
+    """
+    if anyio.current_effective_deadline() == -math.inf:
+        return True
+    if sniffio.current_async_library() == "trio":
+        return False
+    import asyncio  # noqa: PLC0415 - So that trio does not load it.
+
+    connection = anyio.get_current_task().parent_id
+    return any(id(task) == connection and task.cancelling() for task in asyncio.all_tasks())
 
 
 async def awaited(work: Awaitable[T]) -> T:
