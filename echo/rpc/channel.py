@@ -82,7 +82,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         self.tracing: ChannelTracing | None = options.get("tracing")
         self.notes: CallNotes | None = options.get("notes")
         self.balancer = balancer
-        self._nursery, self._changed = common.nursery, common.changed
+        self._common, self._changed = common, common.changed
         self._sessions, self._watches = common.sessions, common.watches
         self._codec = options.get("codec") or DEFAULT_CODEC
         self.details_codec: StatusDetailsCodecBase | None = options.get("status_details_codec")

@@ -6,10 +6,9 @@ The package grpcio is imported only when they are called; see `echo.rpc.grpcio_s
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from anyio.abc import TaskGroup
-
 from echo.rpc.balancer import Balancer
 from echo.rpc.connectivity import ChannelState
+from echo.rpc.subchannel import Connecting
 from echo.rpc.unsupported import refusing
 from echo.wire import GRPCError
 
@@ -28,7 +27,7 @@ class GrpcioChannel:
     """The part of `Channel` with ``grpc.aio``'s methods."""
 
     balancer: Balancer
-    _nursery: TaskGroup
+    _common: Connecting
 
     if not TYPE_CHECKING:  # A type checker is to know that they are missing.
         __getattr__ = refusing("Channel", {"subscribe": _STATES, "unsubscribe": _STATES})
@@ -55,7 +54,7 @@ class GrpcioChannel:
         """
         from echo.rpc.grpcio_style import UnaryUnary  # noqa: PLC0415 - Only its users have grpcio.
 
-        return UnaryUnary(self._channel, self._nursery, method, request_serializer, response_deserializer)
+        return UnaryUnary(self._channel, self._common, method, request_serializer, response_deserializer)
 
     def unary_stream(
         self,
@@ -67,7 +66,7 @@ class GrpcioChannel:
         """Like `unary_unary`, for one request and many replies."""
         from echo.rpc.grpcio_style import UnaryStream  # noqa: PLC0415
 
-        return UnaryStream(self._channel, self._nursery, method, request_serializer, response_deserializer)
+        return UnaryStream(self._channel, self._common, method, request_serializer, response_deserializer)
 
     def stream_unary(
         self,
@@ -79,7 +78,7 @@ class GrpcioChannel:
         """Like `unary_unary`, for many requests and one reply."""
         from echo.rpc.grpcio_style import StreamUnary  # noqa: PLC0415
 
-        return StreamUnary(self._channel, self._nursery, method, request_serializer, response_deserializer)
+        return StreamUnary(self._channel, self._common, method, request_serializer, response_deserializer)
 
     def stream_stream(
         self,
@@ -91,7 +90,7 @@ class GrpcioChannel:
         """Like `unary_unary`, for many requests and many replies."""
         from echo.rpc.grpcio_style import StreamStream  # noqa: PLC0415
 
-        return StreamStream(self._channel, self._nursery, method, request_serializer, response_deserializer)
+        return StreamStream(self._channel, self._common, method, request_serializer, response_deserializer)
 
     def get_state(self, try_to_connect: bool = False) -> "grpc.ChannelConnectivity":
         """The channel's state as grpcio's enumeration; `Channel.state` is the same without grpcio.

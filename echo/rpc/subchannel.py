@@ -71,6 +71,11 @@ class Connecting:
         self._backend.defer_interrupts(function)
         self._context.run(self.nursery.start_soon, function, *arguments)
 
+    def nursery_for(self, function: Callable[..., object]) -> TaskGroup:
+        """The nursery, for tasks that run this function in the context of the task that starts them."""
+        self._backend.defer_interrupts(function)
+        return self.nursery
+
 
 class Subchannel:
     """One address of a channel.

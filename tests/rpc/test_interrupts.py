@@ -122,6 +122,29 @@ def test_ctrl_c_in_a_task_of_the_channel(
 
 
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])
+def test_ctrl_c_in_the_task_of_a_call_like_grpcio_s(backend: str) -> None:
+    ended = []
+
+    def interrupt(request: bytes) -> bytes:
+        ctrl_c()
+        return request
+
+    async def main() -> None:
+        async with channel_over("never", ctrl_c) as (channel, _):
+            try:
+                await channel.unary_unary(path("One"), interrupt)(b"a", timeout=10)
+                await anyio.sleep_forever()
+            except BaseException as error:
+                ended.append(type(error))
+                raise
+
+    with pytest.raises(BaseException) as raised:  # noqa: PT011 - as above
+        anyio.run(main, backend=backend)
+    assert only_leaf(raised.value) is KeyboardInterrupt
+    assert ended == [KeyboardInterrupt if backend == "trio" else asyncio.CancelledError]
+
+
+@pytest.mark.parametrize("backend", ["trio", "asyncio"])
 @pytest.mark.parametrize("when", ["send", "close"])
 def test_the_block_of_a_channel_raises_keyboard_interrupt_itself(backend: str, when: str) -> None:
     async def main() -> None:

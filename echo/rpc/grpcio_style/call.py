@@ -19,7 +19,7 @@ from anyio.abc import TaskGroup
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.foreign_cancellation import is_foreign
 from echo.rpc.grpcio_style.conversion import call_back, to_code, to_metadata
-from echo.transport import current_backend
+from echo.rpc.subchannel import Connecting
 from echo.wire import GRPCError, Status
 
 RequestT = TypeVar("RequestT")
@@ -33,7 +33,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
 
     Args:
         stream: The call, not opened yet.
-        tasks: Runs its task.
+        tasks: Runs its task; from `tasks_for_calls`.
         deadline: On the event loop's clock; infinity for none.
     """
 
@@ -46,7 +46,6 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         self._outcome: GRPCError | None = None  # The call's error, if it failed.
         self._failure: Exception | None = None  # An exception from the caller's own function or iterator.
         self._callbacks: list[Callable[[Any], object]] = []
-        current_backend().defer_interrupts(self._run)
         tasks.start_soon(self._run)
 
     async def _run(self) -> None:
@@ -180,3 +179,8 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         """
         await self._opened.wait()
         self._raise_failure()
+
+
+def tasks_for_calls(common: Connecting) -> TaskGroup:
+    """The nursery in which a channel's calls run."""
+    return common.nursery_for(Call._run)

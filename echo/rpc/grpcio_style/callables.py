@@ -12,10 +12,12 @@ from grpclib.const import Cardinality
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.deadline import earliest
 from echo.rpc.grpcio_style import blocking
+from echo.rpc.grpcio_style.call import tasks_for_calls
 from echo.rpc.grpcio_style.calls import StreamStreamCall, StreamUnaryCall, UnaryStreamCall, UnaryUnaryCall
 from echo.rpc.grpcio_style.conversion import CODEC, Converter, Function, to_encoding, to_pairs
 from echo.rpc.grpcio_style.credentials import to_call_credentials
 from echo.rpc.sender import Messages
+from echo.rpc.subchannel import Connecting
 from echo.rpc.unsupported import refuse_unknown, refusing
 
 if TYPE_CHECKING:
@@ -57,7 +59,7 @@ class _Callable:
 
     Args:
         channel: The channel.
-        tasks: Runs the calls' tasks.
+        common: Runs the calls' tasks.
         method: ``/package.Service/Method``.
         serializer: Encodes a request; None for requests that are bytes.
         deserializer: Decodes a reply; None for bytes.
@@ -71,13 +73,13 @@ class _Callable:
     def __init__(
         self,
         channel: "Channel",
-        tasks: TaskGroup,
+        common: Connecting,
         method: str,
         serializer: Function | None,
         deserializer: Function | None,
     ) -> None:
         self._channel = channel
-        self._tasks = tasks
+        self._tasks = tasks_for_calls(common)
         self._method = method
         self._request, self._reply = Converter(serializer), Converter(deserializer)
 
