@@ -195,7 +195,8 @@ class RetriedCall:
                     try:
                         await self._retry(ended)
                     except GRPCError as error:
-                        ended.supersede(Trailers(error.status, error.message))
+                        if ended.kept is not None:  # Otherwise the call was cancelled meanwhile, and that is its end.
+                            ended.supersede(Trailers(error.status, error.message))
                     finally:
                         self._renewing = None
             return self.current is not ended

@@ -199,6 +199,20 @@ async def test_a_new_call_that_comes_too_late_is_reset(cancelling: bool) -> None
     assert call.outcome.status is (Status.CANCELLED if cancelling else Status.UNAVAILABLE)
 
 
+async def test_a_retry_that_fails_just_as_its_call_is_cancelled_does_not_change_how_that_ended() -> None:
+    calls = Calls()
+    call = calls.retried()
+    calls.ready = trio.Event()
+    calls.failure = GRPCError(Status.UNAVAILABLE, "nobody there")
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call.receive_response)
+        calls.made[0].refuse()
+        await trio.testing.wait_all_tasks_blocked()
+        calls.ready.set()  # The retry is as good as failed.
+        call.cancel(Trailers(Status.CANCELLED))
+    assert call.outcome == Trailers(Status.CANCELLED)
+
+
 async def test_a_failed_retry_is_reported_to_both_tasks() -> None:
     calls = Calls()
     call = calls.retried()
