@@ -99,12 +99,10 @@ class Schedule:
         self._not_before = -math.inf
         self._last: Trailers | None = None
 
-    def allows(self, failed: Trailers, *, committed: bool) -> bool:
+    def allows(self, failed: Trailers) -> bool:
         """Decide whether a failed attempt is followed by another; `pause` then waits for it. Call once per failure.
 
-        Args:
-            failed: How the attempt failed.
-            committed: Whether the call can no longer be repeated, whatever the policy says.
+        It may allow an attempt at a call that can no longer be repeated, whose failure counts nevertheless.
         """
         policy, throttle = self._policy, self._throttle
         wanted = pushback(failed)
@@ -117,7 +115,6 @@ class Schedule:
             or wanted == math.inf
             or (throttle is not None and not throttle.permits)
             or self.made >= policy.max_attempts
-            or committed
         ):
             return False
         if wanted is None:
@@ -160,7 +157,7 @@ async def open_retried(open_attempt: OpenAttempt, schedule: Schedule, record: Ca
             call = await open_attempt(previous=schedule.made)
         except GRPCError as error:
             schedule.made += 1
-            if not schedule.allows(Trailers(error.status, error.message), committed=False):
+            if not schedule.allows(Trailers(error.status, error.message)):
                 raise
             await schedule.pause()
             if record is not None:
@@ -217,11 +214,11 @@ class PolicyRetriedCall(RetriedCall):
         return call is self._judged and self._again
 
     def _decide(self, call: ClientCall, trailers: Trailers) -> bool:
-        committed = call.kept is None
-        self._transparent = call.unprocessed and not committed and self._transparent_retries < MAX_ATTEMPTS - 1
+        repeatable = call.kept is not None
+        self._transparent = call.unprocessed and repeatable and self._transparent_retries < MAX_ATTEMPTS - 1
         if self._transparent:
             return True
-        return self._schedule is not None and self._schedule.allows(trailers, committed=committed)
+        return self._schedule is not None and self._schedule.allows(trailers)
 
     @property
     def _may_retry(self) -> bool:
@@ -238,10 +235,9 @@ class PolicyRetriedCall(RetriedCall):
             try:
                 call = await self._open_attempt(previous=previous, refused=refused)
             except GRPCError as error:
-                failed = Trailers(error.status, error.message)
                 self._count()
                 self._transparent = False
-                if not schedule.allows(failed, committed=refused.kept is None):
+                if not schedule.allows(Trailers(error.status, error.message)):
                     raise
             else:
                 self._count()
