@@ -28,13 +28,14 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
     handler returns, and with the status of a `GRPCError` it raises.
     """
 
-    __slots__ = ("_head_sent", "_metadata", "_method", "_request", "_request_received", "ended", "message_sent")
+    __slots__ = ("_metadata", "_method", "_request", "_request_received", "ended", "head_sent", "message_sent")
 
     def __init__(self, call: ServerCall, method: ServedMethod) -> None:
         self._call = call
         self._method = method
-        self._head_sent = self._request_received = False
+        self._request_received = False
         self._request: bytes | None = None  # The only message, while the client's half-close is awaited.
+        self.head_sent: bool = False  # Until then, the call may end with Trailers-Only.
         self.message_sent: bool = False
         self.ended: bool = False
         self._metadata: Metadata | None = None
@@ -120,7 +121,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             ProtocolError: The head was already sent.
             ValueError, TypeError: The metadata cannot be sent.
         """
-        if self._head_sent:
+        if self.head_sent:
             raise ProtocolError("initial metadata was already sent")
         await self._send_head(metadata, hold=False)
 
@@ -135,21 +136,21 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             self._call.session.do_at_turn(self._send_head_unless_sent)
 
     def _send_head_unless_sent(self) -> None:
-        if not self._head_sent and not self.ended and self._call.is_open:
+        if not self.head_sent and not self.ended and self._call.is_open:
             with suppress(GRPCError):  # The head is too large for the client: the handler gets the error later.
                 self._put_head()
 
     def _put_head(self) -> None:
         """Send the response's head, with no metadata and to no listeners, together with what follows."""
         self._call.session.connection.send_response(self._call, Response(encoding=self._call.encoding))
-        self._head_sent = True
+        self.head_sent = True
 
     async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
         sent = MultiDict(metadata or ())
         if self._method.events.send_initial_metadata:
             sent = (await self._method.events.send_initial_metadata.dispatch(metadata=sent)).metadata
         await self._call.send_response(Response(sent, self._call.encoding), hold=hold)
-        self._head_sent = True
+        self.head_sent = True
 
     async def send_message(self, message: SendT) -> None:
         """Send one message; waits while the client reads more slowly than we send.
@@ -176,7 +177,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         method, call = self._method, self._call
         if self.message_sent and not method.server_streaming:
             raise ProtocolError("this method answers with one message, which was already sent")
-        if not self._head_sent:
+        if not self.head_sent:
             if method.events.send_initial_metadata or not call.is_open:
                 return self._send_with_head(message)
             self._put_head()
@@ -234,7 +235,11 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             sent = event.metadata
         trailers = self._method.trailers(status, status_message, status_details, sent)
         self.ended = True
-        await self._call.finish(trailers)
+        try:
+            await self._call.finish(trailers)
+        except (ValueError, TypeError):  # The metadata cannot be sent, so the call can still be ended otherwise.
+            self.ended = False
+            raise
 
     def succeed(self) -> Awaitable[None] | None:
         """For the dispatcher: end the call with OK.
@@ -248,11 +253,6 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             return self.send_trailing_metadata()
         self.ended = True
         return call.end_now(OK)
-
-    @property
-    def head_sent(self) -> bool:
-        """Whether the response's head was sent, so that the call no longer ends with Trailers-Only."""
-        return self._head_sent
 
     async def wait_until_sendable(self) -> None:
         """Wait until at most ``max_unsent`` bytes of this call's messages are queued.

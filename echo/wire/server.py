@@ -99,8 +99,7 @@ class ServerConnection(Connection[S]):
             ValueError, TypeError: The metadata cannot be sent.
         """
         self._check_sending(stream)
-        stream.sent_trailers = trailers
-        stream.end = self._fitting(stream, trailers)
+        stream.sent_trailers, stream.end = self._fitting(stream, trailers)
         self._out.send(stream)
         return stream.state == CLOSED
 
@@ -124,19 +123,20 @@ class ServerConnection(Connection[S]):
             stream.end = None
             self.send_trailers(stream, trailers)
 
-    def _fitting(self, stream: S, trailers: Trailers) -> Sequence[Field]:
+    def _fitting(self, stream: S, trailers: Trailers) -> tuple[Trailers, Sequence[Field]]:
+        """The trailers to send, of a size that the client accepts, and their fields."""
         with_head = not stream.head_sent
         fields = trailers.fields(with_head=with_head)
         limit = self._out.peer.max_header_list_size
         if limit == UNLIMITED:
-            return fields
+            return trailers, fields
         if list_size(fields) > limit and trailers.details is not None:
             fields = replace(trailers, details=None).fields(with_head=with_head)
         if list_size(fields) > limit:
             text = f"trailers of {list_size(fields)} bytes exceed the client's limit of {limit}"
-            stream.sent_trailers = Trailers(Status.RESOURCE_EXHAUSTED, text)
-            fields = stream.sent_trailers.fields(with_head=with_head)
-        return fields
+            trailers = Trailers(Status.RESOURCE_EXHAUSTED, text)
+            fields = trailers.fields(with_head=with_head)
+        return trailers, fields
 
     def _on_end_sent(self, stream: S) -> None:
         if stream.state == CLOSED:

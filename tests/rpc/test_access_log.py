@@ -3,7 +3,7 @@
 import io
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -36,6 +36,11 @@ async def one(stream: BytesStream) -> None:
         case b"bug":
             raise LookupError("secret")
         case b"reset":
+            await stream.cancel()
+            return
+        case b"reset after trailers that cannot be sent":
+            with suppress(ValueError):
+                await stream.send_trailing_metadata(status=Status.DATA_LOSS, metadata={"Not Allowed": "x"})
             await stream.cancel()
             return
         case b"sleep":
@@ -135,12 +140,13 @@ async def test_a_call_is_one_line_with_peer_method_duration_and_sizes(autojump_c
         (b"not found in a nursery", "NOT_FOUND", "no such thing"),
         (b"bug", "INTERNAL", "internal server error"),
         (b"reset", "CANCELLED", "the handler reset the call"),
+        (b"reset after trailers that cannot be sent", "CANCELLED", "the handler reset the call"),
     ],
 )
 async def test_the_status_is_the_one_that_was_sent(request_: bytes, status: str, reason: str) -> None:
     async with logged() as ours:
         with pytest.raises(GRPCError):
-            await unary(ours.channel, "One", request_)
+            await unary(ours.channel, "One", request_, timeout=10)
         line = await ours.line()
     assert (line["status"], line["reason"]) == (status, reason)
     assert (line["messages_in"], line["messages_out"]) == (1, 0)

@@ -146,6 +146,31 @@ def test_trailers_that_cannot_be_sent_are_a_bug_too(run: Run, caplog: pytest.Log
     run(main)
 
 
+@pytest.mark.parametrize("then", ["other trailers", "an error", "a reset", "return"])
+def test_after_trailers_that_cannot_be_sent_a_handler_may_end_its_call_otherwise(run: Run, then: str) -> None:
+    async def end(stream: BytesStream) -> None:
+        await stream.send_message(b"reply")
+        with pytest.raises(ValueError, match="Not Allowed"):
+            await stream.send_trailing_metadata(metadata={"Not Allowed": "x"})
+        match then:
+            case "other trailers":
+                await stream.send_trailing_metadata(status=Status.NOT_FOUND, metadata={"allowed": "x"})
+            case "an error":
+                raise GRPCError(Status.ABORTED)
+            case "a reset":
+                await stream.cancel()
+
+    async def main() -> None:
+        async with memory_channel([Service(End=(UNARY, end))], codec=CODEC) as channel:
+            if then == "return":
+                assert await unary(channel, "End", timeout=10) == b"reply"
+            else:
+                expected = {"other trailers": Status.NOT_FOUND, "an error": Status.ABORTED, "a reset": Status.CANCELLED}
+                assert (await failure(channel, "End", timeout=10)).status is expected[then]
+
+    run(main)
+
+
 @pytest.mark.parametrize(
     ("status", "message", "said"),
     [
