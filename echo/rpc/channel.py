@@ -21,7 +21,6 @@ from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC, functions
 from echo.rpc.connectivity import ChannelState
 from echo.rpc.deadline import earliest
-from echo.rpc.event_loop import EventLoop
 from echo.rpc.events import ChannelEvents
 from echo.rpc.grpcio_channel import GrpcioChannel
 from echo.rpc.interceptors import ClientInterceptor, checked
@@ -59,6 +58,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         tracing: Records its calls as traces, if set.
         notes: Takes note of its calls, if set.
         loop: The event loop in which it was opened.
+        threads: Runs tasks for threads that use it.
         balancer: Chooses the connections of its calls.
         throttle: Suspends retries while too many calls fail; None for never.
         details_codec: Decodes status details, if there is one.
@@ -73,17 +73,16 @@ class Channel(GrpcioChannel, GrpclibChannel):
         options: ChannelOptions,
         config: "ServiceConfig | None",
     ) -> None:
+        super().__init__(common)
         self.events: ChannelEvents = ChannelEvents()
         self.__dispatch__: ChannelEvents = self.events  # type: ignore[assignment]  # It has all that grpclib's `listen` needs.
-        self.loop: EventLoop = EventLoop()
         self.target: str = target
         self.scheme: str = common.scheme
         self.authority: str = authority
         self.tracing: ChannelTracing | None = options.get("tracing")
         self.notes: CallNotes | None = options.get("notes")
         self.balancer = balancer
-        self._common, self._changed = common, common.changed
-        self._sessions, self._watches = common.sessions, common.watches
+        self._changed, self._sessions, self._watches = common.changed, common.sessions, common.watches
         self._codec = options.get("codec") or DEFAULT_CODEC
         self.details_codec: StatusDetailsCodecBase | None = options.get("status_details_codec")
         self._compression = known_encoding(options.get("compression"))

@@ -80,6 +80,7 @@ async def open_channel_to(
             yield channel
         finally:
             channel.close()
+            channel.threads.close()
 
 
 @asynccontextmanager

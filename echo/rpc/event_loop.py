@@ -1,10 +1,9 @@
 """Remembers the event loop that an object belongs to, so that other threads can use it."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from threading import get_ident
-from typing import Any
 
+import anyio
 from anyio.lowlevel import EventLoopToken, current_token
 
 
@@ -24,14 +23,16 @@ class EventLoop:
         """Whether the caller runs in the loop's thread."""
         return get_ident() == self._thread
 
-    def call_soon(self, function: Callable[[], object]) -> None:
-        """Have the loop's thread call the function. Never waits, so a finalizer may do it in any thread.
+    def call_soon(self, function: Callable[..., object], *arguments: object) -> bool:
+        """Have the loop's thread call the function, in the calling thread's context.
 
-        Nothing happens if the loop has ended.
+        Never waits, so a finalizer may do it in any thread. Returns False if the loop has ended.
         """
-        native: Any = self.token.native_token  # Of trio or of asyncio.
-        with suppress(RuntimeError):
-            (native.run_sync_soon if hasattr(native, "run_sync_soon") else native.call_soon_threadsafe)(function)
+        try:
+            self.token.backend_class.run_sync_soon(function, arguments, self.token.native_token)
+        except anyio.RunFinishedError:
+            return False
+        return True
 
     def refuse_elsewhere(self) -> None:
         """Check that the caller, who uses a channel, runs in the loop's thread.

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from echo.rpc.balancer import Balancer
 from echo.rpc.connectivity import ChannelState
+from echo.rpc.event_loop import EventLoop
 from echo.rpc.subchannel import Connecting
+from echo.rpc.thread_tasks import ThreadTasks
 from echo.rpc.unsupported import refusing
 from echo.wire import GRPCError
 
@@ -27,7 +29,11 @@ class GrpcioChannel:
     """The part of `Channel` with ``grpc.aio``'s methods."""
 
     balancer: Balancer
-    _common: Connecting
+
+    def __init__(self, common: Connecting) -> None:
+        self.loop: EventLoop = EventLoop()
+        self.threads: ThreadTasks = ThreadTasks(self.loop, common)
+        self._common = common
 
     if not TYPE_CHECKING:  # A type checker is to know that they are missing.
         __getattr__ = refusing("Channel", {"subscribe": _STATES, "unsubscribe": _STATES})

@@ -7,16 +7,20 @@ returns a reply or an iterator of replies, and the thread waits meanwhile. So bl
 
 import inspect
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
-from functools import partial
-from typing import Any, Final
+from contextlib import contextmanager
+from typing import Any, Final, TypeVar
 
 import grpc
-from anyio import from_thread, to_thread
+from anyio import to_thread
 
-from echo.rpc.event_loop import EventLoop
 from echo.rpc.grpcio_style.call import Call
+from echo.rpc.thread_tasks import ChannelOverError, ThreadTasks
+
+CLOSED: Final = "Channel is closed."  # grpcio's own words.
 
 _END: Final = object()
+
+T = TypeVar("T")
 
 
 async def iterated(iterable: Iterable[Any], *, abandon: bool = False) -> AsyncGenerator[Any, None]:
@@ -31,17 +35,19 @@ async def iterated(iterable: Iterable[Any], *, abandon: bool = False) -> AsyncGe
         yield item
 
 
-def reply(loop: EventLoop, begin: Callable[[], Any]) -> Any:
+def reply(threads: ThreadTasks, begin: Callable[[], Any]) -> Any:
     """Make a call with one reply, and wait for it.
 
     Raises:
         grpc.aio.AioRpcError: The call has failed.
+        grpc.aio.UsageError: The channel is closed.
     """
 
     async def called() -> Any:
         return await begin()
 
-    return from_thread.run(called, token=loop.token)
+    with _saying_closed():
+        return threads.run(called)
 
 
 class Replies(Iterator[Any]):
@@ -51,24 +57,48 @@ class Replies(Iterator[Any]):
 
     Raises:
         grpc.aio.AioRpcError: The call has failed.
+        grpc.aio.UsageError: The channel is closed.
     """
 
-    def __init__(self, loop: EventLoop, begin: Callable[[], Call[Any, Any]]) -> None:
-        self._loop = loop
-        self._call = from_thread.run_sync(begin, token=loop.token)
+    def __init__(self, threads: ThreadTasks, begin: Callable[[], Call[Any, Any]]) -> None:
+        self._threads = threads
+        with _saying_closed():
+            self._call: Call[Any, Any] = threads.run(_called, begin)
 
     def __del__(self) -> None:
         call = self.__dict__.get("_call")  # There is none if it could not begin.
         if call is not None and not call.done():
-            self._loop.call_soon(call.cancel)
+            self._threads.loop.call_soon(call.cancel)
 
     def __next__(self) -> Any:
-        message = self.read()
+        try:
+            message = self.read()
+        except grpc.aio.UsageError:
+            self._call.raise_failure()  # That the channel was closed is not news to the call.
+            raise
         if message is grpc.aio.EOF:
             raise StopIteration
         return message
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         method = getattr(self._call, name)
-        run = from_thread.run if inspect.iscoroutinefunction(method) else from_thread.run_sync
-        return partial(run, method, token=self._loop.token)
+
+        def run(*arguments: Any) -> Any:
+            with _saying_closed():
+                if inspect.iscoroutinefunction(method):
+                    return self._threads.run(method, *arguments)
+                return self._threads.run(_called, method, *arguments)
+
+        return run
+
+
+async def _called(function: Callable[..., T], *arguments: Any) -> T:
+    return function(*arguments)
+
+
+@contextmanager
+def _saying_closed() -> Iterator[None]:
+    try:
+        yield
+    except ChannelOverError as error:
+        raise grpc.aio.UsageError(CLOSED) from error

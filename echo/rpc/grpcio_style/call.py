@@ -102,7 +102,8 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         if self._failure is not None:
             raise self._failure
 
-    def _raise_failure(self) -> None:
+    def raise_failure(self) -> None:
+        """Raise the call's error, if it has failed."""
         self._raise_own()
         if self._outcome is not None:
             raise self._error(self._outcome)
@@ -178,7 +179,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
             grpc.aio.AioRpcError: It failed first.
         """
         await self._opened.wait()
-        self._raise_failure()
+        self.raise_failure()
 
 
 def tasks_for_calls(common: Connecting) -> TaskGroup:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypedDict, TypeVar, Unpack, cast
 
-import anyio
 import grpc
 from anyio.abc import TaskGroup
 from grpclib.const import Cardinality
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
 
 CallT = TypeVar("CallT")
-
-_CLOSED: Final = "Channel is closed."  # grpcio's own words.
 
 # Further methods of grpcio's blocking stubs.
 _BLOCKING: Final = {
@@ -85,19 +82,15 @@ class _Callable:
 
     def _begin(self, kind: Callable[..., CallT], argument: Any, options: CallOptions) -> CallT:
         """Begin a call. In another thread than the event loop's, wait and return the reply or the replies instead."""
-        loop = self._channel.loop
-        if loop.here:
+        if self._channel.loop.here:
             if self._channel.balancer.closed:
-                raise grpc.aio.UsageError(_CLOSED)
+                raise grpc.aio.UsageError(blocking.CLOSED)
             return kind(*self._prepare(options), argument)
         if self.kind.client_streaming:
             argument = blocking.iterated(argument, abandon=True)
         begin = partial(self._begin, kind, argument, options)
         answered: Any = blocking.Replies if self.kind.server_streaming else blocking.reply
-        try:
-            return cast("CallT", answered(loop, begin))
-        except anyio.RunFinishedError as error:
-            raise grpc.aio.UsageError(_CLOSED) from error
+        return cast("CallT", answered(self._channel.threads, begin))
 
     def _prepare(self, options: CallOptions) -> tuple[ClientStream[Any, Any], TaskGroup, float]:
         refuse_unknown(options, CallOptions, self._method)

@@ -29,7 +29,7 @@ class _Answered(Call[RequestT, ReplyT]):
 
     async def _wait(self) -> ReplyT:
         await self._until_over()
-        self._raise_failure()
+        self.raise_failure()
         return self._reply
 
     async def _receive(self, stream: ClientStream[RequestT, ReplyT]) -> None:
@@ -58,7 +58,7 @@ class _Streaming(Call[RequestT, ReplyT]):
             except GRPCError as error:
                 self._raise_own()
                 raise self._error(self._outcome or error) from error
-        self._raise_failure()
+        self.raise_failure()
         return grpc.aio.EOF
 
     @property
@@ -110,12 +110,12 @@ class _Writing(Call[RequestT, ReplyT]):
             raise InvalidStateError("done_writing() was called")
         with self._ending_if_cancelled():
             await self._opened.wait()
-            self._raise_failure()
+            self.raise_failure()
             try:
                 await self._stream.send_message(request)
             except (GRPCError, StreamTerminatedError) as error:
                 await self._over.wait()
-                self._raise_failure()
+                self.raise_failure()
                 raise InvalidStateError("the call is over") from error
 
     async def done_writing(self) -> None:

@@ -143,6 +143,58 @@ def test_calls_after_the_channel_was_closed_are_refused(backend: str, method: st
         getattr(stub, method)(Todo())
 
 
+def test_a_stream_of_a_closed_channel_fails_in_its_thread_even_after_the_event_loop_has_ended(backend: str) -> None:
+    with start_blocking_portal(backend) as portal:
+        with portal.wrap_async_context_manager(open_ours(Todos())) as channel:
+            replies = protobuf("todo_pb2_grpc").TodosStub(channel).Count(Todo(number=1_000_000))
+            next(replies)
+        with pytest.raises(grpc.RpcError, match="the channel was closed"):
+            list(replies)
+    with pytest.raises(grpc.RpcError, match="the channel was closed"):
+        next(replies)
+    with pytest.raises(grpc.aio.UsageError, match="Channel is closed"):
+        replies.code()
+
+
+@pytest.mark.parametrize("method", ["Add", "Count"])
+def test_a_thread_is_let_go_though_the_event_loop_never_begins_its_call(
+    backend: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, failures = threading.Event(), []
+
+    def ignore(*_: object) -> bool:
+        asked.set()
+        return True
+
+    def program(stub: Any) -> None:
+        try:
+            getattr(stub, method)(Todo())
+        except grpc.aio.UsageError as error:
+            failures.append(str(error))
+
+    async def main(_: Library) -> None:
+        async with open_ours(Todos()) as channel:
+            monkeypatch.setattr(channel.loop, "call_soon", ignore)
+            thread = threading.Thread(target=program, args=[protobuf("todo_pb2_grpc").TodosStub(channel)], daemon=True)
+            thread.start()
+            assert await to_thread.run_sync(asked.wait, 10)
+        thread.join(10)
+
+    ours_on(backend).run(main)
+    assert failures == ["Channel is closed."]
+
+
+def test_the_event_loop_s_own_thread_does_not_wait_for_itself(backend: str) -> None:
+    async def main(_: Library) -> None:
+        async with open_ours(Todos()) as channel:
+            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+            replies = await to_thread.run_sync(stub.Count, Todo(number=1))
+            with pytest.raises(RuntimeError, match="another thread"):
+                next(replies)
+
+    ours_on(backend).run(main)
+
+
 def test_betterproto2_s_blocking_stubs(backend: str) -> None:
     async def main(_: Library) -> None:
         made = betterproto2()
