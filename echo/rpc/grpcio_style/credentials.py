@@ -8,12 +8,11 @@ event loop's included.
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from typing import Any, Final, cast
 
 import anyio
 import grpc
-from anyio import from_thread, to_thread
+from anyio import to_thread
 
 from echo.rpc.call_credentials import CallCredentials
 from echo.rpc.event_loop import EventLoop
@@ -71,11 +70,7 @@ async def _ask(plugin: _Plugin, url: str, method: str) -> Sequence[tuple[str, st
 
     def answer(metadata: MetadataLike | None, code: int, details: bytes | None) -> None:
         answers.append((metadata, code, details))
-        if loop.here:
-            answered.set()
-            return
-        with suppress(anyio.RunFinishedError):
-            from_thread.run_sync(answered.set, token=loop.token)
+        loop.call_soon(answered.set)
 
     await to_thread.run_sync(plugin, url, method, answer, abandon_on_cancel=True)
     await answered.wait()
