@@ -67,8 +67,13 @@ class CallBlock:
     @property
     def status_details(self) -> bytes | None:
         """The status details, a ``google.rpc.Status``, as received; None if there were none, or before the end."""
-        ended = None if self._call is None else self._call.outcome
-        return None if ended is None else ended.details
+        outcome = None if self._call is None else self._call.outcome
+        return None if outcome is None else outcome.details
+
+    @property
+    def ended(self) -> bool:
+        """Whether the call has ended. Its last messages may not have been received yet."""
+        return self._call is not None and self._call.outcome is not None
 
     @property
     def peer(self) -> Peer | None:

@@ -18,7 +18,8 @@ can refuse the call by raising `GRPCError`. Whatever the handler raises, cancell
 
 On the client, ``async with channel.request(...)`` enters the interceptors that the channel was opened with, and so do
 all kinds of stubs. Before the ``yield`` nothing has been sent, and ``call.metadata`` may be changed. If the call fails,
-its error is raised at the ``yield``, even if it only shows when the block is left.
+its error is raised at the ``yield``, even if it only shows when the block is left. An interceptor may raise another
+error in its place, but cannot supply a reply: if it suppresses the error, the caller continues after the block.
 
 Interceptors do not see messages; grpclib's events do.
 """

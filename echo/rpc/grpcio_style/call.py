@@ -51,8 +51,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
     async def _run(self) -> None:
         try:
             with self._scope:
-                async with self._stream as stream:
-                    await self._converse(stream)
+                await self._carry_out()
                 self._finish(None)
         except GRPCError as error:
             self._finish(error)
@@ -64,6 +63,18 @@ class Call(ABC, Generic[RequestT, ReplyT]):
                 raise
         finally:
             self._finish(GRPCError(Status.CANCELLED, _CANCELLED))  # Unless it has finished before.
+
+    async def _carry_out(self) -> None:
+        failure: Exception | None = GRPCError(Status.CANCELLED, "an interceptor cancelled the call")
+        async with self._stream as stream:
+            try:
+                await self._converse(stream)
+                failure = None
+            except Exception as error:
+                failure = error
+                raise
+        if failure is not None:  # An interceptor has suppressed it, but has no reply to give in its place.
+            raise failure
 
     @abstractmethod
     async def _converse(self, stream: ClientStream[RequestT, ReplyT]) -> None:
@@ -82,6 +93,11 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         callbacks, self._callbacks = self._callbacks, []
         for callback in callbacks:
             call_back(callback, self)
+
+    def _end(self, outcome: GRPCError) -> None:
+        """End the call here, with this error."""
+        self._finish(outcome)
+        self._scope.cancel()
 
     async def _until_over(self) -> None:
         """Wait for the end; being cancelled while waiting cancels the call."""
@@ -121,8 +137,7 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         """Cancel the call; False if it is over."""
         if self._over.is_set():
             return False
-        self._finish(GRPCError(Status.CANCELLED, _CANCELLED))
-        self._scope.cancel()
+        self._end(GRPCError(Status.CANCELLED, _CANCELLED))
         return True
 
     def cancelled(self) -> bool:

@@ -56,6 +56,9 @@ class _Streaming(Call[RequestT, ReplyT]):
                         return reply
                 await self._over.wait()
             except GRPCError as error:
+                if not self._stream.ended:  # The reply is invalid.
+                    self._end(error)
+                await self._over.wait()  # The call's interceptors may raise another error.
                 self._raise_own()
                 raise self._error(self._outcome or error) from error
         self.raise_failure()

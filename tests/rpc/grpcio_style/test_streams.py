@@ -170,6 +170,22 @@ def test_writing_to_a_cancelled_call_fails(library: Library) -> None:
     library.run(main)
 
 
+class Endless(Todos):
+    """Replies until it is cancelled, and notes that."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stopped = anyio.Event()
+
+    async def Count(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
+        try:
+            while True:
+                yield request
+                await anyio.lowlevel.checkpoint()
+        finally:
+            self.stopped.set()
+
+
 class Stuck(Todos):
     """Reads no request; ``stopped`` is set when the method is cancelled."""
 
@@ -212,6 +228,26 @@ def test_reading_a_cancelled_call_says_that_it_was_cancelled_here(run: Run) -> N
                 while True:  # Some replies had arrived.
                     await call.read()
             assert raised.value.details() == await call.details() == "Locally cancelled by application!"
+
+    run(main)
+
+
+def test_a_reply_that_cannot_be_decoded_ends_the_call(run: Run) -> None:
+    """With grpc.aio it is None, and the call goes on."""
+
+    def decode(data: bytes) -> Any:
+        raise ValueError(data)
+
+    async def main() -> None:
+        servicer = Endless()
+        async with open_ours(servicer) as channel:
+            call = channel.unary_stream("/tests.todo.v1.Todos/Count", Todo.SerializeToString, decode)(Todo())
+            for _ in range(2):
+                with pytest.raises(grpc.aio.AioRpcError, match="not a valid decode"):
+                    await call.read()
+            assert call.done()
+            assert await call.code() is grpc.StatusCode.INTERNAL
+            await servicer.stopped.wait()
 
     run(main)
 
