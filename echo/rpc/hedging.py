@@ -20,7 +20,7 @@ from anyio.abc import TaskGroup
 from anyio.lowlevel import checkpoint
 
 from echo.rpc.call_notes import CallRecord
-from echo.rpc.retry import MAX_ATTEMPTS, after_attempts
+from echo.rpc.retry import MAX_TRANSPARENT_RETRIES, after_attempts
 from echo.rpc.retry_policy import OpenAttempt, Throttle, pushback
 from echo.rpc.service_config import HedgingPolicy
 from echo.transport import ClientCall
@@ -178,7 +178,7 @@ class HedgedCall:
         trailers = attempt.trailers
         if attempt.response is not None or trailers is None or trailers.status is Status.OK:
             self._decide(attempt)
-        elif attempt.unprocessed and self._transparent_retries < MAX_ATTEMPTS - 1:
+        elif attempt.unprocessed and self._transparent_retries < MAX_TRANSPARENT_RETRIES:
             self._transparent_retries += 1
             await self._attempt(self._previous[attempt], instead=attempt)
         else:

@@ -8,7 +8,7 @@ there was one. The caller carries on and notices nothing but the delay. A call i
 - once the head of its response has arrived, whatever happens later;
 - once its messages, prefixes included, exceed what a `ClientCall` keeps: 64 KiB or `Limits.max_unsent`, whichever is
   less. (Within `max_unsent`, sending them again never has to wait.)
-- after `MAX_ATTEMPTS` attempts;
+- more than `MAX_TRANSPARENT_RETRIES` times;
 - after the caller has cancelled it or left its block.
 
 It then fails with the last server's status, or with the reason why no other connection could be made.
@@ -36,7 +36,7 @@ from echo.rpc.call_notes import CallRecord
 from echo.transport import ClientCall
 from echo.wire import PREVIOUS_ATTEMPTS, GRPCError, Response, Status, Trailers
 
-MAX_ATTEMPTS: Final = 4  # Including the first.
+MAX_TRANSPARENT_RETRIES: Final = 3  # Of one call.
 
 
 class Open(Protocol):
@@ -93,13 +93,13 @@ class RetriedCall:
         current: The latest attempt.
     """
 
-    __slots__ = ("_attempts", "_lock", "_open", "_record", "_renewing", "current")
+    __slots__ = ("_lock", "_open", "_record", "_renewing", "_retries", "current")
 
     def __init__(self, open_call: Open, call: ClientCall, record: CallRecord | None = None) -> None:
         self.current: ClientCall = call
         self._record = record
         self._open = open_call
-        self._attempts = 1
+        self._retries = 0
         self._lock: anyio.Lock | None = None  # Held during a retry. Few calls ever need one.
         self._renewing: anyio.CancelScope | None = None
 
@@ -212,11 +212,12 @@ class RetriedCall:
 
     @property
     def _may_retry(self) -> bool:
-        return self.current.unprocessed and self.current.kept is not None and self._attempts < MAX_ATTEMPTS
+        repeatable = self.current.unprocessed and self.current.kept is not None
+        return repeatable and self._retries < MAX_TRANSPARENT_RETRIES
 
     async def _retry(self, refused: ClientCall) -> None:
         call = await self._open_again(refused)
-        self._attempts += 1
+        self._retries += 1
         if self._record is not None:
             self._record.opened(call)
         if refused.kept is None:  # Reset in the meantime, with nothing left here to cancel.

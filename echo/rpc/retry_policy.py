@@ -23,7 +23,7 @@ from typing import Final, Protocol
 import anyio
 
 from echo.rpc.call_notes import CallRecord
-from echo.rpc.retry import MAX_ATTEMPTS, RetriedCall, after_attempts
+from echo.rpc.retry import MAX_TRANSPARENT_RETRIES, RetriedCall, after_attempts
 from echo.rpc.service_config import RetryPolicy, RetryThrottling
 from echo.transport import ClientCall, ClientSession
 from echo.wire import PUSHBACK, GRPCError, Response, Status, Trailers
@@ -215,7 +215,7 @@ class PolicyRetriedCall(RetriedCall):
 
     def _decide(self, call: ClientCall, trailers: Trailers) -> bool:
         repeatable = call.kept is not None
-        self._transparent = call.unprocessed and repeatable and self._transparent_retries < MAX_ATTEMPTS - 1
+        self._transparent = call.unprocessed and repeatable and self._transparent_retries < MAX_TRANSPARENT_RETRIES
         if self._transparent:
             return True
         return self._schedule is not None and self._schedule.allows(trailers)

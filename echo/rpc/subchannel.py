@@ -37,7 +37,7 @@ class Connecting:
     """What the subchannels of a channel share.
 
     Attributes:
-        nursery: Runs their tasks.
+        nursery: Runs their tasks, and those of calls in grpcio's style.
         scheme: ``http`` or ``https``.
         limits: The limits of each connection.
         keepalive: When to send PINGs on a silent connection; a server may make a subchannel send fewer.

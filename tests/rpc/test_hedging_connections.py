@@ -6,7 +6,7 @@ import trio
 import trio.testing
 
 from echo.rpc import GRPCError, Status
-from echo.rpc.retry import MAX_ATTEMPTS
+from echo.rpc.retry import MAX_TRANSPARENT_RETRIES
 from tests.support.attempts import Slow, hedging
 from tests.support.fleet import a_fleet, who
 from tests.support.refusing import network, refuse
@@ -67,4 +67,4 @@ async def test_a_call_that_is_always_refused_fails(autojump_clock: trio.abc.Cloc
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One")
         assert raised.value.status is Status.UNAVAILABLE
-        assert world.refused == (MAX_ATTEMPTS - 1) + 2
+        assert world.refused == MAX_TRANSPARENT_RETRIES + 2

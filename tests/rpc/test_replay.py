@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from echo.rpc import ClientStream, ProtocolError, Server
-from echo.rpc.retry import MAX_ATTEMPTS
+from echo.rpc.retry import MAX_TRANSPARENT_RETRIES
 from tests.support.refusing import (
     CODEC,
     Due,
@@ -77,7 +77,7 @@ async def test_a_conversation_continues_after_its_first_attempt_was_refused(how:
 
 @REFUSALS
 @pytest.mark.parametrize("when", [at_the_head, *map(after, range(1, len(MESSAGES), 3))])
-@pytest.mark.parametrize("times", [1, MAX_ATTEMPTS - 1])
+@pytest.mark.parametrize("times", [1, MAX_TRANSPARENT_RETRIES])
 async def test_after_a_refusal_every_message_arrives_once_in_order(how: Refuse, when: Due, times: int) -> None:
     async with (
         network(how, times, when) as (channel, world),

@@ -6,7 +6,7 @@ import trio.testing
 from h2.errors import ErrorCodes
 
 from echo.rpc import ClientStream, GRPCError, Limits, Server, Status
-from echo.rpc.retry import MAX_ATTEMPTS
+from echo.rpc.retry import MAX_TRANSPARENT_RETRIES
 from echo.transport.client_call import MAX_KEPT
 from echo.wire.message import PREFIX_SIZE
 from echo.wire.server import ServerConnection
@@ -57,7 +57,7 @@ async def test_attempts_are_limited() -> None:
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One")
         assert raised.value.status is Status.UNAVAILABLE
-        assert world.refused == MAX_ATTEMPTS
+        assert world.refused == 1 + MAX_TRANSPARENT_RETRIES
 
 
 async def test_a_call_that_the_server_may_have_seen_is_not_repeated() -> None:
@@ -143,7 +143,7 @@ async def test_attempts_are_bounded_also_where_two_tasks_make_them() -> None:
 
         nursery.start_soon(send)
         await fails(stream, Status.UNAVAILABLE, "reset")
-    assert world.refused == MAX_ATTEMPTS
+    assert world.refused == 1 + MAX_TRANSPARENT_RETRIES
 
 
 async def test_the_deadline_stays_the_same_for_both(autojump_clock: trio.abc.Clock) -> None:
@@ -245,7 +245,7 @@ async def test_a_receive_cancelled_during_a_retry_can_be_repeated() -> None:
         await stream.send_message(b"x")
         world.reachable = trio.Event()
         await world.refuse_held()
-        for _ in range(MAX_ATTEMPTS + 1):  # These do not count as attempts, as no server processed them.
+        for _ in range(MAX_TRANSPARENT_RETRIES + 2):  # These do not count, as they opened nothing.
             with trio.CancelScope() as scope:
                 scope.cancel()
                 await stream.recv_message()

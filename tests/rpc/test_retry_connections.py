@@ -5,7 +5,7 @@ import trio
 import trio.testing
 
 from echo.rpc import Channel, GRPCError, Status
-from echo.rpc.retry import MAX_ATTEMPTS
+from echo.rpc.retry import MAX_TRANSPARENT_RETRIES
 from tests.support.attempts import PREVIOUS, Flaky, retrying
 from tests.support.fleet import a_fleet, who
 from tests.support.refusing import network, refuse, when_told
@@ -102,4 +102,4 @@ async def test_a_call_that_is_always_refused_is_finally_retried_by_the_policy() 
         with pytest.raises(GRPCError) as raised:
             await unary(channel, "One")
         assert raised.value.status is Status.UNAVAILABLE
-        assert world.refused == (MAX_ATTEMPTS - 1) + 2
+        assert world.refused == MAX_TRANSPARENT_RETRIES + 2
