@@ -51,6 +51,20 @@ class Known:
     known: bool
 
 
+Policy = dict[str, dict[str, object]]
+"""Of a service config, for all calls."""
+
+RETRIES: Policy = {
+    "retryPolicy": {
+        "maxAttempts": 3,
+        "initialBackoff": "0.1s",
+        "maxBackoff": "1s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    }
+}
+HEDGING: Policy = {"hedgingPolicy": {"maxAttempts": 3, "hedgingDelay": "0.1s", "nonFatalStatusCodes": ["UNAVAILABLE"]}}
+
 Step = Event | Wait | Call | Known
 
 STEPS = st.lists(
@@ -135,9 +149,10 @@ class Story:
         await trio.testing.wait_all_tasks_blocked()
 
 
-async def live_through(steps: list[Step], balance: Literal["pick_first", "round_robin"]) -> None:
+async def live_through(steps: list[Step], balance: Literal["pick_first", "round_robin"], policy: Policy) -> None:
+    config: dict[str, object] = {"methodConfig": [{"name": [{}]} | policy]}
     async with (
-        a_fleet(*HOSTS, balance=balance, lookup_interval=MAX_BACKOFF) as (fleet, channel),
+        a_fleet(*HOSTS, balance=balance, lookup_interval=MAX_BACKOFF, service_config=config) as (fleet, channel),
         trio.open_nursery() as nursery,
     ):
         story = Story(fleet, channel, nursery)
@@ -170,9 +185,9 @@ OUTLIVED: list[Step] = [
 
 
 @settings(max_examples=60, deadline=None)
-@example(OUTLIVED, "round_robin")
-@given(STEPS, st.sampled_from(["pick_first", "round_robin"]))
+@example(OUTLIVED, "round_robin", {})
+@given(STEPS, st.sampled_from(["pick_first", "round_robin"]), st.sampled_from([{}, RETRIES, HEDGING]))
 def test_after_all_faults_are_gone_calls_succeed_again(
-    steps: list[Step], balance: Literal["pick_first", "round_robin"]
+    steps: list[Step], balance: Literal["pick_first", "round_robin"], policy: Policy
 ) -> None:
-    trio.run(live_through, steps, balance, clock=trio.testing.MockClock(autojump_threshold=0))
+    trio.run(live_through, steps, balance, policy, clock=trio.testing.MockClock(autojump_threshold=0))
