@@ -9,6 +9,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, cast
 
+import anyio
 from grpclib.exceptions import ProtocolError, StreamTerminatedError
 from multidict import MultiDict
 
@@ -37,6 +38,8 @@ class CallBlock:
         self._deadline = deadline
         self._events = method.channel.events
         self._call: MadeCall | None = None  # Once the request was sent.
+        self._opening = False  # Whether a task is opening the call.
+        self._opened_or_not: anyio.Event | None = None  # Set when it has done so or failed, if another task waits.
         self._half_closed = False
         self._only_received = False  # Whether the only message of the response was received.
         self._reported = False  # Whether the caller knows how the call ended.
@@ -111,12 +114,14 @@ class CallBlock:
 
     def _open(self) -> ClientCall | Awaitable[MadeCall]:
         """Open the call, or return an awaitable that opens it. Its head is sent together with what follows."""
+        if self._opening:
+            return self._opened_by_other()
         method, channel = self._method, self._method.channel
-        if channel.tracing is not None:
+        if channel.tracing is not None and self._trace is None:
             streaming = not (method.sends_one and method.receives_one)
             self._trace = channel.tracing.begin(method.path, channel.target, self.metadata, streaming=streaming)
         if not method.plain or channel.events.send_request:
-            return self._open_later()
+            return self._opened(self._open_later())
         call = begin_attempt(
             channel.balancer, method.request(self._metadata), self._deadline, wait_for_ready=method.wait_for_ready
         )
@@ -126,12 +131,29 @@ class CallBlock:
         return call
 
     async def _open_later(self) -> MadeCall:
-        self._call, self._record = await open_call(self._method, self._metadata, self._deadline)
-        return self._call
-
-    async def _opened(self, opening: Awaitable[ClientCall]) -> MadeCall:
-        self._call = call = await opening
+        call, self._record = await open_call(self._method, self._metadata, self._deadline)
         return call
+
+    async def _opened(self, opening: Awaitable[MadeCall]) -> MadeCall:
+        self._opening = True
+        try:
+            self._call = call = await opening
+            return call
+        finally:
+            self._opening = False
+            if self._opened_or_not is not None:
+                self._opened_or_not.set()
+                self._opened_or_not = None
+
+    async def _opened_by_other(self) -> MadeCall:
+        """Wait for another task to open the call; open it if that task could not."""
+        if self._opened_or_not is None:
+            self._opened_or_not = anyio.Event()
+        await self._opened_or_not.wait()
+        if self._call is not None:
+            return self._call
+        opened = self._open()
+        return opened if isinstance(opened, ClientCall) else await opened
 
     def _sent(self) -> MadeCall:
         """The call, once it was opened."""

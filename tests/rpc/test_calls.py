@@ -1,7 +1,9 @@
 """All four call types, on trio and on asyncio, over streams in memory."""
 
 import anyio
+import anyio.lowlevel
 import pytest
+from anyio.abc import ByteStream
 from grpclib.events import (
     RecvInitialMetadata,
     RecvMessage,
@@ -14,8 +16,9 @@ from grpclib.events import (
     listen,
 )
 
-from echo.rpc import Channel, ProtocolError, Server
+from echo.rpc import Channel, ProtocolError, Server, open_channel_over
 from echo.rpc.testing import memory_channel, memory_channel_to
+from echo.transport import memory_stream_pair
 from tests.support.services import (
     BIDI,
     CLIENT_STREAM,
@@ -130,6 +133,42 @@ def test_a_call_may_be_ended_before_anything_else(run: Run) -> None:
             async with call(channel, "One", UNARY) as stream:
                 with pytest.raises(ProtocolError, match="takes one message, which was not sent"):
                     await stream.end()
+
+    run(main)
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_two_tasks_that_send_first_make_one_call(run: Run, cancelled: bool) -> None:
+    """The second waits while the first connects, and opens the call itself if the first is cancelled."""
+
+    async def main() -> None:
+        server, first = Server([ECHO], codec=CODEC), anyio.CancelScope()
+        async with anyio.create_task_group() as connections:
+
+            async def dial() -> ByteStream:
+                await anyio.wait_all_tasks_blocked()  # Both wait for this.
+                if cancelled:
+                    first.cancel()
+                    await anyio.wait_all_tasks_blocked()
+                ours, theirs = memory_stream_pair()
+                connections.start_soon(server.serve_connection, theirs)
+                return ours
+
+            async def send_first() -> None:
+                with first:
+                    await stream.send_message(b"1")
+
+            async with open_channel_over(dial, "memory", codec=CODEC) as channel:
+                async with call(channel, "All", BIDI) as stream:
+                    async with anyio.create_task_group() as senders:
+                        senders.start_soon(send_first)
+                        await anyio.lowlevel.checkpoint()
+                        senders.start_soon(stream.send_message, b"2")
+                    assert channel.calls == 1
+                    await stream.end()
+                    expected = {b"2"} if cancelled else {b"1", b"2"}
+                    assert {message async for message in stream} == expected
+                assert channel.calls == 0
 
     run(main)
 
