@@ -110,7 +110,8 @@ class Call(ABC, Generic[RequestT, ReplyT]):
         try:
             yield
         except anyio.get_cancelled_exc_class():
-            self.cancel()
+            if not self._stream.ended:  # Otherwise that is how it ends, even if this is the iterable of its requests.
+                self.cancel()
             raise
 
     def _raise_own(self) -> None:

@@ -232,6 +232,35 @@ def test_reading_a_cancelled_call_says_that_it_was_cancelled_here(run: Run) -> N
     run(main)
 
 
+@pytest.mark.parametrize("code", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.DEADLINE_EXCEEDED])
+def test_requests_that_depend_on_replies_do_not_change_how_the_call_ends(run: Run, code: grpc.StatusCode) -> None:
+    """With grpc.aio it is sometimes CANCELLED."""
+
+    class Once(Todos):
+        async def Chat(self, requests: Any, context: Any) -> None:  # noqa: N802
+            async for request in requests:
+                await context.write(request)
+                if code is grpc.StatusCode.NOT_FOUND:
+                    await context.abort(code)
+                await anyio.sleep_forever()
+
+    async def main() -> None:
+        calls: list[Any] = []
+
+        async def requests() -> AsyncIterator[Any]:
+            yield Todo()
+            while (reply := await calls[-1].read()) is not grpc.aio.EOF:
+                yield reply
+
+        async with open_ours(Once()) as channel:
+            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+            for _ in range(5):  # The reader and the call itself learn of its end in either order.
+                calls.append(stub.Chat(requests(), timeout=10 if code is grpc.StatusCode.NOT_FOUND else 0.03))
+                assert await calls[-1].code() is code
+
+    run(main)
+
+
 def test_a_reply_that_cannot_be_decoded_ends_the_call(run: Run) -> None:
     """With grpc.aio it is None, and the call goes on."""
 
