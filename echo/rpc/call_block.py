@@ -40,6 +40,7 @@ class CallBlock:
         self._call: MadeCall | None = None  # Once the request was sent.
         self._opening = False  # Whether a task is opening the call.
         self._opened_or_not: anyio.Event | None = None  # Set when it has done so or failed, if another task waits.
+        self._left = False  # Whether the block was left.
         self._half_closed = False
         self._only_received = False  # Whether the only message of the response was received.
         self._reported = False  # Whether the caller knows how the call ended.
@@ -84,6 +85,7 @@ class CallBlock:
         return None if self._call is None else self._call.current.session.peer
 
     async def __aenter__(self) -> Self:
+        self._left = False
         interceptors = self._method.channel.interceptors
         if interceptors:
             stream = cast("ClientStream[Any, Any]", self)  # There is no other subclass.
@@ -96,6 +98,7 @@ class CallBlock:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> bool | None:
+        self._left = True
         if self._contexts is None:
             if exc is None and self._reported:
                 self._close()
@@ -116,6 +119,8 @@ class CallBlock:
         """Open the call, or return an awaitable that opens it. Its head is sent together with what follows."""
         if self._opening:
             return self._opened_by_other()
+        if self._left:  # A task that survives the block must not begin a call that nobody would end.
+            raise GRPCError(Status.CANCELLED, LEFT)
         method, channel = self._method, self._method.channel
         if channel.tracing is not None and self._trace is None:
             streaming = not (method.sends_one and method.receives_one)
@@ -138,12 +143,14 @@ class CallBlock:
         self._opening = True
         try:
             self._call = call = await opening
-            return call
         finally:
             self._opening = False
             if self._opened_or_not is not None:
                 self._opened_or_not.set()
                 self._opened_or_not = None
+        if self._left:
+            self._close()
+        return call
 
     async def _opened_by_other(self) -> MadeCall:
         """Wait for another task to open the call; open it if that task could not."""

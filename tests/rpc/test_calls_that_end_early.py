@@ -4,9 +4,10 @@ import math
 
 import anyio
 import pytest
+from anyio.abc import ByteStream
 from h2.errors import ErrorCodes
 
-from echo.rpc import Channel, ClientStream, GRPCError, Limits, Server, Status, StreamTerminatedError
+from echo.rpc import Channel, ClientStream, GRPCError, Limits, Server, Status, StreamTerminatedError, open_channel_over
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.transport.memory import memory_stream_pair
 from echo.wire.client import ClientConnection
@@ -47,6 +48,40 @@ def test_a_waiter_gets_an_error_when_the_block_of_the_call_is_left(run: Run) -> 
             tasks.start_soon(receive, stream)
             await anyio.wait_all_tasks_blocked()
         assert told == [Status.CANCELLED]
+
+    run(main)
+
+
+@pytest.mark.parametrize("when", ["while it connects", "before it begins to"])
+@pytest.mark.parametrize("service_config", [None, {"methodConfig": [{"name": [{}]}]}])
+def test_a_task_that_sends_when_the_block_of_the_call_was_left_leaves_no_call(
+    run: Run, when: str, service_config: dict[str, object] | None
+) -> None:
+    async def main() -> None:
+        server, left = Server([ECHO], codec=CODEC), anyio.Event()
+
+        async def dial() -> ByteStream:
+            await left.wait()
+            ours, theirs = memory_stream_pair()
+            connections.start_soon(server.serve_connection, theirs)
+            return ours
+
+        async def send(stream: ClientStream[bytes, bytes]) -> None:
+            with pytest.raises(GRPCError, match="the caller left the call before its end"):
+                await stream.send_message(b"")
+
+        async with (
+            anyio.create_task_group() as connections,
+            open_channel_over(dial, "memory", codec=CODEC, service_config=service_config) as channel,
+        ):
+            async with anyio.create_task_group() as senders:
+                async with call(channel, "All", BIDI) as stream:
+                    senders.start_soon(send, stream)
+                    if when == "while it connects":
+                        await anyio.wait_all_tasks_blocked()
+                left.set()
+            await anyio.wait_all_tasks_blocked()
+            assert channel.calls == server.calls == 0
 
     run(main)
 
