@@ -4,7 +4,7 @@ import os
 import socket
 import tempfile
 from collections.abc import Awaitable, Callable
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import anyio
 import hypothesis
@@ -21,6 +21,8 @@ from tests.support.services import Run  # noqa: E402
 hypothesis.settings.register_profile("any machine", deadline=None)
 if hypothesis.settings.get_current_profile_name() == "default":  # Not under `tests.mutation`, which has its own.
     hypothesis.settings.load_profile("any machine")
+
+LOOPBACK: Final = "127.0.0.1,localhost,::1"
 
 
 @pytest.fixture(params=["trio", "asyncio"])
@@ -56,9 +58,16 @@ def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
 
 
 def pytest_configure() -> None:
-    """Keep the paths of temporary folders short if `TMPDIR` is long: that of a Unix socket has 107 bytes at most."""
+    """Make up for what this machine's environment says.
+
+    The paths of temporary folders stay short if `TMPDIR` is long: that of a Unix socket has 107 bytes at most. No
+    client goes through the machine's proxy to what a test serves; grpcio does so even for the loopback address.
+    """
     if len(os.fsencode(tempfile.gettempdir())) > 40 and os.access("/tmp", os.W_OK):
         os.environ["PYTEST_DEBUG_TEMPROOT"] = "/tmp"
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
+    direct = f"{direct},{LOOPBACK}" if direct else LOOPBACK
+    os.environ |= {"no_grpc_proxy": direct, "no_proxy": direct, "NO_PROXY": direct}
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -41,7 +41,7 @@ async def test_a_grpc_js_server_sees_that_our_client_cancels(kind: Cardinality) 
         async with request(channel, kind, {WAIT: SLEEPING}) as stream:
             await stream.send_message(StreamMessage(stream_id="a"))
             seen = await begun(server)
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await seen.ended.wait()
         assert seen.cancelled.is_set()
         assert (await converse(channel, UNARY))[0] == ["from server:hi"]

@@ -61,7 +61,7 @@ async def call_grpcio(flaky: GrpcioFlaky) -> bytes | None:
     try:
         async with (
             open_channel(LOOPBACK, port, codec=BytesCodec(), service_config=CONFIG) as channel,
-            channel.request(PATH, Cardinality.UNARY_UNARY, bytes, bytes, timeout=10) as stream,
+            channel.request(PATH, Cardinality.UNARY_UNARY, bytes, bytes, timeout=60) as stream,
         ):
             await stream.send_message(b"x")
             return await stream.recv_message()
@@ -120,7 +120,7 @@ async def grpcio_calls(flaky: Flaky) -> bytes:
         options = [("grpc.service_config", json.dumps(CONFIG)), ("grpc.use_local_subchannel_pool", 1)]
         channel = grpc.insecure_channel(f"{LOOPBACK}:{port}", options=options)
         try:
-            reply: bytes = await in_thread(channel.unary_unary(PATH), b"x", timeout=10)
+            reply: bytes = await in_thread(channel.unary_unary(PATH), b"x", timeout=60)
         finally:
             with trio.CancelScope(shield=True):
                 await in_thread(channel.close)

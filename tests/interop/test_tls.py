@@ -206,7 +206,7 @@ async def test_a_stock_server_notices_that_our_client_cancels(certificates: Cert
         async with request(channel, kind, {WAIT: SLEEPING}) as stream:
             await stream.send_message(StreamMessage(stream_id="a"))
             seen = await server.calls.next()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await seen.ended.wait()
         assert seen.cancelled.is_set()
         assert await get_reply(channel, "again") == "from server:again"

@@ -269,6 +269,6 @@ def _metadata(pairs: list[list[str]]) -> Metadata:
 async def begun(calls: Recorder | GrpcJsServer) -> Seen:
     """The next call, once its handler is waiting."""
     seen = await calls.calls.next()
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         await seen.waiting.wait()
     return seen

@@ -87,7 +87,7 @@ class Calls:
 
     async def next(self) -> Seen:
         """The next call, once its handler has started."""
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             return await self._next.receive()
 
 

@@ -180,7 +180,7 @@ async def get_reply(channel: Channel, text: str) -> str:
 async def refusal(port: int, context: ssl.SSLContext | None, *, server_hostname: str | None = None) -> str:
     """Our client's error message when it cannot call; checks that the status is UNAVAILABLE."""
     async with channel_to(port, context, server_hostname=server_hostname) as channel:
-        with trio.fail_after(10), pytest.raises(GRPCError) as raised:
+        with trio.fail_after(30), pytest.raises(GRPCError) as raised:
             await get_reply(channel, "anybody?")
     assert raised.value.status is Status.UNAVAILABLE
     assert raised.value.message is not None
@@ -190,7 +190,7 @@ async def refusal(port: int, context: ssl.SSLContext | None, *, server_hostname:
 
 async def stock_refusal(client: Client) -> None:
     """Check that a stock client cannot call."""
-    call = client.get_reply.future(grpcio.Message(message="anybody?"), timeout=10)
+    call = client.get_reply.future(grpcio.Message(message="anybody?"), timeout=PATIENCE)
     with pytest.raises(grpc.RpcError) as raised:
         await in_thread(call.result)
     assert raised.value.code() is grpc.StatusCode.UNAVAILABLE

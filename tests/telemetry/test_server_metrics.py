@@ -218,7 +218,7 @@ async def test_a_client_that_takes_nothing_shows_as_a_stall_and_in_what_is_unsen
             nursery.start_soon(pour)
             await settles(lambda: shown(meters).value("echo_grpc_server_unsent_bytes") > 0, True, "something waits")
             assert shown(meters).value("echo_grpc_server_active_calls", grpc_method=method) == 1
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 while not shown(meters).value("echo_grpc_server_stalls_total"):
                     await stream.recv_message()
             assert shown(meters).value("echo_grpc_server_stalled_seconds_total") > 0
