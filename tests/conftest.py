@@ -61,13 +61,16 @@ def pytest_configure() -> None:
     """Make up for what this machine's environment says.
 
     The paths of temporary folders stay short if `TMPDIR` is long: that of a Unix socket has 107 bytes at most. No
-    client goes through the machine's proxy to what a test serves; grpcio does so even for the loopback address.
+    client goes through the machine's proxy to what a test serves; grpcio does so even for the loopback address. And
+    nothing that a test runs sends its metrics and traces to the machine's collector.
     """
     if len(os.fsencode(tempfile.gettempdir())) > 40 and os.access("/tmp", os.W_OK):
         os.environ["PYTEST_DEBUG_TEMPROOT"] = "/tmp"
     direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY")
     direct = f"{direct},{LOOPBACK}" if direct else LOOPBACK
     os.environ |= {"no_grpc_proxy": direct, "no_proxy": direct, "NO_PROXY": direct}
+    for variable in [name for name in os.environ if name.startswith("OTEL_")]:
+        del os.environ[variable]
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 import structlog
 import trio
 
-from echo.cli.errors import first, unavailable
+from echo.cli.errors import StartError, first, unavailable
 from echo.cli.hosts import listening_host
 from echo.evidence import INSTANCE
-from echo.settings import Settings
+from echo.settings import Settings, SettingsError
 from echo.targets import join
+from echo.workers import WorkerExitedError
 
 if TYPE_CHECKING:
     from echo.telemetry.endpoint import Collect
@@ -70,19 +71,25 @@ def new_meters(settings: Settings) -> "Meters | None":
 async def publish_metrics(settings: Settings, collect: "Collect") -> AsyncIterator[int | None]:
     """Serve what ``collect`` returns at ``/metrics``, and push it, while the block runs, where either is asked for.
 
-    Yields the port of ``/metrics``, or None. ``collect`` may cover other processes too.
+    Yields the port of ``/metrics``, or None. ``collect`` may cover other processes too. If the block fails to start the
+    program, nothing has been counted and the error is what there is to say: it does not wait for a last push.
 
     Raises:
         StartError: The port can't be listened on.
     """
     push = _push(os.environ, warn=log.debug)  # `new_meters` has warned already.
+    started = True
     async with trio.open_nursery() as nursery:
         port = None if settings.metrics_port is None else await _serve_page(nursery, settings, collect)
         if push is not None:
             from echo.telemetry.otlp import push_metrics  # noqa: PLC0415
 
-            nursery.start_soon(push_metrics, collect, push.interval, push.timeout)
-        yield port
+            nursery.start_soon(push_metrics, collect, push.interval, push.timeout, lambda: started)
+        try:
+            yield port
+        except BaseException as error:
+            started = first((StartError, SettingsError, WorkerExitedError), error) is None
+            raise
         nursery.cancel_scope.cancel()
 
 

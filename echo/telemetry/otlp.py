@@ -6,7 +6,7 @@ everything anyway, because all metrics count from the start of the process. This
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Final
 
@@ -39,13 +39,14 @@ SCOPE: Final = InstrumentationScope("echo")
 LAST_EXPORT_TIMEOUT: Final = 2.0  # Seconds for the last export, when the program ends.
 
 
-async def push_metrics(collect: Collect, interval: float, timeout: float) -> None:
+async def push_metrics(collect: Collect, interval: float, timeout: float, last: Callable[[], bool]) -> None:
     """Push snapshots until cancelled, and once more then.
 
     Args:
         collect: Returns a snapshot.
         interval: Seconds between pushes.
         timeout: Seconds for one push.
+        last: Called when cancelled: whether to push once more.
     """
     exporter = OTLPMetricExporter()
     limiter = CapacityLimiter(1)
@@ -54,8 +55,9 @@ async def push_metrics(collect: Collect, interval: float, timeout: float) -> Non
             await anyio.sleep(interval)
             await _push(exporter, limiter, collect, timeout)
     finally:
-        with anyio.CancelScope(shield=True):  # Shielded, because there is no later moment; it is bounded.
-            await _push(exporter, limiter, collect, min(LAST_EXPORT_TIMEOUT, timeout))
+        if last():
+            with anyio.CancelScope(shield=True):  # Shielded, because there is no later moment; it is bounded.
+                await _push(exporter, limiter, collect, min(LAST_EXPORT_TIMEOUT, timeout))
         exporter.shutdown(timeout_millis=0)
 
 

@@ -1,6 +1,7 @@
 """Metrics pushed by OTLP: when, what arrives, and that a collector that does not answer delays nothing."""
 
 import gzip
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from echo.rpc import Cardinality, open_channel
 from echo.telemetry.instrument import SECONDS
 from echo.telemetry.push import Push, PushError, wanted_push
 from tests.support.process import PATIENCE, Echo, running
+from tests.support.tcp import reserved_port
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"}
 SERVE = ["serve", "--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
@@ -203,6 +205,22 @@ async def test_a_collector_that_never_answers_holds_up_nothing() -> None:
             await call(echo)
             echo.send(signal.SIGTERM)
             assert await echo.status() == 0
+
+
+NO_CERTIFICATE = ["--grpc-server-cert", "/missing.pem", "--grpc-server-key", "/missing.pem"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [["--grpc-server-bind", "192.0.2.1"], NO_CERTIFICATE, [*NO_CERTIFICATE, "--workers", "2"]],
+    ids=["address", "certificate", "certificate of workers"],
+)
+async def test_a_program_that_cannot_start_says_so_in_one_line_though_the_collector_is_away(flags: list[str]) -> None:
+    with reserved_port() as away:
+        environ = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{away}"}
+        async with running(*SERVE, *flags, **environ) as echo:
+            assert await echo.status() == 2
+    assert re.fullmatch(r"echo: .*\n", echo.stderr)
 
 
 async def test_what_cannot_be_pushed_is_a_warning_and_the_program_runs() -> None:
