@@ -154,7 +154,7 @@ def test_only_calls_with_a_token_are_served(run: Run, capsys: pytest.CaptureFixt
 
 async def test_a_starlette_application_calls_a_service() -> None:
     def post(port: int, body: str) -> tuple[int, bytes]:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             connection.request("POST", "/todos", body)
             response = connection.getresponse()
             return response.status, response.read()

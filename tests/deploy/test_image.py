@@ -133,7 +133,7 @@ class TestContainer:
         async with started(image) as echo:
             server, gateway = await echo.grpc_port(), await echo.http_port()
             async with open_channel("127.0.0.1", server) as channel, bind(ServerStub, channel) as stub:
-                reply = await stub.get_reply(Message("image"), timeout=10)
+                reply = await stub.get_reply(Message("image"), timeout=60)
             assert reply.response == "from server:image"
             check = health_check(image)
             assert check == ["echo-grpc", "health"]

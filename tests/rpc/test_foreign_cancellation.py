@@ -26,7 +26,7 @@ async def echo(stream: BytesStream) -> None:
 def test_a_handler_that_awaits_a_cancelled_task_fails_alone(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         service = Service(One=(UNARY, await_cancelled_task), Echo=(BIDI, echo))
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with (
                 memory_channel([service], codec=BytesCodec()) as channel,
                 call(channel, "Echo", BIDI) as other,

@@ -145,7 +145,7 @@ def test_call_credentials_of_a_hedged_call() -> None:
             plaintext_credentials=True,
             service_config=HEDGED,
         ) as channel:
-            assert (await failure(channel, "One", timeout=15)).status is Status.UNAUTHENTICATED
+            assert (await failure(channel, "One", timeout=60)).status is Status.UNAUTHENTICATED
             assert credentials.asked == 2
             return DONE
 

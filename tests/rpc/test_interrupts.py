@@ -83,17 +83,17 @@ def ctrl_c() -> None:
 
 
 async def call_unary(channel: Channel) -> None:
-    await unary(channel, "One", timeout=10)
+    await unary(channel, "One", timeout=60)
 
 
 async def call_bidi(channel: Channel) -> None:
-    async with call(channel, "Echo", BIDI, timeout=10) as stream:
+    async with call(channel, "Echo", BIDI, timeout=60) as stream:
         await stream.send_message(b"a")
         await stream.recv_message()
 
 
 async def call_like_grpcio(channel: Channel) -> None:
-    await channel.unary_unary(path("One"))(b"a", timeout=10)
+    await channel.unary_unary(path("One"))(b"a", timeout=60)
 
 
 @pytest.mark.parametrize("run", [trio.run, asyncio.run], ids=["trio", "asyncio"])

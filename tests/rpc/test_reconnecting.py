@@ -76,7 +76,7 @@ async def test_a_call_survives_a_server_that_drains_right_after_the_connection_w
             return ours
 
         async with open_channel_over(dial, "memory", codec=CODEC) as channel:
-            with trio.fail_after(10):
+            with trio.fail_after(30):
                 await unary(channel, "One")
             assert not servers
 
@@ -90,7 +90,7 @@ async def test_a_call_fails_if_the_server_drains_every_new_connection() -> None:
             return ours
 
         async with open_channel_over(dial, "memory", codec=CODEC) as channel:
-            with trio.fail_after(10), pytest.raises(GRPCError, match="the server is draining") as raised:
+            with trio.fail_after(30), pytest.raises(GRPCError, match="the server is draining") as raised:
                 await unary(channel, "One")
             assert raised.value.status is Status.UNAVAILABLE
 

@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> None:
             request_serializer=type(request).SerializeToString,
             response_deserializer=message_factory.GetMessageClass(method.output_type).FromString,
         )
-        print(json_format.MessageToJson(call(request, timeout=10)))
+        print(json_format.MessageToJson(call(request, timeout=60)))
 
 
 if __name__ == "__main__":

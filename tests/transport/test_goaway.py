@@ -55,7 +55,7 @@ async def test_a_call_that_is_cut_off_says_what_the_server_said(
             nursery.start_soon(accuse, theirs, error_code, debug)
             return ours
 
-        with anyio.fail_after(10):
+        with anyio.fail_after(30):
             async with open_channel_over(dial, "memory", codec=BytesCodec()) as channel:
                 with pytest.raises(GRPCError) as raised:
                     await unary(channel, "One", b"x")

@@ -44,7 +44,7 @@ async def ask(port: int, certificates: Certificates | None = None) -> bytes | No
     tls = certificates.calling() if certificates is not None else None
     async with (
         open_channel(LOOPBACK, port, codec=BytesCodec(), tls=tls, server_hostname="localhost") as channel,
-        channel.request(path("One"), UNARY, bytes, bytes, timeout=5) as stream,
+        channel.request(path("One"), UNARY, bytes, bytes, timeout=60) as stream,
     ):
         await stream.send_message(b"hi")
         return await stream.recv_message()

@@ -124,7 +124,7 @@ async def test_a_client_that_leaves_cancels_the_call(form: str, half_closed: boo
             await begun(request, BIDIRECTIONAL, form, encode_message(message()))
         assert await request.receive()
         await request.leave()
-        with trio.fail_after(10):
+        with trio.fail_after(30):
             await service.ended.wait()
         assert service.cancelled == 1
 
@@ -148,7 +148,7 @@ async def test_a_client_that_leaves_within_its_message_is_forgotten(version: Ver
 
 
 async def until_called(gateway: RunningGateway, calls: int = 1) -> None:
-    with trio.fail_after(10):
+    with trio.fail_after(30):
         while gateway.server.calls != calls:
             await trio.testing.wait_all_tasks_blocked(0.001)
 

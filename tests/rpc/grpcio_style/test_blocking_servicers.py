@@ -105,9 +105,9 @@ class Threaded(Blocking):
         taken: queue.Queue[Any] = queue.Queue()
         reader = threading.Thread(target=consume)
         reader.start()
-        while (request := taken.get(timeout=5)) is not None:
+        while (request := taken.get(timeout=30)) is not None:
             yield request
-        reader.join(5)
+        reader.join(30)
 
 
 def test_a_blocking_method_may_use_its_call_in_threads_of_its_own(library: Library) -> None:

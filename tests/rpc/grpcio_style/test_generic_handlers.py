@@ -79,7 +79,7 @@ def test_methods_that_are_registered_by_name_come_first(library: Library) -> Non
 
         async with library.open_channel(Todos(), register=both) as channel:
             stub = protobuf("todo_pb2_grpc").TodosStub(channel)
-            assert list((await stub.Add(Todo(title="a"), timeout=10)).titles) == ["a"]
+            assert list((await stub.Add(Todo(title="a"), timeout=60)).titles) == ["a"]
 
     library.run(main)
 
@@ -108,7 +108,7 @@ def test_the_first_generic_handler_with_the_method_serves_it(library: Library) -
         register = serving(Nothing(), Everything(Todos()), Everything(Deaf()))
         async with library.open_channel(None, register=register) as channel:
             add = channel.unary_unary("/any.Service/Add", Todo.SerializeToString, Summary.FromString)
-            assert list((await add(Todo(title="a"), timeout=10)).titles) == ["a"]
+            assert list((await add(Todo(title="a"), timeout=60)).titles) == ["a"]
 
     library.run(main)
 
