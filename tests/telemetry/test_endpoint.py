@@ -64,6 +64,7 @@ async def test_head_has_the_head_alone() -> None:
     [
         ("application/openmetrics-text;version=1.0.0;q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1", True),
         ("application/openmetrics-text", True),
+        ("text/plain, application/openmetrics-text", True),
         ("text/plain;q=0.9, application/openmetrics-text;q=0.1", False),
         ("application/openmetrics-text;q=0", False),
         ("application/openmetrics-text;q=rubbish", False),

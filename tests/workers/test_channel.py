@@ -82,6 +82,19 @@ async def test_a_socket_arrives_with_its_message_and_is_not_inheritable(
             assert ours.recv(10) == b"hi"
 
 
+async def test_a_socket_beside_an_invalid_message_is_closed() -> None:
+    ours, theirs = channel_pair()
+    worker = WorkerChannel(theirs)
+    with connection() as (client, passed):
+        socket.send_fds(ours, [b"nonsense"], [passed.fileno()])
+        passed.close()
+        with pytest.raises(ValueError, match="Expected"):
+            await worker.receive()
+        assert client.recv(10) == b""
+    worker.close()
+    ours.close()
+
+
 async def test_connections_not_received_are_taken_back_and_other_messages_stay(
     ends: tuple[ParentChannel, WorkerChannel],
 ) -> None:

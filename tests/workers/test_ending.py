@@ -32,6 +32,20 @@ async def test_a_stop_accepts_the_last_connections_and_waits_until_all_are_finis
         socket.create_connection((LOOPBACK, running.ports[0]))
 
 
+async def test_a_stop_accepts_connections_until_the_workers_want_no_more(tmp_path: Path) -> None:
+    async with supervised(tmp_path, 1) as running:
+        (worker,) = running.pids
+        os.kill(worker, signal.SIGSTOP)
+        running.stop.set()
+        try:
+            await trio.testing.wait_all_tasks_blocked(0.05)
+            late = await trio.open_tcp_stream(LOOPBACK, running.ports[0])
+        finally:
+            os.kill(worker, signal.SIGCONT)
+        async with late:
+            assert int(await late.receive_some()) == worker
+
+
 async def test_workers_that_outlast_the_grace_period_are_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -141,6 +141,14 @@ def test_if_a_worker_s_channel_is_full_the_next_best_gets_the_connection(connect
     assert (placing.held, other.open) == (0, 6)
 
 
+def test_who_wants_no_final_answers_need_not_take_them() -> None:
+    leaving = Counting()
+    leaving.answers.latest = b"42"
+    placing = placement(leaving)
+    placing.remove(cast("Worker", leaving))
+    assert placing.workers == []
+
+
 def test_connections_still_held_when_their_listener_closes_are_closed(connections: list[socket.socket]) -> None:
     placing = placement()
     placing.place(0, connections[0])
