@@ -70,7 +70,10 @@ def permitted(folder: Path, mode: int) -> Iterator[None]:
     folder.chmod(mode)
     try:
         if root:
-            os.seteuid(65_534)
+            try:
+                os.seteuid(65_534)
+            except OSError:  # Of a namespace that has no other user.
+                pytest.skip("root may not become another user here")
         yield
     finally:
         if root:
