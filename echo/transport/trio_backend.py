@@ -45,7 +45,10 @@ def _sleep() -> Generator[object, Any, None]:
     """
     outcome = yield _WAIT
     if outcome is not _WOKEN:
-        outcome.unwrap()  # Raises Cancelled.
+        try:
+            outcome.unwrap()  # Raises Cancelled.
+        finally:
+            del outcome  # Its error's traceback refers to this frame: what the task held would wait for the collector.
 
 
 class TrioSignal:
