@@ -93,31 +93,35 @@ class Connection:
         self._outlet.tune(plain)
         tls = isinstance(self._stream, trio.SSLStream)
         alpn = self._stream.selected_alpn_protocol() if isinstance(self._stream, trio.SSLStream) else None
-        async with trio.open_nursery() as helpers:
-            self._helpers = helpers
-            self._idleness = Idleness(helpers, self._config, self._context, self._close_idle)
-            async with trio.open_nursery() as nursery:
-                self._tasks = Tasks(nursery, self._peer_has_left)
-                shared = ConnectionContext(
-                    app=self._app,
-                    config=self._config,
-                    context=self._context,
-                    tasks=self._tasks,
-                    helpers=helpers,
-                    state=ConnectionState(self._state),
-                    tls=tls,
-                    client=client,
-                    server=server,
-                    send=self.send,
-                    outlet=self._outlet,
-                    liveness=self._liveness,
-                    note_websocket=self._note_websocket,
-                )
-                self._protocols = Protocols(shared, alpn)
-                await self._protocols.initiate()
-                self._idleness.begin(served=False)
-                await self._read()
-            helpers.cancel_scope.cancel()
+        try:
+            async with trio.open_nursery() as helpers:
+                self._helpers = helpers
+                self._idleness = Idleness(helpers, self._config, self._context, self._close_idle)
+                async with trio.open_nursery() as nursery:
+                    self._tasks = Tasks(nursery, self._peer_has_left)
+                    shared = ConnectionContext(
+                        app=self._app,
+                        config=self._config,
+                        context=self._context,
+                        tasks=self._tasks,
+                        helpers=helpers,
+                        state=ConnectionState(self._state),
+                        tls=tls,
+                        client=client,
+                        server=server,
+                        send=self.send,
+                        outlet=self._outlet,
+                        liveness=self._liveness,
+                        note_websocket=self._note_websocket,
+                    )
+                    self._protocols = Protocols(shared, alpn)
+                    await self._protocols.initiate()
+                    self._idleness.begin(served=False)
+                    await self._read()
+                helpers.cancel_scope.cancel()
+        finally:
+            # They refer to this connection, which a garbage collection would have to free otherwise.
+            del self._idleness, self._tasks, self._protocols
 
     # To the peer
 

@@ -8,7 +8,6 @@ Upstream:
 - A client that breaks the protocol is cut off without a reason; here it gets 1002 or 1007 (RFC 6455 §7.1.7).
 - The application gets the disconnect event only after the client's close frame is answered, which may have to wait.
 - An HTTP/2 stream outlives its WebSocket, until there are too many.
-- A refused handshake leaves the socket open forever.
 - All frames of a read are handled, each ping with a write, before other tasks run: for a second with tiny ones.
 - Each message takes a separate write, and a separate event for the application; see `Direct` and `AcceptOptions`.
 """
@@ -270,6 +269,7 @@ class WebSocketStream:
         response = {"type": "websocket.http.response.start", "status": status, "headers": []}
         seconds = time() - self._began
         await self._shared.config.log.access(self._scope, cast("WebsocketResponseStartEvent", response), seconds)
+        del self._scope  # It refers to this stream, which a garbage collection would have to free otherwise.
 
     # To the client
 

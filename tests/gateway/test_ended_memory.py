@@ -1,0 +1,84 @@
+"""Connections that have ended are freed at once: a full garbage collection, which would free them, may be far away."""
+
+import gc
+from collections.abc import Awaitable, Callable, Iterator
+
+import pytest
+
+from echo.gateway.hypercorn_compat.connection import Connection
+from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
+from tests.support.gateway import http_get_on, running_gateway
+from tests.support.http2 import open_http2, websocket_over
+from tests.support.streams import HELLO
+from tests.support.websocket import Closed, Rejected, open_websocket
+
+pytestmark = pytest.mark.usefixtures("nothing_left")
+
+BIDIRECTIONAL = "/ws/stream/bidirectional"
+
+
+@pytest.fixture(autouse=True)
+def no_collections() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+async def request(port: int) -> None:
+    assert (await http_get_on(port, "/healthz")).status == 200
+
+
+async def refused_handshake(port: int) -> None:
+    with pytest.raises(Rejected):
+        async with open_websocket(port, BIDIRECTIONAL, [("Origin", "https://elsewhere.test")]):
+            pass
+
+
+async def websocket_closed_by_the_client(port: int) -> None:
+    async with open_websocket(port, BIDIRECTIONAL) as socket:
+        await socket.send(HELLO)
+        await socket.receive()
+        await socket.close()
+
+
+async def lost_websocket(port: int) -> None:
+    async with open_websocket(port, BIDIRECTIONAL) as socket:
+        await socket.send(HELLO)
+        await socket.receive()
+
+
+async def websocket_closed_by_the_gateway(port: int) -> None:
+    async with open_websocket(port, "/ws/stream/client") as socket:
+        await socket.send("")
+        assert "received 0 messages" in str(await socket.receive())
+        assert await socket.receive() == Closed(1000)
+
+
+async def websocket_over_http2(port: int) -> None:
+    async with open_http2(port) as http2:
+        socket = await websocket_over(http2, BIDIRECTIONAL)
+        await socket.send(HELLO)
+        await socket.receive()
+        await socket.close()
+
+
+@pytest.mark.parametrize(
+    "connect",
+    [
+        request,
+        refused_handshake,
+        websocket_closed_by_the_client,
+        lost_websocket,
+        websocket_closed_by_the_gateway,
+        websocket_over_http2,
+    ],
+)
+async def test_a_connection_that_has_ended_is_freed_without_a_garbage_collection(
+    connect: Callable[[int], Awaitable[None]],
+) -> None:
+    async with running_gateway() as gateway:
+        await connect(gateway.port)
+    assert not [thing for thing in gc.get_objects() if isinstance(thing, Connection | WebSocketStream)]
