@@ -16,6 +16,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
 
+from echo.gateway.hypercorn_compat.pace import wait_for_slot
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 
 DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
@@ -63,6 +64,8 @@ class Tasks:
     async def _run(self, app: AppWrapper, config: Config, scope: Scope, queue: "Queue", send: Send) -> None:
         try:
             with queue.app_scope:
+                if scope["type"] == "websocket":
+                    await wait_for_slot()
                 if not queue.left:
                     await app(scope, queue.get, send, trio.to_thread.run_sync, trio.from_thread.run)
         except* Exception:  # noqa: BLE001 - logged with its traceback

@@ -1,19 +1,20 @@
-"""What shows upstream's faults under floods of frames: each tells whether the fault is there."""
+"""What shows upstream's faults under floods of frames or handshakes: each tells whether the fault is there."""
 
 import os
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 
 import trio
 from h2.errors import ErrorCodes
 
-from tests.gateway.hypercorn_compat.clients import connected, upgraded
-from tests.gateway.hypercorn_compat.in_process import Receive, Scope, Send, hello, serving
+from tests.gateway.hypercorn_compat.clients import UPGRADE, connected, get, upgraded
+from tests.gateway.hypercorn_compat.in_process import Receive, Scope, Send, accept, hello, serving, until_left
 from tests.support import frames as websocket
 from tests.support.http2_frames import PREFACE, ping, rst_stream, settings
 from tests.support.quiet_clock import quiet
 from tests.support.raw import raw_client
 
 GET = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/")]
+CLIENTS = 100
 FLOOD = 900  # Frames: fewer than the budget has.
 MOST_TURNS = 100_000
 
@@ -73,3 +74,24 @@ async def what_is_reset_at_once_runs() -> bool:
         await client.send(*(client.head(number, GET, end=True) + rst_stream(number) for number in range(1, 200, 2)))
         await quiet()
     return runs > 50
+
+
+async def handshakes_that_arrive_together_begin_in_one_turn() -> bool:
+    begun = 0
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        nonlocal begun
+        begun += 1
+        await receive()
+        await accept(send)
+        await until_left(receive)
+
+    async with serving(app) as running, AsyncExitStack() as opened:
+        clients = [await opened.enter_async_context(connected(running.port)) for _ in range(CLIENTS)]
+        await quiet()
+        for client in clients:
+            os.write(client.socket.fileno(), get(*UPGRADE))  # Nothing is awaited, so all arrive together.
+        while not begun:
+            await trio.lowlevel.checkpoint()
+        await trio.lowlevel.checkpoint()  # That turn may not have been over.
+        return begun > CLIENTS / 2

@@ -39,6 +39,7 @@ CASES: list[tuple[str, str, Symptom]] = [
     ("tasks", "events for nobody", connection.who_has_something_for_an_application_that_has_ended_waits),
     ("tasks", "its own last event", connection.an_application_that_has_not_read_everything_waits_for_itself),
     ("tasks", "reset and run", floods.what_is_reset_at_once_runs),
+    ("pace", "a turn for all", floods.handshakes_that_arrive_together_begin_in_one_turn),
     ("inbox", "one stream holds up another", connection.one_stream_holds_up_another),
     ("protocols", "no request over HTTP/2", http.a_connection_without_a_request_stays_open),
     ("http1", "the last Connection counts", http.only_the_last_connection_field_counts),
