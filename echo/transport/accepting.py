@@ -14,6 +14,8 @@ log = logging.getLogger("echo.transport.listener")
 
 RETRY_DELAY: Final = 0.1  # Seconds to wait after the process has run out of descriptors.
 BACKLOG: Final = 1024
+ACCEPTED_AT_ONCE: Final = 32  # Before other tasks run. With one at a time, the last of many that arrive together waits
+# until all before it are served, since their work comes in between; a health check's connection may be that one.
 
 EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 # Errors of a single connection, to be treated like EAGAIN (accept(2)). Some exist only on Linux.
@@ -45,25 +47,26 @@ async def accept(listener: SocketListener, on_accept: OnAccept, wait_for_room: W
     warn = log.warning
     while True:
         await checkpoint()
-        if wait_for_room is not None:
-            await wait_for_room()
-        try:
-            accepted = listening.accept()[0]
-        except BlockingIOError:
-            await anyio.wait_readable(listening)
-        except OSError as error:
-            if error.errno in EXHAUSTED:
-                warn("cannot accept connections, retrying: %s", error)
-                warn = log.debug  # Warn once per shortage.
-                await anyio.sleep(RETRY_DELAY)
-            elif error.errno not in _GONE:
-                raise
-        else:
-            warn = log.warning
-            with anyio.CancelScope(shield=True):
-                stream = await to_stream(accepted)
-            if stream is not None:
-                on_accept(stream)
+        for _ in range(ACCEPTED_AT_ONCE):
+            if wait_for_room is not None:
+                await wait_for_room()
+            try:
+                accepted = listening.accept()[0]
+            except BlockingIOError:
+                await anyio.wait_readable(listening)
+            except OSError as error:
+                if error.errno in EXHAUSTED:
+                    warn("cannot accept connections, retrying: %s", error)
+                    warn = log.debug  # Warn once per shortage.
+                    await anyio.sleep(RETRY_DELAY)
+                elif error.errno not in _GONE:
+                    raise
+            else:
+                warn = log.warning
+                with anyio.CancelScope(shield=True):
+                    stream = await to_stream(accepted)
+                if stream is not None:
+                    on_accept(stream)
 
 
 async def accept_last(listener: SocketListener, on_accept: OnAccept) -> None:

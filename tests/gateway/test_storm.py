@@ -22,7 +22,7 @@ def connected(port: int) -> trio.SocketStream:
     return trio.SocketStream(trio.socket.from_stdlib_socket(socket.create_connection((LOOPBACK, port))))
 
 
-@pytest.mark.parametrize("on", ["open connections"])
+@pytest.mark.parametrize("on", ["open connections", "new connections"])
 async def test_a_health_check_does_not_wait_for_all_handshakes_that_came_before_it(on: str) -> None:
     opened = 0
 
