@@ -18,6 +18,7 @@ import structlog
 import trio
 
 from echo.cli.errors import StartError, first
+from echo.cli.garbage import rare_full_collections
 from echo.cli.lifecycle import run_until_signalled
 from echo.cli.probe import probe_command
 from echo.cli.programs import up
@@ -142,7 +143,8 @@ def _run(program: Callable[..., Awaitable[None]], as_json: bool, user: User, /, 
         else:  # Workers do not repeat their parent's notes.
             for note in settings.notes:
                 getattr(log, note.level)(note.text)
-        return trio.run(run_until_signalled, partial(program, settings))
+        with rare_full_collections():
+            return trio.run(run_until_signalled, partial(program, settings))
     except BaseException as error:  # noqa: BLE001 - Every error becomes an exit status and one line.
         return _outcome(error, as_json)
 
