@@ -8,9 +8,11 @@ import trio.testing
 from grpclib.const import Cardinality, Handler
 
 from echo.contract import HTTP_STATUS
+from echo.gateway.hypercorn_compat.timing import HALF_CLOSED_PATIENCE
 from echo.pb.com.gopay.echo import Message, Response, ServerBase
 from echo.rpc import GRPCError, ServerStream, Status
 from echo.services import echo_services
+from tests.gateway.hypercorn_compat.clients import connected, get, heard
 from tests.support.gateway import gateway_to, http_get_on, running_gateway
 from tests.support.quiet_clock import QuietClock
 
@@ -156,6 +158,38 @@ async def test_a_client_that_leaves_cancels_the_call() -> None:
                 await service.started.wait()
         with trio.fail_after(20):
             await service.cancelled.wait()
+
+
+@pytest.mark.parametrize(
+    ("requests", "answers"),
+    [
+        pytest.param(get(path="/healthz"), [b"Hello!"], id="one"),
+        pytest.param(get(path="/grpc/hi"), [b"said hi"], id="one that is passed on"),
+        pytest.param(get(path="/grpc/hi") + get(path="/grpc/you"), [b"said hi", b"said you"], id="two"),
+        pytest.param(get(path="/grpc/hi", version="1.0"), [b"said hi"], id="HTTP/1.0"),
+    ],
+)
+async def test_a_client_that_has_ended_its_side_gets_its_answers(
+    requests: bytes, answers: list[bytes], clock: QuietClock
+) -> None:
+    async with running_gateway([Scripted()]) as gateway, connected(gateway.port) as stream:
+        await stream.send_all(requests)
+        await stream.send_eof()
+        data, closed = await heard(stream)
+        assert data.count(b" 200 ") == len(answers)
+        assert all(answer in data for answer in answers)
+        assert closed
+        assert trio.current_time() < HALF_CLOSED_PATIENCE
+
+
+async def test_a_client_that_has_ended_its_side_may_have_left_and_is_not_waited_for(clock: QuietClock) -> None:
+    service = Scripted()
+    async with running_gateway([service]) as gateway, connected(gateway.port) as stream:
+        await stream.send_all(get(path="/grpc/hang"))
+        await stream.send_eof()
+        with trio.fail_after(60):
+            await service.cancelled.wait()
+        assert HALF_CLOSED_PATIENCE <= trio.current_time() < HALF_CLOSED_PATIENCE + 1
 
 
 async def test_metadata_passes_and_the_request_id_comes_back() -> None:

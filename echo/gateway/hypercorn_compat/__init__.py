@@ -15,7 +15,7 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 `pace`                 Thousands of handshakes that arrived together were all handled before anything else.
 `protocols`            An HTTP/2 connection without requests was never closed.
 `wrong_protocol`       TLS to a plaintext port, and plain HTTP to a TLS port, failed without a message.
-`http1`                ``Connection`` and ``Upgrade`` were not read as lists; h2c was accepted without its settings.
+`http1`                ``Connection`` and ``Upgrade`` were not read as lists; a half-closed connection got no response.
 `http2`                Late frames, plain CONNECT and PRIORITY were faults; streams were left without an end.
 `floods`               A few connections with tiny frames, or with requests reset at once, stopped all others.
 `goaway`               HTTP/2 connections were closed without saying which requests were served.

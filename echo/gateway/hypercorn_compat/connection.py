@@ -26,7 +26,7 @@ from echo.gateway.hypercorn_compat.liveness import Liveness
 from echo.gateway.hypercorn_compat.outlet import Outlet, Stream
 from echo.gateway.hypercorn_compat.protocols import Protocols
 from echo.gateway.hypercorn_compat.tasks import Tasks
-from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE, CLOSE_TIMEOUT
+from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE, CLOSE_TIMEOUT, HALF_CLOSED_PATIENCE
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 from echo.gateway.hypercorn_compat.wrong_protocol import explain_failure, is_client_hello, refuse_tls
 
@@ -221,6 +221,9 @@ class Connection:
             del data  # Otherwise an idle connection would keep its last input.
             if self._protocols.request_is_arriving:
                 self._idleness.hurry()
+        if ended:
+            with trio.move_on_after(HALF_CLOSED_PATIENCE):
+                await self._protocols.answered()
         self._note_gone()
         self._idleness.end()  # Otherwise it would keep the nursery open until it times out.
         await self._protocols.finish()

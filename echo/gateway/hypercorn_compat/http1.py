@@ -1,4 +1,4 @@
-"""HTTP/1.1: reading a request's upgrade to another protocol.
+"""HTTP/1.1: reading a request's upgrade to another protocol, and the end of a client's requests.
 
 Upstream:
 
@@ -6,6 +6,8 @@ Upstream:
   §5.3, §7.8). ``Connection: Upgrade`` with a second field ``Connection: keep-alive``, which some proxies send, and
   ``Upgrade: h2c, websocket`` are answered as plain requests.
 - ``Upgrade`` is honoured in HTTP/1.0, which does not have it (RFC 9110 §7.8).
+- A client that ends its side of the connection after its request counts as gone, and Quart-Trio cancels the handler. It
+  may still read (RFC 9112 §9.6): here the handler has a second to answer.
 - ``Upgrade: h2c`` is accepted without ``Connection: Upgrade``, and with missing, repeated or invalid HTTP2-Settings,
   which make a request malformed (RFC 7540 §3.2.1). Here the upgrade is ignored, and the request answered in HTTP/1.1.
 """
@@ -25,6 +27,7 @@ from hypercorn.protocol.h11 import (
     H11Protocol,
     H11WSConnection,
 )
+from hypercorn.protocol.http_stream import HTTPStream
 
 from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
 from echo.gateway.hypercorn_compat.handshake import tokens
@@ -55,6 +58,12 @@ class HTTP1Protocol(H11Protocol):
             and connection.their_state is h11.IDLE
             and bool(connection.trailing_data[0])
         )
+
+    async def answered(self) -> None:
+        """After the end of input, wait until the request is answered; does not wait if it is for a WebSocket."""
+        while isinstance(self.stream, HTTPStream):
+            await self.can_read.clear()
+            await self.can_read.wait()  # Set at the end of each response.
 
     async def _check_protocol(self, event: h11.Request) -> None:
         """Raise Hypercorn's exception for a switch to HTTP/2, if the request asks for it."""

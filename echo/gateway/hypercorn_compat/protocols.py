@@ -49,6 +49,11 @@ class Protocols:
         if isinstance(self._protocol, HTTP2Protocol):
             await self._protocol.announce_end()
 
+    async def answered(self) -> None:
+        """After the end of input, wait until the requests are answered; does not wait if they are not HTTP/1.1's."""
+        if isinstance(self._protocol, HTTP1Protocol):
+            await self._protocol.answered()
+
     async def finish(self) -> None:
         """After the end of input, wait until everything received is delivered."""
         if isinstance(self._protocol, HTTP2Protocol):

@@ -5,6 +5,9 @@ from typing import Final
 REQUEST_TIMEOUT: Final = 5.0
 """Seconds for the first request of a connection to arrive, and for the rest of a later one that has begun to."""
 
+HALF_CLOSED_PATIENCE: Final = 1.0
+"""Seconds for the responses to a client that has ended its side of an HTTP/1.1 connection; it may also have left."""
+
 CLOSE_TIMEOUT: Final = 5.0
 """Seconds for a client to answer our close frame, and for an application to notice that its client has gone."""
 

@@ -279,3 +279,15 @@ async def one_stream_holds_up_another() -> bool:
         with trio.move_on_after(10) as waiting:
             await other.receive()
         return waiting.cancelled_caught
+
+
+async def a_client_that_has_ended_its_side_gets_no_response() -> bool:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await trio.sleep(0.1)
+        await answer(send, b"hello")
+
+    async with serving(as_quart_does(app)) as running, connected(running.port) as stream:
+        await stream.send_all(get())
+        await stream.send_eof()
+        data, _ = await heard(stream)
+    return b"hello" not in data
