@@ -4,6 +4,7 @@ The request id is the one that is sent as metadata, so that the gRPC call can be
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 import trio
 from hypercorn.typing import (
@@ -20,7 +21,9 @@ from echo.gateway.metadata import FORWARDED_FOR, REQUEST_ID
 from echo.gateway.tracing import ids_of
 from echo.transport import address_text as text_of
 
-__all__ = ["RequestNotes", "SocketNotes", "address_text"]
+__all__ = ["LEFT", "RequestNotes", "SocketNotes", "address_text"]
+
+LEFT: Final = "the client left before the response was complete"
 
 
 class RequestNotes:
@@ -72,7 +75,7 @@ class RequestNotes:
         """Why the response is incomplete, in words; None if it is complete."""
         if self.complete:
             return None
-        return "the client left before the response was complete" if self._left else "cut off"
+        return LEFT if self._left else "cut off"
 
     def entry(self) -> Entry:
         """The entry for the access log."""

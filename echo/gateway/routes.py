@@ -11,6 +11,7 @@ from typing import cast
 from urllib.parse import unquote_to_bytes, urlsplit
 from uuid import uuid4
 
+import trio
 from hypercorn.typing import HTTPScope, WebsocketScope
 from quart import Response, g, has_request_context, request, websocket
 from quart_trio import QuartTrio
@@ -20,7 +21,7 @@ from werkzeug.routing import BaseConverter, WebsocketMismatch
 from echo.close_codes import ABNORMAL, GOING_AWAY, INTERNAL_ERROR, NORMAL
 from echo.contract import HTTP_STATUS
 from echo.evidence import INSTANCE
-from echo.gateway.access import SocketNotes
+from echo.gateway.access import LEFT, SocketNotes
 from echo.gateway.arrival import describe_arrival
 from echo.gateway.evidence import GatewayRecord
 from echo.gateway.metadata import (
@@ -96,22 +97,27 @@ async def _reply(runtime: Runtime, key: str) -> Response:  # noqa: ARG001 - `key
     timeout = runtime.settings.grpc_client_timeout if context.timeout is None else context.timeout
     response = _error(Status.UNAVAILABLE, DRAINING.reason)  # Kept if the drain cancels the call.
     record = None if call_id is None else runtime.recorder.begin(request.scope, call_id)
-    with runtime.drain.work():
-        async with runtime.backend.channel() as channel:
-            metadata = [*context.metadata, *scripted]
-            call = channel.request(
-                GET_REPLY, Cardinality.UNARY_UNARY, Message, Reply, timeout=timeout, metadata=metadata
-            )
-            try:
-                async with call:
-                    await call.send_message(message, end=True)
-                    reply = await call.recv_message()
-                    assert reply is not None
-                success = "true" if reply.success else "false"
-                response = Response(f"{uuid4()}:{reply.response}:success:{success}", content_type=TEXT)
-            except GRPCError as error:
-                response = _error(error.status, error.message)
-            response.headers.extend(response_headers(call.initial_metadata, call.trailing_metadata))
+    try:
+        with runtime.drain.work():
+            async with runtime.backend.channel() as channel:
+                metadata = [*context.metadata, *scripted]
+                call = channel.request(
+                    GET_REPLY, Cardinality.UNARY_UNARY, Message, Reply, timeout=timeout, metadata=metadata
+                )
+                try:
+                    async with call:
+                        await call.send_message(message, end=True)
+                        reply = await call.recv_message()
+                        assert reply is not None
+                    success = "true" if reply.success else "false"
+                    response = Response(f"{uuid4()}:{reply.response}:success:{success}", content_type=TEXT)
+                except GRPCError as error:
+                    response = _error(error.status, error.message)
+                response.headers.extend(response_headers(call.initial_metadata, call.trailing_metadata))
+    except trio.Cancelled:  # Not by the drain, whose scope has caught that.
+        if record is not None:
+            record.end("cancelled", "", LEFT)
+        raise
     if record is not None:
         record.end("completed", str(response.status_code))
     return response

@@ -8,8 +8,10 @@ import trio
 
 from echo.evidence.headers import MAX_HEADERS_SIZE
 from echo.gateway.evidence import MOST_ATTEMPTS, GatewayRecorder
+from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT
+from tests.gateway.hypercorn_compat.clients import connected, get
 from tests.gateway.scopes import http_scope
-from tests.support.gateway import RunningGateway, running_gateway
+from tests.support.gateway import RunningGateway, http_get_on, running_gateway
 from tests.support.http2 import open_http2
 from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO
@@ -102,6 +104,17 @@ async def test_both_ends_tell_what_they_saw_of_a_request() -> None:
     assert told["server"]["protocol"] == "HTTP/2"
     assert told["server"]["method"] == "GetReply"
     assert told["server"]["deadline_left"] == pytest.approx(10, abs=0.5)
+
+
+async def test_both_ends_tell_of_a_request_whose_client_left(clock: QuietClock) -> None:
+    async with running_gateway() as gateway:
+        async with connected(gateway.port) as stream:
+            await stream.send_all(get(path="/grpc/hi?call-id=gone&delay=20s"))
+            await trio.sleep(1)
+        await trio.sleep(CLOSE_TIMEOUT)
+        told = json.loads((await http_get_on(gateway.port, "/evidence/gone")).body)
+    assert [record["outcome"] for record in told.values()] == ["cancelled", "cancelled"]
+    assert told["gateway"]["cause"] == "the client left before the response was complete"
 
 
 async def test_both_ends_tell_what_they_saw_of_a_websocket() -> None:
