@@ -1,19 +1,17 @@
 """Opens the listeners that the settings ask for; where that fails, `StartError` says why in one line."""
 
-import ssl
-
 from echo.cli.errors import unavailable
 from echo.cli.hosts import listening_host
 from echo.rpc import open_tcp_listener, open_unix_listener
 from echo.settings import Settings
 from echo.targets import UNIX, join
-from echo.transport import StreamListener
+from echo.transport import StreamListener, TlsContext
 from echo.urls import ANYWHERE
 
 __all__ = ["open_grpc_listener", "open_health_listener", "open_web_listener"]
 
 
-async def open_grpc_listener(settings: Settings, tls: ssl.SSLContext | None) -> StreamListener:
+async def open_grpc_listener(settings: Settings, tls: TlsContext | None) -> StreamListener:
     """Listen for the gRPC server."""
     bind, timeout = settings.grpc_server_bind, settings.grpc_server_handshake_timeout
     if bind.startswith(UNIX):

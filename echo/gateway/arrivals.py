@@ -1,14 +1,13 @@
 """Where the gateway's connections come from: a listener of its own, or a parent process that passes them on."""
 
 import socket
-import ssl
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import trio
 from anyio.abc import SocketAttribute, SocketStream
 
-from echo.transport import AcceptedConnection, ConnectionSource, StreamListener
+from echo.transport import AcceptedConnection, ConnectionSource, StreamListener, TlsContext, context_for_connection
 
 __all__ = ["Arrivals", "HandedOver", "Listening"]
 
@@ -31,10 +30,10 @@ class Listening:
 
     Args:
         listener: The listener, without TLS; the caller closes it.
-        tls: The TLS context; None for plain text.
+        tls: The TLS context, or a function that returns it for each connection; None for plain text.
     """
 
-    def __init__(self, listener: StreamListener, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, listener: StreamListener, tls: TlsContext | None) -> None:
         self._listener = listener
         self._tls = tls
         self._ended = trio.Event()
@@ -58,10 +57,10 @@ class HandedOver:
 
     Args:
         source: Receives the connections.
-        tls: The TLS context; None for plain text.
+        tls: The TLS context, or a function that returns it for each connection; None for plain text.
     """
 
-    def __init__(self, source: ConnectionSource, tls: ssl.SSLContext | None) -> None:
+    def __init__(self, source: ConnectionSource, tls: TlsContext | None) -> None:
         self._source = source
         self._tls = tls
         self._taken = trio.Event()
@@ -88,6 +87,8 @@ class HandedOver:
         await self._taken.wait()
 
 
-def _stream(connected: socket.socket, tls: ssl.SSLContext | None) -> Stream:
+def _stream(connected: socket.socket, tls: TlsContext | None) -> Stream:
     stream = trio.SocketStream(trio.socket.from_stdlib_socket(connected))
-    return stream if tls is None else trio.SSLStream(stream, tls, server_side=True, https_compatible=True)
+    if tls is None:
+        return stream
+    return trio.SSLStream(stream, context_for_connection(tls), server_side=True, https_compatible=True)

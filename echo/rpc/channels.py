@@ -1,6 +1,5 @@
 """The functions that open a channel: to names and addresses, over any byte stream, or with a resolver of your own."""
 
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Unpack
@@ -14,7 +13,7 @@ from echo.rpc.resolve import Endpoint, Resolve, Resolver
 from echo.rpc.subchannel import Connecting
 from echo.rpc.unsupported import refuse_unknown
 from echo.targets import DEFAULT_PORT, parse_targets
-from echo.transport import Tally, check_context, open_background
+from echo.transport import Tally, TlsContext, check_context, open_background
 from echo.wire import Limits
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ async def open_channel(
     host: str | Sequence[str] = "localhost",
     port: int = DEFAULT_PORT,
     *,
-    tls: ssl.SSLContext | None = None,
+    tls: TlsContext | None = None,
     server_hostname: str | None = None,
     authority: str | None = None,
     **options: Unpack[ChannelOptions],
@@ -116,7 +115,8 @@ async def open_channel(
         host: The server: ``HOST``, ``HOST:PORT``, or one of gRPC's forms (``dns:``, ``ipv4:``, ``ipv6:``, ``unix:``,
             see `echo.targets`). Several equivalent servers may be given, as a sequence or separated by commas.
         port: The port of servers that are given without one.
-        tls: The context for TLS; its ALPN protocols should be ``["h2"]``. None for plain text.
+        tls: The context for TLS; its ALPN protocols should be ``["h2"]``. Or a function that returns it, called for
+            each connection: return a new one when the client's certificate has been renewed. None for plain text.
         server_hostname: The name the server's certificate must have; by default the authority's host, or the target's.
         authority: The server's name in requests (``:authority``), ``HOST`` or ``HOST:PORT``; by default the target.
             Set it to call a virtual host of an ingress at the ingress's own address.
@@ -125,7 +125,7 @@ async def open_channel(
             ``tracing``, ``service_config``, ``lookup_interval``, ``call_credentials``, ``plaintext_credentials``.
 
     Raises:
-        TypeError: ``tls`` is not a context, or there is no option of that name.
+        TypeError: ``tls`` is neither a context nor a function, or there is no option of that name.
         ValueError: A host, the authority or an option has an invalid value.
 
     A name may have several addresses. It is looked up when the channel connects, and again when a connection must be

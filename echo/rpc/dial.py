@@ -7,13 +7,13 @@ from collections.abc import Awaitable, Callable
 import anyio
 from anyio.abc import ByteStream
 
-from echo.transport import connect_tls
+from echo.transport import TlsContext, connect_tls, context_for_connection
 
 Dial = Callable[[], Awaitable[ByteStream]]
 """Opens a stream to a server. Raises OSError if it cannot connect."""
 
 
-async def dial_tcp(host: str, port: int, tls: ssl.SSLContext | None, name: str) -> ByteStream:
+async def dial_tcp(host: str, port: int, tls: TlsContext | None, name: str) -> ByteStream:
     """Connect to an address. With TLS, the server's certificate must be for ``name``.
 
     Raises:
@@ -22,7 +22,7 @@ async def dial_tcp(host: str, port: int, tls: ssl.SSLContext | None, name: str) 
     return await _secure(await anyio.connect_tcp(host, port), tls, name)
 
 
-async def dial_unix(path: str, tls: ssl.SSLContext | None, name: str) -> ByteStream:
+async def dial_unix(path: str, tls: TlsContext | None, name: str) -> ByteStream:
     """Connect to a Unix socket, like `dial_tcp` to an address.
 
     Raises:
@@ -31,11 +31,11 @@ async def dial_unix(path: str, tls: ssl.SSLContext | None, name: str) -> ByteStr
     return await _secure(await anyio.connect_unix(path), tls, name)
 
 
-async def _secure(stream: ByteStream, tls: ssl.SSLContext | None, name: str) -> ByteStream:
+async def _secure(stream: ByteStream, tls: TlsContext | None, name: str) -> ByteStream:
     if tls is None:
         return stream
     try:
-        return await connect_tls(stream, tls, name)
+        return await connect_tls(stream, context_for_connection(tls), name)
     except BaseException as error:
         await anyio.aclose_forcefully(stream)
         if isinstance(error, OSError):

@@ -6,7 +6,6 @@ a connection must be replaced. An address that has not changed gives an equal `E
 
 import logging
 import socket
-import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ import anyio
 
 from echo.rpc.dial import Dial, dial_tcp, dial_unix, reason
 from echo.targets import MOST_TARGETS, Target, join, split
+from echo.transport import TlsContext
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Resolver:
 
     Args:
         targets: The targets, the preferred ones first.
-        tls: The context for TLS; None for plain text.
+        tls: The context for TLS, or a function that returns it for each connection; None for plain text.
         server_hostname: The name the servers' certificates must have; by default the authority's host or the target's.
         authority: The ``:authority`` of calls; by default that of each target.
 
@@ -59,7 +59,7 @@ class Resolver:
     def __init__(
         self,
         targets: Sequence[Target],
-        tls: ssl.SSLContext | None,
+        tls: TlsContext | None,
         server_hostname: str | None = None,
         authority: str | None = None,
     ) -> None:

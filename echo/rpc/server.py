@@ -1,7 +1,6 @@
 """The server: accepts connections, serves their calls, and drains."""
 
 import logging
-import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,6 +25,7 @@ from echo.transport import (
     Signal,
     Taker,
     Tally,
+    TlsContext,
     open_background,
     open_tcp_listener,
 )
@@ -269,7 +269,7 @@ async def serve(
     host: str,
     port: int,
     *,
-    tls: ssl.SSLContext | None = None,
+    tls: TlsContext | None = None,
     codec: CodecBase | None = None,
     limits: Limits = Limits(),
     keepalive: Keepalive | None = None,

@@ -6,7 +6,7 @@ from echo.transport.call import Call
 from echo.transport.call_observer import CallObserver, ObserverRule
 from echo.transport.client import ClientSession
 from echo.transport.client_call import ClientCall
-from echo.transport.handshake import check_context, connect_tls
+from echo.transport.handshake import TlsContext, check_context, connect_tls, context_for_connection
 from echo.transport.keepalive import Keepalive
 from echo.transport.link import MAX_NOT_SENT
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
@@ -52,10 +52,12 @@ __all__ = [
     "StreamTrace",
     "Taker",
     "Tally",
+    "TlsContext",
     "Tracing",
     "address_text",
     "check_context",
     "connect_tls",
+    "context_for_connection",
     "current_backend",
     "memory_stream_pair",
     "open_background",

@@ -7,6 +7,7 @@ which protocols a client offers before answering.
 
 import re
 import ssl
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -16,6 +17,9 @@ from anyio.abc import ByteStream
 from echo.transport.client_hello import HANDSHAKE, read_client_hello
 from echo.transport.tls_stream import TLSByteStream
 from echo.wire import answer_http1
+
+TlsContext = ssl.SSLContext | Callable[[], ssl.SSLContext]
+"""A context, or a function that returns one, called for each connection: certificates may change."""
 
 LINGER: Final = 1.0  # Seconds a refused client has to read why.
 
@@ -32,13 +36,18 @@ class RefusedError(OSError):
 
 
 def check_context(tls: object) -> None:
-    """Raise unless it is an SSL context, or None for no TLS.
+    """Raise unless it is an SSL context, a function that may return one, or None for no TLS.
 
     Raises:
         TypeError: It is something else.
     """
-    if tls is not None and not isinstance(tls, ssl.SSLContext):
+    if tls is not None and not isinstance(tls, ssl.SSLContext) and not callable(tls):
         raise TypeError(f"tls must be an ssl.SSLContext, such as ssl.create_default_context() makes, not {tls!r}")
+
+
+def context_for_connection(tls: TlsContext) -> ssl.SSLContext:
+    """The context for a connection that begins now."""
+    return tls if isinstance(tls, ssl.SSLContext) else tls()
 
 
 async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float) -> TLSByteStream:

@@ -3,7 +3,6 @@
 import logging
 import os
 import socket
-import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Final
@@ -15,7 +14,7 @@ from anyio.streams.stapled import MultiListener
 from echo.targets import join
 from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last, close
 from echo.transport.background import open_background
-from echo.transport.handshake import check_context
+from echo.transport.handshake import TlsContext, check_context
 from echo.transport.starting import HANDSHAKE_TIMEOUT, ServingListener, Start
 
 if TYPE_CHECKING:
@@ -32,7 +31,7 @@ class StreamListener(ServingListener):
     def __init__(
         self,
         listeners: MultiListener[SocketStream],
-        tls: ssl.SSLContext | None,
+        tls: TlsContext | None,
         handshake_timeout: float,
         path: "UnixPath | None" = None,
     ) -> None:
@@ -92,19 +91,20 @@ class StreamListener(ServingListener):
 
 
 async def open_tcp_listener(
-    host: str, port: int, *, tls: ssl.SSLContext | None = None, handshake_timeout: float = HANDSHAKE_TIMEOUT
+    host: str, port: int, *, tls: TlsContext | None = None, handshake_timeout: float = HANDSHAKE_TIMEOUT
 ) -> StreamListener:
     """Bind and listen on every address of ``host``; port 0 picks a free one.
 
     Args:
         host: An address or a name; ``::`` or "" for all addresses, those of IPv4 too.
         port: The port; for 0, ``listener.extra(anyio.abc.SocketAttribute.local_port)`` is the real one.
-        tls: The context for TLS; its ALPN protocols should be ``["h2"]``. None for plain text.
+        tls: The context for TLS; its ALPN protocols should be ``["h2"]``. Or a function that returns it, called for
+            each connection: return a new one when the certificate has been renewed. None for plain text.
         handshake_timeout: Seconds a TLS handshake may take.
 
     Raises:
         OSError: The address, which it names, cannot be listened on.
-        TypeError: ``tls`` is not a context.
+        TypeError: ``tls`` is neither a context nor a function.
     """
     check_context(tls)
     try:
@@ -141,7 +141,7 @@ async def _listen(host: str, port: int) -> MultiListener[SocketStream]:
 async def open_unix_listener(
     path: str | os.PathLike[str],
     *,
-    tls: ssl.SSLContext | None = None,
+    tls: TlsContext | None = None,
     mode: int | None = None,
     handshake_timeout: float = HANDSHAKE_TIMEOUT,
 ) -> StreamListener:
@@ -151,7 +151,7 @@ async def open_unix_listener(
 
     Args:
         path: The path, at most 107 bytes, in an existing folder.
-        tls: The context for TLS; None for plain text.
+        tls: The context for TLS, or a function that returns it, as in `open_tcp_listener`; None for plain text.
         mode: The socket's permissions, set before anybody can connect; by default the umask decides.
         handshake_timeout: Seconds a TLS handshake may take.
 

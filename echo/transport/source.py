@@ -1,11 +1,11 @@
 """A listener for connections that another process accepts and passes on."""
 
-import ssl
 from collections.abc import AsyncIterator
 from socket import socket
 from typing import NamedTuple, Protocol
 
 from echo.transport.accepting import to_stream
+from echo.transport.handshake import TlsContext
 from echo.transport.starting import HANDSHAKE_TIMEOUT, OnClose, ServingListener, Start
 
 
@@ -41,7 +41,7 @@ class SourceListener(ServingListener):
         self,
         source: ConnectionSource,
         *,
-        tls: ssl.SSLContext | None = None,
+        tls: TlsContext | None = None,
         handshake_timeout: float = HANDSHAKE_TIMEOUT,
     ) -> None:
         super().__init__(tls, handshake_timeout)

@@ -1,7 +1,6 @@
 """What the listeners share: each connection is served in a task of its own, after its TLS handshake if there is one."""
 
 import logging
-import ssl
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
@@ -12,7 +11,7 @@ import anyio
 from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup
 
 from echo.transport.background import open_background
-from echo.transport.handshake import RefusedError, accept_tls, linger
+from echo.transport.handshake import RefusedError, TlsContext, accept_tls, context_for_connection, linger
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
 from echo.transport.tally import Tally
@@ -37,14 +36,14 @@ class ServingListener(Listener[ByteStream]):
     """Serves the connections of its subclass. Call `serve` only once.
 
     Args:
-        tls: The server's context; None for plain text.
+        tls: The server's context, or a function that returns it for each connection; None for plain text.
         handshake_timeout: Seconds a TLS handshake may take.
 
     Attributes:
         tally: Counts failed TLS handshakes.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None, handshake_timeout: float) -> None:
+    def __init__(self, tls: TlsContext | None, handshake_timeout: float) -> None:
         self._tls = tls
         self._handshake_timeout = handshake_timeout
         self._refusals = RefusalLog(log)
@@ -79,7 +78,7 @@ class ServingListener(Listener[ByteStream]):
     async def _handshake(
         self,
         stream: SocketStream,
-        tls: ssl.SSLContext,
+        tls: TlsContext,
         handler: Handler,
         on_close: OnClose | None,
         connections: TaskGroup,
@@ -90,7 +89,7 @@ class ServingListener(Listener[ByteStream]):
                 closing.callback(on_close)
             closing.push_async_callback(anyio.aclose_forcefully, stream)
             try:
-                secure = await accept_tls(stream, tls, self._handshake_timeout)
+                secure = await accept_tls(stream, context_for_connection(tls), self._handshake_timeout)
             except OSError as error:
                 self.tally.refuse("TLS handshake")
                 self._refusals.tell("TLS handshake with %s failed: %s", peer, error)
