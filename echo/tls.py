@@ -41,6 +41,11 @@ class Tls(Group):
     )
     grpc_client_insecure = setting(False, SWITCH, GATEWAY, "call over TLS without verifying the server's certificate")
 
+    @property
+    def names_files(self) -> bool:
+        """Whether files are needed that may be renewed while the program runs."""
+        return any((self.grpc_server_cert, self.http_cert, self.grpc_client_ca, self.grpc_client_cert))
+
     def check(self) -> None:
         """Refuse settings that would be ignored because TLS is off, and keys without certificates."""
         for end in ("grpc_server", "grpc_client", "http"):

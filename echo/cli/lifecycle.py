@@ -4,21 +4,29 @@ The first SIGTERM or SIGINT asks the program to stop gracefully; the second stop
 While the program is starting, the first does that, since there is nothing to drain. One task watches for both, in the
 nursery that runs the program, from before anything listens until the last connection is closed. Nothing of ours runs
 inside a signal handler.
+
+SIGHUP makes a program look at its TLS files, if it has any. Otherwise it ends the program, as when a terminal closes.
 """
 
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import structlog
 import trio
 
-__all__ = ["Program", "Stop", "run_until_signalled"]
+from echo.transport import Signal, open_background
+
+__all__ = ["Hangup", "Program", "Stop", "receiving_hangups", "run_until_signalled"]
 
 log = structlog.get_logger(__name__)
 
 Stop = Callable[[], Awaitable[None]]
 """Returns when the program should stop gracefully; several tasks may await it."""
+
+Hangup = Callable[[], Awaitable[None]]
+"""Returns at the next SIGHUP; several tasks may await it."""
 
 
 class Program(Protocol):
@@ -63,3 +71,24 @@ async def run_until_signalled(program: Program) -> int:
                     await running.start(program, stop.wait)
             nursery.cancel_scope.cancel()
     return 128 + second_signal[0] if second_signal else 0
+
+
+@asynccontextmanager
+async def receiving_hangups(*, wanted: bool) -> AsyncIterator[Hangup]:
+    """Receive SIGHUP while the block runs; if that is not ``wanted``, SIGHUP keeps its effect."""
+    if not wanted:
+        yield trio.sleep_forever
+        return
+    hung_up = Signal()
+
+    async def relay(hangups: AsyncIterator[int]) -> None:
+        async for _ in hangups:
+            log.info("looking at the TLS files", signal="SIGHUP")
+            hung_up.set()
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # From now on: one that comes after the block must not end us.
+    with trio.open_signal_receiver(signal.SIGHUP) as hangups:
+        async with open_background() as tasks:
+            tasks.start_soon(relay, hangups)
+            yield hung_up.wait
+            tasks.cancel_scope.cancel()

@@ -18,7 +18,7 @@ from anyio.abc import ByteStream, Listener, SocketAttribute
 from echo.cli.announce import announce_console, announce_gateway, announce_metrics, announce_server
 from echo.cli.errors import StartError, first, unavailable
 from echo.cli.hosts import listening_host
-from echo.cli.lifecycle import Stop
+from echo.cli.lifecycle import Hangup, Stop, receiving_hangups
 from echo.cli.listeners import open_grpc_listener, open_health_listener
 from echo.cli.metrics import open_metrics
 from echo.configuration.values import format_duration
@@ -31,7 +31,7 @@ from echo.services import echo_services
 from echo.settings import Settings
 from echo.targets import join, read_targets
 from echo.telemetry.tracing import open_tracing
-from echo.tls import server_context
+from echo.tls_files import following, server_files
 from echo.transport import SourceListener
 from echo.urls import loopback_of
 from echo.workers import ParentLink
@@ -81,11 +81,12 @@ async def open_backend(
     meters: "Meters | None" = None,
     tracing: ServerTracing | None = None,
     parent: ParentLink | None = None,
+    hangup: Hangup = trio.sleep_forever,
 ) -> AsyncIterator[Backend]:
     """Run the gRPC server while the block runs; ``meters`` count its calls and ``tracing`` records them.
 
     The block must drain it before it ends; an exception or cancelling closes everything at once. A worker gets its
-    connections from its parent, and has no ports of its own.
+    connections from its parent, and has no ports of its own. ``hangup()`` makes it look at its TLS files.
 
     Raises:
         StartError: An address can't be listened on.
@@ -97,6 +98,7 @@ async def open_backend(
         max_message_size=settings.grpc_max_message_size,
     )
     access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
+    tls = server_files(settings)
     meter = None if meters is None else meters.for_server()
     server = Server(
         echo.services,
@@ -109,9 +111,9 @@ async def open_backend(
     if meters is not None and meter is not None:
         meters.watch_log(access_log)
         meter.watch(server)
-    tls = server_context(settings)
+        meters.watch_certificate(tls)
     health_server = Server([echo.health], limits=server_limits(settings))
-    async with AsyncExitStack() as opened:
+    async with following(tls, hangup=hangup), AsyncExitStack() as opened:
         listener: Listener[ByteStream]
         health_listener: Listener[ByteStream] | None = None
         if parent is None:
@@ -138,9 +140,10 @@ async def serve(
 ) -> None:
     """Run the gRPC server until ``stop()`` returns, then drain it within the grace period."""
     async with (
+        receiving_hangups(wanted=settings.names_files) as hangup,
         open_metrics(settings) as metrics,
         open_tracing(settings.shutdown_grace) as tracing,
-        open_backend(settings, metrics.meters, None if tracing is None else tracing.server) as backend,
+        open_backend(settings, metrics.meters, None if tracing is None else tracing.server, hangup=hangup) as backend,
     ):
         task_status.started()
         announce_server(settings, backend.port, backend.health_port)
@@ -155,11 +158,12 @@ async def gateway(
     """Run the gateway until ``stop()`` returns and it has drained, within the grace period."""
     refuse_port_zero(settings)
     async with (
+        receiving_hangups(wanted=settings.names_files) as hangup,
         open_metrics(settings) as metrics,
         open_tracing(settings.shutdown_grace) as tracing,
         trio.open_nursery() as nursery,
     ):
-        port = await start_gateway(nursery, settings, stop, metrics.meters, tracing)
+        port = await start_gateway(nursery, settings, stop, metrics.meters, tracing, hangup=hangup)
         task_status.started()
         announce_console(settings, port)
         announce_gateway(settings, port)
@@ -184,13 +188,14 @@ async def up(settings: Settings, stop: Stop, *, task_status: trio.TaskStatus[Non
     _agree_on_tls(settings)
     serving = server_settings(settings)
     async with (
+        receiving_hangups(wanted=settings.names_files) as hangup,
         open_metrics(settings) as metrics,
         open_tracing(settings.shutdown_grace) as tracing,
-        open_backend(serving, metrics.meters, None if tracing is None else tracing.server) as backend,
+        open_backend(serving, metrics.meters, None if tracing is None else tracing.server, hangup=hangup) as backend,
     ):
         calling = gateway_settings(settings, backend.port)
         async with trio.open_nursery() as nursery:
-            port = await start_gateway(nursery, calling, stop, metrics.meters, tracing)
+            port = await start_gateway(nursery, calling, stop, metrics.meters, tracing, hangup=hangup)
             task_status.started()
             announce_console(settings, port)
             announce_server(settings, backend.port, backend.health_port)
@@ -209,6 +214,7 @@ async def start_gateway(
     meters: "Meters | None",
     tracing: "Tracing | None",
     parent: ParentLink | None = None,
+    hangup: Hangup = trio.sleep_forever,
 ) -> int:
     """Start the gateway in ``nursery``; returns the port it listens on, or 0 in a worker, whose parent listens."""
     # Imported here, so that the server alone does not load the web framework.
@@ -218,7 +224,7 @@ async def start_gateway(
     try:
         listening = settings.changed(http_bind=await listening_host(settings.http_bind))
         requests = None if tracing is None else tracing.gateway
-        serving = partial(serve_gateway, listening, shutdown=stop, meters=meters, tracing=requests)
+        serving = partial(serve_gateway, listening, shutdown=stop, hangup=hangup, meters=meters, tracing=requests)
         if parent is not None:
             serving = partial(serving, source=parent.feeds[0], others_serve=lambda: parent.others_serve)
         bound: list[str] = await nursery.start(serving)

@@ -1,6 +1,6 @@
 """The gateway as an application: Quart-Trio, with a gRPC server behind it."""
 
-import ssl
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ from echo.logs import open_access_log
 from echo.rpc import CallNotes, open_channel
 from echo.settings import Settings
 from echo.targets import read_targets
-from echo.tls import client_context
+from echo.tls_files import TlsFiles, client_files, following
 
 if TYPE_CHECKING:
     from echo.telemetry.meters import Meters
@@ -53,7 +53,7 @@ class Lifespan(TrioASGILifespan):
         """Go through ASGI's lifespan."""
         runtime = self.app.runtime
         settings = runtime.settings
-        async with self.app.open_tracing() as runtime.tracing:
+        async with following(self.app.tls, hangup=self.app.hangup), self.app.open_tracing() as runtime.tracing:
             open_one = partial(
                 open_channel,  # It connects when the first call needs it.
                 settings.grpc_server_host,
@@ -77,7 +77,8 @@ class Gateway(QuartTrio):
 
     Attributes:
         runtime: What its parts share.
-        tls: The TLS context for calling the gRPC server; None for plain text.
+        tls: The TLS for calling the gRPC server; None for plain text.
+        hangup: Returns when the files of that should be looked at, besides every few seconds.
         open_tracing: Opens what records requests as traces, while the application is served.
         calls: Is notified of its calls; None for no notes.
     """
@@ -89,18 +90,21 @@ class Gateway(QuartTrio):
     def __init__(
         self,
         settings: Settings,
-        tls: ssl.SSLContext | None,
+        tls: TlsFiles | None,
         meters: "Meters | None" = None,
         open_tracing: OpenTracing = untraced,
+        hangup: Callable[[], Awaitable[None]] = trio.sleep_forever,
     ) -> None:
         super().__init__("echo.gateway", static_folder=None)
         access_log = open_access_log(wanted=settings.access_log, log_format=settings.log_format)
         self.runtime = Runtime(settings, access_log)
         self.tls = tls
         self.open_tracing = open_tracing
+        self.hangup = hangup
         self.calls: CallNotes | None = None
         if meters is not None:
             meters.watch_log(access_log)
+            meters.watch_certificate(tls)
             self.runtime.web = meters.for_web(connection_counts)
             self.calls = meters.for_client(_target(settings), known_methods())
         self.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -183,20 +187,26 @@ def _target(settings: Settings) -> str:
     return ",".join(str(target.at(settings.grpc_server_port)) for target in targets)
 
 
-def create_app(settings: Settings, meters: "Meters | None" = None, open_tracing: OpenTracing = untraced) -> Gateway:
+def create_app(
+    settings: Settings,
+    meters: "Meters | None" = None,
+    open_tracing: OpenTracing = untraced,
+    hangup: Callable[[], Awaitable[None]] = trio.sleep_forever,
+) -> Gateway:
     """Create the application; nothing is opened until it is served. Corrects Hypercorn in this process (`install`).
 
     Args:
         settings: Which server to call, and how.
         meters: Counts what it does; None for no metrics.
         open_tracing: Opens what records its requests as traces.
+        hangup: Returns when TLS files should be looked at, besides every few seconds.
 
     Raises:
         SettingsError: A certificate or key for calling the gRPC server can't be used.
         UnsupportedVersionError: `install` does not support this version of Hypercorn or wsproto.
     """
     install()
-    app = Gateway(settings, client_context(settings), meters, open_tracing)
+    app = Gateway(settings, client_files(settings), meters, open_tracing, hangup)
     add_routes(app, app.runtime)
     add_inspection(app, app.runtime)
     add_console(app)

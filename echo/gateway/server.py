@@ -20,7 +20,7 @@ from echo.gateway.tracing import GatewayTracing, traced
 from echo.rpc import Limits
 from echo.settings import Settings
 from echo.targets import join
-from echo.tls import web_context
+from echo.tls_files import following, web_files
 from echo.transport import ConnectionSource, open_tcp_listener
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ async def serve_gateway(
     settings: Settings,
     *,
     shutdown: Callable[[], Awaitable[None]],
+    hangup: Callable[[], Awaitable[None]] = trio.sleep_forever,
     source: ConnectionSource | None = None,
     others_serve: Callable[[], bool] = lambda: False,
     tracing: GatewayTracing | None = None,
@@ -49,6 +50,7 @@ async def serve_gateway(
     Args:
         settings: Where to listen, and which server to call.
         shutdown: Returns when the gateway should stop.
+        hangup: Returns when the gateway should look at its TLS files, besides every few seconds.
         tracing: Records requests as traces; None for no traces.
         meters: Counts what it does; None for no metrics.
         source: Where connections come from, if the gateway should not listen itself.
@@ -64,12 +66,14 @@ async def serve_gateway(
     Cancelling it closes everything at once; WebSocket clients still get a close frame if they read it.
     """
     # Imported only now, because `create_app` checks the versions first.
-    app = create_app(settings, meters, traced(tracing))
+    app = create_app(settings, meters, traced(tracing), hangup)
     from echo.gateway.hypercorn_compat.serve import serve_connections  # noqa: PLC0415
 
-    config, tls, grace = _config(settings), web_context(settings), settings.shutdown_grace
+    config, tls, grace = _config(settings), web_files(settings), settings.shutdown_grace
     drain = app.runtime.drain
-    async with AsyncExitStack() as stack:
+    if meters is not None:
+        meters.watch_certificate(tls)
+    async with following(tls, hangup=hangup), AsyncExitStack() as stack:
         bound: list[str] = []
         arrivals: Arrivals
         if source is None:

@@ -12,6 +12,7 @@ from echo.telemetry.process import process_metrics, start_time
 from echo.telemetry.server import ServerMeter
 from echo.telemetry.snapshot import Attributes, Metric, Snapshot
 from echo.telemetry.web import WebMeter
+from echo.tls_files import TlsFiles
 
 __all__ = ["Meters"]
 
@@ -35,6 +36,7 @@ class Meters:
         self._started = start_time()
         self._sources: list[Source] = []
         self._logs: list[AccessLog] = []
+        self._tls: list[TlsFiles] = []
 
     def for_server(self) -> ServerMeter:
         """A meter for a server; pass it to the server as one of its ``notes``."""
@@ -59,12 +61,23 @@ class Meters:
         if log is not None:
             self._logs.append(log)
 
+    def watch_certificate(self, files: TlsFiles | None) -> None:
+        """Also tell when the certificate of these files expires."""
+        if files is not None:
+            self._tls.append(files)
+
     def snapshot(self) -> Snapshot:
         """Everything counted so far."""
         metrics = list(chain(*(source() for source in self._sources)))
         metrics.append(names.LOG_DROPPED.alone(sum(log.dropped for log in self._logs)))
+        metrics.append(names.CERTIFICATE_EXPIRY.of(self._expiries()))
         metrics.extend(process_metrics())
         return Snapshot(self._resource, self._started, time.time(), metrics)
+
+    def _expiries(self) -> Iterable[tuple[tuple[str], float]]:
+        for files in self._tls:
+            if files.expires is not None:
+                yield (files.certificate,), files.expires
 
     async def collect(self) -> Snapshot:
         """The same, for `serve_metrics`."""

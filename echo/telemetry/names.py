@@ -21,6 +21,7 @@ HTTP_METHOD: Final = "http.request.method"
 HTTP_STATUS: Final = "http.response.status_code"
 SCHEME: Final = "url.scheme"
 HTTP_VERSION: Final = "network.protocol.version"
+SETTING: Final = "echo.setting"
 
 RECEIVE, TRANSMIT = "receive", "transmit"
 
@@ -241,6 +242,14 @@ LOG_DROPPED: Final = Instrument(
     "counter",
     (),
     "Lines of the access log dropped because nobody read them.",
+)
+CERTIFICATE_EXPIRY: Final = Instrument(
+    "echo.tls.certificate.expiry",
+    "s",
+    "gauge",
+    (SETTING,),
+    "When the certificate in use expires, in seconds since 1970, by the variable that names its file.",
+    combine="min",
 )
 PROCESS_CPU: Final = Instrument("process.cpu", "s", "counter", (), "CPU time used, user and system.")
 PROCESS_RESIDENT: Final = Instrument("process.resident_memory", "By", "gauge", (), "Resident memory.")

@@ -1,0 +1,144 @@
+"""Certificates, keys and authorities that are renewed while a program runs: new connections get the new ones.
+
+cert-manager, SPIFFE's agents and certbot replace the files every few hours to months. So the files are read every
+`INTERVAL` seconds, which also works with Kubernetes' symbolic links and on network file systems. They are compared by
+content: times are too coarse for two changes in quick succession, and change without the content.
+
+A context is never modified. Connections keep the one that they began with, and the next ones get another, as OpenSSL
+can add authorities to a context but not remove any. Files that cannot be used, for instance a certificate whose key has
+not been written yet, leave the context as it was.
+
+The event loop waits for the reading. That is some kilobytes, and a thread might not be had when it is needed.
+"""
+
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Final
+
+import trio
+
+from echo.configuration import SettingsError
+from echo.expiry import expiry
+from echo.tls import Tls, client_context, server_context, web_context
+from echo.transport import open_background
+
+__all__ = ["INTERVAL", "TlsFiles", "client_files", "following", "server_files", "web_files"]
+
+log = logging.getLogger(__name__)
+
+INTERVAL: Final = 10.0  # Seconds between two looks at the files.
+
+Make = Callable[[Tls], ssl.SSLContext | None]
+
+
+def server_files(settings: Tls) -> "TlsFiles | None":
+    """The TLS of the gRPC server, or None when it speaks plain text; raises what `server_context` does."""
+    fields = ["grpc_server_key", "grpc_server_client_ca"]
+    return TlsFiles(server_context, settings, "grpc_server_cert", fields) if settings.grpc_server_cert else None
+
+
+def client_files(settings: Tls) -> "TlsFiles | None":
+    """The TLS of calls to the gRPC server, or None for calls in plain text; raises what `client_context` does."""
+    fields = ["grpc_client_key", "grpc_client_ca"]
+    return TlsFiles(client_context, settings, "grpc_client_cert", fields) if settings.grpc_server_tls else None
+
+
+def web_files(settings: Tls) -> "TlsFiles | None":
+    """The TLS of the gateway, or None when it speaks plain text; raises what `web_context` does."""
+    return TlsFiles(web_context, settings, "http_cert", ["http_key"]) if settings.http_cert else None
+
+
+class TlsFiles:
+    """A context and the files that it is made of. An instance is a function that returns the context in use.
+
+    Args:
+        make: Makes the context of the settings.
+        settings: Name the files.
+        certificate: The setting that names our certificate; it may not be set.
+        others: The settings that name the other files; they may not be set.
+
+    Attributes:
+        certificate: The variable of the setting that names our certificate.
+        expires: When our certificate expires, in seconds since 1970; None if there is none, or if it cannot be told.
+
+    Raises:
+        SettingsError: A file can't be read or holds no certificate or key; one line with setting and file.
+    """
+
+    def __init__(self, make: Make, settings: Tls, certificate: str, others: Sequence[str]) -> None:
+        self.certificate = certificate.upper()
+        self.expires: float | None = None
+        self._make = make
+        self._settings = settings
+        self._path: Path | None = getattr(settings, certificate)
+        fields = [field for field in (certificate, *others) if getattr(settings, field)]
+        self._paths: list[Path] = [getattr(settings, field) for field in fields]
+        self._names = ", ".join(settings.name_of(field) for field in fields)
+        self._seen = self._contents()  # Before the context is made, so that a change in between is found.
+        self._context = self._load()
+
+    def __call__(self) -> ssl.SSLContext:
+        """The context for a new connection."""
+        return self._context
+
+    def reload(self) -> None:
+        """Replace the context if the files have changed. If they cannot be used, keep it, and say so once."""
+        seen = self._contents()
+        if seen == self._seen:
+            return
+        self._seen = seen
+        try:
+            self._context = self._load()
+        except (SettingsError, OSError) as error:  # OSError: a file has gone since it was last opened.
+            log.error("TLS files cannot be reloaded, new connections get the previous ones: %s", error)
+        else:
+            log.info("TLS files are reloaded for new connections: %s%s", self._names, self._expiry_text())
+
+    def _load(self) -> ssl.SSLContext:
+        context = self._make(self._settings)
+        assert context is not None
+        if self._path is not None:
+            with suppress(OSError):
+                self.expires = expiry(self._path.read_bytes())
+        if self.expires is not None and self.expires <= time.time():
+            log.warning("%s: the certificate has expired%s", self._names, self._expiry_text())
+        return context
+
+    def _expiry_text(self) -> str:
+        return "" if self.expires is None else f" (valid until {datetime.fromtimestamp(self.expires, UTC):%F %T} UTC)"
+
+    def _contents(self) -> list[bytes | str]:
+        """What tells whether the files have changed, without keeping the key."""
+        return [_content(path) for path in self._paths]
+
+
+def _content(path: Path) -> bytes | str:
+    try:
+        return sha256(path.read_bytes()).digest()
+    except OSError as error:
+        return str(error)
+
+
+@asynccontextmanager
+async def following(
+    *files: TlsFiles | None, hangup: Callable[[], Awaitable[None]] = trio.sleep_forever
+) -> AsyncIterator[None]:
+    """Look at the files while the block runs: every `INTERVAL` seconds, and whenever ``hangup()`` returns."""
+    async with open_background() as tasks:
+        for each in filter(None, files):
+            tasks.start_soon(_follow, each, hangup)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def _follow(files: TlsFiles, hangup: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        with trio.move_on_after(INTERVAL):
+            await hangup()
+        files.reload()
