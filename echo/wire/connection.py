@@ -25,12 +25,10 @@ from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConne
 from echo.wire.events import ConnectionFailed, DataReceived, Event
 from echo.wire.fields import MalformedError
 from echo.wire.frames import DEFAULT_WINDOW, ErrorCode
-from echo.wire.header_lists import Field, list_size
 from echo.wire.limits import Limits
 from echo.wire.receiving import Receiving
-from echo.wire.settings import UNLIMITED, announce
+from echo.wire.settings import announce
 from echo.wire.state import CLOSED, OPEN, SEND_DATA, TRANSITIONS
-from echo.wire.status import GRPCError, Status
 from echo.wire.stream import Stream
 
 S = TypeVar("S", bound=Stream)
@@ -231,12 +229,6 @@ class Connection(Receiving[S]):
         self.streams[stream_id] = stream
         self._highest = stream_id
         return stream
-
-    def _check_size(self, fields: Sequence[Field], what: str) -> None:
-        """Refuse a header list larger than the peer accepts: sending it would end the connection and all its calls."""
-        limit = self._out.peer.max_header_list_size
-        if limit != UNLIMITED and (size := list_size(fields)) > limit:
-            raise GRPCError(Status.RESOURCE_EXHAUSTED, f"{what} of {size} bytes exceeds the peer's limit of {limit}")
 
     def _check_sending(self, stream: S) -> None:
         if stream.end is not None or SEND_DATA not in TRANSITIONS[stream.state]:

@@ -16,7 +16,7 @@ from echo.wire.recognise import recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.settings import UNLIMITED
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, SEND_DATA, TRANSITIONS
-from echo.wire.status import Status
+from echo.wire.status import GRPCError, Status
 from echo.wire.stream import END_OF_MESSAGES, Stream
 
 S = TypeVar("S", bound=Stream)
@@ -83,7 +83,10 @@ class ServerConnection(Connection[S]):
         if stream.head_sent:
             raise LocalProtocolError(f"the head of stream {stream.id} was already sent")
         fields = response.fields()
-        self._check_size(fields, "response metadata")
+        limit = self._out.peer.max_header_list_size
+        if limit != UNLIMITED and (size := list_size(fields)) > limit:  # It would end the connection and all its calls.
+            text = f"response metadata of {size} bytes exceeds the peer's limit of {limit}"
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, text)
         self._out.put_block(stream, self._out.encoder.encode(fields))
         self._out.sent_response = True
 

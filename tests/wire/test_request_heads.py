@@ -9,7 +9,7 @@ from multidict import MultiDict
 
 from echo.wire import GRPCError, Request, Status
 from echo.wire.hpack import Decoder, Encoder, PythonDecoder, PythonEncoder, RustDecoder, RustEncoder
-from echo.wire.request_heads import MAX_KNOWN, RequestHeads
+from echo.wire.request_heads import MAX_KNOWN, MAX_KNOWN_SIZE, RequestHeads
 from echo.wire.settings import UNLIMITED
 
 ENCODERS = [PythonEncoder, RustEncoder]
@@ -81,3 +81,5 @@ def test_memory_is_bounded() -> None:
             heads.encode(Request(f"/s/{number % 25}", authority="a", user_agent=f"{number // 25}"), UNLIMITED)
             most = max(most, len(heads._known))
     assert most == MAX_KNOWN
+    heads.encode(Request("/s/" + "m" * MAX_KNOWN_SIZE), UNLIMITED)
+    assert all(size <= MAX_KNOWN_SIZE for _, size in heads._known.values())
