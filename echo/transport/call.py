@@ -28,14 +28,16 @@ class Call(Stream):
     """What both sides of a call share: messages in, messages out, reset.
 
     Attributes:
-        session: The connection that carries it; the other arguments are those of `Stream`.
+        session: The connection that carries it.
         encoder: Frames a message for sending: compresses it where needed and adds the prefix.
     """
 
     __slots__ = ("_ended", "_received", "_room", "_terminated", "_until_yield", "encoder", "session")
 
-    def __init__(self, session: "Session", *stream: int) -> None:
-        super().__init__(*stream)
+    def __init__(
+        self, session: "Session", stream_id: int, max_message_size: int, receive_window: int, send_window: int
+    ) -> None:
+        super().__init__(stream_id, max_message_size, receive_window, send_window)
         self.session: Session = session
         self.encoder: Callable[[bytes], bytes] = encode_message
         self._ended = False  # The peer will send no more messages.

@@ -41,8 +41,10 @@ class ClientCall(Call):
     request: Request  # Set by the session.
     encoder: Callable[[bytes], bytes]
 
-    def __init__(self, session: "ClientSession", *stream: int) -> None:
-        super().__init__(session, *stream)
+    def __init__(
+        self, session: "ClientSession", stream_id: int, max_message_size: int, receive_window: int, send_window: int
+    ) -> None:
+        super().__init__(session, stream_id, max_message_size, receive_window, send_window)
         self.kept: list[bytes] | None = []
         self.response: Response | None = None
         self.trailers: Trailers | None = None

@@ -60,8 +60,10 @@ class ServerCall(Call):
     seed: bytes
     encoder: Callable[[bytes], bytes]
 
-    def __init__(self, session: "ServerSession", *stream: int) -> None:
-        super().__init__(session, *stream)
+    def __init__(
+        self, session: "ServerSession", stream_id: int, max_message_size: int, receive_window: int, send_window: int
+    ) -> None:
+        super().__init__(session, stream_id, max_message_size, receive_window, send_window)
         self.deadline: float = math.inf
         self.started: float = 0.0
         self.scope: Scope | None = None
