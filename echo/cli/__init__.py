@@ -17,7 +17,7 @@ import click
 import structlog
 import trio
 
-from echo.cli.errors import StartError, first
+from echo.cli.errors import StartError, first, shortage
 from echo.cli.garbage import rare_full_collections
 from echo.cli.lifecycle import run_until_signalled
 from echo.cli.probe import probe_command
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         refuse(error.format_message(), as_json=as_json)
         return REFUSED
     except OSError as error:  # By click, which writes the help.
-        refuse(f"cannot write: {error.strerror}", as_json=as_json)
+        refuse(shortage(error) or f"cannot write: {error.strerror}", as_json=as_json)
         return REFUSED
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
@@ -163,5 +163,9 @@ def _outcome(error: BaseException, as_json: bool) -> int:
         return CRASHED
     if first(KeyboardInterrupt, error) is not None:
         return INTERRUPTED
+    if (lacking := shortage(error)) is not None:
+        refuse(lacking, as_json=as_json)
+        log.debug("crashed", exc_info=error)
+        return REFUSED
     log.critical("crashed", exc_info=error)
     return CRASHED

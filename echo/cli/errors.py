@@ -1,11 +1,13 @@
 """Errors that keep a program from starting, and how to find them in a nursery's exception groups."""
 
 import errno
+import os
+from collections.abc import Iterator
 from typing import TypeVar
 
 from echo.settings import Settings
 
-__all__ = ["StartError", "first", "unavailable"]
+__all__ = ["StartError", "first", "shortage", "unavailable"]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -16,9 +18,23 @@ class StartError(Exception):
 
 def first(kind: type[E] | tuple[type[E], ...], error: BaseException) -> E | None:
     """The error if it is of this kind, or the first error of this kind in its groups at any depth; else None."""
+    return next((found for found in _leaves(error) if isinstance(found, kind)), None)
+
+
+def _leaves(error: BaseException) -> Iterator[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        return next((found for inner in error.exceptions if (found := first(kind, inner))), None)
-    return error if isinstance(error, kind) else None
+        for inner in error.exceptions:
+            yield from _leaves(inner)
+    else:
+        yield error
+
+
+def shortage(error: BaseException) -> str | None:
+    """What the process has too little of, and what to do, in one line; None if the error, or group, is another."""
+    for found in _leaves(error):
+        if isinstance(found, OSError) and found.errno == errno.EMFILE:
+            return f"all {os.sysconf('SC_OPEN_MAX')} file descriptors are in use: raise the limit (ulimit -n)"
+    return None
 
 
 def unavailable(settings: Settings, address: str, *fields: str, error: OSError) -> StartError:

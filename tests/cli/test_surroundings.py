@@ -127,6 +127,19 @@ async def test_a_shortage_of_descriptors_is_one_warning_and_clients_are_served_a
     assert "Traceback" not in echo.stderr
 
 
+@pytest.mark.parametrize("most", [6, 8])
+@pytest.mark.parametrize("program", ["serve", "gateway", "workers"])
+async def test_too_few_descriptors_to_start_are_one_line_and_status_2(program: str, most: int) -> None:
+    serve = ["serve", *UP[1:3]]
+    arguments = {"serve": serve, "gateway": ["gateway", *UP[3:]], "workers": [*serve, "--workers=2"]}
+    line = ["sh", "-c", f'ulimit -n {most} && exec "$@"', "sh", *command(*arguments[program])]
+    async with running_as(line, environment()) as echo:
+        assert await echo.status() == 2
+        await echo.logged("\n")
+    (said,) = echo.stderr.splitlines()
+    assert re.fullmatch(rf"echo: (all {most} file descriptors are in use: .*|cannot .*: Too many open files)", said)
+
+
 # No standard streams
 
 
