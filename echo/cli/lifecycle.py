@@ -5,7 +5,7 @@ While the program is starting, the first does that, since there is nothing to dr
 nursery that runs the program, from before anything listens until the last connection is closed. Nothing of ours runs
 inside a signal handler.
 
-SIGHUP makes a program look at its TLS files, if it has any. Otherwise it ends the program, as when a terminal closes.
+SIGHUP makes a program look at its TLS files. It ends a program that has none, or whose terminal has closed.
 """
 
 import signal
@@ -16,6 +16,7 @@ from typing import Protocol
 import structlog
 import trio
 
+from echo.terminal import Terminal
 from echo.transport import Signal, open_background
 
 __all__ = ["Hangup", "Program", "Stop", "receiving_hangups", "run_until_signalled"]
@@ -79,10 +80,13 @@ async def receiving_hangups(*, wanted: bool) -> AsyncIterator[Hangup]:
     if not wanted:
         yield trio.sleep_forever
         return
-    hung_up = Signal()
+    hung_up, terminal = Signal(), Terminal()
 
     async def relay(hangups: AsyncIterator[int]) -> None:
         async for _ in hangups:
+            if terminal.has_closed():
+                signal.raise_signal(signal.SIGTERM)
+                return
             log.info("looking at the TLS files", signal="SIGHUP")
             hung_up.set()
 

@@ -22,6 +22,7 @@ from echo.cli.metrics import new_meters, publish_metrics
 from echo.cli.totals import Totals, collecting
 from echo.settings import Settings
 from echo.telemetry.tracing import open_tracing
+from echo.terminal import Terminal
 from echo.transport import StreamListener
 from echo.workers import ParentLink, Supervisor, usable_cpus
 
@@ -101,10 +102,12 @@ async def _supervise(
 
     Yields the port that serves metrics, or None.
     """
+    terminal = Terminal()
     # `Supervisor.run` reacts to it. One that comes before or after that, or that it had no time for, must not end us.
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     totals = Totals()
-    supervisor = Supervisor(command, listeners, settings.workers or usable_cpus(), settings.shutdown_grace, totals.keep)
+    number, grace = settings.workers or usable_cpus(), settings.shutdown_grace
+    supervisor = Supervisor(command, listeners, number, grace, totals.keep, terminal)
     async with publish_metrics(settings, partial(totals.collect, supervisor)) as port, trio.open_nursery() as nursery:
         try:
             await nursery.start(supervisor.run, stop)

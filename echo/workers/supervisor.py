@@ -19,6 +19,7 @@ import structlog
 import trio
 from anyio.abc import SocketAttribute, SocketStream
 
+from echo.terminal import Terminal
 from echo.transport import StreamListener
 from echo.workers.placement import Placement
 from echo.workers.worker import Worker, WorkerExitedError
@@ -121,6 +122,7 @@ class Supervisor:
         number: How many workers.
         grace: Seconds that a worker has to drain.
         final_answers: Called with the latest answer of each worker that has ended.
+        terminal: When this has closed, SIGHUP does not replace the workers, but has the effect of SIGTERM.
     """
 
     def __init__(
@@ -130,12 +132,14 @@ class Supervisor:
         number: int,
         grace: float,
         final_answers: Callable[[bytes], None] | None = None,
+        terminal: Terminal | None = None,
     ) -> None:
         self._command = command
         self._listeners = listeners
         self._number = number
         self._grace = grace
         self._placement = Placement(final_answers)
+        self._terminal = terminal
 
     @property
     def workers(self) -> Sequence[Worker]:
@@ -217,6 +221,9 @@ class Supervisor:
     async def _replace_on_hangup(self, hangups: AsyncIterator[int], slots: Sequence[_Slot]) -> None:
         """Replace all workers on each SIGHUP. Several that arrive during a replacement cause one more."""
         async for _ in hangups:
+            if self._terminal is not None and self._terminal.has_closed():
+                signal.raise_signal(signal.SIGTERM)
+                return
             log.info("replacing the workers", workers=len(slots))
             for slot in slots:
                 try:
