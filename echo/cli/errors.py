@@ -34,6 +34,10 @@ def shortage(error: BaseException) -> str | None:
     for found in _leaves(error):
         if isinstance(found, OSError) and found.errno == errno.EMFILE:
             return f"all {os.sysconf('SC_OPEN_MAX')} file descriptors are in use: raise the limit (ulimit -n)"
+        if isinstance(found, RuntimeError) and "can't start new thread" in str(found):
+            return (
+                "no thread can be started: raise the limit of processes and threads (ulimit -u, or a container's pids)"
+            )
     return None
 
 

@@ -112,4 +112,6 @@ async def _look_up(host: str, port: int) -> list[tuple[str, int]]:
         found = await anyio.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except UnicodeError as error:  # Python's IDNA codec refuses empty and long labels.
         raise OSError(f"{host!r} is not a host name") from error
+    except RuntimeError as error:  # No thread can be started for it: the process has as many as it may.
+        raise OSError(str(error)) from error
     return [(str(address[0]), int(address[1])) for *_, address in found]

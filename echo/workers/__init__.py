@@ -2,7 +2,7 @@
 
 `Supervisor` runs in the parent, `ParentLink` in each worker. Where to look: `supervisor` starts, replaces and drains
 workers; `placement` chooses the worker for a connection; `worker` is one worker as its parent sees it; `channel` and
-`messages` are how parent and worker talk; `cpus` says how many workers there should be.
+`messages` are how parent and worker talk; `starting` starts a process; `cpus` says how many workers there should be.
 """
 
 from echo.workers.cpus import usable_cpus

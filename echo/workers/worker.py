@@ -5,10 +5,8 @@ the parent. `Worker.run` lasts as long as the process.
 """
 
 import math
-import os
 import signal
 import socket
-import subprocess
 from collections.abc import Sequence
 from typing import Final
 
@@ -31,7 +29,7 @@ from echo.workers.messages import (
     Retire,
     Stop,
 )
-from echo.workers.parent_link import CHANNEL
+from echo.workers.starting import start_process
 
 __all__ = ["Worker", "WorkerExitedError"]
 
@@ -141,13 +139,7 @@ class Worker:
         ours, theirs = channel_pair()
         self._channel = ParentChannel(ours, theirs)
         try:
-            process = await trio.lowlevel.open_process(
-                command,
-                stdin=subprocess.DEVNULL,
-                pass_fds=[theirs.fileno()],
-                env={**os.environ, CHANNEL: str(theirs.fileno())},
-                process_group=0,
-            )
+            process = await start_process(command, theirs)
             self.pid = process.pid
             try:
                 async with trio.open_nursery() as nursery:

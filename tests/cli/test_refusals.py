@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
+import trio
 import trustme
 
 from echo.cli import main
@@ -238,3 +239,18 @@ def test_ctrl_c_before_anything_listens_to_signals_exits_130(monkeypatch: pytest
 def test_health_may_be_asked_for_with_any_sequence_of_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(("health", "unix:/no/such.sock")) == 2
     assert capsys.readouterr().err == "echo: cannot connect to unix:/no/such.sock: No such file or directory\n"
+
+
+@pytest.mark.parametrize("arguments", ["--grpc-server-bind localhost", "--grpc-server-bind 127.0.0.1 --workers 2"])
+def test_where_no_thread_can_be_started_the_limit_is_named(
+    arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server needs threads to look up names, and to start workers."""
+
+    async def no_thread(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
+    monkeypatch.setattr(trio.socket, "getaddrinfo", no_thread)
+    line = refusal(capsys, "serve", "--grpc-server-port", "0", *arguments.split())
+    assert "no thread can be started" in line or line == "--workers: cannot start workers: can't start new thread"

@@ -6,12 +6,13 @@ from typing import Any
 
 import anyio
 import pytest
+from anyio.abc import SocketAttribute
 
-from echo.rpc import Channel, GRPCError, Status, open_channel
+from echo.rpc import Channel, GRPCError, Server, Status, open_channel, open_tcp_listener
 from echo.rpc.resolve import Resolver
 from echo.targets import parse_targets
 from tests.support.fleet import CODEC
-from tests.support.services import Run, unary
+from tests.support.services import UNARY, Run, Service, echo_one, unary
 
 
 class Names:
@@ -96,3 +97,30 @@ async def test_an_error_names_addresses_only_where_their_failures_differ(monkeyp
         assert await refused_by(channel) == (
             "cannot connect to localhost:1: Cannot assign requested address ([::1]:1); Connection refused (127.0.0.1:1)"
         )
+
+
+def test_while_no_thread_can_be_started_for_a_look_up_calls_fail_and_the_channel_stays(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that has as many processes and threads as it may have."""
+
+    async def main() -> None:
+        async def no_thread(*_: object, **__: object) -> None:
+            raise RuntimeError("can't start new thread")
+
+        listener = await open_tcp_listener("127.0.0.1", 0)
+        port = listener.extra(SocketAttribute.local_port)
+        async with anyio.create_task_group() as tasks:
+            await tasks.start(Server([Service(One=(UNARY, echo_one))], codec=CODEC).serve, listener)
+            async with open_channel("somewhere", port, codec=CODEC) as channel:
+                monkeypatch.setattr(anyio, "getaddrinfo", no_thread)
+                with pytest.raises(GRPCError) as raised:
+                    await unary(channel, "One", b"hi")
+                assert raised.value.status is Status.UNAVAILABLE
+                assert raised.value.message == f"cannot connect to somewhere:{port}: can't start new thread"
+                Names(monkeypatch, somewhere=["127.0.0.1"])
+                await channel.connect()
+                assert await unary(channel, "One", b"hi") == b"hi"
+            tasks.cancel_scope.cancel()
+
+    run(main)

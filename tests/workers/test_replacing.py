@@ -2,6 +2,7 @@
 
 import os
 import signal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -166,3 +167,26 @@ async def test_pauses_between_restarts_grow_up_to_a_maximum() -> None:
     pauses = [under_test.restart_delay(failures) for failures in range(1, 20)]
     assert pauses[:5] == [0.0, 0.5, 1.0, 2.0, 4.0]
     assert max(pauses) == pauses[-1] == under_test.MAX_DELAY
+
+
+async def test_while_no_thread_can_be_started_the_other_workers_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that has as many processes and threads as it may have; trio starts processes in threads."""
+
+    async def no_thread(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(under_test, "MIN_DELAY", 0.01)
+    async with supervised(tmp_path) as running:
+        victim, survivor = running.pids
+        with structlog.testing.capture_logs() as logs, monkeypatch.context() as patched:
+            patched.setattr(trio.to_thread, "run_sync", no_thread)
+            for act in (partial(os.kill, os.getpid(), signal.SIGHUP), partial(os.kill, victim, signal.SIGKILL)):
+                logs.clear()
+                act()
+                await until(lambda: any(line.get("reason") == "can't start new thread" for line in logs))
+            client = await connect(running.ports[0])
+            assert client.pid == survivor
+            await client.stream.aclose()
+        await running.until(2, {victim})
