@@ -2,7 +2,8 @@
 
 All speak HTTP/2 by ALPN (RFC 9113 §3.2) over TLS 1.2 or later with the ciphers that RFC 9113 §9.2 leaves. The server is
 verified unless a setting turns that off explicitly; clients are verified if the settings name authorities for them
-(mTLS). Files are read when a context is made, so that a wrong one is reported before anything listens.
+(mTLS). Files are read when a context is made, so that a wrong one is reported before anything listens. `echo.tls_files`
+has another context made when they have changed.
 """
 
 import ssl
