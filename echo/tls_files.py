@@ -59,11 +59,12 @@ class TlsFiles:
 
     Args:
         make: Makes the context of the settings.
-        settings: Name the files.
-        certificate: The setting that names our certificate; it may not be set.
-        others: The settings that name the other files; they may not be set.
+        settings: The settings, which name the files.
+        certificate: The setting that names our certificate, which need not be given.
+        others: The settings that name the other files; they need not be given either.
 
     Attributes:
+        paths: The files.
         certificate: The variable of the setting that names our certificate.
         expires: When our certificate expires, in seconds since 1970; None if there is none, or if it cannot be told.
 
@@ -78,7 +79,7 @@ class TlsFiles:
         self._settings = settings
         self._path: Path | None = getattr(settings, certificate)
         fields = [field for field in (certificate, *others) if getattr(settings, field)]
-        self._paths: list[Path] = [getattr(settings, field) for field in fields]
+        self.paths: list[Path] = [getattr(settings, field) for field in fields]
         self._names = ", ".join(settings.name_of(field) for field in fields)
         self._seen = self._contents()  # Before the context is made, so that a change in between is found.
         self._context = self._load()
@@ -115,7 +116,7 @@ class TlsFiles:
 
     def _contents(self) -> list[bytes | str]:
         """What tells whether the files have changed, without keeping the key."""
-        return [_content(path) for path in self._paths]
+        return [_content(path) for path in self.paths]
 
 
 def _content(path: Path) -> bytes | str:
@@ -131,8 +132,9 @@ async def following(
 ) -> AsyncIterator[None]:
     """Look at the files while the block runs: every `INTERVAL` seconds, and whenever ``hangup()`` returns."""
     async with open_background() as tasks:
-        for each in filter(None, files):
-            tasks.start_soon(_follow, each, hangup)
+        for each in files:
+            if each is not None and each.paths:
+                tasks.start_soon(_follow, each, hangup)
         yield
         tasks.cancel_scope.cancel()
 
