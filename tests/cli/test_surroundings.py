@@ -1,16 +1,12 @@
-"""Programs in poor surroundings: a read-only root, no user entry, home, IPv6, standard streams,
-file descriptors or terminal."""
+"""Programs in poor surroundings: a read-only root, no user entry, home, IPv6, standard streams or file descriptors."""
 
-import fcntl
 import os
 import re
 import resource
 import signal
 import subprocess
 import sys
-import termios
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
 from typing import TypeVar
@@ -23,7 +19,6 @@ from echo.pb.com.gopay.echo import Message, ServerStub
 from echo.rpc import bind, open_channel
 from tests.support.process import PATIENCE, ROOT, Echo, command, environment, running, running_as
 from tests.support.tcp import reserved_port
-from tests.support.tls import Certificates
 
 T = TypeVar("T")
 
@@ -240,61 +235,3 @@ async def test_without_ipv6_its_addresses_are_refused_in_one_clear_line(how: str
         await echo.logged("\n")
     reason = {"family": "this machine has no IPv6", "address": "Cannot assign requested address"}[how]
     assert re.fullmatch(rf"echo: cannot listen on \[{bound}\]:\d+ \({flag}, .*\): {reason}\n", echo.stderr)
-
-
-# A terminal
-
-
-@asynccontextmanager
-async def on_a_terminal(folder: Path, *arguments: str, how: str = "") -> AsyncIterator[tuple[trio.Process, Path]]:
-    """Run a program on a terminal that closes once it listens; yields the process, and its log."""
-    out, log = folder / "out", folder / "log"
-    line = ["sh", "-c", f'exec {how} "$@" >{out} 2>{log}', "sh", *command(*arguments)]
-    ours, theirs = os.openpty()
-
-    def lead_session() -> None:
-        os.setsid()
-        fcntl.ioctl(theirs, termios.TIOCSCTTY, 0)
-
-    process = await trio.lowlevel.open_process(line, stdin=theirs, env=environment(), preexec_fn=lead_session)
-    try:
-        os.close(theirs)
-        await written(out, "listening")
-        os.close(ours)
-        yield process, log
-    finally:
-        if process.poll() is None:
-            process.kill()
-        with trio.CancelScope(shield=True):
-            await process.wait()
-
-
-async def written(path: Path, text: str) -> None:
-    file = trio.Path(path)
-    while not await file.exists() or text not in await file.read_text():  # noqa: ASYNC110 - By another process.
-        await trio.sleep(0.05)
-
-
-def reloading(folder: Path, program: str) -> list[str]:
-    """A command line for which SIGHUP has a meaning."""
-    if program == "workers":
-        return ["serve", *UP[1:3], "--workers=2"]
-    pair = Certificates(folder).server
-    return ["serve", *UP[1:3], f"--grpc-server-cert={pair.cert}", f"--grpc-server-key={pair.key}"]
-
-
-@pytest.mark.parametrize("program", [pytest.param("workers", marks=pytest.mark.slow), "TLS"])
-async def test_a_program_that_reloads_on_sighup_still_ends_when_its_terminal_closes(
-    program: str, tmp_path: Path
-) -> None:
-    async with on_a_terminal(tmp_path, *reloading(tmp_path, program)) as (process, log):
-        assert await process.wait() == 0
-    assert "stopping" in log.read_text()
-
-
-@pytest.mark.parametrize("program", [pytest.param("workers", marks=pytest.mark.slow), "TLS"])
-async def test_a_program_that_nohup_has_started_outlives_its_terminal(program: str, tmp_path: Path) -> None:
-    async with on_a_terminal(tmp_path, *reloading(tmp_path, program), how="nohup") as (process, log):
-        await written(log, "replacing the workers" if program == "workers" else "looking at the TLS files")
-        process.send_signal(signal.SIGTERM)
-        assert await process.wait() == 0
