@@ -30,7 +30,7 @@ class Outlet(io.TextIOBase):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self.dropped = 0
+        self.dropped: int = 0
         self._stream = stream
         self._descriptor = _descriptor(stream)
         self._poll: select.poll | None = None

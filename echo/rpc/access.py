@@ -1,5 +1,7 @@
 """Writes calls to the access log."""
 
+from collections.abc import Callable
+
 from echo.access_log import AccessLog, Entry, trace_id
 from echo.transport import ServerCall
 from echo.wire import Metadata, Status
@@ -10,7 +12,7 @@ class CallNotes:
 
     def __init__(self, log: AccessLog) -> None:
         self._log = log
-        self.flush = log.flush
+        self.flush: Callable[[], None] = log.flush
 
     def note(self, call: ServerCall, now: float, status: Status, reason: str | None) -> None:
         """Write the call's line. Lines from one turn of the connection's writer are written together."""
