@@ -73,7 +73,7 @@ soak *flags: install
     @python -m tests.soak {{flags}}
 
 # Takes each Python that is found here, and for the oldest also the lowest versions of what echo depends on.
-# Run the tests of the library and of the command line on every Python from 3.11 to 3.14.
+# Run the tests of the library and of the command line on every Python from 3.11 to 3.15.
 matrix: install
     @tests/support/matrix.sh
 

@@ -245,7 +245,5 @@ from echo.services import echo_services
 
 print(len(echo_services().services))
 """
-    # betterproto's own use of a function that Python 3.12 deprecates; see pyproject.toml.
-    ours = ["-W", "error", "-W", "ignore:datetime.datetime.utcfromtimestamp:DeprecationWarning"]
-    done = subprocess.run([sys.executable, *ours, "-c", script], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr, done.returncode) == ("6\n", "", 0)

@@ -19,7 +19,7 @@ try() {
 }
 
 tried=
-for version in 3.11 3.12 3.13 3.14; do
+for version in 3.11 3.12 3.13 3.14 3.15; do
     python=$(uv python find --no-python-downloads "$version" 2>/dev/null) || { echo "== $version is not here"; continue; }
     tried+=" $version"
     try "$version" "$python" -r requirements-dev.txt -e .
