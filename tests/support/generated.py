@@ -27,7 +27,7 @@ def generated() -> Path:
     command += [f"--{kind}_out={folder}" for kind in ("python", "grpclib_python", "grpc_python")]
     command += [f"--python_{kind}_out={folder}/todo_{kind}" for kind in ("betterproto", "betterproto2")]
     command += ["--python_betterproto2_opt=client_generation=async_sync,server_generation=async"]
-    subprocess.run([*command, PROTO.name], env=with_plugins(), check=True, capture_output=True, timeout=60)
+    subprocess.run([*command, PROTO.name], env=with_plugins(), check=True, capture_output=True, timeout=240)
     sys.path.append(str(folder))
     return folder
 
