@@ -24,7 +24,9 @@ for version in 3.11 3.12 3.13 3.14 3.15; do
     python=$(uv python find --no-python-downloads "$version" 2>/dev/null) || { echo "== $version is not here"; continue; }
     tried+=" $version"
     try "$version" "$python" -r requirements-dev.txt -e .
-    # What later versions of grpcio-tools generate refuses the lowest version of protobuf.
-    [ "$version" != 3.11 ] || try "$version-lowest" "$python" --resolution lowest-direct -e ".[all]" "grpcio-tools<1.73,>=1.72"
+    [ "$version" = 3.11 ] || continue
+    # Code that a later grpcio-tools has generated refuses the lowest version of protobuf, and that of an example is there.
+    PYTEST_ADDOPTS='-k "not (other_libraries and grpcio)"' \
+        try "$version-lowest" "$python" --resolution lowest-direct -e ".[all]" "grpcio-tools>=1.72,<1.73"
 done
 echo "== passed on$tried, and on the oldest with the lowest versions"
