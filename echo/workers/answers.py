@@ -43,7 +43,6 @@ class Answers:
             if self._settled is None:
                 self._number += 1
                 self._assembling = self._number
-                self._parts.clear()
                 self._settled = trio.Event()
                 send(Ask(self._number))
             await self._settled.wait()
