@@ -88,10 +88,10 @@ class Client:
         self.stream = stream
         self.pid = pid
 
-    async def echoes(self) -> bool:
+    async def echoes(self, text: bytes = b"hi") -> bool:
         """Whether the worker still answers."""
         try:
-            await self.stream.send_all(b"hi")
+            await self.stream.send_all(text)
             return bool(await self.stream.receive_some())
         except trio.BrokenResourceError:
             return False

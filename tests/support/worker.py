@@ -1,12 +1,13 @@
 """A worker for tests of its parent: ``python -m tests.support.worker FOLDER LISTENERS``.
 
-It greets each connection with its process id and echoes what it receives, until the client ends. Its drain has no time
-limit. Files in the folder, read at the start, change what it does: ``start`` has ``exit N``, ``hang`` or ``babble``;
-``answer`` has the size of its answers in bytes.
+It greets each connection with its process id and echoes what it receives, until the client ends. ``leave`` has it ask
+for its replacement. Its drain has no time limit. Files in the folder, read at the start, change what it does: ``start``
+has ``exit N``, ``hang`` or ``babble``; ``answer`` has the size of its answers in bytes.
 """
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import trio
@@ -20,12 +21,14 @@ def read_words(folder: Path, name: str) -> list[str]:
     return path.read_text().split() if path.exists() else []
 
 
-async def serve(accepted: AcceptedConnection) -> None:
+async def serve(accepted: AcceptedConnection, leave: Callable[[], None]) -> None:
     try:
         async with trio.SocketStream(trio.socket.from_stdlib_socket(accepted.socket)) as stream:
             try:
                 await stream.send_all(b"%d\n" % os.getpid())
                 async for data in stream:
+                    if data == b"leave":
+                        leave()
                     await stream.send_all(data)
             except trio.BrokenResourceError:
                 pass
@@ -58,7 +61,7 @@ async def main(folder: Path, listeners: int) -> None:
 
                 async def take(feed: object = feed) -> None:
                     async for accepted in feed:  # type: ignore[attr-defined]
-                        serving.start_soon(serve, accepted)
+                        serving.start_soon(serve, accepted, parent.request_stop)
 
                 serving.start_soon(take)
             parent.ready()

@@ -33,6 +33,13 @@ async def test_a_killed_worker_loses_only_its_own_connections_and_is_replaced(tm
             await client.stream.aclose()
 
 
+async def test_the_only_worker_is_replaced_too(tmp_path: Path) -> None:
+    async with supervised(tmp_path, 1) as running:
+        (victim,) = running.pids
+        os.kill(victim, signal.SIGKILL)
+        await running.until(1, {victim})
+
+
 async def test_sighup_replaces_the_workers_one_by_one_and_their_connections_finish(tmp_path: Path) -> None:
     async with supervised(tmp_path) as running:
         clients = [await connect(running.ports[0]) for _ in range(4)]
@@ -105,7 +112,7 @@ async def test_a_worker_that_wants_to_leave_is_replaced_and_finishes_its_connect
         client = await connect(running.ports[0])
         before = running.pids
         (worker,) = (worker for worker in running.supervisor.workers if worker.pid == client.pid)
-        worker.needs_replacement.set()
+        assert await client.echoes(b"leave")
         await running.until(3)
         assert worker.closed == {0}
         assert await client.echoes()
