@@ -15,6 +15,7 @@ import trio
 from grpclib.const import Cardinality, Handler
 
 from echo.cli import main
+from echo.health import command as under_test
 from echo.health.command import health
 from echo.pb.com.gopay.echo import Message
 from echo.pb.grpc.health.v1 import HealthCheckResponseServingStatus
@@ -29,6 +30,14 @@ from tests.support.tls import Certificates
 UNARY_ECHO = "com.gopay.echo.Server"
 CONNECT_SOON = ("--connect-timeout", "200ms")
 ANSWER_SOON = ("--connect-timeout", "20s", "--rpc-timeout", "50ms")
+UNHURRIED = ("--connect-timeout", "60s", "--rpc-timeout", "60s")
+DEFAULT = under_test.PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine may take longer than by default."""
+    monkeypatch.setattr(under_test, "PATIENCE", 60.0)
 
 
 async def asked(*arguments: str, **environ: str) -> int:
@@ -151,6 +160,11 @@ def test_a_name_without_an_address_counts_as_unreachable(
     assert capsys.readouterr().err == "echo: cannot connect to nowhere.invalid:1: Name or service not known\n"
 
 
+def test_how_long_it_waits_by_default_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert health(["--help"], {}) == 0
+    assert capsys.readouterr().out.count(f"by default {DEFAULT:g}s") == 2
+
+
 def test_a_server_that_does_not_answer_the_call_is_given_up(capsys: pytest.CaptureFixture[str]) -> None:
     settings = bytes.fromhex("000000040000000000")
     with saying(settings) as port:
@@ -221,7 +235,18 @@ async def test_metadata_of_octets_and_too_much_of_any(capsys: pytest.CaptureFixt
 @pytest.mark.parametrize("streams", [">&-", "2>&-", "<&- >&- 2>&-", ">/dev/full 2>/dev/full"])
 async def test_the_exit_status_is_the_same_when_nobody_takes_the_words(streams: str) -> None:
     async def status(*arguments: str) -> int:
-        command = ["sh", "-c", f'exec "$@" {streams}', "sh", sys.executable, "-m", "echo", "health", *arguments]
+        command = [
+            "sh",
+            "-c",
+            f'exec "$@" {streams}',
+            "sh",
+            sys.executable,
+            "-m",
+            "echo",
+            "health",
+            *arguments,
+            *UNHURRIED,
+        ]
         return (await trio.run_process(command, cwd=ROOT, check=False)).returncode
 
     async with healthy() as (service, address):
