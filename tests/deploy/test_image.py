@@ -137,6 +137,7 @@ class TestContainer:
             assert reply.response == "from server:image"
             check = health_check(image)
             assert check == ["echo-grpc", "health"]
+            check += ["--connect-timeout", "60s", "--rpc-timeout", "60s"]  # By default a second.
             asked = done(image, *check, GRPC_SERVER_PORT=str(server))
             assert (asked.returncode, asked.stdout) == (0, "status: SERVING\n")
             assert done(image, *check, "--http", f"127.0.0.1:{gateway}").returncode == 0
