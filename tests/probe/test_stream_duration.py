@@ -14,6 +14,7 @@ from tests.probe.cutting import (
     CutSilentStreams,
     CutStreamsOldSinceHalfClose,
     How,
+    Reload,
 )
 from tests.probe.holding import HoldRequests, HoldResponses
 from tests.probe.paths import finding_of
@@ -108,3 +109,9 @@ async def test_calls_that_the_server_ends_sooner_than_asked_are_not_said_to_stay
     finding = await finding_of(StreamDuration(), idle=IDLE, scripting=False)
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert "is ECHO_SCRIPTING off" in finding.sentence
+
+
+async def test_a_reload_of_a_hop_is_no_limit_of_calls(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(StreamDuration(), Reload(4.0), idle=8.0)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.startswith("All busy calls were cut off at the same moment, whatever their age")
