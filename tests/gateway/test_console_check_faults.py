@@ -5,6 +5,7 @@ The pages run side by side, as most of their time is waited; the command line ha
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
 import pytest
@@ -13,6 +14,7 @@ import trio
 from echo.rpc import Server
 from echo.services import echo_services
 from tests.probe.cutting import CutOldStreams, CutSilentClients, CutSilentStreams, CutStreamsOldSinceHalfClose
+from tests.probe.gateway_paths import path_to_a_gateway
 from tests.probe.holding import (
     HoldRequests,
     HoldResponses,
@@ -38,6 +40,7 @@ from tests.probe.test_ws_compression import AgreeOnly, Deflate
 from tests.probe.test_ws_idle import CutSilent, Forget
 from tests.probe.test_ws_messages import CapToClient, CapToServer, SpoilUnicode, Swap
 from tests.probe.test_ws_upgrade import DropUpgrade, ErrorPage, HangUp, Swallow
+from tests.probe.web_relays import Message, WebFault
 from tests.support.browser import needs_browser
 from tests.support.gateway import gateway_to
 from tests.support.leaks import no_leaks
@@ -211,6 +214,50 @@ def test_checks_try_again_before_others_are_skipped(seen: Seen[dict[str, Found]]
     found = seen.of(look)
     assert found["trailers"]["finding"].endswith(", but only on the second try.")
     assert found["metadata"]["outcome"] == "survived"
+
+
+class DropQueries(WebFault):
+    """Passes on requests without their query, as CDNs do by default."""
+
+    async def request(self, message: Message) -> Message:
+        return replace(message, first=re.sub(r"\?\S*", "", message.first))
+
+
+def without_queries(name: str) -> Look[None]:
+    async def look() -> None:
+        async with path_to_a_gateway(DropQueries()) as path:
+            assert path.gateway is not None
+            await asks_about_scripting(path.gateway.port, name)
+
+    return Look(f"{name}-no-queries", look)
+
+
+def without_scripting(name: str) -> Look[None]:
+    async def look() -> None:
+        server = Server(echo_services(scripting=False).services)
+        async with serving(server) as port, gateway_to(port, server) as gateway:
+            await asks_about_scripting(gateway.port, name)
+
+    return Look(f"{name}-no-scripting", look)
+
+
+async def asks_about_scripting(port: int, name: str) -> None:
+    """The check's outcome is inconclusive, and its finding names the setting."""
+    found = checks_in(await page_report(port, [name], idle=6.0))[name]
+    assert found["outcome"] == "inconclusive", found
+    assert "is ECHO_SCRIPTING off, or does the path drop " in found["finding"], found
+
+
+@pytest.mark.parametrize(
+    "look",
+    [
+        *map(without_queries, ("stream-size", "stream-duration", "early-end", "ws-close", "http-status")),
+        *map(without_scripting, ("message-size", "stream-size", "early-end", "cancel", "deadline")),
+    ],
+    ids=str,
+)
+def test_what_the_server_was_not_asked_for_is_not_held_against_the_path(seen: Seen[None], look: Look[None]) -> None:
+    seen.of(look)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,9 @@ async def test_an_error_that_never_arrives_is_reported() -> None:
 
 
 async def test_a_server_that_does_not_do_as_asked_is_not_the_path_s_fault() -> None:
-    assert (await finding_of(HttpStatus(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+    finding = await finding_of(HttpStatus(), scripting=False)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.endswith("is ECHO_SCRIPTING off, or does the path drop query parameters?")
 
 
 async def test_a_gateway_that_answers_nothing_is_not_judged() -> None:

@@ -94,6 +94,7 @@ async def test_a_limit_is_reported(up: bool, words: str, quiet_clock: QuietClock
 async def test_what_cannot_be_asked_for_is_not_judged() -> None:
     finding = await finding_of(MessageSize(), scripting=False)
     assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "is ECHO_SCRIPTING off" in finding.sentence
 
 
 async def test_a_slow_path_does_not_count_as_refusing_large_messages(quiet_clock: QuietClock) -> None:

@@ -88,4 +88,6 @@ async def test_a_close_that_is_never_answered_is_reported(quiet_clock: QuietCloc
 
 
 async def test_a_server_that_does_not_do_as_asked_is_not_the_path_s_fault() -> None:
-    assert (await finding_of(WsClose(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+    finding = await finding_of(WsClose(), scripting=False)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.endswith("is ECHO_SCRIPTING off, or does the path drop query parameters?")

@@ -19,7 +19,7 @@ _KEY: Final = b"\x12\x34\x56\x78"
 
 @dataclass(frozen=True)
 class Message:
-    """The head of a request or of a response, and the body of a response (never a request's: it has none).
+    """The head of a request or of a response, and the body of a response (a request's is passed on as it is).
 
     Attributes:
         first: Its first line.
@@ -154,7 +154,7 @@ async def _serve(client: trio.SocketStream, target: int, fault: WebFault, http2:
     async with await trio.open_tcp_stream(LOOPBACK, target) as server:
         asked = await fault.request(asked)
         closing = asked if asked.get("upgrade") else asked.without("connection").adding("Connection", "close")
-        await server.send_all(bytes(closing))
+        await server.send_all(bytes(closing) + (b"" if asked.get("upgrade") else await _body(client, asked, begun, 0)))
         answer, rest = await _head(server, b"")
         if answer is None:
             return
@@ -211,8 +211,9 @@ async def _head(stream: trio.SocketStream, begun: bytes) -> tuple[Message | None
     return Message(first, pairs), rest
 
 
-async def _body(stream: trio.SocketStream, head: Message, begun: bytes) -> bytes:
-    size = int(head.get("content-length") or -1)
+async def _body(stream: trio.SocketStream, head: Message, begun: bytes, size: int = -1) -> bytes:
+    """A body, which has this size unless the head says another; with -1, it lasts until the connection ends."""
+    size = int(head.get("content-length") or size)
     while size < 0 or len(begun) < size:
         came = await stream.receive_some(65_536)
         if not came:

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import trio
 
+from echo.probe.asking import UNHEEDED
 from echo.probe.bisect import KIB, Bounds, narrow, size_in_words
 from echo.probe.calls import CLIENT_STREAM, UNARY, Answer
 from echo.probe.check import Check, Scheduling
@@ -150,6 +151,8 @@ def _finding(ways: list[Direction]) -> Finding:
         so_far = f"{size} took {way.seconds:.1f} s" if way.bounds.fits else "there was no time for anything larger"
         return inconclusive(f"The path is too slow to try {size_in_words(ASKED)}: {so_far}.", details=details)
     unlike = [way for way in ways if way.unlike]
+    if unlike and unlike[0].came == Status.OK.name:
+        return inconclusive(UNHEEDED, details=details)
     if unlike:
         sentence = f"Small {unlike[0].what} do not get through as asked ({unlike[0].came}), so no limit could be found."
         return inconclusive(sentence, details=details)

@@ -16,7 +16,7 @@ from echo.printable import printable
 from echo.probe.check import Check, Kind
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.path import Path
-from echo.probe.web import BIDIRECTIONAL, echoed, gateway_saw, parse_object, scripted_target
+from echo.probe.web import BIDIRECTIONAL, UNHEEDED_QUERY, echoed, gateway_saw, parse_object, scripted_target
 from echo.probe.websocket import Closed, WebSocket
 
 PATIENCE: Final = 3.0  # Seconds for each answer.
@@ -76,7 +76,7 @@ class WsClose(Check):
         if wrong:
             return _told(wrong, len(cases))
         if dead:
-            return inconclusive(f"Not every close could be tried: {dead[0]}.")
+            return inconclusive(dead[0])
         codes = ", ".join(str(code) for code in OURS)
         return survived(f"Close codes and reasons arrive unchanged, both ways ({codes}).")
 
@@ -86,7 +86,7 @@ async def _ours(path: Path, code: int, reason: str, cases: list[Case], dead: lis
     async with path.websocket(scripted_target(BIDIRECTIONAL, call_id=call_id)) as socket:
         came = await echoed(socket, "hi", PATIENCE)
         if came is None or isinstance(came, Closed):
-            dead.append("a message got no reply")
+            dead.append("Not every close could be tried: a message got no reply.")
             return
         await socket.close(code, reason)
         came = await _end(socket)
@@ -113,7 +113,7 @@ async def _failed(path: Path, cases: list[Case], dead: list[str]) -> None:
                 await socket.send('{"stream_id":"probe","message":"still there?"}')
                 came = await socket.receive()
         if isinstance(came, str) and parse_object(came):
-            dead.append("the server did not do as asked; is ECHO_SCRIPTING off")
+            dead.append(UNHEEDED_QUERY)
             return
         cases.append(
             Case(False, (INTERNAL_ERROR, f"UNAVAILABLE: {FAILURE}"), came if isinstance(came, Closed) else None)

@@ -14,6 +14,8 @@ export const STATUSES = [
   ...["PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE", "UNIMPLEMENTED"],
   ...["INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED"],
 ];
+export const UNHEEDED =
+  "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop x-echo-* headers?";
 const CONTENT_TYPE = "application/grpc-web+proto";
 const TRAILERS = 0x80; // The flag of the frame that holds them.
 const MARK = "x-probe-mark"; // Response metadata that shows that the server follows scripts.
@@ -208,7 +210,7 @@ export async function excuse(signal, seconds) {
   const script = { "set-header": `${MARK}=a`, "set-trailer": `${MARK}=z` };
   const answer = await call(signal, UNARY, { script, seconds });
   if (answer.head.has(MARK) || answer.trailer(MARK)) return null;
-  if (answer.ok) return "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop x-echo-* headers?";
+  if (answer.ok) return UNHEEDED;
   return `A plain call ended with ${answer.ending}, so this could not be checked.`;
 }
 

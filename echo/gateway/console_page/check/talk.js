@@ -6,6 +6,8 @@ import { Closed, LOST } from "./socket.js";
 import { within } from "./time.js";
 
 export const HALF_CLOSE = '{"half_close":true}';
+export const UNHEEDED_QUERY =
+  "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?";
 const INVALID = "invalid message format";
 
 /** A message to a stream, as JSON. */

@@ -3,7 +3,7 @@
 // We make gRPC-Web calls with different deadlines, and one without; the server says which deadlines arrived.
 
 import { broken, inconclusive, limited, survived } from "../finding.js";
-import { SERVER_STREAM, call } from "../grpc_web.js";
+import { SERVER_STREAM, call, excuse } from "../grpc_web.js";
 import { inTurn } from "../time.js";
 import { plain, rounded } from "../words.js";
 
@@ -14,6 +14,8 @@ const PATIENCE = 3; // Seconds for each call.
 const AT_ONCE = 2;
 
 export async function run(signal, path) {
+  const why = await excuse(signal, PATIENCE);
+  if (why) return inconclusive(why);
   const seen = await arrivals(signal, path);
   if (seen === null) return inconclusive(`What the server saw of the calls could not be fetched${path.hint}.`);
   const details = Object.fromEntries(

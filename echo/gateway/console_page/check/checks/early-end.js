@@ -5,7 +5,7 @@
 // reported by other checks.
 
 import { broken, inconclusive, survived } from "../finding.js";
-import { HALF_CLOSE, echoed, ending, isClosed, isMessage, message } from "../talk.js";
+import { HALF_CLOSE, UNHEEDED_QUERY, echoed, ending, isClosed, isMessage, message } from "../talk.js";
 import { within } from "../time.js";
 
 const STATUS = "FAILED_PRECONDITION"; // No hop sends it of its own accord.
@@ -39,6 +39,7 @@ async function tried(signal, path, one) {
     if (isWhole(seen, one)) return null;
     const records = await path.serverSaw(signal, id, { seconds: 1 });
     if (records === null) return inconclusive(`What the server saw of the call could not be fetched${path.hint}.`);
+    if (!records.length && seen.came > one.responses) return inconclusive(UNHEEDED_QUERY);
     const record = records.at(-1);
     if (!record || (!record.ended && record.messages_in < one.responses)) {
       return inconclusive("The server sees no message before we have sent everything, so it could not end the call early.");

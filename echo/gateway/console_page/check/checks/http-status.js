@@ -6,7 +6,7 @@
 import { broken, inconclusive, survived } from "../finding.js";
 import { STATUSES } from "../grpc_web.js";
 import { parsed } from "../path.js";
-import { whatCame } from "../talk.js";
+import { UNHEEDED_QUERY, whatCame } from "../talk.js";
 import { inTurn, within } from "../time.js";
 
 const AT_ONCE = 4;
@@ -67,7 +67,7 @@ function judged(cases) {
     return inconclusive(`A plain request to the gateway fails (${came}), so its errors could not be checked.`);
   }
   if (failures.some(ignored)) {
-    return inconclusive("The server did not fail as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?");
+    return inconclusive(UNHEEDED_QUERY);
   }
   const wrong = failures.filter((one) => !arrived(one));
   if (!wrong.length) {

@@ -4,7 +4,7 @@
 // itself refuses a size, which it says, that is its own limit and not the path's.
 
 import { inconclusive, limited, survived } from "../finding.js";
-import { CLIENT_STREAM, STATUSES, UNARY, call, messageOf } from "../grpc_web.js";
+import { CLIENT_STREAM, STATUSES, UNARY, UNHEEDED, call, messageOf } from "../grpc_web.js";
 import { now } from "../time.js";
 import { capital, fixed, sizeInWords } from "../words.js";
 
@@ -100,6 +100,7 @@ function finding(ways) {
     return inconclusive(`The path is too slow to try ${sizeInWords(ASKED)}: ${soFar}.`, { details });
   }
   const unlike = ways.find((way) => way.unlike);
+  if (unlike?.came === "OK") return inconclusive(UNHEEDED, { details });
   if (unlike) {
     const sentence = `Small ${what(unlike)} do not get through as asked (${unlike.came}), so no limit could be found.`;
     return inconclusive(sentence, { details });

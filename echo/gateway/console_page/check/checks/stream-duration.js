@@ -6,7 +6,7 @@
 
 import { inconclusive, limited, survived } from "../finding.js";
 import { RefusedError } from "../path.js";
-import { HALF_CLOSE, echoed, ending, isClosed, isMessage, message } from "../talk.js";
+import { HALF_CLOSE, UNHEEDED_QUERY, echoed, ending, isClosed, isMessage, message } from "../talk.js";
 import { now, sleep, together, within } from "../time.js";
 import { fixed, plain, rounded } from "../words.js";
 
@@ -30,6 +30,7 @@ function judged(sending, receiving, asked) {
   if (lives.some((life) => life.byServer)) {
     return inconclusive("The server itself ends connections or calls of that age.", { details });
   }
+  if (lives.some((life) => life.unheeded)) return inconclusive(UNHEEDED_QUERY, { details });
   const [before, after] = [ageOf(sending), ageOf(receiving)];
   if (before !== null || after !== null) {
     const limit = rounded(Math.min(before ?? Infinity, after ?? Infinity), 1);
@@ -54,11 +55,11 @@ function ageOf([first, second]) {
 }
 
 /**
- * Keep a stream busy for the time asked for: {flowed, age, complete, byServer}; `flowed` is whether messages came at all,
- * `age` is its age when it was cut off, or null.
+ * Keep a stream busy for the time asked for: {flowed, age, complete, byServer, unheeded}; `flowed` is whether messages came
+ * at all, `age` is its age when it was cut off, or null, `unheeded` whether the server ended it sooner than asked.
  */
 async function kept(signal, path, after, sending) {
-  const life = { flowed: false, age: null, complete: false, byServer: false };
+  const life = { flowed: false, age: null, complete: false, byServer: false, unheeded: false };
   const { idle } = path;
   const id = path.newCallId();
   const count = Math.ceil(idle / BEAT) + 1;
@@ -71,6 +72,7 @@ async function kept(signal, path, after, sending) {
         ? await talk(signal, socket, began + idle, life)
         : await listen(signal, socket, count * BEAT + ANSWER, life);
       life.complete = end?.code === 1000;
+      life.unheeded = !sending && life.complete && now() - began < idle - 3 * BEAT;
       const last = socket.closed?.at ?? now();
       if (life.flowed && !life.complete && last - began < idle) life.age = last - began;
     });

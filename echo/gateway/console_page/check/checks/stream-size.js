@@ -5,7 +5,7 @@
 
 import { inconclusive, limited, survived } from "../finding.js";
 import { excuse } from "../grpc_web.js";
-import { HALF_CLOSE, howClosed, isClosed, message, told } from "../talk.js";
+import { HALF_CLOSE, UNHEEDED_QUERY, howClosed, isClosed, message, told } from "../talk.js";
 import { now, sleep, within } from "../time.js";
 import { capital, fixed, sizeInWords } from "../words.js";
 
@@ -21,7 +21,7 @@ export async function run(signal, path) {
   if (why) return inconclusive(why);
   const ways = [];
   for (const [kind, carry] of [["request", up], ["response", down]]) {
-    const way = { kind, arrived: null, ended: "", done: false };
+    const way = { kind, arrived: null, ended: "", done: false, unheeded: false };
     await within(signal, PATIENCE, (inner) => watch(inner, path, way, carry));
     ways.push(way);
   }
@@ -73,6 +73,7 @@ function down(signal, path, way, id) {
       const came = await within(signal, STILL, (inner) => socket.receive(inner));
       if (came === null) way.ended = still();
       else if (isClosed(came)) way.ended = came.code === 1000 ? "" : why(came);
+      else if (came.length < MESSAGE) way.unheeded = true;
       else {
         way.arrived += 1;
         continue;
@@ -95,6 +96,7 @@ const what = (way) => `stream ${WORDS[way.kind]}`;
 function finding(path, ways) {
   const details = Object.fromEntries(ways.filter((way) => way.arrived !== null).map((way) => [way.kind, bytes(way)]));
   const asked = sizeInWords(NUMBER * MESSAGE);
+  if (ways.some((way) => way.unheeded)) return inconclusive(UNHEEDED_QUERY);
   const short = ways.filter((way) => way.done && way.arrived !== null && way.arrived < NUMBER);
   if (short.length) {
     const told = short.map((way) => cut(way, asked)).join("; ");

@@ -6,7 +6,7 @@
 
 import { broken, inconclusive, printable, survived } from "../finding.js";
 import { LOST } from "../socket.js";
-import { HALF_CLOSE, echoed, ending, isClosed, isMessage, message, told } from "../talk.js";
+import { HALF_CLOSE, UNHEEDED_QUERY, echoed, ending, isClosed, isMessage, message, told } from "../talk.js";
 import { inTurn, within } from "../time.js";
 
 const PATIENCE = 3; // Seconds for each answer.
@@ -28,7 +28,7 @@ export async function run(signal, path) {
   await inTurn(signal, jobs, AT_ONCE);
   const wrong = cases.filter((one) => !arrived(one));
   if (wrong.length) return changed(wrong, cases.length);
-  if (dead.length) return inconclusive(`Not every close could be tried: ${dead[0]}.`);
+  if (dead.length) return inconclusive(dead[0]);
   const codes = [...OURS.keys()].join(", ");
   return survived(`Close codes and reasons arrive unchanged, both ways (${codes}).`);
 }
@@ -37,7 +37,7 @@ async function ours(signal, path, sent, cases, dead) {
   const id = path.newCallId();
   const came = await path.websocket(signal, "bidirectional", { "call-id": id }, async (socket) => {
     if (!isMessage(await echoed(signal, socket, "hi", PATIENCE))) {
-      dead.push("a message got no reply");
+      dead.push("Not every close could be tried: a message got no reply.");
       return undefined;
     }
     socket.close(...sent);
@@ -69,7 +69,7 @@ async function failed(signal, path, cases, dead) {
     });
   });
   if (Object.keys(told(came)).length) {
-    dead.push("the server did not do as asked; is ECHO_SCRIPTING off");
+    dead.push(UNHEEDED_QUERY);
     return;
   }
   cases.push({ ours: false, sent: [1011, `UNAVAILABLE: ${FAILURE}`], came: isClosed(came) ? came : null, heard: null });
