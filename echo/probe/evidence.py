@@ -1,6 +1,7 @@
 """What the server saw of a call: its records for a call-id."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Final
 
 import trio
@@ -9,10 +10,52 @@ from multidict import MultiDict
 from echo.pb.com.gopay.echo.evidence import GetRequest, Record
 from echo.rpc import Cardinality, Channel, GRPCError, Status
 
-__all__ = ["Record", "ask_until", "fetch", "headers_of", "is_over"]
+__all__ = ["Address", "Record", "ask_until", "fetch", "headers_of", "is_over"]
 
 TIMEOUT: Final = 2.0  # Seconds that an answer may take.
 POLL: Final = 0.05  # Seconds between two questions.
+MOST: Final = 8  # Connections on which one address is asked.
+
+
+class Address:
+    """An address that may lead to several servers: workers, or the pods behind a Service or a path.
+
+    Each connection may lead to another of them. As long as none has a record, `look` asks on one more connection each
+    time. It closes none of them: where connections go to the server with the fewest, the next would go to the same one.
+
+    Args:
+        opening: Makes a channel to it.
+        stack: Closes the channels.
+        headers: To send along.
+    """
+
+    def __init__(
+        self,
+        opening: Callable[[], AbstractAsyncContextManager[Channel]],
+        stack: AsyncExitStack,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        self._opening = opening
+        self._stack = stack
+        self._headers = headers
+        self._channels: list[Channel] = []
+
+    async def look(self, call_id: str) -> list[Record] | None:
+        """As `fetch`, of the first server that has a record."""
+        found: list[Record] | None = None
+        for channel in [*self._channels]:
+            answer = await fetch(channel, call_id, self._headers)
+            if answer:
+                self._channels.remove(channel)
+                self._channels.insert(0, channel)
+                return answer
+            found = answer if found is None else found
+        if not self._channels or (found is not None and len(self._channels) < MOST):
+            channel = await self._stack.enter_async_context(self._opening())
+            self._channels.append(channel)
+            answer = await fetch(channel, call_id, self._headers)
+            found = found if answer is None else answer
+        return found
 
 
 async def fetch(channel: Channel, call_id: str, headers: Sequence[tuple[str, str]] = ()) -> list[Record] | None:
