@@ -14,14 +14,14 @@ __all__ = ["Address", "Record", "ask_until", "fetch", "headers_of", "is_over"]
 
 TIMEOUT: Final = 2.0  # Seconds that an answer may take.
 POLL: Final = 0.05  # Seconds between two questions.
-MOST: Final = 8  # Connections on which one address is asked.
+MOST: Final = 16  # Connections on which one address is asked.
 
 
 class Address:
     """An address that may lead to several servers: workers, or the pods behind a Service or a path.
 
-    Each connection may lead to another of them. As long as none has a record, `look` asks on one more connection each
-    time. It closes none of them: where connections go to the server with the fewest, the next would go to the same one.
+    Each connection may lead to another of them. As long as none has a record, each `look` asks on twice as many
+    connections. It closes none: where connections go to the server with the fewest, the next would go to the same one.
 
     Args:
         opening: Makes a channel to it.
@@ -39,23 +39,28 @@ class Address:
         self._stack = stack
         self._headers = headers
         self._channels: list[Channel] = []
+        self._wanted = 1
 
     async def look(self, call_id: str) -> list[Record] | None:
         """As `fetch`, of the first server that has a record."""
-        found: list[Record] | None = None
-        for channel in [*self._channels]:
-            answer = await fetch(channel, call_id, self._headers)
+        while len(self._channels) < self._wanted:
+            self._channels.append(await self._stack.enter_async_context(self._opening()))
+        answers: dict[Channel, list[Record] | None] = {}
+
+        async def ask(channel: Channel) -> None:
+            answers[channel] = await fetch(channel, call_id, self._headers)
+
+        async with trio.open_nursery() as nursery:
+            for channel in self._channels:
+                nursery.start_soon(ask, channel)
+        for channel, answer in answers.items():
             if answer:
-                self._channels.remove(channel)
-                self._channels.insert(0, channel)
+                self._channels, self._wanted = [channel], 1
                 return answer
-            found = answer if found is None else found
-        if not self._channels or (found is not None and len(self._channels) < MOST):
-            channel = await self._stack.enter_async_context(self._opening())
-            self._channels.append(channel)
-            answer = await fetch(channel, call_id, self._headers)
-            found = found if answer is None else answer
-        return found
+        if all(answer is None for answer in answers.values()):
+            return None
+        self._wanted = min(2 * self._wanted, MOST)
+        return []
 
 
 async def fetch(channel: Channel, call_id: str, headers: Sequence[tuple[str, str]] = ()) -> list[Record] | None:
