@@ -30,6 +30,12 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
     assert (finding.outcome, finding.limit, finding.unit) == (Outcome.SURVIVED, IDLE, "s")
 
 
+async def test_calls_that_the_server_ends_sooner_than_asked_are_not_said_to_stay_open(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(StreamDuration(), idle=IDLE, scripting=False)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "is ECHO_SCRIPTING off" in finding.sentence
+
+
 @pytest.mark.parametrize("how", ["reset", "goaway", "closed", "silence"])
 async def test_old_streams_that_are_cut_off_are_reported(quiet_clock: QuietClock, how: How) -> None:
     finding = await finding_of(StreamDuration(), CutOldStreams(3.0, how), idle=IDLE)
@@ -102,9 +108,3 @@ async def test_a_hop_that_answers_in_the_server_s_place_is_the_business_of_other
     quiet_clock: QuietClock,
 ) -> None:
     assert (await finding_of(StreamDuration(), GiveUpWaiting(), idle=IDLE)).outcome is Outcome.INCONCLUSIVE
-
-
-async def test_calls_that_the_server_ends_sooner_than_asked_are_not_said_to_stay_open(quiet_clock: QuietClock) -> None:
-    finding = await finding_of(StreamDuration(), idle=IDLE, scripting=False)
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "is ECHO_SCRIPTING off" in finding.sentence

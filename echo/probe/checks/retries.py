@@ -61,8 +61,7 @@ class Retries(Check):
             await in_turn(partial(look, connection, name) for name in WISHES if name != BROKEN_OFF)
         async with path.http2() as connection:
             await look(connection, BROKEN_OFF)
-        all_asked = len(instances) <= max(1, len(path.direct))
-        return _finding({name: seen[name] for name in WISHES if name in seen}, all_asked=all_asked, path=path)
+        return _finding({name: seen[name] for name in WISHES if name in seen}, alone=len(instances) < 2, path=path)
 
 
 async def _records(path: Path, call_id: str) -> Sequence[Record]:
@@ -74,7 +73,7 @@ async def _records(path: Path, call_id: str) -> Sequence[Record]:
     return list(found.values())
 
 
-def _finding(seen: Mapping[str, int], *, all_asked: bool, path: Path) -> Finding:
+def _finding(seen: Mapping[str, int], *, alone: bool, path: Path) -> Finding:
     details: dict[str, JsonValue] = dict(seen)
     repeated = {name: times for name, times in seen.items() if times > 1}
     unsafe = [name for name in repeated if name not in TURNED_AWAY]
@@ -94,7 +93,7 @@ def _finding(seen: Mapping[str, int], *, all_asked: bool, path: Path) -> Finding
     if missing:
         what = "the calls" if not seen else f"{missing} of {len(WISHES)} calls"
         return inconclusive(f"What the server saw of {what} could not be fetched{path.hint}.", details=details)
-    if not all_asked:
+    if not alone and len(path.direct) < 2:  # One address may be that of several servers.
         return inconclusive(
             "Several servers are behind the path, and not all of them can be asked; --direct for each would help.",
             details=details,

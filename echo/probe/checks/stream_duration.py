@@ -12,7 +12,7 @@ from typing import Final
 
 import trio
 
-from echo.probe.asking import UNHEEDED
+from echo.probe.asking import UNHEEDED, scripting_problem
 from echo.probe.calls import BIDIRECTIONAL, SERVER_STREAM
 from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
@@ -33,13 +33,11 @@ class Lifetime:
         age: Its age in seconds when it was cut off; None if it was not.
         complete: Whether it ended normally, and when it should.
         by_server: Whether the server ended it for a reason of its own.
-        unheeded: Whether the server ended it normally, but sooner than it was asked to.
     """
 
     age: float | None = None
     complete: bool = False
     by_server: bool = False
-    unheeded: bool = False
 
 
 class StreamDuration(Check):
@@ -52,6 +50,9 @@ class StreamDuration(Check):
     causes = ("cut", "response-cut")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
+        async with path.http2() as connection:  # Unasked, the server ends calls by itself after a few responses.
+            if await scripting_problem(path, connection, within=ANSWER) == UNHEEDED:
+                return inconclusive(UNHEEDED)
         sending, receiving = (Lifetime(), Lifetime()), (Lifetime(), Lifetime())
         async with trio.open_nursery() as nursery:
             for number in range(2):
@@ -70,8 +71,6 @@ def _judged(
     lives = [*sending, *receiving]
     if any(life.by_server for life in lives):
         return inconclusive("The server itself ends connections or calls of that age.", details=details)
-    if any(life.unheeded for life in lives):
-        return inconclusive(UNHEEDED, details=details)
     ages = {
         kind: min(first, second)
         for kind, (first, second) in (
@@ -115,7 +114,6 @@ async def _keep(path: Path, life: Lifetime, after: float, sending: bool) -> None
             await call.until_over()
         life.complete = call.fields.get("grpc-status") == "0"
         if life.complete:
-            life.unheeded = trio.current_time() < began + idle - 3 * beat
             return
         cut = cut_of(call, connection)
         if not call.arrivals or not call.is_grpc:
