@@ -7,23 +7,19 @@ from dataclasses import replace
 import pytest
 import trio
 
-from echo.probe.budget import Budget, Pace
 from echo.probe.checks import balancing
 from echo.probe.checks.balancing import Balancing
 from echo.probe.checks.retries import Retries
 from echo.probe.finding import Finding, Outcome
-from echo.probe.path import Path
 from echo.probe.survey import Survey
 from echo.probe.target import Target
-from echo.rpc import Server
-from echo.services import echo_services
-from tests.probe.paths import finding_of, no_tls, path_through
+from tests.probe.paths import finding_of, path_through
 from tests.probe.relays import Fault, Item, Line, Side
 from tests.probe.sharing import sharing_an_address
 from tests.support.http2_frames import PREFACE, SETTINGS, Frame
 from tests.support.process import running
 from tests.support.quiet_clock import QuietClock
-from tests.support.serving import LOOPBACK, serving
+from tests.support.serving import LOOPBACK
 
 
 @asynccontextmanager
@@ -110,13 +106,11 @@ async def test_without_a_script_nothing_is_claimed(quiet_clock: QuietClock) -> N
 
 @pytest.mark.slow
 async def test_a_retry_that_another_server_may_have_seen_is_not_denied() -> None:
-    async with (
-        serving(Server(echo_services().services)) as first,
-        another_server() as second,
-        sharing_an_address(first, second) as target,
-    ):
-        path = Path(target, no_tls, Budget.of(Pace.DEFAULT), direct=[target])
-        report = await Survey(path, [Retries()]).run()
+    async with another_server() as port, path_through(PerConnection(port)) as path:
+        (around,) = path.direct
+        assert around.port is not None
+        async with sharing_an_address(around.port, port) as both:
+            report = await Survey(replace(path, direct=[both]), [Retries()]).run()
     finding = report.results[0].finding
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert finding.sentence == (

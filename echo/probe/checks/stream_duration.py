@@ -15,7 +15,7 @@ import trio
 from echo.probe.asking import UNHEEDED, scripting_problem
 from echo.probe.calls import BIDIRECTIONAL, SERVER_STREAM
 from echo.probe.check import Check, Scheduling
-from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
+from echo.probe.finding import Finding, JsonValue, Outcome, inconclusive, limited, survived
 from echo.probe.http2 import Http2, Stream
 from echo.probe.ladder import BEAT, LONG, SLOW_BEAT
 from echo.probe.path import Path
@@ -50,9 +50,6 @@ class StreamDuration(Check):
     causes = ("cut", "response-cut")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
-        async with path.http2() as connection:  # Unasked, the server ends calls by itself after a few responses.
-            if await scripting_problem(path, connection, within=ANSWER) == UNHEEDED:
-                return inconclusive(UNHEEDED)
         sending, receiving = (Lifetime(), Lifetime()), (Lifetime(), Lifetime())
         async with trio.open_nursery() as nursery:
             for number in range(2):
@@ -62,7 +59,13 @@ class StreamDuration(Check):
             "while_we_send": [life.age for life in sending],
             "after_we_have_sent_everything": [life.age for life in receiving],
         }
-        return _judged(sending, receiving, path.budget.idle, details)
+        finding = _judged(sending, receiving, path.budget.idle, details)
+        if finding.outcome is Outcome.SURVIVED:
+            async with path.http2() as connection:
+                # A server that does not do as asked ends its calls normally, but after a few responses.
+                if await scripting_problem(path, connection, within=ANSWER) == UNHEEDED:
+                    return inconclusive(UNHEEDED, details=details)
+        return finding
 
 
 def _judged(
