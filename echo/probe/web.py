@@ -19,9 +19,9 @@ from echo.probe.websocket import Closed, WebSocket
 BIDIRECTIONAL: Final = "/ws/stream/bidirectional"
 CLIENT_STREAM: Final = "/ws/stream/client"
 
-UNHEEDED_QUERY: Final = "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?"
 MAX_POLL: Final = 0.5  # Seconds between two looks at the evidence, in the end.
 _INVALID: Final = "invalid message format"
+UNHEEDED_QUERY: Final = "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?"
 
 
 def scripted_target(target: str, script: Script | None = None, call_id: str | None = None) -> str:

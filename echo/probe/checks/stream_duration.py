@@ -15,7 +15,7 @@ import trio
 from echo.probe.asking import UNHEEDED, scripting_problem
 from echo.probe.calls import BIDIRECTIONAL, SERVER_STREAM
 from echo.probe.check import Check, Scheduling
-from echo.probe.finding import Finding, JsonValue, Outcome, inconclusive, limited, survived
+from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.http2 import Http2, Stream
 from echo.probe.ladder import BEAT, LONG, SLOW_BEAT
 from echo.probe.path import Path
@@ -59,13 +59,12 @@ class StreamDuration(Check):
             "while_we_send": [life.age for life in sending],
             "after_we_have_sent_everything": [life.age for life in receiving],
         }
-        finding = _judged(sending, receiving, path.budget.idle, details)
-        if finding.outcome is Outcome.SURVIVED:
+        if all(life.complete for life in (*sending, *receiving)):
             async with path.http2() as connection:
-                # A server that does not do as asked ends its calls normally, but after a few responses.
+                # A server that does not do as asked ends its calls normally, too, but after a few responses.
                 if await scripting_problem(path, connection, within=ANSWER) == UNHEEDED:
                     return inconclusive(UNHEEDED, details=details)
-        return finding
+        return _judged(sending, receiving, path.budget.idle, details)
 
 
 def _judged(
