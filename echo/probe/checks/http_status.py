@@ -17,7 +17,7 @@ from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
-from echo.probe.web import UNHEEDED_QUERY, parse_object, scripted_target, what_came
+from echo.probe.web import parse_object, scripted_target, what_came
 from echo.rpc import Status
 
 AT_ONCE: Final = 4
@@ -120,7 +120,9 @@ def _judged(plain: list[Case], failures: list[Case]) -> Finding:
             came = what_came(one.came) if one.came else "no answer"
             return inconclusive(f"A plain request to the gateway fails ({came}), so its errors could not be checked.")
     if any(case.ignored for case in failures):
-        return inconclusive(UNHEEDED_QUERY)
+        return inconclusive(
+            "The server did not fail as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?"
+        )
     wrong = [case for case in failures if not case.arrived]
     if not wrong:
         return survived(
