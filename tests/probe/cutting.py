@@ -121,6 +121,16 @@ class CutStreamsOldSinceHalfClose(Cutter):
             self.note(line, item.stream)
 
 
+class CutUnansweredCalls(Cutter):
+    """Cuts off calls that have no response some seconds after the client has sent everything."""
+
+    def seen(self, line: Line, item: Item, *, from_server: bool) -> None:
+        if from_server and item.stream:
+            self.forget(line, item.stream)
+        elif item.ends:
+            self.note(line, item.stream)
+
+
 class CutOldConnections(Cutter):
     """Closes connections that have lived for some seconds."""
 
