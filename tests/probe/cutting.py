@@ -153,6 +153,22 @@ class DrainOldConnections(Fault):
         line.goaway(2**31 - 1)
 
 
+class Reload(Fault):
+    """Closes all connections at one moment, so many seconds after the first was opened; takes new ones."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.at = math.inf
+
+    async def opened(self, line: Line) -> None:
+        self.at = min(self.at, trio.current_time() + self.seconds)
+        if trio.current_time() < self.at:
+            await trio.sleep_until(self.at)
+            line.goaway(2**31 - 1)
+            await trio.sleep(SOON)
+            line.close()
+
+
 class CutIdleConnections(CutOldConnections):
     """Closes connections on which nothing has come for some seconds, or drops them."""
 

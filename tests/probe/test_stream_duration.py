@@ -14,6 +14,7 @@ from tests.probe.cutting import (
     CutSilentStreams,
     CutStreamsOldSinceHalfClose,
     How,
+    Reload,
 )
 from tests.probe.holding import HoldRequests, HoldResponses
 from tests.probe.paths import finding_of
@@ -102,3 +103,9 @@ async def test_a_hop_that_answers_in_the_server_s_place_is_the_business_of_other
     quiet_clock: QuietClock,
 ) -> None:
     assert (await finding_of(StreamDuration(), GiveUpWaiting(), idle=IDLE)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_reload_of_a_hop_is_no_limit_of_calls(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(StreamDuration(), Reload(4.0), idle=8.0)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence.startswith("All busy calls were cut off at the same moment, whatever their age")

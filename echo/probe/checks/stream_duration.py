@@ -2,7 +2,7 @@
 
 Messages flow on streams of two kinds: on one we send and get replies; on the other we have sent everything, and
 responses continue. There are two of each kind, the second begun a little later: if both are cut off at the same age,
-age is the reason; if both are cut off at the same moment, it was an accident.
+age is the reason; if both are cut off at the same moment, it was an accident, such as a reload of a hop.
 """
 
 import math
@@ -30,11 +30,13 @@ class Lifetime:
 
     Attributes:
         age: Its age in seconds when it was cut off; None if it was not.
+        at: When that was, on trio's clock.
         complete: Whether it ended normally, and when it should.
         by_server: Whether the server ended it for a reason of its own.
     """
 
     age: float | None = None
+    at: float = 0.0
     complete: bool = False
     by_server: bool = False
 
@@ -46,7 +48,7 @@ class StreamDuration(Check):
     question = "How long does a busy stream stay open?"
     scheduling = Scheduling.WAITING
     patience = 15.0
-    causes = ("cut", "response-cut")
+    causes = ("cut", "response-cut", "at-once")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         sending, receiving = (Lifetime(), Lifetime()), (Lifetime(), Lifetime())
@@ -85,9 +87,16 @@ def _judged(
         return limited(cause, what, limit=limit, unit="s", details=details)
     if all(life.complete for life in lives):
         return survived(f"A busy call stays open for {asked:g} s.", limit=asked, unit="s", details=details)
+    if all(life.age is not None for life in lives) and _spread([life.at for life in lives]) < SAME:
+        what = "All busy calls were cut off at the same moment, whatever their age, as by a reload of a hop."
+        return inconclusive(what, cause="at-once", details=details)
     if any(life.age is not None for life in lives):
         return inconclusive("A busy call was cut off, but another one like it stayed open for longer.", details=details)
     return inconclusive("Not all of the busy calls ended as they should.", details=details)
+
+
+def _spread(times: Sequence[float]) -> float:
+    return max(times) - min(times)
 
 
 async def _keep(path: Path, life: Lifetime, after: float, sending: bool) -> None:
@@ -115,12 +124,14 @@ async def _keep(path: Path, life: Lifetime, after: float, sending: bool) -> None
         if not call.arrivals or not call.is_grpc:
             return  # Nothing has come yet, or only a hop's own answer.
         if cut is not None:
-            life.age = cut.at - began
+            life.at = cut.at
         elif call.arrivals[-1][0] < began + idle - 3 * beat:
-            life.age = call.arrivals[-1][0] - began  # Nothing has come since.
+            life.at = call.arrivals[-1][0]  # Nothing has come since.
         else:
             life.complete = True  # Except for its end, which other checks report.
-        records = await path.evidence(call_id, within=1.0) if life.age is not None else None
+            return
+        life.age = life.at - began
+        records = await path.evidence(call_id, within=1.0)
         life.by_server = bool(records) and records is not None and records[-1].outcome in ("draining", "deadline")
 
 
