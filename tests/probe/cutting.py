@@ -154,16 +154,29 @@ class DrainOldConnections(Fault):
 
 
 class Reload(Fault):
-    """Closes all connections at one moment, so many seconds after the first was opened; takes new ones."""
+    """Closes connections at one moment, so many seconds after the first was opened; takes new ones.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
+    Args:
+        seconds: How many.
+        wait: Whether connections with streaming calls are left alone.
+    """
+
+    def __init__(self, seconds: float, *, wait: bool = False) -> None:
+        self.seconds, self.wait = seconds, wait
         self.at = math.inf
+        self.streaming: set[int] = set()
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and "Stream" in (item.get(":path") or ""):
+            self.streaming.add(line.number)
+        return [item]
 
     async def opened(self, line: Line) -> None:
         self.at = min(self.at, trio.current_time() + self.seconds)
         if trio.current_time() < self.at:
             await trio.sleep_until(self.at)
+            if self.wait and line.number in self.streaming:
+                return
             line.goaway(2**31 - 1)
             await trio.sleep(SOON)
             line.close()

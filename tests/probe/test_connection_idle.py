@@ -81,6 +81,11 @@ async def test_a_reload_of_a_hop_is_no_limit_of_connections(quiet_clock: QuietCl
     assert "closed at once after 3.5 s, whatever their age, as by a reload" in finding.sentence
 
 
+async def test_a_reload_before_others_are_opened_is_no_limit_of_connections(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), Reload(1.5, wait=True), idle=IDLE)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+
+
 async def test_a_server_that_closes_old_connections_is_not_the_path_s_fault(quiet_clock: QuietClock) -> None:
     limits = Limits(max_connection_age=3.0, max_connection_age_grace=0.5)
     finding = await finding_of(ConnectionIdle(), idle=IDLE, limits=limits)

@@ -6,6 +6,7 @@ shows whether connections are closed at a certain age, or all at one moment, as 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
@@ -22,6 +23,39 @@ SAME: Final = 1.0  # Seconds between two moments that count as one.
 JITTER: Final = 0.25  # Fraction by which ages may differ that count as the same.
 
 
+@dataclass
+class Younger:
+    """An idle connection that is opened later than the others.
+
+    Attributes:
+        ladder: What became of it.
+        over: Whether it is over.
+    """
+
+    ladder: Ladder = field(default_factory=Ladder)
+    over: bool = False
+
+    async def run(self, path: Path) -> None:
+        """Open it, and leave it alone."""
+        await trio.sleep(LATER)
+        await self.ladder.climb([max(path.budget.idle - LATER, 0.0)], partial(idle_connection, path))
+        self.over = True
+
+    def cut_with(self, cut: Cut) -> bool:
+        """Whether it was closed at the same moment, so its age was another."""
+        mine = self.ladder.cut
+        return mine is not None and "silence" not in (cut.cause, mine.cause) and abs(mine.at + LATER - cut.at) < SAME
+
+    def outlived(self, cut: Cut) -> bool:
+        """Whether it was idle for longer than the other, as it was still open when we stopped waiting, or cut later."""
+        mine = self.ladder.cut
+        if cut.cause == "silence":
+            return False
+        if mine is not None:
+            return mine.at > cut.at and not _together(cut, mine)
+        return self.ladder.limit > cut.at or not self.over
+
+
 class ConnectionIdle(Check):
     """Leaves connections alone for different times, all at once."""
 
@@ -32,13 +66,13 @@ class ConnectionIdle(Check):
     causes = ("closed", "black-hole", "age", "at-once")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
-        ladder, around, young = Ladder(), Ladder(), Ladder()
+        ladder, around, young = Ladder(), Ladder(), Younger()
         async with path.http2() as connection, trio.open_nursery() as nursery:
             began = trio.current_time()
             nursery.start_soon(Busy(path, connection).run)
             for end in path.direct:
                 nursery.start_soon(around.climb, [path.budget.idle], partial(idle_connection, path, to=end))
-            nursery.start_soon(_open_later, path, young)
+            nursery.start_soon(young.run, path)
             await ladder.climb(path.budget.rungs(), partial(idle_connection, path))
             if ladder.cut:
                 # The busy one, those that bypass the path, and the younger one may be about to be cut off.
@@ -52,16 +86,16 @@ class ConnectionIdle(Check):
             return inconclusive("No call was answered at all, so no connection could be left idle.")
         if cut is None:
             return survived(f"An idle connection stays open for {limit:g} s.", limit=limit, unit="s", details=details)
-        if _at_once(cut, young.cut):
+        if young.cut_with(cut):
             what = f"All connections were closed at once after {cut.at:.1f} s, whatever their age"
             return inconclusive(f"{what}, as by a reload of a hop.", cause="at-once", details=details)
         if left is not None and left.at - began <= cut.at + SLACK:
-            return _old(cut, left.at - began, young.cut, around, details)
+            return _old(cut, left.at - began, young.ladder.cut, around, details)
         if mute:
             return inconclusive(
                 "The path drops busy connections as well, so idleness is not the reason.", details=details
             )
-        if not ladder.sound:
+        if not ladder.sound or young.outlived(cut):
             return inconclusive(
                 "Some idle connections were closed, but others stayed open for longer.", details=details
             )
@@ -75,18 +109,6 @@ class ConnectionIdle(Check):
         who, told = ("The path", "") if path.direct else ("The path or the server", " (--direct would tell which)")
         what = f"{who} closes an idle connection after {cut.at:.1f} s, {notice}{told}."
         return limited("closed", what, limit=limit, unit="s", details=details)
-
-
-async def _open_later(path: Path, young: Ladder) -> None:
-    await trio.sleep(LATER)
-    await young.climb([max(path.budget.idle - LATER, 0.0)], partial(idle_connection, path))
-
-
-def _at_once(cut: Cut, young: Cut | None) -> bool:
-    """Whether connections of different ages were closed at the same moment."""
-    if young is None or "silence" in (cut.cause, young.cause):
-        return False
-    return abs(young.at + LATER - cut.at) < SAME
 
 
 def _old(cut: Cut, age: float, young: Cut | None, around: Ladder, details: Mapping[str, JsonValue]) -> Finding:
