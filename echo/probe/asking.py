@@ -1,6 +1,7 @@
 """One call on a raw HTTP/2 connection from beginning to end, and readable words for how it ended."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import zip_longest
 from typing import Final, TypeVar
 
 import trio
@@ -73,6 +74,11 @@ async def ask(
         return call
     async with path.http2(again) as another:
         return await ask(path, another, rpc, script, within=within, call_id=call_id, metadata=metadata)
+
+
+def apart(some: Sequence[Status], others: Sequence[Status]) -> Sequence[Status]:
+    """All statuses, each of ``some`` between two of ``others``."""
+    return [status for pair in zip_longest(others, some) for status in pair if status is not None]
 
 
 async def in_turn(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:

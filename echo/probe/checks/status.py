@@ -9,10 +9,9 @@ a circuit breaker for example: their statuses were never the server's, so no sta
 from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
 from typing import Final
 
-from echo.probe.asking import ask, ending, in_turn, scripting_problem
+from echo.probe.asking import apart, ask, ending, in_turn, scripting_problem
 from echo.probe.calls import SERVER_STREAM
 from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, inconclusive, survived
@@ -22,12 +21,6 @@ from echo.probe.target import Target
 from echo.rpc import Status as Code
 from echo.scripting import Ending, status_details
 from echo.wire import decode_bin, decode_status_message, encode_status_message
-
-
-def _apart(some: Sequence[Code], others: Sequence[Code]) -> Sequence[Code]:
-    """All codes, each of ``some`` between two of ``others``."""
-    return [code for pair in zip_longest(others, some) for code in pair if code is not None]
-
 
 PATIENCE: Final = 3.0  # Seconds for a call.
 LOOK: Final = 0.5  # Seconds to look for a call on the servers, once its answer is here.
@@ -41,7 +34,7 @@ FAILURES: Final = (
     Code.UNAVAILABLE,
     Code.DATA_LOSS,
 )
-ORDER: Final = _apart(FAILURES, [code for code in Code if code not in FAILURES])
+ORDER: Final = apart(FAILURES, [code for code in Code if code not in FAILURES])
 NAMED: Final = 3  # The most codes that a sentence names.
 
 
