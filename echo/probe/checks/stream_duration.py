@@ -133,7 +133,7 @@ async def _keep(path: Path, life: Lifetime, after: float, sending: bool) -> None
         cut = cut_of(call, connection)
         if not call.arrivals or not call.is_grpc:
             return  # Nothing has come yet, or only a hop's own answer.
-        if cut is not None:
+        if cut is not None and cut.at < began + idle:
             life.at = cut.at
         elif call.arrivals[-1][0] < began + idle - 3 * beat:
             life.at = call.arrivals[-1][0]  # Nothing has come since.
