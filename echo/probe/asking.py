@@ -1,12 +1,14 @@
 """One call on a raw HTTP/2 connection from beginning to end, and readable words for how it ended."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import zip_longest
 from typing import Final, TypeVar
 
 import trio
 
 from echo.printable import printable
 from echo.probe.calls import UNARY, Rpc, Script
+from echo.probe.evidence import Record
 from echo.probe.http2 import Http2, Stream
 from echo.probe.path import Path
 from echo.probe.target import Target
@@ -16,6 +18,7 @@ from echo.wire import decode_status_message
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
+LOOKS: Final = 3  # Times to ask for a call's records through the path: there may be several servers behind it.
 AT_ONCE: Final = 4  # Calls that a check makes at once on one connection: few enough for any path.
 MARK: Final = "x-probe-mark"  # Response metadata that shows that the server follows scripts.
 UNHEEDED: Final = "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop x-echo-* headers?"
@@ -73,6 +76,11 @@ async def ask(
         return await ask(path, another, rpc, script, within=within, call_id=call_id, metadata=metadata)
 
 
+def apart(some: Sequence[Status], others: Sequence[Status]) -> Sequence[Status]:
+    """All statuses, each of ``some`` between two of ``others``."""
+    return [status for pair in zip_longest(others, some) for status in pair if status is not None]
+
+
 async def in_turn(jobs: Iterable[Callable[[], Awaitable[None]]]) -> None:
     """Run the jobs in order, `AT_ONCE` at a time."""
     left = iter(jobs)
@@ -94,6 +102,15 @@ async def scripting_problem(path: Path, connection: Http2, *, within: float) -> 
     if succeeded(call):
         return UNHEEDED
     return f"A plain call ended with {ending(call)}, so this could not be checked."
+
+
+async def attempts_at(path: Path, call_id: str) -> Sequence[Record]:
+    """All known attempts at a call."""
+    found: dict[tuple[str, int], Record] = {}
+    for look in range(1 if path.direct else LOOKS):
+        for record in await path.evidence(call_id, within=1.0 if look == 0 else 0.0) or []:
+            found[record.instance, record.attempt] = record
+    return list(found.values())
 
 
 def succeeded(call: Stream) -> bool:

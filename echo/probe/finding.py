@@ -82,9 +82,9 @@ def limited(
     return Finding(Outcome.LIMITED, sentence, cause, limit, unit, details or {})
 
 
-def inconclusive(sentence: str, *, details: Mapping[str, JsonValue] | None = None) -> Finding:
-    """It could not be determined; the sentence says why, and what would help."""
-    return Finding(Outcome.INCONCLUSIVE, sentence, details=details or {})
+def inconclusive(sentence: str, *, cause: str = "", details: Mapping[str, JsonValue] | None = None) -> Finding:
+    """It could not be determined; the sentence says why, and what would help. Few have a cause."""
+    return Finding(Outcome.INCONCLUSIVE, sentence, cause, details=details or {})
 
 
 def skipped(sentence: str) -> Finding:

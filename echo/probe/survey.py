@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 import trio
 
-from echo.advice import advice_for
+from echo.advice import advice_for, advice_for_message
 from echo.probe.check import Check, Kind, Scheduling
 from echo.probe.facts import explore
 from echo.probe.finding import Finding, Outcome, inconclusive, skipped
@@ -221,7 +221,8 @@ class Survey:
         return inconclusive(f"It did not finish within {seconds:g} s.")
 
     def _conclude(self, check: Check, finding: Finding, seconds: float) -> None:
-        advice = advice_for(check.name, finding.cause) if finding.cause else ()
+        told = () if finding.outcome is Outcome.SURVIVED else advice_for_message(finding.sentence)
+        advice = told or (advice_for(check.name, finding.cause) if finding.cause else ())
         self.results[check.name] = result = Result(check.name, check.question, finding, advice, seconds)
         self._done[check.name].set()
         self._listener.end(check, result)

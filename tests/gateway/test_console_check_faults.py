@@ -22,6 +22,7 @@ from tests.probe.holding import (
     ReleaseInTurns,
 )
 from tests.probe.relays import Fields, Item, Line, relaying
+from tests.probe.repeating import Repeat
 from tests.probe.test_cancel import KeepResets
 from tests.probe.test_deadline import cap_deadlines, lose_deadlines
 from tests.probe.test_early_end import LoseEarlyEnd
@@ -29,7 +30,6 @@ from tests.probe.test_half_close import EndCallAtHalfClose
 from tests.probe.test_http_status import ErrorPages, HangUpAtErrors
 from tests.probe.test_message_size import RefuseLargeMessages
 from tests.probe.test_metadata import DropDots, DropUnderscores
-from tests.probe.test_retries import Repeat
 from tests.probe.test_status import HideFailures, Lose, Rewrite
 from tests.probe.test_stream_duration import GiveUpWaiting
 from tests.probe.test_stream_size import CutStreams

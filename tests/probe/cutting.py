@@ -121,6 +121,16 @@ class CutStreamsOldSinceHalfClose(Cutter):
             self.note(line, item.stream)
 
 
+class CutUnansweredCalls(Cutter):
+    """Cuts off calls that have no response some seconds after the client has sent everything."""
+
+    def seen(self, line: Line, item: Item, *, from_server: bool) -> None:
+        if from_server and item.stream:
+            self.forget(line, item.stream)
+        elif item.ends:
+            self.note(line, item.stream)
+
+
 class CutOldConnections(Cutter):
     """Closes connections that have lived for some seconds."""
 
@@ -141,6 +151,35 @@ class DrainOldConnections(Fault):
     async def opened(self, line: Line) -> None:
         await trio.sleep(self.seconds)
         line.goaway(2**31 - 1)
+
+
+class Reload(Fault):
+    """Closes connections at one moment, so many seconds after the first was opened; takes new ones.
+
+    Args:
+        seconds: How many.
+        wait: Whether connections with streaming calls are left alone.
+    """
+
+    def __init__(self, seconds: float, *, wait: bool = False) -> None:
+        self.seconds, self.wait = seconds, wait
+        self.at = math.inf
+        self.streaming: set[int] = set()
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        if isinstance(item, Head) and "Stream" in (item.get(":path") or ""):
+            self.streaming.add(line.number)
+        return [item]
+
+    async def opened(self, line: Line) -> None:
+        self.at = min(self.at, trio.current_time() + self.seconds)
+        if trio.current_time() < self.at:
+            await trio.sleep_until(self.at)
+            if self.wait and line.number in self.streaming:
+                return
+            line.goaway(2**31 - 1)
+            await trio.sleep(SOON)
+            line.close()
 
 
 class CutIdleConnections(CutOldConnections):

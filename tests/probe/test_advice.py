@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from echo.advice import advice_for, read_advice
+from echo.advice import advice_for, advice_for_message, read_advice, read_messages
 from echo.probe.check import Check
 from echo.probe.table import CHECKS
 
@@ -39,7 +39,7 @@ def test_every_product_of_the_table_is_there_and_no_other() -> None:
 def test_every_setting_that_is_listed_is_advised_somewhere() -> None:
     used = {
         (product, setting)
-        for causes in DOCUMENT["advice"].values()
+        for causes in (*DOCUMENT["advice"].values(), DOCUMENT["messages"])
         for c in causes.values()
         for product, setting, _ in c
     }
@@ -54,5 +54,15 @@ def test_a_line_names_product_setting_and_default() -> None:
 
 
 def test_no_line_is_long() -> None:
-    lines = [line for causes in read_advice().values() for lines in causes.values() for line in lines]
+    every = [*read_advice().values(), read_messages()]
+    lines = [line for causes in every for lines in causes.values() for line in lines]
     assert max(map(len, lines)) <= 200
+
+
+def test_what_a_hop_says_tells_which_setting_it_is() -> None:
+    sentence = "A plain call ended with UNAVAILABLE (reset before headers. reset reason: overflow)."
+    assert [line.partition(" (")[0] for line in advice_for_message(sentence)] == [
+        "Envoy: circuit_breakers.thresholds.max_requests",
+        "Istio: DestinationRule connectionPool",
+    ]
+    assert advice_for_message("A plain call ended with UNAVAILABLE (please retry).") == ()

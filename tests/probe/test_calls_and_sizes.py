@@ -24,11 +24,11 @@ from tests.probe import test_drain as drain
 from tests.probe import test_header_size as header_size
 from tests.probe import test_message_size as message_size
 from tests.probe import test_metadata as metadata
-from tests.probe import test_retries as retries
 from tests.probe import test_status as status
 from tests.probe import test_stream_size as stream_size
 from tests.probe.paths import path_through
 from tests.probe.relays import Fault
+from tests.probe.repeating import Repeat
 from tests.support.quiet_clock import QuietClock
 
 CHECKS: list[Check] = [
@@ -68,8 +68,8 @@ HOPS: list[tuple[str, Callable[[], Fault]]] = [
     ("compression", lambda: compression.Spoil(up=False)),
     ("compression", lambda: compression.AddContentEncoding(up=True)),
     ("compression", lambda: compression.AddContentEncoding(up=False)),
-    ("retries", lambda: retries.Repeat(["14"])),
-    ("retries", lambda: retries.Repeat(["14", "13"], resets=[2, 7])),
+    ("retries", lambda: Repeat(["14"])),
+    ("retries", lambda: Repeat(["14", "13"], resets=[2, 7])),
     ("concurrency", lambda: concurrency.Announce(10)),
     ("concurrency", lambda: concurrency.Queue(10)),
     ("concurrency", lambda: concurrency.Queue(10, turns=False)),

@@ -14,6 +14,7 @@ from tests.probe.cutting import (
     CutSilentStreams,
     DrainOldConnections,
     ForgetIdleConnections,
+    Reload,
 )
 from tests.probe.paths import finding_of
 from tests.probe.relays import Fault
@@ -53,13 +54,43 @@ async def test_streams_that_are_cut_off_are_the_business_of_other_checks(quiet_c
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [*(CutOldConnections(3.0, how) for how in ("closed", "goaway", "silence")), DrainOldConnections(3.0)],
+    ("fault", "notice"),
+    [
+        (CutOldConnections(3.0, "closed"), "without a GOAWAY"),
+        (CutOldConnections(3.0, "goaway"), "with notice"),
+        (DrainOldConnections(3.0), "with notice"),
+    ],
 )
-async def test_old_connections_that_are_cut_off_are_the_business_of_another_check(
-    quiet_clock: QuietClock, fault: Fault
+async def test_connections_that_are_closed_at_some_age_are_reported(
+    quiet_clock: QuietClock, fault: Fault, notice: str
 ) -> None:
-    assert (await finding_of(ConnectionIdle(), fault, idle=IDLE)).outcome is Outcome.INCONCLUSIVE
+    finding = await finding_of(ConnectionIdle(), fault, idle=IDLE)
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "age")
+    assert finding.limit == pytest.approx(3.0, abs=0.11)
+    assert f"s, {notice}, whether they are in use or not" in finding.sentence
+
+
+async def test_old_connections_that_are_dropped_are_not_called_idle(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), CutOldConnections(3.0, "silence"), idle=IDLE)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_reload_of_a_hop_is_no_limit_of_connections(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), Reload(3.5), idle=IDLE)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "closed at once after 3.5 s, whatever their age, as by a reload" in finding.sentence
+
+
+async def test_a_reload_before_others_are_opened_is_no_limit_of_connections(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(ConnectionIdle(), Reload(1.5, wait=True), idle=IDLE)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_server_that_closes_old_connections_is_not_the_path_s_fault(quiet_clock: QuietClock) -> None:
+    limits = Limits(max_connection_age=3.0, max_connection_age_grace=0.5)
+    finding = await finding_of(ConnectionIdle(), idle=IDLE, limits=limits)
+    assert finding.outcome is Outcome.SURVIVED
+    assert "the server itself closes them at an age of" in finding.sentence
 
 
 async def test_a_connection_that_is_reset_when_it_is_used_again_is_reported(quiet_clock: QuietClock) -> None:

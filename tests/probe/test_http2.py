@@ -11,7 +11,7 @@ from echo.probe.survey import Survey
 from echo.probe.target import Target
 from tests.probe.paths import finding_of, path_through
 from tests.probe.relays import Fault, Head, Item, Line
-from tests.probe.turning_away import KeepCalls
+from tests.probe.turning_away import KeepCalls, Refuse
 from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
 
@@ -64,6 +64,31 @@ class TurnAway(Fault):
             return [item] if item.kind != 0 else []
         page = [(":status", self.status), ("content-type", "text/html")]
         return [] if item.ends else [Head(item.stream, page, ends=True)]
+
+
+@pytest.mark.parametrize(
+    ("fault", "cause", "words"),
+    [
+        (Refuse("7", "RBAC: access denied"), "refused", "PERMISSION_DENIED (RBAC: access denied) before the server"),
+        (Refuse("16", ""), "refused", "UNAUTHENTICATED before the server: a hop asks for credentials"),
+        (Refuse("12", ""), "no-route", "failed: UNIMPLEMENTED: no route leads to an echo server for this name"),
+        (Refuse("14", "no route to host"), "no-server", "UNAVAILABLE (no route to host): the path does not get thr"),
+        (TurnAway("404"), "no-route", "HTTP 404 and text/html: no route leads to an echo server"),
+        (TurnAway("503"), "no-server", "HTTP 503 and text/html: the path does not get through to the server"),
+    ],
+)
+async def test_an_answer_of_a_hop_s_own_tells_why_the_call_does_not_arrive(
+    fault: Fault, cause: str, words: str
+) -> None:
+    finding = await finding_of(Http2Check(), fault)
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, cause)
+    assert words in finding.sentence
+
+
+async def test_what_a_hop_says_chooses_the_advice() -> None:
+    async with path_through(Refuse("14", "upstream connect error. reset reason: overflow")) as path:
+        report = await Survey(path, [Http2Check()]).run()
+    assert report.results[0].advice[0].startswith("Envoy: circuit_breakers.thresholds.max_requests")
 
 
 @pytest.mark.parametrize("status", ["302", "401", "403"])

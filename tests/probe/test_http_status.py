@@ -6,6 +6,8 @@ import pytest
 import trio
 
 from echo.probe.checks.http_status import FAILURES, HttpStatus
+from echo.probe.checks.ws_close import WsClose
+from echo.probe.checks.ws_messages import WsMessages
 from echo.probe.finding import Outcome
 from echo.probe.survey import Survey
 from echo.probe.target import Target
@@ -55,6 +57,57 @@ async def test_a_clean_path_survives(direct: bool) -> None:
 
 def test_every_status_that_can_fail_is_tried() -> None:
     assert sorted(status.value for status in FAILURES) == list(range(1, 17))
+
+
+class Eject(WebFault):
+    """Answers everything itself for good after so many server errors in a row, as Envoy's outlier detection does."""
+
+    def __init__(self, errors: int) -> None:
+        self.errors, self.seen = errors, 0
+
+    async def response(self, message: Message) -> Message:
+        if self.seen >= self.errors:
+            return Message("HTTP/1.1 503 Service Unavailable", HTML, PAGE)
+        self.seen = self.seen + 1 if message.first.split()[1][0] == "5" else 0
+        return message
+
+
+class AnswerItself(WebFault):
+    """Answers without the gateway's having seen the request."""
+
+    async def request(self, message: Message) -> Message:
+        return replace(message, first="GET /healthz HTTP/1.1")
+
+    async def response(self, message: Message) -> Message:
+        return Message("HTTP/1.1 503 Service Unavailable", HTML, PAGE)
+
+
+class AnswerOne(WebFault):
+    """Answers the request of one connection itself, as a limiter does, or a hop that fails now and then."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    def for_connection(self) -> WebFault:
+        self.connections += 1
+        return AnswerItself() if self.connections == 5 else self
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_request_that_the_server_has_not_seen_has_no_error_of_the_gateway(direct: bool) -> None:
+    finding = await finding_of(HttpStatus(), AnswerOne(), direct=direct)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "seen 1 of 17 requests: HTTP 503 with text/html came instead" in finding.sentence
+
+
+async def test_server_errors_do_not_come_in_a_row() -> None:
+    assert (await finding_of(HttpStatus(), Eject(5))).outcome is Outcome.SURVIVED
+
+
+async def test_a_hop_that_avoids_the_gateway_after_an_error_disturbs_no_other_check() -> None:
+    async with path_to_a_gateway(Eject(1)) as path:
+        report = await Survey(path, [WsMessages(), WsClose(), HttpStatus()]).run()
+    assert [result.finding.outcome for result in report.results[:2]] == [Outcome.SURVIVED] * 2
 
 
 async def test_replaced_bodies_are_reported() -> None:

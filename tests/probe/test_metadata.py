@@ -8,6 +8,7 @@ from echo.probe.checks.metadata import SENT, Metadata
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
 from tests.probe.relays import Fault, Fields, Head, Item, Line
+from tests.probe.turning_away import AnswerWithPages
 from tests.support.quiet_clock import QuietClock
 
 
@@ -98,6 +99,20 @@ class KeepSome(Fault):
             if SENT.keys() & fields.keys() or "Evidence" in fields.get(":path", ""):
                 self.kept.add((id(line), item.stream))
         return [] if (id(line), item.stream) in self.kept else [item]
+
+
+class RefuseUnderscores(AnswerWithPages):
+    """Answers calls whose metadata has an underscore in a name."""
+
+    def turned_away(self, line: Line, head: Head) -> bool:
+        return any("_" in name for name, _ in head.fields)
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_calls_refused_for_a_name_are_reported(direct: bool, quiet_clock: QuietClock) -> None:
+    finding = await finding_of(Metadata(), RefuseUnderscores(), direct=direct)
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "refused")
+    assert "(x_probe_underscores): they end with HTTP 503 with text/html before the server" in finding.sentence
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """`status`, against hops that change how calls end."""
 
+import math
 from collections.abc import Iterable
 
 import pytest
@@ -8,7 +9,7 @@ from echo.probe.checks.status import Status
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
 from tests.probe.relays import Fault, Head, Item, Line
-from tests.probe.turning_away import LeaveAfter
+from tests.probe.turning_away import LeaveAfter, Refuse
 from tests.support.quiet_clock import QuietClock
 
 
@@ -58,6 +59,32 @@ class SpoilMessages(Fault):
         if isinstance(item, Head) and (message := item.get("grpc-message")) is not None:
             return [item.without("grpc-message").adding("grpc-message", message.replace("%E2%98%83", "?"))]
         return [item]
+
+
+class TurnAway(Refuse):
+    """Turns calls away that ask for one of these statuses, as a hop does that has enough to do."""
+
+    def __init__(self, statuses: Iterable[str], times: float = math.inf) -> None:
+        super().__init__("14", "overflow")
+        self.statuses, self.left = tuple(statuses), times
+
+    def turned_away(self, line: Line, head: Head) -> bool:
+        asked = (head.get("x-echo-status") or "").partition(":")[0]
+        self.left -= asked in self.statuses
+        return asked in self.statuses and self.left >= 0
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_calls_that_never_reached_the_server_have_no_status_of_its_own(
+    quiet_clock: QuietClock, direct: bool
+) -> None:
+    finding = await finding_of(Status(), TurnAway(["5", "14"]), direct=direct)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "4 of 34 calls, which ended with UNAVAILABLE (overflow)" in finding.sentence
+
+
+async def test_calls_that_are_turned_away_once_are_made_again(quiet_clock: QuietClock) -> None:
+    assert (await finding_of(Status(), TurnAway(["5"], times=2))).outcome is Outcome.SURVIVED
 
 
 @pytest.mark.parametrize("direct", [True, False])

@@ -10,10 +10,13 @@ from tests.probe.cutting import (
     CutOldStreams,
     CutSilentClients,
     CutSilentStreams,
+    CutStreamsOldSinceHalfClose,
+    CutUnansweredCalls,
     How,
 )
 from tests.probe.holding import HoldResponses
 from tests.probe.paths import finding_of
+from tests.probe.repeating import RepeatLate
 from tests.probe.turning_away import AnswerWithPages, TurnAwayOddLines
 from tests.support.quiet_clock import QuietClock
 
@@ -64,6 +67,25 @@ async def test_old_streams_that_are_cut_off_are_the_business_of_another_check(qu
 async def test_old_connections_that_are_closed_are_the_business_of_another_check(quiet_clock: QuietClock) -> None:
     fault = CutOldConnections(3.0, "goaway")
     assert (await finding_of(StreamIdle(), fault, idle=IDLE)).outcome is Outcome.INCONCLUSIVE
+
+
+async def test_a_hop_that_does_not_wait_for_a_first_response_is_reported(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(StreamIdle(), CutUnansweredCalls(2.0), idle=IDLE)
+    assert (finding.outcome, finding.cause, finding.limit) == (Outcome.LIMITED, "first-response", 2.0)
+    assert finding.sentence.startswith("The path waits 2.0 s for a call's first response, then the call ends with a re")
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_hop_that_makes_a_late_call_again_is_reported(quiet_clock: QuietClock, direct: bool) -> None:
+    finding = await finding_of(StreamIdle(), RepeatLate(2.0), idle=IDLE, direct=direct)
+    assert (finding.outcome, finding.cause, finding.unit) == (Outcome.LIMITED, "made-again", "s")
+    assert finding.sentence.startswith("The path waits ")  # How long by the server's clock, which is a real one here.
+    assert finding.sentence.endswith("the server may be working on it: it was seen 3 times.")
+
+
+async def test_old_calls_that_are_cut_off_are_the_business_of_another_check(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(StreamIdle(), CutStreamsOldSinceHalfClose(3.0), idle=IDLE)
+    assert (finding.outcome, finding.limit) == (Outcome.SURVIVED, IDLE)
 
 
 async def test_where_no_answer_comes_nothing_is_claimed(quiet_clock: QuietClock) -> None:

@@ -50,6 +50,30 @@ async def test_lost_headers_are_named() -> None:
     assert "without its headers Upgrade and Connection: Upgrade" in finding.sentence
 
 
+class Forbid(WebFault):
+    async def response(self, message: Message) -> Message:
+        return Message("HTTP/1.1 403 Forbidden", (("Content-Type", "text/html"), ("Content-Length", "3")), b"no.")
+
+
+class LoseAccept(WebFault):
+    """Passes no Sec-WebSocket-Accept on, as Envoy does not if it speaks HTTP/2 to the gateway."""
+
+    async def response(self, message: Message) -> Message:
+        return message.without("sec-websocket-accept")
+
+
+async def test_a_hop_that_lets_no_request_in_is_told_from_one_that_refuses_websockets() -> None:
+    finding = await finding_of(WsUpgrade(), Forbid())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "every-request")
+    assert finding.sentence.endswith("HTTP 403 with text/html came, as it does for plain requests.")
+
+
+async def test_an_incomplete_handshake_is_reported() -> None:
+    finding = await finding_of(WsUpgrade(), LoseAccept())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "handshake")
+    assert "101 comes without Sec-WebSocket-Accept" in finding.sentence
+
+
 async def test_an_answer_by_somebody_else_is_reported() -> None:
     finding = await finding_of(WsUpgrade(), ErrorPage())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "other")
@@ -96,7 +120,7 @@ async def test_a_silent_gateway_takes_the_time_of_no_other_check(quiet_clock: Qu
     assert found["ws-upgrade"].sentence == "The gateway does not answer at all: no answer within 3 s."
     assert found["http-status"].sentence == "The gateway does not answer at all; is its URL right?"
     assert {finding.outcome for finding in found.values()} == {Outcome.INCONCLUSIVE, Outcome.SKIPPED}
-    assert trio.current_time() - began < 8.0
+    assert trio.current_time() - began < 9.0  # Of which `http-status`, which comes last, takes two.
 
 
 async def test_a_gateway_that_answers_nothing_is_not_judged() -> None:

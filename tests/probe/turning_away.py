@@ -1,11 +1,10 @@
 """Hops that do not pass calls on: they keep them, answer them with pages, or ask the client to leave."""
 
 from collections.abc import Iterable
-from typing import Final
 
 import trio
 
-from tests.probe.relays import Fault, Head, Item, Line
+from tests.probe.relays import Fault, Fields, Head, Item, Line
 from tests.support.http2_frames import DATA, Frame
 
 
@@ -38,7 +37,8 @@ class LeaveAfter(Fault):
 class AnswerWithPages(Fault):
     """Answers calls itself, as a limiter does, with HTTP 503 and a page; `turned_away` says which."""
 
-    PAGE: Final = (":status", "503"), ("content-type", "text/html")
+    PAGE: Fields = ((":status", "503"), ("content-type", "text/html"))
+    BODY = b"<html>503 Service Temporarily Unavailable</html>"
 
     def __init__(self) -> None:
         self._gone: set[tuple[int, int]] = set()
@@ -58,13 +58,29 @@ class AnswerWithPages(Fault):
         if isinstance(item, Head) and self.turned_away(line, item):
             await self._begun[line.number].wait()
             self._gone.add((line.number, item.stream))
-            line.client.send(Head(item.stream, self.PAGE))
-            line.data(line.client, item.stream, b"<html>503 Service Temporarily Unavailable</html>", end=True)
+            line.client.send(Head(item.stream, self.PAGE, ends=not self.BODY))
+            if self.BODY:
+                line.data(line.client, item.stream, self.BODY, end=True)
         if (line.number, item.stream) not in self._gone:
             return [item]
         if isinstance(item, Frame) and item.kind == DATA:
             line.absorb(line.client, item)
         return []
+
+
+class Refuse(AnswerWithPages):
+    """Answers calls itself with a status of gRPC's, as Envoy does."""
+
+    BODY = b""
+
+    def __init__(self, status: str, message: str) -> None:
+        super().__init__()
+        self.PAGE = (
+            (":status", "200"),
+            ("content-type", "application/grpc"),
+            ("grpc-status", status),
+            ("grpc-message", message),
+        )
 
 
 class TurnAwayOddLines(AnswerWithPages):

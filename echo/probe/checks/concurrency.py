@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from echo.probe.asking import ending
 from echo.probe.calls import SERVER_STREAM
 from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, inconclusive, limited, survived
@@ -34,6 +35,7 @@ class Outcome:
         refused: How many had ended by then.
         left_out: How many others were not processed, as a GOAWAY said.
         later: How many of the others were answered after the answered ones had ended.
+        how: How one of the refused ended, in words.
     """
 
     announced: int | None
@@ -42,6 +44,7 @@ class Outcome:
     refused: int = 0
     left_out: int = 0
     later: int = 0
+    how: str = ""
 
 
 class Concurrency(Check):
@@ -108,7 +111,9 @@ async def _open(path: Path, to: Target, asked: int, within: float) -> Outcome | 
         with trio.move_on_after(within if waiting and answered else 0.0):
             await connection.until(lambda: all(call.data or call.over for call in waiting))
         later = sum(1 for call in waiting if call.replied)
-        return Outcome(announced, number, len(answered), len(refused), len(open_calls) - len(waiting), later)
+        left_out = len(open_calls) - len(waiting)
+        how = ending(refused[0]) if refused else ""
+        return Outcome(announced, number, len(answered), len(refused), left_out, later, how)
 
 
 def _finding(seen: Outcome, asked: int) -> Finding:
@@ -119,6 +124,7 @@ def _finding(seen: Outcome, asked: int) -> Finding:
         "refused": seen.refused,
         "left_out": seen.left_out,
         "answered_later": seen.later,
+        "refused_with": seen.how,
     }
     limit, unit = seen.answered, "calls"
     if seen.answered == seen.opened:
@@ -130,7 +136,8 @@ def _finding(seen: Outcome, asked: int) -> Finding:
     were = "was" if limit == 1 else "were"
     only = f"Of {seen.opened} calls opened at once on one connection, {limit} {were} answered"
     if seen.refused == seen.opened - limit:
-        return limited("limited", f"{only}; the others were refused.", limit=limit, unit=unit, details=details)
+        what = f"{only}; the others were refused, with {seen.how}."
+        return limited("limited", what, limit=limit, unit=unit, details=details)
     if seen.left_out:
         what = f"{only}; the path then asked us to leave the connection (GOAWAY)."
         return limited("left", what, limit=limit, unit=unit, details=details)

@@ -5,11 +5,13 @@ trailers are reported by `trailers`.
 """
 
 import re
+from dataclasses import replace
 from typing import Final
 
 import trio
 
 from echo.printable import printable
+from echo.probe.asking import status_in_words
 from echo.probe.calls import UNARY
 from echo.probe.check import Check
 from echo.probe.finding import Finding, Outcome, broken, limited, survived
@@ -21,6 +23,10 @@ from echo.rpc import Status
 
 OURS: Final = re.compile(rb"the request arrived as (HTTP/\d\.\d)")  # The server's reply to HTTP/1 on its port.
 REFUSALS: Final = ("302", "303", "307", "401", "403", "407")  # Redirects lead to a page to log in.
+# What else a hop answers itself; the server answers a plain call, and knows its method.
+NOT_LET_IN: Final = (Status.PERMISSION_DENIED, Status.UNAUTHENTICATED)
+NO_ROUTE: Final = ("404", "421")
+NO_SERVER: Final = ("503", "504")
 PATIENCE = 3.0  # Seconds for each answer.
 
 
@@ -31,7 +37,7 @@ class Http2Check(Check):
     question = "Does the path speak HTTP/2, to us and to the server?"
     needs = ()
     patience = 8.0
-    causes = ("alpn", "http1", "silence", "refused", "call", "unanswered")
+    causes = ("alpn", "http1", "silence", "refused", "no-route", "no-server", "call", "unanswered")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         where = path.target
@@ -79,14 +85,16 @@ class Http2Check(Check):
                 "call", f"The path speaks HTTP/2 to us, but not to the server: a call reached it as {version}."
             )
         if status in REFUSALS and not call.is_grpc:
-            what = "asks for credentials, or does not let our address or our headers pass (--header sends a token)"
-            return broken("refused", f"A plain call was answered with HTTP {status} before the server: a hop {what}.")
+            return _not_let_in(f"HTTP {status}")
         if status and (status != "200" or not call.is_grpc):
-            what = printable(kind, 40) or "no content"
-            return broken("call", f"A plain call was answered with HTTP {status} and {what} instead of a gRPC reply.")
+            what = f"A plain call was answered with HTTP {status} and {printable(kind, 40) or 'no content'}"
+            if status in NO_ROUTE:
+                return _no_route(what)
+            if status in NO_SERVER:
+                return broken("no-server", f"{what}: the path does not get through to the server.")
+            return broken("call", f"{what} instead of a gRPC reply.")
         if "grpc-status" in fields:
-            said = _status(fields["grpc-status"], fields.get("grpc-message", ""))
-            return broken("call", f"A plain call failed: {said}.", details={"grpc_status": fields["grpc-status"]})
+            return _failed(fields["grpc-status"], fields.get("grpc-message", ""))
         return broken("unanswered", "A plain call was never answered.", details={"connection": connection.ended})
 
 
@@ -95,6 +103,23 @@ def _without_alpn() -> Finding:
     return limited("alpn", f"The server answered a plain call, but {what}.")
 
 
-def _status(code: str, message: str) -> str:
-    name = Status(int(code)).name if code.isdigit() and int(code) <= 16 else f"status {printable(code, 20)}"
-    return f"{name} ({printable(message, 120)})" if message else name
+def _failed(code: str, message: str) -> Finding:
+    said = status_in_words(code, message)
+    details = {"grpc_status": code}
+    if code in [str(status.value) for status in NOT_LET_IN]:
+        return replace(_not_let_in(said), details=details)
+    if code == str(Status.UNIMPLEMENTED.value):
+        return replace(_no_route(f"A plain call failed: {said}"), details=details)
+    if code == str(Status.UNAVAILABLE.value):
+        what = f"A plain call failed: {said}: the path does not get through to the server."
+        return broken("no-server", what, details=details)
+    return broken("call", f"A plain call failed: {said}.", details=details)
+
+
+def _not_let_in(answer: str) -> Finding:
+    what = "asks for credentials, or does not let our address or our headers pass (--header sends a token)"
+    return broken("refused", f"A plain call was answered with {answer} before the server: a hop {what}.")
+
+
+def _no_route(what: str) -> Finding:
+    return broken("no-route", f"{what}: no route leads to an echo server for this name (--authority sends another).")

@@ -1,27 +1,30 @@
 """`http-status`: do the gateway's errors arrive as it sent them?
 
 The server is asked for each gRPC status, and the gateway for a page that does not exist. If the server was asked to
-fail and replies with success, it did not do as asked, and the path is not to blame.
+fail and replies with success, it did not do as asked, and the path is not to blame. Hops may avoid a gateway for a
+while after several server errors in a row, so these are kept apart, and other checks come first.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import trio
 
 from echo.contract import HTTP_STATUS
-from echo.probe.check import Check, Kind
+from echo.probe.asking import apart, in_turn
+from echo.probe.check import Check, Kind, Scheduling
 from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
-from echo.probe.web import parse_object, scripted_target, what_came
+from echo.probe.web import parse_object, scripted_target, server_saw, what_came
 from echo.rpc import Status
 
-AT_ONCE: Final = 4
 PATIENCE: Final = 2.0  # Seconds for each answer.
+LOOK: Final = 0.5  # Seconds to look for a request on the servers.
 MESSAGE: Final = "probe: grüße 再见"
 
 PLAIN: Final = (
@@ -29,17 +32,29 @@ PLAIN: Final = (
     "OK among failures",
     "OK among failures too",
 )  # A path may turn requests away whatever they ask for.
-FAILURES: Final = [status for status in HTTP_STATUS if status is not Status.OK]
+FAILURES: Final = apart(
+    [status for status, http in HTTP_STATUS.items() if http >= 500],
+    [status for status, http in HTTP_STATUS.items() if 400 <= http < 500],
+)
 
 
 @dataclass(frozen=True)
 class Case:
-    """One request: the gateway's answer, and the answer that arrived; None if none did."""
+    """One request: the gateway's answer, and the answer that arrived; None if none did.
+
+    Attributes:
+        name: A status, or what else is asked for.
+        status: The gateway's HTTP status,
+        body: and its body; None if it is the plain reply.
+        came: What arrived.
+        call_id: The name that the server recorded it under; empty if it does not get that far.
+    """
 
     name: str
     status: int
     body: Mapping[str, object] | None
     came: HttpAnswer | None
+    call_id: str = ""
 
     @property
     def arrived(self) -> bool:
@@ -64,57 +79,61 @@ class HttpStatus(Check):
     name = "http-status"
     question = "Do the gateway's errors arrive as it sent them?"
     kind = Kind.HTTP
+    scheduling = Scheduling.LAST
     needs = ()
     patience = 10.0
     causes = ("replaced",)
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         cases: dict[str, Case] = {}
-        limit = trio.CapacityLimiter(AT_ONCE)
-        await _ask(path, limit, cases, PLAIN[0], 200, None)
+        await _ask(path, cases, PLAIN[0], 200, None)
         if cases[PLAIN[0]].came is None:
             return inconclusive("The gateway does not answer at all; is its URL right?")
-        async with trio.open_nursery() as nursery:
-            for name in PLAIN[1:]:
-                nursery.start_soon(_ask, path, limit, cases, name, 200, None)
-            for status in FAILURES:
-                body = {"code": status.value, "status": status.name, "message": MESSAGE}
-                nursery.start_soon(_ask, path, limit, cases, status.name, HTTP_STATUS[status], body)
-            nursery.start_soon(_missing, path, limit, cases)
+        failing = [partial(_fail, path, cases, status) for status in FAILURES]
+        plain = [partial(_ask, path, cases, name, 200, None) for name in PLAIN[1:]]
+        await in_turn([partial(_missing, path, cases), *failing[:5], plain[0], *failing[5:], plain[1]])
         failures = [*(cases[status.name] for status in FAILURES), cases["no such page"]]
-        return _judged([cases[name] for name in PLAIN], failures)
+        return _judged([cases[name] for name in PLAIN], failures, await self._turned_away(path, failures))
+
+    async def _turned_away(self, path: Path, failures: Sequence[Case]) -> Sequence[Case]:
+        """The requests that a hop answered before the server saw them, as a rate limit does."""
+        found: list[Case] = []
+
+        async def look(case: Case) -> None:
+            if not await server_saw(path, case.call_id, until=lambda _: True, within=LOOK):
+                found.append(case)
+
+        await in_turn(partial(look, case) for case in failures if case.call_id and case.came and not case.arrived)
+        return found
 
 
-async def _ask(
-    path: Path,
-    limit: trio.CapacityLimiter,
-    cases: dict[str, Case],
-    name: str,
-    status: int,
-    body: Mapping[str, object] | None,
-) -> None:
+async def _ask(path: Path, cases: dict[str, Case], name: str, status: int, body: Mapping[str, object] | None) -> None:
     script = {} if body is None else {"status": f"{body['code']}:{MESSAGE}"}
-    async with limit:
-        cases[name] = Case(name, status, body, await _get(path, "/grpc/probe", script))
+    call_id = path.new_call_id()
+    came = await _get(path, scripted_target("/grpc/probe", script, call_id))
+    cases[name] = Case(name, status, body, came, call_id)
 
 
-async def _missing(path: Path, limit: trio.CapacityLimiter, cases: dict[str, Case]) -> None:
+async def _fail(path: Path, cases: dict[str, Case], status: Status) -> None:
+    body = {"code": status.value, "status": status.name, "message": MESSAGE}
+    await _ask(path, cases, status.name, HTTP_STATUS[status], body)
+
+
+async def _missing(path: Path, cases: dict[str, Case]) -> None:
     body = {"code": Status.NOT_FOUND.value, "status": "NOT_FOUND", "message": "Not Found"}
-    async with limit:
-        came = await _get(path, "/probe/no-such-page", {})
-        cases["no such page"] = Case("no such page", 404, body, came)
+    cases["no such page"] = Case("no such page", 404, body, await _get(path, "/probe/no-such-page"))
 
 
-async def _get(path: Path, target: str, script: Mapping[str, str]) -> HttpAnswer | None:
+async def _get(path: Path, target: str) -> HttpAnswer | None:
     try:
         with trio.move_on_after(PATIENCE):
-            return await path.get(scripted_target(target, script))
+            return await path.get(target)
     except UnreachableError:
         pass
     return None
 
 
-def _judged(plain: list[Case], failures: list[Case]) -> Finding:
+def _judged(plain: Sequence[Case], failures: Sequence[Case], turned_away: Sequence[Case]) -> Finding:
     for one in plain:
         if not one.arrived:
             came = what_came(one.came) if one.came else "no answer"
@@ -123,7 +142,12 @@ def _judged(plain: list[Case], failures: list[Case]) -> Finding:
         return inconclusive(
             "The server did not fail as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?"
         )
-    wrong = [case for case in failures if not case.arrived]
+    wrong = [case for case in failures if not case.arrived and case not in turned_away]
+    if turned_away and not wrong:
+        came = what_came(turned_away[0].came) if turned_away[0].came else "no answer"
+        return inconclusive(
+            f"The server is not known to have seen {len(turned_away)} of {len(failures)} requests: {came} came instead."
+        )
     if not wrong:
         return survived(
             f"The gateway's errors arrive with their statuses and JSON bodies ({len(failures)} were tried)."

@@ -144,6 +144,8 @@ async def _try(path: Path, interval: float, came: Pinged, heed: bool) -> None:
                     before.leave()
             next_at = trio.current_time() + interval
             answered = await _ping(connection) is not None
+            if not answered and not connection.ended:
+                answered = await _ping(connection) is not None  # A single loss may be an accident here, too.
             came.pings = number + 1
             if not answered and not connection.ended and await Talk(path, connection).say():
                 came.cause = "unanswered"

@@ -1,7 +1,8 @@
 """`metadata`: does metadata pass unchanged, both ways?
 
 What we send is compared with what the server has recorded. The server is asked for each kind of metadata by a separate
-call: a path that merges repeated request headers would garble a longer script.
+call: a path that merges repeated request headers would garble a longer script. If the call with all kinds does not get
+through, one call for each kind shows which the path refuses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,8 @@ from echo.probe.path import Path
 from echo.wire import decode_bin, encode_bin
 
 PATIENCE: Final = 3.0  # Seconds for a call.
+SHORTLY: Final = 2.0  # Seconds for a call that the path may refuse.
+LOOK: Final = 0.5  # Seconds to look for a refused call on the servers.
 OCTETS: Final = bytes((0, 255, 10, 61, 128)) + "\N{SNOWMAN}".encode()
 DOTS: Final = "x.probe.dots"
 
@@ -30,6 +33,7 @@ SENT: Final[Mapping[str, Sequence[str | bytes]]] = {
     "x-probe-twice": ("one", "two"),
     "x-probe-twice-bin": (OCTETS, b"two"),
 }
+PLAIN: Final = ""  # A call with no metadata of ours.
 _WAYS: Final = ("to the server", "in the headers of the reply", "in the trailers of the reply")
 _DONE: Final = {"dropped": "is dropped", "rewritten": "is changed", "merged": "is merged into one value"}
 
@@ -40,7 +44,8 @@ class Metadata(Check):
     name = "metadata"
     question = "Does metadata pass unchanged, both ways?"
     needs = ("http2", "trailers")
-    causes = ("dropped", "dots", "merged", "rewritten")
+    patience = 14.0
+    causes = ("dropped", "dots", "merged", "rewritten", "refused")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         async with path.http2() as connection:
@@ -48,6 +53,9 @@ class Metadata(Check):
                 return inconclusive(why)
             there = await self._there(path, connection)
             back = await self._back(path, connection)
+            refused = await self._refused(path) if isinstance(there, str) else {}
+        if refused:
+            return _refusal(refused)
         if isinstance(there, str):
             return _finding([{}, *back]) if any(back) else inconclusive(there)
         if not any((there, *back)):
@@ -68,6 +76,23 @@ class Metadata(Check):
                 known = f"what the server saw could not be fetched{path.hint}"
             return f"A call with metadata of every kind ended with {ending(call)}, and {known}."
         return _differences(headers_of(records[-1]))
+
+    async def _refused(self, path: Path) -> Mapping[str, str]:
+        """The names whose calls the server does not get, with how these calls ended; empty if others fail as well."""
+        refused: dict[str, str] = {}
+
+        async def look(name: str, values: Sequence[str | bytes]) -> None:
+            call_id = path.new_call_id()
+            async with path.http2() as connection:  # A hop may close the connection of a call that it refuses.
+                metadata = [(name, value) for value in values]
+                call = await ask(path, connection, UNARY, within=SHORTLY, call_id=call_id, metadata=metadata)
+                if call.over and not succeeded(call) and await path.evidence(call_id, within=LOOK) == []:
+                    refused[name] = ending(call)
+
+        async with trio.open_nursery() as nursery:
+            for name, values in {PLAIN: (), **SENT}.items():
+                nursery.start_soon(look, name, values)
+        return {} if PLAIN in refused else {name: refused[name] for name in SENT if name in refused}
 
     async def _back(self, path: Path, connection: Http2) -> Sequence[dict[str, str]]:
         """What changed in the metadata that the server sent, by name: in heads and in trailers."""
@@ -155,6 +180,12 @@ def _finding(ways: Sequence[Mapping[str, str]]) -> Finding:
             dots = cause == "dropped" and {name for names in parts for name in names} == {DOTS}
             return broken("dots" if dots else cause, what, details=details)
     raise AssertionError("there are differences")
+
+
+def _refusal(refused: Mapping[str, str]) -> Finding:
+    names, how = ", ".join(refused), next(iter(refused.values()))
+    what = f"The path refuses calls for their metadata ({names}): they end with {how} before the server."
+    return broken("refused", what, details={"refused": dict(refused)})
 
 
 def _and(words: Sequence[str]) -> str:

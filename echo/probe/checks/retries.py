@@ -10,16 +10,15 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from echo.probe.asking import ask, in_turn
+from echo.probe.asking import ask, attempts_at, in_turn
 from echo.probe.calls import UNARY, Script
 from echo.probe.check import Check, Scheduling
-from echo.probe.evidence import Record, headers_of
+from echo.probe.evidence import headers_of
 from echo.probe.finding import Finding, JsonValue, broken, inconclusive, survived
 from echo.probe.http2 import Http2
 from echo.probe.path import Path
 
 PATIENCE: Final = 2.5  # Seconds for a call.
-LOOKS: Final = 3  # Times to ask for each call's records through the path: there may be several servers behind it.
 BROKEN_OFF: Final = "a reset"
 WISHES: Final[Mapping[str, Script]] = {
     # Statuses that count as server failures never follow each other: after several in a row, hops avoid the server.
@@ -51,7 +50,7 @@ class Retries(Check):
         async def look(connection: Http2, name: str) -> None:
             call_id = path.new_call_id()
             await ask(path, connection, UNARY, WISHES[name], within=PATIENCE, call_id=call_id)
-            records = await _records(path, call_id)
+            records = await attempts_at(path, call_id)
             asked = [record for record in records if any(field in _ASKED for field, _ in headers_of(record))]
             if asked:
                 seen[name] = len(asked)
@@ -62,15 +61,6 @@ class Retries(Check):
         async with path.http2() as connection:
             await look(connection, BROKEN_OFF)
         return _finding({name: seen[name] for name in WISHES if name in seen}, alone=len(instances) < 2, path=path)
-
-
-async def _records(path: Path, call_id: str) -> Sequence[Record]:
-    """All known attempts at a call."""
-    found: dict[tuple[str, int], Record] = {}
-    for look in range(1 if path.direct else LOOKS):
-        for record in await path.evidence(call_id, within=1.0 if look == 0 else 0.0) or []:
-            found[record.instance, record.attempt] = record
-    return list(found.values())
 
 
 def _finding(seen: Mapping[str, int], *, alone: bool, path: Path) -> Finding:

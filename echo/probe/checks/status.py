@@ -2,16 +2,16 @@
 
 The server is asked for each status twice: after a reply, and at once. In the latter case the head and the trailers are
 one header list ("Trailers-Only"), which some hops mistake for an HTTP error. The path is not blamed for differences
-that also occur when bypassing it.
+that also occur when bypassing it. Calls that the server has not seen were turned away on the path, by a rate limit or
+a circuit breaker for example: their statuses were never the server's, so no status was rewritten.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import zip_longest
 from typing import Final
 
-from echo.probe.asking import ask, ending, in_turn, scripting_problem
+from echo.probe.asking import apart, ask, ending, in_turn, scripting_problem
 from echo.probe.calls import SERVER_STREAM
 from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, inconclusive, survived
@@ -22,13 +22,8 @@ from echo.rpc import Status as Code
 from echo.scripting import Ending, status_details
 from echo.wire import decode_bin, decode_status_message, encode_status_message
 
-
-def _apart(some: Sequence[Code], others: Sequence[Code]) -> Sequence[Code]:
-    """All codes, each of ``some`` between two of ``others``."""
-    return [code for pair in zip_longest(others, some) for code in pair if code is not None]
-
-
 PATIENCE: Final = 3.0  # Seconds for a call.
+LOOK: Final = 0.5  # Seconds to look for a call on the servers, once its answer is here.
 MESSAGE: Final = 'probe: naïve, 100% "déjà vu" \N{SNOWMAN}'
 # Hops that count a server's failures count these, and avoid a server after several in a row.
 FAILURES: Final = (
@@ -39,7 +34,7 @@ FAILURES: Final = (
     Code.UNAVAILABLE,
     Code.DATA_LOSS,
 )
-ORDER: Final = _apart(FAILURES, [code for code in Code if code not in FAILURES])
+ORDER: Final = apart(FAILURES, [code for code in Code if code not in FAILURES])
 NAMED: Final = 3  # The most codes that a sentence names.
 
 
@@ -81,23 +76,36 @@ class Status(Check):
         return _finding(faults)
 
     async def _faults(self, path: Path, to: Target) -> list[Fault] | str:
-        """The statuses that did not arrive as sent; or why scripted calls are not possible."""
+        """The statuses that did not arrive as sent; or why that is not known."""
         faults: list[Fault] = []
+        turned_away: MutableMapping[tuple[Code, bool], str] = {}
 
         async def look(connection: Http2, code: Code, alone: bool) -> None:
+            call_id = path.new_call_id()
             script = {
                 "status": f"{code.value}:{encode_status_message(MESSAGE).decode()}",
                 "details": "true",
                 "count": "1",
                 "after": "0" if alone else "1",
             }
-            call = await ask(path, connection, SERVER_STREAM, script, within=PATIENCE, again=to)
-            faults.extend(_judge(call, code, alone))
+            call = await ask(path, connection, SERVER_STREAM, script, within=PATIENCE, call_id=call_id, again=to)
+            found = [*_judge(call, code, alone)]
+            doubtful = found and not call.replied  # Its message may differ where its code is the same by chance.
+            if doubtful and not await path.evidence(call_id, until=lambda _: True, within=LOOK):
+                turned_away[code, alone] = ending(call)
+            else:
+                faults.extend(found)
 
         async with path.http2(to) as connection:
             if (why := await scripting_problem(path, connection, within=PATIENCE)) is not None:
                 return why
             await in_turn(partial(look, connection, code, alone) for code in ORDER for alone in (False, True))
+            again, turned_away = [*turned_away], {}
+            await in_turn(partial(look, connection, code, alone) for code, alone in again)
+        if turned_away and not faults:
+            how = next(iter(turned_away.values()))
+            number = f"{len(turned_away)} of {2 * len(Code)} calls"
+            return f"The server is not known to have seen {number}, which ended with {how}: the path turned them away."
         return sorted(faults)
 
 

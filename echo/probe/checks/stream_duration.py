@@ -2,7 +2,7 @@
 
 Messages flow on streams of two kinds: on one we send and get replies; on the other we have sent everything, and
 responses continue. There are two of each kind, the second begun a little later: if both are cut off at the same age,
-age is the reason; if both are cut off at the same moment, it was an accident.
+age is the reason; if both are cut off at the same moment, it was an accident, such as a reload of a hop.
 """
 
 import math
@@ -15,6 +15,7 @@ import trio
 from echo.probe.asking import UNHEEDED, scripting_problem
 from echo.probe.calls import BIDIRECTIONAL, SERVER_STREAM
 from echo.probe.check import Check, Scheduling
+from echo.probe.evidence import headers_of
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.http2 import Http2, Stream
 from echo.probe.ladder import BEAT, LONG, SLOW_BEAT
@@ -22,6 +23,7 @@ from echo.probe.path import Path
 from echo.probe.talk import ANSWER, cut_of
 
 STAGGER: Final = 2.0  # Seconds between the two of a kind.
+ANNOUNCED: Final = "x-envoy-expected-rq-timeout-ms"
 SAME: Final = 1.0  # Two ages that differ by less count as the same.
 
 
@@ -31,13 +33,17 @@ class Lifetime:
 
     Attributes:
         age: Its age in seconds when it was cut off; None if it was not.
+        at: When that was, on trio's clock.
         complete: Whether it ended normally, and when it should.
         by_server: Whether the server ended it for a reason of its own.
+        announced: The timeout in seconds that Envoy has announced to the server; None if it has not.
     """
 
     age: float | None = None
+    at: float = 0.0
     complete: bool = False
     by_server: bool = False
+    announced: float | None = None
 
 
 class StreamDuration(Check):
@@ -47,7 +53,7 @@ class StreamDuration(Check):
     question = "How long does a busy stream stay open?"
     scheduling = Scheduling.WAITING
     patience = 15.0
-    causes = ("cut", "response-cut")
+    causes = ("cut", "response-cut", "at-once")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         sending, receiving = (Lifetime(), Lifetime()), (Lifetime(), Lifetime())
@@ -90,10 +96,22 @@ def _judged(
         cause = "cut" if "before" in ages else "response-cut"
         return limited(cause, what, limit=limit, unit="s", details=details)
     if all(life.complete for life in lives):
-        return survived(f"A busy call stays open for {asked:g} s.", limit=asked, unit="s", details=details)
+        what = f"A busy call stays open for {asked:g} s"
+        announced = receiving[0].announced
+        if announced is not None and announced > asked:
+            # Its default of 15 s is longer than a quick survey.
+            what = f"{what}, but Envoy announces a timeout of {announced:g} s ({ANNOUNCED})"
+        return survived(f"{what}.", limit=asked, unit="s", details={**details, "announced_timeout": announced})
+    if all(life.age is not None for life in lives) and _spread([life.at for life in lives]) < SAME:
+        what = "All busy calls were cut off at the same moment, whatever their age, as by a reload of a hop."
+        return inconclusive(what, cause="at-once", details=details)
     if any(life.age is not None for life in lives):
         return inconclusive("A busy call was cut off, but another one like it stayed open for longer.", details=details)
     return inconclusive("Not all of the busy calls ended as they should.", details=details)
+
+
+def _spread(times: Sequence[float]) -> float:
+    return max(times) - min(times)
 
 
 async def _keep(path: Path, life: Lifetime, after: float, sending: bool) -> None:
@@ -116,18 +134,30 @@ async def _keep(path: Path, life: Lifetime, after: float, sending: bool) -> None
             await call.until_over()
         life.complete = call.fields.get("grpc-status") == "0"
         if life.complete:
+            life.announced = None if sending else await _announced(path, call_id)
             return
         cut = cut_of(call, connection)
         if not call.arrivals or not call.is_grpc:
             return  # Nothing has come yet, or only a hop's own answer.
-        if cut is not None:
-            life.age = cut.at - began
+        if cut is not None and cut.at < began + idle:
+            life.at = cut.at
         elif call.arrivals[-1][0] < began + idle - 3 * beat:
-            life.age = call.arrivals[-1][0] - began  # Nothing has come since.
+            life.at = call.arrivals[-1][0]  # Nothing has come since.
         else:
             life.complete = True  # Except for its end, which other checks report.
-        records = await path.evidence(call_id, within=1.0) if life.age is not None else None
+            return
+        life.age = life.at - began
+        records = await path.evidence(call_id, within=1.0)
         life.by_server = bool(records) and records is not None and records[-1].outcome in ("draining", "deadline")
+
+
+async def _announced(path: Path, call_id: str) -> float | None:
+    """The timeout that Envoy's header gives."""
+    for record in await path.evidence(call_id, within=1.0) or []:
+        for name, value in headers_of(record):
+            if name == ANNOUNCED and value.isdecimal():
+                return int(value) / 1000
+    return None
 
 
 async def _send(path: Path, connection: Http2, call: Stream, last: float, beat: float) -> None:

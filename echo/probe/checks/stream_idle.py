@@ -3,10 +3,12 @@
 Some silent streams are on busy connections, so that the connection is not idle; others have connections of their own,
 because some hops only watch connections. If the latter are cut off together with connections that have no stream at
 all, `connection-idle` reports it; if busy streams are cut off at the same age, `stream-duration` does. On another
-silent stream we have half-closed: if that one survives, the path only limits how long it waits for us.
+silent stream we have half-closed: if that one survives, the path only limits how long it waits for us. One more call
+gets its first response after the whole time, as hops may wait less for that, or make the call again.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -15,6 +17,7 @@ import trio
 from echo.probe.check import Check, Scheduling
 from echo.probe.finding import Finding, JsonValue, inconclusive, limited, survived
 from echo.probe.ladder import SLACK, Busy, Ladder, idle_connection, lone_stream, silent_server, silent_stream
+from echo.probe.late_response import LateResponse
 from echo.probe.path import Path
 from echo.probe.talk import Cut
 
@@ -33,10 +36,11 @@ class StreamIdle(Check):
     question = "How long does a silent stream stay open?"
     scheduling = Scheduling.WAITING
     patience = 15.0
-    causes = ("reset", "our-silence", "goaway", "closed", "silence")
+    causes = ("reset", "our-silence", "goaway", "closed", "silence", "first-response", "made-again")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         shared, lone, bare, sent = Ladder(), Ladder(), Ladder(), Ladder()
+        late = LateResponse()
         rungs = path.budget.rungs()
         async with path.http2() as connection, trio.open_nursery() as nursery:
             busy = Busy(path, connection)
@@ -45,6 +49,7 @@ class StreamIdle(Check):
                 for ladder, one in ((shared, silent_stream), (lone, lone_stream), (bare, idle_connection)):
                     climbing.start_soon(ladder.climb, rungs, partial(one, path))
                 climbing.start_soon(sent.climb, rungs[-1:], partial(silent_server, path))
+                climbing.start_soon(late.wait, path, path.budget.idle)
             if shared.cut or lone.cut:
                 await trio.sleep(SLACK)  # The busy one may be about to be cut off.
             nursery.cancel_scope.cancel()
@@ -53,11 +58,14 @@ class StreamIdle(Check):
             "on_a_connection_of_its_own": _told(lone),
             "no_stream_at_all": _told(bare),
             "after_we_have_sent_everything": _told(sent),
+            **late.details,
         }
         for ladder in (shared, lone):
             if ladder.cut is None or (ladder is lone and _together(ladder.cut, bare.cut)):
                 continue
             return _judged(ladder, ladder.cut, busy, sent, details)
+        if (finding := late.finding(sent)) is not None:
+            return replace(finding, details=details)
         if not shared.sound and not lone.sound:
             return inconclusive("No stream was answered at all, so none could be left silent.")
         if lone.cut is not None:

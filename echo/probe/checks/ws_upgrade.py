@@ -31,7 +31,7 @@ class WsUpgrade(Check):
     kind = Kind.WS
     needs = ()
     patience = 8.0
-    causes = ("headers", "refused", "other")
+    causes = ("headers", "refused", "other", "handshake", "every-request")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         why = f"no answer within {PATIENCE:g} s"
@@ -41,7 +41,7 @@ class WsUpgrade(Check):
                     patience.deadline = math.inf
                     return await self._opened(path, await echoed(socket, "hi", PATIENCE))
         except RefusedError as refused:
-            return await _called_without_tls(path) or _refused(refused.answer)
+            return await _called_without_tls(path) or await _refused(path, refused.answer)
         except UnreachableError as error:
             why = str(error)
             if (finding := await _called_without_tls(path)) is not None:
@@ -66,12 +66,18 @@ class WsUpgrade(Check):
 
 async def _answers(path: Path, target: str = "/healthz") -> bool:
     """Whether the gateway answers a plain request."""
+    answer = await _answer(path, target)
+    return answer is not None and answer.status == 200
+
+
+async def _answer(path: Path, target: str = "/healthz") -> HttpAnswer | None:
+    """The answer to a plain request, if one comes."""
     try:
-        with trio.fail_after(PATIENCE):
-            answer = await path.get(target)
-    except (UnreachableError, trio.TooSlowError):
-        return False
-    return answer.status == 200
+        with trio.move_on_after(PATIENCE):
+            return await path.get(target)
+    except UnreachableError:
+        pass
+    return None
 
 
 async def _called_without_tls(path: Path) -> Finding | None:
@@ -83,11 +89,18 @@ async def _called_without_tls(path: Path) -> Finding | None:
     return broken("", f"The gateway's port speaks TLS, and was called without it: write {url}.")
 
 
-def _refused(answer: HttpAnswer) -> Finding:
+async def _refused(path: Path, answer: HttpAnswer) -> Finding:
+    if answer.status == 101 and not answer.header("sec-websocket-accept"):
+        what = "A WebSocket does not open: the answer 101 comes without Sec-WebSocket-Accept"
+        return broken("handshake", f"{what}, as a hop leaves it out that speaks HTTP/2 to the gateway.")
     if answer.status == 101:
         return broken("other", "Something other than the gateway accepted the WebSocket: its handshake is invalid.")
     said = of_gateway(answer)
     if said is None:
+        plain = await _answer(path)
+        if plain is not None and plain.status == answer.status:
+            what = f"A WebSocket is refused by a hop before the gateway: {what_came(answer)} came"
+            return broken("every-request", f"{what}, as it does for plain requests.")
         return broken("other", f"A WebSocket is refused, but not by the gateway: {what_came(answer)} came.")
     arrived = said.get("arrived")
     if isinstance(arrived, Mapping):
