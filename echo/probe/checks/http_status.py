@@ -20,7 +20,7 @@ from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
-from echo.probe.web import parse_object, scripted_target, server_saw, what_came
+from echo.probe.web import UNHEEDED_QUERY, parse_object, scripted_target, server_saw, what_came
 from echo.rpc import Status
 
 PATIENCE: Final = 2.0  # Seconds for each answer.
@@ -139,9 +139,7 @@ def _judged(plain: Sequence[Case], failures: Sequence[Case], turned_away: Sequen
             came = what_came(one.came) if one.came else "no answer"
             return inconclusive(f"A plain request to the gateway fails ({came}), so its errors could not be checked.")
     if any(case.ignored for case in failures):
-        return inconclusive(
-            "The server did not fail as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?"
-        )
+        return inconclusive(UNHEEDED_QUERY)
     wrong = [case for case in failures if not case.arrived and case not in turned_away]
     if turned_away and not wrong:
         came = what_came(turned_away[0].came) if turned_away[0].came else "no answer"
