@@ -8,13 +8,10 @@ import trio
 
 from echo.evidence.headers import MAX_HEADERS_SIZE
 from echo.gateway.evidence import MOST_ATTEMPTS, GatewayRecorder
-from echo.rpc import Server
-from echo.services import echo_services
 from tests.gateway.scopes import http_scope
-from tests.support.gateway import RunningGateway, gateway_to, running_gateway
+from tests.support.gateway import RunningGateway, running_gateway
 from tests.support.http2 import open_http2
 from tests.support.quiet_clock import QuietClock
-from tests.support.serving import LOOPBACK, serving
 from tests.support.streams import HELLO
 from tests.support.websocket import Closed, open_websocket
 
@@ -105,17 +102,6 @@ async def test_both_ends_tell_what_they_saw_of_a_request() -> None:
     assert told["server"]["protocol"] == "HTTP/2"
     assert told["server"]["method"] == "GetReply"
     assert told["server"]["deadline_left"] == pytest.approx(10, abs=0.5)
-
-
-async def test_the_record_is_found_at_whichever_server_took_the_call() -> None:
-    first, second = (Server(echo_services().services) for _ in range(2))
-    async with serving(first) as one, serving(second) as two:
-        hosts = f"{LOOPBACK}:{one},{LOOPBACK}:{two}"
-        async with gateway_to(1, GRPC_SERVER_HOST=hosts, GRPC_CLIENT_BALANCE="round_robin") as gateway:
-            await gateway.get("/grpc/hi?call-id=one")
-            for _ in range(4):  # The servers take calls in turn, these included.
-                assert (await evidence(gateway, "one"))["server"]["call_id"] == "one"
-            assert (await gateway.get("/evidence/none")).status == 404
 
 
 async def test_both_ends_tell_what_they_saw_of_a_websocket() -> None:
