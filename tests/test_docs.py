@@ -117,6 +117,13 @@ def test_every_check_is_explained() -> None:
     assert [name for name, _ in explained] == [check.name for check in CHECKS]
 
 
+def test_every_check_is_recommended_for_a_symptom() -> None:
+    page = (PAGES / "troubleshooting.md").read_text()
+    recommended = re.findall(r"^\| [^|]+ \| `([a-z][a-z0-9,-]*)`(?:, with[^|]+)? \|$", page, re.MULTILINE)
+    names = {name for line in recommended for name in line.split(",")}
+    assert names == {check.name for check in CHECKS}
+
+
 def test_messages_on_the_page_for_troubleshooting_are_those_in_the_code() -> None:
     page = (PAGES / "troubleshooting.md").read_text()
     rows = re.findall(r"^\| (?!grpcurl)(.+?) \|", page, re.MULTILINE)

@@ -1,20 +1,28 @@
 """``echo-grpc probe``: the command and its flags. `echo.cli.probing` runs it, and loads everything else."""
 
+import textwrap
+
 import click
 
 __all__ = ["probe_command"]
 
+INDENT = "  "
 FORMATS = ("text", "json", "markdown", "junit")
 
 
 class _Command(click.Command):
     """Its help ends with the names of the checks."""
 
-    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - Click gives it.
         from echo.probe.table import CHECKS  # noqa: PLC0415 - Only its help needs them here.
 
-        self.epilog = f"Checks: {', '.join(check.name for check in CHECKS)}"
-        super().format_epilog(ctx, formatter)
+        names = f"Checks: {', '.join(check.name for check in CHECKS)}"
+        # Click would break names at their hyphens.
+        lines = textwrap.wrap(
+            names, formatter.width, initial_indent=INDENT, subsequent_indent=INDENT, break_on_hyphens=False
+        )
+        formatter.write_paragraph()
+        formatter.write("\n".join([*lines, ""]))
 
 
 def probe_command() -> click.Command:

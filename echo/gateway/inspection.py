@@ -24,7 +24,8 @@ from echo.rpc import Cardinality, GRPCError, Status
 __all__ = ["add_inspection"]
 
 GET: Final = "/com.gopay.echo.evidence.Evidence/Get"
-TIMEOUT: Final = 5.0  # Seconds to wait for the server's answer.
+TIMEOUT: Final = 5.0  # Seconds to wait for a server's answer.
+LOOKS: Final = 8  # How many servers are asked, if there are several.
 JSON: Final = "application/json"
 
 
@@ -57,20 +58,28 @@ async def _evidence(runtime: Runtime, call_id: str) -> Response:
     if attempts:
         gateway = attempts[-1] | ({"other_attempts": attempts[:-1]} if len(attempts) > 1 else {})
     records: dict[str, object] = {"gateway": gateway, "server": None}
-    try:
-        async with (
-            runtime.backend.channel() as channel,
-            channel.request(GET, Cardinality.UNARY_UNARY, GetRequest, Record, timeout=TIMEOUT) as call,
-        ):
-            await call.send_message(GetRequest(call_id=call_id), end=True)
-            record = await call.recv_message()
-            assert record is not None
-            records["server"] = as_json(record)
-    except GRPCError as error:
-        if error.status not in (Status.NOT_FOUND, Status.UNIMPLEMENTED):
-            body = error_body(error.status, error.message)
-            return Response(body, HTTP_STATUS[error.status], content_type=JSON)
+    # Several servers take calls in turn, and any of them may have the record.
+    for _ in range(LOOKS if runtime.settings.grpc_client_balance == "round_robin" else 1):
+        try:
+            records["server"] = as_json(await _ask(runtime, call_id))
+            break
+        except GRPCError as error:
+            if error.status not in (Status.NOT_FOUND, Status.UNIMPLEMENTED):
+                body = error_body(error.status, error.message)
+                return Response(body, HTTP_STATUS[error.status], content_type=JSON)
     if gateway is None and records["server"] is None:
         body = error_body(Status.NOT_FOUND, "nothing is recorded under this call-id")
         return Response(body, HTTP_STATUS[Status.NOT_FOUND], content_type=JSON)
     return Response(msgspec.json.encode(records), content_type=JSON)
+
+
+async def _ask(runtime: Runtime, call_id: str) -> Record:
+    """A server's record of a call."""
+    async with (
+        runtime.backend.channel() as channel,
+        channel.request(GET, Cardinality.UNARY_UNARY, GetRequest, Record, timeout=TIMEOUT) as call,
+    ):
+        await call.send_message(GetRequest(call_id=call_id), end=True)
+        record = await call.recv_message()
+    assert record is not None
+    return record

@@ -51,7 +51,8 @@ class LateResponse:
             with trio.move_on_at(began + self.asked + ANSWER):
                 await call.send(path.message(UNARY), end=True)
                 await connection.until(lambda: call.over)
-            cut = None if succeeded(call) else cut_of(call, connection)
+            # Once it has begun to arrive, other checks report what becomes of it.
+            cut = None if succeeded(call) or call.replied else cut_of(call, connection)
             if not call.over:
                 call.cancel()
             nursery.cancel_scope.cancel()

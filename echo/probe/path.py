@@ -4,6 +4,7 @@ import secrets
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar, Unpack
 
 import trio
@@ -11,7 +12,7 @@ from multidict import MultiDict
 
 from echo.probe.budget import Budget
 from echo.probe.calls import Answer, Rpc, Script, gather, scripted
-from echo.probe.evidence import Record, ask_until, fetch, is_over
+from echo.probe.evidence import Address, Record, ask_until, is_over
 from echo.probe.http1 import Headers, HttpAnswer, exchange
 from echo.probe.http2 import Http2, Stream, open_http2
 from echo.probe.line import Line, UnreachableError
@@ -193,9 +194,7 @@ class Path:
         within: float = 2.0,
         attempts: int = 1,
     ) -> list[Record] | None:
-        """What the server saw of a call. All of `direct` are asked, or else the server at the end of the path.
-
-        Through the path a new connection is used each time, as there may be several servers behind it.
+        """What the server saw of a call. All of `direct` are asked, or else those at the end of the path.
 
         Args:
             call_id: The call.
@@ -207,15 +206,14 @@ class Path:
             The attempts as they are by then; an empty list if no server has seen the call; None if none can be asked.
         """
         async with AsyncExitStack() as stack:
-            kept = [await stack.enter_async_context(self.channel(end)) for end in self.direct]
-            return await ask_until(lambda: self._look(kept, call_id), until=until, within=within, attempts=attempts)
+            asked = [Address(partial(self.channel, end), stack) for end in self.direct]
+            asked = asked or [Address(self.channel, stack, self.headers)]
 
-    async def _look(self, kept: Sequence[Channel], call_id: str) -> list[Record] | None:
-        if not kept:
-            async with self.channel() as channel:
-                return await fetch(channel, call_id, self.headers)
-        answers = [answer for channel in kept if (answer := await fetch(channel, call_id)) is not None]
-        return [record for answer in answers for record in answer] if answers else None
+            async def look() -> list[Record] | None:
+                answers = [answer for address in asked if (answer := await address.look(call_id)) is not None]
+                return [record for answer in answers for record in answer] if answers else None
+
+            return await ask_until(look, until=until, within=within, attempts=attempts)
 
     # The gateway
 

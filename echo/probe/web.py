@@ -19,9 +19,10 @@ from echo.probe.websocket import Closed, WebSocket
 BIDIRECTIONAL: Final = "/ws/stream/bidirectional"
 CLIENT_STREAM: Final = "/ws/stream/client"
 
-UNHEEDED_QUERY: Final = "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?"
+MAX_SAID: Final = 150  # Characters of an answer that are quoted.
 MAX_POLL: Final = 0.5  # Seconds between two looks at the evidence, in the end.
 _INVALID: Final = "invalid message format"
+UNHEEDED_QUERY: Final = "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?"
 
 
 def scripted_target(target: str, script: Script | None = None, call_id: str | None = None) -> str:
@@ -78,9 +79,11 @@ def how_closed(closed: Closed) -> str:
 
 
 def what_came(answer: HttpAnswer) -> str:
-    """An HTTP answer in a few words."""
+    """An HTTP answer in a few words, with what it says if that is short plain text, as it is Envoy's."""
     kind = printable(answer.header("content-type").partition(";")[0], 40)
-    return f"HTTP {answer.status} with {kind}" if kind else f"HTTP {answer.status}"
+    said = answer.body.decode("utf-8", "replace").strip() if kind == "text/plain" else ""
+    text = f" (“{printable(said)}”)" if 0 < len(said) <= MAX_SAID else ""
+    return f"HTTP {answer.status} with {kind}{text}" if kind else f"HTTP {answer.status}"
 
 
 def of_gateway(answer: HttpAnswer) -> Mapping[str, object] | None:

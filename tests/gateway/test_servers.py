@@ -1,5 +1,6 @@
 """Which servers the gateway calls: several in turn, only those that are SERVING, within their limits."""
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -10,6 +11,7 @@ from grpclib.const import Cardinality, Handler
 from echo.pb.com.gopay.echo import Message, Response, ServerBase
 from echo.rpc import Limits, Server, ServerStream
 from echo.rpc.health import Health
+from echo.services import echo_services
 from tests.support.gateway import RunningGateway, gateway_to, running_gateway
 from tests.support.serving import LOOPBACK, serving
 from tests.support.streams import HELLO
@@ -113,3 +115,15 @@ async def test_more_websockets_than_a_connection_takes_are_all_served() -> None:
                 await socket.send(HELLO)
                 assert '"response":"from server: hi"' in str(await socket.receive())
             assert (await gateway.get("/readyz")).status == 200
+
+
+async def test_the_record_of_a_call_is_found_at_whichever_server_took_it() -> None:
+    first, second = (Server(echo_services().services) for _ in range(2))
+    async with serving(first) as one, serving(second) as two:
+        hosts = f"{LOOPBACK}:{one},{LOOPBACK}:{two}"
+        async with gateway_to(1, GRPC_SERVER_HOST=hosts, GRPC_CLIENT_BALANCE="round_robin") as gateway:
+            await gateway.get("/grpc/hi?call-id=one")
+            for _ in range(4):  # The servers take calls in turn, these included.
+                told = json.loads((await gateway.get("/evidence/one")).body)
+                assert told["server"]["call_id"] == "one"
+            assert (await gateway.get("/evidence/none")).status == 404

@@ -1,4 +1,4 @@
-"""A report of `probe` as a picture for the README: ``python -m tests.probe.picture <report.txt >report.svg``.
+"""A report of `probe` as a picture: ``python -m tests.probe.picture <report.txt >docs/pages/nginx.svg``.
 
 The report is the one for a pipe, ``--format text``. Advice is cut to the first product of each finding: what a picture
 is to show is how a report reads.

@@ -9,11 +9,13 @@ import trio
 
 from echo.probe.checks import balancing
 from echo.probe.checks.balancing import Balancing
+from echo.probe.checks.retries import Retries
 from echo.probe.finding import Finding, Outcome
 from echo.probe.survey import Survey
 from echo.probe.target import Target
 from tests.probe.paths import finding_of, path_through
 from tests.probe.relays import Fault, Item, Line, Side
+from tests.probe.sharing import sharing_an_address
 from tests.support.http2_frames import PREFACE, SETTINGS, Frame
 from tests.support.process import running
 from tests.support.quiet_clock import QuietClock
@@ -100,3 +102,17 @@ async def test_who_answers_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def test_without_a_script_nothing_is_claimed(quiet_clock: QuietClock) -> None:
     assert (await finding_of(Balancing(), scripting=False)).outcome is Outcome.INCONCLUSIVE
+
+
+@pytest.mark.slow
+async def test_a_retry_that_another_server_may_have_seen_is_not_denied() -> None:
+    async with another_server() as port, path_through(PerConnection(port)) as path:
+        (around,) = path.direct
+        assert around.port is not None
+        async with sharing_an_address(around.port, port) as both:
+            report = await Survey(replace(path, direct=[both]), [Retries()]).run()
+    finding = report.results[0].finding
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert finding.sentence == (
+        "Several servers are behind the path, and not all of them can be asked; --direct for each would help."
+    )

@@ -72,6 +72,34 @@ class Eject(WebFault):
         return message
 
 
+class AnswerItself(WebFault):
+    """Answers without the gateway's having seen the request."""
+
+    async def request(self, message: Message) -> Message:
+        return replace(message, first="GET /healthz HTTP/1.1")
+
+    async def response(self, message: Message) -> Message:
+        return Message("HTTP/1.1 503 Service Unavailable", HTML, PAGE)
+
+
+class AnswerOne(WebFault):
+    """Answers the request of one connection itself, as a limiter does, or a hop that fails now and then."""
+
+    def __init__(self) -> None:
+        self.connections = 0
+
+    def for_connection(self) -> WebFault:
+        self.connections += 1
+        return AnswerItself() if self.connections == 5 else self
+
+
+@pytest.mark.parametrize("direct", [True, False])
+async def test_a_request_that_the_server_has_not_seen_has_no_error_of_the_gateway(direct: bool) -> None:
+    finding = await finding_of(HttpStatus(), AnswerOne(), direct=direct)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "seen 1 of 17 requests: HTTP 503 with text/html came instead" in finding.sentence
+
+
 async def test_server_errors_do_not_come_in_a_row() -> None:
     assert (await finding_of(HttpStatus(), Eject(5))).outcome is Outcome.SURVIVED
 

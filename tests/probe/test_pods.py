@@ -11,7 +11,10 @@ import trio
 from anyio.abc import SocketAttribute
 
 from echo.probe.budget import Budget, Pace
+from echo.probe.check import Check
 from echo.probe.checks.cancel import Cancel
+from echo.probe.checks.deadline import Deadline
+from echo.probe.checks.request_streaming import RequestStreaming
 from echo.probe.finding import Outcome
 from echo.probe.path import Path
 from echo.probe.pods import each_server
@@ -20,7 +23,9 @@ from echo.probe.target import Target
 from echo.rpc import Server, open_tcp_listener
 from echo.services import echo_services
 from tests.probe.paths import no_tls
-from tests.support.serving import LOOPBACK
+from tests.probe.sharing import sharing_an_address
+from tests.support.quiet_clock import QuietClock
+from tests.support.serving import LOOPBACK, serving
 
 OTHER: Final = "127.0.0.2"
 NAME: Final = "pods.example"
@@ -97,3 +102,23 @@ async def test_a_certificate_is_still_to_be_for_the_name() -> None:
     trio.socket.set_custom_hostname_resolver(Names(LOOPBACK, OTHER))
     async with two_servers() as port:
         assert {target.name for target in await each_server(Target(NAME, port, tls=True))} == {NAME}
+
+
+def echo_server() -> Server:
+    return Server(echo_services().services)
+
+
+@pytest.mark.parametrize("check", [RequestStreaming(), Deadline(), Cancel()], ids=lambda check: check.name)
+@pytest.mark.parametrize("direct", [True, False])
+async def test_servers_that_share_an_address_are_all_asked_what_they_saw(
+    quiet_clock: QuietClock, check: Check, direct: bool
+) -> None:
+    async with (
+        serving(echo_server()) as first,
+        serving(echo_server()) as second,
+        sharing_an_address(first, second) as target,
+    ):
+        path = Path(target, no_tls, Budget.of(Pace.QUICK), direct=[target] if direct else [])
+        for _ in range(2):
+            report = await Survey(path, [check]).run()
+            assert report.results[0].finding.outcome is Outcome.SURVIVED, report.results[0].finding

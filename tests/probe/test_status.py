@@ -78,7 +78,7 @@ class TurnAway(Refuse):
 async def test_calls_that_never_reached_the_server_have_no_status_of_its_own(
     quiet_clock: QuietClock, direct: bool
 ) -> None:
-    finding = await finding_of(Status(), TurnAway(["5", "13"]), direct=direct)
+    finding = await finding_of(Status(), TurnAway(["5", "14"]), direct=direct)
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert "4 of 34 calls, which ended with UNAVAILABLE (overflow)" in finding.sentence
 

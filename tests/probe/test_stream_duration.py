@@ -31,6 +31,12 @@ async def test_a_clean_path_survives(quiet_clock: QuietClock, direct: bool) -> N
     assert (finding.outcome, finding.limit, finding.unit) == (Outcome.SURVIVED, IDLE, "s")
 
 
+async def test_calls_that_the_server_ends_sooner_than_asked_are_not_said_to_stay_open(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(StreamDuration(), idle=IDLE, scripting=False)
+    assert finding.outcome is Outcome.INCONCLUSIVE
+    assert "is ECHO_SCRIPTING off" in finding.sentence
+
+
 @pytest.mark.parametrize("how", ["reset", "goaway", "closed", "silence"])
 async def test_old_streams_that_are_cut_off_are_reported(quiet_clock: QuietClock, how: How) -> None:
     finding = await finding_of(StreamDuration(), CutOldStreams(3.0, how), idle=IDLE)
@@ -105,13 +111,20 @@ async def test_a_hop_that_answers_in_the_server_s_place_is_the_business_of_other
     assert (await finding_of(StreamDuration(), GiveUpWaiting(), idle=IDLE)).outcome is Outcome.INCONCLUSIVE
 
 
-async def test_calls_that_the_server_ends_sooner_than_asked_are_not_said_to_stay_open(quiet_clock: QuietClock) -> None:
-    finding = await finding_of(StreamDuration(), idle=IDLE, scripting=False)
-    assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "is ECHO_SCRIPTING off" in finding.sentence
-
-
 async def test_a_reload_of_a_hop_is_no_limit_of_calls(quiet_clock: QuietClock) -> None:
     finding = await finding_of(StreamDuration(), Reload(4.0), idle=8.0)
     assert finding.outcome is Outcome.INCONCLUSIVE
     assert finding.sentence.startswith("All busy calls were cut off at the same moment, whatever their age")
+
+
+class Announce(Fault):
+    """Tells the server its timeout, as Envoy does."""
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return [item.adding("x-envoy-expected-rq-timeout-ms", "15000") if isinstance(item, Head) else item]
+
+
+async def test_a_timeout_that_envoy_announces_is_told_although_it_is_not_reached(quiet_clock: QuietClock) -> None:
+    finding = await finding_of(StreamDuration(), Announce(), idle=IDLE)
+    assert (finding.outcome, finding.limit) == (Outcome.SURVIVED, IDLE)
+    assert "but Envoy announces a timeout of 15 s" in finding.sentence

@@ -2,12 +2,19 @@
 
 from collections.abc import Iterable
 
+import pytest
+
+from echo.probe.check import Check
+from echo.probe.checks.half_close import HalfClose
+from echo.probe.checks.stream_duration import StreamDuration
+from echo.probe.checks.stream_idle import StreamIdle
 from echo.probe.checks.trailers import Trailers
 from echo.probe.finding import Outcome
 from tests.probe.paths import finding_of
 from tests.probe.relays import Fault, Head, Item, Line
 from tests.probe.turning_away import AnswerWithPages, KeepCalls
 from tests.support.http2_frames import CANCEL
+from tests.support.quiet_clock import QuietClock
 
 
 class LoseTrailers(Fault):
@@ -43,6 +50,11 @@ async def test_lost_trailers_are_reported() -> None:
     finding = await finding_of(Trailers(), LoseTrailers())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "status-lost")
     assert "cut off before the status" in finding.sentence
+
+
+@pytest.mark.parametrize("check", [HalfClose(), StreamIdle(), StreamDuration()], ids=lambda check: check.name)
+async def test_no_other_check_takes_lost_trailers_for_something_else(quiet_clock: QuietClock, check: Check) -> None:
+    assert (await finding_of(check, LoseTrailers(), idle=6.0)).outcome is Outcome.SURVIVED
 
 
 async def test_lost_trailing_metadata_is_reported() -> None:

@@ -120,7 +120,7 @@ async def test_a_silent_gateway_takes_the_time_of_no_other_check(quiet_clock: Qu
     assert found["ws-upgrade"].sentence == "The gateway does not answer at all: no answer within 3 s."
     assert found["http-status"].sentence == "The gateway does not answer at all; is its URL right?"
     assert {finding.outcome for finding in found.values()} == {Outcome.INCONCLUSIVE, Outcome.SKIPPED}
-    assert trio.current_time() - began < 8.0
+    assert trio.current_time() - began < 9.0  # Of which `http-status`, which comes last, takes two.
 
 
 async def test_a_gateway_that_answers_nothing_is_not_judged() -> None:

@@ -158,12 +158,9 @@ class Browser:
         """Set the window's size, in CSS pixels."""
         await self._do("resize", width, height)
 
-    async def prefer(self, **media: str) -> None:
-        """Set the user's preferences, such as ``colorScheme="dark"``."""
-        await self._do("media", media)
-
-    async def screenshot(self, path: str, *, whole: bool = False) -> None:
-        await self._do("screenshot", path, whole)
+    async def screenshot(self, path: str) -> None:
+        """Save what the window shows as a PNG."""
+        await self._do("screenshot", path)
 
     async def said(self) -> list[str]:
         """What the page wrote to its console, including policy violations, and its exceptions."""

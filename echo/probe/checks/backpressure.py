@@ -222,5 +222,5 @@ def _cut_after(call: Stream, connection: Http2, began: float) -> float | None:
 
 async def _now(path: Path, call_id: str) -> Record | None:
     """What the server has seen of a call so far."""
-    records = await path.evidence(call_id, until=lambda _: True, within=0.0)
+    records = await path.evidence(call_id, until=lambda _: True, within=0.5)
     return records[-1] if records else None

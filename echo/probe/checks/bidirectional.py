@@ -9,6 +9,7 @@ from typing import Final
 
 import trio
 
+from echo.probe.asking import ending
 from echo.probe.calls import BIDIRECTIONAL
 from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, inconclusive, survived
@@ -69,5 +70,4 @@ class Bidirectional(Check):
         if records and records[-1].outcome in ("cancelled", "reset", "connection lost"):
             what = "The path reset a call when a response came before we had sent everything."
             return broken("held-to-end", what, details={"server_saw": records[-1].outcome})
-        status = call.fields.get("grpc-status", "")
-        return inconclusive("The call itself failed" + (f" (status {status})." if status else "."))
+        return inconclusive(f"The call itself ended with {ending(call)}.")

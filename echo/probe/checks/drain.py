@@ -54,6 +54,7 @@ class Drain(Check):
     """Has the server drain a connection with running streams, and makes new calls meanwhile."""
 
     name = "drain"
+    needs = ("http2", "trailers")
     question = "Does a server that is about to stop finish its calls?"
     patience = 12.0
     causes = ("call-lost", "new-calls-fail")

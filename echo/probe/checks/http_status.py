@@ -6,7 +6,7 @@ while after several server errors in a row, so these are kept apart, and other c
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -20,10 +20,11 @@ from echo.probe.finding import Finding, broken, inconclusive, survived
 from echo.probe.http1 import HttpAnswer
 from echo.probe.line import UnreachableError
 from echo.probe.path import Path
-from echo.probe.web import UNHEEDED_QUERY, parse_object, scripted_target, what_came
+from echo.probe.web import UNHEEDED_QUERY, parse_object, scripted_target, server_saw, what_came
 from echo.rpc import Status
 
 PATIENCE: Final = 2.0  # Seconds for each answer.
+LOOK: Final = 0.5  # Seconds to look for a request on the servers.
 MESSAGE: Final = "probe: grüße 再见"
 
 PLAIN: Final = (
@@ -39,12 +40,21 @@ FAILURES: Final = apart(
 
 @dataclass(frozen=True)
 class Case:
-    """One request: the gateway's answer, and the answer that arrived; None if none did."""
+    """One request: the gateway's answer, and the answer that arrived; None if none did.
+
+    Attributes:
+        name: A status, or what else is asked for.
+        status: The gateway's HTTP status,
+        body: and its body; None if it is the plain reply.
+        came: What arrived.
+        call_id: The name that the server recorded it under; empty if it does not get that far.
+    """
 
     name: str
     status: int
     body: Mapping[str, object] | None
     came: HttpAnswer | None
+    call_id: str = ""
 
     @property
     def arrived(self) -> bool:
@@ -83,12 +93,25 @@ class HttpStatus(Check):
         plain = [partial(_ask, path, cases, name, 200, None) for name in PLAIN[1:]]
         await in_turn([partial(_missing, path, cases), *failing[:5], plain[0], *failing[5:], plain[1]])
         failures = [*(cases[status.name] for status in FAILURES), cases["no such page"]]
-        return _judged([cases[name] for name in PLAIN], failures)
+        return _judged([cases[name] for name in PLAIN], failures, await self._turned_away(path, failures))
+
+    async def _turned_away(self, path: Path, failures: Sequence[Case]) -> Sequence[Case]:
+        """The requests that a hop answered before the server saw them, as a rate limit does."""
+        found: list[Case] = []
+
+        async def look(case: Case) -> None:
+            if not await server_saw(path, case.call_id, until=lambda _: True, within=LOOK):
+                found.append(case)
+
+        await in_turn(partial(look, case) for case in failures if case.call_id and case.came and not case.arrived)
+        return found
 
 
 async def _ask(path: Path, cases: dict[str, Case], name: str, status: int, body: Mapping[str, object] | None) -> None:
     script = {} if body is None else {"status": f"{body['code']}:{MESSAGE}"}
-    cases[name] = Case(name, status, body, await _get(path, "/grpc/probe", script))
+    call_id = path.new_call_id()
+    came = await _get(path, scripted_target("/grpc/probe", script, call_id))
+    cases[name] = Case(name, status, body, came, call_id)
 
 
 async def _fail(path: Path, cases: dict[str, Case], status: Status) -> None:
@@ -98,26 +121,31 @@ async def _fail(path: Path, cases: dict[str, Case], status: Status) -> None:
 
 async def _missing(path: Path, cases: dict[str, Case]) -> None:
     body = {"code": Status.NOT_FOUND.value, "status": "NOT_FOUND", "message": "Not Found"}
-    cases["no such page"] = Case("no such page", 404, body, await _get(path, "/probe/no-such-page", {}))
+    cases["no such page"] = Case("no such page", 404, body, await _get(path, "/probe/no-such-page"))
 
 
-async def _get(path: Path, target: str, script: Mapping[str, str]) -> HttpAnswer | None:
+async def _get(path: Path, target: str) -> HttpAnswer | None:
     try:
         with trio.move_on_after(PATIENCE):
-            return await path.get(scripted_target(target, script))
+            return await path.get(target)
     except UnreachableError:
         pass
     return None
 
 
-def _judged(plain: list[Case], failures: list[Case]) -> Finding:
+def _judged(plain: Sequence[Case], failures: Sequence[Case], turned_away: Sequence[Case]) -> Finding:
     for one in plain:
         if not one.arrived:
             came = what_came(one.came) if one.came else "no answer"
             return inconclusive(f"A plain request to the gateway fails ({came}), so its errors could not be checked.")
     if any(case.ignored for case in failures):
         return inconclusive(UNHEEDED_QUERY)
-    wrong = [case for case in failures if not case.arrived]
+    wrong = [case for case in failures if not case.arrived and case not in turned_away]
+    if turned_away and not wrong:
+        came = what_came(turned_away[0].came) if turned_away[0].came else "no answer"
+        return inconclusive(
+            f"The server is not known to have seen {len(turned_away)} of {len(failures)} requests: {came} came instead."
+        )
     if not wrong:
         return survived(
             f"The gateway's errors arrive with their statuses and JSON bodies ({len(failures)} were tried)."

@@ -60,8 +60,7 @@ const actions = {
     return answer.result.value ?? null;
   },
   resize: ({ page }, width, height) => page.setViewportSize({ width, height }),
-  media: ({ page }, options) => page.emulateMedia(options),
-  screenshot: async ({ page }, path, fullPage) => void (await page.screenshot({ path, fullPage })),
+  screenshot: async ({ page }, path) => void (await page.screenshot({ path })),
   // What a click has the browser save: the file's name and its text.
   save: async ({ page }, selector) => {
     const [file] = await Promise.all([page.waitForEvent("download"), page.click(selector)]);

@@ -135,6 +135,11 @@ ROWS: Final[Sequence[Row]] = (
         Says("connection-idle", LIMITED, "idle_timeout of common_http_protocol_options"),
     ),
     row(
+        "`max_connection_duration: 3s`",
+        connections(max_connection_duration="3s"),
+        Says("connection-idle", LIMITED, "max_connection_duration"),
+    ),
+    row(
         "`max_concurrent_streams: 10`",
         Envoy(windows={**WINDOWS, "max_concurrent_streams": 10}),
         Says("concurrency", LIMITED, "http2_protocol_options.max_concurrent_streams"),
@@ -142,6 +147,12 @@ ROWS: Final[Sequence[Row]] = (
     row(
         "`retry_on: 5xx,unavailable`",
         Envoy(route={"retry_policy": {"retry_on": "5xx,unavailable", "num_retries": 2}}),
+        Says("retries", BROKEN, "retry_policy of the route"),
+    ),
+    row(
+        "`per_try_timeout: 2s` with `retry_on: 5xx`",
+        Envoy(route={"retry_policy": {"retry_on": "5xx", "num_retries": 2, "per_try_timeout": "2s"}}),
+        Says("stream-idle", LIMITED, "per_try_timeout of the retry_policy"),
         Says("retries", BROKEN, "retry_policy of the route"),
     ),
     row("gRPC-Web filter", Envoy(filters=[typed(f"{FILTERS}.grpc_web.v3.GrpcWeb")])),
@@ -162,6 +173,11 @@ ROWS: Final[Sequence[Row]] = (
     row(
         "`headers_with_underscores_action: DROP_HEADER`",
         connections(headers_with_underscores_action="DROP_HEADER"),
+        Says("metadata", BROKEN, "headers_with_underscores_action"),
+    ),
+    row(
+        "`headers_with_underscores_action: REJECT_REQUEST`",
+        connections(headers_with_underscores_action="REJECT_REQUEST"),
         Says("metadata", BROKEN, "headers_with_underscores_action"),
     ),
     row(

@@ -6,6 +6,7 @@ import { Closed, LOST } from "./socket.js";
 import { within } from "./time.js";
 
 export const HALF_CLOSE = '{"half_close":true}';
+const MAX_SAID = 150; // Characters of an answer that are quoted.
 export const UNHEEDED_QUERY =
   "The server did not do as asked: is ECHO_SCRIPTING off, or does the path drop query parameters?";
 const INVALID = "invalid message format";
@@ -55,8 +56,17 @@ export function howClosed(closed) {
   return `it was closed with code ${closed.code}${reason}`;
 }
 
-/** An HTTP answer in a few words. */
-export function whatCame({ status, type }) {
+/** How the call of a WebSocket ended, as a noun that can follow "ended with". */
+export function endingOf({ code, reason }) {
+  const status = code === 1011 ? /^([A-Z_]+)(?:: (.+))?$/s.exec(reason) : null;
+  if (status === null) return `code ${code}`;
+  return status[2] ? `${status[1]} (${printable(status[2], 120)})` : status[1];
+}
+
+/** An HTTP answer in a few words, with what it says if that is short plain text, as it is Envoy's. */
+export function whatCame({ status, type, body = "" }) {
   const kind = printable(type.split(";")[0], 40);
-  return kind ? `HTTP ${status} with ${kind}` : `HTTP ${status}`;
+  const said = kind === "text/plain" ? body.trim() : "";
+  const text = said && said.length <= MAX_SAID ? ` (“${printable(said, MAX_SAID)}”)` : "";
+  return kind ? `HTTP ${status} with ${kind}${text}` : `HTTP ${status}`;
 }

@@ -5,7 +5,7 @@
 // back only while we could send. Otherwise requests or responses are always held back, which other checks report.
 
 import { broken, inconclusive, survived } from "../finding.js";
-import { HALF_CLOSE, echoed, isClosed, isMessage, message } from "../talk.js";
+import { HALF_CLOSE, echoed, endingOf, isClosed, isMessage, message } from "../talk.js";
 import { now, within } from "../time.js";
 
 const PATIENCE = 1.5; // Seconds for a response.
@@ -57,6 +57,5 @@ async function ended(signal, path, id, end) {
     const what = "The path reset a call when a response came before we had sent everything.";
     return broken("held-to-end", what, { details: { server_saw: record.outcome } });
   }
-  const status = end.code === 1011 ? end.reason.split(":")[0] : "";
-  return inconclusive("The call itself failed" + (status ? ` (status ${status}).` : "."));
+  return inconclusive(`The call itself ended with ${endingOf(end)}.`);
 }

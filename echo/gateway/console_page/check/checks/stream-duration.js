@@ -41,7 +41,8 @@ function judged(sending, receiving, asked) {
     return before === null ? limited("response-cut", sentence, more) : limited("cut", sentence, more);
   }
   if (lives.every((life) => life.complete)) {
-    return survived(`A busy call stays open for ${plain(asked)} s.`, { limit: asked, unit: "s", details });
+    const what = `A busy call stays open for ${plain(asked)} s`;
+    return survived(`${what}.`, { limit: asked, unit: "s", details });
   }
   if (lives.some((life) => life.age !== null)) {
     return inconclusive("A busy call was cut off, but another one like it stayed open for longer.", { details });

@@ -16,7 +16,7 @@ export async function run(signal) {
     return broken("status-lost", `The reply came, but its end did not: ${end}.`);
   }
   if (!answer.ok) {
-    return inconclusive(`The call failed (status ${answer.trailer("grpc-status")}), so its end could not be checked.`);
+    return inconclusive(`The call ended with ${answer.ending}, so its end could not be checked.`);
   }
   if (answer.trailer(TRAILER)) return survived("The end of a call arrives, with its status and the trailing metadata.");
   if (answer.head.has(HEADER)) {
