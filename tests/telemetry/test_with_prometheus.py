@@ -70,14 +70,14 @@ def questions() -> list[str]:
 
 def test_the_questions_of_the_page_are_sound_and_about_metrics_that_there_are(tmp_path: Path) -> None:
     rules = [{"record": f"question:{number}", "expr": question} for number, question in enumerate(questions())]
-    assert len(rules) == 9
+    assert len(rules) == 10
     file = tmp_path / "rules.yml"
     file.write_text(json.dumps({"groups": [{"name": "questions", "rules": rules}]}))
     done = subprocess.run(["promtool", "check", "rules", file], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     known = {prometheus_name(one.name, one.unit, one.kind): set(one.attributes) for one in INSTRUMENTS}
     for question in questions():
-        name = re.search(r"\b((?:echo|grpc|http)_(?:grpc|server|client|websocket|access)\w+)", question)
+        name = re.search(r"\b((?:echo|grpc|http)_(?:grpc|server|client|websocket|access|tls)\w+)", question)
         assert name is not None, question
         assert re.sub("_(bucket|count)$", "", name[1]) in known, question
 
