@@ -92,6 +92,10 @@ class Handlers:
         for call in [call for call in self._due.values() if call.verdict is not None]:
             self.discard(call)
 
+    def let_go(self) -> None:
+        """Drop what refers to the connection, which is over. All handlers have returned."""
+        del self._over, self._last_over, self._spoiled, self._enter
+
     def _start(self, *, most: int = 1, after_handler: bool = False) -> None:
         """Start tasks for the calls that are due, unless some are starting already."""
         if self._due and not self._starting and self.running < self._most:

@@ -119,6 +119,8 @@ class ServerSession(Session):
         except* RuntimeError:
             if not self._spoiled:  # Otherwise it was logged, with the method.
                 raise
+        finally:
+            self._handlers.let_go()
 
     def _start_tasks(self, tasks: TaskGroup) -> None:
         super()._start_tasks(tasks)
@@ -256,9 +258,8 @@ class ServerSession(Session):
             self._register.open.add(call)
         if self._tracing is not None and event.request.path not in self._tracing.unary:
             self._tracing.begin(call)
-        observer_rule = self._observer_rule
-        if observer_rule is not None and event.request.has_metadata(observer_rule.prefix):
-            call.observer = observer_rule.observer_for(call, event.fields)
+        if (rule := self._observer_rule) is not None and event.request.has_metadata(rule.prefix):
+            call.observer = rule.observer_for(call, event.fields)
         # If as many handlers are running as streams are allowed, some have yet to return although their calls are over.
         # The client is within its rights: streams that are over do not count (RFC 9113 §5.1.2). So the call waits.
         self._handlers.add(call)

@@ -105,6 +105,13 @@ class Session(ABC):
             for act in self._after_turn:
                 act()
             self.tally.ended += 1
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Drop what refers back to this session, so that it is freed at once and not by a garbage collection."""
+        self._reactions = {}
+        self._after_turn = ()
+        self.connection.let_go()
 
     async def _exchange(self) -> None:
         """Read until the connection ends, then end its calls."""

@@ -222,6 +222,10 @@ class Connection(Receiving[S]):
 
     # For the roles
 
+    def let_go(self) -> None:
+        """Open no more streams, and drop what makes them."""
+        del self._new_stream
+
     def _open_stream(self, stream_id: int) -> S:
         """Add a new stream to the table; the caller takes its first step."""
         limits, peer = self._limits, self._out.peer
