@@ -1,6 +1,7 @@
 """Liveness: pings, silent peers, peers that do not read, long calls, and ends that no one waits for."""
 
 import json
+import os
 from contextlib import suppress
 
 import pytest
@@ -10,7 +11,7 @@ from wsproto.utilities import LocalProtocolError
 
 from echo.gateway.hypercorn_compat import CLOSE_GRACE, CLOSE_TIMEOUT, PATIENCE
 from tests.support.gateway import http_get_on, running_gateway
-from tests.support.quiet_clock import QuietClock
+from tests.support.quiet_clock import QuietClock, quiet
 from tests.support.streams import HELLO, MUCH, Patient, Unhurried, send_until_stuck
 from tests.support.websocket import Closed, WebSocket, open_websocket
 
@@ -51,6 +52,46 @@ async def test_a_peer_without_a_sign_of_life_is_dropped_and_its_call_cancelled(c
         await service.ended.wait()  # The client is there, but answers no ping.
         assert PATIENCE <= service.ended_at - silent_since < PATIENCE + 1
         assert await everything(socket) == 2 * b"\x89\x00"  # Pings it did get.
+
+
+async def test_the_time_in_which_the_process_was_stopped_is_not_the_peers_silence(clock: QuietClock) -> None:
+    """As by SIGSTOP or `docker pause`: no ping was sent, and nothing that has arrived was read."""
+    async with running_gateway() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(answer_pings, socket)
+            for _ in range(10):
+                await trio.sleep(PING_INTERVAL / 2)
+                clock.jump(2 * PATIENCE)
+                await trio.sleep(PING_INTERVAL)
+            nursery.cancel_scope.cancel()
+        await socket.send(HELLO)
+        assert '"response":"from server: hi"' in str(await socket.receive())
+
+
+async def test_a_peer_that_stays_silent_after_the_process_was_stopped_is_dropped(clock: QuietClock) -> None:
+    service = Patient()
+    async with running_gateway([service]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        await socket.send(HELLO)
+        await socket.receive()
+        clock.jump(2 * PATIENCE)
+        woken_at = trio.current_time()
+        await service.ended.wait()
+        assert PATIENCE <= service.ended_at - woken_at < PATIENCE + 1
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["new", "kept"])
+async def test_a_request_that_arrived_while_the_process_was_stopped_is_answered(sent: bytes, clock: QuietClock) -> None:
+    clock.jumping = False
+    async with running_gateway() as gateway:
+        for _ in range(10):  # Each time, trio may run the tasks in another order.
+            async with await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
+                if sent:
+                    await stream.send_all(sent)
+                await quiet()
+                clock.jump(3600)
+                os.write(stream.socket.fileno(), b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                data = b"".join([data async for data in stream])
+                assert data.count(b"Hello!") == (2 if sent else 1)
 
 
 async def test_any_byte_is_a_sign_of_life(clock: QuietClock) -> None:

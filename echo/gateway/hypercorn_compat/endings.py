@@ -12,7 +12,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.trio.worker_context import WorkerContext
 
-from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE, REQUEST_TIMEOUT
+from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE, REQUEST_TIMEOUT, was_stopped
 
 
 class Idleness:
@@ -53,6 +53,8 @@ class Idleness:
                 await self._context.terminated.wait()
                 # A request may be arriving (on a new connection it surely is), which would end this wait.
                 await trio.sleep(CLOSE_GRACE)
+            if patience.cancelled_caught and was_stopped(patience.deadline):
+                await trio.sleep(CLOSE_GRACE)  # A request may have arrived.
             with trio.CancelScope(shield=True):  # Nothing in here waits.
                 await self._close()
 

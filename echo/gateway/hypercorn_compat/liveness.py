@@ -11,7 +11,7 @@ from typing import Protocol
 
 import trio
 
-from echo.gateway.hypercorn_compat.timing import PATIENCE
+from echo.gateway.hypercorn_compat.timing import PATIENCE, was_stopped
 
 
 class Pinged(Protocol):
@@ -71,5 +71,8 @@ class Liveness:
                 began = now
                 for websocket in found:
                     nursery.start_soon(websocket.ping)
-            await trio.sleep_until(min(began + interval, math.inf if self._paused else self._last_seen + patience))
+            due = min(began + interval, math.inf if self._paused else self._last_seen + patience)
+            await trio.sleep_until(due)
+            if was_stopped(due):  # The peer was neither pinged nor heard.
+                self._last_seen = trio.current_time()
         return False

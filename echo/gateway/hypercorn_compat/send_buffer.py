@@ -9,7 +9,7 @@ from collections.abc import Callable
 import trio
 from hypercorn.protocol.h2 import BUFFER_HIGH_WATER, BUFFER_LOW_WATER, BufferCompleteError
 
-from echo.gateway.hypercorn_compat.timing import PATIENCE
+from echo.gateway.hypercorn_compat.timing import PATIENCE, was_stopped
 
 
 class SendBuffer:
@@ -74,5 +74,5 @@ class SendBuffer:
             with trio.move_on_after(PATIENCE) as waiting:
                 while self._taken == taken and not reached():
                     await self._waiting.park()
-            if waiting.cancelled_caught and self._taken == taken:
+            if waiting.cancelled_caught and self._taken == taken and not was_stopped(waiting.deadline):
                 raise trio.TooSlowError

@@ -17,7 +17,7 @@ from echo.gateway.hypercorn_compat.send_buffer import SendBuffer
 from tests.gateway.hypercorn_compat.clients import answered, connected, get, heard, upgraded
 from tests.gateway.hypercorn_compat.in_process import FOR_EVER, Receive, Scope, Send, accept, hello, serving, until_left
 from tests.support.frames import TEXT, frame
-from tests.support.quiet_clock import QuietClock
+from tests.support.quiet_clock import QuietClock, quiet
 
 
 async def test_a_fault_that_nobody_foresaw_ends_its_own_connection(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,3 +158,14 @@ async def test_a_call_that_waits_for_a_window_that_stays_shut_gets_a_reason(ende
     with pytest.raises(trio.TooSlowError):
         await (buffer.drain() if ended else buffer.push(bytes(40_000)))
     assert trio.current_time() == PATIENCE
+
+
+async def test_a_window_that_was_opened_while_the_process_was_stopped_is_looked_at(clock: QuietClock) -> None:
+    clock.jumping = False
+    buffer = SendBuffer()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(buffer.push, bytes(40_000))
+        await quiet()
+        clock.jump(2 * PATIENCE)
+        await quiet()
+        await buffer.pop(40_000)
