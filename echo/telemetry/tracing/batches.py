@@ -129,12 +129,18 @@ class Batches(Generic[T]):
         """Export the spans at hand at regular intervals.
 
         A thread does the waiting; it ends with this task. A deadline would cost every call 1.3 us: while the event loop
-        has one, the kernel sets a timer each time the loop waits for its sockets.
+        has one, the kernel sets a timer each time the loop waits for its sockets. But it will do if the process has as
+        many threads as it may.
         """
         ended = threading.Event()
         try:
             while True:
                 await anyio.to_thread.run_sync(ended.wait, self._delay, abandon_on_cancel=True)
+                self._enough.set()
+        except RuntimeError as error:
+            log.warning("the export of spans does without a thread, which costs calls some time: %s", error)
+            while True:
+                await anyio.sleep(self._delay)
                 self._enough.set()
         finally:
             ended.set()

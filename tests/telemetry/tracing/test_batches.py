@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Sequence
+from typing import NoReturn
 
+import anyio.to_thread
 import pytest
 import trio
 import trio.testing
@@ -66,6 +68,30 @@ async def test_a_span_does_not_wait_for_others_forever() -> None:
                 sink.taken = trio.Event()
             nursery.cancel_scope.cancel()
     assert sink.batches == [[b"first"], [b"second"]]
+
+
+async def test_where_no_thread_can_be_started_spans_are_exported_in_time_all_the_same(
+    autojump_clock: trio.abc.Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container that has as many processes and threads as it may have."""
+
+    async def no_thread(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", no_thread)
+    sink = Sink()
+    batches = Batches(sink.send, lines, most=10, batch=3, delay=5)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(batches.run)
+        for name in (b"first", b"second"):
+            batches.put(name)
+            await sink.taken.wait()
+            sink.taken = trio.Event()
+        assert trio.current_time() == 10
+        nursery.cancel_scope.cancel()
+    assert sink.batches == [[b"first"], [b"second"]]
+    (record,) = caplog.records
+    assert "can't start new thread" in record.getMessage()
 
 
 async def test_its_thread_ends_with_it() -> None:
