@@ -13,7 +13,7 @@ import anyio
 from anyio.lowlevel import checkpoint, checkpoint_if_cancelled
 from grpclib.exceptions import StreamTerminatedError
 
-from echo.transport.waiting import SignalLike
+from echo.transport.waiting import SignalLike, until_read
 from echo.wire import CLOSED, ErrorCode, Stream, encode_message
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class Call(Stream):
             finally:
                 self._note_stall(self.session.backend.now() - since)
         if waiting.cancelled_caught:
-            await checkpoint()  # If the process was stopped or busy, a WINDOW_UPDATE may not have been read yet.
+            await until_read()
             if self.unsent.size >= before and self.is_open:
                 self._give_up_sending(
                     f"the other side took no data of the call for {self.session.limits.window_timeout:g} s"

@@ -20,7 +20,6 @@ from typing import Any
 
 import anyio
 from anyio.abc import ByteStream, TaskGroup
-from anyio.lowlevel import checkpoint
 
 from echo.transport.backend import Backend, current_backend
 from echo.transport.call import Call
@@ -28,7 +27,7 @@ from echo.transport.keepalive import PING_DATA, Keepalive
 from echo.transport.link import LINGER, LinkLostError, link_over
 from echo.transport.peer import Peer
 from echo.transport.tally import Tally
-from echo.transport.waiting import Doorbell
+from echo.transport.waiting import Doorbell, until_read
 from echo.wire import Connection, ConnectionFailed, ErrorCode, Limits, PingAcknowledged, SettingsReceived
 
 
@@ -274,7 +273,7 @@ class Session(ABC):
             with anyio.move_on_after(keepalive.timeout) as waiting:
                 await self._pong.wait()
             if waiting.cancelled_caught:
-                await checkpoint()  # If the process was stopped or busy, the answer may not have been read yet.
+                await until_read()
                 if anyio.current_time() - self.last_received >= keepalive.timeout:
                     self.stop(f"the other side did not answer a keepalive PING within {keepalive.timeout:g} s")
                     return

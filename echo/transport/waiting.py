@@ -4,6 +4,7 @@ from collections.abc import Awaitable
 from typing import Protocol
 
 import anyio
+from anyio.lowlevel import checkpoint
 
 
 class Signal:
@@ -70,3 +71,14 @@ class Doorbell:
             await self._signal.wait()
         self.rung = False
         return True
+
+
+async def until_read() -> None:
+    """After a timeout, let the readers read what has arrived while the process was stopped or busy.
+
+    It takes more than one turn of the event loop. If the process was stopped, the first look at the sockets may find
+    nothing: `epoll.poll` returns no events if it was interrupted and its time is up. On asyncio, readers wake a turn
+    later.
+    """
+    for _ in range(3):
+        await checkpoint()
