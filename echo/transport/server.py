@@ -163,7 +163,7 @@ class ServerSession(Session):
             for note in self._notes:
                 note(call, now, status, reason)
         if self._register is not None:
-            if self.turn_is_due and not refused:
+            if self._bell.rung and not self._unsent and not refused:  # As `turn_is_due`, for less.
                 self._ended.append(call)
             else:
                 self._register.end((call,), self.backend.now(), refused=refused)
