@@ -59,8 +59,7 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call.
 
     ``refusals``, which logs clients that violate the protocol, and ``tally`` are shared by all connections of a server.
-    ``notes`` and ``register`` are told of calls, and ``tracing`` traces them; ``observer_rule`` gives some of them
-    observers.
+    ``notes`` and ``register`` are told of calls, ``tracing`` traces them, and ``observer_rule`` gives some observers.
 
     Attributes:
         number: The connection's number, unique within the process.
@@ -84,7 +83,8 @@ class ServerSession(Session):
         super().__init__(stream, limits, keepalive, tally)
         self._refusals = RefusalLog(log) if refusals is None else refusals
         self._notes = tuple(one.note for one in notes)
-        self._after_turn = (*(one.flush for one in notes if isinstance(one, Held)), self._register_ended)
+        ends = () if register is None else (self._register_ended,)
+        self._after_turn = (*(one.flush for one in notes if isinstance(one, Held)), *ends)
         self._register = register
         self._ended: list[ServerCall] = []  # Calls that are registered at the end of the writer's turn.
         self._observer_rule = observer_rule
