@@ -1,9 +1,10 @@
 """Which tests run where (see the markers in ``pyproject.toml``), on which event loop, and by which clock."""
 
+import gc
 import os
 import socket
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Final, NoReturn
 
 import anyio
@@ -55,6 +56,17 @@ def autojump_clock(monkeypatch: pytest.MonkeyPatch) -> trio.testing.MockClock:
     for name in ("bind", "connect", "connect_ex"):
         monkeypatch.setattr(socket.socket, name, refuse)
     return trio.testing.MockClock(autojump_threshold=0)
+
+
+@pytest.fixture
+def no_collections() -> Iterator[None]:
+    """No garbage collections during the test."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def pytest_configure() -> None:

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 
 from echo.settings import SettingsError, load_settings
 from echo.tls import client_context, server_context, web_context
+from tests.support.tls import shake_hands
 
 
 class Files:
@@ -55,15 +56,7 @@ def handshake(
     serving: ssl.SSLContext, calling: ssl.SSLContext, name: str = "localhost"
 ) -> tuple[ssl.SSLObject, ssl.SSLObject]:
     """Let two contexts shake hands in memory, and say a word each way; returns server's and client's end."""
-    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
-    near = calling.wrap_bio(down, up, server_hostname=name)
-    far = serving.wrap_bio(up, down, server_side=True)
-    for _ in range(3):
-        for end in (near, far):
-            try:
-                end.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
+    far, near = shake_hands(serving, calling, name)
     near.write(b"up")
     assert far.read() == b"up"
     far.write(b"down")

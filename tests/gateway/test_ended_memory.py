@@ -1,7 +1,7 @@
 """Connections that have ended are freed at once: a full garbage collection, which would free them, may be far away."""
 
 import gc
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -12,19 +12,9 @@ from tests.support.http2 import open_http2, websocket_over
 from tests.support.streams import HELLO
 from tests.support.websocket import Closed, Rejected, open_websocket
 
-pytestmark = pytest.mark.usefixtures("nothing_left")
+pytestmark = pytest.mark.usefixtures("nothing_left", "no_collections")
 
 BIDIRECTIONAL = "/ws/stream/bidirectional"
-
-
-@pytest.fixture(autouse=True)
-def no_collections() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 def alive() -> list[object]:

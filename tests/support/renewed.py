@@ -8,7 +8,7 @@ from pathlib import Path
 import trustme
 
 from tests.support.serving import LOOPBACK
-from tests.support.tls import CLIENT_NAME
+from tests.support.tls import CLIENT_NAME, shake_hands
 
 
 class Mounted:
@@ -63,15 +63,7 @@ def mounted_client(folder: Path, authority: trustme.CA) -> Mounted:
 
 def presented(serving: ssl.SSLContext, calling: ssl.SSLContext) -> tuple[bytes, bytes | None]:
     """Let two contexts shake hands in memory; returns the certificates, in DER, that the server and the client show."""
-    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
-    near = calling.wrap_bio(down, up, server_hostname=LOOPBACK)
-    far = serving.wrap_bio(up, down, server_side=True)
-    for _ in range(3):
-        for end in (near, far):
-            try:
-                end.do_handshake()
-            except ssl.SSLWantReadError:
-                continue
+    far, near = shake_hands(serving, calling, LOOPBACK)
     shown = near.getpeercert(True)
     assert shown is not None
     return shown, far.getpeercert(True)

@@ -28,6 +28,20 @@ CLIENT_NAME = "gateway@example.com"
 OTHER_NAME = "elsewhere.example.com"  # A name in certificates that is not the server's.
 
 
+def shake_hands(serving: ssl.SSLContext, calling: ssl.SSLContext, name: str) -> tuple[ssl.SSLObject, ssl.SSLObject]:
+    """Let two contexts shake hands in memory; returns the server's and the client's end."""
+    up, down = ssl.MemoryBIO(), ssl.MemoryBIO()
+    near = calling.wrap_bio(down, up, server_hostname=name)
+    far = serving.wrap_bio(up, down, server_side=True)
+    for _ in range(3):
+        for end in (near, far):
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+    return far, near
+
+
 class Pair(NamedTuple):
     """A certificate with its chain, and its key: paths of PEM files."""
 

@@ -2,7 +2,7 @@
 
 import gc
 import weakref
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
 
@@ -12,17 +12,9 @@ from tests.support.leaks import settles
 from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call, unary
 from tests.support.serving import LOOPBACK, serving
 
+pytestmark = pytest.mark.usefixtures("no_collections")
+
 CODEC = BytesCodec()
-
-
-@pytest.fixture(autouse=True)
-def no_collections() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
 
 
 class Watch:
