@@ -39,6 +39,7 @@ def advice_for_message(sentence: str) -> Sequence[str]:
     return next((lines for says, lines in read_messages().items() if says in sentence), ())
 
 
+@lru_cache
 def _document() -> Mapping[str, Any]:
     return tomllib.loads(files("echo.advice").joinpath("advice.toml").read_text("utf-8"))
 

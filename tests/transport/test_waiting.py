@@ -81,6 +81,7 @@ async def test_thousands_of_cancelled_waits_hold_no_tasks(signal: SignalLike) ->
     assert sum(task() is not None for task in tasks) <= 2
 
 
+@pytest.mark.usefixtures("no_collections")
 async def test_what_a_cancelled_task_held_is_freed_without_a_garbage_collection(signal: SignalLike) -> None:
     class Message:
         """What the task holds while it waits."""
@@ -92,15 +93,11 @@ async def test_what_a_cancelled_task_held_is_freed_without_a_garbage_collection(
         held.append(weakref.ref(message))
         await signal.wait()
 
-    gc.disable()
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(wait)
-            await trio.testing.wait_all_tasks_blocked()
-            nursery.cancel_scope.cancel()
-        assert [message() for message in held] == [None]
-    finally:
-        gc.enable()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert [message() for message in held] == [None]
 
 
 @pytest.mark.parametrize("library", ["trio", "asyncio"])
