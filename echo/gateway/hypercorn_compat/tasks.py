@@ -64,9 +64,9 @@ class Tasks:
     async def _run(self, app: AppWrapper, config: Config, scope: Scope, queue: "Queue", send: Send) -> None:
         try:
             with queue.app_scope:
-                if scope["type"] == "websocket":
-                    await wait_for_slot()
                 if not queue.left:
+                    if scope["type"] == "websocket":
+                        await wait_for_slot()  # If its client leaves meanwhile, it may have sent messages before.
                     await app(scope, queue.get, send, trio.to_thread.run_sync, trio.from_thread.run)
         except* Exception:  # noqa: BLE001 - logged with its traceback
             await config.log.exception("Error in ASGI Framework")
