@@ -83,14 +83,26 @@ class AnswerItself(WebFault):
 
 
 class AnswerOne(WebFault):
-    """Answers the request of one connection itself, as a limiter does, or a hop that fails now and then."""
+    """Answers one request for an error itself, as a limiter does, or a hop that fails now and then."""
 
     def __init__(self) -> None:
-        self.connections = 0
+        self.done = False
 
     def for_connection(self) -> WebFault:
-        self.connections += 1
-        return AnswerItself() if self.connections == 5 else self
+        return AnswerIfFirst(self)
+
+
+class AnswerIfFirst(AnswerItself):
+    def __init__(self, of_all: AnswerOne) -> None:
+        self.of_all, self.mine = of_all, False
+
+    async def request(self, message: Message) -> Message:
+        self.mine = not self.of_all.done and "status=" in message.first
+        self.of_all.done |= self.mine
+        return await super().request(message) if self.mine else message
+
+    async def response(self, message: Message) -> Message:
+        return await super().response(message) if self.mine else message
 
 
 @pytest.mark.parametrize("direct", [True, False])
