@@ -17,7 +17,7 @@ from echo.probe.http2_stream import Stream
 from echo.probe.line import LOST, READ_SIZE, Bytes
 from echo.wire import frames
 from echo.wire.header_lists import Field
-from echo.wire.hpack import decoder, encoder
+from echo.wire.hpack import Decoder, Encoder
 
 __all__ = ["GoAway", "Http2", "Stream", "open_http2"]
 
@@ -66,7 +66,7 @@ class Http2:
         self._out = bytearray(frames.PREFACE)
         self._writable = trio.Event()
         self._change = trio.Event()
-        self._encoder, self._decoder = encoder(), decoder(MAX_HEADERS)
+        self._encoder, self._decoder = Encoder(), Decoder(MAX_HEADERS)
         self._block: tuple[int, int, bytearray] | None = None
         self._next = 1
         self._pings: dict[bytes, float | None] = {}

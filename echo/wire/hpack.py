@@ -8,14 +8,22 @@ Fields are pairs of bytes. Fields whose values are secret, or new in each call, 
 (RFC 7541 §6.2.3, §7.1.3): in the table they would only evict fields that repeat.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Final
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
 from echo.wire.header_lists import FIELD_OVERHEAD, Field, ReceivedField, Recurring, Started, list_size
 from echo.wire.huffman import padded_with_ones
 from echo.wire.representations import INDICES, Layout, damaged, layout_of, only_indices, survey
+
+try:
+    from jh2 import _hazmat as library
+except ImportError:
+    import hpack as library  # Its names are the same.
+
+LIBRARY: Final[ModuleType] = library
 
 MAX_TABLE_SIZE: Final = 4_096  # The default of RFC 9113 §6.5.2; larger tables cost memory and save nothing for gRPC.
 
@@ -38,30 +46,12 @@ NEVER_INDEXED: Final = frozenset(
 )
 
 
-class Decoder(Protocol):
-    """Decodes the header blocks of one direction, in the order they were received."""
-
-    def decode(self, block: bytes) -> Sequence[ReceivedField]:
-        """Decode a block to its header list.
-
-        Raises:
-            PeerConnectionError: COMPRESSION_ERROR if the block is damaged; ENHANCE_YOUR_CALM if the list exceeds the
-                decoder's limit. Either way the table is lost, and with it the connection.
-        """
-
-
 def _oversized(limit: int) -> PeerConnectionError:
     return PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, f"a header list of more than {limit} bytes")
 
 
-class _Codec(Protocol):
-    header_table_size: int
-
-    def encode(self, headers: list[tuple[bytes, bytes, bool]], /) -> bytes: ...
-
-
 class Encoder:
-    """Encodes the header lists of one direction, in the order they are sent, by one of the libraries.
+    """Encodes the header lists of one direction, in the order they are sent.
 
     The libraries announce every change of the table's size, even one that was reverted before the next block. Changes
     are therefore held back until the next block, which announces the smallest size and the last (RFC 7541 §4.2).
@@ -70,8 +60,8 @@ class Encoder:
     are encoded once.
     """
 
-    def __init__(self, library: _Codec) -> None:
-        self._library = library
+    def __init__(self, library: ModuleType = LIBRARY) -> None:
+        self._encoder = library.Encoder()
         self._known: dict[Sequence[Field], bytes] = {}  # Blocks of constants, while the table does not change.
         self._resizes = False  # Whether the next block changes the table's size.
         self._announced = self._smallest = self._size = MAX_TABLE_SIZE
@@ -81,16 +71,17 @@ class Encoder:
         if self._resizes:
             self._announce_size()
         constant = type(fields) is tuple
-        block = self._known.get(fields) if constant else None
-        if block is None:
-            block = self._library.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
-            if not only_indices(block):
-                if survey(block)[1]:
-                    self._known.clear()
-            elif constant:
-                if len(self._known) >= MAX_CONSTANTS:
-                    self._known.clear()
-                self._known[fields] = block
+        known = self._known.get(fields) if constant else None
+        if known is not None:
+            return known
+        block: bytes = self._encoder.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
+        if not only_indices(block):
+            if survey(block)[1]:
+                self._known.clear()
+        elif constant:
+            if len(self._known) >= MAX_CONSTANTS:
+                self._known.clear()
+            self._known[fields] = block
         return block
 
     def resize(self, size: int) -> None:
@@ -103,57 +94,24 @@ class Encoder:
         self._known.clear()
         for size in (self._smallest, self._size):
             if size != self._announced:
-                self._library.header_table_size = self._announced = size
+                self._encoder.header_table_size = self._announced = size
         self._smallest = self._size
         self._resizes = False
 
 
-class PythonEncoder(Encoder):
-    """`hpack.Encoder`."""
+class Decoder:
+    """Decodes the header blocks of one direction, in the order they were received.
 
-    def __init__(self) -> None:
-        import hpack  # noqa: PLC0415 - only one of the two libraries is loaded.
-
-        super().__init__(hpack.Encoder())
-
-
-class PythonDecoder:
-    """`hpack.Decoder`."""
-
-    def __init__(self, max_list_size: int) -> None:
-        import hpack  # noqa: PLC0415 - as above
-
-        self._decoder = hpack.Decoder(max_header_list_size=max_list_size)
-        self._limit = max_list_size
-        self._oversized = hpack.OversizedHeaderListError
-        self._damaged = hpack.HPACKError
-
-    def decode(self, block: bytes) -> Sequence[ReceivedField]:  # noqa: D102 - as in Decoder
-        try:
-            return [(name, value) for name, value in self._decoder.decode(block, raw=True)]
-        except self._oversized as error:
-            raise _oversized(self._limit) from error
-        except self._damaged as error:
-            raise damaged(error) from error
-
-
-class RustEncoder(Encoder):
-    """`jh2`'s encoder."""
-
-    def __init__(self) -> None:
-        super().__init__(_hazmat.Encoder())
-
-
-class RustDecoder:
-    """`jh2`'s decoder, with the checks that it lacks: a block cut short, a size update in the wrong place, and padding.
+    It makes the checks that `jh2` lacks: a block cut short, a size update in the wrong place, and padding.
 
     Blocks of indices, and blocks that start with some, are often the same in all calls of a method. Their lists are
     remembered while the table does not change, and so are the layouts of plain literals behind them. The library
     decodes the rest.
     """
 
-    def __init__(self, max_list_size: int) -> None:
-        self._decoder = _hazmat.Decoder(max_list_size)
+    def __init__(self, max_list_size: int, library: ModuleType = LIBRARY) -> None:
+        self._library = library
+        self._decoder = library.Decoder(max_list_size)
         self._limit = max_list_size
         self._known: dict[bytes, Recurring] = {}  # By blocks that consist of indices, while the table does not change.
         self._layouts: dict[int, Layout | None] = {}  # By their lengths in a block; None for other than plain literals.
@@ -161,7 +119,13 @@ class RustDecoder:
         # literals behind them. If that comes twice, a layout is worth its making.
         self._lead = self._length = 0
 
-    def decode(self, block: bytes) -> Sequence[ReceivedField]:  # noqa: D102 - as in Decoder
+    def decode(self, block: bytes) -> Sequence[ReceivedField]:
+        """Decode a block to its header list.
+
+        Raises:
+            PeerConnectionError: COMPRESSION_ERROR if the block is damaged; ENHANCE_YOUR_CALM if the list exceeds the
+                limit. Either way the table is lost, and with it the connection.
+        """
         known = self._known.get(block)
         if known is not None:
             return known
@@ -178,7 +142,7 @@ class RustDecoder:
         self._lead = len(block) - len(block.lstrip(INDICES))  # A byte for each field.
         lead, tail = block[: self._lead], block[self._lead :]
         count, changes, coded = survey(block)
-        if count * FIELD_OVERHEAD > self._limit:  # The library counts only names and values.
+        if count * FIELD_OVERHEAD > self._limit:  # `jh2` counts only names and values.
             raise _oversized(self._limit)
         decoded = self._decode(block)
         if coded and not padded_with_ones(decoded, coded):
@@ -211,11 +175,10 @@ class RustDecoder:
 
     def _decode(self, block: bytes) -> list[tuple[bytes, bytes, bool]]:
         try:
-            fields: list[tuple[bytes, bytes, bool]] = self._decoder.decode(block, True)
-            return fields
-        except _hazmat.OversizedHeaderListError as error:
+            fields = self._decoder.decode(block, True)
+        except self._library.OversizedHeaderListError as error:
             raise _oversized(self._limit) from error
-        except _hazmat.HPACKError as error:
+        except self._library.HPACKError as error:
             raise damaged(error) from error
         except BaseException as error:
             # A Rust panic is raised as a class that is not an `Exception` and cannot be imported. No block that passes
@@ -223,15 +186,6 @@ class RustDecoder:
             if type(error).__name__ != "PanicException":
                 raise
             raise damaged(RuntimeError("the decoder panicked")) from error
-
-
-# Makes an encoder with an empty table.
-encoder: Callable[[], Encoder]
-# Makes a decoder with an empty table, for lists of at most so many bytes as RFC 9113 §6.5.2 counts them.
-decoder: Callable[[int], Decoder]
-try:
-    from jh2 import _hazmat
-except ImportError:
-    encoder, decoder = PythonEncoder, PythonDecoder
-else:
-    encoder, decoder = RustEncoder, RustDecoder
+        if fields and len(fields[0]) == 2:  # Python's, whose classes say whether a field must never be indexed.
+            return [(*field, not field.indexable) for field in fields]
+        return fields  # type: ignore[no-any-return]

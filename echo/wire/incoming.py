@@ -22,7 +22,7 @@ from echo.wire.frames import (
     UINT32,
     ErrorCode,
 )
-from echo.wire.hpack import Decoder, decoder
+from echo.wire.hpack import Decoder
 from echo.wire.preface import check_client, check_server
 
 # Lists above the announced limit are still decoded up to this multiple of it. That keeps HPACK's table intact, so only
@@ -52,7 +52,7 @@ class Incoming:
 
     def __init__(self, *, client: bool, max_header_list_size: int) -> None:
         hard_limit = HARD_LIMIT_FACTOR * max_header_list_size
-        self.decoder: Decoder = decoder(hard_limit)
+        self.decoder: Decoder = Decoder(hard_limit)
         self._max_block = hard_limit
         self._client = client
         self._preface_received = False  # A client's 24 bytes, or a server's SETTINGS.

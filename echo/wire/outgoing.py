@@ -12,7 +12,7 @@ from typing import Final, Generic, TypeVar
 
 from echo.wire import frames
 from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER, HEADER_SIZE
-from echo.wire.hpack import Encoder, encoder
+from echo.wire.hpack import Encoder
 from echo.wire.settings import PeerSettings
 from echo.wire.state import SEND_END, SEND_HEADERS, TRANSITIONS
 from echo.wire.stream import END_OF_MESSAGES, Stream
@@ -44,7 +44,7 @@ class Outgoing(Generic[S]):
         self._max_output = max_output
         self._max_unsent = max_unsent
         self._ended = ended  # Called once a stream's end is in a frame.
-        self.encoder: Encoder = encoder()
+        self.encoder: Encoder = Encoder()
         self._chunks: list[bytes] = []
         self.ring: dict[int, S] = {}
 

@@ -1,10 +1,13 @@
-"""The decoders of both HPACK libraries, and pieces of blocks for them to decode."""
+"""Both HPACK libraries, and pieces of blocks for them to decode."""
+
+import hpack
+from jh2 import _hazmat
 
 from echo.wire.header_lists import Field
-from echo.wire.hpack import Decoder, PythonDecoder, RustDecoder
+from echo.wire.hpack import Decoder
 
 LIMIT = 2_000
-DECODERS = [PythonDecoder, RustDecoder]
+LIBRARIES = [hpack, _hazmat]
 
 
 def pairs(decoder: Decoder, block: bytes) -> list[Field]:

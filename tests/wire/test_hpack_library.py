@@ -4,7 +4,7 @@ import pytest
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.hpack import RustDecoder
+from echo.wire.hpack import Decoder
 
 
 class PanicException(BaseException):
@@ -20,7 +20,7 @@ class Failing:
 
 
 def decode_failing(monkeypatch: pytest.MonkeyPatch, error: BaseException) -> None:
-    decoder = RustDecoder(1_000)
+    decoder = Decoder(1_000)
     monkeypatch.setattr(decoder, "_decoder", Failing(error))
     decoder.decode(b"\x82")
 

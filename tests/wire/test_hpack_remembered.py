@@ -1,15 +1,17 @@
 """What a decoder remembers of earlier blocks changes none of its results, and is bounded."""
 
 import tracemalloc
+from types import ModuleType
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
 from echo.wire.header_lists import Field, ReceivedField, Started
-from echo.wire.hpack import MAX_KNOWN, MAX_KNOWN_SIZE, MAX_LAYOUTS, MAX_LITERALS, RustDecoder, RustEncoder
-from tests.support.hpack_blocks import LIMIT, PIECES, pairs
+from echo.wire.hpack import MAX_KNOWN, MAX_KNOWN_SIZE, MAX_LAYOUTS, MAX_LITERALS, Decoder, Encoder
+from tests.support.hpack_blocks import LIBRARIES, LIMIT, PIECES, pairs
 
 MANY: list[list[Field]] = [
     [(b"x-a", b"1")],
@@ -19,9 +21,12 @@ MANY: list[list[Field]] = [
 ]
 
 
-@given(st.lists(st.one_of(st.sampled_from(MANY), st.sampled_from([0, 100, 4_096])), max_size=25))
-def test_a_block_that_comes_again_is_decoded_by_the_table_as_it_is_then(steps: list[list[Field] | int]) -> None:
-    encoder, decoder = RustEncoder(), RustDecoder(LIMIT)
+@pytest.mark.parametrize("library", LIBRARIES)
+@given(steps=st.lists(st.one_of(st.sampled_from(MANY), st.sampled_from([0, 100, 4_096])), max_size=25))
+def test_a_block_that_comes_again_is_decoded_by_the_table_as_it_is_then(
+    library: ModuleType, steps: list[list[Field] | int]
+) -> None:
+    encoder, decoder = Encoder(), Decoder(LIMIT, library)
     for step in steps:
         if isinstance(step, int):
             encoder.resize(step)
@@ -29,18 +34,19 @@ def test_a_block_that_comes_again_is_decoded_by_the_table_as_it_is_then(steps: l
             assert pairs(decoder, encoder.encode(step)) == step
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
 @given(
-    st.lists(st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=5).map(b"".join), max_size=6),
-    st.integers(100, 600) | st.just(10_000),
+    blocks=st.lists(st.lists(st.sampled_from(PIECES) | st.binary(max_size=3), max_size=5).map(b"".join), max_size=6),
+    limit=st.integers(100, 600) | st.just(10_000),
 )
-def test_a_start_that_is_known_changes_nothing(blocks: list[bytes], limit: int) -> None:
-    def outcome(decoder: RustDecoder, block: bytes) -> list[ReceivedField] | ErrorCode | int:
+def test_a_start_that_is_known_changes_nothing(library: ModuleType, blocks: list[bytes], limit: int) -> None:
+    def outcome(decoder: Decoder, block: bytes) -> list[ReceivedField] | ErrorCode | int:
         try:
             return list(decoder.decode(block))
         except PeerConnectionError as error:
             return error.error_code
 
-    knowing, unknowing = RustDecoder(limit), RustDecoder(limit)
+    knowing, unknowing = Decoder(limit, library), Decoder(limit, library)
     for block in [b"\x40\x01x\x01y", b"\x82", b"\x82\x86\x84", b"\x82\xbe", *blocks, *blocks, *blocks]:
         unknowing._known.clear()
         expected = outcome(unknowing, block)
@@ -50,7 +56,7 @@ def test_a_start_that_is_known_changes_nothing(blocks: list[bytes], limit: int) 
 
 
 def test_the_start_of_a_list_is_the_same_object_in_each_block() -> None:
-    encoder, decoder = RustEncoder(), RustDecoder(LIMIT)
+    encoder, decoder = Encoder(), Decoder(LIMIT)
     head = [(b":status", b"200"), (b"content-type", b"application/grpc")]
     encoder_only = decoder.decode(encoder.encode(head))
     assert type(encoder_only) is list
@@ -66,7 +72,7 @@ def literals(*fields: tuple[bytes, bytes]) -> bytes:
 
 
 def test_literals_of_the_same_layout_are_read_at_once_and_others_are_not_mistaken_for_them() -> None:
-    decoder = RustDecoder(10_000)
+    decoder = Decoder(10_000)
     decoder.decode(b"\x82")
     usual: list[tuple[bytes, bytes]] = [(b"grpc-timeout", b"1S"), (b"x-id", b"1")]
     for _ in range(2):
@@ -87,7 +93,7 @@ def test_literals_of_the_same_layout_are_read_at_once_and_others_are_not_mistake
 
 
 def test_layouts_that_are_remembered_are_few_and_small() -> None:
-    decoder = RustDecoder(65_536)
+    decoder = Decoder(65_536)
     decoder.decode(b"\x82")
     for number in range(3 * MAX_LAYOUTS):
         for _ in range(2):
@@ -100,14 +106,14 @@ def test_layouts_that_are_remembered_are_few_and_small() -> None:
 
 
 def test_a_list_that_comes_again_is_the_same_object() -> None:
-    encoder, decoder = RustEncoder(), RustDecoder(LIMIT)
+    encoder, decoder = Encoder(), Decoder(LIMIT)
     head = [(b":status", b"200"), (b"content-type", b"application/grpc")]
     _, second, third = (decoder.decode(encoder.encode(head)) for _ in range(3))
     assert second is third
 
 
 def test_lists_that_are_remembered_are_few_and_small() -> None:
-    encoder, decoder = RustEncoder(), RustDecoder(2 * LIMIT)
+    encoder, decoder = Encoder(), Decoder(2 * LIMIT)
     large = [(b"x-large", b"x" * (MAX_KNOWN_SIZE - 38))]  # One byte too much, with 32 for the field.
     small = [[(b"x", b"%d" % number)] for number in range(2 * MAX_KNOWN)]
     for fields in [large, *small] * 2:
@@ -118,7 +124,7 @@ def test_lists_that_are_remembered_are_few_and_small() -> None:
 
 def test_lists_of_many_tiny_fields_are_not_remembered() -> None:
     """As objects they would take a megabyte for each connection of a hostile client."""
-    encoder, decoder = RustEncoder(), RustDecoder(16_384)
+    encoder, decoder = Encoder(), Decoder(16_384)
     decoder.decode(encoder.encode([(b"a", b"")]))
     index = encoder.encode([(b"a", b"")])
     tracemalloc.start()

@@ -12,7 +12,7 @@ from echo.wire import undecoded
 from echo.wire.fields import MalformedError, check_request
 from echo.wire.head import Request
 from echo.wire.header_lists import Field
-from echo.wire.hpack import RustDecoder
+from echo.wire.hpack import Decoder
 from echo.wire.metadata import Metadata, decode_metadata
 from echo.wire.recognise import MAX_NAMES, MAX_SIZE, MAX_STARTS, recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
@@ -95,7 +95,7 @@ def test_what_is_recognised_is_read_as_it_would_be_anyway(
     st.integers(300, 800),
 )
 def test_a_start_recognised_by_its_block_gives_the_same_request(rests: list[list[Field]], limit: int) -> None:
-    encoder, decoder = Encoder(), RustDecoder(100_000)
+    encoder, decoder = Encoder(), Decoder(100_000)
     decoder.decode(encoder.encode(START, huffman=False))
     start = encoder.encode(START, huffman=False)
     remember(decoder.decode(start))
@@ -108,7 +108,7 @@ def test_a_start_recognised_by_its_block_gives_the_same_request(rests: list[list
 
 
 def test_metadata_in_hpack_s_table_belongs_to_each_request() -> None:
-    encoder, decoder = Encoder(), RustDecoder(100_000)
+    encoder, decoder = Encoder(), Decoder(100_000)
     fields = [*START, (b"x-a", b"1")]
     decoder.decode(encoder.encode(fields))  # They enter the table, so from now on they are indices.
     remember(decoder.decode(encoder.encode(fields)))
