@@ -5,9 +5,9 @@ from typing import Final, TypeVar
 
 from echo.printable import LIMIT, printable_octets
 from echo.wire.connection import Connection, NewStream
-from echo.wire.errors import LocalProtocolError, PeerStreamError
+from echo.wire.errors import LocalProtocolError, MalformedError, PeerStreamError
 from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived, ResponseStarted
-from echo.wire.fields import TRAILERS, FieldList, MalformedError, check_fields, check_response
+from echo.wire.fields import TRAILERS, FieldList, check_fields, check_response
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import Request, Response, Trailers, parse_response, parse_trailers
 from echo.wire.header_lists import ReceivedField, Recurring
@@ -84,7 +84,7 @@ class ClientConnection(Connection[S]):
         if stream is None:
             self._check_not_idle(stream_id, "HEADERS")
             if self._closed.ended_by_peer(stream_id):
-                raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, "HEADERS on a stream that is closed")
+                raise PeerStreamError(ErrorCode.STREAM_CLOSED, "HEADERS on a stream that is closed")
             self._charge("HEADERS on a stream that is closed")
             if ended:
                 self._closed.end(stream_id)

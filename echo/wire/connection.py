@@ -23,7 +23,6 @@ from typing import Final, TypeVar
 from echo.wire import frames
 from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
 from echo.wire.events import ConnectionFailed, DataReceived, Event
-from echo.wire.fields import MalformedError
 from echo.wire.frames import DEFAULT_WINDOW, ErrorCode
 from echo.wire.limits import Limits
 from echo.wire.receiving import Receiving
@@ -45,13 +44,17 @@ class Connection(Receiving[S]):
     Args:
         limits: The connection's limits.
         new_stream: The class of its streams: `Stream` or a subclass.
+
+    Attributes:
+        refusing: Whether new streams are refused; `goaway` without ``last_stream_id`` sets it.
     """
+
+    refusing: bool = False
 
     def __init__(self, limits: Limits, new_stream: NewStream[S]) -> None:
         super().__init__(limits)
         self._new_stream = new_stream
         self._started = False
-        self._arrived: list[S] | None = None  # The streams of the last event, if `_take_data` may add to them.
         # A server's answers are bounded: no well-behaved client causes more than two header lists for each open call.
         # A client's output is mostly its own calls, and the flood budget bounds its answers to the server.
         answers = limits.max_output + 2 * limits.max_concurrent_streams * limits.max_header_list_size
@@ -84,7 +87,6 @@ class Connection(Receiving[S]):
         receivers = self._receivers
         try:
             for kind, flags, stream_id, payload in self._incoming.receive(data, self._room, self._take_data):
-                self._arrived = None
                 receiver = receivers.get(kind)
                 if receiver is None:
                     self._charge("a frame of an unknown type")  # Otherwise ignored (RFC 9113 §5.5).
@@ -92,9 +94,7 @@ class Connection(Receiving[S]):
                 try:
                     receiver(flags, stream_id, payload)
                 except PeerStreamError as error:
-                    self._fail_stream(error)
-                except MalformedError as error:  # RFC 9113 §8.1.1
-                    self._fail_stream(PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, str(error)))
+                    self._fail_stream(stream_id, error)
                 if self._out.size > self._max_answers:
                     raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too many unsent answers")
         except PeerConnectionError as error:
@@ -103,7 +103,6 @@ class Connection(Receiving[S]):
             events.append(ConnectionFailed(error.error_code, error.reason, foreign))
         # Otherwise ended streams would be kept until more bytes arrive.
         self._events = []
-        self._arrived = None
         return events
 
     def _room(self, stream_id: int) -> int:
@@ -125,18 +124,18 @@ class Connection(Receiving[S]):
         self._window = window
         stream.receive_window -= size
         stream.messages.feed(data)
-        arrived = self._arrived
-        if arrived is None:
-            self._arrived = arrived = []
-            self._events.append(DataReceived(arrived))
-        arrived.append(stream)
+        events = self._events
+        if not events or type(last := events[-1]) is not DataReceived:
+            events.append(DataReceived([stream]))
+        elif last.streams[-1] is not stream:
+            last.streams.append(stream)
         return True
 
-    def _fail_stream(self, error: PeerStreamError) -> None:
+    def _fail_stream(self, stream_id: int, error: PeerStreamError) -> None:
         """Reset the stream whose rules the peer broke, at a charge: peers can provoke a flood of our resets, too."""
         self._charge(f"a stream error ({error.reason})")
-        self._out.put(frames.rst_stream(error.stream_id, error.error_code))
-        stream = self.streams.get(error.stream_id)
+        self._out.put(frames.rst_stream(stream_id, error.error_code))
+        stream = self.streams.get(stream_id)
         if stream is not None:
             self._close(stream, reset=True)
             self._on_broken(stream, error)
@@ -193,10 +192,9 @@ class Connection(Receiving[S]):
         """
         messages = stream.messages
         message = messages.next_message()
-        if message is None:
-            self._acknowledge(stream, messages.consumed + messages.buffered)
-        elif (messages.consumed - stream.acknowledged) * 2 >= self._stream_window:
-            self._acknowledge(stream, messages.consumed)
+        consumed = messages.consumed if message is not None else messages.consumed + messages.buffered
+        if (consumed - stream.acknowledged) * 2 >= self._stream_window:
+            self._give_back(stream, consumed)
         return message
 
     def reset(self, stream: S, error_code: int) -> None:
@@ -214,9 +212,13 @@ class Connection(Receiving[S]):
     def goaway(
         self, error_code: int = ErrorCode.NO_ERROR, *, last_stream_id: int | None = None, debug: bytes = b""
     ) -> None:
-        """Queue a GOAWAY: streams above ``last_stream_id``, by default the peer's last one, are not accepted."""
+        """Queue a GOAWAY: streams above ``last_stream_id`` are not accepted.
+
+        By default that is the peer's last stream, and new ones are refused from now on.
+        """
         self.start()
         if last_stream_id is None:
+            self.refusing = True
             last_stream_id = 0 if self._client else self._highest
         self._out.put(frames.goaway(last_stream_id, error_code, debug))
 
@@ -239,12 +241,9 @@ class Connection(Receiving[S]):
             raise LocalProtocolError(f"stream {stream.id} accepts no more messages")
 
     def _refuse(self, error: PeerConnectionError) -> None:
-        """Tell the peer why the connection ends."""
-        self.goaway(error.error_code, debug=error.reason.encode()[:MAX_DEBUG_DATA])
-
-    def _acknowledge(self, stream: S, total: int) -> None:
-        """Return consumed bytes to the stream's window; ``total`` counts them from its start."""
-        if total > stream.acknowledged:
-            taken = total - stream.acknowledged
-            stream.acknowledged = total
-            self._give_back(stream, taken)
+        """Tell the peer why the connection ends, in its own protocol if possible."""
+        if isinstance(error, ForeignProtocolError) and error.answer and not self._started:
+            self._started = self.refusing = True
+            self._out.put(error.answer)
+        else:
+            self.goaway(error.error_code, debug=error.reason.encode()[:MAX_DEBUG_DATA])

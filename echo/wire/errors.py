@@ -11,13 +11,15 @@ class LocalProtocolError(Exception):
     """We tried to send something that the stream's state does not allow: a bug on our side."""
 
 
-class PeerConnectionError(Exception):
-    """The peer made the connection unusable: a connection error (RFC 9113 §5.4.1)."""
-
+class _PeerError(Exception):
     def __init__(self, error_code: ErrorCode, reason: str) -> None:
         super().__init__(reason)
         self.error_code = error_code
         self.reason = reason
+
+
+class PeerConnectionError(_PeerError):
+    """The peer made the connection unusable: a connection error (RFC 9113 §5.4.1)."""
 
 
 class ForeignProtocolError(PeerConnectionError):
@@ -32,11 +34,12 @@ class ForeignProtocolError(PeerConnectionError):
         self.answer = answer
 
 
-class PeerStreamError(Exception):
-    """The peer broke the rules of one stream; that stream ends, the others continue (stream error, RFC 9113 §5.4.2)."""
+class PeerStreamError(_PeerError):
+    """The peer broke the rules of the frame's stream, which ends; the others continue (RFC 9113 §5.4.2)."""
 
-    def __init__(self, stream_id: int, error_code: ErrorCode, reason: str) -> None:
-        super().__init__(reason)
-        self.stream_id = stream_id
-        self.error_code = error_code
-        self.reason = reason
+
+class MalformedError(PeerStreamError):
+    """The header list is malformed (RFC 9113 §8.1.1); the message is a readable reason."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(ErrorCode.PROTOCOL_ERROR, reason)

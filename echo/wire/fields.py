@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from echo.wire.errors import MalformedError
 from echo.wire.header_lists import FIELD_OVERHEAD, Field, ReceivedField
 from echo.wire.metadata import CONNECTION_SPECIFIC, SHARED_NAMES
 
@@ -21,10 +22,6 @@ _FORBIDDEN: Final = re.compile(rb"[\0\r\n]")  # Nowhere in a value (RFC 9113 §8
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 # Names that gRPC reserves, in addition to those that begin with grpc- (gRPC over HTTP/2, "Requests").
 _OWN: Final = frozenset({b"content-type", b"user-agent", b"grpc-timeout", b"grpc-status", b"grpc-accept-encoding"})
-
-
-class MalformedError(Exception):
-    """The header list is malformed; the message is a readable reason."""
 
 
 class FieldList(NamedTuple):

@@ -115,18 +115,19 @@ class Receiving(ABC, Generic[S]):
             self._receive_late_data(stream_id, size, ended=bool(flags & END_STREAM))
             return
         if RECV_DATA not in TRANSITIONS[stream.state]:
-            raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"DATA on a stream that is {stream.state}")
+            raise PeerStreamError(ErrorCode.STREAM_CLOSED, f"DATA on a stream that is {stream.state}")
         if not stream.head_received:
-            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "DATA before the head of the response")
+            raise PeerStreamError(ErrorCode.PROTOCOL_ERROR, "DATA before the head of the response")
         if size > stream.receive_window:
-            raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
+            raise PeerStreamError(ErrorCode.FLOW_CONTROL_ERROR, "more DATA than the stream's window allows")
         stream.receive_window -= size
         if data is not payload:
-            self._give_back(stream, size - len(data))  # The padding is consumed here.
+            stream.acknowledged -= size - len(data)  # The padding is consumed here.
+            self._give_back(stream, stream.messages.consumed)
         if stream.content_left is not None:
             stream.content_left -= len(data)
             if stream.content_left < 0:
-                raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "more DATA than content-length says")
+                raise PeerStreamError(ErrorCode.PROTOCOL_ERROR, "more DATA than content-length says")
         if not data:
             if not flags & END_STREAM:
                 self._charge("empty DATA")
@@ -152,7 +153,7 @@ class Receiving(ABC, Generic[S]):
             return
         self._charge("DATA on a stream that is closed")
         if not self._closed.expects(stream_id):  # A stream that we reset needs no second RST_STREAM.
-            raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, "DATA on a stream that is closed")
+            raise PeerStreamError(ErrorCode.STREAM_CLOSED, "DATA on a stream that is closed")
 
     def _receive_headers(self, flags: int, stream_id: int, block: bytes) -> None:
         """Handle a whole header block; `echo.wire.incoming` has joined its frames."""
@@ -161,20 +162,20 @@ class Receiving(ABC, Generic[S]):
             if stream_id % 2 and not self._client:
                 self._highest = max(self._highest, stream_id)  # The stream counts as opened, and fails here.
             self._check_not_idle(stream_id, "HEADERS that depend on their own stream")
-            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
+            raise PeerStreamError(ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
         stream = self.streams.get(stream_id)
         if stream is not None and RECV_HEADERS not in TRANSITIONS[stream.state]:
-            raise PeerStreamError(stream_id, ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
+            raise PeerStreamError(ErrorCode.STREAM_CLOSED, f"HEADERS on a stream that is {stream.state}")
         self._on_fields(stream_id, stream, fields, ended=bool(flags & END_STREAM))
 
     def _receive_priority(self, _flags: int, stream_id: int, payload: bytes) -> None:
         self._charge("PRIORITY")  # Deprecated, and ignored (RFC 9113 §5.3.2).
         if len(payload) != 5:
             self._check_not_idle(stream_id, f"PRIORITY of {len(payload)} bytes", ErrorCode.FRAME_SIZE_ERROR)
-            raise PeerStreamError(stream_id, ErrorCode.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
+            raise PeerStreamError(ErrorCode.FRAME_SIZE_ERROR, f"PRIORITY of {len(payload)} bytes")
         if UINT32.unpack_from(payload)[0] & frames.MAX_STREAM_ID == stream_id:
             self._check_not_idle(stream_id, "PRIORITY that depends on its own stream")
-            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
+            raise PeerStreamError(ErrorCode.PROTOCOL_ERROR, "a stream depends on itself")
 
     def _receive_reset(self, _flags: int, stream_id: int, payload: bytes) -> None:
         self._check_not_idle(stream_id, "RST_STREAM")
@@ -240,10 +241,10 @@ class Receiving(ABC, Generic[S]):
         if stream is None:
             return  # The peer may have sent it before it knew that the stream was closed (RFC 9113 §5.1).
         if not increment:
-            raise PeerStreamError(stream_id, ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
+            raise PeerStreamError(ErrorCode.PROTOCOL_ERROR, "WINDOW_UPDATE by 0")
         stream.send_window += increment
         if stream.send_window > MAX_WINDOW:
-            raise PeerStreamError(stream_id, ErrorCode.FLOW_CONTROL_ERROR, _TOO_WIDE)
+            raise PeerStreamError(ErrorCode.FLOW_CONTROL_ERROR, _TOO_WIDE)
         self._out.enqueue(stream)
 
     # Shared by the handlers above
@@ -258,20 +259,20 @@ class Receiving(ABC, Generic[S]):
     def _check_content(self, stream: S) -> None:
         """Check, at the end of the peer's DATA, that it matches content-length (RFC 9113 §8.1.1)."""
         if stream.content_left:
-            raise PeerStreamError(stream.id, ErrorCode.PROTOCOL_ERROR, "less DATA than content-length says")
+            raise PeerStreamError(ErrorCode.PROTOCOL_ERROR, "less DATA than content-length says")
 
     def _check_not_idle(self, stream_id: int, what: str, code: ErrorCode = ErrorCode.PROTOCOL_ERROR) -> None:
         """Fail the connection on a frame for a stream that was never opened (RFC 9113 §5.1, idle)."""
         if stream_id > self._highest or stream_id % 2 == 0:
             raise PeerConnectionError(code, f"{what} on stream {stream_id}, which is idle")
 
-    def _give_back(self, stream: S, size: int) -> None:
-        """Return consumed bytes to the stream's window. Only half a window is worth a WINDOW_UPDATE."""
-        stream.credit += size
-        if stream.credit * 2 >= self._stream_window and not stream.peer_ended:
-            self._out.put(frames.window_update(stream.id, stream.credit))
-            stream.receive_window += stream.credit
-            stream.credit = 0
+    def _give_back(self, stream: S, consumed: int) -> None:
+        """Return the bytes of messages consumed to the stream's window. Only half of it is worth a WINDOW_UPDATE."""
+        credit = consumed - stream.acknowledged
+        if credit * 2 >= self._stream_window and not stream.peer_ended:
+            self._out.put(frames.window_update(stream.id, credit))
+            stream.receive_window += credit
+            stream.acknowledged = consumed
 
     def _reset(self, stream: S, error_code: int) -> None:
         """End a stream with RST_STREAM."""

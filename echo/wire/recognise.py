@@ -11,7 +11,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request
+from echo.wire.errors import MalformedError
+from echo.wire.fields import TRAILERS, check_fields, check_request
 from echo.wire.head import Request
 from echo.wire.header_lists import FIELD_OVERHEAD, ReceivedField, Recurring, Started, list_size
 from echo.wire.metadata import decode_metadata

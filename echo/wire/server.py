@@ -6,9 +6,9 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from echo.wire.connection import Connection
-from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
+from echo.wire.errors import LocalProtocolError, MalformedError, PeerConnectionError, PeerStreamError
 from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamReset
-from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request
+from echo.wire.fields import TRAILERS, check_fields, check_request
 from echo.wire.frames import ErrorCode, rst_stream
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.header_lists import Field, ReceivedField, list_size
@@ -28,27 +28,17 @@ class ServerConnection(Connection[S]):
     """The server's role: requests come in, responses go out.
 
     Attributes:
-        refusing: Whether new streams are refused; `goaway` without ``last_stream_id`` sets it.
         pings: How many PINGs have arrived.
         refused_draining: How many streams were refused because the server is draining.
         refused_surplus: How many streams were refused because there were too many.
     """
 
     _client = False
-    refusing: bool = False
     pings: int = 0
     refused_draining: int = 0
     refused_surplus: int = 0
     _ping_strikes = 0
     _last_ping = -math.inf
-
-    def goaway(
-        self, error_code: int = ErrorCode.NO_ERROR, *, last_stream_id: int | None = None, debug: bytes = b""
-    ) -> None:
-        """See `Connection`; without ``last_stream_id``, new streams are refused from now on."""
-        if last_stream_id is None:
-            self.refusing = True
-        super().goaway(error_code, last_stream_id=last_stream_id, debug=debug)
 
     def _receive_settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         self.start()
@@ -61,13 +51,6 @@ class ServerConnection(Connection[S]):
             self._charge("RST_STREAM on a stream above the last one")
             return
         super()._receive_reset(flags, stream_id, payload)
-
-    def _refuse(self, error: PeerConnectionError) -> None:
-        if isinstance(error, ForeignProtocolError) and error.answer and not self._started:
-            self._started = self.refusing = True
-            self._out.put(error.answer)
-        else:
-            super()._refuse(error)
 
     # Responses
 

@@ -25,7 +25,8 @@ class Stream:
         head_received: Whether the peer's header list has arrived.
         receive_window: Bytes of DATA that the peer may send now. Negative after a smaller size has taken effect.
         send_window: Bytes of DATA that we may send now. Negative, too, if the peer's settings shrink it.
-        acknowledged: Bytes of messages that were consumed: taken by the application, or waited for.
+        acknowledged: Bytes returned to the peer's window, less padding: of messages consumed, that is, taken by the
+            application or waited for.
         served: Whether the layer above knows the stream. If not, the peer's DATA is dropped and no events are reported.
         data_checked: Whether DATA of the peer has passed all checks; more of it need only be counted, until its end.
         messages: Decodes the peer's messages.
@@ -36,7 +37,6 @@ class Stream:
     __slots__ = (
         "acknowledged",
         "content_left",
-        "credit",
         "data_checked",
         "end",
         "head_received",
@@ -61,7 +61,6 @@ class Stream:
         self.messages: MessageDecoder = MessageDecoder(max_message_size)
         self.receive_window: int = receive_window
         self.acknowledged: int = 0
-        self.credit: int = 0  # Bytes consumed, padding included, that are not announced to the peer yet.
         self.content_left: int | None = None  # Bytes of DATA still due by the peer's content-length.
         self.send_window: int = send_window
         self.unsent: OutboundBuffer = OutboundBuffer()

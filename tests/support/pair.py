@@ -1,6 +1,7 @@
 """A client's and a server's connection from `echo.wire` that exchange their bytes without sockets or an event loop."""
 
 import struct
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
@@ -104,6 +105,7 @@ class Numbered(Generic[C]):
     def __init__(self, wire: C) -> None:
         self.wire = wire
         self.streams: dict[int, NotingStream] = {}
+        self._consumed = Counter[int]()
         self.start = wire.start
         self.take_output = wire.take_output
         self.ping = wire.ping
@@ -161,8 +163,8 @@ class Numbered(Generic[C]):
 
     def acknowledge(self, stream_id: int, size: int) -> None:
         """Report that the application has consumed this many bytes."""
-        stream = self.streams[stream_id]
-        self.wire._acknowledge(stream, stream.acknowledged + size)
+        self._consumed[stream_id] += size
+        self.wire._give_back(self.streams[stream_id], self._consumed[stream_id])
 
     def reset(self, stream_id: int, error_code: int) -> None:
         self.wire.reset(self.streams[stream_id], error_code)

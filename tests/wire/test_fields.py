@@ -5,11 +5,11 @@ from hyperframe.frame import DataFrame, RstStreamFrame
 from hypothesis import given
 from hypothesis import strategies as st
 
+from echo.wire.errors import MalformedError
 from echo.wire.events import CallEnded, RequestStarted, ResponseStarted, StreamReset
 from echo.wire.fields import (
     REQUEST,
     TRAILERS,
-    MalformedError,
     check_fields,
     check_request,
     check_response,

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from echo.wire import head, request_parser
-from echo.wire.fields import TRAILERS, MalformedError, check_fields, check_request, check_response
+from echo.wire.errors import MalformedError
+from echo.wire.fields import TRAILERS, check_fields, check_request, check_response
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.header_lists import Field
 from echo.wire.request_parser import Rejected

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from echo.wire import recognise as module
 from echo.wire import undecoded
-from echo.wire.fields import MalformedError, check_request
+from echo.wire.errors import MalformedError
+from echo.wire.fields import check_request
 from echo.wire.head import Request
 from echo.wire.header_lists import Field
 from echo.wire.hpack import Decoder
