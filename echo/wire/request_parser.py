@@ -21,14 +21,14 @@ class Rejected(Exception):
 
     Attributes:
         trailers: The reason, as a gRPC status.
-        fields: The head of the answer; the whole answer if ``body`` is empty.
-        body: A readable text, for requests that are not gRPC.
+        head: For a request that is not gRPC, the head of an answer in plain HTTP,
+        body: and its body, a readable text.
     """
 
-    def __init__(self, trailers: Trailers, fields: Sequence[Field], body: bytes = b"") -> None:
+    def __init__(self, trailers: Trailers, head: Sequence[Field] = (), body: bytes = b"") -> None:
         super().__init__()
         self.trailers = trailers
-        self.fields = fields
+        self.head = head
         self.body = body
 
 
@@ -42,18 +42,23 @@ def _not_grpc(method: bytes, http_status: int, code: Status, text: str) -> Rejec
 
 
 def _refused(status: Status, message: str) -> Rejected:
-    """A call in gRPC that cannot be served: a Trailers-Only response."""
-    trailers = Trailers(status, message)
-    return Rejected(trailers, trailers.fields(with_head=True))
+    return Rejected(Trailers(status, message))
 
 
-def parse_request(received: FieldList) -> Request:
+def parse_request(received: FieldList, max_size: int) -> Request:
     """Read a request's header list.
+
+    Args:
+        received: The list.
+        max_size: The limit on its size (RFC 9113 §6.5.2).
 
     Raises:
         Rejected: Carries the answer: HTTP 405 or 415 for a request that is not gRPC (gRPC over HTTP/2, "Requests"),
-            a Trailers-Only response for a gRPC request that cannot be served.
+            a status for a gRPC request that cannot be served.
     """
+    if received.size > max_size:
+        text = f"request metadata of {received.size} bytes exceeds the limit of {max_size}"
+        raise _refused(Status.RESOURCE_EXHAUSTED, text)
     pseudo = received.pseudo
     names = received.own
     method = pseudo[b":method"]

@@ -185,30 +185,25 @@ class ServerConnection(Connection[S]):
         stream.content_left = received.content_length
         if ended:
             self._check_content(stream)
-        limit = self._limits.max_header_list_size
         try:
-            if received.size <= limit:
-                return parse_request(received)
+            return parse_request(received, self._limits.max_header_list_size)
         except Rejected as rejected:
             self._reject(stream, rejected)
-        else:
-            text = f"request metadata of {received.size} bytes exceeds the limit of {limit}"
-            self.send_trailers(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
         self._events.append(RequestRefused(stream, received))
         return None
 
     def _reject(self, stream: S, rejected: Rejected) -> None:
         """Answer a request that cannot be served."""
-        stream.sent_trailers = rejected.trailers
-        limit = self._out.peer.max_header_list_size
-        fields = rejected.fields if list_size(rejected.fields) <= limit else rejected.fields[:2]
-        if not rejected.body:
-            stream.end = fields
-            self._out.send_frame(stream)
+        head = rejected.head
+        if not head:
+            self.send_trailers(stream, rejected.trailers)
             return
         # Plain HTTP. The rest of the request is dropped as it arrives, up to the window's size, so that a client that
         # reads only after sending gets the answer. The stream counts as open until then.
-        self._out.put_block(stream, self._out.encoder.encode(fields))
+        stream.sent_trailers = rejected.trailers
+        if list_size(head) > self._out.peer.max_header_list_size:
+            head = head[:2]
+        self._out.put_block(stream, self._out.encoder.encode(head))
         stream.unsent.push(rejected.body)
         stream.end = END_OF_MESSAGES
         self._out.send(stream)  # At once: the stream then stays open only as long as its client or a window holds it.
