@@ -1,4 +1,8 @@
-"""The client's role on a connection: requests go out, responses come in (gRPC over HTTP/2, "Requests")."""
+"""The client's role on a connection: requests go out, responses come in (gRPC over HTTP/2, "Requests").
+
+Only the timeout and the metadata differ between the requests of a method. Both follow the fields that the requests
+share, which are constants to HPACK's encoder.
+"""
 
 from collections.abc import Sequence
 from typing import Final, TypeVar
@@ -10,15 +14,23 @@ from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived,
 from echo.wire.fields import TRAILERS, FieldList, check_fields, check_response
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import Request, Response, Trailers, parse_response, parse_trailers
-from echo.wire.header_lists import ReceivedField, Recurring
+from echo.wire.header_lists import Field, ReceivedField, Recurring, list_size
 from echo.wire.limits import Limits
+from echo.wire.metadata import encode_metadata
 from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
-from echo.wire.request_heads import RequestHeads
 from echo.wire.state import CLOSED, RECV_END
-from echo.wire.status import Status, status_from_reset
+from echo.wire.status import GRPCError, Status, status_from_reset
 from echo.wire.stream import END_OF_MESSAGES, Stream
+from echo.wire.timeout import encode_timeout
 
 S = TypeVar("S", bound=Stream)
+
+MAX_KNOWN: Final = 256  # How many methods are remembered,
+MAX_KNOWN_SIZE: Final = 1_024  # each with fields of at most this size.
+
+# A literal that is never indexed, and not in Huffman code: a few bytes more, and less time on both sides. Our server
+# reads a head in a sixth of the time if only plain literals follow a known start.
+_TIMEOUT: Final = b"\x10\x0cgrpc-timeout%c%b"
 
 _NO_STATUS: Final = Trailers(Status.UNKNOWN, NO_STATUS)
 
@@ -30,7 +42,8 @@ class ClientConnection(Connection[S]):
 
     def __init__(self, limits: Limits, new_stream: NewStream[S]) -> None:
         super().__init__(limits, new_stream)
-        self._heads = RequestHeads(self._out.encoder)
+        # The fields that a method's requests share, and their size.
+        self._known: dict[tuple[str | None, ...], tuple[tuple[Field, ...], int]] = {}
         # Calls answered in plain HTTP, kept until every frame received together with the head has been read.
         self._http_answers: dict[S, tuple[Trailers, bytearray]] = {}
 
@@ -59,11 +72,44 @@ class ClientConnection(Connection[S]):
         stream_id = self._highest + 2 if self._highest else 1
         if stream_id > MAX_STREAM_ID:
             raise LocalProtocolError("the connection has no stream ids left")
-        block = self._heads.encode(request, self._out.peer.max_header_list_size, timeout)
+        block = self._encode(request, timeout)
         stream = self._open_stream(stream_id)
         stream.served = True
         self._out.put_block(stream, block)
         return stream
+
+    def _encode(self, request: Request, timeout: float | None) -> bytes:
+        """Encode the head of a request as the next header block. Arguments and exceptions are those of `open`."""
+        path, scheme, authority = request.path, request.scheme, request.authority
+        key = (path, scheme, authority, request.encoding, request.content_type, request.user_agent)
+        known = self._known.get(key)
+        if known is not None:
+            shared, size = known
+        else:
+            shared = request.common_fields()
+            size = list_size(shared)
+            if size <= MAX_KNOWN_SIZE:
+                if len(self._known) >= MAX_KNOWN:
+                    self._known.clear()
+                self._known[key] = shared, size
+        timed = b""
+        if timeout is None:
+            timeout = request.timeout
+        if timeout is not None:
+            value = encode_timeout(timeout).encode()
+            timed = _TIMEOUT % (len(value), value)
+            size += list_size(((b"grpc-timeout", value),))
+        metadata = encode_metadata(request.metadata) if request.metadata else None
+        if metadata is not None:
+            size += list_size(metadata)
+        limit = self._out.peer.max_header_list_size
+        if size > limit:
+            text = f"request metadata of {size} bytes exceeds the peer's limit of {limit}"
+            raise GRPCError(Status.RESOURCE_EXHAUSTED, text)
+        # In sending order, since each piece may change HPACK's table for the next.
+        encoder = self._out.encoder
+        block = encoder.encode(shared) + timed
+        return block if metadata is None else block + encoder.encode(metadata)
 
     def half_close(self, stream: S) -> None:
         """End our side of the stream after its queued messages; END_STREAM is set on DATA, as gRPC requires.

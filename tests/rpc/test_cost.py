@@ -20,7 +20,7 @@ SERVERS = ("dispatch", "server", "interceptors", "observed_service")  # Modules 
 
 async def test_a_call_that_uses_no_feature_passes_few_functions_of_the_client() -> None:
     counted: Counter[str] = Counter()
-    clients = tuple(f"{ROOT}/{place}" for place in ("rpc/", "transport/client", "wire/client", "wire/request_heads"))
+    clients = tuple(f"{ROOT}/{place}" for place in ("rpc/", "transport/client", "wire/client"))
 
     def count(frame: FrameType, event: str, _argument: object) -> None:
         code = frame.f_code
