@@ -26,7 +26,7 @@ from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import CONTENT_TYPE, Request, Response, Trailers
 from echo.wire.header_lists import ReceivedField
 from echo.wire.limits import Limits
-from echo.wire.message import PREFIX_SIZE, MessageDecoder, encode_compressed, encode_message
+from echo.wire.message import PREFIX_SIZE, MessageDecoder, WatchedDecoder, encode_compressed, encode_message
 from echo.wire.metadata import (
     PREVIOUS_ATTEMPTS,
     PUSHBACK,
@@ -43,7 +43,6 @@ from echo.wire.state import CLOSED
 from echo.wire.status import GRPCError, Status, decode_status_message, encode_status_message
 from echo.wire.stream import Stream
 from echo.wire.timeout import decode_timeout
-from echo.wire.watched import WatchedDecoder
 
 __all__ = [
     "CLOSED",

@@ -226,14 +226,13 @@ class ClientConnection(Connection[S]):
     def _on_peer_ended(self, stream: S) -> None:
         self._end(stream, _NO_STATUS)
 
-    def _on_reset(self, stream: S, error_code: int) -> None:
-        trailers = Trailers(status_from_reset(error_code), f"the call was reset by {HOP} ({describe_code(error_code)})")
+    def _on_reset(self, stream: S, error_code: int, broken: str | None) -> None:
+        if broken is None:
+            status, text = status_from_reset(error_code), f"the call was reset by {HOP} ({describe_code(error_code)})"
+        else:
+            status, text = Status.INTERNAL, f"the response is not valid HTTP/2: {broken}"
         # RFC 9113 §8.7: a refused stream was not processed in any way.
-        self._report_end(stream, trailers, unprocessed=error_code == ErrorCode.REFUSED_STREAM)
-
-    def _on_broken(self, stream: S, error: PeerStreamError) -> None:
-        text = f"the response is not valid HTTP/2: {error.reason}"
-        self._report_end(stream, Trailers(Status.INTERNAL, text))
+        self._report_end(stream, Trailers(status, text), unprocessed=error_code == ErrorCode.REFUSED_STREAM)
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
         """End the streams above the last one named by the server: they were not processed (RFC 9113 §6.8)."""

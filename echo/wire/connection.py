@@ -108,9 +108,7 @@ class Connection(Receiving[S]):
     def _room(self, stream_id: int) -> int:
         """How many bytes of DATA a stream can take without any check but counting; more might be an error."""
         stream = self.streams.get(stream_id)
-        if stream is None or stream.content_left is not None or not stream.served:
-            return 0
-        return min(self._window, stream.receive_window)
+        return 0 if stream is None or not stream.data_checked else min(self._window, stream.receive_window)
 
     def _take_data(self, stream_id: int, data: bytes) -> bool:
         """Handle DATA without flags as `_receive_data` does, if it need only be counted; returns whether it was."""
@@ -138,7 +136,7 @@ class Connection(Receiving[S]):
         stream = self.streams.get(stream_id)
         if stream is not None:
             self._close(stream, reset=True)
-            self._on_broken(stream, error)
+            self._on_reset(stream, error.error_code, error.reason)
 
     @property
     def mid_headers(self) -> bool:

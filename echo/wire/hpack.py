@@ -15,8 +15,7 @@ from typing import Final
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
 from echo.wire.header_lists import FIELD_OVERHEAD, Field, ReceivedField, Recurring, Started, list_size
-from echo.wire.huffman import padded_with_ones
-from echo.wire.representations import INDICES, Layout, damaged, layout_of, only_indices, survey
+from echo.wire.representations import INDICES, Layout, damaged, layout_of, padded_with_ones, survey
 
 try:
     from jh2 import _hazmat as library
@@ -75,7 +74,7 @@ class Encoder:
         if known is not None:
             return known
         block: bytes = self._encoder.encode([(name, value, name in NEVER_INDEXED) for name, value in fields])
-        if not only_indices(block):
+        if block.lstrip(INDICES):  # Otherwise it leaves the table as it is.
             if survey(block)[1]:
                 self._known.clear()
         elif constant:

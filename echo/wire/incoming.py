@@ -22,12 +22,8 @@ from echo.wire.frames import (
     UINT32,
     ErrorCode,
 )
-from echo.wire.hpack import Decoder
 from echo.wire.preface import check_client, check_server
 
-# Lists above the announced limit are still decoded up to this multiple of it. That keeps HPACK's table intact, so only
-# their own call fails.
-HARD_LIMIT_FACTOR: Final = 4
 MAX_BLOCK_FRAMES: Final = 64  # CVE-2024-27316: endless CONTINUATION frames.
 
 # The flags of HEADERS that say whether it has a whole block, and what is around that.
@@ -44,16 +40,10 @@ Frame = tuple[int, int, int, bytes]
 
 
 class Incoming:
-    """The input of a connection.
+    """The input of a connection."""
 
-    Attributes:
-        decoder: Decodes header blocks.
-    """
-
-    def __init__(self, *, client: bool, max_header_list_size: int) -> None:
-        hard_limit = HARD_LIMIT_FACTOR * max_header_list_size
-        self.decoder: Decoder = Decoder(hard_limit)
-        self._max_block = hard_limit
+    def __init__(self, *, client: bool, max_block: int) -> None:
+        self._max_block = max_block
         self._client = client
         self._preface_received = False  # A client's 24 bytes, or a server's SETTINGS.
         self._rest = bytearray()

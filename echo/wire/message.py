@@ -15,6 +15,7 @@ and raises the same error from then on.
 """
 
 import struct
+from collections.abc import Callable
 from typing import Final
 
 from echo.wire.compression import compress, decompress
@@ -26,7 +27,7 @@ MIN_COMPRESSED: Final = 256
 
 _PREFIX: Final = struct.Struct(">BI")
 _PREFIX_PACK: Final = _PREFIX.pack
-unpack_prefix: Final = _PREFIX.unpack_from
+_PREFIX_UNPACK: Final = _PREFIX.unpack_from
 _PLAIN: Final = 0
 _COMPRESSED: Final = 1
 
@@ -128,7 +129,7 @@ class MessageDecoder:
         buffer, at = self.buffer, self._at
         held = len(buffer)
         if held - at >= PREFIX_SIZE:
-            flag, size = unpack_prefix(buffer, at)
+            flag, size = _PREFIX_UNPACK(buffer, at)
             if flag or size > self.limit:
                 self._check_prefix(flag, size)
             start = at + PREFIX_SIZE
@@ -181,3 +182,45 @@ class MessageDecoder:
         self.buffer, self._at = b"", 0
         self.failure = GRPCError(status, text)
         return self.failure
+
+
+Arrived = Callable[[int, bool], None]
+"""Called with each message's size on the wire, without the prefix, and whether it is compressed."""
+
+
+class WatchedDecoder(MessageDecoder):
+    """Reports each message when it has arrived, even before it is asked for.
+
+    It replaces a decoder that has not returned any message yet. Few streams are watched; the others do not pay for it.
+
+    Args:
+        decoder: The decoder to replace. Messages that it already holds are reported at once.
+        arrived: Called for each message that has arrived.
+    """
+
+    __slots__ = ("_arrived", "_reported")
+
+    def __init__(self, decoder: MessageDecoder, arrived: Arrived) -> None:
+        super().__init__(decoder.limit, decoder.encoding)
+        self.buffer, self._at = decoder.buffer, decoder._at
+        self._closed, self.failure = decoder._closed, decoder.failure
+        self.messages, self.consumed = decoder.messages, decoder.consumed
+        self._arrived = arrived
+        self._reported = self.consumed  # Where the first message that has not been reported begins in the stream.
+        self._report_arrivals()
+
+    def feed(self, data: bytes) -> None:  # noqa: D102 - as in MessageDecoder
+        kept = not self._closed and self.failure is None
+        super().feed(data)
+        if kept:
+            self._report_arrivals()
+
+    def _report_arrivals(self) -> None:
+        at = self._at + self._reported - self.consumed  # In the buffer: what was returned has been reported.
+        while at + PREFIX_SIZE <= len(self.buffer):
+            flag, size = _PREFIX_UNPACK(self.buffer, at)
+            at += PREFIX_SIZE + size
+            if at > len(self.buffer):
+                break
+            self._reported += PREFIX_SIZE + size
+            self._arrived(size, bool(flag))

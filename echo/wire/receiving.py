@@ -19,6 +19,7 @@ from echo.wire.errors import PeerConnectionError, PeerStreamError
 from echo.wire.events import DataReceived, Event, GoAwayReceived, PingAcknowledged, SettingsReceived
 from echo.wire.frames import ACK, DEFAULT_WINDOW, END_STREAM, MAX_WINDOW, UINT32, ErrorCode
 from echo.wire.header_lists import ReceivedField
+from echo.wire.hpack import Decoder
 from echo.wire.incoming import Incoming, unpadded
 from echo.wire.limits import Limits
 from echo.wire.outgoing import Outgoing
@@ -27,6 +28,10 @@ from echo.wire.state import CLOSED, RECV_DATA, RECV_END, RECV_HEADERS, RECV_RESE
 from echo.wire.stream import Stream
 
 S = TypeVar("S", bound=Stream)
+
+# Lists above the announced limit are still decoded up to this multiple of it. That keeps HPACK's table intact, so only
+# their own call fails.
+HARD_LIMIT_FACTOR: Final = 4
 
 _TOO_WIDE: Final = "a window of more than 2^31-1 bytes"  # RFC 9113 §6.9.1
 
@@ -43,7 +48,9 @@ class Receiving(ABC, Generic[S]):
     def __init__(self, limits: Limits) -> None:
         self.streams: dict[int, S] = {}
         self._limits = limits
-        self._incoming = Incoming(client=self._client, max_header_list_size=limits.max_header_list_size)
+        hard_limit = HARD_LIMIT_FACTOR * limits.max_header_list_size
+        self._incoming = Incoming(client=self._client, max_block=hard_limit)
+        self._decoder = Decoder(hard_limit)
         self._out: Outgoing[S] = Outgoing(limits.max_output, limits.max_unsent, self._on_end_sent)
         # What the peer may send us: at most, and now; and at most on one stream.
         self._window_size = self._window = max(DEFAULT_WINDOW, limits.connection_window)
@@ -79,12 +86,8 @@ class Receiving(ABC, Generic[S]):
         """The peer has ended its side of the stream with DATA."""
 
     @abstractmethod
-    def _on_reset(self, stream: S, error_code: int) -> None:
-        """The peer has reset the stream, which is already removed from `streams`."""
-
-    @abstractmethod
-    def _on_broken(self, stream: S, error: PeerStreamError) -> None:
-        """The peer broke the rules of the stream, which is already removed from `streams`."""
+    def _on_reset(self, stream: S, error_code: int, broken: str | None) -> None:
+        """The stream, which has left `streams`, was reset: by the peer, or for a rule that the peer has ``broken``."""
 
     @abstractmethod
     def _on_unserved(self, stream: S, data: bytes) -> None:
@@ -92,9 +95,6 @@ class Receiving(ABC, Generic[S]):
 
     def _on_end_sent(self, stream: S) -> None:
         """Our side of the stream is complete and in the output. A client's stream then waits for the server's end."""
-
-    def _on_ping(self) -> None:
-        """A PING arrived and was answered."""
 
     def _on_goaway(self, event: GoAwayReceived) -> None:
         """The peer accepts no further streams."""
@@ -157,7 +157,7 @@ class Receiving(ABC, Generic[S]):
 
     def _receive_headers(self, flags: int, stream_id: int, block: bytes) -> None:
         """Handle a whole header block; `echo.wire.incoming` has joined its frames."""
-        fields = self._incoming.decoder.decode(block)
+        fields = self._decoder.decode(block)
         if flags & frames.PRIORITIZED:  # `Incoming` keeps the flag only on a stream that depends on itself.
             if stream_id % 2 and not self._client:
                 self._highest = max(self._highest, stream_id)  # The stream counts as opened, and fails here.
@@ -186,7 +186,7 @@ class Receiving(ABC, Generic[S]):
             return
         stream.step(RECV_RESET)
         self._close(stream)
-        self._on_reset(stream, UINT32.unpack(payload)[0])
+        self._on_reset(stream, UINT32.unpack(payload)[0], None)
 
     def _receive_settings(self, flags: int, _stream_id: int, payload: bytes) -> None:
         if flags & ACK:
@@ -219,7 +219,6 @@ class Receiving(ABC, Generic[S]):
             return
         self._charge("PING")
         self._out.put(frames.ping(payload, ack=True))
-        self._on_ping()
 
     def _receive_goaway(self, _flags: int, _stream_id: int, payload: bytes) -> None:
         last, error_code = frames.GOAWAY_HEAD.unpack_from(payload)

@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from echo.wire.connection import Connection
-from echo.wire.errors import LocalProtocolError, MalformedError, PeerConnectionError, PeerStreamError
+from echo.wire.errors import LocalProtocolError, MalformedError, PeerConnectionError
 from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamReset
 from echo.wire.fields import TRAILERS, check_fields, check_request
-from echo.wire.frames import ErrorCode, rst_stream
+from echo.wire.frames import ACK, ErrorCode, rst_stream
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.header_lists import Field, ReceivedField, list_size
 from echo.wire.recognise import recognise, remember
@@ -225,18 +225,17 @@ class ServerConnection(Connection[S]):
         elif stream.served:
             self._events.append(HalfClosed(stream))
 
-    def _on_reset(self, stream: S, error_code: int) -> None:
+    def _on_reset(self, stream: S, error_code: int, broken: str | None) -> None:
         if stream.served:
             self._events.append(StreamReset(stream, error_code))
-        if not stream.head_sent:
+        if broken is None and not stream.head_sent:
             # Opening streams only to reset them makes a server work for nothing ("rapid reset", CVE-2023-44487).
             self._charge("a reset of a call that was not answered yet")
 
-    def _on_broken(self, stream: S, error: PeerStreamError) -> None:
-        if stream.served:
-            self._events.append(StreamReset(stream, error.error_code))
-
-    def _on_ping(self) -> None:
+    def _receive_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        super()._receive_ping(flags, stream_id, payload)
+        if flags & ACK:
+            return
         self.pings += 1
         # As in other gRPC servers, keepalive PINGs must not come too often. PINGs that measure bandwidth follow
         # messages of ours and do not count.

@@ -4,7 +4,7 @@ import pytest
 from hpack.huffman import HuffmanEncoder
 from hpack.huffman_constants import REQUEST_CODES, REQUEST_CODES_LENGTH
 
-from echo.wire.huffman import CODE_LENGTHS, padded_with_ones
+from echo.wire.representations import CODE_LENGTHS, padded_with_ones
 
 
 def test_the_codes_are_as_long_as_the_rfc_says() -> None:
