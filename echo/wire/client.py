@@ -5,7 +5,7 @@ share, which are constants to HPACK's encoder.
 """
 
 from collections.abc import Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from echo.printable import LIMIT, printable_octets
 from echo.wire.connection import Connection, NewStream
@@ -20,10 +20,8 @@ from echo.wire.metadata import encode_metadata
 from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
 from echo.wire.state import CLOSED, RECV_END
 from echo.wire.status import GRPCError, Status, status_from_reset
-from echo.wire.stream import END_OF_MESSAGES, Stream
+from echo.wire.stream import END_OF_MESSAGES, S
 from echo.wire.timeout import encode_timeout
-
-S = TypeVar("S", bound=Stream)
 
 MAX_KNOWN: Final = 256  # How many methods are remembered,
 MAX_KNOWN_SIZE: Final = 1_024  # each with fields of at most this size.
@@ -197,13 +195,13 @@ class ClientConnection(Connection[S]):
             stream.messages.encoding = answer.encoding
             self._events.append(ResponseStarted(stream, answer))
 
-    def _end(self, stream: S, trailers: Trailers, *, unprocessed: bool = False) -> None:
+    def _end(self, stream: S, trailers: Trailers) -> None:
         """End the call with its status: release the stream, and reset it if it is still open."""
         if stream.state != CLOSED:
             self._reset(stream, ErrorCode.NO_ERROR if stream.peer_ended else ErrorCode.CANCEL)
         else:
             self._close(stream)
-        self._report_end(stream, trailers, unprocessed=unprocessed)
+        self._report_end(stream, trailers)
 
     def _report_end(self, stream: S, trailers: Trailers, *, unprocessed: bool = False) -> None:
         if stream not in self._http_answers:  # Otherwise that answer says more.
@@ -219,7 +217,7 @@ class ClientConnection(Connection[S]):
         answers, self._http_answers = self._http_answers, {}
         for stream, (trailers, body) in answers.items():
             text = f"{trailers.message}{excerpt(body.decode('utf-8', 'replace'))}"
-            self._end(stream, Trailers(trailers.status, text, head_only=True))
+            self._end(stream, Trailers(trailers.status, text))
         reported, self._events = self._events, []
         return [*reported, *(event for event in events if isinstance(event, ConnectionFailed))]
 

@@ -18,7 +18,7 @@ takes messages (RFC 9113 §6.9). Updates are sent once they amount to half a win
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Final
 
 from echo.wire import frames
 from echo.wire.errors import ForeignProtocolError, LocalProtocolError, PeerConnectionError, PeerStreamError
@@ -28,9 +28,7 @@ from echo.wire.limits import Limits
 from echo.wire.receiving import Receiving
 from echo.wire.settings import announce
 from echo.wire.state import CLOSED, OPEN, SEND_DATA, TRANSITIONS
-from echo.wire.stream import Stream
-
-S = TypeVar("S", bound=Stream)
+from echo.wire.stream import S
 
 MAX_DEBUG_DATA: Final = 256  # Bytes of debug data in a GOAWAY.
 

@@ -7,14 +7,12 @@ last events of their stream, `ConnectionFailed` is the last of the connection. T
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, TypeAlias
 
 from echo.wire.fields import FieldList
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.header_lists import ReceivedField
-from echo.wire.stream import Stream
-
-S = TypeVar("S", bound=Stream)
+from echo.wire.stream import S
 
 
 @dataclass(slots=True)

@@ -155,14 +155,12 @@ class Trailers:
         message: A readable message in any Unicode, or None.
         details: The bytes of a ``google.rpc.Status``, or None.
         metadata: The application's trailing metadata.
-        head_only: The response consists of the trailers alone ("Trailers-Only").
     """
 
     status: Status = Status.OK
     message: str | None = None
     details: bytes | None = None
     metadata: Metadata = field(default_factory=MultiDict)
-    head_only: bool = False
 
     def fields(self, *, with_head: bool) -> Sequence[Field]:
         """The header list; ``with_head`` if no response head was sent before ("Trailers-Only").
@@ -188,17 +186,15 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
     names = received.own
     http_status = received.pseudo[b":status"]
     if b"grpc-status" in names and ended:
-        return _trailers(received, head_only=True)
+        return parse_trailers(received)
     if http_status != b"200":
         text = describe_answer(http_status.decode()) + excerpt(decode_status_message(names.get(b"grpc-message", b"")))
-        return Trailers(status_from_http(int(http_status)), text, head_only=True)
+        return Trailers(status_from_http(int(http_status)), text)
     content_type = names.get(b"content-type", b"").decode("latin-1")
     if content_type != CONTENT_TYPE and message_format(content_type) is None:
-        return Trailers(
-            Status.UNKNOWN, f"{HOP} answered with content-type {content_type[:64]!r} instead of gRPC", head_only=True
-        )
+        return Trailers(Status.UNKNOWN, f"{HOP} answered with content-type {content_type[:64]!r} instead of gRPC")
     if ended:
-        return Trailers(Status.UNKNOWN, NO_STATUS, head_only=True)
+        return Trailers(Status.UNKNOWN, NO_STATUS)
     encoding = ENCODINGS.get(names.get(b"grpc-encoding", _IDENTITY))
     if encoding is None:
         asked = names[b"grpc-encoding"][:64].decode("latin-1")
@@ -206,18 +202,14 @@ def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:
     try:
         return Response(decode_metadata(received.custom) if received.custom else MultiDict(), encoding)
     except ValueError as error:
-        return Trailers(Status.INTERNAL, str(error), head_only=True)
+        return Trailers(Status.INTERNAL, str(error))
 
 
 def parse_trailers(received: FieldList) -> Trailers:
     """Read the header list that ends a response."""
-    if b"grpc-status" not in received.own:
-        return Trailers(Status.UNKNOWN, NO_STATUS)
-    return _trailers(received, head_only=False)
-
-
-def _trailers(received: FieldList, *, head_only: bool) -> Trailers:
     names = received.own
+    if b"grpc-status" not in names:
+        return Trailers(Status.UNKNOWN, NO_STATUS)
     status = parse_status(names[b"grpc-status"].strip(b" \t"))
     octets = names.get(b"grpc-message")
     details = names.get(b"grpc-status-details-bin")
@@ -228,10 +220,9 @@ def _trailers(received: FieldList, *, head_only: bool) -> Trailers:
             message,
             None if details is None else decode_bin(details.strip(b" \t")),
             decode_metadata(received.custom) if received.custom else MultiDict(),
-            head_only,
         )
     except ValueError as error:
         # An error status and its message are kept. OK becomes INTERNAL, or the damaged metadata would go unnoticed.
         if status is Status.OK:
-            return Trailers(Status.INTERNAL, str(error), head_only=head_only)
-        return Trailers(status, message or str(error), head_only=head_only)
+            return Trailers(Status.INTERNAL, str(error))
+        return Trailers(status, message or str(error))

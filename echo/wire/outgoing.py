@@ -8,16 +8,14 @@ a buffer is full, the layer above makes its sender wait. A stream's end follows 
 """
 
 from collections.abc import Callable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic
 
 from echo.wire import frames
 from echo.wire.frames import DATA, DEFAULT_WINDOW, END_HEADERS, END_STREAM, HEADER, HEADER_SIZE
 from echo.wire.hpack import Encoder
 from echo.wire.settings import PeerSettings
 from echo.wire.state import SEND_END, SEND_HEADERS, TRANSITIONS
-from echo.wire.stream import END_OF_MESSAGES, Stream
-
-S = TypeVar("S", bound=Stream)
+from echo.wire.stream import END_OF_MESSAGES, S
 
 _HEADER_PACK: Final = HEADER.pack
 

@@ -10,7 +10,7 @@ budget; once it is used up, the connection ends with ENHANCE_YOUR_CALM.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import ClassVar, Final, Generic, TypeVar
+from typing import ClassVar, Final, Generic
 
 from echo.wire import frames
 from echo.wire.budget import Budget
@@ -25,9 +25,7 @@ from echo.wire.limits import Limits
 from echo.wire.outgoing import Outgoing
 from echo.wire.settings import SETTINGS_ACK
 from echo.wire.state import CLOSED, RECV_DATA, RECV_END, RECV_HEADERS, RECV_RESET, SEND_RESET, TRANSITIONS
-from echo.wire.stream import Stream
-
-S = TypeVar("S", bound=Stream)
+from echo.wire.stream import S
 
 # Lists above the announced limit are still decoded up to this multiple of it. That keeps HPACK's table intact, so only
 # their own call fails.

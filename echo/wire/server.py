@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Final, TypeVar
+from typing import Final
 
 from echo.wire.connection import Connection
 from echo.wire.errors import LocalProtocolError, MalformedError, PeerConnectionError
@@ -17,9 +17,7 @@ from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.settings import UNLIMITED
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, SEND_DATA, TRANSITIONS
 from echo.wire.status import GRPCError, Status
-from echo.wire.stream import END_OF_MESSAGES, Stream
-
-S = TypeVar("S", bound=Stream)
+from echo.wire.stream import END_OF_MESSAGES, S
 
 MAX_PING_STRIKES: Final = 2
 

@@ -1,7 +1,7 @@
 """One stream's record: everything that HTTP/2 and gRPC's framing know about a call."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from echo.wire.head import Trailers
 from echo.wire.header_lists import Field
@@ -91,3 +91,6 @@ class Stream:
     def peer_ended(self) -> bool:
         """Whether the peer will send nothing more: it has ended its side, or the stream is over."""
         return self.state != OPEN and self.state != HALF_CLOSED_LOCAL and self.state != IDLE
+
+
+S = TypeVar("S", bound=Stream)  # The class of a connection's streams.

@@ -58,7 +58,7 @@ def test_trailers_without_a_response_are_one_header_list() -> None:
     assert kinds(output) == ["Headers"]
     (event,) = pair.client.receive(output)
     assert isinstance(event, CallEnded)
-    assert (event.trailers.status, event.trailers.head_only) == (Status.NOT_FOUND, True)
+    assert event.trailers.status == Status.NOT_FOUND
 
 
 def test_messages_sent_together_leave_in_one_frame() -> None:
