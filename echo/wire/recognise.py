@@ -8,6 +8,7 @@ to `echo.wire.fields` and `echo.wire.request_parser`, which say what is wrong.
 """
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
 
@@ -16,7 +17,7 @@ from echo.wire.fields import TRAILERS, check_fields, check_request
 from echo.wire.head import Request
 from echo.wire.header_lists import FIELD_OVERHEAD, ReceivedField, Recurring, Started, list_size
 from echo.wire.metadata import Metadata, decode_metadata
-from echo.wire.request_parser import Rejected, parse_request
+from echo.wire.request_parser import parse_request
 from echo.wire.timeout import decode_timeout
 
 MAX_STARTS: Final = 256  # Starts remembered in the whole process.
@@ -186,10 +187,11 @@ def remember(fields: Sequence[ReceivedField]) -> None:
     if start not in _starts and size <= MAX_SIZE:
         if len(_starts) >= MAX_STARTS:
             _starts.clear()
-        try:
-            _starts[start] = Start(size, parse_request(check_request(start), MAX_SIZE))
-        except (MalformedError, Rejected):
-            _starts[start] = None
+        _starts[start] = None
+        with suppress(MalformedError):
+            request = parse_request(check_request(start), MAX_SIZE)
+            if isinstance(request, Request):
+                _starts[start] = Start(size, request)
     names = tuple([field[0] for field in rest])
     size = FIELD_OVERHEAD * len(names) + sum(map(len, names))
     if not names or names in _names or size > MAX_SIZE or names.count(TIMEOUT) > 1:

@@ -4,6 +4,7 @@ For a request that is not gRPC, or that cannot be served, the server gets `Rejec
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from sys import intern
 
 from multidict import MultiDict
@@ -16,7 +17,8 @@ from echo.wire.status import Status, encode_status_message
 from echo.wire.timeout import decode_timeout
 
 
-class Rejected(Exception):
+@dataclass(slots=True)
+class Rejected:
     """A request that cannot be served.
 
     Attributes:
@@ -25,11 +27,9 @@ class Rejected(Exception):
         body: and its body, a readable text.
     """
 
-    def __init__(self, trailers: Trailers, head: Sequence[Field] = (), body: bytes = b"") -> None:
-        super().__init__()
-        self.trailers = trailers
-        self.head = head
-        self.body = body
+    trailers: Trailers
+    head: Sequence[Field] = ()
+    body: bytes = b""
 
 
 def _not_grpc(method: bytes, http_status: int, code: Status, text: str) -> Rejected:
@@ -45,35 +45,30 @@ def _refused(status: Status, message: str) -> Rejected:
     return Rejected(Trailers(status, message))
 
 
-def parse_request(received: FieldList, max_size: int) -> Request:
-    """Read a request's header list.
+def parse_request(received: FieldList, max_size: int) -> Request | Rejected:
+    """Read a request's header list, of at most ``max_size`` (RFC 9113 §6.5.2).
 
-    Args:
-        received: The list.
-        max_size: The limit on its size (RFC 9113 §6.5.2).
-
-    Raises:
-        Rejected: Carries the answer: HTTP 405 or 415 for a request that is not gRPC (gRPC over HTTP/2, "Requests"),
-            a status for a gRPC request that cannot be served.
+    The answer is HTTP 405 or 415 for a request that is not gRPC (gRPC over HTTP/2, "Requests"), a status for a gRPC
+    request that cannot be served.
     """
     if received.size > max_size:
         text = f"request metadata of {received.size} bytes exceeds the limit of {max_size}"
-        raise _refused(Status.RESOURCE_EXHAUSTED, text)
+        return _refused(Status.RESOURCE_EXHAUSTED, text)
     pseudo = received.pseudo
     names = received.own
     method = pseudo[b":method"]
     if method != b"POST":
-        raise _not_grpc(method, 405, Status.INTERNAL, "calls use the method POST")
+        return _not_grpc(method, 405, Status.INTERNAL, "calls use the method POST")
     content_type = names.get(b"content-type", b"").decode("latin-1")
     subtype = "" if content_type == CONTENT_TYPE else message_format(content_type)
     if subtype is None:
-        raise _not_grpc(method, 415, Status.UNKNOWN, f"content-type {content_type[:64]!r} is not {CONTENT_TYPE}")
+        return _not_grpc(method, 415, Status.UNKNOWN, f"content-type {content_type[:64]!r} is not {CONTENT_TYPE}")
     if subtype not in ("", "proto"):
-        raise _refused(Status.UNIMPLEMENTED, f"messages in the format {subtype[:64]!r} are not supported")
+        return _refused(Status.UNIMPLEMENTED, f"messages in the format {subtype[:64]!r} are not supported")
     encoding = ENCODINGS.get(names.get(b"grpc-encoding", b"identity"))
     if encoding is None:
         asked = names[b"grpc-encoding"][:64].decode("latin-1")
-        raise _refused(Status.UNIMPLEMENTED, f"grpc-encoding {asked!r} is not supported")
+        return _refused(Status.UNIMPLEMENTED, f"grpc-encoding {asked!r} is not supported")
     timeout = names.get(b"grpc-timeout")
     user_agent = names.get(b"user-agent")
     try:
@@ -90,7 +85,7 @@ def parse_request(received: FieldList, max_size: int) -> Request:
             intern(names.get(b"grpc-accept-encoding", b"").decode("latin-1")),
         )
     except ValueError as error:
-        raise _refused(Status.INTERNAL, str(error)) from error
+        return _refused(Status.INTERNAL, str(error))
 
 
 def read_refused(received: FieldList) -> Request:

@@ -183,10 +183,10 @@ class ServerConnection(Connection[S]):
         stream.content_left = received.content_length
         if ended:
             self._check_content(stream)
-        try:
-            return parse_request(received, self._limits.max_header_list_size)
-        except Rejected as rejected:
-            self._reject(stream, rejected)
+        request = parse_request(received, self._limits.max_header_list_size)
+        if isinstance(request, Request):
+            return request
+        self._reject(stream, request)
         self._events.append(RequestRefused(stream, received))
         return None
 

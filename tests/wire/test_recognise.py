@@ -15,7 +15,7 @@ from echo.wire.header_lists import Field
 from echo.wire.hpack import Decoder
 from echo.wire.metadata import Metadata, decode_metadata
 from echo.wire.recognise import MAX_NAMES, MAX_SIZE, MAX_STARTS, recognise, remember
-from echo.wire.request_parser import Rejected, parse_request
+from echo.wire.request_parser import parse_request
 
 START: list[Field] = [
     (b":method", b"POST"),
@@ -58,9 +58,10 @@ def read(fields: Sequence[Field], limit: int) -> Request | None:
     """What is read without recognising anything."""
     try:
         received = check_request(fields)
-        return parse_request(received, limit) if received.content_length is None else None
-    except (MalformedError, Rejected):
+    except MalformedError:
         return None
+    request = parse_request(received, limit)
+    return request if isinstance(request, Request) and received.content_length is None else None
 
 
 def in_order(fields: Iterable[Field]) -> list[Field]:
