@@ -12,7 +12,7 @@ from typing import Final
 from echo.evidence.instance import Place
 from echo.evidence.recording import Recording
 from echo.transport import ServerCall
-from echo.wire import ReceivedField
+from echo.wire import Field
 
 MAX_RECORDS: Final = 10_000
 MAX_BYTES: Final = 128 * 2**20  # For all records: twice what that many typical ones take.
@@ -51,7 +51,7 @@ class Recorder:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def begin(self, call: ServerCall, fields: Sequence[ReceivedField], call_id: str = "") -> Recording:
+    def begin(self, call: ServerCall, fields: Sequence[Field], call_id: str = "") -> Recording:
         """Start recording a call whose head has just arrived. Raises nothing.
 
         Args:

@@ -13,7 +13,7 @@ from echo.evidence.connection import local_address, tls_of
 from echo.evidence.headers import kept_headers
 from echo.evidence.instance import INSTANCE, Place
 from echo.transport import EndCause, ServerCall, Signal
-from echo.wire import PREFIX_SIZE, ReceivedField, Status, WatchedDecoder
+from echo.wire import PREFIX_SIZE, Field, Status, WatchedDecoder
 
 MAX_TIMES: Final = 1_000  # Messages whose arrival time is stored.
 MAX_CAUSE: Final = 1_024  # Characters.
@@ -76,7 +76,7 @@ class Recording:
     def __init__(
         self,
         call: ServerCall,
-        fields: Sequence[ReceivedField],
+        fields: Sequence[Field],
         call_id: str,
         attempt: int,
         place: Place,
@@ -98,7 +98,7 @@ class Recording:
         self._stalled = 0.0
         self._out = (0, 0, 0)
         self._conclusion: Conclusion | None = None
-        self._headers = kept_headers((field[0], field[1]) for field in fields)
+        self._headers = kept_headers(fields)
         self._facts = _facts(call, call_id, attempt, place)
         self.size = _BASE_SIZE + sum(_HEADER_SIZE + len(name) + len(value) for name, value in self._headers)
         call.messages = WatchedDecoder(call.messages, self._note_message)

@@ -22,7 +22,7 @@ from echo.rpc.servable import FindHandler, Servable, methods_of
 from echo.rpc.served_method import ServedMethod
 from echo.rpc.server_stream import ServerStream
 from echo.transport import ObserverRule, ServerCall
-from echo.wire import IDENTITY, GRPCError, ReceivedField, Status, Trailers
+from echo.wire import IDENTITY, Field, GRPCError, Status, Trailers
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Dispatcher:
     def _intercepted(self, serve: Method) -> Method:
         return intercepted(serve, self._interceptors) if self._interceptors else serve
 
-    def _choose_observer(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingObserver | None:
+    def _choose_observer(self, call: ServerCall, fields: Sequence[Field]) -> ServingObserver | None:
         observer_for = self._observed.get(call.request.path)
         return None if observer_for is None else observer_for(call, fields)
 

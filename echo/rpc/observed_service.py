@@ -13,9 +13,9 @@ from grpclib.const import Handler
 from echo.rpc.servable import Servable
 from echo.rpc.server_stream import ServerStream
 from echo.transport import CallObserver, ServerCall
-from echo.wire import ReceivedField
+from echo.wire import Field
 
-__all__ = ["ChooseObserver", "ObservedService", "ReceivedField", "ServerCall", "ServingObserver"]
+__all__ = ["ChooseObserver", "Field", "ObservedService", "ServerCall", "ServingObserver"]
 
 
 @runtime_checkable
@@ -38,7 +38,7 @@ class ServingObserver(CallObserver, Protocol):
 class ChooseObserver(Protocol):
     """Chooses the observer of each call."""
 
-    def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> ServingObserver | None:
+    def __call__(self, call: ServerCall, fields: Sequence[Field]) -> ServingObserver | None:
         """Return the observer for a new call, or None. Must not wait or raise.
 
         Args:

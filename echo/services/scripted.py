@@ -13,7 +13,7 @@ from multidict import MultiDict
 
 from echo.evidence import Recorder, Recording, report
 from echo.rpc import Cardinality, GRPCError, ServerStream, Status
-from echo.rpc.observed_service import ReceivedField, ServerCall
+from echo.rpc.observed_service import Field, ServerCall
 from echo.scripting import PREFIX, Ending, Script, ScriptError, parse_script, status_details
 from echo.services.large import LargeResponses
 from echo.services.scripted_stream import EndedError, Pad, ScriptedStream
@@ -40,7 +40,7 @@ class Scripting:
         self.large = LargeResponses(max_size)
         self._max_size = max_size
 
-    def __call__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> "ScriptedCall":
+    def __call__(self, call: ServerCall, fields: Sequence[Field]) -> "ScriptedCall":
         """As in `echo.rpc.observed_service.ChooseObserver`."""
         given = (
             (name.removeprefix(PREFIX), value)

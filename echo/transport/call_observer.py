@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from echo.wire import ReceivedField
+from echo.wire import Field
 
 if TYPE_CHECKING:
     from echo.transport.server_call import ServerCall
@@ -34,4 +34,4 @@ class ObserverRule:
     """
 
     prefix: str
-    observer_for: Callable[["ServerCall", Sequence[ReceivedField]], CallObserver | None]
+    observer_for: Callable[["ServerCall", Sequence[Field]], CallObserver | None]

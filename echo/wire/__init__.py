@@ -24,7 +24,7 @@ from echo.wire.events import (
 )
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import CONTENT_TYPE, Request, Response, Trailers
-from echo.wire.header_lists import ReceivedField
+from echo.wire.header_lists import Field
 from echo.wire.limits import Limits
 from echo.wire.message import PREFIX_SIZE, MessageDecoder, WatchedDecoder, encode_compressed, encode_message
 from echo.wire.metadata import (
@@ -61,6 +61,7 @@ __all__ = [
     "DataReceived",
     "ErrorCode",
     "Event",
+    "Field",
     "GRPCError",
     "GoAwayReceived",
     "HalfClosed",
@@ -70,7 +71,6 @@ __all__ = [
     "Metadata",
     "MetadataLike",
     "PingAcknowledged",
-    "ReceivedField",
     "Request",
     "RequestRefused",
     "RequestStarted",

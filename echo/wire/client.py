@@ -14,7 +14,7 @@ from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived,
 from echo.wire.fields import TRAILERS, FieldList, check_fields, check_response
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
 from echo.wire.head import Request, Response, Trailers, parse_response, parse_trailers
-from echo.wire.header_lists import Field, ReceivedField, Recurring, list_size
+from echo.wire.header_lists import Field, Recurring, list_size
 from echo.wire.limits import Limits
 from echo.wire.metadata import encode_metadata
 from echo.wire.not_grpc import HOP, NO_STATUS, excerpt, is_readable
@@ -124,7 +124,7 @@ class ClientConnection(Connection[S]):
 
     # Responses
 
-    def _on_fields(self, stream_id: int, stream: S | None, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+    def _on_fields(self, stream_id: int, stream: S | None, fields: Sequence[Field], *, ended: bool) -> None:
         if stream is None:
             self._check_not_idle(stream_id, "HEADERS")
             if self._closed.ended_by_peer(stream_id):

@@ -11,7 +11,7 @@ from typing import Generic, TypeAlias
 
 from echo.wire.fields import FieldList
 from echo.wire.head import Request, Response, Trailers
-from echo.wire.header_lists import ReceivedField
+from echo.wire.header_lists import Field
 from echo.wire.stream import S
 
 
@@ -24,7 +24,7 @@ class RequestStarted(Generic[S]):
 
     stream: S
     request: Request
-    fields: Sequence[ReceivedField]
+    fields: Sequence[Field]
 
 
 @dataclass(slots=True)

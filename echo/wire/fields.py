@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from echo.wire.errors import MalformedError
-from echo.wire.header_lists import FIELD_OVERHEAD, Field, ReceivedField
+from echo.wire.header_lists import FIELD_OVERHEAD, Field
 from echo.wire.metadata import CONNECTION_SPECIFIC, SHARED_NAMES
 
 REQUEST: Final = frozenset({b":method", b":scheme", b":path", b":authority"})
@@ -42,7 +42,7 @@ class FieldList(NamedTuple):
     size: int
 
 
-def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> FieldList:
+def check_fields(fields: Sequence[Field], allowed: frozenset[bytes]) -> FieldList:
     """Check a header list and sort its fields.
 
     Args:
@@ -56,8 +56,7 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
     own: dict[bytes, bytes] = {}
     custom: list[Field] = []
     octets: list[bytes] = []
-    for field in fields:
-        name, value = field[0], field[1]
+    for name, value in fields:
         octets += (name, value)
         if name in _OWN:
             own[name] = value
@@ -89,7 +88,7 @@ def check_fields(fields: Sequence[ReceivedField], allowed: frozenset[bytes]) -> 
     return FieldList(pseudo, own, custom, None if length is None else int(length), size)
 
 
-def check_request(fields: Sequence[ReceivedField]) -> FieldList:
+def check_request(fields: Sequence[Field]) -> FieldList:
     """Check a request's header list and sort its fields.
 
     Raises:
@@ -106,7 +105,7 @@ def check_request(fields: Sequence[ReceivedField]) -> FieldList:
     return checked
 
 
-def check_response(fields: Sequence[ReceivedField]) -> FieldList:
+def check_response(fields: Sequence[Field]) -> FieldList:
     """Check a response's header list and sort its fields.
 
     Raises:

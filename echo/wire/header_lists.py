@@ -4,10 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any, Final
 
-Field = tuple[bytes, bytes]
-ReceivedField = tuple[bytes, bytes] | tuple[bytes, bytes, bool]
-"""Name, value, and optionally whether the field must never be indexed."""
-
+Field = tuple[bytes, bytes]  # Name and value.
 FIELD_OVERHEAD: Final = 32  # Added to a field's length when a list's size is counted (RFC 9113 §6.5.2).
 
 
@@ -16,7 +13,7 @@ def list_size(fields: Sequence[Field]) -> int:
     return sum(map(len, chain.from_iterable(fields))) + FIELD_OVERHEAD * len(fields)
 
 
-class Recurring(list[ReceivedField]):
+class Recurring(list[Field]):
     """A header list that may come again as this very object, as those of a method's calls do. Read-only.
 
     Attributes:
@@ -25,12 +22,12 @@ class Recurring(list[ReceivedField]):
 
     __slots__ = ("meaning",)
 
-    def __init__(self, fields: Sequence[ReceivedField]) -> None:
+    def __init__(self, fields: Sequence[Field]) -> None:
         super().__init__(fields)
         self.meaning: Any = None
 
 
-class Started(Sequence[ReceivedField]):
+class Started(Sequence[Field]):
     """A header list that starts with one that has come before. Its fields are put together for those who ask.
 
     Attributes:
@@ -39,21 +36,18 @@ class Started(Sequence[ReceivedField]):
         values: and their values.
     """
 
-    __slots__ = ("_never", "names", "start", "values")
+    __slots__ = ("names", "start", "values")
 
-    def __init__(
-        self, start: Recurring, names: tuple[bytes, ...], values: Sequence[bytes], never: Sequence[bool]
-    ) -> None:
+    def __init__(self, start: Recurring, names: tuple[bytes, ...], values: Sequence[bytes]) -> None:
         self.start: Recurring = start
         self.names: tuple[bytes, ...] = names
         self.values: Sequence[bytes] = values
-        self._never = never  # Whether each of them must never be indexed.
 
     def __getitem__(self, index: Any) -> Any:
         return [*self][index]
 
-    def __iter__(self) -> Iterator[ReceivedField]:
-        return chain(self.start, zip(self.names, self.values, self._never, strict=True))
+    def __iter__(self) -> Iterator[Field]:
+        return chain(self.start, zip(self.names, self.values, strict=True))
 
     def __len__(self) -> int:
         return len(self.start) + len(self.names)

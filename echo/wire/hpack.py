@@ -14,7 +14,7 @@ from typing import Final
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.header_lists import FIELD_OVERHEAD, Field, ReceivedField, Recurring, Started, list_size
+from echo.wire.header_lists import FIELD_OVERHEAD, Field, Recurring, Started, list_size
 from echo.wire.representations import INDICES, Layout, damaged, layout_of, padded_with_ones, survey
 
 try:
@@ -118,7 +118,7 @@ class Decoder:
         # literals behind them. If that comes twice, a layout is worth its making.
         self._lead = self._length = 0
 
-    def decode(self, block: bytes) -> Sequence[ReceivedField]:
+    def decode(self, block: bytes) -> Sequence[Field]:
         """Decode a block to its header list.
 
         Raises:
@@ -133,10 +133,10 @@ class Decoder:
         if start is not None:
             layout = self._layouts.get(len(block) - lead)
             if layout is not None and layout.read_heads(block, lead) == layout.heads:
-                return Started(start, layout.names, layout.read_values(block, lead), layout.never)
+                return Started(start, layout.names, layout.read_values(block, lead))
         return self._decode_anew(block)
 
-    def _decode_anew(self, block: bytes) -> Sequence[ReceivedField]:
+    def _decode_anew(self, block: bytes) -> Sequence[Field]:
         """Decode a block of which the start or the layout is not that of one before."""
         self._lead = len(block) - len(block.lstrip(INDICES))  # A byte for each field.
         lead, tail = block[: self._lead], block[self._lead :]
@@ -151,7 +151,7 @@ class Decoder:
             self._known.clear()
         elif start is None and lead and len(self._known) < MAX_KNOWN:
             first = decoded[: len(lead)]
-            if list_size([field[:2] for field in first]) <= MAX_KNOWN_SIZE:
+            if list_size(first) <= MAX_KNOWN_SIZE:
                 start = self._known[lead] = Recurring(first)
         if start is None:
             return decoded
@@ -161,10 +161,10 @@ class Decoder:
         if not coded and len(tail) == self._length and self._layouts.get(len(tail), True):
             self._remember(rest, tail)
         self._length = len(tail)
-        names, values, never = zip(*rest, strict=True)
-        return Started(start, names, values, never)
+        names, values = zip(*rest, strict=True)
+        return Started(start, names, values)
 
-    def _remember(self, fields: list[tuple[bytes, bytes, bool]], block: bytes) -> None:
+    def _remember(self, fields: list[Field], block: bytes) -> None:
         """Remember the layout of a block, unless its lists might exceed the limit."""
         if len(fields) > MAX_LITERALS or MAX_KNOWN_SIZE + len(block) + len(fields) * FIELD_OVERHEAD > self._limit:
             return
@@ -172,9 +172,10 @@ class Decoder:
             self._layouts.clear()
         self._layouts[len(block)] = layout_of(block, fields)
 
-    def _decode(self, block: bytes) -> list[tuple[bytes, bytes, bool]]:
+    def _decode(self, block: bytes) -> list[Field]:
         try:
-            fields = self._decoder.decode(block, True)
+            # Whether a field must never be indexed matters only to those that pass it on.
+            return [(field[0], field[1]) for field in self._decoder.decode(block, True)]
         except self._library.OversizedHeaderListError as error:
             raise _oversized(self._limit) from error
         except self._library.HPACKError as error:
@@ -185,6 +186,3 @@ class Decoder:
             if type(error).__name__ != "PanicException":
                 raise
             raise damaged(RuntimeError("the decoder panicked")) from error
-        if fields and len(fields[0]) == 2:  # Python's, whose classes say whether a field must never be indexed.
-            return [(*field, not field.indexable) for field in fields]
-        return fields  # type: ignore[no-any-return]

@@ -18,7 +18,7 @@ from echo.wire.closed import ClosedStreams
 from echo.wire.errors import PeerConnectionError, PeerStreamError
 from echo.wire.events import DataReceived, Event, GoAwayReceived, PingAcknowledged, SettingsReceived
 from echo.wire.frames import ACK, DEFAULT_WINDOW, END_STREAM, MAX_WINDOW, UINT32, ErrorCode
-from echo.wire.header_lists import ReceivedField
+from echo.wire.header_lists import Field
 from echo.wire.hpack import Decoder
 from echo.wire.incoming import Incoming, unpadded
 from echo.wire.limits import Limits
@@ -73,7 +73,7 @@ class Receiving(ABC, Generic[S]):
     # Hooks for the two roles
 
     @abstractmethod
-    def _on_fields(self, stream_id: int, stream: S | None, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+    def _on_fields(self, stream_id: int, stream: S | None, fields: Sequence[Field], *, ended: bool) -> None:
         """A header list arrived, ``ended`` with END_STREAM; ``stream`` is None if the id is not that of an open stream.
 
         Raises MalformedError, which ends the stream.

@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 from echo.wire.errors import MalformedError
 from echo.wire.fields import TRAILERS, check_fields, check_request
 from echo.wire.head import Request
-from echo.wire.header_lists import FIELD_OVERHEAD, ReceivedField, Recurring, Started, list_size
+from echo.wire.header_lists import FIELD_OVERHEAD, Field, Recurring, Started, list_size
 from echo.wire.metadata import Metadata, decode_metadata
 from echo.wire.request_parser import parse_request
 from echo.wire.timeout import decode_timeout
@@ -138,11 +138,11 @@ class Undecoded(Request):
     __hash__ = None  # type: ignore[assignment]  # As in `Request`, which can be changed.
 
 
-_starts: dict[tuple[ReceivedField, ...], Start | None] = {}  # None for starts that are valid only with the rest.
+_starts: dict[tuple[Field, ...], Start | None] = {}  # None for starts that are valid only with the rest.
 _names: dict[tuple[bytes, ...], Names] = {}
 
 
-def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
+def recognise(fields: Sequence[Field], max_size: int) -> Request | None:
     """Read a request's head; None if its start or its names are not known, or if it is too large or malformed.
 
     Requests without further fields share one instance.
@@ -164,7 +164,7 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
             return None
         if type(recurring) is Recurring and len(recurring) == len(first):
             recurring.meaning = start
-        names, values = tuple([field[0] for field in rest]), [field[1] for field in rest]
+        names, values = zip(*rest, strict=True) if rest else ((), ())
     if not names:
         return start.request if start.size <= max_size else None
     own = _names.get(names)
@@ -180,10 +180,10 @@ def recognise(fields: Sequence[ReceivedField], max_size: int) -> Request | None:
         return None
 
 
-def remember(fields: Sequence[ReceivedField]) -> None:
+def remember(fields: Sequence[Field]) -> None:
     """Recognise requests that start like this valid one, or have the same names behind their start, from now on."""
     start, rest = _split(fields)
-    size = list_size([field[:2] for field in start])
+    size = list_size(start)
     if start not in _starts and size <= MAX_SIZE:
         if len(_starts) >= MAX_STARTS:
             _starts.clear()
@@ -192,7 +192,7 @@ def remember(fields: Sequence[ReceivedField]) -> None:
             request = parse_request(check_request(start), MAX_SIZE)
             if isinstance(request, Request):
                 _starts[start] = Start(size, request)
-    names = tuple([field[0] for field in rest])
+    names = tuple([name for name, _ in rest])
     size = FIELD_OVERHEAD * len(names) + sum(map(len, names))
     if not names or names in _names or size > MAX_SIZE or names.count(TIMEOUT) > 1:
         return
@@ -203,10 +203,10 @@ def remember(fields: Sequence[ReceivedField]) -> None:
         _names[names] = Names(names, size, timeout, any(name.endswith(b"-bin") for name in names))
 
 
-def _split(fields: Iterable[ReceivedField]) -> tuple[tuple[ReceivedField, ...], list[ReceivedField]]:
+def _split(fields: Iterable[Field]) -> tuple[tuple[Field, ...], list[Field]]:
     """The start of a request, and the other fields. The timeout may stand within the start, where gRPC wants it."""
-    start: list[ReceivedField] = []
-    rest: list[ReceivedField] = []
+    start: list[Field] = []
+    rest: list[Field] = []
     continues = _REPEATED  # The names that continue the start.
     for field in fields:
         if field[0] in continues:

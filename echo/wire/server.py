@@ -11,7 +11,7 @@ from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamR
 from echo.wire.fields import TRAILERS, check_fields, check_request
 from echo.wire.frames import ACK, ErrorCode, rst_stream
 from echo.wire.head import Request, Response, Trailers
-from echo.wire.header_lists import Field, ReceivedField, list_size
+from echo.wire.header_lists import Field, list_size
 from echo.wire.recognise import recognise, remember
 from echo.wire.request_parser import Rejected, parse_request
 from echo.wire.settings import UNLIMITED
@@ -133,7 +133,7 @@ class ServerConnection(Connection[S]):
 
     # Requests
 
-    def _on_fields(self, stream_id: int, stream: S | None, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+    def _on_fields(self, stream_id: int, stream: S | None, fields: Sequence[Field], *, ended: bool) -> None:
         if stream is not None:
             self._receive_trailers(stream, fields, ended=ended)
             return
@@ -147,7 +147,7 @@ class ServerConnection(Connection[S]):
             raise PeerConnectionError(code, f"HEADERS on stream {stream_id}, which cannot be opened")
         self._receive_request(stream_id, fields, ended=ended)
 
-    def _receive_request(self, stream_id: int, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+    def _receive_request(self, stream_id: int, fields: Sequence[Field], *, ended: bool) -> None:
         if self.refusing or len(self.streams) >= self._limits.max_concurrent_streams:
             # GOAWAY or SETTINGS announced the limit; the client may retry the call (RFC 9113 §5.1.2, §8.7).
             if self.refusing:
@@ -177,7 +177,7 @@ class ServerConnection(Connection[S]):
         if ended:
             self._events.append(HalfClosed(stream))
 
-    def _read_request(self, stream: S, fields: Sequence[ReceivedField], *, ended: bool) -> Request | None:
+    def _read_request(self, stream: S, fields: Sequence[Field], *, ended: bool) -> Request | None:
         """Check and read a request's head; None if that refused it."""
         received = check_request(fields)
         stream.content_left = received.content_length
@@ -210,7 +210,7 @@ class ServerConnection(Connection[S]):
         if stream.receive_window * 2 < self._stream_window and SEND_DATA not in TRANSITIONS[stream.state]:
             self._reset(stream, ErrorCode.NO_ERROR)  # The client keeps sending after its answer.
 
-    def _receive_trailers(self, stream: S, fields: Sequence[ReceivedField], *, ended: bool) -> None:
+    def _receive_trailers(self, stream: S, fields: Sequence[Field], *, ended: bool) -> None:
         """Handle a second header list: HTTP allows trailers in requests, though gRPC has none (RFC 9113 §8.1)."""
         if not ended:
             raise MalformedError("a second header list without END_STREAM")

@@ -8,7 +8,7 @@ import trio.testing
 from grpclib.const import Handler
 
 from echo.rpc import GRPCError, Server, ServerStream, Status
-from echo.rpc.observed_service import ObservedService, ReceivedField, ServerCall
+from echo.rpc.observed_service import Field, ObservedService, ServerCall
 from echo.rpc.testing import memory_channel, memory_channel_to
 from tests.support.services import BIDI, ECHO, BytesCodec, call, path, unary
 
@@ -18,7 +18,7 @@ CODEC = BytesCodec()
 class CallObserver:
     """Answers nothing by itself, and records what it is called with."""
 
-    def __init__(self, call: ServerCall, fields: Sequence[ReceivedField]) -> None:
+    def __init__(self, call: ServerCall, fields: Sequence[Field]) -> None:
         self.call = call
         self.fields = list(fields)
         self.heard: list[str] = []
@@ -42,7 +42,7 @@ class CallObserver:
 class Observers(list[CallObserver]):
     """All that there were."""
 
-    def observer_for(self, call: ServerCall, fields: Sequence[ReceivedField]) -> CallObserver:
+    def observer_for(self, call: ServerCall, fields: Sequence[Field]) -> CallObserver:
         self.append(CallObserver(call, fields))
         return self[-1]
 

@@ -12,7 +12,7 @@ LIBRARIES = [hpack, _hazmat]
 
 def pairs(decoder: Decoder, block: bytes) -> list[Field]:
     """The fields that a block means, as plain pairs."""
-    return [(field[0], field[1]) for field in decoder.decode(block)]
+    return list(decoder.decode(block))
 
 
 PIECES = [

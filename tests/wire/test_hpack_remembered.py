@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.header_lists import Field, ReceivedField, Started
+from echo.wire.header_lists import Field, Started
 from echo.wire.hpack import MAX_KNOWN, MAX_KNOWN_SIZE, MAX_LAYOUTS, MAX_LITERALS, Decoder, Encoder
 from tests.support.hpack_blocks import LIBRARIES, LIMIT, PIECES, pairs
 
@@ -40,7 +40,7 @@ def test_a_block_that_comes_again_is_decoded_by_the_table_as_it_is_then(
     limit=st.integers(100, 600) | st.just(10_000),
 )
 def test_a_start_that_is_known_changes_nothing(library: ModuleType, blocks: list[bytes], limit: int) -> None:
-    def outcome(decoder: Decoder, block: bytes) -> list[ReceivedField] | ErrorCode | int:
+    def outcome(decoder: Decoder, block: bytes) -> list[Field] | ErrorCode | int:
         try:
             return list(decoder.decode(block))
         except PeerConnectionError as error:
@@ -64,7 +64,7 @@ def test_the_start_of_a_list_is_the_same_object_in_each_block() -> None:
     assert isinstance(first, Started)
     assert isinstance(second, Started)
     assert second.start is first.start is decoder.decode(encoder.encode(head))
-    assert list(second) == [*first.start, (b"grpc-timeout", b"1S", True)]
+    assert list(second) == [*first.start, (b"grpc-timeout", b"1S")]
 
 
 def literals(*fields: tuple[bytes, bytes]) -> bytes:
@@ -86,10 +86,15 @@ def test_literals_of_the_same_layout_are_read_at_once_and_others_are_not_mistake
         [(b"grpc-timeout", b"1S\0\4x-id\0012")],
     ):
         assert pairs(decoder, literals(*fields))[1:] == fields
-    secret = literals(*usual).replace(b"\0\4", b"\x10\4")
-    assert [*decoder.decode(secret)][1:] == [(b"grpc-timeout", b"1S", False), (b"x-id", b"1", True)]
-    assert decoder.decode(secret)[2] == (b"x-id", b"1", True)
-    assert len(decoder.decode(secret)) == 3
+    never_indexed, entering = (literals(*usual).replace(b"\0\4", kind + b"\4") for kind in (b"\x10", b"\x40"))
+    for _ in range(3):
+        assert pairs(decoder, never_indexed)[1:] == usual
+    assert decoder.decode(never_indexed)[2] == (b"x-id", b"1")
+    assert len(decoder.decode(never_indexed)) == 3
+    for _ in range(3):
+        decoder.decode(b"\x82")
+        assert pairs(decoder, entering)[1:] == usual
+    assert pairs(decoder, b"\x82\xbe\xbf\xc0")[1:] == [(b"x-id", b"1")] * 3  # Each has entered the table.
 
 
 def test_layouts_that_are_remembered_are_few_and_small() -> None:
