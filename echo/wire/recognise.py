@@ -109,7 +109,6 @@ class Undecoded(Request):
         """See `Request`."""
         if self._decoded is None:
             self._decoded = self._decode()
-            self._values = ()
         return self._decoded
 
     @metadata.setter
@@ -118,14 +117,10 @@ class Undecoded(Request):
 
     def has_metadata(self, prefix: str) -> bool:
         """See `Request`; decodes nothing."""
-        if self._decoded is not None:
-            return super().has_metadata(prefix)
         return _have(self._names.names, prefix.encode())
 
     def lone_text(self, names: tuple[bytes, ...]) -> bytes | None:
         """See `Request`; decodes nothing."""
-        if self._decoded is not None:
-            return super().lone_text(names)
         place = _place(self._names.names, names)
         if place >= 0:
             return self._values[place]
