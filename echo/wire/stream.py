@@ -7,7 +7,7 @@ from echo.wire.head import Trailers
 from echo.wire.header_lists import Field
 from echo.wire.message import PREFIX_SIZE, MessageDecoder
 from echo.wire.outbound import OutboundBuffer
-from echo.wire.state import CLOSED, HALF_CLOSED_LOCAL, IDLE, OPEN, TRANSITIONS, State, Step
+from echo.wire.state import HALF_CLOSED_LOCAL, IDLE, OPEN, TRANSITIONS, State, Step
 
 # A value of `Stream.end`: END_STREAM alone follows the messages, no trailers.
 END_OF_MESSAGES: Final[Sequence[Field]] = ()
@@ -71,11 +71,6 @@ class Stream:
     def step(self, step: Step) -> None:
         """Move to the next state. Raises KeyError if the table has no such step."""
         self.state = TRANSITIONS[self.state][step]
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the stream is not closed."""
-        return self.state != CLOSED
 
     @property
     def received_bytes(self) -> int:

@@ -17,6 +17,7 @@ from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.message import MessageDecoder
 from echo.wire.server import ServerConnection
+from echo.wire.state import CLOSED
 from echo.wire.status import Status
 from echo.wire.stream import Stream
 
@@ -153,7 +154,7 @@ class Numbered(Generic[C]):
         return [stream.id for stream in self.wire.take_writable()]
 
     def is_open(self, stream_id: int) -> bool:
-        return stream_id in self.streams and self.streams[stream_id].is_open
+        return stream_id in self.streams and self.streams[stream_id].state != CLOSED
 
     def unsent(self, stream_id: int) -> int:
         return self.streams[stream_id].unsent.size if stream_id in self.streams else 0

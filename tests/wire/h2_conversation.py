@@ -24,6 +24,7 @@ from echo.wire.head import Request, Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.message import encode_message
 from echo.wire.server import ServerConnection
+from echo.wire.state import CLOSED
 from echo.wire.status import Status
 from echo.wire.stream import Stream
 
@@ -86,7 +87,7 @@ class Conversation:
     def act(self, what: str, number: int) -> None:
         calls = list(self.calls.items())
         stream_id, call = calls[number % len(calls)] if calls else (0, Call())
-        live = call.stream is not None and call.stream.is_open and not call.over
+        live = call.stream is not None and call.stream.state != CLOSED and not call.over
         h2_live = stream_id in self.h2_known and not call.h2_over and not (call.h2_ended and call.h2_heard_end)
         match what:
             case "open" if sum(not call.over for call in self.calls.values()) < MAX_CALLS:

@@ -15,6 +15,7 @@ from echo.wire.events import CallEnded, GoAwayReceived, HalfClosed
 from echo.wire.frames import ErrorCode
 from echo.wire.message import encode_message
 from echo.wire.server import ServerConnection
+from echo.wire.state import CLOSED
 from echo.wire.status import Status
 from echo.wire.stream import Stream
 from tests.wire.h2_conversation import Call, Conversation
@@ -66,7 +67,7 @@ def ended_at_client(call: Call) -> None:
 
 def ended_at_server(call: Call) -> None:
     if call.broken:
-        assert call.stream is None or not call.stream.is_open
+        assert call.stream is None or call.stream.state == CLOSED
         return
     assert call.h2_heard_end
     assert call.h2_fields["grpc-status"] == "10"

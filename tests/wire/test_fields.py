@@ -17,6 +17,7 @@ from echo.wire.fields import (
 from echo.wire.frames import ErrorCode
 from echo.wire.head import Response, Trailers
 from echo.wire.header_lists import Field, list_size
+from echo.wire.state import OPEN
 from echo.wire.status import Status
 from tests.support.pair import frames
 from tests.support.wire_pair import ConnectionPair, head
@@ -223,4 +224,4 @@ def test_a_malformed_answer_ends_its_call_and_nothing_else(how: str) -> None:
     (reset,) = frames(pair.client.take_output())
     assert isinstance(reset, RstStreamFrame)
     assert (reset.stream_id, reset.error_code) == (call.id, ErrorCode.PROTOCOL_ERROR)
-    assert other.is_open
+    assert other.state == OPEN
