@@ -3,8 +3,8 @@
 A client's calls of one method start with the same fields: pseudo-header fields, then te, content-type and user-agent.
 Fields that differ follow: the timeout, which may also stand right behind the pseudo-header fields, and metadata. So a
 start is checked and parsed once, and recognised afterwards. So are the names behind it. Of their values, only the
-characters are checked; text is decoded when a handler asks for it. Requests that are new, malformed or unusual are left
-to `echo.wire.fields` and `echo.wire.request_parser`, which say what is wrong.
+characters are checked; text is decoded when a handler asks for it. Malformed or unusual requests are left to
+`echo.wire.fields` and `echo.wire.request_parser`, which say what is wrong.
 """
 
 from collections.abc import Iterable, Sequence
@@ -57,7 +57,22 @@ class Names(NamedTuple):
     binary: bool
 
 
-# Both remember their answers: the same is asked of each request.
+# All three remember their answers: the same is asked of each request.
+@lru_cache(MAX_NAMES)
+def _read_names(names: tuple[bytes, ...]) -> Names:
+    """Check the names of a timeout and of metadata.
+
+    Raises:
+        ValueError, MalformedError: They are malformed or unusual. That is not remembered.
+    """
+    size = FIELD_OVERHEAD * len(names) + sum(map(len, names))
+    own = check_fields([(name, b"") for name in names], TRAILERS).own
+    if size > MAX_SIZE or names.count(TIMEOUT) > 1 or not own.keys() <= {TIMEOUT}:
+        raise ValueError("unusual names")
+    timeout = names.index(TIMEOUT) if TIMEOUT in names else None
+    return Names(names, size, timeout, any(name.endswith(b"-bin") for name in names))
+
+
 @lru_cache
 def _have(names: tuple[bytes, ...], prefix: bytes) -> bool:
     """Whether the name of metadata starts with this prefix."""
@@ -134,11 +149,10 @@ class Undecoded(Request):
 
 
 _starts: dict[tuple[Field, ...], Start | None] = {}  # None for starts that are valid only with the rest.
-_names: dict[tuple[bytes, ...], Names] = {}
 
 
 def recognise(fields: Sequence[Field], max_size: int) -> Request | None:
-    """Read a request's head; None if its start or its names are not known, or if it is too large or malformed.
+    """Read a request's head; None if its start is not known, or if it is too large, malformed or unusual.
 
     Requests without further fields share one instance.
 
@@ -162,40 +176,30 @@ def recognise(fields: Sequence[Field], max_size: int) -> Request | None:
         names, values = zip(*rest, strict=True) if rest else ((), ())
     if not names:
         return start.request if start.size <= max_size else None
-    own = _names.get(names)
-    if own is None:
-        return None
     joined = b"".join(values)
-    if start.size + own.size + len(joined) > max_size or _NUL in joined or _LF in joined or _CR in joined:
-        return None
     try:
+        own = _read_names(names)
+        if start.size + own.size + len(joined) > max_size or _NUL in joined or _LF in joined or _CR in joined:
+            return None
         timeout = None if own.timeout is None else decode_timeout(values[own.timeout])
         return Undecoded(start.request, timeout, own, values)
-    except ValueError:
+    except (ValueError, MalformedError):
         return None
 
 
 def remember(fields: Sequence[Field]) -> None:
-    """Recognise requests that start like this valid one, or have the same names behind their start, from now on."""
-    start, rest = _split(fields)
+    """Recognise requests that start like this valid one from now on."""
+    start, _ = _split(fields)
     size = list_size(start)
-    if start not in _starts and size <= MAX_SIZE:
-        if len(_starts) >= MAX_STARTS:
-            _starts.clear()
-        _starts[start] = None
-        with suppress(MalformedError):
-            request = parse_request(check_request(start), MAX_SIZE)
-            if isinstance(request, Request):
-                _starts[start] = Start(size, request)
-    names = tuple([name for name, _ in rest])
-    size = FIELD_OVERHEAD * len(names) + sum(map(len, names))
-    if not names or names in _names or size > MAX_SIZE or names.count(TIMEOUT) > 1:
+    if start in _starts or size > MAX_SIZE:
         return
-    if check_fields(rest, TRAILERS).own.keys() <= {TIMEOUT}:
-        if len(_names) >= MAX_NAMES:
-            _names.clear()
-        timeout = names.index(TIMEOUT) if TIMEOUT in names else None
-        _names[names] = Names(names, size, timeout, any(name.endswith(b"-bin") for name in names))
+    if len(_starts) >= MAX_STARTS:
+        _starts.clear()
+    _starts[start] = None
+    with suppress(MalformedError):
+        request = parse_request(check_request(start), MAX_SIZE)
+        if isinstance(request, Request):
+            _starts[start] = Start(size, request)
 
 
 def _split(fields: Iterable[Field]) -> tuple[tuple[Field, ...], list[Field]]:
