@@ -45,6 +45,11 @@ NEVER_INDEXED: Final = frozenset(
 )
 
 
+def _pairs(fields: Sequence[tuple[bytes, ...]]) -> list[Field]:
+    """Without what `jh2` adds: whether a field must never be indexed, which matters to those that pass fields on."""
+    return [(field[0], field[1]) for field in fields]
+
+
 def _oversized(limit: int) -> PeerConnectionError:
     return PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, f"a header list of more than {limit} bytes")
 
@@ -150,32 +155,31 @@ class Decoder:
         if changes:
             self._known.clear()
         elif start is None and lead and len(self._known) < MAX_KNOWN:
-            first = decoded[: len(lead)]
+            first = _pairs(decoded[: len(lead)])
             if list_size(first) <= MAX_KNOWN_SIZE:
                 start = self._known[lead] = Recurring(first)
         if start is None:
-            return decoded
+            return _pairs(decoded)
         if not tail:
             return start
-        rest = decoded[len(lead) :]
+        names, values, *_ = zip(*decoded[len(lead) :], strict=True)
         if not coded and len(tail) == self._length and self._layouts.get(len(tail), True):
-            self._remember(rest, tail)
+            self._remember(names, values, tail)
         self._length = len(tail)
-        names, values = zip(*rest, strict=True)
         return Started(start, names, values)
 
-    def _remember(self, fields: list[Field], block: bytes) -> None:
+    def _remember(self, names: tuple[bytes, ...], values: tuple[bytes, ...], block: bytes) -> None:
         """Remember the layout of a block, unless its lists might exceed the limit."""
-        if len(fields) > MAX_LITERALS or MAX_KNOWN_SIZE + len(block) + len(fields) * FIELD_OVERHEAD > self._limit:
+        if len(names) > MAX_LITERALS or MAX_KNOWN_SIZE + len(block) + len(names) * FIELD_OVERHEAD > self._limit:
             return
         if len(self._layouts) >= MAX_LAYOUTS:
             self._layouts.clear()
-        self._layouts[len(block)] = layout_of(block, fields)
+        self._layouts[len(block)] = layout_of(block, names, values)
 
-    def _decode(self, block: bytes) -> list[Field]:
+    def _decode(self, block: bytes) -> list[tuple[bytes, ...]]:
         try:
-            # Whether a field must never be indexed matters only to those that pass it on.
-            return [(field[0], field[1]) for field in self._decoder.decode(block, True)]
+            fields: list[tuple[bytes, ...]] = self._decoder.decode(block, True)
+            return fields
         except self._library.OversizedHeaderListError as error:
             raise _oversized(self._limit) from error
         except self._library.HPACKError as error:

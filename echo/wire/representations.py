@@ -7,7 +7,6 @@ from zlib import adler32
 
 from echo.wire.errors import PeerConnectionError
 from echo.wire.frames import ErrorCode
-from echo.wire.header_lists import Field
 
 INDICES: Final = bytes(range(0x81, 0xFF))
 """Each of these bytes is a whole field: an index in the table (RFC 7541 §6.1)."""
@@ -83,7 +82,7 @@ def survey(block: bytes) -> tuple[int, bool, list[tuple[int, int, int]]]:
     return fields, changes, coded
 
 
-def padded_with_ones(fields: Sequence[Field], coded: Iterable[tuple[int, int, int]]) -> bool:
+def padded_with_ones(fields: Sequence[tuple[bytes, ...]], coded: Iterable[tuple[int, int, int]]) -> bool:
     """Whether the bits behind the last code of each string are ones, as they must be (RFC 7541 §5.2).
 
     Args:
@@ -117,26 +116,26 @@ class Layout(NamedTuple):
     read_values: Callable[[bytes, int], tuple[bytes, ...]]
 
 
-def layout_of(block: bytes, fields: Sequence[Field]) -> Layout | None:
-    """The layout of a block that decodes to these fields.
+def layout_of(block: bytes, names: tuple[bytes, ...], values: tuple[bytes, ...]) -> Layout | None:
+    """The layout of a block that decodes to these names and values.
 
     None unless it consists of plain literals: they do not enter the table, their names are no indices, and their
     strings are short and not in Huffman code.
     """
     heads: list[bytes] = []
     at = 0
-    for name, value in fields:
+    for name, value in zip(names, values, strict=True):
         kind = block[at : at + 1]
         # A literal that is not indexed, or never (RFC 7541 §6.2.2, §6.2.3).
         if kind not in (b"\x00", b"\x10") or len(name) >= 0x7F or len(value) >= 0x7F:
             return None
         heads.append(b"%b%c%b%c" % (kind, len(name), name, len(value)))
         at += len(heads[-1]) + len(value)
-    if b"".join(head + value for head, (_, value) in zip(heads, fields, strict=True)) != block:
+    if b"".join(head + value for head, value in zip(heads, values, strict=True)) != block:
         return None
     read_heads = Struct("".join(f"{len(head)}s{head[-1]}x" for head in heads)).unpack_from
     read_values = Struct("".join(f"{len(head)}x{head[-1]}s" for head in heads)).unpack_from
-    return Layout(tuple([name for name, _ in fields]), tuple(heads), read_heads, read_values)
+    return Layout(names, tuple(heads), read_heads, read_values)
 
 
 def _skip_integer(block: bytes, at: int) -> int:
