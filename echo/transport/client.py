@@ -13,7 +13,6 @@ from echo.transport.deadlines import Deadlines
 from echo.transport.keepalive import Keepalive
 from echo.transport.session import Session
 from echo.transport.tally import Tally
-from echo.transport.waiting import Signal
 from echo.wire import (
     IDENTITY,
     CallEnded,
@@ -30,16 +29,6 @@ from echo.wire import (
     Trailers,
     describe_goaway,
 )
-
-
-class _Turn(Signal):
-    """A place in the queue for a stream."""
-
-    __slots__ = ("granted",)
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.granted = False  # Whether a stream is reserved for it.
 
 
 class ClientSession(Session):
@@ -70,9 +59,9 @@ class ClientSession(Session):
         self.pinged_too_often: bool = False
         self.max_kept: int = min(MAX_KEPT, limits.max_unsent)
         self._goaway_reason = ""  # The server's GOAWAY as text, if it had an error code.
-        self._deadlines = Deadlines()
+        self._deadlines = Deadlines(self.connection.streams)
         self.backend.defer_interrupts(self._deadlines.run)
-        self._queue: deque[_Turn] = deque()  # Calls that wait for a stream, oldest first.
+        self._queue: deque[anyio.Event] = deque()  # Calls that wait for a stream, oldest first.
         self._granted = 0  # Streams reserved for queued calls whose tasks have not run yet.
         self._reactions |= {
             ResponseStarted: self._on_response,
@@ -141,10 +130,7 @@ class ClientSession(Session):
         self._release_queue()
         self._end_if_done()
 
-    def release(self, call: Call) -> None:  # noqa: D102 - as in Session
-        assert isinstance(call, ClientCall)
-        if call.alarm is not None:
-            self._deadlines.discard(call)
+    def release(self, call: Call) -> None:  # noqa: ARG002, D102 - as in Session
         if self._queue:
             self._grant_streams()
         if self.retiring:
@@ -161,23 +147,20 @@ class ClientSession(Session):
     def _release_queue(self) -> None:
         """Send the calls that wait for a stream to another connection."""
         self.retired.set()
-        while self._queue:
-            self._queue.popleft().set()
+        self._grant_streams()
 
     def _full(self) -> bool:
         """Whether a new call would have to wait for a stream."""
         return len(self.connection.streams) + self._granted >= self.connection.max_streams
 
     def _grant_streams(self) -> None:
-        """Reserve free streams for the calls that have waited longest."""
+        """Reserve free streams for the calls that have waited longest; all may go when no more can be opened here."""
         while self._queue and not (self.usable and self._full()):
-            turn = self._queue.popleft()
-            turn.granted = True
             self._granted += 1
-            turn.set()
+            self._queue.popleft().set()
 
     async def _wait_for_stream(self, deadline: float) -> None:
-        turn = _Turn()
+        turn = anyio.Event()
         self._queue.append(turn)
         try:
             with anyio.CancelScope(deadline=deadline) as scope:
@@ -188,14 +171,13 @@ class ClientSession(Session):
         if scope.cancelled_caught:
             self._leave_queue(turn)
             raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed")
-        if turn.granted:
-            self._granted -= 1  # The caller takes the stream at once.
+        self._granted -= 1  # The caller takes the stream at once.
 
-    def _leave_queue(self, turn: "_Turn") -> None:
-        if turn.granted:
+    def _leave_queue(self, turn: anyio.Event) -> None:
+        if turn.is_set():
             self._granted -= 1
             self._grant_streams()
-        elif turn in self._queue:
+        else:
             self._queue.remove(turn)
 
     def _end_calls(self) -> None:

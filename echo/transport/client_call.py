@@ -14,7 +14,6 @@ from echo.wire import Request, Response, Status, Trailers, encode_compressed
 
 if TYPE_CHECKING:
     from echo.transport.client import ClientSession
-    from echo.transport.deadlines import Alarm
 
 
 MAX_KEPT: Final = 64 * 1024  # Bytes of messages that a call keeps, at most.
@@ -31,11 +30,10 @@ class ClientCall(Call):
         trailers: How the call ended, once it has.
         unprocessed: Whether the server did not process the call.
         deadline: On the event loop's clock, in seconds; infinity for none.
-        alarm: Its entry among the connection's deadlines.
         concluded: When the server or the connection ended it, on the event loop's clock; None if neither has.
     """
 
-    __slots__ = ("alarm", "concluded", "deadline", "kept", "request", "response", "trailers", "unprocessed")
+    __slots__ = ("concluded", "deadline", "kept", "request", "response", "trailers", "unprocessed")
 
     session: "ClientSession"
     request: Request  # Set by the session.
@@ -50,7 +48,6 @@ class ClientCall(Call):
         self.trailers: Trailers | None = None
         self.unprocessed: bool = False
         self.deadline: float = math.inf
-        self.alarm: Alarm | None = None
         self.concluded: float | None = None
 
     @property

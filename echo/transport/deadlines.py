@@ -2,6 +2,7 @@
 
 import heapq
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final
 
 import anyio
@@ -12,57 +13,36 @@ if TYPE_CHECKING:
 SLACK: Final = 64  # Entries of ended calls that are kept at least, before the heap is rebuilt without them.
 
 
-class Alarm:
-    """An entry of the heap; its ``call`` is None once the call has ended."""
-
-    __slots__ = ("call", "deadline")
-
-    def __init__(self, call: "ClientCall") -> None:
-        self.deadline: float = call.deadline
-        self.call: ClientCall | None = call
-
-    def __lt__(self, other: "Alarm") -> bool:
-        return self.deadline < other.deadline
-
-
 class Deadlines:
-    """The open calls, by deadline. It keeps no ended call alive, and few empty entries."""
+    """When the open calls end by themselves.
 
-    def __init__(self) -> None:
-        self._heap: list[Alarm] = []
-        self._empty = 0
+    Args:
+        calls: The open calls, by stream id.
+    """
+
+    def __init__(self, calls: "Mapping[int, ClientCall]") -> None:
+        self._calls = calls
+        self._heap: list[tuple[float, int]] = []  # Deadlines with stream ids. Those of ended calls remain for a while.
         self._sleep = anyio.CancelScope()
 
     def add(self, call: "ClientCall") -> None:
         """Have the call ended when its deadline passes."""
-        call.alarm = Alarm(call)
-        heapq.heappush(self._heap, call.alarm)
+        if len(self._heap) > 2 * len(self._calls) + SLACK:
+            self._heap = [entry for entry in self._heap if entry[1] in self._calls]
+            heapq.heapify(self._heap)
+        heapq.heappush(self._heap, (call.deadline, call.id))
         if call.deadline < self._sleep.deadline:
             self._sleep.deadline = call.deadline
-
-    def discard(self, call: "ClientCall") -> None:
-        """Forget a call that has ended; does nothing if it has no deadline."""
-        alarm = call.alarm
-        if alarm is not None:
-            alarm.call = call.alarm = None
-            self._empty += 1
-            if self._empty > len(self._heap) // 2 + SLACK:
-                self._heap = [alarm for alarm in self._heap if alarm.call is not None]
-                self._empty = 0
-                heapq.heapify(self._heap)
 
     async def run(self) -> None:
         """Wait for each deadline, and end the call if it is still open. Runs until it is cancelled."""
         while True:
-            earliest = self._heap[0].deadline if self._heap else math.inf
+            earliest = self._heap[0][0] if self._heap else math.inf
             with anyio.CancelScope(deadline=earliest) as self._sleep:
                 await anyio.sleep_forever()
             now = anyio.current_time()
-            while self._heap and self._heap[0].deadline <= now:
-                call = heapq.heappop(self._heap).call
-                if call is None:
-                    self._empty -= 1
-                else:
-                    call.alarm = None
+            while self._heap and self._heap[0][0] <= now:
+                call = self._calls.get(heapq.heappop(self._heap)[1])
+                if call is not None:
                     call.expire()
                 del call  # Otherwise it would be kept while this waits.
