@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 import trio
-from anyio.abc import SocketAttribute, SocketStream
 
 from echo.transport import AcceptedConnection, ConnectionSource, StreamListener, TlsContext, context_for_connection
 
@@ -39,9 +38,8 @@ class Listening:
         self._ended = trio.Event()
 
     async def accept(self, handler: Handler, nursery: trio.Nursery) -> None:  # noqa: D102 - as in Arrivals
-        def start(accepted: SocketStream) -> None:
-            descriptor = accepted.extra(SocketAttribute.raw_socket).detach()
-            nursery.start_soon(handler, _stream(socket.socket(fileno=descriptor), self._tls))
+        def start(accepted: socket.socket) -> None:
+            nursery.start_soon(handler, _stream(accepted, self._tls))
 
         await self._listener.accept(start)
         self._ended.set()

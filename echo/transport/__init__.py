@@ -17,8 +17,8 @@ from echo.transport.refusals import RefusalLog
 from echo.transport.register import EndedCalls, Register, Taker
 from echo.transport.server import ServerSession
 from echo.transport.server_call import EndCause, ServerCall
-from echo.transport.source import AcceptedConnection, ConnectionSource, SourceListener
-from echo.transport.starting import ServingListener
+from echo.transport.source import ConnectionSource, SourceListener
+from echo.transport.starting import AcceptedConnection, ServingListener
 from echo.transport.tally import Tally
 from echo.transport.tls_stream import REQUESTED_NAME
 from echo.transport.tracing import CallTrace, StreamTrace, Tracing

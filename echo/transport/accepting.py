@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import anyio
-from anyio.abc import SocketAttribute, SocketListener, SocketStream, UNIXSocketStream
 from anyio.lowlevel import checkpoint
 
 log = logging.getLogger("echo.transport.listener")
@@ -28,22 +27,21 @@ _GONE: Final = frozenset(
     if hasattr(errno, name)
 )
 
-OnAccept = Callable[[SocketStream], None]
+OnAccept = Callable[[socket.socket], None]
 """Takes an accepted connection; never waits."""
 WaitForRoom = Callable[[], Awaitable[None]]
 """Waits until another connection can be taken."""
 
 
-async def accept(listener: SocketListener, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
+async def accept(listening: socket.socket, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
     """Accept connections until cancelled; waits for room before each.
 
-    On asyncio, the listener's own ``accept`` would lose a connection if it were cancelled just as it accepts one.
+    On asyncio, anyio's own ``accept`` would lose a connection if it were cancelled just as it accepts one.
 
     Raises:
         OSError: The socket cannot be listened on any more.
         anyio.ClosedResourceError: The socket was closed with `close`.
     """
-    listening = listener.extra(SocketAttribute.raw_socket)
     warn = log.warning
     while True:
         await checkpoint()
@@ -63,18 +61,14 @@ async def accept(listener: SocketListener, on_accept: OnAccept, wait_for_room: W
                     raise
             else:
                 warn = log.warning
-                with anyio.CancelScope(shield=True):
-                    stream = await to_stream(accepted)
-                if stream is not None:
-                    on_accept(stream)
+                on_accept(accepted)
 
 
-async def accept_last(listener: SocketListener, on_accept: OnAccept) -> None:
+async def accept_last(listening: socket.socket, on_accept: OnAccept) -> None:
     """Accept the connections in the kernel's queue, which it would reset otherwise, and close the socket.
 
     Nothing is awaited between finding the queue empty and closing, so hardly any client can connect in between.
     """
-    listening = listener.extra(SocketAttribute.raw_socket)
     for _ in range(BACKLOG):
         try:
             accepted = listening.accept()[0]
@@ -91,29 +85,12 @@ async def accept_last(listener: SocketListener, on_accept: OnAccept) -> None:
                 log.warning("cannot accept the last connections: %s", error)
                 break
         else:
-            stream = await to_stream(accepted)
-            if stream is not None:
-                on_accept(stream)
-    await listener.aclose()
+            on_accept(accepted)
+    listening.close()
 
 
-async def close(listener: SocketListener) -> None:
+def close(listening: socket.socket) -> None:
     """Close the socket, also while `accept` waits for it."""
-    listening = listener.extra(SocketAttribute.raw_socket)
     if listening.fileno() >= 0:
         anyio.notify_closing(listening)
-    await listener.aclose()
-
-
-async def to_stream(accepted: socket.socket) -> SocketStream | None:
-    """Wrap a socket as the listener's own `accept` does; None if the client has left already."""
-    try:
-        if accepted.family == getattr(socket, "AF_UNIX", None):
-            return await UNIXSocketStream.from_socket(accepted)
-        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return await SocketStream.from_socket(accepted)
-    except BaseException as error:
-        accepted.close()
-        if isinstance(error, OSError | ValueError):  # anyio raises ValueError if it is not connected any more.
-            return None
-        raise
+        listening.close()

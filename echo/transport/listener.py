@@ -3,8 +3,7 @@
 import logging
 import os
 import socket
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
@@ -15,7 +14,7 @@ from echo.targets import join
 from echo.transport.accepting import BACKLOG, OnAccept, WaitForRoom, accept, accept_last, close
 from echo.transport.background import open_background
 from echo.transport.handshake import TlsContext, check_context
-from echo.transport.starting import HANDSHAKE_TIMEOUT, ServingListener, Start
+from echo.transport.starting import HANDSHAKE_TIMEOUT, AcceptedConnection, ServingListener, Start
 
 if TYPE_CHECKING:
     from echo.transport.unix import UnixPath
@@ -46,23 +45,23 @@ class StreamListener(ServingListener):
         return self._listeners.extra_attributes
 
     async def _start_each(self, start: Start) -> None:
-        await self.accept(start)
+        await self.accept(lambda accepted: start(AcceptedConnection(accepted)))
 
     async def accept(self, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
-        """Accept connections without TLS, and pass them to a function, until `retire` is called.
+        """Accept connections without TLS, and pass their sockets to a function, until `retire` is called.
 
         Args:
-            on_accept: Called with each connection.
+            on_accept: Called with each socket.
             wait_for_room: Waits until there is room for one more; meanwhile the kernel queues connections. After
                 `retire` the last ones, at most `BACKLOG` for each socket, are accepted without waiting.
         """
         with self._accepting:
             async with open_background() as accepting:
-                for listener in self._sockets:
-                    accepting.start_soon(accept, listener, on_accept, wait_for_room)
+                for listening in self._sockets:
+                    accepting.start_soon(accept, listening, on_accept, wait_for_room)
         self._remove_path()
-        for listener in self._sockets:
-            await accept_last(listener, on_accept)
+        for listening in self._sockets:
+            await accept_last(listening, on_accept)
 
     def retire(self) -> None:
         """Stop accepting. Connections in the kernel's queue are still accepted, then `serve` and `accept` return."""
@@ -71,15 +70,12 @@ class StreamListener(ServingListener):
     async def aclose(self) -> None:
         """Close the sockets. Removes a Unix socket's path, unless it has been replaced by something else."""
         self._remove_path()
-        async with AsyncExitStack() as closing:  # Closes all of them, even if cancelled.
-            for listener in self._sockets:
-                closing.push_async_callback(close, listener)
+        for listening in self._sockets:
+            close(listening)
 
     @property
-    def _sockets(self) -> Iterator[SocketListener]:
-        for listener in self._listeners.listeners:
-            assert isinstance(listener, SocketListener)
-            yield listener
+    def _sockets(self) -> list[socket.socket]:
+        return [listener.extra(SocketAttribute.raw_socket) for listener in self._listeners.listeners]
 
     def _remove_path(self) -> None:
         path, self._path = self._path, None  # Only once: another file may get the same inode later.

@@ -1,24 +1,10 @@
 """A listener for connections that another process accepts and passes on."""
 
 from collections.abc import AsyncIterator
-from socket import socket
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from echo.transport.accepting import to_stream
 from echo.transport.handshake import TlsContext
-from echo.transport.starting import HANDSHAKE_TIMEOUT, OnClose, ServingListener, Start
-
-
-class AcceptedConnection(NamedTuple):
-    """A connection that another process has accepted.
-
-    Attributes:
-        socket: Its socket, which the receiver closes.
-        on_close: Must be called once, when the connection has ended.
-    """
-
-    socket: socket
-    on_close: OnClose
+from echo.transport.starting import HANDSHAKE_TIMEOUT, AcceptedConnection, ServingListener, Start
 
 
 class ConnectionSource(Protocol):
@@ -49,11 +35,7 @@ class SourceListener(ServingListener):
 
     async def _start_each(self, start: Start) -> None:
         async for accepted in self._source:
-            stream = await to_stream(accepted.socket)
-            if stream is None:
-                accepted.on_close()
-            else:
-                start(stream, accepted.on_close)
+            start(accepted)
 
     def retire(self) -> None:
         """Ask the source for no more connections; `serve` returns after the last one."""

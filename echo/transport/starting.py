@@ -1,14 +1,14 @@
 """What the listeners share: each connection is served in a task of its own, after its TLS handshake if there is one."""
 
 import logging
+import socket
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
-from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple
 
 import anyio
-from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup
+from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup, UNIXSocketStream
 
 from echo.transport.background import open_background
 from echo.transport.handshake import RefusedError, TlsContext, accept_tls, context_for_connection, linger
@@ -22,14 +22,22 @@ log = logging.getLogger("echo.transport.listener")
 HANDSHAKE_TIMEOUT: Final = Limits().handshake_timeout  # Seconds a TLS handshake may take.
 
 Handler = Callable[[ByteStream], Coroutine[Any, Any, Any]]
-OnClose = Callable[[], None]
 
 
-class Start(Protocol):
-    """What a listener calls with each connection."""
+class AcceptedConnection(NamedTuple):
+    """A connection that this or another process has accepted.
 
-    def __call__(self, stream: SocketStream, on_close: OnClose | None = None) -> None:
-        """Start serving the connection, and call ``on_close`` when it has ended. Never waits."""
+    Attributes:
+        socket: Its socket, which the receiver closes.
+        on_close: Must be called once, when the connection has ended.
+    """
+
+    socket: socket.socket
+    on_close: Callable[[], None] = lambda: None
+
+
+Start = Callable[[AcceptedConnection], None]
+"""Starts serving a connection; never waits."""
 
 
 class ServingListener(Listener[ByteStream]):
@@ -58,12 +66,11 @@ class ServingListener(Listener[ByteStream]):
         async with open_background() as own, open_background() as handshakes:
             connections = task_group or own
 
-            def start(stream: SocketStream, on_close: OnClose | None = None) -> None:
-                serving = handler if on_close is None else partial(_serve, handler, on_close)
+            def start(accepted: AcceptedConnection) -> None:
                 if self._tls is None:
-                    connections.start_soon(serving, stream)
+                    connections.start_soon(_serve, handler, accepted)
                 else:
-                    handshakes.start_soon(self._handshake, stream, self._tls, serving, on_close, connections)
+                    handshakes.start_soon(self._handshake, accepted, self._tls, handler, connections)
 
             await self._start_each(start)
 
@@ -76,18 +83,15 @@ class ServingListener(Listener[ByteStream]):
         """Start each connection that comes."""
 
     async def _handshake(
-        self,
-        stream: SocketStream,
-        tls: TlsContext,
-        handler: Handler,
-        on_close: OnClose | None,
-        connections: TaskGroup,
+        self, accepted: AcceptedConnection, tls: TlsContext, handler: Handler, connections: TaskGroup
     ) -> None:
-        peer = Peer(stream)  # Now, as the address of a client that has left cannot be looked up.
         async with AsyncExitStack() as closing:
-            if on_close is not None:
-                closing.callback(on_close)
+            closing.callback(accepted.on_close)
+            stream = await _to_stream(accepted.socket)
+            if stream is None:
+                return
             closing.push_async_callback(anyio.aclose_forcefully, stream)
+            peer = Peer(stream)  # Now, as the address of a client that has left cannot be looked up.
             try:
                 secure = await accept_tls(stream, context_for_connection(tls), self._handshake_timeout)
             except OSError as error:
@@ -99,12 +103,29 @@ class ServingListener(Listener[ByteStream]):
                 # A bug of ours in one connection must not end the others.
                 log.exception("TLS handshake with %s failed", peer)
             else:
-                closing.pop_all()  # The handler closes the stream, and calls `on_close`.
-                connections.start_soon(handler, secure)
+                closing.pop_all()  # The handler closes the stream.
+                connections.start_soon(_serve, handler, accepted, secure)
 
 
-async def _serve(handler: Handler, on_close: OnClose, stream: ByteStream) -> None:
+async def _serve(handler: Handler, accepted: AcceptedConnection, secure: ByteStream | None = None) -> None:
+    """Run the handler for a connection, or for the TLS connection over it."""
     try:
-        await handler(stream)
+        stream = secure or await _to_stream(accepted.socket)
+        if stream is not None:
+            await handler(stream)
     finally:
-        on_close()
+        accepted.on_close()
+
+
+async def _to_stream(accepted: socket.socket) -> SocketStream | None:
+    """Wrap a socket as anyio's listeners do; None if the client has left already."""
+    try:
+        if accepted.family == getattr(socket, "AF_UNIX", None):
+            return await UNIXSocketStream.from_socket(accepted)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return await SocketStream.from_socket(accepted)
+    except BaseException as error:
+        accepted.close()
+        if isinstance(error, OSError | ValueError):  # anyio raises ValueError if it is not connected any more.
+            return None
+        raise

@@ -17,7 +17,6 @@ from typing import Final
 
 import structlog
 import trio
-from anyio.abc import SocketAttribute, SocketStream
 
 from echo.terminal import Terminal
 from echo.transport import StreamListener
@@ -250,12 +249,9 @@ class _Acceptor:
     async def run(self) -> None:
         """Accept connections until the listener is retired, then close it."""
         async with self._listener:
-            await self._listener.accept(self._place, partial(self._placement.wait_for_room, self._number))
+            place, wait_for_room = self._placement.place, self._placement.wait_for_room
+            await self._listener.accept(partial(place, self._number), partial(wait_for_room, self._number))
         self._closed.set()
-
-    def _place(self, stream: SocketStream) -> None:
-        accepted = stream.extra(SocketAttribute.raw_socket)
-        self._placement.place(self._number, accepted)
 
     async def drain(self, grace: float) -> None:
         """Accept the last connections, then tell the workers that no more will follow."""

@@ -4,7 +4,7 @@ import socket
 from collections.abc import AsyncIterator
 
 import trio
-from anyio.abc import SocketAttribute, SocketStream
+from anyio.abc import SocketAttribute
 
 from echo.transport import AcceptedConnection, StreamListener
 
@@ -26,11 +26,7 @@ class PassedOn:
 
     async def run(self) -> None:
         async with self._listener, self._send:
-            await self._listener.accept(self._accepted)
-
-    def _accepted(self, stream: SocketStream) -> None:
-        accepted: socket.socket = stream.extra(SocketAttribute.raw_socket)
-        self.hand_over(socket.socket(fileno=accepted.detach()))
+            await self._listener.accept(self.hand_over)
 
     def hand_over(self, accepted: socket.socket) -> None:
         """Hand over one more connection."""
