@@ -68,11 +68,11 @@ class Server:
         access_log: Gets a line for each call that has ended; None, the default, costs nothing.
         interceptors: Contexts around every call, the outermost first; see `echo.rpc.interceptors`.
         tracing: Records the calls as traces; None, the default, costs nothing.
-        notes: Take note of calls, besides the access log: one by one as they end, or, as a `Taker`, several at a time.
+        notes: Take note of calls, besides the access log: as they end, or, as a `Taker`, several at a time.
 
     Attributes:
         tally: Counts its connections.
-        register: Its calls, for takers; None if there are none, and no traces.
+        register: Its calls; None if nobody takes note of them.
 
     Raises:
         ValueError: The compression is unknown, or observed services have different prefixes.
@@ -107,13 +107,15 @@ class Server:
         self._receptions: dict[anyio.CancelScope, Listener[ByteStream]] = {}
         self._draining = False
         self._refusals = RefusalLog(log)
-        takers = [one for one in notes if isinstance(one, Taker)]
-        self._notes = [*_access_notes(access_log), *(one for one in notes if not isinstance(one, Taker))]
         self.tally: Tally = Tally()
         self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
         self.register: Register | None = None
-        if takers or self._tracing is not None:
-            self.register = Register(takers, self._tracing)
+        if access_log is not None:
+            from echo.rpc.access import CallNotes  # noqa: PLC0415 - Only for those who want it; see above.
+
+            notes = [CallNotes(access_log), *notes]
+        if notes or self._tracing is not None:
+            self.register = Register(notes, self._tracing)
         self._session_ended = Signal()
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
@@ -195,7 +197,6 @@ class Server:
             self._limits,
             self._keepalive,
             self._refusals,
-            self._notes,
             dispatcher.observer_rule,
             self.tally,
             self._tracing,
@@ -249,14 +250,6 @@ class Server:
     async def _empty(self) -> None:
         while self._sessions or self._receptions:
             await self._session_ended.wait()
-
-
-def _access_notes(access_log: "AccessLog | None") -> Sequence[Notes]:
-    if access_log is None:
-        return ()
-    from echo.rpc.access import CallNotes  # noqa: PLC0415 - Only for those who want it; see above.
-
-    return (CallNotes(access_log),)
 
 
 def _count_refused(session: ServerSession, tally: Tally) -> None:

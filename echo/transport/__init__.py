@@ -11,10 +11,9 @@ from echo.transport.keepalive import Keepalive
 from echo.transport.link import MAX_NOT_SENT
 from echo.transport.listener import StreamListener, open_tcp_listener, open_unix_listener
 from echo.transport.memory import memory_stream_pair
-from echo.transport.notes import Notes
 from echo.transport.peer import Peer, address_text
 from echo.transport.refusals import RefusalLog
-from echo.transport.register import EndedCalls, Register, Taker
+from echo.transport.register import EndedCalls, Notes, Register, Taker
 from echo.transport.server import ServerSession
 from echo.transport.server_call import EndCause, ServerCall
 from echo.transport.source import ConnectionSource, SourceListener

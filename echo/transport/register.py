@@ -1,8 +1,8 @@
-"""A server's register of calls, for those who count or trace them.
+"""A server's register of calls, for those who log, count or trace them.
 
 It holds the open calls, and a few plain values of each call that has ended. Those go into one flat list, which costs
 little and gives the garbage collector nothing to follow. When the list is full, or somebody asks, all takers get it as
-columns and work through it at once: code that is warm takes half the time.
+columns and work through it at once: code that is warm takes half the time. Notes get the calls themselves, at once.
 """
 
 from collections.abc import Collection, Sequence
@@ -69,20 +69,29 @@ class Taker(Protocol):
         """These calls have ended."""
 
 
+class Notes(Protocol):
+    """Takes note of calls as they end. Raises nothing."""
+
+    def note(self, calls: "Collection[ServerCall]", now: float) -> None:
+        """These calls have ended now, on the event loop's clock."""
+
+
 class Register:
     """The calls of a server.
 
     Args:
-        takers: Get the calls that have ended.
+        notes: Get the calls that have ended: at once, or, if they are takers, several at a time.
         tracing: Says which of them it takes, if the server is traced. It is a taker, too.
 
     Attributes:
         open: The open calls; those that begin are added.
     """
 
-    def __init__(self, takers: Sequence[Taker], tracing: "Tracing | None" = None) -> None:
+    def __init__(self, notes: Sequence[Notes | Taker], tracing: "Tracing | None" = None) -> None:
         self.open: set[ServerCall] = set()
-        self._takers = [*takers] if tracing is None else [*takers, tracing]
+        self._notes = [one for one in notes if not isinstance(one, Taker)]
+        takers = [one for one in notes if isinstance(one, Taker)]
+        self._takers = takers if tracing is None else [*takers, tracing]
         self._tracing = tracing
         self._values: list[object] = []
         if tracing is not None:
@@ -99,6 +108,10 @@ class Register:
             refused: They were refused before they began; they are not traced.
         """
         self.open.difference_update(calls)
+        for one in self._notes:
+            one.note(calls, now)
+        if not self._takers:
+            return
         tracing = None if refused else self._tracing
         values = self._values
         last, parent = None, b""

@@ -8,7 +8,6 @@ stream that was accepted. So no call that the client had already sent is lost.
 import logging
 import math
 import random
-from collections.abc import Sequence
 from functools import partial
 from itertools import count
 from typing import Final, cast
@@ -20,7 +19,6 @@ from echo.transport.call import Call
 from echo.transport.call_observer import ObserverRule
 from echo.transport.handlers import Handle, Handlers
 from echo.transport.keepalive import Keepalive
-from echo.transport.notes import Held, Notes
 from echo.transport.refusals import RefusalLog
 from echo.transport.register import Register
 from echo.transport.server_call import ServerCall
@@ -59,7 +57,7 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call.
 
     ``refusals``, which logs clients that violate the protocol, and ``tally`` are shared by all connections of a server.
-    ``notes`` and ``register`` are told of calls, ``tracing`` traces them, and ``observer_rule`` gives some observers.
+    ``register`` is told of calls, ``tracing`` traces them, and ``observer_rule`` gives some observers.
 
     Attributes:
         number: The connection's number, unique within the process.
@@ -74,7 +72,6 @@ class ServerSession(Session):
         limits: Limits,
         keepalive: Keepalive | None,
         refusals: RefusalLog | None = None,
-        notes: Sequence[Notes] = (),
         observer_rule: ObserverRule | None = None,
         tally: Tally | None = None,
         tracing: Tracing | None = None,
@@ -82,9 +79,7 @@ class ServerSession(Session):
     ) -> None:
         super().__init__(stream, limits, keepalive, tally)
         self._refusals = RefusalLog(log) if refusals is None else refusals
-        self._notes = tuple(one.note for one in notes)
-        ends = () if register is None else (self._register_ended,)
-        self._after_turn = (*(one.flush for one in notes if isinstance(one, Held)), *ends)
+        self._after_turn = None if register is None else self._register_ended
         self._register = register
         self._ended: list[ServerCall] = []  # Calls that are registered at the end of the writer's turn.
         self._observer_rule = observer_rule
@@ -157,13 +152,8 @@ class ServerSession(Session):
         """Note that a call is over and its handler, if it began, has returned, or that the call was refused."""
         if call.verdict is not None:
             call.abort(call.verdict)  # Does nothing if the handler has ended the call even so.
-        if self._notes:
-            now = self.backend.now()
-            status, reason = call.outcome(now)
-            for note in self._notes:
-                note(call, now, status, reason)
         if self._register is not None:
-            if self._bell.rung and not self._unsent and not refused:  # As `turn_is_due`, for less.
+            if self._bell.rung and not self._unsent and not refused:  # The writer runs before the event loop waits.
                 self._ended.append(call)
             else:
                 self._register.end((call,), self.backend.now(), refused=refused)

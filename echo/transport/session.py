@@ -15,7 +15,7 @@ everything, as long as it makes progress; the caller bounds the time. A failed o
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -66,7 +66,7 @@ class Session(ABC):
         self._bell = Doorbell(self.backend.signal())
         self._unsent = b""  # Bytes that the kernel has not taken, for the writer.
         self._due: list[Callable[[], None]] = []  # Functions that the writer calls first on its next turn.
-        self._after_turn: Sequence[Callable[[], None]] = ()  # Called at the end of each of the writer's turns.
+        self._after_turn: Callable[[], None] | None = None  # Called at the end of each of the writer's turns.
         self._flush_at_once = True  # Whether the next flush goes to the kernel, or is left to the writer.
         self._pong = self.backend.signal()
         self.opened = self.last_received = anyio.current_time()
@@ -101,15 +101,15 @@ class Session(ABC):
                 if self._linger > LINGER:
                     await self._link.linger()
         finally:
-            for act in self._after_turn:
-                act()
+            if self._after_turn is not None:
+                self._after_turn()
             self.tally.ended += 1
             self._let_go()
 
     def _let_go(self) -> None:
         """Drop what refers back to this session, so that it is freed at once and not by a garbage collection."""
         self._reactions = {}
-        self._after_turn = ()
+        self._after_turn = None
         self.connection.let_go()
 
     async def _exchange(self) -> None:
@@ -163,11 +163,6 @@ class Session(ABC):
         else:
             self._bell.ring()
 
-    @property
-    def turn_is_due(self) -> bool:
-        """Whether the writer will run before the event loop waits again."""
-        return self._bell.rung and not self._unsent
-
     def do_at_turn(self, act: Callable[[], None]) -> None:
         """Call the function at the start of the writer's next turn, after the tasks that are ready now have run."""
         self._due.append(act)
@@ -208,8 +203,8 @@ class Session(ABC):
                     self._flush()
                 self._flush()
                 self._flush_at_once = True
-                for act in self._after_turn:
-                    act()
+                if self._after_turn is not None:
+                    self._after_turn()
         except LinkLostError as error:
             self.stop(str(error))
 

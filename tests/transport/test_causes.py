@@ -1,9 +1,11 @@
 """Why a call ended early: the first cause counts, whatever happens to it later."""
 
+from collections.abc import Collection
+
 import trio
 import trio.testing
 
-from echo.rpc import Server, Status
+from echo.rpc import Server
 from echo.rpc.testing import memory_channel_to
 from echo.transport import ServerCall
 from tests.support.services import BIDI, BytesCodec, BytesStream, Service, call
@@ -17,8 +19,8 @@ class Causes:
     def __init__(self) -> None:
         self.heard: list[str | None] = []
 
-    def note(self, call: ServerCall, now: float, status: Status, reason: str | None) -> None:  # noqa: ARG002
-        self.heard.append(call.end_cause)
+    def note(self, calls: Collection[ServerCall], now: float) -> None:  # noqa: ARG002
+        self.heard += [call.end_cause for call in calls]
 
 
 async def test_a_client_that_leaves_a_draining_server_is_not_the_cause() -> None:
