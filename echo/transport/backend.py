@@ -9,47 +9,19 @@ import socket
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 import sniffio
+from anyio.abc import TaskGroup
 
 from echo.transport.waiting import Signal, SignalLike
 
+if TYPE_CHECKING:
+    from echo.transport.trio_backend import TrioNursery, TrioScope
 
-class Scope(Protocol):
-    """A cancel scope, anyio's or trio's, for one ``with`` block. It may be cancelled before the block too.
-
-    Attributes:
-        deadline: When it is cancelled by itself, on the event loop's clock; it may be changed.
-    """
-
-    deadline: float
-
-    @property
-    def cancelled_caught(self) -> bool:
-        """Whether it has cancelled the block."""
-
-    def cancel(self) -> None:
-        """Cancel the block."""
-
-    def __enter__(self) -> object: ...
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool | None: ...
-
-
-class Nursery(Protocol):
-    """A nursery or a task group."""
-
-    @property
-    def cancel_scope(self) -> Scope:
-        """The scope around its tasks and its block."""
-
-    def start_soon(self, function: Callable[..., Awaitable[Any]], *args: Any, name: object = None) -> object:
-        """Run the function in a task of its own."""
+Scope: TypeAlias = "anyio.CancelScope | TrioScope"  # Only what both have is used.
+Nursery: TypeAlias = "TaskGroup | TrioNursery"
 
 
 @dataclass(frozen=True)
@@ -91,7 +63,7 @@ def current_backend() -> Backend:
         signal=Signal,
         wait_readable=anyio.wait_readable,
         scope=anyio.CancelScope,
-        open_nursery=cast("Callable[[], AbstractAsyncContextManager[Nursery]]", anyio.create_task_group),
+        open_nursery=anyio.create_task_group,
         forget_cancel=_forget_cancel,
         defer_interrupts=lambda *_: None,  # asyncio always does so.
         abandon_nurseries=lambda: True,  # anyio has a scope of its own around each task.

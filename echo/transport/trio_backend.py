@@ -8,6 +8,9 @@ import trio
 
 from echo.transport.backend import Backend
 
+TrioScope = trio.CancelScope
+TrioNursery = trio.Nursery
+
 
 def _abort(_: object) -> trio.lowlevel.Abort:
     """Let a wait be cancelled at any time."""
