@@ -21,7 +21,7 @@ from echo.rpc.observed_service import ChooseObserver, ObservedService, ServingOb
 from echo.rpc.servable import FindHandler, Servable, methods_of
 from echo.rpc.served_method import ServedMethod
 from echo.rpc.server_stream import ServerStream
-from echo.transport import ObserverRule, ServerCall
+from echo.transport import ServerCall
 from echo.wire import IDENTITY, Field, GRPCError, Status, Trailers
 
 log = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Dispatcher:
     """Serves calls with the handlers of some services. An instance is the ``handle`` of a `ServerSession`.
 
     Attributes:
-        observer_rule: The ``observer_rule`` of a `ServerSession`.
+        observed_prefix: The prefix of the metadata names that give a call an observer; None if no call gets one.
         handlers: The methods, by path.
 
     Raises:
@@ -58,7 +58,7 @@ class Dispatcher:
         self.handlers: dict[str, Handler] = {}
         self._finders: list[tuple[FindHandler, CodecBase]] = []
         self._observed: dict[str, ChooseObserver] = {}
-        self.observer_rule: ObserverRule | None = None
+        self.observed_prefix: str | None = None
         self._events = events
         self._codec = codec
         self._details_codec = details_codec
@@ -75,9 +75,9 @@ class Dispatcher:
         methods = methods_of(service)
         if isinstance(service, ObservedService):
             self._observed |= dict.fromkeys(methods, service.observer_for)
-            if self.observer_rule is not None and self.observer_rule.prefix != service.prefix:
+            if self.observed_prefix not in (None, service.prefix):
                 raise ValueError("observed services of a server have one prefix")
-            self.observer_rule = ObserverRule(service.prefix, self._choose_observer)
+            self.observed_prefix = service.prefix
             service = service.service
         codec: CodecBase = getattr(service, "codec", None) or self._codec
         generated = _close_generators_of(service)
@@ -100,7 +100,10 @@ class Dispatcher:
     def _intercepted(self, serve: Method) -> Method:
         return intercepted(serve, self._interceptors) if self._interceptors else serve
 
-    def _choose_observer(self, call: ServerCall, fields: Sequence[Field]) -> ServingObserver | None:
+    def observer_for(self, call: ServerCall, fields: Sequence[Field]) -> ServingObserver | None:
+        """The call's observer, if it has one: the ``observer_for`` of a `ServerSession`."""
+        if self.observed_prefix is None or not call.request.has_metadata(self.observed_prefix):
+            return None
         observer_for = self._observed.get(call.request.path)
         return None if observer_for is None else observer_for(call, fields)
 

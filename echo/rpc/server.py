@@ -197,7 +197,7 @@ class Server:
             self._limits,
             self._keepalive,
             self._refusals,
-            dispatcher.observer_rule,
+            None if dispatcher.observed_prefix is None else dispatcher.observer_for,
             self.tally,
             self._tracing,
             self.register,

@@ -3,7 +3,7 @@
 from echo.transport.backend import Backend, current_backend
 from echo.transport.background import open_background
 from echo.transport.call import Call
-from echo.transport.call_observer import CallObserver, ObserverRule
+from echo.transport.call_observer import CallObserver
 from echo.transport.client import ClientSession
 from echo.transport.client_call import ClientCall
 from echo.transport.handshake import TlsContext, check_context, connect_tls, context_for_connection
@@ -20,7 +20,7 @@ from echo.transport.source import ConnectionSource, SourceListener
 from echo.transport.starting import AcceptedConnection, ServingListener
 from echo.transport.tally import Tally
 from echo.transport.tls_stream import REQUESTED_NAME
-from echo.transport.tracing import CallTrace, StreamTrace, Tracing
+from echo.transport.tracing import CallTrace, Tracing
 from echo.transport.waiting import Signal
 
 __all__ = [
@@ -38,7 +38,6 @@ __all__ = [
     "EndedCalls",
     "Keepalive",
     "Notes",
-    "ObserverRule",
     "Peer",
     "RefusalLog",
     "Register",
@@ -48,7 +47,6 @@ __all__ = [
     "Signal",
     "SourceListener",
     "StreamListener",
-    "StreamTrace",
     "Taker",
     "Tally",
     "TlsContext",

@@ -35,7 +35,6 @@ class Handlers:
         most: How many handlers may run at once; other calls wait for their turn.
         handle: Serves a call.
         over: Called when a handler has returned, and for calls that were over before their handlers began.
-        last_over: Called when the last handler has returned.
         enter: Called in a call's task before its handler starts; it may set context variables.
         spoiled: Called when the nursery will fail in the end: a handler has left one of its own open.
 
@@ -52,7 +51,6 @@ class Handlers:
         most: int,
         handle: Handle,
         over: Callable[[ServerCall], None],
-        last_over: Callable[[], None],
         enter: Callable[[ServerCall], object] | None = None,
         spoiled: Callable[[], None] = lambda: None,
     ) -> None:
@@ -60,7 +58,6 @@ class Handlers:
         self._most = most
         self._handle = handle
         self._over = over
-        self._last_over = last_over
         self._enter = enter
         self._spoiled = spoiled
         self._context = copy_context()  # The context in which every handler starts.
@@ -83,9 +80,7 @@ class Handlers:
     def discard(self, call: ServerCall) -> None:
         """Do not run the handler of a call that is over, unless it has begun."""
         if self._due.pop(call.id, None) is not None:
-            self._over(call)
-            if self.idle:  # The task that was started for it will find nothing to do.
-                self._last_over()
+            self._over(call)  # The task that was started for it will find nothing to do.
 
     def discard_given_up(self) -> None:
         """Do not run the handlers of calls that were given up; their clients get the verdicts."""
@@ -94,7 +89,7 @@ class Handlers:
 
     def let_go(self) -> None:
         """Drop what refers to the connection, which is over. All handlers have returned."""
-        del self._over, self._last_over, self._spoiled, self._enter
+        del self._over, self._spoiled, self._enter
 
     def _start(self, *, most: int = 1, after_handler: bool = False) -> None:
         """Start tasks for the calls that are due, unless some are starting already."""
@@ -181,5 +176,3 @@ class Handlers:
         call.scope = None  # The next call may use the same one.
         self.running -= 1
         self._over(call)
-        if not self.running and not self._due:
-            self._last_over()

@@ -8,6 +8,7 @@ stream that was accepted. So no call that the client had already sent is lost.
 import logging
 import math
 import random
+from collections.abc import Callable, Sequence
 from functools import partial
 from itertools import count
 from typing import Final, cast
@@ -16,7 +17,7 @@ import anyio
 from anyio.abc import ByteStream, TaskGroup
 
 from echo.transport.call import Call
-from echo.transport.call_observer import ObserverRule
+from echo.transport.call_observer import CallObserver
 from echo.transport.handlers import Handle, Handlers
 from echo.transport.keepalive import Keepalive
 from echo.transport.refusals import RefusalLog
@@ -30,6 +31,7 @@ from echo.wire import (
     ConnectionFailed,
     DataReceived,
     ErrorCode,
+    Field,
     GoAwayReceived,
     HalfClosed,
     Limits,
@@ -57,7 +59,8 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call.
 
     ``refusals``, which logs clients that violate the protocol, and ``tally`` are shared by all connections of a server.
-    ``register`` is told of calls, ``tracing`` traces them, and ``observer_rule`` gives some observers.
+    ``register`` is told of calls, ``tracing`` traces them, and ``observer_for`` gives some observers: it is called with
+    each call and its header list as its head arrives, and raises nothing.
 
     Attributes:
         number: The connection's number, unique within the process.
@@ -72,7 +75,7 @@ class ServerSession(Session):
         limits: Limits,
         keepalive: Keepalive | None,
         refusals: RefusalLog | None = None,
-        observer_rule: ObserverRule | None = None,
+        observer_for: Callable[[ServerCall, Sequence[Field]], CallObserver | None] | None = None,
         tally: Tally | None = None,
         tracing: Tracing | None = None,
         register: Register | None = None,
@@ -82,7 +85,7 @@ class ServerSession(Session):
         self._after_turn = None if register is None else self._register_ended
         self._register = register
         self._ended: list[ServerCall] = []  # Calls that are registered at the end of the writer's turn.
-        self._observer_rule = observer_rule
+        self._observer_for = observer_for
         self._tracing = tracing
         self.number: int = next(_numbers)
         self.connection = ServerConnection(limits, partial(ServerCall if tracing is None else tracing.calls, self))
@@ -91,7 +94,6 @@ class ServerSession(Session):
             limits.max_concurrent_streams,
             handle,
             self._note_over,
-            self._note_idle,
             None if tracing is None else tracing.enter,
             self._retire,
         )
@@ -159,6 +161,11 @@ class ServerSession(Session):
                 self._register.end((call,), self.backend.now(), refused=refused)
         if call.observer is not None:
             call.observer.over()
+        if self._handlers.idle and not refused:
+            if self.limits.max_connection_idle != math.inf:
+                self._idle_since = anyio.current_time()
+            if self.connection.refusing:
+                self._end_if_done()
 
     def _register_ended(self) -> None:
         """Enter calls in the register whose responses the writer has sent: together, which takes half the time."""
@@ -169,12 +176,6 @@ class ServerSession(Session):
     def trace_of(self, call: ServerCall) -> CallTrace | None:
         """The call's trace; None if it is not traced."""
         return None if self._tracing is None else self._tracing.trace_of(call)
-
-    def _note_idle(self) -> None:
-        """Note that the last handler has returned."""
-        if self.limits.max_connection_idle != math.inf:
-            self._idle_since = anyio.current_time()
-        self._end_if_done()
 
     def release(self, call: Call) -> None:  # noqa: D102 - as in Session
         self._handlers.discard(cast("ServerCall", call))
@@ -248,8 +249,8 @@ class ServerSession(Session):
             self._register.open.add(call)
         if self._tracing is not None and event.request.path not in self._tracing.unary:
             self._tracing.begin(call)
-        if (rule := self._observer_rule) is not None and event.request.has_metadata(rule.prefix):
-            call.observer = rule.observer_for(call, event.fields)
+        if self._observer_for is not None:
+            call.observer = self._observer_for(call, event.fields)
         # If as many handlers are running as streams are allowed, some have yet to return although their calls are over.
         # The client is within its rights: streams that are over do not count (RFC 9113 §5.1.2). So the call waits.
         self._handlers.add(call)

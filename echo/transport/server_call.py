@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from echo.transport.backend import Scope
 from echo.transport.call import Call
 from echo.transport.call_observer import CallObserver
-from echo.transport.tracing import CallTrace, StreamTrace
+from echo.transport.tracing import CallTrace
 from echo.wire import IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed, encode_message
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class ServerCall(Call):
         trace: Its trace, if it has been made; see `Tracing`.
         seed: What the ids of its span are made of. Set when a traced call has ended with OK and without a trace; a task
             that survives the call may still ask for one.
-        stream_trace: The trace of its stream's events, if any.
+        stream_trace: The same, if the events of its stream belong in it.
     """
 
     __slots__ = (
@@ -72,7 +72,7 @@ class ServerCall(Call):
         self.end_cause: EndCause | None = None
         self.observer: CallObserver | None = None
         self.trace: CallTrace | None = None
-        self.stream_trace: StreamTrace | None = None
+        self.stream_trace: CallTrace | None = None
 
     @property
     def broken_off(self) -> bool:

@@ -63,8 +63,8 @@ class ServingListener(Listener[ByteStream]):
         Returns when the last TLS handshake is over. Cancelling it closes the connections whose handshakes are running
         or have just failed.
         """
-        async with open_background() as own, open_background() as handshakes:
-            connections = task_group or own
+        async with open_background() as handshakes:
+            connections = task_group or handshakes
 
             def start(accepted: AcceptedConnection) -> None:
                 if self._tls is None:

@@ -15,8 +15,12 @@ if TYPE_CHECKING:
     from echo.wire import Request
 
 
-class StreamTrace(Protocol):
-    """Records the events of a call's stream. Its methods never wait and raise nothing."""
+class CallTrace(Protocol):
+    """The trace of one call. Its methods never wait and raise nothing."""
+
+    @property
+    def ids(self) -> tuple[str, str | None]:
+        """The trace id and the span id in hexadecimal, for logs; the latter is None if the span is not recorded."""
 
     def received(self) -> None:
         """Bytes of messages arrived."""
@@ -26,14 +30,6 @@ class StreamTrace(Protocol):
 
     def half_closed(self) -> None:
         """The client will send no more messages."""
-
-
-class CallTrace(Protocol):
-    """The trace of one call. Its methods never wait and raise nothing."""
-
-    @property
-    def ids(self) -> tuple[str, str | None]:
-        """The trace id and the span id in hexadecimal, for logs; the latter is None if the span is not recorded."""
 
     def draining(self) -> None:
         """The connection is draining; this call continues."""
@@ -56,7 +52,7 @@ class Tracing(Protocol):
 
     @property
     def unary(self) -> Container[str]:
-        """The methods whose calls have no `StreamTrace`, as far as they were called."""
+        """The methods whose calls have no `stream_trace`, as far as they were called."""
 
     @property
     def enter(self) -> "Callable[[ServerCall], object]":

@@ -39,7 +39,7 @@ async def serve_two(first_deadline: float, second_deadline: float, *, give_up: b
         ends.append("first" if call is first else "second")
 
     first, second = a_call(1, first_deadline), a_call(3, second_deadline)
-    handlers = Handlers(current_backend(), 10, handle, lambda _: None, lambda: None)
+    handlers = Handlers(current_backend(), 10, handle, lambda _: None)
     async with trio.open_nursery() as handlers.nursery:
         handlers.add(first)
     assert handlers.idle
@@ -77,7 +77,7 @@ async def test_calls_share_a_task_and_each_finds_its_own_context() -> None:
     def enter(call: ServerCall) -> None:
         current.set(call.id)
 
-    handlers = Handlers(current_backend(), 10, handle, lambda _: None, lambda: None, enter)
+    handlers = Handlers(current_backend(), 10, handle, lambda _: None, enter)
     async with trio.open_nursery() as handlers.nursery:
         for number in (1, 3, 5):
             handlers.add(a_call(number, float("inf")))
@@ -94,7 +94,7 @@ async def test_handlers_that_wait_all_begin_within_a_few_turns_of_the_event_loop
         begun += 1
         await trio.sleep_forever()
 
-    handlers = Handlers(current_backend(), 100, handle, lambda _: None, lambda: None)
+    handlers = Handlers(current_backend(), 100, handle, lambda _: None)
     async with trio.open_nursery() as handlers.nursery:
         for number in range(150):
             handlers.add(a_call(number * 2 + 1, float("inf")))
@@ -121,7 +121,7 @@ async def test_never_more_handlers_run_than_may(seed: int) -> None:
         served += 1
 
     context_variable: ContextVar[int] = ContextVar("context_variable")
-    handlers = Handlers(current_backend(), 3, handle, lambda _: None, lambda: None)
+    handlers = Handlers(current_backend(), 3, handle, lambda _: None)
     async with trio.open_nursery() as handlers.nursery:
         for number in range(200):
             handlers.add(a_call(number * 2 + 1, chance.choice([float("inf"), 1e9])))
@@ -141,11 +141,12 @@ async def test_calls_that_wait_for_their_turn_are_served_after_one_that_leaves_a
             left.append(manager := trio.open_nursery())
             await manager.__aenter__()
 
-    def end() -> None:
-        assert served == [1, 3, 5]
-        handlers.nursery.cancel_scope.cancel()
+    def over(_: ServerCall) -> None:
+        if handlers.idle:
+            assert served == [1, 3, 5]
+            handlers.nursery.cancel_scope.cancel()
 
-    handlers = Handlers(current_backend(), 1, handle, lambda _: None, end)
+    handlers = Handlers(current_backend(), 1, handle, over)
     with pytest.raises(ExceptionGroup, match="nursery"):
         async with trio.open_nursery() as handlers.nursery:
             for number in (1, 3, 5):
@@ -162,11 +163,11 @@ async def test_the_connection_hears_that_nothing_is_left_when_the_last_call_is_o
         heard.append("handled")
 
     def over(_: ServerCall) -> None:
-        heard.append("over")
+        heard.append("over, nothing left" if handlers.idle else "over")
 
-    handlers = Handlers(current_backend(), 10, handle, over, lambda: heard.append("nothing left"))
+    handlers = Handlers(current_backend(), 10, handle, over)
     async with trio.open_nursery() as handlers.nursery:
         call = a_call(1, float("inf"))
         handlers.add(call)
         handlers.discard(call)
-    assert heard == ["over", "nothing left"]
+    assert heard == ["over, nothing left"]
