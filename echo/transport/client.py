@@ -5,8 +5,9 @@ from collections import deque
 from functools import partial
 
 import anyio
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import ByteStream
 
+from echo.transport.backend import Nursery
 from echo.transport.call import Call
 from echo.transport.client_call import MAX_KEPT, ClientCall
 from echo.transport.deadlines import Deadlines
@@ -136,7 +137,7 @@ class ClientSession(Session):
         if self.retiring:
             self._end_if_done()
 
-    def _start_tasks(self, tasks: TaskGroup) -> None:
+    def _start_tasks(self, tasks: Nursery) -> None:
         super()._start_tasks(tasks)
         tasks.start_soon(self._deadlines.run)
 

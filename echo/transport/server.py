@@ -14,8 +14,9 @@ from itertools import count
 from typing import Final, cast
 
 import anyio
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import ByteStream
 
+from echo.transport.backend import Nursery
 from echo.transport.call import Call
 from echo.transport.call_observer import CallObserver
 from echo.transport.handlers import Handle, Handlers
@@ -111,16 +112,16 @@ class ServerSession(Session):
 
     async def _exchange(self) -> None:
         try:
-            async with self.backend.open_nursery() as self._handlers.nursery:
-                await super()._exchange()
+            await super()._exchange()
         except* RuntimeError:
             if not self._spoiled:  # Otherwise it was logged, with the method.
                 raise
         finally:
             self._handlers.let_go()
 
-    def _start_tasks(self, tasks: TaskGroup) -> None:
+    def _start_tasks(self, tasks: Nursery) -> None:
         super()._start_tasks(tasks)
+        self._handlers.nursery = tasks
         if self.limits.max_connection_idle != math.inf:
             tasks.start_soon(self._watch_idleness, self.limits.max_connection_idle)
         if self.limits.max_connection_age != math.inf:
@@ -203,7 +204,6 @@ class ServerSession(Session):
         for call in list(self.connection.streams.values()):
             call.break_off(Trailers(Status.UNAVAILABLE, self.ending), "connection lost")
             self.release(call)
-        self._handlers.nursery.cancel_scope.cancel()  # For handlers that go on although they have ended their calls.
 
     # Drain
 

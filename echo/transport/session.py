@@ -19,9 +19,9 @@ from collections.abc import Callable
 from typing import Any
 
 import anyio
-from anyio.abc import ByteStream, TaskGroup
+from anyio.abc import ByteStream
 
-from echo.transport.backend import Backend, current_backend
+from echo.transport.backend import Backend, Nursery, current_backend
 from echo.transport.call import Call
 from echo.transport.keepalive import PING_DATA, Keepalive
 from echo.transport.link import LINGER, LinkLostError, link_over
@@ -75,7 +75,7 @@ class Session(ABC):
         self._reading = anyio.CancelScope(deadline=self.last_received + limits.handshake_timeout)
         self._greeted = False
         self._linger = LINGER
-        self._tasks: TaskGroup | None = None  # Runs other tasks while the reader runs.
+        self._tasks: Nursery | None = None  # Runs handlers and other tasks while the reader runs.
         self._reactions: dict[type, Callable[[Any], None]] = {
             SettingsReceived: self._on_settings,
             PingAcknowledged: self._on_pong,
@@ -114,21 +114,17 @@ class Session(ABC):
 
     async def _exchange(self) -> None:
         """Read until the connection ends, then end its calls."""
-        try:
-            async with anyio.create_task_group() as tasks:
-                self._tasks = tasks
-                try:
-                    self._start_tasks(tasks)
-                    with self._reading:
-                        await self._read()
-                    if self._reading.cancelled_caught and not self.ending:
-                        self._give_up_waiting()
-                    tasks.cancel_scope.cancel()
-                finally:
-                    self._tasks = None
-        finally:
-            self.stop("the connection was closed")
-            self._end_calls()
+        async with self.backend.open_nursery() as self._tasks:
+            try:
+                self._start_tasks(self._tasks)
+                with self._reading:
+                    await self._read()
+                if self._reading.cancelled_caught and not self.ending:
+                    self._give_up_waiting()
+            finally:
+                self.stop("the connection was closed")
+                self._end_calls()
+                self._tasks.cancel_scope.cancel()  # Also handlers that go on although they have ended their calls.
 
     def _give_up_waiting(self) -> None:
         self.connection.goaway(ErrorCode.ENHANCE_YOUR_CALM if self._greeted else ErrorCode.SETTINGS_TIMEOUT)
@@ -136,7 +132,7 @@ class Session(ABC):
         what = "complete a header block" if self._greeted else "begin to speak HTTP/2"
         self.stop(f"the other side did not {what} within {self.limits.handshake_timeout:g} s")
 
-    def _start_tasks(self, tasks: TaskGroup) -> None:
+    def _start_tasks(self, tasks: Nursery) -> None:
         """Start the tasks that run beside the reader, until the connection ends."""
         if self._keepalive is not None:
             tasks.start_soon(self._keep_alive, self._keepalive)
