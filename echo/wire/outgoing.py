@@ -30,7 +30,7 @@ class Outgoing(Generic[S]):
         encoder: Encodes header lists; blocks are to be added in the order in which they are made.
         ring: Streams that may have something to send, by id, the next one first.
         writable: Streams whose senders may continue: their buffers have room again, or they are over.
-        sent_response: Whether a message or a response's head has become a frame since this was last set to False.
+        sent_message: Whether a message or a response's head has become a frame since this was last set to False.
     """
 
     def __init__(self, max_output: int, max_unsent: int, ended: Callable[[S], None]) -> None:
@@ -38,7 +38,7 @@ class Outgoing(Generic[S]):
         self.window: int = DEFAULT_WINDOW
         self.peer: PeerSettings = PeerSettings()
         self.writable: list[S] = []
-        self.sent_response: bool = False
+        self.sent_message: bool = False
         self._max_output = max_output
         self._max_unsent = max_unsent
         self._ended = ended  # Called once a stream's end is in a frame.
@@ -123,7 +123,7 @@ class Outgoing(Generic[S]):
             self.size += HEADER_SIZE + size
             stream.send_window -= size
             self.window -= size
-            self.sent_response = True
+            self.sent_message = True
             if queued > self._max_unsent >= queued - size:
                 self.writable.append(stream)
             if size < queued:

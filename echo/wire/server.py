@@ -69,7 +69,7 @@ class ServerConnection(Connection[S]):
             text = f"response metadata of {size} bytes exceeds the peer's limit of {limit}"
             raise GRPCError(Status.RESOURCE_EXHAUSTED, text)
         self._out.put_block(stream, self._out.encoder.encode(fields))
-        self._out.sent_response = True
+        self._out.sent_message = True
 
     def send_trailers(self, stream: S, trailers: Trailers) -> bool:
         """End the call after its queued messages. Returns whether the end is in the output already.
@@ -231,17 +231,16 @@ class ServerConnection(Connection[S]):
             self._charge("a reset of a call that was not answered yet")
 
     def _receive_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
+        expected = self._out.sent_message  # It is the first since a message of ours.
         super()._receive_ping(flags, stream_id, payload)
         if flags & ACK:
             return
         self.pings += 1
-        # As in other gRPC servers, keepalive PINGs must not come too often. PINGs that measure bandwidth follow
-        # messages of ours and do not count.
-        if self._out.sent_response:
+        # As in other gRPC servers, keepalive PINGs must not come too often.
+        if expected:
             self._ping_strikes = 0
         elif self._now - self._last_ping < self._limits.min_ping_interval:
             self._ping_strikes += 1
             if self._ping_strikes > MAX_PING_STRIKES:
                 raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
-        self._out.sent_response = False
         self._last_ping = self._now

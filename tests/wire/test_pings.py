@@ -54,6 +54,25 @@ def test_pings_between_messages_of_ours_do_not_count() -> None:
         assert ping(pair, number / 10) == []
 
 
+@pytest.mark.parametrize("pings", ["client", "server"])
+def test_a_ping_after_each_message_of_the_other_side_is_no_flood(pings: str) -> None:
+    """As grpc-go pings to measure bandwidth, once each round trip, in both roles."""
+    pair = ConnectionPair(Limits(flood_burst=10, flood_rate=0))
+    asked, served = pair.open()
+    pair.server.send_response(served, Response())
+    pair.to_client()
+    for _ in range(100):
+        if pings == "client":
+            pair.server.send_message(served, encode_message(b"x"))
+            pair.to_client()
+            assert ping(pair, 0) == []
+        else:
+            pair.client.send_message(asked, encode_message(b"x"))
+            pair.to_server()
+            pair.server.ping(b"12345678")
+            assert list(pair.client.receive(pair.server.take_output(), 0)) == []
+
+
 @pytest.mark.parametrize("sends", ["a head", "a message"])
 def test_our_messages_reset_the_count_of_early_pings(sends: str) -> None:
     pair = ConnectionPair()
@@ -61,7 +80,7 @@ def test_our_messages_reset_the_count_of_early_pings(sends: str) -> None:
     if sends == "a message":
         pair.server.send_response(served, Response())
         pair.to_client()
-        pair.server._out.sent_response = False
+        pair.server._out.sent_message = False
     assert ping(pair, 0) == ping(pair, 1) == ping(pair, 2) == []
     if sends == "a head":
         pair.server.send_response(served, Response())
