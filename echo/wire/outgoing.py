@@ -30,7 +30,7 @@ class Outgoing(Generic[S]):
         encoder: Encodes header lists; blocks are to be added in the order in which they are made.
         ring: Streams that may have something to send, by id, the next one first.
         writable: Streams whose senders may continue: their buffers have room again, or they are over.
-        sent_message: Whether a message or a response's head has become a frame since this was last set to False.
+        sent_data: Whether DATA or a response's head has become a frame since this was last set to False.
     """
 
     def __init__(self, max_output: int, max_unsent: int, ended: Callable[[S], None]) -> None:
@@ -38,7 +38,7 @@ class Outgoing(Generic[S]):
         self.window: int = DEFAULT_WINDOW
         self.peer: PeerSettings = PeerSettings()
         self.writable: list[S] = []
-        self.sent_message: bool = False
+        self.sent_data: bool = False
         self._max_output = max_output
         self._max_unsent = max_unsent
         self._ended = ended  # Called once a stream's end is in a frame.
@@ -123,7 +123,7 @@ class Outgoing(Generic[S]):
             self.size += HEADER_SIZE + size
             stream.send_window -= size
             self.window -= size
-            self.sent_message = True
+            self.sent_data = True
             if queued > self._max_unsent >= queued - size:
                 self.writable.append(stream)
             if size < queued:
@@ -135,6 +135,7 @@ class Outgoing(Generic[S]):
         if stream.end is not None:
             if stream.end is END_OF_MESSAGES:
                 self.put(frames.frame(DATA, END_STREAM, stream.id))
+                self.sent_data = True
                 stream.step(SEND_END)
             elif not isinstance(stream.end, int):
                 self.put_block(stream, self.encoder.encode(stream.end), end=True)

@@ -215,10 +215,10 @@ class Receiving(ABC, Generic[S]):
         if flags & ACK:
             self._events.append(PingAcknowledged(payload))
             return
-        # To measure bandwidth, gRPC peers ping once each round trip while they get messages: maybe thousands a second.
-        if not self._out.sent_message:
+        # To measure bandwidth, gRPC peers ping once each round trip while DATA arrives: maybe thousands a second.
+        if not self._out.sent_data:
             self._charge("PING")
-        self._out.sent_message = False
+        self._out.sent_data = False
         self._out.put(frames.ping(payload, ack=True))
 
     def _receive_goaway(self, _flags: int, _stream_id: int, payload: bytes) -> None:

@@ -69,7 +69,7 @@ class ServerConnection(Connection[S]):
             text = f"response metadata of {size} bytes exceeds the peer's limit of {limit}"
             raise GRPCError(Status.RESOURCE_EXHAUSTED, text)
         self._out.put_block(stream, self._out.encoder.encode(fields))
-        self._out.sent_message = True
+        self._out.sent_data = True
 
     def send_trailers(self, stream: S, trailers: Trailers) -> bool:
         """End the call after its queued messages. Returns whether the end is in the output already.
@@ -231,7 +231,7 @@ class ServerConnection(Connection[S]):
             self._charge("a reset of a call that was not answered yet")
 
     def _receive_ping(self, flags: int, stream_id: int, payload: bytes) -> None:
-        expected = self._out.sent_message  # It is the first since a message of ours.
+        expected = self._out.sent_data  # It is the first since DATA of ours.
         super()._receive_ping(flags, stream_id, payload)
         if flags & ACK:
             return

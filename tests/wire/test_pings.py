@@ -5,10 +5,11 @@ from hyperframe.frame import GoAwayFrame
 
 from echo.wire.events import ConnectionFailed, Event
 from echo.wire.frames import ErrorCode
-from echo.wire.head import Response
+from echo.wire.head import Response, Trailers
 from echo.wire.limits import Limits
 from echo.wire.message import encode_message
 from echo.wire.server import MAX_PING_STRIKES
+from echo.wire.status import Status
 from echo.wire.stream import Stream
 from tests.support.pair import frames
 from tests.support.wire_pair import ConnectionPair
@@ -19,6 +20,13 @@ TOO_MANY = ConnectionFailed(ErrorCode.ENHANCE_YOUR_CALM, "too_many_pings")
 def ping(pair: ConnectionPair, now: float) -> list[Event[Stream]]:
     pair.client.ping(b"12345678")
     return list(pair.server.receive(pair.client.take_output(), now))
+
+
+def answer_a_ping(pair: ConnectionPair) -> None:
+    """The server pings after what the client has sent; the client answers."""
+    pair.to_server()
+    pair.server.ping(b"12345678")
+    assert pair.to_client() == []
 
 
 def test_a_client_that_pings_as_often_as_allowed_is_never_refused() -> None:
@@ -54,23 +62,31 @@ def test_pings_between_messages_of_ours_do_not_count() -> None:
         assert ping(pair, number / 10) == []
 
 
-@pytest.mark.parametrize("pings", ["client", "server"])
-def test_a_ping_after_each_message_of_the_other_side_is_no_flood(pings: str) -> None:
-    """As grpc-go pings to measure bandwidth, once each round trip, in both roles."""
-    pair = ConnectionPair(Limits(flood_burst=10, flood_rate=0))
-    asked, served = pair.open()
+FEW = Limits(flood_burst=10, flood_rate=0)
+
+
+def test_a_client_s_ping_after_each_message_is_no_flood() -> None:
+    """As grpc-go measures bandwidth: a PING at the first DATA of each round trip."""
+    pair = ConnectionPair(FEW)
+    _, served = pair.open()
     pair.server.send_response(served, Response())
-    pair.to_client()
     for _ in range(100):
-        if pings == "client":
-            pair.server.send_message(served, encode_message(b"x"))
-            pair.to_client()
-            assert ping(pair, 0) == []
-        else:
-            pair.client.send_message(asked, encode_message(b"x"))
-            pair.to_server()
-            pair.server.ping(b"12345678")
-            assert list(pair.client.receive(pair.server.take_output(), 0)) == []
+        pair.server.send_message(served, encode_message(b"x"))
+        pair.to_client()
+        assert ping(pair, 0) == []
+
+
+def test_a_server_s_ping_after_each_message_and_half_close_is_no_flood() -> None:
+    """A half-close is DATA too, if an empty frame."""
+    pair = ConnectionPair(FEW)
+    for _ in range(50):
+        asked, served = pair.open()
+        pair.client.send_message(asked, encode_message(b"x"))
+        answer_a_ping(pair)
+        pair.client.half_close(asked)
+        answer_a_ping(pair)
+        pair.server.abort(served, Trailers(Status.OK))
+        pair.to_client()
 
 
 @pytest.mark.parametrize("sends", ["a head", "a message"])
@@ -80,7 +96,7 @@ def test_our_messages_reset_the_count_of_early_pings(sends: str) -> None:
     if sends == "a message":
         pair.server.send_response(served, Response())
         pair.to_client()
-        pair.server._out.sent_message = False
+        pair.server._out.sent_data = False
     assert ping(pair, 0) == ping(pair, 1) == ping(pair, 2) == []
     if sends == "a head":
         pair.server.send_response(served, Response())
