@@ -10,15 +10,17 @@ Upstream:
   may still read (RFC 9112 §9.6): here the handler has a second to answer.
 - ``Upgrade: h2c`` is accepted without ``Connection: Upgrade``, and with missing, repeated or invalid HTTP2-Settings,
   which make a request malformed (RFC 7540 §3.2.1). Here the upgrade is ignored, and the request answered in HTTP/1.1.
+- Status lines have no reason phrase. That is valid (RFC 9112 §4), but Ruby's WebSocket clients refuse the handshake.
 """
 
 import struct
 from base64 import b64decode
+from http import HTTPStatus
+from typing import Final
 
 import h11
 from h2.exceptions import InvalidSettingsValueError
 from h2.settings import Settings
-from hypercorn.events import RawData
 from hypercorn.protocol.events import Request
 from hypercorn.protocol.h11 import (
     STREAM_ID,
@@ -28,10 +30,13 @@ from hypercorn.protocol.h11 import (
     H11WSConnection,
 )
 from hypercorn.protocol.http_stream import HTTPStream
+from hypercorn.typing import H11SendableEvent
 
 from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
 from echo.gateway.hypercorn_compat.handshake import tokens
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
+
+_REASONS: Final = {status.value: status.phrase.encode() for status in HTTPStatus}
 
 
 class HTTP1Protocol(H11Protocol):
@@ -76,8 +81,14 @@ class HTTP1Protocol(H11Protocol):
                 status_code=101,
                 headers=[*self.config.response_headers("h11"), (b"connection", b"upgrade"), (b"upgrade", b"h2c")],
             )
-            await self.send(RawData(self.connection.send(answer) or b""))
+            await self._send_h11_event(answer)
             raise H2CProtocolRequiredError(trailing, event)
+
+    async def _send_h11_event(self, event: H11SendableEvent) -> None:
+        if isinstance(event, (h11.Response, h11.InformationalResponse)):
+            # The event is frozen, and making another would check the headers again.
+            object.__setattr__(event, "reason", _REASONS.get(event.status_code, b""))
+        await super()._send_h11_event(event)
 
     async def _create_stream(self, request: h11.Request) -> None:
         if _wants_websocket(request):

@@ -75,6 +75,11 @@ async def h2c_for(*fields: str, version: str = "1.1") -> bool:
         return (await answered(running.port, get(*fields, version=version)))[0].startswith(b"HTTP/1.1 101 ")
 
 
+async def a_status_line_gives_no_reason() -> bool:
+    async with serving(hello) as running:
+        return (await answered(running.port, get()))[0].startswith(b"HTTP/1.1 200 \r\n")
+
+
 only_the_last_connection_field_counts = partial(no_websocket_for, *UPGRADE[:2], "Connection: keep-alive")
 only_the_last_upgrade_field_counts = partial(no_websocket_for, *UPGRADE[:2], "Upgrade: h2c")
 upgrade_is_not_read_as_a_list = partial(no_websocket_for, "Connection: Upgrade", "Upgrade: h2c, websocket")

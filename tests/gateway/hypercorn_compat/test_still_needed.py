@@ -46,6 +46,7 @@ CASES: list[tuple[str, str, Symptom]] = [
     ("http1", "the last Upgrade counts", http.only_the_last_upgrade_field_counts),
     ("http1", "Upgrade is no list", http.upgrade_is_not_read_as_a_list),
     ("http1", "HTTP/1.0 is upgraded", http.http10_is_upgraded),
+    ("http1", "no reason", http.a_status_line_gives_no_reason),
     ("http1", "half-closed", connection.a_client_that_has_ended_its_side_gets_no_response),
     ("http1", "h2c without Connection", http.h2c_without_connection_upgrade),
     ("http1", "h2c without settings", http.h2c_without_settings),

@@ -36,7 +36,7 @@ async def test_a_websocket_is_had_however_it_is_asked_for(fields: tuple[str, ...
         await stream.send_all(get(*fields, KEY, VERSION, path="/ws/stream/bidirectional") + frame(TEXT, HELLO))
         with trio.fail_after(20):
             data, _ = await heard(stream, b'"success":true')
-        assert data.startswith(b"HTTP/1.1 101 ")
+        assert data.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
         assert b"upgrade: websocket\r\n" in data.lower()
         assert b'"response":"from server: hi"' in data
 
@@ -62,7 +62,7 @@ async def test_what_is_no_upgrade_is_answered_as_a_plain_request(fields: tuple[s
         await stream.send_all(get(*fields, path="/healthz", version=version))
         with trio.fail_after(20):
             data, _ = await heard(stream, b"Hello!")
-        assert data.startswith(b"HTTP/1.1 200 ")
+        assert data.startswith(b"HTTP/1.1 200 OK\r\n")
         assert data.endswith(b"Hello!")
 
 
@@ -74,7 +74,7 @@ async def test_an_upgrade_to_http2_is_made_and_serves_on() -> None:
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += await stream.receive_some(1)
-        assert head.startswith(b"HTTP/1.1 101 ")
+        assert head.startswith(b"HTTP/1.1 101 Switching Protocols\r\n")
         bodies = {1: b"", 3: b""}
         client.send_headers(
             3, [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/grpc/hi")], end_stream=True
