@@ -5,6 +5,7 @@ trio), so that it can send without waiting and sees every byte of progress. `Str
 `anyio.abc.ByteStream`: TLS, memory, asyncio's transports.
 """
 
+import math
 import socket
 import ssl
 from abc import ABC, abstractmethod
@@ -16,6 +17,7 @@ import anyio
 from anyio.abc import ByteStream, SocketAttribute, SocketStream
 
 from echo.transport.backend import Backend
+from echo.transport.tls_stream import TLSByteStream
 
 READ_SIZE: Final = 64 * 1024
 PIECE: Final = 16 * 1024  # Bytes given to a `ByteStream` at once: one TLS record.
@@ -121,14 +123,19 @@ class SocketLink(Link):
             return 0  # The buffer is full, or the connection is broken, which `send` will report.
 
     async def send(self, data: bytes) -> None:  # noqa: D102 - as in Link
-        view = memoryview(data)
         try:
-            while view:
-                await self._wait_writable()
-                with suppress(BlockingIOError, InterruptedError):
-                    view = view[self._socket.send(view) :]
+            await self.send_all(data)
         except _FOREIGN as error:
             raise _lost(error) from error
+
+    async def send_all(self, data: bytes) -> None:
+        """As `send`, but raises the socket's own errors, and TimeoutError when it makes no progress."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[self._socket.send(view) :]
+            except (BlockingIOError, InterruptedError):
+                await self._wait_writable()
 
     async def _wait_writable(self) -> None:
         """Wait until the kernel takes more; raises TimeoutError if it delivers nothing for ``stall`` seconds."""
@@ -171,8 +178,13 @@ def link_over(stream: ByteStream, stall: float, backend: Backend) -> Link:
         # Otherwise a socket takes megabytes at once, then nothing until a slow peer has read a third of them.
         with suppress(OSError, AttributeError):
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_NOT_SENT)
-    if isinstance(stream, SocketStream) and isinstance(raw, socket.socket):
-        return SocketLink(stream, raw, stall, backend)
+    carrier = stream.transport if isinstance(stream, TLSByteStream) else stream
+    if isinstance(carrier, SocketStream) and isinstance(raw, socket.socket):
+        link = SocketLink(carrier, raw, stall, backend)
+        if not isinstance(stream, TLSByteStream):
+            return link
+        stream.send_records = link.send_all
+        stall = math.inf  # The socket's link notices.
     return StreamLink(stream, stall)
 
 

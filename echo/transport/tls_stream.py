@@ -5,7 +5,7 @@ OpenSSL does no I/O here: it decrypts what is put into one buffer and leaves wha
 """
 
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
@@ -31,12 +31,15 @@ class TLSByteStream(ByteStream):
 
     Attributes:
         requested_name: The name that a client asked for; empty if it named none, and on the client's side.
+        transport: Carries the TLS records.
+        send_records: Sends them; by default the transport's ``send``.
     """
 
     def __init__(
         self, transport: ByteStream, tls: ssl.SSLObject, incoming: ssl.MemoryBIO, outgoing: ssl.MemoryBIO
     ) -> None:
-        self._transport = transport
+        self.transport = transport
+        self.send_records: Callable[[bytes], Awaitable[None]] = transport.send
         self._tls = tls
         self._incoming = incoming
         self._outgoing = outgoing
@@ -56,9 +59,9 @@ class TLSByteStream(ByteStream):
                 data = self._tls.read(max_bytes)
             except ssl.SSLWantReadError:
                 await self._reply()
-                self._incoming.write(await self._transport.receive())
+                self._incoming.write(await self.transport.receive())
             except ssl.SSLError:
-                with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):
+                with suppress(OSError, anyio.BrokenResourceError, anyio.ClosedResourceError):
                     await self._reply()
                 raise
             else:
@@ -85,14 +88,14 @@ class TLSByteStream(ByteStream):
 
     async def aclose(self) -> None:
         """Close the transport."""
-        await self._transport.aclose()
+        await self.transport.aclose()
 
     @property
     def extra_attributes(self) -> Mapping[Any, Callable[[], Any]]:
         """Those of the transport, and ``anyio.streams.tls.TLSAttribute``."""
         tls = self._tls
         return {
-            **self._transport.extra_attributes,
+            **self.transport.extra_attributes,
             REQUESTED_NAME: lambda: self.requested_name,
             TLSAttribute.alpn_protocol: tls.selected_alpn_protocol,
             TLSAttribute.channel_binding_tls_unique: tls.get_channel_binding,
@@ -121,7 +124,7 @@ class TLSByteStream(ByteStream):
     async def _flush(self) -> None:
         while self._outgoing.pending:
             try:
-                await self._transport.send(self._outgoing.read())
+                await self.send_records(self._outgoing.read())
             except BaseException:
                 self._torn = True
                 raise
