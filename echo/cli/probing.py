@@ -16,7 +16,7 @@ from typing import Final
 import click
 import trio
 
-from echo.cli.errors import first
+from echo.cli.errors import first, shortage
 from echo.configuration import SettingsError, User, read
 from echo.configuration.values import quoted, to_duration
 from echo.logs import LEVEL, LogLevel, configure_logging, refuse
@@ -89,11 +89,13 @@ def probe(given: dict[str, object]) -> int:
     try:
         report = trio.run(_survey, request, missing)
     except BaseException as error:
-        unreachable = first(UnreachableError, error)
-        if unreachable is None:
-            raise
-        refuse(str(unreachable), as_json=False)
-        return Verdict.UNREACHABLE
+        if (unreachable := first(UnreachableError, error)) is not None:
+            refuse(str(unreachable), as_json=False)
+            return Verdict.UNREACHABLE
+        if (lacking := shortage(error)) is not None:
+            refuse(lacking, as_json=False)
+            return Verdict.USAGE
+        raise
     status = _deliver(request, report)
     for why in missing:
         click.echo(f"echo: --direct: {why}; what the server saw may be missing", err=True)

@@ -103,6 +103,19 @@ def test_a_target_that_cannot_be_reached_is_one_line_and_status_3() -> None:
     assert (done.returncode, done.stderr) == (3, "echo: cannot reach 127.0.0.1:1: Connection refused\n")
 
 
+def test_where_no_thread_can_be_started_for_a_look_up_the_limit_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_thread(*_: object, **__: object) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(trio.to_thread, "run_sync", no_thread)
+    assert main(["probe", "localhost:1", "--quick"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("echo: no thread can be started: ")
+
+
 async def test_a_direct_address_that_cannot_be_reached_is_named_after_the_report() -> None:
     done = await probed("127.0.0.1:{}", "--quick", "--only", "http2", "--direct", "127.0.0.1:1")
     assert "survived      http2" in done.stdout
