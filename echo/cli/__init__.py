@@ -2,7 +2,7 @@
 
 Every setting is a flag of the commands that use it, made from `echo.settings.SETTINGS`; a flag overrides its variable.
 Exit status: 0 after a graceful stop; 2 with one line on standard error when the command line, a setting or an address
-can't be used, or when there are too few file descriptors or threads; 1 with the traceback in the log for a bug; 130 or
+can't be used, or when file descriptors, threads or memory run out; 1 with the traceback in the log for a bug; 130 or
 143 when a second signal stopped it at once. The one line is plain text even where the log is JSON, unless
 ``LOG_FORMAT=json`` or ``--log-format json`` asks for JSON.
 """

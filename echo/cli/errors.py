@@ -38,6 +38,8 @@ def shortage(error: BaseException) -> str | None:
             return (
                 "no thread can be started: raise the limit of processes and threads (ulimit -u, or a container's pids)"
             )
+        if isinstance(found, MemoryError):
+            return "no memory is left: raise the limit (ulimit -v, or a container's memory)"
     return None
 
 

@@ -241,6 +241,16 @@ def test_health_may_be_asked_for_with_any_sequence_of_arguments(capsys: pytest.C
     assert capsys.readouterr().err == "echo: cannot connect to unix:/no/such.sock: No such file or directory\n"
 
 
+def test_where_memory_runs_out_the_limit_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def no_memory(*_: object, **__: object) -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr("echo.rpc.Server.serve", no_memory)
+    assert refusal(capsys, "serve", *HERE).startswith("no memory is left: ")
+
+
 @pytest.mark.parametrize("arguments", ["--grpc-server-bind localhost", "--grpc-server-bind 127.0.0.1 --workers 2"])
 def test_where_no_thread_can_be_started_the_limit_is_named(
     arguments: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
