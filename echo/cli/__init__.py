@@ -18,7 +18,7 @@ import click
 import structlog
 import trio
 
-from echo.cli.errors import StartError, first, shortage
+from echo.cli.errors import StartError, first, shortage, without_groups_of_one
 from echo.cli.garbage import rare_full_collections
 from echo.cli.lifecycle import run_until_signalled
 from echo.cli.probe import probe_command
@@ -168,5 +168,5 @@ def _outcome(error: BaseException, as_json: bool) -> int:
         refuse(lacking, as_json=as_json)
         log.debug("crashed", exc_info=error)
         return REFUSED
-    log.critical("crashed", exc_info=error)
+    log.critical("crashed", exc_info=without_groups_of_one(error))
     return CRASHED

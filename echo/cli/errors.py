@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from echo.settings import Settings
 
-__all__ = ["StartError", "first", "shortage", "unavailable"]
+__all__ = ["StartError", "first", "shortage", "unavailable", "without_groups_of_one"]
 
 E = TypeVar("E", bound=BaseException)
 
@@ -27,6 +27,13 @@ def _leaves(error: BaseException) -> Iterator[BaseException]:
             yield from _leaves(inner)
     else:
         yield error
+
+
+def without_groups_of_one(error: BaseException) -> BaseException:
+    """The error in groups of one, however deep: tracebacks show ten levels of groups, and programs may have more."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
 
 
 def shortage(error: BaseException) -> str | None:

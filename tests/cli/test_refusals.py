@@ -9,8 +9,10 @@ from typing import NoReturn
 import pytest
 import trio
 import trustme
+from anyio.abc import SocketListener
 
 from echo.cli import main
+from echo.transport.accepting import OnAccept, WaitForRoom, accept
 from tests.support.process import finished
 
 HERE = ["--grpc-server-bind", "127.0.0.1", "--grpc-server-port", "0"]
@@ -214,6 +216,22 @@ def test_a_bug_is_one_event_in_the_log_with_its_traceback_and_exits_1(
     assert event["event"] == "crashed"
     assert event["level"] == "critical"
     assert "LookupError: a bug" in event["exception"]
+
+
+def test_the_traceback_shows_a_bug_that_is_deep_in_the_nurseries_of_the_gateway(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Python leaves out what is more than ten groups deep."""
+
+    async def broken(listener: SocketListener, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
+        if "gateway" in on_accept.__module__:
+            raise LookupError("a bug")
+        await accept(listener, on_accept, wait_for_room)
+
+    monkeypatch.setattr("echo.transport.listener.accept", broken)
+    web = ["--http-bind", "127.0.0.1", "--http-port", "0", "--metrics-bind", "127.0.0.1", "--metrics-port", "0"]
+    assert main(["up", *HERE, *web, "--log-format", "json"]) == 1
+    assert "LookupError: a bug" in json.loads(capsys.readouterr().err)["exception"]
 
 
 def test_a_bug_before_the_settings_are_read_is_such_an_event_too(
