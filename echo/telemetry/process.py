@@ -5,6 +5,7 @@ system does not provide are left out.
 import os
 import time
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -38,6 +39,7 @@ def process_metrics() -> Iterable[Metric]:
     yield names.PROCESS_START.alone(start_time())
 
 
+@cache  # It stays the same when the clock is set, or when there is no descriptor to read it again.
 def start_time() -> float:
     """When the process started, in seconds since 1970."""
     fields = _stat()
