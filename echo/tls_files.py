@@ -14,9 +14,10 @@ The event loop waits for the reading. That is some kilobytes, and a thread might
 import logging
 import ssl
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -34,53 +35,57 @@ log = logging.getLogger(__name__)
 
 INTERVAL: Final = 10.0  # Seconds between two looks at the files.
 
-Make = Callable[[Tls], ssl.SSLContext | None]
-
 
 def server_files(settings: Tls) -> "TlsFiles | None":
     """The TLS of the gRPC server, or None when it speaks plain text; raises what `server_context` does."""
-    fields = ["grpc_server_key", "grpc_server_client_ca"]
-    return TlsFiles(server_context, settings, "grpc_server_cert", fields) if settings.grpc_server_cert else None
+    fields = ["grpc_server_cert", "grpc_server_key", "grpc_server_client_ca"]
+    return _named(settings, server_context, *fields) if settings.grpc_server_cert else None
 
 
 def client_files(settings: Tls) -> "TlsFiles | None":
     """The TLS of calls to the gRPC server, or None for calls in plain text; raises what `client_context` does."""
-    fields = ["grpc_client_key", "grpc_client_ca"]
-    return TlsFiles(client_context, settings, "grpc_client_cert", fields) if settings.grpc_server_tls else None
+    fields = ["grpc_client_cert", "grpc_client_key", "grpc_client_ca"]
+    return _named(settings, client_context, *fields) if settings.grpc_server_tls else None
 
 
 def web_files(settings: Tls) -> "TlsFiles | None":
     """The TLS of the gateway, or None when it speaks plain text; raises what `web_context` does."""
-    return TlsFiles(web_context, settings, "http_cert", ["http_key"]) if settings.http_cert else None
+    return _named(settings, web_context, "http_cert", "http_key") if settings.http_cert else None
+
+
+def _named(settings: Tls, make: Callable[[Tls], ssl.SSLContext | None], certificate: str, *others: str) -> "TlsFiles":
+    """The files that these settings name; none of them need be given."""
+    files = {settings.name_of(field): path for field in (certificate, *others) if (path := getattr(settings, field))}
+    return TlsFiles(partial(make, settings), files, certificate.upper(), getattr(settings, certificate))
 
 
 class TlsFiles:
     """A context and the files that it is made of. An instance is a function that returns the context in use.
 
     Args:
-        make: Makes the context of the settings.
-        settings: The settings, which name the files.
-        certificate: The setting that names our certificate, which need not be given.
-        others: The settings that name the other files; they need not be given either.
+        make: Makes the context.
+        files: The files, by the names of their settings.
+        certificate: The variable that names our certificate.
+        path: The file that has it; None if we have none.
 
     Attributes:
         paths: The files.
-        certificate: The variable of the setting that names our certificate.
+        certificate: As given.
         expires: When our certificate expires, in seconds since 1970; None if there is none, or if it cannot be told.
 
     Raises:
         SettingsError: A file can't be read or holds no certificate or key; one line with setting and file.
     """
 
-    def __init__(self, make: Make, settings: Tls, certificate: str, others: Sequence[str]) -> None:
-        self.certificate = certificate.upper()
+    def __init__(
+        self, make: Callable[[], ssl.SSLContext | None], files: Mapping[str, Path], certificate: str, path: Path | None
+    ) -> None:
+        self.certificate = certificate
         self.expires: float | None = None
         self._make = make
-        self._settings = settings
-        self._path: Path | None = getattr(settings, certificate)
-        fields = [field for field in (certificate, *others) if getattr(settings, field)]
-        self.paths: list[Path] = [getattr(settings, field) for field in fields]
-        self._names = ", ".join(settings.name_of(field) for field in fields)
+        self._path = path
+        self.paths = list(files.values())
+        self._names = ", ".join(files)
         self._seen = self._contents()  # Before the context is made, so that a change in between is found.
         self._context = self._load()
 
@@ -102,7 +107,7 @@ class TlsFiles:
             log.info("TLS files are reloaded for new connections: %s%s", self._names, self._expiry_text())
 
     def _load(self) -> ssl.SSLContext:
-        context = self._make(self._settings)
+        context = self._make()
         assert context is not None
         if self._path is not None:
             with suppress(OSError):

@@ -128,7 +128,7 @@ class Receiver(Collector):
         self.connections = 0
         self.closes = False
 
-    async def serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, stream: trio.abc.Stream) -> None:
         self.connections += 1
         http = h11.Connection(h11.SERVER)
         async with stream:
@@ -136,7 +136,7 @@ class Receiver(Collector):
                 body = b""
                 while not isinstance(event := http.next_event(), h11.EndOfMessage):
                     if event is h11.NEED_DATA:
-                        http.receive_data(await stream.receive_some())
+                        http.receive_data(bytes(await stream.receive_some()))
                     elif isinstance(event, h11.Request):
                         head = {name.decode(): value.decode() for name, value in event.headers}
                         self.requests.append({"target": event.target.decode(), **head})

@@ -1,20 +1,30 @@
 """TLS to a collector: the files that OpenTelemetry's variables name. An unusable one is reported with its variable."""
 
 import ssl
+from functools import partial
 from pathlib import Path
 
 from echo.configuration import SettingsError
 from echo.telemetry.tracing.environment import CollectorSettings, Named
+from echo.tls_files import TlsFiles
 
-__all__ = ["context_for"]
+__all__ = ["files_for"]
 
 
-def context_for(settings: CollectorSettings) -> ssl.SSLContext:
-    """The TLS context for connections to this collector. Its certificate and its name are verified.
+def files_for(settings: CollectorSettings) -> TlsFiles:
+    """The TLS of connections to this collector. Its certificate and its name are verified.
 
     Raises:
         SettingsError: A file cannot be read, or does not hold what it should.
     """
+    own = settings.client_certificate
+    given = [file for file in (own, settings.client_key, settings.certificate) if file is not None]
+    files = {file.variable: Path(file.value) for file in given}
+    variable, path = ("", None) if own is None else (own.variable, Path(own.value))
+    return TlsFiles(partial(_context, settings), files, variable, path)
+
+
+def _context(settings: CollectorSettings) -> ssl.SSLContext:
     authorities, certificate = settings.certificate, settings.client_certificate
     context = ssl.create_default_context() if authorities is None else _trusting(authorities)
     if certificate is not None:

@@ -17,7 +17,7 @@ import h11
 from anyio.abc import ByteStream
 
 from echo.telemetry.tracing.batches import ExportError
-from echo.telemetry.tracing.certificates import context_for
+from echo.telemetry.tracing.certificates import files_for
 from echo.telemetry.tracing.environment import CollectorSettings
 from echo.telemetry.tracing.protobuf import request
 from echo.urls import DEFAULT_PORTS
@@ -63,7 +63,7 @@ class Collector:
         self._common = common
         url = urlsplit(settings.url)
         assert url.hostname is not None  # Checked when the environment was read.
-        self._tls = context_for(settings) if url.scheme == "https" else None
+        self._tls = files_for(settings) if url.scheme == "https" else None
         self._address = url.hostname, url.port or DEFAULT_PORTS[url.scheme]
         self._target = (url.path or "/") + (f"?{url.query}" if url.query else "")
         self._headers = [
@@ -161,7 +161,9 @@ class Collector:
         if self._tls is None:
             stream = await anyio.connect_tcp(host, port)
         else:
-            stream = await anyio.connect_tcp(host, port, tls=True, ssl_context=self._tls, tls_standard_compatible=False)
+            self._tls.reload()  # Connections are kept, so this is seldom enough.
+            context = self._tls()
+            stream = await anyio.connect_tcp(host, port, tls=True, ssl_context=context, tls_standard_compatible=False)
         self._stream = stream
         return stream
 

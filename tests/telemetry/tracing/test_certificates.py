@@ -1,9 +1,14 @@
-"""Files for TLS to a collector: an unusable one is reported in one line with its variable, and nobody is asked."""
+"""Files for TLS to a collector: an unusable one is reported in a line with its variable, and renewed ones are used."""
 
+import logging
+import ssl
 from collections.abc import Callable
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
+import trio
 import trustme
 from cryptography.hazmat.primitives import serialization
 
@@ -11,6 +16,9 @@ from echo.configuration import SettingsError
 from echo.telemetry.tracing.environment import read_environment
 from echo.telemetry.tracing.otlp import Collector
 from echo.telemetry.tracing.program import describe
+from tests.support.collector import Receiver
+from tests.support.renewed import mounted_client
+from tests.support.serving import LOOPBACK
 
 ALL, TRACES = "OTEL_EXPORTER_OTLP", "OTEL_EXPORTER_OTLP_TRACES"
 
@@ -49,11 +57,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("files"))
 
 
-def connect(variables: dict[str, str]) -> None:
-    settings = read_environment({f"{ALL}_ENDPOINT": "https://collector"} | variables)
+def connect(variables: dict[str, str], address: str = "collector") -> Collector:
+    settings = read_environment({f"{ALL}_ENDPOINT": f"https://{address}"} | variables)
     assert settings is not None
     assert settings.collector is not None
-    Collector(settings.collector, describe())
+    return Collector(settings.collector, describe())
 
 
 GOOD: dict[str, Callable[[Files], dict[str, str]]] = {
@@ -119,3 +127,48 @@ def test_an_unusable_file_is_reported_with_its_variable(
     with pytest.raises(SettingsError) as error:
         connect(variables(files))
     assert str(error.value) == line.format(files)
+
+
+def context_of(authority: trustme.CA) -> ssl.SSLContext:
+    """A collector whose certificate is of this authority, as those of its clients must be."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority.issue_cert(LOOPBACK).configure_cert(context)
+    authority.configure_trust(context)
+    return context
+
+
+async def test_the_next_connection_uses_renewed_files(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    secret = mounted_client(tmp_path / "client", trustme.CA())
+    receiver = Receiver()
+    receiver.closes = True
+
+    async def serve(stream: trio.SocketStream) -> None:
+        await receiver.serve(
+            trio.SSLStream(stream, context_of(secret.authority), server_side=True, https_compatible=True)
+        )
+
+    async with trio.open_nursery() as nursery:
+        listeners: list[trio.SocketListener] = await nursery.start(partial(trio.serve_tcp, serve, 0, host=LOOPBACK))
+        collector = connect(
+            {
+                f"{ALL}_CERTIFICATE": secret.ca,
+                f"{ALL}_CLIENT_CERTIFICATE": secret.cert,
+                f"{ALL}_CLIENT_KEY": secret.key,
+            },
+            f"{LOOPBACK}:{listeners[0].socket.getsockname()[1]}",
+        )
+        for authority in (secret.authority, secret.authority, trustme.CA()):
+            if authority is not secret.authority:
+                secret.authority = authority
+                secret.renew(datetime(2051, 1, 2, 3, 4, 5, tzinfo=UTC))
+            await collector.send([])
+        await collector.close()
+        nursery.cancel_scope.cancel()
+    assert receiver.connections == 3
+    (line,) = [text for text in caplog.messages if "reloaded" in text]
+    assert line == (
+        f"TLS files are reloaded for new connections: {ALL}_CLIENT_CERTIFICATE, {ALL}_CLIENT_KEY, {ALL}_CERTIFICATE "
+        "(valid until 2051-01-02 03:04:05 UTC)"
+    )
