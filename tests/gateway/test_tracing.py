@@ -7,12 +7,13 @@ from contextlib import asynccontextmanager
 import pytest
 import trio
 import trio.testing
+from multidict import MultiDict
 
 from echo.logs import open_access_log
 from echo.rpc import Server
 from echo.services import echo_services
 from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE, Collector, Seen
-from tests.support.gateway import RunningGateway, gateway_to
+from tests.support.gateway import RunningGateway, gateway_to, http_get_on
 from tests.support.serving import serving
 from tests.support.streams import HELLO
 from tests.support.websocket import Closed, Rejected, open_websocket
@@ -66,6 +67,13 @@ async def test_a_request_and_its_call_are_one_trace() -> None:
         "user_agent.original": "curl/8",
     }
     assert not request.failed
+
+
+async def test_a_tracestate_in_several_headers_is_kept_whole() -> None:
+    async with traced() as (gateway, collector):
+        headers = MultiDict([("traceparent", SAMPLED), ("tracestate", "a=1"), ("tracestate", "b=2")])
+        assert (await http_get_on(gateway.port, "/grpc/hi", headers)).status == 200
+    assert [seen.span.trace_state for seen in chain(collector)] == ["a=1,b=2"] * 3
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ OpenTelemetry's own propagators do the same at five times the cost, for calls th
 import re
 from binascii import unhexlify
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from itertools import compress
 from typing import Final, NamedTuple, TypeAlias
 
@@ -108,7 +109,7 @@ class Propagation:
             text = request.lone_text(_HEADERS)
             if text is not None and len(text) in (0, LENGTH):  # As it mostly is.
                 return text
-        return join(self.read(request.metadata.get))
+        return join(self.read(partial(_combined, request.metadata)))
 
     def write(self, span: Parent, metadata: Metadata) -> None:
         """Write the call's parent to the metadata, replacing any other."""
@@ -139,6 +140,12 @@ def split(joined: bytes) -> Parent | None:
     """What `Propagation.parent_of` returned, read; None for nothing, and for an invalid ``traceparent``."""
     text = joined.decode("latin-1")
     return _w3c({"traceparent": text[:LENGTH], "tracestate": text[LENGTH:] or None}.get)
+
+
+def _combined(metadata: Metadata, name: str) -> str | None:
+    """A header's value; a repeated one counts as one with commas (RFC 9110 §5.3), so a ``traceparent`` is invalid."""
+    values = [value for value in metadata.getall(name, ()) if isinstance(value, str)]
+    return ",".join(values) if values else None
 
 
 def _traceparent(span: Parent) -> str:

@@ -116,13 +116,16 @@ class Requests:
         if scope["path"] in UNTRACED:
             return None
         recorder = self._recorder
-        found = {name: value for name, value in headers if name.startswith(_CARRIERS)}
+        found: dict[bytes, bytes] = {}
+        for name, value in headers:
+            if name.startswith(_CARRIERS):  # A repeated header counts as one with commas (RFC 9110 §5.3).
+                found[name] = b"%b,%b" % (found[name], value) if name in found else value
         parent = recorder.propagation.read(
             lambda name: None if (value := found.get(name.encode())) is None else value.decode("latin-1").strip()
         )
         trace = Request(scope, self._open)
-        name = "WebSocket" if scope["type"] == "websocket" else scope["method"]
-        recorder.begin(trace, parent, name, SpanKind.SERVER, anyio.current_time())
+        called = "WebSocket" if scope["type"] == "websocket" else scope["method"]
+        recorder.begin(trace, parent, called, SpanKind.SERVER, anyio.current_time())
         if trace.recorded:
             self._open.add(trace)
         trace.enter()

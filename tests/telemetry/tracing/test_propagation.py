@@ -106,6 +106,21 @@ def test_what_is_kept_of_a_request_names_the_same_parent(metadata: dict[str, str
     assert split(W3C.parent_of(request)) == W3C.read(request.metadata.get) == parent
 
 
+@pytest.mark.parametrize(
+    ("fields", "parent"),
+    [
+        (
+            [("traceparent", SAMPLED), ("tracestate", "a=1"), ("tracestate", "b=2")],
+            Parent(bytes.fromhex(TRACE), bytes.fromhex(SPAN), True, "a=1,b=2"),
+        ),
+        ([("traceparent", SAMPLED), ("traceparent", NOT_SAMPLED)], None),
+    ],
+    ids=["a tracestate in parts", "two parents"],
+)
+def test_repeated_headers_count_as_one_with_commas(fields: list[tuple[str, str]], parent: Parent | None) -> None:
+    assert split(W3C.parent_of(Request("/s/m", metadata=MultiDict(fields)))) == parent
+
+
 def test_what_is_kept_of_a_request_with_b3_is_a_traceparent() -> None:
     kept = B3.parent_of(Request("/s/m", metadata=MultiDict({"b3": f"{TRACE}-{SPAN}-1", "traceparent": "not read"})))
     assert kept.decode() == SAMPLED
