@@ -14,7 +14,6 @@ Upstream:
 
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from time import time
 from typing import cast
 
 import trio
@@ -115,7 +114,7 @@ class WebSocketStream:
 
     async def _begin(self, request: Request) -> None:
         shared = self._shared
-        self._began = time()
+        self._began = trio.current_time()
         self._handshake = Handshake(request.headers, request.http_version)
         self._scope = websocket_scope(request, shared, self._handshake.subprotocols, self)
         refusal = self._handshake.refusal()
@@ -267,7 +266,7 @@ class WebSocketStream:
 
     async def _log(self, status: int) -> None:
         response = {"type": "websocket.http.response.start", "status": status, "headers": []}
-        seconds = time() - self._began
+        seconds = trio.current_time() - self._began
         await self._shared.config.log.access(self._scope, cast("WebsocketResponseStartEvent", response), seconds)
         del self._scope  # It refers to this stream, which a garbage collection would have to free otherwise.
 
