@@ -31,7 +31,15 @@ Send: TypeAlias = Callable[[Sequence[bytes]], Awaitable[None]]
 
 
 class ExportError(Exception):
-    """Spans could not be exported; the text says why."""
+    """Spans could not be exported; the text says why.
+
+    Attributes:
+        number: How many; None for all of them.
+    """
+
+    def __init__(self, reason: str, number: int | None = None) -> None:
+        super().__init__(reason)
+        self.number = number
 
 
 class Batches(Generic[T]):
@@ -180,10 +188,12 @@ class Batches(Generic[T]):
             await self._send([encoded for _, encoded in groups])
             finished = True
             self._recover()
-        except Exception as error:
+        except ExportError as error:
             finished = True
-            if not isinstance(error, ExportError):  # A fault of ours, which must not affect any call.
-                log.exception("spans could not be exported")
+            self._drop(number if error.number is None else min(error.number, number), str(error))
+        except Exception as error:  # A fault of ours, which must not affect any call.
+            finished = True
+            log.exception("spans could not be exported")
             self._drop(number, str(error))
         finally:
             if not finished:  # Cancelled: `flush` may try again.

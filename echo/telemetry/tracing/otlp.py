@@ -15,7 +15,9 @@ from urllib.parse import urlsplit
 import anyio
 import h11
 from anyio.abc import ByteStream
+from google.protobuf.message import DecodeError
 
+from echo.printable import printable
 from echo.telemetry.tracing.batches import ExportError
 from echo.telemetry.tracing.certificates import files_for
 from echo.telemetry.tracing.environment import CollectorSettings
@@ -27,6 +29,7 @@ __all__ = ["Collector"]
 RETRYABLE: Final = frozenset({429, 502, 503, 504})
 MAX_ATTEMPTS: Final = 6
 MAX_ANSWER: Final = 64 * 1024  # Bytes of a response that are read. After a longer one, the connection is closed.
+NOTHING: Final = 2  # Bytes of a response that says nothing: empty, or with an empty field.
 _NO_BODY: Final = b"content-length: 0\r\n\r\n"
 _OTHER_FIELDS: Final = rb"(?:(?!connection:|transfer-encoding:|content-length:)[!-9;-~]+:[ -~]*\r\n)*"
 _PLAIN: Final = re.compile(
@@ -112,20 +115,30 @@ class Collector:
     async def _post(self, body: bytes) -> None:
         kept = self._stream is not None
         try:
-            answer = await self._exchange(body)
+            answer, said = await self._exchange(body)
         except _TransientError:
             if not kept:
                 raise
-            answer = await self._exchange(body)  # The collector had closed the persistent connection.
-        if answer is None:
-            return
-        status = answer.status_code
-        if status in RETRYABLE:
+            answer, said = await self._exchange(body)  # The collector had closed the persistent connection.
+        status = 200 if answer is None else answer.status_code
+        if answer is not None and status in RETRYABLE:
             raise _TransientError(f"HTTP {status}", _retry_after(answer))
         if not 200 <= status < 300:
             raise ExportError(f"{self._settings.url}: HTTP {status}")
+        if len(said) > NOTHING:
+            self._check(said)
 
-    async def _exchange(self, body: bytes) -> h11.Response | None:
+    def _check(self, body: bytes) -> None:
+        """Raise `ExportError` if a response says that spans were rejected (OTLP Specification, "Partial Success")."""
+        from opentelemetry.proto.collector.trace.v1 import trace_service_pb2  # noqa: PLC0415 - Hardly ever needed.
+
+        with suppress(DecodeError):
+            found = trace_service_pb2.ExportTraceServiceResponse.FromString(body).partial_success
+            if found.rejected_spans > 0:
+                reason = f"it rejected {found.rejected_spans} spans: {printable(found.error_message)}"
+                raise ExportError(f"{self._settings.url}: {reason}", found.rejected_spans)
+
+    async def _exchange(self, body: bytes) -> tuple[h11.Response | None, bytes]:
         """Send a request and receive the response; see `_receive`."""
         async with AsyncExitStack() as failing:
             failing.push_async_callback(self.close)
@@ -135,14 +148,14 @@ class Collector:
                 stream = self._stream or await self._connect()
                 await stream.send(b"%bcontent-length: %d\r\n\r\n%b" % (self._head, len(body), body))
                 http = h11.Connection(h11.CLIENT)
-                answer = await self._receive(stream, http)
+                answer, said = await self._receive(stream, http)
             except _CONNECTION_LOST as error:
                 raise _TransientError(str(error) or type(error).__name__) from error
             except h11.ProtocolError as error:
                 raise ExportError(f"{self._settings.url}: invalid HTTP/1.1: {error}") from error
             if answer is None or (http.our_state is http.their_state is h11.DONE and not http.trailing_data[0]):
                 failing.pop_all()  # Keep the connection.
-            return answer
+            return answer, said
 
     def _begin(self, http: h11.Connection) -> bytes:
         """Tell h11 that a request was sent, as if without a body: that is all it must know to read the response.
@@ -167,9 +180,10 @@ class Collector:
         self._stream = stream
         return stream
 
-    async def _receive(self, stream: ByteStream, http: h11.Connection) -> h11.Response | None:
-        """Receive a response, with h11 unless it is a plain one; returns None for that."""
+    async def _receive(self, stream: ByteStream, http: h11.Connection) -> tuple[h11.Response | None, bytes]:
+        """Receive a response and its body, with h11 unless it is a plain one; that is returned as None."""
         answer: h11.Response | None = None
+        body = b""
         size = 0
         while True:
             event = http.next_event() if size else h11.NEED_DATA
@@ -179,26 +193,29 @@ class Collector:
                 except anyio.EndOfStream:
                     if answer is None:
                         raise _TransientError("the connection was closed without an answer") from None
-                    return answer
+                    return answer, body
                 if not size:
-                    if _is_plain(data):
-                        return None
+                    plain = _body_of_plain(data)
+                    if plain is not None:
+                        return None, plain
                     self._begin(http)
                 size += len(data)
                 if size > MAX_ANSWER and answer is not None:  # h11 itself limits the size of the head.
-                    return answer
+                    return answer, body
                 http.receive_data(data)
             elif isinstance(event, h11.Response):
                 answer = event
+            elif isinstance(event, h11.Data):
+                body += event.data
             elif isinstance(event, h11.EndOfMessage):
                 assert answer is not None  # A response comes before its end.
-                return answer
+                return answer, body
 
 
-def _is_plain(data: bytes) -> bool:
-    """Whether this is a whole response with status 200, after which the connection stays open."""
+def _body_of_plain(data: bytes) -> bytes | None:
+    """The body, if this is a whole response with status 200, after which the connection stays open."""
     head = _PLAIN.match(data)
-    return head is not None and int(head[1]) == len(data) - head.end()
+    return data[head.end() :] if head is not None and int(head[1]) == len(data) - head.end() else None
 
 
 def _retry_after(answer: h11.Response) -> float | None:

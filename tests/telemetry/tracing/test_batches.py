@@ -24,6 +24,7 @@ class Sink:
         self.batches: list[list[bytes]] = []
         self.taken = trio.Event()
         self.failure = ""
+        self.refused: int | None = None
         self.open = trio.Event()
         if not closed:
             self.open.set()
@@ -31,7 +32,7 @@ class Sink:
     async def send(self, groups: Sequence[bytes]) -> None:
         await self.open.wait()
         if self.failure:
-            raise ExportError(self.failure)
+            raise ExportError(self.failure, self.refused)
         self.batches.append(b"".join(groups).splitlines())
         self.taken.set()
 
@@ -139,6 +140,25 @@ async def test_failures_are_told_of_once_and_hold_nothing_up(
         nursery.cancel_scope.cancel()
     assert batches.dropped == 5
     assert [record.getMessage() for record in caplog.records] == ["spans are dropped: HTTP 400"]
+
+
+async def test_only_the_spans_that_the_collector_refused_are_lost(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    sink = Sink()
+    sink.failure, sink.refused = "over the quota", 2
+    batches = Batches(sink.send, lines, most=10, batch=3, delay=3600)
+    async with trio.open_nursery() as nursery:
+        await start_and_send(nursery, batches, 3)
+        assert batches.dropped == 2
+        sink.failure = ""
+        for _ in range(3):
+            batches.put(b"span")
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.cancel()
+    assert caplog.messages == [
+        "spans are dropped: over the quota",
+        "the collector accepts spans again; 2 were dropped",
+    ]
 
 
 async def test_a_fault_of_ours_is_logged_and_ends_nothing(

@@ -2,10 +2,16 @@
 
 import socket
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 import trio
 import trio.testing
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 from echo.telemetry.tracing.batches import ExportError
 from echo.telemetry.tracing.environment import CollectorSettings
@@ -167,3 +173,46 @@ async def test_a_connection_is_kept_if_the_response_allows_it(answer: list[bytes
         nursery.cancel_scope.cancel()
     assert len(bodies) == 2
     assert requests == [1, connections]
+
+
+REFUSAL = ExportTraceServiceResponse(
+    partial_success=ExportTracePartialSuccess(rejected_spans=3, error_message="over the quota\n")
+).SerializeToString()
+WARNING = ExportTraceServiceResponse(
+    partial_success=ExportTracePartialSuccess(error_message="use gzip")
+).SerializeToString()
+
+
+@asynccontextmanager
+async def answered_by(answer: bytes) -> AsyncIterator[Collector]:
+    """A collector that gets this answer to everything."""
+
+    async def answering(stream: trio.SocketStream) -> None:
+        async for _ in stream:
+            await stream.send_all(answer)
+
+    async with trio.open_nursery() as nursery:
+        listeners = await nursery.start(trio.serve_tcp, answering, 0)
+        port = listeners[0].socket.getsockname()[1]
+        collector = Collector(CollectorSettings(f"http://127.0.0.1:{port}/"), describe())
+        yield collector
+        await collector.close()
+        nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"Content-Length: %d\r\n\r\n%b", b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"],
+    ids=["whole", "chunked"],
+)
+async def test_spans_that_the_collector_rejects_are_lost_ones(head: bytes) -> None:
+    async with answered_by(b"HTTP/1.1 200 OK\r\n" + head % (len(REFUSAL), REFUSAL)) as collector:
+        with pytest.raises(ExportError, match=r"it rejected 3 spans: over the quota\\n$") as error:
+            await collector.send([span()])
+    assert error.value.number == 3
+
+
+@pytest.mark.parametrize("body", [WARNING, b"{}", b"no protobuf"])
+async def test_other_bodies_are_success(body: bytes) -> None:
+    async with answered_by(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)) as collector:
+        await collector.send([span()])
