@@ -48,23 +48,30 @@ async def push_metrics(collect: Collect, interval: float, timeout: float, last: 
         timeout: Seconds for one push.
         last: Called when cancelled: whether to push once more.
     """
-    exporter = OTLPMetricExporter()
+    try:
+        exporter = OTLPMetricExporter()
+        given = OTELResourceDetector().detect()
+    except Exception:
+        log.exception("metrics are not pushed")
+        return
     limiter = CapacityLimiter(1)
     try:
         while True:
             await anyio.sleep(interval)
-            await _push(exporter, limiter, collect, timeout)
+            await _push(exporter, given, limiter, collect, timeout)
     finally:
         if last():
             with anyio.CancelScope(shield=True):  # Shielded, because there is no later moment; it is bounded.
-                await _push(exporter, limiter, collect, min(LAST_EXPORT_TIMEOUT, timeout))
+                await _push(exporter, given, limiter, collect, min(LAST_EXPORT_TIMEOUT, timeout))
         exporter.shutdown(timeout_millis=0)
 
 
-async def _push(exporter: OTLPMetricExporter, limiter: CapacityLimiter, collect: Collect, timeout: float) -> None:
+async def _push(
+    exporter: OTLPMetricExporter, given: Resource, limiter: CapacityLimiter, collect: Collect, timeout: float
+) -> None:
     with anyio.move_on_after(timeout) as scope:
         try:
-            data = metrics_data(await collect())
+            data = metrics_data(await collect(), given)
             export = partial(exporter.export, data, timeout_millis=timeout * 1000)
             await to_thread.run_sync(export, abandon_on_cancel=True, limiter=limiter)  # It logs failures.
         except Exception:
@@ -73,9 +80,9 @@ async def _push(exporter: OTLPMetricExporter, limiter: CapacityLimiter, collect:
         log.warning("metrics could not be pushed within %g s", timeout)
 
 
-def metrics_data(snapshot: Snapshot) -> MetricsData:
-    """Convert a snapshot to the SDK's classes. Resource attributes from OpenTelemetry's variables override ours."""
-    resource = Resource(dict(snapshot.resource)).merge(OTELResourceDetector().detect())
+def metrics_data(snapshot: Snapshot, given: Resource) -> MetricsData:
+    """Convert a snapshot to the SDK's classes. The resource attributes that are given override ours."""
+    resource = Resource(dict(snapshot.resource)).merge(given)
     began, now = (round(seconds * 1e9) for seconds in (snapshot.started, snapshot.taken))
     metrics = [_metric(metric, began, now) for metric in snapshot.metrics]
     return MetricsData([ResourceMetrics(resource, [ScopeMetrics(SCOPE, metrics, "")], "")])

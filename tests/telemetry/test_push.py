@@ -227,3 +227,27 @@ async def test_what_cannot_be_pushed_is_a_warning_and_the_program_runs() -> None
     async with running(*SERVE, **ENDPOINT, OTEL_TRACES_EXPORTER="none", OTEL_EXPORTER_OTLP_PROTOCOL="grpc") as echo:
         await echo.logged("OTEL_EXPORTER_OTLP_PROTOCOL: metrics are pushed by http/protobuf, not by 'grpc'")
         await call(echo)
+
+
+async def test_what_only_the_sdk_refuses_is_logged_and_the_program_runs() -> None:
+    provider = {"OTEL_PYTHON_EXPORTER_OTLP_HTTP_METRICS_CREDENTIAL_PROVIDER": "missing"}
+    async with running(*SERVE, **ENDPOINT, **provider, OTEL_TRACES_EXPORTER="none") as echo:
+        await echo.logged("metrics are not pushed")
+        await call(echo)
+
+
+async def test_a_faulty_resource_attribute_is_reported_at_the_start_not_with_each_push() -> None:
+    with collector() as server:
+        environ = {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{server.port}",
+            "OTEL_TRACES_EXPORTER": "none",
+            "OTEL_METRIC_EXPORT_INTERVAL": "20",
+            "OTEL_RESOURCE_ATTRIBUTES": "faulty",
+        }
+        async with running(*SERVE, **environ) as echo:
+            for _ in range(5):
+                await trio.to_thread.run_sync(server.asked.wait, PATIENCE)
+                server.asked.clear()
+            echo.send(signal.SIGTERM)
+            assert await echo.status() == 0
+    assert echo.stderr.count("faulty") < 5
