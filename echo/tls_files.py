@@ -8,9 +8,9 @@ A context is never modified. Connections keep the one that they began with, and 
 can add authorities to a context but not remove any. Files that cannot be used, for instance a certificate whose key has
 not been written yet, leave the context as it was.
 
-The event loop waits for the reading. That is some kilobytes, and a thread might not be had when it is needed. A look at a
-certificate and its key took an idle server 18 system calls and 0.4 ms of CPU time; that a deadline is pending cost calls
-nothing that could be measured.
+The event loop waits for the reading. That is some kilobytes, and a thread might not be had when it is needed. A look at
+a certificate and its key took an idle server 18 system calls and 0.4 ms of CPU time; that a deadline is pending costs
+calls nothing that could be measured.
 """
 
 import logging

@@ -109,8 +109,6 @@ class _Endpoint:
             answer = await self._answer(request)
             head_only = request.method == b"HEAD"
         except h11.RemoteProtocolError as error:
-            if http.our_state is not h11.SEND_RESPONSE and http.our_state is not h11.IDLE:
-                return
             hint = error.error_status_hint
             answer, head_only = _Answer(hint, "Bad Request", _MALFORMED.body), False
         await _send(http, stream, answer, head_only=head_only)

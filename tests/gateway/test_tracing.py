@@ -12,6 +12,7 @@ from multidict import MultiDict
 from echo.logs import open_access_log
 from echo.rpc import Server
 from echo.services import echo_services
+from tests.gateway.scopes import http_scope
 from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE, Collector, Seen
 from tests.support.gateway import RunningGateway, gateway_to, http_get_on
 from tests.support.serving import serving
@@ -169,6 +170,27 @@ async def test_failures_are_errors_at_every_span() -> None:
     assert (request.failed, call.failed, served.failed) == (True, True, True)
     assert request.attributes["error.type"] == "503"
     assert call.span.status.message == "try later"
+
+
+async def test_a_websocket_whose_call_fails_is_an_error() -> None:
+    target = f"{STREAM}?status=14:try+later&after=0"
+    async with traced() as (gateway, collector), open_websocket(gateway.port, target) as socket:
+        assert await socket.receive() == Closed(1011, "UNAVAILABLE: try later")
+    arrival, *_ = chain(collector)
+    assert (arrival.failed, arrival.attributes["error.type"]) == (True, "1011")
+    assert arrival.span.status.message == "UNAVAILABLE: try later"
+
+
+async def test_a_response_that_was_cut_off_is_an_error_with_its_status() -> None:
+    collector = Collector()
+    async with collector.tracing() as tracing:
+        request = tracing.gateway.begin(http_scope(), ())
+        assert request is not None
+        request.responded(200, "cut off")
+    arrival = collector.one("server")
+    assert arrival.failed
+    assert arrival.attributes["error.type"] == "incomplete"
+    assert arrival.attributes["http.response.status_code"] == 200
 
 
 async def test_answers_are_no_failures_of_the_gateway_s_nor_of_the_server_s() -> None:

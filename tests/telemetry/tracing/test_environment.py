@@ -74,6 +74,7 @@ def test_what_is_for_traces_wins_over_what_is_for_all() -> None:
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "'grpc': spans are sent by http/protobuf only"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4317", "'collector:4317' is not a URL"),
         ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://[", "is not a URL"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "ftp://collector", "is not a URL"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "secret", "must be name=value"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "a=b%0d%0ac: d", "the value of a must be printable ASCII"),
         ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon", "is not a positive number of seconds"),

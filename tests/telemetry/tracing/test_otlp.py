@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio
 import pytest
 import trio
 import trio.testing
@@ -71,12 +72,13 @@ async def test_a_connection_that_the_collector_has_closed_is_replaced() -> None:
 
 
 async def test_a_collector_that_is_busy_is_asked_again_when_it_says() -> None:
+    busy = (429, 502, 503, 504)  # OTLP Specification, "Retryable Response Codes".
     async with running_receiver() as receiver:
-        receiver.answers = [(503, {"retry-after": "0"}), (429, {"retry-after": "0"})]
+        receiver.answers = [(status, {"retry-after": "0"}) for status in busy]
         collector = to(receiver)
         await collector.send([span()])
         await collector.close()
-    assert len(receiver.requests) == 3
+    assert len(receiver.requests) == len(busy) + 1
     assert len(receiver.spans) == 1
 
 
@@ -113,6 +115,24 @@ async def test_a_collector_that_is_not_there_is_named() -> None:
         url = f"http://127.0.0.1:{taken.getsockname()[1]}/v1/traces"
         with pytest.raises(ExportError, match=f"{url}: .*(connection|refused)"):
             await Collector(CollectorSettings(url, timeout=1), describe()).send([span()])
+
+
+@pytest.mark.parametrize(
+    ("url", "port"), [("http://collector/", 80), ("https://collector/", 443), ("https://collector:4318/", 4318)]
+)
+async def test_a_url_without_a_port_has_that_of_its_scheme(
+    url: str, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = []
+
+    async def connect(*address: object, **_: object) -> None:
+        called.append(address)
+        raise OSError("unreachable")
+
+    monkeypatch.setattr(anyio, "connect_tcp", connect)
+    with pytest.raises(ExportError):
+        await Collector(CollectorSettings(url, timeout=0.1), describe()).send([span()])
+    assert called == [("collector", port)]
 
 
 async def test_what_is_not_http_is_refused() -> None:
