@@ -21,7 +21,11 @@ def is_host(text: str) -> bool:
     if is_ipv6(text):
         return True
     try:
-        encoded = text.encode("idna")  # As the resolver does; refuses labels that are too long.
+        encoded = text.encode("idna")  # Refuses labels that are too long.
+        if not text.isascii():
+            import idna  # noqa: PLC0415 - Its tables take long to load, and most names are ASCII.
+
+            idna.encode(text, uts46=True)  # As those who look a name up do.
     except UnicodeError:
         return False
     return len(encoded) <= 253 and all(_LABEL.fullmatch(label) for label in text.removesuffix(".").split("."))

@@ -212,6 +212,7 @@ def test_settings_that_contradict_one_another_are_refused(environ: dict[str, str
         ("GRPC_MAX_CONCURRENT_STREAMS", "9" * 5000, "is not a whole number from 1 to 1000000"),
         ("HTTP_BIND", "a." * 127 + "a", "is not a host name or an IP address"),
         ("HTTP_BIND", "fe80::1%\0", "is not a host name or an IP address"),
+        ("HTTP_BIND", "\u00bd", "is not a host name or an IP address"),  # In IDNA 2003 it was.
     ],
 )
 def test_an_outlandish_value_is_refused_like_any_other(variable: str, text: str, fault: str) -> None:
