@@ -17,7 +17,7 @@ from hypercorn.typing import (
 )
 
 from echo.access_log import Entry
-from echo.gateway.metadata import FORWARDED_FOR, REQUEST_ID
+from echo.gateway.metadata import FORWARDED_FOR, identify
 from echo.gateway.tracing import ids_of
 from echo.transport import address_text as text_of
 
@@ -40,7 +40,6 @@ class RequestNotes:
         self._send = send
         self._began = trio.current_time()
         self.status: int | None = None
-        self._request_id: str | None = None
         self._bytes_in = 0
         self._bytes_out = 0
         self._left = False
@@ -64,7 +63,6 @@ class RequestNotes:
         """ASGI's ``send``."""
         if event["type"] == "http.response.start":
             self.status = int(event["status"])
-            self._request_id = _value(event["headers"], REQUEST_ID)
         elif event["type"] == "http.response.body":
             self._bytes_out += len(event.get("body", b""))
             self.complete = not event.get("more_body", False)
@@ -91,7 +89,7 @@ class RequestNotes:
             seconds=self.seconds,
             bytes_in=self._bytes_in,
             bytes_out=self._bytes_out,
-            request_id=self._request_id,
+            request_id=identify(self._scope),
             trace_id=trace,
             span_id=span,
         )
@@ -107,7 +105,6 @@ class SocketNotes:
         messages_out: Messages sent.
         bytes_in: Bytes of the messages received.
         bytes_out: Bytes of the messages sent.
-        request_id: The request id that the client was told.
         status: The close code, or the HTTP status of a refused handshake; None while it is open.
         reason: A readable reason for the status.
         by_client: The client ended it.
@@ -123,7 +120,6 @@ class SocketNotes:
         "messages_in",
         "messages_out",
         "reason",
-        "request_id",
         "route",
         "status",
     )
@@ -132,7 +128,6 @@ class SocketNotes:
         self.messages_in = self.messages_out = self.bytes_in = self.bytes_out = 0
         self.accepted = False
         self.route = ""
-        self.request_id: str | None = None
         self._scope = scope
         self._began = trio.current_time()
         self.status: int | None = None
@@ -175,7 +170,7 @@ class SocketNotes:
             messages_out=self.messages_out,
             bytes_in=self.bytes_in,
             bytes_out=self.bytes_out,
-            request_id=self.request_id,
+            request_id=identify(self._scope),
             trace_id=trace,
             span_id=span,
         )

@@ -18,8 +18,10 @@ and proxies would drop the whole response.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, cast
 from uuid import uuid4
+
+from hypercorn.typing import HTTPScope, WebsocketScope
 
 from echo.wire import decode_bin, decode_timeout, encode_bin, encode_metadata
 
@@ -60,6 +62,7 @@ _OURS_PREFIXES: Final = (_FORWARDED_PREFIX, "x-forwarded-", "x-envoy-", "grpc-")
 _NAME: Final = re.compile(r"[0-9a-z_.-]+", re.ASCII)
 _TEXT: Final = re.compile(r"[ -~]*", re.ASCII)
 _MAX_REQUEST_ID: Final = 256
+_NOTED_ID: Final = "echo.request-id"  # The key in a scope's extensions.
 
 
 class BadHeaderError(Exception):
@@ -87,6 +90,14 @@ def request_id_of(headers: Headers) -> str:
             if text and len(text) <= _MAX_REQUEST_ID and _TEXT.fullmatch(text):
                 return text
     return str(uuid4())
+
+
+def identify(scope: HTTPScope | WebsocketScope) -> str:
+    """The request's id, from `request_id_of`; noted in the scope, so that it stays the same."""
+    extensions = cast("dict[str, object]", scope["extensions"])
+    if _NOTED_ID not in extensions:
+        extensions[_NOTED_ID] = request_id_of(scope["headers"])
+    return str(extensions[_NOTED_ID])
 
 
 def call_context(headers: Headers, request_id: str, client: str | None) -> CallContext:

@@ -30,7 +30,7 @@ from echo.gateway.metadata import (
     BadHeaderError,
     CallContext,
     call_context,
-    request_id_of,
+    identify,
     response_headers,
 )
 from echo.gateway.origin import is_allowed
@@ -77,7 +77,7 @@ def add_routes(app: QuartTrio, runtime: Runtime) -> None:
     app.add_url_rule("/readyz", "ready", partial(_ready, runtime))
     for name, kind in (("bidirectional", BIDIRECTIONAL), ("server", SERVER_STREAM), ("client", CLIENT_STREAM)):
         app.add_websocket(f"/ws/stream/{name}", name, partial(_stream, runtime, kind))
-    app.before_request(_identify_request)
+    app.before_request(partial(_identify_request, runtime))
     app.before_websocket(_identify_websocket)
     app.after_request(partial(_finish, runtime))
     app.after_websocket(_finish_rejection)  # type: ignore[type-var]  # Quart passes None after an upgrade.
@@ -239,15 +239,17 @@ def _context(scope: HTTPScope | WebsocketScope) -> CallContext:
     return call_context(headers_of(scope), g.request_id, client[0] if client else None)
 
 
-async def _identify_request() -> None:
-    g.request_id = request_id_of(request.scope["headers"])
+async def _identify_request(runtime: Runtime) -> None:
+    g.request_id = identify(request.scope)
+    if runtime.web is not None:
+        note_route(cast("HTTPScope", request.scope), template_of(request))
     trace = trace_of(cast("HTTPScope", request.scope))
     if trace is not None:
         trace.route = template_of(request)
 
 
 async def _identify_websocket() -> None:
-    g.request_id = request_id_of(websocket.scope["headers"])
+    g.request_id = identify(websocket.scope)
     trace = trace_of(cast("WebsocketScope", websocket.scope))
     if trace is not None:
         trace.route = template_of(websocket)
@@ -256,8 +258,6 @@ async def _identify_websocket() -> None:
 async def _finish(runtime: Runtime, response: Response) -> Response:
     response.headers[REQUEST_ID] = g.request_id
     response.headers[INSTANCE_HEADER] = INSTANCE
-    if runtime.web is not None:
-        note_route(cast("HTTPScope", request.scope), template_of(request))
     if runtime.drain.started and request.http_version.startswith("1"):
         response.headers["connection"] = "close"  # The client should send its next request elsewhere.
     return response

@@ -15,7 +15,6 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, ASGISendEven
 from echo.close_codes import ABNORMAL, NO_CODE
 from echo.gateway.access import SocketNotes
 from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, DIRECT, AcceptOptions, Direct
-from echo.gateway.metadata import REQUEST_ID
 from echo.gateway.status import Close
 from echo.gateway.tracing import RequestTrace, trace_of
 
@@ -60,7 +59,6 @@ class Socket:
     async def accept(self, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Accept the handshake, with these headers in the response."""
         self.accepted = self.notes.accepted = True
-        self.notes.request_id = dict(headers).get(REQUEST_ID)
         encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
         accept = {"type": "websocket.accept", "subprotocol": None, "headers": encoded, DIRECT: self._accept_options}
         await self._send(cast("ASGISendEvent", accept))
@@ -69,7 +67,6 @@ class Socket:
         """Answer the handshake with an HTTP response instead of the upgrade."""
         self.closed = True
         self.notes.end(status, "")
-        self.notes.request_id = headers.get(REQUEST_ID)
         encoded = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "websocket.http.response.start", "status": status, "headers": encoded})
         await self._send({"type": "websocket.http.response.body", "body": body, "more_body": False})

@@ -168,11 +168,12 @@ async def test_calls_by_connect_are_requests_too(capsys: pytest.CaptureFixture[s
 async def test_a_client_that_leaves_is_told_of(capsys: pytest.CaptureFixture[str], clock: QuietClock) -> None:
     async with running_gateway([Unhurried()], LOG_FORMAT="json") as gateway:
         async with await trio.open_tcp_stream("127.0.0.1", gateway.port) as stream:
-            await stream.send_all(b"GET /grpc/100 HTTP/1.1\r\nHost: x\r\n\r\n")
+            await stream.send_all(b"GET /grpc/100 HTTP/1.1\r\nHost: x\r\nX-Request-Id: the-one\r\n\r\n")
             await trio.sleep(1)
         await trio.sleep(1)
     (line,) = lines(capsys)
     assert line["reason"] == "the client left before the response was complete"
+    assert line["request_id"] == "the-one"  # It leads to the call in the server's log.
     assert "status" not in line
 
 

@@ -124,7 +124,7 @@ async def test_a_client_that_leaves_in_the_middle_is_incomplete() -> None:
             await stream.send_all(b"GET /grpc/a?delay=30s HTTP/1.1\r\nHost: x\r\n\r\n")
             await scraped_until(port, lambda now: now.value("http_server_active_requests", http_request_method="GET"))
         found = await scraped_until(port, lambda now: now.value(REQUESTS))
-    assert found.by("error_type", REQUESTS) == {"incomplete": 1}
+    assert found.by("error_type", REQUESTS, http_route="/grpc/{key}") == {"incomplete": 1}
     assert found.value("http_server_active_requests") == 0
 
 

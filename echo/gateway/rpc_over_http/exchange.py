@@ -13,7 +13,7 @@ from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, HTTPScope
 
 from echo.evidence import INSTANCE
 from echo.gateway.drain import Drain
-from echo.gateway.metadata import INSTANCE_HEADER, REQUEST_ID, request_id_of
+from echo.gateway.metadata import INSTANCE_HEADER, REQUEST_ID, identify
 
 HTTPHeaders: TypeAlias = list[tuple[bytes, bytes]]
 
@@ -47,7 +47,7 @@ class Exchange:
         self.query = scope["query_string"].decode("latin-1")
         self.headers = list(scope["headers"])
         self.client = scope["client"][0] if scope["client"] else None
-        self.request_id = request_id_of(self.headers)
+        self.request_id = identify(scope)
         self.cors_origin: str | None = None
         self.response_started = False
         self._http1 = scope["http_version"].startswith("1")
