@@ -3,10 +3,12 @@
 Upstream: everything that one read brings is handled before any other task runs. 64 KiB hold seven thousand frames or
 four thousand requests, each with a reset behind it, so a few connections stop the gateway for seconds. A client may go
 on like that forever: resets free its streams at once, so the limit of streams does not limit requests (CVE-2023-44487).
-And PING, SETTINGS and other frames that carry nothing are answered without end.
+And PING, SETTINGS and other frames that carry nothing are answered without end. A frame may announce 16 MiB, all of
+which h2 collects before it refuses it.
 
 Here a connection's bytes are handled a few frames at a time, and other tasks run in between. Frames of kinds used in
-floods are charged to a budget, the same as in `echo.wire`; once it is used up, the connection ends.
+floods are charged to a budget, the same as in `echo.wire`; once it is used up, the connection ends. So it does at the
+head of a frame that is too large.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,12 +28,14 @@ class FrameBatches:
 
     Attributes:
         flooded: The budget is used up.
+        oversized: A frame is larger than we take; nothing from there on is in a batch.
     """
 
     def __init__(self, is_open: Callable[[int], bool], may_be_reset: Callable[[int], bool]) -> None:
         """The functions tell whether a stream is open, and whether a client may reset it without being charged."""
         limits = Limits()
         self.flooded = False
+        self.oversized = False
         self._is_open = is_open
         self._may_be_reset = may_be_reset
         self._budget = Budget(limits.flood_burst, limits.flood_rate)
@@ -47,6 +51,9 @@ class FrameBatches:
                 begin, weight = self._next, 0
             head, flags, stream_id = frames.HEADER.unpack_from(data, self._next)
             size, kind = head >> 8, head & 0xFF
+            if size > frames.DEFAULT_FRAME_SIZE:
+                self.oversized, data = True, data[: self._next]
+                break
             self._charge(kind, flags, stream_id & frames.MAX_STREAM_ID, size)
             self._next += frames.HEADER_SIZE + size
             weight += REQUEST_COUNTS if kind == frames.HEADERS else 1

@@ -47,6 +47,7 @@ from echo.gateway.hypercorn_compat.open_streams import OpenStreams
 from echo.gateway.hypercorn_compat.send_buffer import SendBuffer
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
+from echo.transport import address_text
 from echo.wire import frames
 
 log = logging.getLogger(__name__)
@@ -102,13 +103,16 @@ class HTTP2Protocol(H2Protocol):
             if not self._batches.flooded:
                 await super().handle(RawData(batch))
             if self._batches.flooded:
-                await self._end_flood()
+                client = address_text(self.client) or "a client"
+                log.warning("%s sent too many useless frames: its HTTP/2 connection is closed", client)
+                await self._end(ErrorCodes.ENHANCE_YOUR_CALM, b"too many useless frames")
                 return
+        if self._batches.oversized and not self.closed:
+            await self._end(ErrorCodes.FRAME_SIZE_ERROR, b"frame too large")
 
-    async def _end_flood(self) -> None:
-        log.warning("%s sent too many useless frames: its HTTP/2 connection is closed", self.client or "a client")
+    async def _end(self, code: ErrorCodes, why: bytes) -> None:
         with suppress(ProtocolError):  # The connection has ended already.
-            self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM, b"too many useless frames")
+            self.connection.close_connection(code, why)
         await self._flush()
         await self.send(Closed())
 

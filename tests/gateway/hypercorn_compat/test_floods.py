@@ -1,5 +1,6 @@
 """Floods on one connection: others are served meanwhile, and the flood ends."""
 
+import re
 from collections.abc import Callable
 
 import pytest
@@ -9,12 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from echo.gateway.hypercorn_compat.floods import AT_ONCE, FrameBatches
+from echo.wire import frames
 from tests.gateway.hypercorn_compat.clients import connected, upgraded
 from tests.gateway.hypercorn_compat.symptoms_floods import largest_share
 from tests.support import frames as websocket
 from tests.support.gateway import running_gateway
 from tests.support.http2_frames import (
     CONTINUATION,
+    DATA,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     PREFACE,
@@ -64,7 +67,28 @@ async def test_a_flood_of_useless_frames_ends_its_connection(kind: str, caplog: 
         goaway = await client.goaway()
         assert goaway.error_code == ErrorCodes.ENHANCE_YOUR_CALM
         assert (await gateway.get("/healthz")).status == 200
-    assert "sent too many useless frames: its HTTP/2 connection is closed" in caplog.text
+    (line,) = (record.message for record in caplog.records if "useless frames" in record.message)
+    assert re.fullmatch(r"127\.0\.0\.1:[0-9]+ sent too many useless frames: its HTTP/2 connection is closed", line)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 8])
+async def test_a_frame_that_is_too_large_is_refused_at_its_head(cut: int, clock: QuietClock) -> None:
+    async with running_gateway() as gateway, raw_client(gateway.port) as client:
+        await begin(client)
+        head = frame(DATA, 0, 1, length=frames.DEFAULT_FRAME_SIZE + 1)
+        await client.send(ping(), head[:cut])
+        await client.until(lambda: bool(client.kinds["Ping"]))  # What was sent has been read.
+        await client.send(head[cut:])
+        assert (await client.goaway()).error_code == ErrorCodes.FRAME_SIZE_ERROR
+        assert (await gateway.get("/healthz")).status == 200
+
+
+async def test_a_frame_of_the_largest_size_is_taken() -> None:
+    async with running_gateway() as gateway, raw_client(gateway.port) as client:
+        await begin(client)
+        await client.send(data(1, b"x" * frames.DEFAULT_FRAME_SIZE))
+        await client.pause()
+        assert not client.goaways
 
 
 @pytest.mark.parametrize("kind", USELESS)
