@@ -44,6 +44,7 @@ from echo.gateway.hypercorn_compat.floods import FrameBatches
 from echo.gateway.hypercorn_compat.goaway import announce_drain, announce_end
 from echo.gateway.hypercorn_compat.inbox import Inbox
 from echo.gateway.hypercorn_compat.open_streams import OpenStreams
+from echo.gateway.hypercorn_compat.peer_settings import BoundedEncoder, forget_unknown
 from echo.gateway.hypercorn_compat.send_buffer import SendBuffer
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
@@ -53,8 +54,6 @@ from echo.wire import frames
 log = logging.getLogger(__name__)
 
 UPDATE_THRESHOLD = 16 * 1024  # Bytes consumed before WINDOW_UPDATE is sent.
-NOT_ALLOWED = b"405"
-NOT_IMPLEMENTED = b"501"
 UNLIMITED = 2**31 - 1
 
 
@@ -67,12 +66,14 @@ class HTTP2Protocol(H2Protocol):
         self._received = 0  # Bytes received but not yet returned to the connection's window.
         self._unfinished: dict[int, float] = {}  # Streams that only the client has not ended, and until when it may.
         super().__init__(*shared.of_protocol)
+        self.connection.encoder = BoundedEncoder()
         self._open = OpenStreams(self.connection, self.config.h2_max_concurrent_streams)
         self._batches = FrameBatches(self._open.is_open, self._open.only_client_sends)
 
     async def initiate(self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None) -> None:
         """Send our settings."""
         await super().initiate(headers, settings)
+        forget_unknown(self.connection.remote_settings)  # Of an upgrade from HTTP/1.1.
         # They are sent. From now on `_admit` counts streams, since h2 would end the connection.
         self.connection.local_settings.max_concurrent_streams = UNLIMITED
         self.connection.local_settings.acknowledge()
@@ -197,7 +198,9 @@ class HTTP2Protocol(H2Protocol):
                     self.connection.reset_stream(event.stream_id or 0, ErrorCodes.REFUSED_STREAM)
             elif not isinstance(event, h2.events.PriorityUpdated):
                 await super()._handle_events([event])
-                if isinstance(event, h2.events.StreamReset):
+                if isinstance(event, h2.events.RemoteSettingsChanged):
+                    forget_unknown(self.connection.remote_settings)
+                elif isinstance(event, h2.events.StreamReset):
                     await self._discard_unsent(event.stream_id or 0)
                 if isinstance(event, h2.events.RequestReceived) and not self.streams:
                     await self.send(Updated(idle=True))  # The request is already over; upstream has just said "busy".
@@ -271,7 +274,7 @@ class HTTP2Protocol(H2Protocol):
         method, path = pseudo[b":method"].decode("ascii").upper(), pseudo.get(b":path")
         if method == "CONNECT":
             if path is None or pseudo.get(b":protocol") != b"websocket":
-                status = NOT_ALLOWED if path is None else NOT_IMPLEMENTED
+                status = b"405" if path is None else b"501"
                 self.connection.send_headers(stream_id, [(b":status", status)], end_stream=True)
                 return
             self.streams[stream_id] = WebSocketStream(  # type: ignore[assignment]  # As in http1.

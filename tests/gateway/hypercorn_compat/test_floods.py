@@ -1,7 +1,9 @@
 """Floods on one connection: others are served meanwhile, and the flood ends."""
 
 import re
-from collections.abc import Callable
+import tracemalloc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 import trio
@@ -18,6 +20,7 @@ from tests.support.gateway import running_gateway
 from tests.support.http2_frames import (
     CONTINUATION,
     DATA,
+    HEADER_TABLE_SIZE,
     HEADERS,
     INITIAL_WINDOW_SIZE,
     PREFACE,
@@ -34,6 +37,18 @@ from tests.support.quiet_clock import QuietClock, quiet
 from tests.support.raw import Heard, RawConnection, raw_client
 
 GET = [(":method", "GET"), (":scheme", "http"), (":authority", "x"), (":path", "/healthz")]
+
+
+@contextmanager
+def traced_memory() -> Iterator[Callable[[], int]]:
+    """Gives a function that tells how much more memory Python has allocated than at the start of the block."""
+    tracemalloc.start()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[0]
+    finally:
+        tracemalloc.stop()
+
+
 UPLOAD = [
     *[(":method", "POST"), (":scheme", "http"), (":authority", "x"), (":path", "/com.gopay.echo.Server/GetReply")],
     ("content-type", "application/grpc-web+proto"),
@@ -81,6 +96,24 @@ async def test_a_frame_that_is_too_large_is_refused_at_its_head(cut: int, clock:
         await client.send(head[cut:])
         assert (await client.goaway()).error_code == ErrorCodes.FRAME_SIZE_ERROR
         assert (await gateway.get("/healthz")).status == 200
+
+
+async def test_settings_that_nobody_knows_take_no_memory() -> None:
+    async with running_gateway() as gateway, raw_client(gateway.port) as client:
+        await client.pause()
+        with traced_memory() as growth:
+            for number in range(0x1000, 0x4000, 2_048):
+                await client.send(settings(*((number + more, 1) for more in range(2_048))))
+            await client.pause()
+            assert growth() < 1_000_000  # Each took 700 bytes.
+
+
+async def test_a_client_may_announce_a_huge_table_and_responses_use_a_small_one() -> None:
+    async with running_gateway() as gateway, raw_client(gateway.port) as client:
+        await client.send(settings((HEADER_TABLE_SIZE, 2**32 - 1)))
+        await client.pause()
+        await client.send(client.head(1, GET, end=True))
+        assert (await client.heard(1)).fields[":status"] == "200"  # It was encoded for a table of 4 KiB.
 
 
 async def test_a_frame_of_the_largest_size_is_taken() -> None:
