@@ -45,11 +45,6 @@ class Backend:
         self._growing = trio.Lock()
         self._request_channel, self._requests = trio.open_memory_channel[trio.Event](0)
 
-    @property
-    def channels(self) -> int:
-        """The number of open channels."""
-        return len(self._pool)
-
     @asynccontextmanager
     async def channel(self) -> AsyncIterator[Channel]:
         """A channel with room for one call, which is to be made in the block."""

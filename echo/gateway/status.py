@@ -12,14 +12,9 @@ from echo.close_codes import GOING_AWAY, INTERNAL_ERROR, INVALID_DATA, NORMAL, T
 from echo.rpc import Status
 
 _FROM_HTTP: Final[dict[int, Status]] = {
-    400: Status.INVALID_ARGUMENT,
-    401: Status.UNAUTHENTICATED,
-    403: Status.PERMISSION_DENIED,
     404: Status.NOT_FOUND,
     405: Status.UNIMPLEMENTED,
     413: Status.RESOURCE_EXHAUSTED,
-    426: Status.FAILED_PRECONDITION,
-    503: Status.UNAVAILABLE,
 }
 
 MAX_REASON: Final = 123  # Bytes: a control frame holds 125, the code takes two (RFC 6455 §5.5, §5.5.1).

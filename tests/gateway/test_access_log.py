@@ -78,6 +78,13 @@ async def test_a_websocket_s_line_counts_messages_and_bytes(capsys: pytest.Captu
     assert call["request_id"] == line["request_id"] == "the-one"
 
 
+async def test_a_websocket_that_ends_well_is_no_warning(caplog: pytest.LogCaptureFixture) -> None:
+    async with running_gateway() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
+        await socket.send("")
+        assert await socket.receive() == Closed(1000, "")
+    assert not [record for record in caplog.records if record.levelname == "WARNING"]
+
+
 async def test_the_reply_to_an_invalid_request_is_counted_too(capsys: pytest.CaptureFixture[str]) -> None:
     async with running_gateway(LOG_FORMAT="json") as gateway:
         async with open_websocket(gateway.port, "/ws/stream/server") as socket:

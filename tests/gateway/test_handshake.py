@@ -9,7 +9,7 @@ from multidict import MultiDict
 from werkzeug.exceptions import NotFound
 
 from echo.contract import HTTP_STATUS
-from echo.gateway.metadata import BadHeaderError, CallContext, call_context, request_id_of, response_headers
+from echo.gateway.metadata import MAX_SIZE, BadHeaderError, CallContext, call_context, request_id_of, response_headers
 from echo.gateway.origin import is_allowed
 from echo.gateway.routes import key_of
 from echo.gateway.status import MAX_REASON, close_of_failed_call, error_body, status_of_http_error
@@ -107,6 +107,13 @@ def test_the_request_id_is_the_request_s_own_or_a_new_one() -> None:
 @pytest.mark.parametrize("unusable", ["", " ", "caf\xe9", "a\tb", "x" * 1000])
 def test_a_request_id_that_can_t_be_passed_on_is_replaced(unusable: str) -> None:
     assert len(request_id_of(encoded(("x-request-id", unusable)))) == 36
+
+
+def test_metadata_is_limited_to_the_byte_with_32_more_for_each_field() -> None:
+    room = MAX_SIZE - 32 - len("authorization") - sum(len(text) for text in ("x-request-id", "the-id")) - 32
+    assert metadata(("authorization", "y" * room))["authorization"] == ["y" * room]
+    with pytest.raises(BadHeaderError, match=f"too much metadata: {MAX_SIZE + 1} bytes of at most {MAX_SIZE}"):
+        metadata(("authorization", "y" * (room + 1)))
 
 
 def test_the_client_s_address_is_appended_to_those_before_it() -> None:

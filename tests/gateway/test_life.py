@@ -43,6 +43,18 @@ async def test_an_idle_but_live_socket_stays_open_for_hours(clock: QuietClock) -
         assert '"response":"from server: hi"' in str(await socket.receive())
 
 
+async def test_a_live_socket_stays_open_with_pings_that_are_further_apart_than_a_minute(clock: QuietClock) -> None:
+    async with (
+        running_gateway(HTTP_PING_INTERVAL="5m") as gateway,
+        open_websocket(gateway.port, BIDIRECTIONAL) as socket,
+        trio.open_nursery() as nursery,
+    ):
+        nursery.start_soon(answer_pings, socket)
+        await trio.sleep(3600 + 1)
+        assert socket.pings == 12
+        nursery.cancel_scope.cancel()
+
+
 async def test_a_peer_without_a_sign_of_life_is_dropped_and_its_call_cancelled(clock: QuietClock) -> None:
     service = Patient()
     async with running_gateway([service]) as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:

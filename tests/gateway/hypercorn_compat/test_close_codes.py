@@ -3,6 +3,7 @@
 import pytest
 import trio
 
+from echo.gateway.hypercorn_compat import install
 from tests.gateway.hypercorn_compat.clients import connected, frames, heard, upgraded
 from tests.gateway.hypercorn_compat.in_process import Receive, Scope, Send, accept, send_close, serving, until_left
 from tests.support.frames import CLOSE, close
@@ -28,6 +29,21 @@ async def test_every_code_that_may_be_sent_is_echoed_and_every_other_one_answere
     for code in RESERVED:
         [(opcode, payload)] = answers[code]
         assert (opcode, payload[:2]) == (CLOSE, (1002).to_bytes(2))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_an_application_that_ends_without_a_close_frame_closes_with_1011(fails: bool) -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await accept(send)
+        if fails:
+            raise RuntimeError
+
+    install()
+    async with serving(app) as running, connected(running.port) as stream:
+        await upgraded(stream)
+        with trio.fail_after(20):
+            assert frames((await heard(stream))[0]) == [(CLOSE, (1011).to_bytes(2))]
 
 
 async def test_the_server_sends_each() -> None:

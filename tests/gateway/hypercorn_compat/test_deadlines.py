@@ -10,7 +10,16 @@ from hyperframe.frame import DataFrame
 from echo.gateway.hypercorn_compat import CLOSE_TIMEOUT, PATIENCE, REQUEST_TIMEOUT, install
 from echo.gateway.server import TLS_TIMEOUT
 from tests.gateway.hypercorn_compat.clients import H2C, UPGRADE, connected, get, heard
-from tests.gateway.hypercorn_compat.in_process import Receive, Scope, Send, as_quart_does, send_body, serving
+from tests.gateway.hypercorn_compat.in_process import (
+    Receive,
+    Scope,
+    Send,
+    as_quart_does,
+    hello,
+    send_body,
+    serving,
+    until_left,
+)
 from tests.support.frames import TEXT, frame
 from tests.support.gateway import running_gateway
 from tests.support.http2_frames import PREFACE, window_update
@@ -99,6 +108,33 @@ async def test_a_client_that_has_ended_its_side_is_not_waited_for(sent: bytes, c
         await stream.send_eof()
         assert (await heard(stream))[1]
         assert trio.current_time() < CLOSE_TIMEOUT + SOON
+
+
+async def test_an_application_that_knows_its_client_has_left_may_take_its_time(clock: QuietClock) -> None:
+    done = trio.Event()
+
+    async def app(_scope: Scope, receive: Receive, _send: Send) -> None:
+        await until_left(receive)
+        await trio.sleep(10 * CLOSE_TIMEOUT)
+        done.set()
+
+    install()
+    async with serving(app) as running:
+        async with connected(running.port) as stream:
+            await stream.send_all(REQUEST)
+            await quiet()
+        await done.wait()
+
+
+async def test_a_connection_takes_as_many_requests_as_hypercorn_is_told(clock: QuietClock) -> None:
+    install()
+    async with serving(hello, keep_alive_max_requests=2) as running, connected(running.port) as stream:
+        await stream.send_all(REQUEST * 3)
+        data, closed = await heard(stream)
+    first, second = data.split(b"hello")[:-1]
+    assert closed
+    assert b"connection: close" not in first.lower()
+    assert b"connection: close" in second.lower()
 
 
 async def endless(_scope: Scope, _receive: Receive, send: Send) -> None:

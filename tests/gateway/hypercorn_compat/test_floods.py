@@ -157,6 +157,12 @@ async def test_resets_of_requests_that_are_answered_are_free(clock: QuietClock) 
         assert not client.goaways
 
 
+def test_the_empty_frame_that_ends_an_upload_is_free() -> None:
+    batches = FrameBatches(lambda _: True, lambda _: True)
+    list(batches.cut(PREFACE + data(1, end=True) * 5_000))
+    assert not batches.flooded
+
+
 async def test_other_connections_are_served_between_a_few_frames() -> None:
     async with running_gateway() as gateway, connected(gateway.port) as stream:
         await stream.send_all(PREFACE + settings())

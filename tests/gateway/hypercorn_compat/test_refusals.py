@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from echo.gateway.hypercorn_compat import CLOSE_GRACE
+from echo.gateway.hypercorn_compat import CLOSE_GRACE, install
 from tests.gateway.hypercorn_compat.clients import KEY, UPGRADE, VERSION, answered, connected, get, heard
+from tests.gateway.hypercorn_compat.in_process import Receive, Scope, Send, send_close, serving
 from tests.support.gateway import running_gateway
 from tests.support.http2 import open_http2
 from tests.support.leaks import settles
@@ -80,3 +81,15 @@ async def test_clients_that_keep_their_end_open_cost_nothing_and_hold_up_nobody(
         gateway.stop.set()
         await gateway.stopped.wait()
         assert trio.current_time() - stopped_at <= 3 + 2 * CLOSE_GRACE
+
+
+async def test_an_application_that_closes_instead_of_accepting_refuses_with_403() -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send_close(send)
+
+    install()
+    async with serving(app) as running:
+        data, closed = await answered(running.port, get(*UPGRADE))
+    assert data.startswith(b"HTTP/1.1 403 ")
+    assert closed
