@@ -140,6 +140,14 @@ async def test_a_client_that_breaks_the_protocol_is_logged_with_the_code_that_it
     assert (line["status"], line["reason"]) == (code, f"the client broke the protocol: {closed.reason}")
 
 
+async def test_a_client_that_leaves_without_a_close_frame_is_logged_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    async with running_gateway(LOG_FORMAT="json") as gateway:
+        async with open_websocket(gateway.port, BIDIRECTIONAL):
+            pass
+        line = await ended_websocket(capsys)
+    assert (line["status"], line["reason"]) == (1006, "the client left without a close frame")
+
+
 async def test_a_client_that_is_dropped_for_its_silence_is_logged_as_such(
     capsys: pytest.CaptureFixture[str], clock: QuietClock
 ) -> None:

@@ -16,6 +16,7 @@ import trio
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage, StreamResponse
 from tests.support.gateway import running_gateway
 from tests.support.http2 import open_http2, websocket_over
+from tests.support.quiet_clock import QuietClock
 from tests.support.streams import HELLO, Patient, standing_still
 from tests.support.websocket import Closed, open_websocket
 
@@ -58,6 +59,13 @@ both = pytest.mark.parametrize(
         pytest.param(over_http2, BETWEEN, id="HTTP/2"),
     ],
 )
+
+
+async def test_a_response_that_the_kernel_takes_in_part_is_sent_to_its_end_without_another(clock: QuietClock) -> None:
+    async with running_gateway() as gateway, over_http1(gateway.port, "/ws/stream/bidirectional") as client:
+        await client.send(json.dumps({"stream_id": "a", "message": "x" * 4_000_000}))
+        assert len(str(await client.receive())) > 4_000_000
+        assert trio.current_time() < 20  # The next ping would take it along.
 
 
 @both

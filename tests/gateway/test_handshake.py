@@ -9,7 +9,15 @@ from multidict import MultiDict
 from werkzeug.exceptions import NotFound
 
 from echo.contract import HTTP_STATUS
-from echo.gateway.metadata import MAX_SIZE, BadHeaderError, CallContext, call_context, request_id_of, response_headers
+from echo.gateway.metadata import (
+    MAX_RETURNED_SIZE,
+    MAX_SIZE,
+    BadHeaderError,
+    CallContext,
+    call_context,
+    request_id_of,
+    response_headers,
+)
 from echo.gateway.origin import is_allowed
 from echo.gateway.routes import key_of
 from echo.gateway.status import MAX_REASON, close_of_failed_call, error_body, status_of_http_error
@@ -199,6 +207,12 @@ def test_metadata_of_the_answer_becomes_headers() -> None:
         ("grpc-trailer-end", "x"),
     ]
     assert response_headers(None, None) == []
+
+
+def test_metadata_of_the_answer_fills_its_room_to_the_byte() -> None:
+    whole = "x" * (MAX_RETURNED_SIZE - len("grpc-metadata-a: \r\n"))
+    assert response_headers({"a": whole}, None) == [("grpc-metadata-a", whole)]
+    assert response_headers({"a": whole + "x"}, {"b": ""}) == [("grpc-trailer-b", "")]
 
 
 @pytest.mark.parametrize(

@@ -134,6 +134,23 @@ async def test_both_ends_tell_what_they_saw_of_a_websocket() -> None:
 
 
 @pytest.mark.parametrize(
+    ("message", "outcome", "status"),
+    [("", "completed", "1000"), ("{}", "failed", "1011"), (None, "connection lost", "1006")],
+)
+async def test_the_record_of_a_websocket_says_how_it_ended(message: str | None, outcome: str, status: str) -> None:
+    async with running_gateway() as gateway:
+        async with open_websocket(gateway.port, f"{BIDIRECTIONAL}?call-id=ends") as socket:
+            if message is not None:
+                await socket.send(message)
+                await socket.receive()
+        told = await evidence(gateway, "ends")
+        with trio.fail_after(20):
+            while not told["gateway"]["outcome"]:
+                told = await evidence(gateway, "ends")
+    assert (told["gateway"]["outcome"], told["gateway"]["status"]) == (outcome, status)
+
+
+@pytest.mark.parametrize(
     ("headers", "status", "cause"),
     [
         ({"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", "X-Note": "a"}, 426, "this route takes WebSockets"),

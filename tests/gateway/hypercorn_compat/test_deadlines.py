@@ -92,12 +92,15 @@ async def test_a_header_block_that_never_ends_is_not_waited_for(clock: QuietCloc
         assert trio.current_time() < REQUEST_TIMEOUT + SOON
 
 
-async def test_a_tls_handshake_that_never_comes_is_not_waited_for(clock: QuietClock, tmp_path: Path) -> None:
+async def test_a_tls_handshake_that_never_comes_is_not_waited_for(
+    clock: QuietClock, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     cert, key = Certificates(tmp_path).server
     async with running_gateway(HTTP_CERT=cert, HTTP_KEY=key) as gateway, connected(gateway.port) as stream:
         await stream.send_all(b"\x16\x03\x01")
         assert (await heard(stream))[1]
         assert trio.current_time() < TLS_TIMEOUT + SOON
+    assert not [record for record in caplog.records if record.levelname != "INFO"]
 
 
 @pytest.mark.parametrize("sent", [b"", REQUEST[:-2], REQUEST, get(*UPGRADE, path=BIDIRECTIONAL)])
@@ -123,7 +126,8 @@ async def test_an_application_that_knows_its_client_has_left_may_take_its_time(c
         async with connected(running.port) as stream:
             await stream.send_all(REQUEST)
             await quiet()
-        await done.wait()
+        with trio.fail_after(20 * CLOSE_TIMEOUT):
+            await done.wait()
 
 
 async def test_a_connection_takes_as_many_requests_as_hypercorn_is_told(clock: QuietClock) -> None:

@@ -6,10 +6,13 @@ from contextlib import contextmanager
 
 import pytest
 import trio
+from hypercorn.config import Config
 from hypercorn.events import Event, RawData
+from hypercorn.trio.worker_context import WorkerContext
 from wsproto.frame_protocol import Frame, Opcode
 
 from echo.gateway.hypercorn_compat import PATIENCE, install
+from echo.gateway.hypercorn_compat.endings import Idleness
 from echo.gateway.hypercorn_compat.inbox import Inbox
 from echo.gateway.hypercorn_compat.incoming import Incoming
 from echo.gateway.hypercorn_compat.protocols import Protocols
@@ -105,6 +108,25 @@ async def test_without_an_interval_nobody_is_pinged_or_missed(patient: bool, clo
     async with serving(app) as running, connected(running.port) as stream:
         await upgraded(stream)
         assert await heard(stream, seconds=FOR_EVER) == ((b"", False) if patient else (b"\x89\x00" * 2, True))
+
+
+# Idleness
+
+
+async def test_a_connection_that_is_idle_twice_in_a_row_is_closed_once_and_late(clock: QuietClock) -> None:
+    closed: list[float] = []
+
+    async def close() -> None:
+        closed.append(trio.current_time())
+
+    config = Config()
+    config.keep_alive_timeout = 100
+    async with trio.open_nursery() as nursery:
+        idleness = Idleness(nursery, config, WorkerContext(None), close)
+        idleness.begin(served=False)
+        await trio.sleep(1)
+        idleness.begin(served=True)
+    assert closed == [pytest.approx(101, abs=0.1)]
 
 
 # One stream of HTTP/2
