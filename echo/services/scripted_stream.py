@@ -94,9 +94,7 @@ class ScriptedStream:
         """
         if self.sent == self._limit:
             raise EndedError
-        if self.sent and self.interval:
-            await anyio.sleep_until(self._last + self.interval)
-        await self.delay()
+        await self.turn()
         if self._script.headers and not self._stream.head_sent:
             await self._stream.send_initial_metadata(metadata=self._script.headers)
         await self._send(message)
@@ -117,6 +115,12 @@ class ScriptedStream:
         async with self._large.room(self._stream, size):
             self._pad(message, size)
             await self._stream.send_message(message)
+
+    async def turn(self) -> None:
+        """Wait until the next response is due."""
+        if self.sent and self.interval:
+            await anyio.sleep_until(self._last + self.interval)
+        await self.delay()
 
     async def delay(self) -> None:
         """Wait before the first response, or before the end if there is none."""

@@ -61,6 +61,7 @@ async def scripted_server_stream(stream: ScriptedStream, script: Script) -> None
     message: StreamMessage = await stream.recv_message()
     _check(message)
     for number in range(1, count + 1):
+        await stream.turn()  # First, as the response has the time in it.
         await stream.send_message(_echo(message, number, count))
 
 

@@ -42,6 +42,17 @@ async def test_count_and_interval_are_the_server_stream_s(autojump_clock: trio.t
         assert (await echo.call("ServerStream", ("count", "0"))).texts == []
 
 
+async def test_a_response_s_timestamp_is_the_time_when_it_is_sent(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("echo.services.streaming.time.time_ns", lambda: int(trio.current_time() * 1e9))
+    script = ("delay", "3s"), ("interval", "2s"), ("count", "3")
+    async with scripted_echo() as echo, echo.stream("ServerStream", *script) as stream:
+        await stream.send_message(StreamMessage(stream_id="a"), end=True)
+        async for response in stream:
+            assert response.timestamp / 1e9 == pytest.approx(trio.current_time(), abs=0.5)
+
+
 async def test_interval_holds_a_bidirectional_stream_back(autojump_clock: trio.testing.MockClock) -> None:
     async with scripted_echo() as echo:
         seen = await echo.call("BidirectionalStream", ("interval", "100ms"), messages=5)
