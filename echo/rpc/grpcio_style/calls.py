@@ -3,7 +3,7 @@
 from asyncio import InvalidStateError
 from collections.abc import AsyncIterator, Generator
 from contextlib import suppress
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar, cast
 
 import grpc
 from anyio.abc import TaskGroup
@@ -38,19 +38,20 @@ class _Answered(Call[RequestT, ReplyT]):
         self._reply = reply
 
 
-class _Streaming(Call[RequestT, ReplyT]):
+class _Streaming(Call[RequestT, ReplyT], AsyncIterator[ReplyT]):
     """A call with many replies, which are read or iterated over."""
 
     async def read(self) -> Any:
         """The next reply; ``grpc.aio.EOF`` after the last.
 
         Raises:
-            grpc.aio.AioRpcError: The call has failed.
+            grpc.aio.AioRpcError: The call has failed. Replies that had arrived before are read first, unless it was
+                cancelled here.
         """
         with self._ending_if_cancelled():
             try:
                 await self._opened.wait()
-                if self._failure is None and self._sent:
+                if self._failure is None and self._sent and not self._scope.cancel_called:
                     reply = await self._stream.recv_message()
                     if reply is not None:
                         return reply
@@ -68,9 +69,15 @@ class _Streaming(Call[RequestT, ReplyT]):
     def _sent(self) -> bool:
         return self._stream.peer is not None
 
-    async def __aiter__(self) -> AsyncIterator[ReplyT]:
-        while (reply := await self.read()) is not grpc.aio.EOF:
-            yield reply
+    def __aiter__(self) -> AsyncIterator[ReplyT]:
+        return self
+
+    async def __anext__(self) -> ReplyT:
+        # Not an async generator: on trio, each one that is left by ``break`` gives a ResourceWarning.
+        reply: Any = await self.read()
+        if reply is grpc.aio.EOF:
+            raise StopAsyncIteration
+        return cast("ReplyT", reply)
 
     def __iter__(self) -> NoReturn:
         raise TypeError(

@@ -1,6 +1,7 @@
 """Calls with many requests or replies by stubs generated for grpcio: grpc.aio's behaviour, see `conftest`."""
 
 import asyncio
+import warnings
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -22,6 +23,21 @@ def test_replies_are_iterated(library: Library) -> None:
             call = stub.Count(Todo(title="a", number=3))
             assert [reply.number async for reply in call] == [0, 1, 2]
             assert await call.code() is grpc.StatusCode.OK
+
+    library.run(main)
+
+
+def test_a_loop_over_replies_may_be_left_and_taken_up_again(library: Library) -> None:
+    async def main(library: Library) -> None:
+        async with library.open_stub(Todos()) as stub:
+            call = stub.Count(Todo(title="a", number=3))
+            with warnings.catch_warnings(record=True) as warned:  # Trio's, of async generators.
+                warnings.simplefilter("always")
+                async for reply in call:
+                    assert reply.number == 0
+                    break
+            assert [str(warning.message) for warning in warned] == []
+            assert [reply.number async for reply in call] == [1, 2]
 
     library.run(main)
 
@@ -223,10 +239,10 @@ def test_reading_a_cancelled_call_says_that_it_was_cancelled_here(run: Run) -> N
         async with open_ours(Todos()) as channel:
             call = protobuf("todo_pb2_grpc").TodosStub(channel).Count(Todo(title="a", number=1_000_000))
             await call.read()
+            await anyio.wait_all_tasks_blocked()
             call.cancel()
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                while True:  # Some replies had arrived.
-                    await call.read()
+            with pytest.raises(grpc.aio.AioRpcError) as raised:  # Though more replies have arrived.
+                await call.read()
             assert raised.value.details() == await call.details() == "Locally cancelled by application!"
 
     run(main)
