@@ -19,7 +19,7 @@ from echo.rpc.call_notes import CallNotes
 from echo.rpc.channel_options import ChannelOptions
 from echo.rpc.client_stream import ClientStream
 from echo.rpc.codec import DEFAULT_CODEC, functions
-from echo.rpc.connectivity import ChannelState
+from echo.rpc.connectivity import ChannelState, States
 from echo.rpc.deadline import earliest
 from echo.rpc.events import ChannelEvents
 from echo.rpc.grpcio_channel import GrpcioChannel
@@ -124,13 +124,9 @@ class Channel(GrpcioChannel, GrpclibChannel):
             await self._changed.wait()
         return self.state
 
-    async def states(self) -> AsyncIterator[ChannelState]:
+    def states(self) -> AsyncIterator[ChannelState]:
         """The current state, then each new one; ends after SHUTDOWN. Brief states may be missed."""
-        state = self.state
-        yield state
-        while state is not ChannelState.SHUTDOWN:
-            state = await self.wait_for_state_change(state)
-            yield state
+        return States(lambda: self.state, self.wait_for_state_change)
 
     async def connect(self, *, wait_for_ready: bool = True) -> None:
         """Connect without a call, and wait until the channel is READY.

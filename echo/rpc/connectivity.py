@@ -12,12 +12,12 @@ Nothing happens by itself: a channel in TRANSIENT_FAILURE stays there until a ca
 `Channel.connect`.
 """
 
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from enum import Enum
 
 from echo.rpc.subchannel import Subchannel
 
-__all__ = ["ChannelState", "overall"]
+__all__ = ["ChannelState", "States", "overall"]
 
 
 class ChannelState(Enum):
@@ -47,3 +47,28 @@ def overall(subchannels: Collection[Subchannel]) -> ChannelState:
     if all(subchannel.failure for subchannel in subchannels):
         return ChannelState.TRANSIENT_FAILURE
     return ChannelState.IDLE
+
+
+class States(AsyncIterator[ChannelState]):
+    """A state, then each new one up to SHUTDOWN.
+
+    Not an async generator: on trio, each one that is left by ``break`` gives a ResourceWarning, and most who wait for a
+    state leave it like that.
+
+    Args:
+        first: Returns the state to begin with.
+        change: Waits for a state other than this one, and returns it.
+    """
+
+    def __init__(
+        self, first: Callable[[], ChannelState], change: Callable[[ChannelState], Awaitable[ChannelState]]
+    ) -> None:
+        self._first = first
+        self._change = change
+        self._last: ChannelState | None = None
+
+    async def __anext__(self) -> ChannelState:
+        if self._last is ChannelState.SHUTDOWN:
+            raise StopAsyncIteration
+        self._last = self._first() if self._last is None else await self._change(self._last)
+        return self._last

@@ -1,5 +1,7 @@
 """A channel's connectivity state, and waiting for it to change."""
 
+import warnings
+
 import anyio
 import pytest
 import trio
@@ -151,6 +153,20 @@ async def test_a_closed_channel_connects_no_more() -> None:
         with pytest.raises(GRPCError, match="the channel is closed"):
             await channel.connect()
         assert [state async for state in channel.states()] == [SHUTDOWN]
+
+
+def test_a_loop_over_states_may_be_left_when_one_has_come(run: Run) -> None:
+    async def main() -> None:
+        async with a_fleet("a") as (_, channel), anyio.create_task_group() as tasks:
+            tasks.start_soon(channel.connect)
+            with warnings.catch_warnings(record=True) as warned:  # Trio's, of async generators.
+                warnings.simplefilter("always")
+                async for state in channel.states():
+                    if state is READY:
+                        break
+            assert [str(warning.message) for warning in warned] == []
+
+    run(main)
 
 
 def test_a_closed_channel_s_state_is_not_waited_for(run: Run) -> None:

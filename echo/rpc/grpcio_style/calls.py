@@ -69,9 +69,6 @@ class _Streaming(Call[RequestT, ReplyT], AsyncIterator[ReplyT]):
     def _sent(self) -> bool:
         return self._stream.peer is not None
 
-    def __aiter__(self) -> AsyncIterator[ReplyT]:
-        return self
-
     async def __anext__(self) -> ReplyT:
         # Not an async generator: on trio, each one that is left by ``break`` gives a ResourceWarning.
         reply: Any = await self.read()
