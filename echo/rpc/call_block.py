@@ -40,7 +40,7 @@ class CallBlock:
         self._call: MadeCall | None = None  # Once the request was sent.
         self._opening = False  # Whether a task is opening the call.
         self._opened_or_not: anyio.Event | None = None  # Set when it has done so or failed, if another task waits.
-        self._left = False  # Whether the block was left.
+        self._left: bool | None = None  # Whether the block was left; None before it was entered.
         self._half_closed = False
         self._only_received = False  # Whether the only message of the response was received.
         self._reported = False  # Whether the caller knows how the call ended.
@@ -119,6 +119,8 @@ class CallBlock:
         """Open the call, or return an awaitable that opens it. Its head is sent together with what follows."""
         if self._opening:
             return self._opened_by_other()
+        if self._left is None:
+            raise ProtocolError("a call begins with its block: 'async with channel.request(...) as stream'")
         if self._left:  # A task that survives the block must not begin a call that nobody would end.
             raise GRPCError(Status.CANCELLED, LEFT)
         method, channel = self._method, self._method.channel

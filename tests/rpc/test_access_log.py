@@ -180,12 +180,12 @@ async def test_a_client_that_cancels_is_logged_as_the_cause(autojump_clock: trio
 
 
 async def test_a_vanished_client_is_logged_as_the_cause() -> None:
-    async with logged() as ours:
-        stream = ours.channel.request(path("Each"), BIDI, bytes, bytes)
+    async with logged() as ours, ours.channel.request(path("Each"), BIDI, bytes, bytes) as stream:
         await stream.send_message(b"hi")
         assert await stream.recv_message() == b"hi"
         ours.channel.close()
         line = await ours.line()
+        await stream.cancel()
     assert (line["status"], line["reason"]) == ("CANCELLED", "the other side closed the connection")
     assert (line["messages_in"], line["messages_out"]) == (1, 1)
 

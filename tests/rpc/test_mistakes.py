@@ -6,9 +6,19 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from echo.pb.com.gopay.echo import Message, ServerStub
+from echo.pb.com.gopay.echo import Message, Response, ServerStub
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamingServerStub, StreamMessage, StreamResponse
-from echo.rpc import Cardinality, Channel, GRPCError, Server, bind, open_channel, open_tcp_listener, open_unix_listener
+from echo.rpc import (
+    Cardinality,
+    Channel,
+    GRPCError,
+    ProtocolError,
+    Server,
+    bind,
+    open_channel,
+    open_tcp_listener,
+    open_unix_listener,
+)
 from echo.rpc.health import Health
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.services import EchoService
@@ -178,6 +188,20 @@ def test_a_channel_is_not_used_in_the_event_loop_of_another_thread(run: Run, bac
 
             assert await anyio.to_thread.run_sync(elsewhere)
             assert await call()
+
+    run(main)
+
+
+def test_a_call_is_not_made_outside_its_block(run: Run) -> None:
+    """Nobody would end it, and no interceptor see it."""
+
+    async def main() -> None:
+        async with memory_channel([EchoService()]) as channel:
+            stream = channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, Response)
+            with pytest.raises(ProtocolError, match=r"'async with channel\.request\(\.\.\.\) as stream'"):
+                await stream.send_message(Message("hi"))
+            async with stream:
+                await stream.send_message(Message("hi"))
 
     run(main)
 
