@@ -147,8 +147,8 @@ def test_an_upload_tells_its_progress(run: Run, tmp_path: Path, capsys: pytest.C
 def test_only_calls_with_a_token_are_served(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     run(auth.main)
     assert capsys.readouterr().out.splitlines() == [
-        "Todo(number=1, title='with a token')",
-        "UNAUTHENTICATED: a valid token is required",
+        "Todo(number=1, title='with a token (ada)')",
+        "UNAUTHENTICATED: /todo.v1.Todos/Add requires a valid token",
     ]
 
 

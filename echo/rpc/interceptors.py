@@ -4,7 +4,7 @@ An interceptor is a function that takes the call's stream and returns an async c
 `contextlib.asynccontextmanager`::
 
     @asynccontextmanager
-    async def authenticated(call: ServerStream[Any, Any]) -> AsyncIterator[None]:
+    async def authenticated(call: ServerStream[Any, Any]) -> AsyncGenerator[None]:
         if call.metadata.get("authorization") != SECRET:
             raise GRPCError(Status.UNAUTHENTICATED, "who are you?")
         yield  # The handler runs here.
