@@ -105,6 +105,19 @@ def test_the_commands_that_make_code_of_a_proto_do_so(tmp_path: Path) -> None:
     assert "class TodosStub" in (tmp_path / "pb/todo/v1/__init__.py").read_text()
 
 
+@pytest.mark.parametrize(
+    "options",
+    re.findall(r"\| `(--\S+_out=.*)` \|$", (PAGES / "library/generators.md").read_text(), re.MULTILINE),
+)
+def test_the_options_of_each_generator_make_services_and_stubs(tmp_path: Path, options: str) -> None:
+    (tmp_path / "pb").mkdir()
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT}/examples", *options.split()]
+    subprocess.run([*command, "proto/todo.proto"], cwd=tmp_path, env=with_plugins(), check=True, timeout=60)
+    made = "".join(path.read_text() for path in tmp_path.rglob("*.py"))
+    assert re.search(r"class TodosStub", made)
+    assert re.search(r"class Todos(Base|Servicer)", made)
+
+
 def test_the_page_of_the_api_has_every_public_name_but_grpclib_s() -> None:
     members = re.search(r"members: \[(.*)\]", (PAGES / "library/api.md").read_text())
     assert members is not None
