@@ -18,7 +18,7 @@ from echo.rpc.events import ServerEvents
 from echo.rpc.foreign_cancellation import cancelled_with_connection
 from echo.rpc.interceptors import Method, ServerInterceptor, checked, intercepted
 from echo.rpc.observed_service import ChooseObserver, ObservedService, ServingObserver
-from echo.rpc.servable import FindHandler, Servable, methods_of
+from echo.rpc.servable import FindHandler, Servable, listed, methods_of
 from echo.rpc.served_method import ServedMethod
 from echo.rpc.server_stream import ServerStream
 from echo.transport import ServerCall
@@ -62,7 +62,7 @@ class Dispatcher:
         self._events = events
         self._codec = codec
         self._details_codec = details_codec
-        for service in services:
+        for service in listed(services):
             self.add(service)
 
     def add(self, service: Servable) -> None:

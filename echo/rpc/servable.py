@@ -1,7 +1,7 @@
 """The interface of a service, which is grpclib's, and the names of services."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, TypeVar
 
 from grpclib.const import Handler
 
@@ -16,6 +16,20 @@ class Servable(Protocol):
 
     def __mapping__(self) -> Mapping[str, Handler]:
         """Its methods by path, ``/package.Service/Method``."""
+
+
+ServableT = TypeVar("ServableT")
+
+
+def listed(services: Iterable[ServableT]) -> Iterable[ServableT]:
+    """The services as given.
+
+    Raises:
+        TypeError: It is one service, or the name of one, which would be taken for a list of letters.
+    """
+    if isinstance(services, str) or hasattr(services, "__mapping__"):
+        raise TypeError(f"services are given as a list: [{services!r}]")
+    return services
 
 
 def methods_of(service: Servable) -> Mapping[str, Handler]:
@@ -41,10 +55,10 @@ def names_of(services: Iterable[Servable | str]) -> list[str]:
         services: Services, or the names of those that were registered by code generated for grpcio.
 
     Raises:
-        TypeError: One is neither.
+        TypeError: One is neither, or they are not in a list.
     """
     names: dict[str, None] = {}
-    for service in services:
+    for service in listed(services):
         if isinstance(service, str):
             names[service] = None
         else:

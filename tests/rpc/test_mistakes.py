@@ -41,6 +41,19 @@ async def watch_a_servicer() -> None:
     Health([Servicer()])  # type: ignore[list-item]
 
 
+async def watch_one_name() -> None:
+    Health("tests.Todos")  # A type checker takes it for an iterable of strings.
+
+
+async def serve_a_service_without_a_list() -> None:
+    Server(EchoService())  # type: ignore[arg-type]
+
+
+async def call_a_service_without_a_list() -> None:
+    async with memory_channel(EchoService()):  # type: ignore[arg-type]
+        pass
+
+
 async def tls_in_grpclib_s_way() -> None:
     async with open_channel("localhost", tls=True):  # type: ignore[arg-type]
         pass
@@ -129,6 +142,9 @@ async def send_a_dictionary() -> None:
         (serve_a_class, r"EchoService is a class: serve an instance of it, such as EchoService\(\)"),
         (serve_a_servicer, r"Servicer is not a service, .* registered by add_\.\.\.Servicer_to_server\(.*"),
         (watch_a_servicer, "Servicer is not a service, as it has no __mapping__; .*, and named by its name"),
+        (watch_one_name, r"services are given as a list: \['tests\.Todos'\]"),
+        (serve_a_service_without_a_list, r"services are given as a list: \[<.*EchoService object .*>\]"),
+        (call_a_service_without_a_list, r"services are given as a list: \[<.*EchoService object .*>\]"),
         (tls_in_grpclib_s_way, r"tls must be an ssl\.SSLContext, .*, not True"),
         (listen_with_the_same, r"tls must be an ssl\.SSLContext, .*, not True"),
         (listen_on_a_path_with_the_same, r"tls must be an ssl\.SSLContext, .*, not 'cert\.pem'"),
