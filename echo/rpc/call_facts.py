@@ -1,25 +1,22 @@
-"""What a handler can ask about its call."""
+"""What a handler can ask about its call, and the metadata that end it."""
 
 import math
 
 from anyio.abc import ByteStream
+from multidict import MultiDict
 
 from echo.rpc.deadline import Deadline
 from echo.transport import Peer, ServerCall
-from echo.wire import MetadataLike, Request
+from echo.wire import Metadata, Request
 
 
 class CallFacts:
-    """The facts about a call that is being served.
+    """The facts about a call that is being served."""
 
-    Attributes:
-        trailing: What the trailers' metadata are if the handler fails.
-    """
-
-    __slots__ = ("_call", "trailing")
+    __slots__ = ("_call", "_trailing")
 
     _call: ServerCall
-    trailing: MetadataLike
+    _trailing: Metadata | None
 
     @property
     def peer(self) -> Peer:
@@ -50,6 +47,13 @@ class CallFacts:
     def deadline(self) -> Deadline | None:
         """The call's deadline, or None."""
         return None if self._call.deadline == math.inf else Deadline.at(self._call.deadline)
+
+    @property
+    def trailing_metadata(self) -> Metadata:
+        """To be sent with the call's end, however it ends, before what `send_trailing_metadata` is given."""
+        if self._trailing is None:
+            self._trailing = MultiDict()
+        return self._trailing
 
     @property
     def received_compressed(self) -> bool:

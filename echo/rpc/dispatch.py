@@ -220,7 +220,6 @@ class Dispatcher:
                 status=outcome.status,
                 status_message=outcome.message,
                 status_details=outcome.details,
-                metadata=stream.trailing,
             )
         except StreamTerminatedError:
             log.debug("%s: the client was gone before it could get %s", call.request.path, outcome.status.name)

@@ -39,7 +39,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self.message_sent: bool = False
         self.ended: bool = False
         self._metadata: Metadata | None = None
-        self.trailing: MetadataLike = ()
+        self._trailing: Metadata | None = None
 
     @property
     def metadata(self) -> Metadata:
@@ -90,9 +90,6 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
                 raise GRPCError(Status.UNIMPLEMENTED, "the request has several messages, but this method takes one")
         self._request, self._request_received = None, True
         return data
-
-    def __aiter__(self) -> "ServerStream[RecvT, SendT]":
-        return self
 
     async def __anext__(self) -> RecvT:
         # Does not call `recv_message`, and has few locals: idle streams wait here, and each coroutine takes memory.
@@ -146,7 +143,8 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self.head_sent = True
 
     async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
-        sent = MultiDict(metadata or ())
+        sent: Metadata = MultiDict(self._trailing or ())
+        sent.extend(metadata or ())
         if self._method.events.send_initial_metadata:
             sent = (await self._method.events.send_initial_metadata.dispatch(metadata=sent)).metadata
         await self._call.send_response(Response(sent, self._call.encoding), hold=hold)
@@ -217,7 +215,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             status_message: A readable message; any Unicode.
             status_details: The bytes of a ``google.rpc.Status``, or what the server's ``status_details_codec`` takes;
                 without a codec, other details are dropped.
-            metadata: Trailing metadata.
+            metadata: Trailing metadata, in addition to `trailing_metadata`.
 
         Raises:
             ProtocolError: The call was already ended, or the status is OK but the method's one reply was not sent.
@@ -227,7 +225,8 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
             raise ProtocolError("the call was already ended")
         if status is Status.OK and not self.message_sent and not self._method.server_streaming:
             raise ProtocolError("this method answers with one message, which was not sent")
-        sent = MultiDict(metadata or ())
+        sent: Metadata = MultiDict(self._trailing or ())
+        sent.extend(metadata or ())
         if self._method.events.send_trailing_metadata:
             event = await self._method.events.send_trailing_metadata.dispatch(
                 metadata=sent, status=status, status_message=status_message, status_details=status_details
@@ -249,7 +248,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         """
         method, call = self._method, self._call
         answered = self.message_sent or method.server_streaming
-        if not answered or method.events.send_trailing_metadata or not call.is_open:
+        if not answered or self._trailing or method.events.send_trailing_metadata or not call.is_open:
             return self.send_trailing_metadata()
         self.ended = True
         return call.end_now(OK)

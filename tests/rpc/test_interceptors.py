@@ -12,7 +12,7 @@ from echo.pb.com.gopay.echo.streaming import StreamingServerStub, StreamMessage
 from echo.rpc import Cardinality, Channel, ClientStream, GRPCError, Server, ServerStream, Status, bind
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.services import EchoService, StreamingEchoService
-from tests.support.services import Run
+from tests.support.services import UNARY, BytesCodec, BytesStream, Run, Service, call
 
 Interceptor = Callable[[Any], Any]
 PACKAGE = "/com.gopay.echo"
@@ -93,6 +93,60 @@ def test_a_handler_that_is_cancelled_is_cancelled_within_them(run: Run) -> None:
             await stream_out(channel)
         assert notes[0] == f"> {STREAMING}/ServerStream"
         assert notes[1].startswith("! Cancelled")
+
+    run(main)
+
+
+@pytest.mark.parametrize(
+    ("message", "status"), [("x", Status.OK), ("none", Status.NOT_FOUND), ("bug", Status.INTERNAL)]
+)
+@pytest.mark.parametrize("own", [{}, {"x-own": "2"}])
+def test_they_add_to_the_trailing_metadata_however_the_call_ends(
+    run: Run, message: str, status: Status, own: dict[str, str]
+) -> None:
+    @asynccontextmanager
+    async def tagged(call: ServerStream[Any, Any]) -> AsyncGenerator[None, None]:
+        call.trailing_metadata["x-tag"] = "1"
+        yield
+
+    async def answer(stream: BytesStream) -> None:
+        request = await stream.recv_message()
+        if request == b"none":
+            raise GRPCError(Status.NOT_FOUND)
+        if request == b"bug":
+            raise ValueError
+        await stream.send_message(b"")
+        if own:
+            await stream.send_trailing_metadata(metadata=own)
+
+    async def main() -> None:
+        server = Server([Service(One=(UNARY, answer))], codec=BytesCodec(), interceptors=[tagged])
+        async with memory_channel_to(server, codec=BytesCodec()) as channel, call(channel, "One", UNARY) as stream:
+            await stream.send_message(message.encode())
+            ended = Status.OK
+            try:
+                await stream.recv_message()
+            except GRPCError as error:
+                ended = error.status
+            assert ended is status
+            assert stream.trailing_metadata == {"x-tag": "1"} | (own if status is Status.OK else {})
+
+    run(main)
+
+
+def test_trailing_metadata_that_cannot_be_sent_fail_the_call(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    @asynccontextmanager
+    async def tagged(call: ServerStream[Any, Any]) -> AsyncGenerator[None, None]:
+        call.trailing_metadata["Not A Key"] = "1"
+        yield
+
+    async def main() -> None:
+        async with opened(server=[tagged]) as channel:
+            for _ in range(2):  # The connection stays.
+                with pytest.raises(GRPCError, match="INTERNAL"):
+                    await unary(channel)
+        assert "metadata key 'Not A Key' has characters" in caplog.text
+        caplog.clear()
 
     run(main)
 

@@ -213,7 +213,7 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         with suppress(TypeError, ValueError):  # They are invalid: the method's own error matters more.
             trailing = _without_details(self._trailing)
             encode_metadata(trailing)
-            self._stream.trailing = trailing
+            self._stream.trailing_metadata.extend(trailing)
 
     def finish(self, *, cancelled: bool) -> None:
         """Note that the method has returned or was cancelled."""
