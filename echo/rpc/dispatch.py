@@ -198,9 +198,13 @@ class Dispatcher:
         call.abort(Trailers(Status.INTERNAL, INTERNAL))
         await cancel_shielded_checkpoint()  # Let the writer run before the connection is torn down.
 
-    def _log_bugs(self, call: ServerCall, error: BaseException) -> bool:
-        """Log exceptions that a handler does not raise on purpose; returns whether there were any."""
-        found = any(not isinstance(leaf, GRPCError | StreamTerminatedError) for leaf in _leaves(error))
+    def _log_bugs(self, call: ServerCall, error: BaseException, *, over: bool = True) -> bool:
+        """Log exceptions that a handler does not raise on purpose; returns whether there were any.
+
+        If the call is not over, a StreamTerminatedError comes from another call that the handler uses.
+        """
+        meant = (GRPCError, StreamTerminatedError) if over else GRPCError
+        found = any(not isinstance(leaf, meant) for leaf in _leaves(error))
         if found:
             log.error("%s failed", call.request.path, exc_info=error)
             call.end_cause = call.end_cause or "failed"
@@ -209,7 +213,7 @@ class Dispatcher:
     async def _fail(self, call: ServerCall, stream: ServerStream[object, object], error: BaseException) -> None:
         # The client gets the status that the handler raised; of a bug it learns nothing.
         outcome = next((leaf for leaf in _leaves(error) if isinstance(leaf, GRPCError)), None)
-        if self._log_bugs(call, error) or outcome is None:
+        if self._log_bugs(call, error, over=stream.ended or not call.is_open) or outcome is None:
             outcome = GRPCError(Status.INTERNAL, INTERNAL)
         if stream.ended:
             # The handler had already ended the call. If its trailers are still queued, these replace them.

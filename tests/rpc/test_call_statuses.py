@@ -114,6 +114,33 @@ def test_a_bug_is_internal_and_reveals_nothing(run: Run, caplog: pytest.LogCaptu
     run(main)
 
 
+def test_a_handler_that_fails_by_the_end_of_another_call_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """As in a chat that sends to a member who has left."""
+    members: list[BytesStream] = []
+
+    async def say(stream: BytesStream) -> None:
+        members.append(stream)
+        async for line in stream:
+            for member in members:
+                await member.send_message(line)
+
+    async def main() -> None:
+        async with memory_channel([Service(Say=(BIDI, say))], codec=CODEC) as channel:
+            async with call(channel, "Say", BIDI) as stream:
+                await stream.send_message(b"hello")
+                assert await stream.recv_message() == b"hello"
+            await anyio.wait_all_tasks_blocked()
+            with pytest.raises(GRPCError, match="INTERNAL"):
+                async with call(channel, "Say", BIDI) as stream:
+                    await stream.send_message(b"anyone?")
+                    await stream.recv_message()
+        assert "/test.Service/Say failed" in caplog.text
+        assert "await member.send_message(line)" in caplog.text
+        caplog.clear()
+
+    run(main)
+
+
 def test_a_status_raised_in_a_handler_s_nursery_is_the_call_s(run: Run) -> None:
     async def refuse() -> None:
         raise GRPCError(Status.ABORTED, "enough")
