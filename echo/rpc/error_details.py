@@ -73,7 +73,10 @@ class ErrorDetails(StatusDetailsCodecBase):
     def _name(self, detail: object) -> str:
         name = self._names.get(type(detail)) or getattr(getattr(detail, "DESCRIPTOR", None), "full_name", None)
         if name is None:
-            raise TypeError(f"{type(detail).__name__} is not among the types of these error details")
+            kind = type(detail).__name__
+            raise TypeError(
+                f"error details do not know {kind}: add it, as in ErrorDetails({{'shop.v1.{kind}': {kind}}})"
+            )
         return str(name)
 
     def _unpack(self, detail: Any) -> object:

@@ -20,17 +20,17 @@ CODEC = BytesCodec()
 class Guarded:
     """A server that records the credentials of its callers, and fails the first calls if a test asks for it."""
 
-    def __init__(self, failures: int = 0) -> None:
+    def __init__(self, failures: int = 0, status: Status = Status.UNAVAILABLE) -> None:
         self.failures = failures
+        self.status = status
         self.seen: list[list[str | bytes]] = []
         self.server = Server([Service(One=(UNARY, self._one))], codec=CODEC)
 
     async def _one(self, stream: BytesStream) -> None:
-        assert stream.metadata is not None
         self.seen.append(stream.metadata.getall("authorization", []))
         if self.failures:
             self.failures -= 1
-            raise GRPCError(Status.UNAVAILABLE, "not now")
+            raise GRPCError(self.status, "not now")
         message = await stream.recv_message()
         assert message is not None
         await stream.send_message(message)
@@ -82,15 +82,16 @@ async def test_a_call_s_credentials_follow_the_channel_s() -> None:
     assert guarded.seen == [["Bearer 1", "more"], ["mine", "Bearer 2"]]
 
 
-async def test_each_attempt_has_its_own_metadata(autojump_clock: trio.abc.Clock) -> None:
+@pytest.mark.parametrize("status", [Status.UNAVAILABLE, Status.UNAUTHENTICATED])
+async def test_each_attempt_has_its_own_metadata(autojump_clock: trio.abc.Clock, status: Status) -> None:
     policy = {
         "maxAttempts": 3,
         "initialBackoff": "1s",
         "maxBackoff": "1s",
         "backoffMultiplier": 1,
-        "retryableStatusCodes": ["UNAVAILABLE"],
+        "retryableStatusCodes": [status.name],
     }
-    guarded = Guarded(failures=2)
+    guarded = Guarded(2, status)
     async with guarded.channel(Tokens(), {"methodConfig": [{"name": [{}], "retryPolicy": policy}]}) as channel:
         await unary(channel, "One")
     assert guarded.seen == [["Bearer 1"], ["Bearer 2"], ["Bearer 3"]]

@@ -102,12 +102,14 @@ def test_a_detail_of_an_unknown_type_is_passed_on_as_it_came(run: Run, kind: typ
     run(main)
 
 
-def test_returning_an_object_that_is_not_a_message_is_a_bug_of_the_handler(run: Run) -> None:
+def test_an_unknown_kind_of_detail_is_a_bug_of_the_handler(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        async with memory_channel([Failing([5])], status_details_codec=ErrorDetails()) as channel:
+        async with memory_channel([Failing([Message()])], status_details_codec=ErrorDetails()) as channel:
             with pytest.raises(GRPCError) as raised:
                 await ServerStub(channel).get_reply(Message())
         assert raised.value.status is Status.INTERNAL
+        assert "do not know Message: add it, as in ErrorDetails({'shop.v1.Message': Message})" in caplog.text
+        caplog.clear()
 
     run(main)
 
