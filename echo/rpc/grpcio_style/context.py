@@ -17,7 +17,7 @@ from echo.rpc.grpcio_style.conversion import (
     to_status,
 )
 from echo.rpc.server_stream import ServerStream
-from echo.wire import Status, encode_metadata
+from echo.wire import GRPCError, Status, encode_metadata
 
 ABORTED: Final = "the call was aborted"
 
@@ -197,15 +197,21 @@ class Context(grpc.aio.ServicerContext):  # type: ignore[misc]  # grpcio ships n
         return self._aborted is not None or (self._code is not None and to_status(self._code) is not Status.OK)
 
     async def end(self) -> None:
-        """End the call with the status that was set, OK by default, unless it was cancelled."""
+        """End the call with the status that was set, OK by default, unless it was cancelled.
+
+        Raises:
+            GRPCError: It is another one than OK; the interceptors are to see it.
+        """
         if self._cancelled:
             return
         code, message, trailing = self._aborted or (self._code, self._details, self._trailing)
+        details, metadata = dict(trailing).get(DETAILS), _without_details(trailing)
+        status = Status.OK if code is None else to_status(code)
+        if status is not Status.OK:
+            self._stream.trailing_metadata.extend(metadata)
+            raise GRPCError(status, message or None, details)
         await self._stream.send_trailing_metadata(
-            status=Status.OK if code is None else to_status(code),
-            status_message=message or None,
-            status_details=dict(trailing).get(DETAILS),
-            metadata=_without_details(trailing),
+            status_message=message or None, status_details=details, metadata=metadata
         )
 
     def fail(self) -> None:

@@ -1,6 +1,6 @@
-"""Calls like grpc.aio's on a channel with interceptors, which may raise another error than the server's."""
+"""Interceptors around grpcio's calls and servicers: a channel's may replace errors, a server's see every status."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -10,6 +10,8 @@ import pytest
 
 from echo.rpc import Channel, GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
+from tests.rpc.grpcio_style.servicers import Todo, Todos, failure
+from tests.support.generated import protobuf
 from tests.support.services import (
     BIDI,
     CLIENT_STREAM,
@@ -108,5 +110,40 @@ def test_the_call_ends_with_the_interceptor_s_error(
             with pytest.raises(grpc.aio.AioRpcError) as raised:
                 await program(channel)
             assert raised.value.code() is code
+
+    run(main)
+
+
+class Setting(Todos):
+    """Sets a status instead of aborting."""
+
+    async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
+        context.set_trailing_metadata((("x-why", "asked"),))
+        context.set_code(grpc.StatusCode.NOT_FOUND)
+        context.set_details("as you said")
+
+
+@pytest.mark.parametrize("servicer", [Todos(), Setting()])
+def test_a_server_s_interceptor_sees_the_status_that_a_servicer_sets(run: Run, servicer: Todos) -> None:
+    """With `abort` as with `set_code`: it may count the calls that failed."""
+    seen: list[str] = []
+
+    @asynccontextmanager
+    async def counting(call: Any) -> AsyncGenerator[None, None]:
+        call.trailing_metadata["x-counted"] = "yes"
+        try:
+            yield
+        except GRPCError as error:
+            seen.append(f"{error.status.name}: {error.message}")
+            raise
+
+    async def main() -> None:
+        server = Server([], interceptors=[counting])
+        protobuf("todo_pb2_grpc").add_TodosServicer_to_server(servicer, server)
+        async with memory_channel_to(server) as channel:
+            made = protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo(title="NOT_FOUND"))
+            assert await failure(made) == (grpc.StatusCode.NOT_FOUND, "as you said")
+            assert dict(await made.trailing_metadata()) == {"x-counted": "yes", "x-why": "asked"}
+        assert seen == ["NOT_FOUND: as you said"]
 
     run(main)
