@@ -33,6 +33,7 @@ class Finding:
         limit: Up to what number it works, if there is a limit.
         unit: What the limit counts: ``s``, ``bytes``, ``calls``.
         details: What was measured, for the JSON report.
+        silent: Whether it rests on something that did not come in time, as may happen on a network that is merely slow.
     """
 
     outcome: Outcome
@@ -41,6 +42,7 @@ class Finding:
     limit: float | None = None
     unit: str | None = None
     details: Mapping[str, JsonValue] = field(default_factory=dict)
+    silent: bool = False
 
     def __post_init__(self) -> None:
         # It may contain text from a hop.
@@ -65,9 +67,10 @@ def broken(
     limit: float | None = None,
     unit: str | None = None,
     details: Mapping[str, JsonValue] | None = None,
+    silent: bool = False,
 ) -> Finding:
     """It does not work, for one of the check's causes."""
-    return Finding(Outcome.BROKEN, sentence, cause, limit, unit, details or {})
+    return Finding(Outcome.BROKEN, sentence, cause, limit, unit, details or {}, silent)
 
 
 def limited(
@@ -77,9 +80,10 @@ def limited(
     limit: float | None = None,
     unit: str | None = None,
     details: Mapping[str, JsonValue] | None = None,
+    silent: bool = False,
 ) -> Finding:
     """It works up to ``limit``, which is below what was asked for."""
-    return Finding(Outcome.LIMITED, sentence, cause, limit, unit, details or {})
+    return Finding(Outcome.LIMITED, sentence, cause, limit, unit, details or {}, silent)
 
 
 def inconclusive(sentence: str, *, cause: str = "", details: Mapping[str, JsonValue] | None = None) -> Finding:

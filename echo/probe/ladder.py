@@ -70,6 +70,11 @@ class Ladder:
         return first
 
     @property
+    def doubtful(self) -> bool:
+        """Whether a single rung was dropped silently, as far as we know: its answer may merely have been late."""
+        return [cut.cause for cut in self.cuts.values()] == ["silence"]
+
+    @property
     def limit(self) -> float:
         """The longest silence, in seconds, that every rung survived."""
         cut = self.cut

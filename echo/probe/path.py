@@ -26,7 +26,8 @@ from echo.wire import IDENTITY, Request, encode_message
 SendT = TypeVar("SendT")
 RecvT = TypeVar("RecvT")
 
-ROOMY = Limits(max_header_list_size=4 * 2**20, max_message_size=64 * 2**20)
+# A window of 64 KiB would be all that a stream from afar carries in a round trip.
+ROOMY = Limits(max_header_list_size=4 * 2**20, max_message_size=64 * 2**20, stream_window=2**20)
 
 
 class NoGatewayError(Exception):

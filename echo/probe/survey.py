@@ -8,6 +8,10 @@ order in the table. A check is skipped if one that it needs is broken.
 A check that came out badly while others ran is tried once more, together only with others that did: on a busy machine
 it may just have lacked time. If it survives then, it has survived. Checks that measure what waiting checks use up are
 tried again after these.
+
+A network that is merely slow must not be called broken. Where connecting takes long, checks get more time; and if all
+that a check has seen is that something did not come in time, it is tried again, and believed unless plain calls are
+slow as well.
 """
 
 import logging
@@ -28,15 +32,19 @@ from echo.probe.line import Line, UnreachableError
 from echo.probe.path import Path
 from echo.probe.pods import each_server
 from echo.probe.report import Facts, Report, Result
+from echo.probe.slowness import unless_slow
 from echo.probe.web import what_came
 from echo.probe.websocket import RefusedError
 from echo.rpc import GRPCError
 
 log = logging.getLogger(__name__)
 
+TRIPS: Final = 20  # Times that connecting took, which a check may take in addition.
+MOST_TRIPS: Final = 10.0  # Seconds that these are at most.
 AGAIN: Final = 0.15  # Fraction of the budget for second tries.
 SIDE_BY_SIDE: Final = 8  # Checks at once: more would disturb each other on a small machine.
 BAD: Final = (Outcome.BROKEN, Outcome.LIMITED)
+QUICK: Final = "; there is more without --quick, or for fewer checks (--only)"
 RESERVE: Final = 1.0  # Seconds of the budget kept for the report.
 
 
@@ -78,6 +86,7 @@ class Survey:
         self._facts = Facts()
         self._started = datetime.now(UTC)
         self._began = 0.0
+        self._trips = 0.0
 
     async def run(self) -> Report:
         """Run the checks until all have an outcome or the time is up. To stop it, cancel it, then call `report`.
@@ -87,9 +96,10 @@ class Survey:
         """
         self._started, self._began = datetime.now(UTC), trio.current_time()
         stream = await Line(self.path.target, self.path.tls, self.path.server_name).connect(["h2", "http/1.1"])
+        self._trips = min(TRIPS * (trio.current_time() - self._began), MOST_TRIPS)
         with suppress(Exception):
             await stream.aclose()
-        with trio.move_on_after(self.path.budget.total - RESERVE):
+        with trio.move_on_at(self._began + self.path.budget.total - RESERVE):
             direct = [server for target in self.path.direct for server in await each_server(target)]
             self.path = replace(self.path, direct=direct)
             async with trio.open_nursery() as nursery:
@@ -103,7 +113,7 @@ class Survey:
                 for check in [*self._of(Scheduling.ALONE), *reversed(self._of(Scheduling.LAST))]:
                     await self._run(check)
             await self._retry_after_waiting()
-        return self.report("There was no time left for it.")
+        return self.report(f"There was no time left for it{QUICK if self.path.budget.quick else ''}.")
 
     def report(self, missing: str = "It was stopped before it finished.") -> Report:
         """The report as of now; ``missing`` is the finding of checks without an outcome."""
@@ -152,6 +162,10 @@ class Survey:
         finding = self._skip_reason(check) or await self._ask(check)
         if check.name in self._needed and finding.outcome is Outcome.BROKEN:
             finding = await self._retried_finding(check, finding)  # Other checks would be skipped because of it.
+        elif finding.silent and check.scheduling in (Scheduling.ALONE, Scheduling.LAST):
+            finding = await self._retried_finding(check, finding)
+        if check.scheduling is not Scheduling.BESIDE:  # Those are tried again first.
+            finding = await unless_slow(self.path, check, finding)
         self._conclude(check, finding, trio.current_time() - began)
 
     async def _retry_bad(self) -> None:
@@ -162,6 +176,10 @@ class Survey:
                 for check in self._of(Scheduling.BESIDE):
                     if check.name not in self._needed and found[check.name].finding.outcome in BAD:
                         nursery.start_soon(self._retry, check, found[check.name])
+        for check in self._of(Scheduling.BESIDE):
+            result = self.results[check.name]
+            if result.finding.silent:
+                self._conclude(check, await unless_slow(self.path, check, result.finding), result.seconds)
 
     async def _retry_after_waiting(self) -> None:
         """Try again the checks that the waiting ones have disturbed."""
@@ -198,7 +216,7 @@ class Survey:
         return None
 
     async def _ask(self, check: Check) -> Finding:
-        seconds = check.seconds(self.path.budget)
+        seconds = check.seconds(self.path.budget) + self._trips
         try:
             with trio.move_on_after(seconds):
                 finding = await check.run(self.path)
@@ -209,7 +227,8 @@ class Survey:
             log.debug("check %s failed", check.name, exc_info=error)
             first = _innermost(error)
             if isinstance(first, UnreachableError):
-                return inconclusive(f"No connection could be made for it: {first}.")
+                before = "" if check.kind is not Kind.GRPC else ", though the first one could"
+                return inconclusive(f"No connection could be made for it{before}: {first}.")
             if isinstance(first, GRPCError):
                 return inconclusive(f"A call failed, so it could not be checked: {_call_in_words(first)}.")
             if isinstance(first, RefusedError):
@@ -218,7 +237,7 @@ class Survey:
                 f"The check itself failed: {_in_words(first)}.",
                 details={"error": traceback.format_exception_only(error)[-1]},
             )
-        return inconclusive(f"It did not finish within {seconds:g} s.")
+        return inconclusive(f"It did not finish within {round(seconds, 1):g} s.")
 
     def _conclude(self, check: Check, finding: Finding, seconds: float) -> None:
         told = () if finding.outcome is Outcome.SURVIVED else advice_for_message(finding.sentence)

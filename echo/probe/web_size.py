@@ -18,9 +18,11 @@ from echo.rpc import Limits
 # Bytes of a message: what the gateway accepts, less room for the fields of a response.
 ASKED: Final = Limits().max_message_size - 1024
 BEGIN: Final = 64 * 1024
+SAMPLE: Final = 512 * 1024  # Enough for TCP to reach its speed over a distance.
 PASSES: Final = 512  # A size in bytes that is known to pass.
 PATIENCE: Final = 2.0  # Seconds for a try, plus
 SLOWNESS: Final = 3.0  # times what its size would take at the slowest speed seen.
+NOTHING: Final = "nothing came within"
 
 
 class TooSlowError(Exception):
@@ -43,6 +45,11 @@ class Limit:
     fails: int | None = None
     how: str = ""
 
+    @property
+    def late(self) -> bool:
+        """Whether that message ran out of time instead of failing."""
+        return self.how.startswith(NOTHING)
+
 
 class Sizes:
     """Tries sizes.
@@ -55,7 +62,7 @@ class Sizes:
     def __init__(self, path: Path, until: float) -> None:
         self._path = path
         self._until = until
-        self._latency = 0.0  # Seconds for a small message, connecting included.
+        self._latency = 1.0  # Seconds for a small message, connecting included; at first, a guess for a slow path.
         self._pace = 0.0  # Further seconds for each byte.
 
     async def largest(self) -> str:
@@ -64,12 +71,15 @@ class Sizes:
         Raises:
             TooSlowError: There is no time to try the largest.
         """
-        for size in (PASSES, BEGIN):
+        for size in (PASSES, BEGIN, SAMPLE):
+            began = trio.current_time()
             if await self._timed(size, self._echo) is not None:
                 return "it was not tried, as smaller ones fail"
-        seconds = self._latency + self._pace * ASKED
+            seconds = (trio.current_time() - began) * ASKED / size
+            if size > PASSES and trio.current_time() + seconds * SAMPLE / ASKED > self._until:
+                break
         if trio.current_time() + seconds > self._until:
-            raise TooSlowError(f"at the speed of {BEGIN // 1024} KiB it would take {seconds:.0f} s")
+            raise TooSlowError(f"at the speed of {size // 1024} KiB it would take {seconds:.0f} s")
         return await self._timed(ASKED, self._echo) or ""
 
     async def search(self, *, up: bool) -> Limit:
@@ -96,7 +106,7 @@ class Sizes:
         """Make an attempt; returns None if it passed, or else what happened."""
         patience = PATIENCE + SLOWNESS * (self._latency + self._pace * size)
         began = trio.current_time()
-        how: str | None = f"nothing came within {patience:.0f} s"
+        how: str | None = f"{NOTHING} {patience:.0f} s"
         with trio.move_on_after(patience):
             how = await attempt(size)
         seconds = trio.current_time() - began

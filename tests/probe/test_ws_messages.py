@@ -198,4 +198,4 @@ async def test_a_slow_path_is_not_a_limit(quiet_clock: QuietClock) -> None:
 async def test_where_there_is_no_time_for_large_messages_nothing_is_claimed(quiet_clock: QuietClock) -> None:
     finding = await finding_of(WsMessages(), Slow())
     assert finding.outcome is Outcome.INCONCLUSIVE
-    assert "at the speed of 64 KiB it would take 8 s" in finding.sentence
+    assert "at the speed of 512 KiB it would take 8 s" in finding.sentence

@@ -99,7 +99,7 @@ class Backpressure(Check):
                 what = f"A call does not continue after its reader has paused for {pause:g} s."
             else:
                 what = f"When {WHO[way]}, the path cuts off the call after {cut:.1f} s."
-            return broken("cut", what, limit=round(cut, 1), unit="s", details=details)
+            return broken("cut", what, limit=round(cut, 1), unit="s", details=details, silent=came.cut is None)
         if any(came.buffered is None for came in ways.values()):
             what = f"How much the server sent or received is not known{path.hint}."
             return inconclusive(what, details=details)

@@ -142,4 +142,4 @@ def _finding(seen: Outcome, asked: int) -> Finding:
         what = f"{only}; the path then asked us to leave the connection (GOAWAY)."
         return limited("left", what, limit=limit, unit=unit, details=details)
     what = "had to wait until those had ended" if seen.later else "were left hanging"
-    return limited("stalls", f"{only}; the others {what}.", limit=limit, unit=unit, details=details)
+    return limited("stalls", f"{only}; the others {what}.", limit=limit, unit=unit, details=details, silent=True)

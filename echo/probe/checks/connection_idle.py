@@ -104,7 +104,7 @@ class ConnectionIdle(Check):
             return survived(what, limit=limit, unit="s", details=details)
         if cut.cause == "silence":
             what = f"The path drops an idle connection within {cut.at:g} s without notice: the next call is lost."
-            return limited("black-hole", what, limit=limit, unit="s", details=details)
+            return limited("black-hole", what, limit=limit, unit="s", details=details, silent=ladder.doubtful)
         notice = "with notice" if cut.cause == "goaway" else "without a GOAWAY"
         who, told = ("The path", "") if path.direct else ("The path or the server", " (--direct would tell which)")
         what = f"{who} closes an idle connection after {cut.at:.1f} s, {notice}{told}."

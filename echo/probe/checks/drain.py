@@ -37,6 +37,7 @@ class Observed:
         streams: How many streams there were.
         open: How many of them have not ended.
         lost: How streams ended that did not end normally.
+        silent: Whether one of them did not end, but nothing came any more.
         calls: How many new calls were made.
         failed: How new calls ended that failed.
     """
@@ -46,6 +47,7 @@ class Observed:
     streams: int = 0
     open: int = 0
     lost: list[str] = field(default_factory=list)
+    silent: bool = False
     calls: int = 0
     failed: list[str] = field(default_factory=list)
 
@@ -117,6 +119,7 @@ async def _receive(
             seen.lost.append(f"it ended after {came} of {replies} replies")
     except trio.TooSlowError:
         seen.lost.append(f"nothing came after {came} of {replies} replies")
+        seen.silent = True
     except GRPCError as error:
         seen.lost.append(error.message or error.status.name)
     finally:
@@ -164,7 +167,7 @@ def _finding(seen: Observed) -> Finding:
             f"{len(seen.lost)} of {seen.streams} running calls {were} lost when a server was about to stop, though it "
             f"would have finished them: {seen.lost[0]}."
         )
-        return broken("call-lost", sentence, details=details)
+        return broken("call-lost", sentence, details=details, silent=seen.silent)
     if seen.failed:
         sentence = (
             f"{len(seen.failed)} of {seen.calls} new calls failed while a server was about to stop: {seen.failed[0]}."

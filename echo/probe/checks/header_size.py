@@ -32,6 +32,7 @@ ROUNDS: Final = 2
 FIELD: Final = 32  # Bytes that a field counts in addition to its name and value (RFC 9113 §6.5.2).
 NAME: Final = "x-probe-filler"
 FILLER: Final = "X"  # Also eight bits in HPACK's Huffman code (RFC 7541, Appendix B): hops may count either.
+NOTHING: Final = ("there is no answer", "no connection could be made")
 _WORDS: Final = {
     "request": "in a request",
     "response": "in the headers of a reply",
@@ -119,7 +120,7 @@ async def _fits(path: Path, to: Target, way: SizeSearch, size: int, within: floa
         "trailers": {"set-trailer": f"{NAME}={value}"},
     }[way.kind]
     call_id = path.new_call_id()
-    came = "no connection could be made"
+    came = NOTHING[1]
     with suppress(UnreachableError):
         async with path.http2(to) as connection:
             call = await ask(path, connection, UNARY, script, within=within, call_id=call_id, metadata=metadata)
@@ -161,7 +162,8 @@ def _finding(ways: list[SizeSearch], short: list[SizeSearch]) -> Finding:
         beyond = f"; beyond that, {least.came}" if len({way.came for way in short}) == 1 else ""
         cause = least.kind if len(short) == 1 else "several"
         sentence = f"Metadata gets through {_and(told)}{beyond}."
-        return limited(cause, sentence, limit=least.bounds.fits, unit="bytes", details=details)
+        silent = all(way.came in NOTHING for way in short)
+        return limited(cause, sentence, limit=least.bounds.fits, unit="bytes", details=details, silent=silent)
     unlike = [_WORDS[way.kind] for way in ways if way.unlike]
     if unlike:
         what = f"The server did not send metadata {_and(unlike)} as asked: is ECHO_SCRIPTING off?"

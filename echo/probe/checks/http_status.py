@@ -152,7 +152,8 @@ def _judged(plain: Sequence[Case], failures: Sequence[Case], turned_away: Sequen
         )
     worst = min(wrong, key=_gravity)
     sentence = f"{len(wrong)} of {len(failures)} errors of the gateway do not arrive as sent: {_as_came(worst)}."
-    return broken("replaced", sentence, details={"changed": [*map(_row, wrong)]})
+    silent = all(case.came is None for case in wrong)
+    return broken("replaced", sentence, details={"changed": [*map(_row, wrong)]}, silent=silent)
 
 
 def _gravity(case: Case) -> int:

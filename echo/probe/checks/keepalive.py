@@ -61,7 +61,7 @@ class Keepalive(Check):
                 seconds = await _ping(connection)  # A single loss may be an accident.
             if seconds is None and await Talk(path, connection).say():
                 what = f"Nobody answers our pings within {ANSWER:g} s, while calls on the same connection are answered."
-                return broken("unanswered", what)
+                return broken("unanswered", what, silent=True)
             if seconds is None:
                 return inconclusive("The connection was lost while we pinged.")
             for _ in range(PERMITTED - 1):  # A hop may send pings of its own, but hardly as often.
@@ -98,15 +98,15 @@ def _judged(path: Path, reaches: bool | None, seconds: float, pinged: Mapping[fl
 def _refused(refused: float, pinged: Mapping[float, Pinged], details: Mapping[str, JsonValue]) -> Finding:
     came = pinged[refused]
     fine = min((interval for interval in pinged if interval > refused), default=None)
-    every = f"every {refused:g} s"
+    every, silent = f"every {refused:g} s", came.cause == "unanswered"
     if came.cause == "too-many-pings":
         does = f"The path closes a connection that is pinged {every}, after {came.pings} pings"
     else:
         does = f"When we ping {every}, the path stops answering after {came.pings - 1} pings"
     if fine is None:
-        return broken(came.cause, f"{does}.", details=details)
+        return broken(came.cause, f"{does}.", details=details, silent=silent)
     what = f"{does}, but tolerates a ping every {fine:g} s."
-    return limited(came.cause, what, limit=60 / fine, unit="pings a minute", details=details)
+    return limited(came.cause, what, limit=60 / fine, unit="pings a minute", details=details, silent=silent)
 
 
 async def _try_all(path: Path, pinged: Mapping[float, Pinged], *, heed: bool) -> None:

@@ -20,7 +20,8 @@ from echo.rpc import Limits, Status
 T = TypeVar("T")
 
 ASKED: Final = Limits().max_message_size  # What the server accepts.
-PATIENCE: Final = 3.0  # Seconds that a message of that size may take.
+SMALL: Final = 32 * KIB  # Sizes that tell how fast the path is,
+SAMPLE: Final = 256 * KIB  # the second one also over a distance.
 LEAST: Final = 1 * KIB  # A size that must get through.
 PRECISION: Final = 256  # The bounds may differ by the smaller divided by this,
 FINEST: Final = 1 * KIB  # or by this many bytes.
@@ -38,6 +39,7 @@ class Direction:
         own: Whether the server itself refused that message.
         unlike: Even the smallest size did not get through, or the server did not do as asked.
         late: Whether that first message ran out of time instead of failing.
+        patience: Seconds that the largest message may take.
         seconds: How long the largest message took that got through.
     """
 
@@ -45,6 +47,7 @@ class Direction:
     bounds: Bounds
     came: str = ""
     late: bool = False
+    patience: float = 0.0
     seconds: float = 0.0
     own: bool = False
     unlike: bool = False
@@ -57,7 +60,7 @@ class Direction:
     @property
     def slow(self) -> bool:
         """Whether a larger message ran out of time, or would have at the speed of those that got through."""
-        too_long = self.late and self.seconds * ASKED > PATIENCE / 2 * self.bounds.fits
+        too_long = self.late and self.seconds * ASKED > self.patience / 2 * self.bounds.fits
         return self.limited and (too_long or not self.came)
 
     @property
@@ -72,31 +75,43 @@ class MessageSize(Check):
     name = "message-size"
     question = "How large can a message be, in each direction?"
     scheduling = Scheduling.ALONE
-    patience = 15.0
+    patience = 45.0
     causes = ("request", "response")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         ways = [Direction(kind, Bounds(0, ASKED + 1)) for kind in _WORDS]
-        within = 3.5 if path.budget.quick else 7.0  # Seconds for each way.
+        within = 2.5 if path.budget.quick else 20.0  # Seconds for each way.
         for way in ways:
+            way.patience = 0.75 * within
             with trio.move_on_after(within):
-                await self._explore(path, way, within / 3)
-        return _finding(ways)
+                await self._explore(path, way, min(within / 3, 2.5))
+        return _finding(ways, quick=path.budget.quick)
 
     async def _explore(self, path: Path, way: Direction, within: float) -> None:
-        if not await self._fits(path, way, LEAST, within):
+        if not await self._fits(path, way, LEAST, way.patience):
             way.unlike = True
             return
         way.bounds.fits = LEAST
+        latency, pace = way.seconds, 0.0  # Seconds for a call, and for each byte of its message.
+        for largest in (SMALL, SAMPLE, ASKED):
+            size = largest
+            while latency + pace * size > way.patience:  # A slow path is not a limit; less may still show one.
+                size //= 2
+            if size <= way.bounds.fits:
+                return
+            if not await self._fits(path, way, size, way.patience):
+                break
+            way.bounds.fits = size
+            pace = max(way.seconds - latency, 0.0) / size
+        else:
+            return
+        if size > SAMPLE and way.slow:
+            return
+        way.bounds.fails = size
 
         async def fits(size: int) -> bool:
             return await self._fits(path, way, size, within)
 
-        # The largest may use all the time available: a slow path is not a limit.
-        if await self._fits(path, way, ASKED, 2.5 * within):
-            way.bounds.fits = ASKED
-            return
-        way.bounds.fails = ASKED
         while way.bounds.fails - way.bounds.fits > (precision := max(FINEST, way.bounds.fits // PRECISION)):
             await narrow(way.bounds, fits, precision=precision, rounds=1)
 
@@ -134,7 +149,7 @@ def _head(size: int) -> int:
     return 1 + max(1, (size.bit_length() + 6) // 7)
 
 
-def _finding(ways: list[Direction]) -> Finding:
+def _finding(ways: list[Direction], *, quick: bool) -> Finding:
     details: dict[str, JsonValue] = {way.kind: way.bounds.fits for way in ways if not way.unlike}
     short = [way for way in ways if way.limited and not way.slow]
     if short:
@@ -142,14 +157,20 @@ def _finding(ways: list[Direction]) -> Finding:
         told = " and ".join(f"{way.what} get through up to {size_in_words(way.bounds.fits)}" for way in short)
         sentence = f"{told}, while the server accepts {size_in_words(ASKED)}; a larger one fails: {least.came}."
         return limited(
-            least.kind, sentence[0].upper() + sentence[1:], limit=least.bounds.fits, unit="bytes", details=details
+            least.kind,
+            sentence[0].upper() + sentence[1:],
+            limit=least.bounds.fits,
+            unit="bytes",
+            details=details,
+            silent=all(way.late for way in short),
         )
     slow = [way for way in ways if way.slow]
     if slow:
         way = slow[0]
         size = size_in_words(way.bounds.fits)
         so_far = f"{size} took {way.seconds:.1f} s" if way.bounds.fits else "there was no time for anything larger"
-        return inconclusive(f"The path is too slow to try {size_in_words(ASKED)}: {so_far}.", details=details)
+        asked = size_in_words(ASKED) + (" with --quick" if quick else "")
+        return inconclusive(f"The path is too slow to try {asked}: {so_far}.", details=details)
     unlike = [way for way in ways if way.unlike]
     if unlike and unlike[0].came == Status.OK.name:
         return inconclusive(UNHEEDED, details=details)

@@ -73,7 +73,7 @@ def _judged(arrived: Mapping[ErrorCode, str], details: Mapping[str, JsonValue]) 
     else:
         meant, said = next(iter(wrong.items()))
         what = f"When the server reset a call, the wrong reason arrived {times}: {meant} became {said}."
-    return broken("rewritten", what, details=details)
+    return broken("rewritten", what, details=details, silent={*wrong.values()} == {HANGING})
 
 
 def _meaning(call: Stream) -> str:

@@ -92,7 +92,7 @@ def _judged(ladder: Ladder, cut: Cut, busy: Busy, sent: Ladder, details: Mapping
         what = f"The path drops a silent stream within {cut.at:g} s: {how}."
     else:
         what = f"The path cuts off a silent stream after {cut.at:.1f} s: {how}."
-    return limited(cut.cause, what, limit=ladder.limit, unit="s", details=details)
+    return limited(cut.cause, what, limit=ladder.limit, unit="s", details=details, silent=ladder.doubtful)
 
 
 def _together(one: Cut, other: Cut | None) -> bool:

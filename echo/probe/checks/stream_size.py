@@ -19,6 +19,8 @@ from echo.probe.path import Path
 from echo.rpc import GRPCError, StreamTerminatedError
 
 MESSAGE: Final = 8 * KIB
+HOPELESS: Final = 1.5  # Times the available time that a stream would take, at which it is given up.
+STILL: Final = 7.0  # Seconds without progress after which a stream counts as cut, if there are that many.
 OVERHEAD: Final = 12  # Bytes of a message of ours besides its text, at least.
 _WORDS: Final = {"request": "to the server", "response": "from the server"}
 
@@ -33,6 +35,7 @@ class Direction:
         arrived: How many are known to have arrived; None if unknown.
         ended: How it ended, if not normally.
         done: Whether it ended or stood still before the time was up.
+        silent: Whether it stood still.
     """
 
     kind: str
@@ -40,6 +43,7 @@ class Direction:
     arrived: int | None = None
     ended: str = ""
     done: bool = False
+    silent: bool = False
 
     @property
     def bytes(self) -> int:
@@ -58,70 +62,85 @@ class StreamSize(Check):
     name = "stream-size"
     question = "How many bytes can a stream carry in total, in each direction?"
     scheduling = Scheduling.ALONE
-    patience = 30.0
+    patience = 130.0
     causes = ("request", "response")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         quick = path.budget.quick
         asked = (8 if quick else 32) * MIB // MESSAGE
-        patience = 3.5 if quick else 14.0  # Seconds for each way.
+        patience = 3.5 if quick else 60.0  # Seconds for each way.
         async with path.http2() as connection:
             if (why := await scripting_problem(path, connection, within=patience / 2)) is not None:
                 return inconclusive(why)
         ways = [Direction(kind, asked) for kind in _WORDS]
         for way, run in zip(ways, (_up, _down), strict=True):
             with trio.move_on_after(patience):
-                await _watch(path, way, run, patience / 2)
+                await _watch(path, way, run, patience)
         return _finding(path, ways)
 
 
-class _Stillness:
-    """A scope that is cancelled when there is no progress for a while."""
+class _Progress:
+    """A scope that is cancelled when nothing moves for a while, or when the time will not be nearly enough.
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.scope = trio.CancelScope()
-        self.progressed()
+    Attributes:
+        stillness: Seconds without progress after which it is cancelled.
+        hopeless: Whether it was cancelled because of its speed.
+    """
 
-    def progressed(self) -> None:
-        self.scope.deadline = trio.current_time() + self.seconds
+    def __init__(self, patience: float) -> None:
+        self.stillness = min(patience / 2, STILL)
+        self.hopeless = False
+        self.scope = trio.CancelScope(deadline=trio.current_time() + self.stillness)
+        self._began, self._patience = trio.current_time(), patience
+
+    def made(self, share: float) -> None:
+        """Note how much is done: 1 is everything."""
+        now = trio.current_time()
+        self.scope.deadline = now + self.stillness
+        spent = (now - self._began) / self._patience
+        if spent > 0.25 and HOPELESS * share < spent:
+            self.hopeless = True
+            self.scope.cancel()
 
 
-Run = Callable[[Path, Direction, str, _Stillness], Awaitable[None]]
+Run = Callable[[Path, Direction, str, _Progress], Awaitable[None]]
 
 
-async def _up(path: Path, way: Direction, call_id: str, stillness: _Stillness) -> None:
+async def _up(path: Path, way: Direction, call_id: str, progress: _Progress) -> None:
     message = CLIENT_STREAM.message("m" * (MESSAGE - OVERHEAD))
     async with path.channel() as channel, path.request(channel, CLIENT_STREAM, call_id=call_id) as stream:
         for number in range(way.asked):
             await stream.send_message(message, end=number == way.asked - 1)
-            stillness.progressed()
+            progress.made(number / way.asked)
         summary = await stream.recv_message()
         way.arrived = None if summary is None else summary.sequence_number
 
 
-async def _down(path: Path, way: Direction, call_id: str, stillness: _Stillness) -> None:
+async def _down(path: Path, way: Direction, call_id: str, progress: _Progress) -> None:
     script = {"count": f"{way.asked}", "interval": "0s", "size": f"{MESSAGE}B"}
     way.arrived = 0
     async with path.channel() as channel, path.request(channel, SERVER_STREAM, script, call_id=call_id) as stream:
         await stream.send_message(SERVER_STREAM.message("hi"), end=True)
         while messages := await stream.recv_messages():
             way.arrived += len(messages)
-            stillness.progressed()
+            progress.made(way.arrived / way.asked)
 
 
-async def _watch(path: Path, way: Direction, run: Run, seconds: float) -> None:
-    """Run a stream until it ends, or has stalled for so many seconds."""
-    call_id, stillness = path.new_call_id(), _Stillness(seconds)
+async def _watch(path: Path, way: Direction, run: Run, patience: float) -> None:
+    """Run a stream until it ends or stalls, or will not end within so many seconds."""
+    call_id, progress = path.new_call_id(), _Progress(patience)
     try:
-        with stillness.scope:
-            await run(path, way, call_id, stillness)
+        with progress.scope:
+            await run(path, way, call_id, progress)
     except StreamTerminatedError:
         way.ended = "the call ended early"
     except GRPCError as error:
         way.ended = error.message or error.status.name
-    if stillness.scope.cancelled_caught:
-        way.ended = f"nothing moved for {seconds:.1f} s"
+    if progress.hopeless:
+        return
+    if progress.scope.cancelled_caught:
+        way.ended = f"nothing moved for {progress.stillness:.1f} s"
+        way.silent = True
     way.done = True
     if way.arrived is None:
         records = await path.evidence(call_id, within=1.0)
@@ -137,13 +156,16 @@ def _finding(path: Path, ways: list[Direction]) -> Finding:
         told = "; ".join(_cut(way, asked) for way in short)
         least = min(short, key=lambda way: way.bytes)
         limit = least.bytes or None  # If nothing arrived, a smaller stream might have.
-        return limited(least.kind, f"{told[0].upper()}{told[1:]}.", limit=limit, unit="bytes", details=details)
+        silent = all(way.silent for way in short)
+        what = f"{told[0].upper()}{told[1:]}."
+        return limited(least.kind, what, limit=limit, unit="bytes", details=details, silent=silent)
     for way in ways:
         if way.done and way.arrived is None:
             sentence = f"A {way.what} failed ({way.ended}); how much of it arrived is not known{path.hint}."
             return inconclusive(sentence, details=details)
         if not way.done:
-            return inconclusive(f"The path is too slow to carry {asked} in the available time.", details=details)
+            when = "with --quick" if path.budget.quick else "in the available time"
+            return inconclusive(f"The path is too slow to carry {asked} {when}.", details=details)
         if way.ended:
             sentence = f"A {way.what} arrived complete, but did not end normally ({way.ended})."
             return inconclusive(sentence, details=details)

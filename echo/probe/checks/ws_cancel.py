@@ -40,7 +40,7 @@ class WsCancel(Check):
         if late:
             how = " or ".join(late)
             sentence = f"The server was still working on a call {PROMPT:g} s after we had left its WebSocket {how}."
-            return broken("not-forwarded", sentence)
+            return broken("not-forwarded", sentence, silent=True)
         return survived(f"The server noticed within {max(slowest, 0.1):.1f} s that we had left a WebSocket.")
 
 

@@ -134,7 +134,8 @@ def _told(wrong: list[Case], tried: int) -> Finding:
     sent = f"code {worst.sent[0]}" + (f" and “{printable(worst.sent[1], 40)}”" if worst.sent[1] else "")
     who = "A WebSocket that we closed with" if worst.ours else "A WebSocket that the gateway closed with"
     sentence = f"{who} {sent} ended {_as_came(worst)}{more}."
-    return broken("rewritten", sentence, details={"closes": [*map(_row, wrong)]})
+    silent = all(case.came is None for case in wrong)
+    return broken("rewritten", sentence, details={"closes": [*map(_row, wrong)]}, silent=silent)
 
 
 def _gravity(case: Case) -> int:

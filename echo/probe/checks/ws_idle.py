@@ -170,7 +170,8 @@ def _judged(lives: Sequence[Lifetime], idle: float) -> Finding:
         sentence = f"{cut}: the gateway's own call to the server ended, so it was cut behind the gateway."
         return limited("behind", sentence, limit=limit, unit="s", details=details)
     cause, why = _why(first, pinged, busy)
-    return limited(cause, f"{cut}{why}.", limit=limit, unit="s", details=details)
+    doubtful = len(dead) == 1 and not first.noticed  # Its answer may merely have been late.
+    return limited(cause, f"{cut}{why}.", limit=limit, unit="s", details=details, silent=doubtful)
 
 
 def _why(first: Lifetime, pinged: Lifetime, busy: Lifetime) -> tuple[str, str]:
@@ -189,9 +190,8 @@ def _only_silence_lives(pinged: Lifetime, busy: Lifetime, idle: float) -> Findin
     for cause, life, word in (("pings", pinged, "pinged"), ("age", busy, "used")):
         if life.end is not None:
             how = f"{how_closed(life.end)} after {life.lived:.0f} s"
-            return broken(
-                cause, f"A silent WebSocket stays open for {idle:g} s, but one that is {word} does not: {how}."
-            )
+            what = f"A silent WebSocket stays open for {idle:g} s, but one that is {word} does not: {how}."
+            return broken(cause, what, silent=not life.noticed)
     return None
 
 

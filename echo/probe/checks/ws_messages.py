@@ -22,6 +22,10 @@ BURST: Final = [f"{number} größer 再见 🙂 {'x' * (97 * number % 600)}" for
 NO_TEXT: Final = b"\xff\x00\xfe binary"
 
 
+class LateError(Exception):
+    """Replies did not come in time; the text says which."""
+
+
 class WsMessages(Check):
     """Has messages of several kinds echoed, and then large ones."""
 
@@ -39,13 +43,14 @@ class WsMessages(Check):
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         until = trio.current_time() + self.seconds(path.budget) - 2.5
         wrong: dict[str, str] = {}
+        late: set[str] = set()
         async with trio.open_nursery() as nursery:
             for name, ask in KINDS.items():
-                nursery.start_soon(_try, path, name, ask, wrong)
+                nursery.start_soon(_try, path, name, ask, wrong, late)
         for name in KINDS:
             if name in wrong:
                 sentence = f"{name} WebSocket messages do not pass as they were sent: {wrong[name]}."
-                return broken("altered", sentence, details=dict(wrong))
+                return broken("altered", sentence, details=dict(wrong), silent=late == {*wrong})
         sizes = Sizes(path, until)
         try:
             how = await sizes.largest()
@@ -66,7 +71,8 @@ def _limited(how: str, limits: list[Limit]) -> Finding:
     about = f"WebSocket messages pass {way} up to about {_bytes(least.passes)}"
     sentence = f"{about}; at {_bytes(least.fails or 0)} and more, {least.how}."
     details = {f"{'to_server' if limit.up else 'to_client'}": _row(limit) for limit in limits}
-    return limited("size", sentence, limit=least.passes, unit="bytes", details=details)
+    silent = all(limit.late for limit in limits)
+    return limited("size", sentence, limit=least.passes, unit="bytes", details=details, silent=silent)
 
 
 def _row(limit: Limit) -> str:
@@ -79,17 +85,26 @@ def _bytes(size: int) -> str:
     return f"{size / 1024:.1f} KiB" if size >= 1024 else f"{size} bytes"
 
 
-async def _try(path: Path, name: str, ask: Callable[[WebSocket], Awaitable[str]], wrong: dict[str, str]) -> None:
+async def _try(
+    path: Path, name: str, ask: Callable[[WebSocket], Awaitable[str]], wrong: dict[str, str], late: set[str]
+) -> None:
     async with path.websocket(BIDIRECTIONAL) as socket:
-        how = f"no reply came within {PATIENCE:g} s"
-        with trio.move_on_after(PATIENCE):
-            how = await ask(socket)
+        try:
+            with trio.fail_after(PATIENCE):
+                how = await ask(socket)
+        except (trio.TooSlowError, LateError) as error:
+            how = str(error) or f"no reply came within {PATIENCE:g} s"
+            late.add(name)
         if how:
             wrong[name] = how
 
 
 async def _burst(socket: WebSocket) -> str:
-    """Many messages at once: whether all come back, and in order."""
+    """Many messages at once: whether all come back, and in order.
+
+    Raises:
+        LateError: The last of them did not come in time.
+    """
     came: list[str | bytes] = []
     end: Closed | None = None
     with trio.move_on_after(PATIENCE * 0.8):
@@ -116,7 +131,9 @@ async def _burst(socket: WebSocket) -> str:
     if len(came) == len(BURST):
         return "they came in another order"
     lost = f"of {len(BURST)} sent at once, {len(BURST) - len(came)} were not answered"
-    return lost if end is None else f"{lost}, and {how_closed(end)}"
+    if end is None:
+        raise LateError(lost)
+    return f"{lost}, and {how_closed(end)}"
 
 
 async def _send(socket: WebSocket, messages: list[str]) -> None:

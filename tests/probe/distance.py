@@ -1,0 +1,60 @@
+"""A far or thin line in front of a server: every byte arrives later, and only so many a second. Nothing is lost."""
+
+import math
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+import trio
+
+from tests.probe.relays import LOST
+from tests.support.serving import LOOPBACK
+
+PIECE: Final = 65_536
+
+
+@asynccontextmanager
+async def far_away(port: int, *, seconds: float = 0.0, rate: float = math.inf) -> AsyncIterator[int]:
+    """A line to the server on this port of the loopback, for the block; gives its own port.
+
+    Args:
+        port: The server's.
+        seconds: How much later a byte arrives, in each direction.
+        rate: Bytes a second, of each connection in each direction.
+    """
+
+    async def serve(client: trio.SocketStream) -> None:
+        await trio.sleep(seconds)
+        try:
+            async with client, await trio.open_tcp_stream(LOOPBACK, port) as server, trio.open_nursery() as nursery:
+                nursery.start_soon(_carry, client, server, seconds, rate, nursery.cancel_scope)
+                nursery.start_soon(_carry, server, client, seconds, rate, nursery.cancel_scope)
+        except* LOST:
+            pass
+
+    (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(trio.serve_listeners, serve, [listener])
+        yield listener.socket.getsockname()[1]
+        nursery.cancel_scope.cancel()
+
+
+async def _carry(
+    source: trio.SocketStream, sink: trio.SocketStream, seconds: float, rate: float, over: trio.CancelScope
+) -> None:
+    """Carry bytes one way. However many are under way, more are taken, as a long line with large buffers does."""
+    put, got = trio.open_memory_channel[tuple[float, bytes]](math.inf)
+
+    async def arrive() -> None:
+        free = 0.0
+        async for began, data in got:
+            free = max(free, began) + len(data) / rate
+            await trio.sleep_until(free + seconds)
+            await sink.send_all(data)
+        over.cancel()
+
+    async with trio.open_nursery() as nursery, put:
+        nursery.start_soon(arrive)
+        async for data in source:
+            for at in range(0, len(data), PIECE):
+                put.send_nowait((trio.current_time(), bytes(data[at : at + PIECE])))
