@@ -19,7 +19,7 @@ from typing import Final
 import msgspec
 from quart import Quart, Response, request
 
-from echo.advice import read_advice
+from echo.advice import read_advice, read_messages
 
 HTML: Final = "text/html; charset=utf-8"
 CSS: Final = "text/css; charset=utf-8"
@@ -51,7 +51,7 @@ FILES: Final[dict[str, tuple[str, str]]] = {
 """The files of the page by URL path: the name in ``console_page`` and the content type."""
 
 ADVICE: Final = "/console/check/advice.json"
-"""Where the page finds the advice by check and cause, the same as the command line's."""
+"""Where the page finds the advice by check and cause, and by what hops say; the same as the command line's."""
 
 # 'self' for connect-src covers WebSockets to the same host and port too (CSP Level 3 §6.7.2.8).
 POLICY: Final = (
@@ -111,7 +111,7 @@ def add_console(app: Quart) -> None:
         content = (folder / name).read_bytes()
         file = _File.of(content, content_type)
         app.add_url_rule(path, f"console {name}", partial(_serve, file))
-    advice = _File.of(msgspec.json.encode(read_advice()), JSON)
+    advice = _File.of(msgspec.json.encode({"causes": read_advice(), "messages": read_messages()}), JSON)
     app.add_url_rule(ADVICE, "console advice", partial(_serve, advice))
 
 

@@ -6,7 +6,7 @@ from importlib.resources import files
 
 import pytest
 
-from echo.advice import read_advice
+from echo.advice import read_advice, read_messages
 from echo.gateway.console import ADVICE, FILES, POLICY
 from tests.support.gateway import gateway_to
 
@@ -48,7 +48,7 @@ async def test_the_probe_s_advice_is_served_for_the_page() -> None:
         answer = await gateway.get(ADVICE)
         known = await gateway.get(ADVICE, {"If-None-Match": answer.headers["etag"]})
     assert answer.headers["content-type"] == "application/json"
-    assert json.loads(answer.body) == read_advice()
+    assert json.loads(answer.body) == {"causes": read_advice(), "messages": read_messages()}
     assert (known.status, known.body) == (304, b"")
 
 

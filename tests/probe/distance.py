@@ -1,4 +1,4 @@
-"""A far or thin line in front of a server: every byte arrives later, and only so many a second. Nothing is lost."""
+"""A line in front of a server that knows nothing of HTTP: every byte arrives later, or only so many a second."""
 
 import math
 from collections.abc import AsyncIterator
@@ -14,21 +14,25 @@ PIECE: Final = 65_536
 
 
 @asynccontextmanager
-async def far_away(port: int, *, seconds: float = 0.0, rate: float = math.inf) -> AsyncIterator[int]:
+async def far_away(
+    port: int, *, seconds: float = 0.0, rate: float = math.inf, first: bytes = b""
+) -> AsyncIterator[int]:
     """A line to the server on this port of the loopback, for the block; gives its own port.
 
     Args:
         port: The server's.
         seconds: How much later a byte arrives, in each direction.
         rate: Bytes a second, of each connection in each direction.
+        first: What the line itself says to the server on each connection, before anything else.
     """
 
     async def serve(client: trio.SocketStream) -> None:
         await trio.sleep(seconds)
         try:
             async with client, await trio.open_tcp_stream(LOOPBACK, port) as server, trio.open_nursery() as nursery:
-                nursery.start_soon(_carry, client, server, seconds, rate, nursery.cancel_scope)
-                nursery.start_soon(_carry, server, client, seconds, rate, nursery.cancel_scope)
+                await server.send_all(first)
+                nursery.start_soon(_carry, client, server, seconds, rate)
+                nursery.start_soon(_carry, server, client, seconds, rate)
         except* LOST:
             pass
 
@@ -39,9 +43,7 @@ async def far_away(port: int, *, seconds: float = 0.0, rate: float = math.inf) -
         nursery.cancel_scope.cancel()
 
 
-async def _carry(
-    source: trio.SocketStream, sink: trio.SocketStream, seconds: float, rate: float, over: trio.CancelScope
-) -> None:
+async def _carry(source: trio.SocketStream, sink: trio.SocketStream, seconds: float, rate: float) -> None:
     """Carry bytes one way. However many are under way, more are taken, as a long line with large buffers does."""
     put, got = trio.open_memory_channel[tuple[float, bytes]](math.inf)
 
@@ -51,7 +53,7 @@ async def _carry(
             free = max(free, began) + len(data) / rate
             await trio.sleep_until(free + seconds)
             await sink.send_all(data)
-        over.cancel()
+        await sink.send_eof()
 
     async with trio.open_nursery() as nursery, put:
         nursery.start_soon(arrive)

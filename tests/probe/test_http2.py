@@ -1,6 +1,7 @@
 """`http2`, against paths that speak something else."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import pytest
 import trio
@@ -9,6 +10,7 @@ from echo.probe.checks.http2 import Http2Check
 from echo.probe.finding import Outcome
 from echo.probe.survey import Survey
 from echo.probe.target import Target
+from tests.probe.distance import far_away
 from tests.probe.paths import finding_of, path_through
 from tests.probe.relays import Fault, Head, Item, Line
 from tests.probe.turning_away import KeepCalls, Refuse
@@ -122,3 +124,14 @@ async def test_a_hop_that_speaks_http2_and_keeps_calls_is_reported(quiet_clock: 
     finding = await finding_of(Http2Check(), KeepCalls())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "unanswered")
     assert finding.sentence == "A plain call was never answered."
+
+
+@pytest.mark.parametrize(
+    "header", [b"PROXY TCP4 10.0.0.1 10.0.0.2 1234 443\r\n", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes(12)]
+)
+async def test_proxy_protocol_in_front_of_the_server_is_named(header: bytes) -> None:
+    async with path_through() as path, far_away(path.direct[0].port, first=header) as port:
+        report = await Survey(replace(path, target=Target(LOOPBACK, port)), [Http2Check()]).run()
+    (result,) = report.results
+    assert (result.finding.outcome, result.finding.cause) == (Outcome.BROKEN, "proxy-protocol")
+    assert "HAProxy: server … send-proxy (default off): take it off, and send-proxy-v2" in result.advice

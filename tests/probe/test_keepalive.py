@@ -20,7 +20,7 @@ from tests.probe.cutting import (
 )
 from tests.probe.holding import HoldResponses
 from tests.probe.paths import finding_of
-from tests.probe.relays import Fault, Item, Line
+from tests.probe.relays import Fault, Head, Item, Line
 from tests.support.http2_frames import ACK, PING, Frame
 from tests.support.quiet_clock import QuietClock
 
@@ -192,3 +192,29 @@ async def test_what_is_cut_off_for_other_reasons_is_the_business_of_other_checks
 
 async def test_one_ping_that_is_lost_is_no_limit(quiet_clock: QuietClock) -> None:
     assert (await finding_of(Keepalive(), LoseOnePing(), idle=12.0, pace=Pace.DEFAULT)).outcome is Outcome.SURVIVED
+
+
+class LetTwoIn(Fault):
+    """Passes the streams of two connections on; the others wait in vain, as behind HAProxy's ``maxconn``."""
+
+    def __init__(self) -> None:
+        self.lines: list[int] = []
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        talks = isinstance(item, Head) and str(item.get(":path")).endswith("/BidirectionalStream")
+        if talks and line.number not in self.lines:
+            self.lines.append(line.number)
+            if len(self.lines) > 2:
+                line.nursery.start_soon(self._send_away, line)
+        return [] if item.stream and line.number in self.lines[2:] else [item]
+
+    async def _send_away(self, line: Line) -> None:
+        await trio.sleep(2.0)
+        line.close()
+
+
+async def test_a_connection_on_which_nothing_was_ever_answered_says_nothing_about_pings(
+    quiet_clock: QuietClock,
+) -> None:
+    finding = await finding_of(Keepalive(), LetTwoIn())
+    assert finding.outcome is Outcome.SURVIVED

@@ -25,6 +25,8 @@ OURS: Final = re.compile(rb"the request arrived as (HTTP/\d\.\d)")  # The server
 REFUSALS: Final = ("302", "303", "307", "401", "403", "407")  # Redirects lead to a page to log in.
 # What else a hop answers itself; the server answers a plain call, and knows its method.
 NOT_LET_IN: Final = (Status.PERMISSION_DENIED, Status.UNAUTHENTICATED)
+# How PROXY protocol begins, in both versions; echo says of a connection what it began with instead of HTTP/2.
+PROXY_PROTOCOL: Final = ("began with b'PROXY ", r"began with b'\r\n\r\n\x00\r\nQUIT")
 NO_ROUTE: Final = ("404", "421")
 NO_SERVER: Final = ("503", "504")
 PATIENCE = 3.0  # Seconds for each answer.
@@ -37,7 +39,7 @@ class Http2Check(Check):
     question = "Does the path speak HTTP/2, to us and to the server?"
     needs = ()
     patience = 8.0
-    causes = ("alpn", "http1", "silence", "refused", "no-route", "no-server", "call", "unanswered")
+    causes = ("alpn", "http1", "silence", "refused", "no-route", "no-server", "call", "unanswered", "proxy-protocol")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         where = path.target
@@ -95,7 +97,12 @@ class Http2Check(Check):
             return broken("call", f"{what} instead of a gRPC reply.")
         if "grpc-status" in fields:
             return _failed(fields["grpc-status"], fields.get("grpc-message", ""))
-        return broken("unanswered", "A plain call was never answered.", details={"connection": connection.ended})
+        said = connection.goaways[0].debug.decode("latin-1") if connection.goaways else ""
+        details = {"connection": connection.ended, "goaway": printable(said)}
+        if any(sign in said for sign in PROXY_PROTOCOL):
+            what = "A hop puts PROXY protocol in front of what we send, and the server behind it does not speak that"
+            return broken("proxy-protocol", f"{what}: “{printable(said, 80)}”.", details=details)
+        return broken("unanswered", "A plain call was never answered.", details=details)
 
 
 def _without_alpn() -> Finding:

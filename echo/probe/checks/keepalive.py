@@ -138,8 +138,8 @@ async def _try(path: Path, interval: float, came: Pinged, heed: bool) -> None:
         for number in range(count):
             if not number or (heed and number % PERMITTED == 0):
                 before, talk = talk, Talk(path, connection)  # A new call, as the last one may have been cut off.
-                if not await talk.say() and not connection.ended:
-                    return  # The server may now complain, and rightly; so a complaint would say nothing about the path.
+                if not await talk.say() and (before is None or not connection.ended):
+                    return  # It leads nowhere, or the server may now complain, and rightly: that says nothing.
                 if before is not None:
                     before.leave()
             next_at = trio.current_time() + interval

@@ -80,7 +80,7 @@ class MessageSize(Check):
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         ways = [Direction(kind, Bounds(0, ASKED + 1)) for kind in _WORDS]
-        within = 2.5 if path.budget.quick else 20.0  # Seconds for each way.
+        within = 3.5 if path.budget.quick else 20.0  # Seconds for each way.
         for way in ways:
             way.patience = 0.75 * within
             with trio.move_on_after(within):

@@ -19,7 +19,7 @@ from echo.probe.path import Path
 from echo.rpc import GRPCError, StreamTerminatedError
 
 MESSAGE: Final = 8 * KIB
-HOPELESS: Final = 1.5  # Times the available time that a stream would take, at which it is given up.
+HOPELESS: Final = 2.0  # Times the available time that a stream would take, at which it is given up.
 STILL: Final = 7.0  # Seconds without progress after which a stream counts as cut, if there are that many.
 OVERHEAD: Final = 12  # Bytes of a message of ours besides its text, at least.
 _WORDS: Final = {"request": "to the server", "response": "from the server"}

@@ -29,7 +29,7 @@ export class Survey {
 
   /**
    * @param {{begin: (name: string) => void, end: (result: object) => void}} audience Is notified of progress.
-   * @param {object} advice Lines of advice, by check and cause.
+   * @param {{causes: object, messages: object}} advice Lines of advice, by check and cause, and by words of a finding.
    * @param {{only?: string[], idle?: number}} options Which checks; the longest silence in seconds.
    */
   constructor(audience, advice, { only = null, idle = 10 } = {}) {
@@ -137,13 +137,20 @@ export class Survey {
   }
 
   #conclude(name, finding, seconds) {
-    const advice = finding.cause ? (this.#advice[name]?.[finding.cause] ?? []) : [];
+    const advice = this.#advised(name, finding);
     // `--direct` is an option of the command line.
     finding.sentence = finding.sentence.replace(/--direct\b/, DIRECT);
     const result = { name, finding, advice, seconds };
     this.#results.set(name, result);
     this.#settled.get(name).resolve();
     this.#audience.end(result);
+  }
+
+  /** What a hop has said of itself comes before what may be the cause. */
+  #advised(name, { outcome, cause, sentence }) {
+    const { causes, messages } = this.#advice;
+    const said = outcome === "survived" ? [] : Object.keys(messages).filter((words) => sentence.includes(words));
+    return said.length ? messages[said[0]] : (causes[name]?.[cause] ?? []);
   }
 
   /** The report as JSON has it. */
