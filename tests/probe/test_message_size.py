@@ -6,6 +6,10 @@ from collections.abc import Iterable
 
 import pytest
 
+from echo.probe.budget import Pace
+from echo.probe.check import Check
+from echo.probe.checks.compression import Compression
+from echo.probe.checks.early_end import EarlyEnd
 from echo.probe.checks.message_size import MessageSize
 from echo.probe.finding import Outcome
 from echo.probe.survey import Survey
@@ -110,3 +114,40 @@ async def test_the_server_s_own_limit_is_not_the_path_s() -> None:
     assert result.finding.outcome is Outcome.SURVIVED
     assert "the server's own limit" in result.finding.sentence
     assert result.finding.limit == pytest.approx(1 * MIB, rel=0.02)
+
+
+class LoseLargePackets(Fault):
+    """Loses packets of full size, as behind a tunnel that may not say so; what follows waits for them in vain."""
+
+    def __init__(self, *, up: bool) -> None:
+        self.up = up
+        self.stuck: set[int] = set()
+
+    def goes_on(self, line: Line, item: Item) -> bool:
+        if isinstance(item, Frame) and len(item.payload) > 1300:
+            self.stuck.add(line.number)
+        return line.number not in self.stuck
+
+    async def to_server(self, line: Line, item: Item) -> Iterable[Item]:
+        return [item] if not self.up or self.goes_on(line, item) else []
+
+    async def to_client(self, line: Line, item: Item) -> Iterable[Item]:
+        return [item] if self.up or self.goes_on(line, item) else []
+
+
+@pytest.mark.parametrize("pace", [Pace.QUICK, Pace.DEFAULT])
+@pytest.mark.parametrize(("up", "words"), [(True, "Messages to the server"), (False, "Messages from the server")])
+async def test_a_way_that_loses_packets_of_full_size_is_named(
+    up: bool, words: str, pace: Pace, quiet_clock: QuietClock
+) -> None:
+    finding = await finding_of(MessageSize(), LoseLargePackets(up=up), pace=pace)
+    assert (finding.outcome, finding.cause) == (Outcome.LIMITED, "packets")
+    assert finding.sentence.startswith(f"{words} arrive only if they fit into one packet: ")
+
+
+@pytest.mark.parametrize("check", [EarlyEnd(), Compression()])
+@pytest.mark.parametrize("up", [True, False])
+async def test_nothing_else_is_blamed_where_packets_of_full_size_are_lost(
+    check: Check, up: bool, quiet_clock: QuietClock
+) -> None:
+    assert (await finding_of(check, LoseLargePackets(up=up))).outcome in (Outcome.INCONCLUSIVE, Outcome.SURVIVED)

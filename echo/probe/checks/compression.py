@@ -65,6 +65,8 @@ class Compression(Check):
             return broken("flag-lost", "A compressed message arrives at the server decompressed.")
         if not succeeded(call) and not any(name == "grpc-encoding" for name, _ in headers_of(record)):
             return broken("flag-lost", "The server is not told how messages are compressed, so it cannot read them.")
+        if not call.over and record.bytes_in == len(packed):
+            return inconclusive(f"A compressed message arrived, but its call ended with {ending(call)}.")
         if not succeeded(call) or record.bytes_in != len(packed):
             came = "arrived changed" if succeeded(call) else f"failed with {ending(call)}"
             details = {"sent": len(packed), "arrived": record.bytes_in}

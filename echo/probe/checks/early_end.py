@@ -101,7 +101,7 @@ class EarlyEnd(Check):
         async with path.http2() as connection:
             call = path.begin(connection, case.rpc, case.script, call_id=path.new_call_id(), timeout=20.0)
             for number in range(3):
-                await call.send(path.message(case.rpc), end=number == 2)
+                await call.send(path.message(case.rpc, "x" * SIZE), end=number == 2)
             with trio.move_on_after(PATIENCE):
                 await call.until_over()
         return _whole(call, case)

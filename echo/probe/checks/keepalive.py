@@ -98,7 +98,7 @@ def _judged(path: Path, reaches: bool | None, seconds: float, pinged: Mapping[fl
 def _refused(refused: float, pinged: Mapping[float, Pinged], details: Mapping[str, JsonValue]) -> Finding:
     came = pinged[refused]
     fine = min((interval for interval in pinged if interval > refused), default=None)
-    every, silent = f"every {refused:g} s", came.cause == "unanswered"
+    every, silent = f"every {refused:g} s", came.cause == "unanswered" or came.closed is not None
     if came.cause == "too-many-pings":
         does = f"The path closes a connection that is pinged {every}, after {came.pings} pings"
     else:

@@ -22,7 +22,8 @@ T = TypeVar("T")
 ASKED: Final = Limits().max_message_size  # What the server accepts.
 SMALL: Final = 32 * KIB  # Sizes that tell how fast the path is,
 SAMPLE: Final = 256 * KIB  # the second one also over a distance.
-LEAST: Final = 1 * KIB  # A size that must get through.
+LEAST: Final = 512  # A size that must get through, and fits into a packet.
+PACKETS: Final = 2 * KIB  # A size that does not.
 PRECISION: Final = 256  # The bounds may differ by the smaller divided by this,
 FINEST: Final = 1 * KIB  # or by this many bytes.
 _WORDS: Final = {"request": "to the server", "response": "from the server"}
@@ -64,6 +65,11 @@ class Direction:
         return self.limited and (too_long or not self.came)
 
     @property
+    def one_packet(self) -> bool:
+        """Whether whatever needs more than one packet is lost without notice, so that packets of full size are."""
+        return self.late and self.bounds.fails <= PACKETS
+
+    @property
     def what(self) -> str:
         """Its messages, in words."""
         return f"messages {_WORDS[self.kind]}"
@@ -76,7 +82,7 @@ class MessageSize(Check):
     question = "How large can a message be, in each direction?"
     scheduling = Scheduling.ALONE
     patience = 45.0
-    causes = ("request", "response")
+    causes = ("request", "response", "packets")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         ways = [Direction(kind, Bounds(0, ASKED + 1)) for kind in _WORDS]
@@ -93,7 +99,7 @@ class MessageSize(Check):
             return
         way.bounds.fits = LEAST
         latency, pace = way.seconds, 0.0  # Seconds for a call, and for each byte of its message.
-        for largest in (SMALL, SAMPLE, ASKED):
+        for largest in (PACKETS, SMALL, SAMPLE, ASKED):
             size = largest
             while latency + pace * size > way.patience:  # A slow path is not a limit; less may still show one.
                 size //= 2
@@ -102,12 +108,14 @@ class MessageSize(Check):
             if not await self._fits(path, way, size, way.patience):
                 break
             way.bounds.fits = size
-            pace = max(way.seconds - latency, 0.0) / size
+            pace = max(way.seconds - latency, 0.0) / size if size > PACKETS else 0.0
         else:
             return
         if size > SAMPLE and way.slow:
             return
         way.bounds.fails = size
+        if way.one_packet:
+            return
 
         async def fits(size: int) -> bool:
             return await self._fits(path, way, size, within)
@@ -151,6 +159,15 @@ def _head(size: int) -> int:
 
 def _finding(ways: list[Direction], *, quick: bool) -> Finding:
     details: dict[str, JsonValue] = {way.kind: way.bounds.fits for way in ways if not way.unlike}
+    lost = [way for way in ways if way.one_packet]
+    if lost:
+        told = " and ".join(way.what for way in lost)
+        sentence = (
+            f"{told[0].upper()}{told[1:]} arrive only if they fit into one packet: larger packets are lost on the way "
+            "(lower the MTU of the tunnel or VPN, limit the MSS of its connections, or let ICMP pass)."
+        )
+        limit = min(way.bounds.fits for way in lost)
+        return limited("packets", sentence, limit=limit, unit="bytes", details=details, silent=True)
     short = [way for way in ways if way.limited and not way.slow]
     if short:
         least = min(short, key=lambda way: way.bounds.fits)
