@@ -203,7 +203,7 @@ async def idle_connection(path: Path, seconds: float, to: Target | None = None) 
 
 def _noticed(connection: Http2, last: float) -> Cut | None:
     """The GOAWAY that announces the end of a connection, if it has come."""
-    return Cut("goaway", connection.goaways[0].at - last) if connection.goaways else None
+    return Cut("goaway", max(0.0, connection.goaways[0].at - last)) if connection.goaways else None
 
 
 async def answers(path: Path, connection: Http2) -> bool:

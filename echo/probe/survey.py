@@ -26,6 +26,7 @@ import trio
 
 from echo.advice import advice_for, advice_for_message
 from echo.probe.check import Check, Kind, Scheduling
+from echo.probe.checks.message_size import LOSES_PACKETS, MessageSize
 from echo.probe.facts import explore
 from echo.probe.finding import Finding, Outcome, inconclusive, skipped
 from echo.probe.line import Line, UnreachableError
@@ -165,7 +166,7 @@ class Survey:
         elif finding.silent and check.scheduling in (Scheduling.ALONE, Scheduling.LAST):
             finding = await self._retried_finding(check, finding)
         if check.scheduling is not Scheduling.BESIDE:  # Those are tried again first.
-            finding = await unless_slow(self.path, check, finding)
+            finding = await self._unless_late_anyway(check, finding)
         self._conclude(check, finding, trio.current_time() - began)
 
     async def _retry_bad(self) -> None:
@@ -179,7 +180,7 @@ class Survey:
         for check in self._of(Scheduling.BESIDE):
             result = self.results[check.name]
             if result.finding.silent:
-                self._conclude(check, await unless_slow(self.path, check, result.finding), result.seconds)
+                self._conclude(check, await self._unless_late_anyway(check, result.finding), result.seconds)
 
     async def _retry_after_waiting(self) -> None:
         """Try again the checks that the waiting ones have disturbed."""
@@ -203,6 +204,13 @@ class Survey:
             return before
         sentence = f"{again.sentence.removesuffix('.')}, but only on the second try."
         return replace(again, sentence=sentence, details={**again.details, "at_first": before.sentence})
+
+    async def _unless_late_anyway(self, check: Check, finding: Finding) -> Finding:
+        """The finding, or an inconclusive one if the network itself explains that something did not come in time."""
+        sizes = self.results.get(MessageSize.name)
+        if finding.silent and sizes is not None and sizes.finding.cause == LOSES_PACKETS:
+            return inconclusive(f"Packets of full size are lost, as {MessageSize.name} says. Seen: {finding.sentence}")
+        return await unless_slow(self.path, check, finding)
 
     def _skip_reason(self, check: Check) -> Finding | None:
         """Why a check is skipped; None if it is not."""

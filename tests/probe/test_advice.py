@@ -66,3 +66,5 @@ def test_what_a_hop_says_tells_which_setting_it_is() -> None:
         "Istio: DestinationRule connectionPool",
     ]
     assert advice_for_message("A plain call ended with UNAVAILABLE (please retry).") == ()
+    overloaded = advice_for_message("A plain call failed: UNAVAILABLE (envoy overloaded).")
+    assert overloaded[0].startswith("Envoy: overload_manager")

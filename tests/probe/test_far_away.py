@@ -23,6 +23,7 @@ from echo.probe.target import Target
 from tests.probe.distance import far_away
 from tests.probe.gateway_paths import path_to_a_gateway
 from tests.probe.paths import path_through
+from tests.probe.test_message_size import LoseLargePackets
 from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
 
@@ -115,6 +116,16 @@ async def test_what_did_not_come_in_time_is_tried_again(scheduling: Scheduling, 
     check = Waits(scheduling, comes=1)
     (result,) = (await surveyed([check])).results
     assert (result.finding.sentence, check.tries) == ("It came, but only on the second try.", 2)
+
+
+@pytest.mark.parametrize("scheduling", [Scheduling.ALONE, Scheduling.LAST])
+async def test_where_packets_of_full_size_are_lost_silence_proves_nothing(
+    scheduling: Scheduling, quiet_clock: QuietClock
+) -> None:
+    async with path_through(LoseLargePackets(up=True)) as path:
+        sizes, waits = (await Survey(path, [MessageSize(), Waits(scheduling)]).run()).results
+    assert (sizes.finding.outcome, waits.finding.outcome) == (Outcome.LIMITED, Outcome.INCONCLUSIVE)
+    assert waits.finding.sentence == "Packets of full size are lost, as message-size says. Seen: Nothing came."
 
 
 class Slow(Waits):

@@ -26,6 +26,7 @@ LEAST: Final = 512  # A size that must get through, and fits into a packet.
 PACKETS: Final = 2 * KIB  # A size that does not.
 PRECISION: Final = 256  # The bounds may differ by the smaller divided by this,
 FINEST: Final = 1 * KIB  # or by this many bytes.
+LOSES_PACKETS: Final = "packets"
 _WORDS: Final = {"request": "to the server", "response": "from the server"}
 
 
@@ -82,7 +83,7 @@ class MessageSize(Check):
     question = "How large can a message be, in each direction?"
     scheduling = Scheduling.ALONE
     patience = 45.0
-    causes = ("request", "response", "packets")
+    causes = ("request", "response", LOSES_PACKETS)
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         ways = [Direction(kind, Bounds(0, ASKED + 1)) for kind in _WORDS]
@@ -167,7 +168,7 @@ def _finding(ways: list[Direction], *, quick: bool) -> Finding:
             "(lower the MTU of the tunnel or VPN, limit the MSS of its connections, or let ICMP pass)."
         )
         limit = min(way.bounds.fits for way in lost)
-        return limited("packets", sentence, limit=limit, unit="bytes", details=details, silent=True)
+        return limited(LOSES_PACKETS, sentence, limit=limit, unit="bytes", details=details, silent=True)
     short = [way for way in ways if way.limited and not way.slow]
     if short:
         least = min(short, key=lambda way: way.bounds.fits)
