@@ -25,6 +25,7 @@ async def unless_slow(path: Path, check: Check, finding: Finding) -> Finding:
         return finding
     return replace(
         finding,
+        silent=False,
         outcome=Outcome.INCONCLUSIVE,
         sentence=f"The path is too slow to tell, as a plain call took {slowest:.1f} s. Seen: {finding.sentence}",
         cause="",

@@ -10,8 +10,8 @@ it may just have lacked time. If it survives then, it has survived. Checks that 
 tried again after these.
 
 A network that is merely slow must not be called broken. Where connecting takes long, checks get more time; and if all
-that a check has seen is that something did not come in time, it is tried again, and believed unless plain calls are
-slow as well.
+that a check has seen is that something did not come in time, it is believed only if plain calls are fast, and tried
+again in the end.
 """
 
 import logging
@@ -113,7 +113,7 @@ class Survey:
                 await self._retry_bad()
                 for check in [*self._of(Scheduling.ALONE), *reversed(self._of(Scheduling.LAST))]:
                     await self._run(check)
-            await self._retry_after_waiting()
+            await self._retry_in_the_end()
         return self.report(f"There was no time left for it{QUICK if self.path.budget.quick else ''}.")
 
     def report(self, missing: str = "It was stopped before it finished.") -> Report:
@@ -163,8 +163,6 @@ class Survey:
         finding = self._skip_reason(check) or await self._ask(check)
         if check.name in self._needed and finding.outcome is Outcome.BROKEN:
             finding = await self._retried_finding(check, finding)  # Other checks would be skipped because of it.
-        elif finding.silent and check.scheduling in (Scheduling.ALONE, Scheduling.LAST):
-            finding = await self._retried_finding(check, finding)
         if check.scheduling is not Scheduling.BESIDE:  # Those are tried again first.
             finding = await self._unless_late_anyway(check, finding)
         self._conclude(check, finding, trio.current_time() - began)
@@ -182,11 +180,14 @@ class Survey:
             if result.finding.silent:
                 self._conclude(check, await self._unless_late_anyway(check, result.finding), result.seconds)
 
-    async def _retry_after_waiting(self) -> None:
-        """Try again the checks that the waiting ones have disturbed."""
-        for check in self.checks if self._of(Scheduling.WAITING) else ():
+    async def _retry_in_the_end(self) -> None:
+        """Try again the checks that the waiting ones have disturbed, and those that ran alone and waited in vain."""
+        waited = self._of(Scheduling.WAITING)
+        for check in self.checks:
             result = self.results[check.name]
-            if check.again_after_waiting and result.finding.outcome in (*BAD, Outcome.INCONCLUSIVE):
+            disturbed = waited and check.again_after_waiting
+            late = result.finding.silent and check.scheduling in (Scheduling.ALONE, Scheduling.LAST)
+            if late or (disturbed and result.finding.outcome in (*BAD, Outcome.INCONCLUSIVE)):
                 await self._retry(check, result)
 
     async def _retry(self, check: Check, before: Result) -> None:

@@ -75,7 +75,7 @@ class Sizes:
             began = trio.current_time()
             if await self._timed(size, self._echo) is not None:
                 return "it was not tried, as smaller ones fail"
-            seconds = (trio.current_time() - began) * ASKED / size
+            seconds = self._latency + (trio.current_time() - began - self._latency) * ASKED / size
             if size > PASSES and trio.current_time() + seconds * SAMPLE / ASKED > self._until:
                 break
         if trio.current_time() + seconds > self._until:
