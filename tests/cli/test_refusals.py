@@ -9,7 +9,6 @@ from typing import NoReturn
 import pytest
 import trio
 import trustme
-from anyio.abc import SocketListener
 
 from echo.cli import main
 from echo.transport.accepting import OnAccept, WaitForRoom, accept
@@ -223,10 +222,10 @@ def test_the_traceback_shows_a_bug_that_is_deep_in_the_nurseries_of_the_gateway(
 ) -> None:
     """Python leaves out what is more than ten groups deep."""
 
-    async def broken(listener: SocketListener, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
+    async def broken(listening: socket.socket, on_accept: OnAccept, wait_for_room: WaitForRoom | None = None) -> None:
         if "gateway" in on_accept.__module__:
             raise LookupError("a bug")
-        await accept(listener, on_accept, wait_for_room)
+        await accept(listening, on_accept, wait_for_room)
 
     monkeypatch.setattr("echo.transport.listener.accept", broken)
     web = ["--http-bind", "127.0.0.1", "--http-port", "0", "--metrics-bind", "127.0.0.1", "--metrics-port", "0"]

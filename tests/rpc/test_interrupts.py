@@ -152,11 +152,15 @@ def test_the_block_of_a_channel_raises_keyboard_interrupt_itself(backend: str, w
         stream = Acting(ours, when, ctrl_c)
         stream.armed = True
 
+        connecting = anyio.CancelScope()
+
         async def dial() -> ByteStream:
+            if when == "close":  # The block is left soon, which closes the connection.
+                connecting.deadline = anyio.current_time() + 0.05
             return stream
 
         async with theirs, open_channel_over(dial, "memory") as channel:
-            with anyio.move_on_after(0.05):
+            with connecting:
                 await channel.connect()
         await anyio.sleep_forever()
 
