@@ -1,6 +1,7 @@
 """What shows upstream's faults under floods of frames or handshakes: each tells whether the fault is there."""
 
 import os
+import tracemalloc
 from contextlib import AsyncExitStack, suppress
 
 import trio
@@ -61,6 +62,19 @@ async def resets_have_no_end() -> bool:
             await client.send(client.head(stream_id, GET, end=True), rst_stream(stream_id))
         await quiet()
         return not [goaway for goaway in client.goaways if goaway.error_code == ErrorCodes.ENHANCE_YOUR_CALM]
+
+
+async def unknown_settings_are_kept() -> bool:
+    async with serving(hello) as running, raw_client(running.port) as client:
+        await client.pause()
+        tracemalloc.start()
+        try:
+            for number in range(0x1000, 0x2000, 2_048):
+                await client.send(settings(*((number + more, 1) for more in range(2_048))))
+            await client.pause()
+            return tracemalloc.get_traced_memory()[0] > 1_000_000
+        finally:
+            tracemalloc.stop()
 
 
 async def what_is_reset_at_once_runs() -> bool:

@@ -55,6 +55,7 @@ CASES: list[tuple[str, str, Symptom]] = [
     ("http1", "h2c with forbidden settings", http.h2c_with_settings_that_may_not_be),
     ("floods", "a read at once", floods.all_frames_of_a_read_are_handled_at_once),
     ("floods", "resets", floods.resets_have_no_end),
+    ("peer_settings", "unknown settings", floods.unknown_settings_are_kept),
     ("http2", "a stream too many", http.surplus_streams_end_the_others),
     ("http2", "left streams add up", http.streams_left_by_their_client_add_up),
     ("goaway", "no GOAWAY", http.an_idle_connection_ends_unannounced),
