@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import NoReturn
 
 import anyio.to_thread
@@ -95,14 +96,22 @@ async def test_where_no_thread_can_be_started_spans_are_exported_in_time_all_the
     assert "can't start new thread" in record.getMessage()
 
 
-async def test_its_thread_ends_with_it() -> None:
-    before = threading.active_count()
-    with trio.move_on_after(0.01):
+async def test_its_thread_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = trio.CancelScope()
+    waited = threading.Event()
+
+    class Ended(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            trio.from_thread.run_sync(running.cancel)
+            try:
+                return super().wait(timeout)
+            finally:
+                waited.set()
+
+    monkeypatch.setattr("echo.telemetry.tracing.batches.threading", SimpleNamespace(Event=Ended))
+    with running:
         await Batches(Sink().send, lines, most=10, batch=3, delay=3600).run()
-    # trio keeps threads for a while, to use them again: what counts is that this one is free.
-    with trio.fail_after(20):
-        await trio.to_thread.run_sync(int, limiter=trio.CapacityLimiter(1))
-    assert threading.active_count() <= before + 1
+    assert await trio.to_thread.run_sync(waited.wait, 20)
 
 
 async def test_what_a_collector_does_not_take_is_bounded_and_counted(
