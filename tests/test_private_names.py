@@ -46,6 +46,7 @@ ALLOWED: dict[tuple[str, str], str] = {
             ("http1", "_check_protocol", "where an upgrade to HTTP/2 is decided on"),
             ("http1", "_create_stream", "where a request becomes a stream, of a class of ours if it is a WebSocket"),
             ("http2", "_create_stream", "the same for HTTP/2"),
+            ("http1", "_send_h11_event", "where the head of an answer leaves, which lacks its reason phrase"),
             ("http2", "_close_stream", "where a stream ends, whoever ends it: its inbox has to as well"),
             ("http2", "_send_data", "where a stream's data leaves, or is dropped because the stream was reset"),
             ("http2", "_handle_events", "where data and priorities come, which upstream takes amiss"),

@@ -45,7 +45,8 @@ MOST_TRIPS: Final = 10.0  # Seconds that these are at most.
 AGAIN: Final = 0.15  # Fraction of the budget for second tries.
 SIDE_BY_SIDE: Final = 8  # Checks at once: more would disturb each other on a small machine.
 BAD: Final = (Outcome.BROKEN, Outcome.LIMITED)
-QUICK: Final = "; there is more without --quick, or for fewer checks (--only)"
+NO_TIME: Final = "There was no time left for it."
+NO_TIME_QUICK: Final = f"{NO_TIME[:-1]}; there is more without --quick, or for fewer checks (--only)."
 RESERVE: Final = 1.0  # Seconds of the budget kept for the report.
 
 
@@ -114,7 +115,7 @@ class Survey:
                 for check in [*self._of(Scheduling.ALONE), *reversed(self._of(Scheduling.LAST))]:
                     await self._run(check)
             await self._retry_in_the_end()
-        return self.report(f"There was no time left for it{QUICK if self.path.budget.quick else ''}.")
+        return self.report(NO_TIME_QUICK if self.path.budget.quick else NO_TIME)
 
     def report(self, missing: str = "It was stopped before it finished.") -> Report:
         """The report as of now; ``missing`` is the finding of checks without an outcome."""

@@ -111,26 +111,26 @@ async def test_large_responses_that_nobody_reads_have_a_bound() -> None:
 
 async def test_many_who_watch_are_refused_beyond_a_number_and_end_with_the_call() -> None:
     async with scripted_echo(Limits(max_concurrent_streams=1_000)) as echo:
-        stream = echo.stream("BidirectionalStream", ("call-id", "a"))
-        await stream.send_message(StreamMessage(stream_id="a"))
-        assert await stream.recv_message() is not None
-        ends: list[str] = []
+        async with echo.stream("BidirectionalStream", ("call-id", "a")) as stream:
+            await stream.send_message(StreamMessage(stream_id="a"))
+            assert await stream.recv_message() is not None
+            ends: list[str] = []
 
-        async def watch() -> None:
-            try:
-                async with echo.channel.request(f"{EVIDENCE}/Watch", SERVER_STREAM, GetRequest, Record) as watching:
-                    await watching.send_message(GetRequest("a"))
-                    ends.append([record.outcome async for record in watching][-1])
-            except GRPCError as error:
-                ends.append(error.status.name)
+            async def watch() -> None:
+                try:
+                    async with echo.channel.request(f"{EVIDENCE}/Watch", SERVER_STREAM, GetRequest, Record) as watching:
+                        await watching.send_message(GetRequest("a"))
+                        ends.append([record.outcome async for record in watching][-1])
+                except GRPCError as error:
+                    ends.append(error.status.name)
 
-        async with trio.open_nursery() as nursery:
-            for _ in range(MOST_WATCHERS + 50):
-                nursery.start_soon(watch)
-            await trio.testing.wait_all_tasks_blocked(0.01)
-            assert ends == ["RESOURCE_EXHAUSTED"] * 50
-            await stream.end()
-            assert await stream.recv_message() is None
+            async with trio.open_nursery() as nursery:
+                for _ in range(MOST_WATCHERS + 50):
+                    nursery.start_soon(watch)
+                await trio.testing.wait_all_tasks_blocked(0.01)
+                assert ends == ["RESOURCE_EXHAUSTED"] * 50
+                await stream.end()
+                assert await stream.recv_message() is None
         assert ends[50:] == ["completed"] * MOST_WATCHERS
         await trio.testing.wait_all_tasks_blocked()
         assert echo.server.calls == 0

@@ -164,8 +164,10 @@ def _finding(path: Path, ways: list[Direction]) -> Finding:
             sentence = f"A {way.what} failed ({way.ended}); how much of it arrived is not known{path.hint}."
             return inconclusive(sentence, details=details)
         if not way.done:
-            when = "with --quick" if path.budget.quick else "in the available time"
-            return inconclusive(f"The path is too slow to carry {asked} {when}.", details=details)
+            sentence = f"The path is too slow to carry {asked} in the available time."
+            if path.budget.quick:
+                sentence = f"The path is too slow to carry {asked} with --quick."
+            return inconclusive(sentence, details=details)
         if way.ended:
             sentence = f"A {way.what} arrived complete, but did not end normally ({way.ended})."
             return inconclusive(sentence, details=details)
