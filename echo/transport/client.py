@@ -47,6 +47,8 @@ class ClientSession(Session):
 
     connection: ClientConnection[ClientCall]
 
+    _peer_role = "server"
+
     def __init__(
         self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None, tally: Tally | None = None
     ) -> None:

@@ -69,6 +69,8 @@ class ServerSession(Session):
 
     connection: ServerConnection[ServerCall]
 
+    _peer_role = "client"
+
     def __init__(
         self,
         stream: ByteStream,

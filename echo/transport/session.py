@@ -16,7 +16,7 @@ everything, as long as it makes progress; the caller bounds the time. A failed o
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import anyio
 from anyio.abc import ByteStream
@@ -49,6 +49,7 @@ class Session(ABC):
     connection: Connection[Any]
     opened: float
     last_received: float
+    _peer_role: ClassVar[str]
 
     def __init__(
         self, stream: ByteStream, limits: Limits, keepalive: Keepalive | None, tally: Tally | None = None
@@ -251,7 +252,7 @@ class Session(ABC):
             self._pong.set()
 
     def _on_failure(self, event: ConnectionFailed) -> None:
-        self.stop(event.reason if event.foreign else f"the other side violated HTTP/2: {event.reason}")
+        self.stop(event.reason if event.foreign else f"the {self._peer_role} violated HTTP/2: {event.reason}")
 
     async def _keep_alive(self, keepalive: Keepalive) -> None:
         while True:

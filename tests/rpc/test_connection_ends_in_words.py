@@ -102,7 +102,7 @@ async def test_an_error_says_what_happened_to_a_tls_handshake(behave: Behave, to
         ),
         (
             say(BEGIN, break_the_rules),
-            "connection to {}: the other side violated HTTP/2: PING of 1 bytes",
+            "connection to {}: the server violated HTTP/2: PING of 1 bytes",
         ),
         (hang_up, "cannot connect to {}: the other side closed the connection"),
         (keep_silent, "cannot connect to {}: the other side did not answer a keepalive PING within 5 s"),

@@ -12,12 +12,14 @@ from hyperframe.frame import GoAwayFrame
 
 from echo.rpc import GRPCError, Limits, Server, Status, open_channel_over
 from echo.transport.memory import memory_stream_pair
-from echo.wire.events import RequestStarted
+from echo.wire.client import ClientConnection
+from echo.wire.events import CallEnded, Event, RequestStarted
+from echo.wire.head import Request
 from echo.wire.server import ServerConnection
 from echo.wire.stream import Stream
 from tests.support.pair import PREFACE, frames
 from tests.support.raw import SETTINGS
-from tests.support.services import ECHO, BytesCodec, unary
+from tests.support.services import ECHO, BytesCodec, path, unary
 
 
 async def accuse(stream: ByteStream, error_code: ErrorCodes, debug: bytes) -> None:
@@ -78,3 +80,22 @@ async def test_a_drain_does_not_take_back_the_reason_that_a_connection_ends_for(
                 said += await ours.receive()
     goaways = [frame.error_code for frame in frames(said) if isinstance(frame, GoAwayFrame)]
     assert goaways == [ErrorCodes.FRAME_SIZE_ERROR]
+
+
+async def test_an_open_call_says_that_its_own_client_broke_the_rules() -> None:
+    server = Server([ECHO], codec=BytesCodec())
+    ours, theirs = memory_stream_pair()
+    client = ClientConnection(Limits(), Stream)
+    client.start()
+    client.open(Request(path("All"), "http", "memory"))
+    said: list[Event[Stream]] = []
+    async with trio.open_nursery() as nursery, ours:
+        nursery.start_soon(server.serve_connection, theirs)
+        await ours.send(client.take_output())
+        await trio.testing.wait_all_tasks_blocked()
+        await ours.send(b"\0\0\1\6\0\0\0\0\0x")  # A PING of one byte.
+        with suppress(anyio.EndOfStream):
+            while True:
+                said += client.receive(await ours.receive())
+    (trailers,) = [event.trailers for event in said if isinstance(event, CallEnded)]
+    assert (trailers.status, trailers.message) == (Status.UNAVAILABLE, "the client violated HTTP/2: PING of 1 bytes")
