@@ -272,7 +272,7 @@ def test_the_grace_period_follows_from_one_value() -> None:
         manifests = loaded(render({"shutdown": {"graceSeconds": grace, "preStopSeconds": pre_stop}}))
         for _, pod, each in checks.containers(manifests):
             assert checks.environment(each)["SHUTDOWN_GRACE"] == f"{grace}s"
-            assert pod["spec"]["terminationGracePeriodSeconds"] == grace + pre_stop + checks.CLOSING + 3
+            assert pod["spec"]["terminationGracePeriodSeconds"] == grace + pre_stop + checks.CLOSING + 5
 
 
 def test_kubernetes_sleeps_before_it_stops_a_pod_or_python_does_where_it_cannot() -> None:
