@@ -119,9 +119,10 @@ async def test_a_connection_whose_nursery_will_fail_ends_with_its_last_call() ->
             await say(talk, b"before")
             assert await unary(channel, "Careless", b"one") == b"one"
             assert ENDS == ["cancelled"]
-            assert server.connections == 1
+            assert server.tally.connections == 1
             assert await unary(channel, "Careless", b"two") == b"two"
-            assert server.connections == 2  # The first takes no more calls.
+            assert server.tally.connections == 2  # The first takes no more calls.
+            await say(talk, b"after")
         await settles(lambda: server.connections, 0, "connections")
 
 
