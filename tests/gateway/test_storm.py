@@ -11,13 +11,10 @@ from tests.gateway.hypercorn_compat.clients import UPGRADE, get, heard
 from tests.support.gateway import running_gateway
 from tests.support.leaks import settles
 from tests.support.serving import LOOPBACK
-from tests.support.streams import HELLO
-from tests.support.websocket import open_websocket
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
 CLIENTS = 200
-BIDIRECTIONAL = "/ws/stream/bidirectional"
 
 
 def connected(port: int) -> trio.SocketStream:
@@ -43,7 +40,7 @@ async def test_a_health_check_does_not_wait_for_all_handshakes_that_came_before_
         if on == "open connections":
             await trio.testing.wait_all_tasks_blocked()
         for client in clients:  # Nothing is awaited, so all of them arrive together.
-            os.write(client.socket.fileno(), get(*UPGRADE, path=BIDIRECTIONAL))
+            os.write(client.socket.fileno(), get(*UPGRADE, path="/ws/stream/bidirectional"))
             nursery.start_soon(open_websocket, client)
         os.write(probe.socket.fileno(), get(path="/healthz"))
         async with probe:
@@ -51,24 +48,3 @@ async def test_a_health_check_does_not_wait_for_all_handshakes_that_came_before_
         assert opened < CLIENTS / 2
         await settles(lambda: opened, CLIENTS, "open WebSockets")
         over.set()
-
-
-async def test_a_message_does_not_wait_for_all_requests_that_came_before_it() -> None:
-    answered = 0
-
-    async def request(client: trio.SocketStream) -> None:
-        nonlocal answered
-        async with client:
-            assert (await heard(client, b"Hello!"))[0].startswith(b"HTTP/1.1 200 ")
-            answered += 1
-
-    async with running_gateway() as gateway, open_websocket(gateway.port, BIDIRECTIONAL) as socket:
-        clients = [connected(gateway.port) for _ in range(2 * CLIENTS)]
-        await trio.testing.wait_all_tasks_blocked()
-        async with trio.open_nursery() as nursery:
-            for client in clients:
-                os.write(client.socket.fileno(), get(path="/healthz"))
-                nursery.start_soon(request, client)
-            await socket.send(HELLO)
-            assert "from server: hi" in str(await socket.receive())
-            assert answered < CLIENTS

@@ -37,11 +37,6 @@ class Idleness:
             self.hurry()
         self._nursery.start_soon(self._wait, self._waiting, self._patience)
 
-    @property
-    def waiting(self) -> bool:
-        """Whether the connection is idle."""
-        return self._waiting is not None
-
     def hurry(self) -> None:
         """A request is due."""
         self._patience.deadline = min(self._patience.deadline, trio.current_time() + REQUEST_TIMEOUT)

@@ -16,7 +16,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
 
-from echo.gateway.hypercorn_compat.pace import pace
+from echo.gateway.hypercorn_compat.pace import wait_for_slot
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 
 DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
@@ -66,8 +66,7 @@ class Tasks:
             with queue.app_scope:
                 if not queue.left:
                     if scope["type"] == "websocket":
-                        # If its client leaves meanwhile, it may have sent messages before.
-                        await pace().wait_for_handshake()
+                        await wait_for_slot()  # If its client leaves meanwhile, it may have sent messages before.
                     await app(scope, queue.get, send, trio.to_thread.run_sync, trio.from_thread.run)
         except* Exception:  # noqa: BLE001 - logged with its traceback
             await config.log.exception("Error in ASGI Framework")
