@@ -143,8 +143,7 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         self.head_sent = True
 
     async def _send_head(self, metadata: MetadataLike | None, *, hold: bool) -> None:
-        sent: Metadata = MultiDict(self._trailing or ())
-        sent.extend(metadata or ())
+        sent = MultiDict(metadata or ())
         if self._method.events.send_initial_metadata:
             sent = (await self._method.events.send_initial_metadata.dispatch(metadata=sent)).metadata
         await self._call.send_response(Response(sent, self._call.encoding), hold=hold)

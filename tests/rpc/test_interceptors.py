@@ -134,6 +134,28 @@ def test_they_add_to_the_trailing_metadata_however_the_call_ends(
     run(main)
 
 
+def test_trailing_metadata_are_not_in_the_head_of_the_response(run: Run) -> None:
+    @asynccontextmanager
+    async def tagged(call: ServerStream[Any, Any]) -> AsyncGenerator[None, None]:
+        call.trailing_metadata["x-tag"] = "1"
+        yield
+
+    async def answer(stream: BytesStream) -> None:
+        await stream.send_initial_metadata(metadata={"x-head": "2"})
+        await stream.send_message(b"")
+
+    async def main() -> None:
+        server = Server([Service(One=(UNARY, answer))], codec=BytesCodec(), interceptors=[tagged])
+        async with memory_channel_to(server, codec=BytesCodec()) as channel, call(channel, "One", UNARY) as stream:
+            await stream.send_message(b"")
+            await stream.recv_message()
+            await stream.recv_trailing_metadata()
+            assert stream.initial_metadata == {"x-head": "2"}
+            assert stream.trailing_metadata == {"x-tag": "1"}
+
+    run(main)
+
+
 def test_trailing_metadata_that_cannot_be_sent_fail_the_call(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     @asynccontextmanager
     async def tagged(call: ServerStream[Any, Any]) -> AsyncGenerator[None, None]:
