@@ -67,7 +67,7 @@ class MadeCalls:
             return None
         recorder = self._recorder
         called = _called(path, streaming)
-        parent = current() or recorder.propagation.read(metadata.get)
+        parent = current() or recorder.propagation.read(metadata)
         call = MadeCall()
         call.method, call.target = called, target
         recorder.begin(call, parent, called.name, SpanKind.CLIENT, anyio.current_time())

@@ -26,12 +26,14 @@ __all__ = [
     "split",
 ]
 
-Get: TypeAlias = Callable[[str], str | bytes | None]
+Get: TypeAlias = Callable[[str], str | None]
 """Returns the value of the header with this lower-case name; None if there is none."""
 
 _LATER: Final = re.compile(r"(?!00|ff)[0-9a-f]{2}-([0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2})(?:-.*)?", re.ASCII)
+# Without a flag, the decision is left to us. Like OpenTelemetry's propagator, we take that, and debugging, for sampled.
 _B3: Final = re.compile(r"((?:[0-9a-fA-F]{16}){1,2})-([0-9a-fA-F]{16})(?:-([01d])(?:-[0-9a-fA-F]{16})?)?", re.ASCII)
-_STATE: Final = re.compile(r"[ -~]{1,512}", re.ASCII)  # §3.3.1.5: vendors should propagate at least 512 characters.
+# §3.3.1.5: at least 512 characters should be propagated. Of more, these are the first list-members, whole.
+_STATE: Final = re.compile(r"([ -~]{1,512})(?:,[ -~]*)?", re.ASCII)
 _NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
 _HEADERS: Final = (b"traceparent", b"tracestate")
 
@@ -87,9 +89,6 @@ class Propagation:
 
     Args:
         names: The names of OpenTelemetry's propagators. ``baggage`` is forwarded unchanged, but not here.
-
-    Attributes:
-        read: Reads the parent from headers, which it asks for by name; returns None if they name none or are invalid.
     """
 
     def __init__(self, names: Collection[str]) -> None:
@@ -98,10 +97,12 @@ class Propagation:
         self._b3_multi = "b3multi" in names
         self._zipkin = self._b3 or self._b3_multi
         self._only_w3c = self._w3c and not self._zipkin
-        if self._w3c:
-            self.read: Callable[[Get], Parent | None] = _either if self._zipkin else _w3c
-        else:
-            self.read = _zipkin if self._zipkin else _nothing
+
+    def read(self, metadata: Metadata) -> Parent | None:
+        """The parent that headers or metadata name; None if they name none, or are invalid."""
+        get = partial(_combined, metadata)
+        found = _w3c(get) if self._w3c else None
+        return _zipkin(get) if found is None and self._zipkin else found
 
     def parent_of(self, request: Request) -> bytes:
         """What a request says of the parent, as `join` writes it; a ``traceparent`` may be invalid."""
@@ -109,7 +110,7 @@ class Propagation:
             text = request.lone_text(_HEADERS)
             if text is not None and len(text) in (0, LENGTH):  # As it mostly is.
                 return text
-        return join(self.read(partial(_combined, request.metadata)))
+        return join(self.read(request.metadata))
 
     def write(self, span: Parent, metadata: Metadata) -> None:
         """Write the call's parent to the metadata, replacing any other."""
@@ -152,21 +153,13 @@ def _traceparent(span: Parent) -> str:
     return f"00-{span.trace_id.hex()}-{span.span_id.hex()}-{'01' if span.sampled else '00'}"
 
 
-def _nothing(_: Get) -> None:
-    return None
-
-
-def _either(get: Get) -> Parent | None:
-    return _w3c(get) or _zipkin(get)
-
-
 def _w3c(get: Get) -> Parent | None:
     """Read a ``traceparent`` of version 00, or of a later version, which begins alike (§4.3).
 
     This runs for every call, so it is not split into smaller functions.
     """
     text = get("traceparent")
-    if not isinstance(text, str):
+    if text is None:
         return None
     if text[:3] != "00-":
         match = _LATER.fullmatch(text)
@@ -184,8 +177,9 @@ def _w3c(get: Get) -> Parent | None:
     if len(trace_id) != 16 or len(span_id) != 8 or len(flags) != 1 or trace_id == _NO_TRACE or span_id == _NO_SPAN:
         return None
     state = get("tracestate")
-    if state is not None and not (isinstance(state, str) and _STATE.fullmatch(state)):
-        state = None
+    if state is not None:
+        members = _STATE.fullmatch(state)
+        state = None if members is None else members[1]
     # The same as `Parent(...)` in half the time.
     return tuple.__new__(Parent, (trace_id, span_id, flags[0] & 1 == 1, state, True))
 
@@ -215,14 +209,12 @@ def read_together(headers: Sequence[bytes]) -> Parents | None:
 
 
 def _zipkin(get: Get) -> Parent | None:
-    single = get("b3")
-    if single is None:
-        parts = [get(f"x-b3-{name}") for name in ("traceid", "spanid", "sampled", "flags")]
-        trace_id, span_id, sampled, flags = [part if isinstance(part, str) else "" for part in parts]
-        letter = "1" if sampled in ("1", "true") or flags == "1" else "0"
-        single = f"{trace_id}-{span_id}-{letter}"
-    match = _B3.fullmatch(single) if isinstance(single, str) else None
+    text = get("b3")
+    if text is None:
+        trace_id, span_id, sampled, flags = (get(f"x-b3-{name}") for name in ("traceid", "spanid", "sampled", "flags"))
+        text = f"{trace_id}-{span_id}-{int(sampled in ('1', 'true', 'True', 'd') or flags == '1')}"
+    match = _B3.fullmatch(text)
     if match is None:
         return None
-    found = Parent(bytes.fromhex(match[1].zfill(32)), bytes.fromhex(match[2]), match[3] in ("1", "d"))
+    found = Parent(bytes.fromhex(match[1].zfill(32)), bytes.fromhex(match[2]), match[3] != "0")
     return None if found.trace_id == _NO_TRACE or found.span_id == _NO_SPAN else found

@@ -10,6 +10,7 @@ from typing import Final
 
 import anyio
 from hypercorn.typing import HTTPScope, WebsocketScope
+from multidict import MultiDict
 from opentelemetry.trace import SpanKind
 
 from echo.close_codes import INTERNAL_ERROR
@@ -116,12 +117,12 @@ class Requests:
         if scope["path"] in UNTRACED:
             return None
         recorder = self._recorder
-        found: dict[bytes, bytes] = {}
-        for name, value in headers:
-            if name.startswith(_CARRIERS):  # A repeated header counts as one with commas (RFC 9110 §5.3).
-                found[name] = b"%b,%b" % (found[name], value) if name in found else value
         parent = recorder.propagation.read(
-            lambda name: None if (value := found.get(name.encode())) is None else value.decode("latin-1").strip()
+            MultiDict(
+                (name.decode("latin-1"), value.decode("latin-1").strip())
+                for name, value in headers
+                if name.startswith(_CARRIERS)
+            )
         )
         trace = Request(scope, self._open)
         called = "WebSocket" if scope["type"] == "websocket" else scope["method"]

@@ -126,7 +126,7 @@ class _Serving:
             trace = ServedCall()
             trace.method = found
             recorder = self._recorder
-            parent = recorder.propagation.read(call.request.metadata.get)
+            parent = recorder.propagation.read(call.request.metadata)
             seed = getattr(call, "seed", None)
             recorder.begin(trace, parent, found.name, SpanKind.SERVER, call.started, seed)
             call.trace = trace

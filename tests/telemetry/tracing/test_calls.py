@@ -5,6 +5,7 @@ import json
 import grpc
 import pytest
 import trio
+from multidict import MultiDict
 
 from echo.logs import configure_logging
 from echo.rpc import GRPCError
@@ -54,10 +55,15 @@ async def test_with_an_unsound_one_too_whether_or_not_the_handler_asks(
     assert reply in (b"hi", f"{span.trace}-{span.id}-1".encode())
 
 
-async def test_what_other_vendors_say_is_kept(autojump_clock: trio.abc.Clock) -> None:
+@pytest.mark.parametrize("states", [["a=1,b=2"], ["a=1", "b=2"]], ids=["in one header", "in two"])
+async def test_what_other_vendors_say_is_kept(states: list[str], autojump_clock: trio.abc.Clock) -> None:
+    metadata: MultiDict[str | bytes] = MultiDict([("traceparent", SAMPLED), *(("tracestate", one) for one in states)])
     async with traced() as ours:
-        await unary(ours.channel, "One", metadata={"traceparent": SAMPLED, "tracestate": "a=1,b=2"})
-    assert ours.collector.spans[0].span.trace_state == "a=1,b=2"
+        await unary(ours.channel, "One", metadata=metadata)
+        async with call(ours.channel, "Each", BIDI, metadata=metadata) as stream:
+            await stream.send_message(b"hi", end=True)
+            await stream.recv_trailing_metadata()
+    assert [span.span.trace_state for span in ours.collector.spans] == ["a=1,b=2", "a=1,b=2"]
 
 
 @pytest.mark.parametrize(
