@@ -7,14 +7,12 @@ when it is over.
 """
 
 import logging
-import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Final, Generic, TypeAlias, TypeVar
 
 import anyio
-import anyio.to_thread
 
 from echo.transport import Signal
 
@@ -134,24 +132,10 @@ class Batches(Generic[T]):
         self._enough.set()
 
     async def _tick(self) -> None:
-        """Export the spans at hand at regular intervals.
-
-        A thread does the waiting; it ends with this task. A deadline would cost every call 1.3 us: while the event loop
-        has one, the kernel sets a timer each time the loop waits for its sockets. But it will do if the process has as
-        many threads as it may.
-        """
-        ended = threading.Event()
-        try:
-            while True:
-                await anyio.to_thread.run_sync(ended.wait, self._delay, abandon_on_cancel=True)
-                self._enough.set()
-        except RuntimeError as error:
-            log.warning("the export of spans does without a thread, which costs calls some time: %s", error)
-            while True:
-                await anyio.sleep(self._delay)
-                self._enough.set()
-        finally:
-            ended.set()
+        """Export the spans at hand at regular intervals."""
+        while True:
+            await anyio.sleep(self._delay)
+            self._enough.set()
 
     async def flush(self) -> None:
         """Export all spans. If this is cancelled, the rest is dropped."""

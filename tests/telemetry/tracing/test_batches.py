@@ -1,11 +1,7 @@
 """The queue of spans: bounded, never waited for, and logged once each time that spans begin to be lost."""
 
-import threading
 from collections.abc import Sequence
-from types import SimpleNamespace
-from typing import NoReturn
 
-import anyio.to_thread
 import pytest
 import trio
 import trio.testing
@@ -58,29 +54,7 @@ async def test_spans_leave_together_when_there_are_enough() -> None:
         nursery.cancel_scope.cancel()
 
 
-async def test_a_span_does_not_wait_for_others_forever() -> None:
-    sink = Sink()
-    batches = Batches(sink.send, lines, most=10, batch=3, delay=0.05)
-    with trio.fail_after(20):
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(batches.run)
-            for name in (b"first", b"second"):
-                batches.put(name)
-                await sink.taken.wait()
-                sink.taken = trio.Event()
-            nursery.cancel_scope.cancel()
-    assert sink.batches == [[b"first"], [b"second"]]
-
-
-async def test_where_no_thread_can_be_started_spans_are_exported_in_time_all_the_same(
-    autojump_clock: trio.abc.Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As in a container that has as many processes and threads as it may have."""
-
-    async def no_thread(*_: object, **__: object) -> NoReturn:
-        raise RuntimeError("can't start new thread")
-
-    monkeypatch.setattr(anyio.to_thread, "run_sync", no_thread)
+async def test_a_span_does_not_wait_for_others_forever(autojump_clock: trio.abc.Clock) -> None:
     sink = Sink()
     batches = Batches(sink.send, lines, most=10, batch=3, delay=5)
     async with trio.open_nursery() as nursery:
@@ -92,26 +66,6 @@ async def test_where_no_thread_can_be_started_spans_are_exported_in_time_all_the
         assert trio.current_time() == 10
         nursery.cancel_scope.cancel()
     assert sink.batches == [[b"first"], [b"second"]]
-    (record,) = caplog.records
-    assert "can't start new thread" in record.getMessage()
-
-
-async def test_its_thread_ends_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    running = trio.CancelScope()
-    waited = threading.Event()
-
-    class Ended(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            trio.from_thread.run_sync(running.cancel)
-            try:
-                return super().wait(timeout)
-            finally:
-                waited.set()
-
-    monkeypatch.setattr("echo.telemetry.tracing.batches.threading", SimpleNamespace(Event=Ended))
-    with running:
-        await Batches(Sink().send, lines, most=10, batch=3, delay=3600).run()
-    assert await trio.to_thread.run_sync(waited.wait, 20)
 
 
 async def test_what_a_collector_does_not_take_is_bounded_and_counted(
