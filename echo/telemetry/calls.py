@@ -3,7 +3,7 @@
 from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from echo.rpc import Status
 from echo.telemetry.instrument import SECONDS, SIZES, Instrument
@@ -11,7 +11,17 @@ from echo.telemetry.names import RECEIVE, TRANSMIT
 from echo.telemetry.snapshot import Distribution, Metric
 from echo.wire import PREFIX_SIZE, Stream
 
-__all__ = ["OTHER", "Ended", "Method", "Traffic", "ended_metrics", "method_label", "traffic_metrics"]
+__all__ = [
+    "OTHER",
+    "Counts",
+    "Ended",
+    "Method",
+    "Traffic",
+    "directed",
+    "ended_metrics",
+    "method_label",
+    "traffic_metrics",
+]
 
 OTHER: Final = "other"  # The label of all unknown methods (A66): clients must not be able to create labels.
 
@@ -19,6 +29,15 @@ OTHER: Final = "other"  # The label of all unknown methods (A66): clients must n
 def method_label(path: str) -> str:
     """The method as A66 writes it: ``package.Service/Method``."""
     return path.removeprefix("/")
+
+
+class Counts(Protocol):
+    """Messages and bytes in both directions."""
+
+    messages_in: int
+    messages_out: int
+    bytes_in: int
+    bytes_out: int
 
 
 class Traffic:
@@ -36,7 +55,7 @@ class Traffic:
         self.bytes_in += call.received_bytes
         self.bytes_out += call.sent_bytes
 
-    def include(self, other: "Traffic") -> None:
+    def include(self, other: "Counts") -> None:
         """Add other traffic."""
         self.messages_in += other.messages_in
         self.messages_out += other.messages_out
@@ -180,7 +199,7 @@ def ended_metrics(instruments: Sequence[Instrument], methods: Iterable[Method], 
     for instrument, part in zip(instruments, parts, strict=True):
         yield instrument.metric(
             distributions=[
-                Distribution(tuple(zip(instrument.attributes, key, strict=True)), list(counts), total)
+                Distribution(instrument.under(key), list(counts), total)
                 for key, (counts, total) in ((key, part(found)) for key, found in ended)
             ]
         )
@@ -191,13 +210,20 @@ def traffic_metrics(
 ) -> Iterable[Metric]:
     """The counters of messages and bytes, including open calls."""
     both = [((method.label, *between), method.total_traffic(traffic)) for method, traffic in still_open.items()]
+    return directed(messages, size, both)
+
+
+def directed(
+    messages: Instrument, size: Instrument, found: Sequence[tuple[tuple[str, ...], Traffic]]
+) -> Iterable[Metric]:
+    """The counters of messages and bytes in each direction, by the values of the attributes before that."""
     yield messages.of(
-        ((*key, direction), count)
-        for key, one in both
-        for direction, count in ((RECEIVE, one.messages_in), (TRANSMIT, one.messages_out))
+        ((*key, way), count)
+        for key, one in found
+        for way, count in ((RECEIVE, one.messages_in), (TRANSMIT, one.messages_out))
     )
     yield size.of(
-        ((*key, direction), count)
-        for key, one in both
-        for direction, count in ((RECEIVE, one.bytes_in), (TRANSMIT, one.bytes_out))
+        ((*key, way), count)
+        for key, one in found
+        for way, count in ((RECEIVE, one.bytes_in), (TRANSMIT, one.bytes_out))
     )

@@ -81,7 +81,7 @@ class ClientMeter:
         yield histograms(
             names.CLIENT_CALL,
             (
-                (tuple(zip(names.CLIENT_CALL.attributes, (method.label, target, status.name), strict=True)), found)
+                (names.CLIENT_CALL.under((method.label, target, status.name)), found)
                 for method in methods
                 for status, found in method.calls.items()
             ),

@@ -1,10 +1,10 @@
 """An instrument: the name, unit and description of a metric; and the buckets of histograms."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from echo.telemetry.snapshot import Combine, Distribution, Kind, Metric, Point
+from echo.telemetry.snapshot import Attributes, Combine, Distribution, Kind, Metric, Point
 
 __all__ = ["HTTP_SECONDS", "SECONDS", "SIZES", "SOCKET_SECONDS", "Instrument"]
 
@@ -55,9 +55,13 @@ class Instrument:
             self.combine,
         )
 
-    def of(self, values: Iterable[tuple[Sequence[str], float]]) -> Metric:
+    def under(self, key: Iterable[str]) -> Attributes:
+        """Its attributes with these values, without empty ones, which are the same to Prometheus."""
+        return tuple((name, value) for name, value in zip(self.attributes, key, strict=True) if value)
+
+    def of(self, values: Iterable[tuple[Iterable[str], float]]) -> Metric:
         """The metric with these values, each for the values of its attributes."""
-        return self.metric(Point(tuple(zip(self.attributes, key, strict=True)), value) for key, value in values)
+        return self.metric(Point(self.under(key), value) for key, value in values)
 
     def alone(self, value: float) -> Metric:
         """The metric with one value; for metrics without attributes."""

@@ -7,7 +7,7 @@ from typing import Final, Generic, TypeVar
 from echo.telemetry.instrument import Instrument
 from echo.telemetry.snapshot import Attributes, Distribution, Metric
 
-__all__ = ["MOST", "Histogram", "Table", "attributes", "histograms"]
+__all__ = ["MOST", "Histogram", "Table", "histograms"]
 
 T = TypeVar("T")
 K = TypeVar("K")
@@ -73,11 +73,6 @@ class Table(Generic[K, T]):
             yield name(key), found
         if self._rest is not None:
             yield OVERFLOW, self._rest
-
-
-def attributes(instrument: Instrument, values: Iterable[str]) -> Attributes:
-    """The instrument's attributes with these values, without empty ones, which are the same to Prometheus."""
-    return tuple((name, value) for name, value in zip(instrument.attributes, values, strict=True) if value)
 
 
 def histograms(instrument: Instrument, found: Iterable[tuple[Attributes, Histogram]]) -> Metric:

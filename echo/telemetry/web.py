@@ -10,11 +10,10 @@ from typing import Final, Protocol
 
 from echo.close_codes import STANDARD
 from echo.telemetry import names
-from echo.telemetry.calls import Traffic
-from echo.telemetry.instrument import HTTP_SECONDS, SOCKET_SECONDS, Instrument
-from echo.telemetry.names import RECEIVE, TRANSMIT
-from echo.telemetry.series import Histogram, Table, attributes, histograms
-from echo.telemetry.snapshot import Attributes, Metric, Point
+from echo.telemetry.calls import Counts, Traffic, directed
+from echo.telemetry.instrument import HTTP_SECONDS, SOCKET_SECONDS
+from echo.telemetry.series import Histogram, Table, histograms
+from echo.telemetry.snapshot import Metric
 
 __all__ = ["SocketCounts", "WebMeter", "close_code"]
 
@@ -25,7 +24,7 @@ VERSIONS: Final = {"1.0": "1.0", "1.1": "1.1", "2": "2", "3": "3"}
 INCOMPLETE: Final = "incomplete"
 
 
-class SocketCounts(Protocol):
+class SocketCounts(Counts, Protocol):
     """What is known about a WebSocket.
 
     Attributes:
@@ -41,10 +40,6 @@ class SocketCounts(Protocol):
     accepted: bool
     route: str
     status: int | None
-    messages_in: int
-    messages_out: int
-    bytes_in: int
-    bytes_out: int
 
     @property
     def http_version(self) -> str:
@@ -119,7 +114,7 @@ class WebMeter:
         if socket.accepted:
             self._handshakes[socket.route, _opened(socket)] += 1
             self._durations[socket.route, close_code(socket.status)].record(socket.seconds)
-            _add(self._traffic, socket)
+            self._traffic.setdefault(socket.route, Traffic()).include(socket)
         elif socket.status is not None:
             self._handshakes[socket.route, str(socket.status)] += 1
 
@@ -127,7 +122,7 @@ class WebMeter:
 
     def metrics(self) -> Iterable[Metric]:
         """Everything counted so far."""
-        yield histograms(names.HTTP_DURATION, self._requests.items(_named(names.HTTP_DURATION)))
+        yield histograms(names.HTTP_DURATION, self._requests.items(names.HTTP_DURATION.under))
         yield names.HTTP_ACTIVE.of(self._active.items())
         begun, ended = self._connections()
         yield names.HTTP_CONNECTIONS.alone(begun)
@@ -142,26 +137,11 @@ class WebMeter:
             if socket.accepted:
                 active[socket.route] += 1
                 handshakes[socket.route, _opened(socket)] += 1
-                _add(traffic, socket)
-        yield _metric(names.SOCKET_HANDSHAKES, handshakes.items())
-        yield _metric(names.SOCKET_ACTIVE, (((route,), count) for route, count in active.items()))
-        yield histograms(names.SOCKET_DURATION, self._durations.items(_named(names.SOCKET_DURATION)))
-        yield _metric(
-            names.SOCKET_MESSAGES,
-            (
-                ((route, direction), count)
-                for route, found in traffic.items()
-                for direction, count in ((RECEIVE, found.messages_in), (TRANSMIT, found.messages_out))
-            ),
-        )
-        yield _metric(
-            names.SOCKET_IO,
-            (
-                ((route, direction), count)
-                for route, found in traffic.items()
-                for direction, count in ((RECEIVE, found.bytes_in), (TRANSMIT, found.bytes_out))
-            ),
-        )
+                traffic.setdefault(socket.route, Traffic()).include(socket)
+        yield names.SOCKET_HANDSHAKES.of(handshakes.items())
+        yield names.SOCKET_ACTIVE.of(((route,), count) for route, count in active.items())
+        yield histograms(names.SOCKET_DURATION, self._durations.items(names.SOCKET_DURATION.under))
+        yield from directed(names.SOCKET_MESSAGES, names.SOCKET_IO, [((route,), one) for route, one in traffic.items()])
 
 
 def close_code(code: int | None) -> str:
@@ -177,27 +157,9 @@ def _opened(socket: SocketCounts) -> str:
     return "101" if socket.http_version.startswith("1") else "200"  # RFC 6455 §4.2.2, RFC 8441 §5.
 
 
-def _add(traffic: dict[str, Traffic], socket: SocketCounts) -> None:
-    found = traffic.get(socket.route)
-    if found is None:
-        found = traffic[socket.route] = Traffic()
-    found.messages_in += socket.messages_in
-    found.messages_out += socket.messages_out
-    found.bytes_in += socket.bytes_in
-    found.bytes_out += socket.bytes_out
-
-
 def _method(method: str) -> str:
     return method if method in METHODS else OTHER
 
 
 def _scheme(scheme: str) -> str:
     return scheme if scheme in SCHEMES else OTHER
-
-
-def _named(instrument: Instrument) -> Callable[[tuple[str, ...]], Attributes]:
-    return lambda key: attributes(instrument, key)
-
-
-def _metric(instrument: Instrument, values: Iterable[tuple[Iterable[str], float]]) -> Metric:
-    return instrument.metric(Point(attributes(instrument, key), value) for key, value in values)
