@@ -17,11 +17,10 @@ from echo.rpc import Channel, GRPCError, Limits, Server, Status, StreamTerminate
 from echo.transport import memory_stream_pair
 from tests.support.http2_frames import data
 from tests.support.raw import raw_client
-from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, path, unary
+from tests.support.services import BIDI, CODEC, UNARY, BytesStream, Service, path, unary
 from tests.support.serving import serving
 from tests.support.target import request
 
-CODEC = BytesCodec()
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 

@@ -14,10 +14,9 @@ import pytest
 from anyio.abc import SocketAttribute, TaskGroup
 
 from echo.rpc import Channel, GRPCError, Server, Status, open_channel, open_tcp_listener
-from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Run, Service, call, unary
+from tests.support.services import CODEC, ECHO, UNARY, BytesStream, Run, Service, call, unary
 from tests.support.tls import Certificates
 
-CODEC = BytesCodec()
 HOSTS = ("127.0.0.1", "127.0.0.2")  # Both are the loopback's.
 
 

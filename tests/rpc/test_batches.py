@@ -6,9 +6,7 @@ from echo.rpc import GRPCError, Status
 from echo.rpc.testing import memory_channel
 from echo.wire.message import encode_message
 from tests.support.hostile_calls import HEAD, OK, data, head, hostile_channel
-from tests.support.services import BIDI, ECHO, SERVER_STREAM, BytesCodec, BytesStream, Run, Service, call
-
-CODEC = BytesCodec()
+from tests.support.services import BIDI, CODEC, ECHO, SERVER_STREAM, BytesStream, Run, Service, call
 
 
 async def refuse(stream: BytesStream) -> None:

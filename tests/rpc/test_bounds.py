@@ -9,9 +9,8 @@ import trio.testing
 
 from echo.rpc import GRPCError, Limits, Server, Status
 from echo.rpc.testing import memory_channel, memory_channel_to
-from tests.support.services import BIDI, ECHO, SERVER_STREAM, UNARY, BytesCodec, BytesStream, Service, call, unary
+from tests.support.services import BIDI, CODEC, ECHO, SERVER_STREAM, UNARY, BytesStream, Service, call, unary
 
-CODEC = BytesCodec()
 LIMITS = Limits(max_message_size=200_000)
 # What may lie between a handler that sends and a client that does not receive: the sender's buffer and one message
 # more, the client's window, and what the client's decoder has taken for the message it waits for.

@@ -11,10 +11,8 @@ from anyio.abc import SocketAttribute
 
 from echo.rpc import CallCredentials, Channel, GRPCError, Server, Status, open_channel, open_tcp_listener
 from echo.rpc.testing import memory_channel_to
-from tests.support.services import UNARY, BytesCodec, BytesStream, Run, Service, call, unary
+from tests.support.services import CODEC, UNARY, BytesStream, Run, Service, call, unary
 from tests.support.tls import Certificates
-
-CODEC = BytesCodec()
 
 
 class Guarded:

@@ -4,9 +4,7 @@ from grpclib.events import RecvInitialMetadata, RecvTrailingMetadata, listen
 from multidict import MultiDict
 
 from echo.rpc.testing import memory_channel
-from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Run, Service, call, unary
-
-CODEC = BytesCodec()
+from tests.support.services import CODEC, ECHO, UNARY, BytesStream, Run, Service, call, unary
 
 
 def test_metadata_goes_both_ways(run: Run) -> None:

@@ -11,9 +11,9 @@ from echo.rpc.testing import memory_channel
 from tests.support.services import (
     BIDI,
     CLIENT_STREAM,
+    CODEC,
     ECHO,
     UNARY,
-    BytesCodec,
     BytesStream,
     Run,
     Service,
@@ -21,8 +21,6 @@ from tests.support.services import (
     failure,
     unary,
 )
-
-CODEC = BytesCodec()
 
 
 def test_a_handler_s_status_reaches_the_client_unchanged(run: Run) -> None:

@@ -22,18 +22,16 @@ from echo.transport import memory_stream_pair
 from tests.support.services import (
     BIDI,
     CLIENT_STREAM,
+    CODEC,
     ECHO,
     SERVER_STREAM,
     UNARY,
-    BytesCodec,
     BytesStream,
     Run,
     Service,
     call,
     unary,
 )
-
-CODEC = BytesCodec()
 
 
 def test_all_four_call_types_work(run: Run) -> None:

@@ -15,10 +15,10 @@ from echo.wire.head import Request
 from echo.wire.stream import Stream as WireStream
 from tests.support.services import (
     BIDI,
+    CODEC,
     ECHO,
     SERVER_STREAM,
     UNARY,
-    BytesCodec,
     BytesStream,
     Run,
     Service,
@@ -26,8 +26,6 @@ from tests.support.services import (
     failure,
     path,
 )
-
-CODEC = BytesCodec()
 
 
 def test_a_waiter_gets_an_error_when_the_block_of_the_call_is_left(run: Run) -> None:

@@ -16,11 +16,10 @@ from echo.wire.limits import Limits
 from echo.wire.message import MIN_COMPRESSED, MessageDecoder, encode_compressed, encode_message
 from tests.support.http2_frames import data
 from tests.support.raw import raw_client
-from tests.support.services import BIDI, ECHO, BytesCodec, BytesStream, Run, Service, call, unary
+from tests.support.services import BIDI, CODEC, ECHO, BytesStream, Run, Service, call, unary
 from tests.support.serving import serving
 from tests.support.target import request
 
-CODEC = BytesCodec()
 SAME = b"so much of the same " * 50_000  # A megabyte that is a few kilobytes by gzip.
 NOISE = random.Random(1).randbytes(100_000)
 FEW = 20_000

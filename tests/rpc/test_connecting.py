@@ -10,10 +10,8 @@ from anyio.abc import ByteStream, SocketAttribute
 
 from echo.rpc import GRPCError, Status, open_channel, open_channel_over
 from echo.transport.memory import memory_stream_pair
-from tests.support.services import BytesCodec, Run, unary
+from tests.support.services import CODEC, Run, unary
 from tests.support.waiting import outcome
-
-CODEC = BytesCodec()
 
 
 def test_a_server_that_cannot_be_reached_is_unavailable_with_the_reason(run: Run) -> None:

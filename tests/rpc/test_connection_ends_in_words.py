@@ -9,10 +9,9 @@ import trio
 
 from echo.rpc import GRPCError, Keepalive, Limits, Status, open_channel
 from tests.support.http2_frames import SETTINGS_ACK, settings
-from tests.support.services import BytesCodec, unary
+from tests.support.services import CODEC, unary
 from tests.support.serving import LOOPBACK
 
-CODEC = BytesCodec()
 BEGIN = settings() + SETTINGS_ACK
 QUICK = Keepalive(time=10, timeout=5)
 Behave = Callable[[trio.SocketStream], Awaitable[None]]

@@ -14,11 +14,9 @@ from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage,
 from echo.rpc import GRPCError, Server, ServerStream, Status, open_channel, open_channel_over, open_tcp_listener
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.transport.memory import memory_stream_pair
-from tests.support.services import BIDI, ECHO, UNARY, BytesCodec, Run, Service, call, unary
+from tests.support.services import BIDI, CODEC, ECHO, UNARY, Run, Service, call, unary
 from tests.support.serving import serving
 from tests.support.waiting import Handler, outcome
-
-CODEC = BytesCodec()
 
 
 def test_calls_over_tcp(run: Run) -> None:

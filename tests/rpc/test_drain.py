@@ -8,11 +8,9 @@ from anyio.abc import ByteStream, SocketAttribute
 from echo.rpc import Server, Status, open_channel, open_channel_over, open_tcp_listener
 from echo.rpc.testing import memory_channel_to
 from echo.transport.memory import memory_stream_pair
-from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Run, Service, unary
+from tests.support.services import CODEC, ECHO, UNARY, BytesStream, Run, Service, unary
 from tests.support.serving import serving
 from tests.support.waiting import Handler, outcome
-
-CODEC = BytesCodec()
 
 
 def test_a_drain_lets_running_calls_finish_and_takes_no_new_ones(run: Run) -> None:

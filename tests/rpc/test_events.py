@@ -18,18 +18,16 @@ from echo.rpc import Channel, GRPCError, Server, Status
 from echo.rpc.testing import memory_channel, memory_channel_to
 from tests.support.services import (
     BIDI,
+    CODEC,
     ECHO,
     SERVER_STREAM,
     UNARY,
-    BytesCodec,
     BytesStream,
     Run,
     Service,
     call,
     unary,
 )
-
-CODEC = BytesCodec()
 
 
 async def test_listeners_are_called_in_order_until_one_interrupts() -> None:

@@ -14,9 +14,7 @@ from anyio.abc import ByteStream
 
 from echo.rpc import Channel, GRPCError, Server, Status, open_channel_over
 from echo.transport.memory import memory_stream_pair
-from tests.support.services import UNARY, BytesCodec, BytesStream, Method, Service, unary
-
-CODEC = BytesCodec()
+from tests.support.services import CODEC, UNARY, BytesStream, Method, Service, unary
 
 
 class Fatal(BaseException):

@@ -13,9 +13,8 @@ from anyio.lowlevel import checkpoint
 
 from echo.rpc import GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
-from tests.support.services import UNARY, BytesCodec, BytesStream, Run, Service, unary
+from tests.support.services import CODEC, UNARY, BytesStream, Run, Service, unary
 
-CODEC = BytesCodec()
 SEEN: ContextVar[str] = ContextVar("SEEN", default="nothing")
 
 

@@ -9,9 +9,7 @@ from echo.rpc import GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
 from echo.transport.client_call import MAX_KEPT
 from tests.support.attempts import KINDS, PREVIOUS, Slow, hedging
-from tests.support.services import CLIENT_STREAM, UNARY, BytesCodec, BytesStream, Run, Service, call, unary
-
-CODEC = BytesCodec()
+from tests.support.services import CLIENT_STREAM, CODEC, UNARY, BytesStream, Run, Service, call, unary
 
 
 @pytest.mark.parametrize("name", KINDS)

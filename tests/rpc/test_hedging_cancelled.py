@@ -7,9 +7,7 @@ import trio.testing
 from echo.rpc import GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
 from tests.support.attempts import Slow, hedging, leave_two_calls
-from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call
-
-CODEC = BytesCodec()
+from tests.support.services import BIDI, CODEC, UNARY, BytesStream, Service, call
 
 
 async def test_a_caller_that_leaves_leaves_no_attempt_behind(autojump_clock: trio.abc.Clock) -> None:

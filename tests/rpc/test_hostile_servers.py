@@ -16,9 +16,7 @@ from hypothesis import strategies as st
 from echo.pb.com.gopay.echo.streaming import StreamingServerStub, StreamMessage, StreamResponse
 from echo.rpc import Cardinality, ClientStream, GRPCError, Status, StreamTerminatedError, bind
 from tests.support.hostile_calls import HEAD, PARTS, details, head, hostile_channel
-from tests.support.services import BIDI, CLIENT_STREAM, SERVER_STREAM, UNARY, BytesCodec, call, unary
-
-CODEC = BytesCodec()
+from tests.support.services import BIDI, CLIENT_STREAM, CODEC, SERVER_STREAM, UNARY, call, unary
 
 
 class Details(StatusDetailsCodecBase):

@@ -10,10 +10,8 @@ from anyio.abc import ByteStream
 from echo.rpc import Keepalive, Limits, Server, Status, open_channel_over
 from echo.transport.memory import memory_stream_pair
 from tests.support import http2_frames
-from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Service
+from tests.support.services import CODEC, ECHO, UNARY, BytesStream, Service
 from tests.support.waiting import Handler, outcome
-
-CODEC = BytesCodec()
 
 
 @pytest.mark.parametrize("who", ["client", "server"])

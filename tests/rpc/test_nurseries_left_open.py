@@ -10,9 +10,8 @@ import trio
 from echo.rpc import Channel, ClientStream, Server
 from echo.rpc.testing import memory_channel_to
 from tests.support.leaks import no_leaks, settles
-from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Run, Service, call, echo_all, path, unary
+from tests.support.services import BIDI, CODEC, UNARY, BytesStream, Run, Service, call, echo_all, path, unary
 
-CODEC = BytesCodec()
 OPENED: list[object] = []  # So that nothing is closed by the garbage collector.
 ENDS: list[str] = []  # What became of tasks in what was left open.
 

@@ -10,9 +10,7 @@ from grpclib.const import Handler
 from echo.rpc import GRPCError, Server, ServerStream, Status
 from echo.rpc.observed_service import Field, ObservedService, ServerCall
 from echo.rpc.testing import memory_channel, memory_channel_to
-from tests.support.services import BIDI, ECHO, BytesCodec, call, path, unary
-
-CODEC = BytesCodec()
+from tests.support.services import BIDI, CODEC, ECHO, call, path, unary
 
 
 class CallObserver:

@@ -7,9 +7,7 @@ from echo.rpc import GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
 from echo.transport.client_call import MAX_KEPT
 from tests.support.attempts import PREVIOUS, PUSHBACK, Flaky, fails, leave_two_calls, retrying
-from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call
-
-CODEC = BytesCodec()
+from tests.support.services import BIDI, CODEC, UNARY, BytesStream, Service, call
 
 
 async def test_a_call_whose_response_has_begun_is_not_retried() -> None:

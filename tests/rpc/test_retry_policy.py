@@ -9,9 +9,7 @@ from echo.rpc import Status
 from echo.rpc.retry_policy import JITTER
 from echo.rpc.testing import memory_channel_to
 from tests.support.attempts import KINDS, PREVIOUS, Flaky, exchange, fails, retrying
-from tests.support.services import UNARY, BytesCodec, Run, call, unary
-
-CODEC = BytesCodec()
+from tests.support.services import CODEC, UNARY, Run, call, unary
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -15,9 +15,7 @@ from echo.rpc import GRPCError, Server, Status
 from echo.rpc.service_config import HedgingPolicy, MethodConfig, RetryPolicy, RetryThrottling, ServiceConfig
 from echo.rpc.testing import memory_channel_to
 from tests.support.fleet import a_fleet, shares, who
-from tests.support.services import BIDI, ECHO, BytesCodec, BytesStream, Run, Service, call, unary
-
-CODEC = BytesCodec()
+from tests.support.services import BIDI, CODEC, ECHO, BytesStream, Run, Service, call, unary
 
 RETRY: dict[str, object] = {
     "maxAttempts": 4,

@@ -5,9 +5,7 @@ import trio
 
 from echo.rpc import GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
-from tests.support.services import BIDI, BytesCodec, BytesStream, Service, path
-
-CODEC = BytesCodec()
+from tests.support.services import BIDI, CODEC, BytesStream, Service, path
 
 
 async def late(stream: BytesStream) -> None:

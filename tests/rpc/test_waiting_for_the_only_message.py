@@ -3,9 +3,7 @@
 import trio
 
 from echo.rpc.testing import memory_channel
-from tests.support.services import CLIENT_STREAM, SERVER_STREAM, UNARY, BytesCodec, BytesStream, Service, call
-
-CODEC = BytesCodec()
+from tests.support.services import CLIENT_STREAM, CODEC, SERVER_STREAM, UNARY, BytesStream, Service, call
 
 
 async def reply_and_linger(stream: BytesStream) -> None:

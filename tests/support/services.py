@@ -26,6 +26,8 @@ class BytesCodec(CodecBase):
         return data
 
 
+CODEC = BytesCodec()
+
 Run: TypeAlias = Callable[[Callable[[], Awaitable[None]]], None]
 """The fixture that runs a function on both event loops."""
 

@@ -11,9 +11,8 @@ from opentelemetry.trace import Span, get_current_span
 from echo.rpc import Server
 from echo.rpc.testing import memory_channel_to
 from tests.support.collector import Collector, Seen
-from tests.support.services import UNARY, BytesCodec, BytesStream, Service, unary
+from tests.support.services import CODEC, UNARY, BytesStream, Service, unary
 
-CODEC = BytesCodec()
 HOUR = 3_600_000_000_000
 
 

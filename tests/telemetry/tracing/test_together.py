@@ -12,9 +12,7 @@ from echo.rpc import Channel, Server
 from echo.rpc.testing import memory_channel_to
 from echo.transport.register import FULL
 from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE, Collector
-from tests.support.services import UNARY, BytesCodec, BytesStream, Service, unary
-
-CODEC = BytesCodec()
+from tests.support.services import CODEC, UNARY, BytesStream, Service, unary
 
 
 async def one(stream: BytesStream) -> None:
