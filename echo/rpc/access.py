@@ -1,4 +1,4 @@
-"""Writes calls to the access log."""
+"""The access log of a server's calls."""
 
 from collections.abc import Collection
 
@@ -7,7 +7,7 @@ from echo.transport import ServerCall
 from echo.wire import Metadata
 
 
-class CallNotes:
+class AccessNotes:
     """Writes a line for each call that has ended; an instance is one of a server's notes."""
 
     def __init__(self, log: AccessLog) -> None:

@@ -23,6 +23,7 @@ Drained = Callable[[], Awaitable[None]]
 LAST_QUESTION_TIMEOUT: Final = 1.0  # Seconds to wait for a stream's last question while draining.
 
 _SERVICES = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
+_UNSERVED: Final = Handler(anyio.sleep, Cardinality.UNARY_UNARY, bytes, bytes)
 
 
 class _Pool:
@@ -76,34 +77,26 @@ class _Questions:
         waiting.cancel()
 
 
-class _NameOnly:
-    """A placeholder for a service: reflection needs only its name."""
+class _Service:
+    """A service with these methods."""
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __mapping__(self) -> Mapping[str, Handler]:
-        async def never(stream: object) -> None:
-            """Never called."""
-
-        return {f"/{self._name}/": Handler(never, Cardinality.UNARY_UNARY, bytes, bytes)}
-
-
-class _DrainableReflection:
-    """grpclib's reflection service, with streams that end when the server drains."""
-
-    def __init__(self, service: Servable, drained: Drained) -> None:
-        self._service = service
-        self._drained = drained
+    def __init__(self, methods: Mapping[str, Handler]) -> None:
+        self._methods = methods
 
     def __mapping__(self) -> Mapping[str, Handler]:
-        return {path: self._drainable(handler) for path, handler in self._service.__mapping__().items()}
+        return self._methods
 
-    def _drainable(self, handler: Handler) -> Handler:
+
+def _drainable(service: Servable, drained: Drained) -> Servable:
+    """One of grpclib's reflection services, with streams that end when the server drains."""
+
+    def until_drained(handler: Handler) -> Handler:
         async def handle(stream: object) -> None:
-            await handler.func(_Questions(stream, self._drained))
+            await handler.func(_Questions(stream, drained))
 
-        return Handler(handle, handler.cardinality, handler.request_type, handler.reply_type)
+        return handler._replace(func=handle)
+
+    return _Service({path: until_drained(handler) for path, handler in service.__mapping__().items()})
 
 
 def reflection(
@@ -131,5 +124,6 @@ def reflection(
         module.DESCRIPTOR.CopyToProto(proto)
         pool.AddSerializedFile(proto.SerializeToString())
     names = sorted({*names_of(services), *_SERVICES})
-    *_, of_v1, of_v1alpha = ServerReflection.extend([_NameOnly(name) for name in names], pool=_Pool(pool))
-    return [_DrainableReflection(of_v1, until), _DrainableReflection(of_v1alpha, until)]
+    named = [_Service({f"/{name}/": _UNSERVED}) for name in names]  # It asks only for the names.
+    *_, of_v1, of_v1alpha = ServerReflection.extend(named, pool=_Pool(pool))
+    return [_drainable(of_v1, until), _drainable(of_v1alpha, until)]

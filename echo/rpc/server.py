@@ -111,9 +111,9 @@ class Server:
         self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
         self.register: Register | None = None
         if access_log is not None:
-            from echo.rpc.access import CallNotes  # noqa: PLC0415 - Only for those who want it; see above.
+            from echo.rpc.access import AccessNotes  # noqa: PLC0415 - Only for those who want it; see above.
 
-            notes = [CallNotes(access_log), *notes]
+            notes = [AccessNotes(access_log), *notes]
         if notes or self._tracing is not None:
             self.register = Register(notes, self._tracing)
         self._session_ended = Signal()

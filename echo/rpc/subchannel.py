@@ -24,7 +24,7 @@ from echo.rpc.backoff import Backoff
 from echo.rpc.dial import reason
 from echo.rpc.foreign_cancellation import awaited
 from echo.rpc.resolve import Endpoint
-from echo.rpc.watch import HealthWatch
+from echo.rpc.watch import watch_health
 from echo.transport import Backend, ClientCall, ClientSession, Keepalive, Signal, Tally, current_backend
 from echo.wire import Limits
 
@@ -212,7 +212,7 @@ class Subchannel:
 
         try:
             common, authority = self._common, self.endpoint.authority
-            await HealthWatch(session, common.scheme, authority, service, tell, common.watches).run()
+            await watch_health(session, common.scheme, authority, service, tell, common.watches)
         finally:
             self._on_session_end(session)
 

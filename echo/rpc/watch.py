@@ -35,8 +35,10 @@ def _messages() -> tuple[Any, Any]:
 OnStatus = Callable[[bool], None]
 
 
-class HealthWatch:
-    """Watches whether the server at the other end of a connection is serving.
+async def watch_health(
+    session: ClientSession, scheme: str, authority: str, service: str, on_status: OnStatus, calls: set[ClientCall]
+) -> None:
+    """Watch until the connection accepts no more calls, then reset the watch's call. Raises nothing.
 
     Args:
         session: The connection.
@@ -46,62 +48,50 @@ class HealthWatch:
         on_status: Called with whether it is serving, once that is known and whenever it may have changed.
         calls: Holds the watch's own call while that is open.
     """
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(_watch, session, Request(WATCH, scheme, authority), service, on_status, calls)
+        await session.retired.wait()
+        tasks.cancel_scope.cancel()
 
-    def __init__(
-        self,
-        session: ClientSession,
-        scheme: str,
-        authority: str,
-        service: str,
-        on_status: OnStatus,
-        calls: set[ClientCall],
-    ) -> None:
-        self._session = session
-        self._request = Request(WATCH, scheme, authority)
-        request, self._response = _messages()
-        self._message = request(service=service).SerializeToString()
-        self._on_status = on_status
-        self._calls = calls
 
-    async def run(self) -> None:
-        """Watch until the connection accepts no more calls, then reset the watch's call. Raises nothing."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._watch)
-            await self._session.retired.wait()
-            tasks.cancel_scope.cancel()
+async def _watch(
+    session: ClientSession, request: Request, service: str, on_status: OnStatus, calls: set[ClientCall]
+) -> None:
+    backoff = Backoff()
+    while True:
+        started = anyio.current_time()
+        status = await _watch_once(session, request, service, on_status, calls)
+        if status is None or not session.usable:
+            return
+        if status is Status.UNIMPLEMENTED:
+            on_status(True)
+            return
+        if anyio.current_time() - started > MAX_BACKOFF:
+            backoff.succeed()  # The watch had held for a while; a proxy may have cut it. Watch again at once.
+            continue
+        on_status(False)
+        backoff.fail(anyio.current_time())
+        await anyio.sleep_until(backoff.not_before)
 
-    async def _watch(self) -> None:
-        backoff = Backoff()
-        while True:
-            started = anyio.current_time()
-            status = await self._watch_once()
-            if status is None or not self._session.usable:
-                return
-            if status is Status.UNIMPLEMENTED:
-                self._on_status(True)
-                return
-            if anyio.current_time() - started > MAX_BACKOFF:
-                backoff.succeed()  # The watch had held for a while; a proxy may have cut it. Watch again at once.
-                continue
-            self._on_status(False)
-            backoff.fail(anyio.current_time())
-            await anyio.sleep_until(backoff.not_before)
 
-    async def _watch_once(self) -> Status | None:
-        """Make one Watch call. Returns its final status, or None if the connection accepts no more calls."""
-        call = await self._session.open(self._request, math.inf)
-        if call is None:
-            return None
-        self._calls.add(call)
-        try:
-            await call.send_message(self._message, end=True)
-            while (data := await call.receive_message()) is not None:
-                self._on_status(decode(self._response.FromString, data, self._response).status == SERVING)
-        except StreamTerminatedError:
-            pass  # The trailers say why.
-        except GRPCError as error:  # The reply is invalid.
-            return error.status
-        finally:
-            self._calls.discard(call)
-            call.reset()
-        return Status.UNKNOWN if call.trailers is None else call.trailers.status
+async def _watch_once(
+    session: ClientSession, request: Request, service: str, on_status: OnStatus, calls: set[ClientCall]
+) -> Status | None:
+    """Make one Watch call. Returns its final status, or None if the connection accepts no more calls."""
+    call = await session.open(request, math.inf)
+    if call is None:
+        return None
+    question, answer = _messages()
+    calls.add(call)
+    try:
+        await call.send_message(question(service=service).SerializeToString(), end=True)
+        while (data := await call.receive_message()) is not None:
+            on_status(decode(answer.FromString, data, answer).status == SERVING)
+    except StreamTerminatedError:
+        pass  # The trailers say why.
+    except GRPCError as error:  # The reply is invalid.
+        return error.status
+    finally:
+        calls.discard(call)
+        call.reset()
+    return Status.UNKNOWN if call.trailers is None else call.trailers.status

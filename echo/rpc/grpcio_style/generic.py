@@ -5,6 +5,7 @@ methods are served by name, like those that newer code registers.
 """
 
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import NamedTuple
 
 import grpc
@@ -35,17 +36,12 @@ def add_generic_handlers(dispatcher: Dispatcher, handlers: Iterable[grpc.Generic
         if isinstance(handler, grpc.ServiceRpcHandler):  # Made by `grpc.method_handlers_generic_handler`, mostly.
             named = getattr(handler, "_method_handlers", None)
         if named is None:
-            dispatcher.add_finder(_Finder(handler), CODEC)
+            dispatcher.add_finder(partial(_find, handler), CODEC)
         else:
             dispatcher.add(Servicer({path: named[path] for path in named if path not in dispatcher.handlers}))
 
 
-class _Finder:
-    """Asks a generic handler for the method of a call."""
-
-    def __init__(self, generic: grpc.GenericRpcHandler) -> None:
-        self._generic = generic
-
-    def __call__(self, request: Request) -> Handler | None:
-        found = self._generic.service(_Details(request.path, to_invocation(request.metadata)))
-        return None if found is None else to_handler(found)
+def _find(generic: grpc.GenericRpcHandler, request: Request) -> Handler | None:
+    """Ask a generic handler for the method of a call."""
+    found = generic.service(_Details(request.path, to_invocation(request.metadata)))
+    return None if found is None else to_handler(found)
