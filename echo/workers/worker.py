@@ -8,14 +8,13 @@ import math
 import signal
 import socket
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import structlog
 import trio
 
 from echo.workers.answers import Answers
 from echo.workers.channel import ParentChannel, channel_pair
-from echo.workers.dispatcher import Dispatcher
 from echo.workers.messages import (
     AnswerPart,
     Connection,
@@ -30,6 +29,9 @@ from echo.workers.messages import (
     Stop,
 )
 from echo.workers.starting import start_process
+
+if TYPE_CHECKING:
+    from echo.workers.placement import Placement
 
 __all__ = ["Worker", "WorkerExitedError"]
 
@@ -61,19 +63,19 @@ class Worker:
     """One worker.
 
     Args:
-        dispatcher: Gives it connections.
+        placement: Gives it connections.
 
     Attributes:
         pid: Its process id.
         declined: The listeners from which it wants no more connections.
         closed: The listeners from which it gets no more connections.
-        last_turn: The number of the last turn in which it got a connection, counted by the dispatcher.
+        last_turn: The number of the last turn in which it got a connection, counted by its placement.
         exited: Set when the process has ended.
         needs_replacement: Set when the process has ended, or wants to leave without having been told to.
         answers: Its answers.
     """
 
-    def __init__(self, dispatcher: Dispatcher) -> None:
+    def __init__(self, placement: "Placement") -> None:
         self.pid = 0
         self.declined: set[int] = set()
         self.closed: set[int] = set()
@@ -81,7 +83,7 @@ class Worker:
         self.exited = trio.Event()
         self.needs_replacement = trio.Event()
         self.answers = Answers()
-        self._dispatcher = dispatcher
+        self._placement = placement
         self._serving = False
         self._told_to_stop = False
         self._given = self._taken = self._closed = 0
@@ -156,8 +158,8 @@ class Worker:
                 self.exited.set()
                 self.needs_replacement.set()
                 if self._serving:
-                    self._dispatcher.remove(self)
-                    self._dispatcher.reassign(self.take_back())
+                    self._placement.remove(self)
+                    self._placement.reassign(self.take_back())
         finally:
             self._channel.close()
         if not self._serving:
@@ -186,7 +188,7 @@ class Worker:
             return
         log.info("worker serves", worker=self.pid)
         self._serving = True
-        self._dispatcher.add(self)  # No checkpoint before `started`, so a cancelled start never has connections.
+        self._placement.add(self)  # No checkpoint before `started`, so a cancelled start never has connections.
         task_status.started(self)
         while True:
             await self._wait_for_activity()
@@ -215,7 +217,7 @@ class Worker:
         connections = self.take_back()
         log.info("worker takes no connections: reassigning them", worker=self.pid, connections=len(connections))
         self._send(Ping())
-        self._dispatcher.reassign(connections)
+        self._placement.reassign(connections)
         for patience in (SILENCE_TIMEOUT, math.inf):
             with trio.move_on_after(patience):
                 while self._stuck:
@@ -230,7 +232,7 @@ class Worker:
                 self._handle((await self._channel.receive())[0])
                 self._stuck = False
                 self._activity.set()
-                self._dispatcher.distribute()
+                self._placement.distribute()
         except (ValueError, trio.EndOfChannel) as error:
             log.error("invalid message from a worker: killed", worker=self.pid, reason=str(error))
             self._lifetime.cancel()

@@ -47,10 +47,10 @@ async def test_the_pause_before_a_worker_starts_again_depends_on_how_long_the_la
             life = lives[len(seen) - 1]
             if not life:
                 raise WorkerExitedError(1)
-            self._dispatcher.add(self)
+            self._placement.add(self)
             task_status.started(self)
             await trio.sleep(life)
-            self._dispatcher.remove(self)
+            self._placement.remove(self)
             self.exited.set()
             self.needs_replacement.set()
 
