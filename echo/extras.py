@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
-__all__ = ["MissingExtraError", "needs"]
+__all__ = ["MissingExtraError", "installed", "needs"]
 
 
 class MissingExtraError(ModuleNotFoundError):
@@ -30,3 +31,11 @@ def needs(extra: str, *, part: str) -> Iterator[None]:
             raise
         missing = f"{part} needs {error.name}: pip install 'echo-grpc[{extra}]'"
         raise MissingExtraError(missing, name=error.name) from error
+
+
+def installed(*modules: str) -> bool:
+    """Whether modules of an extra are installed, without loading them."""
+    try:
+        return all(find_spec(module) is not None for module in modules)
+    except ModuleNotFoundError:  # The package of one is missing.
+        return False

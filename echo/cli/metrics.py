@@ -7,7 +7,6 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import structlog
@@ -16,6 +15,7 @@ import trio
 from echo.cli.errors import StartError, first, unavailable
 from echo.cli.hosts import listening_host
 from echo.evidence import INSTANCE
+from echo.extras import installed
 from echo.settings import Settings, SettingsError
 from echo.targets import join
 from echo.workers import WorkerExitedError
@@ -112,21 +112,14 @@ def _push(environ: Mapping[str, str], warn: Callable[..., object]) -> "Push | No
     """How to push, if OTEL_... variables ask for it. Operators set these for every pod, so a bad one only warns."""
     if not any(name.startswith("OTEL_") for name in environ):
         return None
-    from echo.telemetry.push import PushError, wanted_push  # noqa: PLC0415
+    from echo.telemetry.push import wanted_push  # noqa: PLC0415
 
     try:
         push = wanted_push(environ)
-    except PushError as error:
+    except SettingsError as error:
         warn("metrics are not pushed", reason=str(error))
         return None
-    if push is not None and not _installed():
+    if push is not None and not installed("opentelemetry.exporter.otlp.proto.http"):
         warn("metrics are not pushed", reason="they need an extra: pip install 'echo-grpc[telemetry]'")
         return None
     return push
-
-
-def _installed() -> bool:
-    try:
-        return find_spec("opentelemetry.exporter.otlp.proto.http") is not None
-    except ModuleNotFoundError:
-        return False

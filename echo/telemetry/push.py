@@ -4,17 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from echo.configuration import SettingsError
 from echo.configuration.values import POSITIVE_NUMBER
 
-__all__ = ["Push", "PushError", "wanted_push"]
+__all__ = ["Push", "wanted_push"]
 
 ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_METRICS_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 PROTOCOLS: Final = ("OTEL_EXPORTER_OTLP_METRICS_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL")
 EXPORTER: Final = "OTEL_METRICS_EXPORTER"
-
-
-class PushError(ValueError):
-    """A variable has an invalid or unsupported value. The text is one line that names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +33,7 @@ def wanted_push(environ: Mapping[str, str]) -> Push | None:
     They do if an endpoint is set, or ``OTEL_METRICS_EXPORTER`` is ``otlp``.
 
     Raises:
-        PushError: A variable has an invalid or unsupported value.
+        SettingsError: A variable has an invalid or unsupported value.
     """
     exporters = {name.strip() for name in environ.get(EXPORTER, "").split(",")} - {""}
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true" or (exporters and "otlp" not in exporters):
@@ -47,7 +44,7 @@ def wanted_push(environ: Mapping[str, str]) -> Push | None:
         protocol = environ.get(name, "").strip()
         if protocol:
             if protocol != "http/protobuf":
-                raise PushError(f"{name}: metrics are pushed by http/protobuf, not by {protocol!r}")
+                raise SettingsError(f"{name}: metrics are pushed by http/protobuf, not by {protocol!r}")
             break
     interval = _milliseconds(environ, "OTEL_METRIC_EXPORT_INTERVAL", 60_000)
     return Push(interval, _milliseconds(environ, "OTEL_METRIC_EXPORT_TIMEOUT", 30_000))
@@ -58,4 +55,4 @@ def _milliseconds(environ: Mapping[str, str], name: str, default: int) -> float:
     try:
         return POSITIVE_NUMBER.read(text) / 1000
     except ValueError:
-        raise PushError(f"{name}: {text[:80]!r} is not a number of milliseconds") from None
+        raise SettingsError(f"{name}: {text[:80]!r} is not a number of milliseconds") from None

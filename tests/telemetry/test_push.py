@@ -13,10 +13,11 @@ import trio
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
 
+from echo.configuration import SettingsError
 from echo.pb.com.gopay.echo import Message, Response
 from echo.rpc import Cardinality, open_channel
 from echo.telemetry.instrument import SECONDS
-from echo.telemetry.push import Push, PushError, wanted_push
+from echo.telemetry.push import Push, wanted_push
 from tests.support.process import PATIENCE, Echo, running
 from tests.support.tcp import reserved_port
 
@@ -68,7 +69,7 @@ def test_the_standard_variables_say_whether_and_how_often(environ: dict[str, str
     ],
 )
 def test_what_cannot_be_done_is_named(variable: str, value: str) -> None:
-    with pytest.raises(PushError, match=f"^{variable}: "):
+    with pytest.raises(SettingsError, match=f"^{variable}: "):
         wanted_push({**ENDPOINT, variable: value})
 
 

@@ -23,10 +23,10 @@ import logging
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from echo.configuration import SettingsError
+from echo.extras import installed
 from echo.telemetry.tracing.environment import TracingSettings, read_environment
 
 if TYPE_CHECKING:
@@ -44,18 +44,11 @@ def check_tracing(environ: Mapping[str, str] | None = None) -> TracingSettings |
         SettingsError: A value is not supported, or the extra ``telemetry`` is not installed.
     """
     settings = read_environment(os.environ if environ is None else environ)
-    if settings is not None and not _installed():
+    if settings is not None and not installed("opentelemetry.trace", "opentelemetry.sdk", "opentelemetry.proto"):
         raise SettingsError(
             f"{settings.enabled_by}: traces need the extra 'telemetry': pip install 'echo-grpc[telemetry]'"
         )
     return settings
-
-
-def _installed() -> bool:
-    try:
-        return all(find_spec(f"opentelemetry.{name}") is not None for name in ("trace", "sdk", "proto"))
-    except ModuleNotFoundError:
-        return False
 
 
 @asynccontextmanager

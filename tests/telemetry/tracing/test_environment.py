@@ -103,9 +103,7 @@ def test_what_cannot_be_done_is_refused_in_a_line_that_names_the_variable(
 def test_traces_without_the_extra_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.delitem(sys.modules, "opentelemetry.sdk", raising=False)
-    monkeypatch.setattr(
-        "echo.telemetry.tracing.find_spec", lambda name: None if name == "opentelemetry.sdk" else find(name)
-    )
+    monkeypatch.setattr("echo.extras.find_spec", lambda name: None if name == "opentelemetry.sdk" else find(name))
     with pytest.raises(SettingsError, match="OTEL_EXPORTER_OTLP_ENDPOINT: traces need the extra 'telemetry'"):
         check_tracing(ENDPOINT)
     assert check_tracing({}) is None
