@@ -16,33 +16,29 @@ from echo.rpc.subchannel import Connecting, Subchannel
 from echo.transport.client import ClientSession
 from echo.wire.limits import Limits
 from tests.support.fleet import a_fleet, shares, who
-from tests.support.services import Run
+from tests.support.services import on_both_loops
 
 WHILE: float = MAX_BACKOFF * 1.2 + 0.01  # Seconds after which any address is tried again.
 
 # The first that answers
 
 
-def test_calls_go_to_the_first_address_and_the_others_are_left_alone(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+@on_both_loops
+async def test_calls_go_to_the_first_address_and_the_others_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(policies, "STAGGER", math.inf)  # A busy machine may take a quarter of a second to connect.
 
-    async def main() -> None:
-        async with a_fleet("a", "b", "c") as (fleet, channel):
-            assert await shares(channel, 10) == {"a": 10}
-            assert channel.connections == 1
-            assert not fleet["b"].attempts
-
-    run(main)
+    async with a_fleet("a", "b", "c") as (fleet, channel):
+        assert await shares(channel, 10) == {"a": 10}
+        assert channel.connections == 1
+        assert not fleet["b"].attempts
 
 
-def test_a_call_goes_to_the_next_address_if_the_first_ones_refuse(run: Run) -> None:
-    async def main() -> None:
-        async with a_fleet("a", "b", "c") as (fleet, channel):
-            fleet["a"].down = fleet["b"].down = True
-            assert await shares(channel, 10) == {"c": 10}
-            assert len(fleet["a"].attempts) == len(fleet["b"].attempts) == 1
-
-    run(main)
+@on_both_loops
+async def test_a_call_goes_to_the_next_address_if_the_first_ones_refuse() -> None:
+    async with a_fleet("a", "b", "c") as (fleet, channel):
+        fleet["a"].down = fleet["b"].down = True
+        assert await shares(channel, 10) == {"c": 10}
+        assert len(fleet["a"].attempts) == len(fleet["b"].attempts) == 1
 
 
 async def test_calls_stay_where_they_are_until_that_server_dies(autojump_clock: trio.abc.Clock) -> None:
@@ -133,24 +129,20 @@ async def test_calls_that_wait_together_share_one_attempt_at_each_address(
 # All in turn
 
 
-def test_calls_go_to_all_addresses_in_equal_shares(run: Run) -> None:
-    async def main() -> None:
-        async with a_fleet("a", "b", "c", balance="round_robin") as (_, channel):
-            await who(channel)
-            assert await shares(channel, 30) == {"a": 10, "b": 10, "c": 10}
-            assert channel.connections == 3
-
-    run(main)
+@on_both_loops
+async def test_calls_go_to_all_addresses_in_equal_shares() -> None:
+    async with a_fleet("a", "b", "c", balance="round_robin") as (_, channel):
+        await who(channel)
+        assert await shares(channel, 30) == {"a": 10, "b": 10, "c": 10}
+        assert channel.connections == 3
 
 
-def test_the_first_calls_do_not_wait_for_the_last_server(run: Run) -> None:
-    async def main() -> None:
-        async with a_fleet("a", "b", "c", balance="round_robin") as (fleet, channel):
-            fleet["b"].silent = True
-            await who(channel)
-            assert await shares(channel, 20) == {"a": 10, "c": 10}
-
-    run(main)
+@on_both_loops
+async def test_the_first_calls_do_not_wait_for_the_last_server() -> None:
+    async with a_fleet("a", "b", "c", balance="round_robin") as (fleet, channel):
+        fleet["b"].silent = True
+        await who(channel)
+        assert await shares(channel, 20) == {"a": 10, "c": 10}
 
 
 async def test_the_share_of_a_dead_server_moves_and_comes_back_and_no_call_fails(
@@ -216,19 +208,17 @@ async def test_a_drained_server_loses_no_call() -> None:
         assert sorted(answers) == ["a", "a", "b", "b"]
 
 
-def test_a_call_that_a_server_refuses_goes_to_another(run: Run) -> None:
-    async def main() -> None:
-        async with a_fleet("a", "b", "c", balance="round_robin") as (fleet, channel):
-            fleet["a"].refuses = True
-            await who(channel)
-            await anyio.wait_all_tasks_blocked()
-            fleet["a"].refused = 0
-            answers = await shares(channel, 30)
-            assert fleet["a"].refused == 10  # Its share, each once and not again,
-            assert answers.keys() == {"b", "c"}
-            assert min(answers.values()) >= 10  # which the others have besides theirs.
-
-    run(main)
+@on_both_loops
+async def test_a_call_that_a_server_refuses_goes_to_another() -> None:
+    async with a_fleet("a", "b", "c", balance="round_robin") as (fleet, channel):
+        fleet["a"].refuses = True
+        await who(channel)
+        await anyio.wait_all_tasks_blocked()
+        fleet["a"].refused = 0
+        answers = await shares(channel, 30)
+        assert fleet["a"].refused == 10  # Its share, each once and not again,
+        assert answers.keys() == {"b", "c"}
+        assert min(answers.values()) >= 10  # which the others have besides theirs.
 
 
 async def test_each_address_has_its_own_backoff(autojump_clock: trio.abc.Clock) -> None:

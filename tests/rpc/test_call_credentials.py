@@ -11,7 +11,7 @@ from anyio.abc import SocketAttribute
 
 from echo.rpc import CallCredentials, Channel, GRPCError, Server, Status, open_channel, open_tcp_listener
 from echo.rpc.testing import memory_channel_to
-from tests.support.services import CODEC, UNARY, BytesStream, Run, Service, call, unary
+from tests.support.services import CODEC, UNARY, BytesStream, Service, call, on_both_loops, unary
 from tests.support.tls import Certificates
 
 
@@ -55,16 +55,14 @@ class Tokens:
         return {"authorization": f"Bearer {len(self.asked)}"}
 
 
-def test_each_call_carries_the_metadata_given_for_it(run: Run) -> None:
-    async def main() -> None:
-        guarded, tokens = Guarded(), Tokens()
-        async with guarded.channel(tokens) as channel:
-            for _ in range(2):
-                await unary(channel, "One")
-        assert guarded.seen == [["Bearer 1"], ["Bearer 2"]]
-        assert tokens.asked == [("http://memory/test.Service", "One")] * 2
-
-    run(main)
+@on_both_loops
+async def test_each_call_carries_the_metadata_given_for_it() -> None:
+    guarded, tokens = Guarded(), Tokens()
+    async with guarded.channel(tokens) as channel:
+        for _ in range(2):
+            await unary(channel, "One")
+    assert guarded.seen == [["Bearer 1"], ["Bearer 2"]]
+    assert tokens.asked == [("http://memory/test.Service", "One")] * 2
 
 
 async def test_a_call_s_credentials_follow_the_channel_s() -> None:

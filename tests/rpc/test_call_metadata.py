@@ -4,10 +4,11 @@ from grpclib.events import RecvInitialMetadata, RecvTrailingMetadata, listen
 from multidict import MultiDict
 
 from echo.rpc.testing import memory_channel
-from tests.support.services import CODEC, ECHO, UNARY, BytesStream, Run, Service, call, unary
+from tests.support.services import CODEC, ECHO, UNARY, BytesStream, Service, call, on_both_loops, unary
 
 
-def test_metadata_goes_both_ways(run: Run) -> None:
+@on_both_loops
+async def test_metadata_goes_both_ways() -> None:
     async def talk(stream: BytesStream) -> None:
         assert stream.metadata is not None
         await stream.recv_message()
@@ -15,45 +16,41 @@ def test_metadata_goes_both_ways(run: Run) -> None:
         await stream.send_message(b"")
         await stream.send_trailing_metadata(metadata={"final-bin": stream.metadata["ask-bin"]})
 
-    async def main() -> None:
-        async with memory_channel([Service(Talk=(UNARY, talk))], codec=CODEC) as channel:
-            async with call(channel, "Talk", UNARY, metadata={"ask": "what", "ask-bin": b"\0\xff"}) as stream:
-                await stream.send_message(b"")
-                await stream.recv_initial_metadata()
-                assert stream.initial_metadata == MultiDict({"initial": "what"})
-                await stream.recv_message()
-            assert stream.trailing_metadata == MultiDict({"final-bin": b"\0\xff"})
-
-    run(main)
+    async with memory_channel([Service(Talk=(UNARY, talk))], codec=CODEC) as channel:
+        async with call(channel, "Talk", UNARY, metadata={"ask": "what", "ask-bin": b"\0\xff"}) as stream:
+            await stream.send_message(b"")
+            await stream.recv_initial_metadata()
+            assert stream.initial_metadata == MultiDict({"initial": "what"})
+            await stream.recv_message()
+        assert stream.trailing_metadata == MultiDict({"final-bin": b"\0\xff"})
 
 
-def test_what_is_added_to_the_metadata_of_one_answer_is_in_no_other(run: Run) -> None:
+@on_both_loops
+async def test_what_is_added_to_the_metadata_of_one_answer_is_in_no_other() -> None:
     async def change_head(event: RecvInitialMetadata) -> None:
         event.metadata["heard"] = "once"
 
     async def change_trailers(event: RecvTrailingMetadata) -> None:
         event.metadata["heard"] = "once"
 
-    async def main() -> None:
-        for listening in (False, True):
-            async with memory_channel([ECHO], codec=CODEC) as channel:
-                if listening:
-                    listen(channel, RecvInitialMetadata, change_head)
-                    listen(channel, RecvTrailingMetadata, change_trailers)
-                for _ in range(4):  # HPACK's tables change at first.
-                    async with call(channel, "One", UNARY) as stream:
-                        await stream.send_message(b"x")
-                        await stream.recv_message()
-                    for metadata in (stream.initial_metadata, stream.trailing_metadata):
-                        assert metadata == MultiDict({"heard": "once"} if listening else {})
-                        metadata["a"] = "b"
-                    assert stream.initial_metadata == stream.trailing_metadata
-                    assert dict(stream.initial_metadata or {}).get("a") == "b"
-
-    run(main)
+    for listening in (False, True):
+        async with memory_channel([ECHO], codec=CODEC) as channel:
+            if listening:
+                listen(channel, RecvInitialMetadata, change_head)
+                listen(channel, RecvTrailingMetadata, change_trailers)
+            for _ in range(4):  # HPACK's tables change at first.
+                async with call(channel, "One", UNARY) as stream:
+                    await stream.send_message(b"x")
+                    await stream.recv_message()
+                for metadata in (stream.initial_metadata, stream.trailing_metadata):
+                    assert metadata == MultiDict({"heard": "once"} if listening else {})
+                    metadata["a"] = "b"
+                assert stream.initial_metadata == stream.trailing_metadata
+                assert dict(stream.initial_metadata or {}).get("a") == "b"
 
 
-def test_calls_with_the_same_metadata_do_not_share_it(run: Run) -> None:
+@on_both_loops
+async def test_calls_with_the_same_metadata_do_not_share_it() -> None:
     seen: list[MultiDict[str | bytes]] = []
 
     async def scribble(stream: BytesStream) -> None:
@@ -62,12 +59,9 @@ def test_calls_with_the_same_metadata_do_not_share_it(run: Run) -> None:
         await stream.recv_message()
         await stream.send_message(b"")
 
-    async def main() -> None:
-        async with memory_channel([Service(Talk=(UNARY, scribble))], codec=CODEC) as channel:
-            for _ in range(4):  # From the third on, HPACK encodes it to the same bytes.
-                await unary(channel, "Talk", metadata={"ask": "what"})
-            for _ in range(4):
-                await unary(channel, "Talk")
-        assert seen == 4 * [MultiDict({"ask": "what"})] + 4 * [MultiDict()]
-
-    run(main)
+    async with memory_channel([Service(Talk=(UNARY, scribble))], codec=CODEC) as channel:
+        for _ in range(4):  # From the third on, HPACK encodes it to the same bytes.
+            await unary(channel, "Talk", metadata={"ask": "what"})
+        for _ in range(4):
+            await unary(channel, "Talk")
+    assert seen == 4 * [MultiDict({"ask": "what"})] + 4 * [MultiDict()]

@@ -24,67 +24,65 @@ from tests.support.services import (
     Service,
     call,
     failure,
+    on_both_loops,
     path,
 )
 
 
-def test_a_waiter_gets_an_error_when_the_block_of_the_call_is_left(run: Run) -> None:
-    async def main() -> None:
-        told: list[Status] = []
+@on_both_loops
+async def test_a_waiter_gets_an_error_when_the_block_of_the_call_is_left() -> None:
+    told: list[Status] = []
 
-        async def receive(stream: ClientStream[bytes, bytes]) -> None:
-            with pytest.raises(GRPCError, match="the caller left the call before its end") as raised:
-                await stream.recv_message()
-            told.append(raised.value.status)
+    async def receive(stream: ClientStream[bytes, bytes]) -> None:
+        with pytest.raises(GRPCError, match="the caller left the call before its end") as raised:
+            await stream.recv_message()
+        told.append(raised.value.status)
 
-        async with (
-            memory_channel([ECHO], codec=CODEC) as channel,
-            anyio.create_task_group() as tasks,
-            call(channel, "All", BIDI) as stream,
-        ):
-            await stream.send_request()
-            tasks.start_soon(receive, stream)
-            await anyio.wait_all_tasks_blocked()
-        assert told == [Status.CANCELLED]
-
-    run(main)
+    async with (
+        memory_channel([ECHO], codec=CODEC) as channel,
+        anyio.create_task_group() as tasks,
+        call(channel, "All", BIDI) as stream,
+    ):
+        await stream.send_request()
+        tasks.start_soon(receive, stream)
+        await anyio.wait_all_tasks_blocked()
+    assert told == [Status.CANCELLED]
 
 
 @pytest.mark.parametrize("when", ["while it connects", "before it begins to"])
 @pytest.mark.parametrize("service_config", [None, {"methodConfig": [{"name": [{}]}]}])
-def test_a_task_that_sends_when_the_block_of_the_call_was_left_leaves_no_call(
-    run: Run, when: str, service_config: dict[str, object] | None
+@on_both_loops
+async def test_a_task_that_sends_when_the_block_of_the_call_was_left_leaves_no_call(
+    when: str, service_config: dict[str, object] | None
 ) -> None:
-    async def main() -> None:
-        server, left = Server([ECHO], codec=CODEC), anyio.Event()
+    server, left = Server([ECHO], codec=CODEC), anyio.Event()
 
-        async def dial() -> ByteStream:
-            await left.wait()
-            ours, theirs = memory_stream_pair()
-            connections.start_soon(server.serve_connection, theirs)
-            return ours
+    async def dial() -> ByteStream:
+        await left.wait()
+        ours, theirs = memory_stream_pair()
+        connections.start_soon(server.serve_connection, theirs)
+        return ours
 
-        async def send(stream: ClientStream[bytes, bytes]) -> None:
-            with pytest.raises(GRPCError, match="the caller left the call before its end"):
-                await stream.send_message(b"")
+    async def send(stream: ClientStream[bytes, bytes]) -> None:
+        with pytest.raises(GRPCError, match="the caller left the call before its end"):
+            await stream.send_message(b"")
 
-        async with (
-            anyio.create_task_group() as connections,
-            open_channel_over(dial, "memory", codec=CODEC, service_config=service_config) as channel,
-        ):
-            async with anyio.create_task_group() as senders:
-                async with call(channel, "All", BIDI) as stream:
-                    senders.start_soon(send, stream)
-                    if when == "while it connects":
-                        await anyio.wait_all_tasks_blocked()
-                left.set()
-            await anyio.wait_all_tasks_blocked()
-            assert channel.calls == server.calls == 0
-
-    run(main)
+    async with (
+        anyio.create_task_group() as connections,
+        open_channel_over(dial, "memory", codec=CODEC, service_config=service_config) as channel,
+    ):
+        async with anyio.create_task_group() as senders:
+            async with call(channel, "All", BIDI) as stream:
+                senders.start_soon(send, stream)
+                if when == "while it connects":
+                    await anyio.wait_all_tasks_blocked()
+            left.set()
+        await anyio.wait_all_tasks_blocked()
+        assert channel.calls == server.calls == 0
 
 
-def test_the_deadline_cancels_the_handler_and_fails_the_call(run: Run) -> None:
+@on_both_loops
+async def test_the_deadline_cancels_the_handler_and_fails_the_call() -> None:
     seen: list[str] = []
 
     async def sleep(stream: BytesStream) -> None:
@@ -96,33 +94,28 @@ def test_the_deadline_cancels_the_handler_and_fails_the_call(run: Run) -> None:
         finally:
             seen.append("cancelled")
 
-    async def main() -> None:
-        async with memory_channel([Service(Sleep=(UNARY, sleep))], codec=CODEC) as channel:
-            await channel.connect()  # The deadline is to pass later than that.
-            assert (await failure(channel, "Sleep", timeout=0.3)).status is Status.DEADLINE_EXCEEDED
-            await anyio.wait_all_tasks_blocked()
-        assert seen in (["begun", "cancelled"], [])  # On a busy machine the handler may be too late to begin.
-
-    run(main)
+    async with memory_channel([Service(Sleep=(UNARY, sleep))], codec=CODEC) as channel:
+        await channel.connect()  # The deadline is to pass later than that.
+        assert (await failure(channel, "Sleep", timeout=0.3)).status is Status.DEADLINE_EXCEEDED
+        await anyio.wait_all_tasks_blocked()
+    assert seen in (["begun", "cancelled"], [])  # On a busy machine the handler may be too late to begin.
 
 
-def test_a_passed_deadline_is_reported_once(run: Run) -> None:
+@on_both_loops
+async def test_a_passed_deadline_is_reported_once() -> None:
     async def wait(stream: BytesStream) -> None:
         await anyio.sleep_forever()
 
-    async def main() -> None:
-        async with memory_channel([Service(Wait=(BIDI, wait))], codec=CODEC) as channel:
-            await channel.connect()  # The deadlines are to pass later than that.
-            async with call(channel, "Wait", BIDI, timeout=0.3) as stream:
-                await stream.send_message(b"")
-                with pytest.raises(GRPCError, match="DEADLINE_EXCEEDED"):
-                    await stream.recv_message()
-            async with call(channel, "Wait", BIDI, timeout=0.3) as stream:
-                with pytest.raises(GRPCError, match="DEADLINE_EXCEEDED"):
-                    for _ in range(100):  # More than the windows hold.
-                        await stream.send_message(bytes(10_000))
-
-    run(main)
+    async with memory_channel([Service(Wait=(BIDI, wait))], codec=CODEC) as channel:
+        await channel.connect()  # The deadlines are to pass later than that.
+        async with call(channel, "Wait", BIDI, timeout=0.3) as stream:
+            await stream.send_message(b"")
+            with pytest.raises(GRPCError, match="DEADLINE_EXCEEDED"):
+                await stream.recv_message()
+        async with call(channel, "Wait", BIDI, timeout=0.3) as stream:
+            with pytest.raises(GRPCError, match="DEADLINE_EXCEEDED"):
+                for _ in range(100):  # More than the windows hold.
+                    await stream.send_message(bytes(10_000))
 
 
 def test_leaving_the_block_early_cancels_the_handler(run: Run) -> None:
@@ -153,101 +146,91 @@ def test_leaving_the_block_early_cancels_the_handler(run: Run) -> None:
     run(main)
 
 
-def test_a_server_that_ends_early_with_ok_refuses_further_messages_only(run: Run) -> None:
+@on_both_loops
+async def test_a_server_that_ends_early_with_ok_refuses_further_messages_only() -> None:
     async def one_is_enough(stream: BytesStream) -> None:
         await stream.send_message(await stream.recv_message() or b"")
 
-    async def main() -> None:
-        async with memory_channel([Service(Enough=(BIDI, one_is_enough))], codec=CODEC) as channel:
-            async with call(channel, "Enough", BIDI) as stream:
-                await stream.send_message(b"a")
-                assert [message async for message in stream] == [b"a"]
-                with pytest.raises(StreamTerminatedError):
-                    await stream.send_message(b"b")
-            assert channel.calls == 0
-
-    run(main)
+    async with memory_channel([Service(Enough=(BIDI, one_is_enough))], codec=CODEC) as channel:
+        async with call(channel, "Enough", BIDI) as stream:
+            await stream.send_message(b"a")
+            assert [message async for message in stream] == [b"a"]
+            with pytest.raises(StreamTerminatedError):
+                await stream.send_message(b"b")
+        assert channel.calls == 0
 
 
-def test_a_half_close_followed_by_a_reset_does_not_look_like_a_complete_request(run: Run) -> None:
-    async def main() -> None:
-        waiting, over = anyio.Event(), anyio.Event()
-        told: list[str] = []
+@on_both_loops
+async def test_a_half_close_followed_by_a_reset_does_not_look_like_a_complete_request() -> None:
+    waiting, over = anyio.Event(), anyio.Event()
+    told: list[str] = []
 
-        async def wait(stream: BytesStream) -> None:
-            waiting.set()
-            try:
-                await stream.recv_message()
-                told.append("the end")
-            except anyio.get_cancelled_exc_class():
-                told.append("cancelled")
-                raise
-            finally:
-                over.set()
+    async def wait(stream: BytesStream) -> None:
+        waiting.set()
+        try:
+            await stream.recv_message()
+            told.append("the end")
+        except anyio.get_cancelled_exc_class():
+            told.append("cancelled")
+            raise
+        finally:
+            over.set()
 
-        ours, theirs = memory_stream_pair()
-        client = ClientConnection(Limits(), WireStream)
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Server([Service(Wait=(BIDI, wait))], codec=CODEC).serve_connection, theirs)
-            client.start()
-            call = client.open(Request(path("Wait")))
-            await ours.send(client.take_output())
-            await waiting.wait()
-            client.half_close(call)
-            end = client.take_output()
-            client.reset(call, ErrorCodes.CANCEL)
-            await ours.send(end + client.take_output())  # As haproxy does when its client has reset a call.
-            await over.wait()
-            await ours.aclose()
-        assert told == ["cancelled"]
-
-    run(main)
+    ours, theirs = memory_stream_pair()
+    client = ClientConnection(Limits(), WireStream)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Server([Service(Wait=(BIDI, wait))], codec=CODEC).serve_connection, theirs)
+        client.start()
+        call = client.open(Request(path("Wait")))
+        await ours.send(client.take_output())
+        await waiting.wait()
+        client.half_close(call)
+        end = client.take_output()
+        client.reset(call, ErrorCodes.CANCEL)
+        await ours.send(end + client.take_output())  # As haproxy does when its client has reset a call.
+        await over.wait()
+        await ours.aclose()
+    assert told == ["cancelled"]
 
 
-def test_cancelling_is_seen_by_the_handler(run: Run) -> None:
-    async def main() -> None:
-        cancelled = anyio.Event()
+@on_both_loops
+async def test_cancelling_is_seen_by_the_handler() -> None:
+    cancelled = anyio.Event()
 
-        async def wait(stream: BytesStream) -> None:
-            try:
-                await stream.recv_message()
-            finally:
-                cancelled.set()
+    async def wait(stream: BytesStream) -> None:
+        try:
+            await stream.recv_message()
+        finally:
+            cancelled.set()
 
-        async with (
-            memory_channel([Service(Wait=(BIDI, wait))], codec=CODEC) as channel,
-            call(channel, "Wait", BIDI) as stream,
-        ):
-            await stream.send_request()
-            await anyio.wait_all_tasks_blocked()
-            await stream.cancel()
-            await cancelled.wait()
-            with pytest.raises(GRPCError) as raised:
-                await stream.recv_message()
-            assert raised.value.status is Status.CANCELLED
-
-    run(main)
+    async with (
+        memory_channel([Service(Wait=(BIDI, wait))], codec=CODEC) as channel,
+        call(channel, "Wait", BIDI) as stream,
+    ):
+        await stream.send_request()
+        await anyio.wait_all_tasks_blocked()
+        await stream.cancel()
+        await cancelled.wait()
+        with pytest.raises(GRPCError) as raised:
+            await stream.recv_message()
+        assert raised.value.status is Status.CANCELLED
 
 
-def test_a_server_that_resets_is_seen_as_cancelled(run: Run) -> None:
+@on_both_loops
+async def test_a_server_that_resets_is_seen_as_cancelled() -> None:
     async def reset(stream: BytesStream) -> None:
         await stream.cancel()
 
-    async def main() -> None:
-        async with memory_channel([Service(Reset=(BIDI, reset))], codec=CODEC) as channel:
-            with pytest.raises(GRPCError) as raised:
-                async with call(channel, "Reset", BIDI) as stream:
-                    await stream.send_request()
-                    await stream.recv_message()
-            assert raised.value.status is Status.CANCELLED
-
-    run(main)
+    async with memory_channel([Service(Reset=(BIDI, reset))], codec=CODEC) as channel:
+        with pytest.raises(GRPCError) as raised:
+            async with call(channel, "Reset", BIDI) as stream:
+                await stream.send_request()
+                await stream.recv_message()
+        assert raised.value.status is Status.CANCELLED
 
 
-def test_an_exception_of_the_block_is_raised_unchanged(run: Run) -> None:
-    async def main() -> None:
-        with pytest.raises(LookupError):
-            async with memory_channel([ECHO], codec=CODEC):
-                raise LookupError
-
-    run(main)
+@on_both_loops
+async def test_an_exception_of_the_block_is_raised_unchanged() -> None:
+    with pytest.raises(LookupError):
+        async with memory_channel([ECHO], codec=CODEC):
+            raise LookupError

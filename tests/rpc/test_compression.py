@@ -16,7 +16,7 @@ from echo.wire.limits import Limits
 from echo.wire.message import MIN_COMPRESSED, MessageDecoder, encode_compressed, encode_message
 from tests.support.http2_frames import data
 from tests.support.raw import raw_client
-from tests.support.services import BIDI, CODEC, ECHO, BytesStream, Run, Service, call, unary
+from tests.support.services import BIDI, CODEC, ECHO, BytesStream, Service, call, on_both_loops, unary
 from tests.support.serving import serving
 from tests.support.target import request
 
@@ -73,29 +73,25 @@ async def lined(
 
 @pytest.mark.parametrize("server", [None, "identity", "gzip"])
 @pytest.mark.parametrize("client", [None, "identity", "gzip"])
-def test_each_side_compresses_what_it_is_configured_to(run: Run, client: str | None, server: str | None) -> None:
-    async def main() -> None:
-        async with lined(client=client, server=server) as (channel, line):
-            assert await unary(channel, "One", SAME) == SAME
-            assert (line.sent < FEW) is (client == "gzip")
-            assert (line.received < FEW) is (server == "gzip")
-
-    run(main)
+@on_both_loops
+async def test_each_side_compresses_what_it_is_configured_to(client: str | None, server: str | None) -> None:
+    async with lined(client=client, server=server) as (channel, line):
+        assert await unary(channel, "One", SAME) == SAME
+        assert (line.sent < FEW) is (client == "gzip")
+        assert (line.received < FEW) is (server == "gzip")
 
 
-def test_messages_of_every_size_arrive(run: Run) -> None:
-    async def main() -> None:
-        sizes = [0, 1, MIN_COMPRESSED - 1, MIN_COMPRESSED, 10_000, 5, 1_000_000]
-        async with lined(client="gzip", server="gzip") as (channel, _), call(channel, "All", BIDI) as stream:
-            for size in sizes:
-                await stream.send_message(SAME[:size])
-                assert await stream.recv_message() == SAME[:size]
-                await stream.send_message(NOISE[:size])
-                assert await stream.recv_message() == NOISE[:size]
-            await stream.end()
-            assert await stream.recv_message() is None
-
-    run(main)
+@on_both_loops
+async def test_messages_of_every_size_arrive() -> None:
+    sizes = [0, 1, MIN_COMPRESSED - 1, MIN_COMPRESSED, 10_000, 5, 1_000_000]
+    async with lined(client="gzip", server="gzip") as (channel, _), call(channel, "All", BIDI) as stream:
+        for size in sizes:
+            await stream.send_message(SAME[:size])
+            assert await stream.recv_message() == SAME[:size]
+            await stream.send_message(NOISE[:size])
+            assert await stream.recv_message() == NOISE[:size]
+        await stream.end()
+        assert await stream.recv_message() is None
 
 
 async def test_a_call_s_own_compression_overrides_the_channel_s() -> None:

@@ -10,21 +10,19 @@ from anyio.abc import ByteStream, SocketAttribute
 
 from echo.rpc import GRPCError, Status, open_channel, open_channel_over
 from echo.transport.memory import memory_stream_pair
-from tests.support.services import CODEC, Run, unary
+from tests.support.services import CODEC, on_both_loops, unary
 from tests.support.waiting import outcome
 
 
-def test_a_server_that_cannot_be_reached_is_unavailable_with_the_reason(run: Run) -> None:
-    async def main() -> None:
-        async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
-            port = listener.extra(SocketAttribute.local_port)
-        async with open_channel("127.0.0.1", port, codec=CODEC) as channel:
-            with pytest.raises(GRPCError) as raised:
-                await unary(channel, "One")
-        assert raised.value.status is Status.UNAVAILABLE
-        assert raised.value.message == f"cannot connect to 127.0.0.1:{port}: Connection refused"
-
-    run(main)
+@on_both_loops
+async def test_a_server_that_cannot_be_reached_is_unavailable_with_the_reason() -> None:
+    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener:
+        port = listener.extra(SocketAttribute.local_port)
+    async with open_channel("127.0.0.1", port, codec=CODEC) as channel:
+        with pytest.raises(GRPCError) as raised:
+            await unary(channel, "One")
+    assert raised.value.status is Status.UNAVAILABLE
+    assert raised.value.message == f"cannot connect to 127.0.0.1:{port}: Connection refused"
 
 
 async def test_calls_that_wait_for_one_connection_share_its_failure() -> None:

@@ -14,82 +14,74 @@ from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage,
 from echo.rpc import GRPCError, Server, ServerStream, Status, open_channel, open_channel_over, open_tcp_listener
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.transport.memory import memory_stream_pair
-from tests.support.services import BIDI, CODEC, ECHO, UNARY, Run, Service, call, unary
+from tests.support.services import BIDI, CODEC, ECHO, UNARY, Run, Service, call, on_both_loops, unary
 from tests.support.serving import serving
 from tests.support.waiting import Handler, outcome
 
 
-def test_calls_over_tcp(run: Run) -> None:
-    async def main() -> None:
-        server = Server([ECHO], codec=CODEC)
-        async with serving(server) as port, open_channel("127.0.0.1", port, codec=CODEC) as channel:
-            assert await unary(channel, "One", b"x" * 1_000_000) == b"x" * 1_000_000
-            assert (server.connections, channel.connections) == (1, 1)
-        assert server.connections == 0
-
-    run(main)
+@on_both_loops
+async def test_calls_over_tcp() -> None:
+    server = Server([ECHO], codec=CODEC)
+    async with serving(server) as port, open_channel("127.0.0.1", port, codec=CODEC) as channel:
+        assert await unary(channel, "One", b"x" * 1_000_000) == b"x" * 1_000_000
+        assert (server.connections, channel.connections) == (1, 1)
+    assert server.connections == 0
 
 
-def test_a_vanished_client_cancels_its_handlers(run: Run) -> None:
-    async def main() -> None:
-        handler = Handler()
-        server = Server([Service(Wait=(UNARY, handler))], codec=CODEC)
-        streams: list[ByteStream] = []
-        async with anyio.create_task_group() as connections:
+@on_both_loops
+async def test_a_vanished_client_cancels_its_handlers() -> None:
+    handler = Handler()
+    server = Server([Service(Wait=(UNARY, handler))], codec=CODEC)
+    streams: list[ByteStream] = []
+    async with anyio.create_task_group() as connections:
 
-            async def dial() -> ByteStream:
-                ours, theirs = memory_stream_pair()
-                streams.append(ours)
-                connections.start_soon(server.serve_connection, theirs)
-                return ours
+        async def dial() -> ByteStream:
+            ours, theirs = memory_stream_pair()
+            streams.append(ours)
+            connections.start_soon(server.serve_connection, theirs)
+            return ours
 
-            outcomes: list[Status | bytes] = []
-            async with open_channel_over(dial, "memory", codec=CODEC) as channel, anyio.create_task_group() as tasks:
-                tasks.start_soon(outcome, channel, "Wait", outcomes)
-                await handler.started.wait()
-                await streams[0].aclose()
-                await handler.cancelled.wait()
-            assert outcomes == [Status.UNAVAILABLE]
-        assert server.connections == 0
-
-    run(main)
-
-
-def test_leaving_the_channel_s_block_ends_what_is_open(run: Run) -> None:
-    async def main() -> None:
-        handler = Handler()
-        server = Server([Service(Wait=(BIDI, handler))], codec=CODEC)
-        with pytest.raises(LookupError):
-            async with memory_channel_to(server, codec=CODEC) as channel, call(channel, "Wait", BIDI) as stream:
-                await stream.send_request()
-                await handler.started.wait()
-                raise LookupError
-        assert handler.cancelled.is_set()
-        assert (server.calls, server.connections, channel.calls, channel.connections) == (0, 0, 0, 0)
-
-    run(main)
-
-
-def test_cancelling_the_server_cancels_its_handlers(run: Run) -> None:
-    async def main() -> None:
-        handler = Handler()
-        server = Server([Service(Wait=(UNARY, handler))], codec=CODEC)
         outcomes: list[Status | bytes] = []
-        async with anyio.create_task_group() as serving_tasks:
-            listener = await open_tcp_listener("127.0.0.1", 0)
-            await serving_tasks.start(server.serve, listener)
-            async with (
-                open_channel("127.0.0.1", listener.extra(SocketAttribute.local_port), codec=CODEC) as channel,
-                anyio.create_task_group() as tasks,
-            ):
-                tasks.start_soon(outcome, channel, "Wait", outcomes)
-                await handler.started.wait()
-                serving_tasks.cancel_scope.cancel()
-                with anyio.CancelScope(shield=True):
-                    await handler.cancelled.wait()
-        assert (server.calls, server.connections) == (0, 0)
+        async with open_channel_over(dial, "memory", codec=CODEC) as channel, anyio.create_task_group() as tasks:
+            tasks.start_soon(outcome, channel, "Wait", outcomes)
+            await handler.started.wait()
+            await streams[0].aclose()
+            await handler.cancelled.wait()
+        assert outcomes == [Status.UNAVAILABLE]
+    assert server.connections == 0
 
-    run(main)
+
+@on_both_loops
+async def test_leaving_the_channel_s_block_ends_what_is_open() -> None:
+    handler = Handler()
+    server = Server([Service(Wait=(BIDI, handler))], codec=CODEC)
+    with pytest.raises(LookupError):
+        async with memory_channel_to(server, codec=CODEC) as channel, call(channel, "Wait", BIDI) as stream:
+            await stream.send_request()
+            await handler.started.wait()
+            raise LookupError
+    assert handler.cancelled.is_set()
+    assert (server.calls, server.connections, channel.calls, channel.connections) == (0, 0, 0, 0)
+
+
+@on_both_loops
+async def test_cancelling_the_server_cancels_its_handlers() -> None:
+    handler = Handler()
+    server = Server([Service(Wait=(UNARY, handler))], codec=CODEC)
+    outcomes: list[Status | bytes] = []
+    async with anyio.create_task_group() as serving_tasks:
+        listener = await open_tcp_listener("127.0.0.1", 0)
+        await serving_tasks.start(server.serve, listener)
+        async with (
+            open_channel("127.0.0.1", listener.extra(SocketAttribute.local_port), codec=CODEC) as channel,
+            anyio.create_task_group() as tasks,
+        ):
+            tasks.start_soon(outcome, channel, "Wait", outcomes)
+            await handler.started.wait()
+            serving_tasks.cancel_scope.cancel()
+            with anyio.CancelScope(shield=True):
+                await handler.cancelled.wait()
+    assert (server.calls, server.connections) == (0, 0)
 
 
 async def test_a_connection_that_speaks_nonsense_leaves_the_others_alone() -> None:

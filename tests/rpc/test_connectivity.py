@@ -10,7 +10,7 @@ import trio.testing
 from echo.rpc import Channel, ChannelState, GRPCError, Status
 from echo.rpc.channels import open_channel_to
 from tests.support.fleet import Fleet, a_fleet, who
-from tests.support.services import Run
+from tests.support.services import on_both_loops
 
 IDLE, CONNECTING, READY, FAILURE, SHUTDOWN = ChannelState
 BALANCES = pytest.mark.parametrize("balance", ["pick_first", "round_robin"])
@@ -23,23 +23,21 @@ async def note(channel: Channel, seen: list[ChannelState]) -> None:
 
 
 @BALANCES
-def test_a_channel_connects_on_its_first_call_and_its_state_shows_it(run: Run, balance: object) -> None:
-    async def main() -> None:
-        seen: list[ChannelState] = []
-        async with anyio.create_task_group() as tasks:
-            async with a_fleet("a", "b", balance=balance) as (fleet, channel):  # type: ignore[arg-type]
-                for host in fleet.hosts.values():
-                    host.delay = 0.01
-                assert channel.state is IDLE
-                tasks.start_soon(note, channel, seen)
-                await anyio.wait_all_tasks_blocked()
-                await who(channel)
-                assert channel.state is READY
-                assert await channel.wait_for_state_change(IDLE) is READY
-            assert channel.state is SHUTDOWN
-        assert seen == [IDLE, CONNECTING, READY, SHUTDOWN]
-
-    run(main)
+@on_both_loops
+async def test_a_channel_connects_on_its_first_call_and_its_state_shows_it(balance: object) -> None:
+    seen: list[ChannelState] = []
+    async with anyio.create_task_group() as tasks:
+        async with a_fleet("a", "b", balance=balance) as (fleet, channel):  # type: ignore[arg-type]
+            for host in fleet.hosts.values():
+                host.delay = 0.01
+            assert channel.state is IDLE
+            tasks.start_soon(note, channel, seen)
+            await anyio.wait_all_tasks_blocked()
+            await who(channel)
+            assert channel.state is READY
+            assert await channel.wait_for_state_change(IDLE) is READY
+        assert channel.state is SHUTDOWN
+    assert seen == [IDLE, CONNECTING, READY, SHUTDOWN]
 
 
 @BALANCES
@@ -118,16 +116,14 @@ async def test_an_unknown_name_is_a_transient_failure(autojump_clock: trio.abc.C
 # Connecting without a call
 
 
-def test_a_channel_connects_without_a_call_if_asked_to(run: Run) -> None:
-    async def main() -> None:
-        async with a_fleet("a") as (fleet, channel):
-            await channel.connect()
-            assert channel.state is READY
-            await channel.connect()
-            await who(channel)
-            assert len(fleet["a"].attempts) == 1
-
-    run(main)
+@on_both_loops
+async def test_a_channel_connects_without_a_call_if_asked_to() -> None:
+    async with a_fleet("a") as (fleet, channel):
+        await channel.connect()
+        assert channel.state is READY
+        await channel.connect()
+        await who(channel)
+        assert len(fleet["a"].attempts) == 1
 
 
 async def test_connecting_continues_until_it_succeeds_unless_told_to_fail(autojump_clock: trio.abc.Clock) -> None:
@@ -155,29 +151,25 @@ async def test_a_closed_channel_connects_no_more() -> None:
         assert [state async for state in channel.states()] == [SHUTDOWN]
 
 
-def test_a_loop_over_states_may_be_left_when_one_has_come(run: Run) -> None:
-    async def main() -> None:
-        async with a_fleet("a") as (_, channel), anyio.create_task_group() as tasks:
-            tasks.start_soon(channel.connect)
-            with warnings.catch_warnings(record=True) as warned:  # Trio's, of async generators.
-                warnings.simplefilter("always")
-                async for state in channel.states():
-                    if state is READY:
-                        break
-            assert [str(warning.message) for warning in warned] == []
-
-    run(main)
+@on_both_loops
+async def test_a_loop_over_states_may_be_left_when_one_has_come() -> None:
+    async with a_fleet("a") as (_, channel), anyio.create_task_group() as tasks:
+        tasks.start_soon(channel.connect)
+        with warnings.catch_warnings(record=True) as warned:  # Trio's, of async generators.
+            warnings.simplefilter("always")
+            async for state in channel.states():
+                if state is READY:
+                    break
+        assert [str(warning.message) for warning in warned] == []
 
 
-def test_a_closed_channel_s_state_is_not_waited_for(run: Run) -> None:
-    async def main() -> None:
-        async with a_fleet("a") as (_, channel):
-            channel.close()
-            assert await channel.wait_for_state_change(IDLE) is SHUTDOWN
-            with pytest.raises(GRPCError, match="the channel is closed"), anyio.fail_after(30):
-                await channel.wait_for_state_change(SHUTDOWN)
-
-    run(main)
+@on_both_loops
+async def test_a_closed_channel_s_state_is_not_waited_for() -> None:
+    async with a_fleet("a") as (_, channel):
+        channel.close()
+        assert await channel.wait_for_state_change(IDLE) is SHUTDOWN
+        with pytest.raises(GRPCError, match="the channel is closed"), anyio.fail_after(30):
+            await channel.wait_for_state_change(SHUTDOWN)
 
 
 async def test_being_cancelled_hides_no_error_from_a_channel_s_own_block() -> None:

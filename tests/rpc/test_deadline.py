@@ -8,7 +8,7 @@ from grpclib.metadata import Deadline as GrpclibDeadline
 
 from echo.rpc import Deadline, Status
 from echo.rpc.testing import memory_channel
-from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Run, Service, failure, unary
+from tests.support.services import ECHO, UNARY, BytesCodec, BytesStream, Run, Service, failure, on_both_loops, unary
 
 
 async def test_deadlines_are_ordered_by_their_time(autojump_clock: trio.abc.Clock) -> None:
@@ -51,14 +51,12 @@ async def test_a_deadline_is_read_from_headers_as_in_grpclib(autojump_clock: tri
     assert Deadline.from_headers([]) is None
 
 
-def test_a_timeout_that_is_not_a_number_fails_its_own_call_and_no_other(run: Run) -> None:
-    async def main() -> None:
-        async with memory_channel([ECHO], codec=BytesCodec()) as channel:
-            with pytest.raises(ValueError, match=r"^timeout must be a number of seconds, not nan$"):
-                await unary(channel, "One", timeout=math.nan)
-            assert await unary(channel, "One", b"x") == b"x"
-
-    run(main)
+@on_both_loops
+async def test_a_timeout_that_is_not_a_number_fails_its_own_call_and_no_other() -> None:
+    async with memory_channel([ECHO], codec=BytesCodec()) as channel:
+        with pytest.raises(ValueError, match=r"^timeout must be a number of seconds, not nan$"):
+            await unary(channel, "One", timeout=math.nan)
+        assert await unary(channel, "One", b"x") == b"x"
 
 
 @pytest.mark.parametrize("timeout", [0, -1, 1e-9])

@@ -23,7 +23,7 @@ from echo.pb.google.rpc import (
 from echo.rpc import GRPCError, Status
 from echo.rpc.error_details import GOOGLE_RPC, ErrorDetails
 from echo.rpc.testing import memory_channel
-from tests.support.services import Run
+from tests.support.services import Run, on_both_loops
 
 DETAILS = [
     BadRequest([BadRequestFieldViolation("title", "must not be empty")]),
@@ -50,13 +50,11 @@ async def failure(details: object, codec: ErrorDetails | None) -> GRPCError:
     return raised.value
 
 
-def test_details_arrive_as_they_were_raised(run: Run) -> None:
-    async def main() -> None:
-        assert (await failure(DETAILS, ErrorDetails())).details == DETAILS
-        assert (await failure([], ErrorDetails())).details == []
-        assert (await failure(None, ErrorDetails())).details is None
-
-    run(main)
+@on_both_loops
+async def test_details_arrive_as_they_were_raised() -> None:
+    assert (await failure(DETAILS, ErrorDetails())).details == DETAILS
+    assert (await failure([], ErrorDetails())).details == []
+    assert (await failure(None, ErrorDetails())).details is None
 
 
 def test_without_a_codec_the_status_arrives_without_them(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -67,20 +65,16 @@ def test_without_a_codec_the_status_arrives_without_them(run: Run, caplog: pytes
     assert "GetReply: the server has no status_details_codec, so the details are left out" in caplog.text
 
 
-def test_without_a_codec_bytes_arrive_as_bytes(run: Run) -> None:
-    async def main() -> None:
-        assert (await failure(b"\x08\x03", None)).details == b"\x08\x03"
-
-    run(main)
+@on_both_loops
+async def test_without_a_codec_bytes_arrive_as_bytes() -> None:
+    assert (await failure(b"\x08\x03", None)).details == b"\x08\x03"
 
 
-def test_application_messages_are_found_by_name(run: Run) -> None:
-    async def main() -> None:
-        codec = ErrorDetails({"com.gopay.echo.Message": Message, "google.protobuf.StringValue": StringValue})
-        details = [Message("hello"), StringValue(value="x")]
-        assert (await failure(details, codec)).details == details
-
-    run(main)
+@on_both_loops
+async def test_application_messages_are_found_by_name() -> None:
+    codec = ErrorDetails({"com.gopay.echo.Message": Message, "google.protobuf.StringValue": StringValue})
+    details = [Message("hello"), StringValue(value="x")]
+    assert (await failure(details, codec)).details == details
 
 
 def test_a_detail_of_an_unknown_type_is_kept_as_it_came() -> None:
@@ -91,27 +85,23 @@ def test_a_detail_of_an_unknown_type_is_kept_as_it_came() -> None:
 
 
 @pytest.mark.parametrize("kind", [betterproto_lib_google_protobuf.Any, any_pb2.Any])
-def test_a_detail_of_an_unknown_type_is_passed_on_as_it_came(run: Run, kind: type[Any]) -> None:
+@on_both_loops
+async def test_a_detail_of_an_unknown_type_is_passed_on_as_it_came(kind: type[Any]) -> None:
     """As by a handler that lets the error of a call of its own propagate."""
     strange = kind(type_url="type.googleapis.com/shop.v1.OutOfStock", value=b"\x08\x2a")
 
-    async def main() -> None:
-        (detail,) = (await failure([strange], ErrorDetails())).details
-        assert (detail.type_url, detail.value) == (strange.type_url, strange.value)
-
-    run(main)
+    (detail,) = (await failure([strange], ErrorDetails())).details
+    assert (detail.type_url, detail.value) == (strange.type_url, strange.value)
 
 
-def test_an_unknown_kind_of_detail_is_a_bug_of_the_handler(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        async with memory_channel([Failing([Message()])], status_details_codec=ErrorDetails()) as channel:
-            with pytest.raises(GRPCError) as raised:
-                await ServerStub(channel).get_reply(Message())
-        assert raised.value.status is Status.INTERNAL
-        assert "do not know Message: add it, as in ErrorDetails({'shop.v1.Message': Message})" in caplog.text
-        caplog.clear()
-
-    run(main)
+@on_both_loops
+async def test_an_unknown_kind_of_detail_is_a_bug_of_the_handler(caplog: pytest.LogCaptureFixture) -> None:
+    async with memory_channel([Failing([Message()])], status_details_codec=ErrorDetails()) as channel:
+        with pytest.raises(GRPCError) as raised:
+            await ServerStub(channel).get_reply(Message())
+    assert raised.value.status is Status.INTERNAL
+    assert "do not know Message: add it, as in ErrorDetails({'shop.v1.Message': Message})" in caplog.text
+    caplog.clear()
 
 
 def test_grpcio_reads_and_writes_the_same_bytes() -> None:

@@ -23,9 +23,9 @@ from tests.support.services import (
     SERVER_STREAM,
     UNARY,
     BytesStream,
-    Run,
     Service,
     call,
+    on_both_loops,
     unary,
 )
 
@@ -140,27 +140,25 @@ async def test_events_without_listeners_are_not_created(monkeypatch: pytest.Monk
     assert made == []
 
 
-def test_a_response_s_metadata_are_announced_once_though_several_tasks_wait_for_them(run: Run) -> None:
+@on_both_loops
+async def test_a_response_s_metadata_are_announced_once_though_several_tasks_wait_for_them() -> None:
     seen: list[str] = []
 
     async def note(event: RecvInitialMetadata | RecvTrailingMetadata) -> None:
         seen.append(type(event).__name__)
         event.metadata["noted"] = type(event).__name__
 
-    async def main() -> None:
-        seen.clear()
-        async with memory_channel([ECHO], codec=CODEC) as channel, call(channel, "All", BIDI) as stream:
-            listen(channel, RecvInitialMetadata, note)
-            listen(channel, RecvTrailingMetadata, note)
-            await stream.send_request()
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(stream.recv_initial_metadata)
-                tasks.start_soon(stream.recv_message)
-                tasks.start_soon(stream.recv_trailing_metadata)
-                await anyio.wait_all_tasks_blocked()
-                await stream.end()
-            assert sorted(seen) == ["RecvInitialMetadata", "RecvTrailingMetadata"]
-            assert stream.initial_metadata == {"noted": "RecvInitialMetadata"}
-            assert stream.trailing_metadata == {"noted": "RecvTrailingMetadata"}
-
-    run(main)
+    seen.clear()
+    async with memory_channel([ECHO], codec=CODEC) as channel, call(channel, "All", BIDI) as stream:
+        listen(channel, RecvInitialMetadata, note)
+        listen(channel, RecvTrailingMetadata, note)
+        await stream.send_request()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(stream.recv_initial_metadata)
+            tasks.start_soon(stream.recv_message)
+            tasks.start_soon(stream.recv_trailing_metadata)
+            await anyio.wait_all_tasks_blocked()
+            await stream.end()
+        assert sorted(seen) == ["RecvInitialMetadata", "RecvTrailingMetadata"]
+        assert stream.initial_metadata == {"noted": "RecvInitialMetadata"}
+        assert stream.trailing_metadata == {"noted": "RecvTrailingMetadata"}

@@ -16,7 +16,7 @@ from echo.rpc import Cardinality, Channel, ClientStream, Server
 from echo.rpc.health import NOT_SERVING, SERVICE_UNKNOWN, SERVING, Health, ServingStatus
 from echo.rpc.testing import memory_channel_to
 from tests.support.health import STREAMING_ECHO, UNARY_ECHO, UNKNOWN, asking, echo_health
-from tests.support.services import Run
+from tests.support.services import on_both_loops
 
 Watch = ClientStream[HealthCheckRequest, HealthCheckResponse]
 
@@ -52,91 +52,79 @@ async def is_told_nothing(watch: Watch) -> bool:
     return message is None and scope.cancelled_caught
 
 
-def test_a_watch_sends_the_status_at_once_and_at_every_change(run: Run) -> None:
-    async def main() -> None:
-        health = echo_health()
-        async with asking(health) as (_, channel), watching(channel, UNARY_ECHO) as watch:
-            assert await told(watch) == SERVING
-            for change in (NOT_SERVING, SERVING, UNKNOWN, NOT_SERVING):
-                health.set(UNARY_ECHO, change)
-                assert await told(watch) == change
-
-    run(main)
+@on_both_loops
+async def test_a_watch_sends_the_status_at_once_and_at_every_change() -> None:
+    health = echo_health()
+    async with asking(health) as (_, channel), watching(channel, UNARY_ECHO) as watch:
+        assert await told(watch) == SERVING
+        for change in (NOT_SERVING, SERVING, UNKNOWN, NOT_SERVING):
+            health.set(UNARY_ECHO, change)
+            assert await told(watch) == change
 
 
-def test_a_watch_of_an_unknown_service_goes_on_until_it_is_known(run: Run) -> None:
-    async def main() -> None:
-        health = echo_health()
-        async with asking(health) as (_, channel), watching(channel, "later.Service") as watch:
-            assert await told(watch) == SERVICE_UNKNOWN
-            assert await is_told_nothing(watch)
-            health.set("later.Service", SERVING)
-            assert await told(watch) == SERVING
-
-    run(main)
+@on_both_loops
+async def test_a_watch_of_an_unknown_service_goes_on_until_it_is_known() -> None:
+    health = echo_health()
+    async with asking(health) as (_, channel), watching(channel, "later.Service") as watch:
+        assert await told(watch) == SERVICE_UNKNOWN
+        assert await is_told_nothing(watch)
+        health.set("later.Service", SERVING)
+        assert await told(watch) == SERVING
 
 
-def test_a_watch_repeats_no_status_and_ignores_other_services(run: Run) -> None:
-    async def main() -> None:
-        health = echo_health()
-        async with asking(health) as (_, channel), watching(channel, UNARY_ECHO) as watch:
-            assert await told(watch) == SERVING
+@on_both_loops
+async def test_a_watch_repeats_no_status_and_ignores_other_services() -> None:
+    health = echo_health()
+    async with asking(health) as (_, channel), watching(channel, UNARY_ECHO) as watch:
+        assert await told(watch) == SERVING
+        health.set(UNARY_ECHO, SERVING)
+        assert await is_told_nothing(watch)
+        health.set(STREAMING_ECHO, NOT_SERVING)
+        assert await is_told_nothing(watch)
+        health.set(UNARY_ECHO, NOT_SERVING)
+        health.set(UNARY_ECHO, SERVING)
+        assert await is_told_nothing(watch)
+        health.set(UNARY_ECHO, NOT_SERVING)
+        assert await told(watch) == NOT_SERVING
+
+
+@on_both_loops
+async def test_every_watch_of_a_service_gets_a_change() -> None:
+    health = echo_health()
+    async with (
+        asking(health) as (_, channel),
+        watching(channel, "") as whole,
+        watching(channel, UNARY_ECHO) as one,
+        watching(channel, UNARY_ECHO) as other,
+    ):
+        assert [await told(watch) for watch in (whole, one, other)] == [SERVING] * 3
+        health.set(UNARY_ECHO, NOT_SERVING)
+        assert [await told(watch) for watch in (one, other)] == [NOT_SERVING] * 2
+        assert await is_told_nothing(whole)
+
+
+@on_both_loops
+async def test_a_change_during_the_sending_of_a_status_is_sent_next() -> None:
+    health = echo_health()
+    watch = health.watch(HealthCheckRequest(UNARY_ECHO))
+    async with aclosing(cast("AsyncGenerator[HealthCheckResponse, None]", watch)):
+        assert (await anext(watch)).status == SERVING
+        health.set(UNARY_ECHO, NOT_SERVING)  # The generator is at its yield, as it is while a reply is sent.
+        assert (await anext(watch)).status == NOT_SERVING
+
+
+@on_both_loops
+async def test_a_slow_watch_gets_only_the_latest_status() -> None:
+    health = echo_health()
+    watch = health.watch(HealthCheckRequest(UNARY_ECHO))
+    async with aclosing(cast("AsyncGenerator[HealthCheckResponse, None]", watch)):
+        assert (await anext(watch)).status == SERVING
+        for _ in range(10_000):
             health.set(UNARY_ECHO, SERVING)
-            assert await is_told_nothing(watch)
-            health.set(STREAMING_ECHO, NOT_SERVING)
-            assert await is_told_nothing(watch)
             health.set(UNARY_ECHO, NOT_SERVING)
-            health.set(UNARY_ECHO, SERVING)
-            assert await is_told_nothing(watch)
-            health.set(UNARY_ECHO, NOT_SERVING)
-            assert await told(watch) == NOT_SERVING
-
-    run(main)
-
-
-def test_every_watch_of_a_service_gets_a_change(run: Run) -> None:
-    async def main() -> None:
-        health = echo_health()
-        async with (
-            asking(health) as (_, channel),
-            watching(channel, "") as whole,
-            watching(channel, UNARY_ECHO) as one,
-            watching(channel, UNARY_ECHO) as other,
-        ):
-            assert [await told(watch) for watch in (whole, one, other)] == [SERVING] * 3
-            health.set(UNARY_ECHO, NOT_SERVING)
-            assert [await told(watch) for watch in (one, other)] == [NOT_SERVING] * 2
-            assert await is_told_nothing(whole)
-
-    run(main)
-
-
-def test_a_change_during_the_sending_of_a_status_is_sent_next(run: Run) -> None:
-    async def main() -> None:
-        health = echo_health()
-        watch = health.watch(HealthCheckRequest(UNARY_ECHO))
-        async with aclosing(cast("AsyncGenerator[HealthCheckResponse, None]", watch)):
-            assert (await anext(watch)).status == SERVING
-            health.set(UNARY_ECHO, NOT_SERVING)  # The generator is at its yield, as it is while a reply is sent.
-            assert (await anext(watch)).status == NOT_SERVING
-
-    run(main)
-
-
-def test_a_slow_watch_gets_only_the_latest_status(run: Run) -> None:
-    async def main() -> None:
-        health = echo_health()
-        watch = health.watch(HealthCheckRequest(UNARY_ECHO))
-        async with aclosing(cast("AsyncGenerator[HealthCheckResponse, None]", watch)):
-            assert (await anext(watch)).status == SERVING
-            for _ in range(10_000):
-                health.set(UNARY_ECHO, SERVING)
-                health.set(UNARY_ECHO, NOT_SERVING)
-            assert (await anext(watch)).status == NOT_SERVING
-            health.set(UNARY_ECHO, SERVING)
-            assert (await anext(watch)).status == SERVING
-
-    run(main)
+        assert (await anext(watch)).status == NOT_SERVING
+        health.set(UNARY_ECHO, SERVING)
+        assert (await anext(watch)).status == SERVING
 
 
 STATUSES = st.sampled_from([SERVING, NOT_SERVING, UNKNOWN])
@@ -178,54 +166,46 @@ def test_a_watch_s_last_report_is_the_current_status(
     anyio.run(main, backend="trio")
 
 
-def test_an_ended_watch_leaves_nothing_behind(run: Run) -> None:
-    async def main() -> None:
-        health = echo_health()
-        async with asking(health) as (_, channel):
-            for _ in range(10):
-                async with watching(channel, UNARY_ECHO) as watch:
-                    await told(watch)
-            await anyio.wait_all_tasks_blocked()
-            assert channel.calls == 0  # And `asking` looks at the server.
-
-    run(main)
+@on_both_loops
+async def test_an_ended_watch_leaves_nothing_behind() -> None:
+    health = echo_health()
+    async with asking(health) as (_, channel):
+        for _ in range(10):
+            async with watching(channel, UNARY_ECHO) as watch:
+                await told(watch)
+        await anyio.wait_all_tasks_blocked()
+        assert channel.calls == 0  # And `asking` looks at the server.
 
 
 @pytest.mark.parametrize(
     ("service", "words"),
     [("", [SERVING, NOT_SERVING]), (UNARY_ECHO, [SERVING, NOT_SERVING]), ("no.such.Service", [SERVICE_UNKNOWN])],
 )
-def test_a_drain_ends_a_watch_with_not_serving_and_ok(run: Run, service: str, words: list[ServingStatus]) -> None:
-    async def main() -> None:
-        health = echo_health()
-        async with asking(health) as (_, channel), watching(channel, service) as watch:
-            assert await told(watch) == words[0]
-            health.drain()
-            assert [response.status async for response in watch] == words[1:]
-
-    run(main)
+@on_both_loops
+async def test_a_drain_ends_a_watch_with_not_serving_and_ok(service: str, words: list[ServingStatus]) -> None:
+    health = echo_health()
+    async with asking(health) as (_, channel), watching(channel, service) as watch:
+        assert await told(watch) == words[0]
+        health.drain()
+        assert [response.status async for response in watch] == words[1:]
 
 
-def test_a_watch_started_during_the_drain_gets_not_serving_and_ends(run: Run) -> None:
-    async def main() -> None:
-        health = echo_health()
-        async with asking(health) as (stub, _):
-            health.drain()
-            assert [response.status async for response in stub.watch(HealthCheckRequest(""))] == [NOT_SERVING]
-
-    run(main)
+@on_both_loops
+async def test_a_watch_started_during_the_drain_gets_not_serving_and_ends() -> None:
+    health = echo_health()
+    async with asking(health) as (stub, _):
+        health.drain()
+        assert [response.status async for response in stub.watch(HealthCheckRequest(""))] == [NOT_SERVING]
 
 
-def test_watches_do_not_delay_a_server_s_drain(run: Run) -> None:
-    async def main() -> None:
-        health = echo_health()
-        server = Server([health])
-        async with memory_channel_to(server) as channel, watching(channel, "") as watch:
-            assert await told(watch) == SERVING
-            health.drain()
-            with anyio.fail_after(20):
-                await server.drain(grace=1_000)
-            assert await told(watch) == NOT_SERVING
-            assert await watch.recv_message() is None
-
-    run(main)
+@on_both_loops
+async def test_watches_do_not_delay_a_server_s_drain() -> None:
+    health = echo_health()
+    server = Server([health])
+    async with memory_channel_to(server) as channel, watching(channel, "") as watch:
+        assert await told(watch) == SERVING
+        health.drain()
+        with anyio.fail_after(20):
+            await server.drain(grace=1_000)
+        assert await told(watch) == NOT_SERVING
+        assert await watch.recv_message() is None

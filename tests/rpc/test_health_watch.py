@@ -16,7 +16,7 @@ from echo.rpc.health import NOT_SERVING, SERVING
 from echo.rpc.servable import Servable
 from echo.rpc.watch import WATCH
 from tests.support.fleet import a_fleet, shares, who
-from tests.support.services import Run
+from tests.support.services import on_both_loops
 
 WatchStream = ServerStream[bytes, bytes]
 
@@ -104,24 +104,22 @@ def watched(healths: Healths, *names: str, **options: Any) -> Any:
     return a_fleet(*names, services=healths.services, **{"balance": "round_robin", "health_service": "", **options})
 
 
-def test_calls_go_to_the_servers_that_serve(run: Run) -> None:
-    async def main() -> None:
-        healths = Healths()
-        healths.say(0, SERVES)
-        healths.say(1, DOES_NOT)
-        healths.say(2, SERVES)
-        async with watched(healths, "a", "b", "c", health_service="test.Service") as (_, channel):
-            await who(channel)
-            await anyio.wait_all_tasks_blocked()
-            assert await shares(channel, 20) == {"a": 10, "c": 10}
-            healths.say(1, SERVES)
-            healths.say(0, DOES_NOT)
-            await anyio.wait_all_tasks_blocked()
-            assert await shares(channel, 20) == {"b": 10, "c": 10}
-            assert healths.asked == ["test.Service"] * 3
-            assert channel.connections == 3
-
-    run(main)
+@on_both_loops
+async def test_calls_go_to_the_servers_that_serve() -> None:
+    healths = Healths()
+    healths.say(0, SERVES)
+    healths.say(1, DOES_NOT)
+    healths.say(2, SERVES)
+    async with watched(healths, "a", "b", "c", health_service="test.Service") as (_, channel):
+        await who(channel)
+        await anyio.wait_all_tasks_blocked()
+        assert await shares(channel, 20) == {"a": 10, "c": 10}
+        healths.say(1, SERVES)
+        healths.say(0, DOES_NOT)
+        await anyio.wait_all_tasks_blocked()
+        assert await shares(channel, 20) == {"b": 10, "c": 10}
+        assert healths.asked == ["test.Service"] * 3
+        assert channel.connections == 3
 
 
 @pytest.mark.parametrize(

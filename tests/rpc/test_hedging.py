@@ -9,7 +9,7 @@ from echo.rpc import GRPCError, Server, Status
 from echo.rpc.testing import memory_channel_to
 from echo.transport.client_call import MAX_KEPT
 from tests.support.attempts import KINDS, PREVIOUS, Slow, hedging
-from tests.support.services import CLIENT_STREAM, CODEC, UNARY, BytesStream, Run, Service, call, unary
+from tests.support.services import CLIENT_STREAM, CODEC, UNARY, BytesStream, Service, call, on_both_loops, unary
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -209,19 +209,17 @@ async def test_a_server_that_wants_no_other_attempt_takes_a_token_each_time(auto
     assert len(slow.came) == 3
 
 
-def test_hedging_on_both_event_loops(run: Run) -> None:
+@on_both_loops
+async def test_hedging_on_both_event_loops() -> None:
     async def slow_first(stream: BytesStream) -> None:
         assert stream.metadata is not None
         if PREVIOUS not in stream.metadata:
             await anyio.sleep_forever()
         await stream.send_message(b"second")
 
-    async def main() -> None:
-        server = Server([Service(One=(UNARY, slow_first))], codec=CODEC)
-        async with memory_channel_to(server, codec=CODEC, service_config=hedging(2, "0.01s")) as channel:
-            for _ in range(5):
-                assert await unary(channel, "One") == b"second"
-            while channel.calls:
-                await anyio.lowlevel.checkpoint()
-
-    run(main)
+    server = Server([Service(One=(UNARY, slow_first))], codec=CODEC)
+    async with memory_channel_to(server, codec=CODEC, service_config=hedging(2, "0.01s")) as channel:
+        for _ in range(5):
+            assert await unary(channel, "One") == b"second"
+        while channel.calls:
+            await anyio.lowlevel.checkpoint()

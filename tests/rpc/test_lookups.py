@@ -12,7 +12,7 @@ from echo.rpc import Channel, GRPCError, Server, Status, open_channel, open_tcp_
 from echo.rpc.resolve import Resolver
 from echo.targets import parse_targets
 from tests.support.fleet import CODEC
-from tests.support.services import UNARY, Run, Service, echo_one, unary
+from tests.support.services import UNARY, Service, echo_one, on_both_loops, unary
 
 
 class Names:
@@ -37,16 +37,14 @@ async def addresses_of(hosts: str) -> list[tuple[str, str]]:
     return [(endpoint.address, endpoint.authority) for endpoint in await resolver()]
 
 
-def test_every_address_of_every_name_is_found_in_its_order(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def main() -> None:
-        Names(monkeypatch, one=["10.0.0.1", "fd00::1"], two=["10.0.0.2"])
-        assert await addresses_of("two,one:1") == [
-            ("10.0.0.2:8081", "two:8081"),
-            ("10.0.0.1:1", "one:1"),
-            ("[fd00::1]:1", "one:1"),
-        ]
-
-    run(main)
+@on_both_loops
+async def test_every_address_of_every_name_is_found_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    Names(monkeypatch, one=["10.0.0.1", "fd00::1"], two=["10.0.0.2"])
+    assert await addresses_of("two,one:1") == [
+        ("10.0.0.2:8081", "two:8081"),
+        ("10.0.0.1:1", "one:1"),
+        ("[fd00::1]:1", "one:1"),
+    ]
 
 
 async def test_addresses_and_paths_are_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,28 +97,26 @@ async def test_an_error_names_addresses_only_where_their_failures_differ(monkeyp
         )
 
 
-def test_while_no_thread_can_be_started_for_a_look_up_calls_fail_and_the_channel_stays(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+@on_both_loops
+async def test_while_no_thread_can_be_started_for_a_look_up_calls_fail_and_the_channel_stays(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As in a container that has as many processes and threads as it may have."""
 
-    async def main() -> None:
-        async def no_thread(*_: object, **__: object) -> None:
-            raise RuntimeError("can't start new thread")
+    async def no_thread(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
 
-        listener = await open_tcp_listener("127.0.0.1", 0)
-        port = listener.extra(SocketAttribute.local_port)
-        async with anyio.create_task_group() as tasks:
-            await tasks.start(Server([Service(One=(UNARY, echo_one))], codec=CODEC).serve, listener)
-            async with open_channel("somewhere", port, codec=CODEC) as channel:
-                monkeypatch.setattr(anyio, "getaddrinfo", no_thread)
-                with pytest.raises(GRPCError) as raised:
-                    await unary(channel, "One", b"hi")
-                assert raised.value.status is Status.UNAVAILABLE
-                assert raised.value.message == f"cannot connect to somewhere:{port}: can't start new thread"
-                Names(monkeypatch, somewhere=["127.0.0.1"])
-                await channel.connect()
-                assert await unary(channel, "One", b"hi") == b"hi"
-            tasks.cancel_scope.cancel()
-
-    run(main)
+    listener = await open_tcp_listener("127.0.0.1", 0)
+    port = listener.extra(SocketAttribute.local_port)
+    async with anyio.create_task_group() as tasks:
+        await tasks.start(Server([Service(One=(UNARY, echo_one))], codec=CODEC).serve, listener)
+        async with open_channel("somewhere", port, codec=CODEC) as channel:
+            monkeypatch.setattr(anyio, "getaddrinfo", no_thread)
+            with pytest.raises(GRPCError) as raised:
+                await unary(channel, "One", b"hi")
+            assert raised.value.status is Status.UNAVAILABLE
+            assert raised.value.message == f"cannot connect to somewhere:{port}: can't start new thread"
+            Names(monkeypatch, somewhere=["127.0.0.1"])
+            await channel.connect()
+            assert await unary(channel, "One", b"hi") == b"hi"
+        tasks.cancel_scope.cancel()

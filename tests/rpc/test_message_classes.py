@@ -8,7 +8,7 @@ from echo.pb.com.gopay.echo import Message, Response
 from echo.rpc import Server
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.services import EchoService
-from tests.support.services import ECHO, UNARY, Run, unary
+from tests.support.services import ECHO, UNARY, on_both_loops, unary
 
 GET_REPLY = "/com.gopay.echo.Server/GetReply"
 
@@ -37,28 +37,24 @@ class Reversed(CodecBase):
         return self.encode(octets, kind)
 
 
-def test_each_call_has_its_own_classes(run: Run) -> None:
+@on_both_loops
+async def test_each_call_has_its_own_classes() -> None:
     request, reply = Message("hi"), Response(success=True, response="from server:hi")
 
-    async def main() -> None:
-        async with memory_channel([EchoService()]) as channel:
-            for _ in range(3):
-                async with (
-                    channel.request(GET_REPLY, UNARY, Message, Response) as plain,
-                    channel.request(GET_REPLY, UNARY, Encoded, Encoded) as raw,
-                ):
-                    await raw.send_message(Encoded(bytes(request)))
-                    await plain.send_message(request)
-                    assert await plain.recv_message() == reply
-                    assert await raw.recv_message() == Encoded(bytes(reply))
-
-    run(main)
+    async with memory_channel([EchoService()]) as channel:
+        for _ in range(3):
+            async with (
+                channel.request(GET_REPLY, UNARY, Message, Response) as plain,
+                channel.request(GET_REPLY, UNARY, Encoded, Encoded) as raw,
+            ):
+                await raw.send_message(Encoded(bytes(request)))
+                await plain.send_message(request)
+                assert await plain.recv_message() == reply
+                assert await raw.recv_message() == Encoded(bytes(reply))
 
 
-def test_a_codec_is_given_the_message_and_its_class_by_position(run: Run) -> None:
-    async def main() -> None:
-        server = Server([ECHO], codec=Reversed())
-        async with memory_channel_to(server, codec=Reversed()) as channel:
-            assert await unary(channel, "One", b"abc") == b"abc"
-
-    run(main)
+@on_both_loops
+async def test_a_codec_is_given_the_message_and_its_class_by_position() -> None:
+    server = Server([ECHO], codec=Reversed())
+    async with memory_channel_to(server, codec=Reversed()) as channel:
+        assert await unary(channel, "One", b"abc") == b"abc"

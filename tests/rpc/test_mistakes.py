@@ -22,7 +22,7 @@ from echo.rpc import (
 from echo.rpc.health import Health
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.services import EchoService
-from tests.support.services import ECHO, BytesCodec, Run, unary
+from tests.support.services import ECHO, BytesCodec, on_both_loops, unary
 
 
 async def serve_a_class() -> None:
@@ -167,59 +167,51 @@ async def send_a_dictionary() -> None:
         (send_a_dictionary, "dict is not a class of messages: it has no SerializeToString and FromString"),
     ],
 )
-def test_a_mistake_is_named(run: Run, mistake: Callable[[], Awaitable[None]], said: str) -> None:
-    async def main() -> None:
-        with pytest.raises(TypeError, match=f"^{said}$"):
-            await mistake()
-
-    run(main)
+@on_both_loops
+async def test_a_mistake_is_named(mistake: Callable[[], Awaitable[None]], said: str) -> None:
+    with pytest.raises(TypeError, match=f"^{said}$"):
+        await mistake()
 
 
-def test_a_method_whose_messages_have_no_codec_is_named_in_the_log(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+@on_both_loops
+async def test_a_method_whose_messages_have_no_codec_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """As in a program that has forgotten to give the server its codec."""
 
-    async def main() -> None:
-        async with memory_channel_to(Server([ECHO]), codec=BytesCodec()) as channel:
-            with pytest.raises(GRPCError, match="INTERNAL"):
-                await unary(channel, "One", b"hi")
-        assert "/test.Service/One: bytes is not a class of messages" in caplog.text
-        caplog.clear()
-
-    run(main)
+    async with memory_channel_to(Server([ECHO]), codec=BytesCodec()) as channel:
+        with pytest.raises(GRPCError, match="INTERNAL"):
+            await unary(channel, "One", b"hi")
+    assert "/test.Service/One: bytes is not a class of messages" in caplog.text
+    caplog.clear()
 
 
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])
-def test_a_channel_is_not_used_in_the_event_loop_of_another_thread(run: Run, backend: str) -> None:
-    async def main() -> None:
-        async with memory_channel([EchoService()]) as channel:
-            stub = ServerStub(channel)
+@on_both_loops
+async def test_a_channel_is_not_used_in_the_event_loop_of_another_thread(backend: str) -> None:
+    async with memory_channel([EchoService()]) as channel:
+        stub = ServerStub(channel)
 
-            async def call() -> bool:
-                return (await stub.get_reply(Message("hi"))).success
+        async def call() -> bool:
+            return (await stub.get_reply(Message("hi"))).success
 
-            def elsewhere() -> bool:
-                with pytest.raises(RuntimeError, match="the channel belongs to another thread's event loop"):
-                    anyio.run(call, backend=backend)
-                return anyio.from_thread.run(call, token=channel.loop.token)
+        def elsewhere() -> bool:
+            with pytest.raises(RuntimeError, match="the channel belongs to another thread's event loop"):
+                anyio.run(call, backend=backend)
+            return anyio.from_thread.run(call, token=channel.loop.token)
 
-            assert await anyio.to_thread.run_sync(elsewhere)
-            assert await call()
-
-    run(main)
+        assert await anyio.to_thread.run_sync(elsewhere)
+        assert await call()
 
 
-def test_a_call_is_not_made_outside_its_block(run: Run) -> None:
+@on_both_loops
+async def test_a_call_is_not_made_outside_its_block() -> None:
     """Nobody would end it, and no interceptor see it."""
 
-    async def main() -> None:
-        async with memory_channel([EchoService()]) as channel:
-            stream = channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, Response)
-            with pytest.raises(ProtocolError, match=r"'async with channel\.request\(\.\.\.\) as stream'"):
-                await stream.send_message(Message("hi"))
-            async with stream:
-                await stream.send_message(Message("hi"))
-
-    run(main)
+    async with memory_channel([EchoService()]) as channel:
+        stream = channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, Response)
+        with pytest.raises(ProtocolError, match=r"'async with channel\.request\(\.\.\.\) as stream'"):
+            await stream.send_message(Message("hi"))
+        async with stream:
+            await stream.send_message(Message("hi"))
 
 
 class Returning(StreamingServerBase):
@@ -247,14 +239,12 @@ class ReturningAtOnce(Returning):
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )
-def test_replies_that_are_returned_instead_of_yielded_are_not_lost_silently(
-    run: Run, caplog: pytest.LogCaptureFixture, service: Returning, what: str
+@on_both_loops
+async def test_replies_that_are_returned_instead_of_yielded_are_not_lost_silently(
+    caplog: pytest.LogCaptureFixture, service: Returning, what: str
 ) -> None:
-    async def main() -> None:
-        async with memory_channel([service]) as channel, bind(StreamingServerStub, channel) as stub:
-            with pytest.raises(GRPCError, match="INTERNAL"):
-                assert [reply async for reply in stub.server_stream(StreamMessage())] == []
-        assert f"a streaming method yields its replies, as an async generator; this one returned {what}" in caplog.text
-        caplog.clear()
-
-    run(main)
+    async with memory_channel([service]) as channel, bind(StreamingServerStub, channel) as stub:
+        with pytest.raises(GRPCError, match="INTERNAL"):
+            assert [reply async for reply in stub.server_stream(StreamMessage())] == []
+    assert f"a streaming method yields its replies, as an async generator; this one returned {what}" in caplog.text
+    caplog.clear()

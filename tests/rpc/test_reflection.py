@@ -22,7 +22,7 @@ from echo.rpc.health import Health
 from echo.rpc.reflection import reflection
 from echo.rpc.testing import memory_channel
 from echo.services import EchoService, StreamingEchoService, echo_services
-from tests.support.services import ECHO
+from tests.support.services import ECHO, on_both_loops
 
 Run = Callable[[Callable[[], Awaitable[None]]], None]
 
@@ -86,44 +86,40 @@ def described(name: str, package: str, message: str) -> bytes:
 
 
 @VERSIONS
-def test_all_services_are_listed_health_and_reflection_among_them(run: Run, version: ModuleType) -> None:
-    async def main() -> None:
-        async with memory_channel(echo_services().services) as channel:
-            response = await ask_one(channel, version, Request(list_services="*"))
-            assert [service.name for service in response.list_services_response.service] == sorted(SERVICES)
-
-    run(main)
+@on_both_loops
+async def test_all_services_are_listed_health_and_reflection_among_them(version: ModuleType) -> None:
+    async with memory_channel(echo_services().services) as channel:
+        response = await ask_one(channel, version, Request(list_services="*"))
+        assert [service.name for service in response.list_services_response.service] == sorted(SERVICES)
 
 
 @VERSIONS
-def test_from_the_names_alone_a_client_learns_every_method_and_message(run: Run, version: ModuleType) -> None:
-    async def main() -> None:
-        pool = DescriptorPool()
-        added: set[str] = set()
+@on_both_loops
+async def test_from_the_names_alone_a_client_learns_every_method_and_message(version: ModuleType) -> None:
+    pool = DescriptorPool()
+    added: set[str] = set()
 
-        async def add(proto: FileDescriptorProto, channel: Channel) -> None:
-            for dependency in proto.dependency:
-                await add(file_in(await ask_one(channel, version, Request(file_by_filename=dependency))), channel)
-            if proto.name not in added:
-                added.add(proto.name)
-                pool.AddSerializedFile(proto.SerializeToString())
+    async def add(proto: FileDescriptorProto, channel: Channel) -> None:
+        for dependency in proto.dependency:
+            await add(file_in(await ask_one(channel, version, Request(file_by_filename=dependency))), channel)
+        if proto.name not in added:
+            added.add(proto.name)
+            pool.AddSerializedFile(proto.SerializeToString())
 
-        async with memory_channel(echo_services().services) as channel:
-            for service, methods in SERVICES.items():
-                await add(
-                    file_in(await ask_one(channel, version, Request(file_containing_symbol=service))),
-                    channel,
-                )
-                assert [method.name for method in pool.FindServiceByName(service).methods] == methods
-        message = pool.FindServiceByName("com.gopay.echo.streaming.StreamingServer").methods[0].input_type
-        assert [(field.name, field.number) for field in message.fields] == [
-            ("stream_id", 1),
-            ("sequence_number", 2),
-            ("timestamp", 3),
-            ("message", 4),
-        ]
-
-    run(main)
+    async with memory_channel(echo_services().services) as channel:
+        for service, methods in SERVICES.items():
+            await add(
+                file_in(await ask_one(channel, version, Request(file_containing_symbol=service))),
+                channel,
+            )
+            assert [method.name for method in pool.FindServiceByName(service).methods] == methods
+    message = pool.FindServiceByName("com.gopay.echo.streaming.StreamingServer").methods[0].input_type
+    assert [(field.name, field.number) for field in message.fields] == [
+        ("stream_id", 1),
+        ("sequence_number", 2),
+        ("timestamp", 3),
+        ("message", 4),
+    ]
 
 
 @VERSIONS

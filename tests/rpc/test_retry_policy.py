@@ -9,38 +9,34 @@ from echo.rpc import Status
 from echo.rpc.retry_policy import JITTER
 from echo.rpc.testing import memory_channel_to
 from tests.support.attempts import KINDS, PREVIOUS, Flaky, exchange, fails, retrying
-from tests.support.services import CODEC, UNARY, Run, call, unary
+from tests.support.services import CODEC, UNARY, call, on_both_loops, unary
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_no_caller_notices_that_three_calls_in_ten_fail(run: Run, name: str) -> None:
+@on_both_loops
+async def test_no_caller_notices_that_three_calls_in_ten_fail(name: str) -> None:
     """With five attempts, one call in 400 still fails; with this seed, none of 200 does, and some need all five."""
 
-    async def main() -> None:
-        luck = random.Random(30)
-        flaky = Flaky()
-        flaky.next = lambda: Status.UNAVAILABLE if luck.random() < 0.3 else None
-        calls = 200
-        async with flaky.channel(retrying(5, "0.0001s")) as channel:
-            expected = b"a b" if KINDS[name].client_streaming else b"a"
-            assert [await exchange(channel, name, KINDS[name]) for _ in range(calls)] == [expected] * calls
-        assert flaky.attempts.count("") == calls
-        assert 0.25 < 1 - calls / len(flaky.attempts) < 0.35
-        for before, attempt in zip(flaky.attempts, flaky.attempts[1:], strict=False):
-            assert attempt in ("", str(int(before or 0) + 1))
-        assert max(flaky.attempts) == "4"
-
-    run(main)
+    luck = random.Random(30)
+    flaky = Flaky()
+    flaky.next = lambda: Status.UNAVAILABLE if luck.random() < 0.3 else None
+    calls = 200
+    async with flaky.channel(retrying(5, "0.0001s")) as channel:
+        expected = b"a b" if KINDS[name].client_streaming else b"a"
+        assert [await exchange(channel, name, KINDS[name]) for _ in range(calls)] == [expected] * calls
+    assert flaky.attempts.count("") == calls
+    assert 0.25 < 1 - calls / len(flaky.attempts) < 0.35
+    for before, attempt in zip(flaky.attempts, flaky.attempts[1:], strict=False):
+        assert attempt in ("", str(int(before or 0) + 1))
+    assert max(flaky.attempts) == "4"
 
 
-def test_the_policy_sets_the_number_of_attempts_and_the_last_failure_is_raised(run: Run) -> None:
-    async def main() -> None:
-        flaky = Flaky(*[Status.UNAVAILABLE] * 3, (Status.UNAVAILABLE, None))
-        async with flaky.channel(retrying(3)) as channel:
-            await fails(channel, Status.UNAVAILABLE)
-            assert flaky.attempts == ["", "1", "2"]
-
-    run(main)
+@on_both_loops
+async def test_the_policy_sets_the_number_of_attempts_and_the_last_failure_is_raised() -> None:
+    flaky = Flaky(*[Status.UNAVAILABLE] * 3, (Status.UNAVAILABLE, None))
+    async with flaky.channel(retrying(3)) as channel:
+        await fails(channel, Status.UNAVAILABLE)
+        assert flaky.attempts == ["", "1", "2"]
 
 
 async def test_other_statuses_are_not_retried() -> None:

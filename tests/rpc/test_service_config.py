@@ -15,7 +15,7 @@ from echo.rpc import GRPCError, Server, Status
 from echo.rpc.service_config import HedgingPolicy, MethodConfig, RetryPolicy, RetryThrottling, ServiceConfig
 from echo.rpc.testing import memory_channel_to
 from tests.support.fleet import a_fleet, shares, who
-from tests.support.services import BIDI, CODEC, ECHO, BytesStream, Run, Service, call, unary
+from tests.support.services import BIDI, CODEC, ECHO, BytesStream, Service, call, on_both_loops, unary
 
 RETRY: dict[str, object] = {
     "maxAttempts": 4,
@@ -248,11 +248,9 @@ async def test_a_method_s_messages_have_its_limits() -> None:
         ({"service_config": {}}, 1),
     ],
 )
-def test_the_service_config_may_name_the_policy_unless_the_channel_does(run: Run, options: Any, connected: int) -> None:
-    async def main() -> None:
-        async with a_fleet("a", "b", **options) as (_, channel):
-            await who(channel)
-            await shares(channel, 4)
-            assert channel.connections == connected
-
-    run(main)
+@on_both_loops
+async def test_the_service_config_may_name_the_policy_unless_the_channel_does(options: Any, connected: int) -> None:
+    async with a_fleet("a", "b", **options) as (_, channel):
+        await who(channel)
+        await shares(channel, 4)
+        assert channel.connections == connected

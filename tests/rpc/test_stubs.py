@@ -13,43 +13,40 @@ from echo.rpc import Deadline, GRPCError, Server, Status
 from echo.rpc.stubs import bind
 from echo.rpc.testing import memory_channel, memory_channel_to
 from echo.services import EchoService, StreamingEchoService
-from tests.support.services import Run
+from tests.support.services import on_both_loops
 from tests.support.stubs import EACH_WAY, Call, Endless, Source, bound, closing, named
 
 # What calls do
 
 
-def test_replies_come_while_messages_are_still_being_made(run: Run) -> None:
-    async def main() -> None:
-        heard = anyio.Event()
+@on_both_loops
+async def test_replies_come_while_messages_are_still_being_made() -> None:
+    heard = anyio.Event()
 
-        async def messages() -> AsyncIterator[StreamMessage]:
-            yield StreamMessage(stream_id="a", message="one")
-            await heard.wait()
-            yield StreamMessage(stream_id="a", message="two")
+    async def messages() -> AsyncIterator[StreamMessage]:
+        yield StreamMessage(stream_id="a", message="one")
+        await heard.wait()
+        yield StreamMessage(stream_id="a", message="two")
 
-        async with bound() as (stub, _):
-            replies = []
-            async for reply in stub.bidirectional_stream(messages()):
-                replies.append(reply.response)
-                heard.set()
-            assert replies == ["from server: one", "from server: two"]
-
-    run(main)
+    async with bound() as (stub, _):
+        replies = []
+        async for reply in stub.bidirectional_stream(messages()):
+            replies.append(reply.response)
+            heard.set()
+        assert replies == ["from server: one", "from server: two"]
 
 
-def test_many_messages_keep_their_order(run: Run) -> None:
-    async def main() -> None:
-        texts = [f"{number} {'x' * 1000}" for number in range(500)]  # More than every window.
-        async with bound() as (stub, _):
-            replies = [reply.response async for reply in stub.bidirectional_stream(named(*texts))]
-            assert replies == [f"from server: {text}" for text in texts]
-
-    run(main)
+@on_both_loops
+async def test_many_messages_keep_their_order() -> None:
+    texts = [f"{number} {'x' * 1000}" for number in range(500)]  # More than every window.
+    async with bound() as (stub, _):
+        replies = [reply.response async for reply in stub.bidirectional_stream(named(*texts))]
+        assert replies == [f"from server: {text}" for text in texts]
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_messages_may_come_from_any_iterable(run: Run, count: int) -> None:
+@on_both_loops
+async def test_messages_may_come_from_any_iterable(count: int) -> None:
     messages = named(*"x" * count)
 
     async def generator() -> AsyncGenerator[StreamMessage, None]:
@@ -60,25 +57,20 @@ def test_messages_may_come_from_any_iterable(run: Run, count: int) -> None:
         def __aiter__(self) -> AsyncIterator[StreamMessage]:
             return generator()
 
-    async def main() -> None:
-        async with bound() as (stub, _):
-            for source in (messages, iter(messages), generator(), Asynchronous()):
-                assert (await stub.client_stream(source)).sequence_number == count
-            for source in (messages, iter(messages), generator(), Asynchronous()):
-                assert len([reply async for reply in stub.bidirectional_stream(source)]) == count
-
-    run(main)
+    async with bound() as (stub, _):
+        for source in (messages, iter(messages), generator(), Asynchronous()):
+            assert (await stub.client_stream(source)).sequence_number == count
+        for source in (messages, iter(messages), generator(), Asynchronous()):
+            assert len([reply async for reply in stub.bidirectional_stream(source)]) == count
 
 
-def test_a_server_stream_and_unary_calls_work_too(run: Run) -> None:
-    async def main() -> None:
-        async with bound(Endless(), EchoService()) as (stub, channel):
-            async with closing(stub.server_stream(*named("hi"))) as replies:
-                assert [(await anext(replies)).response for _ in range(3)] == ["hi", "hi", "hi"]
-            async with bind(ServerStub, channel) as unary:
-                assert (await unary.get_reply(Message("hi"))).response == "from server:hi"
-
-    run(main)
+@on_both_loops
+async def test_a_server_stream_and_unary_calls_work_too() -> None:
+    async with bound(Endless(), EchoService()) as (stub, channel):
+        async with closing(stub.server_stream(*named("hi"))) as replies:
+            assert [(await anext(replies)).response for _ in range(3)] == ["hi", "hi", "hi"]
+        async with bind(ServerStub, channel) as unary:
+            assert (await unary.get_reply(Message("hi"))).response == "from server:hi"
 
 
 def test_a_bound_stub_is_an_instance_of_its_class() -> None:
@@ -90,85 +82,76 @@ def test_a_bound_stub_is_an_instance_of_its_class() -> None:
     anyio.run(main)
 
 
-def test_calls_of_one_stub_do_not_mix(run: Run) -> None:
-    async def main() -> None:
-        async with bound() as (stub, _), anyio.create_task_group() as tasks:
+@on_both_loops
+async def test_calls_of_one_stub_do_not_mix() -> None:
+    async with bound() as (stub, _), anyio.create_task_group() as tasks:
 
-            async def converse(name: str) -> None:
-                texts = [f"{name} {number}" for number in range(50)]
-                replies = [reply.response async for reply in stub.bidirectional_stream(named(*texts))]
-                assert replies == [f"from server: {text}" for text in texts]
+        async def converse(name: str) -> None:
+            texts = [f"{name} {number}" for number in range(50)]
+            replies = [reply.response async for reply in stub.bidirectional_stream(named(*texts))]
+            assert replies == [f"from server: {text}" for text in texts]
 
-            for number in range(20):
-                tasks.start_soon(converse, f"task {number}")
-
-    run(main)
+        for number in range(20):
+            tasks.start_soon(converse, f"task {number}")
 
 
 # Timeouts and metadata
 
 
 @EACH_WAY
-def test_the_stub_s_timeout_counts_for_calls_without_one(run: Run, call: Call) -> None:
-    async def main() -> None:
-        async with bound(Endless(), timeout=0.02) as (stub, _):
-            source = Source()
-            with pytest.raises(GRPCError) as raised:
-                await call(stub, source())
-            assert raised.value.status is Status.DEADLINE_EXCEEDED
-            assert source.closed.is_set() or not source.begun  # It may be late already on a busy machine.
-
-    run(main)
+@on_both_loops
+async def test_the_stub_s_timeout_counts_for_calls_without_one(call: Call) -> None:
+    async with bound(Endless(), timeout=0.02) as (stub, _):
+        source = Source()
+        with pytest.raises(GRPCError) as raised:
+            await call(stub, source())
+        assert raised.value.status is Status.DEADLINE_EXCEEDED
+        assert source.closed.is_set() or not source.begun  # It may be late already on a busy machine.
 
 
-def test_a_call_s_own_timeout_overrides_the_stub_s(run: Run) -> None:
-    async def main() -> None:
-        async with bound(timeout=0.0) as (stub, _):
+@on_both_loops
+async def test_a_call_s_own_timeout_overrides_the_stub_s() -> None:
+    async with bound(timeout=0.0) as (stub, _):
+        with pytest.raises(GRPCError, match="deadline"):
+            await stub.client_stream(named("x"))
+        assert (await stub.client_stream(named("x"), timeout=60)).sequence_number == 1
+
+
+@on_both_loops
+async def test_the_stub_s_deadline_counts_for_calls_without_one() -> None:
+    server = Server([StreamingEchoService()])
+    async with memory_channel_to(server) as channel:
+        past, ahead = Deadline.from_timeout(0), Deadline.from_timeout(5)
+        async with bind(StreamingServerStub, channel, deadline=past) as stub:
             with pytest.raises(GRPCError, match="deadline"):
                 await stub.client_stream(named("x"))
-            assert (await stub.client_stream(named("x"), timeout=60)).sequence_number == 1
-
-    run(main)
+            assert (await stub.client_stream(named("x"), deadline=ahead)).sequence_number == 1
 
 
-def test_the_stub_s_deadline_counts_for_calls_without_one(run: Run) -> None:
-    async def main() -> None:
-        server = Server([StreamingEchoService()])
-        async with memory_channel_to(server) as channel:
-            past, ahead = Deadline.from_timeout(0), Deadline.from_timeout(5)
-            async with bind(StreamingServerStub, channel, deadline=past) as stub:
-                with pytest.raises(GRPCError, match="deadline"):
-                    await stub.client_stream(named("x"))
-                assert (await stub.client_stream(named("x"), deadline=ahead)).sequence_number == 1
+@on_both_loops
+async def test_the_stub_s_metadata_go_along_with_calls_without_any() -> None:
+    seen = []
 
-    run(main)
+    async def note(event: RecvRequest) -> None:
+        seen.append(event.metadata.get("who"))
 
-
-def test_the_stub_s_metadata_go_along_with_calls_without_any(run: Run) -> None:
-    async def main() -> None:
-        seen = []
-
-        async def note(event: RecvRequest) -> None:
-            seen.append(event.metadata.get("who"))
-
-        server = Server([StreamingEchoService()])
-        listen(server, RecvRequest, note)
-        async with (
-            memory_channel_to(server) as channel,
-            bind(StreamingServerStub, channel, metadata={"who": "stub"}) as stub,
-        ):
-            await stub.client_stream([])
-            await stub.client_stream([], metadata={"who": "call"})
-            assert [reply async for reply in stub.bidirectional_stream([])] == []
-        assert seen == ["stub", "call", "stub"]
-
-    run(main)
+    server = Server([StreamingEchoService()])
+    listen(server, RecvRequest, note)
+    async with (
+        memory_channel_to(server) as channel,
+        bind(StreamingServerStub, channel, metadata={"who": "stub"}) as stub,
+    ):
+        await stub.client_stream([])
+        await stub.client_stream([], metadata={"who": "call"})
+        assert [reply async for reply in stub.bidirectional_stream([])] == []
+    assert seen == ["stub", "call", "stub"]
 
 
 # Subclasses
 
 
-def test_calls_that_a_subclass_begins_late_do_not_mix(run: Run) -> None:
+@on_both_loops
+async def test_calls_that_a_subclass_begins_late_do_not_mix() -> None:
     class Late(StreamingServerStub):
         async def bidirectional_stream(self, *args: Any, **options: Any) -> AsyncIterator[StreamResponse]:
             await anyio.wait_all_tasks_blocked()
@@ -176,36 +159,31 @@ def test_calls_that_a_subclass_begins_late_do_not_mix(run: Run) -> None:
                 async for reply in replies:
                     yield reply
 
-    async def main() -> None:
-        async with memory_channel([StreamingEchoService()]) as channel, bind(Late, channel) as stub:
-            sources = [Source(*named("hi")), Source(*named("hi"))]
-            streams = [stub.bidirectional_stream(source()) for source in sources]
-            async with closing(streams[0]) as one, closing(streams[1]) as other:
-                async with anyio.create_task_group() as tasks:
+    async with memory_channel([StreamingEchoService()]) as channel, bind(Late, channel) as stub:
+        sources = [Source(*named("hi")), Source(*named("hi"))]
+        streams = [stub.bidirectional_stream(source()) for source in sources]
+        async with closing(streams[0]) as one, closing(streams[1]) as other:
+            async with anyio.create_task_group() as tasks:
 
-                    async def begin(stream: AsyncIterator[StreamResponse]) -> None:
-                        await anext(stream)
+                async def begin(stream: AsyncIterator[StreamResponse]) -> None:
+                    await anext(stream)
 
-                    tasks.start_soon(begin, one)
-                    tasks.start_soon(begin, other)
-                await one.aclose()
-                assert channel.calls == 1
-                assert [source.closed.is_set() for source in sources] == [True, False]
-                await other.aclose()
-                assert channel.calls == 0
-
-    run(main)
+                tasks.start_soon(begin, one)
+                tasks.start_soon(begin, other)
+            await one.aclose()
+            assert channel.calls == 1
+            assert [source.closed.is_set() for source in sources] == [True, False]
+            await other.aclose()
+            assert channel.calls == 0
 
 
-def test_helpers_that_a_subclass_adds_work_bound(run: Run) -> None:
+@on_both_loops
+async def test_helpers_that_a_subclass_adds_work_bound() -> None:
     class Twice(StreamingServerStub):
         async def twice(self, message: StreamMessage) -> AsyncIterator[str]:
             for _ in range(2):
                 async for reply in self.bidirectional_stream([message]):
                     yield reply.response
 
-    async def main() -> None:
-        async with memory_channel([StreamingEchoService()]) as channel, bind(Twice, channel) as stub:
-            assert [text async for text in stub.twice(*named("hi"))] == ["from server: hi"] * 2
-
-    run(main)
+    async with memory_channel([StreamingEchoService()]) as channel, bind(Twice, channel) as stub:
+        assert [text async for text in stub.twice(*named("hi"))] == ["from server: hi"] * 2

@@ -20,7 +20,7 @@ from echo.rpc.unsupported import UnsupportedError
 from echo.services import StreamingEchoService
 from tests.rpc.surfaces import SURFACES, Surface, parameters, public
 from tests.support.generated import protobuf
-from tests.support.services import Run
+from tests.support.services import on_both_loops
 
 surfaces = pytest.mark.parametrize(
     "surface", [*chain.from_iterable(SURFACES.values())], ids=lambda surface: surface.name
@@ -70,60 +70,54 @@ def test_hasattr_knows_what_is_missing_and_other_names_are_the_usual_error() -> 
     assert not isinstance(raised.value, UnsupportedError)
 
 
-def test_an_interceptor_of_grpcio_s_is_refused_in_one_line(run: Run) -> None:
+@on_both_loops
+async def test_an_interceptor_of_grpcio_s_is_refused_in_one_line() -> None:
     class Theirs(grpc.aio.ServerInterceptor):  # type: ignore[misc]  # grpcio ships no types.
         async def intercept_service(self, continuation: Any, details: Any) -> Any:
             return await continuation(details)
 
-    async def main() -> None:
-        said = r"is not an interceptor: those are functions that return an async context, see echo\.rpc\.interceptors"
-        with pytest.raises(TypeError, match=said):
-            Server([], interceptors=[Theirs()])
-        with pytest.raises(TypeError, match=said):
-            async with memory_channel_to(Server([]), interceptors=[Theirs()]):
-                pass
-
-    run(main)
+    said = r"is not an interceptor: those are functions that return an async context, see echo\.rpc\.interceptors"
+    with pytest.raises(TypeError, match=said):
+        Server([], interceptors=[Theirs()])
+    with pytest.raises(TypeError, match=said):
+        async with memory_channel_to(Server([]), interceptors=[Theirs()]):
+            pass
 
 
-def test_calls_are_instances_of_grpc_aio_s_classes(run: Run) -> None:
-    async def main() -> None:
-        async with memory_channel([]) as channel:
-            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
-            for name, kind in {
-                "Add": "UnaryUnary",
-                "Count": "UnaryStream",
-                "AddAll": "StreamUnary",
-                "Chat": "StreamStream",
-            }.items():
-                method = getattr(stub, name)
-                assert isinstance(method, getattr(grpc.aio, f"{kind}MultiCallable"))
-                call = method(protobuf("todo_pb2").Todo()) if kind.startswith("Unary") else method()
-                assert isinstance(call, getattr(grpc.aio, f"{kind}Call"))
-                assert isinstance(call, grpc.aio.Call)
-                call.cancel()
-
-    run(main)
+@on_both_loops
+async def test_calls_are_instances_of_grpc_aio_s_classes() -> None:
+    async with memory_channel([]) as channel:
+        stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+        for name, kind in {
+            "Add": "UnaryUnary",
+            "Count": "UnaryStream",
+            "AddAll": "StreamUnary",
+            "Chat": "StreamStream",
+        }.items():
+            method = getattr(stub, name)
+            assert isinstance(method, getattr(grpc.aio, f"{kind}MultiCallable"))
+            call = method(protobuf("todo_pb2").Todo()) if kind.startswith("Unary") else method()
+            assert isinstance(call, getattr(grpc.aio, f"{kind}Call"))
+            assert isinstance(call, grpc.aio.Call)
+            call.cancel()
 
 
-def test_grpclib_s_reflection_is_served_as_it_is(run: Run) -> None:
-    async def main() -> None:
-        services = grpclib.reflection.service.ServerReflection.extend([])
-        async with (
-            memory_channel(services) as channel,
-            channel.request(
-                "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
-                Cardinality.STREAM_STREAM,
-                reflection.ServerReflectionRequest,
-                reflection.ServerReflectionResponse,
-            ) as stream,
-        ):
-            await stream.send_message(reflection.ServerReflectionRequest(list_services=""), end=True)
-            reply = await stream.recv_message()
-            assert reply is not None
-            assert not reply.HasField("error_response")
-
-    run(main)
+@on_both_loops
+async def test_grpclib_s_reflection_is_served_as_it_is() -> None:
+    services = grpclib.reflection.service.ServerReflection.extend([])
+    async with (
+        memory_channel(services) as channel,
+        channel.request(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            Cardinality.STREAM_STREAM,
+            reflection.ServerReflectionRequest,
+            reflection.ServerReflectionResponse,
+        ) as stream,
+    ):
+        await stream.send_message(reflection.ServerReflectionRequest(list_services=""), end=True)
+        reply = await stream.recv_message()
+        assert reply is not None
+        assert not reply.HasField("error_response")
 
 
 def test_grpclib_s_health_is_served_on_asyncio() -> None:

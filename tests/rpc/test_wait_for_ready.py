@@ -15,7 +15,7 @@ from echo.rpc.backoff import MAX_BACKOFF
 from echo.services import EchoService
 from echo.transport.memory import memory_stream_pair
 from tests.support.fleet import a_fleet, shares, who
-from tests.support.services import Run
+from tests.support.services import on_both_loops
 
 BALANCES = pytest.mark.parametrize("balance", ["pick_first", "round_robin"])
 
@@ -160,22 +160,20 @@ async def test_closing_the_channel_ends_the_waiting() -> None:
         assert calls.answers == ["UNAVAILABLE"]
 
 
-def test_waiting_calls_on_both_event_loops(run: Run) -> None:
-    async def main() -> None:
-        async with a_fleet("a", balance="round_robin", wait_for_ready=True) as (fleet, channel):
-            fleet["a"].down = True
-            answers: list[str] = []
+@on_both_loops
+async def test_waiting_calls_on_both_event_loops() -> None:
+    async with a_fleet("a", balance="round_robin", wait_for_ready=True) as (fleet, channel):
+        fleet["a"].down = True
+        answers: list[str] = []
 
-            async def one() -> None:
-                answers.append(await who(channel))
+        async def one() -> None:
+            answers.append(await who(channel))
 
-            async with anyio.create_task_group() as tasks:
-                for _ in range(5):
-                    tasks.start_soon(one)
-                while not fleet["a"].attempts:
-                    await anyio.lowlevel.checkpoint()
-                fleet["a"].come_back()
-            assert answers == ["a"] * 5
-            assert await shares(channel, 1) == {"a": 1}
-
-    run(main)
+        async with anyio.create_task_group() as tasks:
+            for _ in range(5):
+                tasks.start_soon(one)
+            while not fleet["a"].attempts:
+                await anyio.lowlevel.checkpoint()
+            fleet["a"].come_back()
+        assert answers == ["a"] * 5
+        assert await shares(channel, 1) == {"a": 1}

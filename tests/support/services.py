@@ -1,7 +1,9 @@
 """Services for tests, with grpclib's contract and messages that are plain bytes, so that nothing else interferes."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from typing import TypeAlias, TypedDict, Unpack
+import inspect
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial, wraps
+from typing import ParamSpec, TypeAlias, TypedDict, Unpack
 
 import pytest
 from grpclib.const import Cardinality, Handler
@@ -30,6 +32,22 @@ CODEC = BytesCodec()
 
 Run: TypeAlias = Callable[[Callable[[], Awaitable[None]]], None]
 """The fixture that runs a function on both event loops."""
+
+P = ParamSpec("P")
+
+
+def on_both_loops(test: Callable[P, Coroutine[object, object, None]]) -> Callable[..., None]:
+    """Decorates an async test: it runs on trio, and in another test on asyncio, by the fixture `Run`."""
+
+    @wraps(test)
+    def on_a_loop(run: Run, *args: P.args, **kwargs: P.kwargs) -> None:
+        run(partial(test, *args, **kwargs))
+
+    own = inspect.signature(test)
+    parameters = [inspect.Parameter("run", inspect.Parameter.POSITIONAL_OR_KEYWORD), *own.parameters.values()]
+    on_a_loop.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]  # What pytest reads.
+    return on_a_loop
+
 
 BytesStream: TypeAlias = ServerStream[bytes, bytes]
 Method: TypeAlias = Callable[[BytesStream], Awaitable[None]]

@@ -7,6 +7,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any
 
 import anyio
@@ -51,6 +52,16 @@ class Library:
                 await main(self)
 
         anyio.run(bounded, backend=self.backend)
+
+
+def in_its_loop(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Decorates an async test: it runs in its library's event loop."""
+
+    @wraps(test)
+    def run(library: Library, **fixtures: object) -> None:
+        library.run(lambda library: test(library=library, **fixtures))
+
+    return run
 
 
 class Tls:

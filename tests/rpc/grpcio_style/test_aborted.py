@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.rpc.grpcio_style.conftest import Library
+from tests.rpc.grpcio_style.conftest import Library, in_its_loop
 from tests.rpc.grpcio_style.servicers import Summary, Todo, Todos
 
 
@@ -25,21 +25,20 @@ async def abort(context: Any) -> None:
         await context.abort(grpc.StatusCode.NOT_FOUND, "nothing here", (("x-why", "aborted"),))
 
 
-def test_a_reply_that_is_yielded_is_not_sent(library: Library) -> None:
+@in_its_loop
+async def test_a_reply_that_is_yielded_is_not_sent(library: Library) -> None:
     class Catching(Todos):
         async def Count(self, request: Any, context: Any) -> AsyncIterator[Any]:  # noqa: ARG002, N802
             yield Todo(title="before")
             await abort(context)
             yield Todo(title="after")
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Catching()) as stub:
-            assert await replies(stub.Count(Todo())) == ["before", "NOT_FOUND", "nothing here", "aborted"]
-
-    library.run(main)
+    async with library.open_stub(Catching()) as stub:
+        assert await replies(stub.Count(Todo())) == ["before", "NOT_FOUND", "nothing here", "aborted"]
 
 
-def test_what_is_set_does_not_count(library: Library) -> None:
+@in_its_loop
+async def test_what_is_set_does_not_count(library: Library) -> None:
     class Catching(Todos):
         async def Chat(self, requests: Any, context: Any) -> None:  # noqa: ARG002, N802
             await abort(context)
@@ -47,25 +46,20 @@ def test_what_is_set_does_not_count(library: Library) -> None:
             context.set_details("all is well")
             context.set_trailing_metadata((("x-why", "set"),))
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Catching()) as stub:
-            assert await replies(stub.Chat([])) == ["NOT_FOUND", "nothing here", "aborted"]
-
-    library.run(main)
+    async with library.open_stub(Catching()) as stub:
+        assert await replies(stub.Chat([])) == ["NOT_FOUND", "nothing here", "aborted"]
 
 
-def test_aborting_again_is_a_mistake(library: Library) -> None:
+@in_its_loop
+async def test_aborting_again_is_a_mistake(library: Library) -> None:
     class Catching(Todos):
         async def Chat(self, requests: Any, context: Any) -> None:  # noqa: ARG002, N802
             await abort(context)
             with pytest.raises(grpc.aio.UsageError):
                 await context.abort(grpc.StatusCode.INTERNAL, "something else")
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Catching()) as stub:
-            assert await replies(stub.Chat([])) == ["NOT_FOUND", "nothing here", "aborted"]
-
-    library.run(main)
+    async with library.open_stub(Catching()) as stub:
+        assert await replies(stub.Chat([])) == ["NOT_FOUND", "nothing here", "aborted"]
 
 
 @pytest.mark.parametrize(
@@ -77,7 +71,8 @@ def test_aborting_again_is_a_mistake(library: Library) -> None:
     ],
     ids=["read", "write", "send_initial_metadata"],
 )
-def test_using_the_call_raises_the_same_again(library: Library, use: Callable[[Any], Awaitable[object]]) -> None:
+@in_its_loop
+async def test_using_the_call_raises_the_same_again(library: Library, use: Callable[[Any], Awaitable[object]]) -> None:
     raised: list[type[BaseException]] = []
 
     class Catching(Todos):
@@ -87,12 +82,9 @@ def test_using_the_call_raises_the_same_again(library: Library, use: Callable[[A
                 await use(context)
             raised.append(again.type)
 
-    async def main(library: Library) -> None:
-        raised.clear()
-        async with library.open_stub(Catching()) as stub:
-            with pytest.raises(grpc.aio.AioRpcError) as failed:
-                await stub.AddAll([])
-            assert failed.value.code() is grpc.StatusCode.NOT_FOUND
-        assert raised == [grpc.aio.AbortError]
-
-    library.run(main)
+    raised.clear()
+    async with library.open_stub(Catching()) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await stub.AddAll([])
+        assert failed.value.code() is grpc.StatusCode.NOT_FOUND
+    assert raised == [grpc.aio.AbortError]

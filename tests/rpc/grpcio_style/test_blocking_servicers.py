@@ -9,7 +9,7 @@ import anyio
 import grpc
 import pytest
 
-from tests.rpc.grpcio_style.conftest import Library, ours_on
+from tests.rpc.grpcio_style.conftest import Library, in_its_loop, ours_on
 from tests.rpc.grpcio_style.servicers import Summary, Todo, failure
 from tests.support.generated import protobuf
 
@@ -35,20 +35,18 @@ class Blocking(protobuf("todo_pb2_grpc").TodosServicer):  # type: ignore[misc]
         yield from requests
 
 
-def test_blocking_methods_run_in_threads(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Blocking()) as stub:
-            todo = Todo(title="a", number=2)
-            call = stub.Add(todo)
-            assert list((await call).titles) == ["a"]
-            assert (await call.initial_metadata())["x-head"] == "h"
-            assert (await call.trailing_metadata())["x-tail"] == "t"
-            assert [reply.number async for reply in stub.Count(todo)] == [0, 1]
-            assert list((await stub.AddAll(iter([todo, todo]))).titles) == ["a", "a"]
-            assert [reply.title async for reply in stub.Chat(iter([todo, todo]))] == ["a", "a"]
-            assert await failure(stub.Add(Todo())) == (grpc.StatusCode.INVALID_ARGUMENT, "a title is required")
-
-    library.run(main)
+@in_its_loop
+async def test_blocking_methods_run_in_threads(library: Library) -> None:
+    async with library.open_stub(Blocking()) as stub:
+        todo = Todo(title="a", number=2)
+        call = stub.Add(todo)
+        assert list((await call).titles) == ["a"]
+        assert (await call.initial_metadata())["x-head"] == "h"
+        assert (await call.trailing_metadata())["x-tail"] == "t"
+        assert [reply.number async for reply in stub.Count(todo)] == [0, 1]
+        assert list((await stub.AddAll(iter([todo, todo]))).titles) == ["a", "a"]
+        assert [reply.title async for reply in stub.Chat(iter([todo, todo]))] == ["a", "a"]
+        assert await failure(stub.Add(Todo())) == (grpc.StatusCode.INVALID_ARGUMENT, "a title is required")
 
 
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])
@@ -110,14 +108,12 @@ class Threaded(Blocking):
         reader.join(30)
 
 
-def test_a_blocking_method_may_use_its_call_in_threads_of_its_own(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Threaded()) as stub:
-            call = stub.Chat(iter([Todo(title="a"), Todo(title="b")]))
-            assert [reply.title async for reply in call] == ["a", "b"]
-            assert ("x-thread", "its own") in list(await call.initial_metadata())
-
-    library.run(main)
+@in_its_loop
+async def test_a_blocking_method_may_use_its_call_in_threads_of_its_own(library: Library) -> None:
+    async with library.open_stub(Threaded()) as stub:
+        call = stub.Chat(iter([Todo(title="a"), Todo(title="b")]))
+        assert [reply.title async for reply in call] == ["a", "b"]
+        assert ("x-thread", "its own") in list(await call.initial_metadata())
 
 
 @pytest.mark.parametrize("backend", ["trio", "asyncio"])

@@ -10,10 +10,10 @@ from anyio import from_thread
 from anyio.lowlevel import EventLoopToken, current_token
 
 from echo.rpc.testing import memory_channel
-from tests.rpc.grpcio_style.conftest import Library, Tls, open_ours
+from tests.rpc.grpcio_style.conftest import Library, Tls, in_its_loop, open_ours
 from tests.rpc.grpcio_style.servicers import Todo, Todos
 from tests.support.generated import protobuf
-from tests.support.services import Run
+from tests.support.services import Run, on_both_loops
 
 METHOD = "/tests.todo.v1.Todos/Add"
 
@@ -94,21 +94,19 @@ def test_of_several_together_each_is_asked(library: Library, tls: Tls) -> None:
 
 
 @pytest.mark.parametrize("how", ["an error", "an exception"])
-def test_a_plugin_that_fails_fails_the_call(library: Library, tls: Tls, how: str) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_channel(Todos(), tls) as channel:
-            call = (
-                protobuf("todo_pb2_grpc")
-                .TodosStub(channel)
-                .Add(Todo(title="a"), credentials=grpc.metadata_call_credentials(Plugin(how)))
-            )
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await call
-            assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
-            assert "Getting metadata from plugin failed with error" in raised.value.details()
-            assert "the token service is away" in raised.value.details()
-
-    library.run(main)
+@in_its_loop
+async def test_a_plugin_that_fails_fails_the_call(library: Library, tls: Tls, how: str) -> None:
+    async with library.open_channel(Todos(), tls) as channel:
+        call = (
+            protobuf("todo_pb2_grpc")
+            .TodosStub(channel)
+            .Add(Todo(title="a"), credentials=grpc.metadata_call_credentials(Plugin(how)))
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert "Getting metadata from plugin failed with error" in raised.value.details()
+        assert "the token service is away" in raised.value.details()
 
 
 def test_a_plugin_that_never_answers_is_given_up_at_the_deadline(library: Library, tls: Tls) -> None:
@@ -153,16 +151,14 @@ def test_ours_are_taken_too(run: Run, tls: Tls) -> None:
         assert ("authorization", "Bearer for Add") in list(context.invocation_metadata())
 
 
-def test_without_tls_they_are_refused_in_one_line(run: Run) -> None:
-    async def main() -> None:
-        async with memory_channel([]) as channel:
-            method = channel.unary_unary(METHOD)
-            with pytest.raises(grpc.aio.UsageError, match="plain text: use TLS, or allow it"):
-                method(b"", credentials=grpc.access_token_call_credentials("t0ken"))
-            for unknown in ("t0ken", Plugin()):
-                with pytest.raises(
-                    grpc.aio.UsageError, match=r"is not supported as credentials, only grpc\.CallCredentials are"
-                ):
-                    method(b"", credentials=unknown)
-
-    run(main)
+@on_both_loops
+async def test_without_tls_they_are_refused_in_one_line() -> None:
+    async with memory_channel([]) as channel:
+        method = channel.unary_unary(METHOD)
+        with pytest.raises(grpc.aio.UsageError, match="plain text: use TLS, or allow it"):
+            method(b"", credentials=grpc.access_token_call_credentials("t0ken"))
+        for unknown in ("t0ken", Plugin()):
+            with pytest.raises(
+                grpc.aio.UsageError, match=r"is not supported as credentials, only grpc\.CallCredentials are"
+            ):
+                method(b"", credentials=unknown)

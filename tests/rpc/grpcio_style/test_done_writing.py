@@ -6,7 +6,7 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.rpc.grpcio_style.conftest import Library
+from tests.rpc.grpcio_style.conftest import Library, in_its_loop
 from tests.rpc.grpcio_style.servicers import Todo, Todos
 
 
@@ -32,27 +32,23 @@ async def cancel(stub: Any) -> Any:
     return call
 
 
-def test_it_may_be_said_twice(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = stub.AddAll()
-            await call.write(Todo(title="a"))
-            await call.done_writing()
-            await call.done_writing()
-            assert (await call).titles == ["a"]
-
-    library.run(main)
+@in_its_loop
+async def test_it_may_be_said_twice(library: Library) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = stub.AddAll()
+        await call.write(Todo(title="a"))
+        await call.done_writing()
+        await call.done_writing()
+        assert (await call).titles == ["a"]
 
 
 @pytest.mark.parametrize("finish", [succeed, fail, cancel])
-def test_once_the_call_is_over_it_changes_nothing_and_writing_is_an_error(library: Library, finish: Any) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = await finish(stub)
-            code = await call.code()
-            await call.done_writing()
-            with pytest.raises(asyncio.InvalidStateError):
-                await call.write(Todo(title="too late"))
-            assert await call.code() is code
-
-    library.run(main)
+@in_its_loop
+async def test_once_the_call_is_over_it_changes_nothing_and_writing_is_an_error(library: Library, finish: Any) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = await finish(stub)
+        code = await call.code()
+        await call.done_writing()
+        with pytest.raises(asyncio.InvalidStateError):
+            await call.write(Todo(title="too late"))
+        assert await call.code() is code

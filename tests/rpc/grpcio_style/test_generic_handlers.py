@@ -11,7 +11,7 @@ import pytest
 
 from echo.rpc import Server
 from echo.rpc.testing import memory_channel_to
-from tests.rpc.grpcio_style.conftest import Library, Register, open_ours
+from tests.rpc.grpcio_style.conftest import Library, Register, in_its_loop, open_ours
 from tests.rpc.grpcio_style.servicers import Deaf, Summary, Todo, Todos, failure
 from tests.support.generated import protobuf
 from tests.support.services import Run
@@ -55,14 +55,12 @@ async def chat(stub: Any) -> list[str]:
     return [reply.title async for reply in stub.Chat(iter([Todo(title="a"), Todo(title="b")]))]
 
 
-def test_code_generated_by_older_versions_is_served(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_channel(Todos(), register=as_before_1_64) as channel:
-            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
-            assert list((await stub.Add(Todo(title="a"))).titles) == ["a"]
-            assert await chat(stub) == ["a", "b"]
-
-    library.run(main)
+@in_its_loop
+async def test_code_generated_by_older_versions_is_served(library: Library) -> None:
+    async with library.open_channel(Todos(), register=as_before_1_64) as channel:
+        stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+        assert list((await stub.Add(Todo(title="a"))).titles) == ["a"]
+        assert await chat(stub) == ["a", "b"]
 
 
 def test_the_server_knows_the_methods_of_such_code() -> None:
@@ -71,17 +69,15 @@ def test_the_server_knows_the_methods_of_such_code() -> None:
     assert set(server.methods) == {f"/{SERVICE}/Add", f"/{SERVICE}/Chat"}
 
 
-def test_methods_that_are_registered_by_name_come_first(library: Library) -> None:
-    async def main(library: Library) -> None:
-        def both(servicer: Any, server: Any) -> None:
-            protobuf("todo_pb2_grpc").add_TodosServicer_to_server(servicer, server)
-            as_before_1_64(Deaf(), server)
+@in_its_loop
+async def test_methods_that_are_registered_by_name_come_first(library: Library) -> None:
+    def both(servicer: Any, server: Any) -> None:
+        protobuf("todo_pb2_grpc").add_TodosServicer_to_server(servicer, server)
+        as_before_1_64(Deaf(), server)
 
-        async with library.open_channel(Todos(), register=both) as channel:
-            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
-            assert list((await stub.Add(Todo(title="a"), timeout=60)).titles) == ["a"]
-
-    library.run(main)
+    async with library.open_channel(Todos(), register=both) as channel:
+        stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+        assert list((await stub.Add(Todo(title="a"), timeout=60)).titles) == ["a"]
 
 
 def test_a_generic_handler_chooses_by_method_and_metadata(library: Library) -> None:
@@ -99,18 +95,16 @@ def test_a_generic_handler_chooses_by_method_and_metadata(library: Library) -> N
     assert ("x-token", "t") in [(key, value) for key, value in generic.asked[0].invocation_metadata]
 
 
-def test_the_first_generic_handler_with_the_method_serves_it(library: Library) -> None:
+@in_its_loop
+async def test_the_first_generic_handler_with_the_method_serves_it(library: Library) -> None:
     class Nothing(grpc.GenericRpcHandler):  # type: ignore[misc]
         def service(self, _: Any) -> None:
             return None
 
-    async def main(library: Library) -> None:
-        register = serving(Nothing(), Everything(Todos()), Everything(Deaf()))
-        async with library.open_channel(None, register=register) as channel:
-            add = channel.unary_unary("/any.Service/Add", Todo.SerializeToString, Summary.FromString)
-            assert list((await add(Todo(title="a"), timeout=60)).titles) == ["a"]
-
-    library.run(main)
+    register = serving(Nothing(), Everything(Todos()), Everything(Deaf()))
+    async with library.open_channel(None, register=register) as channel:
+        add = channel.unary_unary("/any.Service/Add", Todo.SerializeToString, Summary.FromString)
+        assert list((await add(Todo(title="a"), timeout=60)).titles) == ["a"]
 
 
 def test_an_error_in_a_generic_handler_is_a_bug(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -164,26 +158,24 @@ class Proxy(grpc.GenericRpcHandler):  # type: ignore[misc]
         return grpc.stream_stream_rpc_method_handler(forward)
 
 
-def test_a_proxy_forwards_calls_of_any_method(library: Library) -> None:
-    async def main(library: Library) -> None:
-        servicer = Stopping()
-        async with (
-            library.open_channel(servicer) as behind,
-            library.open_channel(None, register=serving(Proxy(behind))) as channel,
-        ):
-            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
-            assert list((await stub.Add(Todo(title="a"))).titles) == ["a"]
-            assert [reply.number async for reply in stub.Count(Todo(number=3))] == [0, 1, 2]
-            assert await chat(stub) == ["a", "b"]
-            assert await failure(stub.Add(Todo(title="NOT_FOUND"))) == (grpc.StatusCode.NOT_FOUND, "as you said")
-            call = stub.AddAll(iter([Todo()]))
-            await servicer.begun.wait()
-            call.cancel()
-            await servicer.stopped.wait()
-            code, _ = await failure(stub.AddAll(iter([Todo()]), timeout=0.1))
-            assert code is grpc.StatusCode.DEADLINE_EXCEEDED
-
-    library.run(main)
+@in_its_loop
+async def test_a_proxy_forwards_calls_of_any_method(library: Library) -> None:
+    servicer = Stopping()
+    async with (
+        library.open_channel(servicer) as behind,
+        library.open_channel(None, register=serving(Proxy(behind))) as channel,
+    ):
+        stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+        assert list((await stub.Add(Todo(title="a"))).titles) == ["a"]
+        assert [reply.number async for reply in stub.Count(Todo(number=3))] == [0, 1, 2]
+        assert await chat(stub) == ["a", "b"]
+        assert await failure(stub.Add(Todo(title="NOT_FOUND"))) == (grpc.StatusCode.NOT_FOUND, "as you said")
+        call = stub.AddAll(iter([Todo()]))
+        await servicer.begun.wait()
+        call.cancel()
+        await servicer.stopped.wait()
+        code, _ = await failure(stub.AddAll(iter([Todo()]), timeout=0.1))
+        assert code is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 class Stopping(Todos):

@@ -19,8 +19,8 @@ from tests.support.services import (
     UNARY,
     BytesCodec,
     BytesStream,
-    Run,
     Service,
+    on_both_loops,
     path,
 )
 
@@ -101,17 +101,15 @@ async def hurrying(_: object) -> AsyncIterator[None]:
         (hurrying, WAITING, grpc.StatusCode.CANCELLED),
     ],
 )
-def test_the_call_ends_with_the_interceptor_s_error(
-    run: Run, program: Program, interceptor: Any, service: Service, code: grpc.StatusCode
+@on_both_loops
+async def test_the_call_ends_with_the_interceptor_s_error(
+    program: Program, interceptor: Any, service: Service, code: grpc.StatusCode
 ) -> None:
-    async def main() -> None:
-        server = Server([service], codec=BytesCodec())
-        async with memory_channel_to(server, interceptors=[interceptor]) as channel:
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await program(channel)
-            assert raised.value.code() is code
-
-    run(main)
+    server = Server([service], codec=BytesCodec())
+    async with memory_channel_to(server, interceptors=[interceptor]) as channel:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await program(channel)
+        assert raised.value.code() is code
 
 
 class Setting(Todos):
@@ -124,7 +122,8 @@ class Setting(Todos):
 
 
 @pytest.mark.parametrize("servicer", [Todos(), Setting()])
-def test_a_server_s_interceptor_sees_the_status_that_a_servicer_sets(run: Run, servicer: Todos) -> None:
+@on_both_loops
+async def test_a_server_s_interceptor_sees_the_status_that_a_servicer_sets(servicer: Todos) -> None:
     """With `abort` as with `set_code`: it may count the calls that failed."""
     seen: list[str] = []
 
@@ -137,13 +136,10 @@ def test_a_server_s_interceptor_sees_the_status_that_a_servicer_sets(run: Run, s
             seen.append(f"{error.status.name}: {error.message}")
             raise
 
-    async def main() -> None:
-        server = Server([], interceptors=[counting])
-        protobuf("todo_pb2_grpc").add_TodosServicer_to_server(servicer, server)
-        async with memory_channel_to(server) as channel:
-            made = protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo(title="NOT_FOUND"))
-            assert await failure(made) == (grpc.StatusCode.NOT_FOUND, "as you said")
-            assert dict(await made.trailing_metadata()) == {"x-counted": "yes", "x-why": "asked"}
-        assert seen == ["NOT_FOUND: as you said"]
-
-    run(main)
+    server = Server([], interceptors=[counting])
+    protobuf("todo_pb2_grpc").add_TodosServicer_to_server(servicer, server)
+    async with memory_channel_to(server) as channel:
+        made = protobuf("todo_pb2_grpc").TodosStub(channel).Add(Todo(title="NOT_FOUND"))
+        assert await failure(made) == (grpc.StatusCode.NOT_FOUND, "as you said")
+        assert dict(await made.trailing_metadata()) == {"x-counted": "yes", "x-why": "asked"}
+    assert seen == ["NOT_FOUND: as you said"]

@@ -8,13 +8,14 @@ import grpc
 import pytest
 
 from echo.rpc import Server
-from tests.rpc.grpcio_style.conftest import Library, open_ours
+from tests.rpc.grpcio_style.conftest import Library, in_its_loop, open_ours
 from tests.rpc.grpcio_style.servicers import Summary, Todo, Todos, failure
 from tests.support.generated import protobuf
 from tests.support.services import Run
 
 
-def test_a_status_that_was_set_ends_the_call(library: Library) -> None:
+@in_its_loop
+async def test_a_status_that_was_set_ends_the_call(library: Library) -> None:
     class Failing(Todos):
         async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
             context.set_code(grpc.StatusCode.FAILED_PRECONDITION)
@@ -22,27 +23,23 @@ def test_a_status_that_was_set_ends_the_call(library: Library) -> None:
             assert (context.code(), context.details()) == (grpc.StatusCode.FAILED_PRECONDITION, "not yet")
             return Summary()
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Failing()) as stub:
-            assert await failure(stub.Add(Todo())) == (grpc.StatusCode.FAILED_PRECONDITION, "not yet")
-
-    library.run(main)
+    async with library.open_stub(Failing()) as stub:
+        assert await failure(stub.Add(Todo())) == (grpc.StatusCode.FAILED_PRECONDITION, "not yet")
 
 
-def test_abort_overrules_what_was_set(library: Library) -> None:
+@in_its_loop
+async def test_abort_overrules_what_was_set(library: Library) -> None:
     class Failing(Todos):
         async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
             context.set_code(grpc.StatusCode.FAILED_PRECONDITION)
             await context.abort(grpc.StatusCode.NOT_FOUND, "nothing here")
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Failing()) as stub:
-            assert await failure(stub.Add(Todo())) == (grpc.StatusCode.NOT_FOUND, "nothing here")
-
-    library.run(main)
+    async with library.open_stub(Failing()) as stub:
+        assert await failure(stub.Add(Todo())) == (grpc.StatusCode.NOT_FOUND, "nothing here")
 
 
-def test_nothing_done_after_a_caught_abort_has_an_effect(library: Library) -> None:
+@in_its_loop
+async def test_nothing_done_after_a_caught_abort_has_an_effect(library: Library) -> None:
     class Catching(Todos):
         async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
             try:
@@ -50,11 +47,8 @@ def test_nothing_done_after_a_caught_abort_has_an_effect(library: Library) -> No
             except BaseException:  # noqa: BLE001
                 return Summary(titles=["caught"])
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Catching()) as stub:
-            assert await failure(stub.Add(Todo())) == (grpc.StatusCode.NOT_FOUND, "nothing here")
-
-    library.run(main)
+    async with library.open_stub(Catching()) as stub:
+        assert await failure(stub.Add(Todo())) == (grpc.StatusCode.NOT_FOUND, "nothing here")
 
 
 def test_a_method_may_abort_from_within_a_nursery(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -117,49 +111,43 @@ def test_done_callbacks_run_when_the_method_ends(library: Library) -> None:
     assert told == [(True, True)]
 
 
-def test_trailing_metadata_that_was_set_can_be_looked_at(library: Library) -> None:
+@in_its_loop
+async def test_trailing_metadata_that_was_set_can_be_looked_at(library: Library) -> None:
     class Telling(Todos):
         async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
             context.set_trailing_metadata((("x-a", "1"),))
             return Summary(titles=[dict(context.trailing_metadata())["x-a"]])
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Telling()) as stub:
-            call = stub.Add(Todo())
-            assert list((await call).titles) == ["1"]
-            assert (await call.trailing_metadata())["x-a"] == "1"
-
-    library.run(main)
+    async with library.open_stub(Telling()) as stub:
+        call = stub.Add(Todo())
+        assert list((await call).titles) == ["1"]
+        assert (await call.trailing_metadata())["x-a"] == "1"
 
 
-def test_an_unknown_method_is_unimplemented(library: Library) -> None:
+@in_its_loop
+async def test_an_unknown_method_is_unimplemented(library: Library) -> None:
     servicer = protobuf("todo_pb2_grpc").TodosServicer
 
     class Half(servicer):  # type: ignore[misc, valid-type]
         async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
             return Summary()
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Half()) as stub:
-            await stub.Add(Todo())
-            code, _ = await failure(stub.AddAll(iter([Todo()])))
-            assert code is grpc.StatusCode.UNIMPLEMENTED
-
-    library.run(main)
+    async with library.open_stub(Half()) as stub:
+        await stub.Add(Todo())
+        code, _ = await failure(stub.AddAll(iter([Todo()])))
+        assert code is grpc.StatusCode.UNIMPLEMENTED
 
 
-def test_a_bug_is_reported_without_its_traceback(library: Library) -> None:
+@in_its_loop
+async def test_a_bug_is_reported_without_its_traceback(library: Library) -> None:
     class Buggy(Todos):
         async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
             raise ZeroDivisionError("secret")
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Buggy()) as stub:
-            code, details = await failure(stub.Add(Todo()))
-            if library.name == "echo":  # grpc.aio sends UNKNOWN and the exception.
-                assert (code, details) == (grpc.StatusCode.INTERNAL, "internal server error")
-
-    library.run(main)
+    async with library.open_stub(Buggy()) as stub:
+        code, details = await failure(stub.Add(Todo()))
+        if library.name == "echo":  # grpc.aio sends UNKNOWN and the exception.
+            assert (code, details) == (grpc.StatusCode.INTERNAL, "internal server error")
 
 
 class Failing(Todos):
@@ -191,18 +179,16 @@ class FailingInThreads(Todos):
 
 
 @pytest.mark.parametrize("servicer", [Failing, FailingInThreads])
-def test_trailing_metadata_arrive_though_the_method_fails(library: Library, servicer: type[Todos]) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(servicer()) as stub:
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await stub.Add(Todo())
-            assert dict(raised.value.trailing_metadata()) == {"x-tail": "t"}
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                async for _ in stub.Count(Todo()):
-                    pass
-            assert dict(raised.value.trailing_metadata()) == {"x-tail": "t"}
-
-    library.run(main)
+@in_its_loop
+async def test_trailing_metadata_arrive_though_the_method_fails(library: Library, servicer: type[Todos]) -> None:
+    async with library.open_stub(servicer()) as stub:
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.Add(Todo())
+        assert dict(raised.value.trailing_metadata()) == {"x-tail": "t"}
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            async for _ in stub.Count(Todo()):
+                pass
+        assert dict(raised.value.trailing_metadata()) == {"x-tail": "t"}
 
 
 def test_trailing_metadata_that_cannot_be_sent_do_not_hide_a_bug(run: Run, caplog: pytest.LogCaptureFixture) -> None:
@@ -238,18 +224,16 @@ def test_the_peer_has_grpcio_s_form() -> None:
     anyio.run(main, backend="trio")
 
 
-def test_a_status_that_was_set_stands_when_the_method_fails(library: Library) -> None:
+@in_its_loop
+async def test_a_status_that_was_set_stands_when_the_method_fails(library: Library) -> None:
     class Failing(Todos):
         async def Add(self, request: Any, context: Any) -> Any:  # noqa: ARG002, N802
             context.set_code(grpc.StatusCode.NOT_FOUND)
             context.set_details("nothing here")
             raise NotImplementedError
 
-    async def main(library: Library) -> None:
-        async with library.open_stub(Failing()) as stub:
-            code, details = await failure(stub.Add(Todo()))
-            assert code is grpc.StatusCode.NOT_FOUND
-            if library.name == "echo":  # grpc.aio names the exception.
-                assert details == "nothing here"
-
-    library.run(main)
+    async with library.open_stub(Failing()) as stub:
+        code, details = await failure(stub.Add(Todo()))
+        assert code is grpc.StatusCode.NOT_FOUND
+        if library.name == "echo":  # grpc.aio names the exception.
+            assert details == "nothing here"

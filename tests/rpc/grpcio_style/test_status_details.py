@@ -9,10 +9,10 @@ from echo.pb.google.rpc import ErrorInfo
 from echo.rpc import GRPCError, Server, Status
 from echo.rpc.error_details import ErrorDetails
 from echo.rpc.testing import memory_channel_to
-from tests.rpc.grpcio_style.conftest import Library
+from tests.rpc.grpcio_style.conftest import Library, in_its_loop
 from tests.rpc.grpcio_style.servicers import Summary, Todo, Todos
 from tests.support.generated import protobuf
-from tests.support.services import UNARY, Run
+from tests.support.services import UNARY, on_both_loops
 
 KEY = "grpc-status-details-bin"
 DETAILS = ErrorDetails()
@@ -40,18 +40,16 @@ class Setting(Todos):
 
 
 @pytest.mark.parametrize("servicer", [Aborting, Setting])
-def test_details_arrive_among_the_trailing_metadata(library: Library, servicer: type[Todos]) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(servicer()) as stub:
-            call = stub.Add(Todo())
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await call
-            error = raised.value
-            assert (error.code(), error.details()) == (RichStatus.code, RichStatus.details)
-            assert dict(error.trailing_metadata()) == dict(RichStatus.trailing_metadata)
-            assert dict(await call.trailing_metadata()) == dict(RichStatus.trailing_metadata)
-
-    library.run(main)
+@in_its_loop
+async def test_details_arrive_among_the_trailing_metadata(library: Library, servicer: type[Todos]) -> None:
+    async with library.open_stub(servicer()) as stub:
+        call = stub.Add(Todo())
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call
+        error = raised.value
+        assert (error.code(), error.details()) == (RichStatus.code, RichStatus.details)
+        assert dict(error.trailing_metadata()) == dict(RichStatus.trailing_metadata)
+        assert dict(await call.trailing_metadata()) == dict(RichStatus.trailing_metadata)
 
 
 class Blocking(Todos):
@@ -60,19 +58,17 @@ class Blocking(Todos):
 
 
 @pytest.mark.parametrize("servicer", [Aborting, Blocking])
-def test_where_there_is_a_codec_for_details_they_are_objects_for_other_callers(run: Run, servicer: type[Todos]) -> None:
-    async def main() -> None:
-        server: Any = Server([], status_details_codec=DETAILS)
-        protobuf("todo_pb2_grpc").add_TodosServicer_to_server(servicer(), server)
-        async with memory_channel_to(server, status_details_codec=DETAILS) as channel:
-            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await stub.Add(Todo())
-            assert dict(raised.value.trailing_metadata()) == dict(RichStatus.trailing_metadata)
-            with pytest.raises(GRPCError) as same:
-                async with channel.request("/tests.todo.v1.Todos/Add", UNARY, Todo, Summary) as stream:
-                    await stream.send_message(Todo())
-                    await stream.recv_message()
-            assert same.value.details == [ErrorInfo(reason="GONE")]
-
-    run(main)
+@on_both_loops
+async def test_where_there_is_a_codec_for_details_they_are_objects_for_other_callers(servicer: type[Todos]) -> None:
+    server: Any = Server([], status_details_codec=DETAILS)
+    protobuf("todo_pb2_grpc").add_TodosServicer_to_server(servicer(), server)
+    async with memory_channel_to(server, status_details_codec=DETAILS) as channel:
+        stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await stub.Add(Todo())
+        assert dict(raised.value.trailing_metadata()) == dict(RichStatus.trailing_metadata)
+        with pytest.raises(GRPCError) as same:
+            async with channel.request("/tests.todo.v1.Todos/Add", UNARY, Todo, Summary) as stream:
+                await stream.send_message(Todo())
+                await stream.recv_message()
+        assert same.value.details == [ErrorInfo(reason="GONE")]

@@ -9,73 +9,63 @@ import anyio
 import grpc
 import pytest
 
-from tests.rpc.grpcio_style.conftest import Library, open_ours
+from tests.rpc.grpcio_style.conftest import Library, in_its_loop, open_ours
 from tests.rpc.grpcio_style.servicers import Deaf, Todo, Todos
 from tests.support.generated import protobuf
-from tests.support.services import Run
+from tests.support.services import on_both_loops
 
 # Many replies
 
 
-def test_replies_are_iterated(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = stub.Count(Todo(title="a", number=3))
-            assert [reply.number async for reply in call] == [0, 1, 2]
-            assert await call.code() is grpc.StatusCode.OK
-
-    library.run(main)
+@in_its_loop
+async def test_replies_are_iterated(library: Library) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = stub.Count(Todo(title="a", number=3))
+        assert [reply.number async for reply in call] == [0, 1, 2]
+        assert await call.code() is grpc.StatusCode.OK
 
 
-def test_a_loop_over_replies_may_be_left_and_taken_up_again(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = stub.Count(Todo(title="a", number=3))
-            with warnings.catch_warnings(record=True) as warned:  # Trio's, of async generators.
-                warnings.simplefilter("always")
-                async for reply in call:
-                    assert reply.number == 0
-                    break
-            assert [str(warning.message) for warning in warned] == []
-            assert [reply.number async for reply in call] == [1, 2]
-
-    library.run(main)
+@in_its_loop
+async def test_a_loop_over_replies_may_be_left_and_taken_up_again(library: Library) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = stub.Count(Todo(title="a", number=3))
+        with warnings.catch_warnings(record=True) as warned:  # Trio's, of async generators.
+            warnings.simplefilter("always")
+            async for reply in call:
+                assert reply.number == 0
+                break
+        assert [str(warning.message) for warning in warned] == []
+        assert [reply.number async for reply in call] == [1, 2]
 
 
-def test_replies_are_read_one_by_one_up_to_the_end(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = stub.Count(Todo(title="a", number=2))
-            assert [(await call.read()).number, (await call.read()).number] == [0, 1]
-            assert await call.read() is grpc.aio.EOF
-            assert await call.read() is grpc.aio.EOF
-
-    library.run(main)
+@in_its_loop
+async def test_replies_are_read_one_by_one_up_to_the_end(library: Library) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = stub.Count(Todo(title="a", number=2))
+        assert [(await call.read()).number, (await call.read()).number] == [0, 1]
+        assert await call.read() is grpc.aio.EOF
+        assert await call.read() is grpc.aio.EOF
 
 
-def test_replies_stay_to_be_read_after_the_call_has_ended(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = stub.Count(Todo(title="a", number=2))
-            first = await call.read()
-            await anyio.sleep(0.05)
-            assert [first.number, (await call.read()).number] == [0, 1]
-            assert await call.read() is grpc.aio.EOF
-            assert call.done()
-
-    library.run(main)
+@in_its_loop
+async def test_replies_stay_to_be_read_after_the_call_has_ended(library: Library) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = stub.Count(Todo(title="a", number=2))
+        first = await call.read()
+        await anyio.sleep(0.05)
+        assert [first.number, (await call.read()).number] == [0, 1]
+        assert await call.read() is grpc.aio.EOF
+        assert call.done()
 
 
-def test_a_status_comes_after_the_replies(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = stub.Count(Todo(title="ABORTED", number=2))
-            assert [(await call.read()).number, (await call.read()).number] == [0, 1]
-            with pytest.raises(grpc.aio.AioRpcError) as raised:
-                await call.read()
-            assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.ABORTED, "as you said")
-
-    library.run(main)
+@in_its_loop
+async def test_a_status_comes_after_the_replies(library: Library) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = stub.Count(Todo(title="ABORTED", number=2))
+        assert [(await call.read()).number, (await call.read()).number] == [0, 1]
+        with pytest.raises(grpc.aio.AioRpcError) as raised:
+            await call.read()
+        assert (raised.value.code(), raised.value.details()) == (grpc.StatusCode.ABORTED, "as you said")
 
 
 def test_cancelling_between_replies_ends_the_method_at_the_server(library: Library) -> None:
@@ -116,74 +106,62 @@ def plain(*titles: str) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("requests", [generator, plain])
-def test_requests_come_from_an_iterable(library: Library, requests: Any) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            assert list((await stub.AddAll(requests("a", "b"))).titles) == ["a", "b"]
-            assert [reply.title async for reply in stub.Chat(requests("a", "b"))] == ["a", "b"]
-
-    library.run(main)
+@in_its_loop
+async def test_requests_come_from_an_iterable(library: Library, requests: Any) -> None:
+    async with library.open_stub(Todos()) as stub:
+        assert list((await stub.AddAll(requests("a", "b"))).titles) == ["a", "b"]
+        assert [reply.title async for reply in stub.Chat(requests("a", "b"))] == ["a", "b"]
 
 
-def test_requests_are_written_one_by_one(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = stub.AddAll()
-            await call.write(Todo(title="a"))
+@in_its_loop
+async def test_requests_are_written_one_by_one(library: Library) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = stub.AddAll()
+        await call.write(Todo(title="a"))
+        await call.write(Todo(title="b"))
+        await call.done_writing()
+        assert list((await call).titles) == ["a", "b"]
+
+
+@in_its_loop
+async def test_reading_and_writing_take_turns(library: Library) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = stub.Chat()
+        for title in "abc":
+            await call.write(Todo(title=title))
+            assert (await call.read()).title == title
+        await call.done_writing()
+        assert await call.read() is grpc.aio.EOF
+        assert await call.code() is grpc.StatusCode.OK
+
+
+@in_its_loop
+async def test_writing_to_a_call_with_an_iterable_is_refused(library: Library) -> None:
+    async with library.open_stub(Todos()) as stub:
+        call = stub.AddAll(plain("a"))
+        with pytest.raises(grpc.aio.UsageError):
             await call.write(Todo(title="b"))
-            await call.done_writing()
-            assert list((await call).titles) == ["a", "b"]
-
-    library.run(main)
+        assert list((await call).titles) == ["a"]
 
 
-def test_reading_and_writing_take_turns(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = stub.Chat()
-            for title in "abc":
-                await call.write(Todo(title=title))
-                assert (await call.read()).title == title
-            await call.done_writing()
-            assert await call.read() is grpc.aio.EOF
-            assert await call.code() is grpc.StatusCode.OK
-
-    library.run(main)
+@in_its_loop
+async def test_writing_after_done_writing_is_refused(library: Library) -> None:
+    async with library.open_stub(Deaf()) as stub:
+        call = stub.Chat()
+        await call.done_writing()
+        with pytest.raises(asyncio.InvalidStateError):
+            await call.write(Todo(title="b"))
+        call.cancel()
 
 
-def test_writing_to_a_call_with_an_iterable_is_refused(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Todos()) as stub:
-            call = stub.AddAll(plain("a"))
-            with pytest.raises(grpc.aio.UsageError):
-                await call.write(Todo(title="b"))
-            assert list((await call).titles) == ["a"]
-
-    library.run(main)
-
-
-def test_writing_after_done_writing_is_refused(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Deaf()) as stub:
-            call = stub.Chat()
-            await call.done_writing()
-            with pytest.raises(asyncio.InvalidStateError):
-                await call.write(Todo(title="b"))
-            call.cancel()
-
-    library.run(main)
-
-
-def test_writing_to_a_cancelled_call_fails(library: Library) -> None:
-    async def main(library: Library) -> None:
-        async with library.open_stub(Deaf()) as stub:
-            call = stub.Chat()
-            await call.write(Todo(title="a"))
-            call.cancel()
-            assert await call.code() is grpc.StatusCode.CANCELLED
-            assert call.done()
-
-    library.run(main)
+@in_its_loop
+async def test_writing_to_a_cancelled_call_fails(library: Library) -> None:
+    async with library.open_stub(Deaf()) as stub:
+        call = stub.Chat()
+        await call.write(Todo(title="a"))
+        call.cancel()
+        assert await call.code() is grpc.StatusCode.CANCELLED
+        assert call.done()
 
 
 class Endless(Todos):
@@ -217,39 +195,36 @@ class Stuck(Todos):
             self.stopped.set()
 
 
-def test_cancelling_a_task_that_writes_cancels_the_call(library: Library) -> None:
-    async def main(library: Library) -> None:
-        servicer = Stuck()
-        async with library.open_stub(servicer) as stub:
-            call = stub.Chat()
-            await servicer.begun.wait()
-            with anyio.move_on_after(0.1):
-                while True:
-                    await call.write(Todo(title="a" * 100_000))
-            assert call.cancelled()
-            await servicer.stopped.wait()
-
-    library.run(main)
+@in_its_loop
+async def test_cancelling_a_task_that_writes_cancels_the_call(library: Library) -> None:
+    servicer = Stuck()
+    async with library.open_stub(servicer) as stub:
+        call = stub.Chat()
+        await servicer.begun.wait()
+        with anyio.move_on_after(0.1):
+            while True:
+                await call.write(Todo(title="a" * 100_000))
+        assert call.cancelled()
+        await servicer.stopped.wait()
 
 
-def test_reading_a_cancelled_call_says_that_it_was_cancelled_here(run: Run) -> None:
+@on_both_loops
+async def test_reading_a_cancelled_call_says_that_it_was_cancelled_here() -> None:
     """With grpc.aio it raises `asyncio.CancelledError`."""
 
-    async def main() -> None:
-        async with open_ours(Todos()) as channel:
-            call = protobuf("todo_pb2_grpc").TodosStub(channel).Count(Todo(title="a", number=1_000_000))
+    async with open_ours(Todos()) as channel:
+        call = protobuf("todo_pb2_grpc").TodosStub(channel).Count(Todo(title="a", number=1_000_000))
+        await call.read()
+        await anyio.wait_all_tasks_blocked()
+        call.cancel()
+        with pytest.raises(grpc.aio.AioRpcError) as raised:  # Though more replies have arrived.
             await call.read()
-            await anyio.wait_all_tasks_blocked()
-            call.cancel()
-            with pytest.raises(grpc.aio.AioRpcError) as raised:  # Though more replies have arrived.
-                await call.read()
-            assert raised.value.details() == await call.details() == "Locally cancelled by application!"
-
-    run(main)
+        assert raised.value.details() == await call.details() == "Locally cancelled by application!"
 
 
 @pytest.mark.parametrize("code", [grpc.StatusCode.NOT_FOUND, grpc.StatusCode.DEADLINE_EXCEEDED])
-def test_requests_that_depend_on_replies_do_not_change_how_the_call_ends(run: Run, code: grpc.StatusCode) -> None:
+@on_both_loops
+async def test_requests_that_depend_on_replies_do_not_change_how_the_call_ends(code: grpc.StatusCode) -> None:
     """With grpc.aio it is sometimes CANCELLED."""
 
     class Once(Todos):
@@ -260,64 +235,57 @@ def test_requests_that_depend_on_replies_do_not_change_how_the_call_ends(run: Ru
                     await context.abort(code)
                 await anyio.sleep_forever()
 
-    async def main() -> None:
-        calls: list[Any] = []
+    calls: list[Any] = []
 
-        async def requests() -> AsyncIterator[Any]:
-            yield Todo()
-            while (reply := await calls[-1].read()) is not grpc.aio.EOF:
-                yield reply
+    async def requests() -> AsyncIterator[Any]:
+        yield Todo()
+        while (reply := await calls[-1].read()) is not grpc.aio.EOF:
+            yield reply
 
-        async with open_ours(Once()) as channel:
-            stub = protobuf("todo_pb2_grpc").TodosStub(channel)
-            for _ in range(5):  # The reader and the call itself learn of its end in either order.
-                calls.append(stub.Chat(requests(), timeout=10 if code is grpc.StatusCode.NOT_FOUND else 0.03))
-                assert await calls[-1].code() is code
-
-    run(main)
+    async with open_ours(Once()) as channel:
+        stub = protobuf("todo_pb2_grpc").TodosStub(channel)
+        for _ in range(5):  # The reader and the call itself learn of its end in either order.
+            calls.append(stub.Chat(requests(), timeout=10 if code is grpc.StatusCode.NOT_FOUND else 0.03))
+            assert await calls[-1].code() is code
 
 
-def test_a_reply_that_cannot_be_decoded_ends_the_call(run: Run) -> None:
+@on_both_loops
+async def test_a_reply_that_cannot_be_decoded_ends_the_call() -> None:
     """With grpc.aio it is None, and the call goes on."""
 
     def decode(data: bytes) -> Any:
         raise ValueError(data)
 
-    async def main() -> None:
-        servicer = Endless()
-        async with open_ours(servicer) as channel:
-            call = channel.unary_stream("/tests.todo.v1.Todos/Count", Todo.SerializeToString, decode)(Todo())
-            for _ in range(2):
-                with pytest.raises(grpc.aio.AioRpcError, match="not a valid decode"):
-                    await call.read()
-            assert call.done()
-            assert await call.code() is grpc.StatusCode.INTERNAL
-            await servicer.stopped.wait()
-
-    run(main)
+    servicer = Endless()
+    async with open_ours(servicer) as channel:
+        call = channel.unary_stream("/tests.todo.v1.Todos/Count", Todo.SerializeToString, decode)(Todo())
+        for _ in range(2):
+            with pytest.raises(grpc.aio.AioRpcError, match="not a valid decode"):
+                await call.read()
+        assert call.done()
+        assert await call.code() is grpc.StatusCode.INTERNAL
+        await servicer.stopped.wait()
 
 
 @pytest.mark.parametrize("replies", [0, 1])
-def test_an_error_in_the_iterable_of_requests_is_raised_where_replies_are_read(run: Run, replies: int) -> None:
+@on_both_loops
+async def test_an_error_in_the_iterable_of_requests_is_raised_where_replies_are_read(replies: int) -> None:
     """With grpc.aio it is only logged, and the call cancelled."""
 
-    async def main() -> None:
-        received = anyio.Event()
+    received = anyio.Event()
 
-        async def requests() -> AsyncIterator[Any]:
-            for number in range(replies):
-                yield Todo(number=number)
-            await received.wait()
-            raise KeyError("lost")
+    async def requests() -> AsyncIterator[Any]:
+        for number in range(replies):
+            yield Todo(number=number)
+        await received.wait()
+        raise KeyError("lost")
 
-        async with open_ours(Todos()) as channel:
-            call = protobuf("todo_pb2_grpc").TodosStub(channel).Chat(requests())
-            for number in range(replies):
-                assert (await call.read()).number == number
-            received.set()
-            with pytest.raises(KeyError, match="lost"):
-                await call.read()
-            with pytest.raises(KeyError, match="lost"):  # Afterwards, too.
-                await call.read()
-
-    run(main)
+    async with open_ours(Todos()) as channel:
+        call = protobuf("todo_pb2_grpc").TodosStub(channel).Chat(requests())
+        for number in range(replies):
+            assert (await call.read()).number == number
+        received.set()
+        with pytest.raises(KeyError, match="lost"):
+            await call.read()
+        with pytest.raises(KeyError, match="lost"):  # Afterwards, too.
+            await call.read()
