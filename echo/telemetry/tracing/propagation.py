@@ -145,8 +145,12 @@ def split(joined: bytes) -> Parent | None:
 
 def _combined(metadata: Metadata, name: str) -> str | None:
     """A header's value; a repeated one counts as one with commas (RFC 9110 §5.3), so a ``traceparent`` is invalid."""
-    values = [value for value in metadata.getall(name, ()) if isinstance(value, str)]
-    return ",".join(values) if values else None
+    values = metadata.getall(name, None)
+    if values is None:
+        return None
+    if len(values) == 1 and isinstance(text := values[0], str):  # As it mostly is.
+        return text
+    return ",".join([value for value in values if isinstance(value, str)]) or None
 
 
 def _traceparent(span: Parent) -> str:
