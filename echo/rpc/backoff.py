@@ -12,6 +12,11 @@ BACKOFF_FACTOR: Final = 1.6
 JITTER: Final = 0.2
 
 
+def jittered(pause: float) -> float:
+    """The pause, made up to a fifth shorter or longer at random."""
+    return pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not for secrets
+
+
 class Backoff:
     """The pause after consecutive failures: a point in time to compare with, not a timer.
 
@@ -28,7 +33,7 @@ class Backoff:
     def fail(self, now: float) -> None:
         """Note a failure at time ``now``, and lengthen the pause."""
         self.failures += 1
-        self.not_before = now + self._pause * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not for secrets
+        self.not_before = now + jittered(self._pause)
         self._pause = min(self._pause * BACKOFF_FACTOR, MAX_BACKOFF)
 
     def succeed(self) -> None:

@@ -14,7 +14,6 @@ this sense: they are made at once, and counted separately.
 """
 
 import math
-import random
 import re
 from collections.abc import Collection
 from functools import partial
@@ -22,13 +21,12 @@ from typing import Final, Protocol
 
 import anyio
 
+from echo.rpc.backoff import jittered
 from echo.rpc.call_notes import CallRecord
 from echo.rpc.retry import MAX_TRANSPARENT_RETRIES, RetriedCall, after_attempts
 from echo.rpc.service_config import RetryPolicy, RetryThrottling
 from echo.transport import ClientCall, ClientSession
 from echo.wire import PUSHBACK, GRPCError, Response, Status, Trailers
-
-JITTER: Final = 0.2
 
 _MILLISECONDS: Final = re.compile(r"-?(?:0|[1-9][0-9]{0,9})", re.ASCII)
 
@@ -118,8 +116,7 @@ class Schedule:
         ):
             return False
         if wanted is None:
-            pause = min(policy.initial_backoff * policy.multiplier**self._pauses, policy.max_backoff)
-            pause *= random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311 - not for secrets
+            pause = jittered(min(policy.initial_backoff * policy.multiplier**self._pauses, policy.max_backoff))
             self._pauses += 1
         else:
             pause, self._pauses = wanted, 0

@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from echo.rpc import Status
-from echo.rpc.retry_policy import JITTER
+from echo.rpc.backoff import JITTER
 from echo.rpc.testing import memory_channel_to
 from tests.support.attempts import KINDS, PREVIOUS, Flaky, exchange, fails, retrying
 from tests.support.services import CODEC, UNARY, call, on_both_loops, unary
