@@ -115,7 +115,10 @@ def parse_targets(hosts: str | Sequence[str], port: int) -> list[Target]:
     Raises:
         TargetError: One of them is invalid.
         ValueError: There is no target, or the port is needed but invalid.
+        TypeError: The port is not a number.
     """
+    if not isinstance(port, int):
+        raise TypeError(f"port must be a number, not {port!r}")
     targets = read_targets(hosts)
     if not 0 < port < 65_536:
         for target in targets:

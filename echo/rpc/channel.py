@@ -13,12 +13,13 @@ from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 from grpclib.metadata import Deadline as GrpclibDeadline
 from multidict import MultiDict
 
+from echo.rpc.arguments import check_method, checked_codec
 from echo.rpc.balancer import Balancer
 from echo.rpc.call_credentials import CallCredentials
 from echo.rpc.call_notes import CallNotes
 from echo.rpc.channel_options import ChannelOptions
 from echo.rpc.client_stream import ClientStream
-from echo.rpc.codec import DEFAULT_CODEC, functions
+from echo.rpc.codec import functions
 from echo.rpc.connectivity import ChannelState, States
 from echo.rpc.deadline import earliest
 from echo.rpc.events import ChannelEvents
@@ -83,7 +84,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         self.notes: CallNotes | None = options.get("notes")
         self.balancer = balancer
         self._changed, self._sessions, self._watches = common.changed, common.sessions, common.watches
-        self._codec = options.get("codec") or DEFAULT_CODEC
+        self._codec = checked_codec(options.get("codec"))
         self.details_codec: StatusDetailsCodecBase | None = options.get("status_details_codec")
         self._compression = known_encoding(options.get("compression"))
         self._wait_for_ready = options.get("wait_for_ready", False)
@@ -171,15 +172,15 @@ class Channel(GrpcioChannel, GrpclibChannel):
             credentials: Call credentials in addition to the channel's.
 
         Raises:
-            ValueError: The timeout is NaN, the compression is unknown, or the credentials would be sent in plain text.
-            TypeError: The timeout is not a number, the deadline not a `Deadline`, or a type not a class of messages.
+            ValueError: The timeout is NaN, the name begins with no slash, the compression is unknown, or the
+                credentials would be sent in plain text.
+            TypeError: Something is of another class than named here.
             RuntimeError: It is called in another thread than the channel's event loop, or an unbound betterproto stub
                 makes a bidirectional call, which would hang on trio.
         """
         self.loop.refuse_elsewhere()
         method = self._methods.get(name)
-        if codec is None:
-            codec = self._codec
+        codec = self._codec if codec is None else codec
         if (
             method is None
             or method.reply_type is not reply_type
@@ -206,6 +207,7 @@ class Channel(GrpcioChannel, GrpclibChannel):
         self, name: str, cardinality: Cardinality, request_type: type, reply_type: type, codec: CodecBase
     ) -> Method:
         """Create and remember a `Method`."""
+        check_method(name, cardinality)
         config = None if self._service_config is None else self._service_config.of(name)
         waits = self._wait_for_ready if config is None or config.wait_for_ready is None else config.wait_for_ready
         method = Method(

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Unpack
 
+from echo.rpc.arguments import check_connections
 from echo.rpc.balancer import LOOKUP_INTERVAL, Balancer
 from echo.rpc.channel import Channel
 from echo.rpc.channel_options import ChannelOptions
@@ -47,10 +48,12 @@ async def open_channel_to(
         options: `ChannelOptions`.
 
     Raises:
-        TypeError: There is no option of that name.
+        TypeError: There is no option of that name, or one is of another class.
         ValueError: An option has an invalid value.
     """
     refuse_unknown(options, ChannelOptions, "open_channel")
+    limits, keepalive = options.get("limits", Limits()), options.get("keepalive")
+    check_connections(limits, keepalive)
     config = _parsed(options.get("service_config"))
     balance = options.get("balance") or (config and config.balance) or "pick_first"
     if balance not in POLICIES:
@@ -66,8 +69,8 @@ async def open_channel_to(
         common = Connecting(
             nursery,
             scheme,
-            options.get("limits", Limits()),
-            options.get("keepalive"),
+            limits,
+            keepalive,
             options.get("connect_timeout", 20.0),
             health_service,
             tally=Tally() if notes is None else notes.tally,
@@ -125,7 +128,8 @@ async def open_channel(
             ``tracing``, ``service_config``, ``lookup_interval``, ``call_credentials``, ``plaintext_credentials``.
 
     Raises:
-        TypeError: ``tls`` is neither a context nor a function, or there is no option of that name.
+        TypeError: ``tls`` is neither a context nor a function, the port is not a number, there is no option of that
+            name, or one is of another class.
         ValueError: A host, the authority or an option has an invalid value.
 
     A name may have several addresses. It is looked up when the channel connects, and again when a connection must be

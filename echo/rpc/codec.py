@@ -38,7 +38,7 @@ class ProtoCodec(CodecBase):
             TypeError: The message is not a ``message_type``.
         """
         if type(message) is not message_type and not isinstance(message, message_type):
-            raise TypeError(f"the message must be a {message_type.__name__}, not a {type(message).__name__}")
+            raise TypeError(f"the message must be of the class {message_type.__name__}, not {type(message).__name__}")
         return self.functions(type(message)).encode(message)
 
     def decode(self, data: bytes, message_type: type[MessageT]) -> MessageT:

@@ -8,7 +8,7 @@ import anyio
 from anyio.abc import ByteStream, Listener, SocketAttribute, TaskStatus
 from grpclib.encoding.base import CodecBase, StatusDetailsCodecBase
 
-from echo.rpc.codec import DEFAULT_CODEC
+from echo.rpc.arguments import check_connections, checked_codec
 from echo.rpc.dispatch import Dispatcher
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor
@@ -75,6 +75,7 @@ class Server:
         register: Its calls; None if nobody takes note of them.
 
     Raises:
+        TypeError: An argument is of another class.
         ValueError: The compression is unknown, or observed services have different prefixes.
     """
 
@@ -92,10 +93,11 @@ class Server:
         tracing: ServerTracing | None = None,
         notes: Sequence[Notes | Taker] = (),
     ) -> None:
+        check_connections(limits, keepalive)
         self.__dispatch__: ServerEvents = ServerEvents()
         self._dispatcher = Dispatcher(
             services,
-            codec or DEFAULT_CODEC,
+            checked_codec(codec),
             status_details_codec,
             self.__dispatch__,
             known_encoding(compression),

@@ -228,5 +228,5 @@ def test_values_may_be_given_in_order() -> None:
 
 
 def test_a_message_of_the_wrong_class_is_an_error() -> None:
-    with pytest.raises(TypeError, match="must be a Message, not a Response"):
+    with pytest.raises(TypeError, match="must be of the class Message, not Response"):
         ProtoCodec().encode(Response(), Message)

@@ -6,7 +6,7 @@ import anyio
 import anyio.from_thread
 import pytest
 
-from echo.pb.com.gopay.echo import Message, Response, ServerStub
+from echo.pb.com.gopay.echo import Message, Response, ServerBase, ServerStub
 from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamingServerStub, StreamMessage, StreamResponse
 from echo.rpc import (
     Cardinality,
@@ -27,6 +27,43 @@ from tests.support.services import ECHO, BytesCodec, on_both_loops, unary
 
 async def serve_a_class() -> None:
     Server([EchoService])  # type: ignore[list-item]
+
+
+async def serve_with_a_number_for_keepalive() -> None:
+    Server([EchoService()], keepalive=30)  # type: ignore[arg-type]
+
+
+async def call_with_the_same() -> None:
+    async with open_channel("localhost", keepalive=30):  # type: ignore[arg-type]
+        pass
+
+
+async def serve_with_a_dictionary_of_limits() -> None:
+    Server([EchoService()], limits={"max_message_size": 5})  # type: ignore[arg-type]
+
+
+async def call_with_a_dictionary_of_limits() -> None:
+    async with open_channel("localhost", limits={"max_message_size": 5}):  # type: ignore[arg-type]
+        pass
+
+
+async def serve_with_the_class_of_a_codec() -> None:
+    Server([EchoService()], codec=BytesCodec)  # type: ignore[arg-type]
+
+
+async def call_with_the_class_of_a_codec() -> None:
+    async with open_channel("localhost", codec=BytesCodec) as channel:  # type: ignore[arg-type]
+        channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, Response)
+
+
+async def give_a_port_as_text() -> None:
+    async with open_channel("localhost", "8081"):  # type: ignore[arg-type]
+        pass
+
+
+async def name_a_kind_of_call() -> None:
+    async with memory_channel([EchoService()]) as channel:
+        channel.request("/com.gopay.echo.Server/GetReply", "unary", Message, Response)  # type: ignore[arg-type]
 
 
 class Servicer:
@@ -140,6 +177,17 @@ async def send_a_dictionary() -> None:
     ("mistake", "said"),
     [
         (serve_a_class, r"EchoService is a class: serve an instance of it, such as EchoService\(\)"),
+        (serve_with_a_number_for_keepalive, r"keepalive must be a Keepalive, such as Keepalive\(time=30\), not 30"),
+        (call_with_the_same, r"keepalive must be a Keepalive, such as Keepalive\(time=30\), not 30"),
+        (
+            serve_with_a_dictionary_of_limits,
+            r"limits must be a Limits, such as Limits\(max_message_size=.*\), not \{.*",
+        ),
+        (call_with_a_dictionary_of_limits, r"limits must be a Limits, such as Limits\(max_message_size=.*\), not \{.*"),
+        (serve_with_the_class_of_a_codec, r"BytesCodec is a class: give an instance of it, such as BytesCodec\(\)"),
+        (call_with_the_class_of_a_codec, r"BytesCodec is a class: give an instance of it, such as BytesCodec\(\)"),
+        (give_a_port_as_text, "port must be a number, not '8081'"),
+        (name_a_kind_of_call, r"cardinality must be a Cardinality, such as Cardinality\.UNARY_UNARY, not 'unary'"),
         (serve_a_servicer, r"Servicer is not a service, .* registered by add_\.\.\.Servicer_to_server\(.*"),
         (watch_a_servicer, "Servicer is not a service, as it has no __mapping__; .*, and named by its name"),
         (watch_one_name, r"services are given as a list: \['tests\.Todos'\]"),
@@ -171,6 +219,29 @@ async def send_a_dictionary() -> None:
 async def test_a_mistake_is_named(mistake: Callable[[], Awaitable[None]], said: str) -> None:
     with pytest.raises(TypeError, match=f"^{said}$"):
         await mistake()
+
+
+@on_both_loops
+async def test_a_path_without_its_first_slash_is_refused() -> None:
+    async with memory_channel([EchoService()]) as channel:
+        with pytest.raises(ValueError, match=r"^a method is named '/package\.Service/Method', not 'a\.B/C'$"):
+            channel.request("a.B/C", Cardinality.UNARY_UNARY, Message, Response)
+
+
+class Forgetful(ServerBase):
+    """Its method returns nothing."""
+
+    async def get_reply(self, message: Message) -> Response:  # type: ignore[empty-body]
+        """Forget to return."""
+
+
+@on_both_loops
+async def test_a_reply_that_was_forgotten_is_named_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async with memory_channel([Forgetful()]) as channel:
+        with pytest.raises(GRPCError, match="INTERNAL"):
+            await ServerStub(channel).get_reply(Message())
+    assert "the message must be of the class Response, not NoneType" in caplog.text
+    caplog.clear()
 
 
 @on_both_loops
