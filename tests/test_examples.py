@@ -198,7 +198,7 @@ def test_generated_code_is_current(tmp_path: Path) -> None:
     assert [path for path in made if not filecmp.cmp(tmp_path / path, EXAMPLES / "pb" / path, shallow=False)] == []
 
 
-@pytest.mark.parametrize("name", ["channels", "deadlines", "errors", "serving", "streams"])
+@pytest.mark.parametrize("name", ["channels", "deadlines", "errors", "retries", "serving", "streams"])
 def test_the_guide_s_programs_run(run: Run, name: str) -> None:
     run(importlib.import_module(f"examples.guide.{name}").main)
 
@@ -229,7 +229,7 @@ def test_programs_of_other_libraries_do_the_same_on_ours(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("program", "port"), [("todo_server", 50051), ("chat", 50052)])
+@pytest.mark.parametrize(("program", "port"), [("todo_server", 50051), ("chat", 50052), ("proxy", 50053)])
 def test_a_server_says_where_it_is_and_ctrl_c_ends_it_quietly(program: str, port: int) -> None:
     command = [sys.executable, "-u", "-c", RUN_ON_A_FREE_PORT.format(program)]
     with subprocess.Popen(command, cwd=EXAMPLES.parent, stdout=PIPE, stderr=PIPE, text=True) as process:
