@@ -60,7 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             error.show()
         return REFUSED
     except click.ClickException as error:
-        refuse(error.format_message(), as_json=as_json)
+        refuse(_with_the_way_to_help(error), as_json=as_json)
         return REFUSED
     except OSError as error:  # By click, which writes the help.
         refuse(shortage(error) or f"cannot write: {error.strerror}", as_json=as_json)
@@ -68,6 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     return int(status or OK)
+
+
+def _with_the_way_to_help(error: click.ClickException) -> str:
+    """The error in words. Where the number of arguments is wrong, click does not say what is right."""
+    said = error.format_message()
+    if type(error) is click.UsageError or isinstance(error, click.MissingParameter):
+        command = error.ctx and error.ctx.command.name
+        return f"{said.removesuffix('.')}; see echo-grpc {command} --help"
+    return said
 
 
 class _Group(click.Group):

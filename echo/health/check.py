@@ -128,7 +128,7 @@ def _exchange(connection: ClientConnection[Stream], line: Line) -> Sequence[Even
     events = connection.receive(data, monotonic())
     for event in events:
         if isinstance(event, ConnectionFailed):
-            raise _LostError(f"the server does not speak valid HTTP/2: {event.reason}")
+            raise _LostError(event.reason if event.foreign else f"the server violated HTTP/2: {event.reason}")
     return events
 
 

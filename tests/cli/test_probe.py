@@ -161,7 +161,7 @@ async def test_a_direct_address_that_can_be_reached_is_not_mentioned() -> None:
         (["a:1", "--expect", "/dev/zero"], ["--expect", "/dev/zero", "is not a report"]),
         (["a:1", "--authority", "\udcff"], ["--authority", "udcff"]),
         (["a:1", "--output", "/nowhere/at/all"], ["--output", "/nowhere/at/all"]),
-        ([], ["TARGET"]),
+        ([], ["Missing argument 'TARGET'; see echo-grpc probe --help"]),
     ],
 )
 def test_an_invalid_command_line_is_one_line_and_status_2(

@@ -46,7 +46,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         ("serve --grpc-server-key k.pem", "--grpc-server-key: needs GRPC_SERVER_CERT as well"),
         ("gateway --grpc-server-port 0", "--grpc-server-port: the gateway can't call port 0"),
         ("serve --http-port 1", "No such option '--http-port'. Did you mean '--metrics-port'?"),
-        ("serve now", "Got unexpected extra argument (now)"),
+        ("serve now", "Got unexpected extra argument (now); see echo-grpc serve --help"),
         ("sreve", "No such command 'sreve'. Did you mean 'serve'?"),
         ("serve --log-level", "Option '--log-level' requires an argument."),
         (

@@ -124,7 +124,8 @@ async def test_a_failed_call_has_another_exit_status_than_not_serving(capsys: py
 def test_a_peer_that_does_not_speak_http2_counts_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:
     with saying(b"HTTP/1.1 200 OK\r\n\r\n") as port:
         assert health([f":{port}"], {}) == 2
-    assert "does not speak valid HTTP/2" in capsys.readouterr().err
+    said = f"cannot connect to localhost:{port}: it answered in HTTP/1 ('HTTP/1.1 200 OK'), where HTTP/2 was expected"
+    assert said in capsys.readouterr().err
 
 
 def test_a_silent_peer_counts_as_unreachable(capsys: pytest.CaptureFixture[str]) -> None:

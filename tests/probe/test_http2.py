@@ -14,6 +14,7 @@ from tests.probe.distance import far_away
 from tests.probe.paths import finding_of, path_through
 from tests.probe.relays import Fault, Head, Item, Line
 from tests.probe.turning_away import KeepCalls, Refuse
+from tests.support.gateway import running_gateway
 from tests.support.quiet_clock import QuietClock
 from tests.support.serving import LOOPBACK
 
@@ -37,6 +38,18 @@ async def test_an_http1_server_is_told_by_its_answer() -> None:
     finding = report.results[0].finding
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "http1")
     assert "HTTP/1.1 400 Bad Request" in finding.sentence
+
+
+async def test_the_gateway_s_address_given_as_the_server_s_is_recognised() -> None:
+    async with running_gateway() as gateway, path_through() as path:
+        object.__setattr__(path, "target", Target(LOOPBACK, gateway.port))
+        report = await Survey(path, [Http2Check()]).run()
+    finding = report.results[0].finding
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "no-route")
+    assert finding.sentence == (
+        "A plain call reached the gateway instead of the server: give the server's address as TARGET and this one as "
+        "--gateway, or have the path forward gRPC to the server."
+    )
 
 
 class ErrorPage(Fault):

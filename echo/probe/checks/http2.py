@@ -27,6 +27,7 @@ REFUSALS: Final = ("302", "303", "307", "401", "403", "407")  # Redirects lead t
 NOT_LET_IN: Final = (Status.PERMISSION_DENIED, Status.UNAUTHENTICATED)
 # How PROXY protocol begins, in both versions; echo says of a connection what it began with instead of HTTP/2.
 PROXY_PROTOCOL: Final = ("began with b'PROXY ", r"began with b'\r\n\r\n\x00\r\nQUIT")
+GATEWAY: Final = "UNIMPLEMENTED (this is the gateway's HTTP port"  # What echo's gateway says to plain gRPC.
 NO_ROUTE: Final = ("404", "421")
 NO_SERVER: Final = ("503", "504")
 PATIENCE = 3.0  # Seconds for each answer.
@@ -115,6 +116,11 @@ def _failed(code: str, message: str) -> Finding:
     details = {"grpc_status": code}
     if code in [str(status.value) for status in NOT_LET_IN]:
         return replace(_not_let_in(said), details=details)
+    if said.startswith(GATEWAY):
+        what = (
+            "give the server's address as TARGET and this one as --gateway, or have the path forward gRPC to the server"
+        )
+        return broken("no-route", f"A plain call reached the gateway instead of the server: {what}.", details=details)
     if code == str(Status.UNIMPLEMENTED.value):
         return replace(_no_route(f"A plain call failed: {said}"), details=details)
     if code == str(Status.UNAVAILABLE.value):
