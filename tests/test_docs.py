@@ -125,6 +125,12 @@ def test_the_page_of_the_api_has_every_public_name_but_grpclib_s() -> None:
     assert set(members[1].split(", ")) == own
 
 
+def test_the_files_on_the_page_about_the_architecture_exist() -> None:
+    named = re.findall(r"`(echo/[\w/]+\.py)`", (PAGES / "architecture.md").read_text())
+    assert len(named) > 10
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
 def test_every_check_is_explained() -> None:
     explained = re.findall(r"^## `(.+)`\n\n(.)", (PAGES / "checks.md").read_text(), re.MULTILINE)
     assert [name for name, _ in explained] == [check.name for check in CHECKS]
