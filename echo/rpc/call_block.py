@@ -85,6 +85,8 @@ class CallBlock:
         return None if self._call is None else self._call.current.session.peer
 
     async def __aenter__(self) -> Self:
+        if self._left is not None:
+            raise ProtocolError("a call is made once: prepare another by channel.request(...)")
         self._left = False
         interceptors = self._method.channel.interceptors
         if interceptors:

@@ -52,7 +52,12 @@ class Health(HealthBase):
         In a worker thread, call it by ``anyio.from_thread.run_sync(health.set, service, status)``.
 
         Does nothing while draining: a service that recovers during a drain must not bring clients back.
+
+        Raises:
+            TypeError: It is no status, but perhaps the name of one.
         """
+        if not isinstance(status, int):
+            raise TypeError(f"the status is SERVING or NOT_SERVING of echo.rpc.health, not {status!r}")
         if not self._draining:
             self._statuses[service] = status
             self._changed.set()

@@ -78,6 +78,10 @@ async def watch_a_servicer() -> None:
     Health([Servicer()])  # type: ignore[list-item]
 
 
+async def set_a_health_of_text() -> None:
+    Health([EchoService()]).set("com.gopay.echo.Server", "SERVING")  # type: ignore[arg-type]
+
+
 async def watch_one_name() -> None:
     Health("tests.Todos")  # A type checker takes it for an iterable of strings.
 
@@ -190,6 +194,7 @@ async def send_a_dictionary() -> None:
         (name_a_kind_of_call, r"cardinality must be a Cardinality, such as Cardinality\.UNARY_UNARY, not 'unary'"),
         (serve_a_servicer, r"Servicer is not a service, .* registered by add_\.\.\.Servicer_to_server\(.*"),
         (watch_a_servicer, "Servicer is not a service, as it has no __mapping__; .*, and named by its name"),
+        (set_a_health_of_text, r"the status is SERVING or NOT_SERVING of echo\.rpc\.health, not 'SERVING'"),
         (watch_one_name, r"services are given as a list: \['tests\.Todos'\]"),
         (serve_a_service_without_a_list, r"services are given as a list: \[<.*EchoService object .*>\]"),
         (call_a_service_without_a_list, r"services are given as a list: \[<.*EchoService object .*>\]"),
@@ -283,6 +288,20 @@ async def test_a_call_is_not_made_outside_its_block() -> None:
             await stream.send_message(Message("hi"))
         async with stream:
             await stream.send_message(Message("hi"))
+
+
+def test_a_call_is_not_made_twice(run: Run) -> None:
+    async def main() -> None:
+        async with memory_channel([EchoService()]) as channel:
+            call = channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, Response)
+            async with call as stream:
+                await stream.send_message(Message("hi"))
+                assert await stream.recv_message() is not None
+            with pytest.raises(ProtocolError, match=r"^a call is made once: prepare another by channel\.request"):
+                async with call:
+                    pass
+
+    run(main)
 
 
 class Returning(StreamingServerBase):
