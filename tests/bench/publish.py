@@ -49,7 +49,7 @@ def readme(text: str, results: Results) -> str:
 
 
 def tables(results: Results) -> list[str]:
-    """What it was measured on, and what messages cost. The goals are in ``results.md`` only."""
+    """What it was measured on, what messages cost, and the goals."""
     rows = [
         ("server: streamed message", results.servers, servers.STREAMED),
         ("server: unary call", results.servers, servers.UNARY),
@@ -69,7 +69,7 @@ def tables(results: Results) -> list[str]:
         _held("memory of an idle WebSocket", results.memory[memory.WEBSOCKET], GATEWAYS),
     ]
     setting = textwrap.fill(f"A whole run, on {results.environment}:", WIDTH, break_on_hyphens=False)
-    return [setting, *report.warnings(results), "\n".join(beside), "\n".join(relayed)]
+    return [setting, *report.warnings(results), "\n".join(beside), "\n".join(relayed), report.goals(results)]
 
 
 def _head(title: str, peers: tuple[str, ...]) -> str:

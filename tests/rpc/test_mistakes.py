@@ -290,18 +290,16 @@ async def test_a_call_is_not_made_outside_its_block() -> None:
             await stream.send_message(Message("hi"))
 
 
-def test_a_call_is_not_made_twice(run: Run) -> None:
-    async def main() -> None:
-        async with memory_channel([EchoService()]) as channel:
-            call = channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, Response)
-            async with call as stream:
-                await stream.send_message(Message("hi"))
-                assert await stream.recv_message() is not None
-            with pytest.raises(ProtocolError, match=r"^a call is made once: prepare another by channel\.request"):
-                async with call:
-                    pass
-
-    run(main)
+@on_both_loops
+async def test_a_call_is_not_made_twice() -> None:
+    async with memory_channel([EchoService()]) as channel:
+        call = channel.request("/com.gopay.echo.Server/GetReply", Cardinality.UNARY_UNARY, Message, Response)
+        async with call as stream:
+            await stream.send_message(Message("hi"))
+            assert await stream.recv_message() is not None
+        with pytest.raises(ProtocolError, match=r"^a call is made once: prepare another by channel\.request"):
+            async with call:
+                pass
 
 
 class Returning(StreamingServerBase):

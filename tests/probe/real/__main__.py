@@ -1,4 +1,4 @@
-"""Survey all rows of the table of real proxies, and write the page's table: ``python -m tests.probe.real [WORD...]``.
+"""Survey all rows of the table of real proxies, and write the README's table: ``python -m tests.probe.real [WORD...]``.
 
 Each with all checks of ``probe --quick``, one after another, in about nine minutes. With words, only the rows whose
 title has one of them, and nothing is written; nor is it if a report says anything else than its row expects, which is
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import trio
 
-from tests.probe.real.page import PAGE, line, title, written
+from tests.probe.real.readme import README, line, title, written
 from tests.probe.real.row import Row, told, unclear
 from tests.probe.real.surveying import RIGHT, ROWS, Ours, ours, surveyed
 
@@ -27,7 +27,7 @@ async def main(words: list[str]) -> int:
             sys.stdout.write(text)
             sys.stdout.flush()
     if not words and not wrong:
-        PAGE.write_text(written(PAGE.read_text(), lines))
+        README.write_text(written(README.read_text(), lines))
     return 1 if wrong else 0
 
 

@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 import trio
 
-from tests.probe.real.page import title
+from tests.probe.real.readme import title
 from tests.probe.real.row import Says, told
 from tests.probe.real.surveying import RIGHT, ROWS, Ours, ours, surveyed
 from tests.support.proxies import installed

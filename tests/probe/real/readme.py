@@ -1,4 +1,4 @@
-"""The page's table of real proxies: written from reports, and parsed again to compare it with the rows."""
+"""The README's table of real proxies: written from reports, and parsed again to compare it with the rows."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -9,7 +9,7 @@ from echo.probe.finding import Outcome
 from echo.probe.report import Report
 from tests.probe.real.row import NO_SETTING, Row, told, unclear
 
-PAGE: Final = Path(__file__).parents[3] / "docs/pages/proxies.md"
+README: Final = Path(__file__).parents[3] / "README.md"
 BEGIN: Final = "<!-- real: what follows is written by `python -m tests.probe.real` -->"
 END: Final = "<!-- /real -->"
 HEAD: Final = "| proxy and setting | what the report says | and advises |\n|---|---|---|\n"
@@ -49,13 +49,13 @@ def shortened(sentence: str) -> str:
 
 
 def written(text: str, lines: Iterable[str]) -> str:
-    """The page with these lines for its table.
+    """The README with these lines for its table.
 
     Raises:
         ValueError: It has not exactly one place for it.
     """
     if len(_PLACE.findall(text)) != 1:
-        raise ValueError(f"the page needs one block from {BEGIN!r} to {END!r}")
+        raise ValueError(f"the README needs one block from {BEGIN!r} to {END!r}")
     return _PLACE.sub(lambda _: f"{HEAD}{''.join(lines)}\n", text)
 
 
@@ -74,7 +74,7 @@ class Line(NamedTuple):
 
 
 def read(text: str) -> dict[str, Line]:
-    """The lines of the page's table, by title.
+    """The lines of the README's table, by title.
 
     Raises:
         ValueError: It has not exactly one.

@@ -1,4 +1,4 @@
-"""The page's table of real proxies: it is written from reports, and says what the rows expect."""
+"""The README's table of real proxies: it is written from reports, and says what the rows expect."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 
 from echo.probe.finding import broken, inconclusive, limited, survived
 from echo.probe.report import Facts, Report, Result
-from tests.probe.real.page import BEGIN, END, PAGE, expected, line, read, shortened, title, written
+from tests.probe.real.readme import BEGIN, END, README, expected, line, read, shortened, title, written
 from tests.probe.real.row import BROKEN, LIMITED, NO_SETTING, Ports, Row, Says
 from tests.probe.real.surveying import RIGHT, ROWS
 from tests.probe.reports import report_of
@@ -81,5 +81,5 @@ def test_each_product_has_one_right_configuration() -> None:
     assert len({title(row) for row in ROWS}) == len(ROWS)
 
 
-def test_the_page_s_table_says_what_the_rows_expect() -> None:
-    assert read(PAGE.read_text()) == {title(row): expected(row) for row in ROWS}
+def test_the_readme_s_table_says_what_the_rows_expect() -> None:
+    assert read(README.read_text()) == {title(row): expected(row) for row in ROWS}
