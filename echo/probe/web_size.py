@@ -22,7 +22,6 @@ SAMPLE: Final = 512 * 1024  # Enough for TCP to reach its speed over a distance.
 PASSES: Final = 512  # A size in bytes that is known to pass.
 PATIENCE: Final = 2.0  # Seconds for a try, plus
 SLOWNESS: Final = 3.0  # times what its size would take at the slowest speed seen.
-NOTHING: Final = "nothing came within"
 
 
 class TooSlowError(Exception):
@@ -38,17 +37,14 @@ class Limit:
         passes: The largest size that passed, in bytes.
         fails: The smallest size that failed; None if all passed.
         how: What happened to that message.
+        late: Whether it ran out of time instead of failing.
     """
 
     up: bool
     passes: int
     fails: int | None = None
     how: str = ""
-
-    @property
-    def late(self) -> bool:
-        """Whether that message ran out of time instead of failing."""
-        return self.how.startswith(NOTHING)
+    late: bool = False
 
 
 class Sizes:
@@ -64,6 +60,7 @@ class Sizes:
         self._until = until
         self._latency = 1.0  # Seconds for a small message, connecting included; at first, a guess for a slow path.
         self._pace = 0.0  # Further seconds for each byte.
+        self._late = False  # Whether the last attempt ran out of time.
 
     async def largest(self) -> str:
         """Have smaller messages and then the largest echoed; returns what went wrong, or an empty string.
@@ -84,7 +81,7 @@ class Sizes:
 
     async def search(self, *, up: bool) -> Limit:
         """Search for the limit in one direction, for as long as there is time."""
-        passes, fails, how = PASSES, 0, ""
+        passes, fails, how, late = PASSES, 0, "", False
         exactness = 50 if self._path.budget.quick else 200
         size = ASKED
         while True:
@@ -92,11 +89,11 @@ class Sizes:
             if came is None:
                 passes = size
             else:
-                fails, how = size, came
+                fails, how, late = size, came, self._late
             if not fails:
                 return Limit(up, passes)
             if fails - passes <= max(fails // exactness, 64) or trio.current_time() >= self._until:
-                return Limit(up, passes, fails, how)
+                return Limit(up, passes, fails, how, late)
             if passes == PASSES and fails > BEGIN:
                 size = BEGIN
             else:
@@ -106,9 +103,10 @@ class Sizes:
         """Make an attempt; returns None if it passed, or else what happened."""
         patience = PATIENCE + SLOWNESS * (self._latency + self._pace * size)
         began = trio.current_time()
-        how: str | None = f"{NOTHING} {patience:.0f} s"
-        with trio.move_on_after(patience):
+        how: str | None = f"nothing came within {patience:.0f} s"
+        with trio.move_on_after(patience) as limit:
             how = await attempt(size)
+        self._late = limit.cancelled_caught
         seconds = trio.current_time() - began
         if how is None and size > PASSES:
             self._pace = max(self._pace, (seconds - self._latency) / size)

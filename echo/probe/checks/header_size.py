@@ -32,7 +32,6 @@ ROUNDS: Final = 2
 FIELD: Final = 32  # Bytes that a field counts in addition to its name and value (RFC 9113 §6.5.2).
 NAME: Final = "x-probe-filler"
 FILLER: Final = "X"  # Also eight bits in HPACK's Huffman code (RFC 7541, Appendix B): hops may count either.
-NOTHING: Final = ("there is no answer", "no connection could be made")
 _WORDS: Final = {
     "request": "in a request",
     "response": "in the headers of a reply",
@@ -49,6 +48,7 @@ class SizeSearch:
         bounds: The sizes that got through and that did not.
         asked: The largest size that was tried.
         came: How the first call ended whose metadata did not get through.
+        late: Whether that call was not answered, or no connection could be made for it.
         unlike: Even the smallest size did not get through, or the server did not do as asked.
     """
 
@@ -56,6 +56,7 @@ class SizeSearch:
     bounds: Bounds
     asked: int
     came: str = ""
+    late: bool = False
     unlike: bool = False
 
     @property
@@ -120,16 +121,17 @@ async def _fits(path: Path, to: Target, way: SizeSearch, size: int, within: floa
         "trailers": {"set-trailer": f"{NAME}={value}"},
     }[way.kind]
     call_id = path.new_call_id()
-    came = NOTHING[1]
+    came, late = "no connection could be made", True
     with suppress(UnreachableError):
         async with path.http2(to) as connection:
             call = await ask(path, connection, UNARY, script, within=within, call_id=call_id, metadata=metadata)
             if _got_through(call, way.kind, value):
                 return True
-            came = ending_clause(call)
+            came, late = ending_clause(call), not (call.over or connection.ended)
     if way.kind != "request" and await path.evidence(call_id, within=0.2) == []:
         return None
-    way.came = way.came or came
+    if not way.came:
+        way.came, way.late = came, late
     return False
 
 
@@ -162,7 +164,7 @@ def _finding(ways: list[SizeSearch], short: list[SizeSearch]) -> Finding:
         beyond = f"; beyond that, {least.came}" if len({way.came for way in short}) == 1 else ""
         cause = least.kind if len(short) == 1 else "several"
         sentence = f"Metadata gets through {_and(told)}{beyond}."
-        silent = all(way.came in NOTHING for way in short)
+        silent = all(way.late for way in short)
         return limited(cause, sentence, limit=least.bounds.fits, unit="bytes", details=details, silent=silent)
     unlike = [_WORDS[way.kind] for way in ways if way.unlike]
     if unlike:
