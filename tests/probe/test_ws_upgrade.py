@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import trio
 
+from echo.advice import advice_for_message
 from echo.probe.checks.ws_http2 import WsHttp2
 from echo.probe.checks.ws_upgrade import WsUpgrade
 from echo.probe.finding import Outcome
@@ -66,6 +67,19 @@ async def test_a_hop_that_lets_no_request_in_is_told_from_one_that_refuses_webso
     finding = await finding_of(WsUpgrade(), Forbid())
     assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "every-request")
     assert finding.sentence.endswith("HTTP 403 with text/html came, as it does for plain requests.")
+
+
+class CallItBad(WebFault):
+    async def response(self, message: Message) -> Message:
+        return Message("HTTP/1.1 400 Bad Request", (("Content-Length", "0"),))
+
+
+async def test_a_bad_request_whatever_is_asked_suggests_proxy_protocol() -> None:
+    finding = await finding_of(WsUpgrade(), CallItBad())
+    assert (finding.outcome, finding.cause) == (Outcome.BROKEN, "every-request")
+    assert "HAProxy: server … send-proxy (default off): take it off, and send-proxy-v2" in advice_for_message(
+        finding.sentence
+    )
 
 
 async def test_an_incomplete_handshake_is_reported() -> None:

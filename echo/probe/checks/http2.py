@@ -40,7 +40,7 @@ class Http2Check(Check):
     question = "Does the path speak HTTP/2, to us and to the server?"
     needs = ()
     patience = 8.0
-    causes = ("alpn", "http1", "silence", "refused", "no-route", "no-server", "call", "unanswered", "proxy-protocol")
+    causes = ("alpn", "http1", "silence", "refused", "no-route", "no-server", "call", "unanswered")
 
     async def run(self, path: Path) -> Finding:  # noqa: D102 - as in Check
         where = path.target
@@ -102,7 +102,7 @@ class Http2Check(Check):
         details = {"connection": connection.ended, "goaway": printable(said)}
         if any(sign in said for sign in PROXY_PROTOCOL):
             what = "A hop puts PROXY protocol in front of what we send, and the server behind it does not speak that"
-            return broken("proxy-protocol", f"{what}: “{printable(said, 80)}”.", details=details)
+            return broken("", f"{what}: “{printable(said, 80)}”.", details=details)
         return broken("unanswered", "A plain call was never answered.", details=details)
 
 

@@ -100,7 +100,8 @@ async def _refused(path: Path, answer: HttpAnswer) -> Finding:
         plain = await _answer(path)
         if plain is not None and plain.status == answer.status:
             what = f"A WebSocket is refused by a hop before the gateway: {what_came(answer)} came"
-            return broken("every-request", f"{what}, as it does for plain requests.")
+            hint = "; PROXY protocol in front of requests can cause this" if answer.status == 400 else ""
+            return broken("every-request", f"{what}, as it does for plain requests{hint}.")
         return broken("other", f"A WebSocket is refused, but not by the gateway: {what_came(answer)} came.")
     arrived = said.get("arrived")
     if isinstance(arrived, Mapping):
