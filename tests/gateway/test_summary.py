@@ -3,6 +3,7 @@ a leaving client has sent is counted.
 """
 
 import json
+import socket
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -16,8 +17,9 @@ from echo.pb.com.gopay.echo.streaming import StreamingServerBase, StreamMessage,
 from tests.support.faults import UPGRADE
 from tests.support.frames import BINARY, CONTINUATION, PING, PONG, TEXT, close, frame, hear, send
 from tests.support.gateway import running_gateway
-from tests.support.http2 import open_http2, websocket_over
-from tests.support.leaks import no_leaks
+from tests.support.http2 import connect_head, open_http2, websocket_over
+from tests.support.leaks import no_leaks, settles
+from tests.support.serving import LOOPBACK
 from tests.support.streams import HELLO
 from tests.support.tcp import pieces
 
@@ -102,6 +104,19 @@ class Counter(StreamingServerBase):
         return StreamResponse(sequence_number=self.messages)
 
 
+class Completions(StreamingServerBase):
+    """Counts the calls that were completed."""
+
+    def __init__(self) -> None:
+        self.completed = 0
+
+    async def client_stream(self, stream_message_iterator: AsyncIterator[StreamMessage]) -> StreamResponse:
+        async for _ in stream_message_iterator:
+            pass
+        self.completed += 1
+        return StreamResponse()
+
+
 @pytest.mark.parametrize("number", [0, 1, 100])
 @pytest.mark.parametrize("how", ["close frame", "end of the connection", "close frame and no end"])
 async def test_a_client_that_leaves_without_a_half_close_has_its_call_completed(
@@ -118,6 +133,26 @@ async def test_a_client_that_leaves_without_a_half_close_has_its_call_completed(
             with trio.fail_after(20):
                 await service.ended.wait()
         assert (service.completed, service.messages) == (True, number)
+
+
+async def test_the_call_of_a_client_that_leaves_before_its_handshake_is_read_is_completed(nothing_left: None) -> None:
+    service = Completions()
+    async with running_gateway([service]) as gateway:
+        for _ in range(20):  # Trio runs what is due in either order.
+            with socket.create_connection((LOOPBACK, gateway.port)) as client:
+                client.sendall(HANDSHAKE)
+        await settles(lambda: service.completed, 20, "completed calls")
+
+
+@pytest.mark.parametrize("how", ["end of the stream", "reset"])
+async def test_over_http2_it_is_too(how: str, nothing_left: None) -> None:
+    service = Completions()
+    async with running_gateway([service]) as gateway, open_http2(gateway.port) as http2:
+        for _ in range(20):
+            stream_id = http2.connection.get_next_available_stream_id()
+            http2.connection.send_headers(stream_id, connect_head("/ws/stream/client"))
+            await (http2.end(stream_id) if how == "end of the stream" else http2.reset(stream_id))
+        await settles(lambda: service.completed, 20, "completed calls")
 
 
 async def test_a_half_close_with_a_close_frame_right_behind_completes_the_call(nothing_left: None) -> None:

@@ -176,17 +176,21 @@ class WebSocketOverHTTP2:
         await self._http2.send(self.stream_id, self._frames.send(event))
 
 
-async def websocket_over(http2: HTTP2, target: str, headers: Headers | None = None) -> WebSocketOverHTTP2:
-    """Open a WebSocket by an extended CONNECT (RFC 8441 §4)."""
-    head = [
+def connect_head(target: str, scheme: str = "http") -> Headers:
+    """The head of an extended CONNECT for a WebSocket (RFC 8441 §4)."""
+    return [
         (":method", "CONNECT"),
         (":protocol", "websocket"),
-        (":scheme", http2.scheme),
+        (":scheme", scheme),
         (":path", target),
         (":authority", "gateway.test"),
         ("sec-websocket-version", "13"),
     ]
-    stream_id = await http2.request([*head, *(headers or [])], end=False)
+
+
+async def websocket_over(http2: HTTP2, target: str, headers: Headers | None = None) -> WebSocketOverHTTP2:
+    """Open a WebSocket by an extended CONNECT."""
+    stream_id = await http2.request([*connect_head(target, http2.scheme), *(headers or [])], end=False)
     while stream_id not in http2.heads:
         await http2.receive()
     return WebSocketOverHTTP2(http2, stream_id, int(http2.heads[stream_id][":status"]))

@@ -5,7 +5,8 @@ for room in it forever. The disconnect event waits for room, too, if the applica
 waiting for something else. Here that event never waits, and an application that does not receive it in time is
 cancelled. And while an upload waits for room, nothing is read, so the end of the connection would go unnoticed for as
 long as the application takes nothing. Here the connection is looked at meanwhile. And the application runs for a
-request whose client has already left: thousands of requests that are reset at once all run, one after the other.
+request whose client has already left: thousands of requests that are reset at once all run, one after the other. Here
+it only does for a WebSocket, to which its client may have sent messages.
 """
 
 import math
@@ -66,7 +67,7 @@ class Tasks:
             with queue.app_scope:
                 if not queue.left:
                     if scope["type"] == "websocket":
-                        await wait_for_slot()  # If its client leaves meanwhile, it may have sent messages before.
+                        await wait_for_slot()
                     await app(scope, queue.get, send, trio.to_thread.run_sync, trio.from_thread.run)
         except* Exception:  # noqa: BLE001 - logged with its traceback
             await config.log.exception("Error in ASGI Framework")
@@ -97,8 +98,8 @@ class Queue:
 
     @property
     def left(self) -> bool:
-        """Whether the disconnect event is waiting."""
-        return bool(self._events) and self._events[-1]["type"] in DISCONNECTS
+        """Whether the client of a request has left. A WebSocket's may have sent messages before, which count."""
+        return bool(self._events) and self._events[-1]["type"] == "http.disconnect"
 
     async def put(self, event: ASGIReceiveEvent) -> None:
         """Add an event; waits while there is no room, and does nothing once the application has ended.
