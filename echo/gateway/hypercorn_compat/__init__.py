@@ -12,7 +12,7 @@ input against stock Hypercorn too, and fail once upstream has mended it and the 
 `liveness`             Each WebSocket's ping task outlived it; the read timeout also cut off long HTTP calls.
 `endings`              Connections were closed while a request was arriving, or left open after their last response.
 `tasks`                Events for an application that does not read, or has ended, were waited with forever.
-`pace`                 Thousands of handshakes that arrived together were all handled before anything else.
+`pace`                 Thousands of requests that arrived together were all handled before anything else.
 `protocols`            An HTTP/2 connection without requests was never closed.
 `wrong_protocol`       TLS to a plaintext port, and plain HTTP to a TLS port, failed without a message.
 `http1`                ``Connection`` and ``Upgrade`` were not read as lists; a half-closed connection got no response.

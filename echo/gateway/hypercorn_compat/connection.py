@@ -24,6 +24,7 @@ from echo.gateway.hypercorn_compat.containment import contain_faults
 from echo.gateway.hypercorn_compat.endings import Idleness, with_close_grace
 from echo.gateway.hypercorn_compat.liveness import Liveness
 from echo.gateway.hypercorn_compat.outlet import Outlet, Stream
+from echo.gateway.hypercorn_compat.pace import pace
 from echo.gateway.hypercorn_compat.protocols import Protocols
 from echo.gateway.hypercorn_compat.tasks import Tasks
 from echo.gateway.hypercorn_compat.timing import CLOSE_GRACE, CLOSE_TIMEOUT, HALF_CLOSED_PATIENCE
@@ -48,6 +49,7 @@ class Connection:
         self._stream = stream
         self._plain = stream.transport_stream if isinstance(stream, trio.SSLStream) else stream
         self._liveness = Liveness()
+        self._pace = pace()
         self._outlet = Outlet(stream, self._liveness.note_progress)
         self._data_received = False
         self._reader_ended = False
@@ -98,7 +100,7 @@ class Connection:
                 self._helpers = helpers
                 self._idleness = Idleness(helpers, self._config, self._context, self._close_idle)
                 async with trio.open_nursery() as nursery:
-                    self._tasks = Tasks(nursery, self._peer_has_left)
+                    self._tasks = Tasks(nursery, self._peer_has_left, self._pace)
                     shared = ConnectionContext(
                         app=self._app,
                         config=self._config,
@@ -217,6 +219,9 @@ class Connection:
             if self._lingering:
                 self._dropped += len(data)
                 continue
+            if self._idleness.waiting and not self._pace.requests.take():
+                with trio.CancelScope(shield=True), self._idleness.suspended():  # What was read would be lost.
+                    await self._pace.requests.wait()
             await self._protocols.handle(RawData(data))
             del data  # Otherwise an idle connection would keep its last input.
             if self._protocols.request_is_arriving:

@@ -6,7 +6,9 @@ connections at once, even those it has just accepted, whose request is still arr
 between requests, which a load balancer in front decides, and the time in which a request arrives, which is short.
 """
 
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 
 import trio
 from hypercorn.config import Config
@@ -36,6 +38,21 @@ class Idleness:
         if not served:
             self.hurry()
         self._nursery.start_soon(self._wait, self._waiting, self._patience)
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the connection is idle."""
+        return self._waiting is not None
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Do not close it in the block, which waits for something other than the peer."""
+        patience = self._patience
+        deadline, patience.deadline = patience.deadline, math.inf
+        try:
+            yield
+        finally:
+            patience.deadline = deadline
 
     def hurry(self) -> None:
         """A request is due."""

@@ -17,7 +17,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
 
-from echo.gateway.hypercorn_compat.pace import wait_for_slot
+from echo.gateway.hypercorn_compat.pace import Pace
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 
 DISCONNECTS: Final = ("http.disconnect", "websocket.disconnect")
@@ -34,17 +34,19 @@ class Tasks:
     Args:
         nursery: The nursery.
         peer_has_left: Tells whether the peer has closed or reset the connection, even if data of its are unread.
+        pace: Says when a WebSocket's application may begin.
 
     Attributes:
         served: Whether it has run any.
         running: How many run now.
     """
 
-    def __init__(self, nursery: trio.Nursery, peer_has_left: Callable[[], bool]) -> None:
+    def __init__(self, nursery: trio.Nursery, peer_has_left: Callable[[], bool], pace: Pace) -> None:
         self.served = False
         self.running = 0
         self._nursery = nursery
         self._peer_has_left = peer_has_left
+        self._pace = pace
 
     def spawn(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
         """Start a task."""
@@ -65,9 +67,9 @@ class Tasks:
     async def _run(self, app: AppWrapper, config: Config, scope: Scope, queue: "Queue", send: Send) -> None:
         try:
             with queue.app_scope:
+                if scope["type"] == "websocket" and not self._pace.handshakes.take():
+                    await self._pace.handshakes.wait()
                 if not queue.left:
-                    if scope["type"] == "websocket":
-                        await wait_for_slot()
                     await app(scope, queue.get, send, trio.to_thread.run_sync, trio.from_thread.run)
         except* Exception:  # noqa: BLE001 - logged with its traceback
             await config.log.exception("Error in ASGI Framework")
