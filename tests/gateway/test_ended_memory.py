@@ -2,13 +2,19 @@
 
 import gc
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NoReturn
 
 import pytest
+import trio
 
 from echo.gateway.hypercorn_compat.connection import Connection
 from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
+from tests.gateway.hypercorn_compat.clients import UPGRADE, get, heard, upgraded
+from tests.support.frames import TEXT, frame
 from tests.support.gateway import http_get_on, running_gateway
 from tests.support.http2 import open_http2, websocket_over
+from tests.support.serving import LOOPBACK
 from tests.support.streams import HELLO
 from tests.support.websocket import Closed, Rejected, open_websocket
 
@@ -76,4 +82,58 @@ async def test_a_connection_that_has_ended_is_freed_without_a_garbage_collection
     before = alive()  # What another test has left, for instance in a log record.
     async with running_gateway() as gateway:
         await connect(gateway.port)
+    assert [thing for thing in alive() if thing not in before] == []
+
+
+async def fault_in_a_request(port: int) -> None:
+    with suppress(trio.BrokenResourceError):
+        async with await trio.open_tcp_stream(LOOPBACK, port) as stream:
+            await stream.send_all(get(*UPGRADE, path=BIDIRECTIONAL))
+            assert not await stream.receive_some()
+
+
+async def fault_in_a_request_over_http2(port: int) -> None:
+    async with open_http2(port) as http2:
+        with suppress(EOFError):
+            await websocket_over(http2, BIDIRECTIONAL)
+
+
+async def fault_in_a_frame(port: int) -> None:
+    async with await trio.open_tcp_stream(LOOPBACK, port) as stream:
+        await upgraded(stream, path=BIDIRECTIONAL)
+        await stream.send_all(frame(TEXT, HELLO.encode()))
+        await heard(stream)
+
+
+async def fault_in_a_frame_over_http2(port: int) -> None:
+    async with open_http2(port) as http2:
+        socket = await websocket_over(http2, BIDIRECTIONAL)
+        await socket.send(HELLO)
+        with suppress(EOFError):
+            await socket.receive()
+
+
+@pytest.mark.parametrize(
+    ("connect", "at"),
+    [
+        (fault_in_a_request, "handshake.Handshake.refusal"),
+        (fault_in_a_request_over_http2, "handshake.Handshake.refusal"),
+        (fault_in_a_frame, "frames.FrameReader.read"),
+        (fault_in_a_frame_over_http2, "frames.FrameReader.read"),
+    ],
+)
+async def test_one_that_a_fault_has_ended_is_too(
+    connect: Callable[[int], Awaitable[None]],
+    at: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(*_: object) -> NoReturn:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(f"echo.gateway.hypercorn_compat.{at}", fail)
+    before = alive()
+    async with running_gateway() as gateway:
+        await connect(gateway.port)
+    assert "a connection was ended by a fault: RuntimeError('a fault')" in caplog.text
     assert [thing for thing in alive() if thing not in before] == []

@@ -32,7 +32,6 @@ from echo.gateway.hypercorn_compat.websocket_stream import WebSocketStream
 from echo.gateway.hypercorn_compat.wrong_protocol import explain_failure, is_client_hello, refuse_tls
 
 READ_SIZE = 64 * 1024
-
 _LEFT = getattr(select, "POLLRDHUP", 0)  # Resets are always reported (poll(2)); Linux reports the peer's end as well.
 
 
@@ -122,7 +121,8 @@ class Connection:
                     await self._read()
                 helpers.cancel_scope.cancel()
         finally:
-            # They refer to this connection, which a garbage collection would have to free otherwise.
+            # They refer to each other and to this connection. A garbage collection would have to free it otherwise.
+            self._protocols.forget_streams()
             del self._idleness, self._tasks, self._protocols
 
     # To the peer
@@ -202,6 +202,14 @@ class Connection:
             self._reader_ended = True
 
     async def _read_on(self) -> None:
+        with contain_faults():  # Here, so that the applications are told of the end, too.
+            await self._read_and_handle()
+        self._note_gone()
+        self._idleness.end()  # Otherwise it would keep the nursery open until it times out.
+        await self._protocols.finish()
+        await self._protocols.handle(Closed())
+
+    async def _read_and_handle(self) -> None:
         ended = False
         first = isinstance(self._stream, trio.SocketStream) and not self._data_received
         while not ended:
@@ -229,10 +237,6 @@ class Connection:
         if ended:
             with trio.move_on_after(HALF_CLOSED_PATIENCE):
                 await self._protocols.answered()
-        self._note_gone()
-        self._idleness.end()  # Otherwise it would keep the nursery open until it times out.
-        await self._protocols.finish()
-        await self._protocols.handle(Closed())
 
     async def _receive(self) -> bytes:
         """Receive bytes; empty at the end."""

@@ -9,14 +9,23 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import trio
+
 log = logging.getLogger(__name__)
 
 
 @contextmanager
-def contain_faults() -> Iterator[None]:
-    """Log an exception of the block in one line instead of raising it; cancellation passes through."""
+def contain_faults(others: trio.CancelScope | None = None) -> Iterator[None]:
+    """Log an exception of the block in one line instead of raising it; cancellation passes through.
+
+    Args:
+        others: Is cancelled then.
+    """
     try:
         yield
     except* Exception as faults:
-        log.warning("a connection was ended by a fault: %r", faults.exceptions[0])
+        fault = repr(faults.exceptions[0])  # As text: a log record that is kept would keep the connection.
+        log.warning("a connection was ended by a fault: %s", fault)
         log.debug("the fault:", exc_info=faults)
+        if others is not None:
+            others.cancel()

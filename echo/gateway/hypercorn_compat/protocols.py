@@ -59,6 +59,13 @@ class Protocols:
         if isinstance(self._protocol, HTTP2Protocol):
             await self._protocol.finish()
 
+    def forget_streams(self) -> None:
+        """Forget the streams, which refer to the protocol; there are some only after a fault."""
+        if isinstance(self._protocol, HTTP2Protocol):
+            self._protocol.streams.clear()
+        else:
+            self._protocol.stream = None
+
     @property
     def peer_may_be_sending(self) -> bool:
         """Whether the peer may still be sending: frames, or the rest of a request."""

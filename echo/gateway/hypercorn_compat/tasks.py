@@ -17,6 +17,7 @@ import trio
 from hypercorn.config import Config
 from hypercorn.typing import AppWrapper, ASGIReceiveEvent, ASGISendEvent, Scope
 
+from echo.gateway.hypercorn_compat.containment import contain_faults
 from echo.gateway.hypercorn_compat.pace import Pace
 from echo.gateway.hypercorn_compat.timing import CLOSE_TIMEOUT
 
@@ -49,8 +50,12 @@ class Tasks:
         self._pace = pace
 
     def spawn(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
-        """Start a task."""
-        self._nursery.start_soon(function, *arguments)
+        """Start a task; a fault in it ends the connection."""
+        self._nursery.start_soon(self._run_contained, function, *arguments)
+
+    async def _run_contained(self, function: Callable[..., Awaitable[object]], *arguments: object) -> None:
+        with contain_faults(self._nursery.cancel_scope):
+            await function(*arguments)
 
     async def spawn_app(self, app: AppWrapper, config: Config, scope: Scope, send: Send) -> Put:
         """Start the application for one request; returns a function that queues events for it.

@@ -1,19 +1,15 @@
 """The ASGI scope of a WebSocket: what an application is told of the handshake."""
 
-from typing import cast
 from urllib.parse import unquote
 
 from hypercorn.protocol.events import Request
 from hypercorn.typing import ConnectionState, WebsocketScope
 
 from echo.gateway.hypercorn_compat.connection_context import ConnectionContext
-from echo.gateway.hypercorn_compat.direct import DIRECT, Direct
 
 
-def websocket_scope(
-    request: Request, shared: ConnectionContext, subprotocols: list[str], direct: Direct
-) -> WebsocketScope:
-    """The scope for a handshake that asks for these subprotocols; ``direct`` is the WebSocket's."""
+def websocket_scope(request: Request, shared: ConnectionContext, subprotocols: list[str]) -> WebsocketScope:
+    """The scope for a handshake that asks for these subprotocols."""
     path, _, query = request.raw_path.partition(b"?")
     return {
         "type": "websocket",
@@ -29,5 +25,5 @@ def websocket_scope(
         "server": shared.server,
         "subprotocols": subprotocols,
         "state": ConnectionState(request.state.copy()),
-        "extensions": {"websocket.http.response": {}, DIRECT: cast("dict[object, object]", direct)},
+        "extensions": {"websocket.http.response": {}},
     }

@@ -116,12 +116,13 @@ class WebSocketStream:
         shared = self._shared
         self._began = trio.current_time()
         self._handshake = Handshake(request.headers, request.http_version)
-        self._scope = websocket_scope(request, shared, self._handshake.subprotocols, self)
+        self._scope = websocket_scope(request, shared, self._handshake.subprotocols)
         refusal = self._handshake.refusal()
         if not valid_server_name(shared.config, request):
             refusal = Refusal(404, "no such server name here")
         if refusal is None:
-            scope = cast("Scope", self._scope)
+            # A copy: one that we keep and that refers to us would have to be freed by a garbage collection.
+            scope = cast("Scope", {**self._scope, "extensions": {**self._scope["extensions"], DIRECT: self}})
             self._put = await shared.tasks.spawn_app(shared.app, shared.config, scope, self.app_send)
             await self._put({"type": "websocket.connect"})
         else:
@@ -268,7 +269,7 @@ class WebSocketStream:
         response = {"type": "websocket.http.response.start", "status": status, "headers": []}
         seconds = trio.current_time() - self._began
         await self._shared.config.log.access(self._scope, cast("WebsocketResponseStartEvent", response), seconds)
-        del self._scope  # It refers to this stream, which a garbage collection would have to free otherwise.
+        del self._scope  # Frees memory.
 
     # To the client
 
