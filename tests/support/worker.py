@@ -2,10 +2,12 @@
 
 It greets each connection with its process id and echoes what it receives, until the client ends. ``leave`` has it ask
 for its replacement. Its drain has no time limit. Files in the folder, read at the start, change what it does: ``start``
-has ``exit N``, ``hang`` or ``babble``; ``answer`` has the size of its answers in bytes.
+has ``exit N``, ``hang``, ``babble`` or ``outlast``, by which it ends at the second signal, as programs do, and says so
+in a file ``ended``; ``answer`` has the size of its answers in bytes.
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -36,6 +38,14 @@ async def serve(accepted: AcceptedConnection, leave: Callable[[], None]) -> None
         accepted.on_close()
 
 
+async def end_at_second_signal(folder: Path, *, task_status: trio.TaskStatus[None]) -> None:
+    with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
+        task_status.started()
+        received = [await anext(signals), await anext(signals)]
+    (folder / "ended").write_text(" ".join(sorted(signal.Signals(number).name for number in received)))
+    os._exit(0)
+
+
 async def main(folder: Path, listeners: int) -> None:
     end = ParentLink.inherited()
     assert end is not None
@@ -55,6 +65,8 @@ async def main(folder: Path, listeners: int) -> None:
 
     parent = ParentLink(end, listeners, collect)
     async with trio.open_nursery() as nursery:
+        if read_words(folder, "start") == ["outlast"]:
+            await nursery.start(end_at_second_signal, folder)
         nursery.start_soon(parent.run)
         async with trio.open_nursery() as serving:
             for feed in parent.feeds:

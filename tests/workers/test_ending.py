@@ -58,6 +58,19 @@ async def test_workers_that_outlast_the_grace_period_are_killed(
         await client.stream.aclose()
 
 
+async def test_cancelling_the_supervisor_ends_a_worker_that_would_finish_its_work_after_one_signal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "start").write_text("outlast")
+    monkeypatch.setattr(worker_module, "KILL_DELAY_AT_ONCE", 20.0)
+    async with supervised(tmp_path, 1) as running:
+        client = await connect(running.ports[0])
+        running.scope.cancel()
+        await running.ended.wait()
+        await client.stream.aclose()
+    assert (tmp_path / "ended").read_text() == "SIGINT SIGTERM"  # It was not killed.
+
+
 async def test_cancelling_the_supervisor_ends_all_workers_even_suspended_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
