@@ -29,6 +29,9 @@ def _run() -> int:
     except MissingExtraError as error:
         print(f"echo-grpc: {error}", file=sys.stderr)  # noqa: T201 - There is no log yet.
         return 2
+    except MemoryError:
+        print("echo-grpc: no memory is left", file=sys.stderr)  # noqa: T201 - As above.
+        return 2
     except KeyboardInterrupt:  # While all of that is loaded.
         return 130
     return run()

@@ -188,14 +188,14 @@ def asks_for_json(arguments: Sequence[str] = ()) -> bool:
     return chosen.strip().lower() == "json"
 
 
-def refuse(reason: str, *, as_json: bool) -> None:
-    """Write to standard error, in one line, why the program does not start.
+def refuse(reason: str, *, as_json: bool, event: str = "cannot start") -> None:
+    """Write to standard error, in one line, why the program does not start, or go on; ``event`` says which in JSON.
 
     The line is plain text unless JSON was requested explicitly: people and scripts read it, and the settings that would
     decide the format may be the problem.
     """
     reason = " ".join(reason.split())
-    line = json_line("critical", "echo", "cannot start", reason=reason) if as_json else f"echo: {reason}"
+    line = json_line("critical", "echo", event, reason=reason) if as_json else f"echo: {reason}"
     if sys.stderr is not None:
         with suppress(OSError):  # The exit status says that something is wrong.
             print(line, file=sys.stderr, flush=True)  # noqa: T201 - the one line that the user gets

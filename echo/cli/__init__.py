@@ -174,7 +174,7 @@ def _outcome(error: BaseException, as_json: bool) -> int:
     if first(KeyboardInterrupt, error) is not None:
         return INTERRUPTED
     if (lacking := shortage(error)) is not None:
-        refuse(lacking, as_json=as_json)
+        refuse(lacking, as_json=as_json, event="cannot go on")  # It may have been running.
         log.debug("crashed", exc_info=error)
         return REFUSED
     log.critical("crashed", exc_info=without_groups_of_one(error))

@@ -10,6 +10,7 @@ import pytest
 import trio
 import trustme
 
+from echo import __main__ as entry
 from echo.cli import main
 from echo.transport.accepting import OnAccept, WaitForRoom, accept
 from tests.support.process import finished
@@ -266,6 +267,19 @@ def test_where_memory_runs_out_the_limit_is_named(
 
     monkeypatch.setattr("echo.rpc.Server.serve", no_memory)
     assert refusal(capsys, "serve", *HERE).startswith("no memory is left: ")
+    assert main(["serve", *HERE, "--log-format", "json"]) == 2
+    assert json.loads(capsys.readouterr().err)["event"] == "cannot go on"  # A running server may run out of it, too.
+
+
+def test_where_memory_runs_out_while_the_command_is_loaded_it_says_so(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_memory() -> NoReturn:
+        raise MemoryError
+
+    monkeypatch.setattr("echo.__main__._command", no_memory)
+    assert entry.main() == 2
+    assert capsys.readouterr() == ("", "echo-grpc: no memory is left\n")
 
 
 @pytest.mark.parametrize("arguments", ["--grpc-server-bind localhost", "--grpc-server-bind 127.0.0.1 --workers 2"])
