@@ -9,11 +9,10 @@ from echo.transport.backend import Scope
 from echo.transport.call import Call
 from echo.transport.call_observer import CallObserver
 from echo.transport.tracing import CallTrace
-from echo.wire import IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed, encode_message
+from echo.wire import CLOSED, IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed, encode_message
 
 if TYPE_CHECKING:
     from echo.transport.server import ServerSession
-
 
 DEADLINE_SLACK: Final = 0.02  # Seconds by which the client's and the server's timers for one deadline may differ.
 
@@ -86,7 +85,8 @@ class ServerCall(Call):
             status = Status.CANCELLED if now < self.deadline - DEADLINE_SLACK else Status.DEADLINE_EXCEEDED
             return status, None if self.verdict is None else self.verdict.message
         if self.sent_trailers is None:
-            return Status.CANCELLED, "the handler reset the call"
+            reason = "the handler reset the call" if self.state == CLOSED else "the connection was closed"
+            return Status.CANCELLED, reason
         return self.sent_trailers.status, self.sent_trailers.message
 
     def begin(self, request: Request, now: float) -> None:

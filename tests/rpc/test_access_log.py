@@ -63,10 +63,11 @@ async def pour(stream: BytesStream) -> None:
 
 
 class Ours:
-    """A server with an access log, and a channel to it."""
+    """A server with an access log, and a channel to it; cancelling ``serving`` stops it at once."""
 
-    def __init__(self, server: Server, channel: Channel, stream: io.StringIO) -> None:
+    def __init__(self, server: Server, serving: trio.CancelScope, channel: Channel, stream: io.StringIO) -> None:
         self.server = server
+        self.serving = serving
         self.channel = channel
         self._stream = stream
 
@@ -91,15 +92,20 @@ async def logged(limits: Limits = Limits(), compression: str | None = None) -> A
         access_log=AccessLog(Outlet(stream), as_json=True),
         compression=compression,
     )
+    scope = trio.CancelScope()
     async with trio.open_nursery() as nursery:
+
+        async def serve(theirs: ByteStream) -> None:
+            with scope:
+                await server.serve_connection(theirs)
 
         async def dial() -> ByteStream:
             ours, theirs = memory_stream_pair()
-            nursery.start_soon(server.serve_connection, theirs)
+            nursery.start_soon(serve, theirs)
             return ours
 
         async with open_channel_over(dial, "memory", codec=CODEC) as channel:
-            yield Ours(server, channel, stream)
+            yield Ours(server, scope, channel, stream)
         nursery.cancel_scope.cancel()
 
 
@@ -149,6 +155,22 @@ async def test_the_status_is_the_one_that_was_sent(request_: bytes, status: str,
         line = await ours.line()
     assert (line["status"], line["reason"]) == (status, reason)
     assert (line["messages_in"], line["messages_out"]) == (1, 0)
+
+
+async def test_a_call_that_is_open_when_the_server_is_stopped_at_once_ends_with_its_connection(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async def call(ours: Ours) -> None:
+        with suppress(GRPCError):
+            await unary(ours.channel, "One", b"sleep")
+
+    async with logged() as ours, trio.open_nursery() as nursery:
+        nursery.start_soon(call, ours)
+        await trio.testing.wait_all_tasks_blocked()
+        ours.serving.cancel()
+        line = await ours.line()
+        nursery.cancel_scope.cancel()
+    assert (line["status"], line["reason"]) == ("CANCELLED", "the connection was closed")
 
 
 async def test_a_call_of_an_unknown_method_is_logged_too() -> None:
