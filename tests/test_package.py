@@ -66,6 +66,7 @@ def test_the_core_alone(installed: Callable[..., Path], tmp_path: Path) -> None:
         "echo.rpc.health": "betterproto",
         "echo.rpc.error_details": "betterproto",
         "echo.rpc.grpcio_style": "interop",
+        "echo.services": "betterproto",
         "echo.gateway": "gateway",
     }.items():
         said = run(python, "-c", f"import {module}", cwd=tmp_path).stderr.splitlines()[-1]

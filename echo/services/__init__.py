@@ -7,19 +7,22 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
 
-from echo.evidence import Recorder
+from echo.extras import needs
 from echo.rpc import Limits, Servable
-from echo.rpc.health import Health
 from echo.rpc.observed_service import ObservedService
 from echo.rpc.reflection import reflection
 from echo.scripting import PREFIX
-from echo.services.evidence import EvidenceService
-from echo.services.interop import interop_services
-from echo.services.padding import pad
-from echo.services.protobuf import Messages
-from echo.services.scripted import Scripting
-from echo.services.streaming import StreamingEchoService, scripted_server_stream
-from echo.services.unary import EchoService
+
+with needs("betterproto", part="echo.services"):
+    from echo.evidence import Recorder
+    from echo.rpc.health import Health
+    from echo.services.evidence import EvidenceService
+    from echo.services.interop import interop_services
+    from echo.services.padding import pad
+    from echo.services.protobuf import Messages
+    from echo.services.scripted import Scripting
+    from echo.services.streaming import StreamingEchoService, scripted_server_stream
+    from echo.services.unary import EchoService
 
 __all__ = ["EchoService", "EchoServices", "StreamingEchoService", "echo_services"]
 
