@@ -136,6 +136,25 @@ def test_sending_after_the_end_is_our_own_error() -> None:
         pair.server.send_response(stream_id, Response())
 
 
+def test_sending_on_a_stream_that_is_over_is_our_own_error() -> None:
+    pair = ConnectionPair()
+    stream_id = pair.open()
+    pair.server.reset(stream_id, ErrorCodes.CANCEL)
+    pair.to_client()
+    with pytest.raises(LocalProtocolError):
+        pair.client.send_message(stream_id, b"more")
+
+
+def test_nothing_follows_trailers_that_wait_for_the_window() -> None:
+    pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
+    stream_id = pair.open()
+    pair.server.send_response(stream_id, Response())
+    pair.server.send_message(stream_id, b"x" * 65_536)
+    assert not pair.server.send_trailers(stream_id, Trailers())
+    with pytest.raises(LocalProtocolError):
+        pair.server.send_message(stream_id, b"more")
+
+
 def test_metadata_that_cannot_be_sent_does_not_harm_the_connection() -> None:
     pair = ConnectionPair()
     with pytest.raises(ValueError, match="Upper"):

@@ -33,6 +33,16 @@ def test_nothing_is_sent_beyond_the_window_and_all_of_it_once_it_opens() -> None
     assert sum(len(event.data) for event in of_type(pair.to_server(), DataReceived)) == 30_000
 
 
+def test_a_stream_s_window_is_again_what_it_was_once_everything_is_consumed() -> None:
+    pair = ConnectionPair(Limits(stream_window=70_000))
+    stream_id = pair.open()
+    pair.client.send_message(stream_id, b"x" * 50_000)
+    pair.to_server()
+    pair.server.acknowledge(stream_id, 50_000)
+    pair.to_client()
+    assert pair.client.streams[stream_id].send_window == 70_000
+
+
 def test_trailers_wait_behind_the_messages_of_their_stream() -> None:
     pair = ConnectionPair(client_limits=Limits(stream_window=65_535))
     stream_id = pair.open(end=True)
@@ -85,6 +95,18 @@ def test_a_client_with_many_unsent_calls_may_receive() -> None:
     pair.server.ping(b"12345678")
     assert pair.to_client() == []
     assert [event.stream_id for event in of_type(pair.to_server(), RequestStarted)] == calls
+
+
+def test_a_server_with_large_unsent_answers_to_all_open_calls_may_receive() -> None:
+    pair = ConnectionPair(Limits(max_output=1_000, max_header_list_size=4_000, max_concurrent_streams=10))
+    metadata: MultiDict[str | bytes] = MultiDict({"x": "~" * 3_000})
+    calls = [pair.open() for _ in range(10)]
+    for stream_id in calls:
+        pair.server.send_response(stream_id, Response(metadata))
+        pair.server.send_trailers(stream_id, Trailers(metadata=metadata))
+    pair.client.ping(b"12345678")
+    assert pair.to_server() == []
+    assert [event.stream_id for event in of_type(pair.to_client(), CallEnded)] == calls
 
 
 def test_late_data_and_other_data_count_against_the_same_connection_window() -> None:

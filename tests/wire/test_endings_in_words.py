@@ -43,6 +43,7 @@ def ended(*parts: Part) -> tuple[Status, str | None]:
         ("302", Status.UNKNOWN, "HTTP 302 (Found)"),
         ("499", Status.UNKNOWN, "HTTP 499"),
         ("000", Status.UNKNOWN, "the invalid HTTP status 000"),
+        ("099", Status.UNKNOWN, "the invalid HTTP status 099"),
         ("009", Status.UNKNOWN, "the invalid HTTP status 009"),
         ("600", Status.UNKNOWN, "the invalid HTTP status 600"),
         ("999", Status.UNKNOWN, "the invalid HTTP status 999"),

@@ -27,6 +27,16 @@ def test_an_integer_may_take_any_number_of_octets(library: ModuleType, size: int
     assert pairs(Decoder(1_000, library), encoder.encode(fields)) == fields  # It begins with the size of the table.
 
 
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_every_index_is_read_whether_it_takes_one_octet_or_two(library: ModuleType) -> None:
+    encoder, decoder = Encoder(hpack), Decoder(10**6, library)
+    fields = [(b"x-%d" % number, b"1") for number in range(70)]
+    assert pairs(decoder, encoder.encode(fields)) == fields
+    blocks = [encoder.encode([field]) for field in fields]
+    assert [pairs(decoder, block) for block in blocks] == [[field] for field in fields]
+    assert {len(block) for block in blocks} == {1, 2}
+
+
 def test_many_tiny_fields_behind_a_start_that_is_known_are_beyond_the_limit() -> None:
     decoder = Decoder(2_000)
     decoder.decode(b"\x82")

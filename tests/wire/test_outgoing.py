@@ -179,6 +179,18 @@ def test_a_header_block_is_split_at_the_peer_s_largest_frame(size: int) -> None:
         assert request.request.metadata == metadata
 
 
+def test_a_header_block_that_just_fits_into_a_frame_is_not_split() -> None:
+    def sent(size: int) -> list[Frame]:
+        pair = ConnectionPair(Limits(max_header_list_size=100_000))
+        pair.client.open(Request("/s/m", metadata=MultiDict({"x": "X" * size})))  # An octet each.
+        return list(frames(pair.client.take_output()))
+
+    (smaller,) = sent(16_000)
+    (largest,) = sent(16_000 + 16_384 - smaller.body_len)
+    assert largest.body_len == 16_384
+    assert "END_HEADERS" in largest.flags
+
+
 def test_split_trailers_have_end_stream_on_the_first_frame() -> None:
     pair = ConnectionPair(Limits(max_header_list_size=100_000))
     _, served = pair.open(end=True)

@@ -33,6 +33,7 @@ def test_a_client_that_pings_as_often_as_allowed_is_never_refused() -> None:
     pair = ConnectionPair(Limits(min_ping_interval=300))
     for number in range(10):
         assert ping(pair, number * 300) == []
+        assert pair.server.pings == number + 1
 
 
 def test_the_third_ping_that_comes_too_early_ends_the_connection() -> None:

@@ -40,6 +40,7 @@ CLIENT = [
     row("PING before SETTINGS is an error", BY_PROTOCOL, ping(), stream=0, begin=b""),
     row("WINDOW_UPDATE before SETTINGS is an error", BY_PROTOCOL, window_update(0, 1), stream=0, begin=b""),
     row("RST_STREAM before SETTINGS is an error", BY_PROTOCOL, rst_stream(1), before=(opened(),), begin=b""),
+    row("an acknowledgement before SETTINGS is an error", BY_PROTOCOL, SETTINGS_ACK, stream=0, begin=b""),
     row(
         "HTTP/1.1 is an error",
         BY_PROTOCOL + " | connection FRAME_SIZE_ERROR",

@@ -25,6 +25,7 @@ SERVER = [
     row("PRIORITY that depends on its own stream", MALFORMED, priority(1, 1), before=(OPEN,)),
     row("so on a half-closed stream", MALFORMED, priority(1, 1), before=(HALF_CLOSED,)),
     row("so on an idle stream", f"{MALFORMED} | {BY_PROTOCOL} | nothing", priority(3, 3), stream=3, alive="ping"),
+    row("so on a stream of ours", BY_PROTOCOL, headers(2, depends=dependency(2)), stream=2),
     row("HEADERS that depend on another stream", "call", headers(1, depends=dependency(3))),
     row("HEADERS that depend on stream 0, exclusively", "call", headers(1, depends=dependency(0, exclusive=True))),
     row("HEADERS of the least weight", "call", headers(1, depends=dependency(0, weight=1))),
@@ -53,6 +54,7 @@ CLIENT = [
         headers(1, RESPONSE, depends=dependency(1)),
         before=(opened(),),
     ),
+    row("so on an idle stream", BY_PROTOCOL, headers(3, RESPONSE, depends=dependency(3)), before=(opened(),)),
 ]
 
 
