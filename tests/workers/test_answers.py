@@ -8,6 +8,7 @@ import pytest
 import trio
 
 from echo.workers import answers
+from echo.workers.messages import FINAL_ANSWER, AnswerPart
 from tests.support.supervised import supervised, until
 
 pytestmark = [pytest.mark.usefixtures("nothing_left")]
@@ -45,6 +46,25 @@ async def test_a_worker_s_final_answer_is_kept_however_it_ends(tmp_path: Path) -
         running.stop.set()
         await running.ended.wait()
         assert sorted(running.final_answers[1:]) == sorted(b"%d" % pid for pid in (other, asked_never))
+
+
+async def test_what_a_worker_sent_before_it_ended_counts_though_it_is_read_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with supervised(tmp_path, 1) as running:
+        (worker,) = running.supervisor.workers
+        monkeypatch.setattr(worker._channel, "receive", trio.sleep_forever)  # A busy parent, which gets to it too late.
+        os.kill(os.getpid(), signal.SIGHUP)
+        await running.until(1, {worker.pid})
+        assert running.final_answers == [b"%d" % worker.pid]
+
+
+async def test_the_parts_of_a_final_answer_are_put_together_whatever_comes_between_them() -> None:
+    asked = answers.Answers()
+    asked.add(AnswerPart(FINAL_ANSWER, b"one ", last=False))
+    asked.add(AnswerPart(1, b"late", last=True))
+    asked.add(AnswerPart(FINAL_ANSWER, b"two", last=True))
+    assert asked.latest == b"one two"
 
 
 @pytest.mark.parametrize("size", [0, 1, 32 * 1024, 32 * 1024 + 1, 1_000_000])

@@ -6,12 +6,13 @@ import socket
 from pathlib import Path
 
 import pytest
+import structlog
 import trio
 import trio.testing
 
 from echo.workers import worker as worker_module
 from tests.support.serving import LOOPBACK
-from tests.support.supervised import GRACE, connect, supervised
+from tests.support.supervised import GRACE, PATIENCE, connect, supervised
 
 pytestmark = [pytest.mark.usefixtures("nothing_left")]
 
@@ -32,6 +33,14 @@ async def test_a_stop_accepts_the_last_connections_and_waits_until_all_are_finis
         socket.create_connection((LOOPBACK, running.ports[0]))
 
 
+async def test_workers_that_end_as_they_are_told_are_no_matter_for_the_log(tmp_path: Path) -> None:
+    with structlog.testing.capture_logs() as logs:
+        async with supervised(tmp_path) as running:
+            running.stop.set()
+            await running.ended.wait()
+    assert {line["event"] for line in logs} == {"worker serves"}
+
+
 async def test_a_stop_accepts_connections_until_the_workers_want_no_more(tmp_path: Path) -> None:
     async with supervised(tmp_path, 1) as running:
         (worker,) = running.pids
@@ -50,25 +59,15 @@ async def test_workers_that_outlast_the_grace_period_are_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(worker_module, "KILL_DELAY", 0.3 - GRACE)
-    async with supervised(tmp_path) as running:
-        client = await connect(running.ports[0])
-        running.stop.set()
-        await running.ended.wait()
-        assert not await client.echoes()
-        await client.stream.aclose()
-
-
-async def test_cancelling_the_supervisor_ends_a_worker_that_would_finish_its_work_after_one_signal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "start").write_text("outlast")
-    monkeypatch.setattr(worker_module, "KILL_DELAY_AT_ONCE", 20.0)
-    async with supervised(tmp_path, 1) as running:
-        client = await connect(running.ports[0])
-        running.scope.cancel()
-        await running.ended.wait()
-        await client.stream.aclose()
-    assert (tmp_path / "ended").read_text() == "SIGINT SIGTERM"  # It was not killed.
+    with structlog.testing.capture_logs() as logs:
+        async with supervised(tmp_path) as running:
+            client = await connect(running.ports[0])
+            running.stop.set()
+            await running.ended.wait()
+            assert not await client.echoes()
+            await client.stream.aclose()
+    ended = [(line["worker"], line["status"]) for line in logs if line["event"] == "worker ended"]
+    assert (client.pid, -signal.SIGKILL) in ended
 
 
 async def test_cancelling_the_supervisor_ends_all_workers_even_suspended_ones(

@@ -20,6 +20,7 @@ class Counting:
         open: How many connections it has.
         full: Set it to accept none.
         broken: Set it to have no room in its channel.
+        given: The connections it was given, in order.
     """
 
     def __init__(self, *, open: int = 0) -> None:  # noqa: A002 - as in Worker
@@ -30,6 +31,7 @@ class Counting:
         self.full = False
         self.broken = False
         self.answers = Answers()
+        self.given: list[socket.socket] = []
 
     def accepts(self, listener: int) -> bool:
         return not self.full and listener not in self.closed
@@ -39,6 +41,7 @@ class Counting:
         if self.broken:
             return False
         self.open += 1
+        self.given.append(connection)
         return True
 
 
@@ -133,12 +136,38 @@ def test_a_new_worker_gets_the_held_connections(connections: list[socket.socket]
     assert (placing.held, newcomer.open) == (0, 2)
 
 
+def test_held_connections_are_given_away_in_the_order_in_which_they_came(connections: list[socket.socket]) -> None:
+    placing = placement()
+    for connection in connections[:3]:
+        placing.place(0, connection)
+    newcomer = Counting()
+    placing.add(cast("Worker", newcomer))
+    assert newcomer.given == connections[:3]
+
+
 def test_if_a_worker_s_channel_is_full_the_next_best_gets_the_connection(connections: list[socket.socket]) -> None:
     broken, other = Counting(), Counting(open=5)
     broken.broken = True
     placing = placement(broken, other)
     placing.place(0, connections[0])
     assert (placing.held, other.open) == (0, 6)
+
+
+async def test_who_waits_for_a_change_learns_that_a_worker_has_ended() -> None:
+    ending = Counting()
+    placing = placement(ending)
+    learnt = trio.Event()
+
+    async def wait() -> None:
+        await placing.wait_for_change()
+        learnt.set()
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(wait)
+        await trio.testing.wait_all_tasks_blocked()
+        placing.remove(cast("Worker", ending))
+        await trio.testing.wait_all_tasks_blocked()
+        assert learnt.is_set()
 
 
 def test_who_wants_no_final_answers_need_not_take_them() -> None:
