@@ -39,6 +39,18 @@ async def test_cancelled_by_the_client(autojump_clock: trio.testing.MockClock) -
         assert end(await echo.record()) == ("cancelled", "CANCELLED", "the call was reset (CANCEL)")
 
 
+@pytest.mark.parametrize(("early", "expected"), [(0.01, "DEADLINE_EXCEEDED"), (0.03, "CANCELLED")])
+async def test_cancelled_by_a_client_whose_timer_is_ahead_of_ours(
+    early: float, expected: str, autojump_clock: trio.testing.MockClock
+) -> None:
+    async with scripted_echo() as echo:
+        with trio.move_on_after(5 - early):
+            await echo.call("GetReply", NAME, ("delay", "1m"), timeout=5)
+        await trio.testing.wait_all_tasks_blocked()
+        _, status, _ = end(await echo.record())
+        assert status == expected
+
+
 @pytest.mark.parametrize(
     ("code", "outcome", "name"),
     [(8, "cancelled", "CANCEL"), (0, "reset", "NO_ERROR"), (2, "reset", "INTERNAL_ERROR"), (99, "reset", "code 99")],
