@@ -4,6 +4,7 @@ from grpclib.events import RecvInitialMetadata, RecvTrailingMetadata, listen
 from multidict import MultiDict
 
 from echo.rpc.testing import memory_channel
+from echo.wire.head import USER_AGENT
 from tests.support.services import CODEC, ECHO, UNARY, BytesStream, Service, call, on_both_loops, unary
 
 
@@ -65,3 +66,13 @@ async def test_calls_with_the_same_metadata_do_not_share_it() -> None:
         for _ in range(4):
             await unary(channel, "Talk")
     assert seen == 4 * [MultiDict({"ask": "what"})] + 4 * [MultiDict()]
+
+
+@on_both_loops
+async def test_a_handler_sees_the_client_s_user_agent() -> None:
+    async def tell(stream: BytesStream) -> None:
+        assert stream.user_agent is not None
+        await stream.send_message(stream.user_agent.encode())
+
+    async with memory_channel([Service(Tell=(UNARY, tell))], codec=CODEC) as channel:
+        assert (await unary(channel, "Tell")).decode() == USER_AGENT

@@ -4,6 +4,8 @@ import math
 
 import anyio
 import pytest
+import trio
+import trio.testing
 from anyio.abc import ByteStream
 from h2.errors import ErrorCodes
 
@@ -234,3 +236,10 @@ async def test_an_exception_of_the_block_is_raised_unchanged() -> None:
     with pytest.raises(LookupError):
         async with memory_channel([ECHO], codec=CODEC):
             raise LookupError
+
+
+async def test_cancelling_a_call_lets_other_tasks_run() -> None:
+    async with memory_channel([ECHO], codec=CODEC) as channel, call(channel, "One", UNARY) as stream:
+        await stream.send_request()
+        with trio.testing.assert_checkpoints():
+            await stream.cancel()

@@ -11,12 +11,16 @@ from typing import Any
 
 import betterproto
 import pytest
+from grpclib.encoding.base import StatusDetailsCodecBase
 from hypothesis import given
 from hypothesis import strategies as st
 
 from echo.pb.com.gopay.echo import Message, Response
 from echo.pb.com.gopay.echo.streaming import StreamMessage
-from echo.rpc.codec import ProtoCodec
+from echo.rpc import Cardinality, GRPCError, Status
+from echo.rpc.codec import ProtoCodec, decode_details
+from echo.rpc.testing import memory_channel
+from echo.wire.head import Trailers
 from tests.support.everything import FAST, Colour, Fast, Plain, make_class, specialised, state
 
 INT32 = st.integers(-(2**31), 2**31 - 1)
@@ -230,3 +234,27 @@ def test_values_may_be_given_in_order() -> None:
 def test_a_message_of_the_wrong_class_is_an_error() -> None:
     with pytest.raises(TypeError, match="must be of the class Message, not Response"):
         ProtoCodec().encode(Response(), Message)
+
+
+class Details(StatusDetailsCodecBase):
+    """Finds something in any details, even in none."""
+
+    def encode(self, status: Status, message: str | None, details: Any) -> bytes:
+        raise NotImplementedError
+
+    def decode(self, status: Status, message: str | None, data: bytes) -> Any:  # noqa: ARG002 - not of interest
+        return "decoded", data
+
+
+@pytest.mark.parametrize(("data", "expected"), [(None, None), (b"x", ("decoded", b"x"))])
+def test_only_details_that_came_are_decoded(data: bytes | None, expected: object) -> None:
+    assert decode_details(Details(), Trailers(Status.NOT_FOUND, "no", details=data)) == expected
+
+
+async def test_calls_of_one_name_may_differ_in_the_type_of_their_requests() -> None:
+    async with memory_channel([]) as channel:
+        for message in (Message("a"), StreamMessage(stream_id="a"), Message("b")):
+            async with channel.request("/s/m", Cardinality.UNARY_UNARY, type(message), Response) as stream:
+                await stream.send_message(message)
+                with pytest.raises(GRPCError, match="UNIMPLEMENTED"):
+                    await stream.recv_message()

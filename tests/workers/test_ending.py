@@ -12,7 +12,7 @@ import trio.testing
 
 from echo.workers import worker as worker_module
 from tests.support.serving import LOOPBACK
-from tests.support.supervised import GRACE, PATIENCE, connect, supervised
+from tests.support.supervised import GRACE, connect, supervised
 
 pytestmark = [pytest.mark.usefixtures("nothing_left")]
 
