@@ -1,10 +1,15 @@
 """Ways for one task to wake another. No wake-up is lost, as nothing is awaited between check and wait."""
 
 from collections.abc import Awaitable
-from typing import Protocol
+from typing import TYPE_CHECKING, TypeAlias
 
 import anyio
 from anyio.lowlevel import checkpoint
+
+if TYPE_CHECKING:
+    from echo.transport.trio_backend import TrioSignal
+
+SignalLike: TypeAlias = "Signal | TrioSignal"  # The latter is cheaper.
 
 
 class Signal:
@@ -26,16 +31,6 @@ class Signal:
         if self._event is None:
             self._event = anyio.Event()
         return self._event.wait()
-
-
-class SignalLike(Protocol):
-    """A `Signal`, or a cheaper equivalent (`echo.transport.backend`)."""
-
-    def set(self) -> None:
-        """Wake all who wait."""
-
-    def wait(self) -> Awaitable[None]:
-        """An awaitable for the next `set`; the calling task must await it at once."""
 
 
 class Doorbell:
