@@ -130,12 +130,13 @@ class ServerStream(CallFacts, AsyncIterator[RecvT], Generic[RecvT, SendT]):
         if self._method.events.send_initial_metadata:  # A listener may need to wait.
             await self._send_head(None, hold=False)
         else:
-            self._call.session.do_at_turn(self._send_head_unless_sent)
+            self._call.session.do_after_turn(self._send_head_unless_sent)
 
     def _send_head_unless_sent(self) -> None:
         if not self.head_sent and not self.ended and self._call.is_open:
             with suppress(GRPCError):  # The head is too large for the client: the handler gets the error later.
                 self._put_head()
+                self._call.session.flush_soon()
 
     def _put_head(self) -> None:
         """Send the response's head, with no metadata and to no listeners, together with what follows."""

@@ -36,7 +36,6 @@ from echo.wire import (
     GoAwayReceived,
     HalfClosed,
     Limits,
-    PingAcknowledged,
     RequestRefused,
     RequestStarted,
     ServerConnection,
@@ -85,9 +84,8 @@ class ServerSession(Session):
     ) -> None:
         super().__init__(stream, limits, keepalive, tally)
         self._refusals = RefusalLog(log) if refusals is None else refusals
-        self._after_turn = None if register is None else self._register_ended
         self._register = register
-        self._ended: list[ServerCall] = []  # Calls that are registered at the end of the writer's turn.
+        self._ended: list[ServerCall] = []  # Calls that are registered after the writer's turn.
         self._observer_for = observer_for
         self._tracing = tracing
         self.number: int = next(_numbers)
@@ -102,7 +100,6 @@ class ServerSession(Session):
         )
         self._idle_since = anyio.current_time()
         self._draining = self._spoiled = False  # Spoiled: the handlers' nursery will fail.
-        self._drain_pong = self.backend.signal()
         self._reactions |= {
             RequestStarted: self._on_request,
             RequestRefused: self._on_refused,
@@ -129,7 +126,7 @@ class ServerSession(Session):
         if self.limits.max_connection_age != math.inf:
             tasks.start_soon(self._watch_age, self.limits.max_connection_age)
         if self._draining:
-            tasks.start_soon(self._await_drain_pong)
+            tasks.start_soon(self._finish_drain)
 
     async def _watch_idleness(self, idle: float) -> None:
         while True:
@@ -159,6 +156,8 @@ class ServerSession(Session):
             call.abort(call.verdict)  # Does nothing if the handler has ended the call even so.
         if self._register is not None:
             if self._bell.rung and not self._unsent and not refused:  # The writer runs before the event loop waits.
+                if not self._ended:
+                    self.do_after_turn(self._register_ended)
                 self._ended.append(call)
             else:
                 self._register.end((call,), self.backend.now(), refused=refused)
@@ -172,7 +171,7 @@ class ServerSession(Session):
 
     def _register_ended(self) -> None:
         """Enter calls in the register whose responses the writer has sent: together, which takes half the time."""
-        if self._register is not None and self._ended:
+        if self._register is not None:
             self._register.end(self._ended, self.backend.now())
             self._ended.clear()
 
@@ -189,14 +188,12 @@ class ServerSession(Session):
         for call in list(self.connection.streams.values()):
             call.give_up(verdict, "draining")
         self._handlers.discard_given_up()
-        self._end_if_done()
 
     def _retire(self) -> None:
         """Take no new calls, as the handlers' nursery will fail; end once the running ones are over."""
         self._spoiled = True
         self.drain()
         self._refuse_calls()
-        self._end_if_done()
 
     def _give_up_waiting(self) -> None:
         super()._give_up_waiting()
@@ -218,25 +215,24 @@ class ServerSession(Session):
                 if (trace := self.trace_of(call)) is not None:
                     trace.draining()
             self.connection.goaway(last_stream_id=MAX_STREAM_ID)
-            self.connection.ping(DRAIN_PING)
             self.flush_soon()
             if not self._greeted:
                 # Its first call may arrive with its SETTINGS. But a silent client must not delay the drain.
                 self._reading.deadline = min(self._reading.deadline, anyio.current_time() + LAST_GREETING)
             if self._tasks is not None:
-                self._tasks.start_soon(self._await_drain_pong)
+                self._tasks.start_soon(self._finish_drain)
 
-    async def _await_drain_pong(self) -> None:
-        """Refuse new calls once the client has answered the PING after the GOAWAY, or `DRAIN_PATIENCE` is over."""
-        with anyio.move_on_after(DRAIN_PATIENCE):
-            await self._drain_pong.wait()
+    async def _finish_drain(self) -> None:
+        """Refuse new calls once the client has answered a PING after the GOAWAY, or `DRAIN_PATIENCE` is over."""
+        await self._ping(DRAIN_PING, DRAIN_PATIENCE)
         self._refuse_calls()
-        self._end_if_done()
 
     def _refuse_calls(self) -> None:
+        """Take no calls any more, and end after the last one."""
         if not self.connection.refusing:
             self.connection.goaway()
             self.flush_soon()
+        self._end_if_done()
 
     def _end_if_done(self) -> None:
         if self.connection.refusing and self._handlers.idle:
@@ -279,11 +275,6 @@ class ServerSession(Session):
         verdict = Trailers(Status.CANCELLED, f"the call was reset ({describe_code(event.error_code)})")
         event.stream.break_off(verdict, "cancelled" if event.error_code == ErrorCode.CANCEL else "reset")
         self.release(event.stream)
-
-    def _on_pong(self, event: PingAcknowledged) -> None:
-        super()._on_pong(event)
-        if event.data == DRAIN_PING:
-            self._drain_pong.set()
 
     def _on_failure(self, event: ConnectionFailed) -> None:
         if event.foreign:

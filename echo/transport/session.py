@@ -27,7 +27,7 @@ from echo.transport.keepalive import PING_DATA, Keepalive
 from echo.transport.link import LINGER, LinkLostError, link_over
 from echo.transport.peer import Peer
 from echo.transport.tally import Tally
-from echo.transport.waiting import Doorbell, until_read
+from echo.transport.waiting import Doorbell, SignalLike, until_read
 from echo.wire import Connection, ConnectionFailed, ErrorCode, Limits, PingAcknowledged, SettingsReceived
 
 
@@ -66,10 +66,9 @@ class Session(ABC):
         self._keepalive = keepalive
         self._bell = Doorbell(self.backend.signal())
         self._unsent = b""  # Bytes that the kernel has not taken, for the writer.
-        self._due: list[Callable[[], None]] = []  # Functions that the writer calls first on its next turn.
-        self._after_turn: Callable[[], None] | None = None  # Called at the end of each of the writer's turns.
+        self._due: list[Callable[[], None]] = []  # Functions that the writer calls at the end of its next turn.
         self._flush_at_once = True  # Whether the next flush goes to the kernel, or is left to the writer.
-        self._pong = self.backend.signal()
+        self._pongs: dict[bytes, SignalLike] = {}  # Wake who waits for the answer to a PING with this content.
         self.opened = self.last_received = anyio.current_time()
         # Cancelled to end the connection. Its deadline bounds what the peer must complete: first its SETTINGS, later
         # a header block.
@@ -102,15 +101,13 @@ class Session(ABC):
                 if self._linger > LINGER:
                     await self._link.linger()
         finally:
-            if self._after_turn is not None:
-                self._after_turn()
+            self._run_due()
             self.tally.ended += 1
             self._let_go()
 
     def _let_go(self) -> None:
         """Drop what refers back to this session, so that it is freed at once and not by a garbage collection."""
         self._reactions = {}
-        self._after_turn = None
         self.connection.let_go()
 
     async def _exchange(self) -> None:
@@ -160,8 +157,8 @@ class Session(ABC):
         else:
             self._bell.ring()
 
-    def do_at_turn(self, act: Callable[[], None]) -> None:
-        """Call the function at the start of the writer's next turn, after the tasks that are ready now have run."""
+    def do_after_turn(self, act: Callable[[], None]) -> None:
+        """Call the function after the tasks that are ready now have run and the writer has sent their output."""
         self._due.append(act)
         self._bell.ring()
 
@@ -192,16 +189,14 @@ class Session(ABC):
     async def _write(self) -> None:
         try:
             while await self._bell.answer():
-                if self._due:
-                    self._run_due()
                 while self._unsent:
                     await self._link.send(self._unsent)
                     self._unsent = b""
                     self._flush()
                 self._flush()
                 self._flush_at_once = True
-                if self._after_turn is not None:
-                    self._after_turn()
+                if self._due:
+                    self._run_due()
         except LinkLostError as error:
             self.stop(str(error))
 
@@ -248,8 +243,8 @@ class Session(ABC):
         self._greeted = True
 
     def _on_pong(self, event: PingAcknowledged) -> None:
-        if event.data == PING_DATA:
-            self._pong.set()
+        if (answered := self._pongs.get(event.data)) is not None:
+            answered.set()
 
     def _on_failure(self, event: ConnectionFailed) -> None:
         self.stop(event.reason if event.foreign else f"the {self._peer_role} violated HTTP/2: {event.reason}")
@@ -260,17 +255,22 @@ class Session(ABC):
             if silent < keepalive.time:
                 await anyio.sleep(keepalive.time - silent)
                 continue
-            self.connection.ping(PING_DATA)
-            self.flush_soon()
-            with anyio.move_on_after(keepalive.timeout) as waiting:
-                await self._pong.wait()
-            if waiting.cancelled_caught:
+            if not await self._ping(PING_DATA, keepalive.timeout):
                 await until_read()
                 if anyio.current_time() - self.last_received >= keepalive.timeout:
                     self.stop(f"the other side did not answer a keepalive PING within {keepalive.timeout:g} s")
                     return
 
     # For the roles
+
+    async def _ping(self, data: bytes, timeout: float) -> bool:
+        """Send a PING with eight bytes of data; returns whether it is answered within so many seconds."""
+        answered = self._pongs[data] = self.backend.signal()
+        self.connection.ping(data)
+        self.flush_soon()
+        with anyio.move_on_after(timeout) as waiting:
+            await answered.wait()
+        return not waiting.cancelled_caught
 
     @abstractmethod
     def release(self, call: Call) -> None:
