@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ROOMS = ["wire", "transport", "rpc"]
-# Services of their own, which not everybody wants to load; how to have calls observed, and traced; and what the probe
-# builds a client of that hides nothing.
+# Services of their own, which not everybody wants to load; how to have calls observed, counted and traced; and what the
+# probe builds a client of that hides nothing.
 SIDE_DOORS = {
     *(
         "echo.rpc.observed_service",
@@ -18,6 +18,7 @@ SIDE_DOORS = {
         "echo.rpc.interceptors",
         "echo.rpc.reflection",
     ),
+    "echo.rpc.register",
     "echo.rpc.tracing",
     *("echo.wire.frames", "echo.wire.header_lists", "echo.wire.hpack"),
 }

@@ -12,18 +12,16 @@ from echo.rpc.arguments import check_connections, checked_codec
 from echo.rpc.dispatch import Dispatcher
 from echo.rpc.events import ServerEvents
 from echo.rpc.interceptors import ServerInterceptor
+from echo.rpc.register import Notes, Register, Taker
 from echo.rpc.servable import Servable
 from echo.rpc.tracing import ServerTracing
 from echo.rpc.unsupported import refusing
 from echo.transport import (
     Keepalive,
-    Notes,
     RefusalLog,
-    Register,
     ServerSession,
     ServingListener,
     Signal,
-    Taker,
     Tally,
     TlsContext,
     open_background,
@@ -110,14 +108,13 @@ class Server:
         self._draining = False
         self._refusals = RefusalLog(log)
         self.tally: Tally = Tally()
-        self._tracing = None if tracing is None else tracing.serving(self._dispatcher.handlers)
         self.register: Register | None = None
         if access_log is not None:
             from echo.rpc.access import AccessNotes  # noqa: PLC0415 - Only for those who want it; see above.
 
             notes = [AccessNotes(access_log), *notes]
-        if notes or self._tracing is not None:
-            self.register = Register(notes, self._tracing)
+        if notes or tracing is not None:
+            self.register = Register(notes, None if tracing is None else tracing.serving(self._dispatcher.handlers))
         self._session_ended = Signal()
 
     def add_registered_method_handlers(self, service_name: str, method_handlers: Mapping[str, Any]) -> None:
@@ -201,7 +198,6 @@ class Server:
             self._refusals,
             None if dispatcher.observed_prefix is None else dispatcher.observer_for,
             self.tally,
-            self._tracing,
             self.register,
         )
         with anyio.CancelScope() as scope:

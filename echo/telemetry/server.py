@@ -11,10 +11,10 @@ from operator import sub
 from typing import Final
 
 from echo.rpc import Server, Status
+from echo.rpc.register import EndedCalls
 from echo.telemetry import names
 from echo.telemetry.calls import OTHER, Ended, Method, Traffic, ended_metrics, method_label, traffic_metrics
 from echo.telemetry.snapshot import Metric
-from echo.transport import EndedCalls
 
 __all__ = ["ServerMeter"]
 

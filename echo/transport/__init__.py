@@ -3,7 +3,6 @@
 from echo.transport.backend import Backend, current_backend
 from echo.transport.background import open_background
 from echo.transport.call import Call
-from echo.transport.call_observer import CallObserver
 from echo.transport.client import ClientSession
 from echo.transport.client_call import ClientCall
 from echo.transport.handshake import TlsContext, check_context, connect_tls, context_for_connection
@@ -13,15 +12,14 @@ from echo.transport.listener import StreamListener, open_tcp_listener, open_unix
 from echo.transport.memory import memory_stream_pair
 from echo.transport.peer import Peer, address_text
 from echo.transport.refusals import RefusalLog
-from echo.transport.register import EndedCalls, Notes, Register, Taker
 from echo.transport.server import ServerSession
 from echo.transport.server_call import EndCause, ServerCall
 from echo.transport.source import ConnectionSource, SourceListener
 from echo.transport.starting import AcceptedConnection, ServingListener
 from echo.transport.tally import Tally
 from echo.transport.tls_stream import REQUESTED_NAME
-from echo.transport.tracing import CallTrace, Tracing
 from echo.transport.waiting import Signal
+from echo.transport.watching import CallObserver, CallTrace
 
 __all__ = [
     "MAX_NOT_SENT",
@@ -35,22 +33,17 @@ __all__ = [
     "ClientSession",
     "ConnectionSource",
     "EndCause",
-    "EndedCalls",
     "Keepalive",
-    "Notes",
     "Peer",
     "RefusalLog",
-    "Register",
     "ServerCall",
     "ServerSession",
     "ServingListener",
     "Signal",
     "SourceListener",
     "StreamListener",
-    "Taker",
     "Tally",
     "TlsContext",
-    "Tracing",
     "address_text",
     "check_context",
     "connect_tls",

@@ -18,15 +18,13 @@ from anyio.abc import ByteStream
 
 from echo.transport.backend import Nursery
 from echo.transport.call import Call
-from echo.transport.call_observer import CallObserver
 from echo.transport.handlers import Handle, Handlers
 from echo.transport.keepalive import Keepalive
 from echo.transport.refusals import RefusalLog
-from echo.transport.register import Register
 from echo.transport.server_call import ServerCall
 from echo.transport.session import Session
 from echo.transport.tally import Tally
-from echo.transport.tracing import CallTrace, Tracing
+from echo.transport.watching import CallObserver, CallRegister, CallTrace
 from echo.wire import (
     MAX_STREAM_ID,
     ConnectionFailed,
@@ -59,8 +57,8 @@ class ServerSession(Session):
     """One client's connection. ``handle`` serves a call.
 
     ``refusals``, which logs clients that violate the protocol, and ``tally`` are shared by all connections of a server.
-    ``register`` is told of calls, ``tracing`` traces them, and ``observer_for`` gives some observers: it is called with
-    each call and its header list as its head arrives, and raises nothing.
+    ``register`` is told of calls, and ``observer_for`` gives some observers: it is called with each call and its header
+    list as its head arrives, and raises nothing.
 
     Attributes:
         number: The connection's number, unique within the process.
@@ -79,23 +77,21 @@ class ServerSession(Session):
         refusals: RefusalLog | None = None,
         observer_for: Callable[[ServerCall, Sequence[Field]], CallObserver | None] | None = None,
         tally: Tally | None = None,
-        tracing: Tracing | None = None,
-        register: Register | None = None,
+        register: CallRegister | None = None,
     ) -> None:
         super().__init__(stream, limits, keepalive, tally)
         self._refusals = RefusalLog(log) if refusals is None else refusals
         self._register = register
         self._ended: list[ServerCall] = []  # Calls that are registered after the writer's turn.
         self._observer_for = observer_for
-        self._tracing = tracing
         self.number: int = next(_numbers)
-        self.connection = ServerConnection(limits, partial(ServerCall if tracing is None else tracing.calls, self))
+        self.connection = ServerConnection(limits, partial(ServerCall if register is None else register.calls, self))
         self._handlers = Handlers(
             self.backend,
             limits.max_concurrent_streams,
             handle,
             self._note_over,
-            None if tracing is None else tracing.enter,
+            None if register is None else register.enter,
             self._retire,
         )
         self._idle_since = anyio.current_time()
@@ -177,7 +173,7 @@ class ServerSession(Session):
 
     def trace_of(self, call: ServerCall) -> CallTrace | None:
         """The call's trace; None if it is not traced."""
-        return None if self._tracing is None else self._tracing.trace_of(call)
+        return None if self._register is None else self._register.trace_of(call)
 
     def release(self, call: Call) -> None:  # noqa: D102 - as in Session
         self._handlers.discard(cast("ServerCall", call))
@@ -244,9 +240,7 @@ class ServerSession(Session):
         call = event.stream
         call.begin(event.request, self.last_received)
         if self._register is not None:
-            self._register.open.add(call)
-        if self._tracing is not None and event.request.path not in self._tracing.unary:
-            self._tracing.begin(call)
+            self._register.begin(call)
         if self._observer_for is not None:
             call.observer = self._observer_for(call, event.fields)
         # If as many handlers are running as streams are allowed, some have yet to return although their calls are over.

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from echo.transport.backend import Scope
 from echo.transport.call import Call
-from echo.transport.call_observer import CallObserver
-from echo.transport.tracing import CallTrace
+from echo.transport.watching import CallObserver, CallTrace
 from echo.wire import CLOSED, IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed, encode_message
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class ServerCall(Call):
         encoding: How messages may be compressed; the response's head announces it.
         end_cause: Why the call did not end by its handler; None if it did.
         observer: Its observer, if any.
-        trace: Its trace, if it has been made; see `Tracing`.
+        trace: Its trace, if it has been made; see `CallRegister`.
         seed: What the ids of its span are made of. Set when a traced call has ended with OK and without a trace; a task
             that survives the call may still ask for one.
         stream_trace: The same, if the events of its stream belong in it.

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-GROUP: Final = 128  # Spans that are encoded together; see `echo.transport.register.FULL`.
+GROUP: Final = 128  # Spans that are encoded together; see `echo.rpc.register.FULL`.
 
 Send: TypeAlias = Callable[[Sequence[bytes]], Awaitable[None]]
 """Exports groups of encoded spans. Raises `ExportError` when it gives up."""

@@ -16,12 +16,14 @@ from opentelemetry.trace import SpanKind
 
 from echo.printable import printable
 from echo.rpc import Status
+from echo.rpc.register import EndedCalls, Register
+from echo.rpc.tracing import Tracing
 from echo.telemetry.tracing.methods import MAX_TEXT, UNTRACED, Method, method
 from echo.telemetry.tracing.protobuf import SERVER, attribute, failure
 from echo.telemetry.tracing.recorder import Recorder
 from echo.telemetry.tracing.span import Span, SpanContextual, attach
 from echo.telemetry.tracing.together import Together
-from echo.transport import EndedCalls, Register, ServerCall, Tracing
+from echo.transport import ServerCall
 
 __all__ = ["ServedCalls"]
 

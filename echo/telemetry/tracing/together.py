@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, cast
 
 from opentelemetry.trace import SpanKind
 
+from echo.rpc.register import EndedCalls
 from echo.telemetry.tracing.columns import column, numbers
 from echo.telemetry.tracing.methods import Method
 from echo.telemetry.tracing.propagation import (
@@ -29,7 +30,7 @@ from echo.telemetry.tracing.recorder import SEED, Recorder
 from echo.telemetry.tracing.sampling import ALL
 from echo.telemetry.tracing.span import SPAN_ID
 from echo.telemetry.tracing.spans import Where, common_to_children, common_to_roots, wall, whole
-from echo.transport import EndedCalls, ServerSession
+from echo.transport import ServerSession
 
 __all__ = ["Together"]
 

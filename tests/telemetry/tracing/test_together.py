@@ -9,8 +9,8 @@ import trio.testing
 from opentelemetry import trace
 
 from echo.rpc import Channel, Server
+from echo.rpc.register import FULL
 from echo.rpc.testing import memory_channel_to
-from echo.transport.register import FULL
 from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE, Collector
 from tests.support.services import CODEC, UNARY, BytesStream, Service, unary
 

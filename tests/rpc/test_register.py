@@ -4,9 +4,8 @@ import anyio
 import pytest
 
 from echo.rpc import GRPCError, Server, Status, open_channel
+from echo.rpc.register import FULL, EndedCalls
 from echo.rpc.testing import memory_channel_to
-from echo.transport import EndedCalls
-from echo.transport.register import FULL
 from tests.support.services import BIDI, UNARY, BytesCodec, BytesStream, Service, call, unary
 from tests.support.serving import LOOPBACK, serving
 

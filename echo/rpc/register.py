@@ -5,16 +5,15 @@ little and gives the garbage collector nothing to follow. When the list is full,
 columns and work through it at once: code that is warm takes half the time. Notes get the calls themselves, at once.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import compress
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
+from echo.rpc.tracing import Tracing
+from echo.transport import CallTrace, ServerCall, ServerSession
 from echo.wire import Status
 
-if TYPE_CHECKING:
-    from echo.transport.server import ServerSession
-    from echo.transport.server_call import ServerCall
-    from echo.transport.tracing import Tracing
+__all__ = ["EndedCalls", "Notes", "Register", "Taker"]
 
 _OK: Final = Status.OK  # Looking it up takes 0.1 us.
 
@@ -49,7 +48,7 @@ class EndedCalls(NamedTuple):
     sent: list[int]
     taken: list[int]
     parents: list[bytes]
-    sessions: "list[ServerSession]"
+    sessions: list[ServerSession]
     seeds: list[bytes | None]
 
     def only(self, wanted: Sequence[object]) -> "EndedCalls":
@@ -72,32 +71,47 @@ class Taker(Protocol):
 class Notes(Protocol):
     """Takes note of calls as they end. Raises nothing."""
 
-    def note(self, calls: "Collection[ServerCall]", now: float) -> None:
+    def note(self, calls: Collection[ServerCall], now: float) -> None:
         """These calls have ended now, on the event loop's clock."""
 
 
 class Register:
-    """The calls of a server.
+    """The calls of a server; its connections tell it of them, as a `CallRegister`.
 
     Args:
         notes: Get the calls that have ended: at once, or, if they are takers, several at a time.
         tracing: Says which of them it takes, if the server is traced. It is a taker, too.
 
     Attributes:
-        open: The open calls; those that begin are added.
+        open: The open calls.
+        calls: The class of the calls.
+        enter: Called when a call's handler starts, in its task; None for nothing.
     """
 
-    def __init__(self, notes: Sequence[Notes | Taker], tracing: "Tracing | None" = None) -> None:
+    def __init__(self, notes: Sequence[Notes | Taker], tracing: Tracing | None = None) -> None:
         self.open: set[ServerCall] = set()
         self._notes = [one for one in notes if not isinstance(one, Taker)]
         takers = [one for one in notes if isinstance(one, Taker)]
         self._takers = takers if tracing is None else [*takers, tracing]
         self._tracing = tracing
         self._values: list[object] = []
+        self.calls: type[ServerCall] = ServerCall if tracing is None else tracing.calls
+        self.enter: Callable[[ServerCall], object] | None = None if tracing is None else tracing.enter
         if tracing is not None:
             tracing.watch(self)
 
-    def end(self, calls: "Collection[ServerCall]", now: float, *, refused: bool = False) -> None:
+    def begin(self, call: ServerCall) -> None:
+        """The head of a call has arrived."""
+        self.open.add(call)
+        tracing = self._tracing
+        if tracing is not None and call.request.path not in tracing.unary:
+            tracing.begin(call)
+
+    def trace_of(self, call: ServerCall) -> CallTrace | None:
+        """The trace of a call, made when it is first asked for; None if it is not traced."""
+        return None if self._tracing is None else self._tracing.trace_of(call)
+
+    def end(self, calls: Collection[ServerCall], now: float, *, refused: bool = False) -> None:
         """Calls have ended, and their handlers have returned.
 
         Several at once cost half as much each as one by one. This is one function, as each further one takes 0.1 us.
