@@ -1,5 +1,6 @@
 """Listening sockets, TCP or Unix, plain text or TLS, that survive a shortage of file descriptors."""
 
+import errno
 import logging
 import os
 import socket
@@ -108,6 +109,8 @@ async def open_tcp_listener(
             listeners = await _listen_anywhere(port)
         else:
             listeners = await _listen(host or "0.0.0.0", port)  # noqa: S104 - as asked
+    except UnicodeError as error:
+        raise OSError(errno.EINVAL, f"This is not a valid host name ({error})", join(host, port)) from error
     except OSError as error:
         error.filename = join(host, port)
         raise

@@ -94,3 +94,9 @@ def test_an_address_that_cannot_be_listened_on_is_named(run: Run) -> None:
             await open_tcp_listener("192.0.2.1", 81)
 
     run(test)
+
+
+@pytest.mark.parametrize("host", ["½", "é" * 70])
+async def test_a_name_that_cannot_be_one_of_a_host_is_named(host: str) -> None:
+    with pytest.raises(OSError, match=f"not a valid host name.*'{host}:0'"):
+        await open_tcp_listener(host, 0)
