@@ -54,24 +54,19 @@ class UnixPath:
             OSError: EADDRINUSE if somebody listens there, EEXIST if the path is something other than a socket, others
                 if it cannot be bound at all.
         """
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
+        with ExitStack() as undo:
+            listening = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
             with _locked(os.path.dirname(path) or "."):  # noqa: PTH120 - pathlib would tidy the path.
                 _remove_dead_socket(path)
                 listening.bind(path)
                 found = os.lstat(path)
                 bound = cls(path, (found.st_dev, found.st_ino))
-                try:
-                    if mode is not None:
-                        os.chmod(path, mode)  # noqa: PTH101 - As above. Nobody can connect before `listen`.
-                    listening.listen(backlog)
-                except BaseException:
-                    bound.remove()
-                    raise
+                undo.callback(bound.remove)
+                if mode is not None:
+                    os.chmod(path, mode)  # noqa: PTH101 - As above. Nobody can connect before `listen`.
+                listening.listen(backlog)
             listening.setblocking(False)
-        except BaseException:
-            listening.close()
-            raise
+            undo.pop_all()
         return bound, listening
 
     def remove(self) -> None:
