@@ -103,12 +103,8 @@ class Session(ABC):
         finally:
             self._run_due()
             self.tally.ended += 1
-            self._let_go()
-
-    def _let_go(self) -> None:
-        """Drop what refers back to this session, so that it is freed at once and not by a garbage collection."""
-        self._reactions = {}
-        self.connection.let_go()
+            self._reactions.clear()  # What refers back to this session, or it would wait for a garbage collection.
+            self.connection.let_go()
 
     async def _exchange(self) -> None:
         """Read until the connection ends, then end its calls."""
