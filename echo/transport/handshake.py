@@ -15,13 +15,12 @@ import anyio
 from anyio.abc import ByteStream
 
 from echo.transport.client_hello import HANDSHAKE, read_client_hello
+from echo.transport.link import LINGER
 from echo.transport.tls_stream import TLSByteStream
 from echo.wire import answer_http1
 
 TlsContext = ssl.SSLContext | Callable[[], ssl.SSLContext]
 """A context, or a function that returns one, called for each connection: certificates may change."""
-
-LINGER: Final = 1.0  # Seconds a refused client has to read why.
 
 _ALERT: Final = 21  # The record type (RFC 8446 §5.1).
 _NO_APPLICATION_PROTOCOL: Final = b"\x15\x03\x03\x00\x02\x02\x78"  # The fatal alert, as a record (RFC 7301 §3.2).
@@ -32,7 +31,10 @@ _PLAIN: Final = "This port speaks gRPC over TLS; the request arrived in plain te
 
 
 class RefusedError(OSError):
-    """The client was refused and got an alert; `linger` gives it time to read that."""
+    """The client was refused and got an alert, which it needs time to read.
+
+    With TLS 1.3, a client whose certificate is refused has already completed its side and may be sending.
+    """
 
 
 def check_context(tls: object) -> None:
@@ -87,18 +89,6 @@ async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float
     await handshake.flush_alert(_NO_APPLICATION_PROTOCOL)
     names = ", ".join(repr(name)[2:-1] for name in offered)  # Escaped, as the client may send any bytes.
     raise RefusedError(f"the client does not offer h2 by ALPN, only {names}; gRPC needs HTTP/2")
-
-
-async def linger(stream: ByteStream) -> None:
-    """Send nothing more to a refused client, and give it `LINGER` seconds to close the connection.
-
-    With TLS 1.3, a client whose certificate is refused has already completed its side and may be sending. Closing a
-    socket with unread data resets the connection, and the client might never see the alert.
-    """
-    with anyio.move_on_after(LINGER), suppress(anyio.BrokenResourceError, anyio.EndOfStream, OSError):
-        await stream.send_eof()
-        while True:
-            await stream.receive()
 
 
 async def connect_tls(stream: ByteStream, context: ssl.SSLContext, name: str) -> TLSByteStream:

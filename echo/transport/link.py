@@ -92,10 +92,10 @@ class Link(ABC):
                 if not await self.receive():
                     return
             before, left = left, _undelivered(raw)
+            if silence.cancelled_caught and not left:
+                return
             if left < before:
                 until = anyio.current_time() + self._stall
-            elif silence.cancelled_caught and not left:
-                return
 
 
 class SocketLink(Link):

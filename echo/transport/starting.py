@@ -10,8 +10,10 @@ from typing import Any, Final, NamedTuple
 import anyio
 from anyio.abc import ByteStream, Listener, SocketStream, TaskGroup, UNIXSocketStream
 
+from echo.transport.backend import current_backend
 from echo.transport.background import open_background
-from echo.transport.handshake import RefusedError, TlsContext, accept_tls, context_for_connection, linger
+from echo.transport.handshake import RefusedError, TlsContext, accept_tls, context_for_connection
+from echo.transport.link import LINGER, link_over
 from echo.transport.peer import Peer
 from echo.transport.refusals import RefusalLog
 from echo.transport.tally import Tally
@@ -98,7 +100,7 @@ class ServingListener(Listener[ByteStream]):
                 self.tally.refuse("TLS handshake")
                 self._refusals.tell("TLS handshake with %s failed: %s", peer, error)
                 if isinstance(error, RefusedError):
-                    await linger(stream)
+                    await link_over(stream, LINGER, current_backend()).linger()
             except Exception:
                 # A bug of ours in one connection must not end the others.
                 log.exception("TLS handshake with %s failed", peer)

@@ -14,7 +14,7 @@ from anyio.abc import SocketAttribute
 from hyperframe.frame import DataFrame
 
 from echo.rpc import Server, open_tcp_listener, open_unix_listener
-from echo.transport.handshake import LINGER
+from echo.transport.link import LINGER
 from tests.support.leaks import no_leaks, settles
 from tests.support.pair import PREFACE
 from tests.support.raw import SETTINGS, RawConnection
@@ -202,7 +202,7 @@ async def test_a_goodbye_in_progress_ends_with_the_grace_period(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("echo.transport.handshake.LINGER", 10 * GRACE)
+    monkeypatch.setattr("echo.transport.link.LINGER", 10 * GRACE)
     async with (
         tls_server(certificates.serving()) as draining,
         await trio.open_tcp_stream(LOOPBACK, draining.port) as client,

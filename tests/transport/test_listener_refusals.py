@@ -12,7 +12,7 @@ import trio
 import trio.testing
 
 from echo.rpc import Server, open_channel
-from echo.transport.handshake import LINGER
+from echo.transport.link import LINGER
 from tests.support.leaks import no_leaks, settles
 from tests.support.pair import PREFACE
 from tests.support.services import ECHO, BytesCodec, unary
