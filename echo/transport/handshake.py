@@ -67,7 +67,7 @@ async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float
     Raises:
         RefusedError, OSError: The handshake failed. The message, for the log, says what the client did.
     """
-    handshake = _Handshake(stream, context, server_side=True)
+    handshake = _Handshake(stream, context, peer="client")
     try:
         with anyio.fail_after(timeout):
             await handshake.receive_hello()
@@ -75,15 +75,12 @@ async def accept_tls(stream: ByteStream, context: ssl.SSLContext, timeout: float
             if not offered or b"h2" in offered:
                 secure = await handshake.run()
                 secure.requested_name = requested_name
-                _check_protocol(handshake, "server's own context")
                 return secure
     except ssl.SSLError as error:
         await handshake.flush_alert(_answer_in_plain_text(handshake.received))
         raise RefusedError(_describe_other_protocol("client", handshake.received) or str(error)) from error
     except TimeoutError:
         raise OSError(f"it took longer than {timeout:g} s") from None
-    except anyio.EndOfStream as error:
-        raise OSError("the client closed the connection") from error
     except anyio.BrokenResourceError as error:
         raise OSError(f"the connection was lost ({error.__cause__ or 'reset'})") from error
     await handshake.flush_alert(_NO_APPLICATION_PROTOCOL)
@@ -100,58 +97,54 @@ async def connect_tls(stream: ByteStream, context: ssl.SSLContext, name: str) ->
         OSError: The handshake failed. The message says what the server did.
     """
     try:
-        handshake = _Handshake(stream, context, server_side=False, server_hostname=_encoded(name))
+        handshake = _Handshake(stream, context, peer="server", server_hostname=_encoded(name))
     except ValueError as error:  # The name is not a valid host name.
         raise OSError(str(error)) from error
     try:
-        secure = await handshake.run()
+        return await handshake.run()
     except ssl.SSLError as error:
         await handshake.flush_alert()
         if "no application protocol" in str(error):  # Some versions of OpenSSL do not name this error.
             raise OSError(f"the server accepts none of the protocols offered by ALPN: {error}") from error
         raise OSError(_describe_other_protocol("server", handshake.received) or str(error)) from error
-    except anyio.EndOfStream as error:
-        raise OSError("the server closed the connection") from error
     except anyio.BrokenResourceError as error:
         raise OSError(str(error.__cause__ or "the connection was reset")) from error
-    _check_protocol(handshake, "server")
-    return secure
 
 
 class _Handshake:
     """A handshake in progress.
 
     Attributes:
-        tls: OpenSSL's object for the connection.
-        received: From a client, everything before OpenSSL had an answer; from a server, the first bytes.
+        received: What the peer has sent; OpenSSL bounds how much a handshake may take.
     """
 
     def __init__(
-        self, stream: ByteStream, context: ssl.SSLContext, *, server_side: bool, server_hostname: bytes | None = None
+        self, stream: ByteStream, context: ssl.SSLContext, *, peer: str, server_hostname: bytes | None = None
     ) -> None:
         self._stream = stream
+        self._peer = peer
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(
-            self._incoming, self._outgoing, server_side=server_side, server_hostname=server_hostname
+        self._tls = context.wrap_bio(
+            self._incoming, self._outgoing, server_side=peer == "client", server_hostname=server_hostname
         )
         self.received = bytearray()
 
     async def receive_hello(self) -> None:
         """Receive until OpenSSL has an answer to the ClientHello, but do not send it yet."""
         while not self._step() and not self._outgoing.pending:
-            data = await self._stream.receive()
-            self.received += data
-            self._incoming.write(data)
+            await self._receive()
 
     async def run(self) -> TLSByteStream:
         """Complete the handshake."""
         while not self._step():
             await self._flush()
-            data = await self._stream.receive()
-            self.received = self.received or bytearray(data)
-            self._incoming.write(data)
+            await self._receive()
         await self._flush()
-        return TLSByteStream(self._stream, self.tls, self._incoming, self._outgoing)
+        chosen = self._tls.selected_alpn_protocol()
+        if chosen not in (None, "h2"):
+            whose = "server's own context" if self._tls.server_side else "server"
+            raise OSError(f"the {whose} selected {chosen} by ALPN; gRPC needs h2")
+        return TLSByteStream(self._stream, self._tls, self._incoming, self._outgoing)
 
     async def flush_alert(self, alert: bytes | None = None) -> None:
         """After a failure, send ``alert``, or OpenSSL's own, if the peer still takes it."""
@@ -161,21 +154,22 @@ class _Handshake:
     def _step(self) -> bool:
         """Let OpenSSL process what has arrived; True once the handshake is complete."""
         try:
-            self.tls.do_handshake()
+            self._tls.do_handshake()
         except ssl.SSLWantReadError:
             return False
         return True
 
+    async def _receive(self) -> None:
+        try:
+            data = await self._stream.receive()
+        except anyio.EndOfStream as error:
+            raise OSError(f"the {self._peer} closed the connection") from error
+        self.received += data
+        self._incoming.write(data)
+
     async def _flush(self) -> None:
         if self._outgoing.pending:
             await self._stream.send(self._outgoing.read())
-
-
-def _check_protocol(handshake: _Handshake, whose: str) -> None:
-    """Raise OSError if ALPN selected a protocol other than HTTP/2."""
-    chosen = handshake.tls.selected_alpn_protocol()
-    if chosen not in (None, "h2"):
-        raise OSError(f"the {whose} selected {chosen} by ALPN; gRPC needs h2")
 
 
 def _answer_in_plain_text(received: bytearray) -> bytes | None:
