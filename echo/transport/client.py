@@ -166,22 +166,18 @@ class ClientSession(Session):
         turn = anyio.Event()
         self._queue.append(turn)
         try:
-            with anyio.CancelScope(deadline=deadline) as scope:
+            with anyio.CancelScope(deadline=deadline):
                 await turn.wait()
-        except BaseException:
-            self._leave_queue(turn)
-            raise
-        if scope.cancelled_caught:
-            self._leave_queue(turn)
+                self._granted -= 1  # The caller takes the stream at once.
+                return
             raise GRPCError(Status.DEADLINE_EXCEEDED, "the deadline passed")
-        self._granted -= 1  # The caller takes the stream at once.
-
-    def _leave_queue(self, turn: anyio.Event) -> None:
-        if turn.is_set():
-            self._granted -= 1
-            self._grant_streams()
-        else:
-            self._queue.remove(turn)
+        except BaseException:
+            if turn.is_set():
+                self._granted -= 1
+                self._grant_streams()
+            else:
+                self._queue.remove(turn)
+            raise
 
     def _end_calls(self) -> None:
         self.ready.set()

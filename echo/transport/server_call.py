@@ -147,10 +147,9 @@ class ServerCall(Call):
         """
         if not self.is_open:
             await self._over()
-        done = self.session.connection.send_reset(self, error_code)
+        self.session.connection.send_reset(self, error_code)
         self.session.flush_soon()
-        if not done:
-            await self._wait_for_the_end()
+        await self._wait_for_the_end()
 
     async def _wait_for_the_end(self) -> None:
         while self.is_open:
