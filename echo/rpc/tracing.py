@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 from grpclib.const import Handler
 
 from echo.transport import CallTrace, ServerCall
-from echo.wire import Metadata, Request, Status
+from echo.wire import Metadata, ReceivedRequest, Status
 
 if TYPE_CHECKING:
     from echo.rpc.register import EndedCalls, Register
@@ -46,7 +46,7 @@ class Tracing(Protocol):
     def trace_of(self, call: ServerCall) -> CallTrace | None:
         """The trace of a call, made when it is first asked for; None for a method that is not traced."""
 
-    def parent_of(self, request: Request) -> bytes:
+    def parent_of(self, request: ReceivedRequest) -> bytes:
         """What the head of a call says of the parent of its span, for `take`; empty for nothing.
 
         It is kept instead of the head: memory that is used again at once is in the processor's cache.

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Final, Literal
 from echo.transport.backend import Scope
 from echo.transport.call import Call
 from echo.transport.watching import CallObserver, CallTrace
-from echo.wire import CLOSED, IDENTITY, Request, Response, Status, Trailers, accepts, encode_compressed, encode_message
+from echo.wire import (
+    CLOSED,
+    IDENTITY,
+    ReceivedRequest,
+    Response,
+    Status,
+    Trailers,
+    accepts,
+    encode_compressed,
+    encode_message,
+)
 
 if TYPE_CHECKING:
     from echo.transport.server import ServerSession
@@ -54,7 +64,7 @@ class ServerCall(Call):
     )
 
     session: "ServerSession"
-    request: Request
+    request: ReceivedRequest
     seed: bytes
     encoder: Callable[[bytes], bytes]
 
@@ -88,7 +98,7 @@ class ServerCall(Call):
             return Status.CANCELLED, reason
         return self.sent_trailers.status, self.sent_trailers.message
 
-    def begin(self, request: Request, now: float) -> None:
+    def begin(self, request: ReceivedRequest, now: float) -> None:
         """For the session: the request's head has arrived."""
         self.request = request
         self.started = now

@@ -37,7 +37,7 @@ from echo.wire.metadata import (
     encode_metadata,
 )
 from echo.wire.preface import answer_http1
-from echo.wire.request_parser import read_refused
+from echo.wire.received_request import ReceivedRequest, read_refused
 from echo.wire.server import ServerConnection
 from echo.wire.state import CLOSED
 from echo.wire.status import GRPCError, Status, decode_status_message, encode_status_message
@@ -71,6 +71,7 @@ __all__ = [
     "Metadata",
     "MetadataLike",
     "PingAcknowledged",
+    "ReceivedRequest",
     "Request",
     "RequestRefused",
     "RequestStarted",

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeAlias
 
 from echo.wire.fields import FieldList
-from echo.wire.head import Request, Response, Trailers
+from echo.wire.head import Response, Trailers
 from echo.wire.header_lists import Field
+from echo.wire.received_request import ReceivedRequest
 from echo.wire.stream import S
 
 
@@ -23,7 +24,7 @@ class RequestStarted(Generic[S]):
     """
 
     stream: S
-    request: Request
+    request: ReceivedRequest
     fields: Sequence[Field]
 
 

@@ -1,7 +1,7 @@
 """The header lists of a gRPC call: request, response and trailers (gRPC over HTTP/2, "Requests" and "Responses").
 
 Each is a small class: ``fields()`` builds the list for HPACK, and ``parse_*`` reads a received list that is well-formed
-HTTP/2 (`echo.wire.fields`); `echo.wire.request_parser` reads requests. Treat them as read-only. They are not frozen,
+HTTP/2 (`echo.wire.fields`); `echo.wire.received_request` reads requests. Treat them as read-only. They are not frozen,
 because freezing triples the cost of creating one and every call creates three. For a response that is not gRPC, a
 client gets `Trailers` with the status that ends its call.
 """
@@ -69,23 +69,6 @@ class Request:
     user_agent: str | None = USER_AGENT
     content_type: str = CONTENT_TYPE
     accept_encoding: str = ""
-
-    def has_metadata(self, prefix: str) -> bool:
-        """Whether a name in the metadata starts with this prefix."""
-        return bool(self.metadata) and any(name.startswith(prefix) for name in self.metadata)
-
-    def lone_text(self, names: tuple[bytes, ...]) -> bytes | None:
-        """The text in the metadata under the first of these names, as it was received.
-
-        Returns:
-            Empty bytes if the metadata has none of these names; None if it has another one of them, or several fields.
-        """
-        fields = [field for field in self.metadata.items() if field[0].encode() in names]
-        if not fields:
-            return b""
-        name, value = fields[0]
-        alone = len(fields) == 1 and name.encode() == names[0]
-        return value.encode("latin-1") if alone and isinstance(value, str) else None
 
     def fields(self) -> list[Field]:
         """The header list: pseudo-header fields, the other fields that a method's requests share, then its own.

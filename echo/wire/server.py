@@ -10,10 +10,9 @@ from echo.wire.errors import LocalProtocolError, MalformedError, PeerConnectionE
 from echo.wire.events import HalfClosed, RequestRefused, RequestStarted, StreamReset
 from echo.wire.fields import TRAILERS, check_fields, check_request
 from echo.wire.frames import ACK, ErrorCode, rst_stream
-from echo.wire.head import Request, Response, Trailers
+from echo.wire.head import Response, Trailers
 from echo.wire.header_lists import Field, list_size
-from echo.wire.recognise import recognise, remember
-from echo.wire.request_parser import Rejected, parse_request
+from echo.wire.received_request import ReceivedRequest, Rejected, parse_request, recognise
 from echo.wire.settings import UNLIMITED
 from echo.wire.state import CLOSED, RECV_END, RECV_HEADERS, SEND_DATA, TRANSITIONS
 from echo.wire.status import GRPCError, Status
@@ -169,7 +168,6 @@ class ServerConnection(Connection[S]):
             request = self._read_request(stream, fields, ended=ended)
             if request is None:
                 return
-            remember(fields)
         if request.encoding != "identity":
             stream.messages.encoding = request.encoding
         stream.served = True
@@ -177,14 +175,14 @@ class ServerConnection(Connection[S]):
         if ended:
             self._events.append(HalfClosed(stream))
 
-    def _read_request(self, stream: S, fields: Sequence[Field], *, ended: bool) -> Request | None:
+    def _read_request(self, stream: S, fields: Sequence[Field], *, ended: bool) -> ReceivedRequest | None:
         """Check and read a request's head; None if that refused it."""
         received = check_request(fields)
         stream.content_left = received.content_length
         if ended:
             self._check_content(stream)
         request = parse_request(received, self._limits.max_header_list_size)
-        if isinstance(request, Request):
+        if isinstance(request, ReceivedRequest):
             return request
         self._reject(stream, request)
         self._events.append(RequestRefused(stream, received))

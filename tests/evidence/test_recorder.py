@@ -11,7 +11,8 @@ from anyio.abc import ByteStream
 from echo.evidence import Recorder
 from echo.evidence.recorder import MAX_ATTEMPTS, MAX_BYTES, MAX_RECORDS
 from echo.transport import ServerCall, ServerSession
-from echo.wire import Limits, Request, encode_message
+from echo.wire import Limits, encode_message
+from tests.support.received import received
 
 PATH = "/com.gopay.echo.Server/GetReply"
 FIELDS = [(b":path", PATH.encode()), (b"te", b"trailers"), (b"user-agent", b"test")]
@@ -45,7 +46,7 @@ class Calls:
 
     def new(self) -> ServerCall:
         call = ServerCall(self.session, 1, 4_000_000, 65_535, 65_535)
-        call.begin(Request(PATH), trio.current_time())
+        call.begin(received(PATH), trio.current_time())
         return call
 
 

@@ -13,7 +13,8 @@ from echo.transport.backend import current_backend
 from echo.transport.handlers import Handlers
 from echo.transport.server import ServerSession
 from echo.transport.server_call import ServerCall
-from echo.wire import Request, Status, Trailers
+from echo.wire import Status, Trailers
+from tests.support.received import received
 
 
 def a_call(number: int, deadline: float) -> ServerCall:
@@ -151,7 +152,7 @@ async def test_calls_that_wait_for_their_turn_are_served_after_one_that_leaves_a
         async with trio.open_nursery() as handlers.nursery:
             for number in (1, 3, 5):
                 call = a_call(number, float("inf"))
-                call.begin(Request("/s/m"), 0)
+                call.begin(received("/s/m"), 0)
                 handlers.add(call)
     assert served == [1, 3, 5]
 

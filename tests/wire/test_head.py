@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import MultiDict
 
-from echo.wire import head, request_parser
+from echo.wire import head, received_request
 from echo.wire.errors import MalformedError
 from echo.wire.fields import TRAILERS, check_fields, check_request, check_response
 from echo.wire.head import Request, Response, Trailers
 from echo.wire.header_lists import Field
-from echo.wire.request_parser import Rejected
+from echo.wire.received_request import Rejected
 from echo.wire.status import Status
 
 # On the wire are octets; here each is written as the character of latin-1 that it is.
@@ -29,7 +29,7 @@ def octets_of(fields: Texts) -> list[Field]:
 
 
 def parse_or_reject(fields: Texts) -> Request | Rejected:
-    return request_parser.parse_request(check_request(octets_of(fields)), 2**20)
+    return received_request.parse_request(check_request(octets_of(fields)), 2**20)
 
 
 def parse_request(fields: Texts) -> Request:

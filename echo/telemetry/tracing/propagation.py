@@ -11,7 +11,7 @@ from itertools import compress
 from typing import Final, NamedTuple, TypeAlias
 
 from echo.telemetry.tracing.columns import rows
-from echo.wire import Metadata, Request
+from echo.wire import Metadata, ReceivedRequest
 
 __all__ = [
     "AT_PARENT_ID",
@@ -104,7 +104,7 @@ class Propagation:
         found = _w3c(get) if self._w3c else None
         return _zipkin(get) if found is None and self._zipkin else found
 
-    def parent_of(self, request: Request) -> bytes:
+    def parent_of(self, request: ReceivedRequest) -> bytes:
         """What a request says of the parent, as `join` writes it; a ``traceparent`` may be invalid."""
         if self._only_w3c:
             text = request.lone_text(_HEADERS)

@@ -20,8 +20,9 @@ from echo.telemetry.tracing.propagation import (
     read_together,
     split,
 )
-from echo.wire import Metadata, Request
+from echo.wire import Metadata
 from tests.support.collector import NOT_SAMPLED, SAMPLED, SPAN, TRACE
+from tests.support.received import received
 
 W3C = Propagation({"tracecontext", "baggage"})
 B3 = Propagation({"b3"})
@@ -102,7 +103,7 @@ def test_what_is_written_is_read_again(sampled: bool) -> None:
     ],
 )
 def test_what_is_kept_of_a_request_names_the_same_parent(metadata: dict[str, str], parent: Parent | None) -> None:
-    request = Request("/s/m", metadata=MultiDict(metadata))
+    request = received("/s/m", metadata.items())
     assert split(W3C.parent_of(request)) == W3C.read(request.metadata) == parent
 
 
@@ -118,11 +119,11 @@ def test_what_is_kept_of_a_request_names_the_same_parent(metadata: dict[str, str
     ids=["a tracestate in parts", "two parents"],
 )
 def test_repeated_headers_count_as_one_with_commas(fields: list[tuple[str, str]], parent: Parent | None) -> None:
-    assert split(W3C.parent_of(Request("/s/m", metadata=MultiDict(fields)))) == parent
+    assert split(W3C.parent_of(received("/s/m", fields))) == parent
 
 
 def test_what_is_kept_of_a_request_with_b3_is_a_traceparent() -> None:
-    kept = B3.parent_of(Request("/s/m", metadata=MultiDict({"b3": f"{TRACE}-{SPAN}-1", "traceparent": "not read"})))
+    kept = B3.parent_of(received("/s/m", [("b3", f"{TRACE}-{SPAN}-1"), ("traceparent", "not read")]))
     assert kept.decode() == SAMPLED
 
 
@@ -142,8 +143,8 @@ def test_a_tracestate_that_cannot_be_sent_is_left_out() -> None:
 
 def test_of_a_long_tracestate_the_first_members_are_kept_that_fit() -> None:
     members = [f"vendor{number}={'x' * 90}" for number in range(9)]
-    metadata: Metadata = MultiDict([("traceparent", SAMPLED), *(("tracestate", member) for member in members)])
-    found = split(W3C.parent_of(Request("/s/m", metadata=metadata)))
+    metadata = [("traceparent", SAMPLED), *(("tracestate", member) for member in members)]
+    found = split(W3C.parent_of(received("/s/m", metadata)))
     assert found is not None
     assert found.state == ",".join(members[:5])
     exactly = f"a={'x' * 510}"
