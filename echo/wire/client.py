@@ -10,10 +10,10 @@ from typing import Final
 from echo.printable import LIMIT, printable_octets
 from echo.wire.connection import Connection, NewStream
 from echo.wire.errors import LocalProtocolError, MalformedError, PeerStreamError
-from echo.wire.events import CallEnded, ConnectionFailed, Event, GoAwayReceived, ResponseStarted
+from echo.wire.events import CallEnded, Event, GoAwayReceived, ResponseStarted
 from echo.wire.fields import TRAILERS, FieldList, check_fields, check_response
 from echo.wire.frames import MAX_STREAM_ID, ErrorCode, describe_code
-from echo.wire.head import Request, Response, Trailers, parse_response, parse_trailers
+from echo.wire.head import Request, Response, Trailers, parse_response, parse_trailers, shared_fields
 from echo.wire.header_lists import Field, Recurring, list_size
 from echo.wire.limits import Limits
 from echo.wire.metadata import encode_metadata
@@ -23,14 +23,11 @@ from echo.wire.status import GRPCError, Status, status_from_reset
 from echo.wire.stream import END_OF_MESSAGES, S
 from echo.wire.timeout import encode_timeout
 
-MAX_KNOWN: Final = 256  # How many methods are remembered,
-MAX_KNOWN_SIZE: Final = 1_024  # each with fields of at most this size.
+MAX_PATH: Final = 1_024  # The longest path of which the fields are remembered.
 
 # A literal that is never indexed, and not in Huffman code: a few bytes more, and less time on both sides. Our server
 # reads a head in a sixth of the time if only plain literals follow a known start.
 _TIMEOUT: Final = b"\x10\x0cgrpc-timeout%c%b"
-
-_NO_STATUS: Final = Trailers(Status.UNKNOWN, NO_STATUS)
 
 
 class ClientConnection(Connection[S]):
@@ -40,15 +37,18 @@ class ClientConnection(Connection[S]):
 
     def __init__(self, limits: Limits, new_stream: NewStream[S]) -> None:
         super().__init__(limits, new_stream)
-        # The fields that a method's requests share, and their size.
-        self._known: dict[tuple[str | None, ...], tuple[tuple[Field, ...], int]] = {}
-        # Calls answered in plain HTTP, kept until every frame received together with the head has been read.
+        # Calls that were answered in plain HTTP: how they have ended, and the body so far. They are kept until every
+        # frame received together with the head has been read.
         self._http_answers: dict[S, tuple[Trailers, bytearray]] = {}
 
     def receive(self, data: bytes, now: float = 0.0) -> Sequence[Event[S]]:
         """See `Connection`."""
         events = super().receive(data, now)
-        return self._end_http_answers(events) if self._http_answers else events
+        for stream, (trailers, body) in self._http_answers.items():
+            trailers.message = f"{trailers.message}{excerpt(body.decode('utf-8', 'replace'))}"
+            self._release(stream)
+        self._http_answers.clear()
+        return events
 
     @property
     def max_streams(self) -> int:
@@ -79,17 +79,8 @@ class ClientConnection(Connection[S]):
     def _encode(self, request: Request, timeout: float | None) -> bytes:
         """Encode the head of a request as the next header block. Arguments and exceptions are those of `open`."""
         path, scheme, authority = request.path, request.scheme, request.authority
-        key = (path, scheme, authority, request.encoding, request.content_type, request.user_agent)
-        known = self._known.get(key)
-        if known is not None:
-            shared, size = known
-        else:
-            shared = request.common_fields()
-            size = list_size(shared)
-            if size <= MAX_KNOWN_SIZE:
-                if len(self._known) >= MAX_KNOWN:
-                    self._known.clear()
-                self._known[key] = shared, size
+        share = shared_fields if len(path) <= MAX_PATH else shared_fields.__wrapped__
+        shared, size = share(path, scheme, authority, request.encoding, request.content_type, request.user_agent)
         timed = b""
         if timeout is None:
             timeout = request.timeout
@@ -146,19 +137,15 @@ class ClientConnection(Connection[S]):
             text = f"response metadata of {received.size} bytes exceeds the limit of {limit}"
             self._end(stream, Trailers(Status.RESOURCE_EXHAUSTED, text))
         else:
-            if stream.head_received:
-                answer = self._receive_trailers(stream, received, ended=ended)
-            else:
+            if not stream.head_received:
                 answer = self._receive_response(stream, received, ended=ended)
+            elif not ended:
+                raise MalformedError("trailers without END_STREAM")
+            else:
+                answer = parse_trailers(received)
+                self._receive_answer(stream, answer)
             if recurring is not None and answer is not None and not received.custom:
                 recurring.meaning = answer  # Metadata belong to one call, as its caller may change them.
-
-    def _receive_trailers(self, stream: S, received: FieldList, *, ended: bool) -> Trailers:
-        if not ended:
-            raise MalformedError("trailers without END_STREAM")
-        trailers = parse_trailers(received)
-        self._receive_answer(stream, trailers)
-        return trailers
 
     def _receive_response(self, stream: S, received: FieldList, *, ended: bool) -> Response | None:
         """Handle the first header list of a response. Returns its head, if the same list always has this meaning."""
@@ -179,6 +166,7 @@ class ClientConnection(Connection[S]):
                 self._end(stream, parsed)
             else:
                 stream.served = False
+                self._report_end(stream, parsed)
                 self._http_answers[stream] = (parsed, bytearray())
             return None
         self._receive_answer(stream, parsed)
@@ -196,33 +184,27 @@ class ClientConnection(Connection[S]):
             self._events.append(ResponseStarted(stream, answer))
 
     def _end(self, stream: S, trailers: Trailers) -> None:
-        """End the call with its status: release the stream, and reset it if it is still open."""
+        """End the call with its status."""
+        self._release(stream)
+        self._report_end(stream, trailers)
+
+    def _release(self, stream: S) -> None:
+        """Release the stream of a call that has ended, and reset it if it is still open."""
         if stream.state != CLOSED:
             self._reset(stream, ErrorCode.NO_ERROR if stream.peer_ended else ErrorCode.CANCEL)
         else:
             self._close(stream)
-        self._report_end(stream, trailers)
 
     def _report_end(self, stream: S, trailers: Trailers, *, unprocessed: bool = False) -> None:
-        if stream not in self._http_answers:  # Otherwise that answer says more.
+        if stream not in self._http_answers:  # Otherwise its end was reported, and that answer says more.
             self._events.append(CallEnded(stream, trailers, unprocessed))
 
     def _on_unserved(self, stream: S, data: bytes) -> None:
         body = self._http_answers[stream][1]
         body += data[: 4 * LIMIT - len(body)]
 
-    def _end_http_answers(self, events: Sequence[Event[S]]) -> Sequence[Event[S]]:
-        """End the calls that were answered in plain HTTP, quoting as much of the answer as has arrived."""
-        self._events = [event for event in events if not isinstance(event, ConnectionFailed)]
-        answers, self._http_answers = self._http_answers, {}
-        for stream, (trailers, body) in answers.items():
-            text = f"{trailers.message}{excerpt(body.decode('utf-8', 'replace'))}"
-            self._end(stream, Trailers(trailers.status, text))
-        reported, self._events = self._events, []
-        return [*reported, *(event for event in events if isinstance(event, ConnectionFailed))]
-
     def _on_peer_ended(self, stream: S) -> None:
-        self._end(stream, _NO_STATUS)
+        self._end(stream, Trailers(Status.UNKNOWN, NO_STATUS))
 
     def _on_reset(self, stream: S, error_code: int, broken: str | None) -> None:
         if broken is None:

@@ -16,19 +16,6 @@ GOAWAY: Final = 0x7
 WINDOW_UPDATE: Final = 0x8
 CONTINUATION: Final = 0x9
 
-NAMES: Final = (
-    "DATA",
-    "HEADERS",
-    "PRIORITY",
-    "RST_STREAM",
-    "SETTINGS",
-    "PUSH_PROMISE",
-    "PING",
-    "GOAWAY",
-    "WINDOW_UPDATE",
-    "CONTINUATION",
-)
-
 # Flags; each applies to a few frame types only.
 ACK: Final = 0x1
 END_STREAM: Final = 0x1

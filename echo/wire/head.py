@@ -8,6 +8,7 @@ client gets `Trailers` with the status that ends its call.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from platform import python_implementation, python_version
 from typing import Final
 
@@ -15,7 +16,7 @@ from multidict import MultiDict
 
 from echo.wire.compression import ACCEPT_ENCODING, IDENTITY, SUPPORTED
 from echo.wire.fields import FieldList
-from echo.wire.header_lists import Field
+from echo.wire.header_lists import Field, list_size
 from echo.wire.metadata import Metadata, decode_bin, decode_metadata, encode_bin, encode_metadata
 from echo.wire.not_grpc import HOP, NO_STATUS, describe_answer, excerpt
 from echo.wire.status import (
@@ -28,6 +29,7 @@ from echo.wire.status import (
 from echo.wire.timeout import encode_timeout
 
 CONTENT_TYPE: Final = "application/grpc"
+MAX_METHODS: Final = 256  # Of so many methods the fields that requests share are remembered, in the whole process.
 # Peers refuse header lists above 8 or 16 KiB. A character takes up to twelve of those bytes, but usually one.
 MAX_STATUS_MESSAGE: Final = 1_024
 USER_AGENT: Final = f"grpc-python-echo/0.1.0 ({python_implementation().lower()}/{python_version()})"
@@ -79,25 +81,30 @@ class Request:
         Raises:
             ValueError, TypeError: The metadata cannot be sent.
         """
-        fields = [*self.common_fields()]
+        path, scheme, authority = self.path, self.scheme, self.authority
+        fields = [*shared_fields(path, scheme, authority, self.encoding, self.content_type, self.user_agent)[0]]
         if self.timeout is not None:
             fields.append((b"grpc-timeout", encode_timeout(self.timeout).encode()))
         return fields + encode_metadata(self.metadata)
 
-    def common_fields(self) -> tuple[Field, ...]:
-        """The fields that all requests of a method share."""
-        encoding = () if self.encoding == IDENTITY else ((b"grpc-encoding", self.encoding.encode()),)
-        return (
-            _POST,
-            (b":scheme", self.scheme.encode()),
-            (b":path", self.path.encode()),
-            (b":authority", self.authority.encode()),
-            _TE,
-            (b"content-type", self.content_type.encode()),
-            (b"user-agent", (self.user_agent or USER_AGENT).encode()),
-            _ACCEPT_ENCODING,
-            *encoding,
-        )
+
+@lru_cache(MAX_METHODS)
+def shared_fields(
+    path: str, scheme: str, authority: str, encoding: str, content_type: str, user_agent: str | None
+) -> tuple[tuple[Field, ...], int]:
+    """The fields that all requests of a method share, and their size. Arguments are attributes of `Request`."""
+    fields = (
+        _POST,
+        (b":scheme", scheme.encode()),
+        (b":path", path.encode()),
+        (b":authority", authority.encode()),
+        _TE,
+        (b"content-type", content_type.encode()),
+        (b"user-agent", (user_agent or USER_AGENT).encode()),
+        _ACCEPT_ENCODING,
+        *(() if encoding == IDENTITY else ((b"grpc-encoding", encoding.encode()),)),
+    )
+    return fields, list_size(fields)
 
 
 def message_format(content_type: str) -> str | None:

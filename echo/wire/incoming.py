@@ -29,9 +29,19 @@ MAX_BLOCK_FRAMES: Final = 64  # CVE-2024-27316: endless CONTINUATION frames.
 # The flags of HEADERS that say whether it has a whole block, and what is around that.
 _BLOCK_FLAGS: Final = END_HEADERS | frames.PADDED | frames.PRIORITIZED
 
-_EXACT_SIZES: Final = {frames.RST_STREAM: 4, frames.PING: 8, frames.WINDOW_UPDATE: 4}
-_OF_A_STREAM: Final = frozenset({DATA, HEADERS, frames.PRIORITY, frames.RST_STREAM, CONTINUATION})
-_OF_THE_CONNECTION: Final = frozenset({SETTINGS, frames.PING, frames.GOAWAY})
+# Each type's name, whether its frames have a stream (None: they may), and the size of their payloads if it is fixed.
+_RULES: Final[dict[int, tuple[str, bool | None, int | None]]] = {
+    DATA: ("DATA", True, None),
+    HEADERS: ("HEADERS", True, None),
+    frames.PRIORITY: ("PRIORITY", True, None),
+    frames.RST_STREAM: ("RST_STREAM", True, 4),
+    SETTINGS: ("SETTINGS", False, None),
+    frames.PUSH_PROMISE: ("PUSH_PROMISE", None, None),
+    frames.PING: ("PING", False, 8),
+    frames.GOAWAY: ("GOAWAY", False, None),
+    frames.WINDOW_UPDATE: ("WINDOW_UPDATE", None, 4),
+    CONTINUATION: ("CONTINUATION", True, None),
+}
 
 _HEADER_UNPACK: Final = HEADER.unpack_from
 
@@ -134,16 +144,15 @@ class Incoming:
         Raises:
             PeerConnectionError: The frame is not valid for its type, or not allowed at this point.
         """
-        name = frames.NAMES[kind] if kind < len(frames.NAMES) else f"a frame of type {kind}"
+        name, has_stream, size = _RULES.get(kind, (f"a frame of type {kind}", None, None))
         if self._block and (kind != CONTINUATION or stream_id != self._block_stream):
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} within a header block")
         if kind == CONTINUATION and not self._block:
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without a header block")
-        if kind in _OF_A_STREAM and not stream_id:
-            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} without a stream")
-        if kind in _OF_THE_CONNECTION and stream_id:
-            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} on a stream")
-        wrong_size = length != _EXACT_SIZES.get(kind, length)
+        if has_stream is not None and has_stream != bool(stream_id):
+            where = "without a stream" if has_stream else "on a stream"
+            raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} {where}")
+        wrong_size = size is not None and length != size
         if kind == SETTINGS:
             wrong_size = bool(length) if flags & frames.ACK else bool(length % frames.SETTING.size)
         elif kind == frames.GOAWAY:

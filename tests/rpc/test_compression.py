@@ -115,6 +115,7 @@ async def test_incompressible_messages_are_not_made_longer() -> None:
 
 async def test_a_client_without_gzip_gets_nothing_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "_ACCEPT_ENCODING", (b"grpc-accept-encoding", b"identity"))
+    monkeypatch.setattr("echo.wire.client.shared_fields", head.shared_fields.__wrapped__)
     async with lined(server="gzip") as (channel, line):
         assert await unary(channel, "One", SAME) == SAME
         assert line.received > len(SAME)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from multidict import MultiDict
 
 from echo.wire import GRPCError, Request, Status
-from echo.wire.client import MAX_KNOWN, MAX_KNOWN_SIZE, ClientConnection
+from echo.wire.client import MAX_PATH, ClientConnection
 from echo.wire.frames import HEADER_SIZE
+from echo.wire.head import MAX_METHODS, shared_fields
 from echo.wire.hpack import LIBRARY, Decoder, Encoder
 from echo.wire.limits import Limits
 from echo.wire.settings import UNLIMITED
@@ -92,12 +93,11 @@ def test_a_request_larger_than_the_peer_accepts_is_refused_and_leaves_no_trace(c
 
 
 def test_memory_is_bounded() -> None:
+    shared_fields.cache_clear()
     client = connection()
-    most = 0
-    for _ in range(2):  # Then HPACK's table has all of the values.
-        for number in range(2 * MAX_KNOWN):
-            block_of(client, Request(f"/s/{number % 25}", authority="a", user_agent=f"{number // 25}"))
-            most = max(most, len(client._known))
-    assert most == MAX_KNOWN
-    block_of(client, Request("/s/" + "m" * MAX_KNOWN_SIZE))
-    assert all(size <= MAX_KNOWN_SIZE for _, size in client._known.values())
+    block_of(client, Request("/" + "m" * MAX_PATH))
+    assert shared_fields.cache_info().currsize == 0
+    for number in range(2 * MAX_METHODS):
+        block_of(client, Request(f"/s/{number}", authority="a"))
+    assert shared_fields.cache_info().currsize == MAX_METHODS
+    shared_fields.cache_clear()
