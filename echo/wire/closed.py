@@ -22,9 +22,6 @@ class ClosedStreams:
         self._late: OrderedDict[int, int] = OrderedDict()  # By stream id: bytes of DATA that may still arrive.
         self._ended: deque[int] = deque(maxlen=MAX_ENDED)
 
-    def __len__(self) -> int:
-        return len(self._late) + len(self._ended)
-
     def add(self, stream_id: int, window: int, *, reset: bool) -> None:
         """Add a closed stream. If we reset it, the peer may already have sent as much as ``window`` allowed."""
         if not reset:

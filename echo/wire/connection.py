@@ -139,7 +139,7 @@ class Connection(Receiving[S]):
     @property
     def mid_headers(self) -> bool:
         """Whether the peer has begun a header block and not ended it."""
-        return self._incoming.mid_headers
+        return bool(self._incoming.block)
 
     # Bytes out
 

@@ -131,9 +131,7 @@ class Response:
         fields = [*_HEAD]
         if self.encoding != IDENTITY:
             fields.append((b"grpc-encoding", self.encoding.encode()))
-        if self.metadata:
-            fields += encode_metadata(self.metadata)
-        return fields
+        return fields + encode_metadata(self.metadata)
 
 
 @dataclass(slots=True)
@@ -166,9 +164,7 @@ class Trailers:
             fields.append((b"grpc-message", encode_status_message(self.message[:MAX_STATUS_MESSAGE])))
         if self.details is not None:
             fields.append((b"grpc-status-details-bin", encode_bin(self.details)))
-        if self.metadata:
-            fields += encode_metadata(self.metadata)
-        return fields
+        return fields + encode_metadata(self.metadata)
 
 
 def parse_response(received: FieldList, *, ended: bool) -> Response | Trailers:

@@ -67,13 +67,13 @@ class Encoder:
     def __init__(self, library: ModuleType = LIBRARY) -> None:
         self._encoder = library.Encoder()
         self._known: dict[Sequence[Field], bytes] = {}  # Blocks of constants, while the table does not change.
-        self._resizes = False  # Whether the next block changes the table's size.
-        self._announced = self._smallest = self._size = MAX_TABLE_SIZE
+        self._size = MAX_TABLE_SIZE  # Of the table, as announced.
+        self._sizes: list[int] = []  # The smallest since then and the last, if the next block is to announce them.
 
     def encode(self, fields: Sequence[Field]) -> bytes:
         """Encode a header list as a block, or as a piece of one. Tuples are taken for constants, and remembered."""
-        if self._resizes:
-            self._announce_size()
+        if self._sizes:
+            self._announce_sizes()
         constant = type(fields) is tuple
         known = self._known.get(fields) if constant else None
         if known is not None:
@@ -90,17 +90,16 @@ class Encoder:
 
     def resize(self, size: int) -> None:
         """Apply the peer's SETTINGS_HEADER_TABLE_SIZE; the table never exceeds `MAX_TABLE_SIZE`."""
-        self._size = min(size, MAX_TABLE_SIZE)
-        self._smallest = min(self._smallest, self._size)
-        self._resizes = self._smallest != self._announced or self._size != self._announced
+        size = min(size, MAX_TABLE_SIZE)
+        smallest = self._sizes[0] if self._sizes else self._size
+        self._sizes = [min(smallest, size), size]
 
-    def _announce_size(self) -> None:
+    def _announce_sizes(self) -> None:
         self._known.clear()
-        for size in (self._smallest, self._size):
-            if size != self._announced:
-                self._encoder.header_table_size = self._announced = size
-        self._smallest = self._size
-        self._resizes = False
+        for size in self._sizes:
+            if size != self._size:
+                self._encoder.header_table_size = self._size = size
+        self._sizes.clear()
 
 
 class Decoder:

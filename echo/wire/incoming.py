@@ -50,7 +50,7 @@ Frame = tuple[int, int, int, bytes]
 
 
 class Incoming:
-    """The input of a connection."""
+    """The input of a connection. ``block`` has the pieces of a header block that has begun and not ended."""
 
     def __init__(self, *, client: bool, max_block: int) -> None:
         self._max_block = max_block
@@ -58,14 +58,9 @@ class Incoming:
         self._preface_received = False  # A client's 24 bytes, or a server's SETTINGS.
         self._rest = bytearray()
         self._needed = HEADER_SIZE  # How many bytes the rest must have before it is parsed again.
-        self._block: list[bytes] = []  # The pieces of an unfinished header block,
+        self.block: list[bytes] = []  # The pieces of an unfinished header block,
         self._block_flags = 0  # the flags of its HEADERS frame,
         self._block_stream = 0  # and its stream.
-
-    @property
-    def mid_headers(self) -> bool:
-        """Whether a header block has begun and not ended."""
-        return bool(self._block)
 
     def receive(self, data: bytes, room: Callable[[int], int], take: Callable[[int, bytes], bool]) -> Iterator[Frame]:
         """Yield the frames that are complete now, but for those taken. Iterate to the end.
@@ -99,7 +94,7 @@ class Incoming:
                 self._needed = end - at
                 break
             payload = data[at + HEADER_SIZE : end]
-            if kind == DATA and not flags and length and not self._block:  # So are most frames.
+            if kind == DATA and not flags and length and not self.block:  # So are most frames.
                 # Peers send a frame for each message, and a hundred joined cost little more than one. One byte tells
                 # most streams apart.
                 if end + HEADER_SIZE <= size and data[end + 8] == data[at + 8]:
@@ -110,7 +105,7 @@ class Incoming:
             at = end
             stream_id &= frames.MAX_STREAM_ID
             whole = kind == DATA or (kind == HEADERS and flags & _BLOCK_FLAGS == END_HEADERS)
-            if not whole or not stream_id or self._block:  # Otherwise there is nothing to check.
+            if not whole or not stream_id or self.block:  # Otherwise there is nothing to check.
                 self._check(kind, flags, stream_id, length)
                 if kind in (HEADERS, CONTINUATION):
                     block = self._add_to_block(kind, flags, stream_id, payload)
@@ -145,9 +140,9 @@ class Incoming:
             PeerConnectionError: The frame is not valid for its type, or not allowed at this point.
         """
         name, has_stream, size = _RULES.get(kind, (f"a frame of type {kind}", None, None))
-        if self._block and (kind != CONTINUATION or stream_id != self._block_stream):
+        if self.block and (kind != CONTINUATION or stream_id != self._block_stream):
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, f"{name} within a header block")
-        if kind == CONTINUATION and not self._block:
+        if kind == CONTINUATION and not self.block:
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "CONTINUATION without a header block")
         if has_stream is not None and has_stream != bool(stream_id):
             where = "without a stream" if has_stream else "on a stream"
@@ -173,16 +168,16 @@ class Incoming:
                     flags &= ~frames.PRIORITIZED
                 payload = payload[5:]
             self._block_flags, self._block_stream = flags, stream_id
-        self._block.append(payload)
+        self.block.append(payload)
         if kind == CONTINUATION:
-            size = sum(map(len, self._block))
-            if size > self._max_block or len(self._block) > MAX_BLOCK_FRAMES:
-                what = f"a header block of {len(self._block)} frames and {size} bytes"
+            size = sum(map(len, self.block))
+            if size > self._max_block or len(self.block) > MAX_BLOCK_FRAMES:
+                what = f"a header block of {len(self.block)} frames and {size} bytes"
                 raise PeerConnectionError(ErrorCode.ENHANCE_YOUR_CALM, what)
         if not flags & END_HEADERS:
             return None
-        block = b"".join(self._block)
-        self._block.clear()
+        block = b"".join(self.block)
+        self.block.clear()
         return self._block_flags | END_HEADERS, block
 
 

@@ -25,9 +25,8 @@ PREFIX_SIZE: Final = 5
 # Smaller messages are sent uncompressed: gzip's frame alone takes 18 bytes, and so few bytes hardly compress.
 MIN_COMPRESSED: Final = 256
 
-_PREFIX: Final = struct.Struct(">BI")
-_PREFIX_PACK: Final = _PREFIX.pack
-_PREFIX_UNPACK: Final = _PREFIX.unpack_from
+_PREFIX_PACK: Final = struct.Struct(">BI").pack
+_PREFIX_UNPACK: Final = struct.Struct(">BI").unpack_from
 _PLAIN: Final = 0
 _COMPRESSED: Final = 1
 

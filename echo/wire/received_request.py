@@ -28,7 +28,6 @@ MAX_SIZE: Final = 1_024  # The largest of either remembered, as SETTINGS_MAX_HEA
 TIMEOUT: Final = b"grpc-timeout"
 _USUAL: Final = frozenset({b"te", b"content-type", b"user-agent", b"grpc-encoding", b"grpc-accept-encoding"})
 _REPEATED: Final = _USUAL | {b":method", b":scheme", b":path", b":authority"}
-_NO_NAMES: Final[frozenset[bytes]] = frozenset()
 _NUL: Final = 0  # Integers, as it takes less to find an integer in bytes than to find bytes.
 _LF: Final = 10
 _CR: Final = 13
@@ -202,7 +201,7 @@ def _split(fields: Iterable[Field]) -> tuple[tuple[Field, ...], list[Field]]:
         if field[0] in continues:
             start.append(field)
         else:
-            continues = _USUAL if field[0] == TIMEOUT and not rest else _NO_NAMES
+            continues = _USUAL if field[0] == TIMEOUT and not rest else frozenset()
             rest.append(field)
     return tuple(start), rest
 

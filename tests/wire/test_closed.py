@@ -41,7 +41,7 @@ def test_only_the_last_are_remembered() -> None:
     for number in range(5_000):
         closed.add(4 * number + 1, 10, reset=True)
         closed.add(4 * number + 3, 10, reset=False)
-        assert len(closed) <= MAX_LATE + MAX_ENDED
+        assert len(closed._late) + len(closed._ended) <= MAX_LATE + MAX_ENDED
     last = 4 * 4_999 + 1
     assert closed.expects(last)
     assert closed.expects(last - 4 * (MAX_LATE - 1))

@@ -182,7 +182,7 @@ class User:
         assert sum(self.received.values()) <= LIMITS.connection_window
         incoming = wire._incoming
         assert len(incoming._rest) < FRAME or self.failed
-        assert sum(len(part) for part in incoming._block) <= 4 * LIMITS.max_header_list_size + FRAME
+        assert sum(len(part) for part in incoming.block) <= 4 * LIMITS.max_header_list_size + FRAME
         assert len(wire.streams) <= max(LIMITS.max_concurrent_streams, OPEN)
 
 
