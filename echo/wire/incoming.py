@@ -127,8 +127,8 @@ class Incoming:
         check_client(data)
         if len(data) < len(PREFACE) + HEADER_SIZE or not data.startswith(PREFACE):
             return 0
-        # RFC 9113 §3.4: a client's preface is followed by SETTINGS.
-        if data[len(PREFACE) + 3] != SETTINGS:
+        # RFC 9113 §3.4: a client's preface is followed by SETTINGS, which acknowledge nothing yet.
+        if data[len(PREFACE) + 3] != SETTINGS or data[len(PREFACE) + 4] & frames.ACK:
             raise PeerConnectionError(ErrorCode.PROTOCOL_ERROR, "the client's first frame is not SETTINGS")
         self._preface_received = True
         return len(PREFACE)

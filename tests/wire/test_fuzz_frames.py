@@ -11,7 +11,7 @@ from typing import Any
 
 from h2.errors import ErrorCodes
 from hpack import Encoder, NeverIndexedHeaderTuple
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from echo.wire.events import ConnectionFailed
@@ -140,6 +140,7 @@ class User:
         self.data: defaultdict[int, bytes] = defaultdict(bytes)
         self.received: Counter[int] = Counter()
         self.failed = False
+        self.answer_waited = False  # An answer in plain HTTP has waited for a window.
         self.open = set(range(1, 2 * OPEN, 2)) if isinstance(connection, Client) else set[int]()
 
     def feed(self, data: bytes) -> None:
@@ -167,6 +168,7 @@ class User:
             len(output) <= LIMITS.max_output + 2 * LIMITS.max_concurrent_streams * LIMITS.max_header_list_size + FRAME
         )
         connection.take_writable()
+        self.answer_waited |= any(not stream.served for stream in connection.wire.streams.values())
 
     def _note(self, event: Event) -> None:
         if isinstance(event, DataReceived):  # Data that arrives together may be reported as one event.
@@ -225,5 +227,8 @@ def test_any_frames_give_the_same_events_however_they_are_cut(
         cut.feed(piece)
     for piece in frames:
         framed.feed(piece)
+    # Its stream counts as open until the answer is sent. So whether the next call is above the limit depends on whether
+    # output is taken between the frame that opens the window and the call.
+    assume(not framed.answer_waited)
     assert cut.events == whole.events == framed.events
     assert cut.data == whole.data == framed.data

@@ -32,6 +32,7 @@ SERVER = [
     row("DATA before SETTINGS is an error", BY_PROTOCOL, data(1, b"x"), begin=PREFACE),
     row("RST_STREAM before SETTINGS is an error", BY_PROTOCOL, rst_stream(1), begin=PREFACE),
     row("GOAWAY before SETTINGS is an error", BY_PROTOCOL, goaway(), stream=0, begin=PREFACE),
+    row("an acknowledgement before SETTINGS is an error", BY_PROTOCOL, SETTINGS_ACK, stream=0, begin=PREFACE),
 ]
 CLIENT = [
     row("the server's SETTINGS are acknowledged", "SETTINGS ACK", settings(), stream=0, begin=b""),
