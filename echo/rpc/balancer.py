@@ -77,6 +77,7 @@ class Balancer:
         self._lookup_interval = lookup_interval
         self._subchannels: list[Subchannel] = []
         self._lookup: anyio.CancelScope | None = None
+        self._later_lookup: anyio.CancelScope | None = None
         self._lookups = Backoff()
         self._lookup_failure = ""
         self._looked_up = -math.inf
@@ -188,8 +189,9 @@ class Balancer:
     def close(self) -> None:
         """Stop connecting. Never waits; the channel ends the connections."""
         self._closed = True
-        if self._lookup is not None:
-            self._lookup.cancel()
+        for lookup in (self._lookup, self._later_lookup):
+            if lookup is not None:
+                lookup.cancel()
         for subchannel in self._subchannels:
             subchannel.disconnect()
         self._common.changed.set()
@@ -216,12 +218,30 @@ class Balancer:
     # Addresses
 
     def _look_up_if_due(self, due: Sequence[Subchannel], seen: _Seen | None, now: float) -> None:
-        """Start a look-up if there are no addresses, or alongside an attempt to replace a lost connection."""
-        if self._subchannels:
-            wanted = now >= self._looked_up + self._lookup_interval and any(subchannel.tried for subchannel in due)
-        else:
-            wanted = seen is None or not seen.lookup_failed_since()
-        if wanted and self._lookup is None and now >= self._lookups.not_before:
+        """Have a look-up if there are no addresses, or alongside an attempt to replace a lost connection."""
+        if not self._subchannels:
+            if seen is None or not seen.lookup_failed_since():
+                self._start_look_up(now)
+        elif any(subchannel.tried for subchannel in due):
+            pause = self._looked_up + self._lookup_interval - now
+            if pause <= 0:
+                self._start_look_up(now)
+            elif self._later_lookup is None:  # The connection may be replaced before, and others be missing.
+                self._later_lookup = anyio.CancelScope()
+                self._common.start_soon(self._look_up_later, self._later_lookup, pause)
+
+    async def _look_up_later(self, scope: anyio.CancelScope, pause: float) -> None:
+        try:
+            with scope:
+                await anyio.sleep(pause)
+                now = anyio.current_time()
+                if now >= self._looked_up + self._lookup_interval:  # An attempt may have had one meanwhile.
+                    self._start_look_up(now)
+        finally:
+            self._later_lookup = None
+
+    def _start_look_up(self, now: float) -> None:
+        if self._lookup is None and now >= self._lookups.not_before:
             self._lookup = anyio.CancelScope()
             self._looking_since = now
             self._common.start_soon(self._look_up, self._lookup)

@@ -220,6 +220,26 @@ async def test_a_server_that_moves_soon_after_a_look_up_is_found_by_the_next_one
         assert LOOKUP_INTERVAL <= second - first <= LOOKUP_INTERVAL + WHILE
 
 
+async def test_a_connection_that_is_replaced_soon_after_a_look_up_does_not_put_the_next_one_off(
+    autojump_clock: trio.abc.Clock,
+) -> None:
+    async with a_fleet("a", balance="round_robin") as (fleet, channel):
+        await who(channel)
+        await trio.sleep(1)
+        fleet["a"].die()
+        fleet["a"].come_back()
+        fleet.add("b")
+        await trio.testing.wait_all_tasks_blocked()
+        assert await who(channel) == "a"
+        await trio.sleep(LOOKUP_INTERVAL)
+        assert len(fleet.lookups) == 2
+        await who(channel)
+        await trio.testing.wait_all_tasks_blocked()
+        assert await shares(channel, 10) == {"a": 5, "b": 5}
+        await trio.sleep(10 * LOOKUP_INTERVAL)
+        assert len(fleet.lookups) == 2
+
+
 async def test_the_interval_between_look_ups_can_be_set(autojump_clock: trio.abc.Clock) -> None:
     async with a_fleet("a", lookup_interval=5) as (fleet, channel):
         await who(channel)
