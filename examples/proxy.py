@@ -27,7 +27,9 @@ from echo.rpc import (
 class Unchanged(CodecBase):
     """Messages are bytes, and stay as they are."""
 
-    __content_subtype__ = "proto"  # grpclib wants it; it is not sent.
+    @property
+    def __content_subtype__(self) -> str:
+        return "proto"  # grpclib wants it; it is not sent.
 
     def encode(self, message: bytes, message_type: type[bytes]) -> bytes:  # noqa: ARG002 - it is always bytes
         """What to send for a message."""

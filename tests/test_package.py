@@ -1,5 +1,6 @@
 """What is published: a wheel whose core works by itself, and whose parts say what they miss."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -131,8 +132,11 @@ for backend in ("trio", "asyncio"):
 
 
 @pytest.mark.parametrize("checker", ["mypy --strict", "pyright"])
-def test_type_checkers_find_nothing_in_programs_of_users(checker: str) -> None:
+def test_type_checkers_find_nothing_in_programs_of_users(checker: str, tmp_path: Path) -> None:
     programs = [*(ROOT / "examples").glob("*.py"), *(ROOT / "examples/guide").glob("[a-su-z]*.py")]
     names = [str(path.relative_to(ROOT)) for path in programs if path.stem != "__init__"]
-    done = run(sys.executable, "-m", *checker.split(), *names, cwd=ROOT)
+    (source,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+    of_the_readme = tmp_path / "of_the_readme.py"
+    of_the_readme.write_text(source)
+    done = run(sys.executable, "-m", *checker.split(), *names, of_the_readme, cwd=ROOT)
     assert done.returncode == 0, done.stdout
