@@ -17,6 +17,7 @@ from echo.probe.http1 import Headers, HttpAnswer, exchange
 from echo.probe.http2 import Http2, Stream, open_http2
 from echo.probe.line import Line, UnreachableError
 from echo.probe.target import Target, TlsFactory
+from echo.probe.unserved import Unserved
 from echo.probe.websocket import WebSocket, tunnel, upgrade
 from echo.rpc import Channel, ChannelOptions, ClientStream, Limits, open_channel_over
 from echo.targets import join
@@ -47,6 +48,7 @@ class Path:
         headers: To send with every request.
         authority: The server's name in requests, if not the target's.
         server_name: The name that the server's certificate must be for, if not the host.
+        unserved: Watches the connections to the target.
     """
 
     target: Target
@@ -57,6 +59,7 @@ class Path:
     headers: Headers = ()
     authority: str | None = None
     server_name: str | None = None
+    unserved: Unserved = field(default_factory=Unserved)
 
     @property
     def hint(self) -> str:
@@ -76,7 +79,8 @@ class Path:
         where = to or self.target
         line = self._line(where)
         async with open_channel_over(line.dial, self._authority(where), scheme=where.scheme, **options) as channel:
-            yield channel
+            with self._watching(where).watch(channel):
+                yield channel
 
     def new_call_id(self) -> str:
         """A unique name for a call."""
@@ -155,8 +159,7 @@ class Path:
             UnreachableError: No connection could be made.
         """
         where = to or self.target
-        stream = await self._line(where).connect()
-        async with open_http2(stream, where.scheme, self._authority(where)) as connection:
+        async with self._watching(where).open_http2(self._line(where), self._authority(where)) as connection:
             yield connection
 
     def begin(
@@ -280,6 +283,9 @@ class Path:
         if self.gateway is None:
             raise NoGatewayError("it needs the gateway's URL (--gateway)")
         return self.gateway
+
+    def _watching(self, to: Target) -> Unserved:
+        return self.unserved if to is self.target else Unserved()
 
     def _line(self, to: Target) -> Line:
         return Line(to, self.tls, None if to is self.gateway else self.server_name)

@@ -12,11 +12,14 @@ tried again after these.
 A network that is merely slow must not be called broken. Where connecting takes long, checks get more time; and if all
 that a check has seen is that something did not come in time, it is believed only if plain calls are fast, and tried
 again in the end.
+
+Nor may a limit of connections be taken for anything else: once HTTP/2 has been spoken, a check of which a connection
+was not served is inconclusive, unless it has survived.
 """
 
 import logging
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,14 +29,16 @@ import trio
 
 from echo.advice import advice_for, advice_for_message
 from echo.probe.check import Check, Kind, Scheduling
+from echo.probe.checks.http2 import Http2Check
 from echo.probe.checks.message_size import LOSES_PACKETS, MessageSize
 from echo.probe.facts import explore
-from echo.probe.finding import Finding, Outcome, inconclusive, skipped
+from echo.probe.finding import Finding, JsonValue, Outcome, inconclusive, skipped
 from echo.probe.line import Line, UnreachableError
 from echo.probe.path import Path
 from echo.probe.pods import each_server
 from echo.probe.report import Facts, Report, Result
 from echo.probe.slowness import unless_slow
+from echo.probe.unserved import Unserved
 from echo.probe.web import what_came
 from echo.probe.websocket import RefusedError
 from echo.rpc import GRPCError
@@ -86,6 +91,7 @@ class Survey:
         self._needed = {name for check in checks for name in check.needs}
         self._places = trio.CapacityLimiter(SIDE_BY_SIDE)
         self._facts = Facts()
+        self._unserved = {check.name: Unserved() for check in checks}
         self._started = datetime.now(UTC)
         self._began = 0.0
         self._trips = 0.0
@@ -122,7 +128,7 @@ class Survey:
         path = self.path
         for check in self.checks:
             if check.name not in self.results:
-                self._conclude(check, inconclusive(missing), 0.0)
+                self._conclude(check, self._unless_unserved(check, inconclusive(missing)), 0.0)
         return Report(
             str(path.target),
             None if path.gateway is None else str(path.gateway),
@@ -142,6 +148,8 @@ class Survey:
         return [check for check in self.checks if check.scheduling is scheduling]
 
     async def _explore(self) -> None:
+        if Http2Check.name in self._done:  # On which others depend; there may be no second connection.
+            await self._done[Http2Check.name].wait()
         try:
             with trio.move_on_after(10.0):
                 self._facts = await explore(self.path)
@@ -225,11 +233,23 @@ class Survey:
                 return skipped(f"It was not run because {name} is {outcome}.")
         return None
 
+    def _unless_unserved(self, check: Check, finding: Finding) -> Finding:
+        """The finding, or an inconclusive one if a connection of the check's was not served, though others are."""
+        how, known = self._unserved[check.name].how, self.results.get(Http2Check.name)
+        spoken = self._facts.protocol == "HTTP/2" or (known and known.finding.outcome is Outcome.SURVIVED)
+        if not how or not spoken or finding.outcome is Outcome.SURVIVED:
+            return finding
+        return _unconnected(check, how, {**finding.details, "seen": finding.sentence})
+
     async def _ask(self, check: Check) -> Finding:
-        seconds = check.seconds(self.path.budget) + self._trips
+        self._unserved[check.name] = unserved = Unserved()
+        return self._unless_unserved(check, await self._found(check, replace(self.path, unserved=unserved)))
+
+    async def _found(self, check: Check, path: Path) -> Finding:
+        seconds = check.seconds(path.budget) + self._trips
         try:
             with trio.move_on_after(seconds):
-                finding = await check.run(self.path)
+                finding = await check.run(path)
                 if finding.cause and finding.cause not in check.causes:
                     raise ValueError(f"{finding.cause!r} is not a cause of {check.name}")
                 return finding
@@ -237,8 +257,7 @@ class Survey:
             log.debug("check %s failed", check.name, exc_info=error)
             first = _innermost(error)
             if isinstance(first, UnreachableError):
-                before = "" if check.kind is not Kind.GRPC else ", though the first one could"
-                return inconclusive(f"No connection could be made for it{before}: {first}.")
+                return _unconnected(check, str(first))
             if isinstance(first, GRPCError):
                 return inconclusive(f"A call failed, so it could not be checked: {_call_in_words(first)}.")
             if isinstance(first, RefusedError):
@@ -255,6 +274,11 @@ class Survey:
         self.results[check.name] = result = Result(check.name, check.question, finding, advice, seconds)
         self._done[check.name].set()
         self._listener.end(check, result)
+
+
+def _unconnected(check: Check, why: str, details: Mapping[str, JsonValue] | None = None) -> Finding:
+    before = "" if check.kind is not Kind.GRPC else ", though the first one could"
+    return inconclusive(f"No connection could be made for it{before}: {why}.", details=details)
 
 
 def _innermost(error: BaseException) -> BaseException:

@@ -12,7 +12,7 @@ from typing import Final
 import trio
 
 from echo.pb.com.gopay.echo.streaming import StreamMessage, StreamResponse
-from echo.probe.asking import UNHEEDED
+from echo.probe.asking import UNHEEDED, ending
 from echo.probe.calls import BIDIRECTIONAL, CLIENT_STREAM, Rpc
 from echo.probe.check import Check
 from echo.probe.finding import Finding, broken, inconclusive, survived
@@ -71,6 +71,8 @@ class EarlyEnd(Check):
                 return inconclusive(f"What the server saw of the call could not be fetched{path.hint}.")
             if not records and whole_messages(call.data) > case.responses:
                 return inconclusive(UNHEEDED)  # It answered more messages than it should.
+            if not records and (call.over or connection.ended):
+                return inconclusive(f"The server did not see the call, which ended with {ending(call)}.")
             if not records or (not records[-1].ended and records[-1].messages_in < case.responses):
                 return inconclusive(
                     "The server sees no message before we have sent everything, so it could not end the call early."
