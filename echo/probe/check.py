@@ -43,6 +43,7 @@ class Check(ABC):
         patience: Seconds it may take; for those that wait, in addition to the idle time.
         again_after_waiting: Whether to try it again, unless it survived, after the checks that wait: it measures what
             they use up.
+        large: Whether it carries so much that it takes long over a long way.
         causes: What can be wrong; each has its advice in ``advice.toml``.
     """
 
@@ -53,6 +54,7 @@ class Check(ABC):
     needs: ClassVar[tuple[str, ...]] = ("http2",)
     patience: ClassVar[float] = 10.0
     again_after_waiting: ClassVar[bool] = False
+    large: ClassVar[bool] = False
     causes: ClassVar[tuple[str, ...]] = ()
 
     def seconds(self, budget: Budget) -> float:

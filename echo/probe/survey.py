@@ -3,7 +3,8 @@
 Checks that wait (ladders of idle times) begin at once and run throughout. Most others run in parallel; then
 those that must be alone run one by one. Last are those that may make a hop consider the server unhealthy (after one
 truncated reply, nginx sends a server no calls for 10 s if there are others), the mildest first: the reverse of their
-order in the table. A check is skipped if one that it needs is broken.
+order in the table. With --quick over a long way, those that carry much come even later, as they would leave no time for
+the rest. A check is skipped if one that it needs is broken.
 
 A check that came out badly while others ran is tried once more, together only with others that did: on a busy machine
 it may just have lacked time. If it survives then, it has survived. Checks that measure what waiting checks use up are
@@ -18,8 +19,7 @@ was not served is inconclusive, unless it has survived.
 """
 
 import logging
-import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -32,16 +32,14 @@ from echo.probe.check import Check, Kind, Scheduling
 from echo.probe.checks.http2 import Http2Check
 from echo.probe.checks.message_size import LOSES_PACKETS, MessageSize
 from echo.probe.facts import explore
-from echo.probe.finding import Finding, JsonValue, Outcome, inconclusive, skipped
-from echo.probe.line import Line, UnreachableError
+from echo.probe.failures import failed, unconnected
+from echo.probe.finding import Finding, Outcome, inconclusive, skipped
+from echo.probe.line import Line
 from echo.probe.path import Path
 from echo.probe.pods import each_server
 from echo.probe.report import Facts, Report, Result
 from echo.probe.slowness import unless_slow
 from echo.probe.unserved import Unserved
-from echo.probe.web import what_came
-from echo.probe.websocket import RefusedError
-from echo.rpc import GRPCError
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +48,10 @@ MOST_TRIPS: Final = 10.0  # Seconds that these are at most.
 AGAIN: Final = 0.15  # Fraction of the budget for second tries.
 SIDE_BY_SIDE: Final = 8  # Checks at once: more would disturb each other on a small machine.
 BAD: Final = (Outcome.BROKEN, Outcome.LIMITED)
-NO_TIME: Final = "There was no time left for it."
-NO_TIME_QUICK: Final = f"{NO_TIME[:-1]}; there is more without --quick, or for fewer checks (--only)."
+FAR: Final = 0.03  # Seconds that connecting takes, from which on large messages do not fit into --quick.
+PLACES_FAR: Final = 16  # Checks at once over such a path: they mostly wait for its round trips.
+NO_TIME: Final = "There was no time left for it: run it by itself (--only {name})."
+NO_TIME_QUICK: Final = "There was no time left for it: leave out --quick, or run it by itself (--only {name})."
 RESERVE: Final = 1.0  # Seconds of the budget kept for the report.
 
 
@@ -104,7 +104,11 @@ class Survey:
         """
         self._started, self._began = datetime.now(UTC), trio.current_time()
         stream = await Line(self.path.target, self.path.tls, self.path.server_name).connect(["h2", "http/1.1"])
-        self._trips = min(TRIPS * (trio.current_time() - self._began), MOST_TRIPS)
+        connecting = trio.current_time() - self._began
+        self._trips = min(TRIPS * connecting, MOST_TRIPS)
+        far = self.path.budget.quick and connecting >= FAR
+        if far:
+            self._places.total_tokens = PLACES_FAR
         with suppress(Exception):
             await stream.aclose()
         with trio.move_on_at(self._began + self.path.budget.total - RESERVE):
@@ -118,17 +122,19 @@ class Survey:
                     for check in self._of(Scheduling.BESIDE):
                         beside.start_soon(self._run_beside_others, check)
                 await self._retry_bad()
-                for check in [*self._of(Scheduling.ALONE), *reversed(self._of(Scheduling.LAST))]:
+                by_itself = [*self._of(Scheduling.ALONE), *reversed(self._of(Scheduling.LAST))]
+                for check in sorted(by_itself, key=lambda check: far and check.large):
                     await self._run(check)
             await self._retry_in_the_end()
         return self.report(NO_TIME_QUICK if self.path.budget.quick else NO_TIME)
 
     def report(self, missing: str = "It was stopped before it finished.") -> Report:
-        """The report as of now; ``missing`` is the finding of checks without an outcome."""
+        """The report as of now; ``missing`` says of checks without an outcome why, with ``{name}`` for theirs."""
         path = self.path
         for check in self.checks:
             if check.name not in self.results:
-                self._conclude(check, self._unless_unserved(check, inconclusive(missing)), 0.0)
+                finding = self._unless_unserved(check, inconclusive(missing.format(name=check.name)))
+                self._conclude(check, self._skip_reason(check) or finding, 0.0)
         return Report(
             str(path.target),
             None if path.gateway is None else str(path.gateway),
@@ -194,6 +200,9 @@ class Survey:
         waited = self._of(Scheduling.WAITING)
         for check in self.checks:
             result = self.results[check.name]
+            if (finding := self._unless_packets_are_lost(result.finding)) is not result.finding:
+                self._conclude(check, finding, result.seconds)
+                continue
             disturbed = waited and check.again_after_waiting
             late = result.finding.silent and check.scheduling in (Scheduling.ALONE, Scheduling.LAST)
             if late or (disturbed and result.finding.outcome in (*BAD, Outcome.INCONCLUSIVE)):
@@ -217,10 +226,13 @@ class Survey:
 
     async def _unless_late_anyway(self, check: Check, finding: Finding) -> Finding:
         """The finding, or an inconclusive one if the network itself explains that something did not come in time."""
+        return await unless_slow(self.path, check, self._unless_packets_are_lost(finding))
+
+    def _unless_packets_are_lost(self, finding: Finding) -> Finding:
         sizes = self.results.get(MessageSize.name)
-        if finding.silent and sizes is not None and sizes.finding.cause == LOSES_PACKETS:
-            return inconclusive(f"Packets of full size are lost, as {MessageSize.name} says. Seen: {finding.sentence}")
-        return await unless_slow(self.path, check, finding)
+        if not finding.silent or sizes is None or sizes.finding is finding or sizes.finding.cause != LOSES_PACKETS:
+            return finding
+        return inconclusive(f"Packets of full size are lost, as {MessageSize.name} says. Seen: {finding.sentence}")
 
     def _skip_reason(self, check: Check) -> Finding | None:
         """Why a check is skipped; None if it is not."""
@@ -239,7 +251,7 @@ class Survey:
         spoken = self._facts.protocol == "HTTP/2" or (known and known.finding.outcome is Outcome.SURVIVED)
         if not how or not spoken or finding.outcome is Outcome.SURVIVED:
             return finding
-        return _unconnected(check, how, {**finding.details, "seen": finding.sentence})
+        return unconnected(check, how, {**finding.details, "seen": finding.sentence})
 
     async def _ask(self, check: Check) -> Finding:
         self._unserved[check.name] = unserved = Unserved()
@@ -255,17 +267,7 @@ class Survey:
                 return finding
         except Exception as error:
             log.debug("check %s failed", check.name, exc_info=error)
-            first = _innermost(error)
-            if isinstance(first, UnreachableError):
-                return _unconnected(check, str(first))
-            if isinstance(first, GRPCError):
-                return inconclusive(f"A call failed, so it could not be checked: {_call_in_words(first)}.")
-            if isinstance(first, RefusedError):
-                return inconclusive(f"A WebSocket was refused, so it could not be checked: {what_came(first.answer)}.")
-            return inconclusive(
-                f"The check itself failed: {_in_words(first)}.",
-                details={"error": traceback.format_exception_only(error)[-1]},
-            )
+            return failed(check, error)
         return inconclusive(f"It did not finish within {round(seconds, 1):g} s.")
 
     def _conclude(self, check: Check, finding: Finding, seconds: float) -> None:
@@ -274,24 +276,3 @@ class Survey:
         self.results[check.name] = result = Result(check.name, check.question, finding, advice, seconds)
         self._done[check.name].set()
         self._listener.end(check, result)
-
-
-def _unconnected(check: Check, why: str, details: Mapping[str, JsonValue] | None = None) -> Finding:
-    before = "" if check.kind is not Kind.GRPC else ", though the first one could"
-    return inconclusive(f"No connection could be made for it{before}: {why}.", details=details)
-
-
-def _innermost(error: BaseException) -> BaseException:
-    """The error inside the groups that nurseries wrap around it."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def _call_in_words(error: GRPCError) -> str:
-    return f"{error.status.name} ({error.message})" if error.message else error.status.name
-
-
-def _in_words(error: BaseException) -> str:
-    text, name = str(error).rstrip("."), type(error).__name__
-    return f"{name} ({text})" if text else name

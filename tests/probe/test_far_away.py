@@ -12,6 +12,7 @@ from echo.probe.budget import Pace
 from echo.probe.check import Check, Scheduling
 from echo.probe.checks.message_size import MessageSize
 from echo.probe.checks.reset import Reset
+from echo.probe.checks.retries import Retries
 from echo.probe.checks.stream_size import StreamSize
 from echo.probe.checks.ws_messages import WsMessages
 from echo.probe.finding import Finding, Outcome, broken, survived
@@ -58,6 +59,19 @@ async def surveyed(
         return await Survey(replace(path, target=Target(LOOPBACK, port)), checks).run()
 
 
+def connecting_takes(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connect only after so many seconds: the kernel would accept at once, whatever stands behind."""
+    connect = Line.connect
+
+    async def from_afar(
+        line: Line, alpn: Sequence[str] = ("h2",)
+    ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
+        await trio.sleep(seconds)
+        return await connect(line, alpn)
+
+    monkeypatch.setattr(Line, "connect", from_afar)
+
+
 @asynccontextmanager
 async def far_gateway(seconds: float) -> AsyncIterator[Path]:
     async with path_to_a_gateway(direct=False) as path:
@@ -81,6 +95,34 @@ async def test_a_quick_survey_over_a_long_way_has_time_left_after_what_is_too_la
     assert streams.finding.sentence == "The path is too slow to carry 8 MiB with --quick."
     assert reset.finding.outcome is Outcome.SURVIVED
     assert report.seconds < 12
+
+
+class TakesLong(Check):
+    """Leaves little time to others."""
+
+    name = "takes-long"
+    question = "Does it take long?"
+    needs = ()
+    causes = ("lost",)
+    patience = 15.0
+    scheduling = Scheduling.ALONE
+
+    async def run(self, path: Path) -> Finding:
+        await trio.sleep(12.0)
+        return survived("Yes.")
+
+
+async def test_a_quick_survey_over_a_long_way_leaves_out_what_is_too_large_for_it_and_no_other(
+    quiet_clock: QuietClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connecting_takes(0.1, monkeypatch)
+    report = await surveyed([MessageSize(), StreamSize(), TakesLong(), Retries(), Reset()], seconds=0.05)
+    sizes, streams, *others = report.results
+    assert [result.finding.outcome for result in others] == [Outcome.SURVIVED] * 3
+    assert [sizes.finding.outcome, streams.finding.outcome] == [Outcome.INCONCLUSIVE] * 2
+    assert streams.finding.sentence == (
+        "There was no time left for it: leave out --quick, or run it by itself (--only stream-size)."
+    )
 
 
 async def test_a_stream_on_a_thin_line_is_not_called_cut(quiet_clock: QuietClock) -> None:
@@ -118,10 +160,12 @@ async def test_what_did_not_come_in_time_is_tried_again(scheduling: Scheduling, 
     assert (result.finding.sentence, check.tries) == ("It came, but only on the second try.", 2)
 
 
+@pytest.mark.parametrize("seconds", [0.0, 0.05])  # Over a long way, sizes are tried after the others.
 @pytest.mark.parametrize("scheduling", [Scheduling.ALONE, Scheduling.LAST])
 async def test_where_packets_of_full_size_are_lost_silence_proves_nothing(
-    scheduling: Scheduling, quiet_clock: QuietClock
+    scheduling: Scheduling, seconds: float, quiet_clock: QuietClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    connecting_takes(seconds, monkeypatch)
     async with path_through(LoseLargePackets(up=True)) as path:
         sizes, waits = (await Survey(path, [MessageSize(), Waits(scheduling)]).run()).results
     assert (sizes.finding.outcome, waits.finding.outcome) == (Outcome.LIMITED, Outcome.INCONCLUSIVE)
@@ -140,14 +184,6 @@ class Slow(Waits):
 async def test_checks_get_more_time_where_connecting_takes_long(
     seconds: float, outcome: Outcome, quiet_clock: QuietClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = Line.connect
-
-    async def from_afar(
-        line: Line, alpn: Sequence[str] = ("h2",)
-    ) -> trio.SocketStream | trio.SSLStream[trio.SocketStream]:
-        await trio.sleep(seconds)  # The kernel would accept at once, whatever stands behind.
-        return await connect(line, alpn)
-
-    monkeypatch.setattr(Line, "connect", from_afar)
+    connecting_takes(seconds, monkeypatch)
     (result,) = (await surveyed([Slow(Scheduling.BESIDE)], pace=Pace.DEFAULT)).results
     assert result.finding.outcome is outcome

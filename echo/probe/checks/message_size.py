@@ -82,6 +82,7 @@ class MessageSize(Check):
     name = "message-size"
     question = "How large can a message be, in each direction?"
     scheduling = Scheduling.ALONE
+    large = True
     patience = 45.0
     causes = ("request", "response", LOSES_PACKETS)
 

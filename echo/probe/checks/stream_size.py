@@ -62,6 +62,7 @@ class StreamSize(Check):
     name = "stream-size"
     question = "How many bytes can a stream carry in total, in each direction?"
     scheduling = Scheduling.ALONE
+    large = True
     patience = 130.0
     causes = ("request", "response")
 
