@@ -11,11 +11,11 @@ from echo.extras import needs
 from echo.rpc import Limits, Servable
 from echo.rpc.observed_service import ObservedService
 from echo.rpc.reflection import reflection
-from echo.scripting import PREFIX
 
 with needs("betterproto", part="echo.services"):
     from echo.evidence import Recorder
     from echo.rpc.health import Health
+    from echo.scripting import PREFIX
     from echo.services.evidence import EvidenceService
     from echo.services.interop import interop_services
     from echo.services.padding import pad
