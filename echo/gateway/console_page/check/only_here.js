@@ -12,6 +12,9 @@ export const NO_DRAIN = `A page cannot tell which calls share the connection tha
 export const CLEARTEXT = `A browser speaks HTTP/2 only over TLS, and this page was loaded without TLS; ${PROBE}`;
 export const UNKNOWN_HTTP2 = `A page cannot see which protocol its WebSockets use on this path; ${PROBE}`;
 
+// Of checks that had no time: a page cannot run one by itself.
+export const OUT_OF_TIME = "There was no time left for it; `echo-grpc probe` can run it by itself (--only).";
+
 // `--direct` is an option of the command line.
 export const DIRECT = "`echo-grpc probe --direct`";
 

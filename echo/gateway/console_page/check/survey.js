@@ -4,7 +4,7 @@
 
 import { explore } from "./facts.js";
 import { OUTCOMES, inconclusive, skipped } from "./finding.js";
-import { DIRECT } from "./only_here.js";
+import { DIRECT, OUT_OF_TIME } from "./only_here.js";
 import { Path } from "./path.js";
 import { ALONE, BESIDE, CHECKS, LAST, WAITING } from "./table.js";
 import { inTurn, now, together, until, within } from "./time.js";
@@ -16,7 +16,6 @@ const AGAIN = 0.15; // Fraction of them for second tries.
 const BAD = ["broken", "limited"];
 const VERSION = 1; // Of the report.
 
-const OUT_OF_TIME = "There was no time left for it.";
 const STOPPED = "It was stopped before it finished.";
 
 export class Survey {
