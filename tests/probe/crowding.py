@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import trio
 
 from tests.probe.relays import LOST
-from tests.support.serving import LOOPBACK
+from tests.support.serving import LOOPBACK, accepting, carry
 
 
 @asynccontextmanager
@@ -26,20 +26,10 @@ async def crowded(port: int, most: int, *, closing: bool) -> AsyncIterator[int]:
                 return
             try:
                 async with places, await trio.open_tcp_stream(LOOPBACK, port) as server, trio.open_nursery() as nursery:
-                    nursery.start_soon(_carry, client, server, nursery.cancel_scope)
-                    nursery.start_soon(_carry, server, client, nursery.cancel_scope)
+                    nursery.start_soon(carry, client, server, nursery.cancel_scope)
+                    nursery.start_soon(carry, server, client, nursery.cancel_scope)
             except* LOST:
                 pass
 
-    (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, serve, [listener])
-        yield listener.socket.getsockname()[1]
-        nursery.cancel_scope.cancel()
-
-
-async def _carry(source: trio.SocketStream, sink: trio.SocketStream, line: trio.CancelScope) -> None:
-    """Carry bytes one way; the line ends with either end."""
-    async for data in source:
-        await sink.send_all(data)
-    line.cancel()
+    async with accepting(serve) as own:
+        yield own

@@ -8,7 +8,7 @@ from typing import Final
 import trio
 
 from tests.probe.relays import LOST
-from tests.support.serving import LOOPBACK
+from tests.support.serving import LOOPBACK, accepting
 
 PIECE: Final = 65_536
 
@@ -36,11 +36,8 @@ async def far_away(
         except* LOST:
             pass
 
-    (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
-    async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, serve, [listener])
-        yield listener.socket.getsockname()[1]
-        nursery.cancel_scope.cancel()
+    async with accepting(serve) as own:
+        yield own
 
 
 async def _carry(source: trio.SocketStream, sink: trio.SocketStream, seconds: float, rate: float) -> None:

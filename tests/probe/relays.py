@@ -40,7 +40,7 @@ from tests.support.http2_frames import (
     rst_stream,
     window_update,
 )
-from tests.support.serving import LOOPBACK
+from tests.support.serving import LOOPBACK, accepting
 
 LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError)
 Fields = Sequence[tuple[str, str]]
@@ -254,12 +254,9 @@ async def relaying(target: int, fault: Fault | None = None, *, tls: ssl.SSLConte
             except* LOST:
                 pass  # An end has gone; so does the line.
 
-    (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
-    hop = Hop(listener.socket.getsockname()[1])
-    async with trio.open_nursery() as nursery:
-        await nursery.start(trio.serve_listeners, serve, [listener])
+    async with accepting(serve) as port:
+        hop = Hop(port)
         yield hop
-        nursery.cancel_scope.cancel()
 
 
 async def _up(line: Line, fault: Fault) -> None:

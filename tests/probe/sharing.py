@@ -6,33 +6,25 @@ from contextlib import asynccontextmanager
 import trio
 
 from echo.probe.target import Target
-from tests.support.serving import LOOPBACK
+from tests.support.serving import LOOPBACK, accepting, carry
 
 
 @asynccontextmanager
 async def sharing_an_address(*ports: int) -> AsyncIterator[Target]:
     """An address for the servers on these ports, for the block."""
-    async with trio.open_nursery() as nursery:
-        taken = dict.fromkeys(ports, 0)
+    taken = dict.fromkeys(ports, 0)
 
-        async def carry(source: trio.SocketStream, sink: trio.SocketStream, scope: trio.CancelScope) -> None:
-            async for data in source:
-                await sink.send_all(data)
-            scope.cancel()
+    async def serve(client: trio.SocketStream) -> None:
+        port = min(taken, key=taken.__getitem__)
+        taken[port] += 1
+        try:
+            async with client, await trio.open_tcp_stream(LOOPBACK, port) as server, trio.open_nursery() as both:
+                both.start_soon(carry, client, server, both.cancel_scope)
+                both.start_soon(carry, server, client, both.cancel_scope)
+        except* (trio.BrokenResourceError, trio.ClosedResourceError):
+            pass
+        finally:
+            taken[port] -= 1
 
-        async def serve(client: trio.SocketStream) -> None:
-            port = min(taken, key=taken.__getitem__)
-            taken[port] += 1
-            try:
-                async with client, await trio.open_tcp_stream(LOOPBACK, port) as server, trio.open_nursery() as both:
-                    both.start_soon(carry, client, server, both.cancel_scope)
-                    both.start_soon(carry, server, client, both.cancel_scope)
-            except* (trio.BrokenResourceError, trio.ClosedResourceError):
-                pass
-            finally:
-                taken[port] -= 1
-
-        (listener,) = await trio.open_tcp_listeners(0, host=LOOPBACK)
-        await nursery.start(trio.serve_listeners, serve, [listener])
-        yield Target(LOOPBACK, listener.socket.getsockname()[1])
-        nursery.cancel_scope.cancel()
+    async with accepting(serve) as own:
+        yield Target(LOOPBACK, own)
